@@ -1,0 +1,186 @@
+"""What can be wrong, one class a cause, each able to say where, why and what to write instead.
+
+Everything a person can cause derives from :class:`InitcliError`; its text is a whole message,
+ready for standard error. Problems of a spec derive from :class:`SpecError`; a spec's problems are
+collected and raised together as one :class:`InvalidSpec`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+"""Keys and indices that lead from the root of a spec to one of its values."""
+
+
+class InitcliError(Exception):
+    """Base of everything that is the input's fault and not the program's."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in a text: file name, line and column (both from 1) and the line itself."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{printable(self.file)}:{self.line}:{self.column}"
+
+
+class SpecError(InitcliError):
+    """One problem of a spec.
+
+    Args:
+        message: what is wrong.
+        remedy: what to write instead, where that is known.
+        path: where in the spec's data, from its root.
+        at_key: whether the key rather than its value is at fault.
+    """
+
+    def __init__(
+        self, message: str, *, remedy: str = "", path: Path = (), at_key: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.path = path
+        self.at_key = at_key
+        self.place: Place | None = None
+
+    def __str__(self) -> str:
+        if self.place is None:
+            lines = [self.message]
+        else:
+            lines = [f"{self.place}: {self.message}"]
+            lines += _excerpt(self.place)
+        if self.remedy:
+            lines.append(f"  = {self.remedy}")
+        return "\n".join(lines)
+
+
+class UnreadableFile(SpecError):
+    """A file that is missing, a directory, not UTF-8, too large or empty."""
+
+
+class UnparsableText(SpecError):
+    """A text that is no YAML or JSON, or one that is refused before it is built."""
+
+
+class DuplicateKey(SpecError):
+    """A key that stands twice in one mapping."""
+
+
+class UnknownName(SpecError):
+    """A layer type, initializer or activation that nobody knows."""
+
+
+class UnknownArgument(SpecError):
+    """A key that its layer, initializer or section does not take."""
+
+
+class NoWeights(UnknownArgument):
+    """An initializer for a layer that has nothing to initialise."""
+
+
+class MissingArgument(SpecError):
+    """An argument without a default that was not given."""
+
+
+class InvalidValue(SpecError):
+    """A value of the wrong type, or out of its range."""
+
+
+class DuplicateName(SpecError):
+    """Two layers of one name."""
+
+
+class MissingInputShape(SpecError):
+    """A stack that does not say what flows into it."""
+
+
+class EmptyStack(SpecError):
+    """A stack without layers."""
+
+
+class ShapeMismatch(SpecError):
+    """An input whose shape does not fit its layer."""
+
+
+class UnfillableShape(SpecError):
+    """An initializer that cannot fill a tensor of that shape."""
+
+
+class CustomFunctionError(InitcliError):
+    """A function of ``--custom`` that cannot be loaded, or gave something that is no tensor."""
+
+
+class TooLarge(InitcliError):
+    """A tensor that cannot be held, or a model that could never be measured."""
+
+
+class OutputError(InitcliError):
+    """A result that cannot be written where it was asked for."""
+
+
+class InvalidSpec(InitcliError):
+    """All problems of one spec, in the order of the file."""
+
+    def __init__(self, errors: Sequence[SpecError]) -> None:
+        self.errors = tuple(sorted(errors, key=_file_order))
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The nearest of the ``known`` names as a question, or an empty text when none is near."""
+    if not isinstance(name, str):
+        return ""
+    lowered = {candidate.lower(): candidate for candidate in sorted(known)}
+    nearest = difflib.get_close_matches(name.lower()[:100], lowered, n=1, cutoff=0.6)
+    return f"did you mean '{lowered[nearest[0]]}'?" if nearest else ""
+
+
+def quoted(value: object) -> str:
+    """A short, printable form of any value, as it goes into a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _SHORT.repr(value)
+
+
+def listed(words: Iterable[str], conjunction: str = "or") -> str:
+    """``a, b or c``."""
+    *most, last = words
+    return f"{', '.join(most)} {conjunction} {last}" if most else last
+
+
+def printable(text: str) -> str:
+    """The text with every control character made visible, safe to send to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlevel = 3
+_LONGEST_LINE = 160
+
+
+def _excerpt(place: Place) -> list[str]:
+    """The offending line with a caret under its column; the middle of it where it is long."""
+    before, after = place.text[: place.column - 1], place.text[place.column - 1 :]
+    if not before + after:
+        return []
+    before = printable(before)[-_LONGEST_LINE // 2 :]
+    after = printable(after)[: _LONGEST_LINE // 2]
+    gutter = f"  {place.line} | "
+    return [f"{gutter}{before}{after}", " " * (len(gutter) + len(before)) + "^"]
+
+
+def _file_order(error: SpecError) -> tuple[int, int]:
+    return (error.place.line, error.place.column) if error.place else (0, 0)

@@ -1,0 +1,104 @@
+"""What every initializer is: its arguments as fields, a law for a shape, and a way to fill it."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+import numpy as np
+
+from initcli.laws import Floats, Law
+from initcli.types import Size, field_names, public_subclasses, snake_case
+
+
+class Fans(NamedTuple):
+    """How many entries feed one unit (``fan_in``), and how many units one entry's input feeds."""
+
+    fan_in: int
+    fan_out: int
+
+
+def compute_fans(shape: Size) -> Fans:
+    """The fans of a tensor, by the rule of Keras.
+
+    A matrix is (fan_in, fan_out); of anything larger the last two axes are channels and the rest
+    is a receptive field that multiplies both (``keras.src.initializers.random_initializers``).
+    """
+    if len(shape) == 0:
+        return Fans(1, 1)
+    if len(shape) == 1:
+        return Fans(shape[0], shape[0])
+    receptive_field = math.prod(shape[:-2])
+    return Fans(shape[-2] * receptive_field, shape[-1] * receptive_field)
+
+
+class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
+    """A rule for filling a tensor. Shapes are those of Keras: (…, fan_in, fan_out)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Names beside the class's own and its snake_case form."""
+
+    def fans(self, shape: Size) -> Fans:
+        """The fans of a tensor as this initializer counts them."""
+        return compute_fans(shape)
+
+    def law(self, shape: Size) -> Law | None:
+        """The law of one entry of a tensor of that shape; None where nobody can know it.
+
+        Raises:
+            ShapeError: a tensor of that shape cannot be filled.
+        """
+        raise NotImplementedError
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        """Fill ``out`` with entries ``start``, ``start + 1``, … of the tensor in row order.
+
+        Entries drawn independently of one another need no more than their law.
+        """
+        law = self.law(shape)
+        assert law is not None
+        law.draw(rng, out)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name, the class's own before those it inherits, without the unset."""
+        values = {name: getattr(self, name) for name in field_names(type(self))}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.arguments.items())
+        return f"{type(self).__name__}({shown})" if shown else type(self).__name__
+
+
+class Seeded(Initializer, frozen=True, kw_only=True):
+    """An initializer that draws. With a ``seed`` of its own it gives the same values everywhere."""
+
+    seed: int | None = None
+
+
+class Whole(Seeded, frozen=True, kw_only=True):
+    """An initializer whose entries depend on one another, so that the tensor is made as a whole."""
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        """The whole tensor, of that shape and dtype."""
+        raise NotImplementedError
+
+    def scratch(self, shape: Size) -> int:
+        """Entries that are held at once while the tensor is made."""
+        return 3 * math.prod(shape)
+
+
+@cache
+def known_initializers() -> dict[str, type[Initializer]]:
+    """Every initializer that a spec can name, by each of its names."""
+    names: dict[str, type[Initializer]] = {}
+    for cls in public_subclasses(Initializer):
+        for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
+            names[name] = cls
+    return names
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

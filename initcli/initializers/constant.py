@@ -1,0 +1,171 @@
+"""Initializers that leave nothing to chance."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from initcli import laws
+from initcli.initializers.base import Initializer
+from initcli.laws import Floats, Law
+from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, shape_text
+
+
+class Zeros(Initializer, frozen=True, kw_only=True):
+    """Every entry is 0."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("zero",)
+
+    def law(self, shape: Size) -> Law:
+        return laws.Constant(0.0)
+
+
+class Ones(Initializer, frozen=True, kw_only=True):
+    """Every entry is 1."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("one",)
+
+    def law(self, shape: Size) -> Law:
+        return laws.Constant(1.0)
+
+
+class Constant(Initializer, frozen=True, kw_only=True):
+    """Every entry is ``value``."""
+
+    value: float = 0.0
+
+    def law(self, shape: Size) -> Law:
+        return laws.Constant(self.value)
+
+
+class Identity(Initializer, frozen=True, kw_only=True):
+    """``gain`` on the diagonal of a matrix, 0 beside it.
+
+    An entry of an r × c matrix is ``gain`` with probability 1/max(r, c).
+    """
+
+    aliases: ClassVar[tuple[str, ...]] = ("IdentityInitializer",)
+
+    gain: float = 1.0
+
+    def law(self, shape: Size) -> Law:
+        if len(shape) != 2:
+            raise ShapeError(f"Identity fills matrices only, not shape {shape_text(shape)}")
+        return _sparse(self.gain, 1 / max(shape))
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        rows, columns = np.divmod(np.arange(start, start + out.size), shape[1])
+        out[:] = np.where(rows == columns, self.gain, 0.0)
+
+
+class Dirac(Initializer, frozen=True, kw_only=True):
+    """A convolution that passes its input on: 1 from channel i to channel i at the kernel's centre.
+
+    With ``groups``, each group of output channels repeats the first input channels. Kernels are
+    (k…, in, out), and the centre of an axis of size k is k // 2. An entry is 1 with probability
+    groups · min(in, out/groups) / size. (``torch.nn.init.dirac_``, there for kernels
+    (out, in, k…).)
+    """
+
+    groups: PositiveInt = 1
+
+    def law(self, shape: Size) -> Law:
+        if len(shape) not in (3, 4, 5):
+            raise ShapeError(
+                f"Dirac fills convolution kernels of rank 3 to 5, not shape {shape_text(shape)}"
+            )
+        if shape[-1] % self.groups:
+            raise ShapeError(
+                f"Dirac's groups ({self.groups}) must divide the {shape[-1]} output channels"
+            )
+        ones = self.groups * min(shape[-2], shape[-1] // self.groups)
+        return _sparse(1.0, ones / math.prod(shape))
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        *place, source, target = np.unravel_index(np.arange(start, start + out.size), shape)
+        passes = source == target % (shape[-1] // self.groups)
+        for axis, index in enumerate(place):
+            passes &= index == shape[axis] // 2
+        out[:] = passes
+
+
+class STFT(Initializer, frozen=True, kw_only=True):
+    """The kernel of a short-time Fourier transform, of shape (frame length, 1, frequencies).
+
+    Entry (t, 0, f) is w(t) cos(2πtf/N) / s for the ``real`` side and −w(t) sin(2πtf/N) / s for
+    the ``imag`` side, with N = 2 (frequencies − 1), the window w, and s = √Σw² for ``density``,
+    Σ|w| for ``spectrum`` and 1 without scaling. (``keras.initializers.STFT``.)
+    """
+
+    aliases: ClassVar[tuple[str, ...]] = ("STFTInitializer",)
+
+    side: Literal["real", "imag"] = "real"
+    window: str | tuple[float, ...] | None = "hann"
+    scaling: Literal["density", "spectrum"] | None = "density"
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.window, str) and self.window not in _COSINE_WINDOWS:
+            names = ", ".join(sorted(_COSINE_WINDOWS))
+            raise ArgumentError("window", f"unknown window '{self.window}'; known are {names}")
+
+    def law(self, shape: Size) -> Law:
+        if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
+            raise ShapeError(
+                "STFT fills kernels (frame length, 1, frequencies) with two frequencies or more, "
+                f"not shape {shape_text(shape)}"
+            )
+        if not isinstance(self.window, str) and self.window and len(self.window) != shape[0]:
+            raise ShapeError(f"STFT's window has {len(self.window)} values for {shape[0]} entries")
+        return laws.Empirical("STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist()))
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        out[:] = self._kernel(shape).ravel()[start : start + out.size]
+
+    def _kernel(self, shape: Size) -> Floats:
+        length, _, frequencies = shape
+        angle = np.outer(np.arange(length), np.arange(frequencies)) * np.pi / (frequencies - 1)
+        kernel = np.cos(angle) if self.side == "real" else -np.sin(angle)
+        if self.window is None:
+            return kernel
+        window = self._window(length)
+        scale = 1.0
+        if self.scaling is not None:
+            density = self.scaling == "density"
+            scale = math.sqrt(np.sum(window**2)) if density else float(np.sum(np.abs(window)))
+        return kernel * (window / scale)[:, None]
+
+    def _window(self, length: int) -> Floats:
+        if not isinstance(self.window, str):
+            return np.array(self.window, np.float64)
+        if length == 1:
+            return np.ones(1)
+        step = 2 * np.pi / (length if self.periodic else length - 1)
+        terms = enumerate(_COSINE_WINDOWS[self.window])
+        return sum(
+            ((-1) ** k * a * np.cos(k * step * np.arange(length)) for k, a in terms),
+            np.zeros(length),
+        )
+
+
+# w(t) = Σ (−1)^k a_k cos(2πkt/(n−1)); Harris 1978, Nuttall 1981; the names are SciPy's.
+_COSINE_WINDOWS: dict[str, tuple[float, ...]] = {
+    "boxcar": (1.0,),
+    "hann": (0.5, 0.5),
+    "hamming": (0.54, 0.46),
+    "blackman": (0.42, 0.5, 0.08),
+    "nuttall": (0.3635819, 0.4891775, 0.1365995, 0.0106411),
+    "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168),
+    "flattop": (0.21557895, 0.41663158, 0.277263158, 0.083578947, 0.006947368),
+}
+
+
+def _sparse(value: float, probability: float) -> Law:
+    """``value`` with that probability, and 0 otherwise."""
+    if probability == 1 or value == 0:
+        return laws.Constant(value)
+    return laws.Mixture(
+        (1 - probability, probability), (laws.Constant(0.0), laws.Constant(value))
+    )

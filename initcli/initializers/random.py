@@ -1,0 +1,132 @@
+"""Initializers whose law does not depend on the shape, and ``Sparse``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from initcli import laws
+from initcli.initializers.base import Seeded, Whole
+from initcli.laws import Floats, Law
+from initcli.types import ArgumentError, Fraction, NonNegativeFloat, ShapeError, Size, shape_text
+
+
+class RandomNormal(Seeded, frozen=True, kw_only=True):
+    """N(mean, stddev²)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("normal",)
+
+    mean: float = 0.0
+    stddev: NonNegativeFloat = 0.05
+
+    def law(self, shape: Size) -> Law:
+        return normal(self.mean, self.stddev)
+
+
+class RandomUniform(Seeded, frozen=True, kw_only=True):
+    """U(minval, maxval)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("uniform",)
+
+    minval: float = -0.05
+    maxval: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.maxval < self.minval:
+            raise ArgumentError(
+                "maxval", f"maxval ({self.maxval:g}) is less than minval ({self.minval:g})"
+            )
+
+    def law(self, shape: Size) -> Law:
+        return uniform(self.minval, self.maxval)
+
+
+class TruncatedNormal(Seeded, frozen=True, kw_only=True):
+    """N(mean, stddev²) cut at ``lower`` and ``upper`` standard deviations from the mean.
+
+    Without bounds the cut is at two, as in Keras, and the standard deviation of what is drawn is
+    0.8796 · stddev. ``lower`` and ``upper`` are those of ``jax.nn.initializers.truncated_normal``;
+    ``torch.nn.init.trunc_normal_`` states the same bounds as a = mean + lower · stddev and
+    b = mean + upper · stddev.
+    """
+
+    mean: float = 0.0
+    stddev: NonNegativeFloat = 0.05
+    lower: float | None = None
+    upper: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self._bounds
+        if not low < high:
+            raise ArgumentError("upper", f"upper ({high:g}) must be more than lower ({low:g})")
+        if laws.normal_mass(low, high) < 1e-200:
+            raise ArgumentError(
+                "lower", f"nothing of a normal law lies between {low:g} and {high:g}"
+            )
+
+    def law(self, shape: Size) -> Law:
+        low, high = self._bounds
+        return truncated(self.mean, self.stddev, low, high)
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        return (
+            -2.0 if self.lower is None else self.lower,
+            2.0 if self.upper is None else self.upper,
+        )
+
+
+class Sparse(Whole, frozen=True, kw_only=True):
+    """N(0, stddev²) with a share ``sparsity`` of what leaves each input unit set to 0.
+
+    For a kernel (in, out), ⌈sparsity · out⌉ entries of each row, chosen at random, are 0
+    (Martens 2010, Deep learning via Hessian-free optimization; ``torch.nn.init.sparse_``, there
+    columns of (out, in)).
+    """
+
+    sparsity: Fraction
+    stddev: NonNegativeFloat = 0.01
+
+    def law(self, shape: Size) -> Law:
+        if len(shape) != 2:
+            raise ShapeError(f"Sparse fills matrices only, not shape {shape_text(shape)}")
+        share = self._zeros(shape) / shape[1]
+        rest = normal(0.0, self.stddev)
+        if share == 0:
+            return rest
+        if share == 1 or self.stddev == 0:
+            return laws.Constant(0.0)
+        return laws.Mixture((share, 1 - share), (laws.Constant(0.0), rest))
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        tensor = rng.standard_normal(shape, dtype=dtype.type)
+        tensor *= dtype.type(self.stddev)
+        if zeros := self._zeros(shape):
+            order = np.argsort(rng.random(shape, dtype=np.float32), axis=1)
+            np.put_along_axis(tensor, order[:, :zeros], 0, axis=1)
+        return tensor
+
+    def scratch(self, shape: Size) -> int:
+        return 4 * math.prod(shape)
+
+    def _zeros(self, shape: Size) -> int:
+        return math.ceil(self.sparsity * shape[1])
+
+
+def normal(mean: float, std: float) -> Law:
+    """N(mean, std²), or the constant that it is for std 0."""
+    return laws.Normal(mean, std) if std > 0 else laws.Constant(mean)
+
+
+def uniform(low: float, high: float) -> Law:
+    """U(low, high), or the constant that it is for an empty interval."""
+    return laws.Uniform(low, high) if high > low else laws.Constant(low)
+
+
+def truncated(mean: float, std: float, lower: float = -2.0, upper: float = 2.0) -> Law:
+    """N(mean, std²) cut at ``lower`` and ``upper`` standard deviations from its mean."""
+    if std == 0:
+        return laws.Constant(mean)
+    return laws.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std)

@@ -1,0 +1,119 @@
+"""Variance scaling: one rule, and the names that its settings go by.
+
+An entry gets the variance scale / n, with n the fan-in, the fan-out or a mean of the two, so that
+a signal keeps its size on its way through the layer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from initcli import laws
+from initcli.initializers.base import Fans, Seeded, compute_fans
+from initcli.initializers.random import truncated
+from initcli.laws import Law
+from initcli.types import PositiveFloat, ShapeError, Size, shape_text
+
+Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
+Distribution = Literal["truncated_normal", "untruncated_normal", "uniform", "normal"]
+
+TRUNCATION = 0.87962566103423978
+"""The standard deviation of a standard normal law that is cut at ±2."""
+
+
+class _Scaled(Seeded, frozen=True, kw_only=True):
+    """Variance scale / n over the fans of ``input_axes`` and ``output_axes``, or of the shape."""
+
+    input_axes: tuple[int, ...] | None = None
+    output_axes: tuple[int, ...] | None = None
+
+    def fans(self, shape: Size) -> Fans:
+        """The product of the sizes of the axes where both are given, and else Keras's rule."""
+        if self.input_axes is None or self.output_axes is None:
+            return compute_fans(shape)
+        for axis in (*self.input_axes, *self.output_axes):
+            if not -len(shape) <= axis < len(shape):
+                raise ShapeError(f"a tensor of shape {shape_text(shape)} has no axis {axis}")
+        return Fans(
+            math.prod(shape[axis] for axis in self.input_axes),
+            math.prod(shape[axis] for axis in self.output_axes),
+        )
+
+
+class VarianceScaling(_Scaled, frozen=True, kw_only=True):
+    """Mean 0 and variance scale / n.
+
+    n is the fan-in, the fan-out, their mean (``fan_avg``) or their geometric mean
+    (``fan_geo_avg``, of JAX). The law is uniform on ±√(3 · variance), normal, or a normal cut at
+    twice its standard deviation, which is then widened by 1/0.8796 so that the variance is kept.
+    """
+
+    scale: PositiveFloat = 1.0
+    mode: Mode = "fan_in"
+    distribution: Distribution = "truncated_normal"
+
+    def law(self, shape: Size) -> Law:
+        return scaled(self.fans(shape), self.scale, self.mode, self.distribution)
+
+
+def scaled(fans: Fans, scale: float, mode: Mode, distribution: Distribution) -> Law:
+    """The law of mean 0 and variance scale / n."""
+    n = {
+        "fan_in": fans.fan_in,
+        "fan_out": fans.fan_out,
+        "fan_avg": (fans.fan_in + fans.fan_out) / 2,
+        "fan_geo_avg": math.sqrt(fans.fan_in * fans.fan_out),
+    }[mode]
+    std = math.sqrt(scale / max(1.0, n))
+    if distribution == "uniform":
+        limit = math.sqrt(3.0) * std
+        return laws.Uniform(-limit, limit)
+    if distribution == "untruncated_normal":
+        return laws.Normal(0.0, std)
+    return truncated(0.0, std / TRUNCATION)
+
+
+class _Named(_Scaled, frozen=True, kw_only=True):
+    """A setting of variance scaling that has a name of its own."""
+
+    setting: ClassVar[tuple[float, Mode, Distribution]]
+
+    def law(self, shape: Size) -> Law:
+        return scaled(self.fans(shape), *self.setting)
+
+
+class GlorotUniform(_Named, frozen=True, kw_only=True):
+    """U(−c, c) with c = √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+
+    setting = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Named, frozen=True, kw_only=True):
+    """A truncated normal of variance 2 / (fan_in + fan_out) (Glorot & Bengio 2010)."""
+
+    setting = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Named, frozen=True, kw_only=True):
+    """U(−c, c) with c = √(6 / fan_in) (He et al. 2015)."""
+
+    setting = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Named, frozen=True, kw_only=True):
+    """A truncated normal of variance 2 / fan_in (He et al. 2015)."""
+
+    setting = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Named, frozen=True, kw_only=True):
+    """U(−c, c) with c = √(3 / fan_in) (LeCun et al. 1998)."""
+
+    setting = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Named, frozen=True, kw_only=True):
+    """A truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
+
+    setting = (1.0, "fan_in", "truncated_normal")

@@ -1,0 +1,471 @@
+"""Laws: the distribution of a single entry of a tensor.
+
+A law is a small frozen value with the mean, the standard deviation, the support, the density and
+the cumulative distribution of one entry, all exact, and with ``draw``, which fills a buffer.
+Values, means and standard deviations are in the units of the weight itself.
+
+The entries of most tensors are independent; those of a Haar orthogonal matrix are not, and their
+law is then that of each entry alone (the marginal).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+
+class Law(msgspec.Struct, frozen=True, tag_field="type", tag=True):
+    """The distribution of one entry."""
+
+    @property
+    def mean(self) -> float:
+        """Expected value."""
+        raise NotImplementedError
+
+    @property
+    def std(self) -> float:
+        """Standard deviation."""
+        raise NotImplementedError
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The smallest closed interval that holds every entry; its ends may be infinite."""
+        raise NotImplementedError
+
+    @property
+    def text(self) -> str:
+        """The law as it is written on paper, such as ``U(-0.05, 0.05)``."""
+        raise NotImplementedError
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        """Values that are taken with a probability of their own, and that probability."""
+        return {}
+
+    def pdf(self, x: Floats) -> Floats:
+        """Density of the part of the law that has one, per unit of weight.
+
+        It integrates to one less the probability of the atoms.
+        """
+        raise NotImplementedError
+
+    def cdf(self, x: Floats) -> Floats:
+        """Probability that an entry is at most x."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        """Fill the one-dimensional buffer ``out`` with independent entries."""
+        raise NotImplementedError
+
+    def below(self, x: Floats) -> Floats:
+        """Probability that an entry is less than x: the cdf without an atom at x."""
+        return self.cdf(np.nextafter(np.asarray(x, np.float64), -np.inf))
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """A finite interval that shows the law: its support, or four standard deviations."""
+        low, high = self.support
+        return max(low, self.mean - 4 * self.std), min(high, self.mean + 4 * self.std)
+
+
+class Constant(Law, frozen=True):
+    """Always ``value``."""
+
+    value: float
+
+    @property
+    def mean(self) -> float:
+        return self.value
+
+    @property
+    def std(self) -> float:
+        return 0.0
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.value, self.value
+
+    @property
+    def text(self) -> str:
+        return f"= {self.value:.4g}"
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        return {self.value: 1.0}
+
+    def pdf(self, x: Floats) -> Floats:
+        return np.zeros(np.shape(x))
+
+    def cdf(self, x: Floats) -> Floats:
+        return np.asarray(np.asarray(x) >= self.value, np.float64)
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        out.fill(self.value)
+
+
+class Uniform(Law, frozen=True):
+    """Density 1/(high − low) between ``low`` and ``high``; mean (low+high)/2, std (high−low)/√12."""
+
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        return (self.low + self.high) / 2
+
+    @property
+    def std(self) -> float:
+        return (self.high - self.low) / math.sqrt(12)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    def text(self) -> str:
+        return f"U({self.low:.4g}, {self.high:.4g})"
+
+    def pdf(self, x: Floats) -> Floats:
+        x = np.asarray(x)
+        return ((x >= self.low) & (x <= self.high)) / (self.high - self.low)
+
+    def cdf(self, x: Floats) -> Floats:
+        return np.clip((np.asarray(x, np.float64) - self.low) / (self.high - self.low), 0, 1)
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        rng.random(out=out, dtype=out.dtype.type)
+        out *= out.dtype.type(self.high - self.low)
+        out += out.dtype.type(self.low)
+
+
+class Normal(Law, frozen=True):
+    """Density exp(−z²/2) / (s√(2π)) with z = (x − m)/s for mean m and standard deviation s."""
+
+    location: float
+    scale: float
+
+    @property
+    def mean(self) -> float:
+        return self.location
+
+    @property
+    def std(self) -> float:
+        return self.scale
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    @property
+    def text(self) -> str:
+        return f"N({self.location:.4g}, {self.scale:.4g}²)"
+
+    def pdf(self, x: Floats) -> Floats:
+        return _phi((np.asarray(x) - self.location) / self.scale) / self.scale
+
+    def cdf(self, x: Floats) -> Floats:
+        return _Phi((np.asarray(x) - self.location) / self.scale)
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        rng.standard_normal(out=out, dtype=out.dtype.type)
+        out *= out.dtype.type(self.scale)
+        out += out.dtype.type(self.location)
+
+
+class TruncatedNormal(Law, frozen=True):
+    """A normal law of mean ``location`` and standard deviation ``scale``, cut to [low, high].
+
+    With a, b the bounds in standard units and Z = Φ(b) − Φ(a), its mean is
+    m + s(φ(a) − φ(b))/Z and its variance s²[1 + (aφ(a) − bφ(b))/Z − ((φ(a) − φ(b))/Z)²]
+    (Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1, 1994, section 10.1).
+    """
+
+    location: float
+    scale: float
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        return self.location + self.scale * self._moments[0]
+
+    @property
+    def std(self) -> float:
+        return self.scale * math.sqrt(self._moments[1])
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    def text(self) -> str:
+        parent = f"N({self.location:.4g}, {self.scale:.4g}²)"
+        return f"{parent} in [{self.low:.4g}, {self.high:.4g}]"
+
+    def pdf(self, x: Floats) -> Floats:
+        x = np.asarray(x)
+        density = _phi((x - self.location) / self.scale) / (self.scale * self._mass)
+        return np.where((x >= self.low) & (x <= self.high), density, 0.0)
+
+    def cdf(self, x: Floats) -> Floats:
+        below = _Phi((np.clip(x, self.low, self.high) - self.location) / self.scale)
+        return (below - _Phi(np.array(self._bounds[0]))) / self._mass
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        """By rejection: what falls out of bounds is drawn again until nothing does.
+
+        Candidates are normal where the bounds keep most of them, and otherwise uniform between
+        the bounds, kept with probability φ(z)/max φ.
+        """
+        a, b = self._bounds
+        if self._mass > 0.2:
+            _fill_by_rejection(out, self._mass, lambda n: _normals_within(a, b, n, rng, out.dtype))
+        else:
+            # Further than 40/a beyond a bound a > 0 the density has fallen below 1e-17 of its top.
+            low = max(a, b + 40 / b) if b < 0 else a
+            high = min(b, a + 40 / a) if a > 0 else b
+            top = 0.0 if a <= 0 <= b else min(abs(a), abs(b))
+            kept = self._mass / ((high - low) * float(_phi(np.array(top))))
+            _fill_by_rejection(out, kept, lambda n: _uniforms_within(low, high, top, n, rng))
+        out *= out.dtype.type(self.scale)
+        out += out.dtype.type(self.location)
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        return (self.low - self.location) / self.scale, (self.high - self.location) / self.scale
+
+    @property
+    def _mass(self) -> float:
+        """The share of the parent law that lies in bounds."""
+        a, b = self._bounds
+        return normal_mass(a, b)
+
+    @property
+    def _moments(self) -> tuple[float, float]:
+        """Mean and variance in standard units."""
+        a, b = self._bounds
+        phi_a, phi_b = float(_phi(np.array(a))), float(_phi(np.array(b)))
+        mean = (phi_a - phi_b) / self._mass
+        variance = 1 + (a * phi_a - b * phi_b) / self._mass - mean**2
+        return mean, max(variance, 0.0)
+
+
+class SphereCoordinate(Law, frozen=True):
+    """One coordinate of a uniform point on the sphere of ``radius`` in ``dimension`` dimensions.
+
+    It is the law of one entry of a Haar orthogonal matrix of that many rows. Its density is
+    (1 − t²)^((n−3)/2) / (r B(1/2, (n−1)/2)) with t = x/r, its variance r²/n
+    (Muirhead, Aspects of Multivariate Statistical Theory, 1982, theorem 1.5.7).
+    """
+
+    dimension: int
+    radius: float
+
+    @property
+    def mean(self) -> float:
+        return 0.0
+
+    @property
+    def std(self) -> float:
+        return self.radius / math.sqrt(self.dimension)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return -self.radius, self.radius
+
+    @property
+    def text(self) -> str:
+        sphere = f"Haar({self.dimension})"
+        return sphere if self.radius == 1 else f"{self.radius:.4g}·{sphere}"
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        return {-self.radius: 0.5, self.radius: 0.5} if self.dimension == 1 else {}
+
+    def pdf(self, x: Floats) -> Floats:
+        t = np.asarray(x, np.float64) / self.radius
+        inside = np.abs(t) < 1
+        if self.dimension == 1:
+            return np.zeros(t.shape)
+        shape = np.power(np.where(inside, 1 - t * t, 1.0), (self.dimension - 3) / 2)
+        return np.where(inside, shape / (self.radius * self._beta), 0.0)
+
+    def cdf(self, x: Floats) -> Floats:
+        """With t = sin θ the density is cos^(n−2) θ / B, integrated by Gauss–Legendre."""
+        t = np.clip(np.asarray(x, np.float64) / self.radius, -1, 1)
+        if self.dimension == 1:
+            return 0.5 * (t >= -1) * (np.asarray(x) >= -self.radius) + 0.5 * (t >= 1)
+        # Beyond ten standard deviations nothing is left that a float could hold.
+        angle = np.minimum(np.arcsin(np.abs(t)), 10 / math.sqrt(self.dimension))
+        nodes, weights = np.polynomial.legendre.leggauss(64)
+        half = angle / 2
+        integral = np.zeros(t.shape)
+        for node, weight in zip(nodes, weights, strict=True):
+            integral += weight * np.cos(half * (node + 1)) ** (self.dimension - 2)
+        return np.clip(0.5 + np.sign(t) * half * integral / self._beta, 0, 1)
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        """Independent entries: z/√(z² + χ²(n−1)), for one normal z."""
+        z = rng.standard_normal(out.size)
+        rest = rng.chisquare(self.dimension - 1, out.size) if self.dimension > 1 else 0.0
+        out[:] = self.radius * z / np.sqrt(z * z + rest)
+
+    @property
+    def _beta(self) -> float:
+        """B(1/2, (n−1)/2)."""
+        half = (self.dimension - 1) / 2
+        return math.exp(math.lgamma(0.5) + math.lgamma(half) - math.lgamma(half + 0.5))
+
+
+class Mixture(Law, frozen=True):
+    """Each entry follows one of several laws, chosen with the given probability."""
+
+    weights: tuple[float, ...]
+    parts: tuple[Law, ...]
+
+    @property
+    def mean(self) -> float:
+        return sum(weight * part.mean for weight, part in self._weighted)
+
+    @property
+    def std(self) -> float:
+        second = sum(w * (part.std**2 + part.mean**2) for w, part in self._weighted)
+        return math.sqrt(max(second - self.mean**2, 0.0))
+
+    @property
+    def support(self) -> tuple[float, float]:
+        lows, highs = zip(*(part.support for part in self.parts), strict=True)
+        return min(lows), max(highs)
+
+    @property
+    def text(self) -> str:
+        terms = (f"{w:.4g}: {part.text.removeprefix('= ')}" for w, part in self._weighted)
+        return "{" + ", ".join(terms) + "}"
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        found: dict[float, float] = {}
+        for weight, part in self._weighted:
+            for value, probability in part.atoms.items():
+                found[value] = found.get(value, 0.0) + weight * probability
+        return found
+
+    def pdf(self, x: Floats) -> Floats:
+        return sum((w * part.pdf(x) for w, part in self._weighted), np.zeros(np.shape(x)))
+
+    def cdf(self, x: Floats) -> Floats:
+        return sum((w * part.cdf(x) for w, part in self._weighted), np.zeros(np.shape(x)))
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        choice = rng.choice(len(self.parts), out.size, p=self.weights)
+        for index, part in enumerate(self.parts):
+            chosen = np.flatnonzero(choice == index)
+            drawn = np.empty(chosen.size, out.dtype)
+            part.draw(rng, drawn)
+            out[chosen] = drawn
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        lows, highs = zip(*(part.extent for part in self.parts), strict=True)
+        return min(lows), max(highs)
+
+    @property
+    def _weighted(self) -> list[tuple[float, Law]]:
+        return list(zip(self.weights, self.parts, strict=True))
+
+
+class Empirical(Law, frozen=True):
+    """Each of a list of known values alike: the law of a tensor that leaves nothing to chance.
+
+    ``values`` are sorted; ``name`` is what a person calls them.
+    """
+
+    name: str
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def std(self) -> float:
+        return math.sqrt(math.fsum((v - self.mean) ** 2 for v in self.values) / len(self.values))
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.values[0], self.values[-1]
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} (fixed)"
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        values, counts = np.unique(self.values, return_counts=True)
+        return dict(zip(values.tolist(), (counts / len(self.values)).tolist(), strict=True))
+
+    def pdf(self, x: Floats) -> Floats:
+        return np.zeros(np.shape(x))
+
+    def cdf(self, x: Floats) -> Floats:
+        return np.searchsorted(self.values, x, side="right") / len(self.values)
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        out[:] = rng.choice(self.values, out.size)
+
+
+def normal_mass(a: float, b: float) -> float:
+    """Φ(b) − Φ(a) for a ≤ b, without cancellation in the tails."""
+    if b < 0:
+        a, b = -b, -a
+    root = math.sqrt(2)
+    if a > 0:
+        return 0.5 * (math.erfc(a / root) - math.erfc(b / root))
+    return 0.5 * (math.erf(b / root) - math.erf(a / root))
+
+
+def _phi(z: Floats) -> Floats:
+    """Density of the standard normal law."""
+    return np.exp(-0.5 * np.square(z)) / math.sqrt(2 * math.pi)
+
+
+def _Phi(z: Floats) -> Floats:
+    """Cumulative distribution of the standard normal law."""
+    return 0.5 * np.asarray(_erfc(-np.asarray(z) / math.sqrt(2)), np.float64)
+
+
+# SciPy's erfc would cost 0.4 s of import for what is asked of it: a few dozen edges a tensor.
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def _fill_by_rejection(
+    out: Floats, acceptance: float, candidates: Callable[[int], Floats]
+) -> None:
+    """Fill ``out`` from ``candidates(n)``, which keeps about ``acceptance`` of n draws."""
+    filled = 0
+    while filled < out.size:
+        wanted = out.size - filled
+        drawn = candidates(math.ceil(wanted / acceptance * 1.02) + 8)[:wanted]
+        out[filled : filled + drawn.size] = drawn
+        filled += drawn.size
+
+
+def _normals_within(
+    a: float, b: float, n: int, rng: np.random.Generator, dtype: np.dtype[Any]
+) -> Floats:
+    z = rng.standard_normal(n, dtype=dtype.type)
+    return z[(z >= a) & (z <= b)]
+
+
+def _uniforms_within(
+    a: float, b: float, top: float, n: int, rng: np.random.Generator
+) -> Floats:
+    z = rng.uniform(a, b, n)
+    return z[rng.random(n) < np.exp((top * top - z * z) / 2)]

@@ -1,0 +1,320 @@
+"""Convolutions: plain, depthwise, separable and transposed, over one, two or three axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from initcli.activations import Activation, Linear
+from initcli.initializers import GlorotUniform, Initializer, Zeros
+from initcli.layers.base import Layer, Parameter, known_size, per_axis
+from initcli.layers.core import lora
+from initcli.layers.spatial import join, split, spread, windows
+from initcli.types import (
+    ArgumentError,
+    DataFormat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    shape_text,
+)
+
+Sizes = PositiveInt | tuple[PositiveInt, ...]
+Padding = Literal["valid", "same"]
+
+
+class _Convolution(Layer, frozen=True, kw_only=True):
+    """What all convolutions share: a window that slides over ``rank`` spatial axes."""
+
+    rank: ClassVar[int]
+    AXES: ClassVar[dict[int, str]] = {
+        1: "(steps, channels)",
+        2: "(height, width, channels)",
+        3: "(depth, height, width, channels)",
+    }
+
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: Padding = "valid"
+    data_format: DataFormat | None = None
+    dilation_rate: Sizes = 1
+    activation: Activation = Linear()
+    use_bias: bool = True
+    bias_initializer: Initializer = Zeros()
+
+    def __post_init__(self) -> None:
+        self.window
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        if max(strides) > 1 and max(dilation) > 1 and not isinstance(self, _Depthwise):
+            raise ArgumentError(
+                "dilation_rate", "strides and dilation_rate cannot both be more than 1"
+            )
+
+    @property
+    def window(self) -> Size:
+        """The kernel's size along each spatial axis."""
+        return per_axis(self.kernel_size, self.rank, "kernel_size")
+
+    def channels(self, shape: Shape) -> int:
+        """The number of channels that come in."""
+        self.require_rank(shape, self.rank + 2, self.AXES[self.rank])
+        return known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
+
+    def slid(self, shape: Shape, filters: int) -> Shape:
+        """The shape after the window has slid over the input.
+
+        Raises:
+            ShapeError: the window is larger than the input.
+        """
+        sizes = split(shape, self.data_format).sizes
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        found = tuple(
+            windows(*axis, self.padding)
+            for axis in zip(sizes, self.window, strides, dilation, strict=True)
+        )
+        if any(size is not None and size < 1 for size in found):
+            raise ShapeError(
+                f"{type(self).__name__}'s kernel {shape_text(self.window)} "
+                f"{_dilated(dilation)}is larger than its input {shape_text(sizes)}",
+                "use padding: same, or a smaller kernel_size",
+            )
+        return join(found, filters, self.data_format)
+
+    def bias(self, filters: int) -> Iterator[Parameter]:
+        """The bias, one entry an output channel, where there is one."""
+        if self.use_bias:
+            yield Parameter(path="bias", shape=(filters,), initializer=self.bias_initializer)
+
+
+class _Conv(_Convolution, frozen=True, kw_only=True):
+    """A convolution. Shapes: kernel (k…, channels / groups, filters), bias (filters,).
+
+    The output keeps the batch and has ``filters`` channels and as many windows as fit on each
+    spatial axis.
+    """
+
+    filters: PositiveInt
+    groups: PositiveInt = 1
+    kernel_initializer: Initializer = GlorotUniform()
+    lora_rank: PositiveInt | None = None
+    lora_alpha: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        _Convolution.__post_init__(self)
+        if self.filters % self.groups:
+            raise ArgumentError(
+                "groups", f"groups ({self.groups}) must divide the filters ({self.filters})"
+            )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        channels = self.channels(shape)
+        if channels % self.groups:
+            raise ShapeError(f"groups ({self.groups}) must divide the {channels} input channels")
+        return self.slid(shape, self.filters)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        kernel = (*self.window, self.channels(shape) // self.groups, self.filters)
+        yield Parameter(
+            path="kernel",
+            shape=kernel,
+            initializer=self.kernel_initializer,
+            trainable=self.lora_rank is None,
+        )
+        yield from self.bias(self.filters)
+        yield from lora("lora_kernel", kernel, self.lora_rank)
+
+
+class Conv1D(_Conv, frozen=True, kw_only=True):
+    """A convolution over time: (batch, steps, channels) to (batch, windows, filters).
+
+    Kernel (k, channels / groups, filters), bias (filters,). ``causal`` pads the past only.
+    """
+
+    aliases: ClassVar[tuple[str, ...]] = ("Convolution1D",)
+
+    rank = 1
+    padding: Literal["valid", "same", "causal"] = "valid"
+
+    def __post_init__(self) -> None:
+        _Conv.__post_init__(self)
+        if self.padding == "causal" and self.data_format == "channels_first":
+            raise ArgumentError("padding", "causal padding needs data_format channels_last")
+
+
+class Conv2D(_Conv, frozen=True, kw_only=True):
+    """A convolution over an image: kernel (k, k, channels / groups, filters), bias (filters,)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("Convolution2D",)
+
+    rank = 2
+
+
+class Conv3D(_Conv, frozen=True, kw_only=True):
+    """A convolution over a volume: kernel (k, k, k, channels / groups, filters), bias (filters,)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("Convolution3D",)
+
+    rank = 3
+
+
+class _Depthwise(_Convolution, frozen=True, kw_only=True):
+    """What begins by convolving each channel apart, with kernel (k…, channels, depth_multiplier)."""
+
+    depth_multiplier: PositiveInt = 1
+    depthwise_initializer: Initializer = GlorotUniform()
+
+    def depthwise_kernel(self, name: str, shape: Shape) -> Parameter:
+        """The kernel that convolves each channel apart."""
+        return Parameter(
+            path=name,
+            shape=(*self.window, self.channels(shape), self.depth_multiplier),
+            initializer=self.depthwise_initializer,
+        )
+
+
+class _DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
+    """Convolves each channel apart: kernel (k…, channels, m), bias (channels · m,).
+
+    Keras computes the kernel's fans as for a plain convolution, as if every channel fed every
+    output.
+    """
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.slid(shape, self.channels(shape) * self.depth_multiplier)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        yield self.depthwise_kernel("kernel", shape)
+        yield from self.bias(self.channels(shape) * self.depth_multiplier)
+
+
+class DepthwiseConv1D(_DepthwiseConv, frozen=True, kw_only=True):
+    """Convolves each channel of a sequence apart: kernel (k, channels, depth_multiplier)."""
+
+    rank = 1
+
+
+class DepthwiseConv2D(_DepthwiseConv, frozen=True, kw_only=True):
+    """Convolves each channel of an image apart: kernel (k, k, channels, depth_multiplier)."""
+
+    rank = 2
+
+
+class _SeparableConv(_Depthwise, frozen=True, kw_only=True):
+    """Convolves each channel apart, then mixes channels.
+
+    Shapes: depthwise_kernel (k…, channels, m), pointwise_kernel (1…, channels · m, filters),
+    bias (filters,).
+    """
+
+    filters: PositiveInt
+    pointwise_initializer: Initializer = GlorotUniform()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.channels(shape)
+        return self.slid(shape, self.filters)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        yield self.depthwise_kernel("depthwise_kernel", shape)
+        mixed = self.channels(shape) * self.depth_multiplier
+        yield Parameter(
+            path="pointwise_kernel",
+            shape=(*(1,) * self.rank, mixed, self.filters),
+            initializer=self.pointwise_initializer,
+        )
+        yield from self.bias(self.filters)
+
+
+class SeparableConv1D(_SeparableConv, frozen=True, kw_only=True):
+    """A depthwise convolution over time, then one of width 1 that mixes channels."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("SeparableConvolution1D",)
+
+    rank = 1
+
+
+class SeparableConv2D(_SeparableConv, frozen=True, kw_only=True):
+    """A depthwise convolution over an image, then one of size 1 × 1 that mixes channels."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("SeparableConvolution2D",)
+
+    rank = 2
+
+
+class _ConvTranspose(_Convolution, frozen=True, kw_only=True):
+    """The transpose of a convolution: kernel (k…, filters, channels), bias (filters,).
+
+    Keras computes the kernel's fans as for a plain convolution, so that fan_in counts the filters
+    and fan_out the input channels.
+    """
+
+    filters: PositiveInt
+    output_padding: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
+    kernel_initializer: Initializer = GlorotUniform()
+
+    def __post_init__(self) -> None:
+        _Convolution.__post_init__(self)
+        strides = per_axis(self.strides, self.rank, "strides")
+        for extra, stride in zip(self._output_padding, strides, strict=True):
+            if extra is not None and extra >= stride:
+                raise ArgumentError(
+                    "output_padding",
+                    f"output_padding ({extra}) must be less than the stride ({stride})",
+                )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.channels(shape)
+        sizes = split(shape, self.data_format).sizes
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        axes = zip(sizes, self.window, strides, dilation, self._output_padding, strict=True)
+        found = tuple(
+            spread(size, k, s, d, self.padding, extra) for size, k, s, d, extra in axes
+        )
+        return join(found, self.filters, self.data_format)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        yield Parameter(
+            path="kernel",
+            shape=(*self.window, self.filters, self.channels(shape)),
+            initializer=self.kernel_initializer,
+        )
+        yield from self.bias(self.filters)
+
+    @property
+    def _output_padding(self) -> tuple[int | None, ...]:
+        if self.output_padding is None:
+            return (None,) * self.rank
+        return per_axis(self.output_padding, self.rank, "output_padding")
+
+
+class Conv1DTranspose(_ConvTranspose, frozen=True, kw_only=True):
+    """A transposed convolution over time: kernel (k, filters, channels)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("Convolution1DTranspose",)
+
+    rank = 1
+
+
+class Conv2DTranspose(_ConvTranspose, frozen=True, kw_only=True):
+    """A transposed convolution over an image: kernel (k, k, filters, channels)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("Convolution2DTranspose",)
+
+    rank = 2
+
+
+class Conv3DTranspose(_ConvTranspose, frozen=True, kw_only=True):
+    """A transposed convolution over a volume: kernel (k, k, k, filters, channels)."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("Convolution3DTranspose",)
+
+    rank = 3
+
+
+def _dilated(dilation: Size) -> str:
+    return f"with dilation {shape_text(dilation)} " if max(dilation) > 1 else ""

@@ -1,0 +1,106 @@
+"""Layers of the core: input, dense, embedding, and those that only pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from initcli.activations import Activation, Linear
+from initcli.initializers import GlorotUniform, HeUniform, Initializer, RandomUniform, Zeros
+from initcli.layers.base import Layer, Parameter, known_size
+from initcli.types import PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
+
+
+class Input(Layer, frozen=True, kw_only=True):
+    """What flows into the model; ``shape`` is without the batch, null where a size is unknown."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
+
+    shape: tuple[PositiveInt | None, ...]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (None, *self.shape)
+
+    @classmethod
+    def default_name(cls) -> str:
+        return "input_layer"
+
+
+class Dense(Layer, frozen=True, kw_only=True):
+    """A fully connected layer: activation(x · kernel + bias).
+
+    Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank``
+    r the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
+    """
+
+    units: PositiveInt
+    activation: Activation = Linear()
+    use_bias: bool = True
+    kernel_initializer: Initializer = GlorotUniform()
+    bias_initializer: Initializer = Zeros()
+    lora_rank: PositiveInt | None = None
+    lora_alpha: PositiveFloat | None = None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) < 2:
+            raise ShapeError(f"Dense needs an axis to connect, not {shape_text(shape)}")
+        known_size(self, shape, -1)
+        return (*shape[:-1], self.units)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        kernel = (known_size(self, shape, -1), self.units)
+        yield Parameter(
+            path="kernel",
+            shape=kernel,
+            initializer=self.kernel_initializer,
+            trainable=self.lora_rank is None,
+        )
+        if self.use_bias:
+            yield Parameter(path="bias", shape=(self.units,), initializer=self.bias_initializer)
+        yield from lora("lora_kernel", kernel, self.lora_rank)
+
+
+class Embedding(Layer, frozen=True, kw_only=True):
+    """A table of ``input_dim`` vectors, looked up by token id.
+
+    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim).
+    """
+
+    input_dim: PositiveInt
+    output_dim: PositiveInt
+    embeddings_initializer: Initializer = RandomUniform()
+    mask_zero: bool = False
+    lora_rank: PositiveInt | None = None
+    lora_alpha: PositiveFloat | None = None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (*shape, self.output_dim)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        table = (self.input_dim, self.output_dim)
+        yield Parameter(
+            path="embeddings",
+            shape=table,
+            initializer=self.embeddings_initializer,
+            trainable=self.lora_rank is None,
+        )
+        yield from lora("lora_embeddings", table, self.lora_rank)
+
+
+class Masking(Layer, frozen=True, kw_only=True):
+    """Marks time steps whose every feature is ``mask_value`` as absent."""
+
+    mask_value: float = 0.0
+
+
+class Identity(Layer, frozen=True, kw_only=True):
+    """Passes its input on."""
+
+
+def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:
+    """The two factors of a low-rank adaptation of a weight of that shape (Hu et al. 2021)."""
+    if rank is None:
+        return
+    first: dict[str, Any] = {"path": f"{name}_a", "shape": (*shape[:-1], rank)}
+    yield Parameter(**first, initializer=HeUniform())
+    yield Parameter(path=f"{name}_b", shape=(rank, shape[-1]), initializer=Zeros())

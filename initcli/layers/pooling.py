@@ -1,0 +1,161 @@
+"""Pooling: the largest or the mean of a window, or of the whole input."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from initcli.layers.base import Layer, per_axis
+from initcli.layers.convolution import Padding, Sizes
+from initcli.layers.spatial import join, split, windows
+from initcli.types import DataFormat, Shape, ShapeError, shape_text
+
+_AXES = {1: "(steps, channels)", 2: "(height, width, channels)", 3: "(d, h, w, channels)"}
+
+
+class _Pooling(Layer, frozen=True, kw_only=True):
+    """A window that slides over ``rank`` spatial axes, by its own size unless ``strides`` is given."""
+
+    rank: ClassVar[int]
+
+    pool_size: Sizes = 2
+    strides: Sizes | None = None
+    padding: Padding = "valid"
+    data_format: DataFormat | None = None
+
+    def __post_init__(self) -> None:
+        per_axis(self.pool_size, self.rank, "pool_size")
+        if self.strides is not None:
+            per_axis(self.strides, self.rank, "strides")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        sizes, channels = split(shape, self.data_format)
+        window = per_axis(self.pool_size, self.rank, "pool_size")
+        strides = window if self.strides is None else per_axis(self.strides, self.rank, "strides")
+        found = tuple(
+            windows(size, pool, stride, 1, self.padding)
+            for size, pool, stride in zip(sizes, window, strides, strict=True)
+        )
+        if any(size is not None and size < 1 for size in found):
+            raise ShapeError(
+                f"{type(self).__name__}'s window {shape_text(window)} is larger than its input "
+                f"{shape_text(sizes)}",
+                "use padding: same, or a smaller pool_size",
+            )
+        return join(found, channels, self.data_format)
+
+
+class _AveragePooling(_Pooling, frozen=True, kw_only=True):
+    """The mean of each window; its size has no default over two axes and more, as in Keras."""
+
+    pool_size: Sizes
+
+
+class _GlobalPooling(Layer, frozen=True, kw_only=True):
+    """One number a channel, whatever the spatial sizes, which ``keepdims`` keeps as 1."""
+
+    rank: ClassVar[int]
+
+    data_format: DataFormat | None = None
+    keepdims: bool = False
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        channels = split(shape, self.data_format).channels
+        return join((1,) * self.rank if self.keepdims else (), channels, self.data_format)
+
+
+class MaxPooling1D(_Pooling, frozen=True, kw_only=True):
+    """The largest entry of each window of a sequence."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("MaxPool1D",)
+
+    rank = 1
+
+
+class MaxPooling2D(_Pooling, frozen=True, kw_only=True):
+    """The largest entry of each window of an image."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("MaxPool2D",)
+
+    rank = 2
+
+
+class MaxPooling3D(_Pooling, frozen=True, kw_only=True):
+    """The largest entry of each window of a volume."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("MaxPool3D",)
+
+    rank = 3
+
+
+class AveragePooling1D(_AveragePooling, frozen=True, kw_only=True):
+    """The mean of each window of a sequence."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("AvgPool1D",)
+
+    rank = 1
+
+
+class AveragePooling2D(_AveragePooling, frozen=True, kw_only=True):
+    """The mean of each window of an image."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("AvgPool2D",)
+
+    rank = 2
+
+
+class AveragePooling3D(_AveragePooling, frozen=True, kw_only=True):
+    """The mean of each window of a volume."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("AvgPool3D",)
+
+    rank = 3
+
+
+class GlobalMaxPooling1D(_GlobalPooling, frozen=True, kw_only=True):
+    """The largest entry of each channel of a sequence."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool1D",)
+
+    rank = 1
+
+
+class GlobalMaxPooling2D(_GlobalPooling, frozen=True, kw_only=True):
+    """The largest entry of each channel of an image."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool2D",)
+
+    rank = 2
+
+
+class GlobalMaxPooling3D(_GlobalPooling, frozen=True, kw_only=True):
+    """The largest entry of each channel of a volume."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool3D",)
+
+    rank = 3
+
+
+class GlobalAveragePooling1D(_GlobalPooling, frozen=True, kw_only=True):
+    """The mean of each channel of a sequence."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool1D",)
+
+    rank = 1
+
+
+class GlobalAveragePooling2D(_GlobalPooling, frozen=True, kw_only=True):
+    """The mean of each channel of an image."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool2D",)
+
+    rank = 2
+
+
+class GlobalAveragePooling3D(_GlobalPooling, frozen=True, kw_only=True):
+    """The mean of each channel of a volume."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool3D",)
+
+    rank = 3

@@ -1,0 +1,246 @@
+"""Layers that rearrange, repeat, pad or cut their input."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from initcli.layers.base import Layer, per_axis
+from initcli.layers.spatial import join, split
+from initcli.types import (
+    ArgumentError,
+    DataFormat,
+    NonNegativeInt,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    shape_text,
+)
+
+Pair = tuple[NonNegativeInt, NonNegativeInt]
+Ends = NonNegativeInt | tuple[NonNegativeInt | Pair, ...]
+"""What to add or cut at both ends of each axis: one number, one an axis, or one a side."""
+
+_AXES = {1: "(steps, channels)", 2: "(height, width, channels)", 3: "(d, h, w, channels)"}
+
+
+class Flatten(Layer, frozen=True, kw_only=True):
+    """All axes beside the batch as one."""
+
+    data_format: DataFormat | None = None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        sizes = shape[1:]
+        if None in sizes:
+            return (None, None)
+        return (None, math.prod(size for size in sizes if size is not None))
+
+
+class Reshape(Layer, frozen=True, kw_only=True):
+    """The same entries in ``target_shape`` (without the batch), where one size may be −1."""
+
+    target_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if any(size < 1 and size != -1 for size in self.target_shape):
+            raise ArgumentError("target_shape", "sizes in target_shape are positive, or -1 for one")
+        if self.target_shape.count(-1) > 1:
+            raise ArgumentError("target_shape", "only one size in target_shape may be -1")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        sizes = [size for size in shape[1:] if size is not None]
+        if len(sizes) < len(shape) - 1:
+            return (None, *(None if size == -1 else size for size in self.target_shape))
+        count = math.prod(sizes)
+        rest = math.prod(size for size in self.target_shape if size != -1)
+        if -1 in self.target_shape and count % rest == 0:
+            return (None, *(count // rest if size == -1 else size for size in self.target_shape))
+        if -1 in self.target_shape or count != rest:
+            given, wanted = shape_text(shape[1:]), shape_text(self.target_shape)
+            raise ShapeError(
+                f"Reshape cannot make {wanted} of {given}, which has {count:,} entries",
+                "the sizes of both must multiply to the same number",
+            )
+        return (None, *self.target_shape)
+
+
+class Permute(Layer, frozen=True, kw_only=True):
+    """The axes in another order; ``dims`` counts them from 1, the batch being 0."""
+
+    dims: tuple[PositiveInt, ...]
+
+    def __post_init__(self) -> None:
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise ArgumentError("dims", f"dims must hold each of 1 to {len(self.dims)} once")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != len(self.dims) + 1:
+            raise ShapeError(
+                f"Permute orders {len(self.dims)} axes, and its input {shape_text(shape)} has "
+                f"{len(shape) - 1} beside the batch"
+            )
+        return (None, *(shape[axis] for axis in self.dims))
+
+
+class RepeatVector(Layer, frozen=True, kw_only=True):
+    """The input ``n`` times over: (batch, d) to (batch, n, d)."""
+
+    n: PositiveInt
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 2, "(features)")
+        return (None, self.n, shape[1])
+
+
+class _Ends(Layer, frozen=True, kw_only=True):
+    """What changes the ends of each of ``rank`` spatial axes."""
+
+    rank: ClassVar[int]
+
+    def changed(self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None) -> Shape:
+        """The shape with that many entries more along each spatial axis, none of them left empty."""
+        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        sizes, channels = split(shape, data_format)
+        found = tuple(
+            None if size is None else size + more for size, more in zip(sizes, change, strict=True)
+        )
+        if any(size is not None and size < 1 for size in found):
+            raise ShapeError(f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}")
+        return join(found, channels, data_format)
+
+
+def both_ends(value: Ends, rank: int, argument: str) -> tuple[int, ...]:
+    """How many entries the two ends of each axis have together."""
+    if rank == 1:
+        pair = (value, value) if isinstance(value, int) else value
+        if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
+            raise ArgumentError(argument, f"{argument} takes one number or two, one for each end")
+        return (sum(end for end in pair if isinstance(end, int)),)
+    if isinstance(value, int):
+        return (2 * value,) * rank
+    if len(value) != rank:
+        raise ArgumentError(argument, f"{argument} takes one number or {rank}, one for each axis")
+    return tuple(2 * end if isinstance(end, int) else sum(end) for end in value)
+
+
+class _ZeroPadding(_Ends, frozen=True, kw_only=True):
+    """Zeros around the input: one number, one for each axis, or a pair for each axis."""
+
+    padding: Ends = 1
+    data_format: DataFormat | None = None
+
+    def __post_init__(self) -> None:
+        both_ends(self.padding, self.rank, "padding")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        more = both_ends(self.padding, self.rank, "padding")
+        return self.changed(shape, more, self.data_format)
+
+
+class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
+    """Zeros before and after a sequence: one number for both ends, or a pair."""
+
+    rank = 1
+
+
+class ZeroPadding2D(_ZeroPadding, frozen=True, kw_only=True):
+    """Zeros around an image: one number, one for each axis, or a pair for each axis."""
+
+    rank = 2
+
+
+class ZeroPadding3D(_ZeroPadding, frozen=True, kw_only=True):
+    """Zeros around a volume: one number, one for each axis, or a pair for each axis."""
+
+    rank = 3
+
+
+class _Cropping(_Ends, frozen=True, kw_only=True):
+    """Cuts the ends off: one number, one for each axis, or a pair for each axis."""
+
+    cropping: Ends
+    data_format: DataFormat | None = None
+
+    def __post_init__(self) -> None:
+        both_ends(self.cropping, self.rank, "cropping")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        less = tuple(-cut for cut in both_ends(self.cropping, self.rank, "cropping"))
+        return self.changed(shape, less, self.data_format)
+
+
+class Cropping1D(_Ends, frozen=True, kw_only=True):
+    """Cuts steps off a sequence: one number for both ends, or a pair."""
+
+    rank = 1
+
+    cropping: Ends = (1, 1)
+
+    def __post_init__(self) -> None:
+        both_ends(self.cropping, self.rank, "cropping")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        (cut,) = both_ends(self.cropping, self.rank, "cropping")
+        return self.changed(shape, (-cut,), None)
+
+
+class Cropping2D(_Cropping, frozen=True, kw_only=True):
+    """Cuts the borders off an image: one number, one for each axis, or a pair for each axis."""
+
+    rank = 2
+
+    cropping: Ends = ((0, 0), (0, 0))
+
+
+class Cropping3D(_Cropping, frozen=True, kw_only=True):
+    """Cuts the borders off a volume: one number, one for each axis, or a pair for each axis."""
+
+    rank = 3
+
+    cropping: Ends = ((1, 1), (1, 1), (1, 1))
+
+
+class UpSampling1D(Layer, frozen=True, kw_only=True):
+    """Repeats each step of a sequence ``size`` times."""
+
+    size: PositiveInt = 2
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 3, _AXES[1])
+        return (None, None if shape[1] is None else shape[1] * self.size, shape[2])
+
+
+class _UpSampling(Layer, frozen=True, kw_only=True):
+    """Enlarges each spatial axis by ``size``."""
+
+    rank: ClassVar[int]
+
+    size: PositiveInt | tuple[PositiveInt, ...] = 2
+    data_format: DataFormat | None = None
+
+    def __post_init__(self) -> None:
+        per_axis(self.size, self.rank, "size")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        sizes, channels = split(shape, self.data_format)
+        factors = per_axis(self.size, self.rank, "size")
+        larger = tuple(
+            None if size is None else size * factor
+            for size, factor in zip(sizes, factors, strict=True)
+        )
+        return join(larger, channels, self.data_format)
+
+
+class UpSampling2D(_UpSampling, frozen=True, kw_only=True):
+    """Enlarges an image by repeating or interpolating its rows and columns."""
+
+    rank = 2
+
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest"
+
+
+class UpSampling3D(_UpSampling, frozen=True, kw_only=True):
+    """Enlarges a volume by repeating its planes, rows and columns."""
+
+    rank = 3

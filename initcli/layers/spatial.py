@@ -1,0 +1,65 @@
+"""Sizes of what has spatial axes and channels: sequences, images, volumes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from initcli.types import DataFormat, Shape
+
+
+class Spatial(NamedTuple):
+    """An input's spatial sizes apart from its channels."""
+
+    sizes: Shape
+    channels: int | None
+
+
+def split(shape: Shape, data_format: DataFormat | None) -> Spatial:
+    """Spatial sizes and channels of a shape that has the batch first; channels are last by default."""
+    if data_format == "channels_first":
+        return Spatial(shape[2:], shape[1])
+    return Spatial(shape[1:-1], shape[-1])
+
+
+def join(sizes: Shape, channels: int | None, data_format: DataFormat | None) -> Shape:
+    """The inverse of :func:`split`."""
+    if data_format == "channels_first":
+        return (None, channels, *sizes)
+    return (None, *sizes, channels)
+
+
+def windows(size: int | None, window: int, stride: int, dilation: int, padding: str) -> int | None:
+    """How many windows fit along an axis.
+
+    ``valid`` keeps within the input, ⌊(n − d(k−1) − 1)/s⌋ + 1, which may be 0 or less; ``same``
+    and ``causal`` pad it, ⌈n/s⌉.
+    """
+    if size is None:
+        return None
+    if padding == "valid":
+        return (size - dilation * (window - 1) - 1) // stride + 1
+    return (size - 1) // stride + 1
+
+
+def spread(
+    size: int | None,
+    window: int,
+    stride: int,
+    dilation: int,
+    padding: str,
+    output_padding: int | None,
+) -> int | None:
+    """The size that a transposed convolution spreads an axis to.
+
+    With the window's reach r = d(k−1) + 1: (n − 1)s + r + p for ``valid``, where p is max(r, s) − r
+    unless given; ns for ``same``, or (n − 1)s + (r mod 2) + p where p is given.
+    """
+    if size is None:
+        return None
+    reach = dilation * (window - 1) + 1
+    if padding == "valid":
+        extra = max(reach, stride) - reach if output_padding is None else output_padding
+        return (size - 1) * stride + reach + extra
+    if output_padding is None:
+        return size * stride
+    return (size - 1) * stride + reach % 2 + output_padding

@@ -1,0 +1,1 @@
+"""From text to model: reading, checking and resolving a spec."""

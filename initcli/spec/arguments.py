@@ -1,0 +1,229 @@
+"""One mapping of a spec to one layer, initializer or activation, with every problem collected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from initcli.activations import Activation, Linear, known_activations
+from initcli.errors import (
+    InvalidValue,
+    MissingArgument,
+    NoWeights,
+    Path,
+    SpecError,
+    UnknownArgument,
+    UnknownName,
+    did_you_mean,
+    listed,
+    quoted,
+)
+from initcli.initializers import Custom, GlorotUniform, Initializer, known_initializers
+from initcli.layers import Layer, known_layers
+from initcli.spec.describe import choices, describe
+from initcli.types import ArgumentError, field_names
+
+Made = TypeVar("Made", bound=msgspec.Struct)
+
+
+class Arguments:
+    """Makes layers and initializers of plain data.
+
+    Whatever cannot be made is None, and why stands in ``errors``.
+
+    Args:
+        functions: initializers of ``--custom``, by name; they win over everything else.
+    """
+
+    def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
+        self.functions = functions or {}
+        self.recipes: dict[str, Initializer] = {}
+        self.errors: list[SpecError] = []
+
+    def layer(self, data: Any, path: Path) -> Layer | None:
+        """The layer that a mapping with a ``type`` describes."""
+        cls = self._class(data, path, "layer", known_layers())
+        return cls and self.struct(cls, data, path)
+
+    def initializer(self, data: Any, path: Path) -> Initializer | None:
+        """The initializer of that name, or that a mapping with a ``type`` describes.
+
+        Null is GlorotUniform, which is what Keras takes for an initializer of None.
+        """
+        if data is None:
+            return GlorotUniform()
+        if isinstance(data, str):
+            for own in (self.functions, self.recipes):
+                if data in own:
+                    return own[data]
+        known = known_initializers()
+        cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
+        return cls and self.struct(cls, data if isinstance(data, Mapping) else {}, path)
+
+    def activation(self, data: Any, path: Path) -> Activation | None:
+        """The activation of that name, or that a mapping with a ``type`` describes."""
+        if data is None:
+            return Linear()
+        cls = self._class(data, path, "activation", known_activations())
+        return cls and self.struct(cls, data if isinstance(data, Mapping) else {}, path)
+
+    def recipe(self, name: str, data: Any, path: Path) -> None:
+        """Keep an initializer under a name of one's own, for what comes after it."""
+        if name in known_initializers():
+            self.errors.append(
+                InvalidValue(
+                    f"'{name}' is the name of a built-in initializer",
+                    remedy="choose another name",
+                    path=path,
+                    at_key=True,
+                )
+            )
+        elif made := self.initializer(data, path):
+            self.recipes[name] = made
+
+    def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
+        """A struct of that class from its fields; keys that say what it is are passed over."""
+        before = len(self.errors)
+        types, required = _fields(cls)
+        for key in data:
+            if key not in types and key != "type" and not _ignored(cls, key):
+                self.errors.append(_unknown_argument(cls, key, (*path, key)))
+        for name in required:
+            if name not in data:
+                message = f"{_name(cls)} needs `{name}`, {describe(types[name])}"
+                self.errors.append(MissingArgument(message, path=path))
+        values = {
+            name: self._value(types[name], name, value, (*path, name))
+            for name, value in data.items()
+            if name in types
+        }
+        if len(self.errors) > before:
+            return None
+        try:
+            return cls(**values)
+        except ArgumentError as error:
+            self.errors.append(argument_error(error, data, path))
+            return None
+
+    def _value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
+        if type_ is Initializer:
+            return self.initializer(value, path)
+        if type_ is Activation:
+            return self.activation(value, path)
+        try:
+            made = msgspec.convert(value, type_)
+        except msgspec.ValidationError:
+            made = None
+            finite = True
+        else:
+            finite = _finite(made)
+        if made is None and value is not None or not finite:
+            allowed = describe(type_) if finite else "finite"
+            message = f"`{name}` must be {allowed}, not {quoted(value)}"
+            hint = did_you_mean(value, choices(type_)) or _hint(value)
+            self.errors.append(InvalidValue(message, remedy=hint, path=path))
+        elif made is None and value is None and not _admits_null(type_):
+            message = f"`{name}` must be {describe(type_)}, not null"
+            self.errors.append(InvalidValue(message, path=path))
+        return made
+
+    def _class(
+        self,
+        data: Any,
+        path: Path,
+        kind: str,
+        known: Mapping[str, type[Made]],
+        own: Iterable[str] = (),
+    ) -> type[Made] | None:
+        """The class that a name, or the ``type`` of a mapping, stands for."""
+        named = isinstance(data, str) and kind != "layer"
+        if not named and not isinstance(data, Mapping):
+            name = "" if kind == "layer" else "a name or "
+            message = f"{_article(kind)} is {name}a mapping with a `type`, not {quoted(data)}"
+            self.errors.append(InvalidValue(message, path=path))
+            return None
+        if not named and "type" not in data:
+            self.errors.append(MissingArgument(f"{_article(kind)} needs a `type`", path=path))
+            return None
+        name, place = (data, path) if named else (data["type"], (*path, "type"))
+        if isinstance(name, str) and name in known:
+            return known[name]
+        remedy = did_you_mean(name, (*known, *own))
+        if not remedy and kind == "initializer":
+            remedy = "a function of your own is found with --custom FILE.py"
+        self.errors.append(UnknownName(f"unknown {kind} {quoted(name)}", remedy=remedy, path=place))
+        return None
+
+
+def argument_error(error: ArgumentError, data: Mapping[str, Any], path: Path) -> SpecError:
+    """The error of an argument as one of the spec, at the argument where it was written."""
+    place = (*path, error.argument) if error.argument in data else path
+    return InvalidValue(str(error), remedy=error.remedy, path=place)
+
+
+@cache
+def _fields(cls: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The types of a struct's fields, and the names of those that have no default."""
+    fields = msgspec.structs.fields(cls)
+    return {f.name: f.type for f in fields}, tuple(f.name for f in fields if f.required)
+
+
+def _ignored(cls: type[msgspec.Struct], key: str) -> bool:
+    """Whether a key regularises or constrains what the class initialises: it changes no weight."""
+    tensor, _, kind = key.rpartition("_")
+    if not issubclass(cls, Layer) or kind not in ("regularizer", "constraint"):
+        return False
+    return f"{tensor}_initializer" in _fields(cls)[0] or key == "activity_regularizer"
+
+
+def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecError:
+    types = _fields(cls)[0]
+    if issubclass(cls, Layer) and not cls.has_weights() and str(key).endswith("_initializer"):
+        return NoWeights(
+            f"{cls.__name__} takes no `{key}`, because it has no weights",
+            remedy=f"remove `{key}`",
+            path=path,
+            at_key=True,
+        )
+    general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
+    own = [name for name in field_names(cls) if name not in general] or list(types)
+    remedy = did_you_mean(key, types)
+    if not remedy:
+        remedy = f"it takes {listed([f'`{name}`' for name in own], 'and')}"
+    message = f"{_name(cls)} takes no `{quoted(key).strip(chr(39))}`"
+    return UnknownArgument(message, remedy=remedy, path=path, at_key=True)
+
+
+def _name(cls: type[msgspec.Struct]) -> str:
+    return "a spec" if cls.__name__ == "Spec" else cls.__name__
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, tuple | list):
+        return all(_finite(each) for each in value)
+    return True
+
+
+def _admits_null(type_: Any) -> bool:
+    try:
+        msgspec.convert(None, type_)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _hint(value: Any) -> str:
+    """What somebody meant who wrote a boolean of YAML 1.1, or a number in quotes."""
+    if isinstance(value, str) and value.lower() in ("yes", "on", "no", "off"):
+        return f"write {'true' if value.lower() in ('yes', 'on') else 'false'}"
+    return ""

@@ -1,0 +1,67 @@
+"""What values a type admits, in the words of an error message."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from initcli.errors import listed, quoted
+
+
+@cache
+def describe(type_: Any) -> str:
+    """The values that a type admits, such as "a whole number of at least 1, or null"."""
+    return _describe(msgspec.inspect.type_info(type_))
+
+
+@cache
+def choices(type_: Any) -> tuple[str, ...]:
+    """The texts that a type admits, where it admits only some."""
+    info = msgspec.inspect.type_info(type_)
+    kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    literals = [kind for kind in kinds if isinstance(kind, msgspec.inspect.LiteralType)]
+    return tuple(value for kind in literals for value in kind.values if isinstance(value, str))
+
+
+def _describe(info: Any) -> str:
+    match info:
+        case msgspec.inspect.UnionType(types=types):
+            return listed([_describe(kind) for kind in types])
+        case msgspec.inspect.LiteralType(values=values):
+            return listed([quoted(value) for value in values])
+        case msgspec.inspect.IntType():
+            return "a whole number" + _bounds(info)
+        case msgspec.inspect.FloatType():
+            return "a number" + _bounds(info)
+        case msgspec.inspect.TupleType(item_types=types):
+            return f"a list of {len(types)}: " + listed([_describe(kind) for kind in types], "and")
+        case msgspec.inspect.VarTupleType(item_type=kind) | msgspec.inspect.ListType(item_type=kind):
+            if isinstance(kind, msgspec.inspect.AnyType):
+                return "a list"
+            return f"a list of {_plural(_describe(kind))}"
+        case _:
+            return _SIMPLE.get(type(info), "another value")
+
+
+_SIMPLE: dict[type, str] = {
+    msgspec.inspect.StrType: "a text",
+    msgspec.inspect.BoolType: "true or false",
+    msgspec.inspect.NoneType: "null",
+    msgspec.inspect.DictType: "a mapping",
+    msgspec.inspect.AnyType: "any value",
+}
+
+
+def _bounds(info: Any) -> str:
+    low = f"at least {info.ge:g}" if info.ge is not None else ""
+    if info.gt is not None:
+        low = f"more than {info.gt:g}"
+    high = f"at most {info.le:g}" if info.le is not None else ""
+    bounds = [bound for bound in (low, high) if bound]
+    return f" of {' and '.join(bounds)}" if bounds else ""
+
+
+def _plural(text: str) -> str:
+    return text.replace("a whole number", "whole numbers").replace("a number", "numbers")

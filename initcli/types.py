@@ -1,0 +1,80 @@
+"""The kinds of values that arguments take, and the few things that shapes need everywhere."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Dtype = Literal["float16", "bfloat16", "float32", "float64"]
+DataFormat = Literal["channels_last", "channels_first"]
+
+Shape = tuple[int | None, ...]
+"""Sizes of a layer's input or output, the batch first; None where a size is not known."""
+Size = tuple[int, ...]
+"""Sizes of a parameter, all of them known."""
+
+BYTES: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""Bytes of one entry."""
+
+
+class ArgumentError(ValueError):
+    """Raised while a layer or an initializer is made: ``argument`` has a value that cannot be."""
+
+    def __init__(self, argument: str, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.remedy = remedy
+
+
+class ShapeError(ValueError):
+    """Raised when a layer is given an input that does not fit, or an initializer such a tensor."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def shape_text(shape: Shape) -> str:
+    """``(None, 126, 16)``, as Keras writes it."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def entries(shape: Size) -> int:
+    """The number of entries of a tensor of that shape."""
+    return math.prod(shape)
+
+
+def snake_case(name: str) -> str:
+    """The name Keras gives by default to a thing of that class: ``MaxPooling1D`` → ``max_pooling1d``."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+Class = TypeVar("Class")
+
+
+def public_subclasses(base: type[Class]) -> list[type[Class]]:
+    """Every class derived from ``base`` whose name has no leading underscore, in written order."""
+    found: list[type[Class]] = []
+    for child in base.__subclasses__():
+        if not child.__name__.startswith("_"):
+            found.append(child)
+        found += public_subclasses(child)
+    return found
+
+
+def field_names(cls: type[msgspec.Struct]) -> list[str]:
+    """The fields of a struct, those that a class itself adds before those it inherits."""
+    bases = [base for base in cls.__mro__[1:] if issubclass(base, msgspec.Struct)]
+    inherited = [set(base.__struct_fields__) for base in bases if base is not msgspec.Struct]
+    return sorted(
+        cls.__struct_fields__, key=lambda name: sum(name in fields for fields in inherited)
+    )
