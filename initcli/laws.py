@@ -207,6 +207,9 @@ class TruncatedNormal(Law, frozen=True):
     @property
     def text(self) -> str:
         parent = f"N({self.location:.4g}, {self.scale:.4g}²)"
+        low, high = (round(bound, 9) for bound in self._bounds)
+        if low == -high:
+            return f"{parent} cut ±{high:.4g}σ"
         return f"{parent} in [{self.low:.4g}, {self.high:.4g}]"
 
     def pdf(self, x: Floats) -> Floats:
@@ -445,9 +448,7 @@ def _Phi(z: Floats) -> Floats:
 _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
-def _fill_by_rejection(
-    out: Floats, acceptance: float, candidates: Callable[[int], Floats]
-) -> None:
+def _fill_by_rejection(out: Floats, acceptance: float, candidates: Callable[[int], Floats]) -> None:
     """Fill ``out`` from ``candidates(n)``, which keeps about ``acceptance`` of n draws."""
     filled = 0
     while filled < out.size:
@@ -464,8 +465,6 @@ def _normals_within(
     return z[(z >= a) & (z <= b)]
 
 
-def _uniforms_within(
-    a: float, b: float, top: float, n: int, rng: np.random.Generator
-) -> Floats:
+def _uniforms_within(a: float, b: float, top: float, n: int, rng: np.random.Generator) -> Floats:
     z = rng.uniform(a, b, n)
     return z[rng.random(n) < np.exp((top * top - z * z) / 2)]

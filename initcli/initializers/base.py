@@ -67,9 +67,14 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         values = {name: getattr(self, name) for name in field_names(type(self))}
         return {name: value for name, value in values.items() if value is not None}
 
+    @property
+    def type_name(self) -> str:
+        """What the initializer is called: its class, or a custom one's function."""
+        return type(self).__name__
+
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={_short(value)}" for name, value in self.arguments.items())
-        return f"{type(self).__name__}({shown})" if shown else type(self).__name__
+        return f"{self.type_name}({shown})" if shown else self.type_name
 
 
 class Seeded(Initializer, frozen=True, kw_only=True):

@@ -52,7 +52,9 @@ class Identity(Initializer, frozen=True, kw_only=True):
 
     def law(self, shape: Size) -> Law:
         if len(shape) != 2:
-            raise ShapeError(f"Identity fills matrices only, not shape {shape_text(shape)}")
+            remedy = "the identity of a convolution is Dirac" if len(shape) > 2 else ""
+            message = f"Identity fills matrices only, not shape {shape_text(shape)}"
+            raise ShapeError(message, remedy)
         return _sparse(self.gain, 1 / max(shape))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
@@ -166,6 +168,4 @@ def _sparse(value: float, probability: float) -> Law:
     """``value`` with that probability, and 0 otherwise."""
     if probability == 1 or value == 0:
         return laws.Constant(value)
-    return laws.Mixture(
-        (1 - probability, probability), (laws.Constant(0.0), laws.Constant(value))
-    )
+    return laws.Mixture((1 - probability, probability), (laws.Constant(0.0), laws.Constant(value)))

@@ -62,6 +62,10 @@ class Custom(Whole, frozen=True, kw_only=True):
     def arguments(self) -> dict[str, Any]:
         return {}
 
+    @property
+    def type_name(self) -> str:
+        return self.name
+
     def __str__(self) -> str:
         return f"{self.name}()"
 

@@ -28,7 +28,8 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
 
     def law(self, shape: Size) -> Law:
         if len(shape) < 2:
-            raise ShapeError(f"Orthogonal fills rank 2 and more, not shape {shape_text(shape)}")
+            message = f"Orthogonal fills rank 2 and more, not shape {shape_text(shape)}"
+            raise ShapeError(message, "a vector has nothing to be orthogonal to; use zeros")
         return _entry(max(_matrix(shape)), self.gain)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:

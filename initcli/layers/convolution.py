@@ -272,9 +272,7 @@ class _ConvTranspose(_Convolution, frozen=True, kw_only=True):
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         axes = zip(sizes, self.window, strides, dilation, self._output_padding, strict=True)
-        found = tuple(
-            spread(size, k, s, d, self.padding, extra) for size, k, s, d, extra in axes
-        )
+        found = tuple(spread(size, k, s, d, self.padding, extra) for size, k, s, d, extra in axes)
         return join(found, self.filters, self.data_format)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:

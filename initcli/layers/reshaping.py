@@ -97,7 +97,9 @@ class _Ends(Layer, frozen=True, kw_only=True):
 
     rank: ClassVar[int]
 
-    def changed(self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None) -> Shape:
+    def changed(
+        self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None
+    ) -> Shape:
         """The shape with that many entries more along each spatial axis, none of them left empty."""
         self.require_rank(shape, self.rank + 2, _AXES[self.rank])
         sizes, channels = split(shape, data_format)
@@ -105,7 +107,9 @@ class _Ends(Layer, frozen=True, kw_only=True):
             None if size is None else size + more for size, more in zip(sizes, change, strict=True)
         )
         if any(size is not None and size < 1 for size in found):
-            raise ShapeError(f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}")
+            raise ShapeError(
+                f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}"
+            )
         return join(found, channels, data_format)
 
 

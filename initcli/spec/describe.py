@@ -37,7 +37,9 @@ def _describe(info: Any) -> str:
             return "a number" + _bounds(info)
         case msgspec.inspect.TupleType(item_types=types):
             return f"a list of {len(types)}: " + listed([_describe(kind) for kind in types], "and")
-        case msgspec.inspect.VarTupleType(item_type=kind) | msgspec.inspect.ListType(item_type=kind):
+        case (
+            msgspec.inspect.VarTupleType(item_type=kind) | msgspec.inspect.ListType(item_type=kind)
+        ):
             if isinstance(kind, msgspec.inspect.AnyType):
                 return "a list"
             return f"a list of {_plural(_describe(kind))}"

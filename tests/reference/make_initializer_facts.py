@@ -16,6 +16,7 @@ import math
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -39,33 +40,34 @@ def build(spec):
     return getattr(keras.initializers, spec.pop("type"))(**spec)
 
 
-def keras_draws(spec, shape, n):
-    """n tensors, seeds 1..n, exactly as Type(seed=i)(shape) (the first one is checked)."""
+def keras_draws(spec, shape, n, seed):
+    """n tensors, seeds seed, seed+1..., exactly as Type(seed=i)(shape) (the first one is checked)."""
     init = build(spec)
     if not hasattr(init, "seed"):
         return np.asarray(init(shape))[None]
 
-    def one(seed):
-        init.seed = seed  # what Keras itself makes of an integer seed i: the array [i, 0]
+    def one(array):
+        init.seed = array  # what Keras itself makes of an integer seed i: the array [i, 0]
         return init(shape)
 
-    seeds = np.stack([np.arange(1, n + 1), np.zeros(n)], axis=1).astype("uint32")
+    seeds = np.stack([np.arange(seed, seed + n), np.zeros(n)], axis=1).astype("uint32")
     values = np.asarray(jax.jit(jax.vmap(one))(seeds))
-    first = np.asarray(build({**spec, "seed": 1})(shape))
+    first = np.asarray(build({**spec, "seed": seed})(shape))
     np.testing.assert_allclose(values[0], first, rtol=1e-5, atol=1e-5 * np.abs(first).max())
     return values
 
 
-def jax_draws(spec, shape, n):
+def jax_draws(spec, shape, n, seed):
     spec = dict(spec)
     init = getattr(jinit, spec.pop("type"))(**spec)
-    return np.asarray(jax.jit(jax.vmap(lambda key: init(key, shape)))(jax.random.split(jax.random.key(1), n)))
+    keys = jax.random.split(jax.random.key(seed), n)
+    return np.asarray(jax.jit(jax.vmap(lambda key: init(key, shape)))(keys))
 
 
-def torch_draws(spec, shape, n):
+def torch_draws(spec, shape, n, seed):
     spec = dict(spec)
     init = getattr(torch.nn.init, spec.pop("type"))
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     return np.stack([init(torch.empty(shape), **spec).numpy() for _ in range(n)])
 
 
@@ -80,12 +82,13 @@ def num(x):
 
 def case(source, spec, shape, target=TARGET, values=False, extra=None):
     n = max(1, math.ceil(target / max(1, math.prod(shape))))
-    tensors = DRAW[source](spec, tuple(shape), n)
+    args = "".join(f",{k}={v}" for k, v in spec.items() if k != "type")
+    id = f"{source}:{spec['type']}{args}:{'x'.join(map(str, shape))}".replace(" ", "")
+    tensors = DRAW[source](spec, tuple(shape), n, zlib.crc32(id.encode()) >> 1)  # cases are independent
     pooled = np.sort(tensors.ravel().astype("float64"))
     count, top = pooled.size, pooled.size - 1
-    args = "".join(f",{k}={v}" for k, v in spec.items() if k != "type")
     entry = {
-        "id": f"{source}:{spec['type']}{args}:{'x'.join(map(str, shape))}".replace(" ", ""),
+        "id": id,
         "source": source, "initializer": spec, "shape": list(shape),
         "draws": len(tensors), "count": count,
         "mean": num(pooled.mean()), "std": num(pooled.std()),
@@ -96,16 +99,17 @@ def case(source, spec, shape, target=TARGET, values=False, extra=None):
         entry.update(extra(tensors))
     if values:
         entry["values"] = json.loads(json.dumps(tensors[0].tolist()), parse_float=num)
-    if not values:  # the sorted value of rank i/200, no interpolation
-        entry["quantiles"] = [num(pooled[round(i * top / 200)]) for i in range(201)]
+    # the sorted value of rank i/200, no interpolation
+    entry["quantiles"] = [num(pooled[round(i * top / 200)]) for i in range(201)]
     return entry
 
 
-def gram(tensors):
-    """Is the matrix [prod(all but last), last] orthogonal by columns and / or by rows, up to one factor?"""
+def gram(tensors, axis=-1):
+    """Is the matrix [all other axes, axis] orthogonal by columns and / or by rows, up to one factor?"""
     def multiple_of_eye(m):
         return bool(np.allclose(m, m[0, 0] * np.eye(len(m)), atol=1e-4 * m[0, 0]))
-    w = tensors[0].reshape(-1, tensors.shape[-1]).astype("float64")
+    w = np.moveaxis(tensors[0], axis, -1).astype("float64")
+    w = w.reshape(-1, w.shape[-1])
     return {"columns_orthogonal": multiple_of_eye(w.T @ w), "rows_orthogonal": multiple_of_eye(w @ w.T)}
 
 
@@ -182,7 +186,8 @@ def draw_cases():
     for shape, scale in (([3, 3, 8, 16], 1.0), ([3, 4, 4], 2.0), ([4, 2, 2, 3], 1.0)):
         yield case("jax", {"type": "delta_orthogonal", "scale": scale}, shape, target=300_000, extra=delta)
     for shape, axis in (([128, 16], 0), ([4, 6, 8], 1)):
-        yield case("jax", {"type": "orthogonal", "scale": 1.5, "column_axis": axis}, shape, target=200_000, extra=gram)
+        yield case("jax", {"type": "orthogonal", "scale": 1.5, "column_axis": axis}, shape, target=200_000,
+                   extra=lambda tensors, axis=axis: gram(tensors, axis))
 
 
 # ------------------------------------------------------------------ refusals
@@ -266,7 +271,7 @@ def refusals():
         yield entry
     for source, tries in (("jax", JAX_TRIES), ("torch", TORCH_TRIES)):
         for spec, shape in tries:
-            error, note = attempt(lambda: DRAW[source](spec, tuple(shape), 1)[0])
+            error, note = attempt(lambda: DRAW[source](spec, tuple(shape), 1, 1)[0])
             yield {"source": source, "initializer": spec, "shape": shape, "error": error, **({"gives": note} if note else {})}
 
 

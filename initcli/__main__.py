@@ -1,0 +1,6 @@
+"""``python -m initcli``."""
+
+from initcli.cli import main
+
+if __name__ == "__main__":
+    main()

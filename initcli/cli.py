@@ -1,0 +1,184 @@
+"""The commands: parse arguments, call, render, and turn errors into messages and exit statuses.
+
+Whatever is heavy is imported by the command that needs it, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from initcli import __version__
+
+if TYPE_CHECKING:
+    from initcli.render.plots import TensorPicture
+    from initcli.spec.model import Model
+
+app = typer.Typer(
+    help="See what weights a neural network really starts with, before training.",
+    epilog="SPEC is a YAML or JSON file, or - for standard input.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(str, Enum):
+    """What a report is printed as."""
+
+    table = "table"
+    json = "json"
+
+
+def _bins(text: str) -> int:
+    """A number of bins, or 0 for ``auto``."""
+    if text == "auto":
+        return 0
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise typer.BadParameter("a number of bins from 1 to 10000, or auto")
+    return int(text)
+
+
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or -.")]
+Seed = Annotated[int | None, typer.Option(help="Wins over the spec's own seed.")]
+Custom = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE.py", help="A file of your own initializers; it is run."),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all cores")]
+
+
+@app.command()
+def summary(
+    spec: Spec,
+    format: Annotated[Format, typer.Option(help="What to print.")] = Format.table,
+    seed: Seed = None,
+    custom: Custom = None,
+    jobs: Jobs = None,
+) -> None:
+    """Print every layer and tensor: shape, initializer, law, and what was drawn."""
+    with _messages():
+        from initcli.summary import summarise
+
+        model = _load(spec, seed, custom)
+        tensors = summarise(model, jobs=jobs)
+        if format is Format.json:
+            from initcli.render.data import summary_json
+
+            _print(summary_json(model, tensors) + "\n")
+        else:
+            from rich.console import Console
+
+            from initcli.render.table import summary_table
+
+            console = Console(highlight=False)
+            plain = not _can_print("█─²±σ∞")
+            with console.capture() as captured:
+                console.print(summary_table(model, tensors, width=console.width, ascii_only=plain))
+            _print(captured.get())
+
+
+@app.command()
+def hist(
+    spec: Spec,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to; made if missing.")],
+    bins: Annotated[
+        int, typer.Option(metavar="N|auto", parser=_bins, help="Bins.", show_default="auto")
+    ] = "auto",  # type: ignore[assignment]  # parsed like what a person types
+    seed: Seed = None,
+    custom: Custom = None,
+    jobs: Jobs = None,
+) -> None:
+    """Save a histogram of every weight and bias tensor, and an overview; print the paths."""
+    with _messages():
+        from initcli.files import file_stems, make_folder
+        from initcli.measuring import data_histogram
+        from initcli.render.plots import TensorPicture, overview_pngs, tensor_png
+        from initcli.summary import summarise
+
+        model = _load(spec, seed, custom)
+        make_folder(out)
+        stems = file_stems(parameter.path for parameter in model.parameters)
+        pictures: list[TensorPicture] = []
+        for tensor in summarise(model, jobs=jobs):
+            parameter = tensor.parameter
+            counts = data_histogram(parameter, tensor.measured, bins or None, jobs=jobs)
+            pictures.append(TensorPicture(tensor, counts))
+            _save(out / f"{stems[parameter.path]}.png", tensor_png(pictures[-1]))
+        for page, png in enumerate(overview_pngs(pictures), start=1):
+            _save(out / ("overview.png" if page == 1 else f"overview_{page}.png"), png)
+
+
+@app.callback(invoke_without_command=True)
+def _initcli(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"initcli {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="initcli")
+
+
+def _load(spec: str, seed: int | None, custom: list[str] | None) -> Model:
+    from initcli.spec.load import load
+
+    model = load(spec, seed=seed, custom=custom or ())
+    for note in model.notes:
+        print(f"initcli: {note}", file=sys.stderr)
+    return model
+
+
+def _save(file: Path, content: bytes) -> None:
+    from initcli.files import write_whole
+
+    write_whole(file, content)
+    _print(f"{file}\n")
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """Turn what is a person's to mend into a message on standard error, and exit with 2."""
+    from initcli.errors import InitcliError
+
+    try:
+        yield
+    except InitcliError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    except MemoryError:
+        print("initcli: there is not enough memory for this", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _print(text: str) -> None:
+    """Write to standard output; when nobody reads any more, end quietly."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered must not fail again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

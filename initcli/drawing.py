@@ -1,0 +1,126 @@
+"""Drawing: the values of a parameter, whole or chunk by chunk.
+
+A tensor's entries, in row order, are cut into chunks of :data:`CHUNK`; chunk k is drawn from
+generator k of the parameter's stream, whoever draws it and whenever. Values are drawn in float32
+(float64 for float64) and rounded to the parameter's dtype; there being no bfloat16 in NumPy, values
+of the half types are held as the float32 numbers that they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from initcli.errors import TooLarge
+from initcli.initializers.base import Whole
+from initcli.laws import Floats
+from initcli.layers import Parameter
+from initcli.types import Dtype
+
+CHUNK = 1 << 16
+"""Entries of a chunk: small enough for a cache, and part of what makes a seed's values."""
+
+
+def draw(parameter: Parameter) -> Floats:
+    """The whole tensor.
+
+    Raises:
+        TooLarge: it does not fit in this machine's memory.
+        CustomFunctionError: its function failed.
+    """
+    refuse_beyond_memory(parameter, parameter.size * working_dtype(parameter.dtype).itemsize)
+    if isinstance(parameter.initializer, Whole):
+        return _whole(parameter.initializer, parameter)
+    parts = [draw_chunk(parameter, chunk) for chunk in range(chunk_count(parameter))]
+    return np.concatenate(parts).reshape(parameter.shape)
+
+
+def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
+    """Entries chunk · CHUNK and on, of a parameter whose initializer works by entries."""
+    start = chunk * CHUNK
+    out = np.empty(min(CHUNK, parameter.size - start), working_dtype(parameter.dtype))
+    rng = parameter.stream.generator(chunk)
+    parameter.initializer.fill(out, start, parameter.shape, rng)
+    return rounded(out, parameter.dtype)
+
+
+def draw_chunks(parameter: Parameter, chunks: range) -> Iterator[Floats]:
+    """Some of the chunks, in order; a tensor that is made whole is made once for all of them."""
+    if isinstance(parameter.initializer, Whole):
+        refuse_beyond_memory(parameter, scratch_bytes(parameter))
+        flat = _whole(parameter.initializer, parameter).reshape(-1)
+        yield from (flat[chunk * CHUNK : (chunk + 1) * CHUNK] for chunk in chunks)
+    else:
+        yield from (draw_chunk(parameter, chunk) for chunk in chunks)
+
+
+def chunk_count(parameter: Parameter) -> int:
+    """How many chunks the tensor has."""
+    return -(-parameter.size // CHUNK)
+
+
+def scratch_bytes(parameter: Parameter) -> int:
+    """Bytes that are held at once while the parameter is drawn chunk by chunk."""
+    itemsize = working_dtype(parameter.dtype).itemsize
+    if isinstance(parameter.initializer, Whole):
+        return parameter.initializer.scratch(parameter.shape) * itemsize
+    return CHUNK * itemsize
+
+
+def refuse_beyond_memory(parameter: Parameter, needed: int) -> None:
+    """Raise TooLarge when ``needed`` bytes are more than this machine has."""
+    if needed > (there_are := physical_memory()):
+        raise TooLarge(
+            f"{parameter.path} must be held whole to be drawn with {parameter.initializer}, which "
+            f"takes {needed / 2**30:,.1f} GiB of memory, and this machine has "
+            f"{there_are / 2**30:,.1f}"
+        )
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine; 16 GiB are assumed where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 16 * 2**30
+
+
+def working_dtype(dtype: Dtype) -> np.dtype[Any]:
+    """What the values of a dtype are drawn and held in."""
+    return np.dtype(np.float64 if dtype == "float64" else np.float32)
+
+
+def rounded(values: Floats, dtype: Dtype) -> Floats:
+    """The nearest values that the dtype has, ties to even."""
+    if dtype == "float16":
+        return values.astype(np.float16).astype(values.dtype)
+    if dtype == "bfloat16":
+        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+        bits = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+        return (bits & np.uint32(0xFFFF0000)).view(np.float32)
+    return values
+
+
+def rounding_edges(edges: Floats, dtype: Dtype) -> Floats:
+    """Where a value must lie, before rounding, to be less than each edge after it.
+
+    It is the middle between the least value of the dtype that is not below the edge and the
+    greatest that is.
+    """
+    if dtype in ("float32", "float64"):
+        return edges
+    step = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    least = {"float16": 2.0**-14, "bfloat16": 2.0**-126}[dtype]
+    # Near an edge e the dtype's values are multiples of the spacing; just above a power of two the
+    # values below are twice as dense, which moves the middle by a quarter of a spacing at most.
+    scale = 2.0 ** np.floor(np.log2(np.maximum(np.abs(edges), least))) * step
+    return (np.ceil(edges / scale) - 0.5) * scale
+
+
+def _whole(initializer: Whole, parameter: Parameter) -> Floats:
+    dtype = working_dtype(parameter.dtype)
+    tensor = initializer.tensor(parameter.shape, parameter.stream.generator(), dtype)
+    return rounded(tensor, parameter.dtype)

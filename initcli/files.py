@@ -1,0 +1,77 @@
+"""Writing files: whole or not at all, under names that every file system takes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from initcli.errors import OutputError
+
+_LONGEST_STEM = 120
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|overview)(\.|_|$)")
+
+
+def file_stems(paths: Iterable[str]) -> dict[str, str]:
+    """A file name without suffix for each parameter path; no two are the same on any file system.
+
+    ``conv1d/kernel`` becomes ``conv1d.kernel``. A path that says more than lower-case ASCII
+    letters, digits, ``_`` and ``-`` can, that is long, or that Windows reserves, gets a hash of
+    itself at the end: what differs only in case or form is then still told apart.
+    """
+    return {path: _stem(path) for path in paths}
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made, or is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if folder.exists() else error.strerror
+        raise OutputError(f"{folder}: cannot be used as a folder: {reason}") from None
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file beside its place and then move it there, so that it is never seen half-written.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    beside = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=file.parent, prefix=".initcli-", suffix=".tmp", delete=False
+        ) as stream:
+            beside = stream.name
+            stream.write(content)
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, file)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written: {error.strerror}") from None
+    finally:
+        if beside is not None and os.path.exists(beside):
+            os.unlink(beside)
+
+
+def _stem(path: str) -> str:
+    plain = path.replace("/", ".")
+    if re.fullmatch(r"[a-z0-9_\-.]+", plain) and path.count("/") == plain.count("."):
+        if len(plain) <= _LONGEST_STEM and not _RESERVED.match(plain):
+            return plain
+    slug = re.sub(r"[^A-Za-z0-9_\-]+", "_", path)[:_LONGEST_STEM].strip("_")
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return f"_{slug}.{digest}" if _RESERVED.match(slug.lower()) else f"{slug}.{digest}"
+
+
+def _umask() -> int:
+    # The mask can only be read by setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""From measurements to pages: tables, data and pictures."""

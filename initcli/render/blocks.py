@@ -1,0 +1,26 @@
+"""Histograms of one line of text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from initcli.histogram import Histogram
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+ASCII = " .:-=+*#@"
+
+
+def sparkline(histogram: Histogram, width: int, ramp: str = BLOCKS) -> str:
+    """The histogram as ``width`` characters whose height is a density.
+
+    Only cells without any value are blank. A single value is one full cell in the middle.
+    """
+    edges, counts = histogram.edges, histogram.counts
+    if counts.size == 1:
+        return ramp[-1].center(width)
+    # Each bin's values are spread evenly over the cells that the bin covers.
+    cumulative = np.concatenate([[0.0], np.cumsum(counts)])
+    cells = np.diff(np.interp(np.linspace(edges[0], edges[-1], width + 1), edges, cumulative))
+    top = len(ramp) - 1
+    heights = np.ceil(cells / cells.max() * top - 1e-9).astype(int)
+    return "".join(ramp[height] for height in np.clip(heights, 0, top))

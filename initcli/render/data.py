@@ -1,0 +1,94 @@
+"""The summary as plain data, with the keys that the README documents."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from initcli.initializers import Initializer
+from initcli.laws import Law
+from initcli.measuring import Measurement
+from initcli.spec.model import Model
+from initcli.summary import TensorSummary, totals
+
+
+def summary_json(model: Model, tensors: Iterable[TensorSummary]) -> str:
+    """The summary as one JSON object on one line, in ASCII, and without NaN or infinity."""
+    return json.dumps(summary_data(model, tensors), allow_nan=False)
+
+
+def summary_data(model: Model, tensors: Iterable[TensorSummary]) -> dict[str, Any]:
+    """The summary as plain data."""
+    return {
+        "model": {
+            "name": model.name,
+            "seed": model.seed,
+            "dtype": model.dtype,
+            "defaults": model.defaults,
+        },
+        "layers": [
+            {
+                "name": layer.name,
+                "type": layer.type,
+                "output_shape": list(layer.output_shape),
+                "params": layer.size,
+            }
+            for layer in model.layers
+        ],
+        "tensors": [_tensor(tensor) for tensor in tensors],
+        "totals": asdict(totals(model)),
+    }
+
+
+def _tensor(tensor: TensorSummary) -> dict[str, Any]:
+    parameter = tensor.parameter
+    layer, _, name = parameter.path.partition("/")
+    return {
+        "path": parameter.path,
+        "layer": layer,
+        "name": name,
+        "shape": list(parameter.shape),
+        "size": parameter.size,
+        "dtype": parameter.dtype,
+        "trainable": parameter.trainable,
+        "fan_in": parameter.fans.fan_in,
+        "fan_out": parameter.fans.fan_out,
+        "initializer": _initializer(parameter.initializer),
+        "law": tensor.law and _law(tensor.law),
+        "measured": _measured(tensor.measured),
+        "fit": tensor.fit and asdict(tensor.fit),
+    }
+
+
+def _initializer(initializer: Initializer) -> dict[str, Any]:
+    return {"type": initializer.type_name, **msgspec.to_builtins(initializer.arguments)}
+
+
+def _law(law: Law) -> dict[str, Any]:
+    low, high = law.support
+    return {
+        "type": type(law).__name__,
+        "text": law.text,
+        "mean": law.mean,
+        "std": law.std,
+        "low": low if math.isfinite(low) else None,
+        "high": high if math.isfinite(high) else None,
+    }
+
+
+def _measured(measured: Measurement) -> dict[str, Any]:
+    shown = measured.shown
+    return {
+        "count": measured.count,
+        "mean": measured.mean,
+        "std": measured.std,
+        "min": measured.min,
+        "max": measured.max,
+        "zeros": measured.zeros,
+        "histogram": {"edges": shown.edges.tolist(), "counts": shown.counts.tolist()},
+    }

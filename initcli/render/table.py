@@ -1,0 +1,165 @@
+"""The summary as a table for people, in a terminal or a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from initcli.errors import printable
+from initcli.render.blocks import ASCII, BLOCKS, sparkline
+from initcli.spec.model import BuiltLayer, Model
+from initcli.summary import TensorSummary, totals
+from initcli.types import shape_text
+
+_NUMBER = 9
+_WIDE = 116
+"""Columns from which a tensor's name and its numbers share a line."""
+_DOUBTFUL = 1e-3
+"""Below this probability a fit is marked; one tensor in a thousand falls there by chance."""
+
+
+def summary_table(
+    model: Model, tensors: Iterable[TensorSummary], *, width: int, ascii_only: bool = False
+) -> RenderableType:
+    """Every layer with its type, output shape and weights, and under it its tensors.
+
+    A tensor has its initializer, its law, and two rows of numbers: drawn above, expected below.
+    """
+    page = _Page(width, ascii_only)
+    by_path = {tensor.parameter.path: tensor for tensor in tensors}
+    return Group(*page.lines(model, by_path))
+
+
+class _Page:
+    """The layout for one width."""
+
+    def __init__(self, width: int, ascii_only: bool) -> None:
+        self.width = width
+        self.wide = width >= _WIDE
+        self.ascii_only = ascii_only
+        self.picture = 24 if self.wide else 14
+        self.dot = " - " if ascii_only else " · "
+
+    def lines(self, model: Model, tensors: Mapping[str, TensorSummary]) -> Iterator[RenderableType]:
+        facts = f"seed {model.seed}{self.dot}{model.dtype}{self.dot}{model.defaults} defaults"
+        yield self._ends(Text(printable(model.name), "bold"), Text(facts, "dim"))
+        yield self._numbers(
+            Text("tensor: drawn, law", "dim"),
+            [Text(word, "dim") for word in ("mean", "std", "min", "max", "distribution")],
+        )
+        yield self._rule()
+        for layer in model.layers:
+            yield self._layer(layer)
+            for parameter in layer.parameters:
+                yield from self._tensor(model, tensors[parameter.path])
+        yield self._rule()
+        yield self._totals(model)
+        for note in model.notes:
+            yield Text(f"note: {note}", "yellow")
+
+    def _rule(self) -> RenderableType:
+        return Rule(style="dim", characters="-" if self.ascii_only else "─")
+
+    def _ends(self, *cells: Text) -> RenderableType:
+        """Cells of one line, the first at the left end and the last at the right end."""
+        grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        for index in range(len(cells)):
+            last = index == len(cells) - 1
+            grid.add_column(justify="right" if last else "left", overflow="fold", ratio=None)
+        grid.columns[0].ratio = 1
+        grid.add_row(*cells)
+        return grid
+
+    def _numbers(self, label: Text, cells: list[Text]) -> RenderableType:
+        """A label and, at the right end, four numbers and a picture."""
+        grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
+        grid.add_column(ratio=1, overflow="fold")
+        for _ in cells[:-1]:
+            grid.add_column(justify="right", width=_NUMBER, no_wrap=True)
+        grid.add_column(width=self.picture, no_wrap=True)
+        grid.add_row(label, *cells)
+        return grid
+
+    def _layer(self, layer: BuiltLayer) -> RenderableType:
+        name = Text.assemble((layer.name, "bold"), self.dot, (layer.type, "cyan"))
+        shape = Text(shape_text(layer.output_shape))
+        return self._ends(name, shape, Text(f"{layer.size:>12,}", "bold" if layer.size else "dim"))
+
+    def _tensor(self, model: Model, tensor: TensorSummary) -> Iterator[RenderableType]:
+        parameter, seen = tensor.parameter, tensor.measured
+        name = parameter.path.partition("/")[2]
+        title = Text.assemble(f"  {name} {shape_text(parameter.shape)}  ")
+        title.append(printable(str(parameter.initializer)), "green")
+        if parameter.dtype != model.dtype:
+            title.append(f"{self.dot}{parameter.dtype}", "dim")
+        if not parameter.trainable:
+            title.append(f"{self.dot}not trained", "dim")
+        ramp = ASCII if self.ascii_only else BLOCKS
+        drawn = [_number(n) for n in (seen.mean, seen.std, seen.min, seen.max)]
+        picture = Text(sparkline(seen.shown, self.picture, ramp), "blue")
+        drawn_cells = [*map(Text, drawn), picture]
+        if tensor.law is None:
+            law, expected = "law not known", [""] * 4
+        else:
+            law = self._plain(tensor.law.text)
+            values = (tensor.law.mean, tensor.law.std, *tensor.law.support)
+            expected = [self._plain(_number(value)) for value in values]
+        law_label = Text(f"   {law}", "dim")
+        expected_cells = [*(Text(n, "dim") for n in expected), self._fit(tensor)]
+        settled = drawn == expected
+        if self.wide:
+            if settled:
+                title.append(f"  {law}", "dim")
+            yield self._numbers(title, drawn_cells)
+        else:
+            title.overflow = "fold"
+            yield title
+            label = law_label if settled else Text("   drawn", "dim")
+            yield self._numbers(label, drawn_cells)
+        if not settled:
+            yield self._numbers(law_label, expected_cells)
+
+    def _fit(self, tensor: TensorSummary) -> Text:
+        if tensor.fit is None:
+            return Text("")
+        p = tensor.fit.p_value
+        return Text(f"fit p={p:.2g}", "bold red" if p < _DOUBTFUL else "dim")
+
+    def _totals(self, model: Model) -> RenderableType:
+        sums = totals(model)
+        weights = Text.assemble(
+            "Total ", (f"{sums.params:,}", "bold"), f" weights, {_size(sums.bytes)}"
+        )
+        kinds = Text(f"trainable {sums.trainable:,}{self.dot}non-trainable {sums.non_trainable:,}")
+        return self._ends(weights, kinds)
+
+    def _plain(self, text: str) -> str:
+        """The text in ASCII where nothing else can be shown."""
+        if not self.ascii_only:
+            return text
+        for sign, plain in (("²", "^2"), ("±", "+-"), ("σ", " std"), ("∞", "inf"), ("·", "*")):
+            text = text.replace(sign, plain)
+        return text
+
+
+def _number(value: float) -> str:
+    """Four digits, or as many of them as there is room for."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    forms = (f"{value:.{digits}g}" for digits in (4, 3, 2))
+    return next((form for form in forms if len(form) <= _NUMBER), f"{value:.1e}")
+
+
+def _size(count: int) -> str:
+    """Bytes with a unit that keeps the number short."""
+    size, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
