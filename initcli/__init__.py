@@ -43,7 +43,7 @@ _HOMES = {
     "totals": "summary",
 }
 
-__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ class Linear(Activation, frozen=True, kw_only=True):
 
 
 class Relu(Activation, frozen=True, kw_only=True):
-    """max(x, 0); x below ``threshold`` is scaled by ``negative_slope``, and ``max_value`` caps it."""
+    """max(x, 0), with a slope below ``threshold`` and a cap at ``max_value``"""
 
     negative_slope: NonNegativeFloat = 0.0
     max_value: NonNegativeFloat | None = None

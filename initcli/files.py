@@ -44,27 +44,27 @@ def write_whole(file: Path, content: bytes) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    beside = None
+    beside: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
             dir=file.parent, prefix=".initcli-", suffix=".tmp", delete=False
         ) as stream:
-            beside = stream.name
+            beside = Path(stream.name)
             stream.write(content)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, file)
+        beside.chmod(0o666 & ~_umask())
+        beside.replace(file)
     except OSError as error:
         raise OutputError(f"{file}: cannot be written: {error.strerror}") from None
     finally:
-        if beside is not None and os.path.exists(beside):
-            os.unlink(beside)
+        if beside is not None:
+            beside.unlink(missing_ok=True)
 
 
 def _stem(path: str) -> str:
     plain = path.replace("/", ".")
-    if re.fullmatch(r"[a-z0-9_\-.]+", plain) and path.count("/") == plain.count("."):
-        if len(plain) <= _LONGEST_STEM and not _RESERVED.match(plain):
-            return plain
+    ordinary = re.fullmatch(r"[a-z0-9_\-/]+", path) and len(path) <= _LONGEST_STEM
+    if ordinary and not _RESERVED.match(plain):
+        return plain
     slug = re.sub(r"[^A-Za-z0-9_\-]+", "_", path)[:_LONGEST_STEM].strip("_")
     digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     return f"_{slug}.{digest}" if _RESERVED.match(slug.lower()) else f"{slug}.{digest}"

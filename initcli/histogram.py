@@ -40,9 +40,10 @@ class Grid:
     @property
     def edges(self) -> Edges:
         """The edges of the bins, one more than there are bins."""
-        return np.ldexp(
+        edges: Edges = np.ldexp(
             np.arange(self.first, self.first + self.bins + 1, dtype=float), self.exponent
         )
+        return edges
 
     def count(self, values: Floats) -> Counts:
         """How many values each bin holds; those beyond the ends count to the bin at that end."""

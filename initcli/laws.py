@@ -111,7 +111,7 @@ class Constant(Law, frozen=True):
 
 
 class Uniform(Law, frozen=True):
-    """Density 1/(high − low) between ``low`` and ``high``; mean (low+high)/2, std (high−low)/√12."""
+    """Density 1/(high − low) from ``low`` to ``high``; mean (low+high)/2, std (high−low)/√12."""
 
     low: float
     high: float
@@ -168,10 +168,10 @@ class Normal(Law, frozen=True):
         return f"N({self.location:.4g}, {self.scale:.4g}²)"
 
     def pdf(self, x: Floats) -> Floats:
-        return _phi((np.asarray(x) - self.location) / self.scale) / self.scale
+        return _normal_pdf((np.asarray(x) - self.location) / self.scale) / self.scale
 
     def cdf(self, x: Floats) -> Floats:
-        return _Phi((np.asarray(x) - self.location) / self.scale)
+        return _normal_cdf((np.asarray(x) - self.location) / self.scale)
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
         rng.standard_normal(out=out, dtype=out.dtype.type)
@@ -214,12 +214,12 @@ class TruncatedNormal(Law, frozen=True):
 
     def pdf(self, x: Floats) -> Floats:
         x = np.asarray(x)
-        density = _phi((x - self.location) / self.scale) / (self.scale * self._mass)
+        density = _normal_pdf((x - self.location) / self.scale) / (self.scale * self._mass)
         return np.where((x >= self.low) & (x <= self.high), density, 0.0)
 
     def cdf(self, x: Floats) -> Floats:
-        below = _Phi((np.clip(x, self.low, self.high) - self.location) / self.scale)
-        return (below - _Phi(np.array(self._bounds[0]))) / self._mass
+        below = _normal_cdf((np.clip(x, self.low, self.high) - self.location) / self.scale)
+        return (below - _normal_cdf(np.array(self._bounds[0]))) / self._mass
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
         """By rejection: what falls out of bounds is drawn again until nothing does.
@@ -235,7 +235,7 @@ class TruncatedNormal(Law, frozen=True):
             low = max(a, b + 40 / b) if b < 0 else a
             high = min(b, a + 40 / a) if a > 0 else b
             top = 0.0 if a <= 0 <= b else min(abs(a), abs(b))
-            kept = self._mass / ((high - low) * float(_phi(np.array(top))))
+            kept = self._mass / ((high - low) * float(_normal_pdf(np.array(top))))
             _fill_by_rejection(out, kept, lambda n: _uniforms_within(low, high, top, n, rng))
         out *= out.dtype.type(self.scale)
         out += out.dtype.type(self.location)
@@ -254,7 +254,7 @@ class TruncatedNormal(Law, frozen=True):
     def _moments(self) -> tuple[float, float]:
         """Mean and variance in standard units."""
         a, b = self._bounds
-        phi_a, phi_b = float(_phi(np.array(a))), float(_phi(np.array(b)))
+        phi_a, phi_b = float(_normal_pdf(np.array(a))), float(_normal_pdf(np.array(b)))
         mean = (phi_a - phi_b) / self._mass
         variance = 1 + (a * phi_a - b * phi_b) / self._mass - mean**2
         return mean, max(variance, 0.0)
@@ -434,12 +434,12 @@ def normal_mass(a: float, b: float) -> float:
     return 0.5 * (math.erf(b / root) - math.erf(a / root))
 
 
-def _phi(z: Floats) -> Floats:
+def _normal_pdf(z: Floats) -> Floats:
     """Density of the standard normal law."""
     return np.exp(-0.5 * np.square(z)) / math.sqrt(2 * math.pi)
 
 
-def _Phi(z: Floats) -> Floats:
+def _normal_cdf(z: Floats) -> Floats:
     """Cumulative distribution of the standard normal law."""
     return 0.5 * np.asarray(_erfc(-np.asarray(z) / math.sqrt(2)), np.float64)
 

@@ -94,7 +94,7 @@ class Measurement:
 def measure(
     parameters: Iterable[Parameter], *, jobs: int | None = None
 ) -> Iterator[tuple[Parameter, Measurement]]:
-    """Draw every parameter and measure it, chunk by chunk, on ``jobs`` threads (default: all cores).
+    """Draw every parameter and measure it, chunk by chunk, on ``jobs`` threads or all cores.
 
     Raises:
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
@@ -202,7 +202,7 @@ def _shares(parameter: Parameter) -> Iterator[Share]:
 def _in_order(
     task: Callable[[Share], Result], shares: Iterable[Share], jobs: int | None
 ) -> Iterator[tuple[Share, Result]]:
-    """Run a task for every share on threads, a few ahead; results come in the order of the shares."""
+    """Run a task for every share on threads, a few ahead; results come in the shares' order."""
     workers = jobs or os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
     ahead: deque[tuple[Share, Future[Result]]] = deque()

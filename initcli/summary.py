@@ -1,4 +1,4 @@
-"""The summary of a model: every tensor with its law, what was drawn of it, and how well they fit."""
+"""The summary of a model: every tensor, its law, what was drawn of it, and how well they fit."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def entries(shape: Size) -> int:
 
 
 def snake_case(name: str) -> str:
-    """The name Keras gives by default to a thing of that class: ``MaxPooling1D`` → ``max_pooling1d``."""
+    """Keras's default name for a thing of that class: ``MaxPooling1D`` → ``max_pooling1d``."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 

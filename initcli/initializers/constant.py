@@ -129,7 +129,7 @@ class STFT(Initializer, frozen=True, kw_only=True):
     def _kernel(self, shape: Size) -> Floats:
         length, _, frequencies = shape
         angle = np.outer(np.arange(length), np.arange(frequencies)) * np.pi / (frequencies - 1)
-        kernel = np.cos(angle) if self.side == "real" else -np.sin(angle)
+        kernel: Floats = np.cos(angle) if self.side == "real" else -np.sin(angle)
         if self.window is None:
             return kernel
         window = self._window(length)
@@ -137,7 +137,8 @@ class STFT(Initializer, frozen=True, kw_only=True):
         if self.scaling is not None:
             density = self.scaling == "density"
             scale = math.sqrt(np.sum(window**2)) if density else float(np.sum(np.abs(window)))
-        return kernel * (window / scale)[:, None]
+        kernel *= (window / scale)[:, None]
+        return kernel
 
     def _window(self, length: int) -> Floats:
         if not isinstance(self.window, str):

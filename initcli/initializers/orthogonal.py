@@ -33,7 +33,9 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
         return _entry(max(_matrix(shape)), self.gain)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        return (dtype.type(self.gain) * haar(*_matrix(shape), rng, dtype)).reshape(shape)
+        matrix = haar(*_matrix(shape), rng, dtype)
+        matrix *= dtype.type(self.gain)
+        return matrix.reshape(shape)
 
 
 class DeltaOrthogonal(Whole, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ class Activation(Layer, frozen=True, kw_only=True):
 
 
 class ReLU(Layer, frozen=True, kw_only=True):
-    """max(x, 0); x below ``threshold`` is scaled by ``negative_slope``, and ``max_value`` caps it."""
+    """max(x, 0), with a slope below ``threshold`` and a cap at ``max_value``."""
 
     max_value: NonNegativeFloat | None = None
     negative_slope: NonNegativeFloat = 0.0

@@ -109,7 +109,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         return cls.parameters is not Layer.parameters
 
     def require_rank(self, shape: Shape, rank: int, axes: str) -> None:
-        """Raise unless the input has that rank, the batch included; ``axes`` names what it needs."""
+        """Raise unless the input has that rank, the batch counted; ``axes`` says what it needs."""
         if len(shape) != rank:
             raise ShapeError(
                 f"{type(self).__name__} needs an input of {rank - 1} axes beside the batch "

@@ -24,6 +24,7 @@ from initcli.types import (
 
 Sizes = PositiveInt | tuple[PositiveInt, ...]
 Padding = Literal["valid", "same"]
+CausalPadding = Literal["valid", "same", "causal"]
 
 
 class _Convolution(Layer, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class _Convolution(Layer, frozen=True, kw_only=True):
 
     kernel_size: Sizes
     strides: Sizes = 1
-    padding: Padding = "valid"
+    padding: CausalPadding = "valid"
     data_format: DataFormat | None = None
     dilation_rate: Sizes = 1
     activation: Activation = Linear()
@@ -46,7 +47,7 @@ class _Convolution(Layer, frozen=True, kw_only=True):
     bias_initializer: Initializer = Zeros()
 
     def __post_init__(self) -> None:
-        self.window
+        per_axis(self.kernel_size, self.rank, "kernel_size")
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         if max(strides) > 1 and max(dilation) > 1 and not isinstance(self, _Depthwise):
@@ -138,7 +139,6 @@ class Conv1D(_Conv, frozen=True, kw_only=True):
     aliases: ClassVar[tuple[str, ...]] = ("Convolution1D",)
 
     rank = 1
-    padding: Literal["valid", "same", "causal"] = "valid"
 
     def __post_init__(self) -> None:
         _Conv.__post_init__(self)
@@ -147,24 +147,27 @@ class Conv1D(_Conv, frozen=True, kw_only=True):
 
 
 class Conv2D(_Conv, frozen=True, kw_only=True):
-    """A convolution over an image: kernel (k, k, channels / groups, filters), bias (filters,)."""
+    """A convolution over an image: kernel (k, k, channels / groups, filters)."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Convolution2D",)
 
     rank = 2
+    padding: Padding = "valid"
 
 
 class Conv3D(_Conv, frozen=True, kw_only=True):
-    """A convolution over a volume: kernel (k, k, k, channels / groups, filters), bias (filters,)."""
+    """A convolution over a volume: kernel (k, k, k, channels / groups, filters)."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Convolution3D",)
 
     rank = 3
+    padding: Padding = "valid"
 
 
 class _Depthwise(_Convolution, frozen=True, kw_only=True):
-    """What begins by convolving each channel apart, with kernel (k…, channels, depth_multiplier)."""
+    """What convolves each channel apart first: kernel (k…, channels, depth_multiplier)."""
 
+    padding: Padding = "valid"
     depth_multiplier: PositiveInt = 1
     depthwise_initializer: Initializer = GlorotUniform()
 
@@ -253,6 +256,7 @@ class _ConvTranspose(_Convolution, frozen=True, kw_only=True):
     """
 
     filters: PositiveInt
+    padding: Padding = "valid"
     output_padding: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
     kernel_initializer: Initializer = GlorotUniform()
 

@@ -103,7 +103,7 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class RMSNormalization(Layer, frozen=True, kw_only=True):
-    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019): scale has its shape."""
+    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019), times scale."""
 
     axis: Axes = -1
     epsilon: NonNegativeFloat = 1e-6

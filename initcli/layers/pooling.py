@@ -13,7 +13,7 @@ _AXES = {1: "(steps, channels)", 2: "(height, width, channels)", 3: "(d, h, w, c
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
-    """A window that slides over ``rank`` spatial axes, by its own size unless ``strides`` is given."""
+    """A window that slides over ``rank`` spatial axes, by ``strides`` or else its own size."""
 
     rank: ClassVar[int]
 

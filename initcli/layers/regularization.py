@@ -50,7 +50,7 @@ class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
 
 
 class AlphaDropout(Layer, frozen=True, kw_only=True):
-    """Dropout that keeps mean and variance of a self-normalising network (Klambauer et al. 2017)."""
+    """Dropout that keeps the mean and variance of its input (Klambauer et al. 2017)."""
 
     rate: Fraction
     noise_shape: tuple[int | None, ...] | None = None

@@ -100,7 +100,7 @@ class _Ends(Layer, frozen=True, kw_only=True):
     def changed(
         self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None
     ) -> Shape:
-        """The shape with that many entries more along each spatial axis, none of them left empty."""
+        """The shape with that many entries more along each spatial axis, none left empty."""
         self.require_rank(shape, self.rank + 2, _AXES[self.rank])
         sizes, channels = split(shape, data_format)
         found = tuple(

@@ -15,7 +15,7 @@ class Spatial(NamedTuple):
 
 
 def split(shape: Shape, data_format: DataFormat | None) -> Spatial:
-    """Spatial sizes and channels of a shape that has the batch first; channels are last by default."""
+    """Spatial sizes and channels of a shape with the batch first; channels are last by default."""
     if data_format == "channels_first":
         return Spatial(shape[2:], shape[1])
     return Spatial(shape[1:-1], shape[-1])

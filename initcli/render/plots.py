@@ -146,5 +146,6 @@ def _png(figure: Figure) -> bytes:
     with warnings.catch_warnings():
         # A name in a script that the font has not is drawn as boxes; the file is named after it.
         warnings.filterwarnings("ignore", message="Glyph")
-        FigureCanvasAgg(figure).print_png(stream, pil_kwargs={"compress_level": 1})
+        FigureCanvasAgg(figure)
+        figure.savefig(stream, format="png", pil_kwargs={"compress_level": 1})
     return stream.getvalue()

@@ -47,7 +47,7 @@ class Arguments:
     def layer(self, data: Any, path: Path) -> Layer | None:
         """The layer that a mapping with a ``type`` describes."""
         cls = self._class(data, path, "layer", known_layers())
-        return cls and self.struct(cls, data, path)
+        return None if cls is None else self.struct(cls, data, path)
 
     def initializer(self, data: Any, path: Path) -> Initializer | None:
         """The initializer of that name, or that a mapping with a ``type`` describes.
@@ -62,14 +62,14 @@ class Arguments:
                     return own[data]
         known = known_initializers()
         cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
-        return cls and self.struct(cls, data if isinstance(data, Mapping) else {}, path)
+        return None if cls is None else self.struct(cls, _mapping(data), path)
 
     def activation(self, data: Any, path: Path) -> Activation | None:
         """The activation of that name, or that a mapping with a ``type`` describes."""
         if data is None:
             return Linear()
         cls = self._class(data, path, "activation", known_activations())
-        return cls and self.struct(cls, data if isinstance(data, Mapping) else {}, path)
+        return None if cls is None else self.struct(cls, _mapping(data), path)
 
     def recipe(self, name: str, data: Any, path: Path) -> None:
         """Keep an initializer under a name of one's own, for what comes after it."""
@@ -117,17 +117,12 @@ class Arguments:
         try:
             made = msgspec.convert(value, type_)
         except msgspec.ValidationError:
-            made = None
-            finite = True
-        else:
-            finite = _finite(made)
-        if made is None and value is not None or not finite:
-            allowed = describe(type_) if finite else "finite"
-            message = f"`{name}` must be {allowed}, not {quoted(value)}"
+            message = f"`{name}` must be {describe(type_)}, not {quoted(value)}"
             hint = did_you_mean(value, choices(type_)) or _hint(value)
             self.errors.append(InvalidValue(message, remedy=hint, path=path))
-        elif made is None and value is None and not _admits_null(type_):
-            message = f"`{name}` must be {describe(type_)}, not null"
+            return None
+        if not _finite(made):
+            message = f"`{name}` must be finite, not {quoted(value)}"
             self.errors.append(InvalidValue(message, path=path))
         return made
 
@@ -163,6 +158,11 @@ def argument_error(error: ArgumentError, data: Mapping[str, Any], path: Path) ->
     """The error of an argument as one of the spec, at the argument where it was written."""
     place = (*path, error.argument) if error.argument in data else path
     return InvalidValue(str(error), remedy=error.remedy, path=place)
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    """The arguments beside a name alone: none."""
+    return data if isinstance(data, Mapping) else {}
 
 
 @cache
@@ -211,14 +211,6 @@ def _finite(value: Any) -> bool:
         return math.isfinite(value)
     if isinstance(value, tuple | list):
         return all(_finite(each) for each in value)
-    return True
-
-
-def _admits_null(type_: Any) -> bool:
-    try:
-        msgspec.convert(None, type_)
-    except msgspec.ValidationError:
-        return False
     return True
 
 

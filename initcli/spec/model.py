@@ -161,7 +161,7 @@ def _names(layers: list[Layer | None], errors: list[SpecError]) -> list[str]:
         elif layer.name in taken:
             errors.append(
                 DuplicateName(
-                    f"two layers are called '{layer.name}': this one and layers.{taken[layer.name]}",
+                    f"two layers are called '{layer.name}', this and layers.{taken[layer.name]}",
                     remedy="give one of them another name, or none",
                     path=path,
                 )

@@ -50,7 +50,7 @@ def _bytes(source: str, file: str) -> bytes:
     try:
         if source == "-":
             return sys.stdin.buffer.read(LARGEST_FILE + 1)
-        with open(source, "rb") as stream:
+        with FilePath(source).open("rb") as stream:
             return stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise _unreadable(file, "there is no such file") from None

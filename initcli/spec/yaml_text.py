@@ -210,7 +210,8 @@ def _scalar(event: Any) -> Any:
 
 
 def _mark(event: yaml.Event) -> Mark:
-    return Mark(event.start_mark.line, event.start_mark.column)
+    mark = event.start_mark
+    return Mark(mark.line, mark.column) if mark else Mark(0, 0)
 
 
 def _invalid(file: str, text: str, mark: Mark, message: str, remedy: str = "") -> InvalidSpec:
