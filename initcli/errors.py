@@ -168,7 +168,7 @@ def printable(text: str) -> str:
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlevel = 3
-_LONGEST_LINE = 160
+_HALF_LINE = 80
 
 
 def _excerpt(place: Place) -> list[str]:
@@ -176,8 +176,11 @@ def _excerpt(place: Place) -> list[str]:
     before, after = place.text[: place.column - 1], place.text[place.column - 1 :]
     if not before + after:
         return []
-    before = printable(before)[-_LONGEST_LINE // 2 :]
-    after = printable(after)[: _LONGEST_LINE // 2]
+    before, after = printable(before), printable(after)
+    if len(before) > _HALF_LINE:
+        before = f"...{before[-_HALF_LINE:]}"
+    if len(after) > _HALF_LINE:
+        after = f"{after[:_HALF_LINE]}..."
     gutter = f"  {place.line} | "
     return [f"{gutter}{before}{after}", " " * (len(gutter) + len(before)) + "^"]
 

@@ -23,6 +23,13 @@ Size = tuple[int, ...]
 
 BYTES: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 """Bytes of one entry."""
+LARGEST: dict[Dtype, float] = {
+    "float16": 65504.0,
+    "bfloat16": 3.3895313892515355e38,
+    "float32": 3.4028234663852886e38,
+    "float64": 1.7976931348623157e308,
+}
+"""The largest number of a dtype."""
 
 
 class ArgumentError(ValueError):

@@ -9,7 +9,7 @@ from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.base import Layer, Parameter, known_size, per_axis
 from initcli.layers.core import lora
-from initcli.layers.spatial import join, split, spread, windows
+from initcli.layers.spatial import join, require_spatial, split, spread, windows
 from initcli.types import (
     ArgumentError,
     DataFormat,
@@ -31,11 +31,6 @@ class _Convolution(Layer, frozen=True, kw_only=True):
     """What all convolutions share: a window that slides over ``rank`` spatial axes."""
 
     rank: ClassVar[int]
-    AXES: ClassVar[dict[int, str]] = {
-        1: "(steps, channels)",
-        2: "(height, width, channels)",
-        3: "(depth, height, width, channels)",
-    }
 
     kernel_size: Sizes
     strides: Sizes = 1
@@ -62,7 +57,7 @@ class _Convolution(Layer, frozen=True, kw_only=True):
 
     def channels(self, shape: Shape) -> int:
         """The number of channels that come in."""
-        self.require_rank(shape, self.rank + 2, self.AXES[self.rank])
+        require_spatial(self, shape, self.rank)
         return known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
 
     def slid(self, shape: Shape, filters: int) -> Shape:

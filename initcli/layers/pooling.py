@@ -6,10 +6,8 @@ from typing import ClassVar
 
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.convolution import Padding, Sizes
-from initcli.layers.spatial import join, split, windows
+from initcli.layers.spatial import join, require_spatial, split, windows
 from initcli.types import DataFormat, Shape, ShapeError, shape_text
-
-_AXES = {1: "(steps, channels)", 2: "(height, width, channels)", 3: "(d, h, w, channels)"}
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
@@ -28,7 +26,7 @@ class _Pooling(Layer, frozen=True, kw_only=True):
             per_axis(self.strides, self.rank, "strides")
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        require_spatial(self, shape, self.rank)
         sizes, channels = split(shape, self.data_format)
         window = per_axis(self.pool_size, self.rank, "pool_size")
         strides = window if self.strides is None else per_axis(self.strides, self.rank, "strides")
@@ -60,7 +58,7 @@ class _GlobalPooling(Layer, frozen=True, kw_only=True):
     keepdims: bool = False
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        require_spatial(self, shape, self.rank)
         channels = split(shape, self.data_format).channels
         return join((1,) * self.rank if self.keepdims else (), channels, self.data_format)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from initcli.layers.base import Layer
+from initcli.layers.spatial import require_spatial
 from initcli.types import DataFormat, Fraction, NonNegativeFloat, Shape
 
 
@@ -15,38 +18,38 @@ class Dropout(Layer, frozen=True, kw_only=True):
 
 
 class _SpatialDropout(Layer, frozen=True, kw_only=True):
-    """Drops whole channels."""
+    """Drops whole channels of an input with ``rank`` spatial axes."""
+
+    rank: ClassVar[int]
 
     rate: Fraction
     seed: int | None = None
 
+    def output_shape(self, shape: Shape) -> Shape:
+        require_spatial(self, shape, self.rank)
+        return shape
+
 
 class SpatialDropout1D(_SpatialDropout, frozen=True, kw_only=True):
-    """Drops whole channels of a sequence (batch, steps, channels)."""
+    """Drops whole channels of a sequence."""
 
-    def output_shape(self, shape: Shape) -> Shape:
-        self.require_rank(shape, 3, "(steps, channels)")
-        return shape
+    rank = 1
 
 
 class SpatialDropout2D(_SpatialDropout, frozen=True, kw_only=True):
     """Drops whole channels of an image."""
 
-    data_format: DataFormat | None = None
+    rank = 2
 
-    def output_shape(self, shape: Shape) -> Shape:
-        self.require_rank(shape, 4, "(height, width, channels)")
-        return shape
+    data_format: DataFormat | None = None
 
 
 class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
     """Drops whole channels of a volume."""
 
-    data_format: DataFormat | None = None
+    rank = 3
 
-    def output_shape(self, shape: Shape) -> Shape:
-        self.require_rank(shape, 5, "(depth, height, width, channels)")
-        return shape
+    data_format: DataFormat | None = None
 
 
 class AlphaDropout(Layer, frozen=True, kw_only=True):

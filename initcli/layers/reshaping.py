@@ -6,7 +6,7 @@ import math
 from typing import ClassVar, Literal
 
 from initcli.layers.base import Layer, per_axis
-from initcli.layers.spatial import join, split
+from initcli.layers.spatial import join, require_spatial, split
 from initcli.types import (
     ArgumentError,
     DataFormat,
@@ -20,8 +20,6 @@ from initcli.types import (
 Pair = tuple[NonNegativeInt, NonNegativeInt]
 Ends = NonNegativeInt | tuple[NonNegativeInt | Pair, ...]
 """What to add or cut at both ends of each axis: one number, one an axis, or one a side."""
-
-_AXES = {1: "(steps, channels)", 2: "(height, width, channels)", 3: "(d, h, w, channels)"}
 
 
 class Flatten(Layer, frozen=True, kw_only=True):
@@ -101,7 +99,7 @@ class _Ends(Layer, frozen=True, kw_only=True):
         self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None
     ) -> Shape:
         """The shape with that many entries more along each spatial axis, none left empty."""
-        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        require_spatial(self, shape, self.rank)
         sizes, channels = split(shape, data_format)
         found = tuple(
             None if size is None else size + more for size, more in zip(sizes, change, strict=True)
@@ -210,7 +208,7 @@ class UpSampling1D(Layer, frozen=True, kw_only=True):
     size: PositiveInt = 2
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.require_rank(shape, 3, _AXES[1])
+        require_spatial(self, shape, 1)
         return (None, None if shape[1] is None else shape[1] * self.size, shape[2])
 
 
@@ -226,7 +224,7 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
         per_axis(self.size, self.rank, "size")
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.require_rank(shape, self.rank + 2, _AXES[self.rank])
+        require_spatial(self, shape, self.rank)
         sizes, channels = split(shape, self.data_format)
         factors = per_axis(self.size, self.rank, "size")
         larger = tuple(

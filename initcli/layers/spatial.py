@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from initcli.layers.base import Layer
 from initcli.types import DataFormat, Shape
+
+AXES = {
+    1: "(steps, channels)",
+    2: "(height, width, channels)",
+    3: "(depth, height, width, channels)",
+}
+"""What the axes beside the batch are, by how many of them are spatial."""
 
 
 class Spatial(NamedTuple):
@@ -12,6 +20,11 @@ class Spatial(NamedTuple):
 
     sizes: Shape
     channels: int | None
+
+
+def require_spatial(layer: Layer, shape: Shape, rank: int) -> None:
+    """Raise unless the input has ``rank`` spatial axes and channels beside the batch."""
+    layer.require_rank(shape, rank + 2, AXES[rank])
 
 
 def split(shape: Shape, data_format: DataFormat | None) -> Spatial:

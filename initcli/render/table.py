@@ -104,13 +104,12 @@ class _Page:
         picture = Text(sparkline(seen.shown, self.picture, ramp), "blue")
         drawn_cells = [*map(Text, drawn), picture]
         if tensor.law is None:
-            law, expected = "law not known", [""] * 4
+            law, expected = "law not known", drawn
         else:
             law = self._plain(tensor.law.text)
             values = (tensor.law.mean, tensor.law.std, *tensor.law.support)
             expected = [self._plain(_number(value)) for value in values]
         law_label = Text(f"   {law}", "dim")
-        expected_cells = [*(Text(n, "dim") for n in expected), self._fit(tensor)]
         settled = drawn == expected
         if self.wide:
             if settled:
@@ -119,9 +118,9 @@ class _Page:
         else:
             title.overflow = "fold"
             yield title
-            label = law_label if settled else Text("   drawn", "dim")
-            yield self._numbers(label, drawn_cells)
+            yield self._numbers(law_label if settled else Text("   drawn", "dim"), drawn_cells)
         if not settled:
+            expected_cells = [*(Text(n, "dim") for n in expected), self._fit(tensor)]
             yield self._numbers(law_label, expected_cells)
 
     def _fit(self, tensor: TensorSummary) -> Text:

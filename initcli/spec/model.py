@@ -24,7 +24,7 @@ from initcli.layers import Layer, Parameter
 from initcli.layers.core import Input
 from initcli.spec.arguments import Arguments, argument_error
 from initcli.spec.document import Document
-from initcli.types import ArgumentError, Dtype, PositiveInt, Shape, ShapeError
+from initcli.types import LARGEST, ArgumentError, Dtype, PositiveInt, Shape, ShapeError
 
 Defaults = Literal["keras"]
 
@@ -261,11 +261,16 @@ def _unfillable(layer: Layer, parameter: Parameter, path: Path) -> Iterator[Spec
         yield ShapeMismatch(message, remedy="no tensor can be that large", path=path)
         return
     try:
-        parameter.initializer.law(parameter.shape)
+        law = parameter.initializer.law(parameter.shape)
         parameter.initializer.fans(parameter.shape)
     except ShapeError as error:
         remedy = error.remedy or f"{parameter.path} needs another initializer"
         yield UnfillableShape(f"{error} ({parameter.path})", remedy=remedy, path=place)
+        return
+    if law is not None and max(map(abs, law.extent)) > LARGEST[parameter.dtype]:
+        largest = f"{LARGEST[parameter.dtype]:.5g}"
+        message = f"{law.text} is more than {parameter.dtype} holds, at most {largest}"
+        yield InvalidValue(f"{message} ({parameter.path})", path=place)
 
 
 def _argument(layer: Layer, initializer: Initializer) -> str | None:
