@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
-    epilog="SPEC is a YAML or JSON file, or - for standard input.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -47,7 +46,7 @@ def _bins(text: str) -> int:
     return int(text)
 
 
-Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or -.")]
+Spec = Annotated[str, typer.Argument(help="A YAML or JSON file, or - for standard input.")]
 Seed = Annotated[int | None, typer.Option(help="Wins over the spec's own seed.")]
 Custom = Annotated[
     list[str] | None,
@@ -64,7 +63,7 @@ def summary(
     custom: Custom = None,
     jobs: Jobs = None,
 ) -> None:
-    """Print every layer and tensor: shape, initializer, law, and what was drawn."""
+    """Print every tensor: shape, initializer, law and draw."""
     with _messages():
         from initcli.summary import summarise
 
@@ -97,7 +96,10 @@ def hist(
     custom: Custom = None,
     jobs: Jobs = None,
 ) -> None:
-    """Save a histogram of every weight and bias tensor, and an overview; print the paths."""
+    """Save a histogram of every tensor, and an overview.
+
+    Prints the path of each picture when it is written.
+    """
     with _messages():
         from initcli.files import file_stems, make_folder
         from initcli.measuring import data_histogram

@@ -1,4 +1,4 @@
-"""Initializers of one's own: functions of (shape, dtype), for `--custom sample_configs/my_inits.py`."""
+"""Initializers of one's own, for `--custom sample_configs/my_inits.py`."""
 
 import numpy as np
 

@@ -19,6 +19,9 @@ from initcli.types import shape_text
 _NUMBER = 9
 _WIDE = 116
 """Columns from which a tensor's name and its numbers share a line."""
+_NARROW = 72
+"""Columns below which numbers do not stand in columns."""
+_COLUMNS = ("mean", "std", "min", "max")
 _DOUBTFUL = 1e-3
 """Below this probability a fit is marked; one tensor in a thousand falls there by chance."""
 
@@ -48,10 +51,9 @@ class _Page:
     def lines(self, model: Model, tensors: Mapping[str, TensorSummary]) -> Iterator[RenderableType]:
         facts = f"seed {model.seed}{self.dot}{model.dtype}{self.dot}{model.defaults} defaults"
         yield self._ends(Text(printable(model.name), "bold"), Text(facts, "dim"))
-        yield self._numbers(
-            Text("tensor: drawn, law", "dim"),
-            [Text(word, "dim") for word in ("mean", "std", "min", "max", "distribution")],
-        )
+        if self.width >= _NARROW:
+            header = [Text(word, "dim") for word in (*_COLUMNS, "distribution")]
+            yield self._numbers(Text("tensor: drawn, law", "dim"), header)
         yield self._rule()
         for layer in model.layers:
             yield self._layer(layer)
@@ -77,6 +79,9 @@ class _Page:
 
     def _numbers(self, label: Text, cells: list[Text]) -> RenderableType:
         """A label and, at the right end, four numbers and a picture."""
+        if self.width < _NARROW:
+            named = [Text(f"{n} ", "dim") + c for n, c in zip(_COLUMNS, cells, strict=False)]
+            return Text("  ").join([label, *named, *cells[len(_COLUMNS) :]])
         grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
         grid.add_column(ratio=1, overflow="fold")
         for _ in cells[:-1]:

@@ -1,0 +1,307 @@
+"""The command line as a process: streams, exit statuses, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import initcli
+
+ROOT = Path(__file__).parents[1]
+TOUR = ROOT / "sample_configs" / "tour.yaml"
+
+
+def run(
+    *arguments: str | Path,
+    text: str | None = None,
+    width: int = 80,
+    cwd: Path = ROOT,
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "initcli", *map(str, arguments)],
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        cwd=cwd,
+        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": str(width), **environment},
+        timeout=120,
+        check=False,
+    )
+
+
+def test_version_and_help_are_data() -> None:
+    assert run("--version").stdout == f"initcli {initcli.__version__}\n"
+    for command in ([], ["summary"], ["hist"]):
+        shown = run(*command, "--help")
+        assert shown.returncode == 0
+        assert shown.stdout.startswith("Usage: initcli")
+        assert shown.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="no command"),
+        pytest.param(["sumary", str(TOUR)], id="unknown command"),
+        pytest.param(["summary"], id="no spec"),
+        pytest.param(["summary", str(TOUR), "--fromat", "json"], id="unknown option"),
+        pytest.param(["summary", str(TOUR), "--format", "xml"], id="unknown format"),
+        pytest.param(["summary", str(TOUR), "--seed", "one"], id="seed that is no number"),
+        pytest.param(["summary", str(TOUR), "--jobs", "0"], id="no threads"),
+        pytest.param(["hist", str(TOUR)], id="no folder"),
+        pytest.param(["hist", str(TOUR), "--out", "x", "--bins", "0"], id="no bins"),
+        pytest.param(["hist", str(TOUR), "--out", "x", "--bins", "many"], id="bins of words"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2_and_writes_nothing(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    shown = run(*arguments, cwd=tmp_path)
+    assert shown.returncode == 2
+    assert shown.stderr or not arguments
+    assert "Traceback" not in shown.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("width", [40, 80, 140, 200])
+def test_the_table_keeps_to_its_width_and_loses_nothing(width: int) -> None:
+    shown = run("summary", TOUR, width=width)
+    assert shown.returncode == 0
+    assert shown.stderr == ""
+    assert max(map(len, shown.stdout.splitlines())) <= width
+    assert "…" not in shown.stdout
+    together = "".join(shown.stdout.split())
+    for text in ("conv1d", "MaxPooling1D", "(None,126,16)", "31,808", "40,152", "156.8KiB"):
+        assert text in together
+    if width >= 80:
+        for text in ("RandomUniform(minval=-0.05,maxval=0.05)", "Orthogonal(gain=1)"):
+            assert text in together
+
+
+def test_output_to_a_pipe_has_no_escapes_and_is_the_same_with_no_color() -> None:
+    piped = run("summary", TOUR)
+    assert "\x1b" not in piped.stdout
+    assert run("summary", TOUR, NO_COLOR="1").stdout == piped.stdout
+
+
+def test_colour_can_be_forced() -> None:
+    assert "\x1b[" in run("summary", TOUR, FORCE_COLOR="1", TERM="xterm-256color").stdout
+
+
+def test_an_ascii_terminal_gets_ascii() -> None:
+    shown = run("summary", TOUR, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert shown.stdout.isascii()
+    assert "40,152" in shown.stdout
+    assert "\\u" not in shown.stdout
+
+
+def test_json_is_one_object_with_the_documented_keys() -> None:
+    shown = run("summary", "-", "--format", "json", text=TOUR.read_text("utf-8"))
+    assert shown.returncode == 0
+    assert shown.stderr == ""
+    report = json.loads(shown.stdout, parse_constant=pytest.fail)
+    assert list(report) == ["model", "layers", "tensors", "totals"]
+    assert report["model"] == {
+        "name": "tour",
+        "seed": 0,
+        "dtype": "float32",
+        "defaults": "keras",
+    }
+    assert report["totals"] == {
+        "params": 40152,
+        "trainable": 40152,
+        "non_trainable": 0,
+        "bytes": 160608,
+    }
+    assert [layer["output_shape"] for layer in report["layers"]] == [
+        [None, 126, 16],
+        [None, 31, 16],
+        [None, 496],
+        [None, 64],
+        [None, 64],
+        [None, 8],
+        [None, 64],
+    ]
+    assert [layer["params"] for layer in report["layers"]] == [3088, 0, 0, 31808, 4160, 520, 576]
+    first = report["tensors"][0]
+    assert {key: first[key] for key in list(first)[:10]} == {
+        "path": "conv1d/kernel",
+        "layer": "conv1d",
+        "name": "kernel",
+        "shape": [3, 64, 16],
+        "size": 3072,
+        "dtype": "float32",
+        "trainable": True,
+        "fan_in": 192,
+        "fan_out": 48,
+        "initializer": {"type": "RandomUniform", "minval": -0.05, "maxval": 0.05},
+    }
+    assert first["law"] == {
+        "type": "Uniform",
+        "text": "U(-0.05, 0.05)",
+        "mean": 0.0,
+        "std": pytest.approx(0.1 / 12**0.5),
+        "low": -0.05,
+        "high": 0.05,
+    }
+    assert list(first)[10:] == ["law", "measured", "fit"]
+    for tensor in report["tensors"]:
+        measured = tensor["measured"]
+        edges, counts = measured["histogram"]["edges"], measured["histogram"]["counts"]
+        assert sum(counts) == measured["count"] == tensor["size"]
+        assert len(edges) == len(counts) + 1
+        assert edges == sorted(edges)
+    normal = report["tensors"][4]["law"]
+    assert normal["type"] == "Normal"
+    assert normal["low"] is None
+    assert normal["high"] is None
+
+
+def test_the_seed_option_wins_and_changes_every_drawn_tensor() -> None:
+    def stds(*arguments: str) -> list[float]:
+        report = json.loads(run("summary", TOUR, "--format", "json", *arguments).stdout)
+        return [t["measured"]["mean"] for t in report["tensors"] if t["name"] == "kernel"]
+
+    assert stds() == stds("--seed", "0") == stds("--jobs", "3")
+    assert not set(stds()) & set(stds("--seed", "1"))
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "initcli", "summary", str(TOUR)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_an_interrupt_ends_at_once_with_130_and_leaves_no_half_file(tmp_path: Path) -> None:
+    spec = tmp_path / "large.yaml"
+    spec.write_text(
+        "input_shape: [30000]\nlayers: [{type: Dense, units: 10}, {type: Dense, units: 30000},"
+        " {type: Dense, units: 30000}]\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "initcli", "hist", str(spec), "--out", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        assert process.stdout.readline()  # It has begun, and goes on with 900 million weights.
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        assert process.wait(60) == 130
+        assert time.monotonic() - begun < 10
+        assert b"Traceback" not in process.stderr.read()
+    for file in (tmp_path / "out").iterdir():
+        assert file.suffix == ".png"
+        with Image.open(file) as image:
+            image.load()
+
+
+def test_hist_writes_ten_pictures_and_the_overview(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    shown = run("hist", TOUR, "--out", out)
+    assert shown.returncode == 0
+    assert shown.stderr == ""
+    files = shown.stdout.splitlines()
+    assert len(files) == 11
+    assert files[-1] == str(out / "overview.png")
+    assert {Path(file) for file in files} == set(out.iterdir())
+    for file in files:
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        height, width, _ = pixels.shape
+        assert width >= 600
+        assert height >= 400
+        # Neither blank nor one flat colour: bars and text take their share of a white page.
+        coloured = (pixels != 255).any(axis=2).mean()
+        assert 0.005 < coloured < 0.9
+
+
+def test_bins_change_the_picture(tmp_path: Path) -> None:
+    spec = tmp_path / "one.yaml"
+    spec.write_text("input_shape: [50]\nlayers: [{type: Dense, units: 50, use_bias: false}]\n")
+    pictures = []
+    for bins in ("auto", "3", "200"):
+        assert run("hist", spec, "--out", tmp_path / bins, "--bins", bins).returncode == 0
+        pictures.append((tmp_path / bins / "dense.kernel.png").read_bytes())
+    assert len(set(pictures)) == 3
+
+
+def test_a_hundred_layers_get_several_overview_pages(tmp_path: Path) -> None:
+    spec = tmp_path / "deep.yaml"
+    layers = "".join("  - {type: Dense, units: 4}\n" for _ in range(20))
+    spec.write_text(f"input_shape: [4]\nlayers:\n{layers}")
+    shown = run("hist", spec, "--out", tmp_path / "out")
+    assert [Path(file).name for file in shown.stdout.splitlines()[-3:]] == [
+        "overview.png",
+        "overview_2.png",
+        "overview_3.png",
+    ]
+
+
+def test_a_model_without_weights_is_no_error(tmp_path: Path) -> None:
+    text = "input_shape: [4]\nlayers: [{type: ReLU}]\n"
+    assert "Total 0 weights" in run("summary", "-", text=text).stdout
+    shown = run("hist", "-", "--out", tmp_path / "out", text=text)
+    assert (shown.returncode, shown.stdout) == (0, "")
+
+
+def test_an_out_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    shown = run("hist", TOUR, "--out", tmp_path / "out")
+    assert shown.returncode == 2
+    assert "it is a file" in shown.stderr
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file modes are those of POSIX")
+def test_files_get_the_usual_mode(tmp_path: Path) -> None:
+    spec = "input_shape: [4]\nlayers: [{type: Dense, units: 2}]\n"
+    assert run("hist", "-", "--out", tmp_path, text=spec).returncode == 0
+    usual = tmp_path / "usual"
+    usual.touch()
+    modes = {file.stat().st_mode for file in tmp_path.iterdir()}
+    assert modes == {usual.stat().st_mode}
+
+
+def test_help_and_version_import_neither_numpy_nor_matplotlib() -> None:
+    for option in ("--help", "--version"):
+        code = (
+            "import sys\nfrom initcli.cli import main\n"
+            f"sys.argv = ['initcli', '{option}']\n"
+            "try:\n    main()\nfinally:\n"
+            "    assert not {'numpy', 'matplotlib', 'yaml', 'msgspec'} & set(sys.modules)\n"
+        )
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_summary_imports_neither_matplotlib_nor_scipy() -> None:
+    code = (
+        "import sys\nfrom initcli.cli import main\n"
+        f"sys.argv = ['initcli', 'summary', {str(TOUR)!r}]\n"
+        "try:\n    main()\nfinally:\n"
+        "    assert not {'matplotlib', 'scipy'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

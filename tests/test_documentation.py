@@ -1,0 +1,74 @@
+"""What the documentation says is what the program does."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
+
+import initcli
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(initcli.__path__, "initcli.")
+    if module.name != "initcli.__main__"
+)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the README's pipelines are those of a POSIX shell")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the README's pipelines need a shell")
+def test_the_readme_shows_what_its_commands_print() -> None:
+    readme = README.read_text("utf-8")
+    assert len(commands(readme)) >= 7
+    assert with_outputs(readme) == readme, "run python tests/readme_outputs.py"
+
+
+def test_the_readme_s_picture_is_the_summary() -> None:
+    shown = (PICTURES / "summary.svg").read_text("utf-8")
+    assert shown == terminal_svg(), "run python tests/readme_outputs.py"
+
+
+def test_the_readme_s_overview_is_a_picture() -> None:
+    with Image.open(PICTURES / "overview.png") as image:
+        image.load()
+
+
+def test_the_readme_s_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = doctest.testfile(str(README), module_relative=False, encoding="utf-8")
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("module", ["initcli", *MODULES])
+def test_examples_in_docstrings_run_and_everything_public_has_a_docstring(module: str) -> None:
+    found = importlib.import_module(module)
+    assert doctest.testmod(found).failed == 0
+    assert found.__doc__
+    for name, value in vars(found).items():
+        if not name.startswith("_") and getattr(value, "__module__", None) == module:
+            assert value.__doc__ or not callable(value), f"{module}.{name}"
+
+
+def test_every_documented_public_name_can_be_had() -> None:
+    for name in initcli.__all__:
+        assert getattr(initcli, name) is not None
+    assert not hasattr(initcli, "no_such_name")
+
+
+def test_the_readme_s_commands_are_the_two_of_ci() -> None:
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "pip install '.[test]' && pytest" in README.read_text("utf-8")
+    assert "README.md" in script
+
+
+def test_the_wheel_holds_the_package_alone() -> None:
+    files = {path.suffix for path in Path(initcli.__path__[0]).rglob("*") if path.is_file()}
+    assert files <= {".py", ".pyc", ".typed"}
