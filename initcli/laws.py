@@ -349,8 +349,8 @@ class Mixture(Law, frozen=True):
 
     @property
     def text(self) -> str:
-        terms = (f"{w:.4g}: {part.text.removeprefix('= ')}" for w, part in self._weighted)
-        return "{" + ", ".join(terms) + "}"
+        terms = (f"{100 * w:.3g}% {part.text}" for w, part in self._weighted)
+        return ", ".join(terms)
 
     @property
     def atoms(self) -> dict[float, float]:

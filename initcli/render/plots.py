@@ -10,11 +10,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from textwrap import wrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from initcli.errors import printable
 from initcli.histogram import Histogram
@@ -23,6 +26,8 @@ from initcli.types import shape_text
 
 DRAWN = "#5b8db8"
 LAW = "#c8432b"
+GREY = "#555555"
+DPI = 100
 ROWS_PER_PAGE = 8
 """Layers that one page of the overview shows."""
 _FEW = 2
@@ -38,16 +43,20 @@ class TensorPicture:
 
 
 def tensor_png(picture: TensorPicture) -> bytes:
-    """The histogram of one tensor with its law drawn over it, as a PNG of 720 by 480 pixels."""
-    figure = Figure(figsize=(7.2, 4.8), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    _draw(axes, picture)
+    """The histogram of one tensor with its law drawn over it, as a PNG 720 pixels wide."""
     tensor = picture.tensor
-    _title(axes, f"{_path(tensor)}  {shape_text(tensor.parameter.shape)}", _caption(tensor))
+    shape = shape_text(tensor.parameter.shape)
+    title = wrap(printable(f"{tensor.parameter.path}  {shape}"), 75)
+    caption = wrap(printable(_caption(tensor)), 105)
+    width, height = 7.2, 4.4 + 0.22 * len(title) + 0.15 * len(caption)
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    axes = figure.add_axes((0.75 / width, 0.55 / height, 6.25 / width, 3.7 / height))
+    _draw(axes, picture)
+    _text(axes, caption, 6, fontsize=8.5, color=GREY)
+    _text(axes, title, 10 + 11 * len(caption), fontsize=12)
     axes.set_xlabel("weight")
     axes.set_ylabel("entries")
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8)
     return _png(figure)
 
 
@@ -60,18 +69,21 @@ def overview_pngs(pictures: Sequence[TensorPicture]) -> Iterator[bytes]:
 
 def _overview(rows: list[list[TensorPicture]]) -> bytes:
     columns = max(len(row) for row in rows)
-    size = (max(4.2 * columns, 5.0), 2.1 * len(rows) + 0.2)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for row, line in zip(rows, grid, strict=True):
-        for axes in line[len(row) :]:
-            axes.set_axis_off()
-        for picture, axes in zip(row, line, strict=False):
+    # Inches: what a cell takes with its margins, and the axes within it.
+    cell_width, cell_height, axes_width, axes_height = 4.2, 2.1, 3.55, 1.35
+    width, height = cell_width * columns, cell_height * len(rows)
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    for line, row in enumerate(rows):
+        bottom = height - cell_height * (line + 1) + 0.3
+        for column, picture in enumerate(row):
+            left = cell_width * column + 0.5
+            box = (left / width, bottom / height, axes_width / width, axes_height / height)
+            axes = figure.add_axes(box)
             _draw(axes, picture)
             law = picture.tensor.law
-            _title(axes, _path(picture.tensor), law.text if law else "law not known", small=True)
+            _text(axes, [law.text if law else "law not known"], 4, fontsize=7, color=GREY)
+            _text(axes, [_shortened(picture.tensor.parameter.path)], 14, fontsize=9)
             axes.tick_params(labelsize=7)
-            axes.locator_params(axis="y", nbins=4)
     return _png(figure)
 
 
@@ -81,6 +93,9 @@ def _draw(axes: Axes, picture: TensorPicture) -> None:
     low, high = float(edges[0]), float(edges[-1])
     middles = (edges[:-1] + edges[1:]) / 2
     atoms = {} if law is None else law.atoms
+    seen = picture.tensor.measured.count
+    # A density times this is in entries per bin, and lies on the bars.
+    per_bin = seen * (high - low) / counts.size
     single = counts.size == 1
     if single or (0 < len(atoms) <= _FEW and sum(atoms.values()) == 1):
         filled = np.flatnonzero(counts)
@@ -92,13 +107,15 @@ def _draw(axes: Axes, picture: TensorPicture) -> None:
         axes.stairs(counts, edges, fill=True, color=DRAWN, label="drawn")
         if law is not None and sum(atoms.values()) < 1:
             x = np.linspace(low, high, 400)
-            # The density as entries per bin, so that it lies on the bars.
-            expected = law.pdf(x) * picture.tensor.measured.count * (high - low) / counts.size
-            axes.plot(x, expected, color=LAW, linewidth=1.5, label="law")
-    if 0 < len(atoms) <= _FEW:
-        shares = np.array(list(atoms.values())) * picture.tensor.measured.count
-        axes.plot(list(atoms), shares, "_", color=LAW, markersize=14, label="law")
+            axes.plot(x, law.pdf(x) * per_bin, color=LAW, linewidth=1.5, label="law")
+    if law is not None and 0 < len(atoms) <= _FEW:
+        values = np.array(list(atoms))
+        expected = np.array(list(atoms.values())) * seen + law.pdf(values) * per_bin
+        label = None if sum(atoms.values()) < 1 else "law"
+        axes.plot(values, expected, "_", color=LAW, markersize=14, label=label)
     axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -108,19 +125,19 @@ def _nearest(middle: float, atoms: dict[float, float], width: float) -> float:
     return atom if abs(atom - middle) <= width else middle
 
 
-def _title(axes: Axes, title: str, caption: str, small: bool = False) -> None:
-    # Names are a person's own: a dollar sign in them is no formula.
-    axes.set_title(
-        printable(title) + "\n", loc="left", fontsize=9 if small else 12, parse_math=False
-    )
-    axes.text(
-        0.0,
-        1.02,
-        printable(caption),
-        transform=axes.transAxes,
-        fontsize=7 if small else 8.5,
-        color="#555555",
+def _text(axes: Axes, lines: list[str], above: float, **style: Any) -> None:
+    """Lines of text that begin at the left end of the axes, ``above`` points over them."""
+    axes.annotate(
+        "\n".join(lines),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, above),
+        textcoords="offset points",
+        verticalalignment="bottom",
+        linespacing=1.1,
+        # Names are a person's own: a dollar sign in them is no formula.
         parse_math=False,
+        **style,
     )
 
 
@@ -133,8 +150,10 @@ def _caption(tensor: TensorSummary) -> str:
     )
 
 
-def _path(tensor: TensorSummary) -> str:
-    return tensor.parameter.path
+def _shortened(path: str) -> str:
+    """The path, without its middle where it is too long for a small picture."""
+    text = printable(path)
+    return text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
 
 
 def _layer(tensor: TensorSummary) -> str:

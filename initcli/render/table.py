@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -53,7 +54,7 @@ class _Page:
         yield self._ends(Text(printable(model.name), "bold"), Text(facts, "dim"))
         if self.width >= _NARROW:
             header = [Text(word, "dim") for word in (*_COLUMNS, "distribution")]
-            yield self._numbers(Text("tensor: drawn, law", "dim"), header)
+            yield self._numbers(Text("tensor: drawn, law", "dim"), header, indent=0)
         yield self._rule()
         for layer in model.layers:
             yield self._layer(layer)
@@ -77,17 +78,18 @@ class _Page:
         grid.add_row(*cells)
         return grid
 
-    def _numbers(self, label: Text, cells: list[Text]) -> RenderableType:
+    def _numbers(self, label: Text, cells: list[Text], indent: int = 3) -> RenderableType:
         """A label and, at the right end, four numbers and a picture."""
         if self.width < _NARROW:
             named = [Text(f"{n} ", "dim") + c for n, c in zip(_COLUMNS, cells, strict=False)]
-            return Text("  ").join([label, *named, *cells[len(_COLUMNS) :]])
+            line = Text("  ").join([label, *named, *cells[len(_COLUMNS) :]])
+            return Padding(line, (0, 0, 0, indent))
         grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
         grid.add_column(ratio=1, overflow="fold")
         for _ in cells[:-1]:
             grid.add_column(justify="right", width=_NUMBER, no_wrap=True)
         grid.add_column(width=self.picture, no_wrap=True)
-        grid.add_row(label, *cells)
+        grid.add_row(Padding(label, (0, 0, 0, indent)), *cells)
         return grid
 
     def _layer(self, layer: BuiltLayer) -> RenderableType:
@@ -98,7 +100,7 @@ class _Page:
     def _tensor(self, model: Model, tensor: TensorSummary) -> Iterator[RenderableType]:
         parameter, seen = tensor.parameter, tensor.measured
         name = parameter.path.partition("/")[2]
-        title = Text.assemble(f"  {name} {shape_text(parameter.shape)}  ")
+        title = Text(f"{name} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
         if parameter.dtype != model.dtype:
             title.append(f"{self.dot}{parameter.dtype}", "dim")
@@ -114,16 +116,16 @@ class _Page:
             law = self._plain(tensor.law.text)
             values = (tensor.law.mean, tensor.law.std, *tensor.law.support)
             expected = [self._plain(_number(value)) for value in values]
-        law_label = Text(f"   {law}", "dim")
+        law_label = Text(law, "dim")
         settled = drawn == expected
         if self.wide:
             if settled:
                 title.append(f"  {law}", "dim")
-            yield self._numbers(title, drawn_cells)
+            yield self._numbers(title, drawn_cells, indent=2)
         else:
             title.overflow = "fold"
-            yield title
-            yield self._numbers(law_label if settled else Text("   drawn", "dim"), drawn_cells)
+            yield Padding(title, (0, 0, 0, 2))
+            yield self._numbers(law_label if settled else Text("drawn", "dim"), drawn_cells)
         if not settled:
             expected_cells = [*(Text(n, "dim") for n in expected), self._fit(tensor)]
             yield self._numbers(law_label, expected_cells)
