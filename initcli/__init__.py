@@ -21,35 +21,39 @@ if TYPE_CHECKING:
     from initcli.spec.model import BuiltLayer, Model
     from initcli.summary import TensorSummary, Totals, summarise, totals
 
-_HOMES = {
-    "BuiltLayer": "spec.model",
-    "Fit": "fitting",
-    "Histogram": "histogram",
-    "InitcliError": "errors",
-    "InvalidSpec": "errors",
-    "Layer": "layers",
-    "Measurement": "measuring",
-    "Model": "spec.model",
-    "Parameter": "layers",
-    "TensorSummary": "summary",
-    "Totals": "summary",
-    "data_histogram": "measuring",
-    "draw": "drawing",
-    "fit": "fitting",
-    "load": "spec.load",
-    "measure": "measuring",
-    "parse": "spec.load",
-    "summarise": "summary",
-    "totals": "summary",
-}
+__all__ = [
+    "BuiltLayer",
+    "Fit",
+    "Histogram",
+    "InitcliError",
+    "InvalidSpec",
+    "Layer",
+    "Measurement",
+    "Model",
+    "Parameter",
+    "TensorSummary",
+    "Totals",
+    "__version__",
+    "data_histogram",
+    "draw",
+    "fit",
+    "load",
+    "measure",
+    "parse",
+    "summarise",
+    "totals",
+]
 
-__all__ = ["__version__", *_HOMES]
+_HOMES = ("errors", "spec.load", "spec.model", "summary", "measuring", "fitting", "drawing")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: the command line starts without NumPy."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'initcli' has no attribute {name!r}")
-    from importlib import import_module
+    """Import what is public when it is first asked for: the commands start without NumPy."""
+    if name in __all__:
+        from importlib import import_module
 
-    return getattr(import_module(f"initcli.{_HOMES[name]}"), name)
+        for home in _HOMES:
+            module = import_module(f"initcli.{home}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'initcli' has no attribute {name!r}")
