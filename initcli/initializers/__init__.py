@@ -3,7 +3,9 @@
 Importing this package makes every initializer known.
 """
 
-from initcli.initializers.base import Initializer, known_initializers
+from functools import cache
+
+from initcli.initializers.base import Initializer
 from initcli.initializers.constant import STFT, Constant, Dirac, Identity, Ones, Zeros
 from initcli.initializers.custom import Custom
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
@@ -22,6 +24,7 @@ from initcli.initializers.scaling import (
     LecunUniform,
     VarianceScaling,
 )
+from initcli.types import public_subclasses, snake_case
 
 __all__ = [
     "STFT",
@@ -47,3 +50,14 @@ __all__ = [
     "Zeros",
     "known_initializers",
 ]
+
+
+@cache
+def known_initializers() -> dict[str, type[Initializer]]:
+    """Every initializer that a spec can say, by each of its names."""
+    names: dict[str, type[Initializer]] = {}
+    for cls in public_subclasses(Initializer):
+        if cls is not Custom and cls.law is not Initializer.law:
+            for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
+                names[name] = cls
+    return names

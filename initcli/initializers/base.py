@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
 from initcli.laws import Floats, Law
-from initcli.types import Size, field_names, public_subclasses, snake_case
+from initcli.types import Size, field_names
 
 
 class Fans(NamedTuple):
@@ -93,16 +92,6 @@ class Whole(Seeded, frozen=True, kw_only=True):
     def scratch(self, shape: Size) -> int:
         """Entries that are held at once while the tensor is made."""
         return 3 * math.prod(shape)
-
-
-@cache
-def known_initializers() -> dict[str, type[Initializer]]:
-    """Every initializer that a spec can name, by each of its names."""
-    names: dict[str, type[Initializer]] = {}
-    for cls in public_subclasses(Initializer):
-        for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
-            names[name] = cls
-    return names
 
 
 def _short(value: Any) -> str:

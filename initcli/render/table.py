@@ -71,10 +71,9 @@ class _Page:
     def _ends(self, *cells: Text) -> RenderableType:
         """Cells of one line, the first at the left end and the last at the right end."""
         grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
-        for index in range(len(cells)):
-            last = index == len(cells) - 1
-            grid.add_column(justify="right" if last else "left", overflow="fold", ratio=None)
-        grid.columns[0].ratio = 1
+        grid.add_column(ratio=1, overflow="fold")
+        for _ in cells[1:]:
+            grid.add_column(justify="right", overflow="fold")
         grid.add_row(*cells)
         return grid
 

@@ -86,11 +86,11 @@ class Arguments:
             self.recipes[name] = made
 
     def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
-        """A struct of that class from its fields; keys that say what it is are passed over."""
+        """A struct of that class from its fields."""
         before = len(self.errors)
         types, required = _fields(cls)
         for key in data:
-            if key not in types and key != "type" and not _ignored(cls, key):
+            if key not in types and not _says_nothing(cls, key):
                 self.errors.append(_unknown_argument(cls, key, (*path, key)))
         for name in required:
             if name not in data:
@@ -172,12 +172,17 @@ def _fields(cls: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[str, ...]]
     return {f.name: f.type for f in fields}, tuple(f.name for f in fields if f.required)
 
 
-def _ignored(cls: type[msgspec.Struct], key: str) -> bool:
-    """Whether a key regularises or constrains what the class initialises: it changes no weight."""
+def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
+    """Whether a key is no argument and yet no mistake.
+
+    It says which class this is, or it regularises or constrains a weight, which changes no value
+    that the weight starts with.
+    """
+    if key == cls.__struct_config__.tag_field or not issubclass(cls, Layer):
+        return key == cls.__struct_config__.tag_field
     tensor, _, kind = key.rpartition("_")
-    if not issubclass(cls, Layer) or kind not in ("regularizer", "constraint"):
-        return False
-    return f"{tensor}_initializer" in _fields(cls)[0] or key == "activity_regularizer"
+    regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)[0]
+    return regular or key == "activity_regularizer"
 
 
 def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecError:

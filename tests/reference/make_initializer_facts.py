@@ -464,7 +464,7 @@ def refusals():
 
 
 def classes():
-    return sorted({c for c in ALL_OBJECTS_DICT.values()}, key=lambda c: c.__name__)
+    return sorted(set(ALL_OBJECTS_DICT.values()), key=lambda c: c.__name__)
 
 
 def fans():
