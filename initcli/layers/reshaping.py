@@ -17,8 +17,8 @@ from initcli.types import (
     shape_text,
 )
 
-Pair = tuple[NonNegativeInt, NonNegativeInt]
-Ends = NonNegativeInt | tuple[NonNegativeInt | Pair, ...]
+# A pair is not tuple[int, int]: msgspec 0.22 crashes on those beside a bounded number.
+Ends = NonNegativeInt | tuple[NonNegativeInt | tuple[NonNegativeInt, ...], ...]
 """What to add or cut at both ends of each axis: one number, one an axis, or one a side."""
 
 
@@ -122,6 +122,8 @@ def both_ends(value: Ends, rank: int, argument: str) -> tuple[int, ...]:
         return (2 * value,) * rank
     if len(value) != rank:
         raise ArgumentError(argument, f"{argument} takes one number or {rank}, one for each axis")
+    if any(not isinstance(end, int) and len(end) != 2 for end in value):
+        raise ArgumentError(argument, f"{argument} takes a number or a pair for each axis")
     return tuple(2 * end if isinstance(end, int) else sum(end) for end in value)
 
 

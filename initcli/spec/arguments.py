@@ -178,11 +178,11 @@ def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
     It says which class this is, or it regularises or constrains a weight, which changes no value
     that the weight starts with.
     """
-    if key == cls.__struct_config__.tag_field or not issubclass(cls, Layer):
-        return key == cls.__struct_config__.tag_field
+    if key == cls.__struct_config__.tag_field:
+        return True
     tensor, _, kind = key.rpartition("_")
     regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)[0]
-    return regular or key == "activity_regularizer"
+    return issubclass(cls, Layer) and (regular or key == "activity_regularizer")
 
 
 def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecError:
