@@ -30,7 +30,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of a layer.
 
     A layer names its parameters as Keras does (``kernel``); in a model the path begins with the
-    layer's name (``conv1d/kernel``), and dtype and seed are the model's.
+    layer's name (``conv1d/kernel``), and the seed is the model's, as is the dtype unless the layer
+    ``keeps_dtype`` whatever that of the model.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     initializer: Initializer
     trainable: bool = True
     dtype: Dtype = "float32"
+    keeps_dtype: bool = False
     seed: int = 0
 
     @property

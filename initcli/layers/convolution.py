@@ -135,11 +135,6 @@ class Conv1D(_Conv, frozen=True, kw_only=True):
 
     rank = 1
 
-    def __post_init__(self) -> None:
-        _Conv.__post_init__(self)
-        if self.padding == "causal" and self.data_format == "channels_first":
-            raise ArgumentError("padding", "causal padding needs data_format channels_last")
-
 
 class Conv2D(_Conv, frozen=True, kw_only=True):
     """A convolution over an image: kernel (k, k, channels / groups, filters)."""

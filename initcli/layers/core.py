@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, RandomUniform, Zeros
@@ -98,9 +98,11 @@ class Identity(Layer, frozen=True, kw_only=True):
 
 
 def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:
-    """The two factors of a low-rank adaptation of a weight of that shape (Hu et al. 2021)."""
-    if rank is None:
-        return
-    first: dict[str, Any] = {"path": f"{name}_a", "shape": (*shape[:-1], rank)}
-    yield Parameter(**first, initializer=HeUniform())
-    yield Parameter(path=f"{name}_b", shape=(rank, shape[-1]), initializer=Zeros())
+    """The two factors of a low-rank adaptation of a weight of that shape (Hu et al. 2021).
+
+    They are float32 whatever the dtype of the layer, as in Keras.
+    """
+    if rank is not None:
+        a, b = (*shape[:-1], rank), (rank, shape[-1])
+        yield Parameter(path=f"{name}_a", shape=a, initializer=HeUniform(), keeps_dtype=True)
+        yield Parameter(path=f"{name}_b", shape=b, initializer=Zeros(), keeps_dtype=True)
