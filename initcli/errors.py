@@ -140,9 +140,12 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The nearest of the ``known`` names as a question, or an empty text when none is near."""
     if not isinstance(name, str):
         return ""
-    lowered = {candidate.lower(): candidate for candidate in sorted(known)}
-    nearest = difflib.get_close_matches(name.lower()[:100], lowered, n=1, cutoff=0.6)
-    return f"did you mean '{lowered[nearest[0]]}'?" if nearest else ""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name.lower()[:100], [n.lower() for n in names], n=1)
+    # Of names that differ in case alone, the one that is written most like what was.
+    alike = [candidate for candidate in names if candidate.lower() in nearest]
+    best = difflib.get_close_matches(name, alike, n=1, cutoff=0)
+    return f"did you mean '{best[0]}'?" if best else ""
 
 
 def quoted(value: object) -> str:

@@ -12,8 +12,15 @@ from initcli.errors import listed, quoted
 
 @cache
 def describe(type_: Any) -> str:
-    """The values that a type admits, such as "a whole number of at least 1, or null"."""
-    return _describe(msgspec.inspect.type_info(type_))
+    """The values that a type admits, such as "a whole number of at least 1".
+
+    That null may stand for nothing goes without saying.
+    """
+    info = msgspec.inspect.type_info(type_)
+    if isinstance(info, msgspec.inspect.UnionType):
+        kinds = [kind for kind in info.types if not isinstance(kind, msgspec.inspect.NoneType)]
+        return listed([_describe(kind) for kind in kinds])
+    return _describe(info)
 
 
 @cache
