@@ -62,7 +62,7 @@ def write_whole(file: Path, content: bytes) -> None:
 
 def _stem(path: str) -> str:
     plain = path.replace("/", ".")
-    ordinary = re.fullmatch(r"[a-z0-9_\-/]+", path) and len(path) <= _LONGEST_STEM
+    ordinary = re.fullmatch(r"[a-z0-9_\-][a-z0-9_\-/]*", path) and len(path) <= _LONGEST_STEM
     if ordinary and not _RESERVED.match(plain):
         return plain
     slug = re.sub(r"[^A-Za-z0-9_\-]+", "_", path)[:_LONGEST_STEM].strip("_")

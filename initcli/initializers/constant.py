@@ -119,6 +119,8 @@ class STFT(Initializer, frozen=True, kw_only=True):
                 "STFT fills kernels (frame length, 1, frequencies) with two frequencies or more, "
                 f"not shape {shape_text(shape)}"
             )
+        if math.prod(shape) > 2**24:
+            raise ShapeError(f"STFT is not made for a kernel as large as {shape_text(shape)}")
         if not isinstance(self.window, str) and self.window and len(self.window) != shape[0]:
             raise ShapeError(f"STFT's window has {len(self.window)} values for {shape[0]} entries")
         return laws.Empirical("STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist()))
@@ -137,6 +139,8 @@ class STFT(Initializer, frozen=True, kw_only=True):
         if self.scaling is not None:
             density = self.scaling == "density"
             scale = math.sqrt(np.sum(window**2)) if density else float(np.sum(np.abs(window)))
+        if scale == 0:
+            raise ShapeError(f"STFT's window is 0 everywhere on {length} entries")
         kernel *= (window / scale)[:, None]
         return kernel
 

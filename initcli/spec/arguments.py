@@ -114,6 +114,8 @@ class Arguments:
             return self.initializer(value, path)
         if type_ is Activation:
             return self.activation(value, path)
+        if isinstance(value, str) and value.lower() in choices(type_):
+            value = value.lower()  # Keras takes "SAME" for "same".
         try:
             made = msgspec.convert(value, type_)
         except msgspec.ValidationError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -15,6 +16,9 @@ from initcli.spec.document import (
     place,
     repeated_keys,
 )
+
+MOST_DIGITS = 200
+"""Digits of a whole number at most."""
 
 
 def looks_like_json(text: str) -> bool:
@@ -48,9 +52,9 @@ def parse_json(text: str, file: str) -> Document:
     return Document(file, text, data, lambda: _find_marks(text))
 
 
-def number(digits: str) -> int | float:
-    """A whole number; one beyond any float becomes infinite, which no argument accepts."""
-    return int(digits) if len(digits) <= 300 else float(digits)
+def number(digits: str, base: int = 10) -> int | float:
+    """A whole number; one beyond any use becomes infinite, which no argument accepts."""
+    return int(digits, base) if len(digits) <= MOST_DIGITS else math.inf
 
 
 def _refused(file: str, text: str, mark: Mark, message: str) -> InvalidSpec:

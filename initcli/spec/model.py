@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ Defaults = Literal["keras"]
 LONGEST_NAME = 200
 """Characters of a layer's name at most."""
 LARGEST_TENSOR = 2**62
-"""Entries of one tensor at most; beyond that its entries cannot even be numbered."""
+"""Entries of one tensor at most, of weights or of one example that flows through the layers."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +246,11 @@ def _build_layer(
         return None
     except ArgumentError as error:
         errors.append(argument_error(error, dict.fromkeys(given), path))
+        return None
+    if math.prod(size for size in output_shape if size is not None) > LARGEST_TENSOR:
+        message = f"what comes out of this {type(layer).__name__} would have too many entries"
+        remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
+        errors.append(ShapeMismatch(message, remedy=remedy, path=path))
         return None
     for parameter in found:
         errors += _unfillable(layer, parameter, path)

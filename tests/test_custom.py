@@ -1,0 +1,157 @@
+"""Initializers of one's own: functions in a file that is named on the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import initcli
+from initcli.errors import CustomFunctionError
+
+SPEC = "input_shape: [6]\nlayers: [{type: Dense, units: 4, kernel_initializer: mine}]\n"
+ROOT = Path(__file__).parents[1]
+
+
+def load(tmp_path: Path, code: str, spec: str = SPEC, seed: int | None = None) -> initcli.Model:
+    (tmp_path / "own.py").write_text(f"import numpy as np\n{code}", "utf-8")
+    (tmp_path / "model.yaml").write_text(spec, "utf-8")
+    return initcli.load(str(tmp_path / "model.yaml"), seed=seed, custom=[str(tmp_path / "own.py")])
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["shape", "shape, dtype=None", "shape, dtype", "shape, dtype=None, rng=None", "shape, **rest"],
+)
+def test_what_a_function_returns_is_what_is_drawn(tmp_path: Path, signature: str) -> None:
+    code = f"def mine({signature}):\n    return np.arange(24.0).reshape(shape)\n"
+    kernel = load(tmp_path, code).parameters[0]
+    np.testing.assert_array_equal(initcli.draw(kernel), np.arange(24.0).reshape(6, 4))
+    assert initcli.draw(kernel).dtype == np.float32
+    assert kernel.law is None
+
+
+def test_the_generator_follows_the_seed(tmp_path: Path) -> None:
+    code = "def mine(shape, dtype=None, rng=None):\n    return rng.standard_normal(shape)\n"
+    first, again, other = (
+        initcli.draw(load(tmp_path, code, seed=seed).parameters[0]) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_dtype_has_a_name_that_numpy_knows(tmp_path: Path, dtype: str) -> None:
+    code = "def mine(shape, dtype=None):\n    return np.full(shape, 0.1, dtype=dtype)\n"
+    kernel = load(tmp_path, code, f"dtype: {dtype}\n{SPEC}").parameters[0]
+    assert initcli.draw(kernel)[0, 0] == pytest.approx(0.1, rel=2**-8)
+
+
+BROKEN = [
+    ("return np.ones((4, 6))", "returned shape (4, 6) where (6, 4) was asked for", 2),
+    ("return None", "returned no tensor of numbers but None", 2),
+    ("return 'abc'", "returned no tensor of numbers but a str", 2),
+    ("return np.ones(shape) * 1j", "returned no tensor of numbers but a ndarray", 2),
+    ("return [[1, 2], [3]]", "returned no tensor of numbers but a list", 2),
+    ("return np.full(shape, np.nan)", "returned NaN among its 24 values", 2),
+    ("return np.full(shape, np.inf)", "returned an infinite value among its 24 values", 2),
+    ("\n    return 1 / 0", "raised ZeroDivisionError: division by zero", 4),
+    ("\n    raise SystemExit(3)", "raised SystemExit: 3", 4),
+]
+
+
+@pytest.mark.parametrize(("body", "reason", "line"), BROKEN, ids=[b[0].strip() for b in BROKEN])
+def test_a_result_that_is_no_tensor_names_function_file_and_line(
+    tmp_path: Path, body: str, reason: str, line: int
+) -> None:
+    model = load(tmp_path, f"def mine(shape, dtype=None):\n    {body}\n")
+    with pytest.raises(CustomFunctionError) as caught:
+        list(initcli.summarise(model))
+    place = f"{tmp_path / 'own.py'}:{line}"
+    assert str(caught.value) == f"{place}: the initializer 'mine' {reason}"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def mine(:\n", "own.py:2: SyntaxError: invalid syntax"),
+        ("x = 1\nimport no_such_module\n", "own.py:3: ModuleNotFoundError: No module named"),
+        ("raise SystemExit\n", "own.py:2: SystemExit"),
+    ],
+)
+def test_a_file_that_fails_names_its_line(tmp_path: Path, code: str, message: str) -> None:
+    with pytest.raises(CustomFunctionError) as caught:
+        load(tmp_path, code)
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(CustomFunctionError, match=r"none\.py: there is no such file"):
+        initcli.load(str(ROOT / "sample_configs" / "tour.yaml"), custom=["none.py"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["def _mine(shape): ...\n", "from numpy import ones as mine\n", "mine = 3\n"],
+    ids=["private", "imported", "no function"],
+)
+def test_only_public_functions_of_the_file_itself_are_known(tmp_path: Path, code: str) -> None:
+    with pytest.raises(initcli.InvalidSpec, match="unknown initializer 'mine'"):
+        load(tmp_path, code)
+
+
+def test_without_the_flag_the_error_mentions_it() -> None:
+    with pytest.raises(initcli.InvalidSpec, match=r"--custom FILE\.py"):
+        initcli.parse(SPEC)
+
+
+def test_a_function_wins_over_a_recipe_and_the_summary_says_so() -> None:
+    command = [sys.executable, "-m", "initcli", "summary", "sample_configs/tour.yaml"]
+    custom = ["--custom", "sample_configs/my_inits.py"]
+    done = subprocess.run(
+        [*command, *custom], capture_output=True, encoding="utf-8", cwd=ROOT, check=True
+    )
+    said = "the initializer 'my_init' is the function of --custom"
+    assert said in done.stdout
+    assert said in done.stderr
+    assert "my_init()" in done.stdout
+    plain = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=ROOT, check=True)
+    assert said not in plain.stdout + plain.stderr
+
+
+def test_the_sample_functions_run() -> None:
+    samples = ROOT / "sample_configs"
+    model = initcli.load(str(samples / "tour_custom.yaml"), custom=[str(samples / "my_inits.py")])
+    assert initcli.totals(model).params == 3088 + 31808 + 4160
+    kernel = initcli.draw(model.parameters[0])
+    assert set(np.unique(kernel)) == {np.float32(-0.1), np.float32(0.1)}
+    assert kernel[0, 0, 0] == -kernel[0, 0, 1] == -kernel[1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "custom: own.py\n" + SPEC,
+        SPEC.replace("mine", "{type: Custom, name: mine, function: print}"),
+        "input_shape: !!python/name:os.system [6]\nlayers: [{type: ReLU}]\n",
+    ],
+)
+def test_a_spec_alone_runs_nothing(spec: str) -> None:
+    with pytest.raises(initcli.InvalidSpec):
+        initcli.parse(spec)
+
+
+def test_json_says_which_function_filled_a_tensor(tmp_path: Path) -> None:
+    from initcli.render.data import summary_json
+
+    model = load(tmp_path, "def mine(shape):\n    return np.ones(shape)\n")
+    report = json.loads(summary_json(model, initcli.summarise(model)))
+    kernel = report["tensors"][0]
+    assert kernel["initializer"] == {"type": "mine"}
+    assert kernel["law"] is None
+    assert kernel["fit"] is None
+    assert kernel["measured"]["mean"] == 1.0

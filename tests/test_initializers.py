@@ -1,0 +1,311 @@
+"""Initializers against the real Keras, PyTorch and JAX, and against what is drawn here."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from test_laws import CRITICAL, kolmogorov_smirnov
+
+from initcli.drawing import draw
+from initcli.initializers import (
+    DeltaOrthogonal,
+    Dirac,
+    Identity,
+    Initializer,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    Sparse,
+    TruncatedNormal,
+    VarianceScaling,
+    known_initializers,
+)
+from initcli.initializers.base import compute_fans
+from initcli.layers import Parameter
+from initcli.spec.arguments import Arguments
+from initcli.types import ArgumentError, ShapeError
+
+FACTS: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "reference" / "initializer_facts.json").read_text("utf-8")
+)
+
+
+def made(arguments: dict[str, Any]) -> Initializer:
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
+    name = str(values.pop("type"))
+    return known_initializers()[name](**values)
+
+
+def drawn(initializer: Initializer, shape: tuple[int, ...], seed: int = 0) -> Any:
+    return draw(Parameter(path="p", shape=shape, initializer=initializer, seed=seed))
+
+
+# ------------------------------------------------------------------------ names and arguments
+
+
+@pytest.mark.parametrize(("alias", "name"), sorted(FACTS["aliases"].items()))
+def test_every_name_of_keras_is_known(alias: str, name: str) -> None:
+    if name != "Initializer":  # the base class, which fills nothing
+        assert known_initializers()[alias].__name__ == name
+
+
+@pytest.mark.parametrize("name", sorted(set(FACTS["signatures"]) - {"Initializer"}))
+def test_arguments_and_defaults_are_those_of_keras(name: str) -> None:
+    fields = {field.name: field.default for field in msgspec.structs.fields(made({"type": name}))}
+    for argument, default in FACTS["signatures"][name].items():
+        assert fields[argument] == default, argument
+
+
+@pytest.mark.parametrize("fact", FACTS["fans"], ids=str)
+def test_fans_are_those_of_keras(fact: dict[str, Any]) -> None:
+    shape = tuple(fact["shape"])
+    axes: dict[str, Any] = {
+        k: tuple(v) for k, v in fact.items() if k.endswith("_axes") and v is not None
+    }
+    assert VarianceScaling(**axes).fans(shape) == tuple(fact["fans"])
+    if not axes:
+        assert compute_fans(shape) == tuple(fact["fans"])
+
+
+# ------------------------------------------------------------------------ what frameworks draw
+
+
+def counterpart(case: dict[str, Any]) -> tuple[Initializer, tuple[int, ...]] | None:
+    """The initializer and shape here that should have the law of a framework's draws."""
+    arguments, shape = dict(case["initializer"]), tuple(case["shape"])
+    kind = arguments.pop("type")
+    match case["source"], kind:
+        case "keras", _:
+            return made(case["initializer"]), shape
+        case "torch", "trunc_normal_":
+            mean, std = arguments["mean"], arguments["std"]
+            bounds = {
+                "lower": (arguments["a"] - mean) / std,
+                "upper": (arguments["b"] - mean) / std,
+            }
+            return TruncatedNormal(mean=mean, stddev=std, **bounds), shape
+        case "torch", "sparse_":
+            sparse = Sparse(sparsity=arguments["sparsity"], stddev=arguments["std"])
+            return sparse, shape[::-1]
+        case "torch", "kaiming_uniform_":
+            # gain² = 2/(1 + a²) is 1/3 for a = √5.
+            return VarianceScaling(scale=1 / 3, distribution="uniform"), _keras_layout(shape)
+        case "torch", "orthogonal_":
+            return Orthogonal(**arguments), (shape[0], math.prod(shape[1:]))
+        case "torch", "eye_":
+            return Identity(), shape
+        case "torch", "dirac_":
+            return Dirac(**arguments), _keras_layout(shape)
+        case "jax", "variance_scaling" if "batch_axis" not in arguments:
+            normal = {"normal": "untruncated_normal"}
+            arguments["distribution"] = normal.get(
+                arguments["distribution"], arguments["distribution"]
+            )
+            return VarianceScaling(**arguments), shape
+        case "jax", "truncated_normal":
+            return TruncatedNormal(**arguments), shape
+        case "jax", "delta_orthogonal":
+            return DeltaOrthogonal(gain=arguments["scale"]), shape
+    return None
+
+
+def _keras_layout(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(out, in, k…) of PyTorch as (k…, in, out)."""
+    return (*shape[2:], shape[1], shape[0])
+
+
+DRAWS = [(case, counterpart(case)) for case in FACTS["draws"]]
+COMPARED = [pytest.param(c, *ours, id=c["id"]) for c, ours in DRAWS if ours is not None]
+
+
+def independent(case: dict[str, Any], initializer: Initializer) -> float:
+    """How many independent entries tell at least as much as those that were pooled.
+
+    The entries of an orthogonal matrix are tied to one another: of two dimensions every matrix has
+    one angle alone, and in general as many columns as it has are independent directions.
+    """
+    if isinstance(initializer, Orthogonal | DeltaOrthogonal):
+        size = math.prod(case["shape"])
+        columns = min(case["shape"][-1], size // case["shape"][-1])
+        return float(case["draws"] * columns / 2)
+    return float(case["count"])
+
+
+@pytest.mark.parametrize(("case", "initializer", "shape"), COMPARED)
+def test_the_law_is_that_of_what_the_framework_drew(
+    case: dict[str, Any], initializer: Initializer, shape: tuple[int, ...]
+) -> None:
+    law = initializer.law(shape)
+    assert law is not None
+    n = independent(case, initializer)
+    # Six standard errors; that of the std is at most its largest deviation over √n, and 7 digits
+    # were written down.
+    written = 1e-6 * max(1e-30, *map(abs, law.extent))
+    assert case["mean"] == pytest.approx(law.mean, abs=6 * law.std / math.sqrt(n) + written)
+    spread = max(abs(end - law.mean) for end in (case["min"], case["max"]))
+    assert case["std"] == pytest.approx(law.std, abs=6 * spread / math.sqrt(n) + written)
+    quantiles = np.array(case["quantiles"])
+    ranks = np.round(np.arange(201) * (case["count"] - 1) / 200)
+    # The values up to a rank are a share of all between rank/n and (rank + 1)/n.
+    below = law.below(quantiles - written) - (ranks + 1) / case["count"]
+    above = ranks / case["count"] - law.cdf(quantiles + written)
+    assert max(below.max(), above.max()) * math.sqrt(n) < CRITICAL
+
+
+VALUES = [case for case in FACTS["draws"] if "values" in case]
+
+
+@pytest.mark.parametrize("case", VALUES, ids=[case["id"] for case in VALUES])
+def test_values_without_chance_are_those_of_the_framework(case: dict[str, Any]) -> None:
+    ours = counterpart(case)
+    assert ours is not None
+    values = np.array(case["values"], np.float64)
+    if case["source"] == "torch" and values.ndim > 2:
+        values = np.moveaxis(values, (0, 1), (-1, -2))
+    np.testing.assert_allclose(drawn(*ours), values, atol=1e-6)
+
+
+def is_refused_here(entry: dict[str, Any]) -> bool:
+    """Whether a refusal of Keras is one of initcli: not of what JAX has, of letters' case, of a
+    seed beyond 32 bits, or of a scalar, which no layer has."""
+    words = str(entry)
+    lenient = "fan_geo_avg" in words or "FAN_IN" in words or "OverflowError" in words
+    return bool(entry["error"]) and bool(entry["shape"]) and not lenient
+
+
+ERRORS = [
+    entry
+    for entry in FACTS["errors"]
+    if entry["source"] == "keras" and "initializer" in entry and is_refused_here(entry)
+]
+
+
+@pytest.mark.parametrize("entry", ERRORS, ids=str)
+def test_what_keras_refuses_is_refused(entry: dict[str, Any]) -> None:
+    arguments = Arguments()
+    initializer = arguments.initializer(entry["initializer"], ())
+    if initializer is None:
+        assert arguments.errors
+    else:
+        with pytest.raises(ShapeError):
+            initializer.law(tuple(entry["shape"]))
+
+
+# ------------------------------------------------------------------------ what is drawn here
+
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "Identity": [(30, 50), (64, 64)],
+    "Sparse": [(50, 100), (100, 50)],
+    "Dirac": [(3, 8, 16), (3, 3, 8, 4)],
+    "DeltaOrthogonal": [(3, 8, 16), (3, 3, 8, 8)],
+    "STFT": [(16, 1, 9)],
+    "Orthogonal": [(200, 50), (50, 200), (3, 3, 8, 16)],
+}
+OURS = [
+    pytest.param(name, shape, id=f"{name}-{'x'.join(map(str, shape))}")
+    for name in sorted({cls.__name__ for cls in known_initializers().values()})
+    for shape in SHAPES.get(name, [(1000,), (300, 200), (3, 3, 32, 64)])
+]
+
+
+@pytest.mark.parametrize(("name", "shape"), OURS)
+def test_what_is_drawn_follows_the_law(name: str, shape: tuple[int, ...]) -> None:
+    initializer = made({"type": name, **({"sparsity": 0.3} if name == "Sparse" else {})})
+    law = initializer.law(shape)
+    assert law is not None
+    values = drawn(initializer, shape).ravel()
+    if law.atoms:
+        atoms = np.array(list(law.atoms))
+        nearest = atoms[np.abs(values[:, None] - atoms).argmin(axis=1)]
+        values = np.where(np.abs(values - nearest) < 1e-6, nearest, values)
+    assert kolmogorov_smirnov(law, values) < CRITICAL
+
+
+@pytest.mark.parametrize(
+    "shape", [(200, 30), (30, 200), (64, 64), (3, 3, 8, 16), (1, 5), (5, 1)], ids=str
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_orthogonal_tensor_is_orthogonal(shape: tuple[int, ...], dtype: Any) -> None:
+    parameter = Parameter(
+        path="p", shape=shape, initializer=Orthogonal(gain=1.5), dtype=dtype, seed=1
+    )
+    matrix = draw(parameter).reshape(-1, shape[-1]).astype(np.float64) / 1.5
+    rows, columns = matrix.shape
+    gram = matrix.T @ matrix if rows >= columns else matrix @ matrix.T
+    np.testing.assert_allclose(gram, np.eye(min(rows, columns)), atol=1e-5)
+
+
+def test_an_orthogonal_matrix_is_haar() -> None:
+    # Without the signs of R's diagonal the first entry would never be positive.
+    entries = np.array([drawn(Orthogonal(), (6, 4), seed)[0, 0] for seed in range(2000)])
+    law = Orthogonal().law((6, 4))
+    assert law is not None
+    assert kolmogorov_smirnov(law, entries) < CRITICAL
+
+
+def test_a_delta_orthogonal_kernel_has_orthonormal_rows_at_its_centre() -> None:
+    tensor = drawn(DeltaOrthogonal(gain=2.0), (4, 3, 8, 16))
+    centre = tensor[1, 1] / 2
+    np.testing.assert_allclose(centre @ centre.T, np.eye(8), atol=1e-5)
+    tensor[1, 1] = 0
+    assert not tensor.any()
+
+
+def test_sparse_zeroes_the_same_share_of_every_row() -> None:
+    tensor = drawn(Sparse(sparsity=0.07, stddev=0.5), (40, 100))
+    assert set((tensor == 0).sum(axis=1)) == {8}
+    # The zeros stand in other places of each row.
+    assert len({tuple(np.flatnonzero(row == 0)) for row in tensor}) > 1
+
+
+def test_a_truncated_normal_has_the_corrected_deviation() -> None:
+    stated = TruncatedNormal(stddev=1.0).law((4,))
+    assert stated is not None
+    assert stated.std == pytest.approx(0.87962566103423978, rel=1e-12)
+    scaled = VarianceScaling(scale=2.0).law((50, 20))
+    assert scaled is not None
+    assert scaled.std == pytest.approx(math.sqrt(2 / 50), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "shape"),
+    [
+        (Identity(), (3,)),
+        (Identity(), (2, 3, 4)),
+        (Orthogonal(), (3,)),
+        (Dirac(), (3, 3)),
+        (Dirac(groups=3), (3, 2, 4)),
+        (DeltaOrthogonal(), (3, 8, 4)),
+        (DeltaOrthogonal(), (8, 8)),
+        (Sparse(sparsity=0.5), (3, 3, 3)),
+        (VarianceScaling(input_axes=(2,), output_axes=(0,)), (3, 4)),
+    ],
+    ids=str,
+)
+def test_a_shape_that_cannot_be_filled(initializer: Initializer, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError):
+        initializer.law(shape)
+
+
+def test_arguments_that_cannot_be() -> None:
+    with pytest.raises(ArgumentError, match="maxval"):
+        RandomUniform(minval=1.0, maxval=-1.0)
+    with pytest.raises(ArgumentError, match="upper"):
+        TruncatedNormal(lower=2.0, upper=1.0)
+    with pytest.raises(ArgumentError, match="nothing of a normal law"):
+        TruncatedNormal(lower=50.0, upper=60.0)
+
+
+def test_no_spread_is_a_constant() -> None:
+    for initializer in (
+        RandomNormal(mean=0.3, stddev=0.0),
+        TruncatedNormal(mean=0.3, stddev=0.0),
+        RandomUniform(minval=0.3, maxval=0.3),
+    ):
+        assert set(drawn(initializer, (5, 5)).ravel()) == {np.float32(0.3)}

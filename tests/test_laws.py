@@ -1,0 +1,151 @@
+"""Laws against SciPy's distributions, and draws against laws."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from initcli import laws
+from initcli.laws import Law
+
+# The Kolmogorov–Smirnov statistic times √n exceeds this once in 10^8 tests of true draws:
+# the first term of its limit law is 2 exp(−2x²).
+CRITICAL = math.sqrt(-math.log(1e-8 / 2) / 2)
+
+
+def truncated(mean: float, std: float, low: float, high: float) -> Any:
+    return stats.truncnorm((low - mean) / std, (high - mean) / std, mean, std)
+
+
+def sphere(dimension: int, radius: float) -> Any:
+    """A coordinate t of the unit sphere: (t + 1)/2 is Beta((n−1)/2, (n−1)/2)."""
+    half = (dimension - 1) / 2
+    return stats.beta(half, half, loc=-radius, scale=2 * radius)
+
+
+CONTINUOUS = [
+    (laws.Uniform(-0.05, 0.05), stats.uniform(-0.05, 0.1)),
+    (laws.Uniform(2.0, 5.0), stats.uniform(2.0, 3.0)),
+    (laws.Normal(0.0, 0.05), stats.norm(0.0, 0.05)),
+    (laws.Normal(-3.0, 2.0), stats.norm(-3.0, 2.0)),
+    (laws.TruncatedNormal(0.0, 1.0, -2.0, 2.0), truncated(0.0, 1.0, -2.0, 2.0)),
+    (laws.TruncatedNormal(0.5, 1.0, -1.0, 2.0), truncated(0.5, 1.0, -1.0, 2.0)),
+    (laws.TruncatedNormal(0.0, 1.0, 1.5, 3.0), truncated(0.0, 1.0, 1.5, 3.0)),
+    (laws.TruncatedNormal(0.0, 2.0, -18.0, -10.0), truncated(0.0, 2.0, -18.0, -10.0)),
+    (laws.TruncatedNormal(1.0, 1.0, 0.99, 1.02), truncated(1.0, 1.0, 0.99, 1.02)),
+    (laws.SphereCoordinate(2, 1.0), sphere(2, 1.0)),
+    (laws.SphereCoordinate(3, 1.5), sphere(3, 1.5)),
+    (laws.SphereCoordinate(64, 1.0), sphere(64, 1.0)),
+    (laws.SphereCoordinate(5000, 2.0), sphere(5000, 2.0)),
+]
+DISCRETE: list[Law] = [
+    laws.Constant(0.4),
+    laws.SphereCoordinate(1, 1.5),
+    laws.Mixture((0.25, 0.75), (laws.Constant(0.0), laws.Constant(2.0))),
+    laws.Mixture((0.3, 0.7), (laws.Constant(0.0), laws.Normal(0.0, 0.01))),
+    laws.Empirical("known", (0.0, 0.5, 0.5, 1.0)),
+]
+EVERY = [*(law for law, _ in CONTINUOUS), *DISCRETE]
+
+
+def text(value: object) -> str:
+    return value.text if isinstance(value, Law) else ""
+
+
+@pytest.mark.parametrize(("law", "reference"), CONTINUOUS, ids=text)
+def test_a_continuous_law_is_that_of_scipy(law: Law, reference: Any) -> None:
+    assert law.mean == pytest.approx(reference.mean(), abs=1e-12, rel=1e-7)
+    assert law.std == pytest.approx(reference.std(), rel=1e-7)
+    assert law.support == pytest.approx(reference.support())
+    x = np.concatenate([reference.ppf(np.linspace(0, 1, 203)[1:-1]), [-1e3, 1e3]])
+    np.testing.assert_allclose(law.cdf(x), reference.cdf(x), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(law.below(x), reference.cdf(x), rtol=1e-8, atol=1e-12)
+    inside = x[np.isfinite(reference.pdf(x))]
+    np.testing.assert_allclose(law.pdf(inside), reference.pdf(inside), rtol=1e-7, atol=1e-12)
+    assert law.atoms == {}
+
+
+@pytest.mark.parametrize("law", EVERY, ids=text)
+def test_density_and_atoms_add_up_to_one(law: Law) -> None:
+    low, high = law.extent
+    inside, _ = integrate.quad(lambda x: float(law.pdf(np.array(x))), low, high, limit=500)
+    below, above = law.below(np.array([low])), law.cdf(np.array([high]))
+    within = float(above[0] - below[0])
+    # The density of two dimensions is infinite at the ends, where quadrature is slow.
+    assert inside + sum(law.atoms.values()) == pytest.approx(within, abs=2e-4)
+
+
+@pytest.mark.parametrize("law", DISCRETE, ids=text)
+def test_an_atom_is_a_step_of_the_cdf(law: Law) -> None:
+    for value, probability in law.atoms.items():
+        at = np.array([value])
+        assert (law.cdf(at) - law.below(at))[0] == pytest.approx(probability, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("law", "mean", "std"),
+    [
+        (DISCRETE[0], 0.4, 0.0),
+        (DISCRETE[1], 0.0, 1.5),
+        (DISCRETE[2], 1.5, math.sqrt(0.75)),
+        (DISCRETE[3], 0.0, math.sqrt(0.7) * 0.01),
+        (DISCRETE[4], 0.5, math.sqrt(0.125)),
+    ],
+    ids=text,
+)
+def test_mean_and_std_of_a_law_with_atoms(law: Law, mean: float, std: float) -> None:
+    assert law.mean == pytest.approx(mean, abs=1e-15)
+    assert law.std == pytest.approx(std, abs=1e-15)
+
+
+def kolmogorov_smirnov(law: Law, values: np.ndarray[Any, Any]) -> float:
+    """√n times the largest distance between the two distributions, atoms allowed for."""
+    found, counts = np.unique(values.astype(np.float64), return_counts=True)
+    upto = np.cumsum(counts) / values.size
+    above = np.max(upto - law.cdf(found))
+    below = np.max(law.below(found) - (upto - counts / values.size))
+    return math.sqrt(values.size) * float(max(above, below))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("law", EVERY, ids=text)
+def test_draws_follow_their_law(law: Law, dtype: Any) -> None:
+    values = np.empty(100_000, dtype)
+    law.draw(np.random.default_rng(1), values)
+    low, high = law.support
+    slack = 4 * np.finfo(dtype).eps * max(map(abs, law.extent))
+    assert values.min() >= low - slack
+    assert values.max() <= high + slack
+    if law.atoms:
+        # Rounding moves an atom off its value, and all of its probability with it.
+        atoms = np.array(list(law.atoms))
+        nearest = atoms[np.abs(values[:, None] - atoms).argmin(axis=1)]
+        values = np.where(np.abs(values - nearest) <= slack, nearest, values)
+    assert kolmogorov_smirnov(law, values) < CRITICAL
+
+
+def test_draws_that_follow_another_law_are_found_out() -> None:
+    values = np.empty(100_000)
+    laws.Normal(0.0, 1.06).draw(np.random.default_rng(1), values)
+    assert kolmogorov_smirnov(laws.Normal(0.0, 1.0), values) > CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("law", "written"),
+    [
+        (laws.Constant(0.4), "= 0.4"),
+        (laws.Uniform(-0.05, 0.05), "U(-0.05, 0.05)"),
+        (laws.Normal(0.0, 0.05), "N(0, 0.05²)"),
+        (laws.TruncatedNormal(0.0, 0.5, -1.0, 1.0), "N(0, 0.5²) cut ±2σ"),
+        (laws.TruncatedNormal(0.5, 1.0, -1.0, 3.0), "N(0.5, 1²) in [-1, 3]"),
+        (laws.SphereCoordinate(64, 1.0), "Haar(64)"),
+        (laws.SphereCoordinate(64, 1.5), "1.5·Haar(64)"),
+        (DISCRETE[2], "25% = 0, 75% = 2"),
+    ],
+)
+def test_a_law_is_written_as_on_paper(law: Law, written: str) -> None:
+    assert law.text == written

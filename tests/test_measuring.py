@@ -1,0 +1,288 @@
+"""Streams, drawing and measuring: the same values always, and measurements that add up."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special
+
+from initcli.drawing import CHUNK, draw, draw_chunks, rounded
+from initcli.errors import TooLarge
+from initcli.fitting import fit, kolmogorov
+from initcli.histogram import Grid
+from initcli.initializers import (
+    Constant,
+    GlorotNormal,
+    HeUniform,
+    Identity,
+    Initializer,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    Sparse,
+)
+from initcli.laws import Normal
+from initcli.layers import Parameter
+from initcli.measuring import Measurement, data_histogram, measure, measure_values
+from initcli.types import Dtype
+
+# Several chunks and a rest, one chunk, one entry.
+SHAPES = [(3, CHUNK + 7), (100, 50), (1,)]
+INITIALIZERS: list[Initializer] = [
+    RandomNormal(stddev=0.5),
+    RandomUniform(),
+    GlorotNormal(),
+    Constant(value=0.4),
+]
+
+
+def parameter(
+    initializer: Initializer, shape: tuple[int, ...], dtype: Dtype = "float32", path: str = "a/b"
+) -> Parameter:
+    return Parameter(path=path, shape=shape, initializer=initializer, dtype=dtype)
+
+
+def seen(p: Parameter, jobs: int = 1) -> Measurement:
+    ((_, measurement),) = measure([p], jobs=jobs)
+    return measurement
+
+
+# ------------------------------------------------------------------------ streams
+
+
+def test_values_depend_on_seed_and_path_alone() -> None:
+    base = parameter(HeUniform(), (20, 30))
+    values = draw(base)
+    np.testing.assert_array_equal(draw(parameter(HeUniform(), (20, 30))), values)
+    other_path = draw(parameter(HeUniform(), (20, 30), path="a/c"))
+    other_seed = draw(Parameter(path="a/b", shape=(20, 30), initializer=HeUniform(), seed=1))
+    assert len({float(v.ravel()[0]) for v in (values, other_path, other_seed)}) == 3
+
+
+def test_a_seed_of_its_own_gives_the_same_values_everywhere() -> None:
+    own = RandomNormal(seed=3)
+    values = draw(parameter(own, (20, 30)))
+    elsewhere = Parameter(path="x/y", shape=(20, 30), initializer=own, seed=99)
+    np.testing.assert_array_equal(draw(elsewhere), values)
+    assert not np.array_equal(draw(parameter(RandomNormal(seed=4), (20, 30))), values)
+
+
+def test_chunks_differ_from_one_another() -> None:
+    values = draw(parameter(RandomNormal(), (2 * CHUNK,)))
+    assert not np.array_equal(values[:CHUNK], values[CHUNK:])
+
+
+def test_values_are_the_same_in_another_process() -> None:
+    code = (
+        "from initcli.drawing import draw\nfrom initcli.layers import Parameter\n"
+        "from initcli.initializers import RandomNormal\n"
+        "p = Parameter(path='a/b', shape=(7, 5), initializer=RandomNormal())\n"
+        "print(draw(p).tobytes().hex())"
+    )
+    values = draw(parameter(RandomNormal(), (7, 5))).tobytes().hex()
+    for hash_seed in ("0", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == values
+
+
+# ------------------------------------------------------------------------ measurements
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("initializer", INITIALIZERS, ids=str)
+def test_a_measurement_is_what_numpy_says_of_the_values(
+    initializer: Initializer, shape: tuple[int, ...], dtype: Dtype
+) -> None:
+    p = parameter(initializer, shape, dtype)
+    values = draw(p).astype(np.float64)
+    found = seen(p)
+    assert found.count == values.size
+    assert found.mean == pytest.approx(values.mean(), abs=1e-12)
+    assert found.std == pytest.approx(values.std(), abs=1e-12)
+    assert (found.min, found.max) == (values.min(), values.max())
+    assert found.zeros == (values == 0).sum()
+    shown = found.shown
+    assert shown.counts.sum() == values.size
+    assert len(shown.counts) <= 64
+    if values.min() < values.max():
+        assert shown.edges[0] == values.min()
+        assert shown.edges[-1] >= values.max()
+        np.testing.assert_array_equal(shown.counts, np.histogram(values, shown.edges)[0])
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [*INITIALIZERS, Orthogonal(), Identity(), Sparse(sparsity=0.4)],
+    ids=str,
+)
+def test_any_number_of_threads_gives_the_same_bits(initializer: Initializer) -> None:
+    parameters = [parameter(initializer, (700, 1000), path=f"p{i}/k") for i in range(3)]
+    first, *others = [
+        [(p.path, m.mean, m.squares, m.min, m.max, m.histogram.counts.tolist()) for p, m in found]
+        for found in (measure(parameters, jobs=jobs) for jobs in (1, 2, 5))
+    ]
+    assert [path for path, *_ in first] == ["p0/k", "p1/k", "p2/k"]
+    assert all(other == first for other in others)
+
+
+@given(
+    st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=200),
+    st.integers(1, 199),
+)
+def test_measurements_of_two_parts_add_up_to_that_of_the_whole(
+    values: list[float], at: int
+) -> None:
+    array = np.array(values, np.float32)
+    at = 1 + at % (array.size - 1) if array.size > 2 else 1
+    grid = Grid.over(-5.0, 5.0, 64)
+    whole = measure_values(array, grid)
+    parts = measure_values(array[:at], grid) + measure_values(array[at:], grid)
+    assert parts.mean == pytest.approx(whole.mean, abs=1e-12)
+    assert parts.std == pytest.approx(whole.std, abs=1e-7)
+    assert replace(parts, mean=0, squares=0, histogram=whole.histogram) == replace(
+        whole, mean=0, squares=0
+    )
+    np.testing.assert_array_equal(parts.histogram.counts, whole.histogram.counts)
+
+
+@settings(max_examples=300)
+@given(
+    st.data(),
+    st.sampled_from([np.float32, np.float64]),
+    st.floats(-1e6, 1e6),
+    st.floats(1e-9, 1e6),
+    st.integers(1, 2000),
+)
+def test_a_grid_counts_as_numpy_does(
+    data: st.DataObject, kind: Any, low: float, width: float, bins: int
+) -> None:
+    grid = Grid.over(low, low + width, bins)
+    ends = kind(grid.edges[0]), kind(grid.edges[-1])
+    assert grid.edges[0] <= low
+    assert grid.edges[-1] >= low + width
+    drawn = st.floats(float(min(ends)), float(max(ends))).map(lambda value: float(kind(value)))
+    on_edges = st.sampled_from([float(kind(edge)) for edge in grid.edges])
+    values = np.array(data.draw(st.lists(drawn | on_edges, min_size=1, max_size=50)), kind)
+    inside = np.clip(
+        values.astype(np.float64), grid.edges[0], np.nextafter(grid.edges[-1], -np.inf)
+    )
+    np.testing.assert_array_equal(grid.count(values), np.histogram(inside, grid.edges)[0])
+
+
+# ------------------------------------------------------------------------ histograms of hist
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("initializer", [*INITIALIZERS, Orthogonal(), Identity()], ids=str)
+def test_bins_are_those_of_numpy(initializer: Initializer, dtype: Dtype) -> None:
+    p = parameter(initializer, (300, 400), dtype)
+    values = draw(p)
+    found = data_histogram(p, seen(p))
+    if values.min() == values.max():
+        assert found.counts.tolist() == [values.size]
+        assert found.edges.mean() == pytest.approx(values[0, 0])
+    else:
+        counts, edges = np.histogram(values, "auto")
+        np.testing.assert_array_equal(found.counts, counts)
+        np.testing.assert_array_equal(found.edges, edges)
+
+
+def test_the_number_of_bins_can_be_given() -> None:
+    p = parameter(RandomNormal(), (300, 400))
+    found = data_histogram(p, seen(p), 50)
+    np.testing.assert_array_equal(found.counts, np.histogram(draw(p), 50)[0])
+
+
+def test_bins_of_a_tensor_that_is_not_held_are_numpy_s_to_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    p = parameter(RandomNormal(), (2000, 500))
+    exact = data_histogram(p, seen(p))
+    monkeypatch.setattr("initcli.measuring._HELD", 1000)
+    streamed = data_histogram(p, seen(p))
+    assert streamed.counts.sum() == p.size
+    # The quartiles are known to one of 1024 bins over eight deviations: 0.6 % of their distance.
+    assert abs(streamed.counts.size - exact.counts.size) <= 1 + 0.012 * exact.counts.size
+
+
+# ------------------------------------------------------------------------ half precision and fit
+
+
+@given(st.floats(-(2.0**100), 2.0**100, width=32))
+def test_rounding_to_bfloat16_is_to_the_nearest_and_ties_to_even(value: float) -> None:
+    (found,) = rounded(np.array([value], np.float32), "bfloat16").tolist()
+    bits = np.array([found], np.float32).view(np.uint32)[0]
+    assert bits & 0xFFFF == 0
+    neighbours = [(int(bits) + step) & 0xFFFFFFFF for step in (-0x10000, 0x10000)]
+    for neighbour in np.array(neighbours, np.uint32).view(np.float32).tolist():
+        if math.isfinite(neighbour):
+            closer = abs(value - found) - abs(value - neighbour)
+            assert closer < 0 or (closer == 0 and int(bits) >> 16 & 1 == 0) or neighbour == found
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("initializer", INITIALIZERS, ids=str)
+def test_values_of_half_precision_are_representable_and_fit(
+    initializer: Initializer, dtype: Dtype
+) -> None:
+    p = parameter(initializer, (1000, 1000), dtype)
+    values = draw(p)
+    np.testing.assert_array_equal(rounded(values, dtype), values)
+    law = p.law
+    assert law is not None
+    assert fit(law, seen(p), dtype).p_value > 1e-6
+
+
+def test_the_fit_of_another_law_is_rejected() -> None:
+    p = parameter(RandomNormal(stddev=0.05), (300, 300))
+    found = seen(p)
+    law = p.law
+    assert law is not None
+    assert fit(law, found, "float32").p_value > 1e-6
+    assert fit(Normal(0.0, 0.052), found, "float32").p_value < 1e-6
+    assert fit(Normal(0.002, 0.05), found, "float32").p_value < 1e-6
+
+
+@given(st.floats(0.0, 5.0))
+def test_the_probability_of_kolmogorov_is_that_of_scipy(x: float) -> None:
+    assert kolmogorov(x) == pytest.approx(special.kolmogorov(x), abs=1e-9)
+
+
+# ------------------------------------------------------------------------ what is too large
+
+
+def test_a_tensor_that_cannot_be_held_is_refused_with_its_size() -> None:
+    p = parameter(Orthogonal(), (10**6, 10**6))
+    with pytest.raises(TooLarge, match=r"a/b must be held whole .* GiB"):
+        list(measure([p]))
+
+
+def test_a_model_that_nobody_could_wait_for_is_refused() -> None:
+    with pytest.raises(TooLarge, match="are more than can be drawn"):
+        list(measure([parameter(RandomNormal(), (10**9, 10**9))]))
+
+
+def test_chunks_add_up_to_the_tensor() -> None:
+    p = parameter(RandomNormal(), (3, CHUNK + 7))
+    parts = list(draw_chunks(p, range(4)))
+    assert [part.size for part in parts] == [CHUNK, CHUNK, CHUNK, 21]
+    np.testing.assert_array_equal(np.concatenate(parts), draw(p).ravel())
+    assert reduce(add, (part.size for part in parts)) == p.size
