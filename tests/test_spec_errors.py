@@ -390,10 +390,10 @@ ENTRIES = [
         id="a name with a slash",
     ),
     pytest.param(
-        "{type: Dense, units: 1000000000000000000}",
+        "{type: Conv1D, filters: 2, kernel_size: 1000000000000000000, padding: same}",
         "{type",
         errors.ShapeMismatch,
-        "dense/kernel would have 6e+18 entries",
+        "conv1d/kernel would have 1.2e+19 entries",
         "no tensor can be that large",
         id="a tensor beyond counting",
     ),
