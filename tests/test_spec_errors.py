@@ -297,8 +297,8 @@ ENTRIES = [
         "{type: Conv1D, filters: 3, kernel_size: 9}",
         "{type",
         errors.ShapeMismatch,
-        "Conv1D's kernel (9,) is larger than its input (8,)",
-        "use padding: same, or a smaller kernel_size",
+        "Conv1D's window (9,) is larger than its input (8,)",
+        "use padding: same, or a smaller window",
         id="a window larger than its input",
     ),
     pytest.param(
@@ -306,7 +306,7 @@ ENTRIES = [
         "{type",
         errors.ShapeMismatch,
         "MaxPooling1D's window (9,) is larger than its input (8,)",
-        "use padding: same, or a smaller pool_size",
+        "use padding: same, or a smaller window",
         id="a pool larger than its input",
     ),
     pytest.param(

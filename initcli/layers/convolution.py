@@ -9,7 +9,7 @@ from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.base import Layer, Parameter, known_size, per_axis
 from initcli.layers.core import lora
-from initcli.layers.spatial import join, require_spatial, split, spread, windows
+from initcli.layers.spatial import join, require_spatial, slide, split, spread
 from initcli.types import (
     ArgumentError,
     DataFormat,
@@ -19,7 +19,6 @@ from initcli.types import (
     Shape,
     ShapeError,
     Size,
-    shape_text,
 )
 
 Sizes = PositiveInt | tuple[PositiveInt, ...]
@@ -31,6 +30,8 @@ class _Convolution(Layer, frozen=True, kw_only=True):
     """What all convolutions share: a window that slides over ``rank`` spatial axes."""
 
     rank: ClassVar[int]
+    dilates_strided: ClassVar[bool] = False
+    """Whether strides and dilation may both be more than 1."""
 
     kernel_size: Sizes
     strides: Sizes = 1
@@ -45,7 +46,7 @@ class _Convolution(Layer, frozen=True, kw_only=True):
         per_axis(self.kernel_size, self.rank, "kernel_size")
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        if max(strides) > 1 and max(dilation) > 1 and not isinstance(self, _Depthwise):
+        if max(strides) > 1 and max(dilation) > 1 and not self.dilates_strided:
             raise ArgumentError(
                 "dilation_rate", "strides and dilation_rate cannot both be more than 1"
             )
@@ -69,16 +70,7 @@ class _Convolution(Layer, frozen=True, kw_only=True):
         sizes = split(shape, self.data_format).sizes
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        found = tuple(
-            windows(*axis, self.padding)
-            for axis in zip(sizes, self.window, strides, dilation, strict=True)
-        )
-        if any(size is not None and size < 1 for size in found):
-            raise ShapeError(
-                f"{type(self).__name__}'s kernel {shape_text(self.window)} "
-                f"{_dilated(dilation)}is larger than its input {shape_text(sizes)}",
-                "use padding: same, or a smaller kernel_size",
-            )
+        found = slide(self, sizes, self.window, strides, dilation, self.padding)
         return join(found, filters, self.data_format)
 
     def bias(self, filters: int) -> Iterator[Parameter]:
@@ -156,6 +148,8 @@ class Conv3D(_Conv, frozen=True, kw_only=True):
 
 class _Depthwise(_Convolution, frozen=True, kw_only=True):
     """What convolves each channel apart first: kernel (k…, channels, depth_multiplier)."""
+
+    dilates_strided = True
 
     padding: Padding = "valid"
     depth_multiplier: PositiveInt = 1
@@ -306,7 +300,3 @@ class Conv3DTranspose(_ConvTranspose, frozen=True, kw_only=True):
     aliases: ClassVar[tuple[str, ...]] = ("Convolution3DTranspose",)
 
     rank = 3
-
-
-def _dilated(dilation: Size) -> str:
-    return f"with dilation {shape_text(dilation)} " if max(dilation) > 1 else ""

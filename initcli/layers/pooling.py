@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.convolution import Padding, Sizes
-from initcli.layers.spatial import join, require_spatial, split, windows
-from initcli.types import DataFormat, Shape, ShapeError, shape_text
+from initcli.layers.spatial import join, require_spatial, slide, split
+from initcli.types import DataFormat, Shape
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
@@ -30,16 +30,7 @@ class _Pooling(Layer, frozen=True, kw_only=True):
         sizes, channels = split(shape, self.data_format)
         window = per_axis(self.pool_size, self.rank, "pool_size")
         strides = window if self.strides is None else per_axis(self.strides, self.rank, "strides")
-        found = tuple(
-            windows(size, pool, stride, 1, self.padding)
-            for size, pool, stride in zip(sizes, window, strides, strict=True)
-        )
-        if any(size is not None and size < 1 for size in found):
-            raise ShapeError(
-                f"{type(self).__name__}'s window {shape_text(window)} is larger than its input "
-                f"{shape_text(sizes)}",
-                "use padding: same, or a smaller pool_size",
-            )
+        found = slide(self, sizes, window, strides, (1,) * self.rank, self.padding)
         return join(found, channels, self.data_format)
 
 

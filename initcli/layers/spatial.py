@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from initcli.layers.base import Layer
-from initcli.types import DataFormat, Shape
+from initcli.types import DataFormat, Shape, ShapeError, Size, shape_text
 
 AXES = {
     1: "(steps, channels)",
@@ -41,17 +41,33 @@ def join(sizes: Shape, channels: int | None, data_format: DataFormat | None) -> 
     return (None, *sizes, channels)
 
 
-def windows(size: int | None, window: int, stride: int, dilation: int, padding: str) -> int | None:
-    """How many windows fit along an axis.
+def slide(
+    layer: Layer, sizes: Shape, window: Size, strides: Size, dilation: Size, padding: str
+) -> Shape:
+    """How many windows fit along each axis.
 
-    ``valid`` keeps within the input, ⌊(n − d(k−1) − 1)/s⌋ + 1, which may be 0 or less; ``same``
-    and ``causal`` pad it, ⌈n/s⌉.
+    ``valid`` keeps within the input, ⌊(n − d(k−1) − 1)/s⌋ + 1; ``same`` and ``causal`` pad it,
+    ⌈n/s⌉.
+
+    Raises:
+        ShapeError: the window is larger than the input.
     """
-    if size is None:
-        return None
-    if padding == "valid":
-        return (size - dilation * (window - 1) - 1) // stride + 1
-    return (size - 1) // stride + 1
+    found: list[int | None] = []
+    for size, k, s, d in zip(sizes, window, strides, dilation, strict=True):
+        if size is None:
+            found.append(None)
+        elif padding != "valid":
+            found.append((size - 1) // s + 1)
+        elif size >= d * (k - 1) + 1:
+            found.append((size - d * (k - 1) - 1) // s + 1)
+        else:
+            dilated = f"with dilation {shape_text(dilation)} " if max(dilation) > 1 else ""
+            raise ShapeError(
+                f"{type(layer).__name__}'s window {shape_text(window)} {dilated}is larger than "
+                f"its input {shape_text(sizes)}",
+                "use padding: same, or a smaller window",
+            )
+    return tuple(found)
 
 
 def spread(
