@@ -65,7 +65,7 @@ ENTRIES = [
         id="unknown activation",
     ),
     pytest.param(
-        "{type: Dense, unit: 3, units: 3}",
+        "{type: Dense, unit: 3}",
         "unit:",
         errors.UnknownArgument,
         "Dense takes no `unit`",

@@ -89,11 +89,13 @@ class Arguments:
         """A struct of that class from its fields."""
         before = len(self.errors)
         types, required = _fields(cls)
-        for key in data:
-            if key not in types and not _says_nothing(cls, key):
-                self.errors.append(_unknown_argument(cls, key, (*path, key)))
+        unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
+        for key in unknown:
+            self.errors.append(_unknown_argument(cls, key, (*path, key)))
+        # What is there under a name with a slip in it is not missing as well.
+        meant = [did_you_mean(key, types) for key in unknown]
         for name in required:
-            if name not in data:
+            if name not in data and not any(f"'{name}'" in question for question in meant):
                 message = f"{_name(cls)} needs `{name}`, {describe(types[name])}"
                 self.errors.append(MissingArgument(message, path=path))
         values = {
