@@ -19,8 +19,8 @@ Edges = NDArray[np.float64]
 class Grid:
     """Bins whose edges are multiples of a power of two.
 
-    Scaling by a power of two rounds nothing, so a value's bin is found by one multiplication and is
-    always the right one.
+    Scaling by a power of two rounds nothing that is not subnormal, so a value's bin is found by one
+    multiplication and is the right one.
     """
 
     first: int

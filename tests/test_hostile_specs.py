@@ -195,7 +195,7 @@ def test_a_mangled_spec_is_a_model_or_an_error(data: st.DataObject) -> None:
     assert outcome(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
