@@ -154,7 +154,7 @@ def _save(file: Path, content: bytes) -> None:
 
 @contextmanager
 def _messages() -> Iterator[None]:
-    """Turn what is a person's to mend into a message on standard error, and exit with 2."""
+    """Turn what is a person's to mend into a message and status 2, an interrupt into 130."""
     from initcli.errors import InitcliError
 
     try:
@@ -162,6 +162,10 @@ def _messages() -> Iterator[None]:
     except InitcliError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        # Threads that are in the middle of a large matrix are not waited for.
+        sys.stdout.flush()
+        os._exit(130)
     except MemoryError:
         print("initcli: there is not enough memory for this", file=sys.stderr)
         raise typer.Exit(2) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,6 +167,30 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
     assert normal["type"] == "Normal"
     assert normal["low"] is None
     assert normal["high"] is None
+
+
+@pytest.mark.parametrize(
+    "file", sorted(path.name for path in TOUR.parent.iterdir() if path.suffix != ".py")
+)
+def test_every_sample_config_is_summarised(file: str) -> None:
+    shown = run("summary", TOUR.parent / file, "--custom", TOUR.parent / "my_inits.py")
+    assert shown.returncode == 0, shown.stderr
+    assert "Total" in shown.stdout
+    # One tensor in a thousand is marked by chance, and these are drawn from a fixed seed.
+    assert all(float(p) > 1e-3 for p in re.findall(r"fit p=(\S+)", shown.stdout))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_an_interrupt_does_not_wait_for_a_large_matrix(tmp_path: Path) -> None:
+    spec = tmp_path / "large.yaml"
+    layer = "{type: Dense, units: 6000, kernel_initializer: orthogonal}"
+    spec.write_text(f"input_shape: [6000]\nlayers: [{layer}]\n")
+    process = subprocess.Popen([sys.executable, "-m", "initcli", "summary", str(spec)])
+    time.sleep(2)  # It decomposes by now, for many seconds more.
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    assert process.wait(60) == 130
+    assert time.monotonic() - begun < 2
 
 
 def test_the_seed_option_wins_and_changes_every_drawn_tensor() -> None:

@@ -158,6 +158,15 @@ def test_an_input_layer_stands_for_the_input_shape() -> None:
     assert given.parameters == plain_model.parameters
 
 
+def test_an_input_of_token_ids_is_of_whole_numbers_and_its_weights_are_not() -> None:
+    model = initcli.parse(
+        "{layers: [{type: InputLayer, shape: [7], dtype: int32},"
+        " {type: Embedding, input_dim: 9, output_dim: 2}]}"
+    )
+    assert model.layers[-1].output_shape == (None, 7, 2)
+    assert [parameter.dtype for parameter in model.parameters] == ["float32"]
+
+
 def test_layers_are_named_as_keras_names_them() -> None:
     model = initcli.parse(
         "{input_shape: [9, 8], layers: [{type: Conv1D, filters: 2, kernel_size: 1},"

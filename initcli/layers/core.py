@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, RandomUniform, Zeros
 from initcli.layers.base import Layer, Parameter, known_size
 from initcli.types import PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
+
+InputDtype = Literal[
+    "float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"
+]
 
 
 class Input(Layer, frozen=True, kw_only=True):
@@ -17,6 +21,7 @@ class Input(Layer, frozen=True, kw_only=True):
     aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
 
     shape: tuple[PositiveInt | None, ...]
+    dtype: InputDtype | None = None  # type: ignore[assignment]  # token ids are whole numbers
 
     def output_shape(self, shape: Shape) -> Shape:
         return (None, *self.shape)

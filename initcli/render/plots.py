@@ -56,7 +56,9 @@ def tensor_png(picture: TensorPicture) -> bytes:
     _text(axes, title, 10 + 11 * len(caption), fontsize=12)
     axes.set_xlabel("weight")
     axes.set_ylabel("entries")
-    axes.legend(frameon=False, fontsize=8)
+    # Under the axes, where no bar can hide it.
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (-0.01, -0.065), "ncols": 2}
+    axes.legend(frameon=False, fontsize=8, **place)
     return _png(figure)
 
 
@@ -144,10 +146,14 @@ def _text(axes: Axes, lines: list[str], above: float, **style: Any) -> None:
 def _caption(tensor: TensorSummary) -> str:
     measured = tensor.measured
     law = tensor.law.text if tensor.law else "law not known"
-    return (
-        f"{tensor.parameter.initializer}  {law}  n = {measured.count:,}  "
-        f"mean {measured.mean:.4g}  std {measured.std:.4g}"
-    )
+    facts = [
+        str(tensor.parameter.initializer),
+        law,
+        f"n = {measured.count:,}",
+        f"mean {measured.mean:.4g}",
+        f"std {measured.std:.4g}",
+    ]
+    return "  ·  ".join(facts)
 
 
 def _shortened(path: str) -> str:
