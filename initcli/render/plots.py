@@ -47,7 +47,7 @@ def tensor_png(picture: TensorPicture) -> bytes:
     tensor = picture.tensor
     shape = shape_text(tensor.parameter.shape)
     title = wrap(printable(f"{tensor.parameter.path}  {shape}"), 75)
-    caption = wrap(printable(_caption(tensor)), 105)
+    caption = wrap(_caption(tensor), 105)
     width, height = 7.2, 4.4 + 0.22 * len(title) + 0.15 * len(caption)
     figure = Figure(figsize=(width, height), dpi=DPI)
     axes = figure.add_axes((0.75 / width, 0.55 / height, 6.25 / width, 3.7 / height))
@@ -153,7 +153,8 @@ def _caption(tensor: TensorSummary) -> str:
         f"mean {measured.mean:.4g}",
         f"std {measured.std:.4g}",
     ]
-    return "  ·  ".join(facts)
+    # Lines break between two facts, and not within one.
+    return " · ".join(printable(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in facts)
 
 
 def _shortened(path: str) -> str:
