@@ -46,13 +46,13 @@ def tensor_png(picture: TensorPicture) -> bytes:
     """The histogram of one tensor with its law drawn over it, as a PNG 720 pixels wide."""
     tensor = picture.tensor
     shape = shape_text(tensor.parameter.shape)
-    title = wrap(printable(f"{tensor.parameter.path}  {shape}"), 75)
-    caption = wrap(_caption(tensor), 105)
+    title = wrap(printable(f"{tensor.parameter.path}  {shape}"), 62)
+    caption = wrap(_caption(tensor), 100)
     width, height = 7.2, 4.4 + 0.22 * len(title) + 0.15 * len(caption)
     figure = Figure(figsize=(width, height), dpi=DPI)
     axes = figure.add_axes((0.75 / width, 0.55 / height, 6.25 / width, 3.7 / height))
     _draw(axes, picture)
-    _text(axes, caption, 6, fontsize=8.5, color=GREY)
+    _text(axes, caption, 6, fontsize=8, color=GREY)
     _text(axes, title, 10 + 11 * len(caption), fontsize=12)
     axes.set_xlabel("weight")
     axes.set_ylabel("entries")
