@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from initcli import __version__
 if TYPE_CHECKING:
     from initcli.render.plots import TensorPicture
     from initcli.spec.model import Model
+    from initcli.summary import TensorSummary
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -46,7 +47,9 @@ def _bins(text: str) -> int:
     return int(text)
 
 
-Spec = Annotated[str, typer.Argument(help="A YAML or JSON file, or - for standard input.")]
+Spec = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for standard input.")
+]
 Seed = Annotated[int | None, typer.Option(help="Wins over the spec's own seed.")]
 Custom = Annotated[
     list[str] | None,
@@ -58,7 +61,9 @@ Jobs = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="
 @app.command()
 def summary(
     spec: Spec,
-    format: Annotated[Format, typer.Option(help="What to print.")] = Format.table,
+    format: Annotated[
+        Format, typer.Option(help="What to print.", case_sensitive=False)
+    ] = Format.table,
     seed: Seed = None,
     custom: Custom = None,
     jobs: Jobs = None,
@@ -74,21 +79,13 @@ def summary(
 
             _print(summary_json(model, tensors) + "\n")
         else:
-            from rich.console import Console
-
-            from initcli.render.table import summary_table
-
-            console = Console(highlight=False)
-            plain = not _can_print("█─²±σ∞")
-            with console.capture() as captured:
-                console.print(summary_table(model, tensors, width=console.width, ascii_only=plain))
-            _print(captured.get())
+            _print(_page(model, tensors))
 
 
 @app.command()
 def hist(
     spec: Spec,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to; made if missing.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where to; made if missing.")],
     bins: Annotated[
         int, typer.Option(metavar="N|auto", parser=_bins, help="Bins.", show_default="auto")
     ] = "auto",  # type: ignore[assignment]  # parsed like what a person types
@@ -106,17 +103,20 @@ def hist(
         from initcli.render.plots import TensorPicture, overview_pngs, tensor_png
         from initcli.summary import summarise
 
+        if not out:
+            raise typer.BadParameter("the folder has no name", param_hint="--out")
+        folder = Path(out)
         model = _load(spec, seed, custom)
-        make_folder(out)
+        make_folder(folder)
         stems = file_stems(parameter.path for parameter in model.parameters)
         pictures: list[TensorPicture] = []
         for tensor in summarise(model, jobs=jobs):
             parameter = tensor.parameter
             counts = data_histogram(parameter, tensor.measured, bins or None, jobs=jobs)
             pictures.append(TensorPicture(tensor, counts))
-            _save(out / f"{stems[parameter.path]}.png", tensor_png(pictures[-1]))
+            _save(folder / f"{stems[parameter.path]}.png", tensor_png(pictures[-1]))
         for page, png in enumerate(overview_pngs(pictures), start=1):
-            _save(out / ("overview.png" if page == 1 else f"overview_{page}.png"), png)
+            _save(folder / ("overview.png" if page == 1 else f"overview_{page}.png"), png)
 
 
 @app.callback(invoke_without_command=True)
@@ -130,9 +130,10 @@ def _initcli(
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     app(prog_name="initcli")
 
 
@@ -143,6 +144,29 @@ def _load(spec: str, seed: int | None, custom: list[str] | None) -> Model:
     for note in model.notes:
         print(f"initcli: {note}", file=sys.stderr)
     return model
+
+
+def _page(model: Model, tensors: Iterable[TensorSummary]) -> str:
+    """The table as text, as wide and as colourful as standard output is."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    from initcli.render.table import summary_table
+
+    terminal = Console()
+    text = StringIO()
+    page = Console(
+        file=text,
+        width=terminal.width,
+        force_terminal=terminal.is_terminal,
+        color_system=terminal.color_system,  # type: ignore[arg-type]  # one of its own names
+        legacy_windows=False,
+        highlight=False,
+    )
+    plain = not _can_print("█─²±σ∞")
+    page.print(summary_table(model, tensors, width=page.width, ascii_only=plain))
+    return text.getvalue()
 
 
 def _save(file: Path, content: bytes) -> None:
@@ -173,13 +197,17 @@ def _messages() -> Iterator[None]:
 
 def _print(text: str) -> None:
     """Write to standard output; when nobody reads any more, end quietly."""
+    from initcli.errors import OutputError
+
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still buffered must not fail again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(0) from None
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def _can_print(text: str) -> bool:

@@ -60,6 +60,7 @@ def test_version_and_help_are_data() -> None:
         pytest.param(["summary", str(TOUR), "--seed", "one"], id="seed that is no number"),
         pytest.param(["summary", str(TOUR), "--jobs", "0"], id="no threads"),
         pytest.param(["hist", str(TOUR)], id="no folder"),
+        pytest.param(["hist", str(TOUR), "--out", ""], id="a folder without a name"),
         pytest.param(["hist", str(TOUR), "--out", "x", "--bins", "0"], id="no bins"),
         pytest.param(["hist", str(TOUR), "--out", "x", "--bins", "many"], id="bins of words"),
     ],
@@ -290,6 +291,26 @@ def test_a_model_without_weights_is_no_error(tmp_path: Path) -> None:
     assert "Total 0 weights" in run("summary", "-", text=text).stdout
     shown = run("hist", "-", "--out", tmp_path / "out", text=text)
     assert (shown.returncode, shown.stdout) == (0, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams are closed by a POSIX shell")
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        ("<&-", 2, "<stdin>:1:1: standard input is closed\n"),
+        ("< /dev/null", 2, "<stdin>:1:1: the file is empty\n"),
+        (f"< '{TOUR}' >&-", 0, ""),
+        (f"< '{TOUR}' > /dev/full", 2, "standard output cannot be written: No space left"),
+    ],
+)
+def test_streams_that_are_closed_or_full(redirection: str, status: int, said: str) -> None:
+    if "/dev/full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    command = f"'{sys.executable}' -m initcli summary - {redirection}"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == status
+    assert done.stderr.startswith(said)
+    assert bool(done.stderr) == bool(said)
 
 
 def test_an_out_that_is_a_file_is_an_error(tmp_path: Path) -> None:

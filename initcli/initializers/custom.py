@@ -88,7 +88,8 @@ def load_functions(file: str) -> dict[str, Custom]:
     """
     path = Path(file)
     if not path.is_file():
-        raise CustomFunctionError(f"{file}: there is no such file")
+        reason = "this is not a file" if path.exists() else "there is no such file"
+        raise CustomFunctionError(f"{file}: {reason}")
     spec = importlib.util.spec_from_file_location("initcli_custom", path)
     if spec is None or spec.loader is None:
         raise CustomFunctionError(f"{file}: a file of initializers ends in .py")

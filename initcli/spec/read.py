@@ -49,6 +49,8 @@ def parse(text: str, file: str = "<text>") -> Document:
 def _bytes(source: str, file: str) -> bytes:
     try:
         if source == "-":
+            if sys.stdin is None:
+                raise _unreadable(file, "standard input is closed")
             return sys.stdin.buffer.read(LARGEST_FILE + 1)
         with FilePath(source).open("rb") as stream:
             return stream.read(LARGEST_FILE + 1)
