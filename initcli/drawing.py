@@ -112,12 +112,13 @@ def rounding_edges(edges: Floats, dtype: Dtype) -> Floats:
     """
     if dtype in ("float32", "float64"):
         return edges
-    step = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
-    least = {"float16": 2.0**-14, "bfloat16": 2.0**-126}[dtype]
-    # Near an edge e the dtype's values are multiples of the spacing; just above a power of two the
-    # values below are twice as dense, which moves the middle by a quarter of a spacing at most.
-    scale = 2.0 ** np.floor(np.log2(np.maximum(np.abs(edges), least))) * step
-    return (np.ceil(edges / scale) - 0.5) * scale
+    digits, least = {"float16": (11, -14), "bfloat16": (8, -126)}[dtype]
+    fraction, exponent = np.frexp(edges)
+    # Values just below a power of two are twice as dense as those just above it.
+    binade = np.where(fraction == 0, least, exponent - 1 - (fraction == 0.5))
+    spacing = np.ldexp(1.0, np.maximum(binade, least) - (digits - 1))
+    middles: Floats = (np.ceil(edges / spacing) - 0.5) * spacing
+    return middles
 
 
 def _whole(initializer: Whole, parameter: Parameter) -> Floats:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from initcli.drawing import CHUNK, draw, draw_chunks, rounded
+from initcli.drawing import CHUNK, draw, draw_chunks, rounded, rounding_edges
 from initcli.errors import TooLarge
 from initcli.fitting import fit, kolmogorov
 from initcli.histogram import Grid
@@ -243,6 +243,23 @@ def test_rounding_to_bfloat16_is_to_the_nearest_and_ties_to_even(value: float) -
         if math.isfinite(neighbour):
             closer = abs(value - found) - abs(value - neighbour)
             assert closer < 0 or (closer == 0 and int(bits) >> 16 & 1 == 0) or neighbour == found
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(["float16", "bfloat16"]),
+    st.floats(-1000, 1000) | st.integers(-20, 9).map(lambda power: 2.0**power),
+    st.floats(-3, 3),
+)
+def test_a_value_is_rounded_below_an_edge_where_the_rounding_edge_says(
+    dtype: Dtype, edge: float, apart: float
+) -> None:
+    at = float(rounding_edges(np.array([edge]), dtype)[0])
+    # Near the edge, by up to three spacings of the coarser of the two dtypes.
+    value = float(np.float32(at + apart * max(abs(edge), 1e-6) * 2.0**-8))
+    if value != at:
+        below = float(rounded(np.array([value], np.float32), dtype)[0]) < edge
+        assert below == (value < at)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
