@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from initcli.histogram import Histogram
     from initcli.layers import Layer, Parameter
     from initcli.measuring import Measurement, data_histogram, measure
+    from initcli.render.gallery import save_histograms
     from initcli.spec.load import load, parse
     from initcli.spec.model import BuiltLayer, Model
     from initcli.summary import TensorSummary, Totals, summarise, totals
@@ -40,11 +41,21 @@ __all__ = [
     "load",
     "measure",
     "parse",
+    "save_histograms",
     "summarise",
     "totals",
 ]
 
-_HOMES = ("errors", "spec.load", "spec.model", "summary", "measuring", "fitting", "drawing")
+_HOMES = (
+    "errors",
+    "spec.load",
+    "spec.model",
+    "summary",
+    "measuring",
+    "fitting",
+    "drawing",
+    "render.gallery",  # last, for it imports Matplotlib
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,6 @@ import typer
 from initcli import __version__
 
 if TYPE_CHECKING:
-    from initcli.render.plots import TensorPicture
     from initcli.spec.model import Model
     from initcli.summary import TensorSummary
 
@@ -98,25 +97,13 @@ def hist(
     Prints the path of each picture when it is written.
     """
     with _messages():
-        from initcli.files import file_stems, make_folder
-        from initcli.measuring import data_histogram
-        from initcli.render.plots import TensorPicture, overview_pngs, tensor_png
-        from initcli.summary import summarise
+        from initcli.render.gallery import save_histograms
 
         if not out:
             raise typer.BadParameter("the folder has no name", param_hint="--out")
-        folder = Path(out)
         model = _load(spec, seed, custom)
-        make_folder(folder)
-        stems = file_stems(parameter.path for parameter in model.parameters)
-        pictures: list[TensorPicture] = []
-        for tensor in summarise(model, jobs=jobs):
-            parameter = tensor.parameter
-            counts = data_histogram(parameter, tensor.measured, bins or None, jobs=jobs)
-            pictures.append(TensorPicture(tensor, counts))
-            _save(folder / f"{stems[parameter.path]}.png", tensor_png(pictures[-1]))
-        for page, png in enumerate(overview_pngs(pictures), start=1):
-            _save(folder / ("overview.png" if page == 1 else f"overview_{page}.png"), png)
+        for file in save_histograms(model, Path(out), bins=bins or None, jobs=jobs):
+            _print(f"{file}\n")
 
 
 @app.callback(invoke_without_command=True)
@@ -167,13 +154,6 @@ def _page(model: Model, tensors: Iterable[TensorSummary]) -> str:
     plain = not _can_print("█─²±σ∞")
     page.print(summary_table(model, tensors, width=page.width, ascii_only=plain))
     return text.getvalue()
-
-
-def _save(file: Path, content: bytes) -> None:
-    from initcli.files import write_whole
-
-    write_whole(file, content)
-    _print(f"{file}\n")
 
 
 @contextmanager
