@@ -49,7 +49,7 @@ class Grid:
         """How many values each bin holds; those beyond the ends count to the bin at that end."""
         fits_single = abs(self.first) + self.bins < 2**24 and abs(self.exponent) < 100
         kind = values.dtype.type if fits_single else np.float64
-        places = values * kind(2.0**-self.exponent)
+        places = values.astype(kind, copy=False) * kind(2.0**-self.exponent)
         np.floor(places, out=places)
         places -= kind(self.first)
         np.clip(places, 0, self.bins - 1, out=places)
