@@ -18,7 +18,7 @@ from initcli.errors import TooLarge
 from initcli.initializers.base import Whole
 from initcli.laws import Floats
 from initcli.layers import Parameter
-from initcli.types import Dtype
+from initcli.types import LARGEST, Dtype
 
 CHUNK = 1 << 16
 """Entries of a chunk: small enough for a cache, and part of what makes a seed's values."""
@@ -110,9 +110,9 @@ def rounding_edges(edges: Floats, dtype: Dtype) -> Floats:
     It is the middle between the least value of the dtype that is not below the edge and the
     greatest that is.
     """
-    if dtype in ("float32", "float64"):
+    if dtype == "float64":
         return edges
-    digits, least = {"float16": (11, -14), "bfloat16": (8, -126)}[dtype]
+    digits, least = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126)}[dtype]
     fraction, exponent = np.frexp(edges)
     # Values just below a power of two are twice as dense as those just above it.
     binade = np.where(fraction == 0, least, exponent - 1 - (fraction == 0.5))
@@ -124,4 +124,15 @@ def rounding_edges(edges: Floats, dtype: Dtype) -> Floats:
 def _whole(initializer: Whole, parameter: Parameter) -> Floats:
     dtype = working_dtype(parameter.dtype)
     tensor = initializer.tensor(parameter.shape, parameter.stream.generator(), dtype)
+    refuse_beyond_dtype(parameter, tensor)
     return rounded(tensor, parameter.dtype)
+
+
+def refuse_beyond_dtype(parameter: Parameter, values: Floats) -> None:
+    """Raise TooLarge when a value is more than the parameter's dtype holds."""
+    largest = max(abs(float(values.min())), abs(float(values.max())))
+    if largest > LARGEST[parameter.dtype]:
+        raise TooLarge(
+            f"{parameter.path} has a value of {largest:.4g}, and {parameter.dtype} holds at most "
+            f"{LARGEST[parameter.dtype]:.5g}"
+        )

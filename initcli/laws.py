@@ -218,8 +218,11 @@ class TruncatedNormal(Law, frozen=True):
         return np.where((x >= self.low) & (x <= self.high), density, 0.0)
 
     def cdf(self, x: Floats) -> Floats:
-        below = _normal_cdf((np.clip(x, self.low, self.high) - self.location) / self.scale)
-        return (below - _normal_cdf(np.array(self._bounds[0]))) / self._mass
+        z = (np.clip(x, self.low, self.high) - self.location) / self.scale
+        a = np.array(self._bounds[0])
+        if a > 0:  # where Φ is 1 to float precision, and 1 − Φ is not 0
+            return (_normal_cdf(-a) - _normal_cdf(-z)) / self._mass
+        return (_normal_cdf(z) - _normal_cdf(a)) / self._mass
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
         """By rejection: what falls out of bounds is drawn again until nothing does.
@@ -231,9 +234,7 @@ class TruncatedNormal(Law, frozen=True):
         if self._mass > 0.2:
             _fill_by_rejection(out, self._mass, lambda n: _normals_within(a, b, n, rng, out.dtype))
         else:
-            # Further than 40/a beyond a bound a > 0 the density has fallen below 1e-17 of its top.
-            low = max(a, b + 40 / b) if b < 0 else a
-            high = min(b, a + 40 / a) if a > 0 else b
+            low, high = self._effective_bounds
             top = 0.0 if a <= 0 <= b else min(abs(a), abs(b))
             kept = self._mass / ((high - low) * float(_normal_pdf(np.array(top))))
             _fill_by_rejection(out, kept, lambda n: _uniforms_within(low, high, top, n, rng))
@@ -251,9 +252,30 @@ class TruncatedNormal(Law, frozen=True):
         return normal_mass(a, b)
 
     @property
-    def _moments(self) -> tuple[float, float]:
-        """Mean and variance in standard units."""
+    def _effective_bounds(self) -> tuple[float, float]:
+        """The bounds in standard units, without a tail below 1e-17 of the density's top.
+
+        Further than 40/a beyond a bound a > 0 nothing is left that a float could tell from 0.
+        """
         a, b = self._bounds
+        return (max(a, b + 40 / b) if b < 0 else a), (min(b, a + 40 / a) if a > 0 else b)
+
+    @property
+    def _moments(self) -> tuple[float, float]:
+        """Mean and variance in standard units.
+
+        Between near bounds the formulas lose all of their digits, and Gauss–Legendre none.
+        """
+        a, b = self._effective_bounds
+        if b - a < 8:
+            nodes, weights = np.polynomial.legendre.leggauss(64)
+            middle, half = (a + b) / 2, (b - a) / 2
+            # exp(−z²/2) apart from a factor, so that far tails do not vanish.
+            weights = weights * np.exp(-half * nodes * (middle + half * nodes / 2))
+            weights /= weights.sum()
+            centre = float(weights @ nodes)
+            spread = float(weights @ (nodes - centre) ** 2)
+            return middle + half * centre, half * half * spread
         phi_a, phi_b = float(_normal_pdf(np.array(a))), float(_normal_pdf(np.array(b)))
         mean = (phi_a - phi_b) / self._mass
         variance = 1 + (a * phi_a - b * phi_b) / self._mass - mean**2
@@ -399,7 +421,8 @@ class Empirical(Law, frozen=True):
 
     @property
     def std(self) -> float:
-        return math.sqrt(math.fsum((v - self.mean) ** 2 for v in self.values) / len(self.values))
+        mean = self.mean
+        return math.sqrt(math.fsum((v - mean) ** 2 for v in self.values) / len(self.values))
 
     @property
     def support(self) -> tuple[float, float]:

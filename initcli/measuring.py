@@ -39,6 +39,8 @@ FINE_BINS = 1024
 """Bins that a measurement's histogram has at least, on the range that the law shows."""
 SHOWN_BINS = 64
 """Bins of the histogram that is shown of it, at most."""
+MOST_BINS = 10_000
+"""Bins of a histogram at most."""
 MOST_WEIGHTS = 10**13
 """Weights that are drawn at most; they would take a day on a hundred cores."""
 _HELD = 1 << 22
@@ -142,8 +144,10 @@ def data_histogram(
     """
     if seen.min == seen.max:
         return Histogram(around(seen.min), np.array([seen.count]))
-    bins = bins or _auto_bins(parameter, seen)
     ends = np.array([seen.min, seen.max], working_dtype(parameter.dtype))
+    # Between two values of a dtype there are only so many others to tell bins apart.
+    steps = int((seen.max - seen.min) / float(np.max(np.spacing(np.abs(ends)))))
+    bins = max(1, min(bins or _auto_bins(parameter, seen), steps))
 
     def count(share: Share) -> Counts:
         counts = np.zeros(bins, np.int64)
@@ -161,13 +165,23 @@ def _auto_bins(parameter: Parameter, seen: Measurement) -> int:
 
     Of a tensor too large to be held, the quartiles are those of the measured histogram.
     """
-    if parameter.size <= _HELD:
-        return np.histogram_bin_edges(draw(parameter), "auto").size - 1
+    held = draw(parameter) if parameter.size <= _HELD else None
+    quartiles = seen.histogram.quantiles(0.25, 0.75) if held is None else _quartiles(held)
     extent = seen.max - seen.min
-    lower, upper = seen.histogram.quantiles(0.25, 0.75)
     sturges = extent / (math.log2(seen.count) + 1)
-    freedman_diaconis = 2 * (upper - lower) / seen.count ** (1 / 3) or sturges
-    return math.ceil(extent / min(freedman_diaconis, sturges))
+    freedman_diaconis = 2 * (quartiles[1] - quartiles[0]) / seen.count ** (1 / 3) or sturges
+    bins = math.ceil(min(extent / min(freedman_diaconis, sturges), MOST_BINS))
+    if held is None or bins == MOST_BINS:
+        return bins
+    try:
+        return np.histogram_bin_edges(held, "auto").size - 1
+    except ValueError:  # NumPy refuses bins narrower than the dtype's values are apart.
+        return bins
+
+
+def _quartiles(values: Floats) -> list[float]:
+    found: list[float] = np.percentile(values, (25, 75)).tolist()
+    return found
 
 
 def _measure_share(share: Share) -> Measurement:

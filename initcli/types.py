@@ -27,9 +27,10 @@ LARGEST: dict[Dtype, float] = {
     "float16": 65504.0,
     "bfloat16": 3.3895313892515355e38,
     "float32": 3.4028234663852886e38,
-    "float64": 1.7976931348623157e308,
+    "float64": 1.3407807929942596e154,
 }
-"""The largest number of a dtype."""
+"""The largest number of a dtype, and of float64 the largest whose square it holds: beyond that no
+standard deviation can be measured."""
 
 
 class ArgumentError(ValueError):

@@ -241,6 +241,17 @@ def test_an_orthogonal_tensor_is_orthogonal(shape: tuple[int, ...], dtype: Any) 
     np.testing.assert_allclose(gram, np.eye(min(rows, columns)), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(Orthogonal, (6, 4)), (DeltaOrthogonal, (3, 4, 6))],
+    ids=["Orthogonal", "DeltaOrthogonal"],
+)
+def test_a_negative_gain_turns_every_sign(
+    kind: type[Orthogonal] | type[DeltaOrthogonal], shape: tuple[int, ...]
+) -> None:
+    np.testing.assert_array_equal(drawn(kind(gain=-1.5), shape), -drawn(kind(gain=1.5), shape))
+
+
 def test_an_orthogonal_matrix_is_haar() -> None:
     # Without the signs of R's diagonal the first entry would never be positive.
     entries = np.array([drawn(Orthogonal(), (6, 4), seed)[0, 0] for seed in range(2000)])

@@ -36,6 +36,7 @@ CONTINUOUS = [
     (laws.TruncatedNormal(0.5, 1.0, -1.0, 2.0), truncated(0.5, 1.0, -1.0, 2.0)),
     (laws.TruncatedNormal(0.0, 1.0, 1.5, 3.0), truncated(0.0, 1.0, 1.5, 3.0)),
     (laws.TruncatedNormal(0.0, 2.0, -18.0, -10.0), truncated(0.0, 2.0, -18.0, -10.0)),
+    (laws.TruncatedNormal(0.0, 1.0, 9.0, 12.0), truncated(0.0, 1.0, 9.0, 12.0)),
     (laws.TruncatedNormal(1.0, 1.0, 0.99, 1.02), truncated(1.0, 1.0, 0.99, 1.02)),
     (laws.SphereCoordinate(2, 1.0), sphere(2, 1.0)),
     (laws.SphereCoordinate(3, 1.5), sphere(3, 1.5)),
@@ -100,6 +101,15 @@ def test_an_atom_is_a_step_of_the_cdf(law: Law) -> None:
 def test_mean_and_std_of_a_law_with_atoms(law: Law, mean: float, std: float) -> None:
     assert law.mean == pytest.approx(mean, abs=1e-15)
     assert law.std == pytest.approx(std, abs=1e-15)
+
+
+@pytest.mark.parametrize("width", [1e-3, 1e-5, 1e-7])
+@pytest.mark.parametrize("low", [0.0, 1.0])
+def test_a_narrow_cut_of_a_normal_law_is_nearly_uniform(low: float, width: float) -> None:
+    # Over a width w the density changes by a share of at most w·|z|, and the deviation by less.
+    law = laws.TruncatedNormal(0.0, 1.0, low, low + width)
+    assert law.std == pytest.approx(width / math.sqrt(12), rel=2 * width)
+    assert law.mean == pytest.approx(low + width / 2, abs=width**2)
 
 
 def kolmogorov_smirnov(law: Law, values: np.ndarray[Any, Any]) -> float:

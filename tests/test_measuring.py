@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -17,12 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
+import initcli
 from initcli.drawing import CHUNK, draw, draw_chunks, rounded, rounding_edges
 from initcli.errors import TooLarge
 from initcli.fitting import fit, kolmogorov
 from initcli.histogram import Grid
 from initcli.initializers import (
+    STFT,
     Constant,
+    Custom,
     GlorotNormal,
     HeUniform,
     Identity,
@@ -212,6 +216,15 @@ def test_bins_are_those_of_numpy(initializer: Initializer, dtype: Dtype) -> None
         np.testing.assert_array_equal(found.edges, edges)
 
 
+@pytest.mark.parametrize("bins", [None, 50])
+def test_values_a_few_steps_of_their_dtype_apart_have_a_histogram(bins: int | None) -> None:
+    # NumPy refuses more bins than there are numbers between the least value and the greatest.
+    p = parameter(RandomUniform(minval=1.0, maxval=1.000001), (100, 100))
+    found = data_histogram(p, seen(p), bins)
+    assert found.counts.sum() == p.size
+    assert (np.diff(found.edges) > 0).all()
+
+
 def test_the_number_of_bins_can_be_given() -> None:
     p = parameter(RandomNormal(), (300, 400))
     found = data_histogram(p, seen(p), 50)
@@ -275,6 +288,36 @@ def test_values_of_half_precision_are_representable_and_fit(
     assert fit(law, seen(p), dtype).p_value > 1e-6
 
 
+@given(st.integers(0x0001, 0x7F7E))
+def test_a_tie_of_bfloat16_goes_to_the_even_neighbour(upper: int) -> None:
+    tie = np.array([upper << 16 | 0x8000], np.uint32).view(np.float32)
+    even = upper + upper % 2
+    for sign in (np.float32(1), np.float32(-1)):
+        found = rounded(sign * tie, "bfloat16")
+        assert abs(found).view(np.uint32)[0] >> 16 == even
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("initializer", "shape"),
+    [
+        (Sparse(sparsity=0.4), (300, 400)),
+        (Identity(gain=0.1), (300, 300)),
+        (STFT(window=None), (300, 1, 13)),
+        (RandomUniform(minval=6e4, maxval=6e4 + 1), (100, 100)),
+        (RandomNormal(mean=1000.0, stddev=1e-3), (300, 300)),
+    ],
+    ids=str,
+)
+def test_atoms_and_coarse_values_fit_their_law(
+    initializer: Initializer, shape: tuple[int, ...], dtype: Dtype
+) -> None:
+    p = parameter(initializer, shape, dtype)
+    law = p.law
+    assert law is not None
+    assert fit(law, seen(p), dtype).p_value > 1e-6
+
+
 def test_the_fit_of_another_law_is_rejected() -> None:
     p = parameter(RandomNormal(stddev=0.05), (300, 300))
     found = seen(p)
@@ -302,6 +345,35 @@ def test_a_tensor_that_cannot_be_held_is_refused_with_its_size() -> None:
 def test_a_model_that_nobody_could_wait_for_is_refused() -> None:
     with pytest.raises(TooLarge, match="are more than can be drawn"):
         list(measure([parameter(RandomNormal(), (10**9, 10**9))]))
+
+
+@pytest.mark.parametrize(("dtype", "end"), [("float32", 3e38), ("float64", 1e308)])
+def test_a_range_wider_than_the_dtype_is_refused(dtype: Dtype, end: float) -> None:
+    kernel = {"type": "RandomUniform", "minval": -end, "maxval": end}
+    layer = {"type": "Dense", "units": 3, "kernel_initializer": kernel}
+    spec = {"dtype": dtype, "input_shape": [4], "layers": [layer]}
+    with pytest.raises(initcli.InvalidSpec, match=f"is more than {dtype} holds"):
+        initcli.parse(json.dumps(spec))
+
+
+def test_far_outliers_do_not_ask_for_endless_bins() -> None:
+    def outlier(shape: tuple[int, ...]) -> Any:
+        values = np.random.default_rng(0).standard_normal(shape)
+        values[0, 0] = 1e12
+        return values
+
+    p = parameter(Custom(name="outlier", function=outlier), (300, 300), "float64")
+    found = data_histogram(p, seen(p))
+    assert found.counts.size == 10_000
+    assert found.counts.sum() == p.size
+
+
+def test_a_custom_value_beyond_the_dtype_is_refused() -> None:
+    cases: list[tuple[float, Dtype]] = [(1e6, "float16"), (1e200, "float64")]
+    for value, dtype in cases:
+        custom = Custom(name="large", function=lambda shape, value=value: np.full(shape, value))
+        with pytest.raises(TooLarge, match=f"{dtype} holds at most"):
+            seen(parameter(custom, (3, 3), dtype))
 
 
 def test_chunks_add_up_to_the_tensor() -> None:

@@ -59,6 +59,8 @@ class TruncatedNormal(Seeded, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         low, high = self._bounds
+        if not math.isfinite(high - low):
+            raise ArgumentError("upper", "lower and upper must be finite")
         if not low < high:
             raise ArgumentError("upper", f"upper ({high:g}) must be more than lower ({low:g})")
         if laws.normal_mass(low, high) < 1e-200:

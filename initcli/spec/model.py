@@ -273,7 +273,10 @@ def _unfillable(layer: Layer, parameter: Parameter, path: Path) -> Iterator[Spec
         remedy = error.remedy or f"{parameter.path} needs another initializer"
         yield UnfillableShape(f"{error} ({parameter.path})", remedy=remedy, path=place)
         return
-    if law is not None and max(map(abs, law.extent)) > LARGEST[parameter.dtype]:
+    if law is None:
+        return
+    low, high = law.extent
+    if max(abs(low), abs(high), high - low) > LARGEST[parameter.dtype]:
         largest = f"{LARGEST[parameter.dtype]:.5g}"
         message = f"{law.text} is more than {parameter.dtype} holds, at most {largest}"
         yield InvalidValue(f"{message} ({parameter.path})", path=place)
