@@ -14,6 +14,10 @@ PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Dtype = Literal["float16", "bfloat16", "float32", "float64"]
+DtypePolicy = Literal[
+    "float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"
+]
+"""What a layer computes in; a mixed policy computes in half precision with float32 weights."""
 DataFormat = Literal["channels_last", "channels_first"]
 
 Shape = tuple[int | None, ...]

@@ -17,6 +17,7 @@ from initcli.types import (
     BYTES,
     ArgumentError,
     Dtype,
+    DtypePolicy,
     Shape,
     ShapeError,
     Size,
@@ -82,7 +83,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
     name: str | None = None
     trainable: bool = True
-    dtype: Dtype | None = None
+    dtype: DtypePolicy | None = None
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape that comes out for an input of ``shape``.
@@ -99,6 +100,13 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             ShapeError: the input does not fit.
         """
         return iter(())
+
+    @property
+    def weights_dtype(self) -> Dtype | None:
+        """The dtype of the layer's own weights; None where it is the model's."""
+        if self.dtype == "mixed_float16" or self.dtype == "mixed_bfloat16":
+            return "float32"
+        return self.dtype
 
     @classmethod
     def default_name(cls) -> str:

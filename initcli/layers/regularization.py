@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from initcli.layers.base import Layer
 from initcli.layers.spatial import require_spatial
-from initcli.types import DataFormat, Fraction, NonNegativeFloat, Shape
+from initcli.types import DataFormat, Fraction, NonNegativeFloat, PositiveInt, Shape
 
 
 class Dropout(Layer, frozen=True, kw_only=True):
     """Sets a share ``rate`` of the entries to 0 and scales the others by 1/(1 − rate)."""
 
     rate: Fraction
-    noise_shape: tuple[int | None, ...] | None = None
+    noise_shape: tuple[PositiveInt | None, ...] | None = None
     seed: int | None = None
 
 
@@ -56,7 +56,7 @@ class AlphaDropout(Layer, frozen=True, kw_only=True):
     """Dropout that keeps the mean and variance of its input (Klambauer et al. 2017)."""
 
     rate: Fraction
-    noise_shape: tuple[int | None, ...] | None = None
+    noise_shape: tuple[PositiveInt | None, ...] | None = None
     seed: int | None = None
 
 

@@ -73,4 +73,6 @@ def _bounds(info: Any) -> str:
 
 
 def _plural(text: str) -> str:
-    return text.replace("a whole number", "whole numbers").replace("a number", "numbers")
+    for one, many in (("a whole", "whole"), ("a list", "lists"), ("a number", "numbers")):
+        text = text.replace(one, many)
+    return text.replace("whole number ", "whole numbers ")

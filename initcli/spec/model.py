@@ -236,7 +236,9 @@ def _build_layer(
                 parameter,
                 path=f"{name}/{parameter.path}",
                 trainable=parameter.trainable and layer.trainable,
-                dtype=parameter.dtype if parameter.keeps_dtype else layer.dtype or spec.dtype,
+                dtype=parameter.dtype
+                if parameter.keeps_dtype
+                else layer.weights_dtype or spec.dtype,
                 seed=spec.seed,
             )
             for parameter in layer.parameters(shape)
