@@ -11,14 +11,12 @@ law is then that of each entry alone (the marginal).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from initcli import standard_normal
+from initcli.standard_normal import Floats as Floats
 
 
 class Law(msgspec.Struct, frozen=True, tag_field="type", tag=True):
@@ -168,10 +166,10 @@ class Normal(Law, frozen=True):
         return f"N({self.location:.4g}, {self.scale:.4g}²)"
 
     def pdf(self, x: Floats) -> Floats:
-        return _normal_pdf((np.asarray(x) - self.location) / self.scale) / self.scale
+        return standard_normal.pdf((np.asarray(x) - self.location) / self.scale) / self.scale
 
     def cdf(self, x: Floats) -> Floats:
-        return _normal_cdf((np.asarray(x) - self.location) / self.scale)
+        return standard_normal.cdf((np.asarray(x) - self.location) / self.scale)
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
         rng.standard_normal(out=out, dtype=out.dtype.type)
@@ -214,72 +212,36 @@ class TruncatedNormal(Law, frozen=True):
 
     def pdf(self, x: Floats) -> Floats:
         x = np.asarray(x)
-        density = _normal_pdf((x - self.location) / self.scale) / (self.scale * self._mass)
+        density = standard_normal.pdf((x - self.location) / self.scale) / (self.scale * self._mass)
         return np.where((x >= self.low) & (x <= self.high), density, 0.0)
 
     def cdf(self, x: Floats) -> Floats:
         z = (np.clip(x, self.low, self.high) - self.location) / self.scale
         a = np.array(self._bounds[0])
         if a > 0:  # where Φ is 1 to float precision, and 1 − Φ is not 0
-            return (_normal_cdf(-a) - _normal_cdf(-z)) / self._mass
-        return (_normal_cdf(z) - _normal_cdf(a)) / self._mass
+            return (standard_normal.cdf(-a) - standard_normal.cdf(-z)) / self._mass
+        return (standard_normal.cdf(z) - standard_normal.cdf(a)) / self._mass
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
-        """By rejection: what falls out of bounds is drawn again until nothing does.
-
-        Candidates are normal where the bounds keep most of them, and otherwise uniform between
-        the bounds, kept with probability φ(z)/max φ.
-        """
-        a, b = self._bounds
-        if self._mass > 0.2:
-            _fill_by_rejection(out, self._mass, lambda n: _normals_within(a, b, n, rng, out.dtype))
-        else:
-            low, high = self._effective_bounds
-            top = 0.0 if a <= 0 <= b else min(abs(a), abs(b))
-            kept = self._mass / ((high - low) * float(_normal_pdf(np.array(top))))
-            _fill_by_rejection(out, kept, lambda n: _uniforms_within(low, high, top, n, rng))
+        """By rejection: what falls out of bounds is drawn again until nothing does."""
+        standard_normal.fill_between(*self._bounds, rng, out)
         out *= out.dtype.type(self.scale)
         out += out.dtype.type(self.location)
 
     @property
     def _bounds(self) -> tuple[float, float]:
+        """The bounds in standard units."""
         return (self.low - self.location) / self.scale, (self.high - self.location) / self.scale
 
     @property
     def _mass(self) -> float:
         """The share of the parent law that lies in bounds."""
-        a, b = self._bounds
-        return normal_mass(a, b)
-
-    @property
-    def _effective_bounds(self) -> tuple[float, float]:
-        """The bounds in standard units, without a tail below 1e-17 of the density's top.
-
-        Further than 40/a beyond a bound a > 0 nothing is left that a float could tell from 0.
-        """
-        a, b = self._bounds
-        return (max(a, b + 40 / b) if b < 0 else a), (min(b, a + 40 / a) if a > 0 else b)
+        return standard_normal.mass(*self._bounds)
 
     @property
     def _moments(self) -> tuple[float, float]:
-        """Mean and variance in standard units.
-
-        Between near bounds the formulas lose all of their digits, and Gauss–Legendre none.
-        """
-        a, b = self._effective_bounds
-        if b - a < 8:
-            nodes, weights = np.polynomial.legendre.leggauss(64)
-            middle, half = (a + b) / 2, (b - a) / 2
-            # exp(−z²/2) apart from a factor, so that far tails do not vanish.
-            weights = weights * np.exp(-half * nodes * (middle + half * nodes / 2))
-            weights /= weights.sum()
-            centre = float(weights @ nodes)
-            spread = float(weights @ (nodes - centre) ** 2)
-            return middle + half * centre, half * half * spread
-        phi_a, phi_b = float(_normal_pdf(np.array(a))), float(_normal_pdf(np.array(b)))
-        mean = (phi_a - phi_b) / self._mass
-        variance = 1 + (a * phi_a - b * phi_b) / self._mass - mean**2
-        return mean, max(variance, 0.0)
+        """Mean and variance in standard units."""
+        return standard_normal.moments_between(*self._bounds)
 
 
 class SphereCoordinate(Law, frozen=True):
@@ -445,49 +407,3 @@ class Empirical(Law, frozen=True):
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
         out[:] = rng.choice(self.values, out.size)
-
-
-def normal_mass(a: float, b: float) -> float:
-    """Φ(b) − Φ(a) for a ≤ b, without cancellation in the tails."""
-    if b < 0:
-        a, b = -b, -a
-    root = math.sqrt(2)
-    if a > 0:
-        return 0.5 * (math.erfc(a / root) - math.erfc(b / root))
-    return 0.5 * (math.erf(b / root) - math.erf(a / root))
-
-
-def _normal_pdf(z: Floats) -> Floats:
-    """Density of the standard normal law."""
-    return np.exp(-0.5 * np.square(z)) / math.sqrt(2 * math.pi)
-
-
-def _normal_cdf(z: Floats) -> Floats:
-    """Cumulative distribution of the standard normal law."""
-    return 0.5 * np.asarray(_erfc(-np.asarray(z) / math.sqrt(2)), np.float64)
-
-
-# SciPy's erfc would cost 0.4 s of import for what is asked of it: a few dozen edges a tensor.
-_erfc = np.frompyfunc(math.erfc, 1, 1)
-
-
-def _fill_by_rejection(out: Floats, acceptance: float, candidates: Callable[[int], Floats]) -> None:
-    """Fill ``out`` from ``candidates(n)``, which keeps about ``acceptance`` of n draws."""
-    filled = 0
-    while filled < out.size:
-        wanted = out.size - filled
-        drawn = candidates(math.ceil(wanted / acceptance * 1.02) + 8)[:wanted]
-        out[filled : filled + drawn.size] = drawn
-        filled += drawn.size
-
-
-def _normals_within(
-    a: float, b: float, n: int, rng: np.random.Generator, dtype: np.dtype[Any]
-) -> Floats:
-    z = rng.standard_normal(n, dtype=dtype.type)
-    return z[(z >= a) & (z <= b)]
-
-
-def _uniforms_within(a: float, b: float, top: float, n: int, rng: np.random.Generator) -> Floats:
-    z = rng.uniform(a, b, n)
-    return z[rng.random(n) < np.exp((top * top - z * z) / 2)]

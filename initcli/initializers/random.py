@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from initcli import laws
+from initcli import laws, standard_normal
 from initcli.initializers.base import Seeded, Whole
 from initcli.laws import Floats, Law
 from initcli.types import ArgumentError, Fraction, NonNegativeFloat, ShapeError, Size, shape_text
@@ -63,7 +63,7 @@ class TruncatedNormal(Seeded, frozen=True, kw_only=True):
             raise ArgumentError("upper", "lower and upper must be finite")
         if not low < high:
             raise ArgumentError("upper", f"upper ({high:g}) must be more than lower ({low:g})")
-        if laws.normal_mass(low, high) < 1e-200:
+        if standard_normal.mass(low, high) < 1e-200:
             raise ArgumentError(
                 "lower", f"nothing of a normal law lies between {low:g} and {high:g}"
             )
