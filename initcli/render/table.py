@@ -70,11 +70,11 @@ class _Page:
 
     def _ends(self, *cells: Text) -> RenderableType:
         """Cells of one line, the first at the left end and the last at the right end."""
-        grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        grid = Table.grid(expand=True)
         grid.add_column(ratio=1, overflow="fold")
         for _ in cells[1:]:
             grid.add_column(justify="right", overflow="fold")
-        grid.add_row(*cells)
+        grid.add_row(cells[0], *(Text("  ") + cell for cell in cells[1:]))
         return grid
 
     def _numbers(self, label: Text, cells: list[Text], indent: int = 3) -> RenderableType:
@@ -83,12 +83,14 @@ class _Page:
             named = [Text(f"{n} ", "dim") + c for n, c in zip(_COLUMNS, cells, strict=False)]
             line = Text("  ").join([label, *named, *cells[len(_COLUMNS) :]])
             return Padding(line, (0, 0, 0, indent))
-        grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
+        # Gaps are part of the cells: how a table pads its last column depends on Rich's version.
+        grid = Table.grid(expand=True)
         grid.add_column(ratio=1, overflow="fold")
         for _ in cells[:-1]:
-            grid.add_column(justify="right", width=_NUMBER, no_wrap=True)
-        grid.add_column(width=self.picture, no_wrap=True)
-        grid.add_row(Padding(label, (0, 0, 0, indent)), *cells)
+            grid.add_column(justify="right", width=_NUMBER + 1, no_wrap=True)
+        grid.add_column(width=self.picture + 1, no_wrap=True)
+        *numbers, picture = cells
+        grid.add_row(Padding(label, (0, 0, 0, indent)), *numbers, Text(" ") + picture)
         return grid
 
     def _layer(self, layer: BuiltLayer) -> RenderableType:
