@@ -3,7 +3,7 @@
 A tensor's entries, in row order, are cut into chunks of :data:`CHUNK`; chunk k is drawn from
 generator k of the parameter's stream, whoever draws it and whenever. Values are drawn in float32
 (float64 for float64) and rounded to the parameter's dtype; there being no bfloat16 in NumPy, values
-of the half types are held as the float32 numbers that they are.
+of the half types are held as the float32 numbers that they are, and so are whole numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from initcli.errors import TooLarge
 from initcli.initializers.base import Whole
 from initcli.laws import Floats
 from initcli.layers import Parameter
-from initcli.types import LARGEST, Dtype
+from initcli.types import LARGEST, TensorDtype
 
 CHUNK = 1 << 16
 """Entries of a chunk: small enough for a cache, and part of what makes a seed's values."""
@@ -88,15 +88,17 @@ def physical_memory() -> int:
         return 16 * 2**30
 
 
-def working_dtype(dtype: Dtype) -> np.dtype[Any]:
+def working_dtype(dtype: TensorDtype) -> np.dtype[Any]:
     """What the values of a dtype are drawn and held in."""
     return np.dtype(np.float64 if dtype == "float64" else np.float32)
 
 
-def rounded(values: Floats, dtype: Dtype) -> Floats:
+def rounded(values: Floats, dtype: TensorDtype) -> Floats:
     """The nearest values that the dtype has, ties to even."""
     if dtype == "float16":
         return values.astype(np.float16).astype(values.dtype)
+    if dtype == "int32" or dtype == "int64":
+        return np.rint(values)
     if dtype == "bfloat16":
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
         bits = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
@@ -104,7 +106,7 @@ def rounded(values: Floats, dtype: Dtype) -> Floats:
     return values
 
 
-def rounding_edges(edges: Floats, dtype: Dtype) -> Floats:
+def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
     """Where a value must lie, before rounding, to be less than each edge after it.
 
     It is the middle between the least value of the dtype that is not below the edge and the
@@ -112,6 +114,9 @@ def rounding_edges(edges: Floats, dtype: Dtype) -> Floats:
     """
     if dtype == "float64":
         return edges
+    if dtype == "int32" or dtype == "int64":
+        whole: Floats = np.ceil(edges) - 0.5
+        return whole
     digits, least = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126)}[dtype]
     fraction, exponent = np.frexp(edges)
     # Values just below a power of two are twice as dense as those just above it.

@@ -10,7 +10,7 @@ import numpy as np
 from initcli.drawing import rounding_edges
 from initcli.laws import Law
 from initcli.measuring import Measurement
-from initcli.types import Dtype
+from initcli.types import TensorDtype
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Fit:
     p_value: float
 
 
-def fit(law: Law, seen: Measurement, dtype: Dtype) -> Fit:
+def fit(law: Law, seen: Measurement, dtype: TensorDtype) -> Fit:
     """Hold a measurement against a law, rounded to the dtype as the values were."""
     below = np.cumsum(seen.histogram.counts)[:-1] / seen.count
     expected = law.below(rounding_edges(seen.histogram.edges[1:-1], dtype))

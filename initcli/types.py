@@ -18,20 +18,33 @@ DtypePolicy = Literal[
     "float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"
 ]
 """What a layer computes in; a mixed policy computes in half precision with float32 weights."""
+TensorDtype = Literal["float16", "bfloat16", "float32", "float64", "int32", "int64"]
+"""What a tensor holds; whole numbers are counts, such as that of a normalization's examples."""
 DataFormat = Literal["channels_last", "channels_first"]
 
 Shape = tuple[int | None, ...]
 """Sizes of a layer's input or output, the batch first; None where a size is not known."""
+Shapes = tuple[Shape, ...]
+"""The shapes of a layer's inputs, or of its outputs."""
 Size = tuple[int, ...]
 """Sizes of a parameter, all of them known."""
 
-BYTES: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+BYTES: dict[TensorDtype, int] = {
+    "float16": 2,
+    "bfloat16": 2,
+    "float32": 4,
+    "float64": 8,
+    "int32": 4,
+    "int64": 8,
+}
 """Bytes of one entry."""
-LARGEST: dict[Dtype, float] = {
+LARGEST: dict[TensorDtype, float] = {
     "float16": 65504.0,
     "bfloat16": 3.3895313892515355e38,
     "float32": 3.4028234663852886e38,
     "float64": 1.3407807929942596e154,
+    "int32": 2.0**31 - 1,
+    "int64": 2.0**63 - 1,
 }
 """The largest number of a dtype, and of float64 the largest whose square it holds: beyond that no
 standard deviation can be measured."""
@@ -57,6 +70,11 @@ class ShapeError(ValueError):
 def shape_text(shape: Shape) -> str:
     """``(None, 126, 16)``, as Keras writes it."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def shapes_text(shapes: Shapes) -> str:
+    """One shape, or several beside one another."""
+    return ", ".join(map(shape_text, shapes))
 
 
 def entries(shape: Size) -> int:

@@ -8,6 +8,7 @@ from functools import cache
 from initcli.initializers.base import Initializer
 from initcli.initializers.constant import STFT, Constant, Dirac, Identity, Ones, Zeros
 from initcli.initializers.custom import Custom
+from initcli.initializers.joined import Joined, per_gate, unit_forget_bias
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from initcli.initializers.random import (
     RandomNormal,
@@ -22,6 +23,7 @@ from initcli.initializers.scaling import (
     HeUniform,
     LecunNormal,
     LecunUniform,
+    Scaled,
     VarianceScaling,
 )
 from initcli.types import public_subclasses, snake_case
@@ -38,17 +40,21 @@ __all__ = [
     "HeUniform",
     "Identity",
     "Initializer",
+    "Joined",
     "LecunNormal",
     "LecunUniform",
     "Ones",
     "Orthogonal",
     "RandomNormal",
     "RandomUniform",
+    "Scaled",
     "Sparse",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
     "known_initializers",
+    "per_gate",
+    "unit_forget_bias",
 ]
 
 
@@ -57,7 +63,7 @@ def known_initializers() -> dict[str, type[Initializer]]:
     """Every initializer that a spec can say, by each of its names."""
     names: dict[str, type[Initializer]] = {}
     for cls in public_subclasses(Initializer):
-        if cls is not Custom and cls.law is not Initializer.law:
+        if cls.spoken and cls.law is not Initializer.law:
             for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
                 names[name] = cls
     return names

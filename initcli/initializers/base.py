@@ -38,6 +38,8 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
     aliases: ClassVar[tuple[str, ...]] = ()
     """Names beside the class's own and its snake_case form."""
+    spoken: ClassVar[bool] = True
+    """Whether a spec can name it."""
 
     def fans(self, shape: Size) -> Fans:
         """The fans of a tensor as this initializer counts them."""

@@ -28,6 +28,8 @@ class Custom(Whole, frozen=True, kw_only=True):
     parameter's stream.
     """
 
+    spoken = False
+
     name: str
     function: Callable[..., Any]
 

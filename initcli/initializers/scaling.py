@@ -22,7 +22,7 @@ TRUNCATION = 0.87962566103423978
 """The standard deviation of a standard normal law that is cut at ±2."""
 
 
-class _Scaled(Seeded, frozen=True, kw_only=True):
+class Scaled(Seeded, frozen=True, kw_only=True):
     """Variance scale / n over the fans of ``input_axes`` and ``output_axes``, or of the shape."""
 
     input_axes: tuple[int, ...] | None = None
@@ -41,7 +41,7 @@ class _Scaled(Seeded, frozen=True, kw_only=True):
         )
 
 
-class VarianceScaling(_Scaled, frozen=True, kw_only=True):
+class VarianceScaling(Scaled, frozen=True, kw_only=True):
     """Mean 0 and variance scale / n.
 
     n is the fan-in, the fan-out, their mean (``fan_avg``) or their geometric mean
@@ -74,7 +74,7 @@ def scaled(fans: Fans, scale: float, mode: Mode, distribution: Distribution) -> 
     return truncated(0.0, std / TRUNCATION)
 
 
-class _Named(_Scaled, frozen=True, kw_only=True):
+class _Named(Scaled, frozen=True, kw_only=True):
     """A setting of variance scaling that has a name of its own."""
 
     setting: ClassVar[tuple[float, Mode, Distribution]]

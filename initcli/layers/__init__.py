@@ -5,12 +5,20 @@ Importing this package makes every layer type known.
 
 from initcli.layers import (
     activation,
+    attention,
     convolution,
     core,
+    einsum,
+    embedding,
+    merging,
+    network,
     normalization,
+    operations,
     pooling,
+    recurrent,
     regularization,
     reshaping,
+    wrappers,
 )
 from initcli.layers.base import Layer, Parameter, known_layers
 
@@ -18,11 +26,19 @@ __all__ = [
     "Layer",
     "Parameter",
     "activation",
+    "attention",
     "convolution",
     "core",
+    "einsum",
+    "embedding",
     "known_layers",
+    "merging",
+    "network",
     "normalization",
+    "operations",
     "pooling",
+    "recurrent",
     "regularization",
     "reshaping",
+    "wrappers",
 ]

@@ -1,11 +1,12 @@
-"""What every layer is: its arguments as fields, its output's shape, and its parameters."""
+"""What every layer is: its arguments as fields, its outputs' shapes, and its parameters."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -20,7 +21,9 @@ from initcli.types import (
     DtypePolicy,
     Shape,
     ShapeError,
+    Shapes,
     Size,
+    TensorDtype,
     public_subclasses,
     shape_text,
     snake_case,
@@ -39,7 +42,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     shape: Size
     initializer: Initializer
     trainable: bool = True
-    dtype: Dtype = "float32"
+    dtype: TensorDtype = "float32"
     keeps_dtype: bool = False
     seed: int = 0
 
@@ -75,29 +78,48 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         return parameter_stream(self.seed, self.path) if own is None else seeded_stream(own)
 
 
+class Takes(NamedTuple):
+    """What a call of a layer takes: how many inputs, under which names, and which options."""
+
+    least: int
+    most: float
+    names: tuple[str, ...]
+    options: tuple[str, ...]
+
+
 class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
-    """One entry of a stack. Shapes have the batch first, as None."""
+    """One entry of a stack. Shapes have the batch first, which is None where it is not known.
+
+    The positional arguments of ``output_shape`` are the shapes of the inputs, one each; its
+    keyword-only arguments are options of a single call, all of them booleans.
+    """
 
     aliases: ClassVar[tuple[str, ...]] = ()
     """Other names of the type."""
+
+    needs_batch: ClassVar[bool] = True
+    """Whether every input has an axis for the batch; only operations on tensors can do without."""
 
     name: str | None = None
     trainable: bool = True
     dtype: DtypePolicy | None = None
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """The shape that comes out for an input of ``shape``.
+    def output_shape(self, *inputs: Any, **options: Any) -> Shape | list[Shape]:
+        """The shape that comes out for inputs of those shapes, or a list of them for several.
 
         Raises:
-            ShapeError: the input does not fit.
+            ShapeError: an input does not fit.
+            ArgumentError: an argument does not fit the inputs.
         """
+        shape: Shape = inputs[0]
         return shape
 
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        """The parameters for an input of ``shape``, in Keras's order, named within the layer.
+    def parameters(self, *inputs: Any, **options: Any) -> Iterator[Parameter]:
+        """The parameters for inputs of those shapes, in Keras's order, named within the layer.
 
         Raises:
-            ShapeError: the input does not fit.
+            ShapeError: an input does not fit.
+            ArgumentError: an argument does not fit the inputs.
         """
         return iter(())
 
@@ -108,10 +130,30 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             return "float32"
         return self.dtype
 
+    @property
+    def type_name(self) -> str:
+        """What the layer's type is called."""
+        return type(self).__name__
+
     @classmethod
     def default_name(cls) -> str:
         """What Keras calls the first such layer that has no name."""
         return snake_case(cls.__name__)
+
+    @classmethod
+    @cache
+    def takes(cls) -> Takes:
+        """What a call takes, as the signature of ``output_shape`` says."""
+        if cls.output_shape is Layer.output_shape:
+            return Takes(1, 1, ("shape",), ())
+        given = list(inspect.signature(cls.output_shape).parameters.values())[1:]
+        named = [p for p in given if p.kind is p.POSITIONAL_OR_KEYWORD]
+        return Takes(
+            least=sum(p.default is p.empty for p in named),
+            most=math.inf if any(p.kind is p.VAR_POSITIONAL for p in given) else len(named),
+            names=tuple(p.name for p in named),
+            options=tuple(p.name for p in given if p.kind is p.KEYWORD_ONLY),
+        )
 
     @classmethod
     def has_weights(cls) -> bool:
@@ -125,6 +167,62 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
                 f"{type(self).__name__} needs an input of {rank - 1} axes beside the batch "
                 f"{axes}, not {shape_text(shape)}"
             )
+
+
+def output_shapes(
+    layer: Layer, inputs: Shapes, options: Mapping[str, bool] | None = None
+) -> Shapes:
+    """The shapes of all outputs of a call.
+
+    Raises:
+        ShapeError: the inputs are too few or too many, or do not fit.
+        ArgumentError: an argument does not fit the inputs.
+    """
+    takes = layer.takes()
+    if not takes.least <= len(inputs) <= takes.most:
+        wanted = f"{takes.least}" if takes.least == takes.most else f"{takes.least} to {takes.most}"
+        if takes.most == math.inf:
+            wanted = f"at least {takes.least}"
+        raise ShapeError(
+            f"{type(layer).__name__} takes {wanted} {'input' if wanted == '1' else 'inputs'}, "
+            f"not {len(inputs)}"
+        )
+    if layer.needs_batch and not all(inputs):
+        raise ShapeError(f"{type(layer).__name__} needs an input with a batch, not one without")
+    found = layer.output_shape(*inputs, **(options or {}))
+    return tuple(found) if isinstance(found, list) else (found,)
+
+
+def within(
+    layer: Layer, name: str, parameters: Iterable[Parameter], dtype: Dtype | None = None
+) -> Iterator[Parameter]:
+    """A layer's parameters as its owner's: under its name, and trained and typed as it says.
+
+    ``dtype`` is that of the owner, for what has none of its own.
+    """
+    own = layer.weights_dtype or dtype
+    for parameter in parameters:
+        kept = parameter.keeps_dtype or own is None
+        yield msgspec.structs.replace(
+            parameter,
+            path=f"{name}/{parameter.path}",
+            trainable=parameter.trainable and layer.trainable,
+            dtype=parameter.dtype if kept else own,
+            keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,
+        )
+
+
+def sublayer_names(layers: Iterable[Layer]) -> list[str]:
+    """What layers within another are called: as they say, or after their type with a number."""
+    names: list[str] = []
+    counts: dict[str, int] = {}
+    for layer in layers:
+        stem = layer.default_name()
+        number = counts.get(stem, 0)
+        if layer.name is None:
+            counts[stem] = number + 1
+        names.append(layer.name or (f"{stem}_{number}" if number else stem))
+    return names
 
 
 @cache

@@ -71,7 +71,7 @@ class _Convolution(Layer, frozen=True, kw_only=True):
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         found = slide(self, sizes, self.window, strides, dilation, self.padding)
-        return join(found, filters, self.data_format)
+        return join(shape[0], found, filters, self.data_format)
 
     def bias(self, filters: int) -> Iterator[Parameter]:
         """The bias, one entry an output channel, where there is one."""
@@ -261,7 +261,7 @@ class _ConvTranspose(_Convolution, frozen=True, kw_only=True):
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         axes = zip(sizes, self.window, strides, dilation, self._output_padding, strict=True)
         found = tuple(spread(size, k, s, d, self.padding, extra) for size, k, s, d, extra in axes)
-        return join(found, self.filters, self.data_format)
+        return join(shape[0], found, self.filters, self.data_format)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         yield Parameter(

@@ -1,4 +1,4 @@
-"""Layers of the core: input, dense, embedding, and those that only pass on."""
+"""Layers of the core: input, dense, and those that only pass on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from initcli.activations import Activation, Linear
-from initcli.initializers import GlorotUniform, HeUniform, Initializer, RandomUniform, Zeros
+from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
 from initcli.layers.base import Layer, Parameter, known_size
 from initcli.types import PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
 
@@ -21,10 +21,11 @@ class Input(Layer, frozen=True, kw_only=True):
     aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
 
     shape: tuple[PositiveInt | None, ...]
+    batch_size: PositiveInt | None = None
     dtype: InputDtype | None = None  # type: ignore[assignment]  # token ids are whole numbers
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return (None, *self.shape)
+    def output_shape(self) -> Shape:
+        return (self.batch_size, *self.shape)
 
     @classmethod
     def default_name(cls) -> str:
@@ -65,33 +66,6 @@ class Dense(Layer, frozen=True, kw_only=True):
         yield from lora("lora_kernel", kernel, self.lora_rank)
 
 
-class Embedding(Layer, frozen=True, kw_only=True):
-    """A table of ``input_dim`` vectors, looked up by token id.
-
-    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim).
-    """
-
-    input_dim: PositiveInt
-    output_dim: PositiveInt
-    embeddings_initializer: Initializer = RandomUniform()
-    mask_zero: bool = False
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return (*shape, self.output_dim)
-
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        table = (self.input_dim, self.output_dim)
-        yield Parameter(
-            path="embeddings",
-            shape=table,
-            initializer=self.embeddings_initializer,
-            trainable=self.lora_rank is None,
-        )
-        yield from lora("lora_embeddings", table, self.lora_rank)
-
-
 class Masking(Layer, frozen=True, kw_only=True):
     """Marks time steps whose every feature is ``mask_value`` as absent."""
 
@@ -100,6 +74,30 @@ class Masking(Layer, frozen=True, kw_only=True):
 
 class Identity(Layer, frozen=True, kw_only=True):
     """Passes its input on."""
+
+
+class Opaque(Layer, frozen=True, kw_only=True):
+    """A layer that only its author's code can compute: its outputs' shapes are what was recorded.
+
+    ``kind`` is what its author calls it. Its weights, if it has any, are not known.
+    """
+
+    needs_batch = False
+
+    kind: str
+    shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
+
+    def output_shape(self, *inputs: Shape) -> list[Shape]:
+        if not self.shapes:
+            raise ShapeError(
+                f"what comes out of {self.kind} is recorded nowhere, and nobody but its own code "
+                "knows it"
+            )
+        return list(self.shapes)
+
+    @property
+    def type_name(self) -> str:
+        return self.kind
 
 
 def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:

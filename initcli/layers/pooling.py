@@ -31,7 +31,7 @@ class _Pooling(Layer, frozen=True, kw_only=True):
         window = per_axis(self.pool_size, self.rank, "pool_size")
         strides = window if self.strides is None else per_axis(self.strides, self.rank, "strides")
         found = slide(self, sizes, window, strides, (1,) * self.rank, self.padding)
-        return join(found, channels, self.data_format)
+        return join(shape[0], found, channels, self.data_format)
 
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class _GlobalPooling(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
         channels = split(shape, self.data_format).channels
-        return join((1,) * self.rank if self.keepdims else (), channels, self.data_format)
+        return join(shape[0], (1,) * self.rank if self.keepdims else (), channels, self.data_format)
 
 
 class MaxPooling1D(_Pooling, frozen=True, kw_only=True):
@@ -146,5 +146,59 @@ class GlobalAveragePooling3D(_GlobalPooling, frozen=True, kw_only=True):
     """The mean of each channel of a volume."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool3D",)
+
+    rank = 3
+
+
+class _AdaptivePooling(Layer, frozen=True, kw_only=True):
+    """As many windows along each of ``rank`` spatial axes as ``output_size`` says."""
+
+    rank: ClassVar[int]
+
+    output_size: Sizes
+    data_format: DataFormat | None = None
+
+    def __post_init__(self) -> None:
+        per_axis(self.output_size, self.rank, "output_size")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require_spatial(self, shape, self.rank)
+        channels = split(shape, self.data_format).channels
+        sizes = per_axis(self.output_size, self.rank, "output_size")
+        return join(shape[0], sizes, channels, self.data_format)
+
+
+class AdaptiveMaxPooling1D(_AdaptivePooling, frozen=True, kw_only=True):
+    """The largest entry of each of ``output_size`` windows of a sequence."""
+
+    rank = 1
+
+
+class AdaptiveMaxPooling2D(_AdaptivePooling, frozen=True, kw_only=True):
+    """The largest entry of each of ``output_size`` windows of an image."""
+
+    rank = 2
+
+
+class AdaptiveMaxPooling3D(_AdaptivePooling, frozen=True, kw_only=True):
+    """The largest entry of each of ``output_size`` windows of a volume."""
+
+    rank = 3
+
+
+class AdaptiveAveragePooling1D(_AdaptivePooling, frozen=True, kw_only=True):
+    """The mean of each of ``output_size`` windows of a sequence."""
+
+    rank = 1
+
+
+class AdaptiveAveragePooling2D(_AdaptivePooling, frozen=True, kw_only=True):
+    """The mean of each of ``output_size`` windows of an image."""
+
+    rank = 2
+
+
+class AdaptiveAveragePooling3D(_AdaptivePooling, frozen=True, kw_only=True):
+    """The mean of each of ``output_size`` windows of a volume."""
 
     rank = 3

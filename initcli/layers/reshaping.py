@@ -30,8 +30,8 @@ class Flatten(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         sizes = shape[1:]
         if None in sizes:
-            return (None, None)
-        return (None, math.prod(size for size in sizes if size is not None))
+            return (shape[0], None)
+        return (shape[0], math.prod(size for size in sizes if size is not None))
 
 
 class Reshape(Layer, frozen=True, kw_only=True):
@@ -48,18 +48,21 @@ class Reshape(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         sizes = [size for size in shape[1:] if size is not None]
         if len(sizes) < len(shape) - 1:
-            return (None, *(None if size == -1 else size for size in self.target_shape))
+            return (shape[0], *(None if size == -1 else size for size in self.target_shape))
         count = math.prod(sizes)
         rest = math.prod(size for size in self.target_shape if size != -1)
         if -1 in self.target_shape and count % rest == 0:
-            return (None, *(count // rest if size == -1 else size for size in self.target_shape))
+            return (
+                shape[0],
+                *(count // rest if size == -1 else size for size in self.target_shape),
+            )
         if -1 in self.target_shape or count != rest:
             given, wanted = shape_text(shape[1:]), shape_text(self.target_shape)
             raise ShapeError(
                 f"Reshape cannot make {wanted} of {given}, which has {count:,} entries",
                 "the sizes of both must multiply to the same number",
             )
-        return (None, *self.target_shape)
+        return (shape[0], *self.target_shape)
 
 
 class Permute(Layer, frozen=True, kw_only=True):
@@ -77,7 +80,7 @@ class Permute(Layer, frozen=True, kw_only=True):
                 f"Permute orders {len(self.dims)} axes, and its input {shape_text(shape)} has "
                 f"{len(shape) - 1} beside the batch"
             )
-        return (None, *(shape[axis] for axis in self.dims))
+        return (shape[0], *(shape[axis] for axis in self.dims))
 
 
 class RepeatVector(Layer, frozen=True, kw_only=True):
@@ -87,7 +90,7 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")
-        return (None, self.n, shape[1])
+        return (shape[0], self.n, shape[1])
 
 
 class _Ends(Layer, frozen=True, kw_only=True):
@@ -108,7 +111,7 @@ class _Ends(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}"
             )
-        return join(found, channels, data_format)
+        return join(shape[0], found, channels, data_format)
 
 
 def both_ends(value: Ends, rank: int, argument: str) -> tuple[int, ...]:
@@ -211,7 +214,7 @@ class UpSampling1D(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, 1)
-        return (None, None if shape[1] is None else shape[1] * self.size, shape[2])
+        return (shape[0], None if shape[1] is None else shape[1] * self.size, shape[2])
 
 
 class _UpSampling(Layer, frozen=True, kw_only=True):
@@ -233,7 +236,7 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
             None if size is None else size * factor
             for size, factor in zip(sizes, factors, strict=True)
         )
-        return join(larger, channels, self.data_format)
+        return join(shape[0], larger, channels, self.data_format)
 
 
 class UpSampling2D(_UpSampling, frozen=True, kw_only=True):

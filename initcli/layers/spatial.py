@@ -34,11 +34,13 @@ def split(shape: Shape, data_format: DataFormat | None) -> Spatial:
     return Spatial(shape[1:-1], shape[-1])
 
 
-def join(sizes: Shape, channels: int | None, data_format: DataFormat | None) -> Shape:
+def join(
+    batch: int | None, sizes: Shape, channels: int | None, data_format: DataFormat | None
+) -> Shape:
     """The inverse of :func:`split`."""
     if data_format == "channels_first":
-        return (None, channels, *sizes)
-    return (None, *sizes, channels)
+        return (batch, channels, *sizes)
+    return (batch, *sizes, channels)
 
 
 def slide(

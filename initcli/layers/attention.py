@@ -1,0 +1,235 @@
+"""Attention: what each position of a query takes from the positions of a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import msgspec
+
+from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
+from initcli.layers.base import Layer, Parameter, known_size
+from initcli.layers.einsum import Projection, projecting
+from initcli.types import (
+    ArgumentError,
+    Fraction,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    shape_text,
+)
+
+
+class _Projecting(Layer, frozen=True, kw_only=True):
+    """Attention between projections of its inputs, whose weights stand under their names."""
+
+    dropout: Fraction = 0.0
+    use_bias: bool = True
+    use_gate: bool = False
+    sliding_window: PositiveInt | None = None
+    flash_attention: bool | None = None
+    kernel_initializer: Initializer = GlorotUniform()
+    bias_initializer: Initializer = Zeros()
+    seed: int | None = None
+
+    def projection(self, name: str, sources: Size, targets: Size) -> Iterator[Parameter]:
+        """A kernel (sources…, targets…) with fans of those sizes, and a bias (targets…)."""
+        into, out = len(sources), len(targets)
+        shape = (*sources, *targets)
+        axes = tuple(range(into + out))
+        found = Projection(shape, axes[:into], axes[into:], targets, ())
+        yield Parameter(
+            path=f"{name}/kernel",
+            shape=shape,
+            initializer=projecting(self.kernel_initializer, found),
+        )
+        if self.use_bias:
+            path = f"{name}/bias"
+            yield Parameter(path=path, shape=targets, initializer=self.bias_initializer)
+
+    def require_attendable(self, query: Shape, value: Shape, key: Shape) -> None:
+        """Raise unless value and key belong together, position by position."""
+        for shape in (query, value, key):
+            if len(shape) < 3:
+                raise ShapeError(
+                    f"{type(self).__name__} needs positions and features beside the batch, not "
+                    f"{shape_text(shape)}"
+                )
+            known_size(self, shape, -1)
+        if value[1:-1] != key[1:-1]:
+            raise ShapeError(
+                f"{type(self).__name__}'s value {shape_text(value)} and key {shape_text(key)} "
+                "differ in their positions"
+            )
+
+
+class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
+    """Attention in several heads at once (Vaswani et al. 2017).
+
+    Inputs are query, value and key; the value is the query and the key the value where they are
+    not given. Shapes: query/kernel (d, heads, key_dim), key/kernel (d, heads, key_dim),
+    value/kernel (d, heads, value_dim), attention_output/kernel (heads, value_dim, d), each with a
+    bias of the axes after its input. Fans are those of the projections: d and heads · key_dim.
+    """
+
+    num_heads: PositiveInt
+    key_dim: PositiveInt
+    value_dim: PositiveInt | None = None
+    output_shape_: PositiveInt | tuple[PositiveInt, ...] | None = msgspec.field(
+        default=None, name="output_shape"
+    )
+    attention_axes: int | tuple[int, ...] | None = None
+
+    def output_shape(
+        self,
+        query: Shape,
+        value: Shape | None = None,
+        key: Shape | None = None,
+        *,
+        return_attention_scores: bool = False,
+    ) -> Shape | list[Shape]:
+        value = query if value is None else value
+        self.require_attendable(query, value, value if key is None else key)
+        output = (*query[:-1], *self._output_sizes(query))
+        # Keras gives the scores of self-attention the query's length twice, whatever the key's.
+        scores = (query[0], self.num_heads, query[1], query[1])
+        return [output, scores] if return_attention_scores else output
+
+    def parameters(
+        self, query: Shape, value: Shape | None = None, key: Shape | None = None
+    ) -> Iterator[Parameter]:
+        value = query if value is None else value
+        key = value if key is None else key
+        keys = (self.num_heads, self.key_dim)
+        values = (self.num_heads, self.value_dim or self.key_dim)
+        yield from self.projection("query", (known_size(self, query, -1),), keys)
+        yield from self.projection("key", (known_size(self, key, -1),), keys)
+        if self.use_gate:
+            yield from self.projection("gate", (known_size(self, query, -1),), values)
+        yield from self.projection("value", (known_size(self, value, -1),), values)
+        yield from self.projection("attention_output", values, self._output_sizes(query))
+
+    def _output_sizes(self, query: Shape) -> Size:
+        given = self.output_shape_
+        if given is None or given == ():
+            return (known_size(self, query, -1),)
+        return (given,) if isinstance(given, int) else given
+
+
+class GroupQueryAttention(_Projecting, frozen=True, kw_only=True):
+    """Attention whose query heads share fewer heads of key and value (Ainslie et al. 2023).
+
+    Inputs are query, value and key; the value is the query and the key the value where they are
+    not given. Shapes: query/kernel (d, query heads, head_dim), key/kernel and value/kernel
+    (d, key-value heads, head_dim), attention_output/kernel (query heads, head_dim, d).
+    """
+
+    aliases: ClassVar[tuple[str, ...]] = ("GroupedQueryAttention",)
+
+    head_dim: PositiveInt
+    num_query_heads: PositiveInt
+    num_key_value_heads: PositiveInt
+
+    def __post_init__(self) -> None:
+        if self.num_query_heads % self.num_key_value_heads:
+            raise ArgumentError(
+                "num_key_value_heads",
+                f"num_key_value_heads ({self.num_key_value_heads}) must divide num_query_heads "
+                f"({self.num_query_heads})",
+            )
+
+    def output_shape(
+        self,
+        query: Shape,
+        value: Shape | None = None,
+        key: Shape | None = None,
+        *,
+        return_attention_scores: bool = False,
+    ) -> Shape | list[Shape]:
+        value = query if value is None else value
+        key = value if key is None else key
+        self.require_attendable(query, value, key)
+        if not len(query) == len(value) == len(key) == 3:
+            raise ShapeError(
+                f"GroupQueryAttention needs (positions, features), not {shape_text(query)}"
+            )
+        if query[-1] != value[-1]:
+            raise ShapeError(
+                f"GroupQueryAttention's query {shape_text(query)} and value {shape_text(value)} "
+                "differ in their features"
+            )
+        scores = (query[0], self.num_query_heads, query[1], key[1])
+        return [query, scores] if return_attention_scores else query
+
+    def parameters(
+        self, query: Shape, value: Shape | None = None, key: Shape | None = None
+    ) -> Iterator[Parameter]:
+        value = query if value is None else value
+        key = value if key is None else key
+        features = known_size(self, query, -1)
+        heads = (self.num_query_heads, self.head_dim)
+        shared = (self.num_key_value_heads, self.head_dim)
+        yield from self.projection("query", (features,), heads)
+        yield from self.projection("key", (known_size(self, key, -1),), shared)
+        if self.use_gate:
+            yield from self.projection("gate", (features,), heads)
+        yield from self.projection("value", (known_size(self, value, -1),), shared)
+        yield from self.projection("attention_output", heads, (features,))
+
+
+class _Attention(Layer, frozen=True, kw_only=True):
+    """Attention between the inputs themselves: query, value and, if it differs, key."""
+
+    dropout: Fraction = 0.0
+
+    def output_shape(
+        self,
+        query: Shape,
+        value: Shape,
+        key: Shape | None = None,
+        *,
+        return_attention_scores: bool = False,
+    ) -> Shape | list[Shape]:
+        key = value if key is None else key
+        for shape in (query, value, key):
+            if len(shape) < 3:
+                raise ShapeError(
+                    f"{type(self).__name__} needs positions and features beside the batch, not "
+                    f"{shape_text(shape)}"
+                )
+        output = (*query[:-1], value[-1])
+        scores = (*query[:-1], key[-2])
+        return [output, scores] if return_attention_scores else output
+
+
+class Attention(_Attention, frozen=True, kw_only=True):
+    """Dot-product attention (Luong et al. 2015), or that of tanh(query + key).
+
+    With ``use_scale`` a scalar scale, with ``score_mode: concat`` a scalar concat_score_weight.
+    """
+
+    use_scale: bool = False
+    score_mode: Literal["dot", "concat"] = "dot"
+    seed: int | None = None
+
+    def parameters(
+        self, query: Shape, value: Shape, key: Shape | None = None
+    ) -> Iterator[Parameter]:
+        if self.use_scale:
+            yield Parameter(path="scale", shape=(), initializer=Ones())
+        if self.score_mode == "concat":
+            yield Parameter(path="concat_score_weight", shape=(), initializer=Ones())
+
+
+class AdditiveAttention(_Attention, frozen=True, kw_only=True):
+    """Attention by Σ scale · tanh(query + key) (Bahdanau et al. 2015): scale is (features,)."""
+
+    use_scale: bool = True
+
+    def parameters(
+        self, query: Shape, value: Shape, key: Shape | None = None
+    ) -> Iterator[Parameter]:
+        if self.use_scale:
+            size = (known_size(self, query, -1),)
+            yield Parameter(path="scale", shape=size, initializer=GlorotUniform())

@@ -1,0 +1,195 @@
+"""Products over any axes: the kernel's shape follows from an equation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from initcli.activations import Activation, Linear
+from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
+from initcli.layers.base import Layer, Parameter
+from initcli.layers.core import lora
+from initcli.types import (
+    ArgumentError,
+    PositiveFloat,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    shape_text,
+)
+
+
+class Projection(NamedTuple):
+    """What an equation makes of one input: the weights' shapes, the kernel's fans, the output."""
+
+    kernel: Size
+    input_axes: tuple[int, ...]
+    output_axes: tuple[int, ...]
+    bias: Size | None
+    output: Shape
+
+
+class EinsumDense(Layer, frozen=True, kw_only=True):
+    """A dense layer over the axes that ``equation`` names, such as ``abc,cde->abde``.
+
+    The letters are those of the input, of the kernel and of the output; ``...`` stands for axes in
+    front of the input's letters, or behind them. ``output_shape`` gives the sizes after the batch,
+    and ``bias_axes`` the letters of the output that the bias has.
+
+    Initializers of variance scaling count as fan_out the kernel's axes that the output has, and as
+    fan_in the others (Keras 3.15, ``EinsumDense.build``).
+    """
+
+    equation: str
+    output_shape_: PositiveInt | tuple[PositiveInt | None, ...] = msgspec.field(name="output_shape")
+    activation: Activation = Linear()
+    bias_axes: str | None = None
+    kernel_initializer: Initializer = GlorotUniform()
+    bias_initializer: Initializer = Zeros()
+    lora_rank: PositiveInt | None = None
+    lora_alpha: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        _letters(self.equation)
+        output = _letters(self.equation).output
+        if any(letter not in output for letter in self.bias_axes or ""):
+            raise ArgumentError(
+                "bias_axes", f"bias_axes holds letters of the output '{output}' alone"
+            )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.project(shape).output
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        found = self.project(shape)
+        yield Parameter(
+            path="kernel",
+            shape=found.kernel,
+            initializer=projecting(self.kernel_initializer, found),
+            trainable=self.lora_rank is None,
+        )
+        if found.bias is not None:
+            yield Parameter(path="bias", shape=found.bias, initializer=self.bias_initializer)
+        yield from lora("lora_kernel", found.kernel, self.lora_rank)
+
+    def project(self, shape: Shape) -> Projection:
+        """The shapes for an input of that shape.
+
+        Raises:
+            ShapeError: the equation does not fit the input or the output's sizes.
+        """
+        letters = _letters(self.equation)
+        given = self.output_shape_
+        sizes: list[int | None] = [given] if isinstance(given, int) else list(given)
+        elided = len(shape) - len(letters.input)
+        if elided < 0 or (elided and not letters.dots):
+            raise ShapeError(
+                f"EinsumDense's equation '{self.equation}' names {len(letters.input)} axes, and "
+                f"its input {shape_text(shape)} has {len(shape)}"
+            )
+        # Where the letters of the input and of the output begin.
+        first = elided if letters.dots == "left" else 0
+        if letters.dots == "left":
+            output = (*shape[: max(elided, 1)], *sizes)
+        else:
+            output = (shape[0], *sizes, *shape[len(shape) - elided :])
+        if len(output) != len(letters.output) + elided:
+            raise ShapeError(
+                f"EinsumDense's output has axes '{letters.output}', and output_shape gives "
+                f"{len(sizes)} sizes beside the batch"
+            )
+        into = {letter: shape[first + i] for i, letter in enumerate(letters.input)}
+        out = {letter: output[first + i] for i, letter in enumerate(letters.output)}
+        for letter, size in into.items():
+            if out.get(letter) not in (None, size):
+                raise ShapeError(
+                    f"EinsumDense's axis '{letter}' is {size} in the input and {out[letter]} in "
+                    "output_shape"
+                )
+        kernel: list[int] = []
+        for letter in letters.kernel:
+            size = out[letter] if letter in out else into[letter]
+            if size is None:
+                raise ShapeError(
+                    f"EinsumDense needs the size of axis '{letter}', which is unknown in "
+                    f"{shape_text(shape)}"
+                )
+            kernel.append(size)
+        bias = _bias(self.bias_axes, letters.output, out, elided if letters.dots == "right" else 0)
+        places = range(len(kernel))
+        return Projection(
+            tuple(kernel),
+            tuple(i for i in places if letters.kernel[i] not in out),
+            tuple(i for i in places if letters.kernel[i] in out),
+            bias,
+            output,
+        )
+
+
+def projecting(initializer: Initializer, projection: Projection) -> Initializer:
+    """The initializer with the fans of that projection, where it counts fans and has no axes."""
+    if not isinstance(initializer, Scaled):
+        return initializer
+    if initializer.input_axes is not None and initializer.output_axes is not None:
+        return initializer
+    return msgspec.structs.replace(
+        initializer, input_axes=projection.input_axes, output_axes=projection.output_axes
+    )
+
+
+class _Letters(NamedTuple):
+    input: str
+    kernel: str
+    output: str
+    dots: str
+
+
+_EQUATIONS = (
+    ("", re.compile(r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)\Z")),
+    ("left", re.compile(r"\.\.\.([a-zA-Z]+),([a-zA-Z]+)->\.\.\.([a-zA-Z]+)\Z")),
+    ("right", re.compile(r"([a-zA-Z]{2,})\.\.\.,([a-zA-Z]+)->([a-zA-Z]+)\.\.\.\Z")),
+)
+
+
+def _letters(equation: str) -> _Letters:
+    """The letters of an equation, and the side on which it has dots.
+
+    Raises:
+        ArgumentError: it has no such form, or names an axis that it says nothing of.
+    """
+    for dots, pattern in _EQUATIONS:
+        if match := pattern.match(equation):
+            found = _Letters(match[1], match[2], match[3], dots)
+            break
+    else:
+        raise ArgumentError(
+            "equation",
+            "an equation has the form 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...'",
+        )
+    for letter in found.kernel:
+        if letter not in found.input and letter not in found.output:
+            problem = f"the kernel's axis '{letter}' is neither in the input nor in the output"
+            raise ArgumentError("equation", problem)
+    for letter in found.output:
+        if letter not in found.input and letter not in found.kernel:
+            problem = f"the output's axis '{letter}' is neither in the input nor in the kernel"
+            raise ArgumentError("equation", problem)
+    return found
+
+
+def _bias(axes: str | None, output: str, sizes: dict[str, int | None], behind: int) -> Size | None:
+    """The bias's shape: from its first axis on, 1 where it has no letter."""
+    if not axes:
+        return None
+    letters = output[min(output.find(letter) for letter in axes) :]
+    shape: list[int] = []
+    for letter in letters:
+        size = sizes[letter] if letter in axes else 1
+        if size is None:
+            raise ShapeError(f"EinsumDense's bias needs the size of axis '{letter}'")
+        shape.append(size)
+    return (*shape, *(1,) * behind)

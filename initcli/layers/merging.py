@@ -1,0 +1,129 @@
+"""Merging layers: several inputs become one."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from initcli.layers.base import Layer
+from initcli.types import ArgumentError, Shape, ShapeError, shape_text, shapes_text
+
+
+class _Merging(Layer, frozen=True, kw_only=True):
+    """What takes the entries of its inputs together.
+
+    Axes of size 1 are repeated, and an input with fewer axes gets them after the batch.
+    """
+
+    def output_shape(self, shape: Shape, *others: Shape) -> Shape:
+        shapes = (shape, *others)
+        batches = {each[0] for each in shapes} - {None}
+        if len(batches) > 1:
+            name = type(self).__name__
+            raise ShapeError(f"{name} merges one batch, not batches of {shapes_text(shapes)}")
+        merged = reduce(self._merged, (each[1:] for each in shapes))
+        return (batches.pop() if batches else None, *merged)
+
+    def _merged(self, one: Shape, other: Shape) -> Shape:
+        longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
+        apart = len(longer) - len(shorter)
+        found: list[int | None] = list(longer[:apart])
+        for a, b in zip(longer[apart:], shorter, strict=True):
+            if a is None or b is None:
+                found.append(None)
+            elif 1 in (a, b) or a == b:
+                found.append(max(a, b))
+            else:
+                raise ShapeError(
+                    f"{type(self).__name__} cannot merge {shape_text(one)} and "
+                    f"{shape_text(other)}, which differ in an axis",
+                    "sizes must be the same, or 1",
+                )
+        return tuple(found)
+
+
+class Add(_Merging, frozen=True, kw_only=True):
+    """The sum of its inputs."""
+
+
+class Subtract(_Merging, frozen=True, kw_only=True):
+    """The first of its two inputs less the second."""
+
+    def output_shape(self, shape: Shape, other: Shape) -> Shape:  # type: ignore[override]
+        return _Merging.output_shape(self, shape, other)
+
+
+class Multiply(_Merging, frozen=True, kw_only=True):
+    """The product of its inputs, entry by entry."""
+
+
+class Average(_Merging, frozen=True, kw_only=True):
+    """The mean of its inputs, entry by entry."""
+
+
+class Maximum(_Merging, frozen=True, kw_only=True):
+    """The largest of its inputs, entry by entry."""
+
+
+class Minimum(_Merging, frozen=True, kw_only=True):
+    """The smallest of its inputs, entry by entry."""
+
+
+class Concatenate(Layer, frozen=True, kw_only=True):
+    """Its inputs beside one another along ``axis``."""
+
+    axis: int = -1
+
+    def output_shape(self, shape: Shape, *others: Shape) -> Shape:
+        rank = len(shape)
+        if not -rank <= self.axis < rank:
+            raise ShapeError(f"Concatenate has axis {self.axis}, and {shape_text(shape)} has not")
+        along = self.axis % rank
+        found = list(shape)
+        for other in others:
+            if len(other) != rank:
+                raise ShapeError(
+                    f"Concatenate cannot join {shape_text(shape)} and {shape_text(other)}, which "
+                    "differ in the number of axes"
+                )
+            for axis, (one, two) in enumerate(zip(found, other, strict=True)):
+                if axis == along:
+                    found[axis] = None if one is None or two is None else one + two
+                elif one is None:
+                    found[axis] = two
+                elif two not in (None, one):
+                    raise ShapeError(
+                        f"Concatenate cannot join {shape_text(shape)} and {shape_text(other)} "
+                        f"along axis {self.axis}: axis {axis} differs"
+                    )
+        return tuple(found)
+
+
+class Dot(Layer, frozen=True, kw_only=True):
+    """The products of two inputs, summed over an axis of each."""
+
+    axes: int | tuple[int, ...]
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.axes, int) and len(self.axes) != 2:
+            raise ArgumentError("axes", "axes is one number, or one for each of the two inputs")
+
+    def output_shape(self, one: Shape, other: Shape) -> Shape:
+        given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        axes: list[int] = []
+        for axis, shape in zip(given, (one, other), strict=True):
+            if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
+                raise ShapeError(f"Dot has axis {axis}, and {shape_text(shape)} has not")
+            axes.append(axis % len(shape))
+        sizes = {one[axes[0]], other[axes[1]]} - {None}
+        if len(sizes) > 1:
+            raise ShapeError(
+                f"Dot sums over axis {axes[0]} of {shape_text(one)} and axis {axes[1]} of "
+                f"{shape_text(other)}, which differ in size"
+            )
+        kept = (*_without(one, axes[0]), *_without(other, axes[1])[1:])
+        return kept if len(kept) > 1 else (*kept, 1)
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    return (*shape[:axis], *shape[axis + 1 :])

@@ -1,0 +1,142 @@
+"""Networks: layers that call one another, as a model or as one layer of a larger model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+from initcli.layers.base import Layer, Parameter, output_shapes, within
+from initcli.layers.core import Input
+from initcli.types import ArgumentError, Shape, ShapeError, Shapes, shape_text
+
+
+class Source(NamedTuple):
+    """One output of one call."""
+
+    call: int
+    output: int = 0
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer applied once: to which tensors, and with which options.
+
+    A layer that is applied more than once is shared: it has several calls and one set of weights.
+    """
+
+    layer: int
+    inputs: tuple[Source, ...] = ()
+    options: dict[str, bool] = {}
+
+
+class Shaped(NamedTuple):
+    """The shapes of what flows into a call and of what comes out."""
+
+    inputs: Shapes
+    outputs: Shapes
+
+
+Failed = Callable[[int, ShapeError | ArgumentError], None]
+
+
+class _Network(Layer, frozen=True, kw_only=True):
+    """Layers by name, their calls in an order in which each can be computed, inputs and outputs.
+
+    ``inputs`` are the calls of Input layers; ``hidden`` those of them that stand in no file.
+    """
+
+    needs_batch = False
+
+    names: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    calls: tuple[Call, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[Source, ...]
+    hidden: tuple[int, ...] = ()
+
+    def output_shape(self, *inputs: Shape) -> list[Shape]:
+        shaped = self.shapes(inputs)
+        return [shaped[source.call].outputs[source.output] for source in self.outputs]
+
+    def parameters(self, *inputs: Shape) -> Iterator[Parameter]:
+        shaped = self.shapes(inputs)
+        for index, (name, layer) in enumerate(zip(self.names, self.layers, strict=True)):
+            first = self.first_call(index)
+            if first is not None:
+                yield from within(layer, name, layer.parameters(*shaped[first].inputs))
+
+    def shapes(self, inputs: Shapes | None = None, failed: Failed | None = None) -> list[Shaped]:
+        """The shapes at every call, for inputs of those shapes or else of the Inputs' own.
+
+        With ``failed``, what goes wrong is told to it, and nothing is known of what comes after.
+
+        Raises:
+            ShapeError: the inputs are too few or too many, or do not fit.
+            ArgumentError: an argument does not fit the inputs.
+        """
+        given: dict[int, Shape] = {}
+        if inputs is not None:
+            given = self._matched(inputs)
+        found: list[Shaped] = []
+        for index, call in enumerate(self.calls):
+            sources = [found[source.call].outputs for source in call.inputs]
+            try:
+                if index in given:
+                    found.append(Shaped((given[index],), (given[index],)))
+                    continue
+                if not all(sources):
+                    found.append(Shaped((), ()))
+                    continue
+                shapes = tuple(
+                    _chosen(outputs, source.output, self.names[self.calls[source.call].layer])
+                    for outputs, source in zip(sources, call.inputs, strict=True)
+                )
+                layer = self.layers[call.layer]
+                found.append(Shaped(shapes, output_shapes(layer, shapes, call.options)))
+            except (ShapeError, ArgumentError) as error:
+                if failed is None:
+                    error.args = (f"{error} (in {self.names[call.layer]})",)
+                    raise
+                failed(index, error)
+                found.append(Shaped((), ()))
+        return found
+
+    def first_call(self, layer: int) -> int | None:
+        """The first call of a layer, or None if nothing calls it."""
+        return next((i for i, call in enumerate(self.calls) if call.layer == layer), None)
+
+    def _matched(self, inputs: Shapes) -> dict[int, Shape]:
+        """The shape of each Input, which must admit what comes in."""
+        if len(inputs) != len(self.inputs):
+            raise ShapeError(
+                f"{type(self).__name__} takes {len(self.inputs)} inputs, not {len(inputs)}"
+            )
+        for call, shape in zip(self.inputs, inputs, strict=True):
+            layer = self.layers[self.calls[call].layer]
+            wanted = layer.output_shape() if isinstance(layer, Input) else ()
+            fits = len(wanted) == len(shape) and all(
+                a is None or b is None or a == b for a, b in zip(wanted[1:], shape[1:], strict=True)
+            )
+            if isinstance(layer, Input) and not fits:
+                raise ShapeError(
+                    f"{type(self).__name__} takes {shape_text(wanted)}, not {shape_text(shape)}"
+                )
+        return dict(zip(self.inputs, inputs, strict=True))
+
+
+class Functional(_Network, frozen=True, kw_only=True):
+    """A network of layers whose inputs are named."""
+
+    aliases: ClassVar[tuple[str, ...]] = ("Model",)
+
+
+class Sequential(_Network, frozen=True, kw_only=True):
+    """A stack of layers, each taking what comes out of the one before."""
+
+
+def _chosen(outputs: Sequence[Shape], output: int, name: str) -> Shape:
+    if output >= len(outputs):
+        count = f"{len(outputs)} output{'s' if len(outputs) > 1 else ''}"
+        raise ShapeError(f"'{name}' has {count}, and none with number {output}")
+    return outputs[output]

@@ -1,0 +1,128 @@
+"""Wrappers: layers that hold another layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from initcli.initializers import TruncatedNormal
+from initcli.layers.base import Layer, Parameter, output_shapes, within
+from initcli.types import ArgumentError, PositiveInt, Shape, ShapeError, shape_text
+
+
+class TimeDistributed(Layer, frozen=True, kw_only=True):
+    """The same layer at every step: (batch, steps, …) as if each step were an example."""
+
+    layer: Layer
+
+    def output_shape(self, shape: Shape) -> Shape | list[Shape]:
+        found = [
+            (output[0], shape[1], *output[1:])
+            for output in output_shapes(self.layer, (self._step(shape),))
+        ]
+        return found if len(found) > 1 else found[0]
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        inner = self.layer
+        found = inner.parameters(self._step(shape))
+        yield from within(inner, inner.name or inner.default_name(), found)
+
+    def _step(self, shape: Shape) -> Shape:
+        if len(shape) < 3:
+            needs = "needs an input with steps and features beside the batch"
+            raise ShapeError(f"TimeDistributed {needs}, not {shape_text(shape)}")
+        return (shape[0], *shape[2:])
+
+
+class Bidirectional(Layer, frozen=True, kw_only=True):
+    """A recurrent layer forwards, and one like it backwards (Schuster & Paliwal 1997).
+
+    ``merge_mode`` says how their outputs become one; null leaves them two.
+    """
+
+    layer: Layer
+    merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
+    backward_layer: Layer | None = None
+
+    def __post_init__(self) -> None:
+        forward, backward = self._both
+        for argument, each in (("layer", forward), ("backward_layer", backward)):
+            if not hasattr(each, "go_backwards"):
+                kind = type(each).__name__
+                raise ArgumentError(argument, f"Bidirectional holds a recurrent layer, not {kind}")
+        if _flag(forward, "go_backwards") == _flag(backward, "go_backwards"):
+            raise ArgumentError(
+                "backward_layer", "layer and backward_layer both go in the same direction"
+            )
+        for argument in ("stateful", "return_sequences", "return_state"):
+            if _flag(forward, argument) != _flag(backward, argument):
+                raise ArgumentError(
+                    "backward_layer", f"layer and backward_layer differ in {argument}"
+                )
+
+    def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
+        output, *states = output_shapes(self.layer, (shape,))
+        states = [*states, *states]
+        if self.merge_mode is None:
+            return [output, output, *states]
+        if self.merge_mode == "concat":
+            last = output[-1]
+            output = (*output[:-1], None if last is None else 2 * last)
+        return [output, *states] if states else output
+
+    def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
+        for layer, side in zip(self._both, ("forward", "backward"), strict=True):
+            given = layer.name or layer.default_name()
+            name = f"{side}_{given.removeprefix(f'{side}_')}"
+            if side == "backward" and self.backward_layer is not None:
+                name = given
+            yield from within(layer, name, layer.parameters(shape))
+
+    @property
+    def _both(self) -> tuple[Layer, Layer]:
+        backward = self.backward_layer
+        if backward is None and hasattr(self.layer, "go_backwards"):
+            # Not the opposite of what the layer does: a layer that goes backwards is refused.
+            reverse: dict[str, Any] = {"go_backwards": True}
+            backward = msgspec.structs.replace(self.layer, **reverse)
+        return self.layer, backward or self.layer
+
+
+class SpectralNormalization(Layer, frozen=True, kw_only=True):
+    """Divides the kernel of the layer that it holds by its largest singular value.
+
+    Miyato et al. 2018. vector_u (1, the kernel's last axis), not trained, is where the power
+    iteration starts.
+    """
+
+    layer: Layer
+    power_iterations: PositiveInt = 1
+
+    def output_shape(self, shape: Shape) -> Shape | list[Shape]:
+        found = output_shapes(self.layer, (shape,))
+        return found[0] if len(found) == 1 else list(found)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        inner = self.layer
+        name = inner.name or inner.default_name()
+        found = list(within(inner, name, inner.parameters(shape)))
+        wanted = (f"{name}/kernel", f"{name}/embeddings")
+        kernel = next((each for each in found if each.path in wanted), None)
+        if kernel is None:
+            kind = type(inner).__name__
+            raise ArgumentError("layer", f"{kind} has no kernel that could be normalised")
+        yield Parameter(
+            path="vector_u",
+            shape=(1, kernel.shape[-1]),
+            initializer=TruncatedNormal(stddev=0.02),
+            trainable=False,
+            dtype=kernel.dtype,
+            keeps_dtype=kernel.keeps_dtype,
+        )
+        yield from found
+
+
+def _flag(layer: Layer, name: str) -> bool:
+    return bool(getattr(layer, name, False))
