@@ -176,6 +176,15 @@ class Sparsemax(Activation, frozen=True, kw_only=True):
     axis: int = -1
 
 
+class Opaque(Activation, frozen=True, kw_only=True):
+    """A function that only its author's code can compute"""
+
+    function: str
+
+    def __str__(self) -> str:
+        return self.function
+
+
 @cache
 def known_activations() -> dict[str, type[Activation]]:
     """Every activation by each of its names."""

@@ -108,6 +108,10 @@ class EmptyStack(SpecError):
     """A stack without layers."""
 
 
+class CircularInputs(SpecError):
+    """Layers of which each waits for another."""
+
+
 class ShapeMismatch(SpecError):
     """An input whose shape does not fit its layer."""
 
@@ -188,5 +192,6 @@ def _excerpt(place: Place) -> list[str]:
     return [f"{gutter}{before}{after}", " " * (len(gutter) + len(before)) + "^"]
 
 
-def _file_order(error: SpecError) -> tuple[int, int]:
-    return (error.place.line, error.place.column) if error.place else (0, 0)
+def _file_order(error: SpecError) -> tuple[str, int, int]:
+    place = error.place
+    return (place.file, place.line, place.column) if place else ("", 0, 0)

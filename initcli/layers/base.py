@@ -30,6 +30,26 @@ from initcli.types import (
 )
 
 
+class Origin(NamedTuple):
+    """The layer that declares a parameter, and what it calls it."""
+
+    layer: Any
+    name: str
+
+    @property
+    def argument(self) -> str | None:
+        """The layer's argument that says how the parameter is initialised."""
+        last = self.name.rpartition("/")[2]
+        wanted = (
+            f"{last}_initializer",
+            f"{last.removesuffix('_kernel')}_initializer",
+            "depthwise_initializer",
+            "initializer",
+        )
+        fields = self.layer.__struct_fields__
+        return next((argument for argument in wanted if argument in fields), None)
+
+
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of a layer.
 
@@ -45,6 +65,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     dtype: TensorDtype = "float32"
     keeps_dtype: bool = False
     seed: int = 0
+    origin: Origin | None = None
 
     @property
     def name(self) -> str:
@@ -99,6 +120,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
     needs_batch: ClassVar[bool] = True
     """Whether every input has an axis for the batch; only operations on tensors can do without."""
+
+    spoken: ClassVar[bool] = True
+    """Whether a spec can name the type."""
+    merges: ClassVar[bool] = False
+    """Whether a single input would be a mistake."""
 
     name: str | None = None
     trainable: bool = True
@@ -206,6 +232,7 @@ def within(
         yield msgspec.structs.replace(
             parameter,
             path=f"{name}/{parameter.path}",
+            origin=parameter.origin or Origin(layer, parameter.path),
             trainable=parameter.trainable and layer.trainable,
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,
@@ -230,7 +257,7 @@ def known_layers() -> dict[str, type[Layer]]:
     """Every layer type by each of its names."""
     names: dict[str, type[Layer]] = {}
     for cls in public_subclasses(Layer):
-        for name in (cls.__name__, *cls.aliases):
+        for name in (cls.__name__, *cls.aliases) if cls.spoken else ():
             names[name] = cls
     return names
 

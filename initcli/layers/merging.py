@@ -14,6 +14,8 @@ class _Merging(Layer, frozen=True, kw_only=True):
     Axes of size 1 are repeated, and an input with fewer axes gets them after the batch.
     """
 
+    merges = True
+
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
         shapes = (shape, *others)
         batches = {each[0] for each in shapes} - {None}
@@ -70,6 +72,8 @@ class Minimum(_Merging, frozen=True, kw_only=True):
 
 class Concatenate(Layer, frozen=True, kw_only=True):
     """Its inputs beside one another along ``axis``."""
+
+    merges = True
 
     axis: int = -1
 

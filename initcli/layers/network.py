@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from initcli.layers.base import Layer, Parameter, output_shapes, within
-from initcli.layers.core import Input
+from initcli.layers.core import Input, Opaque
 from initcli.types import ArgumentError, Shape, ShapeError, Shapes, shape_text
 
 
@@ -40,12 +40,13 @@ class Shaped(NamedTuple):
 Failed = Callable[[int, ShapeError | ArgumentError], None]
 
 
-class _Network(Layer, frozen=True, kw_only=True):
+class Network(Layer, frozen=True, kw_only=True):
     """Layers by name, their calls in an order in which each can be computed, inputs and outputs.
 
     ``inputs`` are the calls of Input layers; ``hidden`` those of them that stand in no file.
     """
 
+    spoken = False
     needs_batch = False
 
     names: tuple[str, ...]
@@ -61,10 +62,9 @@ class _Network(Layer, frozen=True, kw_only=True):
 
     def parameters(self, *inputs: Shape) -> Iterator[Parameter]:
         shaped = self.shapes(inputs)
-        for index, (name, layer) in enumerate(zip(self.names, self.layers, strict=True)):
-            first = self.first_call(index)
-            if first is not None:
-                yield from within(layer, name, layer.parameters(*shaped[first].inputs))
+        for name, layer, calls in zip(self.names, self.layers, self.calls_of_layers(), strict=True):
+            if not isinstance(layer, (Input, Opaque)):
+                yield from within(layer, name, layer.parameters(*shaped[calls[0]].inputs))
 
     def shapes(self, inputs: Shapes | None = None, failed: Failed | None = None) -> list[Shaped]:
         """The shapes at every call, for inputs of those shapes or else of the Inputs' own.
@@ -87,6 +87,7 @@ class _Network(Layer, frozen=True, kw_only=True):
                     continue
                 if not all(sources):
                     found.append(Shaped((), ()))
+                    self._require_recorded(call)
                     continue
                 shapes = tuple(
                     _chosen(outputs, source.output, self.names[self.calls[source.call].layer])
@@ -99,12 +100,25 @@ class _Network(Layer, frozen=True, kw_only=True):
                     error.args = (f"{error} (in {self.names[call.layer]})",)
                     raise
                 failed(index, error)
-                found.append(Shaped((), ()))
+                found += [Shaped((), ())] * (len(found) == index)
         return found
 
-    def first_call(self, layer: int) -> int | None:
-        """The first call of a layer, or None if nothing calls it."""
-        return next((i for i, call in enumerate(self.calls) if call.layer == layer), None)
+    def calls_of_layers(self) -> list[list[int]]:
+        """The calls of each layer."""
+        found: list[list[int]] = [[] for _ in self.layers]
+        for index, call in enumerate(self.calls):
+            found[call.layer].append(index)
+        return found
+
+    def _require_recorded(self, call: Call) -> None:
+        """Raise where nothing is known of an input because nobody recorded what comes out."""
+        for source in call.inputs:
+            layer = self.calls[source.call].layer
+            if isinstance(self.layers[layer], Opaque) and self.calls[source.call].inputs:
+                raise ShapeError(
+                    f"the shape of what comes out of '{self.names[layer]}' "
+                    f"({self.layers[layer].type_name}) is recorded nowhere"
+                )
 
     def _matched(self, inputs: Shapes) -> dict[int, Shape]:
         """The shape of each Input, which must admit what comes in."""
@@ -125,14 +139,17 @@ class _Network(Layer, frozen=True, kw_only=True):
         return dict(zip(self.inputs, inputs, strict=True))
 
 
-class Functional(_Network, frozen=True, kw_only=True):
+class Functional(Network, frozen=True, kw_only=True):
     """A network of layers whose inputs are named."""
 
+    spoken = True
     aliases: ClassVar[tuple[str, ...]] = ("Model",)
 
 
-class Sequential(_Network, frozen=True, kw_only=True):
+class Sequential(Network, frozen=True, kw_only=True):
     """A stack of layers, each taking what comes out of the one before."""
+
+    spoken = True
 
 
 def _chosen(outputs: Sequence[Shape], output: int, name: str) -> Shape:

@@ -16,6 +16,9 @@ import msgspec
 from initcli.layers.base import Layer
 from initcli.types import PositiveInt, Shape, ShapeError
 
+MOST_OUTPUTS = 10_000
+"""Outputs of one operation at most."""
+
 
 class Tensor(NamedTuple):
     """An argument that is a tensor of that shape."""
@@ -283,20 +286,27 @@ def _split(call: _Call) -> list[Shape]:
     axis = _axis(call.option("axis", 2, 0), len(shape))
     size = shape[axis]
     if isinstance(parts, int):
-        sizes = [None if size is None else size // parts] * parts
+        sizes = [None if size is None else size // parts] * _few(parts)
     else:
         ends = [0, *parts, size]
         sizes = [None if b is None else b - a for a, b in pairwise(ends)]
     return [(*shape[:axis], each, *shape[axis + 1 :]) for each in sizes]
 
 
+def _few(count: int) -> int:
+    """A number of outputs, unless nobody could hold so many."""
+    if count > MOST_OUTPUTS:
+        raise ValueError
+    return count
+
+
 @_rule("Unstack")
 def _unstacked(call: _Call) -> list[Shape]:
     shape = call.tensor()
     axis = _axis(call.option("axis", 2, 0), len(shape))
-    count: int = call.option("num", 1) or shape[axis]
+    count: Any = call.option("num", 1) or shape[axis]
     rest: list[Shape] = [(*shape[:axis], *shape[axis + 1 :])]
-    return rest * count
+    return rest * _few(count)
 
 
 @_rule("GetItem")

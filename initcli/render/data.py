@@ -13,7 +13,7 @@ import msgspec
 from initcli.initializers import Initializer
 from initcli.laws import Law
 from initcli.measuring import Measurement
-from initcli.spec.model import Model
+from initcli.spec.model import BuiltLayer, Model
 from initcli.summary import TensorSummary, totals
 
 
@@ -31,18 +31,23 @@ def summary_data(model: Model, tensors: Iterable[TensorSummary]) -> dict[str, An
             "dtype": model.dtype,
             "defaults": model.defaults,
         },
-        "layers": [
-            {
-                "name": layer.name,
-                "type": layer.type,
-                "output_shape": list(layer.output_shape),
-                "params": layer.size,
-            }
-            for layer in model.layers
-        ],
+        "layers": [_layer(layer) for layer in model.layers],
         "tensors": [_tensor(tensor) for tensor in tensors],
         "totals": asdict(totals(model)),
     }
+
+
+def _layer(layer: BuiltLayer) -> dict[str, Any]:
+    shapes = [list(shape) for shape in layer.output_shapes]
+    found: dict[str, Any] = {
+        "name": layer.name,
+        "type": layer.type,
+        "output_shape": shapes[0] if len(shapes) == 1 else shapes,
+        "params": layer.size,
+    }
+    if layer.layers:
+        found["layers"] = [_layer(inner) for inner in layer.layers]
+    return found
 
 
 def _tensor(tensor: TensorSummary) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from initcli.errors import printable
 from initcli.render.blocks import ASCII, BLOCKS, sparkline
 from initcli.spec.model import BuiltLayer, Model
 from initcli.summary import TensorSummary, totals
-from initcli.types import shape_text
+from initcli.types import shape_text, shapes_text
 
 _NUMBER = 9
 _WIDE = 116
@@ -95,7 +95,7 @@ class _Page:
 
     def _layer(self, layer: BuiltLayer) -> RenderableType:
         name = Text.assemble((layer.name, "bold"), self.dot, (layer.type, "cyan"))
-        shape = Text(shape_text(layer.output_shape))
+        shape = Text(shapes_text(layer.output_shapes))
         return self._ends(name, shape, Text(f"{layer.size:>12,}", "bold" if layer.size else "dim"))
 
     def _tensor(self, model: Model, tensor: TensorSummary) -> Iterator[RenderableType]:

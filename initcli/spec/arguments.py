@@ -29,6 +29,9 @@ from initcli.types import ArgumentError, field_names
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
+_LAYERS = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
+"""The types of arguments that are layers themselves."""
+
 
 class Arguments:
     """Makes layers and initializers of plain data.
@@ -88,7 +91,7 @@ class Arguments:
     def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
         """A struct of that class from its fields."""
         before = len(self.errors)
-        types, required = _fields(cls)
+        types, required, own = _fields(cls)
         unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
         for key in unknown:
             self.errors.append(_unknown_argument(cls, key, (*path, key)))
@@ -99,7 +102,7 @@ class Arguments:
                 message = f"{_name(cls)} needs `{name}`, {describe(types[name])}"
                 self.errors.append(MissingArgument(message, path=path))
         values = {
-            name: self._value(types[name], name, value, (*path, name))
+            own[name]: self.value(types[name], name, value, (*path, name))
             for name, value in data.items()
             if name in types
         }
@@ -111,11 +114,13 @@ class Arguments:
             self.errors.append(argument_error(error, data, path))
             return None
 
-    def _value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
+    def value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
         if type_ is Initializer:
             return self.initializer(value, path)
         if type_ is Activation:
             return self.activation(value, path)
+        if type_ in _LAYERS:
+            return self._layers(type_, name, value, path)
         if isinstance(value, str) and value.lower() in choices(type_):
             value = value.lower()  # Keras takes "SAME" for "same".
         try:
@@ -129,6 +134,18 @@ class Arguments:
             message = f"`{name}` must be finite, not {quoted(value)}"
             self.errors.append(InvalidValue(message, path=path))
         return made
+
+    def _layers(self, type_: Any, name: str, value: Any, path: Path) -> Any:
+        """A layer as an argument, or a list of them."""
+        if value is None and type_ == Layer | None:
+            return None
+        if type_ is Layer or (type_ != tuple[Layer, ...] and not isinstance(value, list)):
+            return self.layer(value, path)
+        if not isinstance(value, list):
+            message = f"`{name}` must be a list of layers, not {quoted(value)}"
+            self.errors.append(InvalidValue(message, path=path))
+            return None
+        return tuple(self.layer(each, (*path, index)) for index, each in enumerate(value))
 
     def _class(
         self,
@@ -170,10 +187,16 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 
 @cache
-def _fields(cls: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The types of a struct's fields, and the names of those that have no default."""
+def _fields(
+    cls: type[msgspec.Struct],
+) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
+    """By the name of each argument: its type, whether it is required, and its attribute."""
     fields = msgspec.structs.fields(cls)
-    return {f.name: f.type for f in fields}, tuple(f.name for f in fields if f.required)
+    return (
+        {f.encode_name: f.type for f in fields},
+        tuple(f.encode_name for f in fields if f.required),
+        {f.encode_name: f.name for f in fields},
+    )
 
 
 def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
@@ -184,7 +207,7 @@ def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
     """
     if key == cls.__struct_config__.tag_field:
         return True
-    tensor, _, kind = key.rpartition("_")
+    tensor, _, kind = str(key).rpartition("_")
     regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)[0]
     return issubclass(cls, Layer) and (regular or key == "activity_regularizer")
 
@@ -199,7 +222,8 @@ def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecEr
             at_key=True,
         )
     general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
-    own = [name for name in field_names(cls) if name not in general] or list(types)
+    named = {attribute: name for name, attribute in _fields(cls)[2].items()}
+    own = [named[a] for a in field_names(cls) if a not in general] or list(types)
     remedy = did_you_mean(key, types)
     if not remedy:
         remedy = f"it takes {listed([f'`{name}`' for name in own], 'and')}"

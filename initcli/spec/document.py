@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from initcli.errors import DuplicateKey, InvalidSpec, Path, Place, SpecError, quoted
 
@@ -28,14 +28,27 @@ class Marks(NamedTuple):
     repeated: list[tuple[Path, Mark]]
 
 
+class Origin(NamedTuple):
+    """Where a part of a document's data comes from."""
+
+    document: Document
+    path: Path
+
+
 @dataclass(frozen=True)
 class Document:
-    """One text's data; its marks are found when an error first asks for them."""
+    """One text's data; its marks are found when an error first asks for them.
+
+    Data that was made of other documents' knows by ``origins`` where each part of it stands.
+    """
 
     file: str
     text: str
     data: Any
     find_marks: Callable[[], Marks]
+    origins: Mapping[Path, Origin] = field(default_factory=dict)
+    dialect: Literal["initcli", "keras"] = "initcli"
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def _marks(self) -> Marks:
@@ -43,6 +56,10 @@ class Document:
 
     def place(self, path: Path, at_key: bool = False) -> Place:
         """Where the value (or the key) at ``path`` stands, or else the nearest that holds it."""
+        for length in range(len(path), -1, -1):
+            origin = self.origins.get(path[:length])
+            if origin is not None:
+                return origin.document.place(origin.path + path[length:], at_key)
         if at_key and path in self._marks.keys:
             return place(self.file, self.text, self._marks.keys[path])
         while path and path not in self._marks.values:

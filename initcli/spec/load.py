@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from initcli.defaults import Framework
 from initcli.initializers.custom import Custom, load_functions
 from initcli.spec.model import Model, build
 from initcli.spec.read import parse as parse_text
 from initcli.spec.read import read
 
 
-def load(source: str, *, seed: int | None = None, custom: Iterable[str] = ()) -> Model:
+def load(
+    source: str,
+    *,
+    seed: int | None = None,
+    defaults: Framework | None = None,
+    custom: Iterable[str] = (),
+) -> Model:
     """Read a spec and resolve it into a model.
 
     Args:
-        source: the path of a YAML or JSON file, or ``-`` for standard input.
+        source: the path of a YAML or JSON file or of a .keras archive, or ``-`` for standard
+            input.
         seed: wins over the spec's own.
+        defaults: whose default initializers; wins over the spec's own.
         custom: Python files whose public functions are initializers; they are run.
 
     Raises:
@@ -25,7 +34,7 @@ def load(source: str, *, seed: int | None = None, custom: Iterable[str] = ()) ->
     functions: dict[str, Custom] = {}
     for file in custom:
         functions |= load_functions(file)
-    return build(read(source), seed=seed, functions=functions)
+    return build(read(source), seed=seed, defaults=defaults, functions=functions)
 
 
 def parse(text: str, *, seed: int | None = None, file: str = "<text>") -> Model:

@@ -1,36 +1,33 @@
-"""The model: a checked stack, each layer with its name, its shapes and its parameters."""
+"""The model: checked layers, each with its name, its shapes and its parameters."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from initcli.errors import (
-    DuplicateName,
-    EmptyStack,
-    InvalidValue,
-    MissingInputShape,
-    Path,
-    ShapeMismatch,
-    SpecError,
-    UnfillableShape,
-    printable,
-    quoted,
-)
-from initcli.initializers import Custom, Initializer
+from initcli.defaults import Framework, with_defaults
+from initcli.errors import InvalidValue, Path, ShapeMismatch, SpecError, UnfillableShape, quoted
+from initcli.initializers import Custom
 from initcli.layers import Layer, Parameter
-from initcli.layers.core import Input
-from initcli.spec.arguments import Arguments, argument_error
+from initcli.layers.base import within
+from initcli.layers.core import Input, Opaque
+from initcli.layers.network import Network, Sequential, Shaped
+from initcli.spec.arguments import argument_error
 from initcli.spec.document import Document
-from initcli.types import LARGEST, ArgumentError, Dtype, PositiveInt, Shape, ShapeError
+from initcli.spec.graph import Built, Networks, is_broken
+from initcli.types import (
+    LARGEST,
+    ArgumentError,
+    Dtype,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Shapes,
+)
 
-Defaults = Literal["keras"]
-
-LONGEST_NAME = 200
-"""Characters of a layer's name at most."""
 LARGEST_TENSOR = 2**62
 """Entries of one tensor at most, of weights or of one example that flows through the layers."""
 
@@ -41,25 +38,38 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[Any, ...]
     name: str | None = None
     input_shape: tuple[PositiveInt | None, ...] | None = None
+    batch_size: PositiveInt | None = None
+    outputs: Any = None
     seed: int = 0
     dtype: Dtype = "float32"
-    defaults: Defaults = "keras"
+    defaults: Framework = "keras"
     initializers: dict[str, Any] = {}
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer in its place: what it is called, what flows in and out, and its parameters."""
+    """A layer in its place: what it is called, what flows in and out, and its parameters.
+
+    Shapes are those of its first call. A network within the model has layers of its own, whose
+    parameters are its.
+    """
 
     name: str
     layer: Layer
-    input_shape: Shape
-    output_shape: Shape
+    input_shapes: Shapes
+    output_shapes: Shapes
     parameters: tuple[Parameter, ...]
+    layers: tuple[BuiltLayer, ...] = ()
+    calls: int = 1
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of its output, of the first where there are several."""
+        return self.output_shapes[0]
 
     @property
     def type(self) -> str:
         """The name of the layer's type."""
-        return type(self.layer).__name__
+        return self.layer.type_name
 
     @property
     def size(self) -> int:
@@ -68,15 +78,17 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked stack of layers, from which every weight follows.
+    """Checked layers, from which every weight follows.
 
+    ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
     ``notes`` are facts about how the spec was read that its author should know.
     """
 
     name: str
     seed: int
     dtype: Dtype
-    defaults: Defaults
+    defaults: Framework
+    network: Network
     layers: tuple[BuiltLayer, ...]
     notes: tuple[str, ...] = ()
 
@@ -90,6 +102,7 @@ def build(
     document: Document,
     *,
     seed: int | None = None,
+    defaults: Framework | None = None,
     functions: Mapping[str, Custom] | None = None,
 ) -> Model:
     """Check a spec and resolve it into a model.
@@ -97,34 +110,49 @@ def build(
     Args:
         document: the spec's data.
         seed: wins over the spec's own.
+        defaults: whose default initializers; wins over the spec's own.
         functions: custom initializers by name.
 
     Raises:
         InvalidSpec: with all problems of the spec.
     """
-    arguments = Arguments(functions)
+    arguments = Networks(functions)
+    arguments.slashes = document.dialect == "keras"
     data = document.data
+    kind = "Functional"
+    if document.dialect == "keras":
+        kind = data["type"]
+        data = {key: value for key, value in data.items() if key not in ("type", "input_layers")}
     if not isinstance(data, Mapping):
         message = f"a spec is a mapping with `layers`, not {quoted(data)}"
         raise document.invalid([InvalidValue(message)])
     spec = arguments.struct(Spec, data, ())
-    for name, recipe in _mapping(data.get("initializers")).items():
+    recipes = data.get("initializers")
+    for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
         arguments.recipe(name, recipe, ("initializers", name))
-    entries = data.get("layers")
-    layers = [
-        arguments.layer(entry, ("layers", index))
-        for index, entry in enumerate(entries if isinstance(entries, list) else ())
-    ]
-    if isinstance(entries, list) and not entries:
-        remedy = "add one, such as {type: Dense, units: 10}"
-        arguments.errors.append(EmptyStack("`layers` is empty", remedy=remedy, path=("layers",)))
-    names = _names(layers, arguments.errors)
-    if spec is None:
-        # Layers are checked for what can be known without the rest of the spec.
+    built: Built | None = None
+    if isinstance(data.get("layers"), list):
+        keys = ("layers", "outputs", "input_layers")
+        entries = {key: document.data[key] for key in keys if key in document.data}
+        # Entries are checked for what can be known without the rest of the spec.
+        shape = None if spec is None else spec.input_shape
+        flows_in = None
+        if shape is not None or "input_shape" in data:
+            flows_in = Input(
+                shape=shape or (), batch_size=None if spec is None else spec.batch_size
+            )
+        built = arguments.network({"type": kind, **entries}, (), flows_in)
+    if spec is None or built is None:
         raise document.invalid(arguments.errors)
-    if seed is not None:
-        spec = msgspec.structs.replace(spec, seed=seed)
-    built = list(_built(spec, layers, names, arguments.errors))
+    spec = msgspec.structs.replace(
+        spec,
+        seed=spec.seed if seed is None else seed,
+        defaults=defaults or spec.defaults,
+    )
+    shaped = _shaped(built, arguments.errors)
+    notes: list[str] = [*document.notes, *_overruled(arguments)]
+    building = _Building(spec, arguments.errors, notes)
+    layers = tuple(building.layers(built.network, shaped, "", True, built.paths))
     if arguments.errors:
         raise document.invalid(arguments.errors)
     return Model(
@@ -132,138 +160,137 @@ def build(
         seed=spec.seed,
         dtype=spec.dtype,
         defaults=spec.defaults,
-        layers=tuple(built),
-        notes=_notes(arguments),
+        network=built.network,
+        layers=layers,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _notes(arguments: Arguments) -> tuple[str, ...]:
-    both = sorted(arguments.recipes.keys() & arguments.functions.keys())
-    return tuple(
-        f"the initializer '{name}' is the function of --custom, not the spec's recipe of that name"
-        for name in both
-    )
-
-
-def _names(layers: list[Layer | None], errors: list[SpecError]) -> list[str]:
-    """What each layer is called: its own name, or its type's and a number, as in Keras."""
-    taken: dict[str, int] = {}
-    for index, layer in enumerate(layers):
-        if layer is None or layer.name is None:
-            continue
-        path: Path = ("layers", index, "name")
-        if problem := _unusable(layer.name):
-            message = f"the name {quoted(layer.name)} {problem}"
-            errors.append(InvalidValue(message, path=path))
-        elif layer.name in taken:
-            errors.append(
-                DuplicateName(
-                    f"two layers are called '{layer.name}', this and layers.{taken[layer.name]}",
-                    remedy="give one of them another name, or none",
-                    path=path,
-                )
-            )
-        else:
-            taken[layer.name] = index
-    names = []
-    counts: dict[str, int] = {}
-    for layer in layers:
-        name = "" if layer is None else layer.name
-        while layer is not None and name is None:
-            stem = layer.default_name()
-            number = counts.get(stem, 0)
-            counts[stem] = number + 1
-            candidate = f"{stem}_{number}" if number else stem
-            name = None if candidate in taken else candidate
-        names.append(name or "")
-    return names
-
-
-def _unusable(name: str) -> str:
-    """What is wrong with a layer's name, if anything is."""
-    if not name:
-        return "is empty"
-    if "/" in name:
-        return "holds a '/', which separates a layer's name from its tensors'"
-    if len(name) > LONGEST_NAME:
-        return f"has {len(name):,} characters, and {LONGEST_NAME} are allowed"
-    if printable(name) != name:
-        return "holds a character that cannot be printed"
-    return ""
-
-
-def _built(
-    spec: Spec, layers: list[Layer | None], names: list[str], errors: list[SpecError]
-) -> Iterator[BuiltLayer]:
-    """The layers with their shapes and parameters, up to the first whose shape is not known."""
-    shape: Shape | None = None if spec.input_shape is None else (None, *spec.input_shape)
-    for index, (layer, name) in enumerate(zip(layers, names, strict=True)):
-        path: Path = ("layers", index)
-        if layer is None:
-            return
-        if isinstance(layer, Input):
-            if shape is not None:
-                message = "what flows in here is known already, from what comes before this Input"
-                remedy = "give either input_shape or an Input as the first layer"
-                errors.append(ShapeMismatch(message, remedy=remedy, path=path))
-                return
-            shape = (None, *layer.shape)
-        if shape is None:
-            remedy = "add `input_shape: [28, 28, 1]`, without the batch, or an Input layer"
-            message = "the spec does not say what shape flows into its first layer"
-            errors.append(MissingInputShape(message, remedy=remedy))
-            return
-        made = _build_layer(layer, name, shape, spec, path, errors)
-        if made is None:
-            return
-        yield made
-        shape = made.output_shape
-
-
-def _build_layer(
-    layer: Layer, name: str, shape: Shape, spec: Spec, path: Path, errors: list[SpecError]
-) -> BuiltLayer | None:
-    """One layer with its shapes and parameters, or None when its input does not fit."""
-    given = {field for field in layer.__struct_fields__ if getattr(layer, field) is not None}
-    try:
-        output_shape = layer.output_shape(shape)
-        found = tuple(
-            msgspec.structs.replace(
-                parameter,
-                path=f"{name}/{parameter.path}",
-                trainable=parameter.trainable and layer.trainable,
-                dtype=parameter.dtype
-                if parameter.keeps_dtype
-                else layer.weights_dtype or spec.dtype,
-                seed=spec.seed,
-            )
-            for parameter in layer.parameters(shape)
+def _overruled(arguments: Networks) -> Iterator[str]:
+    for name in sorted(arguments.recipes.keys() & arguments.functions.keys()):
+        yield (
+            f"the initializer '{name}' is the function of --custom, not the spec's recipe of that "
+            "name"
         )
-    except ShapeError as error:
-        errors.append(ShapeMismatch(str(error), remedy=error.remedy, path=path))
-        return None
-    except ArgumentError as error:
-        errors.append(argument_error(error, dict.fromkeys(given), path))
-        return None
-    if math.prod(size for size in output_shape if size is not None) > LARGEST_TENSOR:
-        message = f"what comes out of this {type(layer).__name__} would have too many entries"
-        remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
-        errors.append(ShapeMismatch(message, remedy=remedy, path=path))
-        return None
-    for parameter in found:
-        errors += _unfillable(layer, parameter, path)
-    return BuiltLayer(
-        name=name, layer=layer, input_shape=shape, output_shape=output_shape, parameters=found
-    )
 
 
-def _unfillable(layer: Layer, parameter: Parameter, path: Path) -> Iterator[SpecError]:
+def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
+    """The shapes at every call; what goes wrong is added to the errors, once a place."""
+    network, paths = built
+    reported: set[Path] = set()
+
+    def failed(call: int, error: ShapeError | ArgumentError) -> None:
+        layer, path = network.layers[network.calls[call].layer], paths[call]
+        if is_broken(layer) or path in reported:
+            return
+        reported.add(path)
+        errors.append(_spec_error(error, layer, path))
+
+    shaped = network.shapes(failed=failed)
+    for call, shapes in enumerate(shaped):
+        layer, path = network.layers[network.calls[call].layer], paths[call]
+        if not shapes.outputs and isinstance(layer, Opaque):
+            continue
+        largest = max((_entries(shape) for shape in shapes.outputs), default=0)
+        if largest > LARGEST_TENSOR and path not in reported:
+            reported.add(path)
+            message = f"what comes out of this {layer.type_name} would have too many entries"
+            remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
+            errors.append(ShapeMismatch(message, remedy=remedy, path=path))
+    return shaped
+
+
+def _entries(shape: Shape) -> int:
+    """The entries of one example."""
+    return math.prod(size for size in shape if size is not None)
+
+
+def _spec_error(error: ShapeError | ArgumentError, layer: Layer, path: Path) -> SpecError:
+    if isinstance(error, ArgumentError):
+        given = {field for field in layer.__struct_fields__ if getattr(layer, field) is not None}
+        return argument_error(error, dict.fromkeys(given), path)
+    return ShapeMismatch(str(error), remedy=error.remedy, path=path)
+
+
+class _Building:
+    """Puts the layers of a network in their places, with their parameters."""
+
+    def __init__(self, spec: Spec, errors: list[SpecError], notes: list[str]) -> None:
+        self.spec = spec
+        self.errors = errors
+        self.notes = notes
+        self.reported: set[Path] = set()
+
+    def layers(
+        self,
+        network: Network,
+        shaped: list[Shaped],
+        prefix: str,
+        trainable: bool,
+        paths: list[Path],
+    ) -> Iterator[BuiltLayer]:
+        """The layers as they are listed, named under ``prefix``; paths are those of the calls."""
+        calls = network.calls_of_layers()
+        for index, (name, layer) in enumerate(zip(network.names, network.layers, strict=True)):
+            first = calls[index][0]
+            shapes = shaped[first]
+            is_listed = index not in network.hidden and not (
+                isinstance(network, Sequential) and isinstance(layer, Input)
+            )
+            if not is_listed or not (shapes.outputs or isinstance(layer, Opaque)):
+                continue
+            full, path = f"{prefix}{name}", paths[first]
+            children: tuple[BuiltLayer, ...] = ()
+            parameters: tuple[Parameter, ...]
+            if isinstance(layer, Network):
+                inside = layer.shapes(shapes.inputs)
+                places = [path] * len(layer.calls)
+                trained = trainable and layer.trainable
+                children = tuple(self.layers(layer, inside, f"{full}/", trained, places))
+                parameters = tuple(p for child in children for p in child.parameters)
+            else:
+                parameters = self._parameters(layer, full, shapes.inputs, trainable, path)
+            yield BuiltLayer(
+                name=full,
+                layer=layer,
+                input_shapes=shapes.inputs,
+                output_shapes=shapes.outputs,
+                parameters=parameters,
+                layers=children,
+                calls=len(calls[index]),
+            )
+
+    def _parameters(
+        self, layer: Layer, name: str, inputs: Shapes, trainable: bool, path: Path
+    ) -> tuple[Parameter, ...]:
+        try:
+            found = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
+        except (ShapeError, ArgumentError) as error:
+            self.errors.append(_spec_error(error, layer, path))
+            return ()
+        found, notes = with_defaults(self.spec.defaults, found)
+        self.notes += notes
+        finished = tuple(
+            msgspec.structs.replace(
+                parameter, trainable=parameter.trainable and trainable, seed=self.spec.seed
+            )
+            for parameter in found
+        )
+        if path not in self.reported:
+            before = len(self.errors)
+            for parameter in finished:
+                self.errors += _unfillable(parameter, path)
+            if len(self.errors) > before:
+                # A block that repeats says so once.
+                self.reported.add(path)
+        return finished
+
+
+def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     """Why a parameter cannot be filled, at the argument that names its initializer."""
-    place = (*path, _argument(layer, parameter.initializer) or "type")
+    origin = parameter.origin
+    argument = None if origin is None else origin.argument
+    place = (*path, argument or "type")
     if parameter.size > LARGEST_TENSOR:
         message = f"{parameter.path} would have {parameter.size:.3g} entries"
         yield ShapeMismatch(message, remedy="no tensor can be that large", path=path)
@@ -282,9 +309,3 @@ def _unfillable(layer: Layer, parameter: Parameter, path: Path) -> Iterator[Spec
         largest = f"{LARGEST[parameter.dtype]:.5g}"
         message = f"{law.text} is more than {parameter.dtype} holds, at most {largest}"
         yield InvalidValue(f"{message} ({parameter.path})", path=place)
-
-
-def _argument(layer: Layer, initializer: Initializer) -> str | None:
-    """The argument of the layer that holds that very initializer."""
-    fields: tuple[str, ...] = layer.__struct_fields__
-    return next((name for name in fields if getattr(layer, name) is initializer), None)

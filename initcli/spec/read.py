@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from initcli.errors import InvalidSpec, Place, UnreadableFile
 from initcli.spec.document import Document
 from initcli.spec.json_text import looks_like_json, parse_json
+from initcli.spec.keras import from_keras, is_keras
 from initcli.spec.yaml_text import parse_yaml
 
 LARGEST_FILE = 16 * 2**20
@@ -42,7 +43,8 @@ def parse(text: str, file: str = "<text>") -> Document:
     if not text.strip():
         raise _unreadable(file, "the file is empty", "a spec needs at least `layers:`")
     if file.endswith(".json") or looks_like_json(text):
-        return parse_json(text, file)
+        document = parse_json(text, file)
+        return from_keras(document) if is_keras(document.data) else document
     return parse_yaml(text, file)
 
 
