@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from initcli import __version__
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from initcli.defaults import Framework
     from initcli.spec.model import Model
-    from initcli.summary import TensorSummary
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -47,12 +49,24 @@ def _bins(text: str) -> int:
 
 
 Spec = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for standard input.")
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A YAML or JSON file, a Keras model's JSON or .keras file, or - for standard input.",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Wins over the spec's own seed.")]
 Custom = Annotated[
     list[str] | None,
     typer.Option(metavar="FILE.py", help="A file of your own initializers; it is run."),
+]
+Defaults = Annotated[
+    Literal["keras", "torch", "flax"] | None,
+    typer.Option(help="Whose default initializers; wins over the spec's own."),
+]
+Filter = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Only tensors whose path matches, such as '*/kernel'."),
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all cores")]
 
@@ -63,7 +77,13 @@ def summary(
     format: Annotated[
         Format, typer.Option(help="What to print.", case_sensitive=False)
     ] = Format.table,
+    depth: Annotated[
+        int | None,
+        typer.Option(min=1, help="Levels of names to show; blocks below are folded."),
+    ] = None,
+    filter: Filter = None,
     seed: Seed = None,
+    defaults: Defaults = None,
     custom: Custom = None,
     jobs: Jobs = None,
 ) -> None:
@@ -71,14 +91,23 @@ def summary(
     with _messages():
         from initcli.summary import summarise
 
-        model = _load(spec, seed, custom)
-        tensors = summarise(model, jobs=jobs)
+        model = _load(spec, seed, defaults, custom)
+        only = model.matching(filter) if filter else model.parameters
         if format is Format.json:
             from initcli.render.data import summary_json
 
-            _print(summary_json(model, tensors) + "\n")
+            _print(summary_json(model, summarise(model, only=only, jobs=jobs)) + "\n")
         else:
-            _print(_page(model, tensors))
+            from initcli.render.outline import outline, shown_parameters
+            from initcli.render.table import summary_table
+
+            paths = {parameter.path for parameter in only} if filter else None
+            rows = outline(model.layers, depth, paths)
+            # What is folded need not be drawn.
+            tensors = summarise(model, only=shown_parameters(rows), jobs=jobs)
+            page, plain = _console()
+            table = summary_table(model, tensors, width=page.width, ascii_only=plain, rows=rows)
+            _print(_printed(page, table))
 
 
 @app.command()
@@ -88,7 +117,9 @@ def hist(
     bins: Annotated[
         int, typer.Option(metavar="N|auto", parser=_bins, help="Bins.", show_default="auto")
     ] = "auto",  # type: ignore[assignment]  # parsed like what a person types
+    filter: Filter = None,
     seed: Seed = None,
+    defaults: Defaults = None,
     custom: Custom = None,
     jobs: Jobs = None,
 ) -> None:
@@ -101,9 +132,32 @@ def hist(
 
         if not out:
             raise typer.BadParameter("the folder has no name", param_hint="--out")
-        model = _load(spec, seed, custom)
-        for file in save_histograms(model, Path(out), bins=bins or None, jobs=jobs):
+        model = _load(spec, seed, defaults, custom)
+        only = model.matching(filter) if filter else None
+        for file in save_histograms(model, Path(out), bins=bins or None, only=only, jobs=jobs):
             _print(f"{file}\n")
+
+
+@app.command()
+def catalog(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, to see all that is known of it.")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="What to print.", case_sensitive=False)
+    ] = Format.table,
+) -> None:
+    """List the layers, initializers and activations that a spec can name."""
+    with _messages():
+        from initcli.catalog import catalog, matching
+        from initcli.render.catalog import catalog_json, catalog_page
+
+        things = catalog() if name is None else matching(name)
+        if format is Format.json:
+            _print(catalog_json(things) + "\n")
+        else:
+            page, _ = _console()
+            _print(_printed(page, catalog_page(things)))
 
 
 @app.callback(invoke_without_command=True)
@@ -124,36 +178,40 @@ def main() -> None:
     app(prog_name="initcli")
 
 
-def _load(spec: str, seed: int | None, custom: list[str] | None) -> Model:
+def _load(
+    spec: str, seed: int | None, defaults: Framework | None, custom: list[str] | None
+) -> Model:
     from initcli.spec.load import load
 
-    model = load(spec, seed=seed, custom=custom or ())
+    model = load(spec, seed=seed, defaults=defaults, custom=custom or ())
     for note in model.notes:
         print(f"initcli: {note}", file=sys.stderr)
     return model
 
 
-def _page(model: Model, tensors: Iterable[TensorSummary]) -> str:
-    """The table as text, as wide and as colourful as standard output is."""
+def _console() -> tuple[Console, bool]:
+    """What prints as wide and as colourful as standard output is, and whether in ASCII alone."""
     from io import StringIO
 
     from rich.console import Console
 
-    from initcli.render.table import summary_table
-
     terminal = Console()
-    text = StringIO()
     page = Console(
-        file=text,
+        file=StringIO(),
         width=terminal.width,
         force_terminal=terminal.is_terminal,
         color_system=terminal.color_system,  # type: ignore[arg-type]  # one of its own names
         legacy_windows=False,
         highlight=False,
     )
-    plain = not _can_print("█─²±σ∞")
-    page.print(summary_table(model, tensors, width=page.width, ascii_only=plain))
-    return text.getvalue()
+    return page, not _can_print("█─²±σ∞")
+
+
+def _printed(page: Console, content: RenderableType) -> str:
+    """What a console prints, as text."""
+    with page.capture() as capture:
+        page.print(content)
+    return capture.get()
 
 
 @contextmanager

@@ -124,6 +124,21 @@ class CustomFunctionError(InitcliError):
     """A function of ``--custom`` that cannot be loaded, or gave something that is no tensor."""
 
 
+class NothingFound(InitcliError):
+    """Something that was asked for by a name that nothing has."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}\n  = {remedy}" if remedy else message)
+
+
+class NoSuchTensor(NothingFound):
+    """A pattern that matches no tensor's path."""
+
+
+class NotInCatalog(NothingFound):
+    """A name that no layer, initializer or activation has."""
+
+
 class TooLarge(InitcliError):
     """A tensor that cannot be held, or a model that could never be measured."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from initcli.fitting import Fit, fit
@@ -32,14 +32,21 @@ class Totals:
     bytes: int
 
 
-def summarise(model: Model, *, jobs: int | None = None) -> Iterator[TensorSummary]:
+def summarise(
+    model: Model, *, only: Iterable[Parameter] | None = None, jobs: int | None = None
+) -> Iterator[TensorSummary]:
     """Draw and measure every parameter, and hold it against its law, in the model's order.
+
+    Args:
+        model: whose parameters.
+        only: some of them, such as :meth:`Model.matching` finds; all by default.
+        jobs: threads; all cores by default.
 
     Raises:
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
         CustomFunctionError: a custom initializer failed.
     """
-    for parameter, measured in measure(model.parameters, jobs=jobs):
+    for parameter, measured in measure(model.parameters if only is None else only, jobs=jobs):
         law = parameter.law
         found = None if law is None else fit(law, measured, parameter.dtype)
         yield TensorSummary(parameter, law, measured, found)

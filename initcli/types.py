@@ -92,10 +92,13 @@ Class = TypeVar("Class")
 
 
 def public_subclasses(base: type[Class]) -> list[type[Class]]:
-    """Every class derived from ``base`` whose name has no leading underscore, in written order."""
+    """Every class derived from ``base`` that a spec can name, in written order.
+
+    It cannot name those with a leading underscore, nor those that say ``spoken = False``.
+    """
     found: list[type[Class]] = []
     for child in base.__subclasses__():
-        if not child.__name__.startswith("_"):
+        if not child.__name__.startswith("_") and vars(child).get("spoken", True):
             found.append(child)
         found += public_subclasses(child)
     return found

@@ -63,7 +63,6 @@ def known_initializers() -> dict[str, type[Initializer]]:
     """Every initializer that a spec can say, by each of its names."""
     names: dict[str, type[Initializer]] = {}
     for cls in public_subclasses(Initializer):
-        if cls.spoken and cls.law is not Initializer.law:
-            for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
-                names[name] = cls
+        for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
+            names[name] = cls
     return names

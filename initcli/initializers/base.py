@@ -39,7 +39,7 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     aliases: ClassVar[tuple[str, ...]] = ()
     """Names beside the class's own and its snake_case form."""
     spoken: ClassVar[bool] = True
-    """Whether a spec can name it."""
+    """Whether a spec can name this very class, if not those that derive from it."""
 
     def fans(self, shape: Size) -> Fans:
         """The fans of a tensor as this initializer counts them."""
@@ -81,11 +81,15 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 class Seeded(Initializer, frozen=True, kw_only=True):
     """An initializer that draws. With a ``seed`` of its own it gives the same values everywhere."""
 
+    spoken = False
+
     seed: int | None = None
 
 
 class Whole(Seeded, frozen=True, kw_only=True):
     """An initializer whose entries depend on one another, so that the tensor is made as a whole."""
+
+    spoken = False
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         """The whole tensor, of that shape and dtype."""

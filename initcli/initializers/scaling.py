@@ -25,6 +25,8 @@ TRUNCATION = 0.87962566103423978
 class Scaled(Seeded, frozen=True, kw_only=True):
     """Variance scale / n over the fans of ``input_axes`` and ``output_axes``, or of the shape."""
 
+    spoken = False
+
     input_axes: tuple[int, ...] | None = None
     output_axes: tuple[int, ...] | None = None
 

@@ -5,6 +5,7 @@ Importing this package makes every layer type known.
 
 from initcli.layers import (
     activation,
+    applications,
     attention,
     convolution,
     core,
@@ -26,6 +27,7 @@ __all__ = [
     "Layer",
     "Parameter",
     "activation",
+    "applications",
     "attention",
     "convolution",
     "core",

@@ -122,7 +122,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     """Whether every input has an axis for the batch; only operations on tensors can do without."""
 
     spoken: ClassVar[bool] = True
-    """Whether a spec can name the type."""
+    """Whether a spec can name this very class, if not those that derive from it."""
     merges: ClassVar[bool] = False
     """Whether a single input would be a mistake."""
 
@@ -257,7 +257,7 @@ def known_layers() -> dict[str, type[Layer]]:
     """Every layer type by each of its names."""
     names: dict[str, type[Layer]] = {}
     for cls in public_subclasses(Layer):
-        for name in (cls.__name__, *cls.aliases) if cls.spoken else ():
+        for name in (cls.__name__, *cls.aliases):
             names[name] = cls
     return names
 

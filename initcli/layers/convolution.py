@@ -26,8 +26,10 @@ Padding = Literal["valid", "same"]
 CausalPadding = Literal["valid", "same", "causal"]
 
 
-class _Convolution(Layer, frozen=True, kw_only=True):
+class Convolution(Layer, frozen=True, kw_only=True):
     """What all convolutions share: a window that slides over ``rank`` spatial axes."""
+
+    spoken = False
 
     rank: ClassVar[int]
     dilates_strided: ClassVar[bool] = False
@@ -79,7 +81,7 @@ class _Convolution(Layer, frozen=True, kw_only=True):
             yield Parameter(path="bias", shape=(filters,), initializer=self.bias_initializer)
 
 
-class _Conv(_Convolution, frozen=True, kw_only=True):
+class _Conv(Convolution, frozen=True, kw_only=True):
     """A convolution. Shapes: kernel (k…, channels / groups, filters), bias (filters,).
 
     The output keeps the batch and has ``filters`` channels and as many windows as fit on each
@@ -93,7 +95,7 @@ class _Conv(_Convolution, frozen=True, kw_only=True):
     lora_alpha: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
-        _Convolution.__post_init__(self)
+        Convolution.__post_init__(self)
         if self.filters % self.groups:
             raise ArgumentError(
                 "groups", f"groups ({self.groups}) must divide the filters ({self.filters})"
@@ -146,7 +148,7 @@ class Conv3D(_Conv, frozen=True, kw_only=True):
     padding: Padding = "valid"
 
 
-class _Depthwise(_Convolution, frozen=True, kw_only=True):
+class _Depthwise(Convolution, frozen=True, kw_only=True):
     """What convolves each channel apart first: kernel (k…, channels, depth_multiplier)."""
 
     dilates_strided = True
@@ -164,12 +166,14 @@ class _Depthwise(_Convolution, frozen=True, kw_only=True):
         )
 
 
-class _DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
+class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
     """Convolves each channel apart: kernel (k…, channels, m), bias (channels · m,).
 
     Keras computes the kernel's fans as for a plain convolution, as if every channel fed every
     output.
     """
+
+    spoken = False
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.slid(shape, self.channels(shape) * self.depth_multiplier)
@@ -179,24 +183,26 @@ class _DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
         yield from self.bias(self.channels(shape) * self.depth_multiplier)
 
 
-class DepthwiseConv1D(_DepthwiseConv, frozen=True, kw_only=True):
+class DepthwiseConv1D(DepthwiseConv, frozen=True, kw_only=True):
     """Convolves each channel of a sequence apart: kernel (k, channels, depth_multiplier)."""
 
     rank = 1
 
 
-class DepthwiseConv2D(_DepthwiseConv, frozen=True, kw_only=True):
+class DepthwiseConv2D(DepthwiseConv, frozen=True, kw_only=True):
     """Convolves each channel of an image apart: kernel (k, k, channels, depth_multiplier)."""
 
     rank = 2
 
 
-class _SeparableConv(_Depthwise, frozen=True, kw_only=True):
+class SeparableConv(_Depthwise, frozen=True, kw_only=True):
     """Convolves each channel apart, then mixes channels.
 
     Shapes: depthwise_kernel (k…, channels, m), pointwise_kernel (1…, channels · m, filters),
     bias (filters,).
     """
+
+    spoken = False
 
     filters: PositiveInt
     pointwise_initializer: Initializer = GlorotUniform()
@@ -216,7 +222,7 @@ class _SeparableConv(_Depthwise, frozen=True, kw_only=True):
         yield from self.bias(self.filters)
 
 
-class SeparableConv1D(_SeparableConv, frozen=True, kw_only=True):
+class SeparableConv1D(SeparableConv, frozen=True, kw_only=True):
     """A depthwise convolution over time, then one of width 1 that mixes channels."""
 
     aliases: ClassVar[tuple[str, ...]] = ("SeparableConvolution1D",)
@@ -224,7 +230,7 @@ class SeparableConv1D(_SeparableConv, frozen=True, kw_only=True):
     rank = 1
 
 
-class SeparableConv2D(_SeparableConv, frozen=True, kw_only=True):
+class SeparableConv2D(SeparableConv, frozen=True, kw_only=True):
     """A depthwise convolution over an image, then one of size 1 × 1 that mixes channels."""
 
     aliases: ClassVar[tuple[str, ...]] = ("SeparableConvolution2D",)
@@ -232,12 +238,14 @@ class SeparableConv2D(_SeparableConv, frozen=True, kw_only=True):
     rank = 2
 
 
-class _ConvTranspose(_Convolution, frozen=True, kw_only=True):
+class ConvTranspose(Convolution, frozen=True, kw_only=True):
     """The transpose of a convolution: kernel (k…, filters, channels), bias (filters,).
 
     Keras computes the kernel's fans as for a plain convolution, so that fan_in counts the filters
     and fan_out the input channels.
     """
+
+    spoken = False
 
     filters: PositiveInt
     padding: Padding = "valid"
@@ -245,7 +253,7 @@ class _ConvTranspose(_Convolution, frozen=True, kw_only=True):
     kernel_initializer: Initializer = GlorotUniform()
 
     def __post_init__(self) -> None:
-        _Convolution.__post_init__(self)
+        Convolution.__post_init__(self)
         strides = per_axis(self.strides, self.rank, "strides")
         for extra, stride in zip(self._output_padding, strides, strict=True):
             if extra is not None and extra >= stride:
@@ -278,7 +286,7 @@ class _ConvTranspose(_Convolution, frozen=True, kw_only=True):
         return per_axis(self.output_padding, self.rank, "output_padding")
 
 
-class Conv1DTranspose(_ConvTranspose, frozen=True, kw_only=True):
+class Conv1DTranspose(ConvTranspose, frozen=True, kw_only=True):
     """A transposed convolution over time: kernel (k, filters, channels)."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Convolution1DTranspose",)
@@ -286,7 +294,7 @@ class Conv1DTranspose(_ConvTranspose, frozen=True, kw_only=True):
     rank = 1
 
 
-class Conv2DTranspose(_ConvTranspose, frozen=True, kw_only=True):
+class Conv2DTranspose(ConvTranspose, frozen=True, kw_only=True):
     """A transposed convolution over an image: kernel (k, k, filters, channels)."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Convolution2DTranspose",)
@@ -294,7 +302,7 @@ class Conv2DTranspose(_ConvTranspose, frozen=True, kw_only=True):
     rank = 2
 
 
-class Conv3DTranspose(_ConvTranspose, frozen=True, kw_only=True):
+class Conv3DTranspose(ConvTranspose, frozen=True, kw_only=True):
     """A transposed convolution over a volume: kernel (k, k, k, filters, channels)."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Convolution3DTranspose",)

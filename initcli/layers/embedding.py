@@ -10,8 +10,10 @@ from initcli.layers.core import lora
 from initcli.types import Dtype, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
 
 
-class _Table(Layer, frozen=True, kw_only=True):
+class Table(Layer, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors of ``output_dim`` entries."""
+
+    spoken = False
 
     input_dim: PositiveInt
     output_dim: PositiveInt
@@ -31,7 +33,7 @@ class _Table(Layer, frozen=True, kw_only=True):
         yield from lora("lora_embeddings", table, self.lora_rank)
 
 
-class Embedding(_Table, frozen=True, kw_only=True):
+class Embedding(Table, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors, looked up by token id.
 
     Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim).
@@ -41,7 +43,7 @@ class Embedding(_Table, frozen=True, kw_only=True):
         return (*shape, self.output_dim)
 
 
-class ReversibleEmbedding(_Table, frozen=True, kw_only=True):
+class ReversibleEmbedding(Table, frozen=True, kw_only=True):
     """An embedding that also turns vectors back into scores of every token.
 
     Called with ``reverse`` it gives x · embeddingsᵀ, (…, input_dim): a language model whose head
@@ -64,7 +66,7 @@ class ReversibleEmbedding(_Table, frozen=True, kw_only=True):
         return (*shape[:-1], self.input_dim)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        table, *factors = _Table.parameters(self, shape)
+        table, *factors = Table.parameters(self, shape)
         yield table
         if not self.tie_weights:
             yield Parameter(

@@ -142,14 +142,11 @@ class Network(Layer, frozen=True, kw_only=True):
 class Functional(Network, frozen=True, kw_only=True):
     """A network of layers whose inputs are named."""
 
-    spoken = True
     aliases: ClassVar[tuple[str, ...]] = ("Model",)
 
 
 class Sequential(Network, frozen=True, kw_only=True):
     """A stack of layers, each taking what comes out of the one before."""
-
-    spoken = True
 
 
 def _chosen(outputs: Sequence[Shape], output: int, name: str) -> Shape:

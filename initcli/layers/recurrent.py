@@ -23,11 +23,13 @@ from initcli.types import (
 Sizes = PositiveInt | tuple[PositiveInt, ...]
 
 
-class _Gated(Layer, frozen=True, kw_only=True):
+class Gated(Layer, frozen=True, kw_only=True):
     """A cell's weights: ``gates`` matrices side by side for the input and for the state before.
 
     Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias.
     """
+
+    spoken = False
 
     gates: ClassVar[int]
     states: ClassVar[int] = 1
@@ -71,13 +73,13 @@ class _Gated(Layer, frozen=True, kw_only=True):
         return (self.units,) * self.states
 
 
-class _SimpleRNN(_Gated, frozen=True, kw_only=True):
+class _SimpleRNN(Gated, frozen=True, kw_only=True):
     """h = activation(x · kernel + h · recurrent_kernel + bias)."""
 
     gates = 1
 
 
-class _LSTM(_Gated, frozen=True, kw_only=True):
+class _LSTM(Gated, frozen=True, kw_only=True):
     """Gates input, forget, cell and output (Hochreiter & Schmidhuber 1997), in that order.
 
     With ``unit_forget_bias`` the bias of the forget gate starts at one (Jozefowicz et al. 2015).
@@ -96,7 +98,7 @@ class _LSTM(_Gated, frozen=True, kw_only=True):
         return self.bias_initializer
 
 
-class _GRU(_Gated, frozen=True, kw_only=True):
+class _GRU(Gated, frozen=True, kw_only=True):
     """Gates update, reset and candidate (Cho et al. 2014), in that order.
 
     With ``reset_after`` the reset gate acts on what the recurrent kernel gave, and the bias is
@@ -308,12 +310,14 @@ class RNN(_Sequence, Layer, frozen=True, kw_only=True):
         yield from within(cell, cell.name or cell.default_name(), cell.parameters(step))
 
 
-class _ConvLSTM(_Sequence, Layer, frozen=True, kw_only=True):
+class ConvLSTM(_Sequence, Layer, frozen=True, kw_only=True):
     """An LSTM whose products are convolutions (Shi et al. 2015), over ``rank`` spatial axes.
 
     Shapes: input (batch, steps, …, channels), kernel (k…, channels, 4f), recurrent_kernel
     (k…, f, 4f), bias (4f,), with f = filters.
     """
+
+    spoken = False
 
     rank: ClassVar[int]
 
@@ -388,19 +392,19 @@ class _ConvLSTM(_Sequence, Layer, frozen=True, kw_only=True):
         return (shape[0], *shape[2:])
 
 
-class ConvLSTM1D(_ConvLSTM, frozen=True, kw_only=True):
+class ConvLSTM1D(ConvLSTM, frozen=True, kw_only=True):
     """A convolutional LSTM over sequences of rows: (batch, steps, length, channels)."""
 
     rank = 1
 
 
-class ConvLSTM2D(_ConvLSTM, frozen=True, kw_only=True):
+class ConvLSTM2D(ConvLSTM, frozen=True, kw_only=True):
     """A convolutional LSTM over sequences of images: (batch, steps, height, width, channels)."""
 
     rank = 2
 
 
-class ConvLSTM3D(_ConvLSTM, frozen=True, kw_only=True):
+class ConvLSTM3D(ConvLSTM, frozen=True, kw_only=True):
     """A convolutional LSTM over sequences of volumes."""
 
     rank = 3

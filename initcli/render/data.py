@@ -13,7 +13,7 @@ import msgspec
 from initcli.initializers import Initializer
 from initcli.laws import Law
 from initcli.measuring import Measurement
-from initcli.spec.model import BuiltLayer, Model
+from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.summary import TensorSummary, totals
 
 
@@ -24,6 +24,11 @@ def summary_json(model: Model, tensors: Iterable[TensorSummary]) -> str:
 
 def summary_data(model: Model, tensors: Iterable[TensorSummary]) -> dict[str, Any]:
     """The summary as plain data."""
+    owners = {
+        parameter.path: layer.name
+        for layer in leaves(model.layers)
+        for parameter in layer.parameters
+    }
     return {
         "model": {
             "name": model.name,
@@ -32,7 +37,7 @@ def summary_data(model: Model, tensors: Iterable[TensorSummary]) -> dict[str, An
             "defaults": model.defaults,
         },
         "layers": [_layer(layer) for layer in model.layers],
-        "tensors": [_tensor(tensor) for tensor in tensors],
+        "tensors": [_tensor(tensor, owners[tensor.parameter.path]) for tensor in tensors],
         "totals": asdict(totals(model)),
     }
 
@@ -50,13 +55,12 @@ def _layer(layer: BuiltLayer) -> dict[str, Any]:
     return found
 
 
-def _tensor(tensor: TensorSummary) -> dict[str, Any]:
+def _tensor(tensor: TensorSummary, layer: str) -> dict[str, Any]:
     parameter = tensor.parameter
-    layer, _, name = parameter.path.partition("/")
     return {
         "path": parameter.path,
         "layer": layer,
-        "name": name,
+        "name": parameter.name,
         "shape": list(parameter.shape),
         "size": parameter.size,
         "dtype": parameter.dtype,

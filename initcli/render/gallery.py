@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from initcli.files import file_stems, make_folder, write_whole
+from initcli.layers import Parameter
 from initcli.measuring import data_histogram
 from initcli.render.plots import TensorPicture, overview_pngs, tensor_png
 from initcli.spec.model import Model
@@ -13,7 +14,12 @@ from initcli.summary import summarise
 
 
 def save_histograms(
-    model: Model, folder: Path, *, bins: int | None = None, jobs: int | None = None
+    model: Model,
+    folder: Path,
+    *,
+    bins: int | None = None,
+    only: Iterable[Parameter] | None = None,
+    jobs: int | None = None,
 ) -> Iterator[Path]:
     """Save the histogram of every tensor, then ``overview.png`` and further pages of it.
 
@@ -21,6 +27,7 @@ def save_histograms(
         model: whose tensors.
         folder: where to; it is made if it is missing.
         bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
+        only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
         jobs: threads; all cores by default.
 
     Yields:
@@ -34,7 +41,7 @@ def save_histograms(
     make_folder(folder)
     stems = file_stems(parameter.path for parameter in model.parameters)
     pictures: list[TensorPicture] = []
-    for tensor in summarise(model, jobs=jobs):
+    for tensor in summarise(model, only=only, jobs=jobs):
         histogram = data_histogram(tensor.parameter, tensor.measured, bins, jobs=jobs)
         pictures.append(TensorPicture(tensor, histogram))
         yield _saved(folder / f"{stems[tensor.parameter.path]}.png", tensor_png(pictures[-1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -13,9 +13,10 @@ from rich.text import Text
 
 from initcli.errors import printable
 from initcli.render.blocks import ASCII, BLOCKS, sparkline
+from initcli.render.outline import Fold, Row, outline
 from initcli.spec.model import BuiltLayer, Model
 from initcli.summary import TensorSummary, totals
-from initcli.types import shape_text, shapes_text
+from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
 _WIDE = 116
@@ -28,15 +29,21 @@ _DOUBTFUL = 1e-3
 
 
 def summary_table(
-    model: Model, tensors: Iterable[TensorSummary], *, width: int, ascii_only: bool = False
+    model: Model,
+    tensors: Iterable[TensorSummary],
+    *,
+    width: int,
+    ascii_only: bool = False,
+    rows: Sequence[Row | Fold] | None = None,
 ) -> RenderableType:
     """Every layer with its type, output shape and weights, and under it its tensors.
 
     A tensor has its initializer, its law, and two rows of numbers: drawn above, expected below.
+    ``rows`` are what an outline shows of the model, all of it by default.
     """
     page = _Page(width, ascii_only)
     by_path = {tensor.parameter.path: tensor for tensor in tensors}
-    return Group(*page.lines(model, by_path))
+    return Group(*page.lines(model, outline(model.layers) if rows is None else rows, by_path))
 
 
 class _Page:
@@ -49,19 +56,27 @@ class _Page:
         self.picture = 24 if self.wide else 14
         self.dot = " - " if ascii_only else " · "
 
-    def lines(self, model: Model, tensors: Mapping[str, TensorSummary]) -> Iterator[RenderableType]:
+    def lines(
+        self, model: Model, rows: Sequence[Row | Fold], tensors: Mapping[str, TensorSummary]
+    ) -> Iterator[RenderableType]:
         facts = f"seed {model.seed}{self.dot}{model.dtype}{self.dot}{model.defaults} defaults"
         yield self._ends(Text(printable(model.name), "bold"), Text(facts, "dim"))
         if self.width >= _NARROW:
             header = [Text(word, "dim") for word in (*_COLUMNS, "distribution")]
             yield self._numbers(Text("tensor: drawn, law", "dim"), header, indent=0)
         yield self._rule()
-        for layer in model.layers:
-            yield self._layer(layer)
-            for parameter in layer.parameters:
-                yield from self._tensor(model, tensors[parameter.path])
+        for row in rows:
+            if isinstance(row, Fold):
+                yield self._fold(row)
+                continue
+            yield self._layer(row.layer)
+            for parameter in row.parameters:
+                name = parameter.path.removeprefix(f"{row.layer.name}/")
+                yield from self._tensor(model, name, tensors[parameter.path])
         yield self._rule()
         yield self._totals(model)
+        if hidden := len(model.parameters) - len(tensors):
+            yield Text(f"{len(tensors):,} tensors shown, {hidden:,} not", "dim")
         for note in model.notes:
             yield Text(f"note: {note}", "yellow")
 
@@ -95,12 +110,27 @@ class _Page:
 
     def _layer(self, layer: BuiltLayer) -> RenderableType:
         name = Text.assemble((layer.name, "bold"), self.dot, (layer.type, "cyan"))
-        shape = Text(shapes_text(layer.output_shapes))
-        return self._ends(name, shape, Text(f"{layer.size:>12,}", "bold" if layer.size else "dim"))
+        if layer.calls > 1:
+            name.append(f"{self.dot}called {layer.calls} times", "dim")
+        return self._ends(name, *self._facts(layer.output_shapes, layer.size))
 
-    def _tensor(self, model: Model, tensor: TensorSummary) -> Iterator[RenderableType]:
+    def _fold(self, fold: Fold) -> RenderableType:
+        """One row for many, whose title says for how many."""
+        several = fold.count > 1
+        ellipsis = " ... " if self.ascii_only else " … "
+        title = f"{fold.first}{ellipsis}{fold.last}" if several else fold.first
+        times = f"{fold.count} blocks of " if several else ""
+        held = f"{times}{_counted(fold.layers, 'layer')} with {_counted(fold.tensors, 'tensor')}"
+        folded = f"{self.dot}{held}{self.dot}{_counted(fold.rows, 'row')} folded"
+        name = Text.assemble((title, "bold"), (folded, "dim"))
+        return self._ends(name, *self._facts(fold.output_shapes, fold.size))
+
+    def _facts(self, shapes: Shapes, size: int) -> tuple[Text, Text]:
+        shown = Text(shapes_text(shapes) if shapes else "?")
+        return shown, Text(f"{size:>12,}", "bold" if size else "dim")
+
+    def _tensor(self, model: Model, name: str, tensor: TensorSummary) -> Iterator[RenderableType]:
         parameter, seen = tensor.parameter, tensor.measured
-        name = parameter.path.partition("/")[2]
         title = Text(f"{name} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
         if parameter.dtype != model.dtype:
@@ -152,6 +182,10 @@ class _Page:
         for sign, plain in (("²", "^2"), ("±", "+-"), ("σ", " std"), ("∞", "inf"), ("·", "*")):
             text = text.replace(sign, plain)
         return text
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _number(value: float) -> str:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
 from initcli.defaults import Framework, with_defaults
-from initcli.errors import InvalidValue, Path, ShapeMismatch, SpecError, UnfillableShape, quoted
+from initcli.errors import (
+    InvalidValue,
+    NoSuchTensor,
+    Path,
+    ShapeMismatch,
+    SpecError,
+    UnfillableShape,
+    did_you_mean,
+    quoted,
+)
 from initcli.initializers import Custom
 from initcli.layers import Layer, Parameter
 from initcli.layers.base import within
@@ -77,6 +87,15 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
         return sum(parameter.size for parameter in self.parameters)
 
 
+def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
+    """The layers that hold no others, those of networks within the model included."""
+    for layer in layers:
+        if layer.layers:
+            yield from leaves(layer.layers)
+        else:
+            yield layer
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Checked layers, from which every weight follows.
 
@@ -96,6 +115,23 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self) -> tuple[Parameter, ...]:
         """Every parameter, in the order of the layers."""
         return tuple(parameter for layer in self.layers for parameter in layer.parameters)
+
+    def matching(self, globs: Iterable[str]) -> tuple[Parameter, ...]:
+        """The parameters whose path one of the patterns matches, in which ``*`` is any text.
+
+        Raises:
+            NoSuchTensor: a pattern matches none.
+        """
+        wanted = tuple(globs)
+        for glob in wanted:
+            if not any(fnmatchcase(parameter.path, glob) for parameter in self.parameters):
+                remedy = did_you_mean(glob, (parameter.path for parameter in self.parameters))
+                raise NoSuchTensor(f"no tensor's path matches {quoted(glob)}", remedy)
+        return tuple(
+            parameter
+            for parameter in self.parameters
+            if any(fnmatchcase(parameter.path, glob) for glob in wanted)
+        )
 
 
 def build(
@@ -121,7 +157,7 @@ def build(
     data = document.data
     kind = "Functional"
     if document.dialect == "keras":
-        kind = data["type"]
+        kind = data.get("type", kind)
         data = {key: value for key, value in data.items() if key not in ("type", "input_layers")}
     if not isinstance(data, Mapping):
         message = f"a spec is a mapping with `layers`, not {quoted(data)}"
@@ -150,7 +186,7 @@ def build(
         defaults=defaults or spec.defaults,
     )
     shaped = _shaped(built, arguments.errors)
-    notes: list[str] = [*document.notes, *_overruled(arguments)]
+    notes = [*document.notes, *_overruled(arguments)]
     building = _Building(spec, arguments.errors, notes)
     layers = tuple(building.layers(built.network, shaped, "", True, built.paths))
     if arguments.errors:
