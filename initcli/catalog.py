@@ -89,6 +89,7 @@ def _arguments(cls: type[msgspec.Struct]) -> Iterable[Argument]:
 
 _TAKES: dict[Any, str] = {
     Initializer: "an initializer",
+    Initializer | None: "an initializer",
     Activation: "an activation",
     Layer: "a layer",
     Layer | None: "a layer",

@@ -159,8 +159,8 @@ RULES = Rules(
         "U(±1/√units), which act as their sum; Keras has one",
         recurrent.SimpleRNN: "torch's RNN has two biases, bias_ih and bias_hh, each "
         "U(±1/√units), which act as their sum; Keras has one",
-        recurrent.GRU: "torch's GRU has two biases, bias_ih and bias_hh; Keras has both in one "
-        "tensor, and only with reset_after",
+        recurrent.GRU: "torch's GRU has two biases, bias_ih and bias_hh, as Keras's has with "
+        "reset_after",
         attention.MultiHeadAttention: "torch's MultiheadAttention holds query, key and value in "
         "one in_proj_weight, whose fan-out counts all three",
         attention.GroupQueryAttention: "torch has no GroupQueryAttention; its projections start "

@@ -22,7 +22,11 @@ from initcli.types import (
 
 
 class _Projecting(Layer, frozen=True, kw_only=True):
-    """Attention between projections of its inputs, whose weights stand under their names."""
+    """Attention between projections of its inputs, whose weights stand under their names.
+
+    ``output_initializer``, which Keras has not, fills the kernel of the projection that leads back
+    into the residual stream, where a scheme starts that one smaller.
+    """
 
     dropout: Fraction = 0.0
     use_bias: bool = True
@@ -31,6 +35,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     flash_attention: bool | None = None
     kernel_initializer: Initializer = GlorotUniform()
     bias_initializer: Initializer = Zeros()
+    output_initializer: Initializer | None = None
     seed: int | None = None
 
     def projection(self, name: str, sources: Size, targets: Size) -> Iterator[Parameter]:
@@ -39,10 +44,13 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         shape = (*sources, *targets)
         axes = tuple(range(into + out))
         found = Projection(shape, axes[:into], axes[into:], targets, ())
+        initializer = self.kernel_initializer
+        if name == "attention_output" and self.output_initializer is not None:
+            initializer = self.output_initializer
         yield Parameter(
             path=f"{name}/kernel",
             shape=shape,
-            initializer=projecting(self.kernel_initializer, found),
+            initializer=projecting(initializer, found),
         )
         if self.use_bias:
             path = f"{name}/bias"

@@ -40,6 +40,8 @@ class Origin(NamedTuple):
     def argument(self) -> str | None:
         """The layer's argument that says how the parameter is initialised."""
         last = self.name.rpartition("/")[2]
+        if self.name == "attention_output/kernel" and self.layer.output_initializer is not None:
+            return "output_initializer"
         wanted = (
             f"{last}_initializer",
             f"{last.removesuffix('_kernel')}_initializer",

@@ -113,11 +113,12 @@ class Network(Layer, frozen=True, kw_only=True):
     def _require_recorded(self, call: Call) -> None:
         """Raise where nothing is known of an input because nobody recorded what comes out."""
         for source in call.inputs:
-            layer = self.calls[source.call].layer
-            if isinstance(self.layers[layer], Opaque) and self.calls[source.call].inputs:
+            index = self.calls[source.call].layer
+            layer = self.layers[index]
+            if isinstance(layer, Opaque) and layer.kind and self.calls[source.call].inputs:
                 raise ShapeError(
-                    f"the shape of what comes out of '{self.names[layer]}' "
-                    f"({self.layers[layer].type_name}) is recorded nowhere"
+                    f"the shape of what comes out of '{self.names[index]}' ({layer.kind}) is "
+                    "recorded nowhere"
                 )
 
     def _matched(self, inputs: Shapes) -> dict[int, Shape]:

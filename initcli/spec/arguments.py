@@ -115,7 +115,9 @@ class Arguments:
             return None
 
     def value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
-        if type_ is Initializer:
+        if type_ == Initializer | None and value is None:
+            return None
+        if type_ in (Initializer, Initializer | None):
             return self.initializer(value, path)
         if type_ is Activation:
             return self.activation(value, path)

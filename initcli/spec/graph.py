@@ -36,7 +36,7 @@ MOST_CALLS = 100_000
 INPUT = "input"
 """What flows into a block, or into a stack that has an input_shape."""
 
-_BROKEN = Opaque(kind="?")
+_BROKEN = Opaque(kind="")
 """Stands for a layer that could not be made, whose mistakes are reported already."""
 
 
