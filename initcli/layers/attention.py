@@ -9,7 +9,7 @@ import msgspec
 
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.base import Layer, Parameter, known_size
-from initcli.layers.einsum import Projection, projecting
+from initcli.layers.einsum import Counted, Projection, projecting
 from initcli.types import (
     ArgumentError,
     Fraction,
@@ -36,6 +36,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     kernel_initializer: Initializer = GlorotUniform()
     bias_initializer: Initializer = Zeros()
     output_initializer: Initializer | None = None
+    fans: Counted = "projection"
     seed: int | None = None
 
     def projection(self, name: str, sources: Size, targets: Size) -> Iterator[Parameter]:
@@ -50,7 +51,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         yield Parameter(
             path=f"{name}/kernel",
             shape=shape,
-            initializer=projecting(initializer, found),
+            initializer=projecting(initializer, found, self.fans),
         )
         if self.use_bias:
             path = f"{name}/bias"

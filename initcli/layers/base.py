@@ -217,7 +217,8 @@ def output_shapes(
         )
     if layer.needs_batch and not all(inputs):
         raise ShapeError(f"{type(layer).__name__} needs an input with a batch, not one without")
-    found = layer.output_shape(*inputs, **(options or {}))
+    known = {name: value for name, value in (options or {}).items() if name in takes.options}
+    found = layer.output_shape(*inputs, **known)
     return tuple(found) if isinstance(found, list) else (found,)
 
 

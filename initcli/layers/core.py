@@ -93,19 +93,25 @@ class Identity(Layer, frozen=True, kw_only=True):
     """Passes its input on."""
 
 
-class Opaque(Layer, frozen=True, kw_only=True):
+class Recorded(Layer, frozen=True, kw_only=True):
+    """What may have no shape but the one that a file records; without one, nothing comes out."""
+
+    spoken = False
+    needs_batch = False
+
+    shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
+
+    def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
+        return list(self.shapes)
+
+
+class Opaque(Recorded, frozen=True, kw_only=True):
     """A layer that only its author's code can compute: its outputs' shapes are what was recorded.
 
     ``kind`` is what its author calls it. Its weights, if it has any, are not known.
     """
 
-    needs_batch = False
-
     kind: str
-    shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
-
-    def output_shape(self, *inputs: Shape) -> list[Shape]:
-        return list(self.shapes)
 
     @property
     def type_name(self) -> str:

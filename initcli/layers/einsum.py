@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,10 @@ from initcli.types import (
     Size,
     shape_text,
 )
+
+Counted = Literal["projection", "convolution"]
+"""How fans are counted: over the axes that are summed and those that come out, or, as Keras 2 does,
+as if all axes but the last two were a window."""
 
 
 class Projection(NamedTuple):
@@ -41,7 +45,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
     and ``bias_axes`` the letters of the output that the bias has.
 
     Initializers of variance scaling count as fan_out the kernel's axes that the output has, and as
-    fan_in the others (Keras 3.15, ``EinsumDense.build``).
+    fan_in the others (Keras 3.15, ``EinsumDense.build``), unless ``fans`` are a ``convolution``'s.
     """
 
     equation: str
@@ -52,6 +56,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
     bias_initializer: Initializer = Zeros()
     lora_rank: PositiveInt | None = None
     lora_alpha: PositiveFloat | None = None
+    fans: Counted = "projection"
 
     def __post_init__(self) -> None:
         _letters(self.equation)
@@ -69,7 +74,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         yield Parameter(
             path="kernel",
             shape=found.kernel,
-            initializer=projecting(self.kernel_initializer, found),
+            initializer=projecting(self.kernel_initializer, found, self.fans),
             trainable=self.lora_rank is None,
         )
         if found.bias is not None:
@@ -130,9 +135,9 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         )
 
 
-def projecting(initializer: Initializer, projection: Projection) -> Initializer:
+def projecting(initializer: Initializer, projection: Projection, counted: Counted) -> Initializer:
     """The initializer with the fans of that projection, where it counts fans and has no axes."""
-    if not isinstance(initializer, Scaled):
+    if not isinstance(initializer, Scaled) or counted == "convolution":
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:
         return initializer

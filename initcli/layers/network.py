@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from initcli.layers.base import Layer, Parameter, output_shapes, within
-from initcli.layers.core import Input, Opaque
+from initcli.layers.core import Input, Recorded
 from initcli.types import ArgumentError, Shape, ShapeError, Shapes, shape_text
 
 
@@ -58,12 +58,16 @@ class Network(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, *inputs: Shape) -> list[Shape]:
         shaped = self.shapes(inputs)
-        return [shaped[source.call].outputs[source.output] for source in self.outputs]
+        names = (self.names[self.calls[source.call].layer] for source in self.outputs)
+        return [
+            _chosen(shaped[source.call].outputs, source.output, name)
+            for source, name in zip(self.outputs, names, strict=True)
+        ]
 
     def parameters(self, *inputs: Shape) -> Iterator[Parameter]:
         shaped = self.shapes(inputs)
         for name, layer, calls in zip(self.names, self.layers, self.calls_of_layers(), strict=True):
-            if not isinstance(layer, (Input, Opaque)):
+            if not isinstance(layer, (Input, Recorded)):
                 yield from within(layer, name, layer.parameters(*shaped[calls[0]].inputs))
 
     def shapes(self, inputs: Shapes | None = None, failed: Failed | None = None) -> list[Shaped]:
@@ -115,9 +119,10 @@ class Network(Layer, frozen=True, kw_only=True):
         for source in call.inputs:
             index = self.calls[source.call].layer
             layer = self.layers[index]
-            if isinstance(layer, Opaque) and layer.kind and self.calls[source.call].inputs:
+            known = not isinstance(layer, Recorded) or layer.shapes or not layer.type_name
+            if not known and self.calls[source.call].inputs:
                 raise ShapeError(
-                    f"the shape of what comes out of '{self.names[index]}' ({layer.kind}) is "
+                    f"the shape of what comes out of '{self.names[index]}' ({layer.type_name}) is "
                     "recorded nowhere"
                 )
 
@@ -151,6 +156,8 @@ class Sequential(Network, frozen=True, kw_only=True):
 
 
 def _chosen(outputs: Sequence[Shape], output: int, name: str) -> Shape:
+    if not outputs:
+        raise ShapeError(f"the shape of what comes out of '{name}' is not known")
     if output >= len(outputs):
         count = f"{len(outputs)} output{'s' if len(outputs) > 1 else ''}"
         raise ShapeError(f"'{name}' has {count}, and none with number {output}")

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from initcli.layers.base import Layer
-from initcli.types import PositiveInt, Shape, ShapeError
+from initcli.layers.core import Recorded
+from initcli.types import Shape
 
+MOST_AXES = 64
+"""Axes of a tensor at most."""
 MOST_OUTPUTS = 10_000
 """Outputs of one operation at most."""
 
@@ -26,19 +28,19 @@ class Tensor(NamedTuple):
     shape: Shape
 
 
-class Operation(Layer, frozen=True, kw_only=True):
+class Operation(Recorded, frozen=True, kw_only=True):
     """One of Keras's operations, such as Add or GetItem, called on its inputs.
+
+    ``kind`` is what the type of its layer is called where that is something else.
 
     ``arguments`` and ``keywords`` are those of the call, in which ``{input: k}`` stands for input
     k; ``shapes`` are the outputs' as they were recorded.
     """
 
-    needs_batch = False
-
     function: str
+    kind: str | None = None
     arguments: tuple[Any, ...] = ()
     keywords: dict[str, Any] = msgspec.field(default_factory=dict)
-    shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
 
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         rule = _RULES.get(self.function)
@@ -48,16 +50,16 @@ class Operation(Layer, frozen=True, kw_only=True):
                 {name: _filled(value, inputs) for name, value in self.keywords.items()},
             )
             try:
-                return rule(given)
+                found = rule(given)
+                if all(map(_is_shape, found if isinstance(found, list) else [found])):
+                    return found
             except _ARGUMENTS_MAKE_NO_SENSE:
                 pass  # The file may know what this does not.
-        if not self.shapes:
-            raise ShapeError(f"nobody knows the shape of what comes out of {self.function}")
-        return list(self.shapes)
+        return Recorded.output_shape(self)
 
     @property
     def type_name(self) -> str:
-        return self.function
+        return self.kind or self.function
 
 
 class _Call(NamedTuple):
@@ -75,6 +77,14 @@ class _Call(NamedTuple):
         """The shapes of all tensors, those in lists too."""
         values = (*self.positional, *self.keywords.values())
         return [tensor.shape for tensor in _tensors(values)]
+
+    @property
+    def operands(self) -> list[Shape]:
+        """The shapes of what is joined: of all in a first list of tensors, or of every argument."""
+        first = self.positional[0] if self.positional else next(iter(self.keywords.values()), None)
+        if isinstance(first, list) and any(isinstance(each, Tensor) for each in first):
+            return [_shape_of(each) for each in first]
+        return [_shape_of(each) for each in self.positional if isinstance(each, Tensor | list)]
 
     def option(self, name: str, place: int | None = None, default: Any = None) -> Any:
         """An argument by name, or by its place among the positional ones."""
@@ -94,6 +104,7 @@ _ARGUMENTS_MAKE_NO_SENSE = (
     KeyError,
     ZeroDivisionError,
     OverflowError,
+    AttributeError,
 )
 
 
@@ -114,6 +125,12 @@ def _filled(value: Any, inputs: tuple[Shape, ...]) -> Any:
     if isinstance(value, list | tuple):
         return [_filled(each, inputs) for each in value]
     return value
+
+
+def _is_shape(value: Any) -> bool:
+    """Whether a rule made a shape of whatever a file says."""
+    sizes = value if isinstance(value, tuple) and len(value) <= MOST_AXES else (-1,)
+    return all(size is None or (type(size) is int and size >= 0) for size in sizes)
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
@@ -262,8 +279,8 @@ def _squeezed(call: _Call) -> Shape:
 
 @_rule("Concatenate Append")
 def _concatenated(call: _Call) -> Shape:
-    shapes = call.tensors
-    axis = _axis(call.option("axis", 1, -1), len(shapes[0]))
+    shapes = call.operands
+    axis = _axis(call.option("axis", default=-1), len(shapes[0]))
     sizes = [shape[axis] for shape in shapes]
     if len({len(shape) for shape in shapes}) > 1:
         raise ValueError
@@ -274,8 +291,8 @@ def _concatenated(call: _Call) -> Shape:
 
 @_rule("Stack")
 def _stacked(call: _Call) -> Shape:
-    shapes = call.tensors
-    axis = _axis(call.option("axis", 1, 0), len(shapes[0]) + 1)
+    shapes = call.operands
+    axis = _axis(call.option("axis", default=0), len(shapes[0]) + 1)
     return (*shapes[0][:axis], len(shapes), *shapes[0][axis:])
 
 
@@ -344,7 +361,12 @@ def _item(call: _Call) -> Shape:
 
 @_rule("Matmul")
 def _product(call: _Call) -> Shape:
-    one, two = call.tensors
+    given = [*call.positional, *call.keywords.values()]
+    one, two = [_shape_of(each) for each in given if isinstance(each, Tensor | list)][:2]
+    if call.option("transpose_a", default=False):
+        one = (*one[:-2], one[-1], one[-2])
+    if call.option("transpose_b", default=False):
+        two = (*two[:-2], two[-1], two[-2])
     if len(one) == 1:
         return (*two[:-2], two[-1])
     if len(two) == 1:
@@ -355,7 +377,7 @@ def _product(call: _Call) -> Shape:
 
 @_rule("Einsum")
 def _einsum(call: _Call) -> Shape:
-    subscripts = call.option("subscripts").replace(" ", "")
+    subscripts = call.option("subscripts", 0).replace(" ", "")
     before, _, output = subscripts.partition("->")
     sizes: dict[str, int | None] = {}
     dots: Shape = ()
@@ -414,6 +436,15 @@ def _tiled(call: _Call) -> Shape:
 def _broadcast_to(call: _Call) -> Shape:
     wanted = call.option("shape", 1)
     return tuple(None if isinstance(size, Tensor) else size for size in wanted)
+
+
+@_rule("Resize")
+def _resized(call: _Call) -> Shape:
+    shape = call.tensor()
+    height, width = call.option("size", 1)
+    if call.option("data_format") == "channels_first":
+        return (*shape[:-2], height, width)
+    return (*shape[:-3], height, width, shape[-1])
 
 
 @_rule("OneHot")

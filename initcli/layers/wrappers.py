@@ -63,13 +63,19 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
                 )
 
     def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
-        output, *states = output_shapes(self.layer, (shape,))
-        states = [*states, *states]
+        (output, *before), (other, *after) = (output_shapes(each, (shape,)) for each in self._both)
+        states = [*before, *after]
         if self.merge_mode is None:
-            return [output, output, *states]
+            return [output, other, *states]
         if self.merge_mode == "concat":
-            last = output[-1]
-            output = (*output[:-1], None if last is None else 2 * last)
+            one, two = output[-1], other[-1]
+            output = (*output[:-1], None if one is None or two is None else one + two)
+        elif output != other:
+            raise ArgumentError(
+                "merge_mode",
+                f"merge_mode {self.merge_mode} needs two outputs of one shape, not "
+                f"{shape_text(output)} and {shape_text(other)}",
+            )
         return [output, *states] if states else output
 
     def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:

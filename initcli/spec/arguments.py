@@ -63,9 +63,20 @@ class Arguments:
             for own in (self.functions, self.recipes):
                 if data in own:
                     return own[data]
+        if isinstance(data, Mapping) and set(data) == {"function"}:
+            return self._function(data["function"], path)
         known = known_initializers()
         cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
         return None if cls is None else self.struct(cls, _mapping(data), path)
+
+    def _function(self, name: Any, path: Path) -> Initializer | None:
+        """A function of ``--custom``, and nothing else of that name."""
+        if isinstance(name, str) and name in self.functions:
+            return self.functions[name]
+        message = f"the initializer {quoted(name)} is its author's own code, which is not run"
+        remedy = f"--custom FILE.py with a function {name} stands for it"
+        self.errors.append(UnknownName(message, remedy=remedy, path=path))
+        return None
 
     def activation(self, data: Any, path: Path) -> Activation | None:
         """The activation of that name, or that a mapping with a ``type`` describes."""

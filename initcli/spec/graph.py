@@ -443,12 +443,18 @@ class _Assembly:
     def _order(self) -> list[int]:
         """The items in an order in which each comes after all that it takes, as written if it can.
 
-        One more call of a layer comes as early as it can, so that layers keep their order.
+        A further call of a layer comes after the first, but then as early as it can, so that
+        layers keep their order.
         """
-        waits = [len({source.call for source in item.sources}) for item in self.items]
+        first = {item.layer: i for i, item in enumerate(self.items) if not item.shared}
+        waits: list[int] = []
         followers: list[list[int]] = [[] for _ in self.items]
         for index, item in enumerate(self.items):
-            for call in {source.call for source in item.sources}:
+            before = {source.call for source in item.sources}
+            if item.shared and item.layer in first:
+                before.add(first[item.layer])
+            waits.append(len(before))
+            for call in before:
                 followers[call].append(index)
         ready = [(not self.items[i].shared, i) for i, left in enumerate(waits) if not left]
         heapq.heapify(ready)
@@ -470,7 +476,18 @@ class _Assembly:
         walked: list[int] = []
         while index not in walked:
             walked.append(index)
-            index = next(s.call for s in self.items[index].sources if s.call in left)
+            item = self.items[index]
+            before = [source.call for source in item.sources if source.call in left]
+            # A further call waits for the first as well.
+            index = (
+                before[0]
+                if before
+                else next(
+                    i
+                    for i in left
+                    if self.items[i].layer == item.layer and not self.items[i].shared
+                )
+            )
         circle = [index, *reversed(walked[walked.index(index) :])]
         names = " → ".join(self.items[i].name for i in circle[:8]) + " …" * (len(circle) > 8)
         message = f"layers feed one another in a circle: {names}"

@@ -24,6 +24,7 @@ from initcli.layers.operations import Operation
 from initcli.spec.document import Document, Origin
 from initcli.spec.tensorflow import operation_of_tensorflow
 
+_KERAS = ("keras", "tf_keras", "tensorflow")
 _HUB = ("keras_hub", "keras_nlp")
 _FROM_HUB = ("PositionEmbedding", "ReversibleEmbedding")
 _STAND_FOR_NETWORKS = {"Functional": Functional, "Model": Functional, "Sequential": Sequential}
@@ -38,7 +39,7 @@ _RENAMED = {
 _SILENT = frozenset(
     """adjustment autocast batch_input_shape batch_shape batch_size build_config causal class_name
     experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
-    input_dim input_dtype input_length input_shape kernel_initializer key_shape optional
+    input_dim input_dtype input_length input_shape kernel_initializer key_shape noise_shape optional
     quantization_config query_shape ragged sparse stateful supports_masking synchronized
     time_major unroll use_cudnn value_shape virtual_batch_size weights zero_output_for_mask
     output_shape _build_input_shape _build_shapes_dict""".split()  # noqa: SIM905
@@ -113,6 +114,8 @@ class _Translation:
     """Walks a model's JSON; paths of what it makes lead back to the file by ``origins``."""
 
     def __init__(self, document: Document) -> None:
+        version = document.data.get("keras_version")
+        self.is_old = isinstance(version, str) and version.startswith(("1.", "2."))
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
 
@@ -189,6 +192,11 @@ class _Translation:
             ]
             for index, (name, data) in enumerate(named.items())
         }
+        ends = {
+            ours: list(_ends(config.get(key)))
+            for key, ours in (("input_layers", "input_layers"), ("output_layers", "outputs"))
+        }
+        nodes, ends = _numbered_from_zero(nodes, ends)
         recorded = _recorded(nodes, named)
         entries: list[dict[str, Any]] = []
         calls: list[tuple[dict[str, Any], Path]] = []
@@ -211,11 +219,10 @@ class _Translation:
             self.origins[(*target, "layers", len(entries))] = origin
             entries.append(call)
         found: dict[str, Any] = {"type": "Functional", "layers": entries}
-        for key, ours in (("input_layers", "input_layers"), ("output_layers", "outputs")):
-            ends = list(_ends(config.get(key)))
-            if ends:
-                found[ours] = [end.reference for end in ends]
-                self.origins[(*target, ours)] = (*at[:-1], key)
+        for ours, given in ends.items():
+            if given:
+                found[ours] = [end.reference for end in given]
+                self.origins[(*target, ours)] = at[:-1]
         return found
 
     # Layers
@@ -251,7 +258,7 @@ class _Translation:
             called = node or _Arguments()
             function, keywords = operation_of_tensorflow(config, called.keywords)
             known = _Arguments(called.positional, keywords)
-            return _operation(function, {}, known, shapes)
+            return {**_operation(function, {}, known, shapes), "kind": kind}
         cls = known_layers().get(kind)
         if cls is None or not _from_keras(data, kind) or issubclass(cls, Opaque | Operation):
             return self._opaque(kind, name, config, shapes)
@@ -310,6 +317,9 @@ class _Translation:
                 found[name] = self._value(types[name], value, (*source, key), place)
             elif not _says_nothing(name):
                 self.notes.append(f"{cls.__name__}'s argument `{name}` is not known, and ignored")
+        if self.is_old and "fans" in types:
+            # What Keras 2 really starts these kernels with.
+            found["fans"] = "convolution"
         return found
 
     def _dtype(self, value: Any) -> str | None:
@@ -351,13 +361,13 @@ class _Translation:
             return value
         kind, config = value["class_name"], value.get("config")
         if kind == "function" and isinstance(config, str):
-            return config.rpartition(">")[2]
+            return {"function": config.rpartition(">")[2]}
         if not isinstance(kind, str):
             return value
         kind = kind.rpartition(">")[2]
         cls = known_initializers().get(kind)
         if cls is None or not _from_keras(value, kind):
-            return kind
+            return {"function": kind}
         self.origins[target] = (*source, "config")
         self.origins[(*target, "type")] = (*source, "class_name")
         arguments = config if isinstance(config, Mapping) else {}
@@ -436,7 +446,7 @@ def _from_keras(data: Mapping[str, Any], kind: str) -> bool:
             "Custom_Keras",
         )
     package = module.partition(".")[0]
-    return package in ("keras", "tf_keras") or (package in _HUB and kind in _FROM_HUB)
+    return package in _KERAS or (package in _HUB and kind in _FROM_HUB)
 
 
 def _says_nothing(key: str) -> bool:
@@ -586,6 +596,43 @@ def _flat(value: Any) -> Iterator[_Tensor]:
     elif isinstance(value, Mapping):
         for key in sorted(value):
             yield from _flat(value[key])
+
+
+Nodes = dict[str, list[_Arguments]]
+
+
+def _numbered_from_zero(
+    nodes: Nodes, ends: dict[str, list[_Tensor]]
+) -> tuple[Nodes, dict[str, list[_Tensor]]]:
+    """The same with every layer's calls numbered from 0.
+
+    Keras 2 numbers those of a network from 1, its own making being the first.
+    """
+    every = list(_flat([[[c.positional, c.keywords] for c in n] for n in nodes.values()]))
+    every += _flat(list(ends.values()))
+    least: dict[str, int] = {}
+    for tensor in every:
+        least[tensor.layer] = min(tensor.node, least.get(tensor.layer, tensor.node))
+    late = {
+        tensor.layer
+        for tensor in every
+        if least[tensor.layer] == 1 and tensor.node >= len(nodes.get(tensor.layer, ()))
+    }
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, _Tensor):
+            return value._replace(node=value.node - 1) if value.layer in late else value
+        if isinstance(value, list):
+            return [moved(each) for each in value]
+        if isinstance(value, dict):
+            return {key: moved(each) for key, each in value.items()}
+        return value
+
+    found = {
+        name: [_Arguments(moved(call.positional), moved(call.keywords)) for call in calls]
+        for name, calls in nodes.items()
+    }
+    return found, {key: moved(given) for key, given in ends.items()}
 
 
 def _recorded(

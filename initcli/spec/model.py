@@ -23,7 +23,7 @@ from initcli.errors import (
 from initcli.initializers import Custom
 from initcli.layers import Layer, Parameter
 from initcli.layers.base import within
-from initcli.layers.core import Input, Opaque
+from initcli.layers.core import Input, Recorded
 from initcli.layers.network import Network, Sequential, Shaped
 from initcli.spec.arguments import argument_error
 from initcli.spec.document import Document
@@ -225,7 +225,7 @@ def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
     shaped = network.shapes(failed=failed)
     for call, shapes in enumerate(shaped):
         layer, path = network.layers[network.calls[call].layer], paths[call]
-        if not shapes.outputs and isinstance(layer, Opaque):
+        if not shapes.outputs and isinstance(layer, Recorded):
             continue
         largest = max((_entries(shape) for shape in shapes.outputs), default=0)
         if largest > LARGEST_TENSOR and path not in reported:
@@ -273,7 +273,7 @@ class _Building:
             is_listed = index not in network.hidden and not (
                 isinstance(network, Sequential) and isinstance(layer, Input)
             )
-            if not is_listed or not (shapes.outputs or isinstance(layer, Opaque)):
+            if not is_listed or not (shapes.outputs or isinstance(layer, Recorded)):
                 continue
             full, path = f"{prefix}{name}", paths[first]
             children: tuple[BuiltLayer, ...] = ()
