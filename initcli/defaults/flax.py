@@ -109,7 +109,7 @@ RULES = Rules(
         recurrent.Gated: _recurrent,
         recurrent.ConvLSTM: _conv_lstm,
         attention.MultiHeadAttention: _attention,
-        attention.GroupQueryAttention: _attention,
+        attention.GroupedQueryAttention: _attention,
         activations.PReLU: _prelu,
         normalization.BatchNormalization: kept,
         normalization.LayerNormalization: kept,
@@ -120,7 +120,7 @@ RULES = Rules(
         recurrent.LSTM: "flax's LSTM has a bias on the state's side alone, without a one for the "
         "forget gate",
         recurrent.GRU: "flax's GRU has one bias a gate, and a second for the candidate's state",
-        attention.GroupQueryAttention: "flax has no GroupQueryAttention; its projections start "
+        attention.GroupedQueryAttention: "flax has no GroupedQueryAttention; its projections start "
         "as those of MultiHeadDotProductAttention",
         convolution.SeparableConv: "flax has no separable convolution; it starts as two, of which "
         "the first would have a bias as well",

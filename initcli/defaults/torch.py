@@ -145,7 +145,7 @@ RULES = Rules(
         embedding.ClassToken: kept,
         recurrent.Gated: _recurrent,
         attention.MultiHeadAttention: _multi_head,
-        attention.GroupQueryAttention: _grouped,
+        attention.GroupedQueryAttention: _grouped,
         activations.PReLU: _prelu,
         normalization.BatchNormalization: kept,
         normalization.LayerNormalization: kept,
@@ -163,7 +163,7 @@ RULES = Rules(
         "reset_after",
         attention.MultiHeadAttention: "torch's MultiheadAttention holds query, key and value in "
         "one in_proj_weight, whose fan-out counts all three",
-        attention.GroupQueryAttention: "torch has no GroupQueryAttention; its projections start "
+        attention.GroupedQueryAttention: "torch has no grouped attention; its projections start "
         "as a Linear each",
         einsum.EinsumDense: "torch has no EinsumDense; it starts as a Linear",
         convolution.SeparableConv: "torch has no separable convolution; it starts as two, of "

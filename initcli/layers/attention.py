@@ -126,7 +126,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         return (given,) if isinstance(given, int) else given
 
 
-class GroupQueryAttention(_Projecting, frozen=True, kw_only=True):
+class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
     """Attention whose query heads share fewer heads of key and value (Ainslie et al. 2023).
 
     Inputs are query, value and key; the value is the query and the key the value where they are
@@ -134,7 +134,7 @@ class GroupQueryAttention(_Projecting, frozen=True, kw_only=True):
     (d, key-value heads, head_dim), attention_output/kernel (query heads, head_dim, d).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("GroupedQueryAttention",)
+    aliases: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
 
     head_dim: PositiveInt
     num_query_heads: PositiveInt
@@ -161,11 +161,11 @@ class GroupQueryAttention(_Projecting, frozen=True, kw_only=True):
         self.require_attendable(query, value, key)
         if not len(query) == len(value) == len(key) == 3:
             raise ShapeError(
-                f"GroupQueryAttention needs (positions, features), not {shape_text(query)}"
+                f"GroupedQueryAttention needs (positions, features), not {shape_text(query)}"
             )
         if query[-1] != value[-1]:
             raise ShapeError(
-                f"GroupQueryAttention's query {shape_text(query)} and value {shape_text(value)} "
+                f"GroupedQueryAttention's query {shape_text(query)} and value {shape_text(value)} "
                 "differ in their features"
             )
         scores = (query[0], self.num_query_heads, query[1], key[1])

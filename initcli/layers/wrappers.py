@@ -119,6 +119,8 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
         if kernel is None:
             kind = type(inner).__name__
             raise ArgumentError("layer", f"{kind} has no kernel that could be normalised")
+        # Keras lists the kernel as the wrapper's own.
+        yield kernel
         yield Parameter(
             path="vector_u",
             shape=(1, kernel.shape[-1]),
@@ -127,7 +129,7 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
             dtype=kernel.dtype,
             keeps_dtype=kernel.keeps_dtype,
         )
-        yield from found
+        yield from (each for each in found if each is not kernel)
 
 
 def _flag(layer: Layer, name: str) -> bool:

@@ -41,7 +41,7 @@ _SILENT = frozenset(
     experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
     input_dim input_dtype input_length input_shape kernel_initializer key_shape noise_shape optional
     quantization_config query_shape ragged sparse stateful supports_masking synchronized
-    time_major unroll use_cudnn value_shape virtual_batch_size weights zero_output_for_mask
+    seed time_major unroll use_cudnn value_shape virtual_batch_size weights zero_output_for_mask
     output_shape _build_input_shape _build_shapes_dict""".split()  # noqa: SIM905
 )
 """Keys of a configuration that say nothing of shapes or of first weights where no argument does."""
