@@ -357,6 +357,8 @@ class _Translation:
 
     def _object(self, value: Any, source: Path, target: Path) -> Any:
         """An initializer: a name, or its class and arguments; a function is known by its name."""
+        if isinstance(value, str) and ">" in value:
+            return {"function": value.rpartition(">")[2]}
         if not isinstance(value, Mapping) or "class_name" not in value:
             return value
         kind, config = value["class_name"], value.get("config")

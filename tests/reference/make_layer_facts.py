@@ -32,11 +32,17 @@ TOUR = [
 ]
 
 
+IDS = ("Embedding", "ReversibleEmbedding", "CategoryEncoding", "Hashing", "HashedCrossing")
+APART = ("MultiHeadAttention", "GroupQueryAttention")
+"""Layers that take their inputs one by one, and not as a list."""
+
+
 def argument(value):
-    """A YAML value as Keras takes it: initializers as objects, lists as tuples."""
+    """A YAML value as Keras takes it: initializers and layers as objects, lists as tuples."""
     if isinstance(value, dict) and "type" in value:
-        rest = {key: each for key, each in value.items() if key != "type"}
-        return getattr(keras.initializers, value["type"])(**rest)
+        rest = {key: argument(each) for key, each in value.items() if key != "type"}
+        home = keras.initializers if hasattr(keras.initializers, value["type"]) else keras.layers
+        return getattr(home, value["type"])(**rest)
     if isinstance(value, list):
         return tuple(argument(each) for each in value)
     return value
@@ -68,6 +74,10 @@ class Recorder:
 
     def of(self, weight):
         initializer = self.by_weight[id(weight)]
+        if getattr(initializer, "__name__", "") == "bias_initializer":
+            given = inspect.getclosurevars(initializer).nonlocals["self"].bias_initializer
+            config = {k: v for k, v in given.get_config().items() if k != "seed"}
+            return {"type": type(given).__name__, **config, "unit_forget_bias": True}
         if not hasattr(initializer, "get_config"):
             return {"type": "Ones"}  # renorm's standard deviation: the root of a variance of ones
         config = {k: v for k, v in initializer.get_config().items() if v is not None}
@@ -75,21 +85,32 @@ class Recorder:
         return {"type": type(initializer).__name__, **{k: config[k] for k in config if k != "seed"}}
 
 
+def called(layer, layer_type, input_shape):
+    """What comes out for an input of that shape, or for several inputs."""
+    dtype = "int32" if layer_type in IDS else None
+    if not input_shape or not isinstance(input_shape[0], list):
+        return layer(keras.Input(tuple(input_shape), dtype=dtype))
+    inputs = [keras.Input(tuple(shape), dtype=dtype) for shape in input_shape]
+    return layer(*inputs) if layer_type in APART else layer(inputs)
+
+
 def facts(layer_type, input_shape, arguments):
     with Recorder() as recorder:
         keras.backend.clear_session()
         layer = made(layer_type, arguments)
-        dtype = "int32" if layer_type == "Embedding" else None
-        output = layer(keras.Input(tuple(input_shape), dtype=dtype))
+        output = called(layer, layer_type, input_shape)
+        outputs = output if isinstance(output, list | tuple) else [output]
+        shapes = [list(each.shape) for each in outputs]
+        trained = {id(weight) for weight in layer.trainable_weights}
         return {
             "name": layer.name,
-            "output_shape": list(output.shape),
+            "output_shape": shapes[0] if len(shapes) == 1 else shapes,
             "params": layer.count_params(),
             "weights": [
                 {
                     "name": weight.path.partition("/")[2],
                     "shape": list(weight.shape),
-                    "trainable": weight.trainable,
+                    "trainable": id(weight) in trained,
                     "dtype": weight.dtype,
                     "initializer": recorder.of(weight),
                 }

@@ -503,15 +503,6 @@ def name_of(variable, layer):
     return next(name for name, value in vars(layer).items() if value is variable)
 
 
-def initializer_of(recorder, weight, owner):
-    given = recorder.by_weight[id(weight)]
-    if hasattr(given, "get_config"):
-        return recorder.of(weight)
-    cell = owner[id(weight)]
-    config = {k: v for k, v in cell.bias_initializer.get_config().items() if k != "seed"}
-    return {"type": type(cell.bias_initializer).__name__, **config, "unit_forget_bias": True}
-
-
 def facts(text):
     """What Keras makes of a model's own JSON."""
     keras.backend.clear_session()
@@ -520,10 +511,6 @@ def facts(text):
         found = keras.models.model_from_json(text)
         if not found.built:
             found.build(found.input_shape)
-        owner = {}
-        for layer in found._flatten_layers():
-            for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
-                owner[id(variable)] = layer
         paths = owners(found, (), {})
         weights = [
             {
@@ -531,7 +518,7 @@ def facts(text):
                 "shape": list(weight.shape),
                 "trainable": weight.trainable,
                 "dtype": weight.dtype,
-                "initializer": initializer_of(recorder, weight, owner),
+                "initializer": recorder.of(weight),
             }
             for weight in found.weights
         ]
