@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-import random
-import zipfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,7 +93,7 @@ def test_every_layer_and_every_weight_is_that_of_keras_3(name: str) -> None:
     assert bool(model.notes) == bool(unknown)
 
 
-# What Keras 3 has no longer, what only an author's code knows, and what a file of Keras 2 leaves out.
+# What Keras 3 has no longer, what only an author's code knows, what a file of Keras 2 leaves out.
 NO_LONGER = {
     "conv_family": ("locally_connected1d",),
     "custom_layers": ("scale", "unregistered"),

@@ -22,7 +22,15 @@ SAMPLES = ROOT / "sample_configs"
 # Layers that stand in models of tests/test_keras_models.py, that hold others, that Keras has not,
 # or that do no more than pass an image on.
 ELSEWHERE = {
-    *("Input", "Functional", "Sequential", "Opaque", "Operation", "PositionEmbedding", "ClassToken"),
+    *(
+        "Input",
+        "Functional",
+        "Sequential",
+        "Opaque",
+        "Operation",
+        "PositionEmbedding",
+        "ClassToken",
+    ),
     *("SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"),
     *("LayerScale", "StochasticDepth", "CustomScaleLayer"),
     *("IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"),
@@ -111,7 +119,9 @@ def test_every_layer_type_has_at_least_three_argument_sets() -> None:
 
 @pytest.mark.parametrize("layer_type", sorted(FACTS["signatures"]))
 def test_arguments_and_defaults_are_those_of_keras(layer_type: str) -> None:
-    fields = {field.encode_name: field for field in msgspec.structs.fields(known_layers()[layer_type])}
+    fields = {
+        field.encode_name: field for field in msgspec.structs.fields(known_layers()[layer_type])
+    }
     for argument, default in FACTS["signatures"][layer_type].items():
         if argument in NOT_OURS or argument.endswith(("_regularizer", "_constraint")):
             continue

@@ -469,7 +469,7 @@ WHOLE = [
         "input_shape: [3]\ndefaults: tensorflow\nlayers: [{type: ReLU}]",
         (2, 11),
         errors.InvalidValue,
-        "`defaults` must be 'keras', not 'tensorflow'",
+        "`defaults` must be 'flax', 'keras' or 'torch', not 'tensorflow'",
         id="unknown defaults",
     ),
     pytest.param(

@@ -467,6 +467,18 @@ def _top(call: _Call) -> list[Shape]:
     return [(*call.tensor()[:-1], call.option("k", 1))] * 2
 
 
+@_rule("ShapeOf")
+def _shape_of_tensor(call: _Call) -> Shape:
+    """``tf.shape(x)``: one number for each axis."""
+    return (len(call.tensor()),)
+
+
+@_rule("SizeOf")
+def _number(call: _Call) -> Shape:
+    """One number."""
+    return ()
+
+
 @_rule("Ravel")
 def _ravelled(call: _Call) -> Shape:
     shape = call.tensor()

@@ -29,6 +29,16 @@ _HUB = ("keras_hub", "keras_nlp")
 _FROM_HUB = ("PositionEmbedding", "ReversibleEmbedding")
 _STAND_FOR_NETWORKS = {"Functional": Functional, "Model": Functional, "Sequential": Sequential}
 
+_OLD = {
+    "SyncBatchNormalization": "BatchNormalization",
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "LSTMV2": "LSTM",
+    "GRUV2": "GRU",
+}
+"""Layers of Keras 2 that are others in Keras 3."""
+_PASSING_ON = ("ThresholdedReLU", "AddLoss", "AddMetric")
+"""Layers of Keras 2 that are gone, and that kept the shape of their input."""
 _RENAMED = {
     ("LeakyReLU", "alpha"): "negative_slope",
     ("Attention", "causal"): "",
@@ -57,7 +67,18 @@ class NotRead(Exception):
 
 def is_keras(data: Any) -> bool:
     """Whether plain data is a Keras model's, and no spec."""
-    return isinstance(data, Mapping) and "class_name" in data and "config" in data
+    return _at_root(data) is not None
+
+
+def _at_root(data: Any) -> Path | None:
+    """Where in a file's data its model stands: TensorFlow.js puts others around it."""
+    for path in ((), ("model_config",), ("modelTopology",), ("modelTopology", "model_config")):
+        found = data
+        for key in path:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping) and "class_name" in found and "config" in found:
+            return path
+    return None
 
 
 def from_keras(document: Document) -> Document:
@@ -66,9 +87,13 @@ def from_keras(document: Document) -> Document:
     Raises:
         InvalidSpec: it is no model whose layers could be read.
     """
-    translation = _Translation(document)
+    at = _at_root(document.data) or ()
+    model = document.data
+    for key in at:
+        model = model[key]
+    translation = _Translation(model)
     try:
-        data = translation.network(document.data, (), ())
+        data = translation.network(model, at, ())
     except NotRead as error:
         raise document.invalid([InvalidValue(str(error), path=error.path)]) from None
     # What a network says of itself as one layer of another.
@@ -110,11 +135,15 @@ class _Arguments:
     keywords: dict[str, Any] = field(default_factory=dict)
 
 
+_ONE_INPUT = _Arguments([_Tensor("", 0, 0, None)])
+"""What a layer of a Sequential model is called with."""
+
+
 class _Translation:
     """Walks a model's JSON; paths of what it makes lead back to the file by ``origins``."""
 
-    def __init__(self, document: Document) -> None:
-        version = document.data.get("keras_version")
+    def __init__(self, model: Mapping[str, Any]) -> None:
+        version = model.get("keras_version")
         self.is_old = isinstance(version, str) and version.startswith(("1.", "2."))
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
@@ -196,7 +225,12 @@ class _Translation:
             ours: list(_ends(config.get(key)))
             for key, ours in (("input_layers", "input_layers"), ("output_layers", "outputs"))
         }
-        nodes, ends = _numbered_from_zero(nodes, ends)
+        networks = {
+            name
+            for name, data in named.items()
+            if _is_network(str(data.get("class_name")), data.get("config"))
+        }
+        nodes, ends = _numbered_from_zero(nodes, ends, networks)
         recorded = _recorded(nodes, named)
         entries: list[dict[str, Any]] = []
         calls: list[tuple[dict[str, Any], Path]] = []
@@ -239,7 +273,10 @@ class _Translation:
         kind = data.get("class_name")
         if not isinstance(kind, str):
             raise NotRead("a layer needs a `class_name`", source)
+        own = ">" in kind
         kind = kind.rpartition(">")[2]
+        if self.is_old:
+            kind = _OLD.get(kind, kind)
         config = data.get("config")
         if not isinstance(config, Mapping | list):
             raise NotRead(f"{quoted(kind)} has no `config`", source)
@@ -259,7 +296,9 @@ class _Translation:
             function, keywords = operation_of_tensorflow(config, called.keywords)
             known = _Arguments(called.positional, keywords)
             return {**_operation(function, {}, known, shapes), "kind": kind}
-        cls = known_layers().get(kind)
+        if kind in _PASSING_ON and not own:
+            return {**_operation("Identity", {}, node or _ONE_INPUT, shapes), "kind": kind}
+        cls = None if own else known_layers().get(kind)
         if cls is None or not _from_keras(data, kind) or issubclass(cls, Opaque | Operation):
             return self._opaque(kind, name, config, shapes)
         if cls is Input:
@@ -366,18 +405,20 @@ class _Translation:
             return {"function": config.rpartition(">")[2]}
         if not isinstance(kind, str):
             return value
-        kind = kind.rpartition(">")[2]
-        cls = known_initializers().get(kind)
+        name = kind.rpartition(">")[2]
+        cls = known_initializers().get(kind.removesuffix("V2"))
         if cls is None or not _from_keras(value, kind):
-            return {"function": kind}
+            return {"function": name}
         self.origins[target] = (*source, "config")
         self.origins[(*target, "type")] = (*source, "class_name")
         arguments = config if isinstance(config, Mapping) else {}
         types = _types(cls)
-        found = {"type": kind}
+        found = {"type": cls.__name__}
         for key, each in arguments.items():
             if key in types and each is not None:
                 found[key] = _seed(each) if key == "seed" else _plain(each)
+        if found.get("distribution") == "normal":
+            found["distribution"] = "truncated_normal"  # as Keras 3 calls what Keras 1 meant
         return found
 
     def _activation(self, value: Any, source: Path, target: Path) -> Any:
@@ -432,6 +473,8 @@ def _is_network(kind: str, config: Any) -> bool:
     """Whether a configuration is that of a network, whatever its class is called."""
     if isinstance(config, list):
         return kind == "Sequential"
+    if not isinstance(config, Mapping):
+        return False
     layers = config.get("layers")
     if not isinstance(layers, list):
         return False
@@ -510,8 +553,8 @@ def _plain(value: Any) -> Any:
         return {key: config.get(key) for key in ("start", "stop", "step")}
     if kind == "__ellipsis__":
         return "..."
-    if value.get("type") == "tuple" and "items" in value:
-        return _plain(value["items"])
+    if value.get("type") == "ndarray":
+        return _plain(value.get("value"))
     return {key: _plain(each) for key, each in value.items()}
 
 
@@ -604,7 +647,7 @@ Nodes = dict[str, list[_Arguments]]
 
 
 def _numbered_from_zero(
-    nodes: Nodes, ends: dict[str, list[_Tensor]]
+    nodes: Nodes, ends: dict[str, list[_Tensor]], networks: set[str]
 ) -> tuple[Nodes, dict[str, list[_Tensor]]]:
     """The same with every layer's calls numbered from 0.
 
@@ -618,7 +661,8 @@ def _numbered_from_zero(
     late = {
         tensor.layer
         for tensor in every
-        if least[tensor.layer] == 1 and tensor.node >= len(nodes.get(tensor.layer, ()))
+        if least[tensor.layer] == 1
+        and (tensor.layer in networks or tensor.node >= len(nodes.get(tensor.layer, ())))
     }
 
     def moved(value: Any) -> Any:

@@ -37,10 +37,16 @@ def load(
     return build(read(source), seed=seed, defaults=defaults, functions=functions)
 
 
-def parse(text: str, *, seed: int | None = None, file: str = "<text>") -> Model:
+def parse(
+    text: str,
+    *,
+    seed: int | None = None,
+    defaults: Framework | None = None,
+    file: str = "<text>",
+) -> Model:
     """The model of a spec's text; ``file`` is what errors call it.
 
     Raises:
         InvalidSpec: the text does not parse, or the spec is wrong; with all its problems.
     """
-    return build(parse_text(text, file), seed=seed)
+    return build(parse_text(text, file), seed=seed, defaults=defaults)
