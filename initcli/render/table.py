@@ -67,7 +67,7 @@ class _Page:
         yield self._rule()
         for row in rows:
             if isinstance(row, Fold):
-                yield self._fold(row)
+                yield from self._fold(row)
                 continue
             yield self._layer(row.layer)
             for parameter in row.parameters:
@@ -114,16 +114,17 @@ class _Page:
             name.append(f"{self.dot}called {layer.calls} times", "dim")
         return self._ends(name, *self._facts(layer.output_shapes, layer.size))
 
-    def _fold(self, fold: Fold) -> RenderableType:
+    def _fold(self, fold: Fold) -> Iterator[RenderableType]:
         """One row for many, whose title says for how many."""
         several = fold.count > 1
         ellipsis = " ... " if self.ascii_only else " … "
         title = f"{fold.first}{ellipsis}{fold.last}" if several else fold.first
+        rows = Text(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
+        name = Text(title, "bold") + rows
+        yield self._ends(name, *self._facts(fold.output_shapes, fold.size))
         times = f"{fold.count} blocks of " if several else ""
-        held = f"{times}{_counted(fold.layers, 'layer')} with {_counted(fold.tensors, 'tensor')}"
-        folded = f"{self.dot}{held}{self.dot}{_counted(fold.rows, 'row')} folded"
-        name = Text.assemble((title, "bold"), (folded, "dim"))
-        return self._ends(name, *self._facts(fold.output_shapes, fold.size))
+        held = f"{times}{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
+        yield Padding(Text(held, "dim"), (0, 0, 0, 2))
 
     def _facts(self, shapes: Shapes, size: int) -> tuple[Text, Text]:
         shown = Text(shapes_text(shapes) if shapes else "?")

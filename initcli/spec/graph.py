@@ -156,7 +156,9 @@ class Networks(Arguments):
                 message = f"the name {quoted(name)} {problem}"
                 self.errors.append(InvalidValue(message, path=(*path, "name")))
                 name = None
+        before = len(self.errors)
         inputs = self._references(mapping.get("inputs"), (*path, "inputs"))
+        misnamed = len(self.errors) > before
         entry = _Entry(path, name or "", inputs, {})
         if "repeat" in mapping or ("layers" in mapping and "type" not in mapping):
             return self._block(entry, mapping)
@@ -175,6 +177,8 @@ class Networks(Arguments):
             message = f"{layer.type_name} merges several inputs, and here it is given one"
             remedy = "name them: `inputs: [one, other]`"
             self.errors.append(MissingArgument(message, remedy=remedy, path=path))
+            layer = None
+        if misnamed:
             layer = None
         return replace(entry, layer=layer or _BROKEN, options=options)
 
@@ -196,12 +200,14 @@ class Networks(Arguments):
             remedy = "layers inside may name any layer outside as well"
             place = (*path, "inputs")
             self.errors.append(InvalidValue(message, remedy=remedy, path=place))
-        block = self._entries(entries, (*path, "layers"))
-        for inner in block:
+        block: list[_Entry] = []
+        for inner in self._entries(entries, (*path, "layers")):
             if isinstance(inner.layer, Input):
                 message = "an Input cannot stand in a block"
                 self.errors.append(InvalidValue(message, path=inner.path))
-        return replace(entry, block=block, repeat=repeat)
+                inner = replace(inner, layer=_BROKEN)
+            block.append(inner)
+        return replace(entry, block=tuple(block), repeat=repeat)
 
     def _shared(self, entry: _Entry, data: Mapping[str, Any]) -> _Entry:
         known = {name for cls in known_layers().values() for name in cls.takes().options}
