@@ -291,7 +291,7 @@ class SphereCoordinate(Law, frozen=True):
             return 0.5 * (t >= -1) * (np.asarray(x) >= -self.radius) + 0.5 * (t >= 1)
         # Beyond ten standard deviations nothing is left that a float could hold.
         angle = np.minimum(np.arcsin(np.abs(t)), 10 / math.sqrt(self.dimension))
-        nodes, weights = np.polynomial.legendre.leggauss(64)
+        nodes, weights = standard_normal.legendre()
         half = angle / 2
         integral = np.zeros(t.shape)
         for node, weight in zip(nodes, weights, strict=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ Floats = NDArray[np.floating[Any]]
 
 # SciPy's erfc would cost 0.4 s of import for what is asked of it: a few dozen edges a tensor.
 _erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+@cache
+def legendre() -> tuple[Floats, Floats]:
+    """The 64 nodes and weights of Gauss–Legendre quadrature on [−1, 1]."""
+    return np.polynomial.legendre.leggauss(64)
 
 
 def pdf(z: Floats) -> Floats:
@@ -47,7 +54,7 @@ def moments_between(a: float, b: float) -> tuple[float, float]:
     """
     low, high = _without_tails(a, b)
     if high - low < 8:
-        nodes, weights = np.polynomial.legendre.leggauss(64)
+        nodes, weights = legendre()
         middle, half = (low + high) / 2, (high - low) / 2
         # exp(−z²/2) apart from a factor, so that far tails do not vanish.
         weights = weights * np.exp(-half * nodes * (middle + half * nodes / 2))

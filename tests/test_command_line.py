@@ -177,7 +177,9 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
     "file", sorted(path.name for path in TOUR.parent.iterdir() if path.suffix != ".py")
 )
 def test_every_sample_config_is_summarised(file: str) -> None:
-    shown = run("summary", TOUR.parent / file, "--custom", TOUR.parent / "my_inits.py")
+    # Of eight thousand million weights, those of one block's attention.
+    some = ("--filter", "block_31/attention/*") if file == "llama3_8b.yaml" else ()
+    shown = run("summary", TOUR.parent / file, "--custom", TOUR.parent / "my_inits.py", *some)
     assert shown.returncode == 0, shown.stderr
     assert "Total" in shown.stdout
     # One tensor in a thousand is marked by chance, and these are drawn from a fixed seed.
@@ -362,3 +364,98 @@ def test_summary_imports_neither_matplotlib_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+BLOCKS = """
+input_shape: [8]
+layers:
+  - {type: Dense, name: stem, units: 8}
+  - name: block
+    repeat: 12
+    layers:
+      - {type: Dense, units: 8}
+      - {type: Add, inputs: [input, dense]}
+  - type: Sequential
+    name: head
+    layers:
+      - {type: Dense, units: 4}
+      - {type: Dense, units: 2}
+"""
+
+
+def test_depth_folds_blocks_and_says_for_how_many_rows() -> None:
+    done = run("summary", "-", "--depth", "1", text=BLOCKS)
+    assert done.returncode == 0
+    assert "block_0 … block_11 · 48 rows folded" in done.stdout
+    assert "12 blocks of 2 layers and 2 tensors" in done.stdout
+    assert "head · 6 rows folded" in done.stdout
+    assert "stem · Dense" in done.stdout
+    assert "block_3" not in done.stdout
+    assert "2 tensors shown, 28 not" in done.stdout
+    assert "Total 986 weights" in done.stdout
+    whole = run("summary", "-", "--depth", "2", text=BLOCKS)
+    assert whole.stdout == run("summary", "-", text=BLOCKS).stdout
+
+
+def test_filter_picks_tensors_by_path() -> None:
+    done = run("summary", "-", "--filter", "block_1*/dense/kernel", text=BLOCKS)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines() if " · Dense" in line] == [
+        f"block_{number}/dense" for number in (1, 10, 11)
+    ]
+    assert "3 tensors shown, 27 not" in done.stdout
+    arguments = ("--filter", "stem/*", "--filter", "head/dense/bias", "--format", "json")
+    report = json.loads(run("summary", "-", *arguments, text=BLOCKS).stdout)
+    assert [t["path"] for t in report["tensors"]] == ["stem/kernel", "stem/bias", "head/dense/bias"]
+    assert [t["layer"] for t in report["tensors"]] == ["stem", "stem", "head/dense"]
+    assert report["totals"]["params"] == 986
+
+
+def test_a_filter_that_matches_nothing_says_so() -> None:
+    done = run("summary", "-", "--filter", "stem/kernle", text=BLOCKS)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "no tensor's path matches 'stem/kernle'\n  = did you mean 'stem/kernel'?\n"
+    )
+
+
+def test_a_network_within_the_model_lists_its_layers() -> None:
+    report = json.loads(run("summary", "-", "--format", "json", text=BLOCKS).stdout)
+    head = report["layers"][-1]
+    assert (head["name"], head["type"], head["params"]) == ("head", "Sequential", 46)
+    assert [inner["name"] for inner in head["layers"]] == ["head/dense", "head/dense_1"]
+    assert sum(layer["params"] for layer in report["layers"]) == report["totals"]["params"]
+
+
+def test_defaults_are_chosen_on_the_command_line() -> None:
+    arguments = ("--defaults", "torch", "--format", "json")
+    report = json.loads(run("summary", "-", *arguments, text=BLOCKS).stdout)
+    assert report["model"]["defaults"] == "torch"
+    assert report["tensors"][1]["initializer"]["type"] == "RandomUniform"
+
+
+def test_the_catalog_lists_what_a_spec_can_name() -> None:
+    listed = json.loads(run("catalog", "--format", "json").stdout)
+    names = {kind: [thing["name"] for thing in things] for kind, things in listed.items()}
+    assert {"Dense", "LSTM", "MultiHeadAttention", "PositionEmbedding"} <= set(names["layers"])
+    assert {"GlorotUniform", "Orthogonal", "Dirac"} <= set(names["initializers"])
+    assert {"relu", "gelu", "softmax"} <= set(names["activations"])
+    dense = next(thing for thing in listed["layers"] if thing["name"] == "Dense")
+    units = next(each for each in dense["arguments"] if each["name"] == "units")
+    assert units == {
+        "name": "units",
+        "takes": "a whole number of at least 1",
+        "required": True,
+        "default": None,
+    }
+    text = run("catalog").stdout
+    assert all(name in text for kind in names.values() for name in kind)
+
+
+def test_the_catalog_shows_one_thing_whole() -> None:
+    done = run("catalog", "he_normal")
+    assert done.stdout.startswith("HeNormal  initializer\nalso he_normal\n")
+    assert "input_axes" in done.stdout
+    missed = run("catalog", "densse")
+    assert (missed.returncode, missed.stdout) == (2, "")
+    assert "did you mean" in missed.stderr

@@ -49,7 +49,8 @@ def _whole(thing: Thing) -> RenderableType:
     rows: list[RenderableType] = [Text.assemble((thing.name, "cyan"), f"  {thing.kind}")]
     if thing.aliases:
         rows.append(Text(f"also {', '.join(thing.aliases)}", "dim"))
-    rows += [Text(""), Text(thing.text.replace("``", "`"))]
+    for paragraph in thing.text.replace("``", "`").split("\n\n"):
+        rows += [Text(""), Text(" ".join(paragraph.split()))]
     if thing.arguments:
         rows.append(Text(""))
     for argument in _ordered(thing, general=True):
