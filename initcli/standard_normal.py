@@ -59,7 +59,7 @@ def moments_between(a: float, b: float) -> tuple[float, float]:
         # exp(−z²/2) apart from a factor, so that far tails do not vanish.
         weights = weights * np.exp(-half * nodes * (middle + half * nodes / 2))
         weights /= weights.sum()
-        centre = float(weights @ nodes)
+        centre = 0.0 if low == -high else float(weights @ nodes)
         spread = float(weights @ (nodes - centre) ** 2)
         return middle + half * centre, half * half * spread
     density_a, density_b = float(pdf(np.array(a))), float(pdf(np.array(b)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -40,7 +41,11 @@ class Shaped(NamedTuple):
 Failed = Callable[[int, ShapeError | ArgumentError], None]
 
 
-class Network(Layer, frozen=True, kw_only=True):
+MOST_SHAPES = 1_000
+"""Different shapes that one network is called on at most."""
+
+
+class Network(Layer, frozen=True, kw_only=True, dict=True):
     """Layers by name, their calls in an order in which each can be computed, inputs and outputs.
 
     ``inputs`` are the calls of Input layers; ``hidden`` those of them that stand in no file.
@@ -57,6 +62,18 @@ class Network(Layer, frozen=True, kw_only=True):
     hidden: tuple[int, ...] = ()
 
     def output_shape(self, *inputs: Shape) -> list[Shape]:
+        # Networks that call one another many times over would else be walked without end.
+        if inputs not in self._known:
+            if len(self._known) >= MOST_SHAPES:
+                raise ShapeError(f"this network is called on more than {MOST_SHAPES:,} shapes")
+            self._known[inputs] = self._output_shape(inputs)
+        return self._known[inputs]
+
+    @cached_property
+    def _known(self) -> dict[Shapes, list[Shape]]:
+        return {}
+
+    def _output_shape(self, inputs: Shapes) -> list[Shape]:
         shaped = self.shapes(inputs)
         names = (self.names[self.calls[source.call].layer] for source in self.outputs)
         return [
