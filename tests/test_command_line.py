@@ -459,3 +459,20 @@ def test_the_catalog_shows_one_thing_whole() -> None:
     missed = run("catalog", "densse")
     assert (missed.returncode, missed.stdout) == (2, "")
     assert "did you mean" in missed.stderr
+
+
+def test_the_overview_of_many_tensors_in_one_layer_stays_narrow(tmp_path: Path) -> None:
+    spec = (
+        "{input_shape: [5, 8], layers: [{type: Sequential, layers: ["
+        "{type: MultiHeadAttention, num_heads: 2, key_dim: 4, name: attention},"
+        " {type: Dense, units: 3}]}]}"
+    )
+    done = run("hist", "-", "--out", tmp_path, "--filter", "*/kernel", text=spec)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 6
+    whole = run("hist", "-", "--out", tmp_path, text=spec)
+    assert len(whole.stdout.splitlines()) == 11
+    with Image.open(tmp_path / "overview.png") as image:
+        width, height = image.size
+    # Two rows of four for the attention, and one of two for the dense layer.
+    assert (width, height) == (4 * 420, 3 * 210)

@@ -29,7 +29,9 @@ LAW = "#c8432b"
 GREY = "#555555"
 DPI = 100
 ROWS_PER_PAGE = 8
-"""Layers that one page of the overview shows."""
+"""Rows that one page of the overview shows."""
+MOST_COLUMNS = 4
+"""Tensors that stand beside one another in the overview."""
 _FEW = 2
 """Atoms up to which a law without density is drawn as one bar an atom."""
 
@@ -63,8 +65,13 @@ def tensor_png(picture: TensorPicture) -> bytes:
 
 
 def overview_pngs(pictures: Sequence[TensorPicture]) -> Iterator[bytes]:
-    """One row a layer, one column a tensor; a page for every eight layers."""
-    rows = [list(row) for _, row in groupby(pictures, key=lambda picture: _layer(picture.tensor))]
+    """One row a layer, or more where it has many tensors; a page for every eight rows."""
+    layers = [list(row) for _, row in groupby(pictures, key=lambda each: _layer(each.tensor))]
+    rows = [
+        tensors[start : start + MOST_COLUMNS]
+        for tensors in layers
+        for start in range(0, len(tensors), MOST_COLUMNS)
+    ]
     for start in range(0, len(rows), ROWS_PER_PAGE):
         yield _overview(rows[start : start + ROWS_PER_PAGE])
 
@@ -164,7 +171,9 @@ def _shortened(path: str) -> str:
 
 
 def _layer(tensor: TensorSummary) -> str:
-    return tensor.parameter.path.partition("/")[0]
+    """The layer that declares the tensor, wherever it stands."""
+    origin = tensor.parameter.origin
+    return tensor.parameter.path.removesuffix(origin.name if origin else "")
 
 
 def _png(figure: Figure) -> bytes:
