@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from initcli.defaults.rules import Rules, kept
+from initcli.defaults.rules import KEPT, Rules
 from initcli.initializers import (
     Constant,
     Initializer,
@@ -22,7 +22,6 @@ from initcli.layers import (
     core,
     einsum,
     embedding,
-    normalization,
     recurrent,
 )
 from initcli.layers import activation as activations
@@ -97,6 +96,7 @@ def _prelu(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
 
 RULES = Rules(
     rules={
+        **KEPT,
         core.Dense: _dense,
         einsum.EinsumDense: _dense,
         convolution.Convolution: _dense,
@@ -105,16 +105,11 @@ RULES = Rules(
         convolution.SeparableConv: _separable,
         embedding.Table: _embedding,
         embedding.PositionEmbedding: _embedding,
-        embedding.ClassToken: kept,
         recurrent.Gated: _recurrent,
         recurrent.ConvLSTM: _conv_lstm,
         attention.MultiHeadAttention: _attention,
         attention.GroupedQueryAttention: _attention,
         activations.PReLU: _prelu,
-        normalization.BatchNormalization: kept,
-        normalization.LayerNormalization: kept,
-        normalization.GroupNormalization: kept,
-        normalization.RMSNormalization: kept,
     },
     notes={
         recurrent.LSTM: "flax's LSTM has a bias on the state's side alone, without a one for the "

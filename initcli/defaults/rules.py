@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from initcli.initializers import Initializer
-from initcli.layers import Layer, Parameter
+from initcli.layers import Layer, Parameter, embedding, normalization
 
 Rule = Callable[[Layer, Mapping[str, Parameter]], Mapping[str, Initializer]]
 """From a layer and its parameters by name to the initializers of some of them."""
@@ -32,6 +32,18 @@ def note_of(rules: Rules, layer: Layer) -> Iterable[str]:
     return [rules.notes[cls] for cls in type(layer).__mro__ if cls in rules.notes][:1]
 
 
-def kept(layer: Layer, parameters: Mapping[str, Parameter]) -> Mapping[str, Initializer]:
-    """The rule of a layer that starts as in Keras."""
+def _kept(layer: Layer, parameters: Mapping[str, Parameter]) -> Mapping[str, Initializer]:
     return {}
+
+
+KEPT: Mapping[type[Layer], Rule] = dict.fromkeys(
+    (
+        embedding.ClassToken,
+        normalization.BatchNormalization,
+        normalization.LayerNormalization,
+        normalization.GroupNormalization,
+        normalization.RMSNormalization,
+    ),
+    _kept,
+)
+"""Layers that start the same everywhere."""

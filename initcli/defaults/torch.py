@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from initcli.defaults.rules import Rules, kept
+from initcli.defaults.rules import KEPT, Rules
 from initcli.initializers import (
     Constant,
     GlorotUniform,
@@ -27,7 +27,6 @@ from initcli.layers import (
     core,
     einsum,
     embedding,
-    normalization,
     recurrent,
 )
 from initcli.layers import activation as activations
@@ -135,6 +134,7 @@ def _prelu(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
 
 RULES = Rules(
     rules={
+        **KEPT,
         core.Dense: _linear,
         einsum.EinsumDense: _einsum,
         convolution.Convolution: _linear,
@@ -142,15 +142,10 @@ RULES = Rules(
         convolution.SeparableConv: _separable,
         embedding.Table: _embedding,
         embedding.PositionEmbedding: _embedding,
-        embedding.ClassToken: kept,
         recurrent.Gated: _recurrent,
         attention.MultiHeadAttention: _multi_head,
         attention.GroupedQueryAttention: _grouped,
         activations.PReLU: _prelu,
-        normalization.BatchNormalization: kept,
-        normalization.LayerNormalization: kept,
-        normalization.GroupNormalization: kept,
-        normalization.RMSNormalization: kept,
     },
     notes={
         recurrent.LSTM: "torch's LSTM has two biases, bias_ih and bias_hh, each U(±1/√units), "

@@ -57,8 +57,16 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             path = f"{name}/bias"
             yield Parameter(path=path, shape=targets, initializer=self.bias_initializer)
 
-    def require_attendable(self, query: Shape, value: Shape, key: Shape) -> None:
-        """Raise unless value and key belong together, position by position."""
+    def attendable(
+        self, query: Shape, value: Shape | None, key: Shape | None
+    ) -> tuple[Shape, Shape]:
+        """Value and key, which are the query and the value where they are not given.
+
+        Raises:
+            ShapeError: they do not belong together, position by position.
+        """
+        value = query if value is None else value
+        key = value if key is None else key
         for shape in (query, value, key):
             if len(shape) < 3:
                 raise ShapeError(
@@ -71,6 +79,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
                 f"{type(self).__name__}'s value {shape_text(value)} and key {shape_text(key)} "
                 "differ in their positions"
             )
+        return value, key
 
 
 class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
@@ -98,8 +107,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         *,
         return_attention_scores: bool = False,
     ) -> Shape | list[Shape]:
-        value = query if value is None else value
-        self.require_attendable(query, value, value if key is None else key)
+        self.attendable(query, value, key)
         output = (*query[:-1], *self._output_sizes(query))
         # Keras gives the scores of self-attention the query's length twice, whatever the key's.
         scores = (query[0], self.num_heads, query[1], query[1])
@@ -108,8 +116,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     def parameters(
         self, query: Shape, value: Shape | None = None, key: Shape | None = None
     ) -> Iterator[Parameter]:
-        value = query if value is None else value
-        key = value if key is None else key
+        value, key = self.attendable(query, value, key)
         keys = (self.num_heads, self.key_dim)
         values = (self.num_heads, self.value_dim or self.key_dim)
         yield from self.projection("query", (known_size(self, query, -1),), keys)
@@ -156,9 +163,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         *,
         return_attention_scores: bool = False,
     ) -> Shape | list[Shape]:
-        value = query if value is None else value
-        key = value if key is None else key
-        self.require_attendable(query, value, key)
+        value, key = self.attendable(query, value, key)
         if not len(query) == len(value) == len(key) == 3:
             raise ShapeError(
                 f"GroupedQueryAttention needs (positions, features), not {shape_text(query)}"
@@ -174,8 +179,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
     def parameters(
         self, query: Shape, value: Shape | None = None, key: Shape | None = None
     ) -> Iterator[Parameter]:
-        value = query if value is None else value
-        key = value if key is None else key
+        value, key = self.attendable(query, value, key)
         features = known_size(self, query, -1)
         heads = (self.num_query_heads, self.head_dim)
         shared = (self.num_key_value_heads, self.head_dim)

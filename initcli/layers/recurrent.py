@@ -183,6 +183,10 @@ def _require_cell(cell: Layer, argument: str) -> None:
         raise ArgumentError(argument, f"{type(cell).__name__} is not a cell, such as LSTMCell")
 
 
+# A struct cannot inherit fields from two sides, so that what layers share beside their cells is a
+# class without fields, and each layer writes its own.
+
+
 class _Sequence:
     """What takes a sequence: (batch, steps, d) to the last output, or to all of them.
 
