@@ -34,9 +34,19 @@ class Normalization(Layer, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.variance is None):
             raise ArgumentError("mean", "mean and variance are given together, or neither")
+        if _extent(self.mean) != _extent(self.variance):
+            raise ArgumentError("variance", "mean and variance are of one shape")
+        if len(_extent(self.mean)) > len(self._axes):
+            raise ArgumentError("mean", "mean has no more axes than `axis` names")
 
     def output_shape(self, shape: Shape) -> Shape:
-        self._sizes(shape)
+        sizes = self._sizes(shape)
+        given = _extent(self.mean)
+        fitting = sizes[len(sizes) - len(given) :]
+        if any(one not in (1, size) for one, size in zip(given, fitting, strict=True)):
+            raise ArgumentError(
+                "mean", f"mean is of shape {shape_text(given)}, and `axis` of {shape_text(fitting)}"
+            )
         return shape
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -54,46 +64,88 @@ class Normalization(Layer, frozen=True, kw_only=True):
             keeps_dtype=True,
         )
 
-    def _sizes(self, shape: Shape) -> tuple[int, ...]:
+    @property
+    def _axes(self) -> tuple[int, ...]:
         given = () if self.axis is None else self.axis
-        axes = (given,) if isinstance(given, int) else given
-        sizes = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in axes}
+        return (given,) if isinstance(given, int) else given
+
+    def _sizes(self, shape: Shape) -> tuple[int, ...]:
+        sizes = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in self._axes}
+        if len(sizes) < len(self._axes):
+            raise ArgumentError("axis", "axis names an axis twice")
         return tuple(sizes[axis] for axis in sorted(sizes))
 
 
-OutputMode = Literal["int", "one_hot", "multi_hot", "count", "tf_idf"]
+def _extent(value: Any) -> tuple[int, ...]:
+    """The shape of nested lists of numbers."""
+    return (len(value), *_extent(value[0])) if isinstance(value, list | tuple) and value else ()
 
 
-class _Encoding(Layer, frozen=True, kw_only=True):
-    """What turns values into indices, or into vectors with an entry for each index."""
+IndexDtype = Literal[
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "mixed_float16",
+    "mixed_bfloat16",
+]
+"""What hashes are given as."""
 
-    output_mode: OutputMode = "int"
-    sparse: bool = False
-
-    def encoded(self, shape: Shape, depth: int | None) -> Shape:
-        """The shape of the vectors of ``depth`` entries."""
-        if self.output_mode == "int":
-            return shape
-        if self.output_mode == "one_hot" and (len(shape) < 2 or shape[-1] != 1):
-            return (*shape, depth)
-        return (*shape[:-1], depth)
+# The last two are old names of multi_hot and tf_idf.
+OutputMode = Literal["int", "one_hot", "multi_hot", "count", "tf_idf", "binary", "tf-idf"]
 
 
-class CategoryEncoding(_Encoding, frozen=True, kw_only=True):
+def _encoded(mode: str, shape: Shape, depth: int | None) -> Shape:
+    """The shape of indices, or of the vectors of ``depth`` entries that stand for them."""
+    if mode == "int":
+        return shape
+    if mode == "one_hot" and (len(shape) < 2 or shape[-1] != 1):
+        return (*shape, depth)
+    return (*shape[:-1], depth)
+
+
+class CategoryEncoding(Layer, frozen=True, kw_only=True):
     """Indices as vectors of ``num_tokens`` entries."""
 
     num_tokens: PositiveInt
-    output_mode: OutputMode = "multi_hot"
-
-    def __post_init__(self) -> None:
-        if self.output_mode not in ("one_hot", "multi_hot", "count"):
-            raise ArgumentError("output_mode", "output_mode is one_hot, multi_hot or count")
+    output_mode: Literal["one_hot", "multi_hot", "count", "binary"] = "multi_hot"
+    sparse: bool = False
 
     def output_shape(self, shape: Shape) -> Shape:
-        return self.encoded(shape, self.num_tokens)
+        return _encoded(self.output_mode, shape, self.num_tokens)
 
 
-class Discretization(_Encoding, frozen=True, kw_only=True):
+class HashedCrossing(Layer, frozen=True, kw_only=True):
+    """The hash of two features together, as one of ``num_bins`` indices."""
+
+    num_bins: PositiveInt
+    output_mode: Literal["int", "one_hot"] = "int"
+    sparse: bool = False
+    dtype: IndexDtype | None = None  # type: ignore[assignment]  # hashes are whole numbers
+
+    def output_shape(self, one: Shape, other: Shape) -> Shape:
+        if one[-1] != other[-1]:
+            raise ShapeError(
+                f"HashedCrossing crosses features of one shape, not {shape_text(one)} and "
+                f"{shape_text(other)}"
+            )
+        return _encoded(self.output_mode, one, self.num_bins)
+
+
+class _Indexing(Layer, frozen=True, kw_only=True):
+    """What turns values into indices, or into vectors with an entry for each index."""
+
+    output_mode: Literal["int", "one_hot", "multi_hot", "count"] = "int"
+    sparse: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sparse and self.output_mode == "int":
+            raise ArgumentError("sparse", "indices are not sparse: sparse needs an output_mode")
+
+
+class Discretization(_Indexing, frozen=True, kw_only=True):
     """The bin in which each value lies."""
 
     bin_boundaries: tuple[float, ...] | None = None
@@ -101,6 +153,7 @@ class Discretization(_Encoding, frozen=True, kw_only=True):
     epsilon: float = 0.01
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.bin_boundaries is None) == (self.num_bins is None):
             raise ArgumentError("num_bins", "either bin_boundaries or num_bins is given")
 
@@ -109,67 +162,151 @@ class Discretization(_Encoding, frozen=True, kw_only=True):
         if self.bin_boundaries is not None:
             depth = len(self.bin_boundaries) + 1
         if self.output_mode in ("int", "one_hot"):
-            return self.encoded(shape, depth)
+            return _encoded(self.output_mode, shape, depth)
+        # Keras takes the second axis for that of the values, and not the last.
         return (shape[0], *shape[2:], depth) if len(shape) > 1 else (depth,)
 
 
-class Hashing(_Encoding, frozen=True, kw_only=True):
+class Hashing(_Indexing, frozen=True, kw_only=True):
     """The hash of each value, as one of ``num_bins`` indices."""
 
     num_bins: PositiveInt
     mask_value: Any = None
-    salt: Any = None
+    salt: int | tuple[int, ...] | None = None
+    dtype: IndexDtype | None = None  # type: ignore[assignment]  # hashes are whole numbers
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_salt(self.salt)
+        if self.output_mode == "int" and self.dtype not in (None, "int32", "int64"):
+            raise ArgumentError("dtype", "dtype is int32 or int64 where output_mode is int")
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape if self.output_mode == "int" else (*shape[:-1], self.num_bins)
 
 
-class HashedCrossing(_Encoding, frozen=True, kw_only=True):
-    """The hash of two features together, as one of ``num_bins`` indices."""
-
-    num_bins: PositiveInt
-
-    def output_shape(self, one: Shape, other: Shape) -> Shape:
-        if one[-1] != other[-1]:
-            raise ShapeError(
-                f"HashedCrossing crosses features of one shape, not {shape_text(one)} and "
-                f"{shape_text(other)}"
-            )
-        return self.encoded(one, self.num_bins)
+def _check_salt(salt: int | tuple[int, ...] | None) -> None:
+    if isinstance(salt, tuple) and len(salt) != 2:
+        raise ArgumentError("salt", "salt is one whole number or two")
 
 
-class _Lookup(_Encoding, frozen=True, kw_only=True):
-    """The index of each value in a vocabulary."""
+class _Vocabulary(Layer, frozen=True, kw_only=True):
+    """What knows a list of values by their indices, the first of which stand for unknown ones.
+
+    ``vocabulary`` is a list or, as in Keras, the name of a file, which is not read. It may begin
+    with what stands for absent and for unknown values.
+    """
 
     max_tokens: PositiveInt | None = None
-    num_oov_indices: NonNegativeInt = 1
-    mask_token: Any = None
-    oov_token: Any = None
+    output_mode: OutputMode = "int"
+    pad_to_max_tokens: bool = False
+    sparse: bool = False
     vocabulary: Any = None
     idf_weights: Any = None
-    invert: bool = False
-    pad_to_max_tokens: bool = False
     vocabulary_size: PositiveInt | None = None
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.encoded(shape, self.depth)
+    def __post_init__(self) -> None:
+        frequencies = self.output_mode in ("tf_idf", "tf-idf")
+        if self.sparse and self.output_mode == "int":
+            raise ArgumentError("sparse", "indices are not sparse: sparse needs an output_mode")
+        if self.max_tokens == 1:
+            raise ArgumentError("max_tokens", "max_tokens is at least 2")
+        if self.pad_to_max_tokens and self.max_tokens is None:
+            raise ArgumentError("pad_to_max_tokens", "pad_to_max_tokens needs max_tokens")
+        if self.idf_weights is not None and not frequencies:
+            raise ArgumentError("idf_weights", "idf_weights is for output_mode: tf_idf")
+        if frequencies and self.vocabulary is not None and self.idf_weights is None:
+            raise ArgumentError("idf_weights", "tf_idf of a vocabulary needs idf_weights")
+        if self._given is not None:
+            self._check_vocabulary(self._given)
+
+    def _check_vocabulary(self, given: list[Any]) -> None:
+        tokens, mask = self._tokens(given), self._specials[0]
+        if not given:
+            raise ArgumentError("vocabulary", "vocabulary has a value at least")
+        if len(set(map(repr, tokens))) < len(tokens):
+            raise ArgumentError("vocabulary", "vocabulary has a value twice")
+        if mask is not None and mask in tokens:
+            raise ArgumentError(
+                "vocabulary", f"{mask!r} stands for absent values, and for no other"
+            )
+        if self.max_tokens is not None and self._first + len(tokens) > self.max_tokens:
+            raise ArgumentError(
+                "max_tokens",
+                f"max_tokens is less than the {self._first + len(tokens)} of vocabulary",
+            )
+        if isinstance(self.idf_weights, list | tuple) and len(self.idf_weights) != len(given):
+            raise ArgumentError("idf_weights", "idf_weights has as many entries as vocabulary")
 
     @property
     def depth(self) -> int | None:
-        """The size of the vocabulary, with what stands for a mask and for unknown values."""
-        if self.pad_to_max_tokens or not isinstance(self.vocabulary, list):
-            return self.max_tokens if self.pad_to_max_tokens else self.vocabulary_size
-        extra = self.num_oov_indices + (self.mask_token is not None)
-        return len(self.vocabulary) + extra
+        """How many entries the vectors have, or None where Keras does not know."""
+        if self.pad_to_max_tokens:
+            return self.max_tokens
+        if self._given is None:
+            return self.vocabulary_size
+        return self._first + len(self._tokens(self._given))
+
+    @property
+    def _given(self) -> list[Any] | None:
+        return list(self.vocabulary) if isinstance(self.vocabulary, list | tuple) else None
+
+    @property
+    def _specials(self) -> tuple[Any, list[Any]]:
+        """What stands for absent values, and for unknown ones, as often as it has an index."""
+        raise NotImplementedError
+
+    @property
+    def _first(self) -> int:
+        """The index of the first value, after those of what is absent or unknown."""
+        mask, unknown = self._specials
+        return len(unknown) + (mask is not None and self.output_mode == "int")
+
+    def _tokens(self, given: list[Any]) -> list[Any]:
+        """The vocabulary without what stands for other values."""
+        mask, unknown = self._specials
+        specials = [mask] * (self._first - len(unknown)) + unknown
+        return given[self._first :] if given[: self._first] == specials else given
+
+
+class _Lookup(_Vocabulary, frozen=True, kw_only=True):
+    """The index of each value in a vocabulary."""
+
+    num_oov_indices: NonNegativeInt = 1
+    mask_token: Any = None
+    oov_token: Any = None
+    invert: bool = False
+    oov_method: Literal["floormod", "farmhash"] = "floormod"
+    salt: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_salt(self.salt)
+        if self.invert and self.output_mode != "int":
+            raise ArgumentError("output_mode", "output_mode is int where invert is true")
+        if self.invert and self.oov_token in self._tokens(self._given or []):
+            raise ArgumentError(
+                "vocabulary", f"{self.oov_token!r} stands for unknown values, and for no other"
+            )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return _encoded(self.output_mode, shape, self.depth)
+
+    @property
+    def _specials(self) -> tuple[Any, list[Any]]:
+        return self.mask_token, [self.oov_token] * self.num_oov_indices
 
 
 class IntegerLookup(_Lookup, frozen=True, kw_only=True):
     """The index of each whole number in a vocabulary."""
 
     oov_token: Any = -1
-    vocabulary_dtype: str = "int64"
-    oov_method: str = "floormod"
-    salt: Any = None
+    vocabulary_dtype: Literal["int64"] = "int64"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.salt is not None and self.oov_method != "farmhash":
+            raise ArgumentError("salt", "salt needs oov_method: farmhash")
 
 
 class StringLookup(_Lookup, frozen=True, kw_only=True):
@@ -177,29 +314,45 @@ class StringLookup(_Lookup, frozen=True, kw_only=True):
 
     oov_token: Any = "[UNK]"
     encoding: str = "utf-8"
-    salt: Any = None
 
 
-class TextVectorization(_Encoding, frozen=True, kw_only=True):
+class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
     """Texts as indices of words, (batch, output_sequence_length), or as counts of words."""
 
-    max_tokens: PositiveInt | None = None
     standardize: Any = "lower_and_strip_punctuation"
     split: Any = "whitespace"
-    ngrams: Any = None
+    ngrams: int | tuple[int, ...] | None = None
     output_sequence_length: PositiveInt | None = None
-    pad_to_max_tokens: bool = False
-    vocabulary: Any = None
-    idf_weights: Any = None
     ragged: bool = False
     encoding: str = "utf-8"
-    vocabulary_size: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = {
+            "standardize": ("lower_and_strip_punctuation", "lower", "strip_punctuation"),
+            "split": ("whitespace", "character"),
+        }
+        for argument, names in known.items():
+            given = getattr(self, argument)
+            # What is no text is the function of an author, which is not run.
+            if isinstance(given, str) and given not in names:
+                raise ArgumentError(argument, f"{argument} is null or one of {', '.join(names)}")
+        if self.output_mode != "int" and self.output_sequence_length is not None:
+            raise ArgumentError(
+                "output_sequence_length", "output_sequence_length is for output_mode: int"
+            )
 
     def output_shape(self, shape: Shape) -> Shape:
         if self.output_mode == "int":
             return (shape[0], self.output_sequence_length)
-        depth = self.max_tokens if self.pad_to_max_tokens else self.vocabulary_size
-        return (shape[0], depth)
+        words: Shape = (*shape, None)
+        if self.split is None:
+            words = (*shape, 1) if len(shape) < 2 else shape
+        return _encoded(self.output_mode, words, self.depth)
+
+    @property
+    def _specials(self) -> tuple[Any, list[Any]]:
+        return "", ["[UNK]"]
 
 
 class MelSpectrogram(Layer, frozen=True, kw_only=True):
@@ -208,7 +361,7 @@ class MelSpectrogram(Layer, frozen=True, kw_only=True):
     fft_length: PositiveInt = 2048
     sequence_stride: PositiveInt = 512
     sequence_length: PositiveInt | None = None
-    window: str = "hann"
+    window: str | None = "hann"
     sampling_rate: PositiveInt = 16000
     num_mel_bins: PositiveInt = 128
     min_freq: float = 20.0
@@ -218,6 +371,10 @@ class MelSpectrogram(Layer, frozen=True, kw_only=True):
     mag_exp: float = 2.0
     min_power: float = 1e-10
     ref_power: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.sequence_length is not None and self.sequence_length > self.fft_length:
+            raise ArgumentError("sequence_length", "sequence_length is at most fft_length")
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (1, 2):
@@ -249,6 +406,8 @@ class STFTSpectrogram(Layer, frozen=True, kw_only=True):
             raise ArgumentError("fft_length", "fft_length is at least frame_length")
         if self.frame_step is not None and self.frame_step > self.frame_length:
             raise ArgumentError("frame_step", "frame_step is at most frame_length")
+        if self.frame_length == 1 and self.frame_step is None:
+            raise ArgumentError("frame_length", "frames of one entry need frame_step: 1")
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, 1)

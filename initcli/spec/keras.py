@@ -356,6 +356,8 @@ class _Translation:
                 found[name] = self._value(types[name], value, (*source, key), place)
             elif not _says_nothing(name):
                 self.notes.append(f"{cls.__name__}'s argument `{name}` is not known, and ignored")
+        if found.get("bin_boundaries") is not None:
+            found.pop("num_bins", None)  # A layer that has seen its data writes down both.
         if self.is_old and "fans" in types:
             # What Keras 2 really starts these kernels with.
             found["fans"] = "convolution"
