@@ -12,7 +12,7 @@ import msgspec
 from initcli.activations import Activation, known_activations
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import Initializer, known_initializers
-from initcli.layers import Layer, known_layers
+from initcli.layers import known_layers
 from initcli.spec.describe import describe
 from initcli.types import field_names, snake_case
 
@@ -82,20 +82,9 @@ def _arguments(cls: type[msgspec.Struct]) -> Iterable[Argument]:
     fields = {field.name: field for field in msgspec.structs.fields(cls)}
     for attribute in field_names(cls):
         field = fields[attribute]
-        takes = _TAKES.get(field.type) or describe(field.type)
+        takes = describe(field.type)
         default = None if field.required else _default(field)
         yield Argument(field.encode_name, takes, field.required, default)
-
-
-_TAKES: dict[Any, str] = {
-    Initializer: "an initializer",
-    Initializer | None: "an initializer",
-    Activation: "an activation",
-    Layer: "a layer",
-    Layer | None: "a layer",
-    tuple[Layer, ...]: "a list of layers",
-    Layer | tuple[Layer, ...]: "a layer or a list of layers",
-}
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

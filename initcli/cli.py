@@ -181,11 +181,12 @@ def main() -> None:
 def _load(
     spec: str, seed: int | None, defaults: Framework | None, custom: list[str] | None
 ) -> Model:
+    from initcli.errors import printable
     from initcli.spec.load import load
 
     model = load(spec, seed=seed, defaults=defaults, custom=custom or ())
     for note in model.notes:
-        print(f"initcli: {note}", file=sys.stderr)
+        print(f"initcli: {printable(note)}", file=sys.stderr)
     return model
 
 

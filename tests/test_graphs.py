@@ -288,6 +288,13 @@ MISTAKES = [
         id="a call of nothing",
     ),
     pytest.param(
+        ["{call: a, name: a}"],
+        errors.UnknownName,
+        "'a' is a call, and of no layer",
+        "",
+        id="a call of itself",
+    ),
+    pytest.param(
         ["{type: Dense, name: a, units: 8}", "{call: a, reverse: true}"],
         errors.UnknownArgument,
         "a call of Dense takes no `reverse`",
@@ -413,10 +420,12 @@ def test_a_mistake_in_either_file_has_its_place_there(tmp_path: Path) -> None:
         ("extends: itself.yaml\n", "'itself.yaml' extends this file in turn"),
         ("extends: 3\n", "`extends` must be the path of another spec, not 3"),
         ("extends: none.yaml\n", "there is no such file"),
+        ("extends: text.txt\n", "a spec is a mapping with `layers`, not 'words'"),
     ],
 )
 def test_what_cannot_be_extended(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "itself.yaml").write_text(text)
+    (tmp_path / "text.txt").write_text("words")
     with pytest.raises(initcli.InvalidSpec) as caught:
         initcli.load(str(tmp_path / "itself.yaml"))
     assert [error.message for error in caught.value.errors] == [message]

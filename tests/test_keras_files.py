@@ -131,6 +131,13 @@ def test_a_namesake_of_a_keras_layer_is_not_keras_s() -> None:
     assert initcli.parse(sequential(INPUT, prefixed, layer("ReLU", [None, 5]))).parameters == ()
 
 
+def test_a_name_in_a_file_cannot_speak_to_the_terminal() -> None:
+    text = sequential(INPUT, layer("Mine\x1b[31m", [None, 6], name="own"), layer("ReLU", [None, 6]))
+    done = summary("-", stdin=text.encode())
+    assert done.returncode == 0
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
 def test_what_comes_out_of_unrecorded_code_is_named() -> None:
     with pytest.raises(initcli.InvalidSpec) as caught:
         initcli.parse(sequential(INPUT, layer("Lambda", name="cut"), layer("Dense", units=4)))

@@ -45,11 +45,11 @@ class Operation(Recorded, frozen=True, kw_only=True):
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         rule = _RULES.get(self.function)
         if rule is not None:
-            given = _Call(
-                [_filled(value, inputs) for value in self.arguments],
-                {name: _filled(value, inputs) for name, value in self.keywords.items()},
-            )
             try:
+                given = _Call(
+                    [_filled(value, inputs) for value in self.arguments],
+                    {name: _filled(value, inputs) for name, value in self.keywords.items()},
+                )
                 found = rule(given)
                 if all(map(_is_shape, found if isinstance(found, list) else [found])):
                     return found

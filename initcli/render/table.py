@@ -78,7 +78,7 @@ class _Page:
         if hidden := len(model.parameters) - len(tensors):
             yield Text(f"{len(tensors):,} tensors shown, {hidden:,} not", "dim")
         for note in model.notes:
-            yield Text(f"note: {note}", "yellow")
+            yield Text(f"note: {printable(note)}", "yellow")
 
     def _rule(self) -> RenderableType:
         return Rule(style="dim", characters="-" if self.ascii_only else "─")
@@ -109,7 +109,7 @@ class _Page:
         return grid
 
     def _layer(self, layer: BuiltLayer) -> RenderableType:
-        name = Text.assemble((layer.name, "bold"), self.dot, (layer.type, "cyan"))
+        name = Text.assemble((layer.name, "bold"), self.dot, (printable(layer.type), "cyan"))
         if layer.calls > 1:
             name.append(f"{self.dot}called {layer.calls} times", "dim")
         return self._ends(name, *self._facts(layer.output_shapes, layer.size))

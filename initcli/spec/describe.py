@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
+from initcli.activations import Activation
 from initcli.errors import listed, quoted
+from initcli.initializers import Initializer
+from initcli.layers import Layer
 
 
 @cache
@@ -16,11 +19,24 @@ def describe(type_: Any) -> str:
 
     That null may stand for nothing goes without saying.
     """
+    if type_ in _NAMED:
+        return _NAMED[type_]
     info = msgspec.inspect.type_info(type_)
     if isinstance(info, msgspec.inspect.UnionType):
         kinds = [kind for kind in info.types if not isinstance(kind, msgspec.inspect.NoneType)]
         return listed([_describe(kind) for kind in kinds])
     return _describe(info)
+
+
+_NAMED: dict[Any, str] = {
+    Initializer: "an initializer",
+    Initializer | None: "an initializer",
+    Activation: "an activation",
+    Layer: "a layer",
+    Layer | None: "a layer",
+    tuple[Layer, ...]: "a list of layers",
+    Layer | tuple[Layer, ...]: "a layer or a list of layers",
+}
 
 
 @cache

@@ -41,7 +41,11 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
         if len(here) > MOST_FILES:
             message = f"more than {MOST_FILES} files extend one another"
         raise document.invalid([InvalidValue(message, path=(KEY,))])
-    return _joined(_extended(read(str(path)), read, here), document)
+    base = _extended(read(str(path)), read, here)
+    if not isinstance(base.data, Mapping):
+        message = f"a spec is a mapping with `layers`, not {quoted(base.data)}"
+        raise base.invalid([InvalidValue(message)])
+    return _joined(base, document)
 
 
 def _resolved(file: str) -> FilePath:
@@ -53,7 +57,7 @@ def _resolved(file: str) -> FilePath:
 
 def _joined(base: Document, own: Document) -> Document:
     """Both as one document, in which every part knows where it stands."""
-    first: Mapping[str, Any] = base.data if isinstance(base.data, Mapping) else {}
+    first: Mapping[str, Any] = base.data
     origins: dict[Path, Origin] = {(): Origin(own, ())}
     data: dict[str, Any] = {}
     for document, part in ((base, first), (own, own.data)):

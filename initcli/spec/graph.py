@@ -86,10 +86,10 @@ class Built(NamedTuple):
 class Networks(Arguments):
     """Arguments among which whole networks may be.
 
-    ``slashes`` says whether names may hold slashes, as in files of Keras 2.
+    ``of_keras`` says that names are Keras's, which may be long and, of Keras 2, hold slashes.
     """
 
-    slashes = False
+    of_keras = False
 
     def layer(self, data: Any, path: Path) -> Layer | None:
         kind = data.get("type") if isinstance(data, Mapping) else None
@@ -107,6 +107,10 @@ class Networks(Arguments):
         """
         cls = _network_types()[data["type"]]
         entries = data.get("layers")
+        if "layers" not in data:
+            message = f"{cls.__name__} needs `layers`, a list"
+            self.errors.append(MissingArgument(message, path=path))
+            return None
         if not isinstance(entries, list):
             message = f"`layers` must be a list, not {quoted(entries)}"
             self.errors.append(InvalidValue(message, path=(*path, "layers")))
@@ -116,12 +120,7 @@ class Networks(Arguments):
             place = (*path, "layers")
             self.errors.append(EmptyStack("`layers` is empty", remedy=remedy, path=place))
             return None
-        for key in data.keys() - _NETWORK_KEYS:
-            message = f"{cls.__name__} takes no `{quoted(key).strip(chr(39))}`"
-            remedy = did_you_mean(key, _NETWORK_KEYS)
-            place = (*path, key)
-            error = UnknownArgument(message, remedy=remedy, path=place, at_key=True)
-            self.errors.append(error)
+        self._only(data, _NETWORK_KEYS, cls.__name__, path)
         own = Layer(
             name=self.value(str | None, "name", data.get("name"), (*path, "name")),
             trainable=self.value(bool, "trainable", data.get("trainable", True), path) is not False,
@@ -262,16 +261,16 @@ class Networks(Arguments):
         """What is wrong with a layer's name, if anything is."""
         if not name:
             return "is empty"
-        if "/" in name and not self.slashes:
+        if "/" in name and not self.of_keras:
             return "holds a '/', which separates a layer's name from its tensors'"
-        if len(name) > LONGEST_NAME:
+        if len(name) > LONGEST_NAME and not self.of_keras:
             return f"has {len(name):,} characters, and {LONGEST_NAME} are allowed"
         if printable(name) != name:
             return "holds a character that cannot be printed"
         return ""
 
 
-_NETWORK_KEYS = {"type", "name", "trainable", "layers", "outputs", "input_layers"}
+_NETWORK_KEYS = ("type", "name", "trainable", "layers", "outputs", "input_layers", "inputs")
 
 
 @cache
@@ -411,9 +410,16 @@ class _Assembly:
         place = Reference(item.shared, 0, (*item.path, "call"))
         source = self._found(place, item.scope)
         target = None if source is None else self.items[source.call]
+        walked = 0
         while target is not None and target.shared and target is not item:
+            walked += 1
+            if walked > len(self.items):
+                break  # They call one another.
             again = self._found(place._replace(name=target.shared), target.scope)
             target = None if again is None else self.items[again.call]
+        if target is item or (target is not None and target.layer is None):
+            message = f"'{item.shared}' is a call, and of no layer"
+            self.errors.append(UnknownName(message, path=place.path))
         if target is None or target.layer is None:
             item.layer = len(self.layers)
             self.layers.append(_BROKEN)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from initcli.activations import Activation, known_activations
-from initcli.errors import InvalidValue, Path, quoted
+from initcli.errors import InvalidValue, Path, printable, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
@@ -286,7 +286,6 @@ class _Translation:
         name = data.get("name", name)
         if _is_network(kind, config):
             return self.network(data, source, target)
-        assert isinstance(config, Mapping) or kind not in _STAND_FOR_NETWORKS
         config = config if isinstance(config, Mapping) else {}
         module = data.get("module")
         if isinstance(module, str) and ".ops." in module:
@@ -322,6 +321,7 @@ class _Translation:
         config: Mapping[str, Any],
         shapes: Sequence[tuple[int | None, ...]],
     ) -> dict[str, Any]:
+        kind = printable(kind)
         given = _shape(config.get("output_shape"))
         if not shapes and kind == "Lambda" and given:
             shapes = [(None, *given)]
@@ -355,7 +355,8 @@ class _Translation:
                 self.origins[place] = (*source, key)
                 found[name] = self._value(types[name], value, (*source, key), place)
             elif not _says_nothing(name):
-                self.notes.append(f"{cls.__name__}'s argument `{name}` is not known, and ignored")
+                shown = printable(str(name))
+                self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
         if found.get("bin_boundaries") is not None:
             found.pop("num_bins", None)  # A layer that has seen its data writes down both.
         if self.is_old and "fans" in types:
@@ -439,6 +440,7 @@ class _Translation:
                 arguments = config if isinstance(config, Mapping) else {}
                 kept = {_RENAMED.get((name, k), k): v for k, v in arguments.items()}
                 return {"type": form, **{k: _plain(v) for k, v in kept.items() if k in types}}
+        name = printable(name)
         self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")
         return {"type": "opaque", "function": name}
 
@@ -754,7 +756,7 @@ def _operation(
     own = {key: _plain(value) for key, value in config.items() if key != "name"}
     return {
         "type": "Operation",
-        "function": function,
+        "function": printable(function),
         "arguments": positional,
         "keywords": {**own, **keywords},
         "shapes": [list(shape) for shape in shapes],

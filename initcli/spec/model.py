@@ -153,7 +153,7 @@ def build(
         InvalidSpec: with all problems of the spec.
     """
     arguments = Networks(functions)
-    arguments.slashes = document.dialect == "keras"
+    arguments.of_keras = document.dialect == "keras"
     data = document.data
     kind = "Functional"
     if document.dialect == "keras":
@@ -187,6 +187,8 @@ def build(
     )
     shaped = _shaped(built, arguments.errors)
     notes = [*document.notes, *_overruled(arguments)]
+    if document.dialect == "keras" and spec.defaults != "keras":
+        notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
     building = _Building(spec, arguments.errors, notes)
     layers = tuple(building.layers(built.network, shaped, "", True, built.paths))
     if arguments.errors:
