@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +26,8 @@ def config_of_file(file: str, largest: int) -> bytes:
 
 def config_of_stdin(begun: bytes, largest: int) -> bytes:
     """The configuration in an archive on standard input, of which ``begun`` was read."""
+    import tempfile  # only archives need what is imported here and below
+
     with tempfile.TemporaryFile() as stream:
         stream.write(begun)
         while stream.tell() < _LARGEST_STREAM and (part := sys.stdin.buffer.read(1 << 20)):
@@ -37,6 +36,9 @@ def config_of_stdin(begun: bytes, largest: int) -> bytes:
 
 
 def _config(stream: IO[bytes], largest: int) -> bytes:
+    import zipfile
+    import zlib
+
     try:
         with zipfile.ZipFile(stream) as archive, archive.open(MEMBER) as member:
             return member.read(largest + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 
 from initcli.errors import InvalidSpec, Place, UnreadableFile
@@ -10,7 +11,6 @@ from initcli.spec import archive
 from initcli.spec.document import Document
 from initcli.spec.extend import extended
 from initcli.spec.json_text import looks_like_json, parse_json
-from initcli.spec.keras import from_keras, is_keras
 from initcli.spec.yaml_text import parse_yaml
 
 LARGEST_FILE = 16 * 2**20
@@ -61,7 +61,12 @@ def _parsed(text: str, file: str) -> Document:
         raise _unreadable(file, "the file is empty", "a spec needs at least `layers:`")
     if file.endswith(".json") or looks_like_json(text):
         document = parse_json(text, file)
-        return from_keras(document) if is_keras(document.data) else document
+        if isinstance(document.data, Mapping) and "layers" not in document.data:
+            # Imported for what is no plain spec, so that a plain one is read sooner.
+            from initcli.spec.keras import from_keras, is_keras
+
+            return from_keras(document) if is_keras(document.data) else document
+        return document
     return parse_yaml(text, file)
 
 
