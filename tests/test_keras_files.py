@@ -117,9 +117,16 @@ def test_code_of_its_author_is_named_and_the_rest_is_there() -> None:
     assert initcli.totals(model).params == 40
     (note,) = model.notes
     assert note == (
-        "'own' (Mine) is its author's own code, which is not run: its output's shape is the "
-        "recorded one, and its weights, if it has any, are not counted"
+        "'own' (Mine): its author's own code, which is not run; the shape of what comes out is "
+        "the recorded one; weights of its own, if there are any, are not counted"
     )
+
+
+def test_many_layers_of_one_type_are_one_note() -> None:
+    own = [layer("Mine>Block", [None, 6], name=f"own_{number}") for number in range(8)]
+    model = initcli.parse(sequential(INPUT, *own, layer("ReLU", [None, 6])))
+    (note,) = model.notes
+    assert note.startswith("'own_0', 'own_1', 'own_2', 'own_3', 'own_4' and 3 more (Block): ")
 
 
 def test_a_namesake_of_a_keras_layer_is_not_keras_s() -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from initcli.activations import Activation, known_activations
-from initcli.errors import InvalidValue, Path, printable, quoted
+from initcli.errors import InvalidValue, Path, listed, printable, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
@@ -104,8 +104,30 @@ def from_keras(document: Document) -> Document:
         data=data,
         origins=origins,
         dialect="keras",
-        notes=tuple(dict.fromkeys(translation.notes)),
+        notes=tuple(dict.fromkeys([*translation.notes, *_notes(translation.unknown)])),
     )
+
+
+def _notes(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
+    """What there is to say of layers that are code of their author, once for each type."""
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for name, kind, known in unknown:
+        alike.setdefault((kind, known), []).append(name)
+    for (kind, known), names in alike.items():
+        more = len(names) - _NAMED
+        shown = names if more <= 0 else [*names[:_NAMED], f"{more} more"]
+        shape = "the shape of what comes out is the recorded one"
+        said = [shape if known else "what comes out is not known"]
+        if kind != "Lambda":
+            said.append("weights of its own, if there are any, are not counted")
+        yield (
+            f"{listed(shown, 'and')} ({kind}): its author's own code, which is not run; "
+            f"{'; '.join(said)}"
+        )
+
+
+_NAMED = 5
+"""Layers of one type that a note names."""
 
 
 class _Tensor(NamedTuple):
@@ -147,6 +169,8 @@ class _Translation:
         self.is_old = isinstance(version, str) and version.startswith(("1.", "2."))
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
+        # Layers of an author's own: their names, their types, and whether a shape is recorded.
+        self.unknown: list[tuple[str, str, bool]] = []
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
@@ -325,11 +349,7 @@ class _Translation:
         given = _shape(config.get("output_shape"))
         if not shapes and kind == "Lambda" and given:
             shapes = [(None, *given)]
-        known = "its output's shape is the recorded one" if shapes else "its output is not known"
-        self.notes.append(
-            f"{quoted(name or kind)} ({kind}) is its author's own code, which is not run: {known}, "
-            "and its weights, if it has any, are not counted"
-        )
+        self.unknown.append((quoted(name or kind), kind, bool(shapes)))
         entry: dict[str, Any] = {"type": "Opaque", "kind": kind, "shapes": [*map(list, shapes)]}
         if isinstance(name, str):
             entry["name"] = name
@@ -393,7 +413,7 @@ class _Translation:
         """A layer that is another's argument; the other cannot be made without it."""
         entry = self._entry(_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
-            self.notes.pop()
+            self.unknown.pop()
             raise _Unknown(entry["kind"])
         return entry
 
