@@ -239,6 +239,11 @@ def test_a_model_without_layers_in_its_file_says_so() -> None:
     assert "only Sequential and Functional" in caught.value.errors[0].message
 
 
+def test_a_model_that_is_frozen_as_a_whole_trains_nothing() -> None:
+    frozen = initcli.parse(sequential(INPUT, DENSE, trainable=False))
+    assert initcli.totals(frozen).non_trainable == 28
+
+
 def test_an_unknown_argument_is_a_note_and_no_error() -> None:
     model = initcli.parse(sequential(INPUT, layer("Dense", units=4, of_the_future=True)))
     assert model.notes == ("Dense's argument `of_the_future` is not known, and ignored",)

@@ -62,7 +62,7 @@ def _joined(base: Document, own: Document) -> Document:
     data: dict[str, Any] = {}
     for document, part in ((base, first), (own, own.data)):
         for key, value in part.items():
-            if key not in (KEY, "type", "input_layers"):
+            if key not in (KEY, "type", "input_layers", "trainable"):
                 data[key] = value
                 origins[(key,)] = Origin(document, (key,))
     old, new = first.get("initializers"), own.data.get("initializers")

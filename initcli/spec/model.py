@@ -26,8 +26,10 @@ from initcli.layers.base import within
 from initcli.layers.core import Input, Recorded
 from initcli.layers.network import Network, Sequential, Shaped
 from initcli.spec.arguments import argument_error
+from initcli.spec.assembly import Built
 from initcli.spec.document import Document
-from initcli.spec.graph import Built, Networks, is_broken
+from initcli.spec.entries import is_broken
+from initcli.spec.graph import Networks
 from initcli.types import (
     LARGEST,
     ArgumentError,
@@ -158,7 +160,8 @@ def build(
     kind = "Functional"
     if document.dialect == "keras":
         kind = data.get("type", kind)
-        data = {key: value for key, value in data.items() if key not in ("type", "input_layers")}
+        own = ("type", "input_layers", "trainable")
+        data = {key: value for key, value in data.items() if key not in own}
     if not isinstance(data, Mapping):
         message = f"a spec is a mapping with `layers`, not {quoted(data)}"
         raise document.invalid([InvalidValue(message)])
@@ -168,7 +171,7 @@ def build(
         arguments.recipe(name, recipe, ("initializers", name))
     built: Built | None = None
     if isinstance(data.get("layers"), list):
-        keys = ("layers", "outputs", "input_layers")
+        keys = ("layers", "outputs", "input_layers", "trainable")
         entries = {key: document.data[key] for key in keys if key in document.data}
         # Entries are checked for what can be known without the rest of the spec.
         shape = None if spec is None else spec.input_shape
@@ -190,7 +193,7 @@ def build(
     if document.dialect == "keras" and spec.defaults != "keras":
         notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
     building = _Building(spec, arguments.errors, notes)
-    layers = tuple(building.layers(built.network, shaped, "", True, built.paths))
+    layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
     if arguments.errors:
         raise document.invalid(arguments.errors)
     return Model(

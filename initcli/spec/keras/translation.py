@@ -1,16 +1,11 @@
-"""Keras models' own JSON to the plain data of a spec. Nothing in a file is ever run.
-
-Read are the texts of ``to_json()`` and the ``config.json`` of a ``.keras`` archive, of Keras 3
-(https://keras.io/api/models/model_saving_apis) and of Keras 2. What only its author's code can
-compute becomes an Opaque layer, whose output has the shape that its neighbours recorded.
-"""
+"""A Keras model's layers to the entries of a spec, and its networks to networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -19,16 +14,33 @@ from initcli.errors import InvalidValue, Path, listed, printable, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
-from initcli.layers.network import Functional, Network, Sequential
 from initcli.layers.operations import Operation
 from initcli.spec.document import Document, Origin
-from initcli.spec.tensorflow import operation_of_tensorflow
+from initcli.spec.keras.calls import (
+    ONE_INPUT,
+    CallArguments,
+    call_name,
+    call_of,
+    ends_of,
+    inputs_of,
+    numbered_from_zero,
+    operation_of,
+    recorded_shapes,
+)
+from initcli.spec.keras.tensorflow import operation_of_tensorflow
+from initcli.spec.keras.values import (
+    NotRead,
+    as_list,
+    as_mapping,
+    built_for,
+    is_of_keras,
+    plain,
+    seed_of,
+    shape_of,
+)
 
-_KERAS = ("keras", "tf_keras", "tensorflow")
-_HUB = ("keras_hub", "keras_nlp")
-_FROM_HUB = ("PositionEmbedding", "ReversibleEmbedding")
-_STAND_FOR_NETWORKS = {"Functional": Functional, "Model": Functional, "Sequential": Sequential}
-
+_NETWORKS = ("Functional", "Model", "Sequential")
+"""Classes whose configuration lists layers."""
 _OLD = {
     "SyncBatchNormalization": "BatchNormalization",
     "BatchNormalizationV1": "BatchNormalization",
@@ -41,11 +53,9 @@ _PASSING_ON = ("ThresholdedReLU", "AddLoss", "AddMetric")
 """Layers of Keras 2 that are gone, and that kept the shape of their input."""
 _RENAMED = {
     ("LeakyReLU", "alpha"): "negative_slope",
-    ("Attention", "causal"): "",
     ("ReLU", "alpha"): "negative_slope",
-    ("GroupNormalization", "scale_"): "",
 }
-"""Arguments of Keras 2 under the names of Keras 3; none where they are gone."""
+"""Arguments of Keras 2 under the names of Keras 3."""
 _SILENT = frozenset(
     """adjustment autocast batch_input_shape batch_shape batch_size build_config causal class_name
     experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
@@ -55,14 +65,6 @@ _SILENT = frozenset(
     output_shape _build_input_shape _build_shapes_dict""".split()  # noqa: SIM905
 )
 """Keys of a configuration that say nothing of shapes or of first weights where no argument does."""
-
-
-class NotRead(Exception):
-    """A part of the file that is no Keras model, and where it stands."""
-
-    def __init__(self, message: str, path: Path) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 def is_keras(data: Any) -> bool:
@@ -96,8 +98,6 @@ def from_keras(document: Document) -> Document:
         data = translation.network(model, at, ())
     except NotRead as error:
         raise document.invalid([InvalidValue(str(error), path=error.path)]) from None
-    # What a network says of itself as one layer of another.
-    data.pop("trainable", None)
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
     return replace(
         document,
@@ -130,37 +130,6 @@ _NAMED = 5
 """Layers of one type that a note names."""
 
 
-class _Tensor(NamedTuple):
-    """One output of one call of a layer, and its shape where the file says it."""
-
-    layer: str
-    node: int
-    output: int
-    shape: tuple[int | None, ...] | None
-
-    @property
-    def reference(self) -> Any:
-        name = _call_name(self.layer, self.node)
-        return {"layer": name, "output": self.output} if self.output else name
-
-
-def _call_name(layer: str, node: int) -> str:
-    """What a call of a layer is called; only the first has the layer's own name."""
-    return layer if not node else f"{layer} · call {node + 1}"
-
-
-@dataclass
-class _Arguments:
-    """What a layer was called with: tensors among other values."""
-
-    positional: list[Any] = field(default_factory=list)
-    keywords: dict[str, Any] = field(default_factory=dict)
-
-
-_ONE_INPUT = _Arguments([_Tensor("", 0, 0, None)])
-"""What a layer of a Sequential model is called with."""
-
-
 class _Translation:
     """Walks a model's JSON; paths of what it makes lead back to the file by ``origins``."""
 
@@ -174,7 +143,7 @@ class _Translation:
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
-        data = _mapping(data, source, "a Keras model")
+        data = as_mapping(data, source, "a Keras model")
         config, at = data.get("config"), (*source, "config")
         layers: Any = config
         if isinstance(config, Mapping):
@@ -207,15 +176,15 @@ class _Translation:
     ) -> dict[str, Any]:
         entries: list[dict[str, Any]] = []
         for index, data in enumerate(layers):
-            data = _mapping(data, (*at, index), "a layer")
+            data = as_mapping(data, (*at, index), "a layer")
             inner = data.get("config")
             inner = inner if isinstance(inner, Mapping) else {}
             if not entries and data.get("class_name") != "InputLayer":
-                shape = _shape(inner.get("batch_input_shape") or inner.get("batch_shape"))
-                shape = shape or _shape(config.get("build_input_shape")) or _built(data)
+                shape = shape_of(inner.get("batch_input_shape") or inner.get("batch_shape"))
+                shape = shape or shape_of(config.get("build_input_shape")) or built_for(data)
                 if shape is not None:
                     entries.append(_input(shape, inner.get("dtype"), "sequential_input"))
-            recorded = _built(layers[index + 1]) if index + 1 < len(layers) else None
+            recorded = built_for(layers[index + 1]) if index + 1 < len(layers) else None
             place = (*target, "layers", len(entries))
             shapes = [] if recorded is None else [recorded]
             entries.append(self._entry(data, (*at, index), place, shapes))
@@ -228,7 +197,7 @@ class _Translation:
     ) -> dict[str, Any]:
         named: dict[str, Mapping[str, Any]] = {}
         for index, data in enumerate(layers):
-            data = _mapping(data, (*at, index), "a layer")
+            data = as_mapping(data, (*at, index), "a layer")
             name = data.get("name")
             if not isinstance(name, str):
                 inner = data.get("config")
@@ -240,13 +209,13 @@ class _Translation:
             named[name] = data
         nodes = {
             name: [
-                _node(node, (*at, index, "inbound_nodes", i))
-                for i, node in enumerate(_list(data.get("inbound_nodes")))
+                call_of(node, (*at, index, "inbound_nodes", i))
+                for i, node in enumerate(as_list(data.get("inbound_nodes")))
             ]
             for index, (name, data) in enumerate(named.items())
         }
         ends = {
-            ours: list(_ends(config.get(key)))
+            ours: list(ends_of(config.get(key)))
             for key, ours in (("input_layers", "input_layers"), ("output_layers", "outputs"))
         }
         networks = {
@@ -254,8 +223,8 @@ class _Translation:
             for name, data in named.items()
             if _is_network(str(data.get("class_name")), data.get("config"))
         }
-        nodes, ends = _numbered_from_zero(nodes, ends, networks)
-        recorded = _recorded(nodes, named)
+        nodes, ends = numbered_from_zero(nodes, ends, networks)
+        recorded = recorded_shapes(nodes, named)
         entries: list[dict[str, Any]] = []
         calls: list[tuple[dict[str, Any], Path]] = []
         for index, (name, data) in enumerate(named.items()):
@@ -268,10 +237,10 @@ class _Translation:
             self.origins[(*place, "inputs")] = (*origin, "inbound_nodes")
             entries.append(entry)
             if inbound and entry["type"] != "Input":
-                entry.update(_inputs(inbound[0], entry))
+                entry.update(inputs_of(inbound[0], entry))
                 for number, again in enumerate(inbound[1:], start=1):
-                    call = {"call": name, "name": _call_name(name, number)}
-                    call.update(_inputs(again, entry))
+                    call = {"call": name, "name": call_name(name, number)}
+                    call.update(inputs_of(again, entry))
                     calls.append((call, (*origin, "inbound_nodes", number)))
         for call, origin in calls:
             self.origins[(*target, "layers", len(entries))] = origin
@@ -291,7 +260,7 @@ class _Translation:
         source: Path,
         target: Path,
         shapes: Sequence[tuple[int | None, ...]],
-        node: _Arguments | None = None,
+        node: CallArguments | None = None,
     ) -> dict[str, Any]:
         """The mapping of one layer; ``shapes`` are those of its outputs as they are recorded."""
         kind = data.get("class_name")
@@ -313,20 +282,20 @@ class _Translation:
         config = config if isinstance(config, Mapping) else {}
         module = data.get("module")
         if isinstance(module, str) and ".ops." in module:
-            return _operation(kind, config, node, shapes)
+            return operation_of(kind, config, node, shapes)
         if kind in ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"):
-            called = node or _Arguments()
+            called = node or CallArguments()
             function, keywords = operation_of_tensorflow(config, called.keywords)
-            known = _Arguments(called.positional, keywords)
-            return {**_operation(function, {}, known, shapes), "kind": kind}
+            known = CallArguments(called.positional, keywords)
+            return {**operation_of(function, {}, known, shapes), "kind": kind}
         if kind in _PASSING_ON and not own:
-            return {**_operation("Identity", {}, node or _ONE_INPUT, shapes), "kind": kind}
+            return {**operation_of("Identity", {}, node or ONE_INPUT, shapes), "kind": kind}
         cls = None if own else known_layers().get(kind)
-        if cls is None or not _from_keras(data, kind) or issubclass(cls, Opaque | Operation):
+        if cls is None or not is_of_keras(data, kind) or issubclass(cls, Opaque | Operation):
             return self._opaque(kind, name, config, shapes)
         if cls is Input:
             return _input(
-                _shape(config.get("batch_shape") or config.get("batch_input_shape")),
+                shape_of(config.get("batch_shape") or config.get("batch_input_shape")),
                 config.get("dtype"),
                 name if isinstance(name, str) else None,
             )
@@ -346,7 +315,7 @@ class _Translation:
         shapes: Sequence[tuple[int | None, ...]],
     ) -> dict[str, Any]:
         kind = printable(kind)
-        given = _shape(config.get("output_shape"))
+        given = shape_of(config.get("output_shape"))
         if not shapes and kind == "Lambda" and given:
             shapes = [(None, *given)]
         self.unknown.append((quoted(name or kind), kind, bool(shapes)))
@@ -407,11 +376,11 @@ class _Translation:
                     self._inner(each, (*source, i), (*target, i)) for i, each in enumerate(value)
                 ]
             return None if value is None else self._inner(value, source, target)
-        return _plain(value)
+        return plain(value)
 
     def _inner(self, value: Any, source: Path, target: Path) -> dict[str, Any]:
         """A layer that is another's argument; the other cannot be made without it."""
-        entry = self._entry(_mapping(value, source, "a layer"), source, target, ())
+        entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
             self.unknown.pop()
             raise _Unknown(entry["kind"])
@@ -430,7 +399,7 @@ class _Translation:
             return value
         name = kind.rpartition(">")[2]
         cls = known_initializers().get(kind.removesuffix("V2"))
-        if cls is None or not _from_keras(value, kind):
+        if cls is None or not is_of_keras(value, kind):
             return {"function": name}
         self.origins[target] = (*source, "config")
         self.origins[(*target, "type")] = (*source, "class_name")
@@ -439,7 +408,7 @@ class _Translation:
         found = {"type": cls.__name__}
         for key, each in arguments.items():
             if key in types and each is not None:
-                found[key] = _seed(each) if key == "seed" else _plain(each)
+                found[key] = seed_of(each) if key == "seed" else plain(each)
         if found.get("distribution") == "normal":
             found["distribution"] = "truncated_normal"  # as Keras 3 calls what Keras 1 meant
         return found
@@ -459,7 +428,7 @@ class _Translation:
                 types = _types(known[form])
                 arguments = config if isinstance(config, Mapping) else {}
                 kept = {_RENAMED.get((name, k), k): v for k, v in arguments.items()}
-                return {"type": form, **{k: _plain(v) for k, v in kept.items() if k in types}}
+                return {"type": form, **{k: plain(v) for k, v in kept.items() if k in types}}
         name = printable(name)
         self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")
         return {"type": "opaque", "function": name}
@@ -471,16 +440,6 @@ class _Unknown(Exception):
 
 _POLICIES = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 _AS_ACTIVATION = {"LeakyReLU": "leaky_relu", "ReLU": "relu", "ELU": "elu", "Softmax": "softmax"}
-
-
-def _mapping(value: Any, path: Path, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise NotRead(f"{what} is a mapping, not {quoted(value)}", path)
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 @cache
@@ -502,41 +461,11 @@ def _is_network(kind: str, config: Any) -> bool:
     layers = config.get("layers")
     if not isinstance(layers, list):
         return False
-    return kind in _STAND_FOR_NETWORKS or "input_layers" in config
-
-
-def _from_keras(data: Mapping[str, Any], kind: str) -> bool:
-    """Whether a class of that name is Keras's own, and not a namesake."""
-    module = data.get("module")
-    if not isinstance(module, str):
-        registered = data.get("registered_name")
-        return not isinstance(registered, str) or registered.rpartition(">")[0] in (
-            "",
-            "Custom_Keras",
-        )
-    package = module.partition(".")[0]
-    return package in _KERAS or (package in _HUB and kind in _FROM_HUB)
+    return kind in _NETWORKS or "input_layers" in config
 
 
 def _says_nothing(key: str) -> bool:
     return key == "name" or key in _SILENT or key.endswith(("_regularizer", "_constraint"))
-
-
-def _shape(value: Any) -> tuple[int | None, ...] | None:
-    """A shape with its batch, or None where the value is none."""
-    value = _plain(value)
-    if not isinstance(value, list):
-        return None
-    for size in value:
-        if size is not None and (type(size) is not int or size < 1):
-            return None
-    return tuple(value)
-
-
-def _built(data: Any) -> tuple[int | None, ...] | None:
-    """The shape of the input that a layer was built for."""
-    found = data.get("build_config") if isinstance(data, Mapping) else None
-    return _shape(found.get("input_shape")) if isinstance(found, Mapping) else None
 
 
 def _input(shape: tuple[int | None, ...] | None, dtype: Any, name: str | None) -> dict[str, Any]:
@@ -558,239 +487,3 @@ def _input_dtypes() -> tuple[str, ...]:
     assert isinstance(info, msgspec.inspect.UnionType)
     kinds = [kind for kind in info.types if isinstance(kind, msgspec.inspect.LiteralType)]
     return tuple(str(value) for kind in kinds for value in kind.values)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples, arrays and other objects of Keras's serialisation as plain values."""
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    kind, config = value.get("class_name"), value.get("config")
-    if kind == "__tuple__":
-        return _plain(value.get("items", config))
-    if kind == "TensorShape":
-        return _plain(value.get("items"))
-    if kind in ("__tensor__", "__numpy__") and isinstance(config, Mapping):
-        return _plain(config.get("value"))
-    if kind == "__slice__" and isinstance(config, Mapping):
-        return {key: config.get(key) for key in ("start", "stop", "step")}
-    if kind == "__ellipsis__":
-        return "..."
-    if value.get("type") == "ndarray":
-        return _plain(value.get("value"))
-    return {key: _plain(each) for key, each in value.items()}
-
-
-def _seed(value: Any) -> Any:
-    """A seed; that of a generator is the one that it was made with."""
-    if isinstance(value, Mapping):
-        config = value.get("config")
-        return config.get("seed") if isinstance(config, Mapping) else None
-    return value
-
-
-# Calls
-
-
-def _node(data: Any, path: Path) -> _Arguments:
-    """What one call was given: the two forms of Keras 3 and Keras 2."""
-    if isinstance(data, Mapping) and ("args" in data or "kwargs" in data):
-        keywords = data.get("kwargs")
-        return _Arguments(
-            [_tensors(each) for each in _list(data.get("args"))],
-            {k: _tensors(v) for k, v in keywords.items()} if isinstance(keywords, Mapping) else {},
-        )
-    found = _Arguments()
-    inputs = list(data.values()) if isinstance(data, Mapping) else _list(data)
-    if inputs and isinstance(inputs[0], str):
-        inputs = [inputs]
-    for each in inputs:
-        if not (isinstance(each, list) and len(each) >= 3):
-            raise NotRead(f"{quoted(each)} names no output of a layer", path)
-        name, node, output, *rest = each
-        if name == "_CONSTANT_VALUE":
-            found.positional.append(_plain(output))
-        elif isinstance(name, str) and _is_index(node) and _is_index(output):
-            found.positional.append(_Tensor(name, node, output, None))
-        else:
-            raise NotRead(f"{quoted(each)} names no output of a layer", path)
-        if rest and isinstance(rest[0], Mapping):
-            found.keywords.update({k: _old_tensors(v) for k, v in rest[0].items()})
-    return found
-
-
-def _is_index(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _tensors(value: Any) -> Any:
-    """A value of Keras 3 with its tensors in place."""
-    if isinstance(value, list):
-        return [_tensors(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    config = value.get("config")
-    if value.get("class_name") == "__keras_tensor__" and isinstance(config, Mapping):
-        match config.get("keras_history"):
-            case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
-                return _Tensor(name, node, output, _shape(config.get("shape")))
-        return None
-    if "class_name" in value:
-        return _plain(value)
-    return {key: _tensors(each) for key, each in value.items()}
-
-
-def _old_tensors(value: Any) -> Any:
-    """A keyword of Keras 2 with its tensors in place: lists of a name and two numbers."""
-    match value:
-        case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
-            return _Tensor(name, node, output, None)
-        case list():
-            return [_old_tensors(each) for each in value]
-        case {"class_name": _}:
-            return _plain(value)
-        case dict():
-            return {key: _old_tensors(each) for key, each in value.items()}
-    return value
-
-
-def _flat(value: Any) -> Iterator[_Tensor]:
-    """The tensors in a value, those of a mapping in the order of its keys."""
-    if isinstance(value, _Tensor):
-        yield value
-    elif isinstance(value, list):
-        for each in value:
-            yield from _flat(each)
-    elif isinstance(value, Mapping):
-        for key in sorted(value):
-            yield from _flat(value[key])
-
-
-Nodes = dict[str, list[_Arguments]]
-
-
-def _numbered_from_zero(
-    nodes: Nodes, ends: dict[str, list[_Tensor]], networks: set[str]
-) -> tuple[Nodes, dict[str, list[_Tensor]]]:
-    """The same with every layer's calls numbered from 0.
-
-    Keras 2 numbers those of a network from 1, its own making being the first.
-    """
-    every = list(_flat([[[c.positional, c.keywords] for c in n] for n in nodes.values()]))
-    every += _flat(list(ends.values()))
-    least: dict[str, int] = {}
-    for tensor in every:
-        least[tensor.layer] = min(tensor.node, least.get(tensor.layer, tensor.node))
-    late = {
-        tensor.layer
-        for tensor in every
-        if least[tensor.layer] == 1
-        and (tensor.layer in networks or tensor.node >= len(nodes.get(tensor.layer, ())))
-    }
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, _Tensor):
-            return value._replace(node=value.node - 1) if value.layer in late else value
-        if isinstance(value, list):
-            return [moved(each) for each in value]
-        if isinstance(value, dict):
-            return {key: moved(each) for key, each in value.items()}
-        return value
-
-    found = {
-        name: [_Arguments(moved(call.positional), moved(call.keywords)) for call in calls]
-        for name, calls in nodes.items()
-    }
-    return found, {key: moved(given) for key, given in ends.items()}
-
-
-def _recorded(
-    nodes: Mapping[str, list[_Arguments]], layers: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[str, int], dict[int, tuple[int | None, ...]]]:
-    """The shapes of outputs, as those say that take them."""
-    found: dict[tuple[str, int], dict[int, tuple[int | None, ...]]] = {}
-    for name, calls in nodes.items():
-        for number, call in enumerate(calls):
-            taken = list(_flat([call.positional, call.keywords]))
-            for tensor in taken:
-                shape = tensor.shape
-                if shape is None and not number and len(taken) == 1:
-                    shape = _built(layers[name])
-                if shape is not None:
-                    found.setdefault((tensor.layer, tensor.node), {})[tensor.output] = shape
-    return found
-
-
-def _inputs(call: _Arguments, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs and options of a call of that layer."""
-    cls = known_layers()[entry["type"]]
-    takes = cls.takes()
-    if issubclass(cls, Operation):
-        tensors = list(_flat([call.positional, *call.keywords.values()]))
-    elif issubclass(cls, Network | Opaque):
-        tensors = list(_flat([call.positional, call.keywords]))
-    else:
-        tensors = list(_flat(call.positional))
-        slots: dict[str, _Tensor] = dict(zip(takes.names, tensors, strict=False))
-        by_name = [name for name in takes.names if isinstance(call.keywords.get(name), _Tensor)]
-        if by_name:
-            slots |= {name: call.keywords[name] for name in by_name}
-            last = max(takes.names.index(name) for name in slots)
-            first = next(iter(slots.values()))
-            tensors = [slots.get(name, first) for name in takes.names[: last + 1]]
-        if not tensors:
-            # The first argument by its own name, such as `inputs` or `sequences`.
-            tensors = [v for v in call.keywords.values() if isinstance(v, _Tensor)][:1]
-        tensors += _flat(call.keywords.get("initial_state"))
-        if takes.most < len(tensors):
-            # A mask that is given by its place.
-            tensors = tensors[: int(takes.most)]
-    found: dict[str, Any] = {"inputs": [tensor.reference for tensor in tensors]}
-    for option in takes.options:
-        if isinstance(call.keywords.get(option), bool):
-            found[option] = call.keywords[option]
-    return found
-
-
-def _operation(
-    function: str,
-    config: Mapping[str, Any],
-    call: _Arguments | None,
-    shapes: Sequence[tuple[int | None, ...]],
-) -> dict[str, Any]:
-    """An operation on tensors, with its arguments beside those of its call."""
-    call = call or _Arguments()
-    order: list[_Tensor] = []
-
-    def placed(value: Any) -> Any:
-        if isinstance(value, _Tensor):
-            order.append(value)
-            return {"input": len(order) - 1}
-        if isinstance(value, list):
-            return [placed(each) for each in value]
-        return _plain(value)
-
-    positional = [placed(each) for each in call.positional]
-    keywords = {key: placed(each) for key, each in call.keywords.items()}
-    own = {key: _plain(value) for key, value in config.items() if key != "name"}
-    return {
-        "type": "Operation",
-        "function": printable(function),
-        "arguments": positional,
-        "keywords": {**own, **keywords},
-        "shapes": [list(shape) for shape in shapes],
-    }
-
-
-def _ends(value: Any) -> Iterator[_Tensor]:
-    """The inputs or outputs of a network: one, a list, or a mapping of them."""
-    match value:
-        case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
-            yield _Tensor(name, node, output, None)
-        case list():
-            for each in value:
-                yield from _ends(each)
-        case dict():
-            for key in sorted(value):
-                yield from _ends(value[key])

@@ -1,0 +1,251 @@
+"""Calls of layers in a Keras file: which tensors, among which other values.
+
+A call has one form in files of Keras 3 and another in those of Keras 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from initcli.errors import Path, printable, quoted
+from initcli.layers import known_layers
+from initcli.layers.core import Opaque
+from initcli.layers.network import Network
+from initcli.layers.operations import Operation
+from initcli.spec.keras.values import NotRead, as_list, built_for, plain, shape_of
+
+
+class TensorOf(NamedTuple):
+    """One output of one call of a layer, and its shape where the file says it."""
+
+    layer: str
+    node: int
+    output: int
+    shape: tuple[int | None, ...] | None
+
+    @property
+    def reference(self) -> Any:
+        name = call_name(self.layer, self.node)
+        return {"layer": name, "output": self.output} if self.output else name
+
+
+def call_name(layer: str, node: int) -> str:
+    """What a call of a layer is called; only the first has the layer's own name."""
+    return layer if not node else f"{layer} · call {node + 1}"
+
+
+@dataclass
+class CallArguments:
+    """What a layer was called with: tensors among other values."""
+
+    positional: list[Any] = field(default_factory=list)
+    keywords: dict[str, Any] = field(default_factory=dict)
+
+
+ONE_INPUT = CallArguments([TensorOf("", 0, 0, None)])
+"""What a layer of a Sequential model is called with."""
+
+
+def call_of(data: Any, path: Path) -> CallArguments:
+    """What one call was given: the two forms of Keras 3 and Keras 2."""
+    if isinstance(data, Mapping) and ("args" in data or "kwargs" in data):
+        keywords = data.get("kwargs")
+        return CallArguments(
+            [_tensors(each) for each in as_list(data.get("args"))],
+            {k: _tensors(v) for k, v in keywords.items()} if isinstance(keywords, Mapping) else {},
+        )
+    found = CallArguments()
+    inputs = list(data.values()) if isinstance(data, Mapping) else as_list(data)
+    if inputs and isinstance(inputs[0], str):
+        inputs = [inputs]
+    for each in inputs:
+        if not (isinstance(each, list) and len(each) >= 3):
+            raise NotRead(f"{quoted(each)} names no output of a layer", path)
+        name, node, output, *rest = each
+        if name == "_CONSTANT_VALUE":
+            found.positional.append(plain(output))
+        elif isinstance(name, str) and _is_index(node) and _is_index(output):
+            found.positional.append(TensorOf(name, node, output, None))
+        else:
+            raise NotRead(f"{quoted(each)} names no output of a layer", path)
+        if rest and isinstance(rest[0], Mapping):
+            found.keywords.update({k: _old_tensors(v) for k, v in rest[0].items()})
+    return found
+
+
+def _is_index(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _tensors(value: Any) -> Any:
+    """A value of Keras 3 with its tensors in place."""
+    if isinstance(value, list):
+        return [_tensors(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    config = value.get("config")
+    if value.get("class_name") == "__keras_tensor__" and isinstance(config, Mapping):
+        match config.get("keras_history"):
+            case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
+                return TensorOf(name, node, output, shape_of(config.get("shape")))
+        return None
+    if "class_name" in value:
+        return plain(value)
+    return {key: _tensors(each) for key, each in value.items()}
+
+
+def _old_tensors(value: Any) -> Any:
+    """A keyword of Keras 2 with its tensors in place: lists of a name and two numbers."""
+    match value:
+        case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
+            return TensorOf(name, node, output, None)
+        case list():
+            return [_old_tensors(each) for each in value]
+        case {"class_name": _}:
+            return plain(value)
+        case dict():
+            return {key: _old_tensors(each) for key, each in value.items()}
+    return value
+
+
+def _flat(value: Any) -> Iterator[TensorOf]:
+    """The tensors in a value, those of a mapping in the order of its keys."""
+    if isinstance(value, TensorOf):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _flat(each)
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from _flat(value[key])
+
+
+Nodes = dict[str, list[CallArguments]]
+
+
+def numbered_from_zero(
+    nodes: Nodes, ends: dict[str, list[TensorOf]], networks: set[str]
+) -> tuple[Nodes, dict[str, list[TensorOf]]]:
+    """The same with every layer's calls numbered from 0.
+
+    Keras 2 numbers those of a network from 1, its own making being the first.
+    """
+    every = list(_flat([[[c.positional, c.keywords] for c in n] for n in nodes.values()]))
+    every += _flat(list(ends.values()))
+    least: dict[str, int] = {}
+    for tensor in every:
+        least[tensor.layer] = min(tensor.node, least.get(tensor.layer, tensor.node))
+    late = {
+        tensor.layer
+        for tensor in every
+        if least[tensor.layer] == 1
+        and (tensor.layer in networks or tensor.node >= len(nodes.get(tensor.layer, ())))
+    }
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, TensorOf):
+            return value._replace(node=value.node - 1) if value.layer in late else value
+        if isinstance(value, list):
+            return [moved(each) for each in value]
+        if isinstance(value, dict):
+            return {key: moved(each) for key, each in value.items()}
+        return value
+
+    found = {
+        name: [CallArguments(moved(call.positional), moved(call.keywords)) for call in calls]
+        for name, calls in nodes.items()
+    }
+    return found, {key: moved(given) for key, given in ends.items()}
+
+
+def recorded_shapes(
+    nodes: Mapping[str, list[CallArguments]], layers: Mapping[str, Mapping[str, Any]]
+) -> dict[tuple[str, int], dict[int, tuple[int | None, ...]]]:
+    """The shapes of outputs, as those say that take them."""
+    found: dict[tuple[str, int], dict[int, tuple[int | None, ...]]] = {}
+    for name, calls in nodes.items():
+        for number, call in enumerate(calls):
+            taken = list(_flat([call.positional, call.keywords]))
+            for tensor in taken:
+                shape = tensor.shape
+                if shape is None and not number and len(taken) == 1:
+                    shape = built_for(layers[name])
+                if shape is not None:
+                    found.setdefault((tensor.layer, tensor.node), {})[tensor.output] = shape
+    return found
+
+
+def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs and options of a call of that layer."""
+    cls = known_layers()[entry["type"]]
+    takes = cls.takes()
+    if issubclass(cls, Operation):
+        tensors = list(_flat([call.positional, *call.keywords.values()]))
+    elif issubclass(cls, Network | Opaque):
+        tensors = list(_flat([call.positional, call.keywords]))
+    else:
+        tensors = list(_flat(call.positional))
+        slots: dict[str, TensorOf] = dict(zip(takes.names, tensors, strict=False))
+        by_name = [name for name in takes.names if isinstance(call.keywords.get(name), TensorOf)]
+        if by_name:
+            slots |= {name: call.keywords[name] for name in by_name}
+            last = max(takes.names.index(name) for name in slots)
+            first = next(iter(slots.values()))
+            tensors = [slots.get(name, first) for name in takes.names[: last + 1]]
+        if not tensors:
+            # The first argument by its own name, such as `inputs` or `sequences`.
+            tensors = [v for v in call.keywords.values() if isinstance(v, TensorOf)][:1]
+        tensors += _flat(call.keywords.get("initial_state"))
+        if takes.most < len(tensors):
+            # A mask that is given by its place.
+            tensors = tensors[: int(takes.most)]
+    found: dict[str, Any] = {"inputs": [tensor.reference for tensor in tensors]}
+    for option in takes.options:
+        if isinstance(call.keywords.get(option), bool):
+            found[option] = call.keywords[option]
+    return found
+
+
+def operation_of(
+    function: str,
+    config: Mapping[str, Any],
+    call: CallArguments | None,
+    shapes: Sequence[tuple[int | None, ...]],
+) -> dict[str, Any]:
+    """An operation on tensors, with its arguments beside those of its call."""
+    call = call or CallArguments()
+    order: list[TensorOf] = []
+
+    def placed(value: Any) -> Any:
+        if isinstance(value, TensorOf):
+            order.append(value)
+            return {"input": len(order) - 1}
+        if isinstance(value, list):
+            return [placed(each) for each in value]
+        return plain(value)
+
+    positional = [placed(each) for each in call.positional]
+    keywords = {key: placed(each) for key, each in call.keywords.items()}
+    own = {key: plain(value) for key, value in config.items() if key != "name"}
+    return {
+        "type": "Operation",
+        "function": printable(function),
+        "arguments": positional,
+        "keywords": {**own, **keywords},
+        "shapes": [list(shape) for shape in shapes],
+    }
+
+
+def ends_of(value: Any) -> Iterator[TensorOf]:
+    """The inputs or outputs of a network: one, a list, or a mapping of them."""
+    match value:
+        case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
+            yield TensorOf(name, node, output, None)
+        case list():
+            for each in value:
+                yield from ends_of(each)
+        case dict():
+            for key in sorted(value):
+                yield from ends_of(value[key])

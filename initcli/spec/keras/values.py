@@ -1,0 +1,99 @@
+"""Values of Keras's serialisation in plain form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from initcli.errors import Path, quoted
+
+_KERAS = ("keras", "tf_keras", "tensorflow")
+_HUB = ("keras_hub", "keras_nlp")
+_FROM_HUB = ("PositionEmbedding", "ReversibleEmbedding")
+
+
+class NotRead(Exception):
+    """A part of the file that is no Keras model, and where it stands."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def as_mapping(value: Any, path: Path, what: str) -> Mapping[str, Any]:
+    """The value, which must be a mapping; ``what`` says what it is.
+
+    Raises:
+        NotRead: it is something else.
+    """
+    if not isinstance(value, Mapping):
+        raise NotRead(f"{what} is a mapping, not {quoted(value)}", path)
+    return value
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value if it is a list, and else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def is_of_keras(data: Mapping[str, Any], kind: str) -> bool:
+    """Whether a class of that name is Keras's own, and not a namesake."""
+    module = data.get("module")
+    if not isinstance(module, str):
+        registered = data.get("registered_name")
+        return not isinstance(registered, str) or registered.rpartition(">")[0] in (
+            "",
+            "Custom_Keras",
+        )
+    package = module.partition(".")[0]
+    return package in _KERAS or (package in _HUB and kind in _FROM_HUB)
+
+
+def shape_of(value: Any) -> tuple[int | None, ...] | None:
+    """A shape with its batch, or None where the value is none."""
+    value = plain(value)
+    if not isinstance(value, list):
+        return None
+    for size in value:
+        if size is not None and (type(size) is not int or size < 1):
+            return None
+    return tuple(value)
+
+
+def built_for(data: Any) -> tuple[int | None, ...] | None:
+    """The shape of the input that a layer was built for."""
+    found = data.get("build_config") if isinstance(data, Mapping) else None
+    return shape_of(found.get("input_shape")) if isinstance(found, Mapping) else None
+
+
+def plain(value: Any) -> Any:
+    """Tuples, arrays and other objects of Keras's serialisation as plain values."""
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    kind, config = value.get("class_name"), value.get("config")
+    if kind == "__tuple__":
+        return plain(value.get("items", config))
+    if kind == "TensorShape":
+        return plain(value.get("items"))
+    if kind in ("__tensor__", "__numpy__") and isinstance(config, Mapping):
+        return plain(config.get("value"))
+    if kind == "__slice__" and isinstance(config, Mapping):
+        return {key: config.get(key) for key in ("start", "stop", "step")}
+    if kind == "__ellipsis__":
+        return "..."
+    if value.get("type") == "ndarray":
+        return plain(value.get("value"))
+    return {key: plain(each) for key, each in value.items()}
+
+
+def seed_of(value: Any) -> Any:
+    """A seed; that of a generator is the one that it was made with."""
+    if isinstance(value, Mapping):
+        config = value.get("config")
+        return config.get("seed") if isinstance(config, Mapping) else None
+    return value
+
+
+# Calls
