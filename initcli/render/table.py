@@ -76,7 +76,7 @@ class _Page:
         yield self._rule()
         yield self._totals(model)
         if hidden := len(model.parameters) - len(tensors):
-            yield Text(f"{len(tensors):,} tensors shown, {hidden:,} not", "dim")
+            yield Text(f"{_counted(len(tensors), 'tensor')} shown, {hidden:,} not", "dim")
         for note in model.notes:
             yield Text(f"note: {printable(note)}", "yellow")
 
