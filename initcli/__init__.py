@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from initcli.errors import InitcliError, InvalidSpec
     from initcli.fitting import Fit, fit
     from initcli.histogram import Histogram
-    from initcli.layers import Layer, Parameter
+    from initcli.layers import Layer
     from initcli.measuring import Measurement, data_histogram, measure
+    from initcli.parameter import Parameter
     from initcli.render.gallery import save_histograms
     from initcli.spec.load import load, parse
     from initcli.spec.model import BuiltLayer, Model

@@ -17,7 +17,7 @@ import numpy as np
 from initcli.errors import TooLarge
 from initcli.initializers.base import Whole
 from initcli.laws import Floats
-from initcli.layers import Parameter
+from initcli.parameter import Parameter
 from initcli.types import LARGEST, TensorDtype
 
 CHUNK = 1 << 16

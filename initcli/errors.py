@@ -143,6 +143,10 @@ class TooLarge(InitcliError):
     """A tensor that cannot be held, or a model that could never be measured."""
 
 
+class WorkersError(InitcliError):
+    """Workers that cannot be had, or that ended before their work did."""
+
+
 class OutputError(InitcliError):
     """A result that cannot be written where it was asked for."""
 

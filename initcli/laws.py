@@ -15,7 +15,7 @@ import math
 import msgspec
 import numpy as np
 
-from initcli import standard_normal
+from initcli import standard_normal, variates
 from initcli.standard_normal import Floats as Floats
 
 
@@ -138,9 +138,7 @@ class Uniform(Law, frozen=True):
         return np.clip((np.asarray(x, np.float64) - self.low) / (self.high - self.low), 0, 1)
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
-        rng.random(out=out, dtype=out.dtype.type)
-        out *= out.dtype.type(self.high - self.low)
-        out += out.dtype.type(self.low)
+        variates.fill_uniform(rng, out, self.low, self.high)
 
 
 class Normal(Law, frozen=True):
@@ -172,9 +170,7 @@ class Normal(Law, frozen=True):
         return standard_normal.cdf((np.asarray(x) - self.location) / self.scale)
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
-        rng.standard_normal(out=out, dtype=out.dtype.type)
-        out *= out.dtype.type(self.scale)
-        out += out.dtype.type(self.location)
+        variates.fill_normal(rng, out, self.location, self.scale)
 
 
 class TruncatedNormal(Law, frozen=True):
@@ -224,9 +220,10 @@ class TruncatedNormal(Law, frozen=True):
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
         """By rejection: what falls out of bounds is drawn again until nothing does."""
-        standard_normal.fill_between(*self._bounds, rng, out)
+        variates.fill_truncated(rng, out, *self._bounds)
         out *= out.dtype.type(self.scale)
-        out += out.dtype.type(self.location)
+        if self.location:
+            out += out.dtype.type(self.location)
 
     @property
     def _bounds(self) -> tuple[float, float]:

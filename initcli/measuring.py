@@ -9,20 +9,18 @@ there were.
 from __future__ import annotations
 
 import math
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import reduce
-from itertools import chain
+from functools import partial, reduce
 from operator import add
-from typing import TypeVar
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from initcli.drawing import (
-    chunk_count,
+    CHUNK,
     draw,
     draw_chunks,
     refuse_beyond_memory,
@@ -33,7 +31,9 @@ from initcli.errors import TooLarge
 from initcli.histogram import Counts, Grid, Histogram, around
 from initcli.initializers.base import Whole
 from initcli.laws import Floats
-from initcli.layers import Parameter
+from initcli.parameter import Parameter
+from initcli.scratch import scratch
+from initcli.workers import Workers, here
 
 FINE_BINS = 1024
 """Bins that a measurement's histogram has at least, on the range that the law shows."""
@@ -45,11 +45,30 @@ MOST_WEIGHTS = 10**13
 """Weights that are drawn at most; they would take a day on a hundred cores."""
 _HELD = 1 << 22
 """Entries up to which a tensor is held whole to find the edges that NumPy would choose."""
-_CHUNKS_PER_TASK = 16
 
-Result = TypeVar("Result")
-Share = tuple[Parameter, range]
-"""A parameter and those of its chunks that one task takes."""
+Progress = Callable[[int], None]
+"""Is told of a number of weights that are done."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Those chunks of a parameter that one task takes, of its first ``count`` entries."""
+
+    parameter: Parameter
+    chunks: range
+    count: int
+
+    @property
+    def last(self) -> bool:
+        """Whether the entries end here."""
+        return self.chunks.stop * CHUNK >= self.count
+
+    def draw(self) -> Iterator[Floats]:
+        """The values, chunk by chunk."""
+        for chunk, values in zip(
+            self.chunks, draw_chunks(self.parameter, self.chunks), strict=True
+        ):
+            yield values[: self.count - chunk * CHUNK]
 
 
 @dataclass(frozen=True)
@@ -94,43 +113,111 @@ class Measurement:
 
 
 def measure(
-    parameters: Iterable[Parameter], *, jobs: int | None = None
+    parameters: Iterable[Parameter],
+    *,
+    workers: Workers | None = None,
+    most: int | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Parameter, Measurement]]:
-    """Draw every parameter and measure it, chunk by chunk, on ``jobs`` threads or all cores.
+    """Draw every parameter and measure it, chunk by chunk.
+
+    Args:
+        parameters: what to draw.
+        workers: who is to do it, see :mod:`initcli.workers`; one thread of this process by default.
+        most: entries of a tensor to measure at most, its first; all by default.
+        progress: told of every share that is done how many weights it had.
 
     Raises:
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
         CustomFunctionError: a custom initializer failed.
+        WorkersError: the workers were lost.
     """
-    wanted = tuple(parameters)
+    wanted = [(parameter, min(parameter.size, most or parameter.size)) for parameter in parameters]
     _refuse_endless(wanted)
-    seen: Measurement | None = None
-    for (parameter, chunks), part in _in_order(_measure_share, chain(*map(_shares, wanted)), jobs):
-        seen = part if seen is None else seen + part
-        if chunks.stop == chunk_count(parameter):
-            yield parameter, seen
-            seen = None
+    with ExitStack() as stack:
+        workers = workers or stack.enter_context(here())
+        shares = (share for parameter, count in wanted for share in _shares(parameter, count))
+        found = workers.in_order(_measure_share, shares, _stays)
+        for parameter, _ in wanted:
+            parts = _of_one_tensor(found, progress)
+            yield parameter, reduce(add, parts)
 
 
-def measure_values(values: Floats, grid: Grid) -> Measurement:
-    """Measure values that are held."""
-    low, high = float(values.min()), float(values.max())
-    # A sum of equal values rounds; their mean does not.
-    mean = low if low == high else float(values.mean(dtype=np.float64))
-    deviations = values.astype(np.float64) - mean
-    return Measurement(
-        count=values.size,
-        mean=mean,
-        squares=float(np.square(deviations, out=deviations).sum()),
-        min=low,
-        max=high,
-        zeros=values.size - int(np.count_nonzero(values)),
-        histogram=Histogram(grid.edges, grid.count(values)),
-    )
+def _of_one_tensor(
+    found: Iterator[tuple[Share, Measurement]], progress: Progress | None
+) -> Iterator[Measurement]:
+    for share, part in found:
+        if progress is not None:
+            progress(part.count)
+        yield part
+        if share.last:
+            return
+
+
+def measure_values(values: Floats, grid: Grid, centre: float | None = None) -> Measurement:
+    """Measure values that are held.
+
+    ``centre`` is a number near their mean, such as that of their law; without one they are gone
+    through twice.
+    """
+    tally = _Tally(grid, float(values.mean(dtype=np.float64)) if centre is None else centre)
+    tally.add(values)
+    return tally.measurement
+
+
+class _Tally:
+    """What is seen of values, chunk after chunk, in one pass.
+
+    With d = x − c for a centre c near the mean, the mean is c + Σd/n and the sum of squared
+    deviations Σd² − (Σd)²/n, which loses no digits as long as c is within a few deviations.
+    """
+
+    def __init__(self, grid: Grid, centre: float) -> None:
+        self.grid = grid
+        self.centre = centre
+        self.count = 0
+        self.sum = self.squares = 0.0
+        self.min, self.max = math.inf, -math.inf
+        self.zeros = 0
+        self.counts = np.zeros(grid.bins, np.int64)
+
+    def add(self, values: Floats) -> None:
+        deviations, zeros = scratch((np.float64, values.size), (np.bool_, values.size))
+        np.copyto(deviations, values)
+        if self.centre:
+            deviations -= self.centre
+        self.sum += float(deviations.sum())
+        np.multiply(deviations, deviations, out=deviations)
+        self.squares += float(deviations.sum())
+        np.equal(values, 0, out=zeros)
+        self.zeros += int(np.count_nonzero(zeros))
+        low, high = float(values.min()), float(values.max())
+        self.min, self.max = min(self.min, low), max(self.max, high)
+        self.grid.add(values, low, high, self.counts)
+        self.count += values.size
+
+    @property
+    def measurement(self) -> Measurement:
+        # A sum of equal values rounds; their mean does not.
+        same = self.min == self.max
+        mean = self.min if same else self.centre + self.sum / self.count
+        return Measurement(
+            count=self.count,
+            mean=mean,
+            squares=0.0 if same else max(self.squares - self.sum * (self.sum / self.count), 0.0),
+            min=self.min,
+            max=self.max,
+            zeros=self.zeros,
+            histogram=Histogram(self.grid.edges, self.counts),
+        )
 
 
 def data_histogram(
-    parameter: Parameter, seen: Measurement, bins: int | None = None, *, jobs: int | None = None
+    parameter: Parameter,
+    seen: Measurement,
+    bins: int | None = None,
+    *,
+    workers: Workers | None = None,
 ) -> Histogram:
     """The histogram of a parameter on edges that come from its data, as NumPy would choose them.
 
@@ -140,7 +227,7 @@ def data_histogram(
         parameter: what to draw.
         seen: its measurement.
         bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
-        jobs: threads; all cores by default.
+        workers: who is to do it, see :mod:`initcli.workers`; one thread of this process by default.
     """
     if seen.min == seen.max:
         return Histogram(around(seen.min), np.array([seen.count]))
@@ -148,16 +235,19 @@ def data_histogram(
     # Between two values of a dtype there are only so many others to tell bins apart.
     steps = int((seen.max - seen.min) / float(np.max(np.spacing(np.abs(ends)))))
     bins = max(1, min(bins or _auto_bins(parameter, seen), steps))
+    with ExitStack() as stack:
+        workers = workers or stack.enter_context(here())
+        count = partial(_count_share, (ends[0], ends[1]), bins)
+        parts = workers.in_order(count, _shares(parameter, parameter.size), _stays)
+        counts = reduce(add, (part for _, part in parts))
+    return Histogram(np.histogram_bin_edges(ends, bins).astype(np.float64), counts)
 
-    def count(share: Share) -> Counts:
-        counts = np.zeros(bins, np.int64)
-        for values in draw_chunks(*share):
-            counts += np.histogram(values, bins, (ends[0], ends[1]))[0]
-        return counts
 
-    parts = (part for _, part in _in_order(count, _shares(parameter), jobs))
-    edges = np.histogram_bin_edges(ends, bins).astype(np.float64)
-    return Histogram(edges, reduce(add, parts))
+def _count_share(ends: tuple[Any, Any], bins: int, share: Share) -> Counts:
+    counts = np.zeros(bins, np.int64)
+    for values in share.draw():
+        counts += np.histogram(values, bins, ends)[0]
+    return counts
 
 
 def _auto_bins(parameter: Parameter, seen: Measurement) -> int:
@@ -185,49 +275,48 @@ def _quartiles(values: Floats) -> list[float]:
 
 
 def _measure_share(share: Share) -> Measurement:
-    law = share[0].law
-    chunks: Iterable[Floats] = draw_chunks(*share)
+    """Draw a share and measure it."""
+    law = share.parameter.law
+    chunks: Iterable[Floats] = share.draw()
     if law is None:
         # Nobody knows the range of a custom initializer before it has been seen.
         chunks = list(chunks)
-        extent = (min(float(v.min()) for v in chunks), max(float(v.max()) for v in chunks))
-    else:
-        extent = law.extent
-    grid = Grid.over(*extent, FINE_BINS)
-    return reduce(add, (measure_values(values, grid) for values in chunks))
+        grid = Grid.over(min(map(_least, chunks)), max(map(_greatest, chunks)), FINE_BINS)
+        return reduce(add, (measure_values(values, grid) for values in chunks))
+    tally = _Tally(Grid.over(*law.extent, FINE_BINS), law.mean)
+    for values in chunks:
+        tally.add(values)
+    return tally.measurement
 
 
-def _refuse_endless(parameters: tuple[Parameter, ...]) -> None:
-    weights = sum(parameter.size for parameter in parameters)
+def _least(values: Floats) -> float:
+    return float(values.min())
+
+
+def _greatest(values: Floats) -> float:
+    return float(values.max())
+
+
+def _refuse_endless(wanted: list[tuple[Parameter, int]]) -> None:
+    weights = sum(count for _, count in wanted)
     if weights > MOST_WEIGHTS:
         raise TooLarge(f"{weights:,} weights are more than can be drawn ({MOST_WEIGHTS:,})")
-    for parameter in parameters:
+    for parameter, _ in wanted:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
 
 
-def _shares(parameter: Parameter) -> Iterator[Share]:
-    """The chunks of a tensor, shared out to tasks; a tensor that is made whole goes to one."""
-    count = chunk_count(parameter)
-    portion = count if isinstance(parameter.initializer, Whole) else _CHUNKS_PER_TASK
-    for start in range(0, count, portion):
-        yield parameter, range(start, min(start + portion, count))
+def _shares(parameter: Parameter, count: int) -> Iterator[Share]:
+    """The first ``count`` entries of a tensor, cut into shares by their number alone."""
+    chunks = -(-count // CHUNK)
+    whole = isinstance(parameter.initializer, Whole)
+    portion = chunks if whole else min(max(chunks // 16, 8), 128)
+    # Where the parameter comes from is not needed to draw it, and long to send.
+    parameter = parameter if whole else msgspec.structs.replace(parameter, origin=None)
+    for start in range(0, chunks, portion):
+        stop = min(start + portion, chunks)
+        yield Share(parameter, range(start, stop), count)
 
 
-def _in_order(
-    task: Callable[[Share], Result], shares: Iterable[Share], jobs: int | None
-) -> Iterator[tuple[Share, Result]]:
-    """Run a task for every share on threads, a few ahead; results come in the shares' order."""
-    workers = jobs or os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
-    ahead: deque[tuple[Share, Future[Result]]] = deque()
-    try:
-        for share in shares:
-            ahead.append((share, pool.submit(task, share)))
-            if len(ahead) >= 4 * workers:
-                first, future = ahead.popleft()
-                yield first, future.result()
-        while ahead:
-            first, future = ahead.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def _stays(share: Share) -> bool:
+    """Whether a share needs a whole tensor, of which one at a time is enough to hold."""
+    return isinstance(share.parameter.initializer, Whole)

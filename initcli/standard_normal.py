@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -52,7 +51,7 @@ def moments_between(a: float, b: float) -> tuple[float, float]:
     Kotz & Balakrishnan 1994, section 10.1). Between near bounds these lose all of their digits,
     and Gauss–Legendre none.
     """
-    low, high = _without_tails(a, b)
+    low, high = without_tails(a, b)
     if high - low < 8:
         nodes, weights = legendre()
         middle, half = (low + high) / 2, (high - low) / 2
@@ -67,47 +66,9 @@ def moments_between(a: float, b: float) -> tuple[float, float]:
     return mean, 1 + (a * density_a - b * density_b) / mass(a, b) - mean**2
 
 
-def fill_between(a: float, b: float, rng: np.random.Generator, out: Floats) -> None:
-    """Fill ``out`` with draws of the law cut to [a, b], by rejection.
-
-    Candidates are normal where the bounds keep most of them, and otherwise uniform between the
-    bounds, kept with probability φ(z)/max φ.
-    """
-    kept = mass(a, b)
-    if kept > 0.2:
-        _fill(out, kept, lambda n: _normals_within(a, b, n, rng, out.dtype))
-        return
-    low, high = _without_tails(a, b)
-    top = 0.0 if a <= 0 <= b else min(abs(a), abs(b))
-    acceptance = kept / ((high - low) * float(pdf(np.array(top))))
-    _fill(out, acceptance, lambda n: _uniforms_within(low, high, top, n, rng))
-
-
-def _without_tails(a: float, b: float) -> tuple[float, float]:
+def without_tails(a: float, b: float) -> tuple[float, float]:
     """The bounds without a tail below 1e-17 of the density's top.
 
     Further than 40/a beyond a bound a > 0 nothing is left that a float could tell from 0.
     """
     return (max(a, b + 40 / b) if b < 0 else a), (min(b, a + 40 / a) if a > 0 else b)
-
-
-def _fill(out: Floats, acceptance: float, candidates: Callable[[int], Floats]) -> None:
-    """Fill ``out`` from ``candidates(n)``, which keeps about ``acceptance`` of n draws."""
-    filled = 0
-    while filled < out.size:
-        wanted = out.size - filled
-        drawn = candidates(math.ceil(wanted / acceptance * 1.02) + 8)[:wanted]
-        out[filled : filled + drawn.size] = drawn
-        filled += drawn.size
-
-
-def _normals_within(
-    a: float, b: float, n: int, rng: np.random.Generator, dtype: np.dtype[Any]
-) -> Floats:
-    z = rng.standard_normal(n, dtype=dtype.type)
-    return z[(z >= a) & (z <= b)]
-
-
-def _uniforms_within(a: float, b: float, top: float, n: int, rng: np.random.Generator) -> Floats:
-    z = rng.uniform(a, b, n)
-    return z[rng.random(n) < np.exp((top * top - z * z) / 2)]

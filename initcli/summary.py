@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from initcli.fitting import Fit, fit
 from initcli.laws import Law
-from initcli.layers import Parameter
 from initcli.measuring import Measurement, measure
+from initcli.parameter import Parameter
 from initcli.spec.model import Model
 
 

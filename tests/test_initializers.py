@@ -27,7 +27,7 @@ from initcli.initializers import (
     known_initializers,
 )
 from initcli.initializers.base import compute_fans
-from initcli.layers import Parameter
+from initcli.parameter import Parameter
 from initcli.spec.arguments import Arguments
 from initcli.types import ArgumentError, ShapeError
 

@@ -37,7 +37,7 @@ from initcli.initializers import (
     Sparse,
 )
 from initcli.laws import Normal
-from initcli.layers import Parameter
+from initcli.parameter import Parameter
 from initcli.measuring import Measurement, data_histogram, measure, measure_values
 from initcli.types import Dtype
 
@@ -89,7 +89,7 @@ def test_chunks_differ_from_one_another() -> None:
 
 def test_values_are_the_same_in_another_process() -> None:
     code = (
-        "from initcli.drawing import draw\nfrom initcli.layers import Parameter\n"
+        "from initcli.drawing import draw\nfrom initcli.parameter import Parameter\n"
         "from initcli.initializers import RandomNormal\n"
         "p = Parameter(path='a/b', shape=(7, 5), initializer=RandomNormal())\n"
         "print(draw(p).tobytes().hex())"

@@ -14,7 +14,8 @@ import msgspec
 
 from initcli.defaults import flax, torch
 from initcli.defaults.rules import Rules, note_of, rule_of
-from initcli.layers import Layer, Parameter
+from initcli.layers import Layer
+from initcli.parameter import Parameter
 
 Framework = Literal["keras", "torch", "flax"]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from initcli.initializers import Initializer
-from initcli.layers import Layer, Parameter, embedding, normalization
+from initcli.layers import Layer, embedding, normalization
+from initcli.parameter import Parameter
 
 Rule = Callable[[Layer, Mapping[str, Parameter]], Mapping[str, Initializer]]
 """From a layer and its parameters by name to the initializers of some of them."""

@@ -19,17 +19,9 @@ from initcli.initializers import (
     VarianceScaling,
     Zeros,
 )
-from initcli.layers import (
-    Layer,
-    Parameter,
-    attention,
-    convolution,
-    core,
-    einsum,
-    embedding,
-    recurrent,
-)
+from initcli.layers import Layer, attention, convolution, core, einsum, embedding, recurrent
 from initcli.layers import activation as activations
+from initcli.parameter import Parameter
 
 Parameters = Mapping[str, Parameter]
 

@@ -23,11 +23,10 @@ from initcli.layers import (
     reshaping,
     wrappers,
 )
-from initcli.layers.base import Layer, Parameter, known_layers
+from initcli.layers.base import Layer, known_layers
 
 __all__ = [
     "Layer",
-    "Parameter",
     "activation",
     "applications",
     "attention",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from initcli.activations import Activation as ActivationFunction
 from initcli.initializers import Initializer, Zeros
-from initcli.layers.base import Layer, Parameter, known_size
+from initcli.layers.base import Layer, known_size
+from initcli.parameter import Parameter
 from initcli.types import ArgumentError, NonNegativeFloat, PositiveInt, Shape
 
 

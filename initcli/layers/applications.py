@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from initcli.initializers import Constant
-from initcli.layers.base import Layer, Parameter
+from initcli.layers.base import Layer
+from initcli.parameter import Parameter
 from initcli.types import Fraction, PositiveInt, Shape, ShapeError, shape_text
 
 

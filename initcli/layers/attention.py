@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 import msgspec
 
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
-from initcli.layers.base import Layer, Parameter, known_size
+from initcli.layers.base import Layer, known_size
 from initcli.layers.einsum import Counted, Projection, projecting
+from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Fraction,

@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, Initializer, Zeros
-from initcli.layers.base import Layer, Parameter, known_size, per_axis
+from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.core import lora
 from initcli.layers.spatial import join, require_spatial, slide, split, spread
+from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     DataFormat,

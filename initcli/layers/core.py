@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
-from initcli.layers.base import Layer, Parameter, known_size
+from initcli.layers.base import Layer, known_size
+from initcli.parameter import Parameter
 from initcli.types import PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
 
 InputDtype = Literal[

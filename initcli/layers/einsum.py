@@ -10,8 +10,9 @@ import msgspec
 
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
-from initcli.layers.base import Layer, Parameter
+from initcli.layers.base import Layer
 from initcli.layers.core import lora
+from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     PositiveFloat,

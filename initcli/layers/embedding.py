@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros
-from initcli.layers.base import Layer, Parameter, known_size
+from initcli.layers.base import Layer, known_size
 from initcli.layers.core import lora
+from initcli.parameter import Parameter
 from initcli.types import Dtype, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from initcli.initializers import STFT, Ones, Zeros
-from initcli.layers.base import Layer, Parameter, known_size
+from initcli.layers.base import Layer, known_size
 from initcli.layers.spatial import join, require_spatial, slide, split
+from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     DataFormat,

@@ -8,8 +8,9 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from initcli.layers.base import Layer, Parameter, output_shapes, within
+from initcli.layers.base import Layer, output_shapes, within
 from initcli.layers.core import Input, Recorded
+from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Shape, ShapeError, Shapes, shape_text
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from initcli.initializers import Constant, Initializer, Ones, Zeros
-from initcli.layers.base import Layer, Parameter, known_size
+from initcli.layers.base import Layer, known_size
+from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Fraction, NonNegativeFloat, Shape, ShapeError
 
 Axes = int | tuple[int, ...]

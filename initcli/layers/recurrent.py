@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
-from initcli.layers.base import Layer, Parameter, known_size, per_axis, sublayer_names, within
+from initcli.layers.base import Layer, known_size, per_axis, sublayer_names, within
 from initcli.layers.spatial import AXES, join, slide, split
+from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     DataFormat,

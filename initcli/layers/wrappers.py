@@ -8,7 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from initcli.initializers import TruncatedNormal
-from initcli.layers.base import Layer, Parameter, output_shapes, within
+from initcli.layers.base import Layer, output_shapes, within
+from initcli.parameter import Parameter
 from initcli.types import ArgumentError, PositiveInt, Shape, ShapeError, shape_text
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from initcli.files import file_stems, make_folder, write_whole
-from initcli.layers import Parameter
 from initcli.measuring import data_histogram
+from initcli.parameter import Parameter
 from initcli.render.plots import TensorPicture, overview_pngs, tensor_png
 from initcli.spec.model import Model
 from initcli.summary import summarise

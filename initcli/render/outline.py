@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from initcli.layers import Parameter
+from initcli.parameter import Parameter
 from initcli.spec.model import BuiltLayer, leaves
 from initcli.types import Shapes
 

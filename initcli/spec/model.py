@@ -21,10 +21,11 @@ from initcli.errors import (
     quoted,
 )
 from initcli.initializers import Custom
-from initcli.layers import Layer, Parameter
+from initcli.layers import Layer
 from initcli.layers.base import within
 from initcli.layers.core import Input, Recorded
 from initcli.layers.network import Network, Sequential, Shaped
+from initcli.parameter import Parameter
 from initcli.spec.arguments import argument_error
 from initcli.spec.assembly import Built
 from initcli.spec.document import Document

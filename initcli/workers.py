@@ -1,0 +1,166 @@
+"""Workers: who does the tasks of a measurement: this process, several, or a Dask cluster.
+
+A task is a function of a share of the work, and shares are made without a thought of who will do
+them; results come back in the order of the shares. So they do not depend on the workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from initcli.errors import InitcliError, WorkersError
+
+Share = TypeVar("Share")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """An executor of tasks, how many of them to keep under way, and the errors of a lost worker."""
+
+    executor: Executor
+    ahead: int
+    lost: tuple[type[Exception], ...] = ()
+
+    def in_order(
+        self,
+        task: Callable[[Share], Result],
+        shares: Iterable[Share],
+        stays: Callable[[Share], bool] = lambda _: False,
+    ) -> Iterator[tuple[Share, Result]]:
+        """Do the task for every share; what comes back is in the shares' order.
+
+        Args:
+            task: a function that can be sent to another process.
+            shares: what to do it for; taken as the work goes on.
+            stays: whether a share is for this process alone, where one is done at a time.
+        """
+        under_way: deque[tuple[Share, Future[Result]]] = deque()
+        here = ThreadPoolExecutor(1)
+        try:
+            for share in shares:
+                executor = here if stays(share) else self.executor
+                under_way.append((share, executor.submit(task, share)))
+                if len(under_way) >= self.ahead:
+                    yield self._first(under_way)
+            while under_way:
+                yield self._first(under_way)
+        finally:
+            for _, future in under_way:
+                future.cancel()
+            here.shutdown(wait=False, cancel_futures=True)
+
+    def _first(self, under_way: deque[tuple[Share, Future[Result]]]) -> tuple[Share, Result]:
+        share, future = under_way.popleft()
+        # On Windows a wait without an end cannot be interrupted.
+        while not future.done():
+            wait([future], timeout=0.5)
+        try:
+            return share, future.result()
+        except InitcliError:
+            raise
+        except self.lost as error:
+            what = str(error) or type(error).__name__
+            raise WorkersError(f"the workers failed before their work was done: {what}") from None
+
+
+@contextmanager
+def here() -> Iterator[Workers]:
+    """One thread of this process.
+
+    More would not be faster: the steps of a task are so short that threads spend their time on
+    handing over Python's interpreter lock.
+    """
+    executor = ThreadPoolExecutor(1)
+    try:
+        yield Workers(executor, 4)
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def processes(jobs: int | None = None) -> Iterator[Workers]:
+    """Processes, one a core unless told.
+
+    A script that calls this must guard its main part with ``if __name__ == "__main__"``, as
+    :mod:`multiprocessing` demands.
+    """
+    count = jobs or cores()
+    context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
+    executor = ProcessPoolExecutor(count, context, _start_worker)
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of the threads that NumPy's BLAS has and looks after itself.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            executor.submit(int)
+        yield Workers(executor, 4 * count + 64, (BrokenProcessPool,))
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Workers]:
+    """The workers of a Dask cluster, by the address of its scheduler.
+
+    Raises:
+        WorkersError: Dask is not installed, nobody answers there, or the connection is lost.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise WorkersError(
+            "measuring on a cluster needs Dask: pip install 'initcli[cluster]'"
+        ) from None
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise WorkersError(f"no Dask scheduler answers at {address}: {error}") from None
+    try:
+        yield Workers(client.get_executor(), 256, (Exception,))
+    finally:
+        client.close()
+
+
+def suitable(jobs: int | None, weights: int) -> contextlib.AbstractContextManager[Workers]:
+    """The workers on this machine that measure that many weights soonest."""
+    many = 10**7 if _can_fork() else 10**8  # to spawn takes 0.3 s
+    return processes(jobs) if weights >= many and (jobs or cores()) > 1 else here()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no such call.
+        return os.cpu_count() or 1
+
+
+def _can_fork() -> bool:
+    """Whether a fork is safe: on Linux, as long as there is no thread that might hold a lock."""
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+def _start_worker() -> None:
+    """Leave interrupts to the process that waits for the results, and end when it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
