@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from initcli.defaults import Framework
+    from initcli.parameter import Parameter
     from initcli.spec.model import Model
+    from initcli.summary import TensorSummary
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -30,6 +32,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+# What one process takes, roughly: it decides who does the work, not what comes out.
+_SECONDS_A_WEIGHT = 1e-8
+_SECONDS_A_PICTURE = 0.05
 
 
 class Format(StrEnum):
@@ -68,7 +75,11 @@ Filter = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", help="Only tensors whose path matches, such as '*/kernel'."),
 ]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all cores")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")]
+MaxDraws = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Measure at most the first N entries of a tensor."),
+]
 
 
 @app.command()
@@ -82,21 +93,28 @@ def summary(
         typer.Option(min=1, help="Levels of names to show; blocks below are folded."),
     ] = None,
     filter: Filter = None,
+    theory: Annotated[
+        bool, typer.Option("--theory", help="Laws and shapes alone; nothing is drawn.")
+    ] = False,
+    max_draws: MaxDraws = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
     jobs: Jobs = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Draw on the Dask cluster of this scheduler."),
+    ] = None,
 ) -> None:
     """Print every tensor: shape, initializer, law and draw."""
     with _messages():
-        from initcli.summary import summarise
-
         model = _load(spec, seed, defaults, custom)
         only = model.matching(filter) if filter else model.parameters
         if format is Format.json:
             from initcli.render.data import summary_json
 
-            _print(summary_json(model, summarise(model, only=only, jobs=jobs)) + "\n")
+            tensors = _tensors(model, only, theory, max_draws, jobs, cluster)
+            _print(summary_json(model, tensors) + "\n")
         else:
             from initcli.render.outline import outline, shown_parameters
             from initcli.render.table import summary_table
@@ -104,7 +122,7 @@ def summary(
             paths = {parameter.path for parameter in only} if filter else None
             rows = outline(model.layers, depth, paths)
             # What is folded need not be drawn.
-            tensors = summarise(model, only=shown_parameters(rows), jobs=jobs)
+            tensors = _tensors(model, shown_parameters(rows), theory, max_draws, jobs, cluster)
             page, plain = _console()
             table = summary_table(model, tensors, width=page.width, ascii_only=plain, rows=rows)
             _print(_printed(page, table))
@@ -118,6 +136,7 @@ def hist(
         int, typer.Option(metavar="N|auto", parser=_bins, help="Bins.", show_default="auto")
     ] = "auto",  # type: ignore[assignment]  # parsed like what a person types
     filter: Filter = None,
+    max_draws: MaxDraws = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
@@ -128,14 +147,27 @@ def hist(
     Prints the path of each picture when it is written.
     """
     with _messages():
+        from initcli import workers
         from initcli.render.gallery import save_histograms
 
         if not out:
             raise typer.BadParameter("the folder has no name", param_hint="--out")
         model = _load(spec, seed, defaults, custom)
-        only = model.matching(filter) if filter else None
-        for file in save_histograms(model, Path(out), bins=bins or None, only=only, jobs=jobs):
-            _print(f"{file}\n")
+        only = model.matching(filter) if filter else model.parameters
+        weights = _weights(only, max_draws)
+        # Values are drawn twice, first to measure them and then to count them.
+        seconds = 3 * weights * _SECONDS_A_WEIGHT + len(only) * _SECONDS_A_PICTURE
+        with workers.suitable(jobs, seconds) as chosen, _progress(weights, "weights") as progress:
+            for file in save_histograms(
+                model,
+                Path(out),
+                bins=bins or None,
+                only=only,
+                workers=chosen,
+                most=max_draws,
+                progress=progress,
+            ):
+                _print(f"{file}\n")
 
 
 @app.command()
@@ -188,6 +220,52 @@ def _load(
     for note in model.notes:
         print(f"initcli: {printable(note)}", file=sys.stderr)
     return model
+
+
+def _tensors(
+    model: Model,
+    only: Sequence[Parameter],
+    law_alone: bool,
+    most: int | None,
+    jobs: int | None,
+    address: str | None,
+) -> list[TensorSummary]:
+    """The tensors, drawn by whoever is to do it, with a progress bar where that takes long."""
+    from initcli.summary import summarise, theory
+
+    if law_alone:
+        if most or jobs or address:
+            raise typer.BadParameter(
+                "nothing is drawn that --max-draws, --jobs or --cluster could change",
+                param_hint="--theory",
+            )
+        return list(theory(model, only=only))
+    from initcli import workers
+
+    weights = _weights(only, most)
+    seconds = weights * _SECONDS_A_WEIGHT
+    several = workers.cluster(address) if address else workers.suitable(jobs, seconds)
+    # Processes start before the bar does, whose thread keeps them from the fastest way.
+    with several as chosen, _progress(weights, "weights") as progress:
+        found = summarise(model, only=only, workers=chosen, most=most, progress=progress)
+        return list(found)
+
+
+def _weights(parameters: Sequence[Parameter], most: int | None) -> int:
+    """How many weights are drawn, at most ``most`` of a tensor."""
+    return sum(min(parameter.size, most or parameter.size) for parameter in parameters)
+
+
+@contextmanager
+def _progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar, which is not even imported where it would not be seen."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from initcli.render.progress import progress_bar
+
+    with progress_bar(total, unit) as progress:
+        yield progress
 
 
 def _console() -> tuple[Console, bool]:

@@ -21,7 +21,6 @@ import numpy as np
 
 from initcli.drawing import (
     CHUNK,
-    draw,
     draw_chunks,
     refuse_beyond_memory,
     scratch_bytes,
@@ -234,12 +233,18 @@ def data_histogram(
     ends = np.array([seen.min, seen.max], working_dtype(parameter.dtype))
     # Between two values of a dtype there are only so many others to tell bins apart.
     steps = int((seen.max - seen.min) / float(np.max(np.spacing(np.abs(ends)))))
-    bins = max(1, min(bins or _auto_bins(parameter, seen), steps))
-    with ExitStack() as stack:
-        workers = workers or stack.enter_context(here())
+    if seen.count <= _HELD:
+        chunks = range(-(-seen.count // CHUNK))
+        values = np.concatenate(list(Share(parameter, chunks, seen.count).draw()))
+        bins = max(1, min(bins or _auto_bins(seen, values), steps))
+        counts: Counts = np.histogram(values, bins, (ends[0], ends[1]))[0]
+    else:
+        bins = max(1, min(bins or _bins(seen, seen.histogram.quantiles(0.25, 0.75)), steps))
         count = partial(_count_share, (ends[0], ends[1]), bins)
-        parts = workers.in_order(count, _shares(parameter, parameter.size), _stays)
-        counts = reduce(add, (part for _, part in parts))
+        with ExitStack() as stack:
+            workers = workers or stack.enter_context(here())
+            parts = workers.in_order(count, _shares(parameter, seen.count), _stays)
+            counts = reduce(add, (part for _, part in parts))
     return Histogram(np.histogram_bin_edges(ends, bins).astype(np.float64), counts)
 
 
@@ -250,28 +255,24 @@ def _count_share(ends: tuple[Any, Any], bins: int, share: Share) -> Counts:
     return counts
 
 
-def _auto_bins(parameter: Parameter, seen: Measurement) -> int:
-    """As many bins as NumPy's "auto": the more of Sturges's and Freedman and Diaconis's rule.
-
-    Of a tensor too large to be held, the quartiles are those of the measured histogram.
-    """
-    held = draw(parameter) if parameter.size <= _HELD else None
-    quartiles = seen.histogram.quantiles(0.25, 0.75) if held is None else _quartiles(held)
-    extent = seen.max - seen.min
-    sturges = extent / (math.log2(seen.count) + 1)
-    freedman_diaconis = 2 * (quartiles[1] - quartiles[0]) / seen.count ** (1 / 3) or sturges
-    bins = math.ceil(min(extent / min(freedman_diaconis, sturges), MOST_BINS))
-    if held is None or bins == MOST_BINS:
+def _auto_bins(seen: Measurement, values: Floats) -> int:
+    """As many bins as NumPy's "auto" gives, unless that is too many."""
+    quartiles = [float(quartile) for quartile in np.percentile(values, (25, 75))]
+    bins = _bins(seen, quartiles)
+    if bins == MOST_BINS:
         return bins
     try:
-        return np.histogram_bin_edges(held, "auto").size - 1
+        return np.histogram_bin_edges(values, "auto").size - 1
     except ValueError:  # NumPy refuses bins narrower than the dtype's values are apart.
         return bins
 
 
-def _quartiles(values: Floats) -> list[float]:
-    found: list[float] = np.percentile(values, (25, 75)).tolist()
-    return found
+def _bins(seen: Measurement, quartiles: list[float]) -> int:
+    """The more of Sturges's and of Freedman and Diaconis's number of bins, as NumPy's "auto"."""
+    extent = seen.max - seen.min
+    sturges = extent / (math.log2(seen.count) + 1)
+    freedman_diaconis = 2 * (quartiles[1] - quartiles[0]) / seen.count ** (1 / 3) or sturges
+    return math.ceil(min(extent / min(freedman_diaconis, sturges), MOST_BINS))
 
 
 def _measure_share(share: Share) -> Measurement:

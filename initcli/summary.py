@@ -7,19 +7,23 @@ from dataclasses import dataclass
 
 from initcli.fitting import Fit, fit
 from initcli.laws import Law
-from initcli.measuring import Measurement, measure
+from initcli.measuring import Measurement, Progress, measure
 from initcli.parameter import Parameter
 from initcli.spec.model import Model
+from initcli.workers import Workers
 
 
 @dataclass(frozen=True)
 class TensorSummary:
-    """One parameter; law and fit are None where nobody can know the law."""
+    """One parameter; law and fit are None where nobody can know the law.
+
+    Of theory alone there is neither a measurement nor a fit.
+    """
 
     parameter: Parameter
     law: Law | None
-    measured: Measurement
-    fit: Fit | None
+    measured: Measurement | None = None
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True)
@@ -33,23 +37,38 @@ class Totals:
 
 
 def summarise(
-    model: Model, *, only: Iterable[Parameter] | None = None, jobs: int | None = None
+    model: Model,
+    *,
+    only: Iterable[Parameter] | None = None,
+    workers: Workers | None = None,
+    most: int | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
     """Draw and measure every parameter, and hold it against its law, in the model's order.
 
     Args:
         model: whose parameters.
         only: some of them, such as :meth:`Model.matching` finds; all by default.
-        jobs: threads; all cores by default.
+        workers: who is to do it, see :mod:`initcli.workers`; one thread of this process by default.
+        most: entries of a tensor to measure at most, its first; all by default.
+        progress: told of the weights that are done, as they are.
 
     Raises:
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
         CustomFunctionError: a custom initializer failed.
+        WorkersError: the workers were lost.
     """
-    for parameter, measured in measure(model.parameters if only is None else only, jobs=jobs):
+    wanted = model.parameters if only is None else only
+    for parameter, seen in measure(wanted, workers=workers, most=most, progress=progress):
         law = parameter.law
-        found = None if law is None else fit(law, measured, parameter.dtype)
-        yield TensorSummary(parameter, law, measured, found)
+        found = None if law is None else fit(law, seen, parameter.dtype)
+        yield TensorSummary(parameter, law, seen, found)
+
+
+def theory(model: Model, *, only: Iterable[Parameter] | None = None) -> Iterator[TensorSummary]:
+    """Every parameter and its law, with nothing drawn."""
+    for parameter in model.parameters if only is None else only:
+        yield TensorSummary(parameter, parameter.law)
 
 
 def totals(model: Model) -> Totals:

@@ -54,7 +54,7 @@ class Workers:
             for share in shares:
                 executor = here if stays(share) else self.executor
                 under_way.append((share, executor.submit(task, share)))
-                if len(under_way) >= self.ahead:
+                while under_way and (len(under_way) >= self.ahead or under_way[0][1].done()):
                     yield self._first(under_way)
             while under_way:
                 yield self._first(under_way)
@@ -134,10 +134,11 @@ def cluster(address: str) -> Iterator[Workers]:
         client.close()
 
 
-def suitable(jobs: int | None, weights: int) -> contextlib.AbstractContextManager[Workers]:
-    """The workers on this machine that measure that many weights soonest."""
-    many = 10**7 if _can_fork() else 10**8  # to spawn takes 0.3 s
-    return processes(jobs) if weights >= many and (jobs or cores()) > 1 else here()
+def suitable(jobs: int | None, seconds: float) -> contextlib.AbstractContextManager[Workers]:
+    """The workers on this machine that do work soonest that takes one process that long."""
+    start = 0.1 if _can_fork() else 0.3
+    worth = (jobs or cores()) > 1 and seconds > 5 * start
+    return processes(jobs) if worth else here()
 
 
 def cores() -> int:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from initcli.histogram import Histogram
+from initcli.laws import Floats, Law
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ASCII = " .:-=+*#@"
+
+
+def law_sparkline(law: Law, width: int, ramp: str = BLOCKS) -> str:
+    """What a law shows of itself, as ``width`` characters whose height is a probability."""
+    low, high = law.extent
+    if low == high:
+        return ramp[-1].center(width)
+    edges = np.linspace(low, high, width + 1)
+    below = np.concatenate([law.below(edges[:-1]), law.cdf(edges[-1:])])
+    return _heights(np.diff(below), ramp)
 
 
 def sparkline(histogram: Histogram, width: int, ramp: str = BLOCKS) -> str:
@@ -21,6 +32,10 @@ def sparkline(histogram: Histogram, width: int, ramp: str = BLOCKS) -> str:
     # Each bin's values are spread evenly over the cells that the bin covers.
     cumulative = np.concatenate([[0.0], np.cumsum(counts)])
     cells = np.diff(np.interp(np.linspace(edges[0], edges[-1], width + 1), edges, cumulative))
+    return _heights(cells, ramp)
+
+
+def _heights(cells: Floats, ramp: str) -> str:
     top = len(ramp) - 1
     heights = np.ceil(cells / cells.max() * top - 1e-9).astype(int)
     return "".join(ramp[height] for height in np.clip(heights, 0, top))

@@ -69,7 +69,7 @@ def _tensor(tensor: TensorSummary, layer: str) -> dict[str, Any]:
         "fan_out": parameter.fans.fan_out,
         "initializer": _initializer(parameter.initializer),
         "law": tensor.law and _law(tensor.law),
-        "measured": _measured(tensor.measured),
+        "measured": tensor.measured and _measured(tensor.measured),
         "fit": tensor.fit and asdict(tensor.fit),
     }
 

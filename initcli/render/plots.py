@@ -1,186 +1,241 @@
-"""Histograms as pictures: one a tensor, and an overview of them all.
+"""Histograms as pictures: one a tensor, and a small one of it for an overview.
 
 Drawn with Matplotlib's ``Figure`` on Agg, never with pyplot, which needs a screen and keeps state.
+To make a figure with its axes takes twice as long as to draw it, so there are two for good, a large
+and a small one, whose artists are given new data for every tensor.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cache
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
 
 from initcli.errors import printable
 from initcli.histogram import Histogram
-from initcli.summary import TensorSummary
+from initcli.laws import Floats, Law
+from initcli.measuring import Measurement
+from initcli.parameter import Parameter
 from initcli.types import shape_text
 
 DRAWN = "#5b8db8"
 LAW = "#c8432b"
 GREY = "#555555"
 DPI = 100
-ROWS_PER_PAGE = 8
-"""Rows that one page of the overview shows."""
-MOST_COLUMNS = 4
-"""Tensors that stand beside one another in the overview."""
 _FEW = 2
 """Atoms up to which a law without density is drawn as one bar an atom."""
+
+Pixels = NDArray[np.uint8]
+"""A picture: rows of pixels of red, green and blue."""
 
 
 @dataclass(frozen=True)
 class TensorPicture:
-    """What a picture shows of one tensor."""
+    """What a picture shows of one tensor: all of it is text and numbers."""
 
-    tensor: TensorSummary
+    path: str
+    shape: str
+    facts: tuple[str, ...]
+    law: Law | None
     histogram: Histogram
+
+    @classmethod
+    def of(cls, parameter: Parameter, measured: Measurement, histogram: Histogram) -> TensorPicture:
+        """The picture of a tensor that was measured, with a histogram of it."""
+        law = parameter.law
+        facts = (
+            str(parameter.initializer),
+            law.text if law else "law not known",
+            f"n = {measured.count:,}",
+            f"mean {measured.mean:.4g}",
+            f"std {measured.std:.4g}",
+        )
+        return cls(parameter.path, shape_text(parameter.shape), facts, law, histogram)
 
 
 def tensor_png(picture: TensorPicture) -> bytes:
     """The histogram of one tensor with its law drawn over it, as a PNG 720 pixels wide."""
-    tensor = picture.tensor
-    shape = shape_text(tensor.parameter.shape)
-    title = wrap(printable(f"{tensor.parameter.path}  {shape}"), 62)
-    caption = wrap(_caption(tensor), 100)
-    width, height = 7.2, 4.4 + 0.22 * len(title) + 0.15 * len(caption)
-    figure = Figure(figsize=(width, height), dpi=DPI)
-    axes = figure.add_axes((0.75 / width, 0.55 / height, 6.25 / width, 3.7 / height))
-    _draw(axes, picture)
-    _text(axes, caption, 6, fontsize=8, color=GREY)
-    _text(axes, title, 10 + 11 * len(caption), fontsize=12)
-    axes.set_xlabel("weight")
-    axes.set_ylabel("entries")
-    # Under the axes, where no bar can hide it.
-    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (-0.01, -0.065), "ncols": 2}
-    axes.legend(frameon=False, fontsize=8, **place)
-    return _png(figure)
+    title = wrap(printable(f"{picture.path}  {picture.shape}"), 62)
+    # Lines break between two facts, and not within one.
+    facts = (printable(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in picture.facts)
+    caption = wrap(" · ".join(facts), 100)
+    return png(_sheet(small=False).pixels(picture, title, caption))
 
 
-def overview_pngs(pictures: Sequence[TensorPicture]) -> Iterator[bytes]:
-    """One row a layer, or more where it has many tensors; a page for every eight rows."""
-    layers = [list(row) for _, row in groupby(pictures, key=lambda each: _layer(each.tensor))]
-    rows = [
-        tensors[start : start + MOST_COLUMNS]
-        for tensors in layers
-        for start in range(0, len(tensors), MOST_COLUMNS)
-    ]
-    for start in range(0, len(rows), ROWS_PER_PAGE):
-        yield _overview(rows[start : start + ROWS_PER_PAGE])
+def tensor_cell(picture: TensorPicture) -> Pixels:
+    """The histogram of one tensor in a picture of 420 × 210 pixels."""
+    text = printable(picture.path)
+    title = text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
+    law = picture.law.text if picture.law else "law not known"
+    return _sheet(small=True).pixels(picture, [title], [law])
 
 
-def _overview(rows: list[list[TensorPicture]]) -> bytes:
-    columns = max(len(row) for row in rows)
-    # Inches: what a cell takes with its margins, and the axes within it.
-    cell_width, cell_height, axes_width, axes_height = 4.2, 2.1, 3.55, 1.35
-    width, height = cell_width * columns, cell_height * len(rows)
-    figure = Figure(figsize=(width, height), dpi=DPI)
+def tiled(rows: Sequence[Sequence[Pixels]]) -> Pixels:
+    """Rows of pictures of one size in one picture, white where there is none."""
+    height, width, _ = rows[0][0].shape
+    page = np.full((height * len(rows), width * max(map(len, rows)), 3), 255, np.uint8)
     for line, row in enumerate(rows):
-        bottom = height - cell_height * (line + 1) + 0.3
-        for column, picture in enumerate(row):
-            left = cell_width * column + 0.5
-            box = (left / width, bottom / height, axes_width / width, axes_height / height)
-            axes = figure.add_axes(box)
-            _draw(axes, picture)
-            law = picture.tensor.law
-            _text(axes, [law.text if law else "law not known"], 4, fontsize=7, color=GREY)
-            _text(axes, [_shortened(picture.tensor.parameter.path)], 14, fontsize=9)
-            axes.tick_params(labelsize=7)
-    return _png(figure)
+        for column, cell in enumerate(row):
+            top, left = line * height, column * width
+            page[top : top + height, left : left + width] = cell
+    return page
 
 
-def _draw(axes: Axes, picture: TensorPicture) -> None:
-    histogram, law = picture.histogram, picture.tensor.law
-    edges, counts = histogram.edges, histogram.counts
-    low, high = float(edges[0]), float(edges[-1])
-    middles = (edges[:-1] + edges[1:]) / 2
-    atoms = {} if law is None else law.atoms
-    seen = picture.tensor.measured.count
-    # A density times this is in entries per bin, and lies on the bars.
-    per_bin = seen * (high - low) / counts.size
-    single = counts.size == 1
-    if single or (0 < len(atoms) <= _FEW and sum(atoms.values()) == 1):
-        filled = np.flatnonzero(counts)
-        places = [_nearest(float(middles[i]), atoms, (high - low) / counts.size) for i in filled]
-        axes.bar(places, counts[filled], width=(high - low) / 40, color=DRAWN, label="drawn")
-        if single:
-            axes.set_xlim(low, high)
-    else:
-        axes.stairs(counts, edges, fill=True, color=DRAWN, label="drawn")
-        if law is not None and sum(atoms.values()) < 1:
-            x = np.linspace(low, high, 400)
-            axes.plot(x, law.pdf(x) * per_bin, color=LAW, linewidth=1.5, label="law")
-    if law is not None and 0 < len(atoms) <= _FEW:
-        values = np.array(list(atoms))
-        expected = np.array(list(atoms.values())) * seen + law.pdf(values) * per_bin
-        label = None if sum(atoms.values()) < 1 else "law"
-        axes.plot(values, expected, "_", color=LAW, markersize=14, label=label)
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.spines[["top", "right"]].set_visible(False)
+def png(pixels: Pixels) -> bytes:
+    """A picture as a PNG."""
+    stream = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.save(stream, format="png", compress_level=1, dpi=(DPI, DPI))
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things are on a sheet, in inches, and how large its letters are, in points."""
+
+    width: float
+    height: float
+    left: float
+    bottom: float
+    axes_width: float
+    axes_height: float
+    title: int
+    caption: int
+    ticks: int | None
+
+
+_LARGE = _Layout(7.2, 4.4, 0.75, 0.55, 6.25, 3.7, title=12, caption=8, ticks=None)
+_SMALL = _Layout(4.2, 2.1, 0.5, 0.3, 3.55, 1.35, title=9, caption=7, ticks=7)
+
+
+@cache
+def _sheet(*, small: bool) -> _Sheet:
+    return _Sheet(_SMALL if small else _LARGE)
+
+
+class _Sheet:
+    """A figure with one pair of axes, drawn again and again."""
+
+    def __init__(self, layout: _Layout) -> None:
+        self.layout = layout
+        self.figure = Figure(dpi=DPI)
+        self.canvas: Any = FigureCanvasAgg(self.figure)
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN)
+        (self.curve,) = self.axes.plot([], [], color=LAW, linewidth=1.5)
+        (self.marks,) = self.axes.plot([], [], "_", color=LAW, markersize=14)
+        self.title = self._text(layout.title)
+        self.caption = self._text(layout.caption, color=GREY)
+        self.axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        self.axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+        self.axes.spines[["top", "right"]].set_visible(False)
+        self.law_key: Text | None = None
+        if layout is _LARGE:
+            # Labels that have a place of their own need not look for one around the ticks.
+            self.axes.set_xlabel("weight")
+            self.axes.xaxis.set_label_coords(0.5, -0.085)
+            self.axes.set_ylabel("entries")
+            self.axes.yaxis.set_label_coords(-0.085, 0.5)
+            # Under the axes, where no bar can hide it; a legend of Matplotlib's takes 6 ms a time.
+            under: dict[str, Any] = {"fontsize": 8, "transform": self.axes.transAxes}
+            self.axes.text(0.0, -0.13, "■ drawn", color=DRAWN, **under)
+            self.law_key = self.axes.text(0.1, -0.13, "— law", color=LAW, **under)
+        else:
+            self.axes.tick_params(labelsize=layout.ticks)
+
+    def pixels(self, picture: TensorPicture, title: list[str], caption: list[str]) -> Pixels:
+        """Draw a tensor under a title and a caption, each of some lines."""
+        layout = self.layout
+        large = layout is _LARGE
+        height = layout.height + (0.22 * len(title) + 0.15 * len(caption) if large else 0)
+        self.figure.set_size_inches(layout.width, height)
+        left, width = layout.left / layout.width, layout.axes_width / layout.width
+        self.axes.set_position((left, layout.bottom / height, width, layout.axes_height / height))
+        self.title.set_text("\n".join(title))
+        self.caption.set_text("\n".join(caption))
+        self.caption.set_position((0, 6 if large else 4))
+        self.title.set_position((0, 10 + 11 * len(caption) if large else 14))
+        self._show(picture)
+        with warnings.catch_warnings():
+            # A name in a script that the font has not is drawn as boxes; its file has the name.
+            warnings.filterwarnings("ignore", message="Glyph")
+            self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
+
+    def _show(self, picture: TensorPicture) -> None:
+        histogram, law = picture.histogram, picture.law
+        edges, counts = histogram.edges, histogram.counts
+        low, high = float(edges[0]), float(edges[-1])
+        width = (high - low) / counts.size
+        seen = int(counts.sum())
+        # A density times this is in entries per bin, and lies on the bars.
+        per_bin = seen * width
+        atoms = {} if law is None else law.atoms
+        certain = sum(atoms.values()) == 1
+        few = 0 < len(atoms) <= _FEW
+        none = np.array([])
+        curve, marks = (none, none), (none, none)
+        if counts.size == 1 or (few and certain):
+            filled = np.flatnonzero(counts)
+            middles = (edges[:-1] + edges[1:]) / 2
+            places = np.array([_nearest(float(middles[i]), atoms, width) for i in filled])
+            self._bars(places, counts[filled], (high - low) / 40)
+        else:
+            self.bars.set_data(counts, edges)
+            if law is not None and not certain:
+                x = np.linspace(low, high, 400)
+                curve = (x, law.pdf(x) * per_bin)
+        if law is not None and few:
+            values = np.array(list(atoms))
+            marks = (values, np.array(list(atoms.values())) * seen + law.pdf(values) * per_bin)
+        self.curve.set_data(*curve)
+        self.marks.set_data(*marks)
+        if self.law_key is not None:
+            self.law_key.set_visible(bool(curve[0].size or marks[0].size))
+        # A law without an end at a bin's edge has an infinite density there.
+        heights = np.concatenate([counts, curve[1], marks[1]])
+        top = float(heights[np.isfinite(heights)].max())
+        margin = 0 if counts.size == 1 else 0.05 * (high - low)
+        self.axes.set_xlim(low - margin, high + margin)
+        self.axes.set_ylim(0, 1.05 * top)
+
+    def _bars(self, places: Floats, counts: Any, width: float) -> None:
+        """A bar at every place, and nothing between two of them."""
+        ends = np.stack([places - width / 2, places + width / 2], axis=1).ravel()
+        heights = np.zeros(ends.size - 1)
+        heights[::2] = counts
+        self.bars.set_data(heights, np.maximum.accumulate(ends))
+
+    def _text(self, size: int, **style: Any) -> Any:
+        """Lines of text that begin at the left end of the axes, some points over them."""
+        return self.axes.annotate(
+            "",
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 0),
+            textcoords="offset points",
+            verticalalignment="bottom",
+            linespacing=1.1,
+            fontsize=size,
+            # Names are a person's own: a dollar sign in them is no formula.
+            parse_math=False,
+            **style,
+        )
 
 
 def _nearest(middle: float, atoms: dict[float, float], width: float) -> float:
     """The atom that a bin holds, or else its middle."""
     atom = min(atoms, key=lambda value: abs(value - middle), default=middle)
     return atom if abs(atom - middle) <= width else middle
-
-
-def _text(axes: Axes, lines: list[str], above: float, **style: Any) -> None:
-    """Lines of text that begin at the left end of the axes, ``above`` points over them."""
-    axes.annotate(
-        "\n".join(lines),
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(0, above),
-        textcoords="offset points",
-        verticalalignment="bottom",
-        linespacing=1.1,
-        # Names are a person's own: a dollar sign in them is no formula.
-        parse_math=False,
-        **style,
-    )
-
-
-def _caption(tensor: TensorSummary) -> str:
-    measured = tensor.measured
-    law = tensor.law.text if tensor.law else "law not known"
-    facts = [
-        str(tensor.parameter.initializer),
-        law,
-        f"n = {measured.count:,}",
-        f"mean {measured.mean:.4g}",
-        f"std {measured.std:.4g}",
-    ]
-    # Lines break between two facts, and not within one.
-    return " · ".join(printable(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in facts)
-
-
-def _shortened(path: str) -> str:
-    """The path, without its middle where it is too long for a small picture."""
-    text = printable(path)
-    return text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
-
-
-def _layer(tensor: TensorSummary) -> str:
-    """The layer that declares the tensor, wherever it stands."""
-    origin = tensor.parameter.origin
-    return tensor.parameter.path.removesuffix(origin.name if origin else "")
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        # A name in a script that the font has not is drawn as boxes; the file is named after it.
-        warnings.filterwarnings("ignore", message="Glyph")
-        FigureCanvasAgg(figure)
-        figure.savefig(stream, format="png", pil_kwargs={"compress_level": 1})
-    return stream.getvalue()

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.render.blocks import ASCII, BLOCKS, sparkline
+from initcli.render.blocks import ASCII, BLOCKS, law_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline
 from initcli.spec.model import BuiltLayer, Model
 from initcli.summary import TensorSummary, totals
@@ -23,6 +23,7 @@ _WIDE = 116
 """Columns from which a tensor's name and its numbers share a line."""
 _NARROW = 72
 """Columns below which numbers do not stand in columns."""
+_DRAWN = "drawn"
 _COLUMNS = ("mean", "std", "min", "max")
 _DOUBTFUL = 1e-3
 """Below this probability a fit is marked; one tensor in a thousand falls there by chance."""
@@ -59,11 +60,15 @@ class _Page:
     def lines(
         self, model: Model, rows: Sequence[Row | Fold], tensors: Mapping[str, TensorSummary]
     ) -> Iterator[RenderableType]:
-        facts = f"seed {model.seed}{self.dot}{model.dtype}{self.dot}{model.defaults} defaults"
-        yield self._ends(Text(printable(model.name), "bold"), Text(facts, "dim"))
+        facts = [f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"]
+        drawn = any(tensor.measured for tensor in tensors.values()) or not tensors
+        if not drawn:
+            facts = ["nothing drawn", *facts[1:]]
+        yield self._ends(Text(printable(model.name), "bold"), Text(self.dot.join(facts), "dim"))
         if self.width >= _NARROW:
             header = [Text(word, "dim") for word in (*_COLUMNS, "distribution")]
-            yield self._numbers(Text("tensor: drawn, law", "dim"), header, indent=0)
+            label = "tensor: drawn, law" if drawn else "tensor: law"
+            yield self._numbers(Text(label, "dim"), header, indent=0)
         yield self._rule()
         for row in rows:
             if isinstance(row, Fold):
@@ -131,36 +136,45 @@ class _Page:
         return shown, Text(f"{size:>12,}", "bold" if size else "dim")
 
     def _tensor(self, model: Model, name: str, tensor: TensorSummary) -> Iterator[RenderableType]:
-        parameter, seen = tensor.parameter, tensor.measured
+        parameter = tensor.parameter
         title = Text(f"{name} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
         if parameter.dtype != model.dtype:
             title.append(f"{self.dot}{parameter.dtype}", "dim")
         if not parameter.trainable:
             title.append(f"{self.dot}not trained", "dim")
-        ramp = ASCII if self.ascii_only else BLOCKS
-        drawn = [_number(n) for n in (seen.mean, seen.std, seen.min, seen.max)]
-        picture = Text(sparkline(seen.shown, self.picture, ramp), "blue")
-        drawn_cells = [*map(Text, drawn), picture]
-        if tensor.law is None:
-            law, expected = "law not known", drawn
-        else:
-            law = self._plain(tensor.law.text)
-            values = (tensor.law.mean, tensor.law.std, *tensor.law.support)
-            expected = [self._plain(_number(value)) for value in values]
-        law_label = Text(law, "dim")
-        settled = drawn == expected
+        (label, cells), *expected = self._rows(tensor)
         if self.wide:
-            if settled:
-                title.append(f"  {law}", "dim")
-            yield self._numbers(title, drawn_cells, indent=2)
+            if label != _DRAWN:
+                title.append(f"  {label}", "dim")
+            yield self._numbers(title, cells, indent=2)
         else:
             title.overflow = "fold"
             yield Padding(title, (0, 0, 0, 2))
-            yield self._numbers(law_label if settled else Text("drawn", "dim"), drawn_cells)
-        if not settled:
-            expected_cells = [*(Text(n, "dim") for n in expected), self._fit(tensor)]
-            yield self._numbers(law_label, expected_cells)
+            yield self._numbers(Text(label, "dim"), cells)
+        for label, cells in expected:
+            yield self._numbers(Text(label, "dim"), cells)
+
+    def _rows(self, tensor: TensorSummary) -> Iterator[tuple[str, list[Text]]]:
+        """What was drawn and what the law expects, or one row for both where they are the same."""
+        law, seen = tensor.law, tensor.measured
+        text = "law not known" if law is None else self._plain(law.text)
+        expected = [] if law is None else [law.mean, law.std, *law.support]
+        numbers = [self._plain(_number(value)) for value in expected] or [""] * len(_COLUMNS)
+        ramp = ASCII if self.ascii_only else BLOCKS
+        if seen is None:
+            picture = "" if law is None else law_sparkline(law, self.picture, ramp)
+            yield text, [*map(Text, numbers), Text(picture, "blue")]
+            return
+        drawn = [_number(n) for n in (seen.mean, seen.std, seen.min, seen.max)]
+        cells = [*map(Text, drawn), Text(sparkline(seen.shown, self.picture, ramp), "blue")]
+        some = seen.count < tensor.parameter.size
+        label = f"first {seen.count:,}" if some else _DRAWN
+        if drawn == numbers or law is None:
+            yield f"{text}{self.dot}{label}" if some else text, cells
+        else:
+            yield label, cells
+            yield text, [*(Text(n, "dim") for n in numbers), self._fit(tensor)]
 
     def _fit(self, tensor: TensorSummary) -> Text:
         if tensor.fit is None:
