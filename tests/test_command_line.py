@@ -61,7 +61,7 @@ def test_version_and_help_are_data() -> None:
         pytest.param(["summary", str(TOUR), "--fromat", "json"], id="unknown option"),
         pytest.param(["summary", str(TOUR), "--format", "xml"], id="unknown format"),
         pytest.param(["summary", str(TOUR), "--seed", "one"], id="seed that is no number"),
-        pytest.param(["summary", str(TOUR), "--jobs", "0"], id="no threads"),
+        pytest.param(["summary", str(TOUR), "--jobs", "0"], id="no processes"),
         pytest.param(["hist", str(TOUR)], id="no folder"),
         pytest.param(["hist", str(TOUR), "--out", ""], id="a folder without a name"),
         pytest.param(["hist", str(TOUR), "--out", "x", "--bins", "0"], id="no bins"),

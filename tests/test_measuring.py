@@ -57,8 +57,8 @@ def parameter(
     return Parameter(path=path, shape=shape, initializer=initializer, dtype=dtype)
 
 
-def seen(p: Parameter, jobs: int = 1) -> Measurement:
-    ((_, measurement),) = measure([p], jobs=jobs)
+def seen(p: Parameter) -> Measurement:
+    ((_, measurement),) = measure([p])
     return measurement
 
 

@@ -11,6 +11,7 @@ from initcli import laws
 from initcli.initializers.base import Whole
 from initcli.laws import Floats, Law
 from initcli.types import ShapeError, Size, shape_text
+from initcli.variates import fill_normal
 
 
 class Orthogonal(Whole, frozen=True, kw_only=True):
@@ -36,6 +37,10 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
         matrix = haar(*_matrix(shape), rng, dtype)
         matrix *= dtype.type(self.gain)
         return matrix.reshape(shape)
+
+    def scratch(self, shape: Size) -> int:
+        # The matrix, a copy in the order of its entries, and some vectors.
+        return 2 * math.prod(shape) + 4 * _BLOCK * max(_matrix(shape))
 
 
 class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
@@ -75,12 +80,64 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
 def haar(rows: int, columns: int, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
     """A matrix with orthonormal columns (rows where it is wide), uniform among all such.
 
-    The Q of a normal matrix's QR, its columns signed as R's diagonal (Mezzadri 2007, section 5).
+    It is the product of reflections of normal vectors, one of each length from the number of rows
+    down, with its columns signed: what the QR decomposition of a normal matrix would come to, whose
+    diagonal is made positive, without the decomposition (Stewart 1980; Mezzadri 2007, section 5).
+    A product of reflections is orthogonal whatever the vectors are, so nothing here is
+    ill-conditioned.
+
+    The reflections of a block of vectors V are one product with I − V T Vᵀ, where T⁻¹ is the upper
+    triangle of VᵀV with half of its diagonal (Joffrain et al. 2006), and are applied from the last
+    block to the first, as in LAPACK's ``orgqr``: 2mn² − 2n³/3 operations for m × n.
     """
-    tall = rng.standard_normal((max(rows, columns), min(rows, columns)), dtype=dtype.type)
-    q, r = np.linalg.qr(tall)
-    q *= np.where(np.diagonal(r) < 0, -1, 1).astype(dtype)
+    m, n = max(rows, columns), min(rows, columns)
+    q = np.empty((m, n), dtype)
+    blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
+    for block in blocks:
+        # A block's vectors are below the diagonal of q until it is their turn.
+        part = q[block.start :, block]
+        normals = np.empty(part.size, dtype)
+        fill_normal(rng, normals, 0.0, 1.0)
+        part[:] = normals.reshape(part.shape)
+    signs = np.empty(n, dtype)
+    for block in reversed(blocks):
+        v, t, signs[block] = _reflections(q[block.start :, block])
+        q[:, block] = 0
+        np.fill_diagonal(q[block, block], 1)
+        rest = q[block.start :, block.start :]
+        w = t @ (v.T @ rest)
+        for start in range(0, m, _PANEL):
+            rest[start : start + _PANEL] -= v[start : start + _PANEL] @ w
+    q *= signs
     return q if rows >= columns else q.T
+
+
+_BLOCK = 128
+"""Vectors whose reflections are applied together; it is part of what makes a seed's values."""
+_PANEL = 2048
+"""Rows that are worked on at a time, so that what is made of them stays in the cache."""
+
+
+def _reflections(x: Floats) -> tuple[Floats, Floats, Floats]:
+    """V and T of the reflections of the columns of x below its diagonal, and the columns' signs.
+
+    The reflection of a vector x takes it to −sign(x₁) |x| e₁, by v = x + sign(x₁) |x| e₁.
+    """
+    size = x.shape[1]
+    v = x.copy()
+    v[:size] = np.tril(v[:size])
+    top = v[:size].astype(np.float64)
+    gram = np.zeros((size, size))
+    for start in range(0, len(v), _PANEL):
+        panel = v[start : start + _PANEL].astype(np.float64)
+        gram += panel.T @ panel
+    signs = np.where(np.diagonal(top) < 0, -1.0, 1.0)
+    added = np.diag(signs * np.sqrt(np.diagonal(gram)))
+    # With E the first columns of the identity, (X + EΔ)ᵀ(X + EΔ) from XᵀX.
+    gram += top.T @ added + added @ top + added**2
+    t = np.linalg.inv(np.triu(gram, 1) + np.diag(np.diagonal(gram) / 2))
+    v[:size] += added.astype(v.dtype)
+    return v, t.astype(v.dtype), -signs
 
 
 def _matrix(shape: Size) -> tuple[int, int]:
