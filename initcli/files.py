@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,20 +43,16 @@ def write_whole(file: Path, content: bytes) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    beside: Path | None = None
+    # Named before it is there, so that whatever interrupts this finds what to remove.
+    beside = file.with_name(f".initcli-{secrets.token_hex(8)}.tmp")
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=file.parent, prefix=".initcli-", suffix=".tmp", delete=False
-        ) as stream:
-            beside = Path(stream.name)
+        with beside.open("xb") as stream:
             stream.write(content)
-        beside.chmod(0o666 & ~_umask())
         beside.replace(file)
     except OSError as error:
         raise OutputError(f"{file}: cannot be written: {error.strerror}") from None
     finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def _stem(path: str) -> str:
@@ -68,10 +63,3 @@ def _stem(path: str) -> str:
     slug = re.sub(r"[^A-Za-z0-9_\-]+", "_", path)[:_LONGEST_STEM].strip("_")
     digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     return f"_{slug}.{digest}" if _RESERVED.match(slug.lower()) else f"{slug}.{digest}"
-
-
-def _umask() -> int:
-    # The mask can only be read by setting it.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

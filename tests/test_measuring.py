@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -37,9 +38,10 @@ from initcli.initializers import (
     Sparse,
 )
 from initcli.laws import Normal
-from initcli.parameter import Parameter
 from initcli.measuring import Measurement, data_histogram, measure, measure_values
+from initcli.parameter import Parameter
 from initcli.types import Dtype
+from initcli.workers import Workers, here, processes
 
 # Several chunks and a rest, one chunk, one entry.
 SHAPES = [(3, CHUNK + 7), (100, 50), (1,)]
@@ -137,14 +139,19 @@ def test_a_measurement_is_what_numpy_says_of_the_values(
     [*INITIALIZERS, Orthogonal(), Identity(), Sparse(sparsity=0.4)],
     ids=str,
 )
-def test_any_number_of_threads_gives_the_same_bits(initializer: Initializer) -> None:
-    parameters = [parameter(initializer, (700, 1000), path=f"p{i}/k") for i in range(3)]
-    first, *others = [
-        [(p.path, m.mean, m.squares, m.min, m.max, m.histogram.counts.tolist()) for p, m in found]
-        for found in (measure(parameters, jobs=jobs) for jobs in (1, 2, 5))
-    ]
-    assert [path for path, *_ in first] == ["p0/k", "p1/k", "p2/k"]
-    assert all(other == first for other in others)
+def test_any_workers_give_the_same_bits(initializer: Initializer) -> None:
+    parameters = [parameter(initializer, (1100, 1000), path=f"p{i}/k") for i in range(3)]
+
+    def found(workers: AbstractContextManager[Workers]) -> list[tuple[Any, ...]]:
+        with workers as chosen:
+            return [
+                (p.path, m.mean, m.squares, m.min, m.max, m.zeros, m.histogram.counts.tolist())
+                for p, m in measure(parameters, workers=chosen)
+            ]
+
+    alone = found(here())
+    assert [path for path, *_ in alone] == ["p0/k", "p1/k", "p2/k"]
+    assert found(processes(2)) == found(processes(3)) == alone
 
 
 @given(

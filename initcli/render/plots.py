@@ -135,7 +135,7 @@ class _Sheet:
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN)
         (self.curve,) = self.axes.plot([], [], color=LAW, linewidth=1.5)
-        (self.marks,) = self.axes.plot([], [], "_", color=LAW, markersize=14)
+        (self.marks,) = self.axes.plot([], [], "_", color=LAW, markersize=14, mew=1.5)
         self.title = self._text(layout.title)
         self.caption = self._text(layout.caption, color=GREY)
         self.axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
