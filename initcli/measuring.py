@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
@@ -32,7 +31,7 @@ from initcli.initializers.base import Whole
 from initcli.laws import Floats
 from initcli.parameter import Parameter
 from initcli.scratch import scratch
-from initcli.workers import Workers, here
+from initcli.workers import HERE, Workers
 
 FINE_BINS = 1024
 """Bins that a measurement's histogram has at least, on the range that the law shows."""
@@ -114,7 +113,7 @@ class Measurement:
 def measure(
     parameters: Iterable[Parameter],
     *,
-    workers: Workers | None = None,
+    workers: Workers = HERE,
     most: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Parameter, Measurement]]:
@@ -122,7 +121,7 @@ def measure(
 
     Args:
         parameters: what to draw.
-        workers: who is to do it, see :mod:`initcli.workers`; one thread of this process by default.
+        workers: who is to do it, see :mod:`initcli.workers`; this process by default.
         most: entries of a tensor to measure at most, its first; all by default.
         progress: told of every share that is done how many weights it had.
 
@@ -133,13 +132,10 @@ def measure(
     """
     wanted = [(parameter, min(parameter.size, most or parameter.size)) for parameter in parameters]
     _refuse_endless(wanted)
-    with ExitStack() as stack:
-        workers = workers or stack.enter_context(here())
-        shares = (share for parameter, count in wanted for share in _shares(parameter, count))
-        found = workers.in_order(_measure_share, shares, _stays)
-        for parameter, _ in wanted:
-            parts = _of_one_tensor(found, progress)
-            yield parameter, reduce(add, parts)
+    shares = (share for parameter, count in wanted for share in _shares(parameter, count))
+    found = workers.in_order(_measure_share, shares, _stays)
+    for parameter, _ in wanted:
+        yield parameter, reduce(add, _of_one_tensor(found, progress))
 
 
 def _of_one_tensor(
@@ -216,7 +212,7 @@ def data_histogram(
     seen: Measurement,
     bins: int | None = None,
     *,
-    workers: Workers | None = None,
+    workers: Workers = HERE,
 ) -> Histogram:
     """The histogram of a parameter on edges that come from its data, as NumPy would choose them.
 
@@ -226,7 +222,7 @@ def data_histogram(
         parameter: what to draw.
         seen: its measurement.
         bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
-        workers: who is to do it, see :mod:`initcli.workers`; one thread of this process by default.
+        workers: who is to do it, see :mod:`initcli.workers`; this process by default.
     """
     if seen.min == seen.max:
         return Histogram(around(seen.min), np.array([seen.count]))
@@ -241,10 +237,8 @@ def data_histogram(
     else:
         bins = max(1, min(bins or _bins(seen, seen.histogram.quantiles(0.25, 0.75)), steps))
         count = partial(_count_share, (ends[0], ends[1]), bins)
-        with ExitStack() as stack:
-            workers = workers or stack.enter_context(here())
-            parts = workers.in_order(count, _shares(parameter, seen.count), _stays)
-            counts = reduce(add, (part for _, part in parts))
+        parts = workers.in_order(count, _shares(parameter, seen.count), _stays)
+        counts = reduce(add, (part for _, part in parts))
     return Histogram(np.histogram_bin_edges(ends, bins).astype(np.float64), counts)
 
 

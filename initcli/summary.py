@@ -10,7 +10,7 @@ from initcli.laws import Law
 from initcli.measuring import Measurement, Progress, measure
 from initcli.parameter import Parameter
 from initcli.spec.model import Model
-from initcli.workers import Workers
+from initcli.workers import HERE, Workers
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def summarise(
     model: Model,
     *,
     only: Iterable[Parameter] | None = None,
-    workers: Workers | None = None,
+    workers: Workers = HERE,
     most: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
@@ -49,7 +49,7 @@ def summarise(
     Args:
         model: whose parameters.
         only: some of them, such as :meth:`Model.matching` finds; all by default.
-        workers: who is to do it, see :mod:`initcli.workers`; one thread of this process by default.
+        workers: who is to do it, see :mod:`initcli.workers`; this process by default.
         most: entries of a tensor to measure at most, its first; all by default.
         progress: told of the weights that are done, as they are.
 

@@ -7,7 +7,6 @@ them; results come back in the order of the shares. So they do not depend on the
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,13 +14,14 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from initcli.errors import InitcliError, WorkersError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 Share = TypeVar("Share")
 Result = TypeVar("Result")
@@ -29,10 +29,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Workers:
-    """An executor of tasks, how many of them to keep under way, and the errors of a lost worker."""
+    """An executor of tasks, how many of them to keep under way, and the errors of a lost worker.
 
-    executor: Executor
-    ahead: int
+    Without an executor, tasks are done one after another where they are asked for.
+    """
+
+    executor: Executor | None = None
+    ahead: int = 1
     lost: tuple[type[Exception], ...] = ()
 
     def in_order(
@@ -48,11 +51,16 @@ class Workers:
             shares: what to do it for; taken as the work goes on.
             stays: whether a share is for this process alone, where one is done at a time.
         """
+        if self.executor is None:
+            yield from ((share, task(share)) for share in shares)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
         under_way: deque[tuple[Share, Future[Result]]] = deque()
-        here = ThreadPoolExecutor(1)
+        this_process = ThreadPoolExecutor(1)
         try:
             for share in shares:
-                executor = here if stays(share) else self.executor
+                executor = this_process if stays(share) else self.executor
                 under_way.append((share, executor.submit(task, share)))
                 while under_way and (len(under_way) >= self.ahead or under_way[0][1].done()):
                     yield self._first(under_way)
@@ -61,9 +69,11 @@ class Workers:
         finally:
             for _, future in under_way:
                 future.cancel()
-            here.shutdown(wait=False, cancel_futures=True)
+            this_process.shutdown(wait=False, cancel_futures=True)
 
     def _first(self, under_way: deque[tuple[Share, Future[Result]]]) -> tuple[Share, Result]:
+        from concurrent.futures import wait
+
         share, future = under_way.popleft()
         # On Windows a wait without an end cannot be interrupted.
         while not future.done():
@@ -77,18 +87,12 @@ class Workers:
             raise WorkersError(f"the workers failed before their work was done: {what}") from None
 
 
-@contextmanager
-def here() -> Iterator[Workers]:
-    """One thread of this process.
+HERE = Workers()
+"""This process alone.
 
-    More would not be faster: the steps of a task are so short that threads spend their time on
-    handing over Python's interpreter lock.
-    """
-    executor = ThreadPoolExecutor(1)
-    try:
-        yield Workers(executor, 4)
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+Threads would not be faster: the steps of a task are so short that they would spend their time on
+handing over Python's interpreter lock.
+"""
 
 
 @contextmanager
@@ -98,7 +102,12 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
     A script that calls this must guard its main part with ``if __name__ == "__main__"``, as
     :mod:`multiprocessing` demands.
     """
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
     count = jobs or cores()
+    import multiprocessing
+
     context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
     executor = ProcessPoolExecutor(count, context, _start_worker)
     try:
@@ -138,7 +147,7 @@ def suitable(jobs: int | None, seconds: float) -> contextlib.AbstractContextMana
     """The workers on this machine that do work soonest that takes one process that long."""
     start = 0.1 if _can_fork() else 0.3
     worth = (jobs or cores()) > 1 and seconds > 5 * start
-    return processes(jobs) if worth else here()
+    return processes(jobs) if worth else contextlib.nullcontext(HERE)
 
 
 def cores() -> int:
@@ -156,6 +165,8 @@ def _can_fork() -> bool:
 
 def _start_worker() -> None:
     """Leave interrupts to the process that waits for the results, and end when it does."""
+    import multiprocessing
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -7,7 +7,7 @@ import math
 import os
 import subprocess
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -41,7 +41,7 @@ from initcli.laws import Normal
 from initcli.measuring import Measurement, data_histogram, measure, measure_values
 from initcli.parameter import Parameter
 from initcli.types import Dtype
-from initcli.workers import Workers, here, processes
+from initcli.workers import HERE, Workers, processes
 
 # Several chunks and a rest, one chunk, one entry.
 SHAPES = [(3, CHUNK + 7), (100, 50), (1,)]
@@ -149,7 +149,7 @@ def test_any_workers_give_the_same_bits(initializer: Initializer) -> None:
                 for p, m in measure(parameters, workers=chosen)
             ]
 
-    alone = found(here())
+    alone = found(nullcontext(HERE))
     assert [path for path, *_ in alone] == ["p0/k", "p1/k", "p2/k"]
     assert found(processes(2)) == found(processes(3)) == alone
 

@@ -10,7 +10,7 @@ from initcli.measuring import Progress, data_histogram, measure
 from initcli.parameter import Parameter
 from initcli.render.plots import Pixels, TensorPicture, png, tensor_cell, tensor_png, tiled
 from initcli.spec.model import Model
-from initcli.workers import Workers, here
+from initcli.workers import HERE, Workers
 
 ROWS_PER_PAGE = 8
 """Rows that one page of the overview shows."""
@@ -24,7 +24,7 @@ def save_histograms(
     *,
     bins: int | None = None,
     only: Iterable[Parameter] | None = None,
-    workers: Workers | None = None,
+    workers: Workers = HERE,
     most: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Path]:
@@ -35,7 +35,7 @@ def save_histograms(
         folder: where to; it is made if it is missing.
         bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
         only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
-        workers: who is to do it, see :mod:`initcli.workers`; one thread of this process by default.
+        workers: who is to do it, see :mod:`initcli.workers`; this process by default.
         most: entries of a tensor to show at most, its first; all by default.
         progress: told of the weights that are done, as they are.
 
@@ -48,12 +48,6 @@ def save_histograms(
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
     """
-    if workers is None:
-        with here() as alone:
-            yield from save_histograms(
-                model, folder, bins=bins, only=only, workers=alone, most=most, progress=progress
-            )
-        return
     make_folder(folder)
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder)
