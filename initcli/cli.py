@@ -36,7 +36,7 @@ app = typer.Typer(
 
 # What one process takes, roughly: it decides who does the work, not what comes out.
 _SECONDS_A_WEIGHT = 1e-8
-_SECONDS_A_PICTURE = 0.05
+_SECONDS_A_PICTURE = 0.04
 
 
 class Format(StrEnum):
@@ -201,7 +201,7 @@ def _initcli(
         raise typer.Exit
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Path = tuple[str | int, ...]
 """Keys and indices that lead from the root of a spec to one of its values."""
@@ -20,8 +20,7 @@ class InitcliError(Exception):
     """Base of everything that is the input's fault and not the program's."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A position in a text: file name, line and column (both from 1) and the line itself."""
 
     file: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from initcli.drawing import rounding_edges
@@ -13,8 +13,7 @@ from initcli.measuring import Measurement
 from initcli.types import TensorDtype
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True):
     """The Kolmogorov–Smirnov test, on the bins of a measurement in place of every value.
 
     ``statistic`` is the largest distance between the share of the values below an edge and the

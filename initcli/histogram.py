@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +16,7 @@ Counts = NDArray[np.signedinteger[Any]]
 Edges = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(msgspec.Struct, frozen=True):
     """Bins whose edges are multiples of a power of two.
 
     Scaling by a power of two rounds nothing that is not subnormal, so a value's bin is found by one
@@ -94,8 +93,7 @@ class Grid:
             return 2**1023 if value > 0 else -(2**1023)
 
 
-@dataclass(frozen=True)
-class Histogram:
+class Histogram(msgspec.Struct, frozen=True):
     """Counts between ascending edges; + adds the counts of two parts of a tensor.
 
     Bin i holds the values in [edges[i], edges[i+1]), the last bin its upper edge too. Values

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -48,8 +47,7 @@ Progress = Callable[[int], None]
 """Is told of a number of weights that are done."""
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """Those chunks of a parameter that one task takes, of its first ``count`` entries."""
 
     parameter: Parameter
@@ -69,8 +67,7 @@ class Share:
             yield values[: self.count - chunk * CHUNK]
 
 
-@dataclass(frozen=True)
-class Measurement:
+class Measurement(msgspec.Struct, frozen=True):
     """What was seen of ``count`` values; + gives that of two parts together.
 
     ``squares`` is the sum of squared deviations from the mean, in float64, merged as in

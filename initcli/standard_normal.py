@@ -20,8 +20,16 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 @cache
 def legendre() -> tuple[Floats, Floats]:
-    """The 64 nodes and weights of Gauss–Legendre quadrature on [−1, 1]."""
-    return np.polynomial.legendre.leggauss(64)
+    """The 64 nodes and weights of Gauss–Legendre quadrature on [−1, 1].
+
+    The nodes are the eigenvalues of a symmetric matrix with k/√(4k² − 1) beside its diagonal, the
+    weights twice the squares of its eigenvectors' first entries (Golub & Welsch 1969).
+    ``numpy.polynomial``, which has the same, takes 8 ms to import.
+    """
+    k = np.arange(1, 64)
+    beside = np.diag(k / np.sqrt(4.0 * k * k - 1), 1)
+    nodes, vectors = np.linalg.eigh(beside + beside.T)
+    return nodes, 2 * vectors[0] ** 2
 
 
 def pdf(z: Floats) -> Floats:

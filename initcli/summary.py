@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from initcli.fitting import Fit, fit
 from initcli.laws import Law
@@ -13,8 +14,7 @@ from initcli.spec.model import Model
 from initcli.workers import HERE, Workers
 
 
-@dataclass(frozen=True)
-class TensorSummary:
+class TensorSummary(msgspec.Struct, frozen=True):
     """One parameter; law and fit are None where nobody can know the law.
 
     Of theory alone there is neither a measurement nor a fit.
@@ -26,8 +26,7 @@ class TensorSummary:
     fit: Fit | None = None
 
 
-@dataclass(frozen=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True):
     """Weights of a model, and the bytes that they take."""
 
     params: int

@@ -15,8 +15,9 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from initcli.errors import InitcliError, WorkersError
 
@@ -27,8 +28,7 @@ Share = TypeVar("Share")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Workers:
+class Workers(msgspec.Struct, frozen=True):
     """An executor of tasks, how many of them to keep under way, and the errors of a lost worker.
 
     Without an executor, tasks are done one after another where they are asked for.
@@ -110,14 +110,18 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
 
     context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
     executor = ProcessPoolExecutor(count, context, _start_worker)
+    interrupted = False
     try:
         with warnings.catch_warnings():
             # Python 3.12 warns of the threads that NumPy's BLAS has and looks after itself.
             warnings.simplefilter("ignore", DeprecationWarning)
             executor.submit(int)
         yield Workers(executor, 4 * count + 64, (BrokenProcessPool,))
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        executor.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 @contextmanager

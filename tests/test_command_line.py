@@ -347,7 +347,7 @@ def test_files_get_the_usual_mode(tmp_path: Path) -> None:
 def test_help_and_version_import_neither_numpy_nor_matplotlib() -> None:
     for option in ("--help", "--version"):
         code = (
-            "import sys\nfrom initcli.cli import main\n"
+            "import sys\nfrom initcli.__main__ import main\n"
             f"sys.argv = ['initcli', '{option}']\n"
             "try:\n    main()\nfinally:\n"
             "    assert not {'numpy', 'matplotlib', 'yaml', 'msgspec'} & set(sys.modules)\n"
@@ -357,7 +357,7 @@ def test_help_and_version_import_neither_numpy_nor_matplotlib() -> None:
 
 def test_summary_imports_neither_matplotlib_nor_scipy() -> None:
     code = (
-        "import sys\nfrom initcli.cli import main\n"
+        "import sys\nfrom initcli.__main__ import main\n"
         f"sys.argv = ['initcli', 'summary', {str(TOUR)!r}]\n"
         "try:\n    main()\nfinally:\n"
         "    assert not {'matplotlib', 'scipy'} & set(sys.modules)\n"

@@ -8,11 +8,11 @@ import os
 import subprocess
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -168,9 +168,9 @@ def test_measurements_of_two_parts_add_up_to_that_of_the_whole(
     parts = measure_values(array[:at], grid) + measure_values(array[at:], grid)
     assert parts.mean == pytest.approx(whole.mean, abs=1e-12)
     assert parts.std == pytest.approx(whole.std, abs=1e-7)
-    assert replace(parts, mean=0, squares=0, histogram=whole.histogram) == replace(
-        whole, mean=0, squares=0
-    )
+    assert msgspec.structs.replace(
+        parts, mean=0, squares=0, histogram=whole.histogram
+    ) == msgspec.structs.replace(whole, mean=0, squares=0)
     np.testing.assert_array_equal(parts.histogram.counts, whole.histogram.counts)
 
 

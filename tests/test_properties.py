@@ -105,6 +105,7 @@ def test_what_is_measured_is_all_that_was_drawn(spec: dict[str, Any]) -> None:
     drawn = values(model)
     for tensor in initcli.summarise(model):
         measured, array = tensor.measured, drawn[tensor.parameter.path]
+        assert measured is not None
         assert array.shape == tensor.parameter.shape
         assert measured.count == array.size == measured.histogram.counts.sum()
         assert measured.shown.counts.sum() == array.size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -38,7 +37,7 @@ def summary_data(model: Model, tensors: Iterable[TensorSummary]) -> dict[str, An
         },
         "layers": [_layer(layer) for layer in model.layers],
         "tensors": [_tensor(tensor, owners[tensor.parameter.path]) for tensor in tensors],
-        "totals": asdict(totals(model)),
+        "totals": msgspec.structs.asdict(totals(model)),
     }
 
 
@@ -70,7 +69,7 @@ def _tensor(tensor: TensorSummary, layer: str) -> dict[str, Any]:
         "initializer": _initializer(parameter.initializer),
         "law": tensor.law and _law(tensor.law),
         "measured": tensor.measured and _measured(tensor.measured),
-        "fit": tensor.fit and asdict(tensor.fit),
+        "fit": tensor.fit and msgspec.structs.asdict(tensor.fit),
     }
 
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
+
+import msgspec
 
 from initcli.parameter import Parameter
 from initcli.spec.model import BuiltLayer, leaves
 from initcli.types import Shapes
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One layer and those of its tensors that are shown; a network's own stand further below."""
 
     layer: BuiltLayer
     parameters: tuple[Parameter, ...]
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(msgspec.Struct, frozen=True):
     """A block or a network in one row, or several blocks on end that are alike.
 
     ``layers`` and ``tensors`` count what is in one of them, ``size`` the weights in all.
@@ -106,7 +105,7 @@ def _alike(rows: Iterable[Row | Fold]) -> list[Row | Fold]:
     for row in rows:
         last = found[-1] if found else None
         if isinstance(row, Fold) and isinstance(last, Fold) and _repeats(last, row):
-            found[-1] = replace(
+            found[-1] = msgspec.structs.replace(
                 last,
                 last=row.last,
                 count=last.count + 1,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.rule import Rule
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from initcli.errors import printable
@@ -23,6 +21,8 @@ _WIDE = 116
 """Columns from which a tensor's name and its numbers share a line."""
 _NARROW = 72
 """Columns below which numbers do not stand in columns."""
+_LEAST = 16
+"""Columns at least that a text at the left end has beside one at the right end."""
 _DRAWN = "drawn"
 _COLUMNS = ("mean", "std", "min", "max")
 _DOUBTFUL = 1e-3
@@ -56,86 +56,112 @@ class _Page:
         self.ascii_only = ascii_only
         self.picture = 24 if self.wide else 14
         self.dot = " - " if ascii_only else " · "
+        self._console = Console(width=width, file=StringIO())
 
     def lines(
         self, model: Model, rows: Sequence[Row | Fold], tensors: Mapping[str, TensorSummary]
-    ) -> Iterator[RenderableType]:
+    ) -> Iterator[Text]:
         facts = [f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"]
         drawn = any(tensor.measured for tensor in tensors.values()) or not tensors
         if not drawn:
             facts = ["nothing drawn", *facts[1:]]
-        yield self._ends(Text(printable(model.name), "bold"), Text(self.dot.join(facts), "dim"))
+        yield from self._ends(
+            Text(printable(model.name), "bold"), Text(self.dot.join(facts), "dim")
+        )
         if self.width >= _NARROW:
             header = [Text(word, "dim") for word in (*_COLUMNS, "distribution")]
             label = "tensor: drawn, law" if drawn else "tensor: law"
-            yield self._numbers(Text(label, "dim"), header, indent=0)
-        yield self._rule()
+            yield from self._numbers(Text(label, "dim"), header, indent=0)
+        rule = Text(("-" if self.ascii_only else "─") * self.width, "dim")
+        yield rule
         for row in rows:
             if isinstance(row, Fold):
                 yield from self._fold(row)
                 continue
-            yield self._layer(row.layer)
+            yield from self._layer(row.layer)
             for parameter in row.parameters:
                 name = parameter.path.removeprefix(f"{row.layer.name}/")
                 yield from self._tensor(model, name, tensors[parameter.path])
-        yield self._rule()
-        yield self._totals(model)
+        yield rule
+        yield from self._totals(model)
         if hidden := len(model.parameters) - len(tensors):
-            yield Text(f"{_counted(len(tensors), 'tensor')} shown, {hidden:,} not", "dim")
+            shown = f"{_counted(len(tensors), 'tensor')} shown, {hidden:,} not"
+            yield from self._folded(Text(shown, "dim"))
         for note in model.notes:
-            yield Text(f"note: {printable(note)}", "yellow")
+            yield from self._folded(Text(f"note: {printable(note)}", "yellow"))
 
-    def _rule(self) -> RenderableType:
-        return Rule(style="dim", characters="-" if self.ascii_only else "─")
+    def _ends(self, left: Text, *right: Text) -> Iterator[Text]:
+        """Cells of one line, the first at the left end and the others at the right end."""
+        yield from self._line(left, Text("  ").join(right), gap=2)
 
-    def _ends(self, *cells: Text) -> RenderableType:
-        """Cells of one line, the first at the left end and the last at the right end."""
-        grid = Table.grid(expand=True)
-        grid.add_column(ratio=1, overflow="fold")
-        for _ in cells[1:]:
-            grid.add_column(justify="right", overflow="fold")
-        grid.add_row(cells[0], *(Text("  ") + cell for cell in cells[1:]))
-        return grid
-
-    def _numbers(self, label: Text, cells: list[Text], indent: int = 3) -> RenderableType:
+    def _numbers(self, label: Text, cells: list[Text], indent: int = 3) -> Iterator[Text]:
         """A label and, at the right end, four numbers and a picture."""
         if self.width < _NARROW:
             named = [Text(f"{n} ", "dim") + c for n, c in zip(_COLUMNS, cells, strict=False)]
             line = Text("  ").join([label, *named, *cells[len(_COLUMNS) :]])
-            return Padding(line, (0, 0, 0, indent))
-        # Gaps are part of the cells: how a table pads its last column depends on Rich's version.
-        grid = Table.grid(expand=True)
-        grid.add_column(ratio=1, overflow="fold")
-        for _ in cells[:-1]:
-            grid.add_column(justify="right", width=_NUMBER + 1, no_wrap=True)
-        grid.add_column(width=self.picture + 1, no_wrap=True)
+            yield from self._folded(line, indent)
+            return
         *numbers, picture = cells
-        grid.add_row(Padding(label, (0, 0, 0, indent)), *numbers, Text(" ") + picture)
-        return grid
+        right = Text("")
+        for number in numbers:
+            right.append(" " * (_NUMBER + 1 - number.cell_len)).append_text(number)
+        right.append(" ").append_text(picture).append(" " * (self.picture - picture.cell_len))
+        yield from self._line(label, right, indent)
 
-    def _layer(self, layer: BuiltLayer) -> RenderableType:
+    def _line(self, left: Text, right: Text, indent: int = 0, gap: int = 0) -> Iterator[Text]:
+        """Text at both ends of a line; the left one goes on below where it is too long."""
+        room = self.width - indent - right.cell_len - gap
+        if room < min(left.cell_len, _LEAST):
+            yield from self._folded(left, indent)
+            for line in self._folded(right):
+                line.pad_left(max(self.width - line.cell_len, 0))
+                yield line
+            return
+        first, *others = self._folded(left, indent, room)
+        first.append(" " * (self.width - first.cell_len - right.cell_len)).append_text(right)
+        first.rstrip()
+        yield first
+        yield from others
+
+    def _folded(self, text: Text, indent: int = 0, room: int | None = None) -> Iterator[Text]:
+        """The text in lines of at most ``room`` columns, the width without the indent by default.
+
+        Rich's own tables do this and more, and take ten times as long.
+        """
+        room = self.width - indent if room is None else room
+        if text.cell_len <= room:
+            lines: Iterable[Text] = [text]
+        else:
+            lines = text.wrap(self._console, room, overflow="fold")
+        for line in lines:
+            line.rstrip()
+            line.pad_left(indent)
+            line.no_wrap, line.overflow, line.end = True, "ignore", "\n"
+            yield line
+
+    def _layer(self, layer: BuiltLayer) -> Iterator[Text]:
         name = Text.assemble((layer.name, "bold"), self.dot, (printable(layer.type), "cyan"))
         if layer.calls > 1:
             name.append(f"{self.dot}called {layer.calls} times", "dim")
-        return self._ends(name, *self._facts(layer.output_shapes, layer.size))
+        yield from self._ends(name, *self._facts(layer.output_shapes, layer.size))
 
-    def _fold(self, fold: Fold) -> Iterator[RenderableType]:
+    def _fold(self, fold: Fold) -> Iterator[Text]:
         """One row for many, whose title says for how many."""
         several = fold.count > 1
         ellipsis = " ... " if self.ascii_only else " … "
         title = f"{fold.first}{ellipsis}{fold.last}" if several else fold.first
         rows = Text(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
         name = Text(title, "bold") + rows
-        yield self._ends(name, *self._facts(fold.output_shapes, fold.size))
+        yield from self._ends(name, *self._facts(fold.output_shapes, fold.size))
         times = f"{fold.count} blocks of " if several else ""
         held = f"{times}{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
-        yield Padding(Text(held, "dim"), (0, 0, 0, 2))
+        yield from self._folded(Text(held, "dim"), 2)
 
     def _facts(self, shapes: Shapes, size: int) -> tuple[Text, Text]:
         shown = Text(shapes_text(shapes) if shapes else "?")
         return shown, Text(f"{size:>12,}", "bold" if size else "dim")
 
-    def _tensor(self, model: Model, name: str, tensor: TensorSummary) -> Iterator[RenderableType]:
+    def _tensor(self, model: Model, name: str, tensor: TensorSummary) -> Iterator[Text]:
         parameter = tensor.parameter
         title = Text(f"{name} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
@@ -147,13 +173,12 @@ class _Page:
         if self.wide:
             if label != _DRAWN:
                 title.append(f"  {label}", "dim")
-            yield self._numbers(title, cells, indent=2)
+            yield from self._numbers(title, cells, indent=2)
         else:
-            title.overflow = "fold"
-            yield Padding(title, (0, 0, 0, 2))
-            yield self._numbers(Text(label, "dim"), cells)
+            yield from self._folded(title, 2)
+            yield from self._numbers(Text(label, "dim"), cells)
         for label, cells in expected:
-            yield self._numbers(Text(label, "dim"), cells)
+            yield from self._numbers(Text(label, "dim"), cells)
 
     def _rows(self, tensor: TensorSummary) -> Iterator[tuple[str, list[Text]]]:
         """What was drawn and what the law expects, or one row for both where they are the same."""
@@ -182,13 +207,13 @@ class _Page:
         p = tensor.fit.p_value
         return Text(f"fit p={p:.2g}", "bold red" if p < _DOUBTFUL else "dim")
 
-    def _totals(self, model: Model) -> RenderableType:
+    def _totals(self, model: Model) -> Iterator[Text]:
         sums = totals(model)
         weights = Text.assemble(
             "Total ", (f"{sums.params:,}", "bold"), f" weights, {_size(sums.bytes)}"
         )
         kinds = Text(f"trainable {sums.trainable:,}{self.dot}non-trainable {sums.non_trainable:,}")
-        return self._ends(weights, kinds)
+        yield from self._ends(weights, kinds)
 
     def _plain(self, text: str) -> str:
         """The text in ASCII where nothing else can be shown."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from initcli.errors import (
     CircularInputs,
@@ -30,8 +31,7 @@ INPUT = "input"
 """What flows into a block, or into a stack that has an input_shape."""
 
 
-@dataclass
-class _Item:
+class _Item(msgspec.Struct):
     """One call of the network to be; layer is None until the layer that it shares is found."""
 
     name: str
@@ -40,8 +40,8 @@ class _Item:
     layer: int | None
     shared: str = ""
     inputs: Sequence[Reference] = ()
-    sources: list[Source] = field(default_factory=list)
-    options: Mapping[str, bool] = field(default_factory=dict)
+    sources: list[Source] = []
+    options: Mapping[str, bool] = {}
 
 
 class Built(NamedTuple):

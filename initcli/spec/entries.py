@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+import msgspec
 
 from initcli.errors import (
     DuplicateName,
@@ -26,8 +27,7 @@ class Reference(NamedTuple):
     path: Path
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One entry as it is written: a layer, or one more call of a layer, or a block."""
 
     path: Path
@@ -78,7 +78,7 @@ def named(entries: list[Entry], errors: list[SpecError]) -> Iterable[Entry]:
             counts[stem] = counts.get(stem, 0) + 1
             candidate = _numbered(stem, counts[stem], bool(entry.block))
             name = "" if candidate in taken else candidate
-        yield replace(entry, name=name)
+        yield msgspec.structs.replace(entry, name=name)
 
 
 def _stem(entry: Entry) -> str:

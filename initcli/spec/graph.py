@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
+
+import msgspec
 
 from initcli.errors import (
     EmptyStack,
@@ -124,7 +125,7 @@ class Networks(Arguments):
             layer = None
         if misnamed:
             layer = None
-        return replace(entry, layer=layer or BROKEN, options=options)
+        return msgspec.structs.replace(entry, layer=layer or BROKEN, options=options)
 
     def _block(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
         path = entry.path
@@ -138,7 +139,7 @@ class Networks(Arguments):
         if not isinstance(entries, list) or not entries:
             message = "a block needs `layers`, a list of what it repeats"
             self.errors.append(MissingArgument(message, path=path))
-            return replace(entry, layer=BROKEN)
+            return msgspec.structs.replace(entry, layer=BROKEN)
         if entry.inputs is not None and len(entry.inputs) != 1:
             message = "a block takes one input, which is `input` inside"
             remedy = "layers inside may name any layer outside as well"
@@ -149,9 +150,9 @@ class Networks(Arguments):
             if isinstance(inner.layer, Input):
                 message = "an Input cannot stand in a block"
                 self.errors.append(InvalidValue(message, path=inner.path))
-                inner = replace(inner, layer=BROKEN)
+                inner = msgspec.structs.replace(inner, layer=BROKEN)
             block.append(inner)
-        return replace(entry, block=tuple(block), repeat=repeat)
+        return msgspec.structs.replace(entry, block=tuple(block), repeat=repeat)
 
     def _shared(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
         known = {name for cls in known_layers().values() for name in cls.takes().options}
@@ -160,9 +161,9 @@ class Networks(Arguments):
         if not isinstance(shared, str):
             message = f"`call` must be the name of a layer, not {quoted(shared)}"
             self.errors.append(InvalidValue(message, path=(*entry.path, "call")))
-            return replace(entry, layer=BROKEN)
+            return msgspec.structs.replace(entry, layer=BROKEN)
         options = self._options({key: data[key] for key in known & data.keys()}, entry.path)
-        return replace(entry, shared=shared, options=options)
+        return msgspec.structs.replace(entry, shared=shared, options=options)
 
     def _options(self, data: Mapping[str, Any], path: Path) -> dict[str, bool]:
         return {
