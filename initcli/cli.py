@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from initcli.defaults import Framework
     from initcli.parameter import Parameter
+    from initcli.render.progress import ProgressBar
     from initcli.spec.model import Model
     from initcli.summary import TensorSummary
 
@@ -157,17 +158,14 @@ def hist(
         weights = _weights(only, max_draws)
         # Values are drawn twice, first to measure them and then to count them.
         seconds = 3 * weights * _SECONDS_A_WEIGHT + len(only) * _SECONDS_A_PICTURE
-        with workers.suitable(jobs, seconds) as chosen, _progress(weights, "weights") as progress:
-            for file in save_histograms(
-                model,
-                Path(out),
-                bins=bins or None,
-                only=only,
-                workers=chosen,
-                most=max_draws,
-                progress=progress,
-            ):
-                _print(f"{file}\n")
+        with workers.suitable(jobs, seconds) as chosen, _progress(len(only), "pictures") as bar:
+            files = save_histograms(
+                model, Path(out), bins=bins or None, only=only, workers=chosen, most=max_draws
+            )
+            for file in files:
+                with bar.hidden() if sys.stdout.isatty() else nullcontext():
+                    _print(f"{file}\n")
+                bar.advance(1)
 
 
 @app.command()
@@ -246,8 +244,8 @@ def _tensors(
     seconds = weights * _SECONDS_A_WEIGHT
     several = workers.cluster(address) if address else workers.suitable(jobs, seconds)
     # Processes start before the bar does, whose thread keeps them from the fastest way.
-    with several as chosen, _progress(weights, "weights") as progress:
-        found = summarise(model, only=only, workers=chosen, most=most, progress=progress)
+    with several as chosen, _progress(weights, "weights") as bar:
+        found = summarise(model, only=only, workers=chosen, most=most, progress=bar.advance)
         return list(found)
 
 
@@ -256,16 +254,23 @@ def _weights(parameters: Sequence[Parameter], most: int | None) -> int:
     return sum(min(parameter.size, most or parameter.size) for parameter in parameters)
 
 
-@contextmanager
-def _progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar, which is not even imported where it would not be seen."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from initcli.render.progress import progress_bar
+class _NoBar:
+    """In place of a progress bar that nobody would see."""
 
-    with progress_bar(total, unit) as progress:
-        yield progress
+    def advance(self, done: int) -> None:
+        pass
+
+    def hidden(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def _progress(total: int, unit: str) -> AbstractContextManager[ProgressBar | _NoBar]:
+    """A progress bar, which is not even imported where standard error is no terminal."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return nullcontext(_NoBar())
+    from initcli.render.progress import ProgressBar
+
+    return ProgressBar(total, unit)
 
 
 def _console() -> tuple[Console, bool]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from initcli.files import file_stems, make_folder, write_whole
-from initcli.measuring import Progress, data_histogram, measure
+from initcli.measuring import data_histogram, measure
 from initcli.parameter import Parameter
 from initcli.render.plots import Pixels, TensorPicture, png, tensor_cell, tensor_png, tiled
 from initcli.spec.model import Model
@@ -26,7 +26,6 @@ def save_histograms(
     only: Iterable[Parameter] | None = None,
     workers: Workers = HERE,
     most: int | None = None,
-    progress: Progress | None = None,
 ) -> Iterator[Path]:
     """Save the histogram of every tensor, then ``overview.png`` and further pages of it.
 
@@ -37,7 +36,6 @@ def save_histograms(
         only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
         workers: who is to do it, see :mod:`initcli.workers`; this process by default.
         most: entries of a tensor to show at most, its first; all by default.
-        progress: told of the weights that are done, as they are.
 
     Yields:
         The path of each picture once it is written.
@@ -52,7 +50,7 @@ def save_histograms(
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder)
     wanted = list(model.parameters if only is None else only)
-    found = measure(wanted, workers=workers, most=most, progress=progress)
+    found = measure(wanted, workers=workers, most=most)
     pictures = (
         TensorPicture.of(parameter, seen, data_histogram(parameter, seen, bins, workers=workers))
         for parameter, seen in found

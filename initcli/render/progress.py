@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
 
@@ -14,37 +14,49 @@ PATIENCE = 1.0
 """Seconds before a bar is shown."""
 
 
-@contextmanager
-def progress_bar(total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """A function that is told what is done of ``total``; the bar shows share, rate and time left.
+class ProgressBar:
+    """Is told what is done of ``total``, and shows the share, the rate and the time left.
 
-    It is shown where standard error is a terminal, and is gone at the end.
+    It comes after a second and is gone at the end.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal or console.is_dumb_terminal:
-        yield lambda done: None
-        return
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:.0f}%"),
-        _Rate(unit),
-        TimeRemainingColumn(),
-    )
-    # What is printed while it is shown goes where it was meant to, perhaps into a pipe.
-    bar = Progress(
-        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
-    )
-    task = bar.add_task("", total=total)
-    # It refreshes itself, so one that shows it late is all that is needed.
-    timer = Timer(PATIENCE, bar.start)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield lambda done: bar.advance(task, done)
-    finally:
-        timer.cancel()
-        timer.join()
-        bar.stop()
+
+    def __init__(self, total: int, unit: str) -> None:
+        share = TextColumn("{task.percentage:.0f}%")
+        # What is printed while it is shown goes where it was meant to, perhaps into a pipe.
+        self._bar = Progress(
+            *(BarColumn(), share, _Rate(unit), TimeRemainingColumn()),
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("", total=total)
+        # It refreshes itself, so one that shows it late is all that is needed.
+        self._timer = Timer(PATIENCE, self._bar.start)
+        self._timer.daemon = True
+
+    def __enter__(self) -> ProgressBar:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        self._bar.stop()
+
+    def advance(self, done: int) -> None:
+        """So much more is done."""
+        self._bar.advance(self._task, done)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Out of the way of what is printed on the same terminal."""
+        shown = not self._timer.is_alive() and self._bar.live.is_started
+        if shown:
+            self._bar.stop()
+        yield
+        if shown:
+            self._bar.start()
 
 
 class _Rate(ProgressColumn):
@@ -63,4 +75,4 @@ def _short(number: float) -> str:
     for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.3g}{suffix}"
-    return f"{number:.0f}"
+    return f"{number:.3g}"
