@@ -15,14 +15,18 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+import initcli
 from initcli.errors import InitcliError, WorkersError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+
+PATIENCE = 10.0
+"""Seconds to wait for a cluster's scheduler, and for a first worker of it."""
 
 Share = TypeVar("Share")
 Result = TypeVar("Result")
@@ -102,12 +106,11 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
     A script that calls this must guard its main part with ``if __name__ == "__main__"``, as
     :mod:`multiprocessing` demands.
     """
+    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
     count = jobs or cores()
-    import multiprocessing
-
     context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
     executor = ProcessPoolExecutor(count, context, _start_worker)
     interrupted = False
@@ -138,13 +141,35 @@ def cluster(address: str) -> Iterator[Workers]:
             "measuring on a cluster needs Dask: pip install 'initcli[cluster]'"
         ) from None
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
+        client: Any = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
         raise WorkersError(f"no Dask scheduler answers at {address}: {error}") from None
     try:
+        _refuse_other_versions(client)
         yield Workers(client.get_executor(), 256, (Exception,))
     finally:
         client.close()
+
+
+def _refuse_other_versions(client: Any) -> None:
+    """Raise WorkersError where workers cannot draw, or would draw other values."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        raise WorkersError("the Dask cluster has no workers") from None
+    try:
+        versions = set(client.run(_version).values())
+    except Exception as error:  # whatever keeps a worker from importing initcli
+        raise WorkersError(f"the cluster's workers cannot run initcli: {error}") from None
+    if others := versions - {_version()}:
+        raise WorkersError(
+            f"the cluster's workers have initcli {', '.join(sorted(others))}, and this is "
+            f"{_version()}: they might draw other values"
+        )
+
+
+def _version() -> str:
+    return initcli.__version__
 
 
 def suitable(jobs: int | None, seconds: float) -> contextlib.AbstractContextManager[Workers]:
