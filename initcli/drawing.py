@@ -101,8 +101,12 @@ def rounded(values: Floats, dtype: TensorDtype) -> Floats:
         return np.rint(values)
     if dtype == "bfloat16":
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-        bits = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-        return (bits & np.uint32(0xFFFF0000)).view(np.float32)
+        found = bits >> np.uint32(16)
+        found &= np.uint32(1)
+        found += np.uint32(0x7FFF)
+        found += bits
+        found &= np.uint32(0xFFFF0000)
+        return found.view(np.float32)
     return values
 
 

@@ -141,7 +141,8 @@ def cluster(address: str) -> Iterator[Workers]:
             "measuring on a cluster needs Dask: pip install 'initcli[cluster]'"
         ) from None
     try:
-        client: Any = Client(address, timeout=PATIENCE, set_as_default=False)
+        connect: Any = Client  # typed only where Dask is installed
+        client = connect(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise WorkersError(f"no Dask scheduler answers at {address}: {error}") from None
     try:
