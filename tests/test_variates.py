@@ -1,0 +1,157 @@
+"""Uniform, normal and truncated normal numbers: 10⁸ of each against their laws, tails included."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from initcli import variates
+from initcli.histogram import Grid
+
+MANY = 10**8
+# Of √n times the Kolmogorov–Smirnov statistic, once in 10^8 tests: its tail is 2 exp(−2x²).
+CRITICAL = math.sqrt(-math.log(1e-8 / 2) / 2)
+# Standard errors that a normal number exceeds once in 10^8.
+SIGMAS = float(-stats.norm.ppf(0.5e-8))
+
+Floats = NDArray[np.floating[Any]]
+Fill = Callable[[np.random.Generator, Floats], None]
+
+
+def counted(fill: Fill, low: float, high: float, count: int) -> tuple[Floats, Floats, int]:
+    """Edges, counts between them, and how many there are; 2^16 are drawn at a time."""
+    grid = Grid.over(low, high, 4096)
+    rng = np.random.default_rng(2026)
+    buffer = np.empty(1 << 16, np.float32)
+    counts = np.zeros(grid.bins, np.int64)
+    for _ in range(count >> 16):
+        fill(rng, buffer)
+        counts += grid.count(buffer)
+    return grid.edges, counts, int(counts.sum())
+
+
+@pytest.mark.parametrize(
+    ("fill", "law", "low", "high"),
+    [
+        pytest.param(
+            lambda rng, out: variates.fill_normal(rng, out, 0.0, 1.0),
+            stats.norm(),
+            *(-8.0, 8.0),
+            id="normal",
+        ),
+        pytest.param(
+            lambda rng, out: variates.fill_uniform(rng, out, -0.5, 0.5),
+            stats.uniform(-0.5, 1.0),
+            *(-0.5, 0.5),
+            id="uniform",
+        ),
+        pytest.param(
+            lambda rng, out: variates.fill_truncated(rng, out, -2.0, 2.0),
+            stats.truncnorm(-2.0, 2.0),
+            *(-2.0, 2.0),
+            id="truncated",
+        ),
+        pytest.param(
+            lambda rng, out: variates.fill_truncated(rng, out, -0.5, 3.0),
+            stats.truncnorm(-0.5, 3.0),
+            *(-0.5, 3.0),
+            id="truncated to one side",
+        ),
+    ],
+)
+def test_a_hundred_million_draws_follow_their_law(
+    fill: Fill, law: Any, low: float, high: float
+) -> None:
+    edges, counts, n = counted(fill, low, high, MANY)
+    below = np.cumsum(counts)[:-1] / n
+    statistic = float(np.abs(below - law.cdf(edges[1:-1])).max())
+    assert math.sqrt(n) * statistic < CRITICAL
+    # Every bin that expects a hundred or more, however far out.
+    expected = n * np.diff(law.cdf(edges))
+    enough = expected >= 100
+    errors = (counts[enough] - expected[enough]) / np.sqrt(expected[enough])
+    assert np.abs(errors).max() < SIGMAS
+    freedom = int(enough.sum()) - 1
+    assert stats.chi2.sf(float(np.square(errors).sum()), freedom) > 1e-8
+
+
+def test_the_tails_of_a_normal_law_have_their_weight() -> None:
+    edges, counts, n = counted(
+        lambda rng, out: variates.fill_normal(rng, out, 0.0, 1.0), -8.0, 8.0, MANY
+    )
+    for bound in (3.0, 4.0, 5.0, 5.5):
+        beyond = int(counts[edges[1:] <= -bound].sum() + counts[edges[:-1] >= bound].sum())
+        expected = 2 * n * stats.norm.sf(bound)
+        assert stats.poisson.sf(beyond - 1, expected) > 1e-8
+        assert stats.poisson.cdf(beyond, expected) > 1e-8
+
+
+def test_normal_numbers_made_in_pairs_are_independent() -> None:
+    half = 1 << 23
+    drawn = np.empty(2 * half, np.float32)
+    variates.fill_normal(np.random.default_rng(5), drawn, 0.0, 1.0)
+    first, second = drawn[:half].astype(np.float64), drawn[half:].astype(np.float64)
+    for one, other in (
+        (first, second),
+        (first**2, second**2),
+        (first, second**2),
+        (np.abs(first), np.abs(second)),
+        (first[1:], first[:-1]),
+        (first[1:] ** 2, second[:-1] ** 2),
+        (np.sign(first), np.sign(second)),
+    ):
+        # The correlation of n independent pairs has the standard error 1/√n.
+        assert abs(np.corrcoef(one, other)[0, 1]) * math.sqrt(one.size) < SIGMAS
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "function", "largest"),
+    [
+        (variates._SIN, lambda y: np.sinc(np.sqrt(y) / np.pi), (math.pi / 2) ** 2),
+        (variates._COS, lambda y: np.cos(np.sqrt(y)), (math.pi / 2) ** 2),
+        (
+            variates._ATANH,
+            lambda y: np.arctanh(np.sqrt(y)) / np.sqrt(y),
+            ((math.sqrt(2) - 1) / (math.sqrt(2) + 1)) ** 2,
+        ),
+    ],
+    ids=["sin", "cos", "artanh"],
+)
+def test_the_polynomials_are_the_functions_to_single_precision(
+    coefficients: tuple[float, ...], function: Callable[[Floats], Floats], largest: float
+) -> None:
+    y = np.linspace(1e-9, largest, 10_001)
+    assert np.abs(np.polynomial.Polynomial(coefficients)(y) - function(y)).max() < 1.3e-7
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 101])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_number_can_be_asked_for(size: int, dtype: Any) -> None:
+    for fill in (
+        lambda rng, out: variates.fill_normal(rng, out, 5.0, 1e-3),
+        lambda rng, out: variates.fill_uniform(rng, out, 4.9, 5.1),
+        lambda rng, out: variates.fill_truncated(rng, out, 4.9, 5.1),
+    ):
+        out = np.full(size, np.nan, dtype)
+        fill(np.random.default_rng(0), out)
+        assert (np.abs(out - 5.0) < 0.11).all()
+        again = np.empty(size, dtype)
+        fill(np.random.default_rng(0), again)
+        np.testing.assert_array_equal(out, again)
+
+
+def test_the_same_seed_gives_these_values_on_every_machine() -> None:
+    rng = np.random.Generator(np.random.SFC64(7))
+    out = np.empty(5000, np.float32)
+    digests = []
+    for fill in (variates.fill_normal, variates.fill_uniform, variates.fill_truncated):
+        fill(rng, out, *((0.0, 1.0) if fill is variates.fill_normal else (-1.0, 1.0)))
+        digests.append(hashlib.sha256(out.astype("<f4").tobytes()).hexdigest()[:16])
+    assert digests == ["0dcbec39cc37e8ce", "46bad5e2d29b32cb", "e63586bbef436e9d"]
