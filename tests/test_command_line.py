@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -173,12 +174,18 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
     assert normal["high"] is None
 
 
+# Of models too large to draw whole here, what is drawn.
+PARTS = {
+    "llama3_8b.yaml": ("--filter", "block_31/attention/*"),
+    "llama3_405b.yaml": ("--max-draws", "100000", "--filter", "block_125/*"),
+}
+
+
 @pytest.mark.parametrize(
     "file", sorted(path.name for path in TOUR.parent.iterdir() if path.suffix != ".py")
 )
 def test_every_sample_config_is_summarised(file: str) -> None:
-    # Of eight thousand million weights, those of one block's attention.
-    some = ("--filter", "block_31/attention/*") if file == "llama3_8b.yaml" else ()
+    some = PARTS.get(file, ())
     shown = run("summary", TOUR.parent / file, "--custom", TOUR.parent / "my_inits.py", *some)
     assert shown.returncode == 0, shown.stderr
     assert "Total" in shown.stdout
@@ -476,3 +483,127 @@ def test_the_overview_of_many_tensors_in_one_layer_stays_narrow(tmp_path: Path) 
         width, height = image.size
     # Two rows of four for the attention, and one of two for the dense layer.
     assert (width, height) == (4 * 420, 3 * 210)
+
+
+# ------------------------------------------------------------------------ theory, and some of it
+
+
+SAMPLES = ROOT / "sample_configs"
+HUGE = SAMPLES / "llama3_405b.yaml"
+
+
+def test_theory_alone_shows_laws_and_draws_nothing() -> None:
+    shown = run("summary", HUGE, "--theory", "--depth", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "nothing drawn" in shown.stdout
+    assert "405,853,388,800" in shown.stdout
+    assert "N(0, 0.02²)" in shown.stdout
+    assert "fit p=" not in shown.stdout
+    assert "drawn, law" not in shown.stdout
+    report = json.loads(run("summary", TOUR, "--theory", "--format", "json").stdout)
+    drawn = json.loads(run("summary", TOUR, "--format", "json").stdout)
+    for expected, tensor in zip(drawn["tensors"], report["tensors"], strict=True):
+        assert tensor == {**expected, "measured": None, "fit": None}
+    assert {**report, "tensors": []} == {**drawn, "tensors": []}
+
+
+def test_theory_of_a_custom_initializer_says_that_nobody_knows_it() -> None:
+    custom = ("--custom", SAMPLES / "my_inits.py")
+    shown = run("summary", SAMPLES / "tour_custom.yaml", *custom, "--theory", width=140)
+    assert shown.returncode == 0, shown.stderr
+    assert "law not known" in shown.stdout
+
+
+@pytest.mark.parametrize("option", [("--max-draws", "5"), ("--jobs", "2"), ("--cluster", "a:1")])
+def test_theory_takes_nothing_that_draws(option: tuple[str, str]) -> None:
+    shown = run("summary", TOUR, "--theory", *option)
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert "--theory" in shown.stderr
+
+
+def test_at_most_some_entries_of_a_tensor_are_drawn_and_it_is_said() -> None:
+    limited = ("--max-draws", "1000")
+    report = json.loads(run("summary", TOUR, "--format", "json", *limited).stdout)
+    for tensor in report["tensors"]:
+        counts = tensor["measured"]["histogram"]["counts"]
+        assert tensor["measured"]["count"] == min(tensor["size"], 1000) == sum(counts)
+    for width in (60, 80, 140):
+        table = run("summary", TOUR, *limited, width=width).stdout
+        assert "first 1,000" in table
+    assert run("summary", TOUR, "--max-draws", "0").returncode == 2
+
+
+def test_the_first_entries_are_those_of_the_whole_tensor() -> None:
+    for initializer in ("random_normal", "orthogonal", "truncated_normal"):
+        layer = {"type": "Dense", "units": 400, "kernel_initializer": initializer}
+        spec = json.dumps({"input_shape": [500], "layers": [layer]})
+        kernel = initcli.parse(spec).parameters[0]
+        for most in (1, 70_000, 200_000, 10**9):
+            ((_, seen),) = initcli.measure([kernel], most=most)
+            first = initcli.draw(kernel).ravel()[:most].astype(np.float64)
+            assert seen.count == first.size
+            assert (seen.min, seen.max) == (first.min(), first.max())
+            assert seen.mean == pytest.approx(first.mean(), abs=1e-12)
+            assert seen.histogram.counts.sum() == first.size
+
+
+def test_hist_shows_some_entries_too(tmp_path: Path) -> None:
+    shown = run("hist", HUGE, "--filter", "head/*", "--max-draws", "100000", "--out", tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert [Path(file).name for file in shown.stdout.splitlines()] == [
+        "head.kernel.png",
+        "overview.png",
+    ]
+
+
+# ------------------------------------------------------------------------ progress
+
+
+def in_terminal(*arguments: object, piped: bool) -> tuple[str, str]:
+    """What a command that runs for some seconds writes to a terminal, and into a pipe."""
+    import pty
+
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "initcli", *map(str, arguments)],
+        stdout=subprocess.PIPE if piped else slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    ) as process:
+        os.close(slave)
+        seen = bytearray()
+        with contextlib.suppress(OSError):  # the end of a terminal, on Linux
+            while part := os.read(master, 65536):
+                seen += part
+        os.close(master)
+        output = process.stdout.read().decode() if process.stdout else ""
+        assert process.wait(60) == 0
+    return seen.decode(), output
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals for this")
+def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
+    tmp_path: Path,
+) -> None:
+    spec = tmp_path / "large.yaml"
+    spec.write_text(
+        "input_shape: [20000]\nlayers: [{type: Dense, units: 20000, use_bias: false}]\n"
+    )
+    seen, output = in_terminal("summary", spec, "--format", "json", piped=True)
+    assert "of 400M weights" in seen
+    assert "/s" in seen
+    assert json.loads(output)["totals"]["params"] == 400_000_000
+    quick, output = in_terminal("summary", TOUR, "--format", "json", piped=True)
+    assert quick == ""
+    assert json.loads(output)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals for this")
+def test_paths_are_whole_lines_between_the_bar_s(tmp_path: Path) -> None:
+    spec = tmp_path / "many.yaml"
+    spec.write_text("input_shape: [4]\nlayers: [{repeat: 40, layers: [{type: Dense, units: 4}]}]\n")
+    seen, _ = in_terminal("hist", spec, "--out", tmp_path / "out", piped=False)
+    assert "of 80 pictures" in seen
+    paths = [line for line in re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", seen) if ".png" in line]
+    assert all(re.fullmatch(re.escape(str(tmp_path)) + r"/out/\S+\.png", path) for path in paths)
+    assert len(paths) == len(list((tmp_path / "out").iterdir()))

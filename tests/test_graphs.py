@@ -438,6 +438,7 @@ def test_what_cannot_be_extended(tmp_path: Path, text: str, message: str) -> Non
         ("gpt2_small.yaml", 124_439_808),
         ("bert_base.yaml", 109_482_240),
         ("llama3_8b.yaml", 8_030_261_248),
+        ("llama3_405b.yaml", 405_853_388_800),
         ("lstm_imdb.yaml", 2_757_761),
         ("vit_b16.yaml", 86_567_656),
         ("keras_tour.json", 40_152),

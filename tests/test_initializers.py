@@ -29,7 +29,7 @@ from initcli.initializers import (
 from initcli.initializers.base import compute_fans
 from initcli.parameter import Parameter
 from initcli.spec.arguments import Arguments
-from initcli.types import ArgumentError, ShapeError
+from initcli.types import ArgumentError, ShapeError, TensorDtype
 
 FACTS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "reference" / "initializer_facts.json").read_text("utf-8")
@@ -42,8 +42,10 @@ def made(arguments: dict[str, Any]) -> Initializer:
     return known_initializers()[name](**values)
 
 
-def drawn(initializer: Initializer, shape: tuple[int, ...], seed: int = 0) -> Any:
-    return draw(Parameter(path="p", shape=shape, initializer=initializer, seed=seed))
+def drawn(
+    initializer: Initializer, shape: tuple[int, ...], seed: int = 0, dtype: TensorDtype = "float32"
+) -> Any:
+    return draw(Parameter(path="p", shape=shape, initializer=initializer, seed=seed, dtype=dtype))
 
 
 # ------------------------------------------------------------------------ names and arguments
@@ -258,6 +260,49 @@ def test_an_orthogonal_matrix_is_haar() -> None:
     law = Orthogonal().law((6, 4))
     assert law is not None
     assert kolmogorov_smirnov(law, entries) < CRITICAL
+
+
+def test_every_part_of_an_orthogonal_matrix_is_haar() -> None:
+    # More columns than are reflected at a time, and a last block that is not full. For fixed unit
+    # vectors a and b, aᵀQb has the law of one entry.
+    rng = np.random.default_rng(3)
+    shape = (300, 270)
+    sides = [rng.standard_normal((size, 8)) for size in shape]
+    a, b = (side / np.linalg.norm(side, axis=0) for side in sides)
+    first, last = np.eye(300)[:, :1], np.eye(270)[:, -1:]
+    a, b = np.hstack([a, first, first]), np.hstack([b, np.eye(270)[:, :1], last])
+    seen = [np.einsum("ij,ij->j", a, drawn(Orthogonal(), shape, seed) @ b) for seed in range(400)]
+    law = Orthogonal().law(shape)
+    for entries in np.transpose(seen):
+        assert kolmogorov_smirnov(law, entries) < CRITICAL
+
+
+def test_an_orthogonal_matrix_is_that_of_a_decomposition() -> None:
+    """Moments of the trace of Q and of Q², which the wrong signs of columns change.
+
+    For a Haar orthogonal matrix of 3 rows and more both have mean and variance (Diaconis &
+    Shahshahani 1994): tr Q has 0 and 1, tr Q² has 1 and 2.
+    """
+    many, n = 4000, 20
+    matrices = [drawn(Orthogonal(), (n, n), seed).astype(np.float64) for seed in range(many)]
+    traces = np.array([np.trace(q) for q in matrices])
+    squares = np.array([np.trace(q @ q) for q in matrices])
+    for values, mean, variance in ((traces, 0.0, 1.0), (squares, 1.0, 2.0)):
+        assert abs(values.mean() - mean) < 5.6 * math.sqrt(variance / many)
+        # These are normal but for what cannot be seen here, so a variance has this error.
+        assert abs(values.var() - variance) < 5.6 * variance * math.sqrt(2 / many)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (128, 128), (129, 129), (3000, 260), (40, 5000)])
+def test_an_orthogonal_matrix_is_orthogonal_to_its_precision(
+    shape: tuple[int, int], dtype: TensorDtype
+) -> None:
+    q = drawn(Orthogonal(), shape, dtype=dtype).astype(np.float64)
+    gram = q.T @ q if shape[0] >= shape[1] else q @ q.T
+    # Every block of 128 reflections rounds once or twice.
+    blocks = 1 + min(shape) // 128
+    assert np.abs(gram - np.eye(len(gram))).max() < 8 * blocks * np.finfo(dtype).eps
 
 
 def test_a_delta_orthogonal_kernel_has_orthonormal_rows_at_its_centre() -> None:
