@@ -301,7 +301,7 @@ def _shares(parameter: Parameter, count: int) -> Iterator[Share]:
     """The first ``count`` entries of a tensor, cut into shares by their number alone."""
     chunks = -(-count // CHUNK)
     whole = isinstance(parameter.initializer, Whole)
-    portion = chunks if whole else min(max(chunks // 16, 8), 128)
+    portion = chunks if whole else min(max(chunks // 8, 32), 128)
     # Where the parameter comes from is not needed to draw it, and long to send.
     parameter = parameter if whole else msgspec.structs.replace(parameter, origin=None)
     for start in range(0, chunks, portion):

@@ -1,0 +1,303 @@
+"""initcli beside PyTorch, Keras and JAX: the cost of a weight that is drawn and measured.
+
+To be run by a Python that has the peers, in an environment of their own:
+
+    python -m venv peers && peers/bin/pip install torch keras tensorflow-cpu jax matplotlib psutil
+    peers/bin/python tests/benchmarks/peers.py --initcli "$(command -v initcli)"
+
+Every job is a process of its own, and the tools take turns. A peer's time is that of the work alone
+(tensors of 4096 × 4096: initialise in float32; mean, std, min, max and a histogram of 64 bins),
+without its import and a first tensor; initcli's is that of the whole command, start included. Then
+comes the story's script, a model with a figure of its histograms, beside ``initcli hist``: both
+whole. Memory is the most that a job's processes held together. The tables are printed, and written
+to ``peers.md`` beside this file; the README shows them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter, sleep
+
+SIDE = 4096
+PEER_TENSORS = 8
+"""Tensors that a peer draws; their number does not change the cost of a weight."""
+OUR_TENSORS = 60
+ROUNDS = 3
+LAWS = ("normal", "uniform", "truncated normal")
+PEERS = {
+    "torch": "PyTorch {torch}",
+    "tensorflow": "Keras {keras} on TensorFlow {tensorflow}",
+    "jax": "JAX {jax}",
+}
+OURS = "initcli"
+STORY = "the story's script"
+HERE = Path(__file__).parent
+TOUR = HERE.parents[1] / "sample_configs" / "tour.yaml"
+
+
+# ------------------------------------------------------------------------ the peers' jobs
+
+
+def torch_job(law):
+    """Initialise with torch.nn.init and measure with torch."""
+    import torch
+
+    fill = {
+        "normal": lambda w: torch.nn.init.normal_(w, std=0.05),
+        "uniform": lambda w: torch.nn.init.uniform_(w, -0.05, 0.05),
+        "truncated normal": lambda w: torch.nn.init.trunc_normal_(w, std=0.05, a=-0.1, b=0.1),
+    }[law]
+
+    @torch.no_grad()
+    def job(_):
+        w = fill(torch.empty(SIDE, SIDE))
+        low, high = torch.aminmax(w)
+        std, mean = torch.std_mean(w)
+        counts = torch.histc(w, 64, float(low), float(high))
+        return float(mean), float(std), float(low), float(high), counts.numpy()
+
+    return job
+
+
+def tensorflow_job(law):
+    """Initialise with keras.initializers and measure with TensorFlow."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+    import tensorflow as tf
+
+    kind = {
+        "normal": keras.initializers.RandomNormal,
+        "uniform": keras.initializers.RandomUniform,
+        "truncated normal": keras.initializers.TruncatedNormal,
+    }[law]
+
+    def job(seed):
+        w = kind(seed=seed)((SIDE, SIDE), dtype="float32")
+        mean, variance = tf.nn.moments(w, [0, 1])
+        low, high = tf.reduce_min(w), tf.reduce_max(w)
+        counts = tf.histogram_fixed_width(w, [low, high], 64)
+        return float(mean), float(variance) ** 0.5, float(low), float(high), counts.numpy()
+
+    return job
+
+
+def jax_job(law):
+    """Initialise with jax.nn.initializers and measure with jax.numpy, compiled."""
+    import jax
+    import jax.numpy as jnp
+
+    def uniform(key, shape):
+        return jax.random.uniform(key, shape, minval=-0.05, maxval=0.05)
+
+    fill = {
+        "normal": jax.nn.initializers.normal(0.05),
+        "uniform": uniform,
+        "truncated normal": jax.nn.initializers.truncated_normal(0.05),
+    }[law]
+
+    @jax.jit
+    def measured(key):
+        w = fill(key, (SIDE, SIDE))
+        return w.mean(), w.std(), w.min(), w.max(), jnp.histogram(w, 64)[0]
+
+    def job(seed):
+        return jax.device_get(measured(jax.random.key(seed)))
+
+    return job
+
+
+def story_job():
+    """The story: a model with initializers of several kinds, its summary and a 5×2 figure."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from keras import initializers, layers
+    from matplotlib import pyplot as plt
+
+    constant = initializers.Constant(0.4)
+    model = keras.Sequential(
+        [
+            keras.Input((128, 64)),
+            layers.Conv1D(16, 3, activation="relu", kernel_initializer="random_uniform"),
+            layers.MaxPooling1D(4),
+            layers.Flatten(),
+            layers.Dense(
+                64, activation="relu", kernel_initializer="he_uniform", bias_initializer="ones"
+            ),
+            layers.Dense(
+                64,
+                activation="relu",
+                kernel_initializer=initializers.RandomNormal(stddev=0.05),
+                bias_initializer=constant,
+            ),
+            layers.Dense(
+                8,
+                activation="relu",
+                kernel_initializer=initializers.Orthogonal(),
+                bias_initializer=constant,
+            ),
+            layers.Dense(64, kernel_initializer=initializers.RandomNormal(stddev=1.0)),
+        ]
+    )
+    model.summary()
+    figure, rows = plt.subplots(5, 2, figsize=(12, 16))
+    figure.subplots_adjust(hspace=0.5)
+    for row, layer in zip(rows, (layer for layer in model.layers if layer.weights)):
+        for axes, name, values in zip(row, ("kernel", "bias"), layer.get_weights()):
+            axes.hist(values.ravel(), bins=50)
+            axes.set_title(f"{layer.name} {name}")
+    with tempfile.TemporaryDirectory() as folder:
+        figure.savefig(Path(folder) / "story.png")
+
+
+JOBS = {"torch": torch_job, "tensorflow": tensorflow_job, "jax": jax_job}
+
+
+def run_peer(peer, law):
+    """Do a peer's job on some tensors after a first that does not count; print seconds a weight."""
+    job = JOBS[peer](law)
+    job(0)
+    begun = perf_counter()
+    for seed in range(1, PEER_TENSORS + 1):
+        mean, std, low, high, counts = job(seed)
+        assert abs(mean) < 1e-3 < std < 0.1 and low < mean < high
+        # TensorFlow and PyTorch count in single precision, and lose some at the upper edge.
+        assert abs(int(counts.sum()) - SIDE**2) < 1e-3 * SIDE**2
+    print(json.dumps((perf_counter() - begun) / (PEER_TENSORS * SIDE**2)))
+
+
+# ------------------------------------------------------------------------ running and reporting
+
+
+def spec(law):
+    """A stack of the peers' tensors."""
+    initializer = {
+        "normal": "random_normal",
+        "uniform": "random_uniform",
+        "truncated normal": "truncated_normal",
+    }[law]
+    layer = {"type": "Dense", "units": SIDE, "use_bias": False, "kernel_initializer": initializer}
+    return {"input_shape": [SIDE], "layers": [{"repeat": OUR_TENSORS, "layers": [layer]}]}
+
+
+def run(command):
+    """What a command prints, its seconds, and the most bytes that it and its children held."""
+    import psutil
+
+    begun = perf_counter()
+    # Into a file: a pipe that nobody empties would stop it.
+    with tempfile.TemporaryFile("w+") as printed:
+        process = psutil.Popen([str(part) for part in command], stdout=printed)
+        most = 0
+        while process.poll() is None:
+            held = 0
+            for one in [process, *children(process)]:
+                try:
+                    held += one.memory_info().rss
+                except psutil.Error:
+                    continue
+            most = max(most, held)
+            sleep(0.01)
+        seconds = perf_counter() - begun
+        if process.returncode:
+            sys.exit(f"{command} failed")
+        printed.seek(0)
+        return printed.read(), seconds, most
+
+
+def children(process):
+    """The processes that a process has started, unless it has just ended."""
+    import psutil
+
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def compared(initcli):
+    """Every tool's (seconds a weight, bytes) by law, and both ways of the story, some times."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for law in LAWS:
+            (Path(folder) / f"{law}.json").write_text(json.dumps(spec(law)))
+        for number in range(ROUNDS):
+            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
+            for law in LAWS:
+                for peer in JOBS:
+                    printed, _, held = run([sys.executable, __file__, "--job", peer, law])
+                    cost = json.loads(printed.splitlines()[-1])
+                    found.setdefault((peer, law), []).append((cost, held))
+                _, seconds, held = run([initcli, "summary", Path(folder) / f"{law}.json"])
+                found.setdefault((OURS, law), []).append((seconds / OUR_TENSORS / SIDE**2, held))
+            _, *story = run([sys.executable, __file__, "--job", STORY, ""])
+            found.setdefault((STORY, ""), []).append(story)
+            _, *ours = run([initcli, "hist", TOUR, "--out", Path(folder) / "plots"])
+            found.setdefault((OURS, ""), []).append(ours)
+    return found
+
+
+def tables(found):
+    """Both tables, in Markdown."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    class Versions(dict):
+        def __missing__(self, name):
+            try:
+                return version(name)
+            except PackageNotFoundError:
+                return version(f"{name}-cpu")
+
+    def middle(key, column):
+        return statistics.median(turn[column] for turn in found[key])
+
+    def mebibytes(keys):
+        return f"{max(middle(key, 1) for key in keys) / 2**20:,.0f} MiB"
+
+    lines = [f"| | {' | '.join(LAWS)} | memory |", f"| --- {'| --- ' * (len(LAWS) + 1)}|"]
+    names = {peer: PEERS[peer].format_map(Versions()) for peer in JOBS}
+    for tool, name in {**names, OURS: "`initcli summary`, its start included"}.items():
+        costs = [f"{middle((tool, law), 0) * 1e9:.2g} ns" for law in LAWS]
+        lines.append(
+            f"| {name} | {' | '.join(costs)} | {mebibytes([(tool, law) for law in LAWS])} |"
+        )
+    best = [
+        min(middle((peer, law), 0) for peer in JOBS) / middle((OURS, law), 0) for law in LAWS
+    ]
+    lines.append(f"| the fastest peer takes | {' | '.join(f'{x:.1f} ×' for x in best)} | |")
+    lines += ["", "| ten histograms of the tour | time | memory |", "| --- | --- | --- |"]
+    for key, name in (
+        ((STORY, ""), f"the same model and figure in {names['tensorflow']}"),
+        ((OURS, ""), "`initcli hist sample_configs/tour.yaml --out plots/`"),
+    ):
+        lines.append(f"| {name} | {middle(key, 0):.1f} s | {mebibytes([key])} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    """Compare, or do one of the jobs."""
+    parser = argparse.ArgumentParser(description="Compare initcli with its peers.")
+    parser.add_argument("--initcli", default="initcli", help="the command")
+    parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.job is None:
+        report = tables(compared(arguments.initcli))
+        (HERE / "peers.md").write_text(report, "utf-8")
+        print(report)
+    elif arguments.job[0] == STORY:
+        story_job()
+    else:
+        run_peer(*arguments.job)
+
+
+if __name__ == "__main__":
+    main()
