@@ -188,4 +188,4 @@ def test_the_same_seed_gives_these_values_on_every_machine() -> None:
     for fill in (variates.fill_normal, variates.fill_uniform, variates.fill_truncated):
         fill(rng, out, *((0.0, 1.0) if fill is variates.fill_normal else (-1.0, 1.0)))
         digests.append(hashlib.sha256(out.astype("<f4").tobytes()).hexdigest()[:16])
-    assert digests == ["0dcbec39cc37e8ce", "46bad5e2d29b32cb", "e63586bbef436e9d"]
+    assert digests == ["20f0ea83ccdcb1c4", "e09b33a3283be0f0", "63d1473f369d1de4"]

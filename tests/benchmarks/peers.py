@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -151,10 +150,10 @@ def story_job():
     model.summary()
     figure, rows = plt.subplots(5, 2, figsize=(12, 16))
     figure.subplots_adjust(hspace=0.5)
-    for row, layer in zip(rows, (layer for layer in model.layers if layer.weights)):
-        for axes, name, values in zip(row, ("kernel", "bias"), layer.get_weights()):
-            axes.hist(values.ravel(), bins=50)
-            axes.set_title(f"{layer.name} {name}")
+    weights = (weight for layer in model.layers for weight in layer.weights)
+    for axes, weight in zip(rows.flat, weights, strict=True):
+        axes.hist(weight.numpy().ravel(), bins=50)
+        axes.set_title(weight.path)
     with tempfile.TemporaryDirectory() as folder:
         figure.savefig(Path(folder) / "story.png")
 
@@ -169,7 +168,8 @@ def run_peer(peer, law):
     begun = perf_counter()
     for seed in range(1, PEER_TENSORS + 1):
         mean, std, low, high, counts = job(seed)
-        assert abs(mean) < 1e-3 < std < 0.1 and low < mean < high
+        assert abs(mean) < 1e-3 < std < 0.1
+        assert low < mean < high
         # TensorFlow and PyTorch count in single precision, and lose some at the upper edge.
         assert abs(int(counts.sum()) - SIDE**2) < 1e-3 * SIDE**2
     print(json.dumps((perf_counter() - begun) / (PEER_TENSORS * SIDE**2)))
@@ -270,9 +270,7 @@ def tables(found):
         lines.append(
             f"| {name} | {' | '.join(costs)} | {mebibytes([(tool, law) for law in LAWS])} |"
         )
-    best = [
-        min(middle((peer, law), 0) for peer in JOBS) / middle((OURS, law), 0) for law in LAWS
-    ]
+    best = [min(middle((peer, law), 0) for peer in JOBS) / middle((OURS, law), 0) for law in LAWS]
     lines.append(f"| the fastest peer takes | {' | '.join(f'{x:.1f} ×' for x in best)} | |")
     lines += ["", "| ten histograms of the tour | time | memory |", "| --- | --- | --- |"]
     for key, name in (

@@ -36,7 +36,9 @@ class Tour:
                 _, edges, _ = axes.hist(values.ravel(), bins="auto", label="drawn")
                 if picture.law is not None and not picture.law.atoms:
                     x = np.linspace(edges[0], edges[-1], 400)
-                    axes.plot(x, picture.law.pdf(x) * values.size * (edges[1] - edges[0]), label="law")
+                    axes.plot(
+                        x, picture.law.pdf(x) * values.size * (edges[1] - edges[0]), label="law"
+                    )
                 axes.set(xlabel="weight", ylabel="entries")
                 axes.set_title(picture.path + "\n" + " · ".join(picture.facts))
                 axes.legend()
