@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from initcli.render.gallery import save_histograms
     from initcli.spec.load import load, parse
     from initcli.spec.model import BuiltLayer, Model
-    from initcli.summary import TensorSummary, Totals, summarise, totals
+    from initcli.summary import TensorSummary, Totals, summarise, theory, totals
+    from initcli.workers import Workers, cluster, processes
 
 __all__ = [
     "BuiltLayer",
@@ -35,15 +36,19 @@ __all__ = [
     "Parameter",
     "TensorSummary",
     "Totals",
+    "Workers",
     "__version__",
+    "cluster",
     "data_histogram",
     "draw",
     "fit",
     "load",
     "measure",
     "parse",
+    "processes",
     "save_histograms",
     "summarise",
+    "theory",
     "totals",
 ]
 
@@ -55,6 +60,7 @@ _HOMES = (
     "measuring",
     "fitting",
     "drawing",
+    "workers",
     "render.gallery",  # last, for it imports Matplotlib
 )
 

@@ -1,7 +1,7 @@
 """Measuring: what is seen of the values of a parameter.
 
 A measurement is made chunk by chunk and never holds more than a chunk of the values; the
-measurements of two parts of a tensor add up to that of both, so threads and machines only have
+measurements of two parts of a tensor add up to that of both, so processes and machines only have
 to share the chunks out. The order of addition is fixed, so the result does not depend on how many
 there were.
 """

@@ -2,7 +2,7 @@
 
 A stream is known by a key, a text made of the seed and the parameter's path, or of an
 initializer's own seed alone. Chunk number k of a stream has a generator of its own, so that
-chunks can be drawn in any order, on any thread or machine, and give the same bits.
+chunks can be drawn in any order, in any process, on any machine, and give the same bits.
 """
 
 from __future__ import annotations

@@ -49,6 +49,11 @@ def test_the_readme_s_overview_is_a_picture() -> None:
         image.load()
 
 
+def test_the_readme_s_comparison_is_what_was_measured() -> None:
+    measured = (ROOT / "tests" / "benchmarks" / "peers.md").read_text("utf-8")
+    assert measured in README.read_text("utf-8"), "run tests/benchmarks/peers.py, and copy"
+
+
 def test_the_readme_s_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     result = doctest.testfile(str(README), module_relative=False, encoding="utf-8")
