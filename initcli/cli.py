@@ -232,17 +232,21 @@ def _tensors(
     from initcli.summary import summarise, theory
 
     if law_alone:
-        if most or jobs or address:
+        if most or jobs or address is not None:
             raise typer.BadParameter(
                 "nothing is drawn that --max-draws, --jobs or --cluster could change",
                 param_hint="--theory",
             )
         return list(theory(model, only=only))
+    if jobs and address is not None:
+        raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
     from initcli import workers
 
     weights = _weights(only, most)
-    seconds = weights * _SECONDS_A_WEIGHT
-    several = workers.cluster(address) if address else workers.suitable(jobs, seconds)
+    if address is None:
+        several = workers.suitable(jobs, weights * _SECONDS_A_WEIGHT)
+    else:
+        several = workers.cluster(address)
     # Processes start before the bar does, whose thread keeps them from the fastest way.
     with several as chosen, _progress(weights, "weights") as bar:
         found = summarise(model, only=only, workers=chosen, most=most, progress=bar.advance)

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 PATIENCE = 10.0
 """Seconds to wait for a cluster's scheduler, and for a first worker of it."""
 
+MOST_A_CORE = 8
+"""Processes for a core at most; no more than one makes anything faster."""
+_MOST_ON_WINDOWS = 61
+"""What Windows can wait for, see :class:`concurrent.futures.ProcessPoolExecutor`."""
+
 Share = TypeVar("Share")
 Result = TypeVar("Result")
 
@@ -101,7 +106,7 @@ handing over Python's interpreter lock.
 
 @contextmanager
 def processes(jobs: int | None = None) -> Iterator[Workers]:
-    """Processes, one a core unless told.
+    """Processes, one a core unless told, and :data:`MOST_A_CORE` a core at most.
 
     A script that calls this must guard its main part with ``if __name__ == "__main__"``, as
     :mod:`multiprocessing` demands.
@@ -110,7 +115,7 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
-    count = jobs or cores()
+    count = _count(jobs)
     context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
     executor = ProcessPoolExecutor(count, context, _start_worker)
     interrupted = False
@@ -144,7 +149,7 @@ def cluster(address: str) -> Iterator[Workers]:
         connect: Any = Client  # typed only where Dask is installed
         client = connect(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        raise WorkersError(f"no Dask scheduler answers at {address}: {error}") from None
+        raise WorkersError(f"no Dask scheduler answers at {address!r}: {error}") from None
     try:
         _refuse_other_versions(client)
         yield Workers(client.get_executor(), 256, (Exception,))
@@ -178,6 +183,12 @@ def suitable(jobs: int | None, seconds: float) -> contextlib.AbstractContextMana
     start = 0.1 if _can_fork() else 0.3
     worth = (jobs or cores()) > 1 and seconds > 5 * start
     return processes(jobs) if worth else contextlib.nullcontext(HERE)
+
+
+def _count(jobs: int | None) -> int:
+    """How many processes to start."""
+    count = min(jobs or cores(), MOST_A_CORE * cores())
+    return min(count, _MOST_ON_WINDOWS) if sys.platform == "win32" else count
 
 
 def cores() -> int:

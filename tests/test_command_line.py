@@ -63,6 +63,10 @@ def test_version_and_help_are_data() -> None:
         pytest.param(["summary", str(TOUR), "--format", "xml"], id="unknown format"),
         pytest.param(["summary", str(TOUR), "--seed", "one"], id="seed that is no number"),
         pytest.param(["summary", str(TOUR), "--jobs", "0"], id="no processes"),
+        pytest.param(["summary", str(TOUR), "--cluster", ""], id="a cluster without an address"),
+        pytest.param(
+            ["summary", str(TOUR), "--cluster", "localhost:1", "--jobs", "2"], id="who draws, twice"
+        ),
         pytest.param(["hist", str(TOUR)], id="no folder"),
         pytest.param(["hist", str(TOUR), "--out", ""], id="a folder without a name"),
         pytest.param(["hist", str(TOUR), "--out", "x", "--bins", "0"], id="no bins"),

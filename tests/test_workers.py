@@ -26,7 +26,7 @@ TOUR = Path(__file__).parent.parent / "sample_configs" / "tour.yaml"
 INITIALIZERS: list[Initializer] = [RandomNormal(), Orthogonal(), GlorotUniform()]
 # Large enough for several shares each.
 PARAMETERS = [
-    Parameter(path=f"{number}/kernel", shape=(1000, 1500), initializer=initializer)
+    Parameter(path=f"{number}/kernel", shape=(1400, 3000), initializer=initializer)
     for number, initializer in enumerate(INITIALIZERS * 2)
 ]
 
@@ -193,3 +193,9 @@ def test_workers_of_another_version_are_refused(
     monkeypatch.setattr("initcli.__version__", "99.0")
     with pytest.raises(WorkersError, match="and this is 99"), workers.cluster(cluster[0]):
         pass
+
+
+def test_no_number_of_processes_is_too_much_to_ask_for() -> None:
+    with workers.processes(10**9) as many:
+        executor: Any = many.executor
+        assert executor._max_workers <= workers.MOST_A_CORE * workers.cores()

@@ -118,7 +118,7 @@ class _Layout:
 
 
 _LARGE = _Layout(7.2, 4.4, 0.75, 0.55, 6.25, 3.7, title=12, caption=8, ticks=None)
-_SMALL = _Layout(4.2, 2.1, 0.5, 0.3, 3.55, 1.35, title=9, caption=7, ticks=7)
+_SMALL = _Layout(4.2, 2.1, 0.5, 0.36, 3.55, 1.29, title=9, caption=7, ticks=7)
 
 
 @cache
@@ -155,6 +155,7 @@ class _Sheet:
             self.law_key = self.axes.text(0.1, -0.13, "— law", color=LAW, **under)
         else:
             self.axes.tick_params(labelsize=layout.ticks)
+            self.axes.xaxis.get_offset_text().set_fontsize(layout.ticks)
 
     def pixels(self, picture: TensorPicture, title: list[str], caption: list[str]) -> Pixels:
         """Draw a tensor under a title and a caption, each of some lines."""

@@ -347,7 +347,8 @@ def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     if law is None:
         return
     low, high = law.extent
-    if max(abs(low), abs(high), high - low) > LARGEST[parameter.dtype]:
-        largest = f"{LARGEST[parameter.dtype]:.5g}"
-        message = f"{law.text} is more than {parameter.dtype} holds, at most {largest}"
+    largest = LARGEST[parameter.dtype]
+    if (far := max(abs(low), abs(high)) > largest) or high - low > largest:
+        what = "is more" if far else "is wider"
+        message = f"{law.text} {what} than {parameter.dtype} holds, at most {largest:.5g}"
         yield InvalidValue(f"{message} ({parameter.path})", path=place)
