@@ -590,13 +590,12 @@ def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
     tmp_path: Path,
 ) -> None:
     spec = tmp_path / "large.yaml"
-    spec.write_text(
-        "input_shape: [20000]\nlayers: [{type: Dense, units: 20000, use_bias: false}]\n"
-    )
+    layer = "{type: Dense, units: 30000, use_bias: false, kernel_initializer: he_normal}"
+    spec.write_text(f"input_shape: [30000]\nlayers: [{layer}]\n")
     seen, output = in_terminal("summary", spec, "--format", "json", piped=True)
-    assert "of 400M weights" in seen
+    assert "of 900M weights" in seen
     assert "/s" in seen
-    assert json.loads(output)["totals"]["params"] == 400_000_000
+    assert json.loads(output)["totals"]["params"] == 900_000_000
     quick, output = in_terminal("summary", TOUR, "--format", "json", piped=True)
     assert quick == ""
     assert json.loads(output)
