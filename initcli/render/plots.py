@@ -114,10 +114,10 @@ class _Layout:
     axes_height: float
     title: int
     caption: int
-    ticks: int | None
+    ticks: int
 
 
-_LARGE = _Layout(7.2, 4.4, 0.75, 0.55, 6.25, 3.7, title=12, caption=8, ticks=None)
+_LARGE = _Layout(7.2, 4.4, 0.75, 0.55, 6.25, 3.7, title=12, caption=8, ticks=10)
 _SMALL = _Layout(4.2, 2.1, 0.5, 0.36, 3.55, 1.29, title=9, caption=7, ticks=7)
 
 
@@ -142,6 +142,8 @@ class _Sheet:
         self.axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         self.axes.yaxis.set_major_formatter(EngFormatter(sep=""))
         self.axes.spines[["top", "right"]].set_visible(False)
+        self.axes.tick_params(labelsize=layout.ticks)
+        self.axes.xaxis.get_offset_text().set_fontsize(layout.ticks)
         self.law_key: Text | None = None
         if layout is _LARGE:
             # Labels that have a place of their own need not look for one around the ticks.
@@ -153,9 +155,6 @@ class _Sheet:
             under: dict[str, Any] = {"fontsize": 8, "transform": self.axes.transAxes}
             self.axes.text(0.0, -0.13, "■ drawn", color=DRAWN, **under)
             self.law_key = self.axes.text(0.1, -0.13, "— law", color=LAW, **under)
-        else:
-            self.axes.tick_params(labelsize=layout.ticks)
-            self.axes.xaxis.get_offset_text().set_fontsize(layout.ticks)
 
     def pixels(self, picture: TensorPicture, title: list[str], caption: list[str]) -> Pixels:
         """Draw a tensor under a title and a caption, each of some lines."""
