@@ -29,7 +29,7 @@ PATIENCE = 10.0
 """Seconds to wait for a cluster's scheduler, and for a first worker of it."""
 
 MOST_A_CORE = 8
-"""Processes for a core at most; no more than one makes anything faster."""
+"""Processes for a core at most; more than one make nothing faster."""
 _MOST_ON_WINDOWS = 61
 """What Windows can wait for, see :class:`concurrent.futures.ProcessPoolExecutor`."""
 
