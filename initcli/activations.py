@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from initcli.types import NonNegativeFloat, public_subclasses, snake_case
+from initcli.types import Array, NonNegativeFloat, public_subclasses, snake_case
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
@@ -18,6 +18,12 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 
     aliases: ClassVar[tuple[str, ...]] = ()
     """Names beside the snake_case form of the class's own."""
+    bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
+    """What the output tends to without end where the input grows, so that the slope dies."""
+
+    def call(self, np: Any, x: Array) -> Array:
+        """The activation of x, in the array namespace ``np``."""
+        raise NotImplementedError
 
     def __str__(self) -> str:
         return snake_case(type(self).__name__)
@@ -25,6 +31,9 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 
 class Linear(Activation, frozen=True, kw_only=True):
     """x"""
+
+    def call(self, np: Any, x: Array) -> Array:
+        return x
 
 
 class Relu(Activation, frozen=True, kw_only=True):
@@ -34,15 +43,28 @@ class Relu(Activation, frozen=True, kw_only=True):
     max_value: NonNegativeFloat | None = None
     threshold: NonNegativeFloat = 0.0
 
+    def call(self, np: Any, x: Array) -> Array:
+        low = self.negative_slope * (x - self.threshold) if self.negative_slope else 0.0
+        y = np.where(x > self.threshold, x, low)
+        return y if self.max_value is None else np.where(y < self.max_value, y, self.max_value)
+
 
 class LeakyRelu(Activation, frozen=True, kw_only=True):
     """x for x ≥ 0, ``negative_slope`` · x below"""
 
     negative_slope: NonNegativeFloat = 0.2
 
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(x > 0, x, self.negative_slope * x)
+
 
 class Relu6(Activation, frozen=True, kw_only=True):
     """min(max(x, 0), 6)"""
+
+    bounds = (None, 6.0)
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where((x > 0) & (x < 6), x, np.where(x > 0, 6.0, 0.0))
 
 
 class Softmax(Activation, frozen=True, kw_only=True):
@@ -50,11 +72,19 @@ class Softmax(Activation, frozen=True, kw_only=True):
 
     axis: int = -1
 
+    def call(self, np: Any, x: Array) -> Array:
+        y = np.exp(x - np.constant(x).max(self.axis, keepdims=True))
+        return y / np.sum(y, self.axis, keepdims=True)
+
 
 class LogSoftmax(Activation, frozen=True, kw_only=True):
     """x − log Σ exp(x) over ``axis``"""
 
     axis: int = -1
+
+    def call(self, np: Any, x: Array) -> Array:
+        x = x - np.constant(x).max(self.axis, keepdims=True)
+        return x - np.log(np.sum(np.exp(x), self.axis, keepdims=True))
 
 
 class Celu(Activation, frozen=True, kw_only=True):
@@ -62,23 +92,41 @@ class Celu(Activation, frozen=True, kw_only=True):
 
     alpha: float = 1.0
 
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(x > 0, x, self.alpha * np.expm1(np.where(x > 0, 0.0, x) / self.alpha))
+
 
 class Elu(Activation, frozen=True, kw_only=True):
     """x for x ≥ 0, ``alpha`` (exp(x) − 1) below"""
 
     alpha: float = 1.0
 
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(x > 0, x, self.alpha * np.expm1(np.where(x > 0, 0.0, x)))
+
 
 class Selu(Activation, frozen=True, kw_only=True):
     """1.0507 · elu(x) with alpha 1.6733 (Klambauer et al. 2017)"""
+
+    def call(self, np: Any, x: Array) -> Array:
+        alpha, scale = 1.6732632423543772, 1.0507009873554805
+        return scale * np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0.0, x)))
 
 
 class Softplus(Activation, frozen=True, kw_only=True):
     """log(1 + exp(x))"""
 
+    def call(self, np: Any, x: Array) -> Array:
+        return np.logaddexp(x, 0.0)
+
 
 class Softsign(Activation, frozen=True, kw_only=True):
     """x / (1 + |x|)"""
+
+    bounds = (-1.0, 1.0)
+
+    def call(self, np: Any, x: Array) -> Array:
+        return x / (1 + np.abs(x))
 
 
 class Squareplus(Activation, frozen=True, kw_only=True):
@@ -86,15 +134,26 @@ class Squareplus(Activation, frozen=True, kw_only=True):
 
     b: NonNegativeFloat = 4.0
 
+    def call(self, np: Any, x: Array) -> Array:
+        return (x + np.sqrt(x * x + self.b)) / 2
+
 
 class SoftShrink(Activation, frozen=True, kw_only=True):
     """x moved towards 0 by ``threshold``, and 0 within it"""
 
     threshold: NonNegativeFloat = 0.5
 
+    def call(self, np: Any, x: Array) -> Array:
+        t = self.threshold
+        return np.where(x > t, x - t, np.where(x < -t, x + t, 0.0))
+
 
 class SparsePlus(Activation, frozen=True, kw_only=True):
     """0 for x ≤ −1, (x + 1)² / 4 to x = 1, x above"""
+
+    def call(self, np: Any, x: Array) -> Array:
+        inside = (x + 1) * (x + 1) / 4
+        return np.where(x <= -1, 0.0, np.where(x < 1, inside, x))
 
 
 class Silu(Activation, frozen=True, kw_only=True):
@@ -102,11 +161,19 @@ class Silu(Activation, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("swish",)
 
+    def call(self, np: Any, x: Array) -> Array:
+        return x * np.sigmoid(x)
+
 
 class Gelu(Activation, frozen=True, kw_only=True):
     """x Φ(x), or its tanh approximation (Hendrycks & Gimpel 2016)"""
 
     approximate: bool = False
+
+    def call(self, np: Any, x: Array) -> Array:
+        if self.approximate:
+            return x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))) / 2
+        return x * (1 + np.erf(x * 0.7071067811865476)) / 2
 
 
 class Glu(Activation, frozen=True, kw_only=True):
@@ -114,13 +181,25 @@ class Glu(Activation, frozen=True, kw_only=True):
 
     axis: int = -1
 
+    def call(self, np: Any, x: Array) -> Array:
+        a, b = np.split(x, 2, self.axis)
+        return a * np.sigmoid(b)
+
 
 class Tanh(Activation, frozen=True, kw_only=True):
     """(exp(x) − exp(−x)) / (exp(x) + exp(−x))"""
 
+    bounds = (-1.0, 1.0)
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.tanh(x)
+
 
 class TanhShrink(Activation, frozen=True, kw_only=True):
     """x − tanh(x)"""
+
+    def call(self, np: Any, x: Array) -> Array:
+        return x - np.tanh(x)
 
 
 class Threshold(Activation, frozen=True, kw_only=True):
@@ -129,21 +208,42 @@ class Threshold(Activation, frozen=True, kw_only=True):
     threshold: float = 0.0
     default_value: float = 0.0
 
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(x > self.threshold, x, self.default_value)
+
 
 class Sigmoid(Activation, frozen=True, kw_only=True):
     """1 / (1 + exp(−x))"""
+
+    bounds = (0.0, 1.0)
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.sigmoid(x)
 
 
 class SparseSigmoid(Activation, frozen=True, kw_only=True):
     """0 for x ≤ −1, (x + 1) / 2 to x = 1, 1 above"""
 
+    bounds = (0.0, 1.0)
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(x <= -1, 0.0, np.where(x < 1, (x + 1) / 2, 1.0))
+
 
 class Exponential(Activation, frozen=True, kw_only=True):
     """exp(x)"""
 
+    def call(self, np: Any, x: Array) -> Array:
+        return np.exp(x)
+
 
 class HardSigmoid(Activation, frozen=True, kw_only=True):
     """min(max(x / 6 + 1/2, 0), 1)"""
+
+    bounds = (0.0, 1.0)
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(x <= -3, 0.0, np.where(x < 3, x / 6 + 0.5, 1.0))
 
 
 class HardSilu(Activation, frozen=True, kw_only=True):
@@ -151,9 +251,17 @@ class HardSilu(Activation, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("hard_swish",)
 
+    def call(self, np: Any, x: Array) -> Array:
+        return x * np.where(x <= -3, 0.0, np.where(x < 3, x / 6 + 0.5, 1.0))
+
 
 class HardTanh(Activation, frozen=True, kw_only=True):
     """min(max(x, −1), 1)"""
+
+    bounds = (-1.0, 1.0)
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(x <= -1, -1.0, np.where(x < 1, x, 1.0))
 
 
 class HardShrink(Activation, frozen=True, kw_only=True):
@@ -161,19 +269,40 @@ class HardShrink(Activation, frozen=True, kw_only=True):
 
     threshold: NonNegativeFloat = 0.5
 
+    def call(self, np: Any, x: Array) -> Array:
+        return np.where(np.abs(x) > self.threshold, x, 0.0)
+
 
 class Mish(Activation, frozen=True, kw_only=True):
     """x · tanh(softplus(x))"""
 
+    def call(self, np: Any, x: Array) -> Array:
+        return x * np.tanh(np.logaddexp(x, 0.0))
+
 
 class LogSigmoid(Activation, frozen=True, kw_only=True):
     """log sigmoid(x)"""
+
+    def call(self, np: Any, x: Array) -> Array:
+        return -np.logaddexp(-x, 0.0)
 
 
 class Sparsemax(Activation, frozen=True, kw_only=True):
     """The projection onto the simplex over ``axis`` (Martins & Astudillo 2016)"""
 
     axis: int = -1
+
+    def call(self, np: Any, x: Array) -> Array:
+        z = -np.sort(-np.constant(x), self.axis)
+        shape = [1] * z.ndim
+        shape[self.axis] = -1
+        k = np.reshape(np.arange(1, z.shape[self.axis] + 1), shape)
+        support = 1 + k * z > np.cumsum(z, self.axis)
+        count = support.sum(self.axis, keepdims=True)
+        least = np.sort(np.where(support, z, np.inf), self.axis).take([0], self.axis)
+        inside = np.constant(x) >= least
+        excess = (np.sum(np.where(inside, x, 0.0), self.axis, keepdims=True) - 1) / count
+        return np.where(inside, x - excess, 0.0)
 
 
 class Opaque(Activation, frozen=True, kw_only=True):

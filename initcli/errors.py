@@ -142,6 +142,10 @@ class TooLarge(InitcliError):
     """A tensor that cannot be held, or a model that could never be measured."""
 
 
+class SignalError(InitcliError):
+    """A signal that cannot be taken through a model."""
+
+
 class WorkersError(InitcliError):
     """Workers that cannot be had, or that ended before their work did."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ TensorDtype = Literal["float16", "bfloat16", "float32", "float64", "int32", "int
 """What a tensor holds; whole numbers are counts, such as that of a normalization's examples."""
 DataFormat = Literal["channels_last", "channels_first"]
 
+Array = Any
+"""An array of NumPy's, or autograd's box around one: what layers compute with."""
 Shape = tuple[int | None, ...]
 """Sizes of a layer's input or output, the batch first; None where a size is not known."""
 Shapes = tuple[Shape, ...]

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from initcli.activations import Activation as ActivationFunction
+from initcli.activations import Elu, LeakyRelu, Relu
 from initcli.initializers import Initializer, Zeros
 from initcli.layers.base import Layer, known_size
+from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, NonNegativeFloat, PositiveInt, Shape
+from initcli.types import ArgumentError, Array, NonNegativeFloat, PositiveInt, Shape
 
 
 class Activation(Layer, frozen=True, kw_only=True):
     """Applies an activation by name."""
 
     activation: ActivationFunction
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return self.activation.call(flow.np, x)
 
 
 class ReLU(Layer, frozen=True, kw_only=True):
@@ -24,11 +29,22 @@ class ReLU(Layer, frozen=True, kw_only=True):
     negative_slope: NonNegativeFloat = 0.0
     threshold: NonNegativeFloat = 0.0
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        same = Relu(
+            max_value=self.max_value,
+            negative_slope=self.negative_slope,
+            threshold=self.threshold,
+        )
+        return same.call(flow.np, x)
+
 
 class LeakyReLU(Layer, frozen=True, kw_only=True):
     """x for x ≥ 0, ``negative_slope`` · x below."""
 
     negative_slope: NonNegativeFloat = 0.3
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return LeakyRelu(negative_slope=self.negative_slope).call(flow.np, x)
 
 
 class PReLU(Layer, frozen=True, kw_only=True):
@@ -53,14 +69,25 @@ class PReLU(Layer, frozen=True, kw_only=True):
         )
         yield Parameter(path="alpha", shape=alpha, initializer=self.alpha_initializer)
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.np.where(x > 0, x, flow["alpha"] * x)
+
 
 class ELU(Layer, frozen=True, kw_only=True):
     """x for x ≥ 0, ``alpha`` (exp(x) − 1) below."""
 
     alpha: float = 1.0
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        return Elu(alpha=self.alpha).call(flow.np, x)
+
 
 class Softmax(Layer, frozen=True, kw_only=True):
     """exp(x) / Σ exp(x) over ``axis`` (or several)."""
 
     axis: int | tuple[int, ...] = -1
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        y = np.exp(x - np.constant(x).max(self.axis, keepdims=True))
+        return y / np.sum(y, self.axis, keepdims=True)

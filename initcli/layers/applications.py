@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from initcli.initializers import Constant
 from initcli.layers.base import Layer
+from initcli.layers.flow import Flow
+from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
-from initcli.types import Fraction, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import Array, Fraction, PositiveInt, Shape, ShapeError, shape_text
 
 
 class LayerScale(Layer, frozen=True, kw_only=True):
@@ -27,11 +29,18 @@ class LayerScale(Layer, frozen=True, kw_only=True):
         size = (self.projection_dim,)
         yield Parameter(path="gamma", shape=size, initializer=Constant(value=self.init_values))
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        return x * flow["gamma"]
+
 
 class StochasticDepth(Layer, frozen=True, kw_only=True):
     """Drops a residual path with probability ``drop_path_rate`` in training (Huang et al. 2016)."""
 
     drop_path_rate: Fraction
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        shape = (x.shape[0], *(1,) * (len(x.shape) - 1))
+        return dropped(flow, x, self.drop_path_rate, shape)
 
 
 class CustomScaleLayer(Layer, frozen=True, kw_only=True):
@@ -48,3 +57,6 @@ class CustomScaleLayer(Layer, frozen=True, kw_only=True):
                 f"{shape_text(residual)}"
             )
         return shape
+
+    def call(self, flow: Flow, x: Array, residual: Array) -> Array:
+        return x + self.scale * residual

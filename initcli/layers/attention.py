@@ -7,12 +7,16 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.einsum import Counted, Projection, projecting
+from initcli.layers.flow import Flow
+from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
+    Array,
     Fraction,
     PositiveInt,
     Shape,
@@ -82,6 +86,19 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             )
         return value, key
 
+    def projected(self, flow: Flow, name: str, x: Array, into: int = 1) -> Array:
+        """x · kernel + bias, over the last ``into`` axes of x."""
+        np, own = flow.np, flow.within(name)
+        y = np.tensordot(x, own["kernel"], into)
+        return y + own["bias"] if self.use_bias else y
+
+    def attended(
+        self, flow: Flow, query: Array, key: Array, value: Array, causal: bool
+    ) -> tuple[Array, Array]:
+        """What each query takes, and the shares: of (batch, heads, positions, features) each."""
+        scores = flow.np.matmul(query, flow.np.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
+        return weighted(flow, scores, value, self.dropout, causal, self.sliding_window, self.seed)
+
 
 class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     """Attention in several heads at once (Vaswani et al. 2017).
@@ -107,6 +124,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         key: Shape | None = None,
         *,
         return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         self.attendable(query, value, key)
         output = (*query[:-1], *self._output_sizes(query))
@@ -132,6 +150,47 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         if given is None or given == ():
             return (known_size(self, query, -1),)
         return (given,) if isinstance(given, int) else given
+
+    def call(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array | None = None,
+        key: Array | None = None,
+        *,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Array | list[Array]:
+        np, source = flow.np, query
+        value = query if value is None else value
+        key = value if key is None else key
+        rank = len(source.shape)
+        given = self.attention_axes
+        if given is None:
+            given = tuple(range(1, rank - 1))
+        axes = [each % rank for each in ((given,) if isinstance(given, int) else given)]
+        rest = [axis for axis in range(1, rank - 1) if axis not in axes]
+        # (batch, …, heads, positions, features), the positions of all attention axes as one.
+        order = [0, *rest, rank - 1, *axes, rank]
+
+        def heads(name: str, x: Array) -> Array:
+            y = np.transpose(self.projected(flow, name, x), order)
+            return np.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
+
+        queries, keys, values = heads("query", query), heads("key", key), heads("value", value)
+        found, shares = self.attended(flow, queries, keys, values, use_causal_mask)
+        unpacked = np.reshape(
+            found, (*found.shape[:-2], *(source.shape[axis] for axis in axes), found.shape[-1])
+        )
+        mixed = np.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
+        if self.use_gate:
+            mixed = mixed * self.projected(flow, "gate", source)
+        output = self.projected(flow, "attention_output", mixed, 2)
+        if not return_attention_scores:
+            return output
+        positions = [[x.shape[axis] for axis in axes] for x in (query, value)]
+        sizes = (*shares.shape[:-2], *positions[0], *positions[1])
+        return [output, np.reshape(shares, sizes)]
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
@@ -163,6 +222,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         key: Shape | None = None,
         *,
         return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         value, key = self.attendable(query, value, key)
         if not len(query) == len(value) == len(key) == 3:
@@ -191,6 +251,32 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         yield from self.projection("value", (known_size(self, value, -1),), shared)
         yield from self.projection("attention_output", heads, (features,))
 
+    def call(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array | None = None,
+        key: Array | None = None,
+        *,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Array | list[Array]:
+        np, source = flow.np, query
+        value = query if value is None else value
+        key = value if key is None else key
+        times = self.num_query_heads // self.num_key_value_heads
+        queries = np.swapaxes(self.projected(flow, "query", query), 1, 2)
+        keys, values = (
+            np.repeat(np.swapaxes(self.projected(flow, name, x), 1, 2), times, 1)
+            for name, x in (("key", key), ("value", value))
+        )
+        found, shares = self.attended(flow, queries, keys, values, use_causal_mask)
+        mixed = np.swapaxes(found, 1, 2)
+        if self.use_gate:
+            mixed = mixed * self.projected(flow, "gate", source)
+        output = self.projected(flow, "attention_output", mixed, 2)
+        return [output, shares] if return_attention_scores else output
+
 
 class _Attention(Layer, frozen=True, kw_only=True):
     """Attention between the inputs themselves: query, value and, if it differs, key."""
@@ -204,6 +290,7 @@ class _Attention(Layer, frozen=True, kw_only=True):
         key: Shape | None = None,
         *,
         return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         key = value if key is None else key
         for shape in (query, value, key):
@@ -215,6 +302,25 @@ class _Attention(Layer, frozen=True, kw_only=True):
         output = (*query[:-1], value[-1])
         scores = (*query[:-1], key[-2])
         return [output, scores] if return_attention_scores else output
+
+    def scores(self, flow: Flow, query: Array, key: Array) -> Array:
+        """How well each query (batch, …, queries, d) fits each key: (batch, …, queries, keys)."""
+        raise NotImplementedError
+
+    def call(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array,
+        key: Array | None = None,
+        *,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Array | list[Array]:
+        scores = self.scores(flow, query, value if key is None else key)
+        seed = getattr(self, "seed", None)
+        found, shares = weighted(flow, scores, value, self.dropout, use_causal_mask, None, seed)
+        return [found, shares] if return_attention_scores else found
 
 
 class Attention(_Attention, frozen=True, kw_only=True):
@@ -235,6 +341,14 @@ class Attention(_Attention, frozen=True, kw_only=True):
         if self.score_mode == "concat":
             yield Parameter(path="concat_score_weight", shape=(), initializer=Ones())
 
+    def scores(self, flow: Flow, query: Array, key: Array) -> Array:
+        np = flow.np
+        scale = flow["scale"] if self.use_scale else 1.0
+        if self.score_mode == "dot":
+            return np.matmul(query, np.swapaxes(key, -1, -2)) * scale
+        sums = np.expand_dims(query, -2) + np.expand_dims(key, -3)
+        return flow["concat_score_weight"] * np.sum(np.tanh(scale * sums), -1)
+
 
 class AdditiveAttention(_Attention, frozen=True, kw_only=True):
     """Attention by Σ scale · tanh(query + key) (Bahdanau et al. 2015): scale is (features,)."""
@@ -247,3 +361,32 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
         if self.use_scale:
             size = (known_size(self, query, -1),)
             yield Parameter(path="scale", shape=size, initializer=GlorotUniform())
+
+    def scores(self, flow: Flow, query: Array, key: Array) -> Array:
+        np = flow.np
+        scale = flow["scale"] if self.use_scale else 1.0
+        return np.sum(scale * np.tanh(np.expand_dims(query, -2) + np.expand_dims(key, -3)), -1)
+
+
+def weighted(
+    flow: Flow,
+    scores: Array,
+    value: Array,
+    dropout: float,
+    causal: bool,
+    reach: int | None,
+    seed: int | None,
+) -> tuple[Array, Array]:
+    """The values in the shares that a softmax makes of the scores, and these shares.
+
+    ``causal`` lets a query see no later key, ``reach`` none that many positions away or more.
+    """
+    np = flow.np
+    apart = np.reshape(np.arange(scores.shape[-2]), (-1, 1)) - np.arange(scores.shape[-1])
+    if causal:
+        scores = np.where(apart >= 0, scores, -1e9)
+    if reach is not None:
+        scores = np.where(np.abs(apart) < reach, scores, -1e9)
+    shares = Softmax().call(np, scores)
+    kept = dropped(flow, shares, dropout, shares.shape, seed)
+    return np.matmul(kept, value), shares

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
+from initcli.layers.flow import Flow
 from initcli.parameter import Origin, Parameter
 from initcli.types import (
     ArgumentError,
+    Array,
     Dtype,
     DtypePolicy,
     Shape,
@@ -31,6 +33,10 @@ class Takes(NamedTuple):
     most: float
     names: tuple[str, ...]
     options: tuple[str, ...]
+
+
+class NotComputable(Exception):
+    """Raised where a layer's output cannot be computed."""
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
@@ -73,6 +79,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             ArgumentError: an argument does not fit the inputs.
         """
         return iter(())
+
+    def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
+        """What comes out for those inputs: an array, or a list of several.
+
+        Options are those of :meth:`output_shape`.
+
+        Raises:
+            NotComputable: only its author's code, or no number, could tell.
+        """
+        raise NotComputable(f"{self.type_name} works on what is no number, or by code of its own")
 
     @property
     def weights_dtype(self) -> Dtype | None:
@@ -143,6 +159,20 @@ def output_shapes(
     known = {name: value for name, value in (options or {}).items() if name in takes.options}
     found = layer.output_shape(*inputs, **known)
     return tuple(found) if isinstance(found, list) else (found,)
+
+
+def computed(
+    layer: Layer, flow: Flow, inputs: Sequence[Array], options: Mapping[str, bool] | None = None
+) -> list[Array]:
+    """All outputs of a call.
+
+    Raises:
+        NotComputable: only the layer's author's code, or no number, could tell.
+    """
+    names = layer.takes().options
+    known = {name: value for name, value in (options or {}).items() if name in names}
+    found = layer.call(flow, *inputs, **known)
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 def within(

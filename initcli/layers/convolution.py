@@ -8,11 +8,23 @@ from typing import ClassVar, Literal
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.base import Layer, known_size, per_axis
-from initcli.layers.core import lora
-from initcli.layers.spatial import join, require_spatial, slide, split, spread
+from initcli.layers.core import adapted, lora
+from initcli.layers.flow import Flow
+from initcli.layers.spatial import (
+    channels_back,
+    channels_last,
+    ends,
+    join,
+    require_spatial,
+    slide,
+    split,
+    spread,
+    spread_ends,
+)
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
+    Array,
     DataFormat,
     NonNegativeInt,
     PositiveFloat,
@@ -76,6 +88,20 @@ class Convolution(Layer, frozen=True, kw_only=True):
         found = slide(self, sizes, self.window, strides, dilation, self.padding)
         return join(shape[0], found, filters, self.data_format)
 
+    def convolved(self, flow: Flow, x: Array, kernel: Array, groups: int = 1) -> Array:
+        """The kernel slid over an input whose channels are last."""
+        size = kernel.shape[:-2]
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        padding = ends(x.shape[1:-1], size, strides, dilation, self.padding)
+        window = flow.np.Window(strides, dilation, padding, groups)
+        return flow.np.correlate(x, kernel, window)
+
+    def finished(self, flow: Flow, y: Array) -> Array:
+        """What comes out: with the bias, activated, and its channels where they belong."""
+        y = channels_back(flow.np, y + flow["bias"] if self.use_bias else y, self.data_format)
+        return self.activation.call(flow.np, y)
+
     def bias(self, filters: int) -> Iterator[Parameter]:
         """The bias, one entry an output channel, where there is one."""
         if self.use_bias:
@@ -119,6 +145,11 @@ class _Conv(Convolution, frozen=True, kw_only=True):
         yield from self.bias(self.filters)
         yield from lora("lora_kernel", kernel, self.lora_rank)
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
+        x = channels_last(flow.np, x, self.data_format)
+        return self.finished(flow, self.convolved(flow, x, kernel, self.groups))
+
 
 class Conv1D(_Conv, frozen=True, kw_only=True):
     """A convolution over time: (batch, steps, channels) to (batch, windows, filters).
@@ -158,6 +189,12 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
     depth_multiplier: PositiveInt = 1
     depthwise_initializer: Initializer = GlorotUniform()
 
+    def apart(self, flow: Flow, x: Array, kernel: Array) -> Array:
+        """Each channel of an input whose channels are last, convolved apart."""
+        *size, channels, multiplier = kernel.shape
+        grouped = flow.np.reshape(kernel, (*size, 1, channels * multiplier))
+        return self.convolved(flow, x, grouped, channels)
+
     def depthwise_kernel(self, name: str, shape: Shape) -> Parameter:
         """The kernel that convolves each channel apart."""
         return Parameter(
@@ -182,6 +219,10 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         yield self.depthwise_kernel("kernel", shape)
         yield from self.bias(self.channels(shape) * self.depth_multiplier)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        x = channels_last(flow.np, x, self.data_format)
+        return self.finished(flow, self.apart(flow, x, flow["kernel"]))
 
 
 class DepthwiseConv1D(DepthwiseConv, frozen=True, kw_only=True):
@@ -221,6 +262,14 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
             initializer=self.pointwise_initializer,
         )
         yield from self.bias(self.filters)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        x = channels_last(flow.np, x, self.data_format)
+        y = self.apart(flow, x, flow["depthwise_kernel"])
+        pointwise = flow["pointwise_kernel"]
+        return self.finished(
+            flow, flow.np.matmul(y, flow.np.reshape(pointwise, pointwise.shape[-2:]))
+        )
 
 
 class SeparableConv1D(SeparableConv, frozen=True, kw_only=True):
@@ -279,6 +328,18 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
             initializer=self.kernel_initializer,
         )
         yield from self.bias(self.filters)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        x = channels_last(flow.np, x, self.data_format)
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        extras, sizes = self._output_padding, x.shape[1:-1]
+        axes = zip(sizes, self.window, strides, dilation, extras, strict=True)
+        spreads = [spread(n, k, s, d, self.padding, extra) for n, k, s, d, extra in axes]
+        wider = tuple(size for size in spreads if size is not None)
+        padding = spread_ends(self.window, strides, dilation, self.padding, extras, sizes, wider)
+        window = flow.np.Window(strides, dilation, padding)
+        return self.finished(flow, flow.np.spread(x, flow["kernel"], window, wider))
 
     @property
     def _output_padding(self) -> tuple[int | None, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, NotComputable, known_size
+from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import Array, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
 
 InputDtype = Literal[
     "float16",
@@ -49,6 +50,9 @@ class Input(Layer, frozen=True, kw_only=True):
     def default_name(cls) -> str:
         return "input_layer"
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        return x
+
 
 class Dense(Layer, frozen=True, kw_only=True):
     """A fully connected layer: activation(x · kernel + bias).
@@ -83,15 +87,27 @@ class Dense(Layer, frozen=True, kw_only=True):
             yield Parameter(path="bias", shape=(self.units,), initializer=self.bias_initializer)
         yield from lora("lora_kernel", kernel, self.lora_rank)
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
+        y = flow.np.matmul(x, kernel)
+        return self.activation.call(flow.np, y + flow["bias"] if self.use_bias else y)
+
 
 class Masking(Layer, frozen=True, kw_only=True):
     """Marks time steps whose every feature is ``mask_value`` as absent."""
 
     mask_value: float = 0.0
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        present = flow.np.any(flow.np.constant(x) != self.mask_value, axis=-1, keepdims=True)
+        return flow.np.where(present, x, 0.0)
+
 
 class Identity(Layer, frozen=True, kw_only=True):
     """Passes its input on."""
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return x
 
 
 class Recorded(Layer, frozen=True, kw_only=True):
@@ -118,6 +134,9 @@ class Opaque(Recorded, frozen=True, kw_only=True):
     def type_name(self) -> str:
         return self.kind
 
+    def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
+        raise NotComputable(f"only its author's code can compute {self.kind}")
+
 
 def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:
     """The two factors of a low-rank adaptation of a weight of that shape (Hu et al. 2021).
@@ -128,3 +147,11 @@ def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parame
         a, b = (*shape[:-1], rank), (rank, shape[-1])
         yield Parameter(path=f"{name}_a", shape=a, initializer=HeUniform(), keeps_dtype=True)
         yield Parameter(path=f"{name}_b", shape=b, initializer=Zeros(), keeps_dtype=True)
+
+
+def adapted(flow: Flow, weight: str, factors: str, rank: int | None, alpha: float | None) -> Array:
+    """A weight, with alpha / r times the product of its low-rank factors added where it has any."""
+    if rank is None:
+        return flow[weight]
+    change = flow.np.matmul(flow[f"{factors}_a"], flow[f"{factors}_b"])
+    return flow[weight] + (rank if alpha is None else alpha) / rank * change

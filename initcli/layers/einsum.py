@@ -11,10 +11,12 @@ import msgspec
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
 from initcli.layers.base import Layer
-from initcli.layers.core import lora
+from initcli.layers.core import adapted, lora
+from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
+    Array,
     PositiveFloat,
     PositiveInt,
     Shape,
@@ -81,6 +83,11 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         if found.bias is not None:
             yield Parameter(path="bias", shape=found.bias, initializer=self.bias_initializer)
         yield from lora("lora_kernel", found.kernel, self.lora_rank)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
+        y = flow.np.einsum(self.equation, x, kernel, optimize=True)
+        return self.activation.call(flow.np, y + flow["bias"] if "bias" in flow else y)
 
     def project(self, shape: Shape) -> Projection:
         """The shapes for an input of that shape.

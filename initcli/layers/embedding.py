@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros
 from initcli.layers.base import Layer, known_size
-from initcli.layers.core import lora
+from initcli.layers.core import adapted, lora
+from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import Dtype, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import Array, Dtype, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
 
 
 class Table(Layer, frozen=True, kw_only=True):
@@ -33,6 +34,11 @@ class Table(Layer, frozen=True, kw_only=True):
         )
         yield from lora("lora_embeddings", table, self.lora_rank)
 
+    def table(self, flow: Flow) -> Array:
+        """The vectors, (input_dim, output_dim)."""
+        factors = "lora_embeddings"
+        return adapted(flow, "embeddings", factors, self.lora_rank, self.lora_alpha)
+
 
 class Embedding(Table, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors, looked up by token id.
@@ -42,6 +48,9 @@ class Embedding(Table, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.np.lookup(self.table(flow), flow.np.constant(x).astype("int64"))
 
 
 class ReversibleEmbedding(Table, frozen=True, kw_only=True):
@@ -77,6 +86,16 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
             )
         yield from factors
 
+    def call(self, flow: Flow, x: Array, *, reverse: bool = False) -> Array:
+        np = flow.np
+        if not reverse:
+            return np.lookup(self.table(flow), np.constant(x).astype("int64"))
+        back = np.transpose(self.table(flow)) if self.tie_weights else flow["reverse_embeddings"]
+        scores = np.matmul(x, back)
+        if self.logit_soft_cap is None:
+            return scores
+        return np.tanh(scores / self.logit_soft_cap) * self.logit_soft_cap
+
 
 class PositionEmbedding(Layer, frozen=True, kw_only=True):
     """One learned vector for each position (KerasHub): embeddings (sequence_length, d).
@@ -104,6 +123,10 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
         size = (self.sequence_length, known_size(self, shape, -1))
         yield Parameter(path="embeddings", shape=size, initializer=self.initializer)
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        positions = flow["embeddings"][: x.shape[-2]]
+        return flow.np.broadcast_to(positions, x.shape)
+
 
 class ClassToken(Layer, frozen=True, kw_only=True):
     """Puts a learned vector in front of a sequence (Dosovitskiy et al. 2021): token (1, 1, d)."""
@@ -118,3 +141,8 @@ class ClassToken(Layer, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         size = (1, 1, known_size(self, shape, -1))
         yield Parameter(path="token", shape=size, initializer=self.token_initializer)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        token = np.broadcast_to(flow["token"], (x.shape[0], 1, x.shape[-1]))
+        return np.concatenate([token, x], 1)

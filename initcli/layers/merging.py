@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from functools import reduce
+from typing import Any
 
 from initcli.layers.base import Layer
-from initcli.types import ArgumentError, Shape, ShapeError, shape_text, shapes_text
+from initcli.layers.flow import Flow
+from initcli.types import ArgumentError, Array, Shape, ShapeError, shape_text, shapes_text
 
 
 class _Merging(Layer, frozen=True, kw_only=True):
@@ -24,6 +27,13 @@ class _Merging(Layer, frozen=True, kw_only=True):
             raise ShapeError(f"{name} merges one batch, not batches of {shapes_text(shapes)}")
         merged = reduce(self._merged, (each[1:] for each in shapes))
         return (batches.pop() if batches else None, *merged)
+
+    def aligned(self, np: Any, inputs: tuple[Array, ...]) -> list[Array]:
+        """The inputs with as many axes each, those that were missing after the batch."""
+        rank = max(len(x.shape) for x in inputs)
+        return [
+            np.reshape(x, (x.shape[0], *(1,) * (rank - len(x.shape)), *x.shape[1:])) for x in inputs
+        ]
 
     def _merged(self, one: Shape, other: Shape) -> Shape:
         longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
@@ -46,6 +56,9 @@ class _Merging(Layer, frozen=True, kw_only=True):
 class Add(_Merging, frozen=True, kw_only=True):
     """The sum of its inputs."""
 
+    def call(self, flow: Flow, *inputs: Array) -> Array:
+        return reduce(operator.add, self.aligned(flow.np, inputs))
+
 
 class Subtract(_Merging, frozen=True, kw_only=True):
     """The first of its two inputs less the second."""
@@ -53,21 +66,37 @@ class Subtract(_Merging, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape, other: Shape) -> Shape:  # type: ignore[override]
         return _Merging.output_shape(self, shape, other)
 
+    def call(self, flow: Flow, x: Array, other: Array) -> Array:  # type: ignore[override]
+        one, two = self.aligned(flow.np, (x, other))
+        return one - two
+
 
 class Multiply(_Merging, frozen=True, kw_only=True):
     """The product of its inputs, entry by entry."""
+
+    def call(self, flow: Flow, *inputs: Array) -> Array:
+        return reduce(operator.mul, self.aligned(flow.np, inputs))
 
 
 class Average(_Merging, frozen=True, kw_only=True):
     """The mean of its inputs, entry by entry."""
 
+    def call(self, flow: Flow, *inputs: Array) -> Array:
+        return reduce(operator.add, self.aligned(flow.np, inputs)) / len(inputs)
+
 
 class Maximum(_Merging, frozen=True, kw_only=True):
     """The largest of its inputs, entry by entry."""
 
+    def call(self, flow: Flow, *inputs: Array) -> Array:
+        return reduce(flow.np.maximum, self.aligned(flow.np, inputs))
+
 
 class Minimum(_Merging, frozen=True, kw_only=True):
     """The smallest of its inputs, entry by entry."""
+
+    def call(self, flow: Flow, *inputs: Array) -> Array:
+        return reduce(flow.np.minimum, self.aligned(flow.np, inputs))
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):
@@ -101,6 +130,9 @@ class Concatenate(Layer, frozen=True, kw_only=True):
                     )
         return tuple(found)
 
+    def call(self, flow: Flow, *inputs: Array) -> Array:
+        return flow.np.concatenate(inputs, self.axis)
+
 
 class Dot(Layer, frozen=True, kw_only=True):
     """The products of two inputs, summed over an axis of each."""
@@ -127,6 +159,22 @@ class Dot(Layer, frozen=True, kw_only=True):
             )
         kept = (*_without(one, axes[0]), *_without(other, axes[1])[1:])
         return kept if len(kept) > 1 else (*kept, 1)
+
+    def call(self, flow: Flow, one: Array, other: Array) -> Array:
+        np = flow.np
+        given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        flat = []
+        kept: list[int] = []
+        for axis, x in zip(given, (one, other), strict=True):
+            if self.normalize:
+                squares = np.sum(x * x, axis, keepdims=True)
+                x = x / np.sqrt(np.where(squares > 1e-12, squares, 1e-12))
+            rest = [size for i, size in enumerate(x.shape) if i not in (0, axis % len(x.shape))]
+            last = np.moveaxis(x, axis, -1)
+            flat.append(np.reshape(last, (x.shape[0], -1, x.shape[axis])))
+            kept += rest
+        product = np.matmul(flat[0], np.swapaxes(flat[1], 1, 2))
+        return np.reshape(product, (one.shape[0], *kept) if kept else (one.shape[0], 1))
 
 
 def _without(shape: Shape, axis: int) -> Shape:

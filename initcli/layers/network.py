@@ -8,10 +8,11 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from initcli.layers.base import Layer, output_shapes, within
+from initcli.layers.base import Layer, computed, output_shapes, within
 from initcli.layers.core import Input, Recorded
+from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Shape, ShapeError, Shapes, shape_text
+from initcli.types import ArgumentError, Array, Shape, ShapeError, Shapes, shape_text
 
 
 class Source(NamedTuple):
@@ -161,6 +162,20 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
                     f"{type(self).__name__} takes {shape_text(wanted)}, not {shape_text(shape)}"
                 )
         return dict(zip(self.inputs, inputs, strict=True))
+
+    def call(self, flow: Flow, *inputs: Array) -> list[Array]:
+        given = dict(zip(self.inputs, inputs, strict=True))
+        found: list[list[Array]] = []
+        for index, call in enumerate(self.calls):
+            if index in given:
+                found.append([given[index]])
+                continue
+            layer, name = self.layers[call.layer], self.names[call.layer]
+            sources = [found[source.call][source.output] for source in call.inputs]
+            # What is called twice draws other random numbers the second time.
+            within = msgspec.structs.replace(flow.within(name), key=f"{flow.key}/{name}#{index}")
+            found.append(computed(layer, within, sources, call.options))
+        return [found[source.call][source.output] for source in self.outputs]
 
 
 class Functional(Network, frozen=True, kw_only=True):

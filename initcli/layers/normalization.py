@@ -8,8 +8,9 @@ from typing import Any
 
 from initcli.initializers import Constant, Initializer, Ones, Zeros
 from initcli.layers.base import Layer, known_size
+from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Fraction, NonNegativeFloat, Shape, ShapeError
+from initcli.types import ArgumentError, Array, Fraction, NonNegativeFloat, Shape, ShapeError
 
 Axes = int | tuple[int, ...]
 
@@ -29,6 +30,12 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
             yield Parameter(path="gamma", shape=shape, initializer=self.gamma_initializer)
         if self.center:
             yield Parameter(path="beta", shape=shape, initializer=self.beta_initializer)
+
+    def finished(self, flow: Flow, x: Array, shape: tuple[int, ...]) -> Array:
+        """gamma · x + beta, each reshaped to ``shape``."""
+        if "gamma" in flow:
+            x = x * flow.np.reshape(flow["gamma"], shape)
+        return x + flow.np.reshape(flow["beta"], shape) if "beta" in flow else x
 
 
 class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
@@ -63,6 +70,29 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
             yield _statistic("renorm_mean", channels, mean)
             yield _statistic("renorm_stddev", channels, stddev)
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        """In training by the mean and variance of the batch, else by those that were moved."""
+        np, axis = flow.np, self.axis % len(x.shape)
+        shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
+        axes = tuple(i for i in range(len(x.shape)) if i != axis)
+        if not (flow.training and self.trainable):
+            mean = np.reshape(flow["moving_mean"], shape)
+            variance = np.reshape(flow["moving_variance"], shape)
+            return self.finished(flow, (x - mean) / np.sqrt(variance + self.epsilon), shape)
+        centred = x - np.mean(x, axes, keepdims=True)
+        variance = np.mean(centred * centred, axes, keepdims=True)
+        if not self.renorm:
+            return self.finished(flow, centred / np.sqrt(variance + self.epsilon), shape)
+        # Ioffe 2017: as by the moved statistics, but for gradients, which do not see r and d.
+        moved, stddev = (np.reshape(flow[f"renorm_{name}"], shape) for name in ("mean", "stddev"))
+        seen = np.sqrt(np.constant(variance) + self.epsilon)
+        stddev = np.maximum(stddev, self.epsilon**0.5)
+        limits = self.renorm_clipping or {}
+        r, d = seen / stddev, (np.mean(np.constant(x), axes, keepdims=True) - moved) / stddev
+        r = np.clip(r, limits.get("rmin", 0.0), limits.get("rmax", np.inf))
+        d = np.clip(d, -limits.get("dmax", np.inf), limits.get("dmax", np.inf))
+        return self.finished(flow, centred / np.sqrt(variance + self.epsilon) * r + d, shape)
+
 
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     """Normalises each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
@@ -78,6 +108,17 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         for parameter in self.gamma_and_beta(_sizes(self, shape, self.axis)):
             if not (self.rms_scaling and parameter.path == "beta"):
                 yield parameter
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np, axes, shape = flow.np, *_placed(self.axis, x)
+        centred = x if self.rms_scaling else x - np.mean(x, axes, keepdims=True)
+        if self.rms_scaling:
+            # Keras divides by the variance about the mean all the same.
+            about = x - np.mean(x, axes, keepdims=True)
+            variance = np.mean(about * about, axes, keepdims=True)
+        else:
+            variance = np.mean(centred * centred, axes, keepdims=True)
+        return self.finished(flow, centred / np.sqrt(variance + self.epsilon), shape)
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
@@ -102,6 +143,18 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         yield from self.gamma_and_beta((known_size(self, shape, self.axis),))
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        np, axis = flow.np, self.axis % len(x.shape)
+        channels = x.shape[axis]
+        groups = channels if self.groups == -1 else self.groups
+        split = np.reshape(x, (*x.shape[:axis], groups, channels // groups, *x.shape[axis + 1 :]))
+        axes = tuple(i for i in range(1, len(split.shape)) if i != axis)
+        centred = split - np.mean(split, axes, keepdims=True)
+        variance = np.mean(centred * centred, axes, keepdims=True)
+        normal = np.reshape(centred / np.sqrt(variance + self.epsilon), x.shape)
+        shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
+        return self.finished(flow, normal, shape)
+
 
 class RMSNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019), times scale."""
@@ -117,11 +170,21 @@ class RMSNormalization(Layer, frozen=True, kw_only=True):
         sizes = _sizes(self, shape, self.axis)
         yield Parameter(path="scale", shape=sizes, initializer=Ones())
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        np, axes, shape = flow.np, *_placed(self.axis, x)
+        size = np.sqrt(np.mean(x * x, axes, keepdims=True) + self.epsilon)
+        return x / size * np.reshape(flow["scale"], shape)
+
 
 class UnitNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the Euclidean norm over ``axis``."""
 
     axis: Axes = -1
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np, (axes, _) = flow.np, _placed(self.axis, x)
+        squares = np.sum(x * x, axes, keepdims=True)
+        return x / np.sqrt(np.where(squares > 1e-24, squares, 1e-24))
 
 
 def _sizes(layer: Layer, shape: Shape, axis: Axes) -> tuple[int, ...]:
@@ -142,3 +205,10 @@ def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
             "moving_variance_initializer", "renorm needs a constant moving_variance_initializer"
         )
     return variance if law.mean in (0.0, 1.0) else Constant(value=math.sqrt(law.mean))
+
+
+def _placed(axis: Axes, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes, and the shape in which what has their sizes stands beside x."""
+    given = (axis,) if isinstance(axis, int) else axis
+    axes = tuple(sorted(each % len(x.shape) for each in given))
+    return axes, tuple(size if i in axes else 1 for i, size in enumerate(x.shape))

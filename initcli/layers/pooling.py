@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.convolution import Padding, Sizes
-from initcli.layers.spatial import join, require_spatial, slide, split
-from initcli.types import DataFormat, Shape
+from initcli.layers.flow import Flow
+from initcli.layers.spatial import (
+    channels_back,
+    channels_last,
+    ends,
+    join,
+    require_spatial,
+    slide,
+    split,
+)
+from initcli.types import Array, DataFormat, Shape, Size
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
@@ -33,11 +43,39 @@ class _Pooling(Layer, frozen=True, kw_only=True):
         found = slide(self, sizes, window, strides, (1,) * self.rank, self.padding)
         return join(shape[0], found, channels, self.data_format)
 
+    def _window(self, flow: Flow, x: Array) -> tuple[Size, Any]:
+        """The window's size, and how it slides over an input whose channels are last."""
+        size = per_axis(self.pool_size, self.rank, "pool_size")
+        strides = size if self.strides is None else per_axis(self.strides, self.rank, "strides")
+        every = (1,) * self.rank
+        padding = ends(x.shape[1:-1], size, strides, every, self.padding)
+        return size, flow.np.Window(strides, every, padding, x.shape[-1])
+
+
+class _MaxPooling(_Pooling, frozen=True, kw_only=True):
+    """The largest entry of each window."""
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        x = channels_last(flow.np, x, self.data_format)
+        size, window = self._window(flow, x)
+        return channels_back(flow.np, flow.np.largest(x, size, window), self.data_format)
+
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
     """The mean of each window; its size has no default over two axes and more, as in Keras."""
 
     pool_size: Sizes
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        x = channels_last(np, x, self.data_format)
+        size, window = self._window(flow, x)
+        ones = np.ones((*size, 1, 1), x.dtype)
+        # What is padded does not count.
+        present = np.ones((1, *x.shape[1:-1], 1), x.dtype)
+        count = np.correlate(present, ones, window._replace(groups=1))
+        kernel = np.ones((*size, 1, x.shape[-1]), x.dtype)
+        return channels_back(np, np.correlate(x, kernel, window) / count, self.data_format)
 
 
 class _GlobalPooling(Layer, frozen=True, kw_only=True):
@@ -53,8 +91,30 @@ class _GlobalPooling(Layer, frozen=True, kw_only=True):
         channels = split(shape, self.data_format).channels
         return join(shape[0], (1,) * self.rank if self.keepdims else (), channels, self.data_format)
 
+    def _finished(self, np: Any, y: Array) -> Array:
+        """What comes out, of an input (batch, 1, …, channels)."""
+        if self.keepdims:
+            return channels_back(np, y, self.data_format)
+        return np.reshape(y, (y.shape[0], y.shape[-1]))
 
-class MaxPooling1D(_Pooling, frozen=True, kw_only=True):
+
+class _GlobalMaxPooling(_GlobalPooling, frozen=True, kw_only=True):
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        x = channels_last(np, x, self.data_format)
+        every = (1,) * self.rank
+        window = np.Window(every, every, ((0, 0),) * self.rank)
+        return self._finished(np, np.largest(x, x.shape[1:-1], window))
+
+
+class _GlobalAveragePooling(_GlobalPooling, frozen=True, kw_only=True):
+    def call(self, flow: Flow, x: Array) -> Array:
+        x = channels_last(flow.np, x, self.data_format)
+        axes = tuple(range(1, self.rank + 1))
+        return self._finished(flow.np, flow.np.mean(x, axes, keepdims=True))
+
+
+class MaxPooling1D(_MaxPooling, frozen=True, kw_only=True):
     """The largest entry of each window of a sequence."""
 
     aliases: ClassVar[tuple[str, ...]] = ("MaxPool1D",)
@@ -62,7 +122,7 @@ class MaxPooling1D(_Pooling, frozen=True, kw_only=True):
     rank = 1
 
 
-class MaxPooling2D(_Pooling, frozen=True, kw_only=True):
+class MaxPooling2D(_MaxPooling, frozen=True, kw_only=True):
     """The largest entry of each window of an image."""
 
     aliases: ClassVar[tuple[str, ...]] = ("MaxPool2D",)
@@ -70,7 +130,7 @@ class MaxPooling2D(_Pooling, frozen=True, kw_only=True):
     rank = 2
 
 
-class MaxPooling3D(_Pooling, frozen=True, kw_only=True):
+class MaxPooling3D(_MaxPooling, frozen=True, kw_only=True):
     """The largest entry of each window of a volume."""
 
     aliases: ClassVar[tuple[str, ...]] = ("MaxPool3D",)
@@ -102,7 +162,7 @@ class AveragePooling3D(_AveragePooling, frozen=True, kw_only=True):
     rank = 3
 
 
-class GlobalMaxPooling1D(_GlobalPooling, frozen=True, kw_only=True):
+class GlobalMaxPooling1D(_GlobalMaxPooling, frozen=True, kw_only=True):
     """The largest entry of each channel of a sequence."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool1D",)
@@ -110,7 +170,7 @@ class GlobalMaxPooling1D(_GlobalPooling, frozen=True, kw_only=True):
     rank = 1
 
 
-class GlobalMaxPooling2D(_GlobalPooling, frozen=True, kw_only=True):
+class GlobalMaxPooling2D(_GlobalMaxPooling, frozen=True, kw_only=True):
     """The largest entry of each channel of an image."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool2D",)
@@ -118,7 +178,7 @@ class GlobalMaxPooling2D(_GlobalPooling, frozen=True, kw_only=True):
     rank = 2
 
 
-class GlobalMaxPooling3D(_GlobalPooling, frozen=True, kw_only=True):
+class GlobalMaxPooling3D(_GlobalMaxPooling, frozen=True, kw_only=True):
     """The largest entry of each channel of a volume."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool3D",)
@@ -126,7 +186,7 @@ class GlobalMaxPooling3D(_GlobalPooling, frozen=True, kw_only=True):
     rank = 3
 
 
-class GlobalAveragePooling1D(_GlobalPooling, frozen=True, kw_only=True):
+class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
     """The mean of each channel of a sequence."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool1D",)
@@ -134,7 +194,7 @@ class GlobalAveragePooling1D(_GlobalPooling, frozen=True, kw_only=True):
     rank = 1
 
 
-class GlobalAveragePooling2D(_GlobalPooling, frozen=True, kw_only=True):
+class GlobalAveragePooling2D(_GlobalAveragePooling, frozen=True, kw_only=True):
     """The mean of each channel of an image."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool2D",)
@@ -142,7 +202,7 @@ class GlobalAveragePooling2D(_GlobalPooling, frozen=True, kw_only=True):
     rank = 2
 
 
-class GlobalAveragePooling3D(_GlobalPooling, frozen=True, kw_only=True):
+class GlobalAveragePooling3D(_GlobalAveragePooling, frozen=True, kw_only=True):
     """The mean of each channel of a volume."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool3D",)
@@ -167,38 +227,59 @@ class _AdaptivePooling(Layer, frozen=True, kw_only=True):
         sizes = per_axis(self.output_size, self.rank, "output_size")
         return join(shape[0], sizes, channels, self.data_format)
 
+    def _pooled(self, flow: Flow, x: Array, pool: Callable[[Array, int], Array]) -> Array:
+        """Axis by axis: window i of m over n entries goes from ⌊in/m⌋ to ⌈(i+1)n/m⌉."""
+        x = channels_last(flow.np, x, self.data_format)
+        for axis, m in enumerate(per_axis(self.output_size, self.rank, "output_size"), 1):
+            n = x.shape[axis]
+            before = (slice(None),) * axis
+            windows = (slice(i * n // m, -(-(i + 1) * n // m)) for i in range(m))
+            parts = [pool(x[(*before, window)], axis) for window in windows]
+            x = flow.np.concatenate(parts, axis)
+        return channels_back(flow.np, x, self.data_format)
 
-class AdaptiveMaxPooling1D(_AdaptivePooling, frozen=True, kw_only=True):
+
+class _AdaptiveMaxPooling(_AdaptivePooling, frozen=True, kw_only=True):
+    def call(self, flow: Flow, x: Array) -> Array:
+        return self._pooled(flow, x, lambda part, axis: flow.np.max(part, axis, keepdims=True))
+
+
+class _AdaptiveAveragePooling(_AdaptivePooling, frozen=True, kw_only=True):
+    def call(self, flow: Flow, x: Array) -> Array:
+        return self._pooled(flow, x, lambda part, axis: flow.np.mean(part, axis, keepdims=True))
+
+
+class AdaptiveMaxPooling1D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
     """The largest entry of each of ``output_size`` windows of a sequence."""
 
     rank = 1
 
 
-class AdaptiveMaxPooling2D(_AdaptivePooling, frozen=True, kw_only=True):
+class AdaptiveMaxPooling2D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
     """The largest entry of each of ``output_size`` windows of an image."""
 
     rank = 2
 
 
-class AdaptiveMaxPooling3D(_AdaptivePooling, frozen=True, kw_only=True):
+class AdaptiveMaxPooling3D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
     """The largest entry of each of ``output_size`` windows of a volume."""
 
     rank = 3
 
 
-class AdaptiveAveragePooling1D(_AdaptivePooling, frozen=True, kw_only=True):
+class AdaptiveAveragePooling1D(_AdaptiveAveragePooling, frozen=True, kw_only=True):
     """The mean of each of ``output_size`` windows of a sequence."""
 
     rank = 1
 
 
-class AdaptiveAveragePooling2D(_AdaptivePooling, frozen=True, kw_only=True):
+class AdaptiveAveragePooling2D(_AdaptiveAveragePooling, frozen=True, kw_only=True):
     """The mean of each of ``output_size`` windows of an image."""
 
     rank = 2
 
 
-class AdaptiveAveragePooling3D(_AdaptivePooling, frozen=True, kw_only=True):
+class AdaptiveAveragePooling3D(_AdaptiveAveragePooling, frozen=True, kw_only=True):
     """The mean of each of ``output_size`` windows of a volume."""
 
     rank = 3

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
 from initcli.layers.base import Layer, known_size, per_axis, sublayer_names, within
-from initcli.layers.spatial import AXES, join, slide, split
+from initcli.layers.flow import Flow
+from initcli.layers.regularization import dropped
+from initcli.layers.spatial import (
+    AXES,
+    channels_back,
+    channels_last,
+    ends,
+    join,
+    slide,
+    split,
+)
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
+    Array,
     DataFormat,
     Fraction,
     PositiveInt,
@@ -73,11 +84,46 @@ class Gated(Layer, frozen=True, kw_only=True):
         """The size of each state that the cell hands on; the first is that of its output."""
         return (self.units,) * self.states
 
+    def fed(self, flow: Flow, x: Array) -> Array:
+        """What the input (batch, …, d) adds to the gates: (batch, …, gates · units)."""
+        same = (x.shape[0], *(1,) * (len(x.shape) - 2), x.shape[-1])
+        z = flow.np.matmul(dropped(flow, x, self.dropout % 1, same, self.seed), flow["kernel"])
+        return z + self.input_bias(flow) if self.use_bias else z
+
+    def input_bias(self, flow: Flow) -> Array:
+        """The bias of what the input adds."""
+        return flow["bias"]
+
+    def recurred(self, flow: Flow, state: Array, first: int = 0, last: int | None = None) -> Array:
+        """What the state (batch, units) adds to the gates from the first to before the last."""
+        kernel, gates = flow["recurrent_kernel"], range(self.gates)[first:last]
+        if not 0 < self.recurrent_dropout < 1:
+            within = slice(gates.start * self.units, gates.stop * self.units)
+            return flow.np.matmul(state, kernel[:, within])
+        parts = []
+        for gate in gates:
+            own = flow.within(f"gate {gate}")
+            kept = dropped(own, state, self.recurrent_dropout, state.shape)
+            columns = slice(gate * self.units, (gate + 1) * self.units)
+            parts.append(flow.np.matmul(kept, kernel[:, columns]))
+        return flow.np.concatenate(parts, -1)
+
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        """The states after a step, of which the first is the output."""
+        raise NotImplementedError
+
+    def initial(self, flow: Flow, x: Array) -> list[Array]:
+        """States of zeros for a batch like that of x."""
+        return [flow.np.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
+
 
 class _SimpleRNN(Gated, frozen=True, kw_only=True):
     """h = activation(x · kernel + h · recurrent_kernel + bias)."""
 
     gates = 1
+
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        return [self.activation.call(flow.np, fed + self.recurred(flow, states[0]))]
 
 
 class _LSTM(Gated, frozen=True, kw_only=True):
@@ -98,6 +144,9 @@ class _LSTM(Gated, frozen=True, kw_only=True):
             return unit_forget_bias(self.bias_initializer, self.units)
         return self.bias_initializer
 
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        return lstm_step(self, flow, fed + self.recurred(flow, states[0]), states[1])
+
 
 class _GRU(Gated, frozen=True, kw_only=True):
     """Gates update, reset and candidate (Cho et al. 2014), in that order.
@@ -115,6 +164,27 @@ class _GRU(Gated, frozen=True, kw_only=True):
     def bias_shape(self) -> Size:
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
+    def input_bias(self, flow: Flow) -> Array:
+        return flow["bias"][0] if self.reset_after else flow["bias"]
+
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        state, gate = states[0], self.recurrent_activation
+        update, reset, candidate = flow.np.split(fed, 3, -1)
+        if self.reset_after:
+            recurred = self.recurred(flow, state)
+            if self.use_bias:
+                recurred = recurred + flow["bias"][1]
+            parts = flow.np.split(recurred, 3, -1)
+            update = gate.call(flow.np, update + parts[0])
+            reset = gate.call(flow.np, reset + parts[1])
+            candidate = candidate + reset * parts[2]
+        else:
+            parts = flow.np.split(self.recurred(flow, state, 0, 2), 2, -1)
+            update = gate.call(flow.np, update + parts[0])
+            reset = gate.call(flow.np, reset + parts[1])
+            candidate = candidate + self.recurred(flow, reset * state, 2)
+        return [update * state + (1 - update) * self.activation.call(flow.np, candidate)]
+
 
 class _Cell:
     """One step: (batch, d) and the states before, to the output and the states after."""
@@ -128,6 +198,11 @@ class _Cell:
 
     def parameters(self: Any, shape: Shape, *states: Shape) -> Iterator[Parameter]:
         yield from self.weights(shape)
+
+    def call(self: Any, flow: Flow, x: Array, *states: Array) -> list[Array]:
+        before = list(states) or self.initial(flow, x)
+        after = self.step(flow, self.fed(flow, x), before)
+        return [after[0], *after]
 
 
 class SimpleRNNCell(_Cell, _SimpleRNN, frozen=True, kw_only=True):
@@ -167,6 +242,27 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
             yield from within(cell, name, cell.parameters(shape))
             shape = (shape[0], output_of(cell))
 
+    def initial(self, flow: Flow, x: Array) -> list[Array]:
+        """States of zeros for a batch like that of x."""
+        return [flow.np.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
+
+    def call(self, flow: Flow, x: Array, *states: Array) -> list[Array]:
+        rest = list(states) or self.initial(flow, x)
+        found: list[Array] = []
+        for cell, name in zip(self.cells, sublayer_names(self.cells), strict=True):
+            count = len(states_of(cell))
+            x, *after = cell.call(flow.within(name), x, *rest[:count])
+            found, rest = found + after, rest[count:]
+        return [x, *found]
+
+
+def lstm_step(layer: Any, flow: Flow, gates: Array, carry: Array) -> list[Array]:
+    """Output and carry from the gates input, forget, cell and output before activation."""
+    gate, np = layer.recurrent_activation, flow.np
+    i, f, c, o = np.split(gates, 4, -1)
+    carried = gate.call(np, f) * carry + gate.call(np, i) * layer.activation.call(np, c)
+    return [gate.call(np, o) * layer.activation.call(np, carried), carried]
+
 
 def states_of(cell: Layer) -> tuple[int, ...]:
     """The sizes of the states that a cell hands on."""
@@ -186,6 +282,15 @@ def _require_cell(cell: Layer, argument: str) -> None:
 
 # A struct cannot inherit fields from two sides, so that what layers share beside their cells is a
 # class without fields, and each layer writes its own.
+
+
+Step = Callable[[Array, list[Array]], tuple[Array, list[Array]]]
+"""What comes in and the states before, to what comes out and the states after."""
+
+
+def _unstacked(x: Array) -> list[Array]:
+    """The steps of (batch, steps, …)."""
+    return [x[:, step] for step in range(x.shape[1])]
 
 
 class _Sequence:
@@ -214,6 +319,17 @@ class _Sequence:
         whole = (batch, steps, *output) if self.return_sequences else (batch, *output)
         return [whole, *((batch, *state) for state in states)] if self.return_state else whole
 
+    def run(
+        self: Any, flow: Flow, steps: list[Array], states: list[Array], step: Step
+    ) -> Array | list[Array]:
+        """Take the steps, first to last or backwards, and give what comes out."""
+        outputs = []
+        for fed in reversed(steps) if self.go_backwards else steps:
+            output, states = step(fed, states)
+            outputs.append(output)
+        whole = flow.np.stack(outputs, 1) if self.return_sequences else outputs[-1]
+        return [whole, *states] if self.return_state else whole
+
 
 class _Recurrent(_Sequence):
     """A layer that holds one cell, whose weights stand under ``cell_name``."""
@@ -232,6 +348,16 @@ class _Recurrent(_Sequence):
     def parameters(self: Any, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
         step = (shape[0], *shape[2:])
         yield from within(self, self.cell_name, self.weights(step))
+
+    def call(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
+        own = flow.within(self.cell_name)
+
+        def step(fed: Array, states: list[Array]) -> tuple[Array, list[Array]]:
+            after = self.step(own, fed, states)
+            return after[0], after
+
+        states = list(initial_state) or self.initial(own, x)
+        return self.run(flow, _unstacked(self.fed(own, x)), states, step)
 
 
 class SimpleRNN(_Recurrent, _SimpleRNN, frozen=True, kw_only=True):
@@ -314,6 +440,17 @@ class RNN(_Sequence, Layer, frozen=True, kw_only=True):
         step = (shape[0], *shape[2:])
         yield from within(cell, cell.name or cell.default_name(), cell.parameters(step))
 
+    def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
+        cell: Any = self.one_cell
+        own = flow.within(cell.name or cell.default_name())
+
+        def step(fed: Array, states: list[Array]) -> tuple[Array, list[Array]]:
+            output, *after = cell.call(own, fed, *states)
+            return output, after
+
+        states = list(initial_state) or cell.initial(own, x)
+        return self.run(flow, _unstacked(x), states, step)
+
 
 class ConvLSTM(_Sequence, Layer, frozen=True, kw_only=True):
     """An LSTM whose products are convolutions (Shi et al. 2015), over ``rank`` spatial axes.
@@ -388,6 +525,41 @@ class ConvLSTM(_Sequence, Layer, frozen=True, kw_only=True):
         for name, size, initializer in found:
             path = f"conv_lstm_cell/{name}"
             yield Parameter(path=path, shape=size, initializer=initializer)
+
+    def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
+        np, own = flow.np, flow.within("conv_lstm_cell")
+        batch, steps = x.shape[:2]
+        frames = channels_last(np, np.reshape(x, (batch * steps, *x.shape[2:])), self.data_format)
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        kept = dropped(
+            own, frames, self.dropout % 1, (1,) * (frames.ndim - 1) + frames.shape[-1:], self.seed
+        )
+        fed = self._convolved(own, kept, "kernel", strides, dilation, self.padding)
+        if self.use_bias:
+            fed = fed + own["bias"]
+        fed = np.reshape(fed, (batch, steps, *fed.shape[1:]))
+        every = (1,) * self.rank
+
+        def step(gates: Array, states: list[Array]) -> tuple[Array, list[Array]]:
+            state = dropped(own, states[0], self.recurrent_dropout % 1, states[0].shape)
+            recurred = self._convolved(own, state, "recurrent_kernel", every, every, "same")
+            after = lstm_step(self, own, gates + recurred, states[1])
+            return channels_back(np, after[0], self.data_format), after
+
+        zeros = np.zeros((batch, *fed.shape[2:-1], self.filters), x.dtype)
+        given = [channels_last(np, state, self.data_format) for state in initial_state]
+        found = self.run(flow, _unstacked(fed), given or [zeros, zeros], step)
+        if not isinstance(found, list):
+            return found
+        return [found[0], *(channels_back(np, state, self.data_format) for state in found[1:])]
+
+    def _convolved(
+        self, flow: Flow, x: Array, weight: str, strides: Size, dilation: Size, padding: str
+    ) -> Array:
+        around = ends(x.shape[1:-1], self._window, strides, dilation, padding)
+        window = flow.np.Window(strides, dilation, around)
+        return flow.np.correlate(x, flow[weight], window)
 
     @property
     def _window(self) -> Size:

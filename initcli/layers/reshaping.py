@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from initcli.layers.base import Layer, per_axis
-from initcli.layers.spatial import join, require_spatial, split
+from initcli.layers.flow import Flow
+from initcli.layers.spatial import channels_back, channels_last, join, require_spatial, split
 from initcli.types import (
     ArgumentError,
+    Array,
     DataFormat,
     NonNegativeInt,
     PositiveInt,
@@ -32,6 +34,11 @@ class Flatten(Layer, frozen=True, kw_only=True):
         if None in sizes:
             return (shape[0], None)
         return (shape[0], math.prod(size for size in sizes if size is not None))
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        # Keras puts channels last before it flattens what has them first.
+        x = channels_last(flow.np, x, self.data_format) if len(x.shape) > 1 else x
+        return flow.np.reshape(x, (x.shape[0], -1))
 
 
 class Reshape(Layer, frozen=True, kw_only=True):
@@ -64,6 +71,9 @@ class Reshape(Layer, frozen=True, kw_only=True):
             )
         return (shape[0], *self.target_shape)
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.np.reshape(x, (x.shape[0], *self.target_shape))
+
 
 class Permute(Layer, frozen=True, kw_only=True):
     """The axes in another order; ``dims`` counts them from 1, the batch being 0."""
@@ -82,6 +92,9 @@ class Permute(Layer, frozen=True, kw_only=True):
             )
         return (shape[0], *(shape[axis] for axis in self.dims))
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.np.transpose(x, (0, *self.dims))
+
 
 class RepeatVector(Layer, frozen=True, kw_only=True):
     """The input ``n`` times over: (batch, d) to (batch, n, d)."""
@@ -91,6 +104,9 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")
         return (shape[0], self.n, shape[1])
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.np.repeat(flow.np.expand_dims(x, 1), self.n, 1)
 
 
 class _Ends(Layer, frozen=True, kw_only=True):
@@ -116,18 +132,33 @@ class _Ends(Layer, frozen=True, kw_only=True):
 
 def both_ends(value: Ends, rank: int, argument: str) -> tuple[int, ...]:
     """How many entries the two ends of each axis have together."""
+    return tuple(sum(pair) for pair in each_end(value, rank, argument))
+
+
+def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ...]:
+    """How many entries each end of each axis has."""
     if rank == 1:
         pair = (value, value) if isinstance(value, int) else value
         if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
             raise ArgumentError(argument, f"{argument} takes one number or two, one for each end")
-        return (sum(end for end in pair if isinstance(end, int)),)
+        return (_pair(pair),)
     if isinstance(value, int):
-        return (2 * value,) * rank
+        return ((value, value),) * rank
     if len(value) != rank:
         raise ArgumentError(argument, f"{argument} takes one number or {rank}, one for each axis")
     if any(not isinstance(end, int) and len(end) != 2 for end in value):
         raise ArgumentError(argument, f"{argument} takes a number or a pair for each axis")
-    return tuple(2 * end if isinstance(end, int) else sum(end) for end in value)
+    return tuple(_pair((end, end) if isinstance(end, int) else end) for end in value)
+
+
+def _pair(ends: tuple[Any, ...]) -> tuple[int, int]:
+    return ends[0], ends[1]
+
+
+def _cropped(x: Array, cuts: tuple[tuple[int, int], ...]) -> Array:
+    """An input whose channels are last without the ends of its spatial axes."""
+    kept = (slice(a, n - b) for n, (a, b) in zip(x.shape[1:-1], cuts, strict=True))
+    return x[(slice(None), *kept)]
 
 
 class _ZeroPadding(_Ends, frozen=True, kw_only=True):
@@ -142,6 +173,12 @@ class _ZeroPadding(_Ends, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         more = both_ends(self.padding, self.rank, "padding")
         return self.changed(shape, more, self.data_format)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        x = channels_last(np, x, self.data_format)
+        more = ((0, 0), *each_end(self.padding, self.rank, "padding"), (0, 0))
+        return channels_back(np, np.pad(x, more, "constant"), self.data_format)
 
 
 class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
@@ -175,6 +212,11 @@ class _Cropping(_Ends, frozen=True, kw_only=True):
         less = tuple(-cut for cut in both_ends(self.cropping, self.rank, "cropping"))
         return self.changed(shape, less, self.data_format)
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        x = channels_last(flow.np, x, self.data_format)
+        kept = _cropped(x, each_end(self.cropping, self.rank, "cropping"))
+        return channels_back(flow.np, kept, self.data_format)
+
 
 class Cropping1D(_Ends, frozen=True, kw_only=True):
     """Cuts steps off a sequence: one number for both ends, or a pair."""
@@ -189,6 +231,9 @@ class Cropping1D(_Ends, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         (cut,) = both_ends(self.cropping, self.rank, "cropping")
         return self.changed(shape, (-cut,), None)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return _cropped(x, each_end(self.cropping, self.rank, "cropping"))
 
 
 class Cropping2D(_Cropping, frozen=True, kw_only=True):
@@ -216,6 +261,9 @@ class UpSampling1D(Layer, frozen=True, kw_only=True):
         require_spatial(self, shape, 1)
         return (shape[0], None if shape[1] is None else shape[1] * self.size, shape[2])
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.np.repeat(x, self.size, 1)
+
 
 class _UpSampling(Layer, frozen=True, kw_only=True):
     """Enlarges each spatial axis by ``size``."""
@@ -237,6 +285,20 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
             for size, factor in zip(sizes, factors, strict=True)
         )
         return join(shape[0], larger, channels, self.data_format)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        from initcli.layers.resampling import resampling
+
+        np = flow.np
+        x = channels_last(np, x, self.data_format)
+        method = getattr(self, "interpolation", "nearest")
+        for axis, times in enumerate(per_axis(self.size, self.rank, "size"), 1):
+            if method == "nearest":
+                x = np.repeat(x, times, axis)
+            else:
+                weights = resampling(x.shape[axis], x.shape[axis] * times, method)
+                x = np.moveaxis(np.tensordot(x, weights.astype(x.dtype), (axis, 1)), -1, axis)
+        return channels_back(np, x, self.data_format)
 
 
 class UpSampling2D(_UpSampling, frozen=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from initcli.layers.base import Layer
-from initcli.types import DataFormat, Shape, ShapeError, Size, shape_text
+from initcli.types import Array, DataFormat, Shape, ShapeError, Size, shape_text
 
 AXES = {
     1: "(steps, channels)",
@@ -94,3 +94,56 @@ def spread(
     if output_padding is None:
         return size * stride
     return (size - 1) * stride + reach % 2 + output_padding
+
+
+def ends(
+    sizes: Size, window: Size, strides: Size, dilation: Size, padding: str
+) -> tuple[tuple[int, int], ...]:
+    """What is padded before and after each axis, for as many windows as :func:`slide` says.
+
+    As in TensorFlow, ``same`` pads the end more where it cannot pad both ends alike.
+    """
+    found = []
+    for n, k, s, d in zip(sizes, window, strides, dilation, strict=True):
+        reach = d * (k - 1) + 1
+        if padding == "causal":
+            found.append((reach - 1, 0))
+        else:
+            missing = max(((n - 1) // s) * s + reach - n, 0) if padding == "same" else 0
+            found.append((missing // 2, missing - missing // 2))
+    return tuple(found)
+
+
+def spread_ends(
+    window: Size,
+    strides: Size,
+    dilation: Size,
+    padding: str,
+    output_padding: tuple[int | None, ...],
+    sizes: Size,
+    spread_sizes: Size,
+) -> tuple[tuple[int, int], ...]:
+    """What a transposed convolution from ``sizes`` to ``spread_sizes`` cuts off each axis's ends.
+
+    A negative number is what it adds. The ends of ``same`` are Keras's.
+    """
+    found = []
+    axes = zip(window, strides, dilation, output_padding, sizes, spread_sizes, strict=True)
+    for k, s, d, extra, n, m in axes:
+        reach = d * (k - 1) + 1
+        before = 0
+        if padding == "same":
+            outer = s + reach - 2 if extra is None else reach + reach % 2 - 2 + extra
+            before = reach - 1 - min(outer // 2 + outer % 2, reach - 1)
+        found.append((before, (n - 1) * s + reach - before - m))
+    return tuple(found)
+
+
+def channels_last(np: Any, x: Array, data_format: DataFormat | None) -> Array:
+    """An input with its channels last."""
+    return np.moveaxis(x, 1, -1) if data_format == "channels_first" else x
+
+
+def channels_back(np: Any, x: Array, data_format: DataFormat | None) -> Array:
+    """The inverse of :func:`channels_last`."""
+    return np.moveaxis(x, -1, 1) if data_format == "channels_first" else x

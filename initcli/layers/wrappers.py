@@ -8,9 +8,10 @@ from typing import Any, Literal
 import msgspec
 
 from initcli.initializers import TruncatedNormal
-from initcli.layers.base import Layer, output_shapes, within
+from initcli.layers.base import Layer, computed, output_shapes, within
+from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, shape_text
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
@@ -29,6 +30,12 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         inner = self.layer
         found = inner.parameters(self._step(shape))
         yield from within(inner, inner.name or inner.default_name(), found)
+
+    def call(self, flow: Flow, x: Array) -> list[Array]:
+        np, inner = flow.np, self.layer
+        flat = np.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
+        own = flow.within(inner.name or inner.default_name())
+        return [np.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
 
     def _step(self, shape: Shape) -> Shape:
         if len(shape) < 3:
@@ -80,12 +87,34 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         return [output, *states] if states else output
 
     def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
+        for layer, name in zip(self._both, self._names, strict=True):
+            yield from within(layer, name, layer.parameters(shape))
+
+    def call(self, flow: Flow, x: Array, *initial_state: Array) -> list[Array]:
+        np, half = flow.np, len(initial_state) // 2
+        given = (initial_state[:half], initial_state[half:])
+        (one, *before), (two, *after) = (
+            computed(layer, flow.within(name), [x, *states])
+            for layer, name, states in zip(self._both, self._names, given, strict=True)
+        )
+        if _flag(self.layer, "return_sequences"):
+            two = two[:, ::-1]
+        if self.merge_mode is None:
+            return [one, two, *before, *after]
+        if self.merge_mode == "concat":
+            merged = np.concatenate([one, two], -1)
+        elif self.merge_mode == "mul":
+            merged = one * two
+        else:
+            merged = (one + two) / (2 if self.merge_mode == "ave" else 1)
+        return [merged, *before, *after]
+
+    @property
+    def _names(self) -> Iterator[str]:
         for layer, side in zip(self._both, ("forward", "backward"), strict=True):
             given = layer.name or layer.default_name()
-            name = f"{side}_{given.removeprefix(f'{side}_')}"
-            if side == "backward" and self.backward_layer is not None:
-                name = given
-            yield from within(layer, name, layer.parameters(shape))
+            is_own = side == "backward" and self.backward_layer is not None
+            yield given if is_own else f"{side}_{given.removeprefix(f'{side}_')}"
 
     @property
     def _both(self) -> tuple[Layer, Layer]:
@@ -132,6 +161,28 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
         )
         yield from (each for each in found if each is not kernel)
 
+    def call(self, flow: Flow, x: Array) -> list[Array]:
+        """With the kernel over σ = v W uᵀ, of which the power iteration makes u and v."""
+        np, inner = flow.np, self.layer
+        name = inner.name or inner.default_name()
+        path = next(path for path in (f"{name}/kernel", f"{name}/embeddings") if path in flow)
+        kernel = flow[path]
+        if flow.training and np.any(np.constant(kernel) != 0):
+            values = np.constant(kernel).reshape(-1, kernel.shape[-1])
+            u = np.constant(flow["vector_u"])
+            for _ in range(self.power_iterations):
+                v = _unit(np, np.matmul(u, values.T))
+                u = _unit(np, np.matmul(v, values))
+            matrix = np.reshape(kernel, values.shape)
+            kernel = kernel / np.matmul(np.matmul(v, matrix), u.T)[0, 0]
+        own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
+        return computed(inner, own.within(name), [x])
+
 
 def _flag(layer: Layer, name: str) -> bool:
     return bool(getattr(layer, name, False))
+
+
+def _unit(np: Any, x: Array) -> Array:
+    """x over its norm."""
+    return x / np.sqrt(np.maximum(np.sum(x * x), 1e-12))

@@ -1,0 +1,1 @@
+"""What the initialisation does to the signal: forwards, backwards, measured and predicted."""

@@ -1,0 +1,150 @@
+"""Passes through a program: forwards, and backwards layer by layer.
+
+Forwards, every tensor is kept. Backwards, each layer is computed once more, under autograd, and its
+gradients are pulled back through it alone: what is held at any time is the program's tensors and
+the intermediate results of a single layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from autograd.builtins import tuple as boxed
+from autograd.core import make_vjp
+
+from initcli.drawing import working_dtype
+from initcli.errors import SignalError
+from initcli.layers.base import NotComputable, computed
+from initcli.layers.flow import Flow
+from initcli.parameter import Parameter
+from initcli.signal import arrays
+from initcli.signal.program import Program, Step
+from initcli.types import Array
+
+Values = Callable[[Parameter], Array]
+"""Gives the values of a parameter."""
+
+
+class Pass(NamedTuple):
+    """What a pass needs beside its inputs: the weights' values, and a key of its random numbers."""
+
+    values: Values
+    key: str
+    training: bool = True
+
+
+def forwards(
+    program: Program, given: Mapping[int, Array], about: Pass
+) -> Iterator[tuple[Step, list[Array]]]:
+    """Every step with what comes out of it; ``given`` has the sources' tensors, and then all.
+
+    Raises:
+        SignalError: a layer cannot be computed.
+    """
+    tensors = given if isinstance(given, dict) else dict(given)
+    for step in program.steps:
+        weights = {name: about.values(p) for name, p in step.weights.items()}
+        found = _computed(step, _flow(step, weights, about), [tensors[i] for i in step.inputs])
+        tensors.update(zip(step.outputs, found, strict=True))
+        yield step, found
+
+
+class Gradients(NamedTuple):
+    """Gradients of a step: with respect to each output, and to each parameter that is trained."""
+
+    step: Step
+    outputs: list[Array | None]
+    weights: dict[str, Array]
+
+
+def backwards(
+    program: Program, tensors: Mapping[int, Array], cotangents: Mapping[int, Array], about: Pass
+) -> Iterator[Gradients]:
+    """The gradients of Σ result · cotangent, from the last step to the first.
+
+    A gradient is None where nothing depends on the tensor. Those of a layer that is called several
+    times come call by call, and add up.
+    """
+    gradients: dict[int, Array] = dict(cotangents)
+    for step in reversed(program.steps):
+        outputs = [gradients.get(tensor) for tensor in step.outputs]
+        if all(each is None for each in outputs):
+            yield Gradients(step, outputs, {})
+            continue
+        if step.inputs == step.outputs:
+            yield Gradients(step, outputs, {})
+            continue
+        weights = {name: about.values(p) for name, p in step.weights.items()}
+        to_weights, to_inputs = _pulled(step, weights, tensors, outputs, about)
+        for tensor in step.outputs:
+            gradients.pop(tensor, None)
+        for tensor, gradient in to_inputs:
+            before = gradients.get(tensor)
+            gradients[tensor] = gradient if before is None else before + gradient
+        yield Gradients(step, outputs, to_weights)
+
+
+def _pulled(
+    step: Step,
+    weights: Mapping[str, Array],
+    tensors: Mapping[int, Array],
+    outputs: Sequence[Array | None],
+    about: Pass,
+) -> tuple[dict[str, Array], list[tuple[int, Array]]]:
+    """Gradients with respect to the trained weights, and to the inputs, each with its tensor."""
+    trained = [name for name, p in step.weights.items() if p.trainable]
+    inputs = [tensors[tensor] for tensor in step.inputs]
+    moving = [place for place, x in enumerate(inputs) if _is_real(x)]
+
+    def function(variables: Any) -> Any:
+        now = dict(weights)
+        now.update(zip(trained, variables[: len(trained)], strict=True))
+        taken = list(inputs)
+        for place, x in zip(moving, variables[len(trained) :], strict=True):
+            taken[place] = x
+        found = _computed(step, _flow(step, now, about), taken)
+        return boxed([y for y, g in zip(found, outputs, strict=True) if g is not None])
+
+    variables = boxed([*(weights[name] for name in trained), *(inputs[i] for i in moving)])
+    pull, _ = make_vjp(function, variables)
+    found = pull(boxed([g for g in outputs if g is not None]))
+    to_weights = dict(zip(trained, found[: len(trained)], strict=True))
+    places = (step.inputs[place] for place in moving)
+    return to_weights, list(zip(places, found[len(trained) :], strict=True))
+
+
+def _flow(step: Step, weights: Mapping[str, Array], about: Pass) -> Flow:
+    key = f"{about.key}\0{step.name}\0{step.call}"
+    return Flow(np=arrays, weights=weights, key=key, training=about.training)
+
+
+def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
+    try:
+        return computed(step.layer, flow, inputs, step.options)
+    except NotComputable as error:
+        raise SignalError(f"the signal ends at '{step.name}': {error}") from None
+
+
+def _is_real(x: Array) -> bool:
+    return bool(np.issubdtype(x.dtype, np.floating))
+
+
+def drawn_values(held: int) -> Values:
+    """Draws a parameter when it is asked for, and keeps ``held`` bytes of what was drawn."""
+    from initcli.drawing import draw
+
+    kept: dict[str, Array] = {}
+    room = [held]
+
+    def values(parameter: Parameter) -> Array:
+        if parameter.path in kept:
+            return kept[parameter.path]
+        found = draw(parameter)
+        if (size := parameter.size * working_dtype(parameter.dtype).itemsize) <= room[0]:
+            room[0] -= size
+            kept[parameter.path] = found
+        return found
+
+    return values

@@ -1,0 +1,187 @@
+"""The program of a model: the calls of its layers in order, with networks within it unfolded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from initcli.errors import SignalError
+from initcli.layers import Layer
+from initcli.layers.core import Input
+from initcli.layers.embedding import Table
+from initcli.layers.network import Network
+from initcli.parameter import Parameter
+from initcli.spec.model import BuiltLayer, Model, leaves
+from initcli.types import ArgumentError, Shape, ShapeError, Size
+
+MOST_STEPS = 100_000
+"""Calls of a program at most; networks that call one another many times over have no end else."""
+_LENGTHS = (32, 64, 128, 224, 512)
+"""Sizes that stand for what a spec leaves open, the first of which fits all layers."""
+_WHOLE_NUMBERS = ("int", "uint", "bool")
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a layer that is no network.
+
+    ``inputs`` and ``outputs`` are numbers of tensors, of which the program has the shapes.
+    ``parameters`` are the layer's, and ``call`` counts how often it was called before.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, bool]
+    parameters: tuple[Parameter, ...]
+    call: int = 0
+
+    @property
+    def weights(self) -> dict[str, Parameter]:
+        """The parameters by their names within the layer."""
+        return {p.path.removeprefix(f"{self.name}/"): p for p in self.parameters}
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor that flows in: real numbers, or whole ones from 0 to less than ``most``."""
+
+    name: str
+    tensor: int
+    most: int | None = None
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps in an order in which each can be computed, for tensors of these shapes."""
+
+    steps: tuple[Step, ...]
+    sources: tuple[Source, ...]
+    results: tuple[int, ...]
+    shapes: tuple[Size, ...]
+
+
+def program(model: Model, batch: int) -> Program:
+    """The program of a model for so many examples.
+
+    A size that the spec leaves open is the first of 32, 64, … that fits every layer.
+
+    Raises:
+        SignalError: no such size fits, or there are too many calls.
+    """
+    problem: Exception | None = None
+    for length in _LENGTHS:
+        try:
+            return _Unfolding(model, batch, length).program()
+        except (ShapeError, ArgumentError) as error:
+            problem = problem or error
+    raise SignalError(f"no size that is left open fits this model: {problem}")
+
+
+class _Unfolding:
+    """Unfolds the networks of a model."""
+
+    def __init__(self, model: Model, batch: int, length: int) -> None:
+        self.model = model
+        self.batch = batch
+        self.length = length
+        self.places: dict[str, BuiltLayer] = {each.name: each for each in leaves(model.layers)}
+        self.steps: list[Step] = []
+        self.shapes: list[Size] = []
+        self.calls: dict[str, int] = {}
+
+    def program(self) -> Program:
+        network = self.model.network
+        inputs = [network.layers[network.calls[index].layer] for index in network.inputs]
+        shapes = [self._known(layer.output_shape()) for layer in inputs]
+        tensors = [self._tensor(shape) for shape in shapes]
+        results = self._unfold(network, "", tensors)
+        names = [network.names[network.calls[index].layer] for index in network.inputs]
+        sources = [
+            Source(name=name, tensor=tensor, most=self._most(tensor, layer))
+            for name, tensor, layer in zip(names, tensors, inputs, strict=True)
+        ]
+        return Program(
+            steps=tuple(self.steps),
+            sources=tuple(sources),
+            results=tuple(dict.fromkeys(results)),
+            shapes=tuple(self.shapes),
+        )
+
+    def _unfold(self, network: Network, prefix: str, inputs: Sequence[int]) -> list[int]:
+        shaped = network.shapes(tuple(self.shapes[tensor] for tensor in inputs))
+        given = dict(zip(network.inputs, inputs, strict=True))
+        found: list[list[int]] = []
+        for index, (call, shapes) in enumerate(zip(network.calls, shaped, strict=True)):
+            layer, name = network.layers[call.layer], f"{prefix}{network.names[call.layer]}"
+            if index in given:
+                found.append([given[index]])
+                if name in self.places and call.layer not in network.hidden:
+                    self._add(name, layer, [given[index]], [given[index]], {})
+                continue
+            taken = [found[source.call][source.output] for source in call.inputs]
+            if isinstance(layer, Network):
+                found.append(self._unfold(layer, f"{name}/", taken))
+                continue
+            if not shapes.outputs:
+                raise SignalError(f"the shape of what comes out of '{name}' is not known")
+            made = [self._tensor(self._known(shape)) for shape in shapes.outputs]
+            self._add(name, layer, taken, made, call.options)
+            found.append(made)
+        return [found[source.call][source.output] for source in network.outputs]
+
+    def _add(
+        self,
+        name: str,
+        layer: Layer,
+        inputs: list[int],
+        outputs: list[int],
+        options: Mapping[str, bool],
+    ) -> None:
+        if len(self.steps) >= MOST_STEPS:
+            raise SignalError(f"this model calls layers more than {MOST_STEPS:,} times")
+        place = self.places.get(name)
+        before = self.calls.get(name, 0)
+        self.calls[name] = before + 1
+        self.steps.append(
+            Step(
+                name=name,
+                layer=layer,
+                inputs=tuple(inputs),
+                outputs=tuple(outputs),
+                options=options,
+                parameters=() if place is None else place.parameters,
+                call=before,
+            )
+        )
+
+    def _tensor(self, shape: Size) -> int:
+        self.shapes.append(shape)
+        return len(self.shapes) - 1
+
+    def _known(self, shape: Shape | list[Shape]) -> Size:
+        """The shape with every size known: the batch in front, and what is left open."""
+        assert isinstance(shape, tuple)
+        first = [self.batch if size is None else size for size in shape[:1]]
+        return (*first, *(self.length if size is None else size for size in shape[1:]))
+
+    def _most(self, tensor: int, layer: Layer) -> int | None:
+        """How many whole numbers an input may be; None where it is of real numbers."""
+        most = min(self._tables(tensor), default=None)
+        if most is None and str(layer.dtype).startswith(_WHOLE_NUMBERS):
+            return 2
+        return most
+
+    def _tables(self, tensor: int) -> Iterator[int]:
+        """The sizes of the tables in which the numbers of a tensor are looked up."""
+        same = {tensor}
+        for step in self.steps:
+            if not same.intersection(step.inputs):
+                continue
+            layer = step.layer
+            is_reverse = step.options.get("reverse", False)
+            if isinstance(layer, Table) and not is_reverse:
+                yield layer.input_dim
+            elif (most := getattr(layer, "num_tokens", None)) is not None:
+                yield most
+            elif not step.parameters and len(step.inputs) == 1 or isinstance(layer, Input):
+                same.update(step.outputs)

@@ -1,0 +1,146 @@
+"""Write down what comes out of the real Keras's layers, and its gradients, as call_facts.json.
+
+Install the public packages, then run from any directory:
+
+    pip install keras==3.15.1 jax pyyaml
+    KERAS_BACKEND=jax python make_call_facts.py            # or only some: make_call_facts.py LSTM GRU
+
+Every layer of layer_cases.yaml and call_cases.yaml is called in training on inputs and weights that anyone can make
+again (:func:`wave`), and pulled back along such an output. What draws random numbers is called as
+in inference. Of every array a few entries and the root mean square are kept.
+initcli and its tests need none of this: they read the JSON alone.
+"""
+
+import inspect
+import json
+import sys
+
+import jax
+import numpy as np
+import yaml
+from make_layer_facts import APART, HERE, IDS, keras, made
+
+UNKNOWN = 9
+"""Stands for a size that a case leaves open."""
+
+
+def wave(shape, phase):
+    """Numbers between −1 and 1 that any machine can make again."""
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.sin(1.7 * np.arange(count) + phase).reshape(shape).astype(np.float32)
+
+
+def kept(array):
+    """The root mean square of an array, its size, and some of its entries."""
+    flat = np.asarray(array, np.float64).reshape(-1)
+    places = np.linspace(0, flat.size - 1, min(flat.size, 6)).astype(int)
+    rms = float(np.sqrt(np.mean(flat * flat))) if flat.size else 0.0
+    return [flat.size, *(float(f"{value:.7g}") for value in (rms, *flat[places]))]
+
+
+def inputs_of(layer_type, input_shape, arguments):
+    several = input_shape and isinstance(input_shape[0], list)
+    shapes = input_shape if several else [input_shape]
+    known = [[3, *(UNKNOWN if n is None else n for n in shape)] for shape in shapes]
+    if layer_type in IDS:
+        most = arguments.get("input_dim") or arguments.get("num_tokens") or 5
+        return [(np.arange(np.prod(shape)).reshape(shape) * 7 % most).astype("int32") for shape in known]
+    return [wave(shape, 0.3 + k) for k, shape in enumerate(known)]
+
+
+def fill(layer):
+    """Give the layer weights that anyone can make again."""
+    for k, weight in enumerate(layer.weights):
+        if "float" not in weight.dtype:
+            continue
+        value = wave(weight.shape, 5.0 + k)
+        if any(part in weight.path for part in ("variance", "stddev")):
+            value = np.abs(value) + 0.5
+        weight.assign(value * np.float32(0.5))
+
+
+def facts(layer_type, input_shape, arguments):
+    if "float16" in json.dumps(arguments) or "float64" in json.dumps(arguments):
+        return None
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    layer = made(layer_type, arguments)
+    inputs = inputs_of(layer_type, input_shape, arguments)
+    apart = layer_type in APART or len(inputs) == 1
+
+    takes_training = "training" in inspect.signature(layer.call).parameters
+
+    def call(training):
+        options = {"training": training} if takes_training else {}
+        return layer(*inputs, **options) if apart else layer(inputs, **options)
+
+    call(False)
+    fill(layer)
+    states = [weight.numpy() for weight in layer.weights]
+
+    def outputs(training):
+        for weight, state in zip(layer.weights, states, strict=True):
+            weight.assign(state)
+        found = jax.tree.leaves(call(training))
+        return [np.asarray(each) for each in found]
+
+    first = outputs(True)
+    random = not all(np.array_equal(*pair) for _ in range(6) for pair in zip(first, outputs(True)))
+    training = not random
+    for weight, state in zip(layer.weights, states, strict=True):
+        weight.assign(state)
+    trained = [variable.value for variable in layer.trainable_variables]
+    other = [variable.value for variable in layer.non_trainable_variables]
+    differentiable = all("float" in str(x.dtype) for x in inputs)
+
+    def pure(trained, inputs):
+        arguments = inputs if apart else [list(inputs)]
+        options = {"training": training} if takes_training else {}
+        found, _ = layer.stateless_call(trained, other, *arguments, **options)
+        return [each for each in jax.tree.leaves(found)]
+
+    made_outputs = pure(trained, inputs)
+    result = {"training": training, "outputs": [kept(each) for each in made_outputs]}
+    if not all("float" in str(each.dtype) for each in made_outputs):
+        return result
+    cotangent = [wave(each.shape, 9.0 + k).astype(each.dtype) for k, each in enumerate(made_outputs)]
+    if differentiable:
+        _, pull = jax.vjp(pure, trained, [jax.numpy.asarray(x) for x in inputs])
+        to_weights, to_inputs = pull(cotangent)
+        result["inputs"] = [kept(each) for each in to_inputs]
+    else:
+        _, pull = jax.vjp(lambda trained: pure(trained, inputs), trained)
+        (to_weights,) = pull(cotangent)
+    names = [variable.path.partition("/")[2] for variable in layer.trainable_variables]
+    result["weights"] = {name: kept(each) for name, each in zip(names, to_weights, strict=True)}
+    return result
+
+
+def all_cases():
+    cases = yaml.safe_load((HERE / "layer_cases.yaml").read_text("utf-8"))["accepted"]
+    computed = yaml.safe_load((HERE / "call_cases.yaml").read_text("utf-8"))
+    for listed in (cases, computed):
+        for layer_type, each in listed.items():
+            yield from ((layer_type, *case) for case in each)
+
+
+def main(wanted):
+    file = HERE / "call_facts.json"
+    known = json.loads(file.read_text("utf-8")) if wanted else []
+    lines = []
+    for layer_type, *case in all_cases():
+        if wanted and layer_type not in wanted:
+            lines += [json.dumps(each) for each in known if each[:-1] == [layer_type, *case]]
+            continue
+        try:
+            found = facts(layer_type, *case)
+        except Exception as error:
+            print(f"{layer_type} {case}: {type(error).__name__}: {str(error)[:150]}")
+            found = None
+        if found is not None:
+            lines.append(json.dumps([layer_type, *case, found]))
+    file.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
