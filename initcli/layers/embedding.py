@@ -125,7 +125,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         positions = flow["embeddings"][: x.shape[-2]]
-        return flow.np.broadcast_to(positions, x.shape)
+        return flow.np.zeros(x.shape, positions.dtype) + positions
 
 
 class ClassToken(Layer, frozen=True, kw_only=True):
@@ -144,5 +144,5 @@ class ClassToken(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         np = flow.np
-        token = np.broadcast_to(flow["token"], (x.shape[0], 1, x.shape[-1]))
+        token = np.zeros((x.shape[0], 1, x.shape[-1]), x.dtype) + flow["token"]
         return np.concatenate([token, x], 1)

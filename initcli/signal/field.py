@@ -106,9 +106,7 @@ def field(
     values = NODES if values is None else values
     size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
     second = np.maximum(moments[0], 0.0)
-    ratios = np.divide(
-        moments[1:], second, out=np.zeros_like(moments[1:]), where=second > _TINY
-    )
+    ratios = np.divide(moments[1:], second, out=np.zeros_like(moments[1:]), where=second > _TINY)
     return Field(
         profile=values / size,
         second=second,
@@ -132,9 +130,7 @@ def standard(grid: Size, units: int) -> Field:
     return field(moments, units)
 
 
-def mapped(
-    function: Callable[[Array], Array], given: Field, units: int | None = None
-) -> Field:
+def mapped(function: Callable[[Array], Array], given: Field, units: int | None = None) -> Field:
     """The field of a function of each entry."""
     curves = _curves(function, given)
     moments = np.empty((4, *given.grid))

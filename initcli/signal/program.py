@@ -58,12 +58,17 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     results: tuple[int, ...]
     shapes: tuple[Size, ...]
+    batch: int
+    seed: int
+    length: int | None = None
+    """What stands for sizes that the spec leaves open, where it does."""
 
 
-def program(model: Model, batch: int) -> Program:
+def program(model: Model, batch: int, inputs: Mapping[str, Size] | None = None) -> Program:
     """The program of a model for so many examples.
 
-    A size that the spec leaves open is the first of 32, 64, … that fits every layer.
+    A size that the spec leaves open is that of the inputs, given by name without the batch, or else
+    the first of 32, 64, … that fits every layer.
 
     Raises:
         SignalError: no such size fits, or there are too many calls.
@@ -71,7 +76,7 @@ def program(model: Model, batch: int) -> Program:
     problem: Exception | None = None
     for length in _LENGTHS:
         try:
-            return _Unfolding(model, batch, length).program()
+            return _Unfolding(model, batch, length, inputs or {}).program()
         except (ShapeError, ArgumentError) as error:
             problem = problem or error
     raise SignalError(f"no size that is left open fits this model: {problem}")
@@ -80,10 +85,12 @@ def program(model: Model, batch: int) -> Program:
 class _Unfolding:
     """Unfolds the networks of a model."""
 
-    def __init__(self, model: Model, batch: int, length: int) -> None:
+    def __init__(self, model: Model, batch: int, length: int, given: Mapping[str, Size]) -> None:
         self.model = model
         self.batch = batch
         self.length = length
+        self.given = given
+        self.is_open = False
         self.places: dict[str, BuiltLayer] = {each.name: each for each in leaves(model.layers)}
         self.steps: list[Step] = []
         self.shapes: list[Size] = []
@@ -92,10 +99,13 @@ class _Unfolding:
     def program(self) -> Program:
         network = self.model.network
         inputs = [network.layers[network.calls[index].layer] for index in network.inputs]
-        shapes = [self._known(layer.output_shape()) for layer in inputs]
+        names = [network.names[network.calls[index].layer] for index in network.inputs]
+        shapes = [
+            self._known(self._filled(name, layer.output_shape()))
+            for name, layer in zip(names, inputs, strict=True)
+        ]
         tensors = [self._tensor(shape) for shape in shapes]
         results = self._unfold(network, "", tensors)
-        names = [network.names[network.calls[index].layer] for index in network.inputs]
         sources = [
             Source(name=name, tensor=tensor, most=self._most(tensor, layer))
             for name, tensor, layer in zip(names, tensors, inputs, strict=True)
@@ -105,7 +115,18 @@ class _Unfolding:
             sources=tuple(sources),
             results=tuple(dict.fromkeys(results)),
             shapes=tuple(self.shapes),
+            batch=shapes[0][0] if shapes and shapes[0] else self.batch,
+            seed=self.model.seed,
+            length=self.length if self.is_open else None,
         )
+
+    def _filled(self, name: str, shape: Shape | list[Shape]) -> Shape:
+        """The shape of an input, with the sizes that are left open those of one's own."""
+        assert isinstance(shape, tuple)
+        own = self.given.get(name, ())
+        if len(own) != len(shape) - 1:
+            return shape
+        return (shape[0], *(b if a is None else a for a, b in zip(shape[1:], own, strict=True)))
 
     def _unfold(self, network: Network, prefix: str, inputs: Sequence[int]) -> list[int]:
         shaped = network.shapes(tuple(self.shapes[tensor] for tensor in inputs))
@@ -161,6 +182,7 @@ class _Unfolding:
     def _known(self, shape: Shape | list[Shape]) -> Size:
         """The shape with every size known: the batch in front, and what is left open."""
         assert isinstance(shape, tuple)
+        self.is_open = self.is_open or None in shape[1:]
         first = [self.batch if size is None else size for size in shape[:1]]
         return (*first, *(self.length if size is None else size for size in shape[1:]))
 
@@ -183,5 +205,5 @@ class _Unfolding:
                 yield layer.input_dim
             elif (most := getattr(layer, "num_tokens", None)) is not None:
                 yield most
-            elif not step.parameters and len(step.inputs) == 1 or isinstance(layer, Input):
+            elif (not step.parameters and len(step.inputs) == 1) or isinstance(layer, Input):
                 same.update(step.outputs)

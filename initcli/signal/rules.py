@@ -521,9 +521,7 @@ def largest_of(given: Field, n: int) -> tuple[Array, Array]:
     # Of the rest, what two examples share; the first of n may be the largest in one, not in both.
     share = min(max((inputs - both) / max(1 - places, 1e-9), 0.0), 1.0)
     kept = share * ((1 - share) / (n * spread**2) + share) if n > 1 else share
-    behind = np.array(
-        [both + (1 - places) * spread**2 * kept, places, both]
-    ) / variance
+    behind = np.array([both + (1 - places) * spread**2 * kept, places, both]) / variance
     size = math.sqrt(float(given.second.mean()))
     rising = np.sort(given.profile)
     whole = size * np.interp(values, NODES, rising)
@@ -626,9 +624,7 @@ def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Ex
 def _shares(batch: int, positions: int) -> Array:
     """How many of all pairs of entries of a channel are of each kind."""
     inputs, places = (batch - 1) / batch, (positions - 1) / positions
-    return np.array(
-        [1 / (batch * positions), inputs / positions, places / batch, inputs * places]
-    )
+    return np.array([1 / (batch * positions), inputs / positions, places / batch, inputs * places])
 
 
 @expected.register(normalization.LayerNormalization)
@@ -982,5 +978,3 @@ def _(layer: wrappers.TimeDistributed, place: Place, given: Field) -> Expected:
     if not isinstance(inner, core.Dense | activation.Activation | regularization.Dropout):
         raise NoTheory(f"{inner.type_name} at every step")
     return expected(inner, inside, given)
-
-

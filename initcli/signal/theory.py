@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from initcli.parameter import Parameter
+from initcli.signal import sequences  # noqa: F401  # whose rules are known once it is imported
 from initcli.signal.field import Field, normal, standard
 from initcli.signal.program import Program, Step
 from initcli.signal.rules import Gradient, NoTheory, Place, Pull, Weight, expected

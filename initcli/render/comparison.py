@@ -1,0 +1,75 @@
+"""Several signals side by side: as a ranked table, as plain data, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from initcli.errors import printable
+from initcli.render.signal_data import signal_data, verdict_data
+from initcli.render.signal_table import figure
+from initcli.signal.comparison import Compared
+from initcli.signal.verdict import Verdict
+
+_WIDE = 116
+"""Columns from which every figure has a column."""
+
+
+def comparison_table(
+    compared: Sequence[Compared], *, width: int, ascii_only: bool = False
+) -> RenderableType:
+    """One row a model, the best first."""
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    wide = width >= _WIDE
+    table.add_column("", justify="right", style="dim")
+    table.add_column("variant", style="bold", overflow="fold", ratio=2)
+    chi = "chi" if ascii_only else "χ"
+    numbers = ["output std", "std ratio", "grad. ratio"]
+    if wide:
+        numbers += [chi, "depth scale", "dead", "saturated"]
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("worst layer", overflow="fold", ratio=2)
+    table.add_column("verdict", overflow="fold", ratio=3)
+    for rank, each in enumerate(compared, 1):
+        found = each.verdict
+        cells = [figure(found.output_std), figure(found.std_ratio), figure(found.gradient_ratio)]
+        if wide:
+            cells += [figure(found.chi), figure(found.depth_scale)]
+            cells += [_share(found.dead_units), _share(found.saturated)]
+            cells.append(printable(found.worst or ""))
+        label = printable(each.label)
+        label = label.replace("·", "-") if ascii_only else label
+        table.add_row(str(rank), label, *cells, found.text)
+    return table
+
+
+def comparison_json(compared: Sequence[Compared]) -> str:
+    """One JSON object: the variants, the best first, each with its whole signal."""
+    return json.dumps({"variants": [_data(each) for each in compared]}, allow_nan=False)
+
+
+def comparison_csv(compared: Sequence[Compared]) -> str:
+    """One line a model, the best first."""
+    page = io.StringIO()
+    writer = csv.writer(page, lineterminator="\n")
+    names = Verdict.__struct_fields__
+    writer.writerow(["rank", "variant", *names])
+    for rank, each in enumerate(compared, 1):
+        data = verdict_data(each.verdict)
+        writer.writerow([rank, each.label, *(data[name] for name in names)])
+    return page.getvalue()
+
+
+def _data(each: Compared) -> dict[str, object]:
+    return {"variant": each.label, **signal_data(each.signal)}
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f}%"

@@ -1,0 +1,117 @@
+"""The signal as plain data, with the keys that the README documents, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+import msgspec
+
+from initcli.signal.measured import LayerSignal, OutputSignal, Signal, Spread, TensorSignal
+from initcli.signal.verdict import Verdict, verdict
+
+_FIGURES = OutputSignal.__struct_fields__
+
+
+def signal_json(signal: Signal) -> str:
+    """The signal as one JSON object on one line; what is not finite is null."""
+    return json.dumps(signal_data(signal), allow_nan=False)
+
+
+def signal_data(signal: Signal) -> dict[str, Any]:
+    """The signal as plain data."""
+    model = signal.model
+    return {
+        "model": {
+            "name": model.name,
+            "seed": model.seed,
+            "dtype": model.dtype,
+            "defaults": model.defaults,
+        },
+        "batch": signal.batch,
+        "draws": signal.draws,
+        "layers": [_layer(layer) for layer in signal.layers],
+        "tensors": [_tensor(tensor) for tensor in signal.tensors],
+        "verdict": verdict_data(verdict(signal)),
+        "notes": list(signal.notes),
+    }
+
+
+def verdict_data(found: Verdict) -> dict[str, Any]:
+    """A verdict as plain data."""
+    return {
+        name: _number(value) if isinstance(value, float) else value
+        for name, value in msgspec.structs.asdict(found).items()
+    }
+
+
+def signal_csv(signal: Signal) -> str:
+    """One line a layer: every figure's median, least and greatest, and what is predicted."""
+    page = io.StringIO()
+    writer = csv.writer(page, lineterminator="\n")
+    spreads = [*(f"output_{name}" for name in _FIGURES), "gradient_rms"]
+    ends = ("", "_low", "_high")
+    predicted = ("mean", "std", "correlation", "gradient_rms")
+    writer.writerow(
+        [
+            *("layer", "type", "call", "shape"),
+            *(f"{name}{end}" for name in spreads for end in ends),
+            *(f"predicted_{name}" for name in predicted),
+        ]
+    )
+    for layer in signal.layers:
+        values: list[Spread | None] = [
+            *(getattr(layer.output, name, None) for name in _FIGURES),
+            layer.gradient and layer.gradient.rms,
+        ]
+        cells: list[Any] = []
+        for value in values:
+            cells += [""] * 3 if value is None else [value.median, value.low, value.high]
+        cells += [getattr(layer.predicted, name) for name in predicted]
+        shape = "x".join(map(str, layer.shape))
+        writer.writerow([layer.name, layer.type, layer.call, shape, *cells])
+    return page.getvalue()
+
+
+def _layer(layer: LayerSignal) -> dict[str, Any]:
+    output = layer.output
+    predicted = layer.predicted
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "call": layer.call,
+        "shape": list(layer.shape),
+        "output": output and {name: _spread(getattr(output, name)) for name in _FIGURES},
+        "gradient": layer.gradient and {"rms": _spread(layer.gradient.rms)},
+        "predicted": {
+            "mean": _number(predicted.mean),
+            "std": _number(predicted.std),
+            "correlation": _number(predicted.correlation),
+            "gradient_rms": _number(predicted.gradient_rms),
+        },
+    }
+
+
+def _tensor(tensor: TensorSignal) -> dict[str, Any]:
+    return {
+        "path": tensor.path,
+        "gradient_rms": _spread(tensor.gradient_rms),
+        "gradient_to_weight": _spread(tensor.gradient_to_weight),
+    }
+
+
+def _spread(value: Spread | None) -> dict[str, float | None] | None:
+    if value is None:
+        return None
+    return {
+        "median": _number(value.median),
+        "low": _number(value.low),
+        "high": _number(value.high),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

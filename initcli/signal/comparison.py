@@ -1,0 +1,104 @@
+"""Several models side by side: which initialisation keeps the signal's size best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from initcli.defaults import Framework
+from initcli.initializers.custom import Custom, load_functions
+from initcli.signal.measured import BATCH, DRAWS, Signal, measure_signal, predict_signal
+from initcli.signal.verdict import Verdict, verdict
+from initcli.spec.model import Model, build
+from initcli.spec.read import read
+from initcli.spec.vary import combinations, varied
+from initcli.types import Array
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the models compared: what it is called, its signal, and what that comes to."""
+
+    label: str
+    signal: Signal
+    verdict: Verdict
+
+
+def variants(
+    sources: Sequence[str],
+    *,
+    kernel_initializers: Sequence[str] = (),
+    activations: Sequence[str] = (),
+    defaults: Sequence[Framework] = (),
+    seed: int | None = None,
+    custom: Iterable[str] = (),
+) -> list[tuple[str, Model]]:
+    """The models of the specs, each in every combination of what is varied, with a label.
+
+    Args:
+        sources: paths, or ``-`` for standard input.
+        kernel_initializers: names, each in turn the initializer of all kernels.
+        activations: names, each in turn the activation of all layers that have one, but for the
+            last layer and softmax.
+        defaults: whose default initializers.
+        seed: wins over the specs' own.
+        custom: Python files whose public functions are initializers; they are run.
+
+    Raises:
+        InvalidSpec: a spec cannot be read, or is wrong; with all its problems.
+    """
+    functions: dict[str, Custom] = {}
+    for file in custom:
+        functions |= load_functions(file)
+    options = {
+        "kernel": list(kernel_initializers),
+        "activation": list(activations),
+        "defaults": list(defaults),
+    }
+    found = []
+    for source in sources:
+        document = read(source)
+        for chosen in combinations(options):
+            changed = varied(
+                document, kernel=chosen.get("kernel"), activation=chosen.get("activation")
+            )
+            whose: Framework | None = chosen.get("defaults")  # type: ignore[assignment]
+            model = build(changed, seed=seed, defaults=whose, functions=functions)
+            name = [source if len(sources) > 1 else ""] if len(sources) > 1 or not chosen else []
+            label = " · ".join([*filter(None, name), *chosen.values()]) or model.name
+            found.append((label, model))
+    return found
+
+
+def compare(
+    models: Iterable[tuple[str, Model]],
+    *,
+    batch: int | None = None,
+    draws: int = DRAWS,
+    theory: bool = False,
+    inputs: Mapping[str, Array] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Compared]:
+    """The signals of several models, those that keep their size best first.
+
+    Args:
+        models: each with its label.
+        batch: examples; by default 64, or as many as fit in memory.
+        draws: how often to draw weights and inputs anew.
+        theory: predict from the laws alone, with nothing drawn.
+        inputs: one's own, by the name of the input.
+        progress: told of steps that are done, and of how many there are for one model.
+
+    Raises:
+        SignalError: the signal cannot pass a layer, or memory is too small.
+    """
+    found = []
+    for label, model in models:
+        if theory:
+            signal = predict_signal(model, batch=batch or BATCH)
+        else:
+            signal = measure_signal(
+                model, batch=batch, draws=draws, inputs=inputs, progress=progress
+            )
+        found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
+    return sorted(found, key=lambda each: each.verdict.badness)
