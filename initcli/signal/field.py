@@ -42,6 +42,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     ``second`` is E[x²] at each position, of shape (positions…), ``ratios`` E[x x'] / E[x²] for the
     three :data:`PAIRS`, (3, positions…). ``profile`` is x / √E[x²] as a function of the standard
     normal number ``latent``, at :data:`NODES`. ``units`` counts the entries at a position.
+    ``pinned`` is whether a normalisation has fixed the mean square, which else differs from draw to
+    draw. ``lags`` is E[x x'] / E[x²] at two positions of a sequence that are 0, 1, … apart, where
+    not all positions are alike.
     """
 
     profile: Array
@@ -49,6 +52,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     ratios: Array
     units: int
     latent: int
+    pinned: bool = False
+    lags: Array | None = None
 
     @property
     def grid(self) -> Size:
@@ -93,7 +98,12 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def field(
-    moments: Array, units: int, values: Array | None = None, latent: int | None = None
+    moments: Array,
+    units: int,
+    values: Array | None = None,
+    latent: int | None = None,
+    pinned: bool = False,
+    lags: Array | None = None,
 ) -> Field:
     """A field of those moments; ``values`` at the nodes give its profile, else it is normal.
 
@@ -102,6 +112,8 @@ def field(
         units: entries at a position.
         values: of an entry, at :data:`NODES`, but for their scale.
         latent: of which normal number they are a function; of one of their own by default.
+        pinned: whether their mean square is the same in every draw.
+        lags: as in :class:`Field`.
     """
     values = NODES if values is None else values
     size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
@@ -113,14 +125,16 @@ def field(
         ratios=np.clip(ratios, -1.0, 1.0),
         units=units,
         latent=next(_latents) if latent is None else latent,
+        pinned=pinned,
+        lags=lags if lags is None or moments.shape[1:] == lags.shape else None,
     )
 
 
-def normal(moments: Array, means: Array, units: int) -> Field:
+def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
     """A field of normal entries with those means at the positions."""
     mean, second = float(np.mean(means)), float(np.mean(moments[0]))
     spread = math.sqrt(max(second - mean * mean, 0.0))
-    return field(moments, units, mean + spread * NODES)
+    return field(moments, units, mean + spread * NODES, lags=lags)
 
 
 def standard(grid: Size, units: int) -> Field:
@@ -138,7 +152,35 @@ def mapped(function: Callable[[Array], Array], given: Field, units: int | None =
     moments[1:] = [curves.at(rho) for rho in hidden(given)]
     typical = math.sqrt(float(given.second.mean()))
     values = function(typical * given.profile)
-    return field(moments, units or given.units, values, given.latent)
+    lags = None
+    if given.lags is not None:
+        table = _table(values)
+        lags = np.interp(behind(given.lags, given), _RHO, table) / max(float(table[-1]), _TINY)
+    return field(moments, units or given.units, values, given.latent, given.pinned, lags)
+
+
+def scatter(given: Field, batch: int) -> float:
+    """The variance of log S over draws, for the mean square S of all entries of a batch.
+
+    Units are independent of one another given what they are computed from, so it is
+    (Σ over pairs of E[x² x'²] / E[x²]² − 1) / units: 2 / units for one normal vector, 5 / units
+    behind a ReLU (Hanin and Nica 2020). Averages over many examples or positions have less, as far
+    as these are not alike.
+    """
+    if given.pinned or given.units == 0:
+        return 0.0
+    squares = given.profile**2
+    table = _table(squares)
+    rho = hidden(given)
+    pairs = [float(WEIGHTS @ squares**2), *(float(np.interp(r, _RHO, table).mean()) for r in rho)]
+    shares = pair_shares(batch, math.prod(given.grid))
+    return math.log1p(max(float(shares @ np.array(pairs)) - 1.0, 0.0) / given.units)
+
+
+def pair_shares(batch: int, positions: int) -> Array:
+    """How many of all pairs of entries of a unit are one entry twice, and of the three kinds."""
+    inputs, places = (batch - 1) / batch, (positions - 1) / positions
+    return np.array([1 / (batch * positions), inputs / positions, places / batch, inputs * places])
 
 
 def slopes(slope: Callable[[Array], Array], given: Field) -> Array:
@@ -175,9 +217,32 @@ def _curves(function: Callable[[Array], Array], given: Field) -> _Curves:
 
 def hidden(given: Field) -> Array:
     """The correlations of the normal numbers behind the three pairs: (3, positions…)."""
+    return behind(given.ratios, given)
+
+
+def behind(ratios: Array, given: Field) -> Array:
+    """The correlations of the normal numbers behind entries of those E[x x'] / E[x²]."""
     table = np.maximum.accumulate(_table(given.profile))
     rising = np.concatenate([[True], np.diff(table) > 0])
-    return np.interp(given.ratios, table[rising], _RHO[rising])
+    return np.interp(ratios, table[rising], _RHO[rising])
+
+
+def at_lags(same: Array, places: Array, lags: Array | None) -> Array:
+    """E[x x'] at every two steps of a sequence, from that at one and at two: (steps, steps)."""
+    steps = len(same)
+    apart = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
+    ratios = places / np.maximum(same, _TINY) if lags is None else lags[apart]
+    sizes = np.sqrt(np.multiply.outer(np.maximum(same, 0.0), np.maximum(same, 0.0)))
+    ratios = np.broadcast_to(ratios, (steps, steps))
+    return sizes * np.where(apart == 0, 1.0, ratios)
+
+
+def lags_of(moments: Array) -> Array:
+    """E[x x'] / E[x²] at two steps that are 0, 1, … apart, of E[x x'] at every two."""
+    steps = len(moments)
+    sizes = np.sqrt(np.maximum(np.diagonal(moments), _TINY))
+    ratios = moments / np.multiply.outer(sizes, sizes)
+    return np.array([float(np.diagonal(ratios, lag).mean()) for lag in range(steps)])
 
 
 def shared(values: Array, rho: Array) -> Array:
@@ -234,7 +299,8 @@ def _joined(
             continue
         values = _independent(one, two, operation)
         means = one.means * two.means
-        found = field(moments(one.moments, two.moments, means), units, values)
+        pinned = one.pinned and two.pinned
+        found = field(moments(one.moments, two.moments, means), units, values, pinned=pinned)
     return found
 
 
@@ -246,7 +312,8 @@ def _same_latent(one: Field, two: Field, operation: Any, units: int) -> Field:
     scale = one.second / max(float(one.second.mean()), _TINY)
     second = np.interp(1.0, _RHO, table) * scale
     pairs = np.stack([np.interp(rho, _RHO, table) for rho in hidden(one)]) * scale
-    return field(np.concatenate([second[None], pairs]), units, values, one.latent)
+    pinned = one.pinned and two.pinned
+    return field(np.concatenate([second[None], pairs]), units, values, one.latent, pinned)
 
 
 def _independent(one: Field, two: Field, operation: Any) -> Array:

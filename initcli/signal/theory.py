@@ -9,19 +9,26 @@ import msgspec
 import numpy as np
 
 from initcli.parameter import Parameter
-from initcli.signal import sequences  # noqa: F401  # whose rules are known once it is imported
-from initcli.signal.field import Field, normal, standard
+from initcli.signal.field import Field, normal, scatter, standard
 from initcli.signal.program import Program, Step
-from initcli.signal.rules import Gradient, NoTheory, Place, Pull, Weight, expected
+from initcli.signal.rules import Expected, Gradient, NoTheory, Place, Pull, Weight, expected
+from initcli.types import Size
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What is expected of a layer's output; None where no theory covers it."""
+    """What is expected of a layer's output; None where no theory covers it.
+
+    ``mean``, ``std`` and ``gradient_rms`` are those of a typical draw. ``chi`` is what the layer
+    multiplies the mean square of a small change of its input by (χ of Schoenholz et al. 2017), and
+    ``sensitivity`` the root mean square change of the output for one of 1 of the model's inputs.
+    """
 
     mean: float | None = None
     std: float | None = None
     correlation: float | None = None
     gradient_rms: float | None = None
+    chi: float | None = None
+    sensitivity: float | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,26 +54,7 @@ def predictions(
         moments: of a parameter's entries; by default what its law says.
         training: whether layers act as in training.
     """
-    fields: dict[int, Field] = {}
-    pulls: list[Pull | None] = []
-    known: list[bool] = []
-    for source in program.sources:
-        if source.most is None:
-            shape = program.shapes[source.tensor]
-            fields[source.tensor] = standard(shape[1:-1], shape[-1] if len(shape) > 1 else 1)
-    for step in program.steps:
-        found = _forwards(program, step, fields, moments or law_moments, training)
-        known.append(found is not None)
-        pulls.append(None if found is None else found[1])
-        if found is not None:
-            fields[step.outputs[0]] = found[0]
-        elif seen is not None and step.outputs[0] in seen:
-            fields[step.outputs[0]] = _from_measured(program, step, seen[step.outputs[0]])
-    gradients = _backwards(program, pulls, fields, seen or {})
-    return [
-        _prediction(fields[step.outputs[0]] if is_known else None, gradient)
-        for step, is_known, gradient in zip(program.steps, known, gradients, strict=True)
-    ]
+    return _Theory(program, seen or {}, moments or law_moments, training).predictions()
 
 
 def law_moments(parameter: Parameter) -> Weight | None:
@@ -75,85 +63,182 @@ def law_moments(parameter: Parameter) -> Weight | None:
     return None if law is None else Weight(law.mean, law.std**2)
 
 
-def _forwards(
-    program: Program,
-    step: Step,
-    fields: Mapping[int, Field],
-    moments: Callable[[Parameter], Weight | None],
-    training: bool,
-) -> tuple[Field, Pull] | None:
-    ids = {source.tensor for source in program.sources if source.most is not None}
-    given = [fields.get(i) or (_NOTHING if i in ids else None) for i in step.inputs]
-    if any(each is None for each in given):
-        return None
-    if any(i in ids for i in step.inputs) and not step.parameters:
-        return None
-    weights = {name: moments(p) for name, p in step.weights.items()}
-    if any(weight is None for weight in weights.values()):
-        return None
-    place = Place(
-        weights={name: w for name, w in weights.items() if w is not None},
-        sizes={name: p.shape for name, p in step.weights.items()},
-        inputs=[program.shapes[i] for i in step.inputs],
-        outputs=[program.shapes[i] for i in step.outputs],
-        options=step.options,
-        training=training,
-    )
-    try:
+class _Theory:
+    """Takes fields through a program step by step, and gradients back."""
+
+    def __init__(
+        self,
+        program: Program,
+        seen: Mapping[int, Seen],
+        moments: Callable[[Parameter], Weight | None],
+        training: bool,
+    ) -> None:
+        self.program = program
+        self.seen = seen
+        self.moments = moments
+        self.training = training
+        self.fields: dict[int, Field] = {}
+        self.changes: dict[int, float] = {}
+        """The mean square of a small change of each tensor, for one of 1 of the inputs."""
+        self.looked_up = {each.tensor for each in program.sources if each.most is not None}
+
+    def predictions(self) -> list[Prediction]:
+        """What is expected of each step."""
+        program = self.program
+        for source in program.sources:
+            if source.most is None:
+                shape = program.shapes[source.tensor]
+                units = shape[-1] if len(shape) > 1 else 1
+                self.fields[source.tensor] = standard(shape[1:-1], units)
+                self.changes[source.tensor] = 1.0
+        pulls: list[Pull | None] = []
+        chis: list[float | None] = []
+        for step in program.steps:
+            found = self._forwards(step)
+            pulls.append(None if found is None else found.pull)
+            if found is not None:
+                self.fields[step.outputs[0]] = found.output
+            elif (seen := self.seen.get(step.outputs[0])) is not None:
+                self.fields[step.outputs[0]] = _from_measured(program, step, seen)
+            chis.append(self._change(step, pulls[-1]))
+        gradients = self._backwards(pulls)
+        steps = zip(program.steps, pulls, gradients, chis, strict=True)
+        return [self._prediction(step, pull is not None, g, chi) for step, pull, g, chi in steps]
+
+    def _forwards(self, step: Step) -> Expected | None:
+        program, ids = self.program, self.looked_up
+        given: list[Field] = []
+        for tensor in step.inputs:
+            each = _NOTHING if tensor in ids else self.fields.get(tensor)
+            if each is None:
+                return None
+            given.append(each)
+        if any(i in ids for i in step.inputs) and not step.parameters:
+            return None
+        weights: dict[str, Weight] = {}
+        for name, parameter in step.weights.items():
+            weight = self.moments(parameter)
+            if weight is None:
+                return None
+            weights[name] = weight
+        place = Place(
+            weights=weights,
+            sizes={name: p.shape for name, p in step.weights.items()},
+            inputs=[program.shapes[i] for i in step.inputs],
+            outputs=[program.shapes[i] for i in step.outputs],
+            options=step.options,
+            training=self.training,
+        )
+        is_mixing = any(len(parameter.shape) > 1 for parameter in step.parameters)
+        taken = [typical(each, program.batch) for each in given] if is_mixing else given
+        try:
+            with np.errstate(all="ignore"):
+                found = expected(step.layer, place, *taken)
+        except NoTheory:
+            return None
+        if not is_mixing and len(given) == 1 and found.output.units != given[0].units:
+            # Positions that have become units are not independent of one another.
+            lost = scatter(given[0], program.batch) - scatter(found.output, program.batch)
+            return Expected(_shrunk(found.output, max(lost, 0.0)), found.pull)
+        return found
+
+    def _change(self, step: Step, pull: Pull | None) -> float | None:
+        """χ of a step; by what its Jacobian's mean square is, which gradients tell as well."""
+        output = step.outputs[0]
+        field, shape = self.fields.get(output), self.program.shapes[output]
+        if field is None or step.inputs == step.outputs:
+            return None
+        if any(tensor in self.looked_up for tensor in step.inputs):
+            # What is looked up changes as a whole.
+            self.changes[output] = float(field.second.mean())
+            return None
+        if pull is None:
+            known = [each for each in step.inputs if each in self.changes and each in self.fields]
+            if known:
+                before = float(self.fields[known[0]].second.mean())
+                share = self.changes[known[0]] / before if before > 0 else 0.0
+                self.changes[output] = share * float(field.second.mean())
+            return None
         with np.errstate(all="ignore"):
-            found = expected(step.layer, place, *given)
-    except NoTheory:
-        return None
-    return found.output, found.pull
+            back = pull(Gradient.even(np.ones(field.grid)))
+        total, before = 0.0, 0.0
+        for tensor, each in zip(step.inputs, back, strict=True):
+            if each is not None and tensor in self.changes:
+                sizes = math.prod(self.program.shapes[tensor][1:]) / max(math.prod(shape[1:]), 1)
+                total += sizes * each.second * self.changes[tensor]
+                before += self.changes[tensor]
+        self.changes[output] = total
+        return total / before if len(step.inputs) == 1 and before > 0 else None
 
-
-def _backwards(
-    program: Program,
-    pulls: list[Pull | None],
-    fields: Mapping[int, Field],
-    seen: Mapping[int, Seen],
-) -> list[float | None]:
-    """The RMS of the gradient of each step's output, for an independent standard normal one of
-    each result."""
-    gradients: dict[int, Gradient] = {}
-    lost: set[int] = set()
-    for tensor in program.results:
-        grid = fields[tensor].grid if tensor in fields else program.shapes[tensor][1:-1]
-        first = np.zeros((2, *grid))
-        first[0] = 1.0
-        gradients[tensor] = first
-    found: list[float | None] = []
-    for step, pull in zip(reversed(program.steps), reversed(pulls), strict=True):
-        tensor = step.outputs[0]
-        g = gradients.get(tensor)
-        if tensor in lost:
-            found.append(None)
-            if (rms := _measured_gradient(seen.get(tensor))) is None:
-                g = None
+    def _backwards(self, pulls: list[Pull | None]) -> list[float | None]:
+        """The RMS of the gradient of each step's output, for an independent standard normal one of
+        each result."""
+        gradients = {
+            tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
+        }
+        lost: set[int] = set()
+        found: list[float | None] = []
+        for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
+            tensor = step.outputs[0]
+            g = gradients.get(tensor)
+            if tensor in lost:
+                found.append(None)
+                seen = self.seen.get(tensor)
+                rms = None if seen is None else seen.gradient_rms
+                g = None if rms is None else Gradient.even(np.full(self._grid(tensor), rms**2))
             else:
-                grid = fields[tensor].grid if tensor in fields else ()
-                g = np.zeros((2, *grid))
-                g[0] = rms**2
-        else:
-            found.append(None if g is None else math.sqrt(float(g[0].mean())))
-        if step.inputs == step.outputs:
-            continue
-        if g is None or pull is None:
-            # What nothing depends on passes nothing on; what is not known leaves its inputs so.
-            if g is not None or tensor in lost:
-                lost.update(step.inputs)
-            continue
-        with np.errstate(all="ignore"):
-            back = pull(g)
-        for source, each in zip(step.inputs, back, strict=True):
-            if each is not None:
-                before = gradients.get(source)
-                gradients[source] = each if before is None else before + each
-    return found[::-1]
+                found.append(None if g is None else math.sqrt(g.second))
+            if step.inputs == step.outputs:
+                continue
+            if g is None or pull is None:
+                # What nothing depends on passes nothing on; what is not known leaves its inputs so.
+                if g is not None or tensor in lost:
+                    lost.update(step.inputs)
+                continue
+            with np.errstate(all="ignore"):
+                back = pull(g)
+            for source, each in zip(step.inputs, back, strict=True):
+                if each is not None:
+                    before = gradients.get(source)
+                    gradients[source] = each if before is None else before.plus(each)
+        return found[::-1]
+
+    def _grid(self, tensor: int) -> Size:
+        if tensor in self.fields:
+            return self.fields[tensor].grid
+        return self.program.shapes[tensor][1:-1]
+
+    def _prediction(
+        self, step: Step, is_known: bool, gradient: float | None, chi: float | None
+    ) -> Prediction:
+        if not is_known:
+            return Prediction(gradient_rms=_finite(gradient))
+        tensor = step.outputs[0]
+        field = typical(self.fields[tensor], self.program.batch)
+        change = self.changes.get(tensor)
+        return Prediction(
+            mean=_finite(field.mean),
+            std=_finite(field.std),
+            correlation=_finite(field.correlation),
+            gradient_rms=_finite(gradient),
+            chi=_finite(chi),
+            sensitivity=None if change is None else _finite(math.sqrt(change)),
+        )
 
 
-def _measured_gradient(seen: Seen | None) -> float | None:
-    return None if seen is None else seen.gradient_rms
+def typical(given: Field, batch: int) -> Field:
+    """The field of a typical draw: its mean square is the median over draws, not the mean.
+
+    Over draws the mean square S of a layer of finite width is nearly log-normal, and with
+    Var[log S] = s its median is e^(−s/2) times its mean (Hanin and Nica 2020).
+    """
+    return _shrunk(given, scatter(given, batch))
+
+
+def _shrunk(given: Field, variance: float) -> Field:
+    if not variance > 0:
+        return given
+    return msgspec.structs.replace(given, second=given.second * math.exp(-variance / 2))
 
 
 def _from_measured(program: Program, step: Step, seen: Seen) -> Field:
@@ -164,17 +249,6 @@ def _from_measured(program: Program, step: Step, seen: Seen) -> Field:
     moments[1] = second * (seen.correlation or 0.0)
     moments[2:] = seen.mean**2
     return normal(moments, np.full(grid, seen.mean), shape[-1] if len(shape) > 1 else 1)
-
-
-def _prediction(field: Field | None, gradient: float | None) -> Prediction:
-    if field is None:
-        return Prediction(gradient_rms=_finite(gradient))
-    return Prediction(
-        mean=_finite(field.mean),
-        std=_finite(field.std),
-        correlation=_finite(field.correlation),
-        gradient_rms=_finite(gradient),
-    )
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,0 +1,185 @@
+"""Rules of attention: values in shares that a softmax makes of scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from initcli.layers import attention
+from initcli.signal.field import NODES, Field, multiplied, normal
+from initcli.signal.rules.base import (
+    Expected,
+    Gradient,
+    NoTheory,
+    Place,
+    connected,
+    expected,
+)
+from initcli.signal.rules.entries import softmax_squares
+from initcli.types import Array
+
+
+@expected.register(attention.MultiHeadAttention)
+@expected.register(attention.GroupedQueryAttention)
+def _(layer: Any, place: Place, *given: Field) -> Expected:
+    query = given[0]
+    value = given[1] if len(given) > 1 else query
+    key = given[2] if len(given) > 2 else value
+    if getattr(layer, "attention_axes", None) is not None or len(query.grid) != 1:
+        raise NoTheory("attention over several axes")
+    is_grouped = isinstance(layer, attention.GroupedQueryAttention)
+    heads = layer.num_query_heads if is_grouped else layer.num_heads
+    shared = heads // layer.num_key_value_heads if is_grouped else 1
+    width = layer.head_dim if is_grouped else layer.key_dim
+    depth = width if is_grouped else layer.value_dim or layer.key_dim
+
+    def projected(name: str, source: Field, units: int) -> Expected:
+        own = place.within(name)
+        return connected(
+            source, source.units, units, own.weights["kernel"], own.weights.get("bias")
+        )
+
+    queries = projected("query", query, heads * width)
+    keys = projected("key", key, heads // shared * width)
+    values = projected("value", value, heads // shared * depth)
+    mixing = mixed(
+        queries.output,
+        keys.output,
+        values.output,
+        heads,
+        1 / math.sqrt(width),
+        layer.dropout if place.training else 0.0,
+        place.options.get("use_causal_mask", False),
+        layer.sliding_window,
+    )
+    between = mixing.output
+    if layer.use_gate:
+        between = multiplied([between, projected("gate", query, heads * depth).output])
+    own = place.within("attention_output")
+    units = place.outputs[0][-1]
+    output = connected(
+        between, heads * depth, units, own.weights["kernel"], own.weights.get("bias")
+    )
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        (inside,) = output.pull(g)
+        assert inside is not None
+        parts = mixing.pull(inside)
+        back = []
+        for step, part, times in zip(
+            (queries, keys, values), parts, (1, shared, shared), strict=True
+        ):
+            (found,) = step.pull(part.times(times))
+            assert found is not None
+            back.append(found)
+        to_query, to_key, to_value = back
+        if len(given) == 1:
+            return [to_query.plus(to_key).plus(to_value)]
+        if len(given) == 2:
+            return [to_query, to_key.plus(to_value)]
+        return [to_query, to_value, to_key]
+
+    return Expected(output.output, pull)
+
+
+class Mixing(NamedTuple):
+    """What attention gives, and how gradients come back to query, key and value."""
+
+    output: Field
+    pull: Callable[[Gradient], list[Gradient]]
+
+
+def mixed(
+    query: Field,
+    key: Field,
+    value: Field,
+    heads: int,
+    scale: float,
+    dropout: float,
+    causal: bool,
+    reach: int | None,
+) -> Mixing:
+    """Values in shares that a softmax makes of scores, which are normal over the keys.
+
+    Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes nothing.
+    Of the shares only E[Σ a²] counts.
+    """
+    width = query.units // heads
+    q, k, v = query.moments, key.moments, value.moments
+    spread = k[0] - k[2]
+    variance = scale**2 * width * q[0] * max(float(spread.mean()), 0.0)
+    (steps,), (positions,) = query.grid, key.grid
+    seen = np.minimum(np.arange(steps) + 1.0, positions) if causal else np.full(steps, positions)
+    if reach is not None:
+        ahead = 0 if causal else np.minimum(np.arange(steps)[::-1], reach - 1)
+        seen = np.minimum(np.arange(steps), reach - 1) + 1 + ahead
+    seen = np.asarray(seen, float)
+    squares = _squares(float(variance.mean()), seen)
+    even = 1 / np.maximum.outer(seen, seen).mean(1) if causal else 1 / seen
+    level = v.mean(1)
+
+    def alike(pair: int) -> float:
+        """How alike the patterns of two queries are, in another example or at another place."""
+        whole = float((q[0] * np.maximum(spread, 0).mean()).mean())
+        inputs = float(q[pair].mean() * ((k[1] - k[3]) if pair != 2 else spread).mean())
+        return min(max(inputs / whole, 0.0), 1.0) if whole > 0 else 0.0
+
+    kept = squares / (1 - dropout) if dropout < 1 else 0 * squares
+    moments = np.empty((4, steps))
+    moments[0] = kept * level[0] + (1 - squares) * level[2]
+    for pair, near, far in ((1, 1, 3), (2, 0, 2), (3, 1, 3)):
+        share = even + (squares - even) * alike(pair)
+        moments[pair] = share * level[near] + (1 - share) * level[far]
+    depth = value.units
+    found = normal(moments, np.full(steps, value.mean), heads * depth // max(heads, 1))
+    centred = max(float(level[0] - level[2]), 0.0)
+    typical, first = float(squares.mean()), float(kept.mean())
+
+    def pull(g: Gradient) -> list[Gradient]:
+        same, places = g.second, g.places
+        n = float(positions)
+        across = float(even.mean()) + (typical - float(even.mean())) * alike(2)
+        to_value = np.zeros((2, positions))
+        to_value[0] = steps / n * (first * same + (steps - 1) * across * places)
+        others = max(n - 1, 1)
+        to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * places)
+        # Of the scores: a (g·v − Σ a g·v), summed over the features of a head.
+        scores = typical / n * (value.units / heads) * same * centred * max(1 - typical, 0.0)
+        to_query, to_key = np.zeros((2, steps)), np.zeros((2, positions))
+        to_query[0] = scale**2 * n * scores * max(float(spread.mean()), 0.0)
+        to_key[0] = scale**2 * steps * scores * float(q[0].mean())
+        return [Gradient(to_query), Gradient(to_key), Gradient(to_value)]
+
+    return Mixing(found, pull)
+
+
+def _squares(variance: float, seen: Array) -> Array:
+    """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys."""
+    values = math.sqrt(max(variance, 0.0)) * NODES
+    numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 24)))
+    table = [n * softmax_squares(values, int(n)) if n > 1 else 1.0 for n in numbers]
+    found: Array = np.exp(np.interp(np.log(seen), np.log(numbers), np.log(table)))
+    return found
+
+
+@expected.register(attention.Attention)
+def _(layer: Any, place: Place, *given: Field) -> Expected:
+    query, value = given[:2]
+    key = given[2] if len(given) > 2 else value
+    if layer.score_mode != "dot" or len(query.grid) != 1:
+        raise NoTheory("scores of another kind")
+    scale = place.weights["scale"].mean if layer.use_scale else 1.0
+    dropout = layer.dropout if place.training else 0.0
+    causal = place.options.get("use_causal_mask", False)
+    found = mixed(query, key, value, 1, scale, dropout, causal, None)
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        to_query, to_key, to_value = found.pull(g)
+        if len(given) == 2:
+            return [to_query, to_key.plus(to_value)]
+        return [to_query, to_value, to_key]
+
+    return Expected(found.output, pull)

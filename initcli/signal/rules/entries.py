@@ -1,0 +1,178 @@
+"""Rules of functions of single entries: activations, and what scales or keeps entries."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from autograd import elementwise_grad
+
+from initcli import activations
+from initcli.activations import Activation, Glu, Linear, LogSoftmax, Softmax, Sparsemax
+from initcli.layers import activation, applications, core, features, images, regularization
+from initcli.signal import arrays
+from initcli.signal.field import WEIGHTS, Field, field, mapped, multiplied, slopes
+from initcli.signal.rules.base import (
+    Expected,
+    Gradient,
+    NoTheory,
+    Place,
+    affine,
+    expected,
+    unchanged,
+    weighted,
+)
+from initcli.types import Array
+
+_LARGE = 1e150
+"""In place of what overflows."""
+
+
+@expected.register(core.Input)
+@expected.register(core.Identity)
+@expected.register(core.Masking)
+@expected.register(regularization.ActivityRegularization)
+def _(layer: Any, place: Place, given: Field) -> Expected:
+    return unchanged(given)
+
+
+def activated(function: Activation, given: Field) -> Expected:
+    """A function of single entries, or a softmax over units."""
+    if isinstance(function, Linear):
+        return unchanged(given)
+    if isinstance(function, Softmax | LogSoftmax | Sparsemax):
+        return _softmaxed(function, given)
+    if isinstance(function, Glu):
+        return _gated(given)
+
+    def value(x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.nan_to_num(function.call(arrays, x), posinf=_LARGE, neginf=-_LARGE)
+
+    differentiated = elementwise_grad(lambda x: function.call(arrays, x))
+
+    def slope(x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.nan_to_num(differentiated(x), posinf=_LARGE, neginf=-_LARGE)
+
+    return through(value, slope, given)
+
+
+def through(value: Any, slope: Any, given: Field) -> Expected:
+    """A function of single entries with that slope: E[g²] times E[f'(x)²] (Schoenholz et al. 2017).
+
+    Where the gradient is tilted towards some entries, the mean is taken over those.
+    """
+    factors = slopes(slope, given)
+    squares = slope(math.sqrt(float(given.second.mean())) * given.profile) ** 2
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        tilt = g.tilt_of(given)
+        before = np.ones_like(WEIGHTS) if tilt is None else tilt
+        mean = float(WEIGHTS @ (before * squares))
+        scales = factors
+        if tilt is not None:
+            scales = factors * (mean / max(float(WEIGHTS @ squares), 1e-300))
+        after = before * squares / max(mean, 1e-300)
+        return [Gradient(g.moments * scales, after, given.latent, g.lags)]
+
+    return Expected(mapped(value, given), pull)
+
+
+def _softmaxed(function: Activation, given: Field) -> Expected:
+    if not isinstance(function, Softmax) or function.axis != -1:
+        raise NoTheory(str(function))
+    n, grid = given.units, given.grid
+    size = math.sqrt(float(given.second.mean()))
+    centred = size * (given.profile - WEIGHTS @ given.profile)
+    centred -= centred.max()
+    second = softmax_squares(centred, n) if n > 1 else 1.0
+    mean = 1 / n
+    powers = mapped(lambda x: np.exp(x - size * given.profile.max()), given)
+    spread = np.maximum(powers.second - powers.means**2, 1e-300)
+    moments = np.empty((4, *grid))
+    moments[0] = second
+    shared = (powers.moments[1:] - powers.means**2) / spread
+    moments[1:] = mean**2 + (second - mean**2) * shared
+    # p (g − Σ p g): E[p²] (1 − 2 E[p] + Σ p²), of the units together.
+    factor = second * max(1 - n * second, 0.0)
+    # Shares add up to 1 in every draw.
+    output = field(moments, n, np.exp(centred), pinned=True)
+    return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
+
+
+def softmax_squares(values: Array, n: int, weights: Array = WEIGHTS) -> float:
+    """E[p²] for one share p = e^z / Σ e^z' of n independent z, of these values.
+
+    With 1/S² = ∫ t e^(−tS) dt it is ∫ t E[e^(2z − t e^z)] E[e^(−t e^z)]^(n−1) dt.
+    """
+    powers = np.exp(values)
+    mean = float(weights @ powers)
+    low, high = math.log(1e-6 / (n * mean)), math.log(1e3 / max(mean, 1e-300))
+    logs = np.linspace(low, high, 600)
+    t = np.exp(logs)
+    decay = np.exp(-np.outer(t, powers))
+    one, rest = decay @ (weights * powers**2), decay @ weights
+    integrand = t * t * one * np.exp((n - 1) * np.log(np.maximum(rest, 1e-300)))
+    return float(np.sum((integrand[1:] + integrand[:-1]) / 2) * (logs[1] - logs[0]))
+
+
+def _gated(given: Field) -> Expected:
+    half = field(given.moments, given.units // 2, given.profile)
+    other = field(given.moments, given.units // 2, given.profile)
+    gate = mapped(arrays.sigmoid, other)
+    slope = slopes(lambda x: arrays.sigmoid(x) * (1 - arrays.sigmoid(x)), other)
+    to_half = gate.moments[[0, 2]]
+    to_gate = half.moments[[0, 2]] * slope
+    factors = (to_half + to_gate) / 2
+    return Expected(multiplied([half, gate]), lambda g: [Gradient(factors * g.moments)])
+
+
+@expected.register
+def _(layer: activation.Activation, place: Place, given: Field) -> Expected:
+    return activated(layer.activation, given)
+
+
+@expected.register(activation.ReLU)
+@expected.register(activation.LeakyReLU)
+@expected.register(activation.ELU)
+def _(layer: Any, place: Place, given: Field) -> Expected:
+    kind = {"ReLU": activations.Relu, "LeakyReLU": activations.LeakyRelu, "ELU": activations.Elu}
+    names = ("max_value", "negative_slope", "threshold", "alpha")
+    arguments = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    return activated(kind[type(layer).__name__](**arguments), given)
+
+
+@expected.register
+def _(layer: activation.PReLU, place: Place, given: Field) -> Expected:
+    mean = place.weights["alpha"].mean
+    return through(
+        lambda x: np.where(x > 0, x, mean * x), lambda x: np.where(x > 0, 1.0, mean), given
+    )
+
+
+@expected.register
+def _(layer: activation.Softmax, place: Place, given: Field) -> Expected:
+    if layer.axis != -1:
+        raise NoTheory("softmax over several axes")
+    return activated(Softmax(), given)
+
+
+@expected.register(images.Rescaling)
+def _(layer: Any, place: Place, given: Field) -> Expected:
+    if not isinstance(layer.scale, int | float) or not isinstance(layer.offset, int | float):
+        raise NoTheory("a scale for each channel")
+    return affine(given, layer.scale, layer.offset)
+
+
+@expected.register(features.Normalization)
+def _(layer: Any, place: Place, given: Field) -> Expected:
+    if layer.mean is not None:
+        raise NoTheory("a mean for each channel")
+    return unchanged(given)
+
+
+@expected.register
+def _(layer: applications.LayerScale, place: Place, given: Field) -> Expected:
+    return weighted(given, place.weights["gamma"])

@@ -1,0 +1,120 @@
+"""Rules of layers that take several inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from initcli.layers import applications, merging
+from initcli.signal.field import WEIGHTS, Field, added, field, multiplied, profile_of
+from initcli.signal.rules.base import (
+    Expected,
+    Gradient,
+    NoTheory,
+    Place,
+    affine,
+    expected,
+)
+from initcli.signal.rules.windows import largest_of
+from initcli.types import Array
+
+
+@expected.register(merging.Add)
+@expected.register(merging.Subtract)
+@expected.register(merging.Average)
+def _(layer: Any, place: Place, *fields: Field) -> Expected:
+    """Branches that share no weights have no correlation but that of their means."""
+    share = 1 / len(fields) if isinstance(layer, merging.Average) else 1.0
+    parts = list(fields)
+    if isinstance(layer, merging.Subtract):
+        parts[1] = affine(fields[1], -1.0, 0.0).output
+    found = added(parts)
+    if share != 1:
+        found = affine(found, share, 0.0).output
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        return [g.times(share**2).folded(each.grid) for each in fields]
+
+    return Expected(found, pull)
+
+
+@expected.register
+def _(layer: merging.Multiply, place: Place, *fields: Field) -> Expected:
+    found = multiplied(fields)
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        back: list[Gradient | None] = []
+        for index, each in enumerate(fields):
+            factor: Array = np.ones((2, *(1,) * len(g.grid)))
+            for other in (*fields[:index], *fields[index + 1 :]):
+                grid = (1,) * (len(g.grid) - len(other.grid)) + other.grid
+                factor = factor * other.moments[[0, 2]].reshape(2, *grid)
+            moments = np.broadcast_to(g.moments * factor, g.moments.shape)
+            back.append(Gradient(moments).folded(each.grid))
+        return back
+
+    return Expected(found, pull)
+
+
+@expected.register(merging.Maximum)
+@expected.register(merging.Minimum)
+def _(layer: Any, place: Place, *fields: Field) -> Expected:
+    sign = 1.0 if isinstance(layer, merging.Maximum) else -1.0
+    mean = np.mean([each.moments for each in fields], axis=0)
+    one = field(mean, fields[0].units, sign * fields[0].profile)
+    level, values = largest_of(one, len(fields))
+    scale = mean[0] / max(float(mean[0].mean()), 1e-300)
+    moments = level.reshape(4, *(1,) * len(one.grid)) * scale
+    found = field(moments, fields[0].units, sign * values)
+    return Expected(found, lambda g: [Gradient(g.moments / len(fields)) for _ in fields])
+
+
+@expected.register
+def _(layer: merging.Concatenate, place: Place, *fields: Field) -> Expected:
+    rank = len(place.outputs[0])
+    if layer.axis % rank == rank - 1:
+        return beside(fields)
+    axis = layer.axis % rank - 1
+    grid = place.outputs[0][1:-1]
+    if axis < 0 or any(len(each.grid) != len(grid) for each in fields):
+        raise NoTheory("entries along another axis")
+    moments = np.concatenate([each.moments for each in fields], axis + 1)
+    weights = [math.prod(each.grid) for each in fields]
+    found = field(moments, fields[0].units, _mixture(fields, weights))
+    ends_at = np.cumsum([each.grid[axis] for each in fields])[:-1]
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        return [Gradient(part) for part in np.split(g.moments, ends_at, axis + 1)]
+
+    return Expected(found, pull)
+
+
+def beside(fields: Sequence[Field]) -> Expected:
+    """Units beside one another."""
+    units = [each.units for each in fields]
+    total = sum(units)
+    moments = sum(each.moments * (n / total) for each, n in zip(fields, units, strict=True))
+    pinned = all(each.pinned for each in fields)
+    lags = None
+    if all(each.lags is not None for each in fields):
+        sizes = [each.units * float(each.second.mean()) for each in fields]
+        parts = zip(fields, sizes, strict=True)
+        lags = sum(size * each.lags for each, size in parts) / max(sum(sizes), 1e-300)
+    values = _mixture(fields, units)
+    found = field(np.asarray(moments), total, values, pinned=pinned, lags=lags)
+    return Expected(found, lambda g: [Gradient(g.moments, lags=g.lags) for _ in fields])
+
+
+def _mixture(fields: Sequence[Field], weights: Sequence[float]) -> Array:
+    values = [math.sqrt(float(each.second.mean())) * each.profile for each in fields]
+    shares = [WEIGHTS * (n / sum(weights)) for n in weights]
+    return profile_of(np.concatenate(values), np.concatenate(shares))
+
+
+@expected.register
+def _(layer: applications.CustomScaleLayer, place: Place, one: Field, two: Field) -> Expected:
+    found = added([one, affine(two, layer.scale, 0.0).output])
+    return Expected(found, lambda g: [g, g.times(layer.scale**2)])

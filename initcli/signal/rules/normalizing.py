@@ -1,0 +1,126 @@
+"""Rules of normalisations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from initcli.layers import normalization
+from initcli.signal.field import WEIGHTS, Field, field, normal, pair_shares
+from initcli.signal.rules.base import (
+    Expected,
+    Gradient,
+    NoTheory,
+    Place,
+    Weight,
+    affine,
+    expected,
+    then,
+    weighted,
+    with_bias,
+)
+from initcli.types import Array
+
+
+def scaled(found: Expected, place: Place) -> Expected:
+    """gamma · x + beta."""
+    gamma, beta = place.weights.get("gamma"), place.weights.get("beta")
+    if gamma is not None and gamma != Weight(1.0, 0.0):
+        found = then(found, lambda y: weighted(y, gamma))
+    if beta is not None and beta != Weight(0.0, 0.0):
+        y = found.output
+        moments, means = with_bias(y.moments, y.means, beta)
+        found = Expected(normal(moments, means, y.units), found.pull)
+    return found
+
+
+def standardised(given: Field, level: Array, variance: Array, values: Array) -> Field:
+    """(x − μ) / √variance, where E[μ²] is the level."""
+    moments = (given.moments - level) / variance
+    moments[0] = np.maximum(moments[0], 0.0)
+    lags = given.lags
+    if lags is not None:
+        share = float(level.mean()) / max(float(given.second.mean()), 1e-300)
+        lags = (lags - share) / max(1 - share, 1e-300)
+    return field(moments, given.units, values, given.latent, True, lags)
+
+
+@expected.register
+def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Expected:
+    """Channel by channel: the mean that is taken off is that of all pairs of entries.
+
+    Backwards the mean of g, and what of g goes along the output, are taken off (Yang et al. 2019).
+    """
+    if layer.renorm:
+        raise NoTheory("renorm")
+    if not (place.training and layer.trainable):
+        variance = place.weights["moving_variance"].mean + layer.epsilon
+        centre = place.weights["moving_mean"].mean
+        return scaled(affine(given, variance**-0.5, -centre * variance**-0.5), place)
+    if layer.axis % len(place.inputs[0]) == 1 and given.grid:
+        given = given.at(place.inputs[0][2:])
+    shares = pair_shares(place.batch, math.prod(given.grid))
+    # E[x μ] at each position, for the mean μ over the batch and all positions.
+    beside_mean = np.tensordot(shares, given.moments, 1)
+    centred = given.moments - 2 * beside_mean + beside_mean.mean()
+    centred[0] = np.maximum(centred[0], 0.0)
+    size = float(centred[0].mean()) + layer.epsilon
+    values = given.profile - float(WEIGHTS @ given.profile)
+    found = field(centred / size, given.units, values, given.latent, pinned=True)
+    unit = found.moments.reshape(4, -1).mean(1)
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        pairs = np.array([g.second, 0.0, g.places, 0.0])
+        off = float(shares @ pairs)
+        along = float(shares @ (pairs * unit))
+        kept = np.stack([np.maximum(g.moments[0] - off - along, 0.0), g.moments[1] - off])
+        return [g.with_moments(kept / size)]
+
+    return scaled(Expected(found, pull), place)
+
+
+@expected.register(normalization.LayerNormalization)
+@expected.register(normalization.GroupNormalization)
+@expected.register(normalization.RMSNormalization)
+@expected.register(normalization.UnitNormalization)
+def _(layer: Any, place: Place, given: Field) -> Expected:
+    rank = len(place.inputs[0])
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+    is_group = isinstance(layer, normalization.GroupNormalization)
+    if not isinstance(layer.axis, int) and len(layer.axis) > 1:
+        raise NoTheory("several axes")
+    if axis % rank != rank - 1 and not is_group:
+        raise NoTheory("an axis that is not the last")
+    centres = is_group or (
+        isinstance(layer, normalization.LayerNormalization) and not layer.rms_scaling
+    )
+    means = given.means if centres else np.zeros(given.grid)
+    second, count = given.second, given.units
+    level = means**2
+    if is_group:
+        groups = given.units if layer.groups == -1 else layer.groups
+        count, positions = given.units // groups, math.prod(given.grid)
+        # Units of a group have their own means over positions.
+        places = float((given.moments[2] - level).mean()) / count * (1 - 1 / positions)
+        level = np.full(given.grid, float(level.mean()) + places)
+        second = np.full(given.grid, float(second.mean()))
+    variance = np.maximum(second - level, 0.0)
+    if isinstance(layer, normalization.UnitNormalization):
+        size = second * given.units
+    elif isinstance(layer, normalization.LayerNormalization) and layer.rms_scaling:
+        size = second - given.means**2 + layer.epsilon
+    else:
+        size = variance + layer.epsilon
+    values = given.profile - (float(WEIGHTS @ given.profile) if centres else 0.0)
+    found = standardised(given, level, size, values)
+    lost = (1 + centres) / max(count, 1)
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        return [g.times(max(1 - lost, 0.0) / size)]
+
+    weights = dict(place.weights)
+    if "scale" in weights:
+        weights["gamma"] = weights["scale"]
+    return scaled(Expected(found, pull), place._replace(weights=weights))

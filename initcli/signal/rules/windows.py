@@ -1,0 +1,176 @@
+"""Rules of pooling, and sums over windows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from initcli.layers import pooling
+from initcli.layers.base import per_axis
+from initcli.layers.spatial import ends
+from initcli.signal import arrays
+from initcli.signal.field import (
+    NODES,
+    RANKS,
+    WEIGHTS,
+    Field,
+    field,
+    hidden,
+    normal,
+    profile_of,
+    shared,
+)
+from initcli.signal.rules.base import Expected, Gradient, Place, channels_and_grid, expected
+from initcli.types import Array, Size
+
+_COARSE = slice(2, None, 5)
+
+
+def box(moments: Array, size: Size, window: Any) -> Array:
+    """The sum of moments (any number, positions…) over the window."""
+    kernel = np.ones((*size, 1, 1))
+    found: Array = arrays.correlate(moments[..., None], kernel, window)[..., 0]
+    return found
+
+
+def unboxed(moments: Array, size: Size, window: Any, grid: Size) -> Array:
+    """The transpose of :func:`box`."""
+    kernel = np.ones((*size, 1, 1))
+    found: Array = arrays.spread(moments[..., None], kernel, window, grid)[..., 0]
+    return found
+
+
+@expected.register(pooling._MaxPooling)
+@expected.register(pooling._AveragePooling)
+def _(layer: Any, place: Place, given: Field) -> Expected:
+    _, grid = channels_and_grid(place.inputs[0], layer.data_format)
+    given = given.at(grid)
+    size = per_axis(layer.pool_size, layer.rank, "pool_size")
+    strides = size if layer.strides is None else per_axis(layer.strides, layer.rank, "strides")
+    every = (1,) * layer.rank
+    around = ends(grid, size, strides, every, layer.padding)
+    window = arrays.Window(strides, every, around)
+    if isinstance(layer, pooling._MaxPooling):
+        return _largest(given, window, size)
+    return _averaged(given, window, size)
+
+
+def _averaged(given: Field, window: Any, size: Size) -> Expected:
+    grid = given.grid
+    count = box(np.ones((1, *grid)), size, window)
+    n = count[0]
+    same, inputs, places, both = box(given.moments, size, window) / count
+    found = np.stack(
+        [same / n + (1 - 1 / n) * places, inputs / n + (1 - 1 / n) * both, places, both]
+    )
+    means = box(given.means[None], size, window)[0] / n
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        covered = unboxed(g.moments / count**2, size, window, grid)
+        # Every entry of a window has the same gradient.
+        alike = unboxed(np.ones_like(g.moments) / count, size, window, grid)
+        places = np.maximum(covered[0] * (alike[1] > 0), covered[1])
+        return [Gradient(np.stack([covered[0], places]))]
+
+    return Expected(normal(found, means, given.units), pull)
+
+
+def _largest(given: Field, window: Any, size: Size) -> Expected:
+    grid = given.grid
+    count = box(np.ones((1, *grid)), size, window)
+    n = count[0]
+    # Where a window has entries that are 0, as at padded borders, it is as if it had fewer.
+    most: Array = arrays.largest(given.second[None, ..., None], size, window)[0, ..., 0]
+    mean = box(given.moments[:1], size, window)[0] / n
+    entries = np.maximum(np.rint(n * mean / np.maximum(most, 1e-300)), 1)
+    found, values = np.empty((4, *entries.shape)), given.profile
+    for number in np.unique(entries):
+        level, values = largest_of(given, int(number))
+        found[:, entries == number] = level[:, None]
+    found *= most / max(float(given.second.mean()), 1e-300)
+    tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        back = unboxed(g.moments / count, size, window, grid)
+        return [Gradient(np.stack([back[0], back[1] / n.mean()]), tilt, given.latent)]
+
+    return Expected(field(found, given.units, values), pull)
+
+
+def largest_of(given: Field, n: int) -> tuple[Array, Array]:
+    """Moments (4,) and profile of the largest of n entries of a window.
+
+    The normal numbers behind the entries have parts that all share: with all examples, or within
+    one example. The largest is that of what is left, of which the law is Φⁿ.
+    """
+    rho = hidden(given).reshape(3, -1).mean(1)
+    inputs, places, both = (float(min(max(r, 0.0), 0.9999)) for r in rho)
+    both = min(both, places, inputs)
+    alone = np.interp(RANKS ** (1 / n), RANKS, NODES)
+    mean = float(WEIGHTS @ alone)
+    spread = math.sqrt(max(float(WEIGHTS @ (alone * alone)) - mean * mean, 1e-300))
+    values = _latents_of_largest(places, alone)
+    variance = places + (1 - places) * spread**2
+    # Of the rest, what two examples share; the first of n may be the largest in one, not in both.
+    share = min(max((inputs - both) / max(1 - places, 1e-9), 0.0), 1.0)
+    kept = share * ((1 - share) / (n * spread**2) + share) if n > 1 else share
+    behind = np.array([both + (1 - places) * spread**2 * kept, places, both]) / variance
+    size = math.sqrt(float(given.second.mean()))
+    rising = np.sort(given.profile)
+    whole = size * np.interp(values, NODES, rising)
+    return shared(whole, np.append(1.0, np.clip(behind, 0, 1))), whole
+
+
+def _latents_of_largest(places: float, alone: Array) -> Array:
+    """The normal number behind the largest entry, as a rising function of another."""
+    common = math.sqrt(places) * NODES[_COARSE, None]
+    own = math.sqrt(1 - places) * alone[None, _COARSE]
+    weights = np.multiply.outer(WEIGHTS[_COARSE], WEIGHTS[_COARSE]).ravel()
+    return profile_of((common + own).ravel(), weights)
+
+
+def _tilt_to_largest(given: Field, n: int) -> Array | None:
+    """How much more probable each normal number is behind the largest of n entries.
+
+    None where the entries do not rise with the number behind them.
+    """
+    if n <= 1 or np.any(np.diff(given.profile) < 0):
+        return None
+    places = float(np.clip(hidden(given)[1].mean(), 0.0, 0.9999))
+    alone = np.interp(RANKS ** (1 / n), RANKS, NODES)
+    values = _latents_of_largest(places, alone)
+    edges = np.append(-np.inf, np.append((NODES[1:] + NODES[:-1]) / 2, np.inf))
+    below = np.interp(edges, values, RANKS, left=0.0, right=1.0)
+    tilt = np.diff(below) / np.maximum(WEIGHTS, 1e-30)
+    found: Array = tilt / max(float(WEIGHTS @ tilt), 1e-300)
+    return found
+
+
+@expected.register(pooling._GlobalMaxPooling)
+@expected.register(pooling._GlobalAveragePooling)
+def _(layer: Any, place: Place, given: Field) -> Expected:
+    _, grid = channels_and_grid(place.inputs[0], layer.data_format)
+    given = given.at(grid)
+    n = math.prod(grid)
+    after = (1,) * layer.rank if layer.keepdims else ()
+    if isinstance(layer, pooling._GlobalMaxPooling):
+        level, values = largest_of(given, n)
+        tilt = _tilt_to_largest(given, n)
+
+        def to_largest(g: Gradient) -> list[Gradient | None]:
+            even = Gradient.even(np.full(grid, g.second / n))
+            return [Gradient(even.moments, tilt, given.latent)]
+
+        moments = np.broadcast_to(level.reshape(4, *(1,) * len(after)), (4, *after))
+        return Expected(field(moments, given.units, values), to_largest)
+    same, inputs, places, both = given.moments.reshape(4, -1).mean(1)
+    first = same / n + (1 - 1 / n) * places
+    second = inputs / n + (1 - 1 / n) * both
+    found = np.array([first, second, first, second]).reshape(4, *after)
+
+    def to_all(g: Gradient) -> list[Gradient | None]:
+        return [Gradient(np.full((2, *grid), g.second / n**2))]
+
+    return Expected(normal(found, np.array(given.mean), given.units), to_all)
