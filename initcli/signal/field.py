@@ -77,6 +77,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.means.mean())
 
     @property
+    def typical_mean(self) -> float:
+        """E[x] where E[x²] is what it is on average, of which the moments of two entries know."""
+        return math.sqrt(max(float(self.second.mean()), 0.0)) * float(WEIGHTS @ self.profile)
+
+    @property
     def std(self) -> float:
         """The standard deviation of all entries."""
         return math.sqrt(max(float(self.second.mean()) - self.mean**2, 0.0))
@@ -133,8 +138,7 @@ def field(
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
     """A field of normal entries with those means at the positions."""
     mean, second = float(np.mean(means)), float(np.mean(moments[0]))
-    spread = math.sqrt(max(second - mean * mean, 0.0))
-    return field(moments, units, mean + spread * NODES, lags=lags)
+    return field(moments, units, _with_mean(NODES, mean, second), lags=lags)
 
 
 def standard(grid: Size, units: int) -> Field:
@@ -276,18 +280,20 @@ def _hermite() -> tuple[Array, Array]:
 
 def added(fields: Sequence[Field]) -> Field:
     """The sum of entries, which are independent of one another but where they share a latent."""
-    return _joined(fields, np.add, lambda one, two, means: one + two + 2 * means)
+    return _joined(
+        fields, np.add, lambda one, two: one.moments + two.moments + 2 * one.means * two.means
+    )
 
 
 def multiplied(fields: Sequence[Field]) -> Field:
     """The product of entries, which are independent but where they share a latent."""
-    return _joined(fields, np.multiply, lambda one, two, means: one * two)
+    return _joined(fields, np.multiply, lambda one, two: one.moments * two.moments)
 
 
 def _joined(
     fields: Sequence[Field],
     operation: Any,
-    moments: Callable[[Array, Array, Array], Array],
+    moments: Callable[[Field, Field], Array],
 ) -> Field:
     found = fields[0]
     for other in fields[1:]:
@@ -297,10 +303,22 @@ def _joined(
         if one.latent == two.latent:
             found = _same_latent(one, two, operation, units)
             continue
-        values = _independent(one, two, operation)
-        means = one.means * two.means
-        pinned = one.pinned and two.pinned
-        found = field(moments(one.moments, two.moments, means), units, values, pinned=pinned)
+        joined = moments(one, two)
+        mean = operation(one.typical_mean, two.typical_mean)
+        values = _with_mean(_independent(one, two, operation), mean, float(joined[0].mean()))
+        found = field(joined, units, values, pinned=one.pinned and two.pinned)
+    return found
+
+
+def _with_mean(values: Array, mean: float, second: float) -> Array:
+    """The values, moved and scaled to have just that mean and mean square.
+
+    What two examples have in common is near to the square of the mean, so that the mean must not be
+    off by what quantiles of a few nodes are.
+    """
+    first = float(WEIGHTS @ values)
+    spread = math.sqrt(max(float(WEIGHTS @ (values - first) ** 2), _TINY))
+    found: Array = mean + (values - first) * (math.sqrt(max(second - mean**2, 0.0)) / spread)
     return found
 
 

@@ -173,4 +173,4 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     def to_all(g: Gradient) -> list[Gradient | None]:
         return [Gradient(np.full((2, *grid), g.second / n**2))]
 
-    return Expected(normal(found, np.array(given.mean), given.units), to_all)
+    return Expected(normal(found, np.array(given.typical_mean), given.units), to_all)
