@@ -10,7 +10,7 @@ filters), the filters of the first group of channels first.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -92,6 +92,15 @@ defvjp(lookup, _lookup_vjp, None)
 
 
 @primitive
+def stepwise(function: Callable[[Array], Array], x: Array) -> Array:
+    """What a function makes of x that is flat but for jumps: no gradient flows through it."""
+    return function(x)
+
+
+defvjp(stepwise, lambda ans, function, x: lambda g: numpy.zeros_like(x), argnums=(1,))
+
+
+@primitive
 def flip(x: Array, axis: int) -> Array:
     """x with the entries along an axis in reverse."""
     return numpy.flip(x, axis)
@@ -115,9 +124,7 @@ def sampled(images: Array, rows: Array, columns: Array, sampling: Sampling) -> A
     return out
 
 
-def _sampled_vjp(
-    ans: Array, images: Array, rows: Array, columns: Array, sampling: Sampling
-) -> Any:
+def _sampled_vjp(ans: Array, images: Array, rows: Array, columns: Array, sampling: Sampling) -> Any:
     shape, dtype = images.shape, images.dtype
     rows, columns = (_broadcast(each, shape[0]) for each in (rows, columns))
 

@@ -54,6 +54,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     latent: int
     pinned: bool = False
     lags: Array | None = None
+    parts: tuple[Field, ...] | None = None
+    """What was concatenated, where units differ in size."""
 
     @property
     def grid(self) -> Size:
@@ -280,9 +282,17 @@ def _hermite() -> tuple[Array, Array]:
 
 def added(fields: Sequence[Field]) -> Field:
     """The sum of entries, which are independent of one another but where they share a latent."""
-    return _joined(
-        fields, np.add, lambda one, two: one.moments + two.moments + 2 * one.means * two.means
-    )
+
+    def moments(one: Field, two: Field) -> Array:
+        cross = one.means * two.means
+        # Positions weigh as they do in the moments of two entries.
+        whole = float(cross.mean())
+        if whole != 0:
+            cross = cross * (one.typical_mean * two.typical_mean / whole)
+        found: Array = one.moments + two.moments + 2 * cross
+        return found
+
+    return _joined(fields, np.add, moments)
 
 
 def multiplied(fields: Sequence[Field]) -> Field:

@@ -18,7 +18,7 @@ from initcli.signal.rules.base import (
     connected,
     expected,
 )
-from initcli.signal.rules.entries import softmax_squares
+from initcli.signal.rules.entries import softmax_moment
 from initcli.types import Array
 
 
@@ -160,7 +160,7 @@ def _squares(variance: float, seen: Array) -> Array:
     """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys."""
     values = math.sqrt(max(variance, 0.0)) * NODES
     numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 24)))
-    table = [n * softmax_squares(values, int(n)) if n > 1 else 1.0 for n in numbers]
+    table = [n * softmax_moment(values, int(n), 2) for n in numbers]
     found: Array = np.exp(np.interp(np.log(seen), np.log(numbers), np.log(table)))
     return found
 

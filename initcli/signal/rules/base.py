@@ -28,12 +28,14 @@ class Gradient(msgspec.Struct, frozen=True):
     (2, positions…). ``tilt`` is E[g² | z] / E[g²] for the normal number ``latent`` behind an entry,
     at the nodes: pooling sends gradients to large entries alone. None is 1 everywhere. ``lags`` is
     E[g g'] / E[g²] at two positions of a sequence that are 0, 1, … apart, where that is known.
+    ``parts`` are the gradients of units that stand beside one another, each with their number.
     """
 
     moments: Array
     tilt: Array | None = None
     latent: int | None = None
     lags: Array | None = None
+    parts: tuple[tuple[int, Gradient], ...] | None = None
 
     @classmethod
     def even(cls, second: Array) -> Gradient:
@@ -66,6 +68,13 @@ class Gradient(msgspec.Struct, frozen=True):
 
     def plus(self, other: Gradient) -> Gradient:
         """The sum of two that are independent."""
+        for one, two in ((self, other), (other, self)):
+            if one.parts is not None:
+                counts = len(one.parts)
+                others = two.parts if two.parts and len(two.parts) == counts else None
+                seconds = [each for _, each in others] if others else [two] * counts
+                pairs = zip(one.parts, seconds, strict=True)
+                return divided([(units, each.plus(more)) for (units, each), more in pairs])
         moments = self.moments + other.moments
         both = (self, other)
         total = max(self.second + other.second, _TINY)
@@ -111,6 +120,14 @@ class Gradient(msgspec.Struct, frozen=True):
         lost = math.prod(self.grid) / max(math.prod(grid), 1)
         total = lost * self.second + lost * (lost - 1) * self.places
         return Gradient.even(np.full(grid, total))
+
+
+def divided(parts: Sequence[tuple[int, Gradient | None]]) -> Gradient:
+    """The gradient of units beside one another, of so many units each."""
+    known = tuple((units, each) for units, each in parts if each is not None)
+    total = sum(units for units, _ in known)
+    moments = sum(each.moments * (units / total) for units, each in known)
+    return Gradient(np.asarray(moments), parts=known)
 
 
 Pull = Callable[[Gradient], Sequence[Gradient | None]]

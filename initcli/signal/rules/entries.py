@@ -87,7 +87,9 @@ def _softmaxed(function: Activation, given: Field) -> Expected:
     size = math.sqrt(float(given.second.mean()))
     centred = size * (given.profile - WEIGHTS @ given.profile)
     centred -= centred.max()
-    second = softmax_squares(centred, n) if n > 1 else 1.0
+    second, cube, fourth, pair = (
+        softmax_moment(centred, n, *powers) for powers in ((2,), (3,), (4,), (2, 2))
+    )
     mean = 1 / n
     powers = mapped(lambda x: np.exp(x - size * given.profile.max()), given)
     spread = np.maximum(powers.second - powers.means**2, 1e-300)
@@ -95,26 +97,31 @@ def _softmaxed(function: Activation, given: Field) -> Expected:
     moments[0] = second
     shared = (powers.moments[1:] - powers.means**2) / spread
     moments[1:] = mean**2 + (second - mean**2) * shared
-    # p (g − Σ p g): E[p²] (1 − 2 E[p] + Σ p²), of the units together.
-    factor = second * max(1 - n * second, 0.0)
+    # Of p (g − Σ p g), for independent g: E[p²] − 2 E[p³] + E[p² Σ p²].
+    factor = max(second - 2 * cube + fourth + (n - 1) * pair, 0.0)
     # Shares add up to 1 in every draw.
     output = field(moments, n, np.exp(centred), pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 
 
-def softmax_squares(values: Array, n: int, weights: Array = WEIGHTS) -> float:
-    """E[p²] for one share p = e^z / Σ e^z' of n independent z, of these values.
+def softmax_moment(values: Array, n: int, *powers: int) -> float:
+    """E[p^a] or E[p^a p'^b] of shares p = e^z / Σ e^z' of n independent z, of these values.
 
-    With 1/S² = ∫ t e^(−tS) dt it is ∫ t E[e^(2z − t e^z)] E[e^(−t e^z)]^(n−1) dt.
+    With k = a + b and 1/S^k = ∫ t^(k−1) e^(−tS) dt / (k−1)! it is an integral of products of
+    E[e^(az − t e^z)], one for each z.
     """
-    powers = np.exp(values)
-    mean = float(weights @ powers)
-    low, high = math.log(1e-6 / (n * mean)), math.log(1e3 / max(mean, 1e-300))
-    logs = np.linspace(low, high, 600)
+    if n <= len(powers):
+        return 1.0 if n == len(powers) == 1 else 0.0
+    each = np.exp(values)
+    mean = float(WEIGHTS @ each)
+    logs = np.linspace(math.log(1e-6 / (n * mean)), math.log(1e3 / max(mean, 1e-300)), 600)
     t = np.exp(logs)
-    decay = np.exp(-np.outer(t, powers))
-    one, rest = decay @ (weights * powers**2), decay @ weights
-    integrand = t * t * one * np.exp((n - 1) * np.log(np.maximum(rest, 1e-300)))
+    decay = np.exp(-np.outer(t, each))
+    rest = np.log(np.maximum(decay @ WEIGHTS, 1e-300))
+    order = sum(powers)
+    integrand = t**order * np.exp((n - len(powers)) * rest) / math.factorial(order - 1)
+    for power in powers:
+        integrand = integrand * (decay @ (WEIGHTS * each**power))
     return float(np.sum((integrand[1:] + integrand[:-1]) / 2) * (logs[1] - logs[0]))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from initcli.layers import applications, merging
@@ -16,6 +17,7 @@ from initcli.signal.rules.base import (
     NoTheory,
     Place,
     affine,
+    divided,
     expected,
 )
 from initcli.signal.rules.windows import largest_of
@@ -105,7 +107,21 @@ def beside(fields: Sequence[Field]) -> Expected:
         lags = sum(size * each.lags for each, size in parts) / max(sum(sizes), 1e-300)
     values = _mixture(fields, units)
     found = field(np.asarray(moments), total, values, pinned=pinned, lags=lags)
-    return Expected(found, lambda g: [Gradient(g.moments, lags=g.lags) for _ in fields])
+    parts = tuple(part for each in fields for part in each.parts or (each,))
+    found = msgspec.structs.replace(found, parts=parts)
+    counts = [len(each.parts or (each,)) for each in fields]
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        if g.parts is None or len(g.parts) != len(parts):
+            return [Gradient(g.moments, lags=g.lags) for _ in fields]
+        back: list[Gradient | None] = []
+        rest = list(g.parts)
+        for count in counts:
+            taken, rest = rest[:count], rest[count:]
+            back.append(taken[0][1] if count == 1 else divided(taken))
+        return back
+
+    return Expected(found, pull)
 
 
 def _mixture(fields: Sequence[Field], weights: Sequence[float]) -> Array:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from initcli.layers import normalization
-from initcli.signal.field import WEIGHTS, Field, field, normal, pair_shares
+from initcli.signal.field import NODES, WEIGHTS, Field, field, hidden, normal, pair_shares
 from initcli.signal.rules.base import (
     Expected,
     Gradient,
@@ -16,11 +16,13 @@ from initcli.signal.rules.base import (
     Place,
     Weight,
     affine,
+    divided,
     expected,
     then,
     weighted,
     with_bias,
 )
+from initcli.signal.rules.merging import beside
 from initcli.types import Array
 
 
@@ -61,13 +63,27 @@ def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Ex
         return scaled(affine(given, variance**-0.5, -centre * variance**-0.5), place)
     if layer.axis % len(place.inputs[0]) == 1 and given.grid:
         given = given.at(place.inputs[0][2:])
+    if given.parts is None:
+        return scaled(_by_channel(layer, place, given), place)
+    steps = [_by_channel(layer, place, part) for part in given.parts]
+    together = beside([step.output for step in steps])
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        parts = zip(given.parts or (), steps, together.pull(g), strict=True)
+        return [divided([(part.units, step.pull(each)[0]) for part, step, each in parts])]
+
+    return scaled(Expected(together.output, pull), place)
+
+
+def _by_channel(layer: normalization.BatchNormalization, place: Place, given: Field) -> Expected:
     shares = pair_shares(place.batch, math.prod(given.grid))
     # E[x μ] at each position, for the mean μ over the batch and all positions.
     beside_mean = np.tensordot(shares, given.moments, 1)
     centred = given.moments - 2 * beside_mean + beside_mean.mean()
     centred[0] = np.maximum(centred[0], 0.0)
-    size = float(centred[0].mean()) + layer.epsilon
+    channels = _channels(given, float(centred[0].mean()), layer.epsilon)
     values = given.profile - float(WEIGHTS @ given.profile)
+    size = float(centred[0].mean()) / channels.kept
     found = field(centred / size, given.units, values, given.latent, pinned=True)
     unit = found.moments.reshape(4, -1).mean(1)
 
@@ -76,9 +92,51 @@ def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Ex
         off = float(shares @ pairs)
         along = float(shares @ (pairs * unit))
         kept = np.stack([np.maximum(g.moments[0] - off - along, 0.0), g.moments[1] - off])
-        return [g.with_moments(kept / size)]
+        before = g.tilt_of(given)
+        tilt = channels.tilt if before is None else before * channels.tilt
+        tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)
+        return [Gradient(kept * channels.inverse, tilt, given.latent)]
 
-    return scaled(Expected(found, pull), place)
+    return Expected(found, pull)
+
+
+class _Channels(NamedTuple):
+    """Channels whose variances V differ, because their means do and the entries are no sums.
+
+    ``kept`` is E[V / (V + ε)], ``inverse`` E[1 / (V + ε)], and ``tilt`` the latter for entries of
+    each normal number, as a share of it.
+    """
+
+    kept: float
+    inverse: float
+    tilt: Array
+
+
+def _channels(given: Field, variance: float, epsilon: float) -> _Channels:
+    """By the part of the normal number behind an entry that a channel has in all of them."""
+    common = float(np.clip(hidden(given)[2].mean(), 0.0, 0.999))
+    means, rest = NODES[_MEANS], NODES[_REST]
+    at_means, at_rest = (WEIGHTS[part] / WEIGHTS[part].sum() for part in (_MEANS, _REST))
+    z = math.sqrt(common) * means[:, None] + math.sqrt(1 - common) * rest
+    values = np.interp(z, NODES, given.profile)
+    variances = values**2 @ at_rest - (values @ at_rest) ** 2
+    variances = variances * (variance / max(float(at_means @ variances), 1e-300))
+    inverses = 1 / (variances + epsilon)
+    inverse = float(at_means @ inverses)
+    # Given z, the channel's part is normal about √common · z.
+    back = math.sqrt(common) * NODES[:, None] + math.sqrt(1 - common) * rest
+    tilt = np.interp(back, means, inverses) @ at_rest / inverse
+    return _Channels(float(at_means @ (variances * inverses)), inverse, tilt)
+
+
+_MEANS = slice(5, None, 10)
+_REST = slice(2, None, 5)
+
+
+def _mean_square(g: Gradient, units: int, is_group: bool) -> float:
+    """E[ḡ²] for the mean over units of one position, or over all positions."""
+    positions = math.prod(g.grid) if is_group else 1
+    return (g.second / positions + (1 - 1 / positions) * g.places) / max(units, 1)
 
 
 @expected.register(normalization.LayerNormalization)
@@ -115,10 +173,15 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
         size = variance + layer.epsilon
     values = given.profile - (float(WEIGHTS @ given.profile) if centres else 0.0)
     found = standardised(given, level, size, values)
-    lost = (1 + centres) / max(count, 1)
+    # E[1 / S] is more than 1 / E[S] for a mean S of few squares.
+    uneven = 1 / (1 - min(2 / max(count * (math.prod(given.grid) if is_group else 1), 1), 0.5))
+    together = count * (math.prod(given.grid) if is_group else 1)
 
     def pull(g: Gradient) -> list[Gradient | None]:
-        return [g.times(max(1 - lost, 0.0) / size)]
+        # What goes along the output is taken off, and the mean where that is.
+        off = g.second / max(together, 1) + centres * _mean_square(g, count, is_group)
+        kept = np.maximum(1 - off / max(g.second, 1e-300), 0.0)
+        return [g.times(kept / size * uneven)]
 
     weights = dict(place.weights)
     if "scale" in weights:

@@ -47,7 +47,15 @@ def rearranged(given: Field, shape: Size) -> Expected:
     moments[2], moments[3] = (flat[2], flat[3]) if shape[-1] == given.units else (means**2,) * 2
     units = shape[-1] if len(shape) > 1 else 1
     found = field(moments, units, given.profile, given.latent, given.pinned)
-    return Expected(found, lambda g: [g.at(given.grid)])
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        moved = np.zeros((2, *given.grid))
+        moved[0] = g.second
+        if shape[-1] == given.units:
+            moved[1] = g.places
+        return [g.with_moments(moved)]
+
+    return Expected(found, pull)
 
 
 @expected.register

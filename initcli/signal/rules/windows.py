@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,11 @@ def _averaged(given: Field, window: Any, size: Size) -> Expected:
     means = box(given.means[None], size, window)[0] / n
 
     def pull(g: Gradient) -> list[Gradient | None]:
-        covered = unboxed(g.moments / count**2, size, window, grid)
-        # Every entry of a window has the same gradient.
-        alike = unboxed(np.ones_like(g.moments) / count, size, window, grid)
-        places = np.maximum(covered[0] * (alike[1] > 0), covered[1])
-        return [Gradient(np.stack([covered[0], places]))]
+        same, places = g.moments[0], np.maximum(g.moments[1], 0.0)
+        # An entry has a share of the gradient of every window that it stands in.
+        apart = unboxed(((same - places) / n**2)[None], size, window, grid)[0]
+        alike = unboxed((np.sqrt(places) / n)[None], size, window, grid)[0] ** 2
+        return [_among(apart + alike, g)]
 
     return Expected(normal(found, means, given.units), pull)
 
@@ -85,18 +86,48 @@ def _largest(given: Field, window: Any, size: Size) -> Expected:
     most: Array = arrays.largest(given.second[None, ..., None], size, window)[0, ..., 0]
     mean = box(given.moments[:1], size, window)[0] / n
     entries = np.maximum(np.rint(n * mean / np.maximum(most, 1e-300)), 1)
-    found, values = np.empty((4, *entries.shape)), given.profile
+    found, profiles, shares = np.empty((4, *entries.shape)), [], []
     for number in np.unique(entries):
         level, values = largest_of(given, int(number))
         found[:, entries == number] = level[:, None]
+        profiles.append(values)
+        shares.append(WEIGHTS * float(np.mean(entries == number)))
     found *= most / max(float(given.second.mean()), 1e-300)
+    values = profile_of(np.concatenate(profiles), np.concatenate(shares))
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
+    again = _won_again(size, window.strides) * entries.size / max(math.prod(grid), 1)
 
     def pull(g: Gradient) -> list[Gradient | None]:
-        back = unboxed(g.moments / count, size, window, grid)
-        return [Gradient(np.stack([back[0], back[1] / n.mean()]), tilt, given.latent)]
+        back = unboxed(g.moments[:1] / count, size, window, grid)[0]
+        # Windows that overlap may have the same largest entry, which has the sum of theirs.
+        back = back * (1 + again * g.places / max(back.mean(), 1e-300))
+        found = _among(back, g)
+        return [Gradient(found.moments, tilt, given.latent)]
 
     return Expected(field(found, given.units, values), pull)
+
+
+def _won_again(size: Size, strides: Size) -> float:
+    """How many pairs of windows have the same largest entry, for each window.
+
+    Of two windows with m entries together each is the largest with probability 1/m.
+    """
+    n = math.prod(size)
+    reaches = [range(-((k - 1) // s) * s, k, s) for k, s in zip(size, strides, strict=True)]
+    total = 0.0
+    for offset in product(*reaches):
+        common = math.prod(k - abs(d) for k, d in zip(size, offset, strict=True))
+        if any(offset):
+            total += common / (2 * n - common)
+    return total
+
+
+def _among(second: Array, g: Gradient) -> Gradient:
+    """A gradient of that E[g²] at each position, which adds up to what the sum of g is."""
+    entries, windows = second.size, math.prod(g.grid)
+    whole = windows * g.second + windows * (windows - 1) * g.places
+    places = (whole - entries * float(second.mean())) / max(entries * (entries - 1), 1)
+    return Gradient(np.stack([second, np.full_like(second, places)]))
 
 
 def largest_of(given: Field, n: int) -> tuple[Array, Array]:
