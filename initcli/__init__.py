@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from initcli.drawing import draw
     from initcli.errors import InitcliError, InvalidSpec
+    from initcli.exporting import export
     from initcli.fitting import Fit, fit
     from initcli.histogram import Histogram
     from initcli.layers import Layer
@@ -41,6 +42,7 @@ __all__ = [
     "cluster",
     "data_histogram",
     "draw",
+    "export",
     "fit",
     "load",
     "measure",
@@ -61,6 +63,7 @@ _HOMES = (
     "fitting",
     "drawing",
     "workers",
+    "exporting",
     "render.gallery",  # last, for it imports Matplotlib
 )
 

@@ -176,6 +176,36 @@ def hist(
                 bar.advance(1)
 
 
+@app.command()
+def export(
+    spec: Spec,
+    out: Annotated[str, typer.Option(metavar="F.npz|F.safetensors", help="Where to.")],
+    filter: Filter = None,
+    seed: Seed = None,
+    defaults: Defaults = None,
+    custom: Custom = None,
+) -> None:
+    """Save the drawn weights in one file, each under its path.
+
+    Prints the path of the file when it is written.
+    """
+    with _messages():
+        from initcli import exporting
+        from initcli.errors import listed
+
+        file = Path(out)
+        if file.suffix.lower() not in exporting.SUFFIXES:
+            ends = f"the file's name ends in {listed(exporting.SUFFIXES)}"
+            raise typer.BadParameter(ends, param_hint="--out")
+        model = _load(spec, seed, defaults, custom)
+        only = model.matching(filter) if filter else model.parameters
+        with _progress(_weights(only, None), "weights") as bar:
+            notes = exporting.export(model, file, only=only, progress=bar.advance)
+        for note in notes:
+            print(f"initcli: {note}", file=sys.stderr)
+        _print(f"{file}\n")
+
+
 Batch = Annotated[
     int | None,
     typer.Option(min=1, help="Examples.", show_default="64, or as many as fit in memory"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from initcli.errors import OutputError
@@ -37,22 +38,40 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be used as a folder: {reason}") from None
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file beside its place and then move it there, so that it is never seen half-written.
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Where to write a file: beside its place, to which it is moved at the end.
+
+    So it is never seen half-written; whatever interrupts this leaves nothing behind, and what
+    stood in its place as it was.
 
     Raises:
         OutputError: it cannot be written.
     """
+    if file.is_dir():
+        raise OutputError(f"{file}: cannot be written: it is a folder")
+    if not file.parent.is_dir():
+        raise OutputError(f"{file}: cannot be written: there is no folder {file.parent}")
     # Named before it is there, so that whatever interrupts this finds what to remove.
     beside = file.with_name(f".initcli-{secrets.token_hex(8)}.tmp")
     try:
-        with beside.open("xb") as stream:
-            stream.write(content)
+        yield beside
         beside.replace(file)
     except OSError as error:
-        raise OutputError(f"{file}: cannot be written: {error.strerror}") from None
+        reason = error.strerror or error
+        raise OutputError(f"{file}: cannot be written: {reason}") from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with written_whole(file) as beside, beside.open("xb") as stream:
+        stream.write(content)
 
 
 def _stem(path: str) -> str:

@@ -28,7 +28,8 @@ def _(layer: Any, place: Place, *given: Field) -> Expected:
     query = given[0]
     value = given[1] if len(given) > 1 else query
     key = given[2] if len(given) > 2 else value
-    if getattr(layer, "attention_axes", None) is not None or len(query.grid) != 1:
+    axes = getattr(layer, "attention_axes", None)
+    if axes not in (None, 1, (1,), (-2,)) or len(query.grid) != 1:
         raise NoTheory("attention over several axes")
     is_grouped = isinstance(layer, attention.GroupedQueryAttention)
     heads = layer.num_query_heads if is_grouped else layer.num_heads
