@@ -84,11 +84,6 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return math.sqrt(max(float(self.second.mean()), 0.0)) * float(WEIGHTS @ self.profile)
 
     @property
-    def std(self) -> float:
-        """The standard deviation of all entries."""
-        return math.sqrt(max(float(self.second.mean()) - self.mean**2, 0.0))
-
-    @property
     def correlation(self) -> float:
         """The cosine of two examples' entries, as vectors."""
         total = float(self.second.mean())
@@ -140,7 +135,7 @@ def field(
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
     """A field of normal entries with those means at the positions."""
     mean, second = float(np.mean(means)), float(np.mean(moments[0]))
-    return field(moments, units, _with_mean(NODES, mean, second), lags=lags)
+    return field(moments, units, with_mean(NODES, mean, second), lags=lags)
 
 
 def standard(grid: Size, units: int) -> Field:
@@ -315,12 +310,12 @@ def _joined(
             continue
         joined = moments(one, two)
         mean = operation(one.typical_mean, two.typical_mean)
-        values = _with_mean(_independent(one, two, operation), mean, float(joined[0].mean()))
+        values = with_mean(_independent(one, two, operation), mean, float(joined[0].mean()))
         found = field(joined, units, values, pinned=one.pinned and two.pinned)
     return found
 
 
-def _with_mean(values: Array, mean: float, second: float) -> Array:
+def with_mean(values: Array, mean: float, second: float) -> Array:
     """The values, moved and scaled to have just that mean and mean square.
 
     What two examples have in common is near to the square of the mean, so that the mean must not be

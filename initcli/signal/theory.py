@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from initcli.parameter import Parameter
-from initcli.signal.field import Field, normal, scatter, standard
+from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
 from initcli.signal.rules import Expected, Gradient, NoTheory, Place, Pull, Weight, expected
 from initcli.types import Size
@@ -218,7 +218,7 @@ class _Theory:
         change = self.changes.get(tensor)
         return Prediction(
             mean=_finite(field.mean),
-            std=_finite(field.std),
+            std=_finite(spread(field, self.program.batch)),
             correlation=_finite(field.correlation),
             gradient_rms=_finite(gradient),
             chi=_finite(chi),
@@ -233,6 +233,19 @@ def typical(given: Field, batch: int) -> Field:
     Var[log S] = s its median is e^(−s/2) times its mean (Hanin and Nica 2020).
     """
     return _shrunk(given, scatter(given, batch))
+
+
+def spread(given: Field, batch: int) -> float:
+    """The standard deviation of all entries of a batch about their own mean.
+
+    The mean of a draw is not that of all draws where units are few and have much in common.
+    """
+    second, mean = float(given.second.mean()), given.mean
+    if not given.pinned and given.units:
+        shares = pair_shares(batch, math.prod(given.grid))
+        common = float(shares @ given.moments.reshape(4, -1).mean(1))
+        second -= max(common - mean**2, 0.0) / given.units
+    return math.sqrt(max(second - mean**2, 0.0))
 
 
 def _shrunk(given: Field, variance: float) -> Field:

@@ -55,6 +55,7 @@ def _(layer: Any, place: Place, *given: Field) -> Expected:
         layer.dropout if place.training else 0.0,
         place.options.get("use_causal_mask", False),
         layer.sliding_window,
+        value.units,
     )
     between = mixing.output
     if layer.use_gate:
@@ -102,11 +103,13 @@ def mixed(
     dropout: float,
     causal: bool,
     reach: int | None,
+    features: int,
 ) -> Mixing:
     """Values in shares that a softmax makes of scores, which are normal over the keys.
 
     Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes nothing.
-    Of the shares only E[Σ a²] counts.
+    Of the shares E[Σ a²] counts, and that what is chosen by its score is alike: a normal vector in
+    ``features`` dimensions, weighed by e^(u·x), has the mean u.
     """
     width = query.units // heads
     q, k, v = query.moments, key.moments, value.moments
@@ -118,9 +121,13 @@ def mixed(
         ahead = 0 if causal else np.minimum(np.arange(steps)[::-1], reach - 1)
         seen = np.minimum(np.arange(steps), reach - 1) + 1 + ahead
     seen = np.asarray(seen, float)
-    squares = _squares(float(variance.mean()), seen)
+    typical_variance = float(variance.mean())
+    squares = _squares(typical_variance, seen, 2 / width + 2 / features)
+    aligned = np.minimum(typical_variance / features, 1.0) * (1 - squares)
     even = 1 / np.maximum.outer(seen, seen).mean(1) if causal else 1 / seen
-    level = v.mean(1)
+    # A query that sees only what was before it meets the values of those positions.
+    level = np.cumsum(v, 1) / np.arange(1, positions + 1) if causal else v.mean(1, keepdims=True)
+    level = level[:, np.minimum(np.arange(steps), positions - 1)] if causal else level
 
     def alike(pair: int) -> float:
         """How alike the patterns of two queries are, in another example or at another place."""
@@ -131,12 +138,13 @@ def mixed(
     kept = squares / (1 - dropout) if dropout < 1 else 0 * squares
     moments = np.empty((4, steps))
     moments[0] = kept * level[0] + (1 - squares) * level[2]
+    moments[0] += aligned * np.maximum(level[0] - level[2], 0.0)
     for pair, near, far in ((1, 1, 3), (2, 0, 2), (3, 1, 3)):
         share = even + (squares - even) * alike(pair)
         moments[pair] = share * level[near] + (1 - share) * level[far]
     depth = value.units
     found = normal(moments, np.full(steps, value.mean), heads * depth // max(heads, 1))
-    centred = max(float(level[0] - level[2]), 0.0)
+    centred = max(float((level[0] - level[2]).mean()), 0.0)
     typical, first = float(squares.mean()), float(kept.mean())
 
     def pull(g: Gradient) -> list[Gradient]:
@@ -157,13 +165,24 @@ def mixed(
     return Mixing(found, pull)
 
 
-def _squares(variance: float, seen: Array) -> Array:
-    """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys."""
-    values = math.sqrt(max(variance, 0.0)) * NODES
-    numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 24)))
-    table = [n * softmax_moment(values, int(n), 2) for n in numbers]
+def _squares(variance: float, seen: Array, uneven: float) -> Array:
+    """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys.
+
+    The variance differs from query to query, as squares of few normal numbers do: it is that of a
+    gamma law, ``uneven`` times its own square, with quantiles of Wilson and Hilferty (1931).
+    """
+    numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
+    cubes = (1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3) ** 3
+    table = np.zeros(len(numbers))
+    for share, weight in zip(np.maximum(cubes, 0.0), _QUERY_WEIGHTS, strict=True):
+        values = math.sqrt(max(variance * share, 0.0)) * NODES
+        table += weight * np.array([n * softmax_moment(values, int(n), 2) for n in numbers])
     found: Array = np.exp(np.interp(np.log(seen), np.log(numbers), np.log(table)))
     return found
+
+
+_QUERIES, _QUERY_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+_QUERY_WEIGHTS = _QUERY_WEIGHTS / _QUERY_WEIGHTS.sum()
 
 
 @expected.register(attention.Attention)
@@ -175,7 +194,7 @@ def _(layer: Any, place: Place, *given: Field) -> Expected:
     scale = place.weights["scale"].mean if layer.use_scale else 1.0
     dropout = layer.dropout if place.training else 0.0
     causal = place.options.get("use_causal_mask", False)
-    found = mixed(query, key, value, 1, scale, dropout, causal, None)
+    found = mixed(query, key, value, 1, scale, dropout, causal, None, key.units)
 
     def pull(g: Gradient) -> list[Gradient | None]:
         to_query, to_key, to_value = found.pull(g)

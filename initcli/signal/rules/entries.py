@@ -12,7 +12,7 @@ from initcli import activations
 from initcli.activations import Activation, Glu, Linear, LogSoftmax, Softmax, Sparsemax
 from initcli.layers import activation, applications, core, features, images, regularization
 from initcli.signal import arrays
-from initcli.signal.field import WEIGHTS, Field, field, mapped, multiplied, slopes
+from initcli.signal.field import WEIGHTS, Field, field, mapped, multiplied, slopes, with_mean
 from initcli.signal.rules.base import (
     Expected,
     Gradient,
@@ -25,6 +25,8 @@ from initcli.signal.rules.base import (
 )
 from initcli.types import Array
 
+_COARSE = slice(2, None, 5)
+"""Of the nodes, as many as a smooth integrand needs."""
 _LARGE = 1e150
 """In place of what overflows."""
 
@@ -100,7 +102,8 @@ def _softmaxed(function: Activation, given: Field) -> Expected:
     # Of p (g − Σ p g), for independent g: E[p²] − 2 E[p³] + E[p² Σ p²].
     factor = max(second - 2 * cube + fourth + (n - 1) * pair, 0.0)
     # Shares add up to 1 in every draw.
-    output = field(moments, n, np.exp(centred), pinned=True)
+    values = with_mean(np.exp(centred), mean, float(np.mean(second)))
+    output = field(moments, n, values, pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 
 
@@ -112,16 +115,16 @@ def softmax_moment(values: Array, n: int, *powers: int) -> float:
     """
     if n <= len(powers):
         return 1.0 if n == len(powers) == 1 else 0.0
-    each = np.exp(values)
-    mean = float(WEIGHTS @ each)
-    logs = np.linspace(math.log(1e-6 / (n * mean)), math.log(1e3 / max(mean, 1e-300)), 600)
+    each, weights = np.exp(values[_COARSE]), WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
+    mean = float(weights @ each)
+    logs = np.linspace(math.log(1e-6 / (n * mean)), math.log(1e3 / max(mean, 1e-300)), 300)
     t = np.exp(logs)
     decay = np.exp(-np.outer(t, each))
-    rest = np.log(np.maximum(decay @ WEIGHTS, 1e-300))
+    rest = np.log(np.maximum(decay @ weights, 1e-300))
     order = sum(powers)
     integrand = t**order * np.exp((n - len(powers)) * rest) / math.factorial(order - 1)
     for power in powers:
-        integrand = integrand * (decay @ (WEIGHTS * each**power))
+        integrand = integrand * (decay @ (weights * each**power))
     return float(np.sum((integrand[1:] + integrand[:-1]) / 2) * (logs[1] - logs[0]))
 
 
