@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 
 from initcli.signal.measured import LayerSignal, OutputSignal, Signal, Spread, TensorSignal
+from initcli.signal.theory import Prediction
 from initcli.signal.verdict import Verdict, verdict
 
 _FIGURES = OutputSignal.__struct_fields__
+_PREDICTED = Prediction.__struct_fields__
 
 
 def signal_json(signal: Signal) -> str:
@@ -54,23 +56,22 @@ def signal_csv(signal: Signal) -> str:
     writer = csv.writer(page, lineterminator="\n")
     spreads = [*(f"output_{name}" for name in _FIGURES), "gradient_rms"]
     ends = ("", "_low", "_high")
-    predicted = ("mean", "std", "correlation", "gradient_rms")
     writer.writerow(
         [
             *("layer", "type", "call", "shape"),
             *(f"{name}{end}" for name in spreads for end in ends),
-            *(f"predicted_{name}" for name in predicted),
+            *(f"predicted_{name}" for name in _PREDICTED),
         ]
     )
     for layer in signal.layers:
         values: list[Spread | None] = [
             *(getattr(layer.output, name, None) for name in _FIGURES),
-            layer.gradient and layer.gradient.rms,
+            None if layer.gradient is None else layer.gradient.rms,
         ]
         cells: list[Any] = []
         for value in values:
             cells += [""] * 3 if value is None else [value.median, value.low, value.high]
-        cells += [getattr(layer.predicted, name) for name in predicted]
+        cells += [getattr(layer.predicted, name) for name in _PREDICTED]
         shape = "x".join(map(str, layer.shape))
         writer.writerow([layer.name, layer.type, layer.call, shape, *cells])
     return page.getvalue()
@@ -86,12 +87,7 @@ def _layer(layer: LayerSignal) -> dict[str, Any]:
         "shape": list(layer.shape),
         "output": output and {name: _spread(getattr(output, name)) for name in _FIGURES},
         "gradient": layer.gradient and {"rms": _spread(layer.gradient.rms)},
-        "predicted": {
-            "mean": _number(predicted.mean),
-            "std": _number(predicted.std),
-            "correlation": _number(predicted.correlation),
-            "gradient_rms": _number(predicted.gradient_rms),
-        },
+        "predicted": {name: _number(getattr(predicted, name)) for name in _PREDICTED},
     }
 
 

@@ -43,7 +43,7 @@ def _picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
             theory = COLORS[1] if alone else color
             shown = "measured" if alone else printable(label)
             stds = [_std(layer) for layer in signal.layers]
-            gradients = [layer.gradient and layer.gradient.rms for layer in signal.layers]
+            gradients = [_gradient(layer) for layer in signal.layers]
             expected = [layer.predicted.std for layer in signal.layers]
             back = [layer.predicted.gradient_rms for layer in signal.layers]
             _lines(upper, stds, expected, color, theory, shown, alone)
@@ -107,6 +107,10 @@ def _lines(
 
 def _std(layer: LayerSignal) -> Spread | None:
     return None if layer.output is None else layer.output.std
+
+
+def _gradient(layer: LayerSignal) -> Spread | None:
+    return None if layer.gradient is None else layer.gradient.rms
 
 
 def _drawable(value: float) -> bool:

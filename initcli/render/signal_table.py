@@ -16,6 +16,8 @@ from initcli.signal.verdict import Verdict, gradient_of, std_of, verdict
 
 _WIDE = 116
 """Columns from which every figure has a column."""
+_ENDLESS = 1e6
+"""Layers from which a depth scale is as good as infinite."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _LEAST_DECADES = 2.0
 """What a whole bar spans at least, so that what hardly changes does not look as if it did."""
@@ -68,9 +70,10 @@ class _Page:
         if self.wide:
             table.add_column("type", overflow="fold", style="cyan")
         titles = ["output std", *(["theory"] if drawn else []), ""]
-        figures = ["zeros", "dead", "sat.", "corr."] if self.wide else ["zeros", "corr."]
+        chi = "chi" if self.ascii_only else "χ"
+        figures = ["zeros", "dead", "sat.", "corr.", chi] if self.wide else ["zeros", "corr."]
         if not drawn:
-            figures = ["corr."]
+            figures = ["corr.", chi]
         titles += [*figures, "gradient", *(["theory"] if drawn else []), ""]
         for title in titles:
             table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
@@ -84,6 +87,8 @@ class _Page:
                 cells.append(figure(layer.predicted.std))
             cells.append(self._drawn_bar(std_of(layer), outputs))
             cells += self._shares(layer) if drawn else [_correlation(layer.predicted.correlation)]
+            if self.wide or not drawn:
+                cells.append(figure(layer.predicted.chi))
             cells.append(figure(gradient_of(layer)))
             if drawn:
                 cells.append(figure(layer.predicted.gradient_rms))
@@ -119,7 +124,8 @@ class _Page:
             facts.append(f"first's gradient / last's {figure(found.gradient_ratio)}")
         if found.chi is not None and found.depth_scale is not None:
             chi = "chi" if self.ascii_only else "χ"
-            scale = figure(found.depth_scale)
+            endless = found.depth_scale > _ENDLESS
+            scale = figure(math.inf if endless else found.depth_scale, self.ascii_only)
             facts.append(f"{chi} {found.chi:.3g} a layer, depth scale {scale} layers")
         yield self.dot.join(facts)
 
@@ -162,11 +168,13 @@ def _median(value: Spread | None) -> float | None:
     return None if value is None else value.median
 
 
-def figure(value: float | None) -> str:
+def figure(value: float | None, ascii_only: bool = True) -> str:
     """A number in three digits."""
     if value is None:
         return ""
-    return f"{value:.3g}" if math.isfinite(value) else "inf"
+    if math.isfinite(value):
+        return f"{value:.3g}"
+    return "inf" if ascii_only else "∞"
 
 
 def _share(value: Spread | None) -> str:

@@ -50,7 +50,7 @@ def variants(
     functions: dict[str, Custom] = {}
     for file in custom:
         functions |= load_functions(file)
-    options = {
+    options: dict[str, Sequence[str]] = {
         "kernel": list(kernel_initializers),
         "activation": list(activations),
         "defaults": list(defaults),

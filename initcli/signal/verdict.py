@@ -21,9 +21,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``output_std`` is that of the last layer. ``std_ratio`` is the last hidden layer's standard
     deviation over that of the first, and ``gradient_ratio`` the first one's gradient RMS over that
     of the last: hidden are those with weights, but for what is itself a result. ``chi`` is what the
-    gradient's variance is multiplied by from one of them to the one before, on average
-    (χ of Schoenholz et al. 2017), and ``depth_scale`` = 1 / |ln χ| in how many of them it changes
-    e times. ``worst`` is the hidden layer whose standard deviation is furthest from the first's.
+    mean square of a small change is multiplied by from one of them to the next, on average, as
+    theory has it or else as gradients do (χ of Schoenholz et al. 2017), and ``depth_scale`` =
+    1 / |ln χ| in how many of them it changes e times. ``worst`` is the hidden layer whose standard
+    deviation is furthest from the first's. ``dead_units`` and ``saturated`` are the largest share
+    of any layer.
     """
 
     text: str
@@ -42,10 +44,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         if self.text == _OVERFLOWS:
             return math.inf
         far = [abs(_log(ratio)) for ratio in (self.std_ratio, self.gradient_ratio)]
+        if _UNREACHED in self.text:
+            far.append(math.inf)
         return max(far) + (self.dead_units or 0.0) + (self.saturated or 0.0)
 
 
 _OVERFLOWS = "overflows"
+_UNREACHED = "no gradient reaches the first layer"
 
 
 def verdict(signal: Signal) -> Verdict:
@@ -55,30 +60,30 @@ def verdict(signal: Signal) -> Verdict:
     gradients = [gradient_of(layer) for layer in hidden]
     std_ratio = _ratio(stds[-1], stds[0]) if hidden else None
     gradient_ratio = _ratio(gradients[0], gradients[-1]) if hidden else None
-    chi = None
-    if gradient_ratio and len(hidden) > 1:
-        chi = gradient_ratio ** (2 / (len(hidden) - 1))
     dead = _largest(
-        layer.output.dead_units.median for layer in signal.layers if layer.output is not None
+        (layer.output.dead_units.median, layer.name)
+        for layer in signal.layers
+        if layer.output is not None
     )
     saturated = _largest(
-        layer.output.saturated.median
+        (layer.output.saturated.median, layer.name)
         for layer in signal.layers
         if layer.output is not None and layer.output.saturated is not None
     )
+    chi = _chi(hidden, gradient_ratio)
     every = [std_of(layer) for layer in signal.layers]
     overflow = any(std is not None and not math.isfinite(std) for std in every)
     known = [std for std in every if std is not None]
     return Verdict(
-        text=_text(overflow, std_ratio, gradient_ratio, dead, saturated),
+        text=_text(overflow, std_ratio, gradient_ratio, gradients, dead, saturated),
         output_std=known[-1] if known else None,
         std_ratio=std_ratio,
         gradient_ratio=gradient_ratio,
         chi=chi,
         depth_scale=None if not chi else math.inf if chi == 1 else 1 / abs(math.log(chi)),
         worst=_worst(hidden, stds),
-        dead_units=dead,
-        saturated=saturated,
+        dead_units=dead and dead[0],
+        saturated=saturated and saturated[0],
     )
 
 
@@ -108,8 +113,9 @@ def _text(
     overflow: bool,
     std_ratio: float | None,
     gradient_ratio: float | None,
-    dead: float | None,
-    saturated: float | None,
+    gradients: Sequence[float | None],
+    dead: tuple[float, str] | None,
+    saturated: tuple[float, str] | None,
 ) -> str:
     if overflow:
         return _OVERFLOWS
@@ -119,11 +125,21 @@ def _text(
             problems.append(f"{what} explodes")
         elif ratio is not None and ratio < 1 / _MUCH:
             problems.append(f"{what} vanishes")
-    if dead is not None and dead > _MANY:
-        problems.append(f"{dead:.0%} of a layer's units are dead")
-    if saturated is not None and saturated > _MANY:
-        problems.append(f"{saturated:.0%} of a layer is saturated")
+    if gradients and gradients[0] == 0:
+        problems.append(_UNREACHED)
+    for share, what in ((dead, "units are dead"), (saturated, "entries are saturated")):
+        if share is not None and share[0] > _MANY:
+            problems.append(f"{share[0]:.0%} of {share[1]}'s {what}")
     return ", ".join(problems) or "keeps its size"
+
+
+def _chi(hidden: Sequence[LayerSignal], gradient_ratio: float | None) -> float | None:
+    """What a small change's mean square is multiplied by from a hidden layer to the next."""
+    if len(hidden) < 2:
+        return None
+    first, last = (hidden[place].predicted.sensitivity for place in (0, -1))
+    ratio = _ratio(last, first) or gradient_ratio
+    return None if not ratio else ratio ** (2 / (len(hidden) - 1))
 
 
 def _worst(hidden: Sequence[LayerSignal], stds: Sequence[float | None]) -> str | None:
@@ -145,5 +161,5 @@ def _log(ratio: float | None) -> float:
     return math.log10(ratio) if ratio > 0 else -math.inf
 
 
-def _largest(values: Iterable[float]) -> float | None:
-    return max(values, default=None)
+def _largest(values: Iterable[tuple[float, str]]) -> tuple[float, str] | None:
+    return max(values, key=lambda value: value[0], default=None)

@@ -100,13 +100,8 @@ def beside(fields: Sequence[Field]) -> Expected:
     total = sum(units)
     moments = sum(each.moments * (n / total) for each, n in zip(fields, units, strict=True))
     pinned = all(each.pinned for each in fields)
-    lags = None
-    if all(each.lags is not None for each in fields):
-        sizes = [each.units * float(each.second.mean()) for each in fields]
-        parts = zip(fields, sizes, strict=True)
-        lags = sum(size * each.lags for each, size in parts) / max(sum(sizes), 1e-300)
     values = _mixture(fields, units)
-    found = field(np.asarray(moments), total, values, pinned=pinned, lags=lags)
+    found = field(np.asarray(moments), total, values, pinned=pinned, lags=_lags(fields))
     parts = tuple(part for each in fields for part in each.parts or (each,))
     found = msgspec.structs.replace(found, parts=parts)
     counts = [len(each.parts or (each,)) for each in fields]
@@ -122,6 +117,18 @@ def beside(fields: Sequence[Field]) -> Expected:
         return back
 
     return Expected(found, pull)
+
+
+def _lags(fields: Sequence[Field]) -> Array | None:
+    """What all units together have at each lag."""
+    found: Any = 0.0
+    whole = 0.0
+    for each in fields:
+        if each.lags is None:
+            return None
+        size = each.units * float(each.second.mean())
+        found, whole = found + size * each.lags, whole + size
+    return np.asarray(found / max(whole, 1e-300))
 
 
 def _mixture(fields: Sequence[Field], weights: Sequence[float]) -> Array:

@@ -70,7 +70,8 @@ def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Ex
 
     def pull(g: Gradient) -> list[Gradient | None]:
         parts = zip(given.parts or (), steps, together.pull(g), strict=True)
-        return [divided([(part.units, step.pull(each)[0]) for part, step, each in parts])]
+        back = [(part, step.pull(each)[0]) for part, step, each in parts if each is not None]
+        return [divided([(part.units, each) for part, each in back])]
 
     return scaled(Expected(together.output, pull), place)
 
