@@ -12,7 +12,7 @@ from rich.table import Table
 
 from initcli.errors import printable
 from initcli.render.signal_data import signal_data, verdict_data
-from initcli.render.signal_table import figure
+from initcli.render.signal_table import depth_scale, figure
 from initcli.signal.comparison import Compared
 from initcli.signal.verdict import Verdict
 
@@ -41,7 +41,7 @@ def comparison_table(
         found = each.verdict
         cells = [figure(found.output_std), figure(found.std_ratio), figure(found.gradient_ratio)]
         if wide:
-            cells += [figure(found.chi), figure(found.depth_scale)]
+            cells += [figure(found.chi), depth_scale(found.depth_scale, ascii_only)]
             cells += [_share(found.dead_units), _share(found.saturated)]
             cells.append(printable(found.worst or ""))
         label = printable(each.label)

@@ -16,6 +16,7 @@ from initcli.signal.measured import LayerSignal, Signal, Spread
 
 COLORS = ("#5b8db8", "#c8432b", "#4f9d69", "#8e6bb0", "#c98f2b", "#3f8f9b", "#a85d7a", "#777777")
 FORMATS = ("png", "svg")
+_MARKERS = (".", "s", "^", "x")
 _NAMED = 28
 """Layers up to which each has its name below."""
 
@@ -46,8 +47,9 @@ def _picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
             gradients = [_gradient(layer) for layer in signal.layers]
             expected = [layer.predicted.std for layer in signal.layers]
             back = [layer.predicted.gradient_rms for layer in signal.layers]
-            _lines(upper, stds, expected, color, theory, shown, alone)
-            _lines(lower, gradients, back, color, theory, shown, alone)
+            marker = _MARKERS[number // len(COLORS) % len(_MARKERS)]
+            _lines(upper, stds, expected, color, theory, shown, alone, marker)
+            _lines(lower, gradients, back, color, theory, shown, alone, marker)
         upper.set_ylabel("output std")
         lower.set_ylabel("gradient RMS")
         for axes in (upper, lower):
@@ -56,7 +58,10 @@ def _picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
             for side in ("top", "right"):
                 axes.spines[side].set_visible(False)
         upper.set_title(_title(signals), loc="left", fontsize=11)
-        if signals:
+        if len(signals) > 1:
+            handles, labels = upper.get_legend_handles_labels()
+            figure.legend(handles, labels, fontsize=8, frameon=False, loc="outside right upper")
+        else:
             upper.legend(fontsize=8, frameon=False)
         names = [printable(layer.name) for layer in longest.layers]
         if len(names) <= _NAMED:
@@ -80,6 +85,7 @@ def _lines(
     theory: str,
     label: str,
     alone: bool,
+    marker: str,
 ) -> None:
     """The medians with their band, and what is predicted as a dashed line."""
     places = [
@@ -91,7 +97,7 @@ def _lines(
         low = [max(value.low, 1e-300) for value in values if value is not None]
         high = [min(value.high, 1e300) for value in values if value is not None]
         axes.fill_between(places, low, high, color=color, alpha=0.25, linewidth=0)
-        axes.plot(places, medians, color=color, marker=".", markersize=5, label=label)
+        axes.plot(places, medians, color=color, marker=marker, markersize=5, label=label)
     there = [i for i, value in enumerate(predicted) if value is not None and _drawable(value)]
     if there:
         name = "predicted" if alone else (None if places else label)

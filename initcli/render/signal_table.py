@@ -124,8 +124,7 @@ class _Page:
             facts.append(f"first's gradient / last's {figure(found.gradient_ratio)}")
         if found.chi is not None and found.depth_scale is not None:
             chi = "chi" if self.ascii_only else "χ"
-            endless = found.depth_scale > _ENDLESS
-            scale = figure(math.inf if endless else found.depth_scale, self.ascii_only)
+            scale = depth_scale(found.depth_scale, self.ascii_only)
             facts.append(f"{chi} {found.chi:.3g} a layer, depth scale {scale} layers")
         yield self.dot.join(facts)
 
@@ -168,12 +167,17 @@ def _median(value: Spread | None) -> float | None:
     return None if value is None else value.median
 
 
-def figure(value: float | None, ascii_only: bool = True) -> str:
+def figure(value: float | None) -> str:
     """A number in three digits."""
     if value is None:
         return ""
-    if math.isfinite(value):
-        return f"{value:.3g}"
+    return f"{value:.3g}" if math.isfinite(value) else "inf"
+
+
+def depth_scale(layers: float | None, ascii_only: bool) -> str:
+    """A depth scale, infinite where nobody has as many layers."""
+    if layers is None or layers < _ENDLESS:
+        return figure(layers)
     return "inf" if ascii_only else "∞"
 
 

@@ -56,6 +56,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     lags: Array | None = None
     parts: tuple[Field, ...] | None = None
     """What was concatenated, where units differ in size."""
+    steady: float = 0.0
+    """What share of how a normal vector's square differs from draw to draw is not there, because
+    the weights that it was made with are orthogonal."""
 
     @property
     def grid(self) -> Size:
@@ -157,7 +160,12 @@ def mapped(function: Callable[[Array], Array], given: Field, units: int | None =
     if given.lags is not None:
         table = _table(values)
         lags = np.interp(behind(given.lags, given), _RHO, table) / max(float(table[-1]), _TINY)
-    return field(moments, units or given.units, values, given.latent, given.pinned, lags)
+    found = field(moments, units or given.units, values, given.latent, given.pinned, lags)
+    if not given.steady:
+        return found
+    more = function(1.01 * typical * given.profile)
+    elasticity = math.log(float(WEIGHTS @ more**2) / float(WEIGHTS @ values**2)) / math.log(1.01**2)
+    return msgspec.structs.replace(found, steady=given.steady * elasticity**2)
 
 
 def scatter(given: Field, batch: int) -> float:
@@ -175,6 +183,9 @@ def scatter(given: Field, batch: int) -> float:
     rho = hidden(given)
     pairs = [float(WEIGHTS @ squares**2), *(float(np.interp(r, _RHO, table).mean()) for r in rho)]
     shares = pair_shares(batch, math.prod(given.grid))
+    if given.steady:
+        alike = [1.0, *(float((r * r).mean()) for r in rho)]
+        pairs = [pair - 2 * given.steady * each for pair, each in zip(pairs, alike, strict=True)]
     return math.log1p(max(float(shares @ np.array(pairs)) - 1.0, 0.0) / given.units)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from initcli.drawing import draw, physical_memory, working_dtype
 from initcli.errors import SignalError
@@ -28,6 +29,8 @@ DRAWS = 5
 """Draws of the weights and inputs, with a seed each."""
 _NEAR = 0.01
 """How near to a bound an output is saturated, as a share of the range."""
+_LARGE_PRODUCT = 5e7
+"""Multiplications from which threads help more than they wait for one another."""
 _SPARE = 0.7
 """The share of the memory that is used."""
 
@@ -144,9 +147,10 @@ def measure_signal(
     given = _checked(built, inputs or {})
     seen = []
     whole = 2 * len(built.steps) * draws
-    for number in range(draws):
-        advance = None if progress is None else lambda done: progress(done, whole)
-        seen.append(_one_draw(model, built, given, number, advance))
+    with threadpool_limits(1 if _products(built) < _LARGE_PRODUCT else None, "blas"):
+        for number in range(draws):
+            advance = None if progress is None else lambda done: progress(done, whole)
+            seen.append(_one_draw(model, built, given, number, advance))
     return _gathered(model, built, seen, notes)
 
 
@@ -174,6 +178,16 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
         notes=_open_sizes(built),
         results=_results(built),
     )
+
+
+def _products(built: Program) -> float:
+    """Multiplications of a layer with weights, on average: of each weight at each position."""
+    found = [
+        math.prod(built.shapes[step.outputs[0]][:-1]) * sum(p.size for p in step.parameters)
+        for step in built.steps
+        if any(len(parameter.shape) > 1 for parameter in step.parameters)
+    ]
+    return sum(found) / max(len(found), 1)
 
 
 def needed_bytes(built: Program) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import numpy as np
 
+from initcli.initializers.orthogonal import Orthogonal
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
@@ -60,7 +61,12 @@ def predictions(
 def law_moments(parameter: Parameter) -> Weight | None:
     """Mean and variance of an entry, as its law has them."""
     law = parameter.law
-    return None if law is None else Weight(law.mean, law.std**2)
+    is_orthogonal = isinstance(parameter.initializer, Orthogonal)
+    return None if law is None else Weight(law.mean, law.std**2, is_orthogonal)
+
+
+_SURE = 1e-3
+"""A variance of a logarithm that changes nothing."""
 
 
 class _Theory:
@@ -80,6 +86,9 @@ class _Theory:
         self.fields: dict[int, Field] = {}
         self.changes: dict[int, float] = {}
         """The mean square of a small change of each tensor, for one of 1 of the inputs."""
+        self.doubts: dict[int, tuple[float, float]] = {}
+        """Var[log S] of each tensor's mean square by what was drawn before it: of a batch, over
+        draws, and of one example, over draws and examples."""
         self.looked_up = {each.tensor for each in program.sources if each.most is not None}
 
     def predictions(self) -> list[Prediction]:
@@ -129,18 +138,52 @@ class _Theory:
             options=step.options,
             training=self.training,
         )
-        is_mixing = any(len(parameter.shape) > 1 for parameter in step.parameters)
-        taken = [typical(each, program.batch) for each in given] if is_mixing else given
         try:
             with np.errstate(all="ignore"):
-                found = expected(step.layer, place, *taken)
+                return self._typical(step, place, given)
         except NoTheory:
             return None
-        if not is_mixing and len(given) == 1 and found.output.units != given[0].units:
+
+    def _typical(self, step: Step, place: Place, given: list[Field]) -> Expected:
+        """What is expected of a typical draw: where the inputs' mean squares are their medians.
+
+        Mean squares are nearly log-normal, over draws and over the examples of a draw. Of what
+        comes out the typical mean square is a mean over the examples of a draw, and over draws one
+        of logarithms, each as a quadrature of three points.
+        """
+        batch, output = self.program.batch, step.outputs[0]
+        is_mixing = any(len(parameter.shape) > 1 for parameter in step.parameters)
+        doubts, taken = [], []
+        for tensor, each in zip(step.inputs, given, strict=True):
+            fresh = [scatter(each, n) if is_mixing else 0.0 for n in (batch, 1)]
+            before = (0.0, 0.0) if each.pinned else self.doubts.get(tensor, (0.0, 0.0))
+            doubts.append((before[0] + fresh[0], before[1] + fresh[1]))
+            taken.append(_scaled(each, -fresh[0] / 2))
+        found = expected(step.layer, place, *taken)
+        field, pull = found
+        if not is_mixing and len(given) == 1 and field.units != given[0].units:
             # Positions that have become units are not independent of one another.
-            lost = scatter(given[0], program.batch) - scatter(found.output, program.batch)
-            return Expected(_shrunk(found.output, max(lost, 0.0)), found.pull)
-        return found
+            field = _scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
+        if len(given) > 1:
+            sizes = [float(each.second.mean()) for each in taken]
+            total = max(sum(sizes), 1e-300)
+            roots = [np.sqrt(doubt) * n / total for n, doubt in zip(sizes, doubts, strict=True)]
+            whole, single = (sum(root[kind] for root in roots) ** 2 for kind in (0, 1))
+            self.doubts[output] = whole, single
+        elif given and not field.pinned and doubts[0][1] > _SURE:
+            whole, single = (min(doubt, 1.0) for doubt in doubts[0])
+            reach = math.sqrt(3 * single)
+            around = [expected(step.layer, place, _scaled(taken[0], x)) for x in (-reach, reach)]
+            seconds = [float(each.output.second.mean()) for each in (around[0], found, around[1])]
+            if all(second > 0 for second in seconds):
+                # log F(x) for the logarithm x of a mean square, as a parabola.
+                low, middle, high = np.log(seconds)
+                slope, bend = (high - low) / (2 * reach), (high + low - 2 * middle) / reach**2
+                self.doubts[output] = whole * slope**2, single * slope**2
+                apart = max(single - whole, 0.0)
+                within = (slope**2 - slope + bend) * apart / 2
+                field = _scaled(field, bend * whole / 2 + within)
+        return Expected(field, pull)
 
     def _change(self, step: Step, pull: Pull | None) -> float | None:
         """χ of a step; by what its Jacobian's mean square is, which gradients tell as well."""
@@ -232,7 +275,7 @@ def typical(given: Field, batch: int) -> Field:
     Over draws the mean square S of a layer of finite width is nearly log-normal, and with
     Var[log S] = s its median is e^(−s/2) times its mean (Hanin and Nica 2020).
     """
-    return _shrunk(given, scatter(given, batch))
+    return _scaled(given, -scatter(given, batch) / 2)
 
 
 def spread(given: Field, batch: int) -> float:
@@ -248,10 +291,11 @@ def spread(given: Field, batch: int) -> float:
     return math.sqrt(max(second - mean**2, 0.0))
 
 
-def _shrunk(given: Field, variance: float) -> Field:
-    if not variance > 0:
+def _scaled(given: Field, logarithm: float) -> Field:
+    """The field with e^logarithm times the mean square."""
+    if logarithm == 0 or not math.isfinite(logarithm):
         return given
-    return msgspec.structs.replace(given, second=given.second * math.exp(-variance / 2))
+    return msgspec.structs.replace(given, second=given.second * math.exp(logarithm))
 
 
 def _from_measured(program: Program, step: Step, seen: Seen) -> Field:

@@ -139,10 +139,11 @@ class NoTheory(Exception):
 
 
 class Weight(NamedTuple):
-    """Mean and variance of the entries of a parameter."""
+    """Mean and variance of the entries of a parameter, and whether its columns are orthogonal."""
 
     mean: float
     variance: float
+    orthogonal: bool = False
 
     @property
     def second(self) -> float:
@@ -262,9 +263,16 @@ def connected(
     moments, means = with_bias(*summed(given, fan_in, kernel), bias)
     back = units * kernel.second
     return Expected(
-        normal(moments, means, units, given.lags),
+        steadied(normal(moments, means, units, given.lags), kernel, fan_in),
         lambda g: [Gradient(back * g.moments, lags=g.lags)],
     )
+
+
+def steadied(found: Field, kernel: Weight, fan_in: float) -> Field:
+    """Sums whose weights may be orthogonal: they keep a vector's length as far as they can."""
+    if not kernel.orthogonal:
+        return found
+    return msgspec.structs.replace(found, steady=min(found.units / max(fan_in, 1), 1.0))
 
 
 def channels_and_grid(shape: Size, data_format: DataFormat | None) -> tuple[int, Size]:

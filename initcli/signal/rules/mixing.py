@@ -22,6 +22,7 @@ from initcli.signal.rules.base import (
     connected,
     expected,
     replaced,
+    steadied,
     then,
     with_bias,
 )
@@ -96,7 +97,8 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
     else:
         groups = getattr(layer, "groups", 1)
         depth, kernel = channels // groups, weights["kernel"]
-        linear = _slid(given, depth, filters, kernel, bias, over, back, filters // groups)
+        fan_in = math.prod(layer.window) * depth
+        linear = _slid(given, depth, filters, kernel, bias, over, back, filters // groups, fan_in)
     return then(linear, lambda y: activated(layer.activation, y))
 
 
@@ -109,6 +111,7 @@ def _slid(
     over: Callable[[Array], Array],
     back: Callable[[Array], Array],
     feeds: int | None = None,
+    fan_in: float = math.inf,
 ) -> Expected:
     """A window of weights over ``depth`` channels; an entry feeds ``feeds`` filters, or all."""
     moments, means = given.moments, given.means
@@ -120,7 +123,8 @@ def _slid(
         found = found + total**2 + kernel.mean**2 * depth * rest
     found, total = with_bias(found, total, bias)
     factor = (filters if feeds is None else feeds) * kernel.second
-    return Expected(normal(found, total, filters), lambda g: [Gradient(factor * back(g.moments))])
+    output = steadied(normal(found, total, filters), kernel, fan_in)
+    return Expected(output, lambda g: [Gradient(factor * back(g.moments))])
 
 
 @expected.register(embedding.Embedding)

@@ -1,0 +1,74 @@
+"""Predictions of the signal from the laws alone, against what is measured of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import product
+from typing import Any
+
+import pytest
+
+import initcli
+from initcli.signal.measured import Signal, Spread, measure_signal
+
+ACTIVATIONS = ("relu", "tanh", "gelu", "linear")
+INITIALIZERS = ("glorot_uniform", "he_normal", "lecun_normal", "orthogonal")
+DEPTH = 20
+STACKS = list(product(ACTIVATIONS, INITIALIZERS))
+DRAWS = 16
+RANGE = 3.532
+"""E[greatest − least] of so many standard normal numbers (Tippett 1925)."""
+
+
+def stack(layer: dict[str, Any], shape: list[int], depth: int = DEPTH) -> initcli.Model:
+    return initcli.parse(json.dumps({"input_shape": shape, "layers": [layer] * depth}))
+
+
+def standard_error(value: Spread) -> float:
+    """Of the median's logarithm over the draws, from how far they spread."""
+    spread = math.log(value.high / value.low) / RANGE
+    return math.sqrt(math.pi / 2) * spread / math.sqrt(DRAWS)
+
+
+def worst(signal: Signal, tolerances: tuple[float, float]) -> float:
+    """By how much the worst layer is off, as a share of what it may be."""
+    found = []
+    for layer in signal.layers:
+        assert layer.output is not None
+        assert layer.gradient is not None
+        pairs = (
+            (layer.output.std, layer.predicted.std),
+            (layer.gradient.rms, layer.predicted.gradient_rms),
+        )
+        for (seen, predicted), tolerance in zip(pairs, tolerances, strict=True):
+            assert predicted is not None
+            # The layers of a stack go with one another: three errors are much for all of them.
+            allowed = math.log1p(tolerance) + 3 * standard_error(seen)
+            found.append(abs(math.log(predicted / seen.median)) / allowed)
+    return max(found)
+
+
+@pytest.mark.parametrize(("activation", "initializer"), STACKS)
+def test_wide_dense_stacks_are_predicted(activation: str, initializer: str) -> None:
+    layer = {"type": "Dense", "units": 512, "activation": activation}
+    model = stack({**layer, "kernel_initializer": initializer}, [512])
+    assert worst(measure_signal(model, batch=16, draws=DRAWS), (0.05, 0.10)) <= 1
+
+
+@pytest.mark.parametrize(("activation", "initializer"), STACKS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_convolutional_stacks_are_predicted(
+    activation: str, initializer: str, padding: str
+) -> None:
+    layer = {"type": "Conv1D", "filters": 128, "kernel_size": 3, "padding": padding}
+    layer |= {"activation": activation, "kernel_initializer": initializer}
+    model = stack(layer, [48 if padding == "valid" else 8, 128])
+    assert worst(measure_signal(model, batch=4, draws=DRAWS), (0.05, 0.10)) <= 1
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_stacks_of_images_are_predicted(activation: str) -> None:
+    layer = {"type": "Conv2D", "filters": 128, "kernel_size": 3, "activation": activation}
+    layer |= {"kernel_initializer": "he_normal", "padding": "same"}
+    assert worst(measure_signal(stack(layer, [5, 5, 128]), batch=2, draws=DRAWS), (0.05, 0.10)) <= 1
