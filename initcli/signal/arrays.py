@@ -202,7 +202,7 @@ def correlate(x: Array, kernel: Array, window: Window) -> Array:
         flat = kernel.reshape(*size, -1)
         x = _repeated(x, kernel.shape[-1] // groups)
         for place, part in _shifted(_padded(x, window), size, window):
-            out = part * flat[place] if out is None else numpy.add(out, part * flat[place], out)
+            out = part * flat[place] if out is None else numpy.add(out, part * flat[place], out=out)
         return out
     for rows, patches in _patches(_padded(x, window), size, window, groups):
         part = numpy.matmul(patches, _matrices(kernel, groups))
@@ -272,7 +272,7 @@ def largest(x: Array, size: tuple[int, ...], window: Window) -> Array:
     """The largest entry of each window: (batch, *out, channels)."""
     out = None
     for _, part in _shifted(_padded(x, window, -numpy.inf), size, window):
-        out = part.copy() if out is None else numpy.maximum(out, part, out)
+        out = part.copy() if out is None else numpy.maximum(out, part, out=out)
     return out
 
 

@@ -113,11 +113,12 @@ def softmax_moment(values: Array, n: int, *powers: int) -> float:
     With k = a + b and 1/S^k = ∫ t^(k−1) e^(−tS) dt / (k−1)! it is an integral of products of
     E[e^(az − t e^z)], one for each z.
     """
-    if n <= len(powers):
-        return 1.0 if n == len(powers) == 1 else 0.0
+    if n == 1:
+        return 1.0 if len(powers) == 1 else 0.0
     each, weights = np.exp(values[_COARSE]), WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
-    mean = float(weights @ each)
-    logs = np.linspace(math.log(1e-6 / (n * mean)), math.log(1e3 / max(mean, 1e-300)), 300)
+    mean, least = float(weights @ each), max(float(each.min()), 1e-150)
+    # E[e^(az − t e^z)] falls off beyond what the least e^z lets count.
+    logs = np.linspace(math.log(1e-6 / (n * mean)), math.log(50 / least), 400)
     t = np.exp(logs)
     decay = np.exp(-np.outer(t, each))
     rest = np.log(np.maximum(decay @ weights, 1e-300))

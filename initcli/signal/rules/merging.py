@@ -67,7 +67,7 @@ def _(layer: Any, place: Place, *fields: Field) -> Expected:
     sign = 1.0 if isinstance(layer, merging.Maximum) else -1.0
     mean = np.mean([each.moments for each in fields], axis=0)
     one = field(mean, fields[0].units, sign * fields[0].profile)
-    level, values = largest_of(one, len(fields))
+    level, values = largest_of(one, len(fields), apart=True)
     scale = mean[0] / max(float(mean[0].mean()), 1e-300)
     moments = level.reshape(4, *(1,) * len(one.grid)) * scale
     found = field(moments, fields[0].units, sign * values)
