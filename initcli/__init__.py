@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from initcli.measuring import Measurement, data_histogram, measure
     from initcli.parameter import Parameter
     from initcli.render.gallery import save_histograms
+    from initcli.signal.comparison import Compared, compare, variants
+    from initcli.signal.measured import Signal, measure_signal, predict_signal
+    from initcli.signal.verdict import Verdict, verdict
     from initcli.spec.load import load, parse
     from initcli.spec.model import BuiltLayer, Model
     from initcli.summary import TensorSummary, Totals, summarise, theory, totals
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuiltLayer",
+    "Compared",
     "Fit",
     "Histogram",
     "InitcliError",
@@ -35,23 +39,30 @@ __all__ = [
     "Measurement",
     "Model",
     "Parameter",
+    "Signal",
     "TensorSummary",
     "Totals",
+    "Verdict",
     "Workers",
     "__version__",
     "cluster",
+    "compare",
     "data_histogram",
     "draw",
     "export",
     "fit",
     "load",
     "measure",
+    "measure_signal",
     "parse",
+    "predict_signal",
     "processes",
     "save_histograms",
     "summarise",
     "theory",
     "totals",
+    "variants",
+    "verdict",
 ]
 
 _HOMES = (
@@ -64,6 +75,9 @@ _HOMES = (
     "drawing",
     "workers",
     "exporting",
+    "signal.measured",
+    "signal.verdict",
+    "signal.comparison",
     "render.gallery",  # last, for it imports Matplotlib
 )
 

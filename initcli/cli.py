@@ -253,6 +253,9 @@ def signal(
         from initcli.signal.measured import measure_signal, predict_signal
 
         if theory:
+            if input is not None:
+                message = "nothing is drawn that --input could change"
+                raise typer.BadParameter(message, param_hint="--theory")
             found = predict_signal(model, batch=batch or 64)
         else:
             given = _inputs(input, model)
@@ -272,9 +275,9 @@ def signal(
             from initcli.render import signal_data
 
             if format is SignalFormat.json:
-                _print(signal_data.signal_json(found) + "\n")
+                _print(signal_data.signal_json(found, filter or ()) + "\n")
             else:
-                _print(signal_data.signal_csv(found))
+                _print(signal_data.signal_csv(found, filter or ()))
         if out is not None:
             from initcli.files import write_whole
             from initcli.render.signal_plot import signal_picture

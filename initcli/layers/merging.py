@@ -66,7 +66,7 @@ class Subtract(_Merging, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape, other: Shape) -> Shape:  # type: ignore[override]
         return _Merging.output_shape(self, shape, other)
 
-    def call(self, flow: Flow, x: Array, other: Array) -> Array:  # type: ignore[override]
+    def call(self, flow: Flow, x: Array, other: Array) -> Array:
         one, two = self.aligned(flow.np, (x, other))
         return one - two
 

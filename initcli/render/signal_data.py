@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,14 +19,18 @@ _FIGURES = OutputSignal.__struct_fields__
 _PREDICTED = Prediction.__struct_fields__
 
 
-def signal_json(signal: Signal) -> str:
-    """The signal as one JSON object on one line; what is not finite is null."""
-    return json.dumps(signal_data(signal), allow_nan=False)
+def signal_json(signal: Signal, only: Sequence[str] = ()) -> str:
+    """The signal as one JSON object on one line; what is not finite is null.
+
+    Raises:
+        NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
+    """
+    return json.dumps(signal_data(signal, only), allow_nan=False)
 
 
-def signal_data(signal: Signal) -> dict[str, Any]:
-    """The signal as plain data."""
-    model = signal.model
+def signal_data(signal: Signal, only: Sequence[str] = ()) -> dict[str, Any]:
+    """The signal as plain data; the verdict is on the whole signal whatever is shown of it."""
+    model, shown = signal.model, signal.matching(only) if only else signal
     return {
         "model": {
             "name": model.name,
@@ -35,8 +40,8 @@ def signal_data(signal: Signal) -> dict[str, Any]:
         },
         "batch": signal.batch,
         "draws": signal.draws,
-        "layers": [_layer(layer) for layer in signal.layers],
-        "tensors": [_tensor(tensor) for tensor in signal.tensors],
+        "layers": [_layer(layer) for layer in shown.layers],
+        "tensors": [_tensor(tensor) for tensor in shown.tensors],
         "verdict": verdict_data(verdict(signal)),
         "notes": list(signal.notes),
     }
@@ -50,8 +55,13 @@ def verdict_data(found: Verdict) -> dict[str, Any]:
     }
 
 
-def signal_csv(signal: Signal) -> str:
-    """One line a layer: every figure's median, least and greatest, and what is predicted."""
+def signal_csv(signal: Signal, only: Sequence[str] = ()) -> str:
+    """One line a layer: every figure's median, least and greatest, and what is predicted.
+
+    Raises:
+        NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
+    """
+    signal = signal.matching(only) if only else signal
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\n")
     spreads = [*(f"output_{name}" for name in _FIGURES), "gradient_rms"]

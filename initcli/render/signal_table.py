@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -18,6 +17,8 @@ _WIDE = 116
 """Columns from which every figure has a column."""
 _ENDLESS = 1e6
 """Layers from which a depth scale is as good as infinite."""
+_NARROW = 72
+"""Columns below which there are no bars."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _LEAST_DECADES = 2.0
 """What a whole bar spans at least, so that what hardly changes does not look as if it did."""
@@ -26,19 +27,26 @@ _LEAST_DECADES = 2.0
 def signal_table(
     signal: Signal, *, width: int, ascii_only: bool = False, only: Sequence[str] = ()
 ) -> RenderableType:
-    """Every layer with the size of its output and gradient; then every trained tensor."""
+    """Every layer with the size of its output and gradient; then every trained tensor.
+
+    Args:
+        signal: what to show.
+        width: columns.
+        ascii_only: whether nothing but ASCII is written.
+        only: patterns of names; the verdict is on the whole signal all the same.
+
+    Raises:
+        NoSuchTensor: a pattern matches none.
+    """
     page = _Page(width, ascii_only)
-    layers = [layer for layer in signal.layers if _wanted(layer.name, only)]
-    tensors = [tensor for tensor in signal.tensors if _wanted(tensor.path, only)]
-    parts: list[RenderableType] = [page.heading(signal), page.layers(layers, signal.draws > 0)]
-    if tensors:
-        parts.append(page.tensors(tensors))
+    shown = signal.matching(only) if only else signal
+    parts: list[RenderableType] = [page.heading(signal)]
+    if shown.layers:
+        parts.append(page.layers(shown.layers, signal.draws > 0))
+    if shown.tensors:
+        parts.append(page.tensors(shown.tensors))
     parts += [Text(line) for line in page.ending(verdict(signal))]
     return Group(*parts)
-
-
-def _wanted(name: str, globs: Sequence[str]) -> bool:
-    return not globs or any(fnmatchcase(name, glob) for glob in globs)
 
 
 class _Page:
@@ -47,7 +55,7 @@ class _Page:
     def __init__(self, width: int, ascii_only: bool) -> None:
         self.wide = width >= _WIDE
         self.ascii_only = ascii_only
-        self.bar = 14 if self.wide else 8
+        self.bar = 14 if self.wide else 8 if width >= _NARROW else 0
         self.dot = " - " if ascii_only else " · "
 
     def heading(self, signal: Signal) -> Text:
@@ -75,8 +83,7 @@ class _Page:
         if not drawn:
             figures = ["corr.", chi]
         titles += [*figures, "gradient", *(["theory"] if drawn else []), ""]
-        for title in titles:
-            table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
+        self._add_figures(table, titles)
         outputs = self._scale(map(std_of, layers))
         gradients = self._scale(map(gradient_of, layers))
         for layer in layers:
@@ -96,12 +103,19 @@ class _Page:
             table.add_row(*cells)
         return table
 
+    def _add_figures(self, table: Table, titles: Sequence[str]) -> None:
+        """Columns of figures, and without a title those of bars, which may be of no width."""
+        for title in titles:
+            if title:
+                table.add_column(title, justify="right", no_wrap=True)
+            else:
+                table.add_column("", no_wrap=True, width=self.bar or None)
+
     def tensors(self, tensors: Sequence[TensorSignal]) -> Table:
         """One row a trained tensor."""
         table = self._table()
         table.add_column("tensor", overflow="fold", ratio=1)
-        for title in ("gradient", "", "gradient / weight", ""):
-            table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
+        self._add_figures(table, ["gradient", "", "gradient / weight", ""])
         sizes = self._scale(tensor.gradient_rms.median for tensor in tensors)
         ratios = self._scale(_median(tensor.gradient_to_weight) for tensor in tensors)
         for tensor in tensors:
@@ -152,7 +166,7 @@ class _Page:
         return low - missing, high + missing
 
     def _drawn_bar(self, value: float | None, scale: tuple[float, float]) -> str:
-        if value is None or not value > 0:
+        if value is None or not value > 0 or not self.bar:
             return ""
         low, high = scale
         share = 1.0 if value == math.inf else (math.log10(value) - low) / (high - low)

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import autograd.numpy
 import numpy
 from autograd.extend import defvjp, primitive
-from autograd.scipy.special import erf as erf
 from autograd.tracer import getval
 from numpy.lib.stride_tricks import as_strided
 
@@ -71,6 +70,17 @@ def sigmoid(x: Array) -> Array:
 
 
 defvjp(sigmoid, lambda ans, x: lambda g: g * ans * (1 - ans))
+
+
+@primitive
+def erf(x: Array) -> Array:
+    """The error function. autograd's own would import all of SciPy, which takes a second."""
+    from scipy.special import erf as special
+
+    return special(x)
+
+
+defvjp(erf, lambda ans, x: lambda g: g * ((2 / math.sqrt(math.pi)) * numpy.exp(-x * x)))
 
 
 @primitive

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+from initcli.activations import known_activations
 from initcli.defaults import Framework
+from initcli.errors import NotInCatalog, did_you_mean, quoted
+from initcli.initializers import known_initializers
 from initcli.initializers.custom import Custom, load_functions
 from initcli.signal.measured import BATCH, DRAWS, Signal, measure_signal, predict_signal
 from initcli.signal.verdict import Verdict, verdict
@@ -46,6 +50,7 @@ def variants(
 
     Raises:
         InvalidSpec: a spec cannot be read, or is wrong; with all its problems.
+        NotInCatalog: no initializer or activation has that name.
     """
     functions: dict[str, Custom] = {}
     for file in custom:
@@ -58,6 +63,12 @@ def variants(
     found = []
     for source in sources:
         document = read(source)
+        recipes = document.data.get("initializers") if isinstance(document.data, Mapping) else None
+        own = recipes if isinstance(recipes, Mapping) else {}
+        _refuse_unknown(
+            "initializer", kernel_initializers, {*known_initializers(), *own, *functions}
+        )
+        _refuse_unknown("activation", activations, set(known_activations()))
         for chosen in combinations(options):
             changed = varied(
                 document, kernel=chosen.get("kernel"), activation=chosen.get("activation")
@@ -68,6 +79,17 @@ def variants(
             label = " · ".join([*filter(None, name), *chosen.values()]) or model.name
             found.append((label, model))
     return found
+
+
+def _recipes(data: Any) -> Iterable[str]:
+    found = data.get("initializers") if isinstance(data, Mapping) else None
+    return found if isinstance(found, Mapping) else ()
+
+
+def _refuse_unknown(kind: str, names: Iterable[str], known: set[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise NotInCatalog(f"unknown {kind} {quoted(name)}", did_you_mean(name, known))
 
 
 def compare(

@@ -148,6 +148,30 @@ def standard(grid: Size, units: int) -> Field:
     return field(moments, units)
 
 
+def observed(x: Array) -> Field:
+    """The field that an array (batch, positions…, units) is a sample of."""
+    units = x.shape[-1] if x.ndim > 1 else 1
+    grid = x.shape[1:-1]
+    z = x.reshape(x.shape[0], -1, units).astype(np.float64)
+    batch, positions, _ = z.shape
+    same = np.mean(z * z, (0, 2))
+    every, by_place, by_input = z.sum((0, 1)), z.sum(0), z.sum(1)
+    # Σ over pairs, as squares of sums less what is counted in them too.
+    inputs = np.mean(by_place**2, 1) - batch * same
+    places = np.mean(z * by_input[:, None], (0, 2)) - same
+    both = np.mean(by_place * every, 1) - batch * (same + places) - inputs
+    moments = np.stack(
+        [
+            same,
+            inputs / max(batch * (batch - 1), 1),
+            places / max(positions - 1, 1),
+            both / max(batch * (batch - 1) * (positions - 1), 1),
+        ]
+    )
+    values = np.interp(RANKS, (np.arange(z.size) + 0.5) / z.size, np.sort(z, axis=None))
+    return field(moments.reshape(4, *grid), units, values)
+
+
 def mapped(function: Callable[[Array], Array], given: Field, units: int | None = None) -> Field:
     """The field of a function of each entry."""
     curves = _curves(function, given)

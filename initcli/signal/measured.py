@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -11,10 +12,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from initcli.drawing import draw, physical_memory, working_dtype
-from initcli.errors import SignalError
+from initcli.errors import NoSuchTensor, SignalError, did_you_mean, quoted
 from initcli.layers import Layer
 from initcli.layers.activation import ReLU
+from initcli.layers.embedding import Table
 from initcli.parameter import Parameter
+from initcli.signal.field import observed
 from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, Source, program
 from initcli.signal.rules import Weight
@@ -105,6 +108,27 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     results: frozenset[str] = frozenset()
     """Names of the layers whose outputs are results of the model."""
 
+    def matching(self, globs: Sequence[str]) -> Signal:
+        """The layers and tensors whose name a pattern matches, in which ``*`` is any text.
+
+        Raises:
+            NoSuchTensor: a pattern matches none.
+        """
+        names = {layer.name for layer in self.layers} | {tensor.path for tensor in self.tensors}
+        for glob in globs:
+            if not any(fnmatchcase(name, glob) for name in names):
+                message = f"no layer's name and no tensor's path matches {quoted(glob)}"
+                raise NoSuchTensor(message, did_you_mean(glob, names))
+
+        def wanted(name: str) -> bool:
+            return any(fnmatchcase(name, glob) for glob in globs)
+
+        return msgspec.structs.replace(
+            self,
+            layers=tuple(layer for layer in self.layers if wanted(layer.name)),
+            tensors=tuple(tensor for tensor in self.tensors if wanted(tensor.path)),
+        )
+
     @property
     def model_layers(self) -> tuple[BuiltLayer, ...]:
         """The layers in their places, those of networks within the model too."""
@@ -151,7 +175,7 @@ def measure_signal(
         for number in range(draws):
             advance = None if progress is None else lambda done: progress(done, whole)
             seen.append(_one_draw(model, built, given, number, advance))
-    return _gathered(model, built, seen, notes)
+    return _gathered(model, built, given, seen, notes)
 
 
 def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
@@ -185,7 +209,7 @@ def _products(built: Program) -> float:
     found = [
         math.prod(built.shapes[step.outputs[0]][:-1]) * sum(p.size for p in step.parameters)
         for step in built.steps
-        if any(len(parameter.shape) > 1 for parameter in step.parameters)
+        if any(len(p.shape) > 1 for p in step.parameters) and not isinstance(step.layer, Table)
     ]
     return sum(found) / max(len(found), 1)
 
@@ -230,7 +254,10 @@ def _built(
     fitting = (BATCH >> k for k in range(1, BATCH.bit_length()))
     candidates = range((batch or 1) - 1, 0, -1) if batch and batch <= BATCH else fitting
     best = next((n for n in candidates if needed_bytes(program(model, n)) <= room), None)
-    taken = f"{needed_bytes(built) / 2**30:,.1f} GiB of memory, and {room / 2**30:,.1f} are free"
+    taken = (
+        f"{needed_bytes(built) / 2**30:,.1f} GiB of memory, and this machine has "
+        f"{room / 2**30:,.1f} for it"
+    )
     if batch is None and best is not None and not inputs:
         notes = (f"a batch of {best}, for one of {BATCH} would take {taken}",)
         built = program(model, best)
@@ -434,7 +461,13 @@ def _near_bounds(row: Array, bounds: tuple[float | None, float | None] | None) -
     return above + below
 
 
-def _gathered(model: Model, built: Program, seen: list[_Draw], notes: tuple[str, ...]) -> Signal:
+def _gathered(
+    model: Model,
+    built: Program,
+    given: Mapping[int, Array],
+    seen: list[_Draw],
+    notes: tuple[str, ...],
+) -> Signal:
     layers = []
     tensors: dict[int, Seen] = {}
     outputs: list[OutputSignal | None] = []
@@ -451,7 +484,8 @@ def _gathered(model: Model, built: Program, seen: list[_Draw], notes: tuple[str,
                 correlation=None if output.correlation is None else output.correlation.median,
                 gradient_rms=None if rms is None else rms.median,
             )
-    expected = predictions(built, tensors, _moments)
+    fields = {tensor: observed(x) for tensor, x in given.items() if x.dtype.kind == "f"}
+    expected = predictions(built, tensors, _moments, inputs=fields)
     for index, step in enumerate(built.steps):
         layers.append(
             LayerSignal(

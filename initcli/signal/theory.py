@@ -46,6 +46,7 @@ def predictions(
     seen: Mapping[int, Seen] | None = None,
     moments: Callable[[Parameter], Weight | None] | None = None,
     training: bool = True,
+    inputs: Mapping[int, Field] | None = None,
 ) -> list[Prediction]:
     """What is expected of the output of each step.
 
@@ -54,8 +55,10 @@ def predictions(
         seen: what was measured of tensors, by number, to go on from where no theory covers a layer.
         moments: of a parameter's entries; by default what its law says.
         training: whether layers act as in training.
+        inputs: fields of tensors that flow in, by number; by default standard normal ones.
     """
-    return _Theory(program, seen or {}, moments or law_moments, training).predictions()
+    theory = _Theory(program, seen or {}, moments or law_moments, training)
+    return theory.predictions(inputs or {})
 
 
 def law_moments(parameter: Parameter) -> Weight | None:
@@ -91,14 +94,15 @@ class _Theory:
         draws, and of one example, over draws and examples."""
         self.looked_up = {each.tensor for each in program.sources if each.most is not None}
 
-    def predictions(self) -> list[Prediction]:
+    def predictions(self, inputs: Mapping[int, Field]) -> list[Prediction]:
         """What is expected of each step."""
         program = self.program
         for source in program.sources:
             if source.most is None:
                 shape = program.shapes[source.tensor]
                 units = shape[-1] if len(shape) > 1 else 1
-                self.fields[source.tensor] = standard(shape[1:-1], units)
+                own = inputs.get(source.tensor)
+                self.fields[source.tensor] = own or standard(shape[1:-1], units)
                 self.changes[source.tensor] = 1.0
         pulls: list[Pull | None] = []
         chis: list[float | None] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,15 +173,23 @@ def _squares(variance: float, seen: Array, uneven: float) -> Array:
     gamma law, ``uneven`` times its own square, with quantiles of Wilson and Hilferty (1931).
     """
     numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
-    cubes = (1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3) ** 3
-    table = np.zeros(len(numbers))
-    for share, weight in zip(np.maximum(cubes, 0.0), _QUERY_WEIGHTS, strict=True):
-        values = math.sqrt(max(variance * share, 0.0)) * NODES
-        table += weight * np.array([n * softmax_moment(values, int(n), 2) for n in numbers])
-    found: Array = np.exp(np.interp(np.log(seen), np.log(numbers), np.log(table)))
+    cubes = np.maximum(1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3, 0.0) ** 3
+    logs = np.log(np.clip(variance * cubes, _VARIANCES[0], _VARIANCES[-1]))
+    rows = [np.exp(np.interp(logs, np.log(_VARIANCES), _log_squares(int(n)))) for n in numbers]
+    table = np.log(np.array(rows) @ _QUERY_WEIGHTS)
+    found: Array = np.exp(np.interp(np.log(seen), np.log(numbers), table))
     return found
 
 
+@cache
+def _log_squares(n: int) -> Array:
+    """log E[Σ a²] for n keys, at each of the variances."""
+    squares = [n * softmax_moment(math.sqrt(each) * NODES, n, 2) for each in _VARIANCES]
+    return np.log(squares)
+
+
+_VARIANCES = np.geomspace(1e-4, 1e4, 49)
+"""Of scores; less is as good as none, and more leaves one key alone."""
 _QUERIES, _QUERY_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _QUERY_WEIGHTS = _QUERY_WEIGHTS / _QUERY_WEIGHTS.sum()
 

@@ -115,10 +115,13 @@ def softmax_moment(values: Array, n: int, *powers: int) -> float:
     """
     if n == 1:
         return 1.0 if len(powers) == 1 else 0.0
-    each, weights = np.exp(values[_COARSE]), WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
-    mean, least = float(weights @ each), max(float(each.min()), 1e-150)
+    # Shares stay what they are when all z are moved; where they lie far apart, one has all anyway.
+    z = values[_COARSE] - values.max()
+    z = z * min(1.0, 150 / max(-float(z.min()), 1e-300))
+    each, weights = np.exp(z), WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
     # E[e^(az − t e^z)] falls off beyond what the least e^z lets count.
-    logs = np.linspace(math.log(1e-6 / (n * mean)), math.log(50 / least), 400)
+    low, high = math.log(1e-6 / (n * float(weights @ each))), math.log(50) - float(z.min())
+    logs = np.linspace(low, high, max(400, int((high - low) / 0.1)))
     t = np.exp(logs)
     decay = np.exp(-np.outer(t, each))
     rest = np.log(np.maximum(decay @ weights, 1e-300))
@@ -126,7 +129,8 @@ def softmax_moment(values: Array, n: int, *powers: int) -> float:
     integrand = t**order * np.exp((n - len(powers)) * rest) / math.factorial(order - 1)
     for power in powers:
         integrand = integrand * (decay @ (weights * each**power))
-    return float(np.sum((integrand[1:] + integrand[:-1]) / 2) * (logs[1] - logs[0]))
+    found = float(np.sum((integrand[1:] + integrand[:-1]) / 2) * (logs[1] - logs[0]))
+    return min(max(found, 0.0), 1.0)
 
 
 def _gated(given: Field) -> Expected:
