@@ -18,6 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PICTURES = ROOT / ".github" / "pictures"
+COMPARISON = (
+    "initcli compare sample_configs/mlp_relu_deep.yaml"
+    " --kernel-initializer he_normal,glorot_uniform,orthogonal --activation relu,tanh"
+)
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -87,6 +91,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         output(f"initcli hist sample_configs/tour.yaml --out '{folder}'")
         shutil.copy(Path(folder) / "overview.png", PICTURES / "overview.png")
+        output(f"{COMPARISON} --out '{folder}/compare.png'")
+        shutil.copy(Path(folder) / "compare.png", PICTURES / "compare.png")
 
 
 if __name__ == "__main__":
