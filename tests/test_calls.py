@@ -1,4 +1,4 @@
-"""Layers' calls against the real Keras: facts that tests/reference/make_call_facts.py wrote down."""
+"""Layers' calls against the real Keras: what tests/reference/make_call_facts.py wrote down."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def agrees(found: Any, kept: list[float], tolerance: float) -> bool:
     scale = tolerance * max(rms, 1e-2)
     close = abs(np.sqrt(np.mean(flat * flat)) - rms) <= scale
     apart = np.abs(flat[places] - entries)
-    return flat.size == size and bool(close) and bool(np.all(apart <= 3 * scale + tolerance * np.abs(entries)))
+    return (
+        flat.size == size
+        and bool(close)
+        and bool(np.all(apart <= 3 * scale + tolerance * np.abs(entries)))
+    )
 
 
 def one_layer(kind: str, input_shape: Any, arguments: dict[str, Any]) -> tuple[Program, Step]:
@@ -51,7 +55,7 @@ def one_layer(kind: str, input_shape: Any, arguments: dict[str, Any]) -> tuple[P
         {"type": "Input", "name": name, "shape": [UNKNOWN if n is None else n for n in shape]}
         for name, shape in zip(names, shapes, strict=True)
     ]
-    layer = {"type": kind, "name": "layer", "inputs": names, **arguments}
+    layer = {"type": kind, "inputs": names, **arguments, "name": "layer"}
     spec = {"layers": [*entries, layer], "outputs": ["layer"]}
     built = program(initcli.parse(json.dumps(spec)), BATCH)
     return built, built.steps[-1]
@@ -70,7 +74,7 @@ def weights_of(step: Step) -> dict[str, Any]:
 def inputs_of(kind: str, step: Step, built: Program, arguments: dict[str, Any]) -> list[Any]:
     shapes = [built.shapes[tensor] for tensor in step.inputs]
     if kind in ("Embedding", "ReversibleEmbedding", "CategoryEncoding"):
-        most = arguments.get("input_dim") or arguments.get("num_tokens")
+        most: int = arguments.get("input_dim") or arguments.get("num_tokens") or 5
         return [np.arange(np.prod(shape)).reshape(shape) * 7 % most for shape in shapes]
     return [wave(shape, 0.3 + k) for k, shape in enumerate(shapes)]
 

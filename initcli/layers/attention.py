@@ -184,7 +184,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         )
         mixed = np.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
         if self.use_gate:
-            mixed = mixed * self.projected(flow, "gate", source)
+            mixed = mixed * np.sigmoid(self.projected(flow, "gate", source))
         output = self.projected(flow, "attention_output", mixed, 2)
         if not return_attention_scores:
             return output
@@ -273,7 +273,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         found, shares = self.attended(flow, queries, keys, values, use_causal_mask)
         mixed = np.swapaxes(found, 1, 2)
         if self.use_gate:
-            mixed = mixed * self.projected(flow, "gate", source)
+            mixed = mixed * np.sigmoid(self.projected(flow, "gate", source))
         output = self.projected(flow, "attention_output", mixed, 2)
         return [output, shares] if return_attention_scores else output
 

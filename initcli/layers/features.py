@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy
+
 from initcli.initializers import STFT, Ones, Zeros
-from initcli.layers.base import Layer, known_size
-from initcli.layers.spatial import join, require_spatial, slide, split
+from initcli.layers.base import Layer, NotComputable, known_size
+from initcli.layers.flow import Flow
+from initcli.layers.spatial import ends, join, require_spatial, slide, split
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
+    Array,
     DataFormat,
     NonNegativeInt,
     PositiveInt,
@@ -65,6 +70,20 @@ class Normalization(Layer, frozen=True, kw_only=True):
             keeps_dtype=True,
         )
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        mean, variance = (
+            np.asarray(flow[name] if given is None else given, x.dtype)
+            for name, given in (("mean", self.mean), ("variance", self.variance))
+        )
+        kept = {axis % len(x.shape) for axis in self._axes}
+        sizes = tuple(n if axis in kept else 1 for axis, n in enumerate(x.shape))
+        own = tuple(x.shape[axis] for axis in sorted(kept))
+        mean, variance = (np.reshape(np.broadcast_to(v, own), sizes) for v in (mean, variance))
+        # As in Keras, a deviation is at least what its arithmetic resolves.
+        deviation = np.maximum(np.sqrt(variance), numpy.float32(1e-7))
+        return mean + x * deviation if self.invert else (x - mean) / deviation
+
     @property
     def _axes(self) -> tuple[int, ...]:
         given = () if self.axis is None else self.axis
@@ -107,6 +126,21 @@ def _encoded(mode: str, shape: Shape, depth: int | None) -> Shape:
     return (*shape[:-1], depth)
 
 
+def _vectors(mode: str, indices: Array, depth: int) -> Array:
+    """Indices, or the vectors that stand for them."""
+    if mode == "int":
+        return indices
+    if mode == "one_hot":
+        flat = indices[..., 0] if indices.ndim > 1 and indices.shape[-1] == 1 else indices
+        return _one_hot(flat, depth)
+    counts = _one_hot(indices, depth).sum(-2)
+    return counts if mode == "count" else numpy.minimum(counts, 1)
+
+
+def _one_hot(indices: Array, depth: int) -> Array:
+    return (indices[..., None] == numpy.arange(depth)).astype(numpy.float32)
+
+
 class CategoryEncoding(Layer, frozen=True, kw_only=True):
     """Indices as vectors of ``num_tokens`` entries."""
 
@@ -116,6 +150,12 @@ class CategoryEncoding(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         return _encoded(self.output_mode, shape, self.num_tokens)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        mode = {"binary": "multi_hot"}.get(self.output_mode, self.output_mode)
+        return _vectors(
+            mode, numpy.asarray(flow.np.constant(x)).astype(numpy.int64), self.num_tokens
+        )
 
 
 class HashedCrossing(Layer, frozen=True, kw_only=True):
@@ -166,6 +206,18 @@ class Discretization(_Indexing, frozen=True, kw_only=True):
             return _encoded(self.output_mode, shape, depth)
         # Keras takes the second axis for that of the values, and not the last.
         return (shape[0], *shape[2:], depth) if len(shape) > 1 else (depth,)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        if self.bin_boundaries is None:
+            raise NotComputable("Discretization finds its bins in data that it is shown")
+        bins = numpy.digitize(
+            flow.np.constant(x), numpy.asarray(self.bin_boundaries, numpy.float32)
+        )
+        depth = len(self.bin_boundaries) + 1
+        if self.output_mode in ("int", "one_hot"):
+            return _vectors(self.output_mode, bins, depth)
+        counts = _one_hot(bins, depth).sum(1 if x.ndim > 1 else 0)
+        return counts if self.output_mode == "count" else numpy.minimum(counts, 1)
 
 
 class Hashing(_Indexing, frozen=True, kw_only=True):
@@ -356,6 +408,9 @@ class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
         return "", ["[UNK]"]
 
 
+_WAVES = (numpy.cos, lambda angles: -numpy.sin(angles))
+
+
 class MelSpectrogram(Layer, frozen=True, kw_only=True):
     """Sound as the power in ``num_mel_bins`` bands: (batch, samples) to (batch, bins, frames)."""
 
@@ -383,6 +438,60 @@ class MelSpectrogram(Layer, frozen=True, kw_only=True):
         samples, stride = shape[-1], self.sequence_stride
         frames = None if samples is None else (samples + stride + 1) // stride
         return (*shape[:-1], self.num_mel_bins, frames)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np, length = flow.np, self.fft_length
+        places = self._places(x.shape[-1])
+        angles = 2 * math.pi / length * numpy.outer(numpy.arange(length), self._frequencies)
+        window = self._window()[:, None]
+        parts = (np.matmul(x[..., places], (window * f(angles)).astype(x.dtype)) for f in _WAVES)
+        power = sum(np.square(part) for part in parts)
+        # The root of nothing has no slope.
+        magnitude = np.sqrt(np.maximum(power, numpy.float32(1e-30)))
+        bands = np.matmul(magnitude**self.mag_exp, self._mel(x.dtype))
+        if self.power_to_db:
+            bands = 10 / math.log(10) * np.log(np.maximum(bands, self.min_power))
+            bands = bands - 10 * math.log10(max(abs(self.ref_power), self.min_power))
+            bands = np.maximum(bands, np.max(bands) - self.top_db)
+        return np.swapaxes(bands, -1, -2).astype(x.dtype)
+
+    @property
+    def _frequencies(self) -> Array:
+        return numpy.arange(self.fft_length // 2 + 1)
+
+    def _places(self, samples: int) -> Array:
+        """Which samples each frame takes: (frames, fft_length), reflected at both ends."""
+        around = self.fft_length // 2
+        if samples <= around:
+            raise NotComputable(f"MelSpectrogram needs more than {around} samples, not {samples}")
+        count = 1 + (samples + 2 * around - self.fft_length) // self.sequence_stride
+        starts = numpy.arange(count) * self.sequence_stride - around
+        places = numpy.abs(starts[:, None] + numpy.arange(self.fft_length))
+        return samples - 1 - numpy.abs(samples - 1 - places)
+
+    def _window(self) -> Array:
+        """As wide as sequence_length, in the middle of fft_length."""
+        length = self.sequence_length or self.fft_length
+        from scipy.signal import get_window
+
+        window = numpy.ones(length) if self.window is None else get_window(self.window, length)
+        before = (self.fft_length - length) // 2
+        return numpy.pad(window, (before, self.fft_length - length - before))
+
+    def _mel(self, dtype: Any) -> Array:
+        """Triangles in mel(f) = 2595 log10(1 + f / 700): (frequencies, num_mel_bins)."""
+
+        def mel(hertz: Any) -> Any:
+            return 2595 * numpy.log10(1 + numpy.asarray(hertz) / 700)
+
+        most = self.sampling_rate / 2 if self.max_freq is None else self.max_freq
+        edges = numpy.linspace(mel(self.min_freq), mel(most), self.num_mel_bins + 2)
+        at = mel(numpy.linspace(0, self.sampling_rate / 2, len(self._frequencies)))[:, None]
+        rising = (at - edges[:-2]) / (edges[1:-1] - edges[:-2])
+        falling = (edges[2:] - at) / (edges[2:] - edges[1:-1])
+        found = numpy.maximum(numpy.minimum(rising, falling), 0)
+        found[0] = 0
+        return found.astype(dtype)
 
 
 class STFTSpectrogram(Layer, frozen=True, kw_only=True):
@@ -437,6 +546,47 @@ class STFTSpectrogram(Layer, frozen=True, kw_only=True):
                         periodic=self.periodic,
                     ),
                 )
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        first = self.data_format == "channels_first"
+        x = np.swapaxes(x, 1, 2) if first else x
+        batch, samples, channels = x.shape
+        # Every channel alone: (batch · channels, samples, 1).
+        alone = np.reshape(np.swapaxes(x, 1, 2), (batch * channels, samples, 1))
+        step = (self.frame_step or self.frame_length // 2,)
+        around = ends((samples,), (self.frame_length,), step, (1,), self.padding)
+
+        def side(name: str) -> Array:
+            found = np.correlate(alone, flow[name], np.Window(step, (1,), around))
+            return np.reshape(found, (batch, channels, *found.shape[1:]))
+
+        y = self._seen(np, side)
+        # (batch, channels, frames, bands)
+        if self.expand_dims:
+            return y if first else np.transpose(y, (0, 2, 3, 1))
+        bands = y.shape[1] * y.shape[3]
+        y = np.reshape(np.transpose(y, (0, 2, 1, 3)), (batch, y.shape[2], bands))
+        return np.swapaxes(y, 1, 2) if first else y
+
+    def _seen(self, np: Any, side: Any) -> Array:
+        """What ``mode`` shows of the two sides of the transform."""
+        if self.mode in ("real", "imag"):
+            return side(f"{self.mode}_kernel")
+        real, imag = side("real_kernel"), side("imag_kernel")
+        if self.mode == "angle":
+            return np.arctan2(imag, real)
+        if self.mode == "stft":
+            return np.concatenate([real, imag], -1)
+        power = np.square(real) + np.square(imag)
+        if self.mode == "psd":
+            # All bands but the first and the last stand for two.
+            twice = numpy.ones(power.shape[-1], power.dtype)
+            twice[1:-1] = 2
+            return power * twice
+        least = numpy.float32(1e-7)
+        magnitude = np.sqrt(np.maximum(power, least))
+        return magnitude if self.mode == "magnitude" else np.log(np.maximum(magnitude, least))
 
     @property
     def _bands(self) -> int:

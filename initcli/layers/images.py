@@ -1,27 +1,27 @@
-"""Image preprocessing: rescaling, resizing, cropping, and what augments images in training.
-
-What augments acts in training only, as dropout does, and keeps the shape of the image.
-"""
+"""Images: rescaling, resizing and cropping them, and the boxes that are marked on them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from initcli.layers.base import Layer
-from initcli.types import (
-    ArgumentError,
-    DataFormat,
-    Fraction,
-    NonNegativeFloat,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    shape_text,
-)
+import numpy
+
+from initcli.layers.base import Layer, NotComputable
+from initcli.layers.flow import Flow
+from initcli.layers.resampling import resampled
+from initcli.layers.spatial import channels_back, channels_last
+from initcli.types import Array, DataFormat, PositiveInt, Shape, ShapeError, Size, shape_text
 
 Numbers = float | tuple[float, ...]
-Interpolation = Literal["nearest", "bilinear"]
-FillMode = Literal["constant", "reflect", "wrap", "nearest"]
+"""One number, or several: for the channels, or two between which one is drawn."""
+Generator = numpy.random.Generator
+Transformation = dict[str, Any]
+"""What was drawn for a batch of images, by Keras's names; nothing where nothing is to be done."""
+
+
+def real(x: Array) -> Array:
+    """x, or whole numbers as real ones."""
+    return x if numpy.issubdtype(x.dtype, numpy.floating) else x.astype("float32")
 
 
 class Rescaling(Layer, frozen=True, kw_only=True):
@@ -30,13 +30,46 @@ class Rescaling(Layer, frozen=True, kw_only=True):
     scale: Numbers
     offset: Numbers = 0.0
 
+    def call(self, flow: Flow, x: Array) -> Array:
+        x = real(x)
+        scale, offset = (numpy.asarray(each, x.dtype) for each in (self.scale, self.offset))
+        return x * scale + offset
 
-class _Sized(Layer, frozen=True, kw_only=True):
+
+class ImageLayer(Layer, frozen=True, kw_only=True):
+    """What works on images: (batch, height, width, channels), or one of them without the batch."""
+
+    spoken: ClassVar[bool] = False
+
+    data_format: DataFormat | None = None
+
+    @property
+    def layout(self) -> DataFormat | None:
+        """Where the layer looks for the channels."""
+        return self.data_format
+
+    def changed(self, flow: Flow, images: Array) -> Array:
+        """What comes out for images (batch, height, width, channels)."""
+        return images
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np, rank = flow.np, len(x.shape)
+        if rank not in (3, 4):
+            shape = shape_text(x.shape)
+            raise NotComputable(f"{self.type_name} works on (height, width, channels), not {shape}")
+        batch = real(x) if rank == 4 else np.expand_dims(real(x), 0)
+        found = self.changed(flow, channels_last(np, batch, self.layout))
+        found = channels_back(np, found, self.layout)
+        return found if rank == 4 else np.reshape(found, found.shape[1:])
+
+
+class _Sized(ImageLayer, frozen=True, kw_only=True):
     """What gives images a height and a width."""
+
+    spoken = False
 
     height: PositiveInt
     width: PositiveInt
-    data_format: DataFormat | None = None
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (3, 4):
@@ -47,6 +80,11 @@ class _Sized(Layer, frozen=True, kw_only=True):
         first = len(shape) - 3 + (self.data_format == "channels_first")
         sizes[first : first + 2] = self.height, self.width
         return tuple(sizes)
+
+    @property
+    def size(self) -> Size:
+        """The height and the width."""
+        return self.height, self.width
 
 
 class Resizing(_Sized, frozen=True, kw_only=True):
@@ -61,9 +99,37 @@ class Resizing(_Sized, frozen=True, kw_only=True):
     fill_value: float = 0.0
     antialias: bool = False
 
+    def changed(self, flow: Flow, images: Array) -> Array:
+        np = flow.np
+        if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
+            raise NotComputable("Resizing either crops or pads to the aspect ratio, and not both")
+        if self.fill_mode != "constant":
+            raise NotComputable(f"Keras fills with a constant alone, and not by {self.fill_mode!r}")
+        if self.crop_to_aspect_ratio:
+            images = middle(images, fitting(images.shape[1:3], self.size))
+        elif self.pad_to_aspect_ratio:
+            images = self._padded(np, images)
+        return resized(np, images, self.size, self.interpolation, self.antialias)
+
+    def _padded(self, np: Any, images: Array) -> Array:
+        height, width = images.shape[1:3]
+        tall = max(height, int(float(width * self.height) / self.width))
+        wide = max(width, int(float(height * self.width) / self.height))
+        # As in Keras, both ends alike: what is odd stays missing.
+        rows, columns = (tall - height) // 2, (wide - width) // 2
+        ends = ((0, 0), (rows, rows), (columns, columns) if rows == 0 else (0, 0), (0, 0))
+        return np.pad(images, ends, "constant", constant_values=self.fill_value)
+
 
 class CenterCrop(_Sized, frozen=True, kw_only=True):
     """The middle of each image."""
+
+    def changed(self, flow: Flow, images: Array) -> Array:
+        height, width = images.shape[1:3]
+        if height >= self.height and width >= self.width:
+            return middle(images, self.size)
+        part = middle(images, fitting((height, width), self.size))
+        return resized(flow.np, part, self.size)
 
 
 class RandomCrop(_Sized, frozen=True, kw_only=True):
@@ -71,331 +137,62 @@ class RandomCrop(_Sized, frozen=True, kw_only=True):
 
     seed: int | None = None
 
-
-class _Image(Layer, frozen=True, kw_only=True):
-    """What changes images, and not their shape.
-
-    ``bounds`` are the least and the most of arguments that are one number, or two between which
-    one is drawn.
-    """
-
-    bounds: ClassVar[tuple[tuple[str, float, float], ...]] = ()
-    strict: ClassVar[bool] = False
-    """Whether both numbers lie within the bounds, or it is enough that what is between them can."""
-
-    data_format: DataFormat | None = None
-
-    def __post_init__(self) -> None:
-        for argument, least, most in self.bounds:
-            given = getattr(self, argument)
-            if given is None:
-                continue
-            numbers = given if isinstance(given, tuple) else (given, given)
-            if len(numbers) != 2:
-                raise ArgumentError(argument, f"{argument} is one number or two")
-            first, last = sorted(numbers) if self.strict else numbers
-            if self.strict:
-                fits = least <= first and last <= most
-            else:
-                fits = first <= most and least <= last
-            if not fits:
-                raise ArgumentError(argument, f"{argument} lies between {least:g} and {most:g}")
-
-
-class _Random(_Image, frozen=True, kw_only=True):
-    """What changes images at random."""
-
-    seed: int | None = None
-
-
-class _Ranged(_Image, frozen=True, kw_only=True):
-    """What needs to know between which values an image lies."""
-
-    value_range: tuple[float, ...] = (0, 255)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.value_range) != 2:
-            raise ArgumentError("value_range", "value_range is two numbers, the least and the most")
-
-
-class _RandomRanged(_Ranged, frozen=True, kw_only=True):
-    """What changes values at random."""
-
-    seed: int | None = None
-
-
-class _Moving(_Random, frozen=True, kw_only=True):
-    """What moves pixels, and fills the places that they leave."""
-
-    strict = True
-
-    fill_mode: FillMode = "reflect"
-    interpolation: Interpolation = "bilinear"
-    fill_value: float = 0.0
-
-
-class RandomFlip(_Random, frozen=True, kw_only=True):
-    """Mirrors images."""
-
-    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
-
-
-class RandomRotation(_Moving, frozen=True, kw_only=True):
-    """Rotates images by up to ``factor`` turns."""
-
-    bounds = (("factor", -1, 1),)
-    strict = False
-
-    factor: Numbers
-
-
-class RandomTranslation(_Moving, frozen=True, kw_only=True):
-    """Moves images by up to a share of their height and width."""
-
-    bounds = (("height_factor", -1, 1), ("width_factor", -1, 1))
-
-    height_factor: Numbers
-    width_factor: Numbers
-
-
-class RandomZoom(_Moving, frozen=True, kw_only=True):
-    """Zooms by up to a share of the height and width."""
-
-    bounds = (("height_factor", -1, 1), ("width_factor", -1, 1))
-
-    height_factor: Numbers
-    width_factor: Numbers | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for argument, *_ in self.bounds:
-            given = getattr(self, argument)
-            if -1 in (given if isinstance(given, tuple) else (given,)):
-                raise ArgumentError(argument, f"{argument} is more than -1, which leaves nothing")
-
-
-class RandomShear(_Moving, frozen=True, kw_only=True):
-    """Shears images along one axis or both."""
-
-    # Keras itself writes a factor of 0.1 down as -0.1 to 0.1.
-    bounds = (("x_factor", -1, 1), ("y_factor", -1, 1))
-
-    x_factor: NonNegativeFloat | tuple[float, ...] = 0.0
-    y_factor: NonNegativeFloat | tuple[float, ...] = 0.0
-
-
-class RandomPerspective(_Random, frozen=True, kw_only=True):
-    """Looks at images from elsewhere."""
-
-    bounds = (("factor", 0, 1),)
-
-    factor: Numbers = 1.0
-    scale: Fraction = 1.0
-    interpolation: Interpolation = "bilinear"
-    fill_value: float = 0.0
-
-
-class RandomElasticTransform(_RandomRanged, frozen=True, kw_only=True):
-    """Bends images."""
-
-    bounds = (("factor", 0, 1), ("scale", 0, 1))
-
-    factor: Numbers = 1.0
-    scale: Numbers = 1.0
-    interpolation: Interpolation = "bilinear"
-    fill_mode: FillMode | Literal["mirror"] = "reflect"
-    fill_value: float = 0.0
-
-
-class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
-    """Adds up to ``factor`` of the range."""
-
-    bounds = (("factor", -1, 1),)
-
-    factor: Numbers
-
-
-class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
-    """Stretches values about their mean."""
-
-    bounds = (("factor", 0, 1),)
-
-    factor: Numbers
-
-
-class RandomHue(_RandomRanged, frozen=True, kw_only=True):
-    """Turns the hue."""
-
-    bounds = (("factor", 0, 1),)
-
-    factor: Numbers
-
-
-class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
-    """Changes the saturation."""
-
-    bounds = (("factor", -1, 1),)
-
-    factor: Numbers
-
-
-class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
-    """Sharpens or blurs."""
-
-    bounds = (("factor", 0, 1),)
-
-    factor: Numbers
-
-
-class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
-    """Fades images of three channels towards grey."""
-
-    bounds = (("factor", -1, 1),)
-
-    factor: Numbers
-
-    def output_shape(self, shape: Shape) -> Shape:
-        channels = -3 if self.data_format == "channels_first" else -1
-        if len(shape) not in (3, 4) or shape[channels] not in (3, None):
-            raise ShapeError(
-                f"RandomColorDegeneration needs images of 3 channels, not {shape_text(shape)}"
-            )
-        return shape
-
-
-class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
-    """Changes brightness, contrast, saturation and hue."""
-
-    bounds = (
-        ("brightness_factor", -1, 1),
-        ("contrast_factor", 0, 1),
-        ("saturation_factor", -1, 1),
-        ("hue_factor", 0, 1),
-    )
-
-    brightness_factor: Numbers | None = None
-    contrast_factor: Numbers | None = None
-    saturation_factor: Numbers | None = None
-    hue_factor: Numbers | None = None
-
-
-class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
-    """Leaves ``factor`` bits of each value."""
-
-    bounds = (("factor", 1, 8),)
-
-    factor: Numbers
-
-
-class RandomInvert(_RandomRanged, frozen=True, kw_only=True):
-    """Inverts values."""
-
-    bounds = (("factor", 0, 1),)
-
-    factor: Numbers = 1.0
-
-
-class RandomGrayscale(_Random, frozen=True, kw_only=True):
-    """Takes the colour out of some images."""
-
-    factor: Fraction = 0.5
-
-
-class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
-    """Blurs by a Gaussian of an odd width."""
-
-    bounds = (("factor", 0, 1), ("sigma", 0, 1))
-
-    factor: Numbers = 1.0
-    kernel_size: PositiveInt | tuple[PositiveInt, ...] = 3
-    sigma: Numbers = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        sizes = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,) * 2
-        if len(sizes) != 2 or not all(size % 2 for size in sizes):
-            raise ArgumentError("kernel_size", "kernel_size is one odd number or two")
-
-
-class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
-    """Erases a rectangle."""
-
-    bounds = (("factor", 0, 1), ("scale", 0, 1))
-
-    factor: Numbers = 1.0
-    scale: Numbers = (0.02, 0.33)
-    fill_value: Any = None
-
-
-class Solarization(_RandomRanged, frozen=True, kw_only=True):
-    """Inverts values above a threshold."""
-
-    bounds = (("addition_factor", 0, 1), ("threshold_factor", 0, 1))
-    strict = True
-
-    addition_factor: Numbers = 0.0
-    threshold_factor: Numbers = 0.0
-
-
-class AutoContrast(_Ranged, frozen=True, kw_only=True):
-    """Stretches each channel to the whole range."""
-
-
-class Equalization(_Ranged, frozen=True, kw_only=True):
-    """Spreads each channel evenly over the range."""
-
-    bins: PositiveInt = 256
-
-
-class ContrastLimitedAdaptiveHistogramEqualization(_Ranged, frozen=True, kw_only=True):
-    """Equalizes tile by tile, up to a contrast (Zuiderveld 1994)."""
-
-    clip_limit: float = 4.0
-    tile_grid_size: tuple[PositiveInt, ...] = (8, 8)
-
-
-class RandAugment(_RandomRanged, frozen=True, kw_only=True):
-    """``num_ops`` of many augmentations (Cubuk et al. 2019)."""
-
-    bounds = (("factor", 0, 1),)
-    strict = True
-
-    num_ops: PositiveInt = 2
-    factor: Numbers = 0.5
-    interpolation: Interpolation = "bilinear"
-
-
-class AugMix(_RandomRanged, frozen=True, kw_only=True):
-    """Mixes chains of augmentations (Hendrycks et al. 2019)."""
-
-    bounds = (("factor", 0, 1),)
-    strict = True
-
-    num_chains: PositiveInt = 3
-    chain_depth: PositiveInt = 3
-    factor: Numbers = 0.3
-    alpha: NonNegativeFloat = 1.0
-    all_ops: bool = True
-    interpolation: Interpolation = "bilinear"
-
-
-class CutMix(_Random, frozen=True, kw_only=True):
-    """Puts a part of one image into another (Yun et al. 2019)."""
-
-    bounds = (("factor", 0, 1),)
-
-    factor: Numbers = 1.0
-
-
-class MixUp(_Random, frozen=True, kw_only=True):
-    """Blends images in pairs (Zhang et al. 2017)."""
-
-    alpha: NonNegativeFloat = 0.2
-
-
-class MaxNumBoundingBoxes(_Image, frozen=True, kw_only=True):
+    def changed(self, flow: Flow, images: Array) -> Array:
+        if not flow.training:
+            return images
+        drawn = self.transformation(flow.generator("crop", self.seed), images.shape)
+        return self.transformed(flow.np, images, drawn)
+
+    def transformation(self, random: Generator, shape: Size) -> Transformation:
+        """The first row and column of the part, which is the same in all images of a batch."""
+        height, width = shape[1:3]
+        if height > self.height and width > self.width:
+            row = int(random.integers(0, height - self.height + 1))
+            return {"start": (row, int(random.integers(0, width - self.width + 1)))}
+        tall, wide = fitting((height, width), self.size)
+        return {"start": ((height - tall) // 2, (width - wide) // 2)}
+
+    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+        """The part that starts there, interpolated where images are too small for it."""
+        return resized(np, _part(images, drawn["start"], self.size), self.size)
+
+
+class MaxNumBoundingBoxes(ImageLayer, frozen=True, kw_only=True):
     """Leaves ``max_number`` boxes of each image, or fills them up with ``fill_value``."""
 
     max_number: int
     fill_value: int = -1
+
+
+def fitting(size: Size, wanted: Size) -> Size:
+    """The largest height and width within ``size`` of which one is to the other as in ``wanted``.
+
+    They are whole numbers, as Keras rounds them.
+    """
+    (height, width), (tall, wide) = size, wanted
+    return (
+        max(min(height, int(float(width * tall) / wide)), 1),
+        max(min(width, int(float(height * wide) / tall)), 1),
+    )
+
+
+def middle(images: Array, size: Size) -> Array:
+    """The part of images (batch, height, width, channels) about their centre."""
+    height, width = images.shape[1:3]
+    return _part(images, ((height - size[0]) // 2, (width - size[1]) // 2), size)
+
+
+def _part(images: Array, start: Size, size: Size) -> Array:
+    if tuple(images.shape[1:3]) == tuple(size):
+        return images
+    rows, columns = (slice(first, first + n) for first, n in zip(start, size, strict=True))
+    return images[:, rows, columns]
+
+
+def resized(
+    np: Any, images: Array, size: Size, method: str = "bilinear", antialias: bool = False
+) -> Array:
+    """Images (batch, height, width, channels) of another height and width."""
+    for axis, length in enumerate(size, 1):
+        images = resampled(np, images, axis, length, method, antialias)
+    return images

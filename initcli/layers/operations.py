@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from initcli.layers.base import NotComputable
+from initcli.layers.computations import computation
 from initcli.layers.core import Recorded
-from initcli.types import Shape
+from initcli.layers.flow import Flow
+from initcli.types import Array, Shape
 
 MOST_AXES = 64
 """Axes of a tensor at most."""
@@ -56,6 +59,17 @@ class Operation(Recorded, frozen=True, kw_only=True):
             except _ARGUMENTS_MAKE_NO_SENSE:
                 pass  # The file may know what this does not.
         return Recorded.output_shape(self)
+
+    def call(self, flow: Flow, *inputs: Array) -> Any:
+        positional = [_with_arrays(value, inputs) for value in self.arguments]
+        keywords = {name: _with_arrays(value, inputs) for name, value in self.keywords.items()}
+        function = computation(flow.np, self.function)
+        if function is None:
+            raise NotComputable(f"initcli does not compute {self.function}")
+        try:
+            return function(*positional, **keywords)
+        except _ARGUMENTS_MAKE_NO_SENSE as error:
+            raise NotComputable(f"{self.function} cannot be computed: {error}") from None
 
     @property
     def type_name(self) -> str:
@@ -124,6 +138,15 @@ def _filled(value: Any, inputs: tuple[Shape, ...]) -> Any:
         return Tensor(inputs[value["input"]])
     if isinstance(value, list | tuple):
         return [_filled(each, inputs) for each in value]
+    return value
+
+
+def _with_arrays(value: Any, inputs: tuple[Array, ...]) -> Any:
+    """An argument with its arrays in place."""
+    if isinstance(value, dict) and set(value) == {"input"}:
+        return inputs[value["input"]]
+    if isinstance(value, list | tuple):
+        return [_with_arrays(each, inputs) for each in value]
     return value
 
 

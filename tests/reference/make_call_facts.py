@@ -22,6 +22,8 @@ from make_layer_facts import APART, HERE, IDS, keras, made
 
 UNKNOWN = 9
 """Stands for a size that a case leaves open."""
+CALLS = 64
+"""How often a layer that draws random numbers is called to see whether they matter."""
 
 
 def wave(shape, phase):
@@ -44,7 +46,9 @@ def inputs_of(layer_type, input_shape, arguments):
     known = [[3, *(UNKNOWN if n is None else n for n in shape)] for shape in shapes]
     if layer_type in IDS:
         most = arguments.get("input_dim") or arguments.get("num_tokens") or 5
-        return [(np.arange(np.prod(shape)).reshape(shape) * 7 % most).astype("int32") for shape in known]
+        return [
+            (np.arange(np.prod(shape)).reshape(shape) * 7 % most).astype("int32") for shape in known
+        ]
     return [wave(shape, 0.3 + k) for k, shape in enumerate(known)]
 
 
@@ -57,6 +61,24 @@ def fill(layer):
         if any(part in weight.path for part in ("variance", "stddev")):
             value = np.abs(value) + 0.5
         weight.assign(value * np.float32(0.5))
+
+
+def is_random(layer, outputs):
+    """Whether what comes out in training is not always the same.
+
+    A share of 0.1 is often dropped of no channel at all, so that it takes many calls to tell.
+    """
+    own = {id(weight) for weight in layer.weights}
+    # The states of random number generators count among a layer's variables alone.
+    states = [variable for variable in layer.variables if id(variable) not in own]
+    before = [state.numpy() for state in states]
+    first = outputs(True)
+    if all(np.array_equal(state.numpy(), each) for state, each in zip(states, before, strict=True)):
+        return False
+    return any(
+        not all(np.array_equal(*pair) for pair in zip(first, outputs(True), strict=True))
+        for _ in range(CALLS)
+    )
 
 
 def facts(layer_type, input_shape, arguments):
@@ -84,9 +106,7 @@ def facts(layer_type, input_shape, arguments):
         found = jax.tree.leaves(call(training))
         return [np.asarray(each) for each in found]
 
-    first = outputs(True)
-    random = not all(np.array_equal(*pair) for _ in range(6) for pair in zip(first, outputs(True)))
-    training = not random
+    training = not is_random(layer, outputs)
     for weight, state in zip(layer.weights, states, strict=True):
         weight.assign(state)
     trained = [variable.value for variable in layer.trainable_variables]
@@ -97,13 +117,15 @@ def facts(layer_type, input_shape, arguments):
         arguments = inputs if apart else [list(inputs)]
         options = {"training": training} if takes_training else {}
         found, _ = layer.stateless_call(trained, other, *arguments, **options)
-        return [each for each in jax.tree.leaves(found)]
+        return jax.tree.leaves(found)
 
     made_outputs = pure(trained, inputs)
     result = {"training": training, "outputs": [kept(each) for each in made_outputs]}
     if not all("float" in str(each.dtype) for each in made_outputs):
         return result
-    cotangent = [wave(each.shape, 9.0 + k).astype(each.dtype) for k, each in enumerate(made_outputs)]
+    cotangent = [
+        wave(each.shape, 9.0 + k).astype(each.dtype) for k, each in enumerate(made_outputs)
+    ]
     if differentiable:
         _, pull = jax.vjp(pure, trained, [jax.numpy.asarray(x) for x in inputs])
         to_weights, to_inputs = pull(cotangent)
@@ -127,8 +149,11 @@ def all_cases():
 def main(wanted):
     file = HERE / "call_facts.json"
     known = json.loads(file.read_text("utf-8")) if wanted else []
-    lines = []
+    lines, before = [], None
     for layer_type, *case in all_cases():
+        if layer_type != before:
+            jax.clear_caches()  # thousands of compiled functions exhaust the process's memory maps
+            before = layer_type
         if wanted and layer_type not in wanted:
             lines += [json.dumps(each) for each in known if each[:-1] == [layer_type, *case]]
             continue

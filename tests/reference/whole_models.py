@@ -499,3 +499,20 @@ def two_inputs():
     return keras.Model(
         [left, right], [layers.Dense(4)(x), layers.Dense(1, activation="sigmoid")(x)]
     )
+
+
+@model(16)
+def operations():
+    """What operators and functions on tensors become in a Functional model."""
+    inputs = Input((12, 16))
+    x = layers.Dense(32)(layers.Rescaling(0.5, offset=0.1)(inputs))
+    x = keras.ops.relu(x) * 2.0 + 0.5
+    y = keras.ops.tanh(layers.Dense(32)(x))
+    x = x + y
+    x = (x - keras.ops.mean(x, axis=-1, keepdims=True)) / 3.0
+    first, last = x[:, 0], keras.ops.mean(x, axis=1)
+    x = keras.ops.concatenate([first, last, keras.ops.maximum(first, last)], axis=-1)
+    x = keras.ops.reshape(layers.Dense(32)(x), (-1, 4, 8))
+    x = keras.ops.transpose(x, (0, 2, 1))
+    x = layers.Flatten()(keras.ops.softmax(x, axis=-1) * keras.ops.sigmoid(x))
+    return keras.Model(inputs, layers.Dense(10)(x))

@@ -12,6 +12,7 @@ from initcli.signal.rules import (  # noqa: F401  # whose rules are known once t
     merging,
     mixing,
     normalizing,
+    operations,
     rearranging,
     recurrent,
     windows,

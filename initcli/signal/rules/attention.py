@@ -125,7 +125,7 @@ def mixed(
     typical_variance = float(variance.mean())
     squares = _squares(typical_variance, seen, 2 / width + 2 / features)
     aligned = np.minimum(typical_variance / features, 1.0) * (1 - squares)
-    even = 1 / np.maximum.outer(seen, seen).mean(1) if causal else 1 / seen
+    even = _in_common(seen) if causal else 1 / seen
     # A query that sees only what was before it meets the values of those positions.
     level = np.cumsum(v, 1) / np.arange(1, positions + 1) if causal else v.mean(1, keepdims=True)
     level = level[:, np.minimum(np.arange(steps), positions - 1)] if causal else level
@@ -164,6 +164,17 @@ def mixed(
         return [Gradient(to_query), Gradient(to_key), Gradient(to_value)]
 
     return Mixing(found, pull)
+
+
+def _in_common(seen: Array) -> Array:
+    """E[Σ a a'] of even shares at each query and any other, of which none sees less than the last.
+
+    Two that see n and m ≥ n of the keys have n of the shares 1/n · 1/m in common.
+    """
+    count = len(seen)
+    later = np.cumsum((1 / seen)[::-1])[::-1] - 1 / seen
+    found: Array = (np.arange(1, count + 1) / seen + later) / count
+    return found
 
 
 def _squares(variance: float, seen: Array, uneven: float) -> Array:

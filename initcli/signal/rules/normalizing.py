@@ -84,7 +84,8 @@ def _by_channel(layer: normalization.BatchNormalization, place: Place, given: Fi
     centred[0] = np.maximum(centred[0], 0.0)
     channels = _channels(given, float(centred[0].mean()), layer.epsilon)
     values = given.profile - float(WEIGHTS @ given.profile)
-    size = float(centred[0].mean()) / channels.kept
+    spread = float(centred[0].mean())
+    size = spread / channels.kept if channels.kept > 0 else spread + layer.epsilon
     found = field(centred / size, given.units, values, given.latent, pinned=True)
     unit = found.moments.reshape(4, -1).mean(1)
 

@@ -23,6 +23,8 @@ from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, Weigh
 from initcli.types import Array
 
 _TINY = 1e-300
+_MOST_STEPS = 1024
+"""Of every two steps something is kept, and computed from all before them."""
 
 
 class Unrolled(NamedTuple):
@@ -40,6 +42,8 @@ def _(layer: Any, place: Place, given: Field, *states: Field) -> Expected:
     if states or len(given.grid) != 1:
         raise NoTheory("initial states")
     steps = given.grid[0]
+    if steps > _MOST_STEPS:
+        raise NoTheory(f"more than {_MOST_STEPS} steps")
     turned = slice(None, None, -1 if layer.go_backwards else 1)
     rule = _RULES[type(layer)]
     fed = _fed(layer, place.within(layer.cell_name), _matrix(given)[:, turned, turned])

@@ -1,0 +1,192 @@
+"""What Keras's operations compute: those that models are made of, by the names of their classes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+from initcli.activations import known_activations
+from initcli.types import Array, snake_case
+
+Computation = Callable[..., Any]
+
+_OF_NUMPY = frozenset(
+    """Abs Absolute Add Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Ceil Cos Cosh Cumsum
+    Divide Exp Expm1 Fmax Fmin Logaddexp Log Log10 Log1p Log2 Maximum Minimum Multiply Negative
+    Power Reciprocal Sign Sin Sinh Sqrt Square Subtract Tan Tanh TrueDivide Where Equal Greater
+    GreaterEqual Less LessEqual NotEqual""".split()  # noqa: SIM905
+)
+_REDUCTIONS = frozenset(["Amax", "Amin", "Max", "Mean", "Min", "Prod", "Std", "Sum", "Var"])
+_PASSING = frozenset(["Identity", "Cast", "ConvertToTensor"])
+
+
+def computation(np: Any, function: str) -> Computation | None:
+    """The function of that name in an array namespace, with the arguments that Keras's has."""
+    if function in _OF_NUMPY:
+        return _of_numpy(getattr(np, snake_case(function)))
+    if function in _REDUCTIONS:
+        return _reduction(getattr(np, snake_case(function)))
+    if function in _PASSING:
+        return lambda x, *others, **more: x
+    own = _Computations(np)
+    found = getattr(own, snake_case(function), None)
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    activation = known_activations().get(snake_case(function))
+    if activation is None:
+        return None
+    return lambda x, **more: activation(**more).call(np, x)
+
+
+def _of_numpy(function: Computation) -> Computation:
+    def computed(*values: Any, name: Any = None, **more: Any) -> Any:
+        # Numbers of Python's own leave an array's dtype as it is.
+        return function(*values, **more)
+
+    return computed
+
+
+def _reduction(function: Computation) -> Computation:
+    def reduced(x: Array, axis: Any = None, keepdims: bool = False) -> Any:
+        return function(x, axis=_axes(axis), keepdims=keepdims)
+
+    return reduced
+
+
+def _axes(axis: Any) -> Any:
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+class _Computations:
+    """Those that NumPy does not have, or has with other arguments."""
+
+    def __init__(self, np: Any) -> None:
+        self.np = np
+
+    def stop_gradient(self, x: Array) -> Array:
+        return self.np.constant(x)
+
+    def rsqrt(self, x: Array) -> Array:
+        return 1 / self.np.sqrt(x)
+
+    def clip(self, x: Array, x_min: float, x_max: float) -> Array:
+        return self.np.clip(x, x_min, x_max)
+
+    def squared_difference(self, one: Array, two: Array) -> Array:
+        return self.np.square(one - two)
+
+    def moments(self, x: Array, axes: Any, keepdims: bool = False) -> list[Array]:
+        axes = _axes(axes)
+        return [f(x, axis=axes, keepdims=keepdims) for f in (self.np.mean, self.np.var)]
+
+    def logsumexp(self, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        np, axis = self.np, _axes(axis)
+        most = np.constant(np.max(x, axis=axis, keepdims=True))
+        found = np.log(np.sum(np.exp(x - most), axis=axis, keepdims=True)) + most
+        return found if keepdims else np.squeeze(found, axis=axis)
+
+    def l2_normalize(self, x: Array, axis: Any = -1, epsilon: float = 1e-12) -> Array:
+        np = self.np
+        square = np.sum(np.square(x), axis=_axes(axis), keepdims=True)
+        return x / np.sqrt(np.maximum(square, x.dtype.type(epsilon)))
+
+    def reshape(self, x: Array, newshape: Any) -> Array:
+        sizes = [newshape] if isinstance(newshape, int) else list(newshape)
+        # What the file leaves open is the batch; of several such sizes all but the last are known.
+        sizes = [-1 if not isinstance(size, int) else size for size in sizes]
+        if sizes.count(-1) > 1 and sizes[0] == -1:
+            sizes[0] = x.shape[0]
+        return self.np.reshape(x, tuple(sizes))
+
+    def transpose(self, x: Array, axes: Any = None) -> Array:
+        return self.np.transpose(x, _axes(axes))
+
+    def swapaxes(self, x: Array, axis1: int, axis2: int) -> Array:
+        return self.np.swapaxes(x, axis1, axis2)
+
+    def moveaxis(self, x: Array, source: Any, destination: Any) -> Array:
+        return self.np.moveaxis(x, _axes(source), _axes(destination))
+
+    def expand_dims(self, x: Array, axis: Any) -> Array:
+        places = axis if isinstance(axis, list) else [axis]
+        rank = x.ndim + len(places)
+        inserted = {place % rank for place in places}
+        rest = iter(x.shape)
+        sizes = tuple(1 if i in inserted else next(rest) for i in range(rank))
+        return self.np.reshape(x, sizes)
+
+    def squeeze(self, x: Array, axis: Any = None) -> Array:
+        return self.np.squeeze(x, axis=_axes(axis))
+
+    def ravel(self, x: Array) -> Array:
+        return self.np.reshape(x, (-1,))
+
+    def concatenate(self, xs: list[Array], axis: int = -1) -> Array:
+        return self.np.concatenate(xs, axis)
+
+    def stack(self, x: list[Array], axis: int = 0) -> Array:
+        return self.np.concatenate([self.expand_dims(each, axis) for each in x], axis)
+
+    def split(self, x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+        size, parts = x.shape[axis], indices_or_sections
+        if isinstance(parts, int):
+            bounds = [size // parts * k for k in range(1, parts)]
+        else:
+            bounds = list(parts)
+        edges = [0, *bounds, size]
+        before = (slice(None),) * (axis % x.ndim)
+        return [x[(*before, slice(a, b))] for a, b in itertools.pairwise(edges)]
+
+    def get_item(self, x: Array, key: Any) -> Array:
+        keys = key if isinstance(key, list) else [key]
+        return x[tuple(_place(each) for each in keys)]
+
+    def matmul(
+        self, one: Array, two: Array, transpose_a: bool = False, transpose_b: bool = False
+    ) -> Array:
+        one = self.np.swapaxes(one, -1, -2) if transpose_a else one
+        two = self.np.swapaxes(two, -1, -2) if transpose_b else two
+        return self.np.matmul(one, two)
+
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        return self.np.einsum(subscripts, *operands)
+
+    def pad(
+        self, x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = 0
+    ) -> Array:
+        if mode != "constant" or constant_values not in (0, None):
+            raise ValueError("only zeros are padded")
+        ends = [[pad_width, pad_width]] if isinstance(pad_width, int) else pad_width
+        ends = ends * x.ndim if len(ends) == 1 else ends
+        return self.np.pad(x, [tuple(each) for each in ends], "constant")
+
+    def repeat(self, x: Array, repeats: int, axis: int | None = None) -> Array:
+        return self.np.repeat(x, repeats, axis)
+
+    def tile(self, x: Array, repeats: Any) -> Array:
+        return self.np.tile(x, _axes(repeats))
+
+    def broadcast_to(self, x: Array, shape: Any) -> Array:
+        sizes = tuple(n if isinstance(n, int) else x.shape[0] for n in shape)
+        return x + self.np.zeros(sizes, x.dtype)
+
+    def gelu(self, x: Array, approximate: bool = True) -> Array:
+        return known_activations()["gelu"](approximate=approximate).call(self.np, x)
+
+    def erf(self, x: Array) -> Array:
+        return self.np.erf(x)
+
+    def cbrt(self, x: Array) -> Array:
+        return self.np.sign(x) * self.np.abs(x) ** (1 / 3)
+
+    def deg2rad(self, x: Array) -> Array:
+        return x * (math.pi / 180)
+
+
+def _place(key: Any) -> Any:
+    """A slice is a mapping of start, stop and step, and an ellipsis the text "..."."""
+    if isinstance(key, dict):
+        return slice(key["start"], key["stop"], key["step"])
+    return Ellipsis if key == "..." else key

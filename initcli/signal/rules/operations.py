@@ -1,0 +1,116 @@
+"""Rules of operations on tensors, such as x + y or x[:, 0] in a Functional Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from initcli.activations import known_activations
+from initcli.layers import merging
+from initcli.layers.operations import Operation
+from initcli.layers.pooling import GlobalAveragePooling1D
+from initcli.signal.field import Field, normal
+from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, affine, expected
+from initcli.signal.rules.entries import activated
+from initcli.signal.rules.rearranging import rearranged
+from initcli.types import snake_case
+
+_MERGING: dict[str, Callable[[], Any]] = {
+    "Add": merging.Add,
+    "Subtract": merging.Subtract,
+    "Multiply": merging.Multiply,
+    "Maximum": merging.Maximum,
+    "Minimum": merging.Minimum,
+}
+_REARRANGING = ("Reshape", "ExpandDims", "Squeeze", "Transpose", "Ravel")
+
+
+@expected.register
+def _(layer: Operation, place: Place, *fields: Field) -> Expected:
+    function, given = layer.function, layer.arguments
+    if function in _MERGING and len(fields) == 2 and _are_tensors(given):
+        return expected(_MERGING[function](), place, *fields)
+    if function == "Concatenate" and len(fields) > 1:
+        axis = layer.keywords.get("axis", -1)
+        return expected(merging.Concatenate(axis=axis), place, *fields)
+    if len(fields) != 1:
+        raise NoTheory(function)
+    (field,) = fields
+    scale = _scale(function, given)
+    if scale is not None:
+        return affine(field, *scale)
+    if function in _REARRANGING:
+        return rearranged(field, place.outputs[0])
+    if function == "GetItem":
+        return _picked(layer, place, field)
+    if function == "Mean":
+        return _mean(layer, place, field)
+    activation = known_activations().get(snake_case(function))
+    if activation is None or not _are_tensors(given[:1]):
+        raise NoTheory(function)
+    return activated(activation(**layer.keywords), field)
+
+
+def _are_tensors(arguments: tuple[Any, ...]) -> bool:
+    return all(isinstance(each, dict) and set(each) == {"input"} for each in arguments)
+
+
+def _scale(function: str, given: tuple[Any, ...]) -> tuple[float, float] | None:
+    """Factor and summand of an operation with one number, if it is one."""
+    numbers = [each for each in given if isinstance(each, int | float)]
+    if len(given) != 2 or len(numbers) != 1:
+        return None
+    number, is_first = float(numbers[0]), isinstance(given[0], int | float)
+    if function == "Add":
+        return 1.0, number
+    if function == "Subtract":
+        return (-1.0, number) if is_first else (1.0, -number)
+    if function == "Multiply":
+        return number, 0.0
+    if function in ("TrueDivide", "Divide") and not is_first and number != 0:
+        return 1 / number, 0.0
+    return None
+
+
+def _picked(layer: Operation, place: Place, given: Field) -> Expected:
+    """x[:, k], one position of a sequence."""
+    key = layer.arguments[1] if len(layer.arguments) > 1 else layer.keywords.get("key")
+    keys = key if isinstance(key, list | tuple) else [key]
+    whole = {"start": None, "stop": None, "step": None}
+    others = [*keys[:1], *keys[2:]]
+    if len(given.grid) != 1 or len(keys) < 2 or any(each != whole for each in others):
+        raise NoTheory("GetItem")
+    if not isinstance(keys[1], int):
+        raise NoTheory("GetItem")
+    here = keys[1]
+    found = normal(given.moments[:, here], given.means[here], given.units)
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        second = np.zeros(given.grid)
+        second[here] = g.second
+        return [Gradient.even(second)]
+
+    return Expected(found, pull)
+
+
+def _mean(layer: Operation, place: Place, given: Field) -> Expected:
+    """The mean over the positions of a sequence, or over the units."""
+    rank = len(place.inputs[0])
+    axis = layer.keywords.get("axis")
+    axes = [
+        each % rank for each in (axis if isinstance(axis, list) else [axis]) if each is not None
+    ]
+    keepdims = bool(layer.keywords.get("keepdims", False))
+    if axes == [1] and len(given.grid) == 1:
+        return expected(GlobalAveragePooling1D(keepdims=keepdims), place, given)
+    if axes != [rank - 1] or not keepdims:
+        raise NoTheory("a mean over other axes")
+    n = given.units
+    alike = given.means**2
+    moments = alike + (given.moments - alike) / n
+    return Expected(
+        normal(moments, given.means, 1),
+        lambda g: [Gradient(g.moments / n**2)],
+    )
