@@ -18,7 +18,9 @@ _OF_NUMPY = frozenset(
     Power Reciprocal Sign Sin Sinh Sqrt Square Subtract Tan Tanh TrueDivide Where Equal Greater
     GreaterEqual Less LessEqual NotEqual""".split()  # noqa: SIM905
 )
-_REDUCTIONS = frozenset(["Amax", "Amin", "Max", "Mean", "Min", "Prod", "Std", "Sum", "Var"])
+_REDUCTIONS = frozenset(
+    ["All", "Amax", "Amin", "Any", "Max", "Mean", "Min", "Prod", "Std", "Sum", "Var"]
+)
 _PASSING = frozenset(["Identity", "Cast", "ConvertToTensor"])
 
 
@@ -40,10 +42,15 @@ def computation(np: Any, function: str) -> Computation | None:
     return lambda x, **more: activation(**more).call(np, x)
 
 
+def is_elementwise(function: str) -> bool:
+    """Whether it is a function of NumPy's of each entry alone."""
+    return function in _OF_NUMPY and function != "Cumsum"
+
+
 def _of_numpy(function: Computation) -> Computation:
-    def computed(*values: Any, name: Any = None, **more: Any) -> Any:
-        # Numbers of Python's own leave an array's dtype as it is.
-        return function(*values, **more)
+    def computed(*values: Any, name: Any = None, **others: Any) -> Any:
+        # Keras 2 gives operands by names that NumPy does not have.
+        return function(*values, *others.values())
 
     return computed
 
@@ -139,6 +146,15 @@ class _Computations:
         before = (slice(None),) * (axis % x.ndim)
         return [x[(*before, slice(a, b))] for a, b in itertools.pairwise(edges)]
 
+    def unstack(self, x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
+        before = (slice(None),) * (axis % x.ndim)
+        return [x[(*before, k)] for k in range(x.shape[axis])]
+
+    def one_hot(self, x: Array, num_classes: int, axis: int = -1, **more: Any) -> Array:
+        places = self.np.arange(num_classes)
+        found = (self.expand_dims(self.np.constant(x), -1) == places).astype("float32")
+        return self.np.moveaxis(found, -1, axis)
+
     def get_item(self, x: Array, key: Any) -> Array:
         keys = key if isinstance(key, list) else [key]
         return x[tuple(_place(each) for each in keys)]
@@ -150,8 +166,9 @@ class _Computations:
         two = self.np.swapaxes(two, -1, -2) if transpose_b else two
         return self.np.matmul(one, two)
 
-    def einsum(self, subscripts: str, *operands: Array) -> Array:
-        return self.np.einsum(subscripts, *operands)
+    def einsum(self, *operands: Array, subscripts: str = "") -> Array:
+        parts = operands if subscripts else operands[1:]
+        return self.np.einsum(subscripts or operands[0], *parts)
 
     def pad(
         self, x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = 0

@@ -7,6 +7,7 @@ the intermediate results of a single layer.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,8 +109,14 @@ def _pulled(
         return boxed([y for y, g in zip(found, outputs, strict=True) if g is not None])
 
     variables = boxed([*(weights[name] for name in trained), *(inputs[i] for i in moving)])
-    pull, _ = make_vjp(function, variables)
-    found = pull(boxed([g for g in outputs if g is not None]))
+    with warnings.catch_warnings():
+        # What comes out may not depend on what goes in, as of a count; then gradients are 0.
+        warnings.filterwarnings("ignore", "Output seems independent of input")
+        pull, _ = make_vjp(function, variables)
+    try:
+        found = pull(boxed([g for g in outputs if g is not None]))
+    except (ValueError, IndexError) as error:
+        raise SignalError(f"the gradient ends at '{step.name}': {error}") from None
     to_weights = dict(zip(trained, found[: len(trained)], strict=True))
     places = (step.inputs[place] for place in moving)
     return to_weights, list(zip(places, found[len(trained) :], strict=True))
@@ -123,7 +130,7 @@ def _flow(step: Step, weights: Mapping[str, Array], about: Pass) -> Flow:
 def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
     try:
         return computed(step.layer, flow, inputs, step.options)
-    except NotComputable as error:
+    except (NotComputable, ValueError, IndexError) as error:
         raise SignalError(f"the signal ends at '{step.name}': {error}") from None
 
 

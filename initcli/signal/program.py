@@ -145,7 +145,8 @@ class _Unfolding:
                 continue
             if not shapes.outputs:
                 raise SignalError(f"the shape of what comes out of '{name}' is not known")
-            made = [self._tensor(self._known(shape)) for shape in shapes.outputs]
+            before = self.shapes[taken[0]] if taken else ()
+            made = [self._tensor(self._like(shape, before)) for shape in shapes.outputs]
             self._add(name, layer, taken, made, call.options)
             found.append(made)
         return [found[source.call][source.output] for source in network.outputs]
@@ -178,6 +179,12 @@ class _Unfolding:
     def _tensor(self, shape: Size) -> int:
         self.shapes.append(shape)
         return len(self.shapes) - 1
+
+    def _like(self, shape: Shape, before: Size) -> Size:
+        """The shape, where it leaves sizes open with those of what flows in, if the axes are."""
+        if len(shape) == len(before):
+            shape = tuple(b if a is None else a for a, b in zip(shape, before, strict=True))
+        return self._known(shape)
 
     def _known(self, shape: Shape | list[Shape]) -> Size:
         """The shape with every size known: the batch in front, and what is left open."""

@@ -234,7 +234,7 @@ class _Theory:
                 rms = None if seen is None else seen.gradient_rms
                 g = None if rms is None else Gradient.even(np.full(self._grid(tensor), rms**2))
             else:
-                found.append(None if g is None else math.sqrt(g.second))
+                found.append(None if g is None else math.sqrt(max(g.second, 0.0)))
             if step.inputs == step.outputs:
                 continue
             if g is None or pull is None:

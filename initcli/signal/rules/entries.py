@@ -12,7 +12,16 @@ from initcli import activations
 from initcli.activations import Activation, Glu, Linear, LogSoftmax, Softmax, Sparsemax
 from initcli.layers import activation, applications, core, features, images, regularization
 from initcli.signal import arrays
-from initcli.signal.field import WEIGHTS, Field, field, mapped, multiplied, slopes, with_mean
+from initcli.signal.field import (
+    WEIGHTS,
+    Field,
+    field,
+    mapped,
+    multiplied,
+    normal,
+    slopes,
+    with_mean,
+)
 from initcli.signal.rules.base import (
     Expected,
     Gradient,
@@ -181,11 +190,21 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     return affine(given, layer.scale, layer.offset)
 
 
-@expected.register(features.Normalization)
-def _(layer: Any, place: Place, given: Field) -> Expected:
-    if layer.mean is not None:
-        raise NoTheory("a mean for each channel")
-    return unchanged(given)
+@expected.register
+def _(layer: features.Normalization, place: Place, given: Field) -> Expected:
+    """(x − mean) / deviation, of each channel or of all."""
+    rank = len(place.inputs[0])
+    mean, variance = (np.asarray(v, float) for v in (layer.mean or 0.0, layer.variance or 1.0))
+    if layer.axis not in (-1, rank - 1, None) or mean.ndim > 1:
+        raise NoTheory("a mean for each position")
+    deviation = np.maximum(np.sqrt(variance), 1e-7)
+    scale, shift = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    factor, cross, square = (float(np.mean(v)) for v in (scale**2, scale * shift, shift**2))
+    moments = factor * given.moments + 2 * cross * given.means + square
+    found = normal(
+        moments, float(np.mean(scale)) * given.means + float(np.mean(shift)), given.units
+    )
+    return Expected(found, lambda g: [g.times(factor)])
 
 
 @expected.register

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from autograd import elementwise_grad
 
 from initcli.activations import known_activations
 from initcli.layers import merging
+from initcli.layers.computations import computation, is_elementwise
 from initcli.layers.operations import Operation
 from initcli.layers.pooling import GlobalAveragePooling1D
+from initcli.signal import arrays
 from initcli.signal.field import Field, normal
 from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, affine, expected
-from initcli.signal.rules.entries import activated
+from initcli.signal.rules.entries import activated, through
 from initcli.signal.rules.rearranging import rearranged
-from initcli.types import snake_case
+from initcli.types import Array, snake_case
 
 _MERGING: dict[str, Callable[[], Any]] = {
     "Add": merging.Add,
@@ -29,7 +32,9 @@ _REARRANGING = ("Reshape", "ExpandDims", "Squeeze", "Transpose", "Ravel")
 
 @expected.register
 def _(layer: Operation, place: Place, *fields: Field) -> Expected:
-    function, given = layer.function, layer.arguments
+    function = layer.function
+    # Keras 2 gives operands by name.
+    given = layer.arguments or tuple(v for k, v in layer.keywords.items() if k != "name")
     if function in _MERGING and len(fields) == 2 and _are_tensors(given):
         return expected(_MERGING[function](), place, *fields)
     if function == "Concatenate" and len(fields) > 1:
@@ -48,9 +53,23 @@ def _(layer: Operation, place: Place, *fields: Field) -> Expected:
     if function == "Mean":
         return _mean(layer, place, field)
     activation = known_activations().get(snake_case(function))
-    if activation is None or not _are_tensors(given[:1]):
-        raise NoTheory(function)
-    return activated(activation(**layer.keywords), field)
+    if activation is not None and _are_tensors(given):
+        return activated(activation(**layer.keywords), field)
+    if is_elementwise(function) and len(given) == 1 and _are_tensors(given):
+        return _of_entries(computation(arrays, function), field)
+    raise NoTheory(function)
+
+
+def _of_entries(function: Any, given: Field) -> Expected:
+    """A function of single entries, of which some may be no number."""
+    slope = elementwise_grad(function)
+
+    def finite(values: Array) -> Array:
+        if not np.all(np.isfinite(values)):
+            raise NoTheory("what is not finite")
+        return values
+
+    return through(lambda x: finite(function(x)), lambda x: finite(slope(x)), given)
 
 
 def _are_tensors(arguments: tuple[Any, ...]) -> bool:
@@ -98,7 +117,7 @@ def _picked(layer: Operation, place: Place, given: Field) -> Expected:
 def _mean(layer: Operation, place: Place, given: Field) -> Expected:
     """The mean over the positions of a sequence, or over the units."""
     rank = len(place.inputs[0])
-    axis = layer.keywords.get("axis")
+    axis = layer.keywords.get("axis", layer.arguments[1] if len(layer.arguments) > 1 else None)
     axes = [
         each % rank for each in (axis if isinstance(axis, list) else [axis]) if each is not None
     ]

@@ -100,7 +100,7 @@ def _largest(given: Field, window: Any, size: Size) -> Expected:
     def pull(g: Gradient) -> list[Gradient | None]:
         back = unboxed(g.moments[:1] / count, size, window, grid)[0]
         # Windows that overlap may have the same largest entry, which has the sum of theirs.
-        back = back * (1 + again * g.places / max(back.mean(), 1e-300))
+        back = back * max(1 + again * g.places / max(float(back.mean()), 1e-300), 0.0)
         found = _among(back, g)
         return [Gradient(found.moments, tilt, given.latent)]
 
