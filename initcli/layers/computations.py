@@ -27,7 +27,7 @@ _PASSING = frozenset(["Identity", "Cast", "ConvertToTensor"])
 def computation(np: Any, function: str) -> Computation | None:
     """The function of that name in an array namespace, with the arguments that Keras's has."""
     if function in _OF_NUMPY:
-        return _of_numpy(getattr(np, snake_case(function)))
+        return _of_numpy(np, getattr(np, snake_case(function)))
     if function in _REDUCTIONS:
         return _reduction(getattr(np, snake_case(function)))
     if function in _PASSING:
@@ -47,10 +47,12 @@ def is_elementwise(function: str) -> bool:
     return function in _OF_NUMPY and function != "Cumsum"
 
 
-def _of_numpy(function: Computation) -> Computation:
+def _of_numpy(np: Any, function: Computation) -> Computation:
     def computed(*values: Any, name: Any = None, **others: Any) -> Any:
         # Keras 2 gives operands by names that NumPy does not have.
-        return function(*values, *others.values())
+        operands = [*values, *others.values()]
+        dtype = next((x.dtype for x in operands if hasattr(x, "dtype")), None)
+        return function(*(np.asarray(x, dtype) if isinstance(x, list) else x for x in operands))
 
     return computed
 

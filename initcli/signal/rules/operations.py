@@ -27,6 +27,7 @@ _MERGING: dict[str, Callable[[], Any]] = {
     "Maximum": merging.Maximum,
     "Minimum": merging.Minimum,
 }
+_OPERANDS = ("x", "y", "x1", "x2", "a", "b")
 _REARRANGING = ("Reshape", "ExpandDims", "Squeeze", "Transpose", "Ravel")
 
 
@@ -34,7 +35,7 @@ _REARRANGING = ("Reshape", "ExpandDims", "Squeeze", "Transpose", "Ravel")
 def _(layer: Operation, place: Place, *fields: Field) -> Expected:
     function = layer.function
     # Keras 2 gives operands by name.
-    given = layer.arguments or tuple(v for k, v in layer.keywords.items() if k != "name")
+    given = (*layer.arguments, *(layer.keywords[k] for k in _OPERANDS if k in layer.keywords))
     if function in _MERGING and len(fields) == 2 and _are_tensors(given):
         return expected(_MERGING[function](), place, *fields)
     if function == "Concatenate" and len(fields) > 1:
