@@ -27,7 +27,7 @@ from initcli.signal.rules.base import (
     with_bias,
 )
 from initcli.signal.rules.entries import activated
-from initcli.signal.rules.windows import box, unboxed
+from initcli.signal.rules.windows import box, overlap, unboxed
 from initcli.types import Array
 
 
@@ -79,8 +79,13 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
     around = ends(grid, layer.window, strides, dilation, layer.padding)
     window = arrays.Window(strides, dilation, around)
 
+    both = overlap(grid, outputs, layer.window, window)
+
     def over(x: Array) -> Array:
-        return box(x, layer.window, window)
+        if len(x) < 4:
+            return box(x, layer.window, window)
+        pairs = box(x[2:], layer.window, window, both)
+        return np.concatenate([box(x[:2], layer.window, window), pairs])
 
     def back(x: Array) -> Array:
         return unboxed(x, layer.window, window, grid)

@@ -29,10 +29,24 @@ from initcli.types import Array, Size
 _COARSE = slice(2, None, 5)
 
 
-def box(moments: Array, size: Size, window: Any) -> Array:
-    """The sum of moments (any number, positions…) over the window."""
-    kernel = np.ones((*size, 1, 1))
-    found: Array = arrays.correlate(moments[..., None], kernel, window)[..., 0]
+def box(moments: Array, size: Size, window: Any, weights: Array | None = None) -> Array:
+    """The sum of moments (any number, positions…) over the window, each with its weight."""
+    kernel = np.ones(size) if weights is None else weights
+    found: Array = arrays.correlate(moments[..., None], kernel[..., None, None], window)[..., 0]
+    return found
+
+
+def overlap(grid: Size, outputs: Size, size: Size, window: Any) -> Array:
+    """For each place in a window, in what share of the windows it is not in the padding.
+
+    Of a position and any other, only the places that are within the image for both are products of
+    the same weight.
+    """
+    found = np.ones(())
+    axes = zip(grid, outputs, size, window.strides, window.dilation, window.padding, strict=True)
+    for n, out, k, stride, dilation, (before, _) in axes:
+        places = np.arange(out)[:, None] * stride + np.arange(k) * dilation - before
+        found = np.multiply.outer(found, np.mean((places >= 0) & (places < n), axis=0))
     return found
 
 
