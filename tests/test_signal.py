@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from test_command_line import ROOT, run
 
@@ -463,3 +466,80 @@ def test_compare_refuses_what_nobody_knows() -> None:
     assert "'pytorch' is none of keras, torch, flax" in re.sub(r"[\s│]+", " ", done.stderr)
     ((label, _),) = initcli.variants([str(TOUR)], kernel_initializers=["my_init"])
     assert label == "my_init"
+
+
+# Every layer
+
+
+CASES: dict[str, list[Any]] = yaml.safe_load(
+    (ROOT / "tests" / "reference" / "layer_cases.yaml").read_text("utf-8")
+)["accepted"]
+
+
+def refusal_or_signal(built: initcli.Model) -> str | Signal:
+    try:
+        predict_signal(built, batch=4)
+        return measure_signal(built, batch=4, draws=1)
+    except SignalError as refused:
+        return str(refused)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_every_layer_is_predicted_and_measured_or_says_why_not(kind: str) -> None:
+    for given_shape, arguments, *_ in CASES[kind]:
+        several = given_shape and isinstance(given_shape[0], list)
+        shapes = given_shape if several else [given_shape]
+        inputs = {f"in{number}": shape for number, shape in enumerate(shapes)}
+        entries = [{"type": "Input", "name": n, "shape": shape} for n, shape in inputs.items()]
+        entry = {"type": kind, "inputs": list(inputs), **arguments, "name": "layer"}
+        built = initcli.parse(json.dumps({"layers": [*entries, entry], "outputs": ["layer"]}))
+        found = refusal_or_signal(built)
+        if isinstance(found, str):
+            assert re.match(r"the (signal|gradient) ends at 'layer': .|no size that is", found)
+        else:
+            outputs = layer(found, "layer").output
+            assert outputs is None or not math.isnan(outputs.std.median)
+
+
+HUGE = {"type": "Constant", "value": 1e30}
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                {"type": "Dense", "units": 3, "activation": "relu"},
+                {"type": "Dense", "units": 3, "kernel_initializer": "zeros"},
+                {"type": "Dense", "units": 3, "activation": "exponential"},
+                {"type": "Dense", "units": 2, "activation": "softmax"},
+                {
+                    "type": "Dense",
+                    "units": 3,
+                    "kernel_initializer": HUGE,
+                },
+                {"type": "Dropout", "rate": 1},
+                {"type": "BatchNormalization"},
+                {"type": "LayerNormalization"},
+                {"type": "UnitNormalization"},
+                {"type": "Reshape", "target_shape": [-1, 1]},
+                {"type": "Flatten"},
+                {"type": "LSTM", "units": 2, "return_sequences": True},
+                {"type": "Conv1D", "filters": 2, "kernel_size": 1},
+                {"type": "MultiHeadAttention", "num_heads": 1, "key_dim": 2},
+                {"type": "GlobalMaxPooling1D"},
+                {"type": "ReLU"},
+                {"type": "PReLU", "alpha_initializer": "ones"},
+            ]
+        ),
+        min_size=1,
+        max_size=7,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_no_stack_is_too_odd(layers: list[dict[str, Any]]) -> None:
+    try:
+        built = model(*layers)
+    except initcli.InvalidSpec:
+        return
+    assert initcli.verdict(predict_signal(built, batch=2)).text
+    assert initcli.verdict(measure_signal(built, batch=2, draws=2)).text

@@ -24,6 +24,8 @@ UNKNOWN = 9
 """Stands for a size that a case leaves open."""
 CALLS = 64
 """How often a layer that draws random numbers is called to see whether they matter."""
+ENDLESS = [("MelSpectrogram", [])]
+"""Where Keras on JAX mirrors three samples a thousand times over, and compiles that for hours."""
 
 
 def wave(shape, phase):
@@ -83,6 +85,8 @@ def is_random(layer, outputs):
 
 def facts(layer_type, input_shape, arguments):
     if "float16" in json.dumps(arguments) or "float64" in json.dumps(arguments):
+        return None
+    if (layer_type, input_shape) in ENDLESS:
         return None
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
