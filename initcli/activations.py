@@ -64,7 +64,7 @@ class Relu6(Activation, frozen=True, kw_only=True):
     bounds = (None, 6.0)
 
     def call(self, np: Any, x: Array) -> Array:
-        return np.where((x > 0) & (x < 6), x, np.where(x > 0, 6.0, 0.0))
+        return np.where(x < 6, np.where(x > 0, x, 0.0), 6.0)
 
 
 class Softmax(Activation, frozen=True, kw_only=True):
@@ -288,21 +288,26 @@ class LogSigmoid(Activation, frozen=True, kw_only=True):
 
 
 class Sparsemax(Activation, frozen=True, kw_only=True):
-    """The projection onto the simplex over ``axis`` (Martins & Astudillo 2016)"""
+    """max(x − τ, 0) over ``axis``, with the τ of Keras: (s₁ + … + s_k − 1) / k
+
+    s_j is the sum of the j largest entries, and k the last j of which the j-th is more than
+    (s_j − 1) / j. Martins & Astudillo (2016), whose outputs add up to 1, have s_k for that sum.
+    """
 
     axis: int = -1
 
     def call(self, np: Any, x: Array) -> Array:
-        z = -np.sort(-np.constant(x), self.axis)
-        shape = [1] * z.ndim
+        order = np.argsort(-np.constant(x), self.axis, kind="stable")
+        largest = np.take_along_axis(np.constant(x), order, self.axis)
+        shape = [1] * largest.ndim
         shape[self.axis] = -1
-        k = np.reshape(np.arange(1, z.shape[self.axis] + 1), shape)
-        support = 1 + k * z > np.cumsum(z, self.axis)
-        count = support.sum(self.axis, keepdims=True)
-        least = np.sort(np.where(support, z, np.inf), self.axis).take([0], self.axis)
-        inside = np.constant(x) >= least
-        excess = (np.sum(np.where(inside, x, 0.0), self.axis, keepdims=True) - 1) / count
-        return np.where(inside, x - excess, 0.0)
+        places = np.reshape(np.arange(1, largest.shape[self.axis] + 1), shape)
+        k = (largest * places > largest.cumsum(self.axis) - 1).sum(self.axis, keepdims=True)
+        # An entry stands in the sums from its own on.
+        ranks = np.argsort(order, self.axis)
+        times = np.where(ranks < k, k - ranks, 0).astype(largest.dtype)
+        threshold = (np.sum(times * x, self.axis, keepdims=True) - 1) / k.astype(largest.dtype)
+        return np.maximum(x - threshold, 0.0)
 
 
 class Opaque(Activation, frozen=True, kw_only=True):

@@ -358,7 +358,7 @@ def with_mean(values: Array, mean: float, second: float) -> Array:
     """
     first = float(WEIGHTS @ values)
     spread = math.sqrt(max(float(WEIGHTS @ (values - first) ** 2), _TINY))
-    found: Array = mean + (values - first) * (math.sqrt(max(second - mean**2, 0.0)) / spread)
+    found: Array = mean + (values - first) * (math.sqrt(max(second - mean * mean, 0.0)) / spread)
     return found
 
 

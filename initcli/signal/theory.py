@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -144,9 +144,18 @@ class _Theory:
         )
         try:
             with np.errstate(all="ignore"):
-                return self._typical(step, place, given)
-        except NoTheory:
+                found = self._typical(step, place, given)
+        except (NoTheory, ArithmeticError):
+            # What is beyond floating-point numbers has no prediction either.
             return None
+
+        def pull(g: Gradient) -> Sequence[Gradient | None]:
+            try:
+                return found.pull(g)
+            except ArithmeticError:
+                return [None] * len(given)
+
+        return Expected(found.output, pull)
 
     def _typical(self, step: Step, place: Place, given: list[Field]) -> Expected:
         """What is expected of a typical draw: where the inputs' mean squares are their medians.
@@ -291,8 +300,8 @@ def spread(given: Field, batch: int) -> float:
     if not given.pinned and given.units:
         shares = pair_shares(batch, math.prod(given.grid))
         common = float(shares @ given.moments.reshape(4, -1).mean(1))
-        second -= max(common - mean**2, 0.0) / given.units
-    return math.sqrt(max(second - mean**2, 0.0))
+        second -= max(common - mean * mean, 0.0) / given.units
+    return math.sqrt(max(second - mean * mean, 0.0))
 
 
 def _scaled(given: Field, logarithm: float) -> Field:
