@@ -50,6 +50,9 @@ def _picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
             marker = _MARKERS[number // len(COLORS) % len(_MARKERS)]
             _lines(upper, stds, expected, color, theory, shown, alone, marker)
             _lines(lower, gradients, back, color, theory, shown, alone, marker)
+            if alone:
+                _mention_zeros(upper, stds)
+                _mention_zeros(lower, gradients)
         upper.set_ylabel("output std")
         lower.set_ylabel("gradient RMS")
         for axes in (upper, lower):
@@ -111,6 +114,14 @@ def _lines(
         )
 
 
+def _mention_zeros(axes: Any, measured: Sequence[Spread | None]) -> None:
+    """Say what has no place on a logarithmic axis."""
+    zeros = sum(value is not None and value.median == 0 for value in measured)
+    if zeros:
+        text = f"0 at {zeros} layer{'s' * (zeros > 1)}"
+        axes.text(0.01, 0.04, text, transform=axes.transAxes, fontsize=8)
+
+
 def _std(layer: LayerSignal) -> Spread | None:
     return None if layer.output is None else layer.output.std
 
@@ -125,7 +136,7 @@ def _drawable(value: float) -> bool:
 
 def _title(signals: Sequence[tuple[str, Signal]]) -> str:
     first = signals[0][1]
-    drawn = f", {first.draws} draws" if first.draws else ", predicted"
+    drawn = f", {first.draws} draw{'s' * (first.draws > 1)}" if first.draws else ", predicted"
     return (
         f"{printable(first.model.name)}: the signal through the depth (batch {first.batch}{drawn})"
     )
