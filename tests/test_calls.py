@@ -12,7 +12,6 @@ from autograd.builtins import tuple as boxed
 from autograd.core import make_vjp
 
 import initcli
-from initcli.layers.features import Normalization
 from initcli.layers.flow import Flow
 from initcli.signal import arrays
 from initcli.signal.program import Program, Step, program
@@ -22,7 +21,6 @@ FACTS: list[Any] = json.loads(
 )
 UNKNOWN = 9
 BATCH = 3
-UNLIKE_DECLARED = ("CategoryEncoding", "Discretization")
 
 
 def wave(shape: tuple[int, ...], phase: float) -> Any:
@@ -70,9 +68,6 @@ def weights_of(step: Step) -> dict[str, Any]:
         if "variance" in name or "stddev" in name:
             value = np.abs(value) + np.float32(0.5)
         found[name] = value * np.float32(0.5)
-        if isinstance(step.layer, Normalization):
-            # Keras takes these when it is built, and not when they are assigned.
-            found[name] = np.full_like(value, float(name == "variance"))
     return found
 
 
@@ -84,6 +79,7 @@ def inputs_of(kind: str, step: Step, built: Program, arguments: dict[str, Any]) 
     return [wave(shape, 0.3 + k) for k, shape in enumerate(shapes)]
 
 
+# A count depends on no input as far as gradients go, which are 0 then.
 @pytest.mark.filterwarnings("ignore:Output seems independent of input")
 @pytest.mark.parametrize(
     ("kind", "input_shape", "arguments", "facts"),
@@ -112,18 +108,14 @@ def test_outputs_and_gradients_are_those_of_keras(
     else:
         pull, outputs = make_vjp(function, variables)
         pulled = list(pull(boxed([wave(y.shape, 9.0 + k) for k, y in enumerate(outputs)])))
-    if kind in UNLIKE_DECLARED and facts["outputs"][0][0] != outputs[0].size:
-        # Keras's own output is not of the shape that Keras declares for it.
-        assert outputs[0].shape == built.shapes[step.outputs[0]]
-        return
     for y, kept in zip(outputs, facts["outputs"], strict=True):
         assert agrees(y, kept, 1e-4)
         assert y.dtype != np.float64
     wanted = [*facts.get("weights", {}).values(), *facts.get("inputs", ())]
     assert len(pulled) == len(wanted)
     for gradient, kept in zip(pulled, wanted, strict=True):
-        if np.isnan(kept[1]):
-            # Keras's own is no number where it takes the root of nothing.
+        if kept[1] is None:
+            # Keras on JAX has none where it takes the root of nothing.
             assert np.all(np.isfinite(gradient))
         else:
             assert agrees(gradient, kept, 1e-3)

@@ -41,11 +41,12 @@ def wave(shape, phase):
 
 
 def kept(array):
-    """The root mean square of an array, its size, and some of its entries."""
+    """The size of an array, its root mean square, and some of its entries; null is no number."""
     flat = np.asarray(array, np.float64).reshape(-1)
     places = np.linspace(0, flat.size - 1, min(flat.size, 6)).astype(int)
     rms = float(np.sqrt(np.mean(flat * flat))) if flat.size else 0.0
-    return [flat.size, *(float(f"{value:.7g}") for value in (rms, *flat[places]))]
+    found = (rms, *flat[places])
+    return [flat.size, *(None if np.isnan(x) else float(f"{x:.7g}") for x in found)]
 
 
 def inputs_of(layer_type, input_shape, arguments):
@@ -146,9 +147,7 @@ def facts(layer_type, input_shape, arguments):
     if differentiable:
         _, pull = jax.vjp(pure, trained, [jax.numpy.asarray(x) for x in inputs])
         to_weights, to_inputs = pull(cotangent)
-        # Of the logarithm of nothing, JAX has no gradient.
-        if not any(np.isnan(each).any() for each in to_inputs):
-            result["inputs"] = [kept(each) for each in to_inputs]
+        result["inputs"] = [kept(each) for each in to_inputs]
     else:
         _, pull = jax.vjp(lambda trained: pure(trained, inputs), trained)
         (to_weights,) = pull(cotangent)
