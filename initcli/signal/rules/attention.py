@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from initcli.activations import Sigmoid
 from initcli.layers import attention
 from initcli.signal.field import NODES, Field, multiplied, normal
 from initcli.signal.rules.base import (
@@ -18,8 +19,9 @@ from initcli.signal.rules.base import (
     Place,
     connected,
     expected,
+    then,
 )
-from initcli.signal.rules.entries import softmax_moment
+from initcli.signal.rules.entries import activated, softmax_moment
 from initcli.types import Array
 
 
@@ -58,9 +60,10 @@ def _(layer: Any, place: Place, *given: Field) -> Expected:
         layer.sliding_window,
         value.units,
     )
-    between = mixing.output
+    between, gate = mixing.output, None
     if layer.use_gate:
-        between = multiplied([between, projected("gate", query, heads * depth).output])
+        gate = then(projected("gate", query, heads * depth), lambda y: activated(Sigmoid(), y))
+        between = multiplied([between, gate.output])
     own = place.within("attention_output")
     units = place.outputs[0][-1]
     output = connected(
@@ -70,6 +73,10 @@ def _(layer: Any, place: Place, *given: Field) -> Expected:
     def pull(g: Gradient) -> list[Gradient | None]:
         (inside,) = output.pull(g)
         assert inside is not None
+        through_gate: Gradient | None = None
+        if gate is not None:
+            (through_gate,) = gate.pull(inside.times(float(mixing.output.second.mean())))
+            inside = inside.times(float(gate.output.second.mean()))
         parts = mixing.pull(inside)
         back = []
         for step, part, times in zip(
@@ -79,6 +86,8 @@ def _(layer: Any, place: Place, *given: Field) -> Expected:
             assert found is not None
             back.append(found)
         to_query, to_key, to_value = back
+        if through_gate is not None:
+            to_query = to_query.plus(through_gate)
         if len(given) == 1:
             return [to_query.plus(to_key).plus(to_value)]
         if len(given) == 2:
