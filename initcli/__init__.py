@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from initcli.parameter import Parameter
     from initcli.render.gallery import save_histograms
     from initcli.signal.comparison import Compared, compare, variants
-    from initcli.signal.measured import Signal, measure_signal, predict_signal
+    from initcli.signal.figures import Signal
+    from initcli.signal.measured import measure_signal, predict_signal
     from initcli.signal.verdict import Verdict, verdict
     from initcli.spec.load import load, parse
     from initcli.spec.model import BuiltLayer, Model

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from initcli import __version__
+from initcli.terminal import NoBar, console, messages, printed, progress, write
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
     from initcli.defaults import Framework
     from initcli.parameter import Parameter
     from initcli.render.progress import ProgressBar
@@ -116,14 +115,14 @@ def summary(
     ] = None,
 ) -> None:
     """Print every tensor: shape, initializer, law and draw."""
-    with _messages():
+    with messages():
         model = _load(spec, seed, defaults, custom)
         only = model.matching(filter) if filter else model.parameters
         if format is Format.json:
             from initcli.render.data import summary_json
 
             tensors = _tensors(model, only, theory, max_draws, jobs, cluster)
-            _print(summary_json(model, tensors) + "\n")
+            write(summary_json(model, tensors) + "\n")
         else:
             from initcli.render.outline import outline, shown_parameters
             from initcli.render.table import summary_table
@@ -132,9 +131,9 @@ def summary(
             rows = outline(model.layers, depth, paths)
             # What is folded need not be drawn.
             tensors = _tensors(model, shown_parameters(rows), theory, max_draws, jobs, cluster)
-            page, plain = _console()
+            page, plain = console()
             table = summary_table(model, tensors, width=page.width, ascii_only=plain, rows=rows)
-            _print(_printed(page, table))
+            write(printed(page, table))
 
 
 @app.command()
@@ -155,7 +154,7 @@ def hist(
 
     Prints the path of each picture when it is written.
     """
-    with _messages():
+    with messages():
         from initcli import workers
         from initcli.render.gallery import save_histograms
 
@@ -166,13 +165,13 @@ def hist(
         weights = _weights(only, max_draws)
         # Values are drawn twice, first to measure them and then to count them.
         seconds = 3 * weights * _SECONDS_A_WEIGHT + len(only) * _SECONDS_A_PICTURE
-        with workers.suitable(jobs, seconds) as chosen, _progress(len(only), "pictures") as bar:
+        with workers.suitable(jobs, seconds) as chosen, progress(len(only), "pictures") as bar:
             files = save_histograms(
                 model, Path(out), bins=bins or None, only=only, workers=chosen, most=max_draws
             )
             for file in files:
                 with bar.hidden() if sys.stdout.isatty() else nullcontext():
-                    _print(f"{file}\n")
+                    write(f"{file}\n")
                 bar.advance(1)
 
 
@@ -189,7 +188,7 @@ def export(
 
     Prints the path of the file when it is written.
     """
-    with _messages():
+    with messages():
         from initcli import exporting
         from initcli.errors import listed
 
@@ -199,11 +198,11 @@ def export(
             raise typer.BadParameter(ends, param_hint="--out")
         model = _load(spec, seed, defaults, custom)
         only = model.matching(filter) if filter else model.parameters
-        with _progress(_weights(only, None), "weights") as bar:
+        with progress(_weights(only, None), "weights") as bar:
             notes = exporting.export(model, file, only=only, progress=bar.advance)
         for note in notes:
             print(f"initcli: {note}", file=sys.stderr)
-        _print(f"{file}\n")
+        write(f"{file}\n")
 
 
 Batch = Annotated[
@@ -247,7 +246,7 @@ def signal(
     custom: Custom = None,
 ) -> None:
     """Print the size of every layer's output and gradient, measured and predicted."""
-    with _messages():
+    with messages():
         _picture_format(out)
         model = _load(spec, seed, defaults, custom)
         from initcli.signal.measured import measure_signal, predict_signal
@@ -259,25 +258,25 @@ def signal(
             found = predict_signal(model, batch=batch or 64)
         else:
             given = _inputs(input, model)
-            with _steps() as progress:
+            with _steps() as advance:
                 found = measure_signal(
-                    model, batch=batch, draws=draws, inputs=given, progress=progress
+                    model, batch=batch, draws=draws, inputs=given, progress=advance
                 )
         for note in found.notes:
             print(f"initcli: {note}", file=sys.stderr)
         if format is SignalFormat.table:
             from initcli.render.signal_table import signal_table
 
-            page, plain = _console()
+            page, plain = console()
             table = signal_table(found, width=page.width, ascii_only=plain, only=filter or ())
-            _print(_printed(page, table))
+            write(printed(page, table))
         else:
             from initcli.render import signal_data
 
             if format is SignalFormat.json:
-                _print(signal_data.signal_json(found, filter or ()) + "\n")
+                write(signal_data.signal_json(found, filter or ()) + "\n")
             else:
-                _print(signal_data.signal_csv(found, filter or ()))
+                write(signal_data.signal_csv(found, filter or ()))
         if out is not None:
             from initcli.files import write_whole
             from initcli.render.signal_plot import signal_picture
@@ -315,7 +314,7 @@ def compare(
     custom: Custom = None,
 ) -> None:
     """Rank initializers, activations, defaults or specs by what they do to the signal."""
-    with _messages():
+    with messages():
         kind = _picture_format(out)
         from initcli.signal.comparison import compare, variants
 
@@ -327,20 +326,20 @@ def compare(
             seed=seed,
             custom=custom or (),
         )
-        with _steps(len(models)) as progress:
-            found = compare(models, batch=batch, draws=draws, theory=theory, progress=progress)
+        with _steps(len(models)) as advance:
+            found = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
         for note in dict.fromkeys(note for each in found for note in each.signal.notes):
             print(f"initcli: {note}", file=sys.stderr)
         from initcli.render import comparison
 
         if format is SignalFormat.table:
-            page, plain = _console()
+            page, plain = console()
             table = comparison.comparison_table(found, width=page.width, ascii_only=plain)
-            _print(_printed(page, table))
+            write(printed(page, table))
         elif format is SignalFormat.json:
-            _print(comparison.comparison_json(found) + "\n")
+            write(comparison.comparison_json(found) + "\n")
         else:
-            _print(comparison.comparison_csv(found))
+            write(comparison.comparison_csv(found))
         if out is not None:
             from initcli.files import write_whole
             from initcli.render.signal_plot import comparison_picture
@@ -359,16 +358,16 @@ def catalog(
     ] = Format.table,
 ) -> None:
     """List the layers, initializers and activations that a spec can name."""
-    with _messages():
+    with messages():
         from initcli.catalog import catalog, matching
         from initcli.render.catalog import catalog_json, catalog_page
 
         things = catalog() if name is None else matching(name)
         if format is Format.json:
-            _print(catalog_json(things) + "\n")
+            write(catalog_json(things) + "\n")
         else:
-            page, _ = _console()
-            _print(_printed(page, catalog_page(things)))
+            page, _ = console()
+            write(printed(page, catalog_page(things)))
 
 
 @app.callback(invoke_without_command=True)
@@ -441,11 +440,11 @@ def _inputs(file: str | None, model: Model) -> dict[str, Any]:
 def _steps(models: int = 1) -> Iterator[Callable[[int, int], None] | None]:
     """Tells a progress bar of steps, whose number is known once the first is done."""
     with ExitStack() as stack:
-        bars: list[ProgressBar | _NoBar] = []
+        bars: list[ProgressBar | NoBar] = []
 
         def advance(done: int, whole: int) -> None:
             if not bars:
-                bars.append(stack.enter_context(_progress(whole * models, "steps")))
+                bars.append(stack.enter_context(progress(whole * models, "steps")))
             bars[0].advance(done)
 
         yield advance
@@ -479,7 +478,7 @@ def _tensors(
     else:
         several = workers.cluster(address)
     # Processes start before the bar does, whose thread keeps them from the fastest way.
-    with several as chosen, _progress(weights, "weights") as bar:
+    with several as chosen, progress(weights, "weights") as bar:
         found = summarise(model, only=only, workers=chosen, most=most, progress=bar.advance)
         return list(found)
 
@@ -487,89 +486,3 @@ def _tensors(
 def _weights(parameters: Sequence[Parameter], most: int | None) -> int:
     """How many weights are drawn, at most ``most`` of a tensor."""
     return sum(min(parameter.size, most or parameter.size) for parameter in parameters)
-
-
-class _NoBar:
-    """In place of a progress bar that nobody would see."""
-
-    def advance(self, done: int) -> None:
-        pass
-
-    def hidden(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-def _progress(total: int, unit: str) -> AbstractContextManager[ProgressBar | _NoBar]:
-    """A progress bar, which is not even imported where standard error is no terminal."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return nullcontext(_NoBar())
-    from initcli.render.progress import ProgressBar
-
-    return ProgressBar(total, unit)
-
-
-def _console() -> tuple[Console, bool]:
-    """What prints as wide and as colourful as standard output is, and whether in ASCII alone."""
-    from io import StringIO
-
-    from rich.console import Console
-
-    terminal = Console()
-    page = Console(
-        file=StringIO(),
-        width=terminal.width,
-        force_terminal=terminal.is_terminal,
-        color_system=terminal.color_system,  # type: ignore[arg-type]  # one of its own names
-        legacy_windows=False,
-        highlight=False,
-    )
-    return page, not _can_print("█─²±σ∞")
-
-
-def _printed(page: Console, content: RenderableType) -> str:
-    """What a console prints, as text."""
-    with page.capture() as capture:
-        page.print(content)
-    return capture.get()
-
-
-@contextmanager
-def _messages() -> Iterator[None]:
-    """Turn what is a person's to mend into a message and status 2, an interrupt into 130."""
-    from initcli.errors import InitcliError
-
-    try:
-        yield
-    except InitcliError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        # Threads that are in the middle of a large matrix are not waited for.
-        sys.stdout.flush()
-        os._exit(130)
-    except MemoryError:
-        print("initcli: there is not enough memory for this", file=sys.stderr)
-        raise typer.Exit(2) from None
-
-
-def _print(text: str) -> None:
-    """Write to standard output; when nobody reads any more, end quietly."""
-    from initcli.errors import OutputError
-
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        # What is still buffered must not fail again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise typer.Exit(0) from None
-        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
-
-
-def _can_print(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import initcli
-from initcli.signal.measured import Signal, Spread, measure_signal
+from initcli.signal.figures import Signal, Spread
+from initcli.signal.measured import measure_signal
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "linear")
 INITIALIZERS = ("glorot_uniform", "he_normal", "lecun_normal", "orthogonal")

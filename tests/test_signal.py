@@ -21,7 +21,8 @@ from test_command_line import ROOT, run
 import initcli
 from initcli.errors import NoSuchTensor, NotInCatalog, SignalError
 from initcli.signal import measured
-from initcli.signal.measured import LayerSignal, Signal, measure_signal, predict_signal
+from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.measured import measure_signal, predict_signal
 
 TOUR = ROOT / "sample_configs" / "tour.yaml"
 SAMPLES = sorted(

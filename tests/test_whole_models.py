@@ -20,7 +20,8 @@ import pytest
 from scipy import stats
 
 import initcli
-from initcli.signal.measured import LayerSignal, Signal, measure_signal, predict_signal
+from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.passes import Pass, backwards, drawn_values, forwards
 from initcli.signal.program import program
 from initcli.types import Array

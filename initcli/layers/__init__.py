@@ -25,6 +25,7 @@ from initcli.layers import (
     recurrent,
     regularization,
     reshaping,
+    spectrograms,
     wrappers,
 )
 from initcli.layers.base import Layer, known_layers
@@ -53,5 +54,6 @@ __all__ = [
     "recurrent",
     "regularization",
     "reshaping",
+    "spectrograms",
     "wrappers",
 ]

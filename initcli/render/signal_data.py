@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from initcli.signal.measured import LayerSignal, OutputSignal, Signal, Spread, TensorSignal
+from initcli.signal.figures import LayerSignal, OutputSignal, Signal, Spread, TensorSignal
 from initcli.signal.theory import Prediction
 from initcli.signal.verdict import Verdict, verdict
 

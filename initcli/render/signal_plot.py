@@ -12,10 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from initcli.errors import printable
-from initcli.signal.measured import LayerSignal, Signal, Spread
+from initcli.signal.figures import LayerSignal, Signal, Spread
 
 COLORS = ("#5b8db8", "#c8432b", "#4f9d69", "#8e6bb0", "#c98f2b", "#3f8f9b", "#a85d7a", "#777777")
-FORMATS = ("png", "svg")
 _MARKERS = (".", "s", "^", "x")
 _NAMED = 28
 """Layers up to which each has its name below."""

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.signal.measured import LayerSignal, Signal, Spread, TensorSignal
+from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
 from initcli.signal.verdict import Verdict, gradient_of, std_of, verdict
 
 _WIDE = 116

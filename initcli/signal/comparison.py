@@ -12,7 +12,8 @@ from initcli.defaults import Framework
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import known_initializers
 from initcli.initializers.custom import Custom, load_functions
-from initcli.signal.measured import BATCH, DRAWS, Signal, measure_signal, predict_signal
+from initcli.signal.figures import Signal
+from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
 from initcli.signal.verdict import Verdict, verdict
 from initcli.spec.model import Model, build
 from initcli.spec.read import read
@@ -63,11 +64,8 @@ def variants(
     found = []
     for source in sources:
         document = read(source)
-        recipes = document.data.get("initializers") if isinstance(document.data, Mapping) else None
-        own = recipes if isinstance(recipes, Mapping) else {}
-        _refuse_unknown(
-            "initializer", kernel_initializers, {*known_initializers(), *own, *functions}
-        )
+        own = {*functions, *_recipes(document.data)}
+        _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})
         _refuse_unknown("activation", activations, set(known_activations()))
         for chosen in combinations(options):
             changed = varied(
@@ -75,8 +73,8 @@ def variants(
             )
             whose: Framework | None = chosen.get("defaults")  # type: ignore[assignment]
             model = build(changed, seed=seed, defaults=whose, functions=functions)
-            name = [source if len(sources) > 1 else ""] if len(sources) > 1 or not chosen else []
-            label = " · ".join([*filter(None, name), *chosen.values()]) or model.name
+            names = [source] if len(sources) > 1 else []
+            label = " · ".join([*names, *chosen.values()]) or model.name
             found.append((label, model))
     return found
 

@@ -32,15 +32,13 @@ _DEGREES = 48
 _TINY = 1e-300
 _latents = count()
 
-PAIRS = ("inputs", "places", "both")
-"""Two entries of one unit: in two examples, at two positions of one example, or both."""
-
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """What is expected of a tensor.
 
     ``second`` is E[x²] at each position, of shape (positions…), ``ratios`` E[x x'] / E[x²] for the
-    three :data:`PAIRS`, (3, positions…). ``profile`` is x / √E[x²] as a function of the standard
+    two entries of one unit in two examples, at two positions of one example, or both, (3,
+    positions…). ``profile`` is x / √E[x²] as a function of the standard
     normal number ``latent``, at :data:`NODES`. ``units`` counts the entries at a position.
     ``pinned`` is whether a normalisation has fixed the mean square, which else differs from draw to
     draw. ``lags`` is E[x x'] / E[x²] at two positions of a sequence that are 0, 1, … apart, where

@@ -1,13 +1,19 @@
-"""Inputs of one's own, from NumPy's files."""
+"""What flows in: inputs of one's own, from NumPy's files, and drawn ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
+from initcli.drawing import working_dtype
 from initcli.errors import SignalError
 from initcli.layers.core import Input
+from initcli.signal.program import Program, Source
 from initcli.spec.model import Model
-from initcli.types import Array
+from initcli.streams import Stream
+from initcli.types import Array, Size
 
 
 def read_inputs(file: str, model: Model) -> dict[str, Array]:
@@ -36,3 +42,52 @@ def read_inputs(file: str, model: Model) -> dict[str, Array]:
     if any(array.ndim == 0 or array.shape[0] == 0 for array in arrays.values()):
         raise SignalError(f"{file}: has no examples")
     return arrays
+
+
+def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Array]:
+    """One's own inputs by tensor, as the program needs them.
+
+    Raises:
+        SignalError: there is no such input, or it does not fit.
+    """
+    sources = {source.name: source for source in built.sources}
+    found: dict[int, Array] = {}
+    for name, x in inputs.items():
+        source = sources.get(name)
+        if source is None:
+            known = ", ".join(sources)
+            raise SignalError(f"the model has no input '{name}'; it has {known}")
+        found[source.tensor] = _fitting(source, np.asarray(x), built.shapes[source.tensor])
+    return found
+
+
+def _fitting(source: Source, x: Array, shape: Size) -> Array:
+    if x.dtype.kind not in "fiub":
+        raise SignalError(f"the input '{source.name}' holds {x.dtype}, which are no numbers")
+    if x.shape[1:] != shape[1:] or len(x) < shape[0]:
+        raise SignalError(f"the input '{source.name}' is {x.shape}, and the model takes {shape}")
+    x = x[: shape[0]]
+    if source.most is None:
+        if not np.all(np.isfinite(x)):
+            raise SignalError(f"the input '{source.name}' holds what is not finite")
+        return x.astype(np.float32)
+    if np.any(x != np.floor(x)) or x.min() < 0 or x.max() >= source.most:
+        raise SignalError(
+            f"the input '{source.name}' needs whole numbers from 0 to {source.most - 1}"
+        )
+    return x.astype(np.int64)
+
+
+def drawn_input(source: Source, shape: Size, seed: int, model: Model) -> Array:
+    """Standard normal numbers, or whole ones that are all as probable."""
+    if source.most is None:
+        dtype = working_dtype(model.dtype)
+        return standard_normal(f"input {source.name}", seed, shape, dtype)
+    generator = Stream(f"initcli 1\0input\0{seed}\0{source.name}").generator()
+    return generator.integers(0, source.most, shape)
+
+
+def standard_normal(purpose: str, seed: int, shape: Size, dtype: Any) -> Array:
+    """The same numbers for the same purpose and seed."""
+    generator = Stream(f"initcli 1\0{purpose}\0{seed}").generator()
+    return generator.standard_normal(shape, np.float32).astype(dtype)

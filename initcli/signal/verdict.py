@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from initcli.signal.measured import LayerSignal, Signal
+from initcli.signal.figures import LayerSignal, Signal
 
 _MUCH = 100.0
 """How many times the signal may grow or shrink in all before that is called so."""

@@ -1,0 +1,91 @@
+"""What is seen of one array of the signal: its size, and what of it is 0, dead or saturated."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from initcli.layers import Layer
+from initcli.layers.activation import ReLU
+from initcli.types import Array
+
+_NEAR = 0.01
+"""How near to a bound an output is saturated, as a share of the range."""
+
+
+def rms(x: Array) -> float:
+    """The root mean square, which overflows only where it is itself too large."""
+    flat = x.reshape(-1)
+    largest = float(np.max(np.abs(flat), initial=0.0))
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    total = 0.0
+    for start in range(0, flat.size, 1 << 20):
+        part = flat[start : start + (1 << 20)].astype(np.float64)
+        total += float(np.sum(part * part))
+    return math.sqrt(total / flat.size)
+
+
+def output_figures(layer: Layer, y: Array) -> dict[str, float]:
+    """The figures of an output, by their names in :class:`initcli.signal.figures.OutputSignal`."""
+    batch = y.shape[0] if y.ndim else 1
+    rows = y.reshape(batch, -1)
+    count = rows.size
+    mean = sum(float(row.sum(dtype=np.float64)) for row in rows) / count
+    squares, zeros, saturated = 0.0, 0, 0
+    bounds = _bounds(layer)
+    direction = np.zeros(rows.shape[1])
+    length = 0
+    for row in rows:
+        wide = row.astype(np.float64)
+        norm = math.sqrt(float(np.sum(wide * wide)))
+        if norm > 0 and math.isfinite(norm):
+            direction += wide / norm
+            length += 1
+        wide -= mean
+        squares += float(np.sum(wide * wide))
+        zeros += row.size - int(np.count_nonzero(row))
+        saturated += _near_bounds(row, bounds)
+    found = {
+        "mean": mean,
+        "std": math.sqrt(squares / count) if math.isfinite(squares) else math.inf,
+        "zeros": zeros / count,
+        "dead_units": _dead(layer, y),
+    }
+    if bounds is not None:
+        found["saturated"] = saturated / count
+    if length > 1:
+        pairs = float(np.sum(direction * direction)) - length
+        found["correlation"] = pairs / (length * (length - 1))
+    return found
+
+
+def _dead(layer: Layer, y: Array) -> float:
+    """The share of units that are 0 everywhere."""
+    if y.ndim < 2:
+        return float(not np.any(y))
+    unit = 1 if getattr(layer, "data_format", None) == "channels_first" else y.ndim - 1
+    axes = tuple(axis for axis in range(y.ndim) if axis != unit)
+    return 1 - float(np.mean(np.any(y != 0, axes)))
+
+
+def _bounds(layer: Layer) -> tuple[float | None, float | None] | None:
+    """What the layer's activation is bounded by, where it is."""
+    if isinstance(layer, ReLU):
+        return None if layer.max_value is None else (None, layer.max_value)
+    activation = getattr(layer, "activation", None)
+    found: tuple[float | None, float | None] = getattr(activation, "bounds", (None, None))
+    if getattr(activation, "max_value", None) is not None:
+        found = (None, activation.max_value)  # type: ignore[union-attr]
+    return None if found == (None, None) else found
+
+
+def _near_bounds(row: Array, bounds: tuple[float | None, float | None] | None) -> int:
+    if bounds is None:
+        return 0
+    low, high = bounds
+    margin = _NEAR * ((high or 0.0) - (low or 0.0))
+    above = 0 if high is None else int(np.count_nonzero(row >= high - margin))
+    below = 0 if low is None else int(np.count_nonzero(row <= low + margin))
+    return above + below
