@@ -20,9 +20,12 @@ from test_command_line import ROOT, run
 
 import initcli
 from initcli.errors import NoSuchTensor, NotInCatalog, SignalError
+from initcli.layers.pooling import AveragePooling1D, MaxPooling1D
 from initcli.signal import measured
+from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.rules import Gradient, Place, expected
 
 TOUR = ROOT / "sample_configs" / "tour.yaml"
 SAMPLES = sorted(
@@ -151,6 +154,20 @@ def test_samples_are_measured_near_what_is_predicted(name: str) -> None:
     assert float(np.median(np.abs(np.log(ratios)))) < math.log(1.2)
 
 
+def test_predictions_start_from_inputs_of_ones_own() -> None:
+    inputs = 3 * np.random.default_rng(0).standard_normal((256, 16)).astype(np.float32)
+    built = model({"type": "Dense", "units": 64, "activation": "tanh", "name": "hidden"})
+    signal = measure_signal(built, draws=5, inputs={"input": inputs + 1})
+    seen, predicted = layer(signal, "hidden").output, layer(signal, "hidden").predicted
+    assert seen is not None
+    assert seen.correlation is not None
+    assert predicted.std == pytest.approx(seen.std.median, rel=0.03)
+    assert predicted.correlation == pytest.approx(seen.correlation.median, abs=0.03)
+    assert layer(predict_signal(built), "hidden").predicted.std != pytest.approx(
+        predicted.std, rel=0.2
+    )
+
+
 # Where theory is silent
 
 
@@ -186,6 +203,21 @@ def test_a_layer_that_nobody_can_compute_is_named() -> None:
 def test_open_sizes_are_said() -> None:
     signal = predict_signal(initcli.load(str(ROOT / "sample_configs" / "lstm_imdb.yaml")))
     assert signal.notes == ("sizes that the spec leaves open are taken for 32",)
+
+
+@pytest.mark.parametrize("kind", [MaxPooling1D, AveragePooling1D])
+@pytest.mark.parametrize("strides", [1, 2, 3])
+def test_pooling_hands_the_sum_of_gradients_on(kind: Any, strides: int) -> None:
+    # Σ g over what goes in is Σ g over what comes out, whatever entries have it.
+    windows = (24 - 3) // strides + 1
+    sizes = [(4, 24, 8)], [(4, windows, 8)]
+    place = Place({}, {}, *sizes, options={}, training=True)
+    pull = expected(kind(pool_size=3, strides=strides), place, standard((24,), 8)).pull
+    (back,) = pull(Gradient(np.stack([np.full(windows, 2.0), np.full(windows, 0.5)])))
+    assert back is not None
+    whole = windows * 2.0 + windows * (windows - 1) * 0.5
+    assert 24 * back.second + 24 * 23 * back.places == pytest.approx(whole)
+    assert back.places > 0
 
 
 # χ and verdicts
