@@ -210,8 +210,7 @@ def test_open_sizes_are_said() -> None:
 def test_pooling_hands_the_sum_of_gradients_on(kind: Any, strides: int) -> None:
     # Σ g over what goes in is Σ g over what comes out, whatever entries have it.
     windows = (24 - 3) // strides + 1
-    sizes = [(4, 24, 8)], [(4, windows, 8)]
-    place = Place({}, {}, *sizes, options={}, training=True)
+    place = Place({}, {}, [(4, 24, 8)], [(4, windows, 8)], options={}, training=True)
     pull = expected(kind(pool_size=3, strides=strides), place, standard((24,), 8)).pull
     (back,) = pull(Gradient(np.stack([np.full(windows, 2.0), np.full(windows, 0.5)])))
     assert back is not None
