@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from initcli.errors import CustomFunctionError
-from initcli.initializers.base import Whole
+from initcli.initializers.base import Initializer, Whole
 from initcli.laws import Floats, Law
 from initcli.types import Size, shape_text
 
 
 class Custom(Whole, frozen=True, kw_only=True):
-    """What the function ``name`` of a ``--custom`` file returns; its law is its author's secret.
+    """What the function ``name`` of a ``--custom`` file returns.
+
+    Its law is its author's secret, unless the function has an attribute ``law``: the initializer
+    whose law its values follow, by name or as a mapping, which is then ``declared``.
 
     The function is called as f(shape, dtype=…, rng=…), with those of the last two that it takes:
     dtype is NumPy's name of the tensor's dtype and rng the ``numpy.random.Generator`` of the
@@ -32,9 +35,10 @@ class Custom(Whole, frozen=True, kw_only=True):
 
     name: str
     function: Callable[..., Any]
+    declared: Initializer | None = None
 
     def law(self, shape: Size) -> Law | None:
-        return None
+        return None if self.declared is None else self.declared.law(shape)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         offered = {"dtype": dtype.name, "rng": rng}

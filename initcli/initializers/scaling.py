@@ -42,6 +42,13 @@ class Scaled(Seeded, frozen=True, kw_only=True):
             math.prod(shape[axis] for axis in self.output_axes),
         )
 
+    def law(self, shape: Size) -> Law:
+        return self.law_for(self.fans(shape))
+
+    def law_for(self, fans: Fans) -> Law:
+        """The law of one entry of a tensor with those fans."""
+        raise NotImplementedError
+
 
 class VarianceScaling(Scaled, frozen=True, kw_only=True):
     """Mean 0 and variance scale / n.
@@ -55,8 +62,8 @@ class VarianceScaling(Scaled, frozen=True, kw_only=True):
     mode: Mode = "fan_in"
     distribution: Distribution = "truncated_normal"
 
-    def law(self, shape: Size) -> Law:
-        return scaled(self.fans(shape), self.scale, self.mode, self.distribution)
+    def law_for(self, fans: Fans) -> Law:
+        return scaled(fans, self.scale, self.mode, self.distribution)
 
 
 def scaled(fans: Fans, scale: float, mode: Mode, distribution: Distribution) -> Law:
@@ -81,8 +88,8 @@ class _Named(Scaled, frozen=True, kw_only=True):
 
     setting: ClassVar[tuple[float, Mode, Distribution]]
 
-    def law(self, shape: Size) -> Law:
-        return scaled(self.fans(shape), *self.setting)
+    def law_for(self, fans: Fans) -> Law:
+        return scaled(fans, *self.setting)
 
 
 class GlorotUniform(_Named, frozen=True, kw_only=True):

@@ -11,10 +11,10 @@ from initcli.activations import known_activations
 from initcli.defaults import Framework
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import known_initializers
-from initcli.initializers.custom import Custom, load_functions
 from initcli.signal.figures import Signal
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
 from initcli.signal.verdict import Verdict, verdict
+from initcli.spec.load import custom_functions
 from initcli.spec.model import Model, build
 from initcli.spec.read import read
 from initcli.spec.vary import combinations, varied
@@ -53,9 +53,7 @@ def variants(
         InvalidSpec: a spec cannot be read, or is wrong; with all its problems.
         NotInCatalog: no initializer or activation has that name.
     """
-    functions: dict[str, Custom] = {}
-    for file in custom:
-        functions |= load_functions(file)
+    functions = custom_functions(custom)
     options: dict[str, Sequence[str]] = {
         "kernel": list(kernel_initializers),
         "activation": list(activations),

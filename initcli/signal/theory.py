@@ -57,7 +57,7 @@ def predictions(
         training: whether layers act as in training.
         inputs: fields of tensors that flow in, by number; by default standard normal ones.
     """
-    theory = _Theory(program, seen or {}, moments or law_moments, training)
+    theory = Theory(program, seen or {}, moments or law_moments, training)
     return theory.predictions(inputs or {})
 
 
@@ -72,7 +72,7 @@ _SURE = 1e-3
 """A variance of a logarithm that changes nothing."""
 
 
-class _Theory:
+class Theory:
     """Takes fields through a program step by step, and gradients back."""
 
     def __init__(
@@ -97,28 +97,38 @@ class _Theory:
     def predictions(self, inputs: Mapping[int, Field]) -> list[Prediction]:
         """What is expected of each step."""
         program = self.program
-        for source in program.sources:
-            if source.most is None:
-                shape = program.shapes[source.tensor]
-                units = shape[-1] if len(shape) > 1 else 1
-                own = inputs.get(source.tensor)
-                self.fields[source.tensor] = own or standard(shape[1:-1], units)
-                self.changes[source.tensor] = 1.0
+        self.begin(inputs)
         pulls: list[Pull | None] = []
         chis: list[float | None] = []
         for step in program.steps:
-            found = self._forwards(step)
+            found = self.take(step)
             pulls.append(None if found is None else found.pull)
-            if found is not None:
-                self.fields[step.outputs[0]] = found.output
-            elif (seen := self.seen.get(step.outputs[0])) is not None:
-                self.fields[step.outputs[0]] = _from_measured(program, step, seen)
             chis.append(self._change(step, pulls[-1]))
         gradients = self._backwards(pulls)
         steps = zip(program.steps, pulls, gradients, chis, strict=True)
         return [self._prediction(step, pull is not None, g, chi) for step, pull, g, chi in steps]
 
-    def _forwards(self, step: Step) -> Expected | None:
+    def begin(self, inputs: Mapping[int, Field]) -> None:
+        """Let fields flow in: those given by number, and standard normal ones."""
+        for source in self.program.sources:
+            if source.most is None:
+                shape = self.program.shapes[source.tensor]
+                units = shape[-1] if len(shape) > 1 else 1
+                own = inputs.get(source.tensor)
+                self.fields[source.tensor] = own or standard(shape[1:-1], units)
+                self.changes[source.tensor] = 1.0
+
+    def take(self, step: Step) -> Expected | None:
+        """Take the fields through a step; None where no theory covers it."""
+        found = self.expected(step)
+        if found is not None:
+            self.fields[step.outputs[0]] = found.output
+        elif (seen := self.seen.get(step.outputs[0])) is not None:
+            self.fields[step.outputs[0]] = _from_measured(self.program, step, seen)
+        return found
+
+    def expected(self, step: Step) -> Expected | None:
+        """What is expected of a step; None where no theory covers it."""
         program, ids = self.program, self.looked_up
         given: list[Field] = []
         for tensor in step.inputs:

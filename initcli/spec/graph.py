@@ -18,6 +18,7 @@ from initcli.errors import (
     printable,
     quoted,
 )
+from initcli.initializers import Custom
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
 from initcli.layers.network import Network
@@ -37,11 +38,19 @@ class Networks(Arguments):
 
     of_keras = False
 
+    def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
+        super().__init__(functions)
+        self.places: dict[int, list[Path]] = {}
+        """Where the calls of a network that is a layer are written, by the network's id."""
+
     def layer(self, data: Any, path: Path) -> Layer | None:
         kind = data.get("type") if isinstance(data, Mapping) else None
         if isinstance(kind, str) and kind in _network_types():
             built = self.network(data, path)
-            return None if built is None else built.network
+            if built is None:
+                return None
+            self.places[id(built.network)] = built.paths
+            return built.network
         return super().layer(data, path)
 
     def network(

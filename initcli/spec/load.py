@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from initcli.defaults import Framework
+from initcli.errors import CustomFunctionError
 from initcli.initializers.custom import Custom, load_functions
+from initcli.spec.arguments import Arguments
 from initcli.spec.model import Model, build
 from initcli.spec.read import parse as parse_text
 from initcli.spec.read import read
@@ -31,10 +35,38 @@ def load(
         InvalidSpec: the spec cannot be read, or is wrong; with all its problems.
         CustomFunctionError: a file of functions cannot be loaded.
     """
-    functions: dict[str, Custom] = {}
-    for file in custom:
-        functions |= load_functions(file)
+    functions = custom_functions(custom)
     return build(read(source), seed=seed, defaults=defaults, functions=functions)
+
+
+def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
+    """The public functions of Python files, as initializers by name; the files are run.
+
+    Raises:
+        CustomFunctionError: a file cannot be loaded, or a function declares what is no law.
+    """
+    functions: dict[str, Custom] = {}
+    for file in files:
+        for name, custom in load_functions(file).items():
+            functions[name] = _with_law(custom)
+    return functions
+
+
+def _with_law(custom: Custom) -> Custom:
+    """A function with the initializer whose law it declares, where it has an attribute ``law``."""
+    declared = getattr(custom.function, "law", None)
+    if declared is None:
+        return custom
+    arguments = Arguments()
+    found = arguments.initializer(declared, ())
+    if found is None or arguments.errors:
+        problem = arguments.errors[0] if arguments.errors else "it is no initializer"
+        code = custom.function.__code__
+        raise CustomFunctionError(
+            f"{code.co_filename}:{code.co_firstlineno}: the law of '{custom.name}' is no "
+            f"initializer: {problem}"
+        )
+    return msgspec.structs.replace(custom, declared=found)
 
 
 def parse(

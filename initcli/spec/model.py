@@ -63,7 +63,7 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
     """A layer in its place: what it is called, what flows in and out, and its parameters.
 
     Shapes are those of its first call. A network within the model has layers of its own, whose
-    parameters are its.
+    parameters are its. ``path`` is where in the document it is written.
     """
 
     name: str
@@ -73,6 +73,7 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...]
     layers: tuple[BuiltLayer, ...] = ()
     calls: int = 1
+    path: Path = ()
 
     @property
     def output_shape(self) -> Shape:
@@ -103,7 +104,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Checked layers, from which every weight follows.
 
     ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
-    ``notes`` are facts about how the spec was read that its author should know.
+    ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
+    author should know.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     defaults: Framework
     network: Network
     layers: tuple[BuiltLayer, ...]
+    document: Document
     notes: tuple[str, ...] = ()
 
     @property
@@ -193,7 +196,7 @@ def build(
     notes = [*document.notes, *_overruled(arguments)]
     if document.dialect == "keras" and spec.defaults != "keras":
         notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
-    building = _Building(spec, arguments.errors, notes)
+    building = _Building(spec, arguments, notes)
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
     if arguments.errors:
         raise document.invalid(arguments.errors)
@@ -204,6 +207,7 @@ def build(
         defaults=spec.defaults,
         network=built.network,
         layers=layers,
+        document=document,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -257,9 +261,10 @@ def _spec_error(error: ShapeError | ArgumentError, layer: Layer, path: Path) -> 
 class _Building:
     """Puts the layers of a network in their places, with their parameters."""
 
-    def __init__(self, spec: Spec, errors: list[SpecError], notes: list[str]) -> None:
+    def __init__(self, spec: Spec, arguments: Networks, notes: list[str]) -> None:
         self.spec = spec
-        self.errors = errors
+        self.errors = arguments.errors
+        self.places = arguments.places
         self.notes = notes
         self.reported: set[Path] = set()
 
@@ -286,7 +291,7 @@ class _Building:
             parameters: tuple[Parameter, ...]
             if isinstance(layer, Network):
                 inside = layer.shapes(shapes.inputs)
-                places = [path] * len(layer.calls)
+                places = self.places.get(id(layer)) or [path] * len(layer.calls)
                 trained = trainable and layer.trainable
                 children = tuple(self.layers(layer, inside, f"{full}/", trained, places))
                 parameters = tuple(p for child in children for p in child.parameters)
@@ -300,6 +305,7 @@ class _Building:
                 parameters=parameters,
                 layers=children,
                 calls=len(calls[index]),
+                path=path,
             )
 
     def _parameters(

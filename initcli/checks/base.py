@@ -1,0 +1,116 @@
+"""What a check is, and what it finds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import msgspec
+
+from initcli.errors import Path
+
+if TYPE_CHECKING:
+    from initcli.checks.evidence import Evidence
+
+Severity = Literal["error", "warning"]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A value of the spec that would mend a problem: the path of its key, and what it becomes.
+
+    With ``removes`` the key goes.
+    """
+
+    path: Path
+    value: Any = None
+    removes: bool = False
+
+
+def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """The changes with one for each place, the last that was asked for."""
+    return tuple({change.path: change for change in changes}.values())
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check sees in one place.
+
+    Args:
+        layer: whose problem it is.
+        tensor: the path of the parameter at fault, where it is one.
+        path: where in the spec's data it stands.
+        message: what was seen, with its numbers.
+        remedy: what to write instead.
+        changes: the remedy as changes of the spec, where it can be written at all.
+        severity: where it is not the check's own.
+    """
+
+    layer: str
+    tensor: str | None = None
+    path: Path
+    message: str
+    remedy: str
+    changes: tuple[Change, ...] = ()
+    severity: Severity | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One problem of a model, and where in its file it stands.
+
+    ``layers`` are all that are written there, of which ``layer`` is the first: those of a block
+    that repeats. Line and column count from 1.
+    """
+
+    code: str
+    rule: str
+    severity: Severity
+    layer: str
+    layers: tuple[str, ...]
+    tensor: str | None
+    file: str
+    line: int
+    column: int
+    message: str
+    why: str
+    remedy: str
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def fixable(self) -> bool:
+        """Whether the remedy can be written into the spec."""
+        return bool(self.changes)
+
+
+class Check:
+    """A rule about how weights start.
+
+    A check is one class in a file of its own in ``checks/rules``. Its documentation is what
+    ``--explain`` shows, before a spec that the check finds fault with and one that it just does
+    not.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity] = "error"
+    why: ClassVar[str]
+    """Why it matters, in a sentence that names who found out."""
+    triggers: ClassVar[str]
+    """A spec with the problem."""
+    passes: ClassVar[str]
+    """A spec that just does not have it."""
+    custom: ClassVar[str] = ""
+    """A file of initializers that both name, where the check is about such."""
+
+    def problems(self, evidence: Evidence) -> Iterator[Problem]:
+        """What is wrong, in the order of the layers."""
+        raise NotImplementedError
+
+    @classmethod
+    def text(cls) -> str:
+        """The documentation."""
+        return inspect.cleandoc(cls.__doc__ or "")
+
+    @classmethod
+    def title(cls) -> str:
+        """The first line of the documentation."""
+        return cls.text().partition("\n")[0]

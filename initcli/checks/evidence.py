@@ -1,0 +1,455 @@
+"""What checks look at: a model, its graph and its signal, each found when it is first asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from initcli import laws
+from initcli.activations import Relu, Relu6
+from initcli.checks.base import Change, Problem, merged
+from initcli.checks.critical import is_entrywise
+from initcli.checks.graph import Graph, activation_of, looks_up, mixes
+from initcli.checks.remedies import with_variance, written
+from initcli.checks.scales import Scales, Solved, without_activation
+from initcli.errors import Path, SignalError, TooLarge
+from initcli.initializers import LecunNormal
+from initcli.layers import Layer
+from initcli.parameter import Parameter
+from initcli.signal import arrays
+from initcli.signal.field import WEIGHTS
+from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.program import program
+from initcli.signal.theory import Theory, law_moments
+from initcli.spec.model import BuiltLayer, Model, leaves
+from initcli.types import Array
+
+_AFFORDED = 3e10
+"""Multiplications after which a signal is predicted rather than measured."""
+_BATCHES = (64, 16)
+_DRAWS = 3
+_PASSES = 3
+"""What goes backwards costs twice what goes forwards."""
+_DRAWING = 50
+"""What it costs to draw a weight, in multiplications."""
+
+_NEAR = 0.01
+"""How near to a bound an entry is saturated, as a share of the range."""
+
+How = Literal["auto", "measured", "predicted"]
+
+
+class Share(NamedTuple):
+    """Of what an activation gives, the shares that are 0, dead and saturated, and its bounds."""
+
+    zeros: float | None
+    dead: float | None
+    saturated: float | None
+    bounds: tuple[float, float]
+
+
+class Evidence:
+    """A model, and what is known of it.
+
+    Args:
+        model: what is judged.
+        how: whether its signal is measured, predicted from the laws alone, or measured where that
+            takes a few seconds at most.
+        batch: examples that are measured.
+        draws: draws that are measured.
+    """
+
+    def __init__(
+        self, model: Model, how: How = "auto", batch: int | None = None, draws: int | None = None
+    ) -> None:
+        self.model = model
+        self.how = how
+        self.batch = batch
+        self.draws = draws
+        self.notes: list[str] = []
+
+    @cached_property
+    def layers(self) -> tuple[BuiltLayer, ...]:
+        """The layers in their places, those of networks within the model too."""
+        return tuple(leaves(self.model.layers))
+
+    @cached_property
+    def owners(self) -> dict[str, BuiltLayer]:
+        """The layers by their names."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def parameters(self) -> list[tuple[BuiltLayer, Parameter]]:
+        """Every parameter with its layer."""
+        return [(layer, each) for layer in self.layers for each in layer.parameters]
+
+    # Where things stand.
+
+    def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
+        """Where in the spec's data a layer, or what initialises a parameter, is written."""
+        if parameter is None or parameter.origin is None:
+            return layer.path
+        inner = _path_within(layer.layer, parameter.origin.layer, parameter.path)
+        argument = parameter.origin.argument
+        return (*layer.path, *inner, *([argument] if argument else []))
+
+    def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
+        """The change that gives a parameter another initializer, where an argument does that."""
+        if parameter.origin is None or parameter.origin.argument is None:
+            return ()
+        return (Change(self.path(layer, parameter), value),)
+
+    def layer_change(self, layer: BuiltLayer, argument: str, value: Any) -> tuple[Change, ...]:
+        """The change that gives a layer another argument."""
+        return (Change((*layer.path, argument), value),)
+
+    def written(self, parameter: Parameter, value: Any) -> str:
+        """An initializer for a parameter, as it is pasted."""
+        argument = parameter.origin.argument if parameter.origin else None
+        return written(argument or "initializer", value, self.model.document.dialect)
+
+    # The graph.
+
+    @cached_property
+    def graph(self) -> Graph | None:
+        """Who takes what from whom; None where a layer's shapes are not known."""
+        try:
+            return Graph(program(self.model, self.batch or _BATCHES[0]))
+        except SignalError as error:
+            self.notes.append(f"the signal is not judged: {error}")
+            return None
+
+    @cached_property
+    def steps_of(self) -> dict[str, list[int]]:
+        """The steps of each layer, by its name."""
+        found: dict[str, list[int]] = {}
+        for index, step in enumerate(self.graph.steps if self.graph else ()):
+            found.setdefault(step.name, []).append(index)
+        return found
+
+    def is_result(self, layer: BuiltLayer) -> bool:
+        """Whether what comes out of a layer is a result of the model."""
+        graph = self.graph
+        steps = self.steps_of.get(layer.name, [])
+        return graph is not None and any(graph.is_result(index) for index in steps)
+
+    def is_normalized(self, layer: BuiltLayer) -> bool:
+        """Whether a normalisation sets the size of what comes out, whatever it was."""
+        graph = self.graph
+        if graph is None or layer.name not in self.steps_of:
+            return False
+        outputs = [graph.steps[index].outputs[0] for index in self.steps_of[layer.name]]
+        return all(graph.heights[t] == 0 and graph.normalized_later[t] for t in outputs)
+
+    def is_normalized_somewhere(self, layer: BuiltLayer) -> bool:
+        """Whether what comes out of a layer, or what flows in, has been through a normalisation."""
+        graph = self.graph
+        if graph is None:
+            return False
+        for index in self.steps_of.get(layer.name, []):
+            step = graph.steps[index]
+            inputs = {source.tensor for source in graph.program.sources}
+            from_inputs = all(graph.sources[tensor] <= inputs for tensor in step.inputs)
+            if not from_inputs or graph.normalized_later[step.outputs[0]]:
+                return True
+        return False
+
+    def maker(self, index: int) -> int | None:
+        """The mixing step whose sums a step applies its activation to."""
+        assert self.graph is not None
+        if mixes(self.graph.steps[index]):
+            return index
+        before = self.graph.before(index)
+        while len(before) == 1:
+            if mixes(self.graph.steps[before[0]]):
+                return before[0]
+            before = self.graph.before(before[0])
+        return None
+
+    @staticmethod
+    def kernel(layer: BuiltLayer) -> Parameter | None:
+        """The first parameter of a layer that is no vector."""
+        return next((p for p in layer.parameters if len(p.shape) > 1), None)
+
+    @cached_property
+    def scales(self) -> Scales:
+        """The scale that each kernel needs."""
+        assert self.graph is not None
+        return Scales(self.graph)
+
+    # The signal.
+
+    @cached_property
+    def signal(self) -> Signal | None:
+        """The signal, measured or predicted, with results that start at 0 as if they had moved.
+
+        Where a last layer is 0 no gradient comes back at the first step, and does at the second.
+        """
+        if self.graph is None:
+            return None
+        model = self._moved(self.model)
+        if (batch := self._measured_batch) is not None:
+            try:
+                return measure_signal(model, batch=batch, draws=self.draws or _DRAWS)
+            except (SignalError, TooLarge) as error:
+                self.notes.append(f"the signal is predicted, not measured: {error}")
+        return predict_signal(model, batch=self.graph.program.batch)
+
+    @property
+    def _measured_batch(self) -> int | None:
+        """The examples that are measured, where any are."""
+        if self.how == "predicted":
+            return None
+        draws = self.draws or _DRAWS
+        if self.batch is not None or self.how == "measured":
+            return self.batch or _BATCHES[-1]
+        return next((n for n in _BATCHES if self._cost(n, draws) <= _AFFORDED), None)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the signal was measured."""
+        return self.signal is not None and self.signal.draws > 0
+
+    @property
+    def how_known(self) -> str:
+        """Whence figures of the signal come, in a word."""
+        return "measured" if self.is_measured else "predicted"
+
+    def rms(self, tensor: int) -> float | None:
+        """The root mean square of a tensor; None where it is not known."""
+        figures = self._figures(tensor)
+        return figures if figures is None else math.hypot(*figures)
+
+    def std(self, tensor: int) -> float | None:
+        """The standard deviation of a tensor; None where it is not known."""
+        figures = self._figures(tensor)
+        return figures if figures is None else figures[1]
+
+    def gradient(self, tensor: int) -> float | None:
+        """The gradient RMS with respect to a tensor; None where it is not known."""
+        found = self._layer_signal(tensor)
+        if found is None:
+            return None
+        if found.gradient is not None:
+            return found.gradient.rms.median
+        return found.predicted.gradient_rms
+
+    def step_signal(self, index: int) -> LayerSignal | None:
+        """What is known of a step."""
+        return None if self.signal is None else self.signal.layers[index]
+
+    def shares(self, index: int) -> Share | None:
+        """What of an activation's output is 0, dead or saturated; None where there is none."""
+        assert self.graph is not None
+        step = self.graph.steps[index]
+        function = activation_of(step.layer)
+        if function is None or self.signal is None:
+            return None
+        low, high = function.bounds
+        bounds = None if low is None or high is None else (low, high)
+        rectifies = isinstance(function, Relu | Relu6) and not getattr(
+            function, "negative_slope", 0.0
+        )
+        seen = self.signal.layers[index].output
+        if seen is not None:
+            return Share(
+                zeros=seen.zeros.median if rectifies else None,
+                dead=seen.dead_units.median if rectifies else None,
+                saturated=seen.saturated.median if bounds and seen.saturated else None,
+                bounds=bounds or (0.0, 0.0),
+            )
+        sums = self._sums.get(index)
+        if sums is None:
+            return None
+        y = np.asarray(function.call(arrays, sums))
+        saturated = None
+        if bounds is not None:
+            margin = _NEAR * (bounds[1] - bounds[0])
+            near = (y >= bounds[1] - margin) | (y <= bounds[0] + margin)
+            saturated = float(WEIGHTS @ near)
+        return Share(
+            zeros=float(WEIGHTS @ (y == 0)) if rectifies else None,
+            dead=None,
+            saturated=saturated,
+            bounds=bounds or (0.0, 0.0),
+        )
+
+    @cached_property
+    def _sums(self) -> dict[int, Array]:
+        """By the step what is expected before its activation, at the nodes of a normal law."""
+        assert self.graph is not None
+        theory = Theory(self.graph.program, {}, law_moments, training=True)
+        theory.begin({})
+        found: dict[int, Array] = {}
+        for index, step in enumerate(self.graph.steps):
+            function = activation_of(step.layer)
+            if function is not None and is_entrywise(function):
+                before = theory.fields.get(step.inputs[0])
+                if step.parameters or mixes(step):
+                    expected = theory.expected(without_activation(step))
+                    before = None if expected is None else expected.output
+                if before is not None:
+                    found[index] = math.sqrt(float(before.second.mean())) * before.profile
+            theory.take(step)
+        return found
+
+    def _layer_signal(self, tensor: int) -> LayerSignal | None:
+        assert self.graph is not None
+        index = self.graph.made_by.get(tensor)
+        if index is None or self.graph.steps[index].outputs[0] != tensor:
+            return None
+        return self.step_signal(index)
+
+    def _figures(self, tensor: int) -> tuple[float, float] | None:
+        """Mean and standard deviation."""
+        assert self.graph is not None
+        if tensor not in self.graph.made_by:
+            sources = {source.tensor: source.most for source in self.graph.program.sources}
+            return None if sources.get(tensor) is not None else (0.0, 1.0)
+        found = self._layer_signal(tensor)
+        if found is None:
+            return None
+        if found.output is not None:
+            return found.output.mean.median, found.output.std.median
+        if found.predicted.std is None or found.predicted.mean is None:
+            return None
+        return found.predicted.mean, found.predicted.std
+
+    def _cost(self, batch: int, draws: int) -> float:
+        """Multiplications that it takes to measure a signal."""
+        assert self.graph is not None
+        products, weights = 0.0, 0.0
+        for step in self.graph.steps:
+            size = sum(parameter.size for parameter in step.parameters)
+            weights += size
+            if looks_up(step.layer):
+                continue
+            tensors = (*step.inputs, *step.outputs)
+            positions = max(math.prod(self.graph.size(t)[1:-1]) for t in tensors)
+            products += positions * size
+        return draws * (_PASSES * batch * products + _DRAWING * weights)
+
+    def _moved(self, model: Model) -> Model:
+        """The model with kernels of results that are 0 drawn anew, as after a first step."""
+        paths = {
+            parameter.path
+            for layer, parameter in self.parameters
+            if is_zero(parameter) and len(parameter.shape) > 1 and self.is_result(layer)
+        }
+        if not paths:
+            return model
+        layers = tuple(_redrawn(layer, paths) for layer in model.layers)
+        return msgspec.structs.replace(model, layers=layers)
+
+    # Problems.
+
+    def problem(
+        self,
+        layer: BuiltLayer,
+        parameter: Parameter | None = None,
+        *,
+        message: str,
+        remedy: str,
+        changes: Iterable[Change] = (),
+        severity: Literal["error", "warning"] | None = None,
+    ) -> Problem:
+        """A problem of a layer, or of one of its parameters."""
+        return Problem(
+            layer=layer.name,
+            tensor=None if parameter is None else parameter.path,
+            path=self.path(layer, parameter),
+            message=message,
+            remedy=remedy,
+            changes=tuple(changes),
+            severity=severity,
+        )
+
+    def suitable(self, layer: BuiltLayer, parameter: Parameter) -> Any:
+        """An initializer that suits what follows a kernel, as a spec writes it."""
+        solved = self.scales.solved.get(layer.name) if self.graph is not None else None
+        if solved is not None and solved.kernel.path == parameter.path:
+            return with_variance(parameter, solved.variance)
+        index = self.steps_of.get(layer.name, [None])[0]
+        if self.graph is not None and index is not None and looks_up(layer.layer):
+            return "uniform"
+        suits = None if index is None else self.scales.critical(index)
+        return "he_normal" if suits is not None and suits.scale == 2.0 else "glorot_uniform"
+
+    def rescaled(self, solved: Iterable[Solved]) -> tuple[tuple[Change, ...], list[str]]:
+        """Changes that give kernels the variance they need, and what they write, each once.
+
+        Layers of one block are written once and share what suits them on average.
+        """
+        groups: dict[Path, list[Solved]] = {}
+        for one in solved:
+            groups.setdefault(self.path(self.owners[one.layer], one.kernel), []).append(one)
+        changes: list[Change] = []
+        texts: list[str] = []
+        for path, group in groups.items():
+            if all(one.is_so for one in group):
+                continue
+            first = group[0]
+            logarithms = [math.log(one.scale) for one in group]
+            mean = math.exp(sum(logarithms) / len(logarithms)) / first.scale
+            # A scale that is nearly what suits the activation is meant to be that.
+            nominal = first.critical.scale / first.scale
+            if not first.end and abs(math.log(mean / nominal)) < 0.1:
+                mean = nominal
+            value = with_variance(first.kernel, first.variance * mean)
+            changes.append(Change(path, value))
+            texts.append(self.written(first.kernel, value))
+            for one in group:
+                if one.bias is not None:
+                    place = self.path(self.owners[one.layer], one.bias)
+                    changes.append(Change(place, "zeros"))
+                    texts.append(self.written(one.bias, "zeros"))
+                    break
+        return merged(changes), list(dict.fromkeys(texts))
+
+
+def is_zero(parameter: Parameter) -> bool:
+    """Whether every entry is 0."""
+    return parameter.law == laws.Constant(0.0)
+
+
+def _path_within(outer: Layer, inner: Layer, path: str) -> Path:
+    """The keys that lead from a wrapper to the layer it holds which declares a parameter."""
+    if outer is inner or type(outer) is type(inner):
+        return ()
+    for field in ("backward_layer", "layer", "cell", "cells"):
+        held = getattr(outer, field, None)
+        if field == "backward_layer" and path.split("/")[1:2] != [f"backward_{_name(held)}"]:
+            continue
+        for index, each in enumerate(held if isinstance(held, tuple) else [held]):
+            if not isinstance(each, Layer):
+                continue
+            step: Path = (field, index) if isinstance(held, tuple) else (field,)
+            if each is inner or type(each) is type(inner):
+                return step
+            deeper = _path_within(each, inner, path)
+            if deeper:
+                return (*step, *deeper)
+    return ()
+
+
+def _name(layer: Any) -> str | None:
+    return layer.name if isinstance(layer, Layer) else None
+
+
+def _redrawn(layer: BuiltLayer, paths: set[str]) -> BuiltLayer:
+    return msgspec.structs.replace(
+        layer,
+        parameters=tuple(
+            msgspec.structs.replace(parameter, initializer=LecunNormal())
+            if parameter.path in paths
+            else parameter
+            for parameter in layer.parameters
+        ),
+        layers=tuple(_redrawn(inner, paths) for inner in layer.layers),
+    )

@@ -1,0 +1,282 @@
+"""What lies before and behind each step of a program: activations, normalisations, sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from initcli import activations
+from initcli.activations import Activation, Linear
+from initcli.layers import (
+    Layer,
+    activation,
+    applications,
+    core,
+    embedding,
+    features,
+    images,
+    merging,
+    normalization,
+    operations,
+    regularization,
+    wrappers,
+)
+from initcli.signal.program import Program, Step
+from initcli.types import Size
+
+_NORMALIZING = (
+    normalization.BatchNormalization,
+    normalization.LayerNormalization,
+    normalization.GroupNormalization,
+    normalization.RMSNormalization,
+    normalization.UnitNormalization,
+)
+_SCALING = (images.Rescaling, features.Normalization)
+"""Layers that give data the size that their author wants."""
+_ADDING = (merging.Add, merging.Subtract, merging.Average, applications.CustomScaleLayer)
+_ADDING_OPERATIONS = ("Add", "Subtract", "Average")
+_LOOKING_UP = (embedding.Table, embedding.PositionEmbedding, embedding.ClassToken)
+_KEEPING = (
+    core.Identity,
+    core.Masking,
+    regularization.Dropout,
+    regularization.SpatialDropout1D,
+    regularization.SpatialDropout2D,
+    regularization.SpatialDropout3D,
+    regularization.AlphaDropout,
+    regularization.GaussianDropout,
+    regularization.GaussianNoise,
+    regularization.ActivityRegularization,
+)
+"""Layers through which an activation is still that of the layer before."""
+
+
+def normalizes(layer: Layer) -> bool:
+    """Whether what comes out has a size of its own, whatever came in."""
+    return isinstance(layer, _NORMALIZING)
+
+
+def adds(layer: Layer) -> bool:
+    """Whether it adds its inputs, so that one of them may be 0."""
+    if isinstance(layer, operations.Operation):
+        return layer.function in _ADDING_OPERATIONS
+    return isinstance(layer, _ADDING)
+
+
+def multiplies(layer: Layer) -> bool:
+    """Whether it multiplies its inputs, so that one may be a gate of another."""
+    if isinstance(layer, operations.Operation):
+        return layer.function == "Multiply"
+    return isinstance(layer, merging.Multiply)
+
+
+def keeps(layer: Layer) -> bool:
+    """Whether an activation before it is as good as one behind it."""
+    return isinstance(layer, _KEEPING)
+
+
+def looks_up(layer: Layer) -> bool:
+    """Whether what comes out are vectors of a table."""
+    return isinstance(layer, _LOOKING_UP)
+
+
+def mixes(step: Step) -> bool:
+    """Whether a step makes sums of what comes in, with weights that some initializer drew."""
+    is_table = looks_up(step.layer) and not step.options.get("reverse", False)
+    return not is_table and any(len(parameter.shape) > 1 for parameter in step.parameters)
+
+
+def activation_of(layer: Layer) -> Activation | None:
+    """The function that a layer applies last; None where it applies none."""
+    match layer:
+        case activation.ReLU():
+            return activations.Relu(
+                max_value=layer.max_value,
+                negative_slope=layer.negative_slope,
+                threshold=layer.threshold,
+            )
+        case activation.LeakyReLU():
+            return activations.LeakyRelu(negative_slope=layer.negative_slope)
+        case activation.ELU():
+            return activations.Elu(alpha=layer.alpha)
+        case activation.PReLU():
+            return activations.LeakyRelu(negative_slope=0.0)
+        case wrappers.TimeDistributed():
+            return activation_of(layer.layer)
+        case operations.Operation():
+            known = activations.known_activations().get(layer.function.lower())
+            return None if known is None else known()
+    found = getattr(layer, "activation", None)
+    return found if isinstance(found, Activation) and not isinstance(found, Linear) else None
+
+
+class Graph:
+    """The steps of a program, with who takes what from whom."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.steps = program.steps
+        self.made_by: dict[int, int] = {}
+        """The step that makes a tensor, by the tensor's number; those that flow in have none."""
+        self.taken_by: dict[int, list[int]] = {}
+        """The steps that take a tensor."""
+        for index, step in enumerate(self.steps):
+            if step.inputs == step.outputs:
+                continue
+            for tensor in step.outputs:
+                self.made_by[tensor] = index
+            for tensor in step.inputs:
+                self.taken_by.setdefault(tensor, []).append(index)
+
+    def size(self, tensor: int) -> Size:
+        """The shape of a tensor, the batch first."""
+        return self.program.shapes[tensor]
+
+    def behind(self, index: int) -> list[int]:
+        """The steps that take what a step makes."""
+        return [i for tensor in self.steps[index].outputs for i in self.taken_by.get(tensor, ())]
+
+    def before(self, index: int) -> list[int]:
+        """The steps that make what a step takes."""
+        found = (self.made_by.get(tensor) for tensor in self.steps[index].inputs)
+        return [i for i in found if i is not None]
+
+    def is_result(self, index: int) -> bool:
+        """Whether what a step makes is a result of the model, up to layers without weights."""
+        following = self.behind(index)
+        if set(self.steps[index].outputs).intersection(self.program.results):
+            return True
+        return bool(following) and all(
+            not self.steps[i].parameters and len(self.steps[i].inputs) == 1 and self.is_result(i)
+            for i in following
+        )
+
+    def activated(self, index: int) -> tuple[Activation, int] | None:
+        """The activation that what a step makes goes through first, and the step that applies it.
+
+        None where there is none, or where something else comes first.
+        """
+        while True:
+            step = self.steps[index]
+            if (found := activation_of(step.layer)) is not None:
+                return found, index
+            following = self.behind(index)
+            if len(following) != 1:
+                return None
+            (index,) = following
+            layer = self.steps[index].layer
+            if activation_of(layer) is None and not keeps(layer):
+                return None
+            if self.steps[index].parameters and not isinstance(layer, activation.PReLU):
+                return None
+
+    @cached_property
+    def sources(self) -> list[frozenset[int]]:
+        """For each tensor those from which its size comes, with no normalisation between.
+
+        They are what flows in, what a normalisation or a table gives, and data that was scaled.
+        """
+        found: list[frozenset[int]] = [frozenset((t,)) for t in range(len(self.program.shapes))]
+        for step in self.steps:
+            if step.inputs == step.outputs or self._begins(step):
+                continue
+            from_inputs = frozenset[int]().union(*(found[tensor] for tensor in step.inputs))
+            for tensor in step.outputs:
+                found[tensor] = from_inputs
+        return found
+
+    def _begins(self, step: Step) -> bool:
+        layer = step.layer
+        if isinstance(layer, embedding.ClassToken):
+            return False
+        reverse = step.options.get("reverse", False)
+        return normalizes(layer) or isinstance(layer, _SCALING) or (looks_up(layer) and not reverse)
+
+    def _breaks(self, step: Step) -> bool:
+        """Whether a row of layers ends: at a normalisation, or where one thing gates another."""
+        return self._begins(step) or multiplies(step.layer)
+
+    @cached_property
+    def depths(self) -> list[int]:
+        """For each tensor how many mixing steps in a row made it, with no break between."""
+        found = [0] * len(self.program.shapes)
+        for step in self.steps:
+            if step.inputs == step.outputs or self._breaks(step):
+                continue
+            deepest = max((found[tensor] for tensor in step.inputs), default=0)
+            for tensor in step.outputs:
+                found[tensor] = deepest + mixes(step)
+        return found
+
+    @cached_property
+    def heights(self) -> list[int]:
+        """For each tensor how many mixing steps in a row follow, before a break."""
+        found = [0] * len(self.program.shapes)
+        for step in reversed(self.steps):
+            if step.inputs == step.outputs or self._breaks(step):
+                continue
+            highest = max((found[tensor] for tensor in step.outputs), default=0)
+            for tensor in step.inputs:
+                found[tensor] = max(found[tensor], highest + mixes(step))
+        return found
+
+    @cached_property
+    def normalized_later(self) -> list[bool]:
+        """For each tensor whether all that it becomes goes through a normalisation."""
+        found = [tensor not in self.program.results for tensor in range(len(self.program.shapes))]
+        for step in reversed(self.steps):
+            if step.inputs == step.outputs or normalizes(step.layer):
+                continue
+            later = all(found[tensor] for tensor in step.outputs)
+            for tensor in step.inputs:
+                found[tensor] = found[tensor] and later
+        return found
+
+    @cached_property
+    def trunk(self) -> list[int]:
+        """The tensors that all of the signal passes, in order: no branch leads around them."""
+        last = {t: max(i) for t, i in self.taken_by.items()}
+        last |= dict.fromkeys(self.program.results, len(self.steps))
+        carried = {source.tensor for source in self.program.sources}
+        alive = {tensor for tensor in carried if tensor in last}
+        found: list[int] = sorted(alive) if len(alive) == 1 else []
+        for index, step in enumerate(self.steps):
+            if step.inputs == step.outputs:
+                continue
+            # What depends on no input, such as positions, carries nothing of the signal.
+            if carried.intersection(step.inputs):
+                carried.update(step.outputs)
+                alive.update(tensor for tensor in step.outputs if tensor in last)
+            alive = {tensor for tensor in alive if last[tensor] > index}
+            if len(alive) == 1 and found[-1:] != list(alive):
+                found += alive
+        return found
+
+    def skips(self) -> Iterator[tuple[int, int, int]]:
+        """Sums that close a residual branch: the step, what it carries on, and the branch's end.
+
+        The first of its inputs from which the other is computed is what is carried on.
+        """
+        for index, step in enumerate(self.steps):
+            if not adds(step.layer) or len(step.inputs) != 2:
+                continue
+            one, other = step.inputs
+            if self._depends(other, one):
+                yield index, one, other
+            elif self._depends(one, other):
+                yield index, other, one
+
+    def _depends(self, tensor: int, on: int) -> bool:
+        """Whether a tensor is computed from another."""
+        seen, waiting = set(), [tensor]
+        while waiting:
+            each = waiting.pop()
+            if each == on:
+                return True
+            # Tensors are numbered in the order in which they are made.
+            if each in seen or each < on:
+                continue
+            seen.add(each)
+            if (index := self.made_by.get(each)) is not None:
+                waiting += self.steps[index].inputs
+        return False

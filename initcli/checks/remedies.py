@@ -1,0 +1,83 @@
+"""What to write instead: a variance as an initializer that a spec, or Keras, can say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from initcli.checks.fans import wiring
+from initcli.initializers import Orthogonal, RandomUniform, Scaled, VarianceScaling
+from initcli.initializers.base import compute_fans
+from initcli.initializers.scaling import Distribution, GlorotUniform, HeUniform, LecunUniform
+from initcli.parameter import Parameter
+
+_EXACT = 0.03
+"""How near a scale is to that of a name to be called so, as a share."""
+_UNIFORM = (RandomUniform, HeUniform, GlorotUniform, LecunUniform)
+_NAMES = {("he", False): "he_normal", ("he", True): "he_uniform"}
+_NAMES |= {("lecun", False): "lecun_normal", ("lecun", True): "lecun_uniform"}
+
+
+def with_variance(parameter: Parameter, variance: float) -> Any:
+    """An initializer of that variance for a kernel, as a spec writes it.
+
+    What is uniform or orthogonal stays so. It is variance scaling by the kernel's own fan-in,
+    which goes by a name where there is one, so that it suits the kernel at other sizes too.
+    """
+    initializer, shape = parameter.initializer, parameter.shape
+    if isinstance(initializer, Orthogonal):
+        rows = math.prod(shape[:-1])
+        return {"type": "Orthogonal", "gain": rounded(math.sqrt(variance * max(rows, shape[-1])))}
+    uniform = is_uniform(parameter)
+    found = wiring(parameter)
+    fan_in = compute_fans(shape).fan_in
+    axes: dict[str, Any] = {}
+    if found is not None and math.prod(shape[axis] for axis in found.input_axes) != fan_in:
+        fan_in = math.prod(shape[axis] for axis in found.input_axes)
+        # An EinsumDense and an attention count their own axes already.
+        if not isinstance(initializer, Scaled) or initializer.input_axes is None:
+            axes = {"input_axes": list(found.input_axes), "output_axes": list(found.output_axes)}
+    scale = variance * fan_in
+    if not axes:
+        for name, known in (("he", 2.0), ("lecun", 1.0)):
+            if abs(scale / known - 1) < _EXACT:
+                return _NAMES[name, uniform]
+    distribution: Distribution = "uniform" if uniform else "truncated_normal"
+    value: dict[str, Any] = {"type": "VarianceScaling", "scale": rounded(scale), "mode": "fan_in"}
+    if uniform:
+        value["distribution"] = distribution
+    return value | axes
+
+
+def is_uniform(parameter: Parameter) -> bool:
+    """Whether a parameter's entries are drawn uniformly."""
+    initializer = parameter.initializer
+    if isinstance(initializer, VarianceScaling):
+        return initializer.distribution == "uniform"
+    return isinstance(initializer, _UNIFORM)
+
+
+def rounded(value: float) -> float:
+    """A number in three digits."""
+    return float(f"{value:.3g}")
+
+
+def written(argument: str, value: Any, dialect: Literal["initcli", "keras"] = "initcli") -> str:
+    """An argument as it is pasted: into a spec, or into the Python that makes a Keras model."""
+    if dialect == "initcli":
+        return f"{argument}: {flow(value)}"
+    if isinstance(value, Mapping) and "type" in value:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in value.items() if k != "type")
+        return f"{argument}=keras.initializers.{value['type']}({arguments})"
+    return f"{argument}={value!r}"
+
+
+def flow(value: Any) -> str:
+    """A value in YAML's flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,178 @@
+"""I101: kernels whose entries are all the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from autograd import elementwise_grad
+
+from initcli import laws
+from initcli.checks.base import Check, Problem
+from initcli.checks.evidence import Evidence, is_zero
+from initcli.checks.graph import Graph, activation_of, adds, mixes, multiplies
+from initcli.layers import Layer, convolution
+from initcli.parameter import Parameter
+from initcli.signal import arrays
+from initcli.spec.model import BuiltLayer
+
+_KERNELS = (
+    "kernel_initializer",
+    "depthwise_initializer",
+    "pointwise_initializer",
+    "output_initializer",
+    "embeddings_initializer",
+)
+_SCALES = ("gamma_initializer",)
+
+
+class ConstantKernel(Check):
+    """A kernel whose entries are all the same leaves its units identical.
+
+    Every unit of a layer computes a weighted sum of the same inputs. If all weights start equal,
+    all units compute the same, and the layer is as good as one with a single unit. Training does
+    not help as long as what comes behind treats the units alike, for then they get the same
+    gradients as well. Random numbers are there to break this symmetry.
+
+    A kernel of zeros is worse: nothing passes it forwards, and no gradient passes it backwards to
+    the layers before. Behind a ReLU, whose slope at 0 is 0, it never learns anything.
+
+    Zeros are right in two places, and there this check is silent. The last layer may start at 0,
+    because each of its units has an error of its own; and so may the end of a residual branch,
+    around which the signal is carried (Fixup, SkipInit, ReZero, the last gamma of a ResNet's
+    block). Two zeros one behind the other in such a branch are wrong again: each keeps the other
+    from learning.
+    """
+
+    code = "I101"
+    name = "constant-kernel"
+    why = (
+        "units that start the same get the same gradients and stay the same; only random weights "
+        "break the symmetry (Goodfellow et al. 2016, Deep Learning, 8.4)"
+    )
+    triggers = """\
+input_shape: [32]
+layers:
+  - {type: Dense, units: 64, activation: relu, kernel_initializer: zeros}
+  - {type: Dense, units: 10}
+"""
+    passes = """\
+input_shape: [32]
+layers:
+  - {type: Dense, units: 32, name: stem}
+  - {type: Dense, units: 64, activation: relu}
+  - {type: Dense, units: 32, name: end, kernel_initializer: zeros}
+  - {type: Add, inputs: [stem, end]}
+  - {type: Dense, units: 10, kernel_initializer: zeros}
+"""
+
+    def problems(self, evidence: Evidence) -> Iterator[Problem]:
+        for layer, parameter in evidence.parameters:
+            law, argument = parameter.law, parameter.origin and parameter.origin.argument
+            if not isinstance(law, laws.Constant) or argument not in (*_KERNELS, *_SCALES):
+                continue
+            if is_zero(parameter):
+                if not _may_be_zero(evidence, layer, parameter):
+                    yield self._problem(evidence, layer, parameter, _zeros(parameter))
+            elif argument in _KERNELS and not _may_be_constant(evidence, layer, parameter):
+                yield self._problem(evidence, layer, parameter, _constant(parameter, law.value))
+
+    @staticmethod
+    def _problem(
+        evidence: Evidence, layer: BuiltLayer, parameter: Parameter, message: str
+    ) -> Problem:
+        argument = parameter.origin.argument if parameter.origin else None
+        value: Any = "ones" if argument in _SCALES else evidence.suitable(layer, parameter)
+        return evidence.problem(
+            layer,
+            parameter,
+            message=message,
+            remedy=evidence.written(parameter, value),
+            changes=evidence.change(layer, parameter, value),
+        )
+
+
+def _zeros(parameter: Parameter) -> str:
+    return (
+        f"all {parameter.size:,} entries of {parameter.path} are 0: nothing passes it forwards, "
+        "and no gradient passes it backwards"
+    )
+
+
+def _constant(parameter: Parameter, value: float) -> str:
+    units = parameter.shape[-1]
+    return (
+        f"all {parameter.size:,} entries of {parameter.path} are {value:.4g}: "
+        f"its {units:,} units start identical"
+    )
+
+
+def _may_be_constant(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) -> bool:
+    """Whether nothing is lost by equal entries that are not 0."""
+    if len(parameter.shape) < 2 or evidence.is_result(layer):
+        return True
+    origin = parameter.origin
+    inner = origin.layer if origin else layer.layer
+    if isinstance(inner, convolution.DepthwiseConv | convolution.SeparableConv):
+        # Each channel has units of its own, which average its window.
+        return bool(origin and origin.name != "pointwise_kernel" and inner.depth_multiplier == 1)
+    return math.prod(parameter.shape[1:]) == 1
+
+
+def _may_be_zero(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) -> bool:
+    """Whether what a tensor of zeros keeps back finds its way around it."""
+    if evidence.graph is None:
+        return layer is evidence.layers[-1]
+    steps = evidence.steps_of.get(layer.name, [])
+    if not steps or evidence.is_result(layer):
+        return True
+    name = parameter.origin.name if parameter.origin else ""
+    zeros = {p.origin.name for p in layer.parameters if p.origin and is_zero(p)}
+    if name in ("query/kernel", "key/kernel"):
+        return not {"query/kernel", "key/kernel"} <= zeros
+    if {"value/kernel", "attention_output/kernel"} <= zeros:
+        return False
+    return all(_is_carried_around(evidence.graph, index) for index in steps)
+
+
+def _is_carried_around(graph: Graph, index: int) -> bool:
+    """Whether all that a step's zeros become is added to something, and gradients pass on it."""
+    if _kills(graph.steps[index].layer):
+        return False
+    behind = graph.behind(index)
+    for other in behind:
+        step = graph.steps[other]
+        if adds(step.layer):
+            continue
+        is_shut = (mixes(step) or step.parameters) and any(
+            is_zero(p) and len(p.shape) > 1 for p in step.parameters
+        )
+        passes_on = len(step.inputs) == 1 or multiplies(step.layer)
+        if is_shut or not passes_on or not _is_carried_around(graph, other):
+            return False
+    return bool(behind)
+
+
+def _kills(layer: Layer) -> bool:
+    """Whether the layer's activation lets no gradient through where its input is 0."""
+    function = activation_of(layer)
+    if function is None:
+        return False
+    try:
+        return (
+            float(elementwise_grad(lambda x: function.call(arrays, x))(arrays.constant(0.0))) == 0
+        )
+    except (NotImplementedError, TypeError, ValueError, IndexError):
+        return False
+
+
+def has_dead_end(evidence: Evidence) -> bool:
+    """Whether a tensor of zeros cuts the signal off, so that there is no more to say of it."""
+    return any(
+        is_zero(parameter)
+        and parameter.origin is not None
+        and parameter.origin.argument in (*_KERNELS, *_SCALES)
+        and not _may_be_zero(evidence, layer, parameter)
+        for layer, parameter in evidence.parameters
+    )

@@ -1,0 +1,112 @@
+"""I206: residual branches whose sum grows with the depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from initcli.checks.base import Check, Problem
+from initcli.checks.evidence import Evidence
+
+_MANY = 30.0
+"""How many times the sum may grow in all."""
+_EACH = 1.1
+"""How many times it grows at each sum, on average, where that is by a share of what there is."""
+
+
+class ResidualGrowth(Check):
+    """Residual branches whose sum grows with every block.
+
+    A residual block adds what its branch computes to what it was given. If the branch gives as much
+    as it takes, the sum has twice the variance, and after fifty blocks 2⁵⁰ times, for what the next
+    branch takes is the sum. A normalisation at the beginning of each branch ends that: the branches
+    then add as much each time and not a share, and the sum grows with the root of the depth at
+    most.
+
+    Without one the last kernel of every branch has to start small: by 1/√L for L blocks, so that
+    all together add as much as there was, or at 0, so that the network starts as if it had no
+    branches at all. The remedy writes the first; it suits the kernel of 0 as well.
+    """
+
+    code = "I206"
+    name = "residual-growth"
+    why = (
+        "without normalisation the variance grows exponentially with the blocks unless branches "
+        "are scaled down (Zhang et al. 2019, Fixup, arXiv:1901.09321; De & Smith 2020, "
+        "arXiv:2002.10444)"
+    )
+    triggers = """\
+input_shape: [64]
+layers:
+  - {type: Dense, units: 64, name: stem}
+  - repeat: 20
+    layers:
+      - {type: Dense, units: 64, activation: relu, kernel_initializer: he_normal}
+      - {type: Dense, units: 64, name: end, kernel_initializer: he_normal}
+      - {type: Add, inputs: [input, end]}
+  - {type: Dense, units: 10}
+"""
+    passes = """\
+input_shape: [64]
+layers:
+  - {type: Dense, units: 64, name: stem}
+  - repeat: 20
+    layers:
+      - {type: LayerNormalization}
+      - {type: Dense, units: 64, activation: relu, kernel_initializer: he_normal}
+      - {type: Dense, units: 64, name: end, kernel_initializer: he_normal}
+      - {type: Add, inputs: [input, end]}
+  - {type: LayerNormalization}
+  - {type: Dense, units: 10}
+"""
+
+    def problems(self, evidence: Evidence) -> Iterator[Problem]:
+        graph = evidence.graph
+        for chain in growing_chains(evidence):
+            assert graph is not None
+            before, after = _sizes(evidence, chain)
+            carried = {index: end for index, _, end in graph.skips()}
+            makers = [evidence.scales.last_mixing(carried[index]) for index in chain]
+            names = [graph.steps[index].name for index in makers if index is not None]
+            solved = [
+                evidence.scales.solved[name] for name in names if name in evidence.scales.solved
+            ]
+            # The insides of branches have to keep their size as well.
+            changes, texts = evidence.rescaled(solved)
+            layer = evidence.owners[names[0] if names else graph.steps[chain[0]].name]
+            each = (after / before) ** (1 / len(chain)) if math.isfinite(after) else math.inf
+            yield evidence.problem(
+                layer,
+                solved[0].kernel if solved else None,
+                message=(
+                    f"{len(chain)} residual branches make their sum grow from rms {before:.3g} to "
+                    f"{after:.3g} ({evidence.how_known}), {each:.3g} times a branch"
+                ),
+                remedy="; ".join(texts[:3])
+                or "begin each branch with a LayerNormalization, or end it with a kernel of zeros",
+                changes=changes,
+            )
+
+
+def growing_chains(evidence: Evidence) -> list[list[int]]:
+    """The residual sums in a row, with no normalisation between, that grow too much."""
+    if evidence.graph is None or evidence.signal is None:
+        return []
+    found = []
+    for chain in evidence.scales.chains:
+        before, after = _sizes(evidence, chain)
+        if before > 0 and len(chain) > 1:
+            ratio = after / before
+            if ratio > _MANY and ratio ** (1 / len(chain)) > _EACH:
+                found.append(chain)
+    return found
+
+
+def _sizes(evidence: Evidence, chain: list[int]) -> tuple[float, float]:
+    """The root mean square of what is carried into the first sum, and of the last sum."""
+    graph = evidence.graph
+    assert graph is not None
+    carried = {index: tensor for index, tensor, _ in graph.skips()}
+    before = evidence.rms(carried[chain[0]])
+    after = evidence.rms(graph.steps[chain[-1]].outputs[0])
+    return before or 0.0, after if after is not None else 0.0

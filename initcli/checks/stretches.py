@@ -1,0 +1,162 @@
+"""Stretches: layers in a row with no normalisation between, and how a signal grows over them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from initcli.checks.evidence import Evidence
+from initcli.checks.graph import Graph, mixes
+from initcli.checks.scales import Solved, main_kernel
+
+SMALL = 1e-4
+"""The share of a signal from which on too little of it is left."""
+LARGE = 1e3
+"""How many times a signal may grow."""
+INSENSITIVE = 1e-4
+"""The share of a relative change from which on too little of it is left."""
+SENSITIVE = 3e3
+"""How many times a relative change may grow."""
+SHORT = 3
+"""Layers from which on what one does adds up."""
+
+
+class Growth(NamedTuple):
+    """How much larger a tensor is than that from which its size comes."""
+
+    source: int
+    tensor: int
+    before: float
+    after: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times larger."""
+        return self.after / self.before if self.before > 0 else math.inf
+
+
+def growths(evidence: Evidence) -> dict[frozenset[int], Growth]:
+    """Of each stretch the place where what layers take is furthest from what flows into it.
+
+    The root mean squares of tensors are compared, and of several sources that which is nearest.
+    """
+    graph = evidence.graph
+    found: dict[frozenset[int], Growth] = {}
+    for tensor in _taken(graph) if graph is not None and evidence.signal is not None else ():
+        assert graph is not None
+        after = evidence.rms(tensor)
+        known = {source: evidence.rms(source) for source in graph.sources[tensor]}
+        before = {source: size for source, size in known.items() if size is not None and size > 0}
+        if after is None or not before:
+            continue
+        each = [Growth(source, tensor, size, after) for source, size in before.items()]
+        nearest = min(each, key=far)
+        key = graph.sources[tensor]
+        if key not in found or far(nearest) > far(found[key]):
+            found[key] = nearest
+    return found
+
+
+def far(growth: Growth) -> float:
+    """How far a ratio is from 1, as the size of its logarithm."""
+    ratio = growth.ratio
+    return abs(math.log(ratio)) if 0 < ratio < math.inf else math.inf
+
+
+def _taken(graph: Graph) -> list[int]:
+    """Tensors that layers with kernels take, and results."""
+    found = dict.fromkeys(t for step in graph.steps if mixes(step) for t in step.inputs)
+    return list(found | dict.fromkeys(graph.program.results))
+
+
+class Relative(NamedTuple):
+    """How much a relative change of a tensor of the trunk matters to the results.
+
+    It is the size of the gradient times the spread of the entries, √(Σ g²) · std, so that neither
+    the size of the signal nor that of the layer matters.
+    """
+
+    tensor: int
+    size: float
+
+
+def sensitivities(evidence: Evidence) -> list[Relative]:
+    """The sensitivity to each tensor of the trunk, but for data and results."""
+    graph = evidence.graph
+    if graph is None or evidence.signal is None:
+        return []
+    found = []
+    for tensor in graph.trunk:
+        index = graph.made_by.get(tensor)
+        if index is None or graph.is_result(index) or not _is_hidden(graph, tensor):
+            continue
+        gradient, std = evidence.gradient(tensor), evidence.std(tensor)
+        if gradient is None or std is None or not gradient > 0 or not std > 0:
+            continue
+        root = math.sqrt(math.prod(graph.size(tensor)[1:]))
+        found.append(Relative(tensor, gradient * std * root))
+    return found
+
+
+def _is_hidden(graph: Graph, tensor: int) -> bool:
+    """Whether some layer with weights has made it."""
+    seen, waiting = set(), [tensor]
+    while waiting:
+        index = graph.made_by.get(waiting.pop())
+        if index is None or index in seen:
+            continue
+        seen.add(index)
+        if graph.steps[index].parameters:
+            return True
+        waiting += graph.steps[index].inputs
+    return False
+
+
+def between(graph: Graph, tensor: int, sources: frozenset[int]) -> list[int]:
+    """The mixing steps that lead from a stretch's sources to a tensor, in order."""
+    seen: set[int] = set()
+    waiting = [tensor]
+    while waiting:
+        each = waiting.pop()
+        index = graph.made_by.get(each)
+        if index is None or index in seen or each in sources:
+            continue
+        seen.add(index)
+        waiting += graph.steps[index].inputs
+    return sorted(index for index in seen if mixes(graph.steps[index]))
+
+
+def solved_of(evidence: Evidence, indices: list[int]) -> list[Solved]:
+    """What the kernels of some steps need, as far as that is known."""
+    assert evidence.graph is not None
+    known = evidence.scales.solved
+    names = dict.fromkeys(evidence.graph.steps[index].name for index in indices)
+    return [known[name] for name in names if name in known]
+
+
+def furthest_step(evidence: Evidence, indices: list[int], upwards: bool) -> int:
+    """Of some steps the one that makes its input grow the most, or shrink."""
+    graph = evidence.graph
+    assert graph is not None
+
+    def factor(index: int) -> float:
+        found = graph.activated(index)
+        step, last = graph.steps[index], graph.steps[found[1] if found else index]
+        after, before = evidence.rms(last.outputs[0]), evidence.rms(step.inputs[0])
+        if not after or not before or not math.isfinite(after):
+            return 0.0
+        return math.log(after / before) * (1 if upwards else -1)
+
+    # Of several that do as much, the first.
+    best = max(map(factor, indices))
+    return next(index for index in indices if factor(index) > best - 0.05)
+
+
+def is_adjustable(graph: Graph, index: int) -> bool:
+    """Whether a step has a kernel whose scale can be solved for."""
+    return main_kernel(graph.steps[index]) is not None
+
+
+def per_layer(ratio: float, layers: int) -> float:
+    """What one of several layers multiplies by, for all of them to come to a ratio."""
+    return ratio ** (1 / layers) if layers and 0 < ratio < math.inf else ratio
