@@ -1,4 +1,4 @@
-"""What a spec can name: every layer, initializer and activation, from the classes themselves."""
+"""What there is: every layer, initializer, activation and check, from the classes themselves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from initcli.activations import Activation, known_activations
+from initcli.checks import known_checks
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import known_layers
@@ -29,7 +30,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Thing:
-    """A layer, an initializer or an activation, with what its documentation says."""
+    """A layer, an initializer, an activation or a check, with what its documentation says."""
 
     kind: str
     name: str
@@ -44,13 +45,17 @@ class Thing:
 
 
 def catalog() -> list[Thing]:
-    """Everything that a spec can name, by kind and in alphabetical order."""
+    """Everything that a spec can name, and every check, by kind and in alphabetical order."""
     found = [
         *_things("layer", known_layers()),
         *_things("initializer", known_initializers()),
         *_things("activation", known_activations()),
+        *(
+            Thing("check", code, (check.name,), check.text(), ())
+            for code, check in known_checks().items()
+        ),
     ]
-    order = {"layer": 0, "initializer": 1, "activation": 2}
+    order = {"layer": 0, "initializer": 1, "activation": 2, "check": 3}
     return sorted(found, key=lambda thing: (order[thing.kind], thing.name.lower()))
 
 

@@ -63,6 +63,18 @@ def printed(page: Console, content: RenderableType) -> str:
     return capture.get()
 
 
+def say(note: object) -> None:
+    """A line to the person on standard error, with nothing in it that a terminal would obey."""
+    from initcli.errors import printable
+
+    print(f"initcli: {printable(str(note))}", file=sys.stderr)
+
+
+def complain(error: Exception) -> None:
+    """The message of an error that is not the end."""
+    print(error, file=sys.stderr)
+
+
 @contextmanager
 def messages() -> Iterator[None]:
     """Turn what is a person's to mend into a message and status 2, an interrupt into 130."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -63,6 +64,7 @@ def check(
     found: list[Finding] = []
     for each in chosen_checks(select, ignore):
         found += _gathered(evidence, each, each().problems(evidence))
+    found = [finding for finding in found if not _is_ignored(evidence, finding)]
     found.sort(key=lambda finding: (finding.line, finding.column, finding.code))
     return Report(model=model, findings=tuple(found), notes=tuple(dict.fromkeys(evidence.notes)))
 
@@ -98,6 +100,18 @@ def _matching(codes: Iterable[str]) -> set[str]:
     return found
 
 
+_IGNORED = re.compile(r"#\s*initcli:\s*ignore\b([\sA-Za-z0-9,]*)")
+
+
+def _is_ignored(evidence: Evidence, finding: Finding) -> bool:
+    """Whether a comment at the finding's line says to leave it out, by its code or altogether."""
+    said = _IGNORED.search(evidence.model.document.place(finding.path).text)
+    if said is None:
+        return False
+    codes = said[1].replace(",", " ").split()
+    return not codes or any(finding.code.startswith(code.upper()) for code in codes)
+
+
 def _gathered(evidence: Evidence, check: type[Check], problems: Iterable[Problem]) -> list[Finding]:
     """The problems as findings: those that are written in one place are one."""
     groups: dict[Path, list[Problem]] = {}
@@ -110,22 +124,20 @@ def _finding(
     evidence: Evidence, check: type[Check], path: Path, group: Sequence[Problem]
 ) -> Finding:
     first = group[0]
-    layers = tuple(dict.fromkeys(problem.layer for problem in group))
-    message = first.message
-    if len(layers) > 1:
-        message += f"; so do {len(layers) - 1} more layers written here, to {layers[-1]}"
+    each = (name for problem in group for name in (problem.layer, *problem.others))
     place = evidence.model.document.place(path)
     return Finding(
         code=check.code,
         rule=check.name,
         severity=first.severity or check.severity,
         layer=first.layer,
-        layers=layers,
+        layers=tuple(dict.fromkeys(each)),
         tensor=first.tensor,
+        path=path,
         file=place.file,
         line=place.line,
         column=place.column,
-        message=message,
+        message=first.message,
         why=check.why,
         remedy=first.remedy,
         changes=merged(change for each in group for change in each.changes),

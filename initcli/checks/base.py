@@ -37,6 +37,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         layer: whose problem it is.
+        others: the layers that take part in it.
         tensor: the path of the parameter at fault, where it is one.
         path: where in the spec's data it stands.
         message: what was seen, with its numbers.
@@ -46,6 +47,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     layer: str
+    others: tuple[str, ...] = ()
     tensor: str | None = None
     path: Path
     message: str
@@ -57,8 +59,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One problem of a model, and where in its file it stands.
 
-    ``layers`` are all that are written there, of which ``layer`` is the first: those of a block
-    that repeats. Line and column count from 1.
+    ``layers`` are all that take part, ``layer`` before them: those of a stretch through which a
+    signal goes, or of a block that repeats. ``path`` is where in the spec's data the finding
+    stands, and line and column count from 1.
     """
 
     code: str
@@ -67,6 +70,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     layer: str
     layers: tuple[str, ...]
     tensor: str | None
+    path: Path
     file: str
     line: int
     column: int

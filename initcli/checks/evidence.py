@@ -357,11 +357,13 @@ class Evidence:
         message: str,
         remedy: str,
         changes: Iterable[Change] = (),
+        others: Iterable[str] = (),
         severity: Literal["error", "warning"] | None = None,
     ) -> Problem:
         """A problem of a layer, or of one of its parameters."""
         return Problem(
             layer=layer.name,
+            others=tuple(others),
             tensor=None if parameter is None else parameter.path,
             path=self.path(layer, parameter),
             message=message,

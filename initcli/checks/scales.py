@@ -29,6 +29,8 @@ from initcli.spec.vary import KERNELS
 
 _UNSTABLE = math.log(100)
 """How much layers of an activation may change a signal at the best scale, as a logarithm."""
+_LARGEST = 9.0
+"""The largest scale of layers that are still some way from being saturated."""
 _ALIKE = 0.1
 """How far a variance may be from another that does as well, as a share."""
 _BY_BIAS = 0.25
@@ -66,8 +68,8 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_unstable(self) -> bool:
-        """Whether no scale can keep a signal through as many such layers."""
-        return self.critical.badness > _UNSTABLE
+        """Whether no scale that anyone would start with keeps a signal through such layers."""
+        return self.critical.badness > _UNSTABLE or self.critical.scale > _LARGEST
 
 
 class Scales:
@@ -142,12 +144,15 @@ class Scales:
         return Linear() if found is None else found[0]
 
     def critical(self, index: int, second: float = 1.0) -> Critical | None:
-        """The scale that suits what follows a step, for as many such layers as are in a row."""
-        graph, step = self.graph, self.graph.steps[index]
+        """The scale that suits what follows a step, for as many such layers as are in a row.
+
+        ``second`` is the mean square of what flows into the first of them.
+        """
         activation = self.activation(index)
         if not is_entrywise(activation):
             return None
-        depth = graph.depths[step.outputs[0]] + graph.heights[step.outputs[0]]
+        output = self.graph.steps[index].outputs[0]
+        depth = self.graph.depths[output] + self.graph.heights[output]
         return critical(activation, max(depth, 1), float(f"{second:.2g}"))
 
     def _solve(
@@ -159,7 +164,9 @@ class Scales:
         if source not in wanted or source not in theory.fields:
             return None
         second = wanted[source]
-        suits = self.critical(index, second)
+        begun = [theory.fields[t] for t in self.graph.sources[source] if t in theory.fields]
+        sizes = [float(each.second.mean()) for each in begun]
+        suits = self.critical(index, max(sizes, default=1.0) or 1.0)
         if suits is None or not second > 0:
             return None
         end, goal = self._end_of_branch(theory, index, suits)

@@ -42,8 +42,9 @@ def growths(evidence: Evidence) -> dict[frozenset[int], Growth]:
     """
     graph = evidence.graph
     found: dict[frozenset[int], Growth] = {}
-    for tensor in _taken(graph) if graph is not None and evidence.signal is not None else ():
-        assert graph is not None
+    if graph is None or evidence.signal is None:
+        return found
+    for tensor in _taken(graph):
         after = evidence.rms(tensor)
         known = {source: evidence.rms(source) for source in graph.sources[tensor]}
         before = {source: size for source, size in known.items() if size is not None and size > 0}
@@ -51,6 +52,9 @@ def growths(evidence: Evidence) -> dict[frozenset[int], Growth]:
             continue
         each = [Growth(source, tensor, size, after) for source, size in before.items()]
         nearest = min(each, key=far)
+        if tensor in graph.program.results and nearest.ratio < 1:
+            # A last layer may start as small as anyone likes.
+            continue
         key = graph.sources[tensor]
         if key not in found or far(nearest) > far(found[key]):
             found[key] = nearest

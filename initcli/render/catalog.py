@@ -13,7 +13,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from initcli.catalog import Argument, Thing
+from initcli.checks import known_checks
 from initcli.layers import Layer
+from initcli.render.findings import explanation
 
 
 def catalog_page(things: Sequence[Thing]) -> RenderableType:
@@ -22,6 +24,8 @@ def catalog_page(things: Sequence[Thing]) -> RenderableType:
     A single thing is shown whole, with each argument on a line of its own.
     """
     if len(things) == 1:
+        if things[0].kind == "check":
+            return explanation(known_checks()[things[0].name])
         return _whole(things[0])
     rows: list[RenderableType] = []
     for kind, group in groupby(things, key=lambda thing: thing.kind):
@@ -38,7 +42,9 @@ def catalog_page(things: Sequence[Thing]) -> RenderableType:
 
 def catalog_json(things: Sequence[Thing]) -> str:
     """The catalog as one JSON object: a list for each kind."""
-    found: dict[str, list[dict[str, Any]]] = {"layers": [], "initializers": [], "activations": []}
+    found: dict[str, list[dict[str, Any]]] = {
+        kind: [] for kind in ("layers", "initializers", "activations", "checks")
+    }
     for thing in things:
         entry = asdict(thing)
         found[f"{entry.pop('kind')}s"].append(entry)
@@ -66,7 +72,7 @@ def _ordered(thing: Thing, general: bool = False) -> list[Argument]:
     return sorted(shown, key=lambda argument: not argument.required)
 
 
-_GENERAL = {"layer": Layer.__struct_fields__, "initializer": (), "activation": ()}
+_GENERAL = {"layer": Layer.__struct_fields__, "initializer": (), "activation": (), "check": ()}
 
 
 def _short(argument: Argument) -> str:

@@ -54,12 +54,19 @@ class Document:
     def _marks(self) -> Marks:
         return self.find_marks()
 
-    def place(self, path: Path, at_key: bool = False) -> Place:
-        """Where the value (or the key) at ``path`` stands, or else the nearest that holds it."""
+    def origin(self, path: Path) -> Origin:
+        """The document of a file in which the value at ``path`` stands, and where in that."""
         for length in range(len(path), -1, -1):
             origin = self.origins.get(path[:length])
             if origin is not None:
-                return origin.document.place(origin.path + path[length:], at_key)
+                return origin.document.origin(origin.path + path[length:])
+        return Origin(self, path)
+
+    def place(self, path: Path, at_key: bool = False) -> Place:
+        """Where the value (or the key) at ``path`` stands, or else the nearest that holds it."""
+        origin = self.origin(path)
+        if origin.document is not self:
+            return origin.document.place(origin.path, at_key)
         if at_key and path in self._marks.keys:
             return place(self.file, self.text, self._marks.keys[path])
         while path and path not in self._marks.values:

@@ -51,7 +51,7 @@ EPOCHS = 40
 KEPT = (10, 20, 40)
 """Epochs after which the accuracy is kept."""
 ENOUGH = 0.98
-NOT_KERAS = ("type", "name", "trainable", "dtype")
+NOT_KERAS = ("type", "name", "trainable", "dtype", "fans")
 
 
 def digits():

@@ -61,7 +61,7 @@ layers:
 input_shape: [32]
 layers:
   - {type: Dense, units: 32, name: stem}
-  - {type: Dense, units: 64, activation: relu}
+  - {type: Dense, units: 64, activation: relu, kernel_initializer: he_uniform}
   - {type: Dense, units: 32, name: end, kernel_initializer: zeros}
   - {type: Add, inputs: [stem, end]}
   - {type: Dense, units: 10, kernel_initializer: zeros}

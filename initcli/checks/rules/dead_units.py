@@ -43,7 +43,7 @@ layers:
     units: 128
     activation: relu
     kernel_initializer: he_normal
-    bias_initializer: {type: Constant, value: -6.0}
+    bias_initializer: {type: Constant, value: -2.2}
   - {type: Dense, units: 10}
 """
     passes = """\
@@ -53,26 +53,15 @@ layers:
     units: 128
     activation: relu
     kernel_initializer: he_normal
-    bias_initializer: {type: Constant, value: -0.5}
+    bias_initializer: {type: Constant, value: -1.6}
   - {type: Dense, units: 10}
 """
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        graph = evidence.graph
-        if graph is None or has_dead_end(evidence):
-            return
-        for index in range(len(graph.steps)):
-            share = evidence.shares(index)
-            if share is None or share.zeros is None:
-                continue
-            units = max(graph.size(graph.steps[index].outputs[0])[-1], 1)
-            limit = max(_LEAST, 0.5 + _SURE * math.sqrt(0.25 / units))
-            dead = share.dead or 0.0
-            if dead <= limit and share.zeros <= _ZEROS:
-                continue
-            yield self._problem(evidence, index, dead if dead > limit else None, share.zeros)
-            # What comes behind is dead because of this.
-            return
+        found = dead_step(evidence)
+        if found is not None:
+            # What comes behind it is dead because of it.
+            yield self._problem(evidence, *found)
 
     @staticmethod
     def _problem(evidence: Evidence, index: int, dead: float | None, zeros: float) -> Problem:
@@ -95,3 +84,20 @@ layers:
             remedy="; ".join(texts) or "raise the bias, or take an activation with a slope below 0",
             changes=changes,
         )
+
+
+def dead_step(evidence: Evidence) -> tuple[int, float | None, float] | None:
+    """The first step whose units are dead, their share where it is clear, and that of zeros."""
+    graph = evidence.graph
+    if graph is None or has_dead_end(evidence):
+        return None
+    for index, step in enumerate(graph.steps):
+        share = evidence.shares(index)
+        if share is None or share.zeros is None:
+            continue
+        units = max(graph.size(step.outputs[0])[-1], 1)
+        limit = max(_LEAST, 0.5 + _SURE * math.sqrt(0.25 / units))
+        dead = share.dead or 0.0
+        if dead > limit or share.zeros > _ZEROS:
+            return index, dead if dead > limit else None, share.zeros
+    return None

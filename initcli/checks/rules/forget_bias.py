@@ -74,8 +74,7 @@ layers:
     @staticmethod
     def _closed(evidence: Evidence, layer: BuiltLayer, bias: Parameter, mean: float) -> Problem:
         place = evidence.path(layer, bias)[:-1]
-        inner = bias.origin.layer if bias.origin else layer.layer
-        if inner.unit_forget_bias:
+        if bias.origin is not None and bias.origin.layer.unit_forget_bias:
             # A framework's default has taken the place of Keras's.
             change = Change((*place, "bias_initializer"), "zeros")
             remedy = "bias_initializer: zeros, to which unit_forget_bias adds 1 for that gate"

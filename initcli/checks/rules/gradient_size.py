@@ -39,7 +39,7 @@ class GradientSize(Check):
     triggers = """\
 input_shape: [64]
 layers:
-  - repeat: 10
+  - repeat: 8
     layers:
       - {type: Dense, units: 64, activation: sigmoid}
   - {type: Dense, units: 10}
@@ -47,7 +47,7 @@ layers:
     passes = """\
 input_shape: [64]
 layers:
-  - repeat: 3
+  - repeat: 6
     layers:
       - {type: Dense, units: 64, activation: sigmoid}
   - {type: Dense, units: 10}
@@ -80,7 +80,10 @@ layers:
         places = [each for each in found if each.tensor >= worst.tensor]
         pairs = list(pairwise(places))
         factor = [a.size / b.size if explodes else b.size / a.size for a, b in pairs]
-        _, after = pairs[factor.index(max(factor))]
+        # Of several that do as much, the first.
+        _, after = next(
+            pair for pair, f in zip(pairs, factor, strict=True) if f > 0.9 * max(factor)
+        )
         owners = [i for i in steps if graph.steps[i].outputs[0] <= after.tensor] or steps
         layer = evidence.owners[graph.steps[owners[-1]].name]
         solved = solved_of(evidence, steps)
@@ -110,6 +113,7 @@ layers:
         return evidence.problem(
             layer,
             kernel,
+            others=[graph.steps[index].name for index in steps],
             message=message,
             remedy=remedy or "connect around the layers with Add, or put normalisations in",
             changes=changes,

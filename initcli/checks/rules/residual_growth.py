@@ -52,11 +52,9 @@ layers:
   - {type: Dense, units: 64, name: stem}
   - repeat: 20
     layers:
-      - {type: LayerNormalization}
       - {type: Dense, units: 64, activation: relu, kernel_initializer: he_normal}
-      - {type: Dense, units: 64, name: end, kernel_initializer: he_normal}
+      - {type: Dense, units: 64, name: end, kernel_initializer: {type: VarianceScaling, scale: 0.1}}
       - {type: Add, inputs: [input, end]}
-  - {type: LayerNormalization}
   - {type: Dense, units: 10}
 """
 
@@ -78,6 +76,7 @@ layers:
             yield evidence.problem(
                 layer,
                 solved[0].kernel if solved else None,
+                others=names,
                 message=(
                     f"{len(chain)} residual branches make their sum grow from rms {before:.3g} to "
                     f"{after:.3g} ({evidence.how_known}), {each:.3g} times a branch"

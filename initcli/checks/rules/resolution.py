@@ -41,13 +41,13 @@ class Resolution(Check):
 input_shape: [32]
 dtype: float16
 layers:
-  - {type: Dense, units: 32, kernel_initializer: {type: RandomNormal, stddev: 1e-6}}
+  - {type: Dense, units: 32, kernel_initializer: {type: RandomNormal, stddev: 1e-5}}
 """
     passes = """\
 input_shape: [32]
 dtype: float16
 layers:
-  - {type: Dense, units: 32, kernel_initializer: {type: RandomNormal, stddev: 1e-3}}
+  - {type: Dense, units: 32, kernel_initializer: {type: RandomNormal, stddev: 1e-4}}
 """
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:

@@ -37,7 +37,7 @@ layers:
   - type: Dense
     units: 256
     activation: tanh
-    kernel_initializer: {type: RandomNormal, stddev: 1.0}
+    kernel_initializer: {type: RandomNormal, stddev: 0.25}
   - {type: Dense, units: 10}
 """
     passes = """\
@@ -46,7 +46,7 @@ layers:
   - type: Dense
     units: 256
     activation: tanh
-    kernel_initializer: {type: RandomNormal, stddev: 0.15}
+    kernel_initializer: {type: RandomNormal, stddev: 0.17}
   - {type: Dense, units: 10}
 """
 

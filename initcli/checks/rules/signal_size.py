@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.rules.constant_kernel import has_dead_end
+from initcli.checks.rules.dead_units import dead_step
 from initcli.checks.rules.residual_growth import growing_chains
 from initcli.checks.stretches import (
     LARGE,
@@ -56,9 +57,9 @@ layers:
     passes = """\
 input_shape: [256]
 layers:
-  - repeat: 30
+  - repeat: 20
     layers:
-      - {type: Dense, units: 256, activation: relu, kernel_initializer: he_uniform}
+      - {type: Dense, units: 256, activation: relu, kernel_initializer: glorot_uniform}
   - {type: Dense, units: 10}
 """
 
@@ -70,6 +71,8 @@ layers:
             graph.sources[graph.steps[chain[0]].outputs[0]] for chain in growing_chains(evidence)
         }
         for sources, growth in growths(evidence).items():
+            if growth.after == 0 and dead_step(evidence) is not None:
+                continue
             if SMALL <= growth.ratio <= LARGE or (growth.ratio > 1 and sources in grown):
                 continue
             steps = between(graph, growth.tensor, sources)
@@ -105,6 +108,7 @@ layers:
         return evidence.problem(
             layer,
             kernel,
+            others=[graph.steps[index].name for index in steps],
             message=message,
             remedy=remedy or "scale these layers' kernels, or put a normalisation between them",
             changes=changes,

@@ -21,6 +21,10 @@ from initcli.signal.theory import law_moments
 
 _AWAY = math.log(4 / 3)
 """How much a layer may change a signal, as a logarithm: a third up or down."""
+_FIRST = math.log(5)
+"""The same for a first layer, of whose kind there is but one."""
+_DEEP = 5
+"""Layers in a row from which on it counts how far apart examples are."""
 _LAYERS = 20
 """Over how many such layers the change is averaged."""
 
@@ -76,8 +80,8 @@ layers:
         index = evidence.steps_of[solved.layer][0]
         output = graph.steps[index].outputs[0]
         moments, wired = law_moments(solved.kernel), wiring(solved.kernel)
-        is_short = graph.depths[output] + graph.heights[output] < SHORT
-        if is_short or solved.end or moments is None or wired is None or moments.mean:
+        row = graph.depths[output] + graph.heights[output]
+        if row < SHORT or solved.end or moments is None or wired is None or moments.mean:
             return None
         kernel = main_kernel(graph.steps[index])
         if kernel is None or isinstance(solved.activation, Linear) or not moments.variance:
@@ -85,17 +89,20 @@ layers:
         gain = moments.variance * wired.fans.fan_in
         sizes, sensitivities, _ = grown(solved.activation, np.array([gain]), _LAYERS)
         size, sensitivity = float(sizes[0]) / _LAYERS, float(sensitivities[0]) / _LAYERS
-        if max(abs(size), abs(sensitivity)) < _AWAY:
+        if row < _DEEP:
+            sensitivity = 0.0
+        is_first = graph.depths[graph.steps[index].inputs[0]] == 0
+        if max(abs(size), abs(sensitivity)) < (_FIRST if is_first else _AWAY):
             return None
-        suits = solved.critical
+        suits = solved.critical.scale
         name = str(solved.activation)
         what = "a signal" if abs(size) >= abs(sensitivity) else "how far apart examples are"
         factor = math.exp(size if abs(size) >= abs(sensitivity) else sensitivity)
         layer = evidence.owners[solved.layer]
-        message = (
-            f"fan_in · Var[w] is {gain:.3g}, and {name} wants {suits.scale:.3g}: layers like this "
-            f"one multiply {what} by {factor:.2g} each"
-        )
+        message = f"fan_in · Var[w] is {gain:.3g}, and {name} wants {suits:.3g}"
+        if not 0.9 < solved.scale / suits < 1.1:
+            message += f" ({solved.scale:.3g} for what comes in here)"
+        message += f": layers like this one multiply {what} by {factor:.2g} each"
         if solved.is_unstable:
             return evidence.problem(
                 layer,

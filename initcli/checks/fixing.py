@@ -1,0 +1,136 @@
+"""``check --fix``: remedies written into the spec, until there is nothing more to write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from initcli.checks import Finding, Report, check
+from initcli.checks.base import Change, merged
+from initcli.checks.evidence import How
+from initcli.defaults import Framework
+from initcli.spec import edit
+from initcli.spec.document import Document
+from initcli.spec.load import custom_functions
+from initcli.spec.model import build
+from initcli.spec.read import parse, read
+
+_ROUNDS = 6
+"""How often what a remedy uncovers is mended in turn."""
+
+
+class Fixed(msgspec.Struct, frozen=True, kw_only=True):
+    """A spec's text before and after, what was found in the first, and what is still in the last.
+
+    ``notes`` say what could not be written, and why.
+    """
+
+    file: str
+    before: str
+    after: str
+    first: Report
+    last: Report
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mended(self) -> int:
+        """How many findings there are no more."""
+        return max(len(self.first.findings) - len(self.last.findings), 0)
+
+    @property
+    def diff(self) -> str:
+        """What was changed, as a unified diff."""
+        before, after = (text.splitlines(keepends=True) for text in (self.before, self.after))
+        lines = difflib.unified_diff(before, after, fromfile=self.file, tofile=self.file)
+        return "".join(
+            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+            for line in lines
+        )
+
+
+def fix(
+    source: str,
+    *,
+    seed: int | None = None,
+    defaults: Framework | None = None,
+    custom: Iterable[str] = (),
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    how: How = "auto",
+    batch: int | None = None,
+    draws: int | None = None,
+) -> Fixed:
+    """Write remedies into a spec's text; nothing is saved.
+
+    Errors are mended before warnings, and what then comes to light after that. Each remedy is that
+    of its finding; the scales of kernels are solved for together, so that the signal keeps its size
+    at each layer.
+
+    Args:
+        source: the path of a spec, or ``-`` for standard input.
+        seed: as in :func:`initcli.load`, and so are ``defaults`` and ``custom``.
+        select: as in :func:`initcli.check`, and so are ``ignore`` and ``how``.
+
+    Raises:
+        InvalidSpec: the spec cannot be read, or is wrong.
+    """
+    functions = custom_functions(custom)
+
+    def judged(document: Document) -> Report:
+        model = build(document, seed=seed, defaults=defaults, functions=functions)
+        return check(model, select=select, ignore=ignore, how=how, batch=batch, draws=draws)
+
+    document = read(source)
+    first = last = judged(document)
+    file, before = document.file, document.text
+    notes: list[str] = []
+    text = before
+    for _ in range(_ROUNDS):
+        changes = _changes(document, last.findings, notes)
+        if not changes:
+            break
+        try:
+            changed = edit.edited(text, file, [edit.Change(c.path, _value(c)) for c in changes])
+        except edit.CannotEdit as error:
+            notes.append(str(error))
+            break
+        if changed == text:
+            break
+        text = changed
+        document = parse(text, file)
+        last = judged(document)
+    return Fixed(
+        file=file,
+        before=before,
+        after=text,
+        first=first,
+        last=last,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _changes(document: Document, findings: Sequence[Finding], notes: list[str]) -> list[Change]:
+    """The changes of the worst findings, where they stand in the document's own file."""
+    fixable = [finding for finding in findings if finding.changes]
+    severity = min((finding.severity for finding in fixable), default="error")
+    found: list[Change] = []
+    for change in merged(
+        change for each in fixable if each.severity == severity for change in each.changes
+    ):
+        origin = document.origin(change.path)
+        if origin.document.dialect == "keras" or document.dialect == "keras":
+            notes.append(
+                f"{document.file} is a Keras model's file: the remedies belong into the Python "
+                "that makes the model"
+            )
+        elif origin.document.file != document.file:
+            notes.append(f"{origin.document.file}, which this extends, is mended by itself")
+        else:
+            found.append(msgspec.structs.replace(change, path=origin.path))
+    return found
+
+
+def _value(change: Change) -> object:
+    return edit.REMOVED if change.removes else change.value

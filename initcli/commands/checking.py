@@ -1,0 +1,188 @@
+"""The command that judges: check."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from initcli.commands.options import Custom, Defaults, Seed, Theory
+from initcli.terminal import complain, console, messages, printed, say, write
+
+if TYPE_CHECKING:
+    from initcli.checks import Report
+    from initcli.checks.fixing import Fixed
+
+
+class FindingsFormat(StrEnum):
+    """What findings are printed as."""
+
+    table = "table"
+    json = "json"
+    github = "github"
+
+
+_CODES = "Codes or names of checks, or how codes begin: I2,I101. Can be given several times."
+
+
+def check(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SPEC...", help="One spec or several; - is standard input."),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE,...", help=f"The checks to make. {_CODES}", show_default="all"),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE,...", help="The checks not to make."),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Say all about a check, and judge nothing."),
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write the remedies into the specs, and judge them anew.")
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Print what --fix would change, and change nothing.")
+    ] = False,
+    format: Annotated[
+        FindingsFormat, typer.Option(help="What to print.", case_sensitive=False)
+    ] = FindingsFormat.table,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 where there are warnings alone, too.")
+    ] = False,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Examples to measure.", show_default="64 or 16")
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Draws to measure.", show_default="3")
+    ] = None,
+    theory: Theory = False,
+    seed: Seed = None,
+    defaults: Defaults = None,
+    custom: Custom = None,
+) -> None:
+    """Find what is wrong with how weights start, and what to write instead.
+
+    The signal is measured where that takes a few seconds at most, or where --batch or --draws ask
+    for it, and else predicted. Exit status 1 where there are errors.
+    """
+    with messages():
+        if explain is not None:
+            _explain(explain)
+            return
+        if not specs:
+            raise typer.BadParameter("which spec is to be checked?", param_hint="SPEC")
+        if theory and (batch or draws):
+            message = "nothing is drawn that --batch or --draws could change"
+            raise typer.BadParameter(message, param_hint="--theory")
+        how = "predicted" if theory else "measured" if batch or draws else "auto"
+        options: dict[str, Any] = {
+            "seed": seed,
+            "defaults": defaults,
+            "custom": custom or (),
+            "select": _codes(select),
+            "ignore": _codes(ignore),
+            "how": how,
+            "batch": batch,
+            "draws": draws,
+        }
+        reports, differs = [], False
+        invalid = False
+        for found in _each(specs, options, fixing=fix or diff):
+            if found is None:
+                invalid = True
+                continue
+            report, fixed = found
+            if fixed is not None:
+                differs = differs or fixed.after != fixed.before
+                _deliver(fixed, diff)
+            for note in dict.fromkeys((*report.model.notes, *report.notes)):
+                say(note)
+            reports.append(report)
+        if not diff:
+            _print(reports, format, to_stderr=fix and "-" in specs)
+        if invalid:
+            raise typer.Exit(2)
+        if diff:
+            raise typer.Exit(1 if differs else 0)
+        found_errors = any(report.errors or (strict and report.warnings) for report in reports)
+        raise typer.Exit(1 if found_errors else 0)
+
+
+def _each(
+    specs: Sequence[str], options: dict[str, Any], fixing: bool
+) -> Iterator[tuple[Report, Fixed | None] | None]:
+    """What is found of each spec, and how it was mended; None of one that is wrong itself."""
+    from initcli.checks import check, chosen_checks
+    from initcli.errors import InvalidSpec
+    from initcli.spec.load import load
+
+    chosen_checks(options["select"], options["ignore"])
+    loading = {key: options[key] for key in ("seed", "defaults", "custom")}
+    judging = {key: value for key, value in options.items() if key not in loading}
+    for spec in specs:
+        try:
+            if fixing:
+                from initcli.checks.fixing import fix
+
+                fixed = fix(spec, **options)
+                yield fixed.last, fixed
+            else:
+                yield check(load(spec, **loading), **judging), None
+        except InvalidSpec as error:
+            complain(error)
+            yield None
+
+
+def _deliver(fixed: Fixed, diff: bool) -> None:
+    """Print or save what was mended, and say what could not be."""
+    from pathlib import Path
+
+    from initcli.files import write_whole
+
+    for note in fixed.notes:
+        say(note)
+    if diff:
+        write(fixed.diff)
+    elif fixed.file == "<stdin>":
+        write(fixed.after)
+    elif fixed.after != fixed.before:
+        write_whole(Path(fixed.file), fixed.after.encode())
+        say(f"{fixed.file}: {fixed.mended} of {len(fixed.first.findings)} findings mended")
+
+
+def _print(reports: Sequence[Report], format: FindingsFormat, to_stderr: bool) -> None:
+    """Print the findings; beside a mended spec on standard output they go to standard error."""
+    from initcli.render import findings
+
+    if format is FindingsFormat.json:
+        text = findings.findings_json(reports) + "\n"
+    elif format is FindingsFormat.github:
+        text = findings.findings_github(reports)
+    else:
+        page, _ = console()
+        text = printed(page, findings.findings_page(reports))
+    if to_stderr:
+        sys.stderr.write(text)
+    else:
+        write(text)
+
+
+def _explain(code: str) -> None:
+    from initcli.checks import chosen_checks
+    from initcli.render.findings import explanation
+
+    page, _ = console()
+    pages = [printed(page, explanation(each)) for each in chosen_checks([code])]
+    write("\n".join(pages))
+
+
+def _codes(given: Sequence[str] | None) -> list[str]:
+    return [code for text in given or () for code in text.split(",") if code.strip()]

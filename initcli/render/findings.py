@@ -1,0 +1,139 @@
+"""Findings for people, for programs, and for GitHub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.text import Text
+
+from initcli.checks import Check, Finding, Report
+from initcli.errors import printable
+
+_KEYS = (
+    "code",
+    "rule",
+    "severity",
+    "layer",
+    "layers",
+    "tensor",
+    "file",
+    "line",
+    "column",
+    "message",
+    "why",
+    "remedy",
+)
+_COLOURS = {"error": "bold red", "warning": "yellow"}
+
+
+def findings_page(reports: Sequence[Report]) -> RenderableType:
+    """The findings by their code, the worst first: why, then each place with what to write."""
+    found = [finding for report in reports for finding in report.findings]
+    order = {"error": 0, "warning": 1}
+    found.sort(key=lambda each: (order[each.severity], each.code))
+    parts: list[RenderableType] = []
+    for _, group in groupby(found, key=lambda each: (each.severity, each.code)):
+        parts += _section(list(group))
+    parts.append(Text(_total(reports)))
+    return Group(*parts)
+
+
+def findings_json(reports: Sequence[Report]) -> str:
+    """One JSON object with all findings."""
+    found = [finding for report in reports for finding in report.findings]
+    rows = [{key: getattr(finding, key) for key in _KEYS} for finding in found]
+    return json.dumps({"findings": rows})
+
+
+def findings_github(reports: Sequence[Report]) -> str:
+    """A workflow command for each finding, which GitHub shows at its line."""
+    return "".join(
+        f"::{each.severity} file={_property(each.file)},line={each.line},col={each.column},"
+        f"title={_property(f'{each.code} {each.rule}')}::"
+        f"{_data(f'{each.message}{chr(10)}{each.remedy}')}\n"
+        for report in reports
+        for each in report.findings
+    )
+
+
+def explanation(check: type[Check]) -> RenderableType:
+    """All there is to say of a check: what, why, and a spec with it and one just without."""
+    heading = Text.assemble((check.code, _COLOURS[check.severity]), f" {check.name}")
+    heading.append(f"  {check.severity}", "dim")
+    parts: list[RenderableType] = [heading]
+    for paragraph in check.text().replace("``", "`").split("\n\n"):
+        if paragraph.startswith("    "):
+            parts += [Text(""), Padding(Text(_undented(paragraph)), (0, 0, 0, 4), expand=False)]
+        else:
+            parts += [Text(""), Text(" ".join(paragraph.split()))]
+    parts += [Text(""), Text(f"Why: {check.why}.")]
+    if check.custom:
+        parts += [Text(""), Text("With these initializers", "bold"), _code(check.custom, "python")]
+    parts += [Text(""), Text("Finds fault with", "bold"), _code(check.triggers, "yaml")]
+    parts += [Text(""), Text("and just not with", "bold"), _code(check.passes, "yaml")]
+    silence = f"--ignore {check.code} leaves it out, and so does a comment at the line:"
+    parts += [Text(""), Text(f"{silence} # initcli: ignore {check.code}", "dim")]
+    return Group(*parts)
+
+
+def _section(group: Sequence[Finding]) -> Iterator[RenderableType]:
+    first = group[0]
+    heading = Text.assemble((first.code, _COLOURS[first.severity]), f" {first.rule}")
+    heading.append(f"  {first.severity}", "dim")
+    yield heading
+    yield Padding(Text(first.why, "dim"), (0, 0, 0, 2), expand=False)
+    for each in group:
+        place = Text(f"{printable(each.file)}:{each.line}:{each.column}", "cyan")
+        place.append(f"  {printable(each.layer)}", "bold")
+        if len(each.layers) > 1:
+            place.append(f" and {len(each.layers) - 1} more, to {printable(each.layers[-1])}")
+        yield Padding(place, (0, 0, 0, 2), expand=False)
+        yield Padding(Text(printable(each.message)), (0, 0, 0, 4), expand=False)
+        yield Padding(Text(f"= {printable(each.remedy)}", "green"), (0, 0, 0, 4), expand=False)
+    yield Text("")
+
+
+def _total(reports: Sequence[Report]) -> str:
+    errors = sum(report.errors for report in reports)
+    warnings = sum(report.warnings for report in reports)
+    fixable = sum(each.fixable for report in reports for each in report.findings)
+    if not errors + warnings:
+        return "Nothing found."
+    counts = [
+        f"{n} {what}{'s' * (n != 1)}" for n, what in ((errors, "error"), (warnings, "warning")) if n
+    ]
+    text = f"Found {' and '.join(counts)}."
+    return f"{text} {fixable} can be mended with --fix." if fixable else text
+
+
+def _code(text: str, language: str) -> RenderableType:
+    code = Syntax(
+        text.rstrip("\n"),
+        language,
+        theme="ansi_dark",
+        background_color="default",
+        word_wrap=True,
+    )
+    return Padding(code, (0, 0, 0, 2), expand=False)
+
+
+def _undented(text: str) -> str:
+    return "\n".join(line.removeprefix("    ") for line in text.splitlines())
+
+
+def _data(text: str) -> str:
+    return printable_lines(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def printable_lines(text: str) -> str:
+    """The text with what is no line end and cannot be printed made visible."""
+    return "\n".join(map(printable, text.split("\n")))
