@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from initcli.checks import Finding, Report, check
+    from initcli.checks.fixing import Fixed, fix
     from initcli.drawing import draw
     from initcli.errors import InitcliError, InvalidSpec
     from initcli.exporting import export
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BuiltLayer",
     "Compared",
+    "Finding",
     "Fit",
+    "Fixed",
     "Histogram",
     "InitcliError",
     "InvalidSpec",
@@ -40,18 +44,21 @@ __all__ = [
     "Measurement",
     "Model",
     "Parameter",
+    "Report",
     "Signal",
     "TensorSummary",
     "Totals",
     "Verdict",
     "Workers",
     "__version__",
+    "check",
     "cluster",
     "compare",
     "data_histogram",
     "draw",
     "export",
     "fit",
+    "fix",
     "load",
     "measure",
     "measure_signal",
@@ -79,6 +86,8 @@ _HOMES = (
     "signal.measured",
     "signal.verdict",
     "signal.comparison",
+    "checks",
+    "checks.fixing",
     "render.gallery",  # last, for it imports Matplotlib
 )
 

@@ -38,6 +38,8 @@ _PASSES = 3
 """What goes backwards costs twice what goes forwards."""
 _DRAWING = 50
 """What it costs to draw a weight, in multiplications."""
+_MOVING = 100
+"""What it costs to take an entry of a tensor through a layer, in multiplications."""
 
 _NEAR = 0.01
 """How near to a bound an entry is saturated, as a share of the range."""
@@ -324,16 +326,18 @@ class Evidence:
     def _cost(self, batch: int, draws: int) -> float:
         """Multiplications that it takes to measure a signal."""
         assert self.graph is not None
-        products, weights = 0.0, 0.0
+        products, weights, entries = 0.0, 0.0, 0.0
         for step in self.graph.steps:
             size = sum(parameter.size for parameter in step.parameters)
             weights += size
+            entries += sum(math.prod(self.graph.size(tensor)[1:]) for tensor in step.outputs)
             if looks_up(step.layer):
                 continue
             tensors = (*step.inputs, *step.outputs)
             positions = max(math.prod(self.graph.size(t)[1:-1]) for t in tensors)
             products += positions * size
-        return draws * (_PASSES * batch * products + _DRAWING * weights)
+        once = _PASSES * batch * (products + _MOVING * entries) + _DRAWING * weights
+        return draws * once
 
     def _moved(self, model: Model) -> Model:
         """The model with kernels of results that are 0 drawn anew, as after a first step."""

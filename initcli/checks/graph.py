@@ -75,6 +75,12 @@ def keeps(layer: Layer) -> bool:
     return isinstance(layer, _KEEPING)
 
 
+def recurs(layer: Layer) -> bool:
+    """Whether it takes a sequence through the same weights, step by step."""
+    inner = layer.layer if isinstance(layer, wrappers.Bidirectional) else layer
+    return hasattr(inner, "go_backwards")
+
+
 def looks_up(layer: Layer) -> bool:
     """Whether what comes out are vectors of a table."""
     return isinstance(layer, _LOOKING_UP)
@@ -193,8 +199,8 @@ class Graph:
         return normalizes(layer) or isinstance(layer, _SCALING) or (looks_up(layer) and not reverse)
 
     def _breaks(self, step: Step) -> bool:
-        """Whether a row of layers ends: at a normalisation, or where one thing gates another."""
-        return self._begins(step) or multiplies(step.layer)
+        """Whether a row of layers ends: at a normalisation, a sum of branches or a gate."""
+        return self._begins(step) or multiplies(step.layer) or adds(step.layer)
 
     @cached_property
     def depths(self) -> list[int]:

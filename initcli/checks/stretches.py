@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import Graph, mixes
-from initcli.checks.scales import Solved, main_kernel
+from initcli.checks.graph import Graph, mixes, recurs
+from initcli.checks.scales import Solved
 
 SMALL = 1e-4
 """The share of a signal from which on too little of it is left."""
@@ -140,25 +140,36 @@ def solved_of(evidence: Evidence, indices: list[int]) -> list[Solved]:
 
 def furthest_step(evidence: Evidence, indices: list[int], upwards: bool) -> int:
     """Of some steps the one that makes its input grow the most, or shrink."""
+    factors = {index: _factor(evidence, index) * (1 if upwards else -1) for index in indices}
+    # Of several that do as much, the first.
+    best = max(factors.values())
+    return next(index for index in indices if factors[index] > best - 0.05)
+
+
+def is_by_one(evidence: Evidence, indices: list[int], ratio: float) -> bool:
+    """Whether a signal grows or shrinks that much at one step of several, and hardly elsewhere."""
+    if not 0 < ratio < math.inf or len(indices) < 2:
+        return False
+    sign = 1 if ratio > 1 else -1
+    factors = {index: _factor(evidence, index) * sign for index in indices}
+    most = max(factors.values())
+    assert evidence.graph is not None
+    if any(recurs(evidence.graph.steps[i].layer) for i in indices if factors[i] == most):
+        # Its own steps multiply.
+        return False
+    return abs(math.log(ratio)) - most < math.log(10)
+
+
+def _factor(evidence: Evidence, index: int) -> float:
+    """The logarithm of how much a step and its activation make the signal grow."""
     graph = evidence.graph
     assert graph is not None
-
-    def factor(index: int) -> float:
-        found = graph.activated(index)
-        step, last = graph.steps[index], graph.steps[found[1] if found else index]
-        after, before = evidence.rms(last.outputs[0]), evidence.rms(step.inputs[0])
-        if not after or not before or not math.isfinite(after):
-            return 0.0
-        return math.log(after / before) * (1 if upwards else -1)
-
-    # Of several that do as much, the first.
-    best = max(map(factor, indices))
-    return next(index for index in indices if factor(index) > best - 0.05)
-
-
-def is_adjustable(graph: Graph, index: int) -> bool:
-    """Whether a step has a kernel whose scale can be solved for."""
-    return main_kernel(graph.steps[index]) is not None
+    found = graph.activated(index)
+    step, last = graph.steps[index], graph.steps[found[1] if found else index]
+    after, before = evidence.rms(last.outputs[0]), evidence.rms(step.inputs[0])
+    if not after or not before or not math.isfinite(after):
+        return 0.0
+    return math.log(after / before)
 
 
 def per_layer(ratio: float, layers: int) -> float:

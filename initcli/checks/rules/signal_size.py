@@ -17,6 +17,7 @@ from initcli.checks.stretches import (
     between,
     furthest_step,
     growths,
+    is_by_one,
     per_layer,
     solved_of,
 )
@@ -95,6 +96,8 @@ layers:
         )
         if math.isfinite(growth.ratio) and growth.ratio > 0 and len(steps) > 1:
             message += f", {per_layer(growth.ratio, len(steps)):.3g} times a layer"
+        if is_by_one(evidence, steps, growth.ratio):
+            message += f", nearly all of it at {layer.name}"
         changes, texts = evidence.rescaled(solved)
         remedy = "; ".join(texts[:3]) + (" ..." if len(texts) > 3 else "")
         unstable = [one for one in solved if one.is_unstable]
@@ -112,4 +115,6 @@ layers:
             message=message,
             remedy=remedy or "scale these layers' kernels, or put a normalisation between them",
             changes=changes,
+            # One layer's step is no factor that multiplies over the depth, and is learnt sooner.
+            severity="warning" if is_by_one(evidence, steps, growth.ratio) else None,
         )
