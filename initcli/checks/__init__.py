@@ -125,7 +125,10 @@ def _finding(
 ) -> Finding:
     first = group[0]
     each = (name for problem in group for name in (problem.layer, *problem.others))
-    place = evidence.model.document.place(path)
+    document = evidence.model.document
+    place = document.place(path)
+    # What Keras has written is made by Python, where the remedy belongs.
+    is_fixable = document.dialect != "keras"
     return Finding(
         code=check.code,
         rule=check.name,
@@ -140,5 +143,5 @@ def _finding(
         message=first.message,
         why=check.why,
         remedy=first.remedy,
-        changes=merged(change for each in group for change in each.changes),
+        changes=merged(c for each in group for c in each.changes) if is_fixable else (),
     )

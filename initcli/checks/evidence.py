@@ -14,7 +14,7 @@ from initcli import laws
 from initcli.activations import Relu, Relu6
 from initcli.checks.base import Change, Problem, merged
 from initcli.checks.critical import is_entrywise
-from initcli.checks.graph import Graph, activation_of, looks_up, mixes
+from initcli.checks.graph import Graph, activation_of, looks_up, mixes, recurs
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved, without_activation
 from initcli.errors import Path, SignalError, TooLarge
@@ -291,7 +291,7 @@ class Evidence:
         found: dict[int, Array] = {}
         for index, step in enumerate(self.graph.steps):
             function = activation_of(step.layer)
-            if function is not None and is_entrywise(function):
+            if function is not None and is_entrywise(function) and not recurs(step.layer):
                 before = theory.fields.get(step.inputs[0])
                 if step.parameters or mixes(step):
                     expected = theory.expected(without_activation(step))

@@ -77,6 +77,10 @@ def _projection(shape: Size, inputs: tuple[int, ...], outputs: tuple[int, ...]) 
     return Wiring(fans, inputs, outputs)
 
 
+def _product(shape: Size, axes: tuple[int, ...]) -> int:
+    return math.prod(shape[axis] for axis in axes if -len(shape) <= axis < len(shape))
+
+
 class Miscounted(NamedTuple):
     """A weight whose initializer counts other fans than the layer has."""
 
@@ -94,6 +98,12 @@ def miscounted(parameter: Parameter) -> Miscounted | None:
     initializer = parameter.initializer
     found = wiring(parameter)
     if found is None or not isinstance(initializer, Scaled):
+        return None
+    axes = initializer.input_axes
+    if axes is not None and _product(parameter.shape, axes) == _product(
+        parameter.shape, found.input_axes
+    ):
+        # Whoever names the axes that are summed over has counted them.
         return None
     counted = initializer.fans(parameter.shape)
     std, wanted = initializer.law_for(counted).std, initializer.law_for(found.fans).std

@@ -86,6 +86,8 @@ def fix(
     first = last = judged(document)
     file, before = document.file, document.text
     notes: list[str] = []
+    if document.dialect == "keras" and first.findings:
+        notes.append(f"{file} is made by Keras: the remedies belong into its model's Python")
     text = before
     for _ in range(_ROUNDS):
         changes = _changes(document, last.findings, notes)
@@ -120,12 +122,7 @@ def _changes(document: Document, findings: Sequence[Finding], notes: list[str]) 
         change for each in fixable if each.severity == severity for change in each.changes
     ):
         origin = document.origin(change.path)
-        if origin.document.dialect == "keras" or document.dialect == "keras":
-            notes.append(
-                f"{document.file} is a Keras model's file: the remedies belong into the Python "
-                "that makes the model"
-            )
-        elif origin.document.file != document.file:
+        if origin.document.file != document.file:
             notes.append(f"{origin.document.file}, which this extends, is mended by itself")
         else:
             found.append(msgspec.structs.replace(change, path=origin.path))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from initcli.checks.fans import wiring
-from initcli.initializers import Orthogonal, RandomUniform, Scaled, VarianceScaling
+from initcli.initializers import Orthogonal, RandomUniform, VarianceScaling
 from initcli.initializers.base import compute_fans
 from initcli.initializers.scaling import Distribution, GlorotUniform, HeUniform, LecunUniform
 from initcli.parameter import Parameter
@@ -36,8 +36,7 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
     axes: dict[str, Any] = {}
     if found is not None and math.prod(shape[axis] for axis in found.input_axes) != fan_in:
         fan_in = math.prod(shape[axis] for axis in found.input_axes)
-        # An EinsumDense and an attention count their own axes already.
-        if not isinstance(initializer, Scaled) or initializer.input_axes is None:
+        if not _counts_axes(parameter):
             axes = {"input_axes": list(found.input_axes), "output_axes": list(found.output_axes)}
     scale = variance * fan_in
     if not axes:
@@ -51,6 +50,12 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
     return value | axes
 
 
+def _counts_axes(parameter: Parameter) -> bool:
+    """Whether the layer tells initializers which axes it sums over."""
+    layer = parameter.origin.layer if parameter.origin else None
+    return getattr(layer, "fans", None) == "projection"
+
+
 def is_uniform(parameter: Parameter) -> bool:
     """Whether a parameter's entries are drawn uniformly."""
     initializer = parameter.initializer
@@ -60,8 +65,9 @@ def is_uniform(parameter: Parameter) -> bool:
 
 
 def rounded(value: float) -> float:
-    """A number in three digits."""
-    return float(f"{value:.3g}")
+    """A number in two digits where they say it, and else in three."""
+    short = float(f"{value:.2g}")
+    return short if abs(short / value - 1) < 0.005 else float(f"{value:.3g}")
 
 
 def written(argument: str, value: Any, dialect: Literal["initcli", "keras"] = "initcli") -> str:

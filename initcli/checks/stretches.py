@@ -143,7 +143,7 @@ def furthest_step(evidence: Evidence, indices: list[int], upwards: bool) -> int:
     factors = {index: _factor(evidence, index) * (1 if upwards else -1) for index in indices}
     # Of several that do as much, the first.
     best = max(factors.values())
-    return next(index for index in indices if factors[index] > best - 0.05)
+    return next(index for index in indices if factors[index] > best - 0.2)
 
 
 def is_by_one(evidence: Evidence, indices: list[int], ratio: float) -> bool:

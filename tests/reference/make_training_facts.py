@@ -55,7 +55,7 @@ NOT_KERAS = ("type", "name", "trainable", "dtype", "fans")
 
 
 def digits():
-    """The images and their labels, in batches."""
+    """Images and their labels, as many as fill whole batches."""
     found = load_digits()
     order = np.random.RandomState(0).permutation(len(found.target))
     count = 1500 // BATCH * BATCH
