@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from initcli.checks.base import Change, Check, Finding, Problem, merged
+from initcli.checks.base import Check, Finding, Problem, merged
 from initcli.checks.evidence import Evidence, How
 from initcli.checks.rules import known_checks
 from initcli.errors import NotInCatalog, Path, did_you_mean, quoted
 from initcli.spec.model import Model
 
-__all__ = ["Change", "Check", "Finding", "Report", "check", "chosen_checks", "known_checks"]
+__all__ = ["Check", "Finding", "Report", "check", "chosen_checks", "known_checks"]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

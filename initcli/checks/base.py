@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import msgspec
 
 from initcli.errors import Path
+from initcli.spec.edit import Change
 
 if TYPE_CHECKING:
     from initcli.checks.evidence import Evidence
 
 Severity = Literal["error", "warning"]
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A value of the spec that would mend a problem: the path of its key, and what it becomes.
-
-    With ``removes`` the key goes.
-    """
-
-    path: Path
-    value: Any = None
-    removes: bool = False
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from initcli import laws
 from initcli.activations import Relu, Relu6
-from initcli.checks.base import Change, Problem, merged
+from initcli.checks.base import Problem, merged
 from initcli.checks.critical import is_entrywise
 from initcli.checks.graph import Graph, activation_of, looks_up, mixes, recurs
 from initcli.checks.remedies import with_variance, written
@@ -27,6 +27,7 @@ from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
 from initcli.signal.theory import Theory, law_moments
+from initcli.spec.edit import Change
 from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import Array
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from initcli.checks import Finding, Report, check
-from initcli.checks.base import Change, merged
+from initcli.checks.base import merged
 from initcli.checks.evidence import How
 from initcli.defaults import Framework
-from initcli.spec import edit
 from initcli.spec.document import Document
+from initcli.spec.edit import CannotEdit, Change, edited
 from initcli.spec.load import custom_functions
 from initcli.spec.model import build
 from initcli.spec.read import parse, read
@@ -94,8 +94,8 @@ def fix(
         if not changes:
             break
         try:
-            changed = edit.edited(text, file, [edit.Change(c.path, _value(c)) for c in changes])
-        except edit.CannotEdit as error:
+            changed = edited(text, file, changes)
+        except CannotEdit as error:
             notes.append(str(error))
             break
         if changed == text:
@@ -125,9 +125,5 @@ def _changes(document: Document, findings: Sequence[Finding], notes: list[str]) 
         if origin.document.file != document.file:
             notes.append(f"{origin.document.file}, which this extends, is mended by itself")
         else:
-            found.append(msgspec.structs.replace(change, path=origin.path))
+            found.append(change._replace(path=origin.path))
     return found
-
-
-def _value(change: Change) -> object:
-    return edit.REMOVED if change.removes else change.value

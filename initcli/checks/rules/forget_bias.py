@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from initcli.checks.base import Change, Check, Problem
+from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.initializers import Joined
 from initcli.layers import recurrent
 from initcli.parameter import Parameter
+from initcli.spec.edit import REMOVED, Change
 from initcli.spec.model import BuiltLayer
 
 _LEAST = 0.5
@@ -68,7 +69,7 @@ layers:
             kernel,
             message="the forget gate has no bias: it lets half of the memory through at a step",
             remedy="use_bias: true",
-            changes=[Change((*place, "use_bias"), removes=True)],
+            changes=[Change((*place, "use_bias"), REMOVED)],
         )
 
     @staticmethod
@@ -79,7 +80,7 @@ layers:
             change = Change((*place, "bias_initializer"), "zeros")
             remedy = "bias_initializer: zeros, to which unit_forget_bias adds 1 for that gate"
         else:
-            change = Change((*place, "unit_forget_bias"), removes=True)
+            change = Change((*place, "unit_forget_bias"), REMOVED)
             remedy = "unit_forget_bias: true"
         return evidence.problem(
             layer,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from initcli.checks import fan_problems
-from initcli.checks.base import Change, Check, Problem
+from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import miscounted
 from initcli.layers import attention, einsum
+from initcli.spec.edit import REMOVED, Change
 
 
 class ProjectionFans(Check):
@@ -61,5 +62,5 @@ layers:
                 parameter,
                 message=fan_problems.message(found, "it is no convolution", evidence, layer),
                 remedy="fans: projection, or a file of Keras 3.15",
-                changes=[Change((*path, "fans"), removes=True)],
+                changes=[Change((*path, "fans"), REMOVED)],
             )
