@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from initcli.checks import known_checks
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PICTURES = ROOT / ".github" / "pictures"
@@ -22,6 +24,7 @@ COMPARISON = (
     "initcli compare sample_configs/mlp_relu_deep.yaml"
     " --kernel-initializer he_normal,glorot_uniform,orthogonal --activation relu,tanh"
 )
+_CHECKS = re.compile(r"\| code \| finds \| severity \|\n(?:\|.*\n)*")
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -36,13 +39,18 @@ def commands(readme: str) -> list[str]:
 
 
 def with_outputs(readme: str) -> str:
-    """The README with what its commands print now."""
+    """The README with what its commands print now, and the checks that there are."""
 
     def block(match: re.Match[str]) -> str:
         shown = [f"$ {command}\n{output(command)}" for command in commands(match[0])]
         return f"```console\n{''.join(shown)}```"
 
-    return _BLOCK.sub(block, readme)
+    rows = (
+        f"| {code} | {check.title().rstrip('.')} | {check.severity} |\n"
+        for code, check in known_checks().items()
+    )
+    table = f"| code | finds | severity |\n| --- | --- | --- |\n{''.join(rows)}"
+    return _CHECKS.sub(lambda _: table, _BLOCK.sub(block, readme))
 
 
 def output(command: str) -> str:

@@ -45,7 +45,7 @@ class Document:
     file: str
     text: str
     data: Any
-    find_marks: Callable[[], Marks]
+    find_marks: Callable[[], Marks] = field(compare=False)
     origins: Mapping[Path, Origin] = field(default_factory=dict)
     dialect: Literal["initcli", "keras"] = "initcli"
     notes: tuple[str, ...] = ()
