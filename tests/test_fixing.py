@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -263,14 +264,28 @@ def test_selected_findings_alone_are_mended(tmp_path: Path) -> None:
     assert run("check", "--ignore", "I2", spec).returncode == 1
 
 
-def test_what_cannot_be_saved_is_told(tmp_path: Path) -> None:
-    folder = tmp_path / "locked"
-    folder.mkdir()
-    spec = folder / "spec.yaml"
+def test_a_read_only_file_stays_as_it_is_and_links_and_modes_are_kept(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
     spec.write_text(RESIDUAL % 20, encoding="utf-8")
-    beside = folder / "taken"
-    beside.write_text("", encoding="utf-8")
-    shown = run("check", "--fix", folder)
+    spec.chmod(0o444)
+    shown = run("check", "--fix", spec)
     assert shown.returncode == 2
-    assert "this is a directory" in shown.stderr
+    assert shown.stderr == f"{spec} is read-only\n"
     assert spec.read_text(encoding="utf-8") == RESIDUAL % 20
+    spec.chmod(0o640)
+    link = tmp_path / "link.yaml"
+    try:
+        link.symlink_to(spec)
+    except OSError:
+        link = spec
+    assert run("check", "--fix", link).returncode == 0
+    assert "scale: 0.05" in spec.read_text(encoding="utf-8")
+    assert link == spec or link.is_symlink()
+    if os.name == "posix":
+        assert spec.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_overflows_in_theory_is_told_once(tmp_path: Path) -> None:
+    """Over 1,000 blocks the mean square leaves floating-point numbers behind."""
+    found = check(initcli.parse(RESIDUAL % 1000), how="predicted")
+    assert [each.code for each in errors(found) if each.code != "I203"] == ["I206"]

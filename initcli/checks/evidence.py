@@ -45,6 +45,9 @@ _MOVING = 100
 _NEAR = 0.01
 """How near to a bound an entry is saturated, as a share of the range."""
 
+_TINY = 1e-100
+"""Beyond any size that a signal should have."""
+
 How = Literal["auto", "measured", "predicted"]
 
 
@@ -297,8 +300,10 @@ class Evidence:
                 if step.parameters or mixes(step):
                     expected = theory.expected(without_activation(step))
                     before = None if expected is None else expected.output
-                if before is not None:
-                    found[index] = math.sqrt(float(before.second.mean())) * before.profile
+                size = 0.0 if before is None else math.sqrt(float(before.second.mean()))
+                # What has under- or overflowed says nothing of the activation.
+                if before is not None and _TINY < size < 1 / _TINY:
+                    found[index] = size * before.profile
             theory.take(step)
         return found
 

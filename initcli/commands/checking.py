@@ -145,6 +145,7 @@ def _deliver(fixed: Fixed, diff: bool) -> None:
     """Print or save what was mended, and say what could not be."""
     from pathlib import Path
 
+    from initcli.errors import OutputError
     from initcli.files import write_whole
 
     for note in fixed.notes:
@@ -154,7 +155,13 @@ def _deliver(fixed: Fixed, diff: bool) -> None:
     elif fixed.file == "<stdin>":
         write(fixed.after)
     elif fixed.after != fixed.before:
-        write_whole(Path(fixed.file), fixed.after.encode())
+        # A link stays a link, and a file keeps who may do what with it.
+        file = Path(fixed.file).resolve()
+        mode = file.stat().st_mode
+        if not mode & 0o200:
+            raise OutputError(f"{fixed.file} is read-only")
+        write_whole(file, fixed.after.encode())
+        file.chmod(mode)
         say(f"{fixed.file}: {fixed.mended} of {len(fixed.first.findings)} findings mended")
 
 

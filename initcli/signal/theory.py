@@ -263,10 +263,10 @@ class Theory:
                 continue
             with np.errstate(all="ignore"):
                 back = pull(g)
-            for source, each in zip(step.inputs, back, strict=True):
-                if each is not None:
-                    before = gradients.get(source)
-                    gradients[source] = each if before is None else before.plus(each)
+                for source, each in zip(step.inputs, back, strict=True):
+                    if each is not None:
+                        before = gradients.get(source)
+                        gradients[source] = each if before is None else before.plus(each)
         return found[::-1]
 
     def _grid(self, tensor: int) -> Size:

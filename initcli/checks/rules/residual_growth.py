@@ -107,5 +107,7 @@ def _sizes(evidence: Evidence, chain: list[int]) -> tuple[float, float]:
     assert graph is not None
     carried = {index: tensor for index, tensor, _ in graph.skips()}
     before = evidence.rms(carried[chain[0]])
-    after = evidence.rms(graph.steps[chain[-1]].outputs[0])
-    return before or 0.0, after if after is not None else 0.0
+    sizes = [evidence.rms(graph.steps[index].outputs[0]) for index in chain]
+    # Behind what overflows nothing is predicted.
+    known = [size for size in sizes if size is not None]
+    return before or 0.0, known[-1] if known else 0.0

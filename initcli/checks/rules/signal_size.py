@@ -74,7 +74,7 @@ layers:
         for sources, growth in growths(evidence).items():
             if growth.after == 0 and dead_step(evidence) is not None:
                 continue
-            if SMALL <= growth.ratio <= LARGE or (growth.ratio > 1 and sources in grown):
+            if SMALL <= growth.ratio <= LARGE or sources in grown:
                 continue
             steps = between(graph, growth.tensor, sources)
             if steps:
