@@ -5,28 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
-import numpy as np
 
 from initcli import laws
-from initcli.activations import Relu, Relu6
 from initcli.checks.base import Problem, merged
-from initcli.checks.critical import is_entrywise
-from initcli.checks.graph import Graph, activation_of, looks_up, mixes, recurs
+from initcli.checks.graph import Graph, activation_of, looks_up, mixes
 from initcli.checks.remedies import with_variance, written
-from initcli.checks.scales import Scales, Solved, without_activation
+from initcli.checks.scales import Scales, Solved
+from initcli.checks.shares import Share, expected_share, seen_share, sums_before_activations
 from initcli.errors import Path, SignalError, TooLarge
 from initcli.initializers import LecunNormal
 from initcli.layers import Layer
 from initcli.parameter import Parameter
-from initcli.signal import arrays
-from initcli.signal.field import WEIGHTS
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
-from initcli.signal.theory import Theory, law_moments
 from initcli.spec.edit import Change
 from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import Array
@@ -42,22 +37,8 @@ _DRAWING = 50
 _MOVING = 100
 """What it costs to take an entry of a tensor through a layer, in multiplications."""
 
-_NEAR = 0.01
-"""How near to a bound an entry is saturated, as a share of the range."""
-
-_TINY = 1e-100
-"""Beyond any size that a signal should have."""
 
 How = Literal["auto", "measured", "predicted"]
-
-
-class Share(NamedTuple):
-    """Of what an activation gives, the shares that are 0, dead and saturated, and its bounds."""
-
-    zeros: float | None
-    dead: float | None
-    saturated: float | None
-    bounds: tuple[float, float]
 
 
 class Evidence:
@@ -253,59 +234,19 @@ class Evidence:
     def shares(self, index: int) -> Share | None:
         """What of an activation's output is 0, dead or saturated; None where there is none."""
         assert self.graph is not None
-        step = self.graph.steps[index]
-        function = activation_of(step.layer)
+        function = activation_of(self.graph.steps[index].layer)
         if function is None or self.signal is None:
             return None
-        low, high = function.bounds
-        bounds = None if low is None or high is None else (low, high)
-        rectifies = isinstance(function, Relu | Relu6) and not getattr(
-            function, "negative_slope", 0.0
-        )
         seen = self.signal.layers[index].output
         if seen is not None:
-            return Share(
-                zeros=seen.zeros.median if rectifies else None,
-                dead=seen.dead_units.median if rectifies else None,
-                saturated=seen.saturated.median if bounds and seen.saturated else None,
-                bounds=bounds or (0.0, 0.0),
-            )
+            return seen_share(function, seen)
         sums = self._sums.get(index)
-        if sums is None:
-            return None
-        y = np.asarray(function.call(arrays, sums))
-        saturated = None
-        if bounds is not None:
-            margin = _NEAR * (bounds[1] - bounds[0])
-            near = (y >= bounds[1] - margin) | (y <= bounds[0] + margin)
-            saturated = float(WEIGHTS @ near)
-        return Share(
-            zeros=float(WEIGHTS @ (y == 0)) if rectifies else None,
-            dead=None,
-            saturated=saturated,
-            bounds=bounds or (0.0, 0.0),
-        )
+        return None if sums is None else expected_share(function, sums)
 
     @cached_property
     def _sums(self) -> dict[int, Array]:
-        """By the step what is expected before its activation, at the nodes of a normal law."""
         assert self.graph is not None
-        theory = Theory(self.graph.program, {}, law_moments, training=True)
-        theory.begin({})
-        found: dict[int, Array] = {}
-        for index, step in enumerate(self.graph.steps):
-            function = activation_of(step.layer)
-            if function is not None and is_entrywise(function) and not recurs(step.layer):
-                before = theory.fields.get(step.inputs[0])
-                if step.parameters or mixes(step):
-                    expected = theory.expected(without_activation(step))
-                    before = None if expected is None else expected.output
-                size = 0.0 if before is None else math.sqrt(float(before.second.mean()))
-                # What has under- or overflowed says nothing of the activation.
-                if before is not None and _TINY < size < 1 / _TINY:
-                    found[index] = size * before.profile
-            theory.take(step)
-        return found
+        return sums_before_activations(self.graph)
 
     def _layer_signal(self, tensor: int) -> LayerSignal | None:
         assert self.graph is not None
