@@ -25,7 +25,7 @@ class ResidualGrowth(Check):
 
     Without one the last kernel of every branch has to start small: by 1/√L for L blocks, so that
     all together add as much as there was, or at 0, so that the network starts as if it had no
-    branches at all. The remedy writes the first; it suits the kernel of 0 as well.
+    branches at all. The remedy writes the first.
     """
 
     code = "I206"
