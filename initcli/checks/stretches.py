@@ -15,7 +15,7 @@ LARGE = 1e3
 """How many times a signal may grow."""
 INSENSITIVE = 1e-4
 """The share of a relative change from which on too little of it is left."""
-SENSITIVE = 3e3
+SENSITIVE = 1e4
 """How many times a relative change may grow."""
 SHORT = 3
 """Layers from which on what one does adds up."""

@@ -291,10 +291,10 @@ class _Editor:
         if not base.keys() <= new.keys() or (gone and merged is None) or empty:
             self._replace(node, new, node.begin.anchor)
             return
+        # The mapping's own keys make up for how what is merged changes.
+        met = merge is not None and merged is not None and merge.target in self.anchored
         for key, child in node.children.items():
-            # A change of what is merged is met by the mapping's own keys.
-            met = child is merge and merged is not None and child.target in self.anchored
-            if key not in gone and not met:
+            if key not in gone and not (met and child is merge):
                 self._visit(child, wishes.get(key, {}))
         if node.begin.flow:
             self._edit_flow(node, gone, _pairs(added, self.write))
@@ -306,7 +306,7 @@ class _Editor:
         if merge is None:
             return {}
         source = merge.target
-        if source is None or "<<" in node.path + source.path:
+        if source is None or source.start > node.start or "<<" in node.path + source.path:
             return None
         found = _changed(_at(self.data, source.path), self.anchored.get(source, {}))
         return found if isinstance(found, dict) else None
@@ -328,10 +328,10 @@ class _Editor:
             start, end = spot.start, spot.behind
             if "\n" in lead and rest:
                 start, end = spot.before + lead.rindex("\n") + 1, rest.end()
-            elif kept is None:
-                end = spots[index + 1].start
-            elif "#" not in lead and cut <= spot.before:
+            elif kept is not None and "#" not in lead and cut <= spot.before:
                 start = spot.before
+            elif index + 1 < len(spots):
+                end = spots[index + 1].start
             self._put(max(start, cut), end)
             cut = end
         if kept is None:
@@ -363,9 +363,12 @@ class _Editor:
             if key in gone and start >= cut:
                 following = self._line(node.children[key].end).following
                 self._put(self._line(start).start, following)
-        indent = self.newline + " " * (first - line)
-        end = self._line(node.children[kept[-1]].end).end
-        self._put(end, end, "".join(indent + pair for pair in pairs))
+        lines = [" " * (first - line) + pair for pair in pairs]
+        _, end, following = self._line(node.children[kept[-1]].end)
+        if end < following:
+            self._put(following, following, "".join(new + self.newline for new in lines))
+        else:
+            self._put(end, end, "".join(self.newline + new for new in lines))
 
     def _replace(self, node: Node, value: Any, anchor: str | None = None) -> None:
         new = self.write(value)

@@ -24,7 +24,7 @@ class GradientSize(Check):
     Compared are relative changes: the size of the gradient times the spread of the output, at every
     tensor that all of the signal passes. That way neither the number of units nor a normalisation,
     which divides a signal and multiplies its gradient, makes a difference by itself. Networks that
-    are known to train stay between a thousandth and a few hundred.
+    are known to train stay between a thousandth and a thousand.
 
     Where an activation makes depth unstable at every scale there is nothing to write instead, and
     the remedy names another activation, a normalisation or a connection around the layers.
