@@ -469,6 +469,40 @@ EXAMPLES: list[tuple[str, str, list[tuple[Path, Any]], str]] = [
         """,
     ),
     (
+        "a mapping that merges what is within it",
+        """
+        a: {b: &x {k: 1}, <<: *x}
+        """,
+        [(("a", "b", "k"), 2)],
+        """
+        a: {b: &x {k: 2}, <<: {<<: *x, k: 1}}
+        """,
+    ),
+    (
+        "a key goes that may be merged as well",
+        """
+        base: &base {k: 1}
+        a: {<<: [*base, {l: 2}], k: 3}
+        """,
+        [(("a", "k"), REMOVED)],
+        """
+        base: &base {k: 1}
+        a: {l: 2}
+        """,
+    ),
+    (
+        "a new value that has all of what an alias stands for",
+        """
+        a: &law {type: RandomNormal}
+        b: *law
+        """,
+        [(("b",), {"type": "RandomNormal", "seed": 1})],
+        """
+        a: &law {type: RandomNormal}
+        b: {type: RandomNormal, seed: 1}
+        """,
+    ),
+    (
         "two anchors of one name",
         """
         a: &x {k: 1}

@@ -306,7 +306,7 @@ class _Editor:
         if merge is None:
             return {}
         source = merge.target
-        if source is None or source.start > node.start or "<<" in node.path + source.path:
+        if source is None or "<<" in node.path + source.path:
             return None
         found = _changed(_at(self.data, source.path), self.anchored.get(source, {}))
         return found if isinstance(found, dict) else None
@@ -332,7 +332,7 @@ class _Editor:
                 start = spot.before
             elif index + 1 < len(spots):
                 end = spots[index + 1].start
-            self._put(max(start, cut), end)
+            self._put(start, end)
             cut = end
         if kept is None:
             self._put(cut, cut, ", ".join(pairs))
