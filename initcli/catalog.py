@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from initcli.activations import Activation, known_activations
-from initcli.checks import known_checks
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import known_layers
@@ -46,17 +45,7 @@ class Thing:
 
 def catalog() -> list[Thing]:
     """Everything that a spec can name, and every check, by kind and in alphabetical order."""
-    found = [
-        *_things("layer", known_layers()),
-        *_things("initializer", known_initializers()),
-        *_things("activation", known_activations()),
-        *(
-            Thing("check", code, (check.name,), check.text(), ())
-            for code, check in known_checks().items()
-        ),
-    ]
-    order = {"layer": 0, "initializer": 1, "activation": 2, "check": 3}
-    return sorted(found, key=lambda thing: (order[thing.kind], thing.name.lower()))
+    return [*_spoken(), *_checks()]
 
 
 def matching(name: str) -> list[Thing]:
@@ -65,13 +54,34 @@ def matching(name: str) -> list[Thing]:
     Raises:
         NotInCatalog: nothing does.
     """
-    things = catalog()
-    for form in (str, str.lower):
-        found = [t for t in things if form(name) in map(form, (t.name, *t.aliases))]
-        if found:
-            return found
+    things: list[Thing] = []
+    for more in (_spoken, _checks):
+        things += more()
+        for form in (str, str.lower):
+            found = [t for t in things if form(name) in map(form, (t.name, *t.aliases))]
+            if found:
+                return found
     names = [each for thing in things for each in (thing.name, *thing.aliases)]
     raise NotInCatalog(f"nothing is called {quoted(name)}", did_you_mean(name, names))
+
+
+def _spoken() -> list[Thing]:
+    """What a spec can name."""
+    kinds = (
+        _things("layer", known_layers()),
+        _things("initializer", known_initializers()),
+        _things("activation", known_activations()),
+    )
+    return [thing for kind in kinds for thing in sorted(kind, key=lambda each: each.name.lower())]
+
+
+def _checks() -> list[Thing]:
+    """The checks, which are imported only when they are asked for."""
+    from initcli.checks import known_checks
+
+    return [
+        Thing("check", code, (rule.name,), rule.text(), ()) for code, rule in known_checks().items()
+    ]
 
 
 def _things(kind: str, known: dict[str, type[Any]]) -> Iterable[Thing]:

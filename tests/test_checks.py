@@ -324,6 +324,26 @@ def test_zeros_that_keep_something_from_learning_are_found(layers: list[dict[str
     assert "I101" in codes(check(of_layers(*layers)))
 
 
+def test_zeros_are_followed_through_any_depth_and_every_path() -> None:
+    """Neither 1,500 layers behind a tensor of zeros nor 2³⁰ ways through gates are too many."""
+    deep = {"repeat": 1500, "layers": [dense()]}
+    assert "I101" in codes(check(of_layers(dense(**ZEROS), deep, dense()), select=["I101"]))
+    dropout = {"repeat": 1500, "layers": [{"type": "Dropout", "rate": 0.1}]}
+    assert codes(check(of_layers(dense(), dense(**ZEROS), dropout), select=["I101"])) == []
+    gate = [dense("a"), dense("b"), {"type": "Multiply", "inputs": ["a", "b"]}]
+    gate[1]["inputs"] = "input"
+    gates = {"repeat": 30, "layers": gate}
+    report = check(of_layers(dense(**ZEROS), gates, dense()), how="predicted", select=["I101"])
+    assert codes(report) == ["I101"]
+
+
+def test_a_model_of_too_many_layers_is_judged_by_its_laws_alone() -> None:
+    layers = [{"repeat": 10_001, "layers": [{"type": "Dropout", "rate": 0.1}]}, dense(**ZEROS)]
+    report = check(of_layers(dense(**ZEROS), *layers), how="predicted")
+    assert codes(report) == ["I101"]
+    assert report.notes == ("the signal is not judged beyond 10,000 layers",)
+
+
 def test_query_and_key_may_be_zero_one_at_a_time_only() -> None:
     attention = "{type: MultiHeadAttention, name: a, num_heads: 2, key_dim: 4%s}"
     spec = "{input_shape: [4, 8], layers: [{type: Dense, units: 8, name: x}, %s, %s, %s]}"
@@ -505,12 +525,9 @@ def test_the_trunk_is_what_no_branch_leads_around() -> None:
     graph = Graph(program(of_layers(*layers), 4))
     names = [graph.steps[graph.made_by[t]].name for t in graph.trunk if t in graph.made_by]
     assert names == ["a", "d", "e"]
-    ((index, carried, end),) = graph.skips()
-    assert graph.steps[index].name == "d"
-    assert (graph.steps[graph.made_by[carried]].name, graph.steps[graph.made_by[end]].name) == (
-        "a",
-        "c",
-    )
+    ((index, skip),) = graph.skips.items()
+    ends = [graph.steps[graph.made_by[tensor]].name for tensor in (skip.carried, skip.end)]
+    assert (graph.steps[index].name, ends) == ("d", ["a", "c"])
 
 
 # The command

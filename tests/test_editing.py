@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 from random import Random
@@ -1002,28 +1001,3 @@ def test_changes_that_are_undone_leave_no_trace(data: st.DataObject) -> None:
     comment = re.compile(r"# comment \d+, \{(?=\r?\n)")
     assert comment.findall(after) == comment.findall(text)
     assert changed(after, *back) == text
-
-
-@pytest.mark.parametrize("style", ["block", "flow", "JSON", "aliases", "merges"])
-def test_the_time_grows_no_faster_than_the_text(style: str) -> None:
-    def seconds(count: int) -> float:
-        text = (
-            "layers:\n  - &a {type: Dense}\n"
-            + {
-                "block": "  - type: Dense\n    units: 1\n",
-                "flow": "  - {type: Dense, units: 1}\n",
-                "JSON": "",
-                "aliases": "  - *a\n",
-                "merges": "  - {<<: *a, units: 1}\n",
-            }[style]
-            * count
-        )
-        if style == "JSON":
-            text = json.dumps({"layers": [{"type": "Dense", "units": 1}] * (count + 1)})
-        changes = [(("layers", 1 + i, KERNEL), i) for i in range(count)]
-        begin = time.process_time()
-        changed(text, *changes, (("layers", 0, "type"), "LSTM"))
-        return time.process_time() - begin
-
-    few = min(seconds(300) for _ in range(3))
-    assert seconds(3000) < 40 * few

@@ -149,6 +149,19 @@ def test_a_branch_of_fifty_adds_a_fiftieth(tmp_path: Path) -> None:
     assert 0.8 * math.e < ratio < 1.25 * math.e
 
 
+def test_the_insides_of_branches_are_mended_with_their_ends(tmp_path: Path) -> None:
+    """An end is solved for with insides that keep the signal, so these are written as well."""
+    text = RESIDUAL.replace("activation: relu, kernel_initializer: he_normal", "activation: relu")
+    found = fixed(text % 20, tmp_path)
+    assert found.last.findings == ()
+    assert "activation: relu, kernel_initializer: he_uniform}" in found.after
+    signal = initcli.measure_signal(initcli.parse(found.after), batch=32, draws=3)
+    sums = [
+        layer.output.std.median for layer in signal.layers if layer.type == "Add" if layer.output
+    ]
+    assert 0.8 * math.e < (sums[-1] / sums[0]) ** 2 < 1.25 * math.e
+
+
 def test_only_the_lines_at_fault_change() -> None:
     found = fix(str(SAMPLES / "tour.yaml"))
     before, after = found.before.splitlines(), found.after.splitlines()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from initcli.checks.evidence import Evidence
 
 Severity = Literal["error", "warning"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning")
+"""The worst first."""
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:

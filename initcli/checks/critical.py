@@ -20,6 +20,7 @@ from initcli.activations import (
 )
 from initcli.signal import arrays
 from initcli.signal.field import NODES, WEIGHTS
+from initcli.signal.observing import near_bounds
 from initcli.types import Array
 
 _COARSE = slice(2, None, 5)
@@ -29,7 +30,6 @@ _SCALES = np.geomspace(1 / 16, 16, 49)
 """Where a scale is looked for first."""
 _DEEPEST = 100
 _MOST_SATURATED = 0.25
-_NEAR = 0.01
 _USUAL = (1.0, 2.0)
 """Scales with names, of LeCun and He, that are as good as any where they change little."""
 _LITTLE = math.log(5)
@@ -111,7 +111,7 @@ def grown(
     first_spread, spread = mean_square, mean_square
     change = np.zeros(len(scales))
     saturated = np.zeros(len(scales))
-    low, high = activation.bounds
+    is_bounded = None not in activation.bounds
     with np.errstate(all="ignore"):
         for _ in range(min(depth, _DEEPEST)):
             z = np.sqrt(scales * mean_square)[:, None] * _Z
@@ -119,10 +119,8 @@ def grown(
             change = change + np.log(scales * (slope(z) ** 2 @ _W))
             mean_square = y**2 @ _W
             spread = mean_square - (y @ _W) ** 2
-            if low is not None and high is not None:
-                margin = _NEAR * (high - low)
-                near = (y >= high - margin) | (y <= low + margin)
-                saturated = near @ _W
+            if is_bounded:
+                saturated = near_bounds(y, activation.bounds) @ _W
         sizes = np.log(mean_square / second) / 2
         sensitivities = (change - np.log(spread / first_spread)) / 2
     return sizes, sensitivities, saturated

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,10 +22,13 @@ from initcli.parameter import Parameter
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
+from initcli.signal.verdict import gradient_of, std_of
 from initcli.spec.edit import Change
 from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import Array
 
+MOST_JUDGED = 10_000
+"""Layers at most whose signal is judged, which takes about 8 ms for each of them."""
 _AFFORDED = 3e10
 """Multiplications after which a signal is predicted rather than measured."""
 _BATCHES = (64, 16)
@@ -38,7 +41,31 @@ _MOVING = 100
 """What it costs to take an entry of a tensor through a layer, in multiplications."""
 
 
+_SHOWN = 3
+"""Remedies that are told together at most."""
+
 How = Literal["auto", "measured", "predicted"]
+T = TypeVar("T")
+
+
+class Rescaling(NamedTuple):
+    """What some kernels need, and the changes that give it to those that have something else.
+
+    ``text`` is what these write, for a remedy; empty where there is nothing to write.
+    """
+
+    solved: tuple[Solved, ...]
+    changes: tuple[Change, ...]
+    text: str
+
+    def kernel_of(self, layer: BuiltLayer) -> Parameter | None:
+        """The kernel of a layer, where it is among them."""
+        return next((one.kernel for one in self.solved if one.layer == layer.name), None)
+
+    @property
+    def unstable(self) -> list[Solved]:
+        """Those through which no scale keeps a signal."""
+        return [one for one in self.solved if one.is_unstable]
 
 
 class Evidence:
@@ -60,6 +87,14 @@ class Evidence:
         self.batch = batch
         self.draws = draws
         self.notes: list[str] = []
+        self._found: dict[Callable[[Evidence], Any], Any] = {}
+
+    def once(self, find: Callable[[Evidence], T]) -> T:
+        """What a function finds in this evidence, which several checks ask for, found once."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        found: T = self._found[find]
+        return found
 
     @cached_property
     def layers(self) -> tuple[BuiltLayer, ...]:
@@ -92,10 +127,6 @@ class Evidence:
             return ()
         return (Change(self.path(layer, parameter), value),)
 
-    def layer_change(self, layer: BuiltLayer, argument: str, value: Any) -> tuple[Change, ...]:
-        """The change that gives a layer another argument."""
-        return (Change((*layer.path, argument), value),)
-
     def written(self, parameter: Parameter, value: Any) -> str:
         """An initializer for a parameter, as it is pasted."""
         argument = parameter.origin.argument if parameter.origin else None
@@ -105,12 +136,16 @@ class Evidence:
 
     @cached_property
     def graph(self) -> Graph | None:
-        """Who takes what from whom; None where a layer's shapes are not known."""
+        """Who takes what from whom; None where shapes are not known, or there are too many."""
         try:
-            return Graph(program(self.model, self.batch or _BATCHES[0]))
+            built = program(self.model, self.batch or _BATCHES[0])
         except SignalError as error:
             self.notes.append(f"the signal is not judged: {error}")
             return None
+        if len(built.steps) > MOST_JUDGED:
+            self.notes.append(f"the signal is not judged beyond {MOST_JUDGED:,} layers")
+            return None
+        return Graph(built)
 
     @cached_property
     def steps_of(self) -> dict[str, list[int]]:
@@ -147,17 +182,12 @@ class Evidence:
                 return True
         return False
 
-    def maker(self, index: int) -> int | None:
-        """The mixing step whose sums a step applies its activation to."""
+    def maker(self, index: int) -> int:
+        """The mixing step whose sums a step applies its activation to, or else itself."""
         assert self.graph is not None
-        if mixes(self.graph.steps[index]):
-            return index
-        before = self.graph.before(index)
-        while len(before) == 1:
-            if mixes(self.graph.steps[before[0]]):
-                return before[0]
-            before = self.graph.before(before[0])
-        return None
+        step = self.graph.steps[index]
+        found = None if mixes(step) else self.scales.last_mixing(step.inputs[0])
+        return index if found is None else found
 
     @staticmethod
     def kernel(layer: BuiltLayer) -> Parameter | None:
@@ -199,14 +229,9 @@ class Evidence:
         return next((n for n in _BATCHES if self._cost(n, draws) <= _AFFORDED), None)
 
     @property
-    def is_measured(self) -> bool:
-        """Whether the signal was measured."""
-        return self.signal is not None and self.signal.draws > 0
-
-    @property
     def how_known(self) -> str:
         """Whence figures of the signal come, in a word."""
-        return "measured" if self.is_measured else "predicted"
+        return "measured" if self.signal is not None and self.signal.draws else "predicted"
 
     def rms(self, tensor: int) -> float | None:
         """The root mean square of a tensor; None where it is not known."""
@@ -221,15 +246,7 @@ class Evidence:
     def gradient(self, tensor: int) -> float | None:
         """The gradient RMS with respect to a tensor; None where it is not known."""
         found = self._layer_signal(tensor)
-        if found is None:
-            return None
-        if found.gradient is not None:
-            return found.gradient.rms.median
-        return found.predicted.gradient_rms
-
-    def step_signal(self, index: int) -> LayerSignal | None:
-        """What is known of a step."""
-        return None if self.signal is None else self.signal.layers[index]
+        return None if found is None else gradient_of(found)
 
     def shares(self, index: int) -> Share | None:
         """What of an activation's output is 0, dead or saturated; None where there is none."""
@@ -251,9 +268,9 @@ class Evidence:
     def _layer_signal(self, tensor: int) -> LayerSignal | None:
         assert self.graph is not None
         index = self.graph.made_by.get(tensor)
-        if index is None or self.graph.steps[index].outputs[0] != tensor:
+        if index is None or self.graph.steps[index].outputs[0] != tensor or self.signal is None:
             return None
-        return self.step_signal(index)
+        return self.signal.layers[index]
 
     def _figures(self, tensor: int) -> tuple[float, float] | None:
         """Mean and standard deviation."""
@@ -264,11 +281,9 @@ class Evidence:
         found = self._layer_signal(tensor)
         if found is None:
             return None
-        if found.output is not None:
-            return found.output.mean.median, found.output.std.median
-        if found.predicted.std is None or found.predicted.mean is None:
-            return None
-        return found.predicted.mean, found.predicted.std
+        mean = found.predicted.mean if found.output is None else found.output.mean.median
+        std = std_of(found)
+        return None if mean is None or std is None else (mean, std)
 
     def _cost(self, batch: int, draws: int) -> float:
         """Multiplications that it takes to measure a signal."""
@@ -334,11 +349,14 @@ class Evidence:
         suits = None if index is None else self.scales.critical(index)
         return "he_normal" if suits is not None and suits.scale == 2.0 else "glorot_uniform"
 
-    def rescaled(self, solved: Iterable[Solved]) -> tuple[tuple[Change, ...], list[str]]:
-        """Changes that give kernels the variance they need, and what they write, each once.
+    def rescaled(self, steps: Iterable[int]) -> Rescaling:
+        """What gives the kernels of some steps the variance they need.
 
         Layers of one block are written once and share what suits them on average.
         """
+        assert self.graph is not None
+        names = dict.fromkeys(self.graph.steps[index].name for index in steps)
+        solved = [self.scales.solved[name] for name in names if name in self.scales.solved]
         groups: dict[Path, list[Solved]] = {}
         for one in solved:
             groups.setdefault(self.path(self.owners[one.layer], one.kernel), []).append(one)
@@ -363,7 +381,9 @@ class Evidence:
                     changes.append(Change(place, "zeros"))
                     texts.append(self.written(one.bias, "zeros"))
                     break
-        return merged(changes), list(dict.fromkeys(texts))
+        shown = list(dict.fromkeys(texts))
+        text = "; ".join(shown[:_SHOWN]) + " ..." * (len(shown) > _SHOWN)
+        return Rescaling(tuple(solved), merged(changes), text)
 
 
 def is_zero(parameter: Parameter) -> bool:

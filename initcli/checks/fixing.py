@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from initcli.checks import Finding, Report, check
-from initcli.checks.base import merged
+from initcli.checks.base import SEVERITIES, merged
 from initcli.checks.evidence import How
 from initcli.defaults import Framework
 from initcli.spec.document import Document
@@ -116,10 +116,10 @@ def fix(
 def _changes(document: Document, findings: Sequence[Finding], notes: list[str]) -> list[Change]:
     """The changes of the worst findings, where they stand in the document's own file."""
     fixable = [finding for finding in findings if finding.changes]
-    severity = min((finding.severity for finding in fixable), default="error")
+    worst = min((SEVERITIES.index(each.severity) for each in fixable), default=0)
     found: list[Change] = []
     for change in merged(
-        change for each in fixable if each.severity == severity for change in each.changes
+        change for each in fixable if each.severity == SEVERITIES[worst] for change in each.changes
     ):
         origin = document.origin(change.path)
         if origin.document.file != document.file:

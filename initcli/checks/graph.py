@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
+from typing import NamedTuple
 
 from initcli import activations
 from initcli.activations import Activation, Linear
@@ -116,6 +116,13 @@ def activation_of(layer: Layer) -> Activation | None:
     return found if isinstance(found, Activation) and not isinstance(found, Linear) else None
 
 
+class Skip(NamedTuple):
+    """The tensor that a residual sum carries on, and the one that its branch ends with."""
+
+    carried: int
+    end: int
+
+
 class Graph:
     """The steps of a program, with who takes what from whom."""
 
@@ -149,13 +156,22 @@ class Graph:
 
     def is_result(self, index: int) -> bool:
         """Whether what a step makes is a result of the model, up to layers without weights."""
-        following = self.behind(index)
-        if set(self.steps[index].outputs).intersection(self.program.results):
-            return True
-        return bool(following) and all(
-            not self.steps[i].parameters and len(self.steps[i].inputs) == 1 and self.is_result(i)
-            for i in following
-        )
+        return index in self._results
+
+    @cached_property
+    def _results(self) -> set[int]:
+        found: set[int] = set()
+        for index in reversed(range(len(self.steps))):
+            following = self.behind(index)
+            if set(self.steps[index].outputs).intersection(self.program.results) or (
+                following and all(i in found and self._only_passes_on(i) for i in following)
+            ):
+                found.add(index)
+        return found
+
+    def _only_passes_on(self, index: int) -> bool:
+        step = self.steps[index]
+        return not step.parameters and len(step.inputs) == 1
 
     def activated(self, index: int) -> tuple[Activation, int] | None:
         """The activation that what a step makes goes through first, and the step that applies it.
@@ -258,19 +274,22 @@ class Graph:
                 found += alive
         return found
 
-    def skips(self) -> Iterator[tuple[int, int, int]]:
-        """Sums that close a residual branch: the step, what it carries on, and the branch's end.
+    @cached_property
+    def skips(self) -> dict[int, Skip]:
+        """Sums that close a residual branch, by their step.
 
         The first of its inputs from which the other is computed is what is carried on.
         """
+        found: dict[int, Skip] = {}
         for index, step in enumerate(self.steps):
             if not adds(step.layer) or len(step.inputs) != 2:
                 continue
             one, other = step.inputs
             if self._depends(other, one):
-                yield index, one, other
+                found[index] = Skip(carried=one, end=other)
             elif self._depends(one, other):
-                yield index, other, one
+                found[index] = Skip(carried=other, end=one)
+        return found
 
     def _depends(self, tensor: int, on: int) -> bool:
         """Whether a tensor is computed from another."""

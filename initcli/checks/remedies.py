@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,14 +9,15 @@ from typing import Any, Literal
 from initcli.checks.fans import wiring
 from initcli.initializers import Orthogonal, RandomUniform, VarianceScaling
 from initcli.initializers.base import compute_fans
-from initcli.initializers.scaling import Distribution, GlorotUniform, HeUniform, LecunUniform
+from initcli.initializers.scaling import GlorotUniform, HeUniform, LecunUniform
 from initcli.parameter import Parameter
+from initcli.spec.edit import yaml_flow
 
 _EXACT = 0.03
 """How near a scale is to that of a name to be called so, as a share."""
 _UNIFORM = (RandomUniform, HeUniform, GlorotUniform, LecunUniform)
-_NAMES = {("he", False): "he_normal", ("he", True): "he_uniform"}
-_NAMES |= {("lecun", False): "lecun_normal", ("lecun", True): "lecun_uniform"}
+_NAMES = (("he", 2.0), ("lecun", 1.0))
+"""Scales of the fan-in that have a name."""
 
 
 def with_variance(parameter: Parameter, variance: float) -> Any:
@@ -29,8 +29,8 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
     initializer, shape = parameter.initializer, parameter.shape
     if isinstance(initializer, Orthogonal):
         rows = math.prod(shape[:-1])
-        return {"type": "Orthogonal", "gain": rounded(math.sqrt(variance * max(rows, shape[-1])))}
-    uniform = is_uniform(parameter)
+        return {"type": "Orthogonal", "gain": _rounded(math.sqrt(variance * max(rows, shape[-1])))}
+    uniform = _is_uniform(parameter)
     found = wiring(parameter)
     fan_in = compute_fans(shape).fan_in
     axes: dict[str, Any] = {}
@@ -40,13 +40,12 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
             axes = {"input_axes": list(found.input_axes), "output_axes": list(found.output_axes)}
     scale = variance * fan_in
     if not axes:
-        for name, known in (("he", 2.0), ("lecun", 1.0)):
+        for name, known in _NAMES:
             if abs(scale / known - 1) < _EXACT:
-                return _NAMES[name, uniform]
-    distribution: Distribution = "uniform" if uniform else "truncated_normal"
-    value: dict[str, Any] = {"type": "VarianceScaling", "scale": rounded(scale), "mode": "fan_in"}
+                return f"{name}_{'uniform' if uniform else 'normal'}"
+    value: dict[str, Any] = {"type": "VarianceScaling", "scale": _rounded(scale), "mode": "fan_in"}
     if uniform:
-        value["distribution"] = distribution
+        value["distribution"] = "uniform"
     return value | axes
 
 
@@ -56,7 +55,7 @@ def _counts_axes(parameter: Parameter) -> bool:
     return getattr(layer, "fans", None) == "projection"
 
 
-def is_uniform(parameter: Parameter) -> bool:
+def _is_uniform(parameter: Parameter) -> bool:
     """Whether a parameter's entries are drawn uniformly."""
     initializer = parameter.initializer
     if isinstance(initializer, VarianceScaling):
@@ -64,7 +63,7 @@ def is_uniform(parameter: Parameter) -> bool:
     return isinstance(initializer, _UNIFORM)
 
 
-def rounded(value: float) -> float:
+def _rounded(value: float) -> float:
     """A number in two digits where they say it, and else in three."""
     short = float(f"{value:.2g}")
     return short if abs(short / value - 1) < 0.005 else float(f"{value:.3g}")
@@ -73,17 +72,8 @@ def rounded(value: float) -> float:
 def written(argument: str, value: Any, dialect: Literal["initcli", "keras"] = "initcli") -> str:
     """An argument as it is pasted: into a spec, or into the Python that makes a Keras model."""
     if dialect == "initcli":
-        return f"{argument}: {flow(value)}"
+        return f"{argument}: {yaml_flow(value)}"
     if isinstance(value, Mapping) and "type" in value:
         arguments = ", ".join(f"{k}={v!r}" for k, v in value.items() if k != "type")
         return f"{argument}=keras.initializers.{value['type']}({arguments})"
     return f"{argument}={value!r}"
-
-
-def flow(value: Any) -> str:
-    """A value in YAML's flow style."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(flow, value)) + "]"
-    return value if isinstance(value, str) else json.dumps(value)

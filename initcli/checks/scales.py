@@ -138,7 +138,7 @@ class Scales:
             behind = self.graph.behind(behind[0])
         return False
 
-    def activation(self, index: int) -> Activation:
+    def _activation(self, index: int) -> Activation:
         """What a step's sums go through."""
         found = self.graph.activated(index)
         return Linear() if found is None else found[0]
@@ -148,7 +148,7 @@ class Scales:
 
         ``second`` is the mean square of what flows into the first of them.
         """
-        activation = self.activation(index)
+        activation = self._activation(index)
         if not is_entrywise(activation):
             return None
         output = self.graph.steps[index].outputs[0]
@@ -182,7 +182,7 @@ class Scales:
             layer=step.name,
             kernel=kernel,
             variance=(goal - (0.0 if spoils else rest)) / (unit - rest),
-            activation=self.activation(index),
+            activation=self._activation(index),
             critical=suits,
             bias=bias if spoils else None,
             end=end,
@@ -199,27 +199,21 @@ class Scales:
         if index not in self.branch_ends:
             return False, None
         share, carried = self.branch_ends[index]
-        if carried is None:
-            return True, share * suits.scale
         given = theory.fields.get(carried)
-        if given is None:
-            return True, None
-        return True, share * suits.scale * float(given.second.mean())
+        return True, None if given is None else share * suits.scale * float(given.second.mean())
 
     @cached_property
-    def branch_ends(self) -> dict[int, tuple[float, int | None]]:
+    def branch_ends(self) -> dict[int, tuple[float, int]]:
         """The mixing steps that end a branch, with the share of the carried tensor they may add."""
         graph = self.graph
-        found: dict[int, tuple[float, int | None]] = {}
-        chains = self.chains
-        length = {index: len(chain) for chain in chains for index in chain}
-        for index, carried, end in graph.skips():
-            maker = self.last_mixing(end)
-            if maker is not None and index in length:
-                found[maker] = (1 / length[index], carried)
-        skips = {index for index, _, _ in graph.skips()}
+        found: dict[int, tuple[float, int]] = {}
+        for chain in self.chains:
+            for index in chain:
+                maker = self.last_mixing(graph.skips[index].end)
+                if maker is not None:
+                    found[maker] = (1 / len(chain), graph.skips[index].carried)
         for index, step in enumerate(graph.steps):
-            if index in skips or not adds(step.layer):
+            if index in graph.skips or not adds(step.layer):
                 continue
             makers = [self.last_mixing(tensor) for tensor in step.inputs]
             for maker in makers:
@@ -232,10 +226,10 @@ class Scales:
         """Sums that close residual branches, those in a row with no normalisation between."""
         graph = self.graph
         chains: dict[frozenset[int], list[int]] = {}
-        for index, carried, end in graph.skips():
+        for index, skip in graph.skips.items():
             # A branch with a normalisation adds as much each time, and not a share of the sum.
-            if graph.sources[end] == graph.sources[carried]:
-                chains.setdefault(graph.sources[carried], []).append(index)
+            if graph.sources[skip.end] == graph.sources[skip.carried]:
+                chains.setdefault(graph.sources[skip.carried], []).append(index)
         return list(chains.values())
 
     def last_mixing(self, tensor: int) -> int | None:

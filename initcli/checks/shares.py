@@ -14,11 +14,10 @@ from initcli.checks.scales import without_activation
 from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
 from initcli.signal.figures import OutputSignal
+from initcli.signal.observing import near_bounds
 from initcli.signal.theory import Theory, law_moments
 from initcli.types import Array
 
-_NEAR = 0.01
-"""How near to a bound an entry is saturated, as a share of the range."""
 _TINY = 1e-100
 """Beyond any size that a signal should have."""
 
@@ -52,9 +51,7 @@ def expected_share(function: Activation, sums: Array) -> Share:
     y = np.asarray(function.call(arrays, sums))
     bounds, saturated = _bounds(function), None
     if bounds is not None:
-        low, high = bounds
-        margin = _NEAR * (high - low)
-        saturated = float(WEIGHTS @ ((y >= high - margin) | (y <= low + margin)))
+        saturated = float(WEIGHTS @ near_bounds(y, bounds))
     zeros = float(WEIGHTS @ (y == 0)) if _rectifies(function) else None
     return Share(zeros=zeros, dead=None, saturated=saturated, bounds=bounds or (0.0, 0.0))
 

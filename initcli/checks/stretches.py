@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from initcli.checks.evidence import Evidence
@@ -24,7 +25,6 @@ SHORT = 3
 class Growth(NamedTuple):
     """How much larger a tensor is than that from which its size comes."""
 
-    source: int
     tensor: int
     before: float
     after: float
@@ -32,7 +32,7 @@ class Growth(NamedTuple):
     @property
     def ratio(self) -> float:
         """How many times larger."""
-        return self.after / self.before if self.before > 0 else math.inf
+        return self.after / self.before
 
 
 def growths(evidence: Evidence) -> dict[frozenset[int], Growth]:
@@ -46,22 +46,21 @@ def growths(evidence: Evidence) -> dict[frozenset[int], Growth]:
         return found
     for tensor in _taken(graph):
         after = evidence.rms(tensor)
-        known = {source: evidence.rms(source) for source in graph.sources[tensor]}
-        before = {source: size for source, size in known.items() if size is not None and size > 0}
-        if after is None or not before:
+        before = (evidence.rms(source) for source in graph.sources[tensor])
+        each = [Growth(tensor, size, after) for size in before if size and after is not None]
+        if not each:
             continue
-        each = [Growth(source, tensor, size, after) for source, size in before.items()]
-        nearest = min(each, key=far)
+        nearest = min(each, key=_far)
         if tensor in graph.program.results and nearest.ratio < 1:
             # A last layer may start as small as anyone likes.
             continue
         key = graph.sources[tensor]
-        if key not in found or far(nearest) > far(found[key]):
+        if key not in found or _far(nearest) > _far(found[key]):
             found[key] = nearest
     return found
 
 
-def far(growth: Growth) -> float:
+def _far(growth: Growth) -> float:
     """How far a ratio is from 1, as the size of its logarithm."""
     ratio = growth.ratio
     return abs(math.log(ratio)) if 0 < ratio < math.inf else math.inf
@@ -130,14 +129,6 @@ def between(graph: Graph, tensor: int, sources: frozenset[int]) -> list[int]:
     return sorted(index for index in seen if mixes(graph.steps[index]))
 
 
-def solved_of(evidence: Evidence, indices: list[int]) -> list[Solved]:
-    """What the kernels of some steps need, as far as that is known."""
-    assert evidence.graph is not None
-    known = evidence.scales.solved
-    names = dict.fromkeys(evidence.graph.steps[index].name for index in indices)
-    return [known[name] for name in names if name in known]
-
-
 def furthest_step(evidence: Evidence, indices: list[int], upwards: bool) -> int:
     """Of some steps the one that makes its input grow the most, or shrink."""
     factors = {index: _factor(evidence, index) * (1 if upwards else -1) for index in indices}
@@ -172,6 +163,9 @@ def _factor(evidence: Evidence, index: int) -> float:
     return math.log(after / before)
 
 
-def per_layer(ratio: float, layers: int) -> float:
-    """What one of several layers multiplies by, for all of them to come to a ratio."""
-    return ratio ** (1 / layers) if layers and 0 < ratio < math.inf else ratio
+def without_scale(what: str, unstable: Sequence[Solved], other: str) -> str:
+    """What to change of layers through which no scale keeps something."""
+    return (
+        f"no scale keeps {what} through {len(unstable)} layers of {unstable[0].activation}: take "
+        f"another activation, such as tanh or relu, or {other}"
+    )

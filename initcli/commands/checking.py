@@ -93,8 +93,7 @@ def check(
             "batch": batch,
             "draws": draws,
         }
-        reports, differs = [], False
-        invalid = False
+        reports, differs, invalid = [], False, False
         for found in _each(specs, options, fixing=fix or diff):
             if found is None:
                 invalid = True
@@ -102,8 +101,12 @@ def check(
             report, fixed = found
             if fixed is not None:
                 differs = differs or fixed.after != fixed.before
-                _deliver(fixed, diff)
-            for note in dict.fromkeys((*report.model.notes, *report.notes)):
+                if diff:
+                    write(fixed.diff)
+                else:
+                    _save(fixed)
+            of_fixing = () if fixed is None else fixed.notes
+            for note in dict.fromkeys((*of_fixing, *report.model.notes, *report.notes)):
                 say(note)
             reports.append(report)
         if not diff:
@@ -141,18 +144,14 @@ def _each(
             yield None
 
 
-def _deliver(fixed: Fixed, diff: bool) -> None:
-    """Print or save what was mended, and say what could not be."""
+def _save(fixed: Fixed) -> None:
+    """Save what was mended in its file, or print it where it came from standard input."""
     from pathlib import Path
 
     from initcli.errors import OutputError
     from initcli.files import write_whole
 
-    for note in fixed.notes:
-        say(note)
-    if diff:
-        write(fixed.diff)
-    elif fixed.file == "<stdin>":
+    if fixed.file == "<stdin>":
         write(fixed.after)
     elif fixed.after != fixed.before:
         # A link stays a link, and a file keeps who may do what with it.

@@ -14,7 +14,17 @@ from initcli.initializers import (
     Zeros,
     per_gate,
 )
-from initcli.layers import Layer, attention, convolution, core, einsum, embedding, recurrent
+from initcli.layers import (
+    Layer,
+    attention,
+    cells,
+    conv_lstm,
+    convolution,
+    core,
+    einsum,
+    embedding,
+    recurrent,
+)
 from initcli.layers import activation as activations
 from initcli.parameter import Parameter
 
@@ -97,8 +107,8 @@ RULES = Rules(
         convolution.SeparableConv: _separable,
         embedding.Table: _embedding,
         embedding.PositionEmbedding: _embedding,
-        recurrent.Gated: _recurrent,
-        recurrent.ConvLSTM: _conv_lstm,
+        cells.Gated: _recurrent,
+        conv_lstm.ConvLSTM: _conv_lstm,
         attention.MultiHeadAttention: _attention,
         attention.GroupedQueryAttention: _attention,
         activations.PReLU: _prelu,

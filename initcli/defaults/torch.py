@@ -19,7 +19,16 @@ from initcli.initializers import (
     VarianceScaling,
     Zeros,
 )
-from initcli.layers import Layer, attention, convolution, core, einsum, embedding, recurrent
+from initcli.layers import (
+    Layer,
+    attention,
+    cells,
+    convolution,
+    core,
+    einsum,
+    embedding,
+    recurrent,
+)
 from initcli.layers import activation as activations
 from initcli.parameter import Parameter
 
@@ -134,7 +143,7 @@ RULES = Rules(
         convolution.SeparableConv: _separable,
         embedding.Table: _embedding,
         embedding.PositionEmbedding: _embedding,
-        recurrent.Gated: _recurrent,
+        cells.Gated: _recurrent,
         attention.MultiHeadAttention: _multi_head,
         attention.GroupedQueryAttention: _grouped,
         activations.PReLU: _prelu,
@@ -142,7 +151,7 @@ RULES = Rules(
     notes={
         recurrent.LSTM: "torch's LSTM has two biases, bias_ih and bias_hh, each U(±1/√units), "
         "which act as their sum; Keras has one",
-        recurrent.LSTMCell: "torch's LSTMCell has two biases, bias_ih and bias_hh, each "
+        cells.LSTMCell: "torch's LSTMCell has two biases, bias_ih and bias_hh, each "
         "U(±1/√units), which act as their sum; Keras has one",
         recurrent.SimpleRNN: "torch's RNN has two biases, bias_ih and bias_hh, each "
         "U(±1/√units), which act as their sum; Keras has one",

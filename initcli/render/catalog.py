@@ -13,9 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from initcli.catalog import Argument, Thing
-from initcli.checks import known_checks
 from initcli.layers import Layer
-from initcli.render.findings import explanation
 
 
 def catalog_page(things: Sequence[Thing]) -> RenderableType:
@@ -25,6 +23,9 @@ def catalog_page(things: Sequence[Thing]) -> RenderableType:
     """
     if len(things) == 1:
         if things[0].kind == "check":
+            from initcli.checks import known_checks
+            from initcli.render.findings import explanation
+
             return explanation(known_checks()[things[0].name])
         return _whole(things[0])
     rows: list[RenderableType] = []

@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from initcli.checks import Check, Finding, Report
+from initcli.checks.base import SEVERITIES
 from initcli.errors import printable
 
 _KEYS = (
@@ -34,8 +35,7 @@ _COLOURS = {"error": "bold red", "warning": "yellow"}
 def findings_page(reports: Sequence[Report]) -> RenderableType:
     """The findings by their code, the worst first: why, then each place with what to write."""
     found = [finding for report in reports for finding in report.findings]
-    order = {"error": 0, "warning": 1}
-    found.sort(key=lambda each: (order[each.severity], each.code))
+    found.sort(key=lambda each: (SEVERITIES.index(each.severity), each.code))
     parts: list[RenderableType] = []
     for _, group in groupby(found, key=lambda each: (each.severity, each.code)):
         parts += _section(list(group))
@@ -127,13 +127,9 @@ def _undented(text: str) -> str:
 
 
 def _data(text: str) -> str:
-    return printable_lines(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    """A workflow command's data: what it would end at, or a terminal obey, is escaped."""
+    return "%0A".join(printable(line).replace("%", "%25") for line in text.split("\n"))
 
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def printable_lines(text: str) -> str:
-    """The text with what is no line end and cannot be printed made visible."""
-    return "\n".join(map(printable, text.split("\n")))

@@ -46,7 +46,8 @@ def output_figures(layer: Layer, y: Array) -> dict[str, float]:
         wide -= mean
         squares += float(np.sum(wide * wide))
         zeros += row.size - int(np.count_nonzero(row))
-        saturated += _near_bounds(row, bounds)
+        if bounds is not None:
+            saturated += int(np.count_nonzero(near_bounds(row, bounds)))
     found = {
         "mean": mean,
         "std": math.sqrt(squares / count) if math.isfinite(squares) else math.inf,
@@ -81,11 +82,13 @@ def _bounds(layer: Layer) -> tuple[float | None, float | None] | None:
     return None if found == (None, None) else found
 
 
-def _near_bounds(row: Array, bounds: tuple[float | None, float | None] | None) -> int:
-    if bounds is None:
-        return 0
+def near_bounds(y: Array, bounds: tuple[float | None, float | None]) -> Array:
+    """Which entries are within a hundredth of the range of a bound."""
     low, high = bounds
     margin = _NEAR * ((high or 0.0) - (low or 0.0))
-    above = 0 if high is None else int(np.count_nonzero(row >= high - margin))
-    below = 0 if low is None else int(np.count_nonzero(row <= low + margin))
-    return above + below
+    found = np.zeros(y.shape, bool)
+    if high is not None:
+        found |= y >= high - margin
+    if low is not None:
+        found |= y <= low + margin
+    return found

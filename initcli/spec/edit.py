@@ -144,12 +144,12 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _yaml(value: Any) -> str:
+def yaml_flow(value: Any) -> str:
     """Plain data in flow style, each text without quotes where it is a text without them."""
     if isinstance(value, dict):
-        return "{" + ", ".join(_pairs(value, _yaml)) + "}"
+        return "{" + ", ".join(_pairs(value, yaml_flow)) + "}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_yaml, value))}]"
+        return f"[{', '.join(map(yaml_flow, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else f"{'-' * (value < 0)}.inf"
     if not isinstance(value, str):
@@ -207,7 +207,7 @@ class _Editor:
         self.text = text
         self.data = data
         self.wishes = wishes
-        self.write = _json if is_json else _yaml
+        self.write = _json if is_json else yaml_flow
         self.merges = not is_json
         events = json_events(text) if is_json else yaml_events(text)
         self.aliases: defaultdict[Node, list[Node]] = defaultdict(list)
@@ -266,7 +266,7 @@ class _Editor:
             if isinstance(wishes, Change) or not _within(now, new):
                 self._replace(node, new)
             else:
-                pairs = [f"<<: *{node.begin.word}", *_pairs(_beyond(now, new), _yaml)]
+                pairs = [f"<<: *{node.begin.word}", *_pairs(_beyond(now, new), yaml_flow)]
                 self._rewrite(node, f"{{{', '.join(pairs)}}}")
         elif isinstance(wishes, Change):
             self._replace(node, new)

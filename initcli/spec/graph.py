@@ -40,8 +40,8 @@ class Networks(Arguments):
 
     def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
         super().__init__(functions)
-        self.places: dict[int, list[Path]] = {}
-        """Where the calls of a network that is a layer are written, by the network's id."""
+        self.built: dict[int, Built] = {}
+        """The networks that are layers, with where their calls are written, by their ids."""
 
     def layer(self, data: Any, path: Path) -> Layer | None:
         kind = data.get("type") if isinstance(data, Mapping) else None
@@ -49,7 +49,7 @@ class Networks(Arguments):
             built = self.network(data, path)
             if built is None:
                 return None
-            self.places[id(built.network)] = built.paths
+            self.built[id(built.network)] = built
             return built.network
         return super().layer(data, path)
 

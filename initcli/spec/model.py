@@ -264,7 +264,7 @@ class _Building:
     def __init__(self, spec: Spec, arguments: Networks, notes: list[str]) -> None:
         self.spec = spec
         self.errors = arguments.errors
-        self.places = arguments.places
+        self.built = arguments.built
         self.notes = notes
         self.reported: set[Path] = set()
 
@@ -291,7 +291,7 @@ class _Building:
             parameters: tuple[Parameter, ...]
             if isinstance(layer, Network):
                 inside = layer.shapes(shapes.inputs)
-                places = self.places.get(id(layer)) or [path] * len(layer.calls)
+                places = self.built[id(layer)].paths
                 trained = trainable and layer.trainable
                 children = tuple(self.layers(layer, inside, f"{full}/", trained, places))
                 parameters = tuple(p for child in children for p in child.parameters)

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from autograd import elementwise_grad
 
 from initcli import laws
 from initcli.checks.base import Check, Problem
+from initcli.checks.critical import is_entrywise
 from initcli.checks.evidence import Evidence, is_zero
-from initcli.checks.graph import Graph, activation_of, adds, mixes, multiplies
+from initcli.checks.graph import Graph, activation_of, adds, multiplies
 from initcli.layers import Layer, convolution
 from initcli.parameter import Parameter
 from initcli.signal import arrays
@@ -68,14 +70,13 @@ layers:
 """
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
+        for layer, parameter in evidence.once(dead_ends):
+            yield self._problem(evidence, layer, parameter, _zeros(parameter))
         for layer, parameter in evidence.parameters:
             law, argument = parameter.law, parameter.origin and parameter.origin.argument
-            if not isinstance(law, laws.Constant) or argument not in (*_KERNELS, *_SCALES):
+            if not isinstance(law, laws.Constant) or not law.value or argument not in _KERNELS:
                 continue
-            if is_zero(parameter):
-                if not _may_be_zero(evidence, layer, parameter):
-                    yield self._problem(evidence, layer, parameter, _zeros(parameter))
-            elif argument in _KERNELS and not _may_be_constant(evidence, layer, parameter):
+            if not _may_be_constant(evidence, layer, parameter):
                 yield self._problem(evidence, layer, parameter, _constant(parameter, law.value))
 
     @staticmethod
@@ -91,6 +92,18 @@ layers:
             remedy=evidence.written(parameter, value),
             changes=evidence.change(layer, parameter, value),
         )
+
+
+def dead_ends(evidence: Evidence) -> list[tuple[BuiltLayer, Parameter]]:
+    """Tensors of zeros that cut the signal off, so that there is no more to say of it."""
+    return [
+        (layer, parameter)
+        for layer, parameter in evidence.parameters
+        if is_zero(parameter)
+        and parameter.origin is not None
+        and parameter.origin.argument in (*_KERNELS, *_SCALES)
+        and not _may_be_zero(evidence, layer, parameter)
+    ]
 
 
 def _zeros(parameter: Parameter) -> str:
@@ -138,41 +151,28 @@ def _may_be_zero(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) ->
 
 def _is_carried_around(graph: Graph, index: int) -> bool:
     """Whether all that a step's zeros become is added to something, and gradients pass on it."""
-    if _kills(graph.steps[index].layer):
-        return False
-    behind = graph.behind(index)
-    for other in behind:
-        step = graph.steps[other]
-        if adds(step.layer):
-            continue
-        is_shut = (mixes(step) or step.parameters) and any(
-            is_zero(p) and len(p.shape) > 1 for p in step.parameters
-        )
-        passes_on = len(step.inputs) == 1 or multiplies(step.layer)
-        if is_shut or not passes_on or not _is_carried_around(graph, other):
+    seen, waiting = {index}, [index]
+    while waiting:
+        each = waiting.pop()
+        behind = graph.behind(each)
+        if not behind or _kills(graph.steps[each].layer):
             return False
-    return bool(behind)
+        for other in behind:
+            step = graph.steps[other]
+            if adds(step.layer) or other in seen:
+                continue
+            is_shut = any(is_zero(p) and len(p.shape) > 1 for p in step.parameters)
+            if is_shut or (len(step.inputs) > 1 and not multiplies(step.layer)):
+                return False
+            seen.add(other)
+            waiting.append(other)
+    return True
 
 
 def _kills(layer: Layer) -> bool:
     """Whether the layer's activation lets no gradient through where its input is 0."""
     function = activation_of(layer)
-    if function is None:
+    if function is None or not is_entrywise(function):
         return False
-    try:
-        return (
-            float(elementwise_grad(lambda x: function.call(arrays, x))(arrays.constant(0.0))) == 0
-        )
-    except (NotImplementedError, TypeError, ValueError, IndexError):
-        return False
-
-
-def has_dead_end(evidence: Evidence) -> bool:
-    """Whether a tensor of zeros cuts the signal off, so that there is no more to say of it."""
-    return any(
-        is_zero(parameter)
-        and parameter.origin is not None
-        and parameter.origin.argument in (*_KERNELS, *_SCALES)
-        and not _may_be_zero(evidence, layer, parameter)
-        for layer, parameter in evidence.parameters
-    )
+    slope = elementwise_grad(lambda x: function.call(arrays, x))
+    return not np.any(slope(np.zeros(1)))

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.checks.rules.constant_kernel import has_dead_end
-from initcli.checks.stretches import solved_of
+from initcli.checks.rules.constant_kernel import dead_ends
 
 _SURE = 4.0
 """Standard errors beyond which a share is no accident."""
@@ -58,7 +57,7 @@ layers:
 """
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        found = dead_step(evidence)
+        found = evidence.once(dead_step)
         if found is not None:
             # What comes behind it is dead because of it.
             yield self._problem(evidence, *found)
@@ -67,29 +66,27 @@ layers:
     def _problem(evidence: Evidence, index: int, dead: float | None, zeros: float) -> Problem:
         graph = evidence.graph
         assert graph is not None
-        name = graph.steps[index].name
-        maker = evidence.maker(index)
-        layer = evidence.owners[name if maker is None else graph.steps[maker].name]
+        name, maker = graph.steps[index].name, evidence.maker(index)
+        layer = evidence.owners[graph.steps[maker].name]
         if dead is None:
             message = f"{zeros:.0%} of what comes out of {name} is 0 ({evidence.how_known})"
         else:
             message = f"{dead:.0%} of {name}'s units are 0 for a whole batch"
-        solved = [] if maker is None else solved_of(evidence, [maker])
-        changes, texts = evidence.rescaled(solved)
-        at = next((one.bias for one in solved if one.bias), None) or evidence.kernel(layer)
+        found = evidence.rescaled([maker])
+        bias = next((one.bias for one in found.solved if one.bias), None)
         return evidence.problem(
             layer,
-            at,
+            bias or evidence.kernel(layer),
             message=message,
-            remedy="; ".join(texts) or "raise the bias, or take an activation with a slope below 0",
-            changes=changes,
+            remedy=found.text or "raise the bias, or take an activation with a slope below 0",
+            changes=found.changes,
         )
 
 
 def dead_step(evidence: Evidence) -> tuple[int, float | None, float] | None:
     """The first step whose units are dead, their share where it is clear, and that of zeros."""
     graph = evidence.graph
-    if graph is None or has_dead_end(evidence):
+    if graph is None or evidence.once(dead_ends):
         return None
     for index, step in enumerate(graph.steps):
         share = evidence.shares(index)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.initializers import Joined
-from initcli.layers import recurrent
+from initcli.layers import cells, conv_lstm
 from initcli.parameter import Parameter
 from initcli.spec.edit import REMOVED, Change
 from initcli.spec.model import BuiltLayer
@@ -52,7 +52,7 @@ layers:
             if origin is None or origin.argument != "recurrent_initializer":
                 continue
             inner = origin.layer
-            if not isinstance(inner, recurrent.LSTM | recurrent.LSTMCell | recurrent.ConvLSTM):
+            if not isinstance(inner, cells.LSTMWeights | conv_lstm.ConvLSTM):
                 continue
             prefix = parameter.path.rpartition("/")[0]
             bias = next((p for p in layer.parameters if p.path == f"{prefix}/bias"), None)

@@ -7,9 +7,15 @@ from itertools import pairwise
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import mixes, normalizes
-from initcli.checks.rules.constant_kernel import has_dead_end
-from initcli.checks.stretches import INSENSITIVE, SENSITIVE, Relative, sensitivities, solved_of
+from initcli.checks.graph import Graph, mixes, normalizes
+from initcli.checks.rules.constant_kernel import dead_ends
+from initcli.checks.stretches import (
+    INSENSITIVE,
+    SENSITIVE,
+    Relative,
+    sensitivities,
+    without_scale,
+)
 
 
 class GradientSize(Check):
@@ -54,67 +60,56 @@ layers:
 """
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        if evidence.graph is None or has_dead_end(evidence):
-            return
-        found = sensitivities(evidence)
-        if len(found) < 2:
-            return
-        last = found[-1]
-        least, most = (function(found, key=lambda each: each.size) for function in (min, max))
-        if most.size > SENSITIVE * last.size:
-            yield self._problem(evidence, found, most)
-        elif least.size < INSENSITIVE * last.size:
-            yield self._problem(evidence, found, least)
+        found = evidence.once(unlike_sensitivities)
+        if found:
+            assert evidence.graph is not None
+            yield self._problem(evidence, evidence.graph, found)
 
     @staticmethod
-    def _problem(evidence: Evidence, found: list[Relative], worst: Relative) -> Problem:
-        graph = evidence.graph
-        assert graph is not None
-        last = found[-1]
-        ratio = worst.size / last.size
+    def _problem(evidence: Evidence, graph: Graph, found: list[Relative]) -> Problem:
+        ratio = found[0].size / found[-1].size
         explodes = ratio > 1
-        begin = graph.made_by[worst.tensor]
-        steps = [i for i in range(begin, graph.made_by[last.tensor] + 1) if mixes(graph.steps[i])]
-        steps = steps or [begin]
-        # Between which two the most is lost or gained: the layer at fault.
-        places = [each for each in found if each.tensor >= worst.tensor]
-        pairs = list(pairwise(places))
-        factor = [a.size / b.size if explodes else b.size / a.size for a, b in pairs]
-        # Of several that do as much, the first.
-        _, after = next(
-            pair for pair, f in zip(pairs, factor, strict=True) if f > 0.9 * max(factor)
-        )
+        begin, end = (graph.made_by[each.tensor] for each in (found[0], found[-1]))
+        steps = [i for i in range(begin, end + 1) if mixes(graph.steps[i])] or [begin]
+        # The layer at fault is where the most is lost or gained; of several that do as much, the
+        # first.
+        pairs = list(pairwise(found))
+        factors = [a.size / b.size if explodes else b.size / a.size for a, b in pairs]
+        most = 0.9 * max(factors)
+        _, after = next(pair for pair, each in zip(pairs, factors, strict=True) if each > most)
         owners = [i for i in steps if graph.steps[i].outputs[0] <= after.tensor] or steps
         layer = evidence.owners[graph.steps[owners[-1]].name]
-        solved = solved_of(evidence, steps)
-        unstable = [one for one in solved if one.is_unstable]
-        normalized = sum(normalizes(graph.steps[i].layer) for i in range(begin, len(graph.steps)))
-        message = (
-            f"gradients {'explode' if explodes else 'vanish'} over {len(steps)} layers: a relative "
-            f"change at {graph.steps[begin].name} changes the results {ratio:.3g} times as much as "
-            f"one at {graph.steps[graph.made_by[last.tensor]].name} ({evidence.how_known})"
-        )
-        changes, texts = evidence.rescaled(solved)
-        if unstable:
-            name = str(unstable[0].activation)
-            remedy = (
-                f"no scale keeps gradients through {len(unstable)} layers of {name}: take another "
-                "activation, such as tanh or relu, or connect around the layers with Add"
+        rescaling = evidence.rescaled(steps)
+        remedy = rescaling.text or "connect around the layers with Add, or put normalisations in"
+        if rescaling.unstable:
+            remedy = without_scale(
+                "gradients", rescaling.unstable, "connect around the layers with Add"
             )
-            changes = ()
-        elif not texts and normalized:
+        elif not rescaling.text and any(normalizes(step.layer) for step in graph.steps[begin:]):
             remedy = (
                 "no scale helps, for the normalisations undo it: connect around the layers with "
                 "Add, or take fewer of them"
             )
-        else:
-            remedy = "; ".join(texts[:3]) + (" ..." if len(texts) > 3 else "")
-        kernel = next((one.kernel for one in solved if one.layer == layer.name), None)
         return evidence.problem(
             layer,
-            kernel,
+            rescaling.kernel_of(layer),
             others=[graph.steps[index].name for index in steps],
-            message=message,
-            remedy=remedy or "connect around the layers with Add, or put normalisations in",
-            changes=changes,
+            message=(
+                f"gradients {'explode' if explodes else 'vanish'} over {len(steps)} layers: a "
+                f"relative change at {graph.steps[begin].name} changes the results {ratio:.3g} "
+                f"times as much as one at {graph.steps[end].name} ({evidence.how_known})"
+            ),
+            remedy=remedy,
+            changes=() if rescaling.unstable else rescaling.changes,
         )
+
+
+def unlike_sensitivities(evidence: Evidence) -> list[Relative]:
+    """The sensitivities from the one that is furthest from the last, where that is too far."""
+    found = [] if evidence.once(dead_ends) else sensitivities(evidence)
+    if not found:
+        return []
+    sizes = [each.size / found[-1].size for each in found]
+    if max(sizes) > SENSITIVE:
+        return found[sizes.index(max(sizes)) :]
+    return found[sizes.index(min(sizes)) :] if min(sizes) < INSENSITIVE else []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from initcli import laws
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.graph import Graph
-from initcli.initializers import GlorotNormal, GlorotUniform, VarianceScaling
+from initcli.checks.remedies import with_variance
+from initcli.initializers import GlorotUniform, Scaled
 from initcli.layers import attention, core, einsum, operations
-from initcli.parameter import Parameter
 from initcli.spec.model import BuiltLayer
 
 _PARTS = ("query/kernel", "key/kernel", "value/kernel")
@@ -67,7 +66,7 @@ layers:
         bound = math.sqrt(6 / (inputs + packed))
         if first.law is None or not math.isclose(first.law.support[1], bound, rel_tol=1e-6):
             return
-        wanted = GlorotUniform().law_for(GlorotUniform().fans((inputs, own))).std
+        wanted = GlorotUniform().law((inputs, own)).std
         yield evidence.problem(
             layer,
             first,
@@ -81,24 +80,16 @@ layers:
 
     @staticmethod
     def _of_split(evidence: Evidence, graph: Graph, layer: BuiltLayer) -> Iterator[Problem]:
-        kernel = next((p for p in layer.parameters if len(p.shape) > 1), None)
-        indices = evidence.steps_of.get(layer.name, [])
-        if kernel is None or not indices or not _counts_fan_out(kernel):
+        kernel, indices = evidence.kernel(layer), evidence.steps_of.get(layer.name)
+        if kernel is None or not indices or not isinstance(kernel.initializer, Scaled):
             return
         parts = _parts(graph, indices[0])
-        if parts < 2:
-            return
-        assert isinstance(kernel.initializer, VarianceScaling | GlorotUniform | GlorotNormal)
         fans = kernel.fans
         law = kernel.initializer.law_for(fans)
         own = kernel.initializer.law_for(fans._replace(fan_out=fans.fan_out // parts))
-        uniform = isinstance(law, laws.Uniform)
-        value = {
-            "type": "VarianceScaling",
-            "scale": float(f"{own.std**2 * fans.fan_in:.3g}"),
-            "mode": "fan_in",
-            "distribution": "uniform" if uniform else "truncated_normal",
-        }
+        if own == law:
+            return
+        value = with_variance(kernel, own.std**2)
         yield evidence.problem(
             layer,
             kernel,
@@ -109,13 +100,6 @@ layers:
             remedy=evidence.written(kernel, value),
             changes=evidence.change(layer, kernel, value),
         )
-
-
-def _counts_fan_out(kernel: Parameter) -> bool:
-    initializer = kernel.initializer
-    if isinstance(initializer, VarianceScaling):
-        return initializer.mode != "fan_in"
-    return isinstance(initializer, GlorotUniform | GlorotNormal)
 
 
 def _parts(graph: Graph, index: int) -> int:

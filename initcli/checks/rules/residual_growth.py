@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
+from initcli.checks.graph import Graph
+from initcli.checks.stretches import between
 
 _MANY = 30.0
 """How many times the sum may grow in all."""
@@ -60,40 +61,38 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         graph = evidence.graph
-        for chain in growing_chains(evidence):
+        for chain in evidence.once(growing_chains):
             assert graph is not None
-            before, after = _sizes(evidence, chain)
-            carried = {index: end for index, _, end in graph.skips()}
-            makers = [evidence.scales.last_mixing(carried[index]) for index in chain]
+            before, after = _sizes(evidence, graph, chain)
+            makers = [evidence.scales.last_mixing(graph.skips[index].end) for index in chain]
             names = [graph.steps[index].name for index in makers if index is not None]
-            solved = [
-                evidence.scales.solved[name] for name in names if name in evidence.scales.solved
-            ]
-            # The insides of branches have to keep their size as well.
-            changes, texts = evidence.rescaled(solved)
+            # The scales of ends are solved for with the insides of branches as they should be.
+            last = graph.steps[chain[-1]].outputs[0]
+            found = evidence.rescaled(between(graph, last, graph.sources[last]))
             layer = evidence.owners[names[0] if names else graph.steps[chain[0]].name]
-            each = (after / before) ** (1 / len(chain)) if math.isfinite(after) else math.inf
             yield evidence.problem(
                 layer,
-                solved[0].kernel if solved else None,
+                found.kernel_of(layer),
                 others=names,
                 message=(
                     f"{len(chain)} residual branches make their sum grow from rms {before:.3g} to "
-                    f"{after:.3g} ({evidence.how_known}), {each:.3g} times a branch"
+                    f"{after:.3g} ({evidence.how_known}), "
+                    f"{(after / before) ** (1 / len(chain)):.3g} times a branch"
                 ),
-                remedy="; ".join(texts[:3])
+                remedy=found.text
                 or "begin each branch with a LayerNormalization, or end it with a kernel of zeros",
-                changes=changes,
+                changes=found.changes,
             )
 
 
 def growing_chains(evidence: Evidence) -> list[list[int]]:
     """The residual sums in a row, with no normalisation between, that grow too much."""
-    if evidence.graph is None or evidence.signal is None:
+    graph = evidence.graph
+    if graph is None or evidence.signal is None:
         return []
     found = []
     for chain in evidence.scales.chains:
-        before, after = _sizes(evidence, chain)
+        before, after = _sizes(evidence, graph, chain)
         if before > 0 and len(chain) > 1:
             ratio = after / before
             if ratio > _MANY and ratio ** (1 / len(chain)) > _EACH:
@@ -101,12 +100,9 @@ def growing_chains(evidence: Evidence) -> list[list[int]]:
     return found
 
 
-def _sizes(evidence: Evidence, chain: list[int]) -> tuple[float, float]:
+def _sizes(evidence: Evidence, graph: Graph, chain: list[int]) -> tuple[float, float]:
     """The root mean square of what is carried into the first sum, and of the last sum."""
-    graph = evidence.graph
-    assert graph is not None
-    carried = {index: tensor for index, tensor, _ in graph.skips()}
-    before = evidence.rms(carried[chain[0]])
+    before = evidence.rms(graph.skips[chain[0]].carried)
     sizes = [evidence.rms(graph.steps[index].outputs[0]) for index in chain]
     # Behind what overflows nothing is predicted.
     known = [size for size in sizes if size is not None]

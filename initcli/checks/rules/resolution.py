@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.parameter import Parameter
+from initcli.spec.edit import Change
 from initcli.spec.model import BuiltLayer
 
 _BITS = {"float16": 11, "bfloat16": 8}
@@ -75,12 +76,11 @@ layers:
         )
         message += ": nearly all entries become the same" if lost else ""
         policy = "mixed_float16" if parameter.dtype == "float16" else "mixed_bfloat16"
-        argument = "dtype"
         return evidence.problem(
             layer,
             parameter,
             message=message,
-            remedy=f"{argument}: {policy}, whose weights are float32",
-            changes=evidence.layer_change(layer, argument, policy),
+            remedy=f"dtype: {policy}, whose weights are float32",
+            changes=[Change((*layer.path, "dtype"), policy)],
             severity="error" if lost else None,
         )

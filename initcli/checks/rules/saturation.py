@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.checks.stretches import solved_of
 
 _MANY = 0.4
 """The share of entries that may be saturated."""
@@ -58,16 +57,14 @@ layers:
                 continue
             assert graph is not None
             maker = evidence.maker(index)
-            layer = evidence.owners[graph.steps[index if maker is None else maker].name]
-            solved = [] if maker is None else solved_of(evidence, [maker])
-            changes, texts = evidence.rescaled(solved)
-            kernel = solved[0].kernel if solved else evidence.kernel(layer)
-            if not texts and kernel is not None:
+            layer = evidence.owners[graph.steps[maker].name]
+            found = evidence.rescaled([maker])
+            kernel = found.kernel_of(layer) or evidence.kernel(layer)
+            text, changes = found.text, found.changes
+            if not text and kernel is not None:
                 value = evidence.suitable(layer, kernel)
-                changes, texts = (
-                    evidence.change(layer, kernel, value),
-                    [evidence.written(kernel, value)],
-                )
+                text = evidence.written(kernel, value)
+                changes = evidence.change(layer, kernel, value)
             low, high = share.bounds
             yield evidence.problem(
                 layer,
@@ -76,6 +73,6 @@ layers:
                     f"{share.saturated:.0%} of what comes out of {step.name} lies at the bounds "
                     f"{low:g} and {high:g} of its activation ({evidence.how_known})"
                 ),
-                remedy="; ".join(texts) or "give the layers before it a smaller scale",
+                remedy=text or "give the layers before it a smaller scale",
                 changes=changes,
             )

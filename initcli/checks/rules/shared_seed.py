@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 from initcli import laws
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
+from initcli.initializers import Joined
 from initcli.parameter import Parameter
 from initcli.spec.model import BuiltLayer
 
@@ -45,51 +47,40 @@ layers:
 """
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        first: dict[object, Parameter] = {}
+        first: dict[object, tuple[BuiltLayer, Parameter]] = {}
         taken = {getattr(p.initializer, "seed", None) for _, p in evidence.parameters}
-        free = 0
+        free = (seed for seed in count() if seed not in taken)
         for layer, parameter in evidence.parameters:
             law, seed = parameter.law, getattr(parameter.initializer, "seed", None)
             if seed is None or isinstance(law, laws.Constant):
                 continue
-            family = type(parameter.initializer) if law is None else type(law)
-            key = (seed, parameter.shape, parameter.dtype, family)
-            other = first.setdefault(key, parameter)
-            if other is parameter:
-                continue
-            while free in taken:
-                free += 1
-            taken.add(free)
-            yield self._problem(evidence, layer, parameter, other, free)
+            key = (seed, parameter.shape, parameter.dtype, type(law))
+            owner, other = first.setdefault(key, (layer, parameter))
+            if other is not parameter:
+                # Layers of one block are written once, and told apart by their streams alone.
+                is_one = evidence.path(owner, other) == evidence.path(layer, parameter)
+                own = None if is_one else next(free)
+                yield self._problem(evidence, layer, parameter, other, own)
 
     @staticmethod
     def _problem(
-        evidence: Evidence, layer: BuiltLayer, parameter: Parameter, other: Parameter, free: int
+        evidence: Evidence,
+        layer: BuiltLayer,
+        parameter: Parameter,
+        other: Parameter,
+        own: int | None,
     ) -> Problem:
-        seed = getattr(parameter.initializer, "seed", None)
-        same = parameter.law == other.law
-        what = "is identical to" if same else "is a multiple of"
-        repeats = evidence.path(layer, parameter) == _path_of(evidence, other)
-        value = {"type": parameter.initializer.type_name, **parameter.initializer.arguments}
-        value.pop("unit_forget_bias", None)
-        value.pop("per_gate", None)
-        if repeats:
-            # Layers of one block are written once, and are told apart by their streams alone.
-            value.pop("seed", None)
-        else:
-            value["seed"] = free
-        is_spoken = parameter.law is not None
+        what = "is identical to" if parameter.law == other.law else "is a multiple of"
+        initializer = parameter.initializer
+        if isinstance(initializer, Joined):
+            # What a person named is the first part.
+            initializer = initializer.parts[0]
+        seed = getattr(initializer, "seed", None)
+        value = {"type": initializer.type_name, **initializer.arguments, "seed": own}
         return evidence.problem(
             layer,
             parameter,
             message=f"{parameter.path} {what} {other.path}: both are drawn with seed {seed}",
-            remedy=evidence.written(parameter, value)
-            if is_spoken
-            else "give the two functions seeds of their own",
-            changes=evidence.change(layer, parameter, value) if is_spoken else (),
+            remedy=evidence.written(parameter, value),
+            changes=evidence.change(layer, parameter, value),
         )
-
-
-def _path_of(evidence: Evidence, parameter: Parameter) -> tuple[str | int, ...]:
-    owner = next(layer for layer, each in evidence.parameters if each is parameter)
-    return evidence.path(owner, parameter)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.checks.rules.constant_kernel import has_dead_end
+from initcli.checks.graph import Graph
+from initcli.checks.rules.constant_kernel import dead_ends
 from initcli.checks.rules.dead_units import dead_step
 from initcli.checks.rules.residual_growth import growing_chains
 from initcli.checks.stretches import (
@@ -18,8 +19,7 @@ from initcli.checks.stretches import (
     furthest_step,
     growths,
     is_by_one,
-    per_layer,
-    solved_of,
+    without_scale,
 )
 
 
@@ -66,55 +66,53 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         graph = evidence.graph
-        if graph is None or has_dead_end(evidence):
-            return
-        grown = {
-            graph.sources[graph.steps[chain[0]].outputs[0]] for chain in growing_chains(evidence)
-        }
-        for sources, growth in growths(evidence).items():
-            if growth.after == 0 and dead_step(evidence) is not None:
-                continue
-            if SMALL <= growth.ratio <= LARGE or sources in grown:
-                continue
-            steps = between(graph, growth.tensor, sources)
+        for growth in evidence.once(grown_stretches):
+            assert graph is not None
+            steps = between(graph, growth.tensor, graph.sources[growth.tensor])
             if steps:
-                yield self._problem(evidence, growth, steps)
+                yield self._problem(evidence, graph, growth, steps)
 
     @staticmethod
-    def _problem(evidence: Evidence, growth: Growth, steps: list[int]) -> Problem:
-        graph = evidence.graph
-        assert graph is not None
+    def _problem(evidence: Evidence, graph: Graph, growth: Growth, steps: list[int]) -> Problem:
         upwards = growth.ratio > 1
-        solved = solved_of(evidence, steps)
-        first = furthest_step(evidence, steps, upwards)
-        layer = evidence.owners[graph.steps[first].name]
-        kernel = next((one.kernel for one in solved if one.layer == layer.name), None)
-        many = f"{len(steps)} layer{'s' * (len(steps) > 1)}"
+        layer = evidence.owners[graph.steps[furthest_step(evidence, steps, upwards)].name]
+        by_one = is_by_one(evidence, steps, growth.ratio)
         message = (
-            f"the signal {'explodes' if upwards else 'vanishes'} over {many}: rms "
-            f"{growth.before:.3g} becomes {growth.after:.3g} ({evidence.how_known})"
+            f"the signal {'explodes' if upwards else 'vanishes'} over {len(steps)} "
+            f"layer{'s' * (len(steps) > 1)}: rms {growth.before:.3g} becomes {growth.after:.3g} "
+            f"({evidence.how_known})"
         )
-        if math.isfinite(growth.ratio) and growth.ratio > 0 and len(steps) > 1:
-            message += f", {per_layer(growth.ratio, len(steps)):.3g} times a layer"
-        if is_by_one(evidence, steps, growth.ratio):
+        if 0 < growth.ratio < math.inf and len(steps) > 1:
+            message += f", {growth.ratio ** (1 / len(steps)):.3g} times a layer"
+        if by_one:
             message += f", nearly all of it at {layer.name}"
-        changes, texts = evidence.rescaled(solved)
-        remedy = "; ".join(texts[:3]) + (" ..." if len(texts) > 3 else "")
-        unstable = [one for one in solved if one.is_unstable]
-        if unstable:
-            name = str(unstable[0].activation)
-            remedy = (
-                f"no scale keeps a signal through {len(unstable)} layers of {name}: take another "
-                "activation, such as tanh or relu, or put a LayerNormalization in each"
-            )
-            changes = ()
+        found = evidence.rescaled(steps)
+        remedy = found.text or "scale these kernels, or put a normalisation between the layers"
+        if found.unstable:
+            remedy = without_scale("the signal", found.unstable, "put a LayerNormalization in each")
         return evidence.problem(
             layer,
-            kernel,
+            found.kernel_of(layer),
             others=[graph.steps[index].name for index in steps],
             message=message,
-            remedy=remedy or "scale these layers' kernels, or put a normalisation between them",
-            changes=changes,
+            remedy=remedy,
+            changes=() if found.unstable else found.changes,
             # One layer's step is no factor that multiplies over the depth, and is learnt sooner.
-            severity="warning" if is_by_one(evidence, steps, growth.ratio) else None,
+            severity="warning" if by_one else None,
         )
+
+
+def grown_stretches(evidence: Evidence) -> list[Growth]:
+    """The stretches over which the signal vanishes or explodes, and no other check says why."""
+    graph = evidence.graph
+    if graph is None or evidence.once(dead_ends):
+        return []
+    sums = [graph.steps[chain[0]].outputs[0] for chain in evidence.once(growing_chains)]
+    residual = {graph.sources[tensor] for tensor in sums}
+    return [
+        growth
+        for sources, growth in growths(evidence).items()
+        if not SMALL <= growth.ratio <= LARGE
+        and sources not in residual
+        and not (growth.after == 0 and evidence.once(dead_step))
+    ]

@@ -68,15 +68,12 @@ layers:
             scale = _intended(parameter, given.stddev)
             if scale is None and evidence.is_normalized_somewhere(layer):
                 continue
-            value = {"type": "RandomNormal", "stddev": float(f"{law.std:.4g}")}
-            if given.mean:
-                value["mean"] = given.mean
-            aim = ""
-            if scale is not None:
+            if scale is None:
+                aim = ""
+                value = {"type": "RandomNormal", "mean": given.mean, "stddev": given.stddev}
+            else:
                 aim = f" (√({scale:g} / fan_in))"
                 value = {"type": "VarianceScaling", "scale": scale, "mode": "fan_in"}
-            else:
-                value["stddev"] = given.stddev
             yield evidence.problem(
                 layer,
                 parameter,

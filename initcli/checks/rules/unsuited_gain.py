@@ -12,10 +12,10 @@ from initcli.checks.base import Check, Problem
 from initcli.checks.critical import grown
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import wiring
-from initcli.checks.rules.gradient_size import GradientSize
+from initcli.checks.rules.gradient_size import unlike_sensitivities
 from initcli.checks.rules.residual_growth import growing_chains
-from initcli.checks.rules.signal_size import SignalSize
-from initcli.checks.scales import Solved, main_kernel
+from initcli.checks.rules.signal_size import grown_stretches
+from initcli.checks.scales import Solved
 from initcli.checks.stretches import SHORT
 from initcli.signal.theory import law_moments
 
@@ -83,8 +83,7 @@ layers:
         row = graph.depths[output] + graph.heights[output]
         if row < SHORT or solved.end or moments is None or wired is None or moments.mean:
             return None
-        kernel = main_kernel(graph.steps[index])
-        if kernel is None or isinstance(solved.activation, Linear) or not moments.variance:
+        if isinstance(solved.activation, Linear) or not moments.variance:
             return None
         gain = moments.variance * wired.fans.fan_in
         sizes, sensitivities, _ = grown(solved.activation, np.array([gain]), _LAYERS)
@@ -94,32 +93,34 @@ layers:
         is_first = graph.depths[graph.steps[index].inputs[0]] == 0
         if max(abs(size), abs(sensitivity)) < (_FIRST if is_first else _AWAY):
             return None
-        suits = solved.critical.scale
-        name = str(solved.activation)
-        what = "a signal" if abs(size) >= abs(sensitivity) else "how far apart examples are"
-        factor = math.exp(size if abs(size) >= abs(sensitivity) else sensitivity)
+        suits, name = solved.critical.scale, str(solved.activation)
+        of_size = abs(size) >= abs(sensitivity)
+        what = "a signal" if of_size else "how far apart examples are"
+        factor = f"{math.exp(size if of_size else sensitivity):.2g}"
         layer = evidence.owners[solved.layer]
-        message = f"fan_in · Var[w] is {gain:.3g}, and {name} wants {suits:.3g}"
-        if not 0.9 < solved.scale / suits < 1.1:
-            message += f" ({solved.scale:.3g} for what comes in here)"
-        message += f": layers like this one multiply {what} by {factor:.2g} each"
         if solved.is_unstable:
             return evidence.problem(
                 layer,
                 solved.kernel,
-                message=f"layers of {name} multiply {what} by {factor:.2g} each, at any scale",
+                message=f"layers of {name} multiply {what} by {factor} each, at any scale",
                 remedy="take another activation, such as tanh or relu",
             )
-        changes, texts = evidence.rescaled([solved])
-        if not texts:
+        found = evidence.rescaled([index])
+        if not found.text:
             return None
+        message = f"fan_in · Var[w] is {gain:.3g}, and {name} wants {suits:.3g}"
+        if not 0.9 < solved.scale / suits < 1.1:
+            message += f" ({solved.scale:.3g} for what comes in here)"
         return evidence.problem(
-            layer, solved.kernel, message=message, remedy="; ".join(texts), changes=changes
+            layer,
+            solved.kernel,
+            message=f"{message}: layers like this one multiply {what} by {factor} each",
+            remedy=found.text,
+            changes=found.changes,
         )
 
 
 def _is_said_already(evidence: Evidence) -> bool:
     """Whether an error about the same layers says it, with the same remedy."""
-    checks = (SignalSize(), GradientSize())
-    found = any(True for check in checks for _ in check.problems(evidence))
-    return found or bool(growing_chains(evidence))
+    errors = (grown_stretches, unlike_sensitivities, growing_chains)
+    return any(evidence.once(find) for find in errors)

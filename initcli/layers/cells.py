@@ -1,0 +1,272 @@
+"""Recurrent cells: what takes one step, from an input and the states before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from initcli.activations import Activation, Sigmoid, Tanh
+from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
+from initcli.layers.base import Layer, known_size, sublayer_names, within
+from initcli.layers.flow import Flow
+from initcli.layers.regularization import dropped
+from initcli.parameter import Parameter
+from initcli.types import (
+    ArgumentError,
+    Array,
+    Fraction,
+    PositiveInt,
+    Shape,
+    Size,
+)
+
+
+class Gated(Layer, frozen=True, kw_only=True):
+    """A cell's weights: ``gates`` matrices side by side for the input and for the state before.
+
+    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias.
+    """
+
+    spoken = False
+
+    gates: ClassVar[int]
+    states: ClassVar[int] = 1
+
+    units: PositiveInt
+    activation: Activation = Tanh()
+    use_bias: bool = True
+    kernel_initializer: Initializer = GlorotUniform()
+    recurrent_initializer: Initializer = Orthogonal()
+    bias_initializer: Initializer = Zeros()
+    dropout: Fraction = 0.0
+    recurrent_dropout: Fraction = 0.0
+    seed: int | None = None
+
+    def weights(self, shape: Shape) -> Iterator[Parameter]:
+        """The weights for a step of shape (batch, d)."""
+        width = self.gates * self.units
+        inputs = known_size(self, shape, -1)
+        yield Parameter(path="kernel", shape=(inputs, width), initializer=self.kernel_initializer)
+        yield Parameter(
+            path="recurrent_kernel",
+            shape=(self.units, width),
+            initializer=self.recurrent_initializer,
+        )
+        if self.use_bias:
+            yield Parameter(path="bias", shape=self.bias_shape, initializer=self.bias_filler)
+
+    @property
+    def bias_shape(self) -> Size:
+        """The shape of the bias."""
+        return (self.gates * self.units,)
+
+    @property
+    def bias_filler(self) -> Initializer:
+        """What fills the bias."""
+        return self.bias_initializer
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The size of each state that the cell hands on; the first is that of its output."""
+        return (self.units,) * self.states
+
+    def fed(self, flow: Flow, x: Array) -> Array:
+        """What the input (batch, …, d) adds to the gates: (batch, …, gates · units)."""
+        same = (x.shape[0], *(1,) * (len(x.shape) - 2), x.shape[-1])
+        z = flow.np.matmul(dropped(flow, x, self.dropout % 1, same, self.seed), flow["kernel"])
+        return z + self.input_bias(flow) if self.use_bias else z
+
+    def input_bias(self, flow: Flow) -> Array:
+        """The bias of what the input adds."""
+        return flow["bias"]
+
+    def recurred(self, flow: Flow, state: Array, first: int = 0, last: int | None = None) -> Array:
+        """What the state (batch, units) adds to the gates from the first to before the last."""
+        kernel, gates = flow["recurrent_kernel"], range(self.gates)[first:last]
+        if not 0 < self.recurrent_dropout < 1:
+            within = slice(gates.start * self.units, gates.stop * self.units)
+            return flow.np.matmul(state, kernel[:, within])
+        parts = []
+        for gate in gates:
+            own = flow.within(f"gate {gate}")
+            kept = dropped(own, state, self.recurrent_dropout, state.shape)
+            columns = slice(gate * self.units, (gate + 1) * self.units)
+            parts.append(flow.np.matmul(kept, kernel[:, columns]))
+        return flow.np.concatenate(parts, -1)
+
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        """The states after a step, of which the first is the output."""
+        raise NotImplementedError
+
+    def initial(self, flow: Flow, x: Array) -> list[Array]:
+        """States of zeros for a batch like that of x."""
+        return [flow.np.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
+
+
+class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
+    """h = activation(x · kernel + h · recurrent_kernel + bias)."""
+
+    spoken = False
+
+    gates = 1
+
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        return [self.activation.call(flow.np, fed + self.recurred(flow, states[0]))]
+
+
+class LSTMWeights(Gated, frozen=True, kw_only=True):
+    """Gates input, forget, cell and output (Hochreiter & Schmidhuber 1997), in that order.
+
+    With ``unit_forget_bias`` the bias of the forget gate starts at one (Jozefowicz et al. 2015).
+    """
+
+    spoken = False
+
+    gates = 4
+    states = 2
+
+    recurrent_activation: Activation = Sigmoid()
+    unit_forget_bias: bool = True
+
+    @property
+    def bias_filler(self) -> Initializer:
+        if self.unit_forget_bias:
+            return unit_forget_bias(self.bias_initializer, self.units)
+        return self.bias_initializer
+
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        return lstm_step(self, flow, fed + self.recurred(flow, states[0]), states[1])
+
+
+class GRUWeights(Gated, frozen=True, kw_only=True):
+    """Gates update, reset and candidate (Cho et al. 2014), in that order.
+
+    With ``reset_after`` the reset gate acts on what the recurrent kernel gave, and the bias is
+    (2, 3 · units), one row for the input and one for the state; without, it is (3 · units,).
+    """
+
+    spoken = False
+
+    gates = 3
+
+    recurrent_activation: Activation = Sigmoid()
+    reset_after: bool = True
+
+    @property
+    def bias_shape(self) -> Size:
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    def input_bias(self, flow: Flow) -> Array:
+        return flow["bias"][0] if self.reset_after else flow["bias"]
+
+    def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
+        state, gate = states[0], self.recurrent_activation
+        update, reset, candidate = flow.np.split(fed, 3, -1)
+        if self.reset_after:
+            recurred = self.recurred(flow, state)
+            if self.use_bias:
+                recurred = recurred + flow["bias"][1]
+            parts = flow.np.split(recurred, 3, -1)
+            update = gate.call(flow.np, update + parts[0])
+            reset = gate.call(flow.np, reset + parts[1])
+            candidate = candidate + reset * parts[2]
+        else:
+            parts = flow.np.split(self.recurred(flow, state, 0, 2), 2, -1)
+            update = gate.call(flow.np, update + parts[0])
+            reset = gate.call(flow.np, reset + parts[1])
+            candidate = candidate + self.recurred(flow, reset * state, 2)
+        return [update * state + (1 - update) * self.activation.call(flow.np, candidate)]
+
+
+class _Cell:
+    """One step: (batch, d) and the states before, to the output and the states after."""
+
+    __slots__ = ()
+
+    state_sizes: tuple[int, ...]
+
+    def output_shape(self: Any, shape: Shape, *states: Shape) -> list[Shape]:
+        return [(shape[0], self.state_sizes[0]), *((shape[0], size) for size in self.state_sizes)]
+
+    def parameters(self: Any, shape: Shape, *states: Shape) -> Iterator[Parameter]:
+        yield from self.weights(shape)
+
+    def call(self: Any, flow: Flow, x: Array, *states: Array) -> list[Array]:
+        before = list(states) or self.initial(flow, x)
+        after = self.step(flow, self.fed(flow, x), before)
+        return [after[0], *after]
+
+
+class SimpleRNNCell(_Cell, SimpleRNNWeights, frozen=True, kw_only=True):
+    """One step of a SimpleRNN."""
+
+
+class LSTMCell(_Cell, LSTMWeights, frozen=True, kw_only=True):
+    """One step of an LSTM."""
+
+
+class GRUCell(_Cell, GRUWeights, frozen=True, kw_only=True):
+    """One step of a GRU."""
+
+
+class StackedRNNCells(Layer, frozen=True, kw_only=True):
+    """Cells one upon the other: each takes the output of the one before."""
+
+    cells: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.cells:
+            raise ArgumentError("cells", "cells holds at least one cell")
+        for cell in self.cells:
+            require_cell(cell, "cells")
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The states of every cell, those of the first cell first."""
+        return tuple(size for cell in self.cells for size in states_of(cell))
+
+    def output_shape(self, shape: Shape, *states: Shape) -> list[Shape]:
+        sizes = ((shape[0], size) for size in self.state_sizes)
+        return [(shape[0], output_of(self)), *sizes]
+
+    def parameters(self, shape: Shape, *states: Shape) -> Iterator[Parameter]:
+        for cell, name in zip(self.cells, sublayer_names(self.cells), strict=True):
+            yield from within(cell, name, cell.parameters(shape))
+            shape = (shape[0], output_of(cell))
+
+    def initial(self, flow: Flow, x: Array) -> list[Array]:
+        """States of zeros for a batch like that of x."""
+        return [flow.np.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
+
+    def call(self, flow: Flow, x: Array, *states: Array) -> list[Array]:
+        rest = list(states) or self.initial(flow, x)
+        found: list[Array] = []
+        for cell, name in zip(self.cells, sublayer_names(self.cells), strict=True):
+            count = len(states_of(cell))
+            x, *after = cell.call(flow.within(name), x, *rest[:count])
+            found, rest = found + after, rest[count:]
+        return [x, *found]
+
+
+def lstm_step(layer: Any, flow: Flow, gates: Array, carry: Array) -> list[Array]:
+    """Output and carry from the gates input, forget, cell and output before activation."""
+    gate, np = layer.recurrent_activation, flow.np
+    i, f, c, o = np.split(gates, 4, -1)
+    carried = gate.call(np, f) * carry + gate.call(np, i) * layer.activation.call(np, c)
+    return [gate.call(np, o) * layer.activation.call(np, carried), carried]
+
+
+def states_of(cell: Layer) -> tuple[int, ...]:
+    """The sizes of the states that a cell hands on."""
+    sizes: tuple[int, ...] = getattr(cell, "state_sizes", ())
+    return sizes
+
+
+def output_of(cell: Layer) -> int:
+    """The size of what comes out of a cell."""
+    return output_of(cell.cells[-1]) if isinstance(cell, StackedRNNCells) else states_of(cell)[0]
+
+
+def require_cell(cell: Layer, argument: str) -> None:
+    if not isinstance(cell, (_Cell, StackedRNNCells)):
+        raise ArgumentError(argument, f"{type(cell).__name__} is not a cell, such as LSTMCell")

@@ -1,0 +1,172 @@
+"""Convolutional LSTMs: recurrent layers over sequences of rows, images or volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from initcli.activations import Activation, Sigmoid, Tanh
+from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
+from initcli.layers.base import Layer, known_size, per_axis
+from initcli.layers.cells import lstm_step
+from initcli.layers.flow import Flow
+from initcli.layers.recurrent import Sequence, unstacked
+from initcli.layers.regularization import dropped
+from initcli.layers.spatial import (
+    AXES,
+    channels_back,
+    channels_last,
+    ends,
+    join,
+    slide,
+    split,
+)
+from initcli.parameter import Parameter
+from initcli.types import (
+    ArgumentError,
+    Array,
+    DataFormat,
+    Fraction,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    shape_text,
+)
+
+Sizes = PositiveInt | tuple[PositiveInt, ...]
+
+
+class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
+    """An LSTM whose products are convolutions (Shi et al. 2015), over ``rank`` spatial axes.
+
+    Shapes: input (batch, steps, …, channels), kernel (k…, channels, 4f), recurrent_kernel
+    (k…, f, 4f), bias (4f,), with f = filters.
+    """
+
+    spoken = False
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: str = "valid"
+    data_format: DataFormat | None = None
+    dilation_rate: Sizes = 1
+    activation: Activation = Tanh()
+    recurrent_activation: Activation = Sigmoid()
+    use_bias: bool = True
+    kernel_initializer: Initializer = GlorotUniform()
+    recurrent_initializer: Initializer = Orthogonal()
+    bias_initializer: Initializer = Zeros()
+    unit_forget_bias: bool = True
+    dropout: Fraction = 0.0
+    recurrent_dropout: Fraction = 0.0
+    seed: int | None = None
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+
+    def __post_init__(self) -> None:
+        per_axis(self.kernel_size, self.rank, "kernel_size")
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        if max(strides) > 1 and max(dilation) > 1:
+            raise ArgumentError(
+                "dilation_rate", "strides and dilation_rate cannot both be more than 1"
+            )
+        if self.padding not in ("valid", "same"):
+            raise ArgumentError("padding", "padding is 'valid' or 'same'")
+
+    def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
+        self.require_rank(shape, self.rank + 3, f"(steps, {AXES[self.rank][1:]}")
+        step = self._step(shape)
+        sizes = split(step, self.data_format).sizes
+        if None in sizes:
+            raise ShapeError(
+                f"{type(self).__name__} needs every spatial size of its input, and "
+                f"{shape_text(shape)} leaves one out"
+            )
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        found = slide(self, sizes, self._window, strides, dilation, self.padding)
+        state = join(None, found, self.filters, self.data_format)[1:]
+        return self.sequence(shape, state, [state, state])
+
+    def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
+        axis = 1 if self.data_format == "channels_first" else -1
+        channels = known_size(self, self._step(shape), axis)
+        width = 4 * self.filters
+        bias: Initializer = self.bias_initializer
+        if self.unit_forget_bias:
+            bias = unit_forget_bias(bias, self.filters)
+        found = [
+            ("kernel", (*self._window, channels, width), self.kernel_initializer),
+            ("recurrent_kernel", (*self._window, self.filters, width), self.recurrent_initializer),
+            *([("bias", (width,), bias)] if self.use_bias else []),
+        ]
+        for name, size, initializer in found:
+            path = f"conv_lstm_cell/{name}"
+            yield Parameter(path=path, shape=size, initializer=initializer)
+
+    def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
+        np, own = flow.np, flow.within("conv_lstm_cell")
+        batch, steps = x.shape[:2]
+        frames = channels_last(np, np.reshape(x, (batch * steps, *x.shape[2:])), self.data_format)
+        strides = per_axis(self.strides, self.rank, "strides")
+        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        kept = dropped(
+            own, frames, self.dropout % 1, (1,) * (frames.ndim - 1) + frames.shape[-1:], self.seed
+        )
+        fed = self._convolved(own, kept, "kernel", strides, dilation, self.padding)
+        if self.use_bias:
+            fed = fed + own["bias"]
+        fed = np.reshape(fed, (batch, steps, *fed.shape[1:]))
+        every = (1,) * self.rank
+
+        def step(gates: Array, states: list[Array]) -> tuple[Array, list[Array]]:
+            state = dropped(own, states[0], self.recurrent_dropout % 1, states[0].shape)
+            recurred = self._convolved(own, state, "recurrent_kernel", every, every, "same")
+            after = lstm_step(self, own, gates + recurred, states[1])
+            return channels_back(np, after[0], self.data_format), after
+
+        zeros = np.zeros((batch, *fed.shape[2:-1], self.filters), x.dtype)
+        given = [channels_last(np, state, self.data_format) for state in initial_state]
+        found = self.run(flow, unstacked(fed), given or [zeros, zeros], step)
+        if not isinstance(found, list):
+            return found
+        return [found[0], *(channels_back(np, state, self.data_format) for state in found[1:])]
+
+    def _convolved(
+        self, flow: Flow, x: Array, weight: str, strides: Size, dilation: Size, padding: str
+    ) -> Array:
+        around = ends(x.shape[1:-1], self._window, strides, dilation, padding)
+        window = flow.np.Window(strides, dilation, around)
+        return flow.np.correlate(x, flow[weight], window)
+
+    @property
+    def _window(self) -> Size:
+        return per_axis(self.kernel_size, self.rank, "kernel_size")
+
+    def _step(self, shape: Shape) -> Shape:
+        return (shape[0], *shape[2:])
+
+
+class ConvLSTM1D(ConvLSTM, frozen=True, kw_only=True):
+    """A convolutional LSTM over sequences of rows: (batch, steps, length, channels)."""
+
+    rank = 1
+
+
+class ConvLSTM2D(ConvLSTM, frozen=True, kw_only=True):
+    """A convolutional LSTM over sequences of images: (batch, steps, height, width, channels)."""
+
+    rank = 2
+
+
+class ConvLSTM3D(ConvLSTM, frozen=True, kw_only=True):
+    """A convolutional LSTM over sequences of volumes."""
+
+    rank = 3
