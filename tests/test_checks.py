@@ -354,6 +354,24 @@ def test_query_and_key_may_be_zero_one_at_a_time_only() -> None:
     assert "I101" in codes(check(parsed(spec % (both, *rest))))
 
 
+# Packed projections
+
+
+def test_a_dense_layer_that_is_split_in_three_is_found() -> None:
+    """What Keras 3.15.1 writes of a model with keras.ops.split behind a Dense layer:
+
+    qkv = Dense(192)(Input((16, 64))), ops.split(qkv, 3, axis=-1), Attention of the three, Dense(4).
+    """
+    model = initcli.load(str(REFERENCE / "packed_projections.json"))
+    (found,) = [each for each in check(model).findings if each.code == "I305"]
+    assert found.layer == "qkv"
+    # Glorot's law with fan-ins of 64 and fan-outs of 192, and of the 64 that each has.
+    stds = [(2 / (64 + fan_out)) ** 0.5 for fan_out in (192, 64)]
+    assert "split in 3" in found.message
+    assert f"std {stds[0]:.3g}, and {stds[1]:.3g} for each" in found.message
+    assert found.remedy == "kernel_initializer='lecun_uniform'"
+
+
 # Shared seeds
 
 
