@@ -273,6 +273,39 @@ def test_gradients_are_judged_as_if_a_last_layer_of_zeros_had_moved() -> None:
         assert "I203" in codes(check(of_layers(*layers, last)))
 
 
+def test_a_last_layer_may_start_as_small_as_anyone_likes() -> None:
+    tiny = dense(kernel_initializer={"type": "RandomNormal", "stddev": 1e-8})
+    hidden = dense(units=64, activation="relu", kernel_initializer="he_normal")
+    assert codes(check(of_layers(hidden, tiny))) == []
+    assert "I202" in codes(check(of_layers(hidden, tiny, dense())))
+
+
+def test_gates_are_no_layers_in_a_row() -> None:
+    """Squeeze and excitation: two small dense layers whose sigmoid multiplies the channels."""
+    raw = gzip.decompress((REFERENCE / "whole_call_facts.json.gz").read_bytes())
+    known = json.loads(raw)["models"]["squeeze_and_excitation"]
+    assert codes(check(parsed(known["json"]), how="predicted")) == []
+    gated = [
+        {"type": "BatchNormalization", "name": "in"},
+        dense(units=64, activation="relu"),
+        dense("gate", units=8, activation="sigmoid"),
+        {"type": "Multiply", "inputs": ["in", "gate"]},
+        dense("out", units=8),
+        {"type": "BatchNormalization"},
+    ]
+    assert codes(check(of_layers(*gated, dense()))) == []
+
+
+def test_zeros_are_those_of_a_function_that_is_0_below_some_point() -> None:
+    """A hard sigmoid far below is at its bound: saturated, and not a dead ReLU."""
+    bias = {"type": "Constant", "value": -10.0}
+    layer = dense(units=64, activation="hard_sigmoid", bias_initializer=bias)
+    for how in ("measured", "predicted"):
+        found = set(codes(check(of_layers(layer, dense()), how=how)))
+        assert "I204" in found
+        assert "I205" not in found
+
+
 # Zeros and constants in their right places
 
 
@@ -391,6 +424,16 @@ def test_tensors_of_one_seed_are_what_their_finding_says(tmp_path: Path) -> None
     seeds = {each.changes[0].value["seed"] for each in found}
     assert len(seeds) == 2
     assert 3 not in seeds
+
+
+def test_a_seed_in_a_block_that_repeats_is_taken_out(tmp_path: Path) -> None:
+    """One entry stands for all layers: no other seed of its own would tell them apart."""
+    he = {"type": "HeNormal", "seed": 3}
+    model = of_layers({"repeat": 3, "layers": [dense(kernel_initializer=he)]}, dense())
+    (found,) = [each for each in check(model).findings if each.code == "I102"]
+    assert found.layers == ("block_1/dense", "block_2/dense")
+    (change,) = found.changes
+    assert change.value["seed"] is None
 
 
 # Declared laws

@@ -153,6 +153,8 @@ def test_the_insides_of_branches_are_mended_with_their_ends(tmp_path: Path) -> N
     """An end is solved for with insides that keep the signal, so these are written as well."""
     text = RESIDUAL.replace("activation: relu, kernel_initializer: he_normal", "activation: relu")
     found = fixed(text % 20, tmp_path)
+    (growth,) = found.first.findings
+    assert len(growth.changes) == 2
     assert found.last.findings == ()
     assert "activation: relu, kernel_initializer: he_uniform}" in found.after
     signal = initcli.measure_signal(initcli.parse(found.after), batch=32, draws=3)
