@@ -286,11 +286,12 @@ def test_gates_are_no_layers_in_a_row() -> None:
     known = json.loads(raw)["models"]["squeeze_and_excitation"]
     assert codes(check(parsed(known["json"]), how="predicted")) == []
     gated = [
+        dense(units=64),
         {"type": "BatchNormalization", "name": "in"},
         dense(units=64, activation="relu"),
-        dense("gate", units=8, activation="sigmoid"),
+        dense("gate", units=64, activation="relu"),
         {"type": "Multiply", "inputs": ["in", "gate"]},
-        dense("out", units=8),
+        dense(units=64),
         {"type": "BatchNormalization"},
     ]
     assert codes(check(of_layers(*gated, dense()))) == []
