@@ -268,5 +268,10 @@ def output_of(cell: Layer) -> int:
 
 
 def require_cell(cell: Layer, argument: str) -> None:
+    """Raise unless a layer is a cell.
+
+    Raises:
+        ArgumentError: it is none.
+    """
     if not isinstance(cell, (_Cell, StackedRNNCells)):
         raise ArgumentError(argument, f"{type(cell).__name__} is not a cell, such as LSTMCell")
