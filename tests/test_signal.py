@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_command_line import ROOT, run
@@ -566,6 +566,13 @@ HUGE = {"type": "Constant", "value": 1e30}
         min_size=1,
         max_size=7,
     )
+)
+@example(
+    [
+        {"type": "Dense", "units": 3, "kernel_initializer": "zeros"},
+        {"type": "UnitNormalization"},
+        {"type": "Dense", "units": 2, "activation": "softmax"},
+    ]
 )
 @settings(max_examples=60, deadline=None)
 def test_no_stack_is_too_odd(layers: list[dict[str, Any]]) -> None:

@@ -168,7 +168,8 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
         second = np.full(given.grid, float(second.mean()))
     variance = np.maximum(second - level, 0.0)
     if isinstance(layer, normalization.UnitNormalization):
-        size = second * given.units
+        # The layer's own least square, so that a vector of zeros stays one.
+        size = np.maximum(second * given.units, 1e-24)
     elif isinstance(layer, normalization.LayerNormalization) and layer.rms_scaling:
         size = second - given.means**2 + layer.epsilon
     else:
