@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from initcli import __version__
-from initcli.commands import catalog, checking, signals, weights
+from initcli.commands import authoring, catalog, checking, signals, weights
+from initcli.commands.options import command
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (
+for each in (
     weights.summary,
     weights.hist,
     weights.export,
@@ -30,8 +31,10 @@ for command in (
     signals.compare,
     checking.check,
     catalog.catalog,
+    authoring.schema,
+    authoring.init,
 ):
-    app.command()(command)
+    app.command()(command(each))
 
 
 @app.callback(invoke_without_command=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from initcli.fitting import Fit, fit
+from initcli.histogram import around
 from initcli.laws import Law
 from initcli.measuring import Measurement, Progress, measure
 from initcli.parameter import Parameter
@@ -68,6 +69,17 @@ def theory(model: Model, *, only: Iterable[Parameter] | None = None) -> Iterator
     """Every parameter and its law, with nothing drawn."""
     for parameter in model.parameters if only is None else only:
         yield TensorSummary(parameter, parameter.law)
+
+
+def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
+    """From the least to the greatest value that was drawn of all, or around their only one."""
+    seen = [tensor.measured for tensor in tensors if tensor.measured is not None]
+    low = min((each.min for each in seen), default=0.0)
+    high = max((each.max for each in seen), default=0.0)
+    if low < high:
+        return low, high
+    edges = around(low)
+    return float(edges[0]), float(edges[1])
 
 
 def totals(model: Model) -> Totals:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,24 +19,41 @@ if TYPE_CHECKING:
 
     from initcli.render.progress import ProgressBar
 
+REPORTS = "https://github.com/initcli/initcli/issues"
+"""Where failures of the program itself are reported."""
+UNEXPECTED = 70
+"""The exit status of such a failure (EX_SOFTWARE of sysexits.h)."""
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
 
 class NoBar:
     """In place of a progress bar that nobody would see."""
 
     def advance(self, done: int) -> None:
-        pass
+        """So much more is done."""
 
     def hidden(self) -> AbstractContextManager[None]:
+        """Out of the way, as it always is."""
         return nullcontext()
 
 
-def progress(total: int, unit: str) -> AbstractContextManager[ProgressBar | NoBar]:
+_BAR: ContextVar[ProgressBar | NoBar] = ContextVar("bar", default=NoBar())  # noqa: B039
+
+
+@contextmanager
+def progress(total: int, unit: str) -> Iterator[ProgressBar | NoBar]:
     """A progress bar, which is not even imported where standard error is no terminal."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return nullcontext(NoBar())
+    if _QUIET.get() or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield NoBar()
+        return
     from initcli.render.progress import ProgressBar
 
-    return ProgressBar(total, unit)
+    with ProgressBar(total, unit) as bar:
+        before = _BAR.set(bar)
+        try:
+            yield bar
+        finally:
+            _BAR.reset(before)
 
 
 def console() -> tuple[Console, bool]:
@@ -57,17 +75,47 @@ def console() -> tuple[Console, bool]:
 
 
 def printed(page: Console, content: RenderableType) -> str:
-    """What a console prints, as text."""
+    """What a console prints, as text that standard output can show."""
     with page.capture() as capture:
         page.print(content)
-    return capture.get()
+    text = capture.get()
+    return text if _can_print(text) else text.translate(_PLAIN)
+
+
+_PLAIN = str.maketrans(
+    {
+        "²": "^2",
+        "±": "+-",
+        "·": "-",
+        "σ": "std",
+        "χ": "chi",
+        "√": "sqrt",
+        "∞": "inf",
+        "≈": "~",
+        "≤": "<=",
+        "≥": ">=",
+        "−": "-",
+        "–": "-",
+        "—": "-",
+        "×": "x",
+        "→": "->",
+        "…": "...",
+        "’": "'",
+        "‘": "'",
+        "“": '"',
+        "”": '"',
+        "′": "'",
+    }
+)
+"""What stands for signs that an ASCII terminal has not."""
 
 
 def say(note: object) -> None:
     """A line to the person on standard error, with nothing in it that a terminal would obey."""
     from initcli.errors import printable
 
-    print(f"initcli: {printable(str(note))}", file=sys.stderr)
+    if not _QUIET.get():
+        print(f"initcli: {printable(str(note))}", file=sys.stderr)
 
 
 def complain(error: Exception) -> None:
@@ -76,14 +124,20 @@ def complain(error: Exception) -> None:
 
 
 @contextmanager
-def messages() -> Iterator[None]:
-    """Turn what is a person's to mend into a message and status 2, an interrupt into 130."""
+def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
+    """Turn what is a person's to mend into a message and status 2, an interrupt into 130.
+
+    Args:
+        quiet: whether notes and progress bars are left out.
+        debug: whether a failure of the program itself shows its traceback.
+    """
     from initcli.errors import InitcliError
 
+    before = _QUIET.set(quiet)
     try:
         yield
     except InitcliError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         # Threads that are in the middle of a large matrix are not waited for.
@@ -92,6 +146,26 @@ def messages() -> Iterator[None]:
     except MemoryError:
         print("initcli: there is not enough memory for this", file=sys.stderr)
         raise typer.Exit(2) from None
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:
+        _confess(error, debug)
+        raise typer.Exit(UNEXPECTED) from None
+    finally:
+        _QUIET.reset(before)
+
+
+def _confess(error: Exception, debug: bool) -> None:
+    """Say that the program itself failed, in one line, or with all that led there."""
+    from initcli.errors import printable
+
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    what = printable(f"{type(error).__name__}: {error}")[:300]
+    how = f"please report it at {REPORTS}" + ("" if debug else ", with what --debug says")
+    print(f"initcli: this should not have happened ({what}); {how}", file=sys.stderr)
 
 
 def write(text: str) -> None:
@@ -99,8 +173,9 @@ def write(text: str) -> None:
     from initcli.errors import OutputError
 
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with _BAR.get().hidden() if sys.stdout.isatty() else nullcontext():
+            sys.stdout.write(text)
+            sys.stdout.flush()
     except OSError as error:
         # What is still buffered must not fail again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -490,7 +490,7 @@ def test_the_overview_of_many_tensors_in_one_layer_stays_narrow(tmp_path: Path) 
 
 
 def test_nothing_of_a_small_picture_is_cut_off_at_its_end() -> None:
-    from initcli.render.plots import TensorPicture, tensor_cell
+    from initcli.render.plots import Style, TensorPicture, tensor_cell
 
     for stddev in (1e-6, 1.0, 1e20):
         kernel = {"type": "RandomNormal", "stddev": stddev}
@@ -498,7 +498,7 @@ def test_nothing_of_a_small_picture_is_cut_off_at_its_end() -> None:
         model = initcli.parse(json.dumps({"input_shape": [30], "layers": [layer]}))
         ((parameter, seen),) = initcli.measure(model.parameters[:1])
         histogram = initcli.data_histogram(parameter, seen)
-        cell = tensor_cell(TensorPicture.of(parameter, seen, histogram))
+        cell = tensor_cell(TensorPicture.of(parameter, seen, histogram), Style())
         assert cell.min() < 255
         assert (cell[-2:] == 255).all(), "the power of ten below the axis has no room"
 

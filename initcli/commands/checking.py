@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from initcli.commands.options import Custom, Defaults, Seed, Theory
-from initcli.terminal import complain, console, messages, printed, say, write
+from initcli.commands.completion import checks
+from initcli.commands.options import (
+    Custom,
+    Defaults,
+    Html,
+    Seed,
+    Settings,
+    Theory,
+)
+from initcli.terminal import complain, console, printed, say, write
 
 if TYPE_CHECKING:
     from initcli.checks import Report
@@ -22,6 +30,9 @@ class FindingsFormat(StrEnum):
 
     table = "table"
     json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    markdown = "markdown"
     github = "github"
 
 
@@ -35,15 +46,24 @@ def check(
     ] = None,
     select: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE,...", help=f"The checks to make. {_CODES}", show_default="all"),
+        typer.Option(
+            metavar="CODE,...",
+            help=f"The checks to make. {_CODES}",
+            show_default="all",
+            autocompletion=checks,
+        ),
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE,...", help="The checks not to make."),
+        typer.Option(metavar="CODE,...", help="The checks not to make.", autocompletion=checks),
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option(metavar="CODE", help="Say all about a check, and judge nothing."),
+        typer.Option(
+            metavar="CODE",
+            help="Say all about a check, and judge nothing.",
+            autocompletion=checks,
+        ),
     ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Write the remedies into the specs, and judge them anew.")
@@ -64,6 +84,8 @@ def check(
         int | None, typer.Option(min=1, max=1000, help="Draws to measure.", show_default="3")
     ] = None,
     theory: Theory = False,
+    html: Html = None,
+    settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
@@ -73,58 +95,68 @@ def check(
     The signal is measured where that takes a few seconds at most, or where --batch or --draws ask
     for it, and else predicted. Exit status 1 where there are errors.
     """
-    with messages():
-        if explain is not None:
-            _explain(explain)
-            return
-        if not specs:
-            raise typer.BadParameter("which spec is to be checked?", param_hint="SPEC")
-        if theory and (batch or draws):
-            message = "nothing is drawn that --batch or --draws could change"
-            raise typer.BadParameter(message, param_hint="--theory")
-        how = "predicted" if theory else "measured" if batch or draws else "auto"
-        options: dict[str, Any] = {
-            "seed": seed,
-            "defaults": defaults,
-            "custom": custom or (),
-            "select": _codes(select),
-            "ignore": _codes(ignore),
-            "how": how,
-            "batch": batch,
-            "draws": draws,
-        }
-        reports, differs, invalid = [], False, False
-        for found in _each(specs, options, fixing=fix or diff):
-            if found is None:
-                invalid = True
-                continue
-            report, fixed = found
-            if fixed is not None:
-                differs = differs or fixed.after != fixed.before
-                if diff:
-                    write(fixed.diff)
-                else:
-                    _save(fixed)
-            of_fixing = () if fixed is None else fixed.notes
-            for note in dict.fromkeys((*of_fixing, *report.model.notes, *report.notes)):
-                say(note)
-            reports.append(report)
-        if not diff:
-            _print(reports, format, to_stderr=fix and "-" in specs)
-        if invalid:
-            raise typer.Exit(2)
-        if diff:
-            raise typer.Exit(1 if differs else 0)
-        found_errors = any(report.errors or (strict and report.warnings) for report in reports)
-        raise typer.Exit(1 if found_errors else 0)
+    if explain is not None:
+        _explain(explain)
+        return
+    if not specs:
+        raise typer.BadParameter("which spec is to be checked?", param_hint="SPEC")
+    if theory and (batch or draws):
+        message = "nothing is drawn that --batch or --draws could change"
+        raise typer.BadParameter(message, param_hint="--theory")
+    if settings and (fix or diff):
+        message = "the specs that --fix mends are those in the files, without --set"
+        raise typer.BadParameter(message, param_hint="--set")
+    if html is not None and len(specs) > 1:
+        raise typer.BadParameter("it takes the findings on one spec", param_hint="--html")
+    how = "predicted" if theory else "measured" if batch or draws else "auto"
+    options: dict[str, Any] = {
+        "seed": seed,
+        "defaults": defaults,
+        "custom": custom or (),
+        "select": _codes(select),
+        "ignore": _codes(ignore),
+        "how": how,
+        "batch": batch,
+        "draws": draws,
+    }
+    reports, differs, invalid = [], False, False
+    for found in _each(specs, options, settings or (), fixing=fix or diff):
+        if found is None:
+            invalid = True
+            continue
+        report, fixed = found
+        if fixed is not None:
+            differs = differs or fixed.after != fixed.before
+            if diff:
+                write(fixed.diff)
+            else:
+                _save(fixed)
+        of_fixing = () if fixed is None else fixed.notes
+        for note in dict.fromkeys((*of_fixing, *report.model.notes, *report.notes)):
+            say(note)
+        reports.append(report)
+    if not diff:
+        _print(reports, format, to_stderr=fix and "-" in specs)
+    if html is not None and reports:
+        from pathlib import Path
+
+        from initcli.render.page import report_page, save_page
+
+        say(f"the page is {save_page(Path(html), report_page(reports[0]))}")
+    if invalid:
+        raise typer.Exit(2)
+    if diff:
+        raise typer.Exit(1 if differs else 0)
+    found_errors = any(report.errors or (strict and report.warnings) for report in reports)
+    raise typer.Exit(1 if found_errors else 0)
 
 
 def _each(
-    specs: Sequence[str], options: dict[str, Any], fixing: bool
+    specs: Sequence[str], options: dict[str, Any], changes: Sequence[str], *, fixing: bool
 ) -> Iterator[tuple[Report, Fixed | None] | None]:
     """What is found of each spec, and how it was mended; None of one that is wrong itself."""
     from initcli.checks import check, chosen_checks
-    from initcli.errors import InvalidSpec
+    from initcli.errors import InitcliError
     from initcli.spec.load import load
 
     chosen_checks(options["select"], options["ignore"])
@@ -138,8 +170,8 @@ def _each(
                 fixed = fix(spec, **options)
                 yield fixed.last, fixed
             else:
-                yield check(load(spec, **loading), **judging), None
-        except InvalidSpec as error:
+                yield check(load(spec, **loading, changes=changes), **judging), None
+        except InitcliError as error:
             complain(error)
             yield None
 
@@ -172,9 +204,13 @@ def _print(reports: Sequence[Report], format: FindingsFormat, to_stderr: bool) -
         text = findings.findings_json(reports) + "\n"
     elif format is FindingsFormat.github:
         text = findings.findings_github(reports)
-    else:
+    elif format is FindingsFormat.table:
         page, _ = console()
         text = printed(page, findings.findings_page(reports))
+    else:
+        from initcli.render.rows import lines
+
+        text = "".join(lines(format, findings.findings_rows(reports)))
     if to_stderr:
         sys.stderr.write(text)
     else:

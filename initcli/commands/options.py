@@ -1,16 +1,21 @@
-"""What several commands share: their options, and how they load a model."""
+"""What several commands share: their options, how they load models, and how they print rows."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from initcli.terminal import say
+from initcli.commands.completion import filters, settings
+from initcli.terminal import complain, messages, say, write
 
 if TYPE_CHECKING:
     from initcli.defaults import Framework
+    from initcli.render.rows import Rows
     from initcli.spec.model import Model
 
 
@@ -19,21 +24,24 @@ class Format(StrEnum):
 
     table = "table"
     json = "json"
-
-
-class SignalFormat(StrEnum):
-    """What a signal is printed as."""
-
-    table = "table"
-    json = "json"
+    jsonl = "jsonl"
     csv = "csv"
+    markdown = "markdown"
 
 
+FormatOption = Annotated[Format, typer.Option(help="What to print.", case_sensitive=False)]
 Spec = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
         help="A YAML or JSON file, a Keras model's JSON or .keras file, or - for standard input.",
+    ),
+]
+Specs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SPEC...",
+        help="YAML or JSON files, Keras models' JSON or .keras files, or - for standard input.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Wins over the spec's own seed.")]
@@ -45,17 +53,28 @@ Defaults = Annotated[
     Literal["keras", "torch", "flax"] | None,
     typer.Option(help="Whose default initializers; wins over the spec's own."),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change the spec, such as layers.3.units=128; can be given several times.",
+        autocompletion=settings,
+    ),
+]
 Filter = Annotated[
     list[str] | None,
-    typer.Option(metavar="GLOB", help="Only tensors whose path matches, such as '*/kernel'."),
+    typer.Option(
+        metavar="GLOB",
+        help="Only tensors whose path matches, such as '*/kernel'.",
+        autocompletion=filters,
+    ),
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")]
 MaxDraws = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Measure at most the first N entries of a tensor."),
 ]
-
-
 Batch = Annotated[
     int | None,
     typer.Option(min=1, help="Examples.", show_default="64, or as many as fit in memory"),
@@ -74,18 +93,106 @@ Input = Annotated[
 ]
 Picture = Annotated[
     str | None,
-    typer.Option(metavar="F.png|F.svg", help="Save a picture of it."),
+    typer.Option(metavar="F.png|F.svg|F.pdf", help="Save a picture of it."),
 ]
-SignalReport = Annotated[SignalFormat, typer.Option(help="What to print.", case_sensitive=False)]
+Html = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Put it into the page DIR/index.html, beside what is there."),
+]
+
+_SHARED = (
+    (
+        "quiet",
+        Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")],
+        False,
+    ),
+    (
+        "limit",
+        Annotated[
+            list[str] | None,
+            typer.Option(metavar="NAME=N", help="Raise a limit that a message names."),
+        ],
+        None,
+    ),
+    (
+        "debug",
+        Annotated[bool, typer.Option("--debug", help="Show where the program itself failed.")],
+        False,
+    ),
+)
 
 
-def loaded(
-    spec: str, seed: int | None, defaults: Framework | None, custom: list[str] | None
-) -> Model:
-    """The model of a spec, whose notes go to standard error."""
-    from initcli.spec.load import load
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """The function as a command, which has the options that all have and ends in messages."""
 
-    model = load(spec, seed=seed, defaults=defaults, custom=custom or ())
-    for note in model.notes:
-        say(note)
-    return model
+    @wraps(function)
+    def run(*, quiet: bool, limit: list[str] | None, debug: bool, **arguments: Any) -> None:
+        with messages(quiet=quiet, debug=debug):
+            if limit:
+                from initcli.limits import from_options, limited
+
+                with limited(**from_options(limit)):
+                    function(**arguments)
+            else:
+                function(**arguments)
+
+    signature = inspect.signature(function, eval_str=True)
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, kind, default in _SHARED
+    ]
+    own = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()
+    ]
+    run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, **{name: kind for name, kind, _ in _SHARED}}
+    return run
+
+
+class Loading(NamedTuple):
+    """How a spec becomes a model, as the command line says it."""
+
+    seed: int | None
+    defaults: Framework | None
+    custom: Sequence[str] | None
+    changes: Sequence[str] | None
+
+    def model(self, spec: str) -> Model:
+        """The model of a spec, whose notes go to standard error."""
+        from initcli.spec.load import load
+
+        model = load(
+            spec,
+            seed=self.seed,
+            defaults=self.defaults,
+            custom=self.custom or (),
+            changes=self.changes or (),
+        )
+        for note in model.notes:
+            say(note)
+        return model
+
+
+def for_each(specs: Iterable[str], do: Callable[[str], None]) -> None:
+    """Do something with every spec; what is wrong with one is said, and does not stop the rest."""
+    from initcli.errors import InitcliError
+
+    wrong = False
+    for spec in specs:
+        try:
+            do(spec)
+        except InitcliError as error:
+            complain(error)
+            wrong = True
+    if wrong:
+        raise typer.Exit(2)
+
+
+def write_rows(format: Format, rows: Rows, *, first: bool = True) -> None:
+    """Write rows one by one as they come; ``first`` is whether no others came before them."""
+    from initcli.render.rows import lines
+
+    if format is Format.markdown and not first:
+        write("\n")
+    for line in lines(format, rows, titled=first):
+        write(line)

@@ -2,151 +2,198 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from initcli.commands.completion import activations, frameworks, initializers
 from initcli.commands.options import (
     Batch,
     Custom,
     Defaults,
     Draws,
+    Format,
+    FormatOption,
+    Html,
     Input,
+    Loading,
     Picture,
     Seed,
-    SignalFormat,
-    SignalReport,
-    Spec,
+    Settings,
+    Specs,
     Theory,
-    loaded,
+    for_each,
+    write_rows,
 )
-from initcli.terminal import NoBar, console, messages, printed, progress, say, write
+from initcli.terminal import NoBar, console, printed, progress, say, write
 
 if TYPE_CHECKING:
     from initcli.defaults import Framework
     from initcli.render.progress import ProgressBar
+    from initcli.signal.comparison import Compared
+    from initcli.signal.figures import Signal
     from initcli.spec.model import Model
 
 
 def signal(
-    spec: Spec,
-    format: SignalReport = SignalFormat.table,
+    specs: Specs,
+    format: FormatOption = Format.table,
     batch: Batch = None,
     draws: Draws = 5,
     theory: Theory = False,
     input: Input = None,
     out: Picture = None,
+    html: Html = None,
     filter: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="Show only layers and tensors whose name matches."),
     ] = None,
+    settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
 ) -> None:
-    """Print the size of every layer's output and gradient, measured and predicted."""
-    with messages():
-        _picture_format(out)
-        model = loaded(spec, seed, defaults, custom)
-        from initcli.signal.measured import measure_signal, predict_signal
+    """Print the size of every layer's output and gradient, measured and predicted.
 
-        if theory:
-            if input is not None:
-                message = "nothing is drawn that --input could change"
-                raise typer.BadParameter(message, param_hint="--theory")
-            found = predict_signal(model, batch=batch or 64)
-        else:
-            given = _inputs(input, model)
-            with _steps() as advance:
-                found = measure_signal(
-                    model, batch=batch, draws=draws, inputs=given, progress=advance
-                )
+    CSV and JSON lines have a row a layer.
+    """
+    _picture_format(out)
+    if theory and input is not None:
+        message = "nothing is drawn that --input could change"
+        raise typer.BadParameter(message, param_hint="--theory")
+    for option, given in (("--out", out), ("--html", html)):
+        if given is not None and len(specs) > 1:
+            raise typer.BadParameter("it takes the signal of one spec", param_hint=option)
+    loading = Loading(seed, defaults, custom, settings)
+    done = 0
+
+    def signalled(spec: str) -> None:
+        nonlocal done
+        model = loading.model(spec)
+        found = _signal(model, batch, draws, theory, input)
+        done += 1
         for note in found.notes:
             say(note)
-        if format is SignalFormat.table:
-            from initcli.render.signal_table import signal_table
-
-            page, plain = console()
-            table = signal_table(found, width=page.width, ascii_only=plain, only=filter or ())
-            write(printed(page, table))
-        else:
-            from initcli.render import signal_data
-
-            if format is SignalFormat.json:
-                write(signal_data.signal_json(found, filter or ()) + "\n")
-            else:
-                write(signal_data.signal_csv(found, filter or ()))
+        _print_signal(spec, found, format, filter or (), first=done == 1)
         if out is not None:
             from initcli.files import write_whole
             from initcli.render.signal_plot import signal_picture
 
             write_whole(Path(out), signal_picture(found, _picture_format(out)))
+        if html is not None:
+            from initcli.render.page import save_page, signal_page
+
+            say(f"the page is {save_page(Path(html), signal_page(found))}")
+
+    for_each(specs, signalled)
+
+
+def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: str | None) -> Signal:
+    from initcli.signal.measured import measure_signal, predict_signal
+
+    if theory:
+        return predict_signal(model, batch=batch or 64)
+    given = _inputs(input, model)
+    with _steps() as advance:
+        return measure_signal(model, batch=batch, draws=draws, inputs=given, progress=advance)
+
+
+def _print_signal(
+    spec: str, found: Signal, format: Format, only: Sequence[str], *, first: bool
+) -> None:
+    if format is Format.table:
+        from initcli.render.signal_table import signal_table
+
+        page, plain = console()
+        table = signal_table(found, width=page.width, ascii_only=plain, only=only)
+        write("\n" * (not first) + printed(page, table))
+        return
+    from initcli.render import signal_data
+
+    if format is Format.json:
+        write(signal_data.signal_json(found, only) + "\n")
+    else:
+        write_rows(format, signal_data.signal_rows(spec, found, only), first=first)
 
 
 def compare(
-    specs: Annotated[
-        list[str],
-        typer.Argument(metavar="SPEC...", help="One spec or several; - is standard input."),
-    ],
+    specs: Specs,
     kernel_initializer: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="Initializers, each in turn that of all kernels."),
+        typer.Option(
+            metavar="A,B,...",
+            help="Initializers, each in turn that of all kernels.",
+            autocompletion=initializers,
+        ),
     ] = None,
     activation: Annotated[
         str | None,
         typer.Option(
             metavar="A,B,...",
             help="Activations, each in turn that of all layers but the last.",
+            autocompletion=activations,
         ),
     ] = None,
     defaults: Annotated[
         str | None,
-        typer.Option(metavar="keras,torch,flax", help="Whose default initializers, each in turn."),
+        typer.Option(
+            metavar="keras,torch,flax",
+            help="Whose default initializers, each in turn.",
+            autocompletion=frameworks,
+        ),
     ] = None,
-    format: SignalReport = SignalFormat.table,
+    format: FormatOption = Format.table,
     batch: Batch = None,
     draws: Draws = 5,
     theory: Theory = False,
     out: Picture = None,
+    settings: Settings = None,
     seed: Seed = None,
     custom: Custom = None,
 ) -> None:
-    """Rank initializers, activations, defaults or specs by what they do to the signal."""
-    with messages():
-        kind = _picture_format(out)
-        from initcli.signal.comparison import compare, variants
+    """Rank initializers, activations, defaults or specs by what they do to the signal.
 
-        models = variants(
-            specs,
-            kernel_initializers=_names(kernel_initializer),
-            activations=_names(activation),
-            defaults=_frameworks(defaults),
-            seed=seed,
-            custom=custom or (),
-        )
-        with _steps(len(models)) as advance:
-            found = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
-        for note in dict.fromkeys(note for each in found for note in each.signal.notes):
-            say(note)
-        from initcli.render import comparison
+    CSV and JSON lines have a row a variant, the best first.
+    """
+    kind = _picture_format(out)
+    from initcli.signal.comparison import compare, variants
 
-        if format is SignalFormat.table:
-            page, plain = console()
-            table = comparison.comparison_table(found, width=page.width, ascii_only=plain)
-            write(printed(page, table))
-        elif format is SignalFormat.json:
-            write(comparison.comparison_json(found) + "\n")
-        else:
-            write(comparison.comparison_csv(found))
-        if out is not None:
-            from initcli.files import write_whole
-            from initcli.render.signal_plot import comparison_picture
+    models = variants(
+        specs,
+        kernel_initializers=_names(kernel_initializer),
+        activations=_names(activation),
+        defaults=_frameworks(defaults),
+        seed=seed,
+        custom=custom or (),
+        changes=settings or (),
+    )
+    with _steps(len(models)) as advance:
+        found = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+    for note in dict.fromkeys(note for each in found for note in each.signal.notes):
+        say(note)
+    _print_comparison(found, format)
+    if out is not None:
+        from initcli.files import write_whole
+        from initcli.render.signal_plot import comparison_picture
 
-            pictured = [(each.label, each.signal) for each in found]
-            write_whole(Path(out), comparison_picture(pictured, kind))
+        pictured = [(each.label, each.signal) for each in found]
+        write_whole(Path(out), comparison_picture(pictured, kind))
+
+
+def _print_comparison(found: Sequence[Compared], format: Format) -> None:
+    from initcli.render import comparison
+
+    if format is Format.table:
+        page, plain = console()
+        table = comparison.comparison_table(found, width=page.width, ascii_only=plain)
+        write(printed(page, table))
+    elif format is Format.json:
+        write(comparison.comparison_json(found) + "\n")
+    else:
+        write_rows(format, comparison.comparison_rows(found))
 
 
 def _names(text: str | None) -> list[str]:
@@ -171,8 +218,9 @@ def _frameworks(text: str | None) -> list[Framework]:
 def _picture_format(out: str | None) -> str:
     """What kind of picture a file's name asks for."""
     kind = "" if out is None else Path(out).suffix.lower().removeprefix(".")
-    if out is not None and kind not in ("png", "svg"):
-        raise typer.BadParameter("the file's name ends in .png or .svg", param_hint="--out")
+    if out is not None and kind not in ("png", "svg", "pdf"):
+        ends = "the file's name ends in .png, .svg or .pdf"
+        raise typer.BadParameter(ends, param_hint="--out")
     return kind
 
 

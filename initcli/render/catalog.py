@@ -1,4 +1,4 @@
-"""The catalog as text for people, and as JSON."""
+"""The catalog as text for people, as JSON, and as rows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from initcli.catalog import Argument, Thing
 from initcli.layers import Layer
+from initcli.render.rows import Rows
 
 
 def catalog_page(things: Sequence[Thing]) -> RenderableType:
@@ -50,6 +51,21 @@ def catalog_json(things: Sequence[Thing]) -> str:
         entry = asdict(thing)
         found[f"{entry.pop('kind')}s"].append(entry)
     return json.dumps(found)
+
+
+def catalog_rows(things: Sequence[Thing]) -> Rows:
+    """One row a thing."""
+    rows = (
+        {
+            "kind": thing.kind,
+            "name": thing.name,
+            "aliases": " ".join(thing.aliases),
+            "arguments": " ".join(argument.name for argument in _ordered(thing)),
+            "title": thing.title.replace("``", "`"),
+        }
+        for thing in things
+    )
+    return Rows(("kind", "name", "aliases", "arguments", "title"), rows)
 
 
 def _whole(thing: Thing) -> RenderableType:

@@ -1,9 +1,7 @@
-"""Several signals side by side: as a ranked table, as plain data, and as CSV."""
+"""Several signals side by side: as a ranked table, as plain data, and as rows."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 
@@ -11,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from initcli.errors import printable
+from initcli.render.rows import Rows
 from initcli.render.signal_data import signal_data, verdict_data
 from initcli.render.signal_table import depth_scale, figure
 from initcli.signal.comparison import Compared
@@ -55,16 +54,14 @@ def comparison_json(compared: Sequence[Compared]) -> str:
     return json.dumps({"variants": [_data(each) for each in compared]}, allow_nan=False)
 
 
-def comparison_csv(compared: Sequence[Compared]) -> str:
-    """One line a model, the best first."""
-    page = io.StringIO()
-    writer = csv.writer(page, lineterminator="\n")
-    names = Verdict.__struct_fields__
-    writer.writerow(["rank", "variant", *names])
-    for rank, each in enumerate(compared, 1):
-        data = verdict_data(each.verdict)
-        writer.writerow([rank, each.label, *(data[name] for name in names)])
-    return page.getvalue()
+def comparison_rows(compared: Sequence[Compared]) -> Rows:
+    """One row a model, the best first."""
+    rows = (
+        {"rank": rank, "variant": each.label, **verdict_data(each.verdict)}
+        for rank, each in enumerate(compared, 1)
+    )
+    shown = ("rank", "variant", "output_std", "std_ratio", "gradient_ratio", "text")
+    return Rows(("rank", "variant", *Verdict.__struct_fields__), rows, shown=shown)
 
 
 def _data(each: Compared) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The summary as plain data, with the keys that the README documents."""
+"""The summary as plain data, with the keys and the columns that the README documents."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import msgspec
 from initcli.initializers import Initializer
 from initcli.laws import Law
 from initcli.measuring import Measurement
+from initcli.parameter import Parameter
+from initcli.render.rows import Row, Rows
 from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.summary import TensorSummary, totals
 
@@ -21,13 +23,60 @@ def summary_json(model: Model, tensors: Iterable[TensorSummary]) -> str:
     return json.dumps(summary_data(model, tensors), allow_nan=False)
 
 
-def summary_data(model: Model, tensors: Iterable[TensorSummary]) -> dict[str, Any]:
-    """The summary as plain data."""
-    owners = {
+COLUMNS = (
+    *("spec", "model", "path", "layer", "name", "shape", "size", "dtype", "trainable"),
+    *("fan_in", "fan_out", "initializer", "law", "law_mean", "law_std", "law_low", "law_high"),
+    *("count", "mean", "std", "min", "max", "zeros", "fit_statistic", "fit_p_value"),
+)
+"""What a summary's rows have."""
+_SHOWN = (
+    *("path", "shape", "size", "initializer", "law"),
+    *("mean", "std", "min", "max", "fit_p_value"),
+)
+
+
+def summary_rows(spec: str, model: Model, tensors: Iterable[TensorSummary]) -> Rows:
+    """The summary as flat rows, one a tensor; ``spec`` is how the model's file was named."""
+    sums = totals(model)
+    facts = [f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"]
+    facts.append(f"{sums.params:,} weights, {sums.trainable:,} of them trainable")
+    owners = _owners(model)
+    rows = (_row(spec, model.name, owners[each.parameter.path], each) for each in tensors)
+    return Rows(COLUMNS, rows, model.name, ", ".join(facts), _SHOWN)
+
+
+def _row(spec: str, model: str, layer: str, tensor: TensorSummary) -> Row:
+    parameter, law, seen, fit = tensor.parameter, tensor.law, tensor.measured, tensor.fit
+    row: dict[str, Any] = {
+        "spec": spec,
+        "model": model,
+        **_facts(parameter, layer),
+        "initializer": str(parameter.initializer),
+        "law": None if law is None else law.text,
+    }
+    if law is not None:
+        low, high = law.support
+        row |= {"law_mean": law.mean, "law_std": law.std, "law_low": low, "law_high": high}
+    if seen is not None:
+        row |= {name: getattr(seen, name) for name in ("count", "mean", "std", "min", "max")}
+        row["zeros"] = seen.zeros
+    if fit is not None:
+        row |= {"fit_statistic": fit.statistic, "fit_p_value": fit.p_value}
+    return row
+
+
+def _owners(model: Model) -> dict[str, str]:
+    """The layer of each tensor."""
+    return {
         parameter.path: layer.name
         for layer in leaves(model.layers)
         for parameter in layer.parameters
     }
+
+
+def summary_data(model: Model, tensors: Iterable[TensorSummary]) -> dict[str, Any]:
+    """The summary as plain data."""
+    owners = _owners(model)
     return {
         "model": {
             "name": model.name,
@@ -57,6 +106,18 @@ def _layer(layer: BuiltLayer) -> dict[str, Any]:
 def _tensor(tensor: TensorSummary, layer: str) -> dict[str, Any]:
     parameter = tensor.parameter
     return {
+        **_facts(parameter, layer),
+        "initializer": _initializer(parameter.initializer),
+        "law": tensor.law and _law(tensor.law),
+        "measured": tensor.measured and _measured(tensor.measured),
+        "fit": tensor.fit and msgspec.structs.asdict(tensor.fit),
+    }
+
+
+def _facts(parameter: Parameter, layer: str) -> dict[str, Any]:
+    """What a tensor is, whatever fills it."""
+    fans = parameter.fans
+    return {
         "path": parameter.path,
         "layer": layer,
         "name": parameter.name,
@@ -64,12 +125,8 @@ def _tensor(tensor: TensorSummary, layer: str) -> dict[str, Any]:
         "size": parameter.size,
         "dtype": parameter.dtype,
         "trainable": parameter.trainable,
-        "fan_in": parameter.fans.fan_in,
-        "fan_out": parameter.fans.fan_out,
-        "initializer": _initializer(parameter.initializer),
-        "law": tensor.law and _law(tensor.law),
-        "measured": tensor.measured and _measured(tensor.measured),
-        "fit": tensor.fit and msgspec.structs.asdict(tensor.fit),
+        "fan_in": fans.fan_in,
+        "fan_out": fans.fan_out,
     }
 
 

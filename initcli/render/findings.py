@@ -14,6 +14,7 @@ from rich.text import Text
 from initcli.checks import Check, Finding, Report
 from initcli.checks.base import SEVERITIES
 from initcli.errors import printable
+from initcli.render.rows import Rows
 
 _KEYS = (
     "code",
@@ -48,6 +49,17 @@ def findings_json(reports: Sequence[Report]) -> str:
     found = [finding for report in reports for finding in report.findings]
     rows = [{key: getattr(finding, key) for key in _KEYS} for finding in found]
     return json.dumps({"findings": rows})
+
+
+def findings_rows(reports: Sequence[Report]) -> Rows:
+    """One row a finding."""
+    found = (finding for report in reports for finding in report.findings)
+    rows = (
+        {**{key: getattr(each, key) for key in _KEYS}, "layers": " ".join(each.layers)}
+        for each in found
+    )
+    shown = ("code", "severity", "file", "line", "layer", "message", "remedy")
+    return Rows(_KEYS, rows, shown=shown, facts=_total(reports))
 
 
 def findings_github(reports: Sequence[Report]) -> str:

@@ -1,15 +1,26 @@
-"""A folder of pictures: the histogram of every tensor of a model, and an overview."""
+"""A folder of pictures: the histogram of every tensor of a model, an overview, and a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from initcli.files import file_stems, make_folder, write_whole
-from initcli.measuring import data_histogram, measure
+from initcli.measuring import data_histogram
 from initcli.parameter import Parameter
-from initcli.render.plots import Pixels, TensorPicture, png, tensor_cell, tensor_png, tiled
+from initcli.render.plots import (
+    Pixels,
+    Style,
+    TensorPicture,
+    png,
+    tensor_cell,
+    tensor_picture,
+    tiled,
+    vector_page,
+)
 from initcli.spec.model import Model
+from initcli.summary import TensorSummary, common_range, summarise
 from initcli.workers import HERE, Workers
 
 ROWS_PER_PAGE = 8
@@ -24,6 +35,8 @@ def save_histograms(
     *,
     bins: int | None = None,
     only: Iterable[Parameter] | None = None,
+    style: Style | None = None,
+    page: bool = False,
     workers: Workers = HERE,
     most: int | None = None,
 ) -> Iterator[Path]:
@@ -34,6 +47,8 @@ def save_histograms(
         folder: where to; it is made if it is missing.
         bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
         only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
+        style: how pictures are made; PNG by default.
+        page: whether to write a page to browse too, ``index.html``.
         workers: who is to do it, see :mod:`initcli.workers`; this process by default.
         most: entries of a tensor to show at most, its first; all by default.
 
@@ -47,23 +62,45 @@ def save_histograms(
         WorkersError: the workers were lost.
     """
     make_folder(folder)
+    style = style or Style()
     stems = file_stems(parameter.path for parameter in model.parameters)
-    overview = _Overview(folder)
+    overview = _Overview(folder, style)
     wanted = list(model.parameters if only is None else only)
-    found = measure(wanted, workers=workers, most=most)
-    pictures = (
-        TensorPicture.of(parameter, seen, data_histogram(parameter, seen, bins, workers=workers))
-        for parameter, seen in found
-    )
-    drawn = workers.in_order(_drawn, pictures)
+    found: Iterable[TensorSummary] = summarise(model, only=wanted, workers=workers, most=most)
+    limits = None
+    if style.same_scale:
+        found = list(found)
+        limits = common_range(found)
+    kept: list[TensorSummary] = []
+
+    def pictures() -> Iterator[tuple[TensorPicture, Style]]:
+        for tensor in found:
+            if page:
+                kept.append(tensor)
+            parameter, seen = tensor.parameter, tensor.measured
+            assert seen is not None
+            histogram = data_histogram(parameter, seen, bins, workers=workers)
+            yield TensorPicture.of(parameter, seen, histogram, limits), style
+
+    files: dict[str, str] = {}
+    drawn = workers.in_order(_drawn, pictures())
     for parameter, (_, (picture, cell)) in zip(wanted, drawn, strict=True):
-        yield _saved(folder / f"{stems[parameter.path]}.png", picture)
+        file = folder / f"{stems[parameter.path]}.{style.format}"
+        files[parameter.path] = file.name
+        yield _saved(file, picture)
         overview.add(_layer(parameter), cell)
     yield from overview.pages()
+    if page:
+        from initcli.render.page import save_page, tensors_page
+
+        yield save_page(folder, tensors_page(model, kept, files))
 
 
-def _drawn(picture: TensorPicture) -> tuple[bytes, Pixels]:
-    return tensor_png(picture), tensor_cell(picture)
+def _drawn(task: tuple[TensorPicture, Style]) -> tuple[bytes, Pixels | TensorPicture]:
+    """A tensor's own picture, and what the overview shows of it."""
+    picture, style = task
+    small = picture if style.is_vector else tensor_cell(picture, style)
+    return tensor_picture(picture, style), small
 
 
 class _Overview:
@@ -73,13 +110,14 @@ class _Overview:
     compressed until the pictures before them are written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, style: Style) -> None:
         self.folder = folder
-        self.rows: list[list[Pixels]] = []
+        self.style = style
+        self.rows: list[list[Any]] = []
         self.layer: str | None = None
         self.done: list[bytes] = []
 
-    def add(self, layer: str, cell: Pixels) -> None:
+    def add(self, layer: str, cell: Pixels | TensorPicture) -> None:
         """Put a tensor of that layer beside the last one, or into a new row."""
         if self.rows and layer == self.layer and len(self.rows[-1]) < MOST_COLUMNS:
             self.rows[-1].append(cell)
@@ -94,11 +132,12 @@ class _Overview:
         if self.rows:
             self._finish_page()
         for page, content in enumerate(self.done, start=1):
-            name = "overview.png" if page == 1 else f"overview_{page}.png"
-            yield _saved(self.folder / name, content)
+            name = "overview" if page == 1 else f"overview_{page}"
+            yield _saved(self.folder / f"{name}.{self.style.format}", content)
 
     def _finish_page(self) -> None:
-        self.done.append(png(tiled(self.rows)))
+        rows, style = self.rows, self.style
+        self.done.append(vector_page(rows, style) if style.is_vector else png(tiled(rows), style))
         self.rows = []
 
 

@@ -2,25 +2,27 @@
 
 Drawn with Matplotlib's ``Figure`` on Agg, never with pyplot, which needs a screen and keeps state.
 To make a figure with its axes takes twice as long as to draw it, so there are two for good, a large
-and a small one, whose artists are given new data for every tensor.
+and a small one, whose artists are given new data for every tensor. A page of an overview is put
+together from pixels, or drawn as one figure where a picture is made of lines.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from textwrap import wrap
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -34,7 +36,6 @@ from initcli.types import shape_text
 DRAWN = "#5b8db8"
 LAW = "#c8432b"
 GREY = "#555555"
-DPI = 100
 _FEW = 2
 """Atoms up to which a law without density is drawn as one bar an atom."""
 
@@ -42,18 +43,50 @@ Pixels = NDArray[np.uint8]
 """A picture: rows of pixels of red, green and blue."""
 
 
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How pictures are made.
+
+    ``dpi`` are pixels an inch of PNG; ``log`` is whether entries are counted on a logarithmic
+    scale, and ``same_scale`` whether all tensors stand on one axis of weights.
+    """
+
+    format: Literal["png", "svg", "pdf"] = "png"
+    dpi: int = 100
+    log: bool = False
+    same_scale: bool = False
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether pictures are made of lines, and not of pixels."""
+        return self.format != "png"
+
+
 @dataclass(frozen=True)
 class TensorPicture:
-    """What a picture shows of one tensor: all of it is text and numbers."""
+    """What a picture shows of one tensor: all of it is text and numbers.
+
+    ``limits`` are the ends of the axis of weights, those of the histogram where there are none.
+    """
 
     path: str
     shape: str
     facts: tuple[str, ...]
     law: Law | None
     histogram: Histogram
+    limits: Range | None = None
 
     @classmethod
-    def of(cls, parameter: Parameter, measured: Measurement, histogram: Histogram) -> TensorPicture:
+    def of(
+        cls,
+        parameter: Parameter,
+        measured: Measurement,
+        histogram: Histogram,
+        limits: Range | None = None,
+    ) -> TensorPicture:
         """The picture of a tensor that was measured, with a histogram of it."""
         law = parameter.law
         facts = (
@@ -63,24 +96,21 @@ class TensorPicture:
             f"mean {measured.mean:.4g}",
             f"std {measured.std:.4g}",
         )
-        return cls(parameter.path, shape_text(parameter.shape), facts, law, histogram)
+        return cls(parameter.path, shape_text(parameter.shape), facts, law, histogram, limits)
 
 
-def tensor_png(picture: TensorPicture) -> bytes:
-    """The histogram of one tensor with its law drawn over it, as a PNG 720 pixels wide."""
-    title = wrap(printable(f"{picture.path}  {picture.shape}"), 62)
-    # Lines break between two facts, and not within one.
-    facts = (printable(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in picture.facts)
-    caption = wrap(" · ".join(facts), 100)
-    return png(_sheet(small=False).pixels(picture, title, caption))
+def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
+    """The histogram of one tensor with its law drawn over it, as a file 7.2 inches wide."""
+    sheet = _sheet(small=False, log=style.log)
+    sheet.show(picture)
+    return _file(sheet.figure, style) if style.is_vector else png(sheet.pixels(style), style)
 
 
-def tensor_cell(picture: TensorPicture) -> Pixels:
-    """The histogram of one tensor in a picture of 420 × 210 pixels."""
-    text = printable(picture.path)
-    title = text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
-    law = picture.law.text if picture.law else "law not known"
-    return _sheet(small=True).pixels(picture, [title], [law])
+def tensor_cell(picture: TensorPicture, style: Style) -> Pixels:
+    """The histogram of one tensor in a picture of 4.2 × 2.1 inches."""
+    sheet = _sheet(small=True, log=style.log)
+    sheet.show(picture)
+    return sheet.pixels(style)
 
 
 def tiled(rows: Sequence[Sequence[Pixels]]) -> Pixels:
@@ -94,12 +124,60 @@ def tiled(rows: Sequence[Sequence[Pixels]]) -> Pixels:
     return page
 
 
-def png(pixels: Pixels) -> bytes:
+def vector_page(rows: Sequence[Sequence[TensorPicture]], style: Style) -> bytes:
+    """Rows of small histograms as one file made of lines."""
+    width, height = _SMALL.width * max(map(len, rows)), _SMALL.height * len(rows)
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    for line, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            cell = _Cell(figure, _SMALL, style.log)
+            corner = (_SMALL.width * column, height - _SMALL.height * (line + 1))
+            cell.place(corner, (width, height))
+            cell.show(picture, *_small_texts(picture))
+    return _file(figure, style)
+
+
+def png(pixels: Pixels, style: Style) -> bytes:
     """A picture as a PNG."""
     stream = io.BytesIO()
     image = Image.fromarray(pixels)
-    image.save(stream, format="png", compress_level=1, dpi=(DPI, DPI))
+    image.save(stream, format="png", compress_level=1, dpi=(style.dpi, style.dpi))
     return stream.getvalue()
+
+
+# The same picture gives the same file, whose text is text.
+_SAME = {"svg.fonttype": "none", "svg.hashsalt": "initcli", "pdf.fonttype": 42}
+_UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def _file(figure: Figure, style: Style) -> bytes:
+    """A figure as a file made of lines."""
+    stream = io.BytesIO()
+    with rc_context(_SAME), _missing_signs_are_boxes():
+        figure.savefig(stream, format=style.format, metadata=_UNDATED[style.format])
+    return stream.getvalue()
+
+
+@contextmanager
+def _missing_signs_are_boxes() -> Iterator[None]:
+    """A name in a script that the font has not is drawn as boxes; its file has the name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
+
+
+def _large_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
+    title = wrap(printable(f"{picture.path}  {picture.shape}"), 62)
+    # Lines break between two facts, and not within one.
+    facts = (printable(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in picture.facts)
+    return title, wrap(" · ".join(facts), 100)
+
+
+def _small_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
+    text = printable(picture.path)
+    title = text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
+    return [title], [picture.law.text if picture.law else "law not known"]
 
 
 @dataclass(frozen=True)
@@ -122,24 +200,57 @@ _SMALL = _Layout(4.2, 2.1, 0.5, 0.36, 3.55, 1.29, title=9, caption=7, ticks=7)
 
 
 @cache
-def _sheet(*, small: bool) -> _Sheet:
-    return _Sheet(_SMALL if small else _LARGE)
+def _sheet(*, small: bool, log: bool) -> _Sheet:
+    return _Sheet(_SMALL if small else _LARGE, log)
 
 
 class _Sheet:
-    """A figure with one pair of axes, drawn again and again."""
+    """A figure with one cell, drawn again and again."""
 
-    def __init__(self, layout: _Layout) -> None:
+    def __init__(self, layout: _Layout, log: bool) -> None:
         self.layout = layout
-        self.figure = Figure(dpi=DPI)
+        self.figure = Figure()
         self.canvas: Any = FigureCanvasAgg(self.figure)
-        self.axes = self.figure.add_axes((0, 0, 1, 1))
-        self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN)
+        self.cell = _Cell(self.figure, layout, log)
+
+    def show(self, picture: TensorPicture) -> None:
+        """Put a tensor on the sheet, which is as high as its texts are long."""
+        layout = self.layout
+        texts = _large_texts(picture) if layout is _LARGE else _small_texts(picture)
+        title, caption = map(len, texts)
+        more = 0.22 * title + 0.15 * caption if layout is _LARGE else 0
+        size = (layout.width, layout.height + more)
+        self.figure.set_size_inches(size)
+        self.cell.place((0, 0), size)
+        self.cell.show(picture, *texts)
+
+    def pixels(self, style: Style) -> Pixels:
+        """What the sheet shows, drawn."""
+        self.figure.set_dpi(style.dpi)
+        # Letters that are bent to the pixels take a fifth of a picture's time.
+        with rc_context({"text.hinting": "none"}), _missing_signs_are_boxes():
+            self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
+
+
+class _Cell:
+    """One pair of axes with a histogram, the law over it, and texts above."""
+
+    def __init__(self, figure: Figure, layout: _Layout, log: bool) -> None:
+        self.layout = layout
+        # What nothing is counted in has no place on a logarithmic scale.
+        self.floor = 0.5 if log else 0.0
+        self.axes = figure.add_axes((0, 0, 1, 1))
+        self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN, baseline=self.floor)
         (self.curve,) = self.axes.plot([], [], color=LAW, linewidth=1.5)
         (self.marks,) = self.axes.plot([], [], "_", color=LAW, markersize=14, mew=1.5)
         self.title = self._text(layout.title)
         self.caption = self._text(layout.caption, color=GREY)
-        self.axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if log:
+            self.axes.set_yscale("log")
+            self.axes.yaxis.set_minor_locator(NullLocator())
+        else:
+            self.axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         self.axes.yaxis.set_major_formatter(EngFormatter(sep=""))
         self.axes.spines[["top", "right"]].set_visible(False)
         self.axes.tick_params(labelsize=layout.ticks)
@@ -156,31 +267,29 @@ class _Sheet:
             self.axes.text(0.0, -0.13, "■ drawn", color=DRAWN, **under)
             self.law_key = self.axes.text(0.1, -0.13, "— law", color=LAW, **under)
 
-    def pixels(self, picture: TensorPicture, title: list[str], caption: list[str]) -> Pixels:
-        """Draw a tensor under a title and a caption, each of some lines."""
-        layout = self.layout
-        large = layout is _LARGE
-        height = layout.height + (0.22 * len(title) + 0.15 * len(caption) if large else 0)
-        self.figure.set_size_inches(layout.width, height)
-        left, width = layout.left / layout.width, layout.axes_width / layout.width
-        self.axes.set_position((left, layout.bottom / height, width, layout.axes_height / height))
+    def place(self, corner: tuple[float, float], page: tuple[float, float]) -> None:
+        """Put the lower left corner there on a page of that size, all in inches."""
+        layout, (width, height) = self.layout, page
+        left, bottom = corner[0] + layout.left, corner[1] + layout.bottom
+        self.axes.set_position(
+            (left / width, bottom / height, layout.axes_width / width, layout.axes_height / height)
+        )
+
+    def show(self, picture: TensorPicture, title: list[str], caption: list[str]) -> None:
+        """Show a tensor under a title and a caption, each of some lines."""
+        large = self.layout is _LARGE
         self.title.set_text("\n".join(title))
         self.caption.set_text("\n".join(caption))
         self.caption.set_position((0, 6 if large else 4))
         self.title.set_position((0, 10 + 11 * len(caption) if large else 14))
         self._show(picture)
-        # Letters that are bent to the pixels take a fifth of a picture's time.
-        with rc_context({"text.hinting": "none"}), warnings.catch_warnings():
-            # A name in a script that the font has not is drawn as boxes; its file has the name.
-            warnings.filterwarnings("ignore", message="Glyph")
-            self.canvas.draw()
-        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
     def _show(self, picture: TensorPicture) -> None:
         histogram, law = picture.histogram, picture.law
         edges, counts = histogram.edges, histogram.counts
         low, high = float(edges[0]), float(edges[-1])
         width = (high - low) / counts.size
+        shown = picture.limits or (low, high)
         seen = int(counts.sum())
         # A density times this is in entries per bin, and lies on the bars.
         per_bin = seen * width
@@ -193,11 +302,11 @@ class _Sheet:
             filled = np.flatnonzero(counts)
             middles = (edges[:-1] + edges[1:]) / 2
             places = np.array([_nearest(float(middles[i]), atoms, width) for i in filled])
-            self._bars(places, counts[filled], (high - low) / 40)
+            self._bars(places, counts[filled], (shown[1] - shown[0]) / 40)
         else:
-            self.bars.set_data(counts, edges)
+            self.bars.set_data(counts, edges, self.floor)
             if law is not None and not certain:
-                x = np.linspace(low, high, 400)
+                x = np.linspace(*shown, 400)
                 curve = (x, law.pdf(x) * per_bin)
         if law is not None and few:
             values = np.array(list(atoms))
@@ -209,16 +318,16 @@ class _Sheet:
         # A law without an end at a bin's edge has an infinite density there.
         heights = np.concatenate([counts, curve[1], marks[1]])
         top = float(heights[np.isfinite(heights)].max())
-        margin = 0 if counts.size == 1 else 0.05 * (high - low)
-        self.axes.set_xlim(low - margin, high + margin)
-        self.axes.set_ylim(0, 1.05 * top)
+        margin = 0 if counts.size == 1 and not picture.limits else 0.05 * (shown[1] - shown[0])
+        self.axes.set_xlim(shown[0] - margin, shown[1] + margin)
+        self.axes.set_ylim(self.floor, 2 * top if self.floor else 1.05 * top)
 
     def _bars(self, places: Floats, counts: Any, width: float) -> None:
         """A bar at every place, and nothing between two of them."""
         ends = np.stack([places - width / 2, places + width / 2], axis=1).ravel()
         heights = np.zeros(ends.size - 1)
         heights[::2] = counts
-        self.bars.set_data(heights, np.maximum.accumulate(ends))
+        self.bars.set_data(heights, np.maximum.accumulate(ends), self.floor)
 
     def _text(self, size: int, **style: Any) -> Any:
         """Lines of text that begin at the left end of the axes, some points over them."""

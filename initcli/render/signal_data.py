@@ -1,9 +1,7 @@
-"""The signal as plain data, with the keys that the README documents, and as CSV."""
+"""The signal as plain data, with the keys and the columns that the README documents."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -11,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from initcli.render.rows import Row, Rows
 from initcli.signal.figures import LayerSignal, OutputSignal, Signal, Spread, TensorSignal
 from initcli.signal.theory import Prediction
 from initcli.signal.verdict import Verdict, verdict
@@ -55,36 +54,52 @@ def verdict_data(found: Verdict) -> dict[str, Any]:
     }
 
 
-def signal_csv(signal: Signal, only: Sequence[str] = ()) -> str:
-    """One line a layer: every figure's median, least and greatest, and what is predicted.
+_ENDS = ("", "_low", "_high")
+COLUMNS = (
+    *("spec", "model", "layer", "type", "call", "shape"),
+    *(f"output_{name}{end}" for name in _FIGURES for end in _ENDS),
+    *(f"gradient_rms{end}" for end in _ENDS),
+    *(f"predicted_{name}" for name in _PREDICTED),
+)
+"""What a signal's rows have."""
+_SHOWN = (
+    *("layer", "type", "output_std", "predicted_std", "output_zeros", "output_correlation"),
+    *("gradient_rms", "predicted_gradient_rms"),
+)
+
+
+def signal_rows(spec: str, signal: Signal, only: Sequence[str] = ()) -> Rows:
+    """One row a layer: every figure's median, least and greatest, and what is predicted.
+
+    ``spec`` is how the model's file was named.
 
     Raises:
         NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
     """
-    signal = signal.matching(only) if only else signal
-    page = io.StringIO()
-    writer = csv.writer(page, lineterminator="\n")
-    spreads = [*(f"output_{name}" for name in _FIGURES), "gradient_rms"]
-    ends = ("", "_low", "_high")
-    writer.writerow(
-        [
-            *("layer", "type", "call", "shape"),
-            *(f"{name}{end}" for name in spreads for end in ends),
-            *(f"predicted_{name}" for name in _PREDICTED),
-        ]
-    )
-    for layer in signal.layers:
-        values: list[Spread | None] = [
-            *(getattr(layer.output, name, None) for name in _FIGURES),
-            None if layer.gradient is None else layer.gradient.rms,
-        ]
-        cells: list[Any] = []
-        for value in values:
-            cells += [""] * 3 if value is None else [value.median, value.low, value.high]
-        cells += [getattr(layer.predicted, name) for name in _PREDICTED]
-        shape = "x".join(map(str, layer.shape))
-        writer.writerow([layer.name, layer.type, layer.call, shape, *cells])
-    return page.getvalue()
+    shown = signal.matching(only) if only else signal
+    drawn = f"{signal.draws} draws" if signal.draws else "nothing drawn"
+    facts = f"batch {signal.batch}, {drawn}: {verdict(signal).text}"
+    rows = (_row(spec, signal.model.name, layer) for layer in shown.layers)
+    return Rows(COLUMNS, rows, signal.model.name, facts, _SHOWN)
+
+
+def _row(spec: str, model: str, layer: LayerSignal) -> Row:
+    row: dict[str, Any] = {
+        "spec": spec,
+        "model": model,
+        "layer": layer.name,
+        "type": layer.type,
+        "call": layer.call,
+        "shape": list(layer.shape),
+    }
+    spreads: dict[str, Spread | None] = {
+        f"output_{name}": getattr(layer.output, name, None) for name in _FIGURES
+    }
+    spreads["gradient_rms"] = None if layer.gradient is None else layer.gradient.rms
+    for name, value in spreads.items():
+        if value is not None:
+            row |= {name: value.median, f"{name}_low": value.low, f"{name}_high": value.high}
+    return row | {f"predicted_{name}": getattr(layer.predicted, name) for name in _PREDICTED}
 
 
 def _layer(layer: LayerSignal) -> dict[str, Any]:

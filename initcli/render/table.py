@@ -25,7 +25,7 @@ _LEAST = 16
 """Columns at least that a text at the left end has beside one at the right end."""
 _DRAWN = "drawn"
 _COLUMNS = ("mean", "std", "min", "max")
-_DOUBTFUL = 1e-3
+DOUBTFUL = 1e-3
 """Below this probability a fit is marked; one tensor in a thousand falls there by chance."""
 
 
@@ -205,12 +205,12 @@ class _Page:
         if tensor.fit is None:
             return Text("")
         p = tensor.fit.p_value
-        return Text(f"fit p={p:.2g}", "bold red" if p < _DOUBTFUL else "dim")
+        return Text(f"fit p={p:.2g}", "bold red" if p < DOUBTFUL else "dim")
 
     def _totals(self, model: Model) -> Iterator[Text]:
         sums = totals(model)
         weights = Text.assemble(
-            "Total ", (f"{sums.params:,}", "bold"), f" weights, {_size(sums.bytes)}"
+            "Total ", (f"{sums.params:,}", "bold"), f" weights, {size_text(sums.bytes)}"
         )
         kinds = Text(f"trainable {sums.trainable:,}{self.dot}non-trainable {sums.non_trainable:,}")
         yield from self._ends(weights, kinds)
@@ -236,7 +236,7 @@ def _number(value: float) -> str:
     return next((form for form in forms if len(form) <= _NUMBER), f"{value:.1e}")
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     """Bytes with a unit that keeps the number short."""
     size, unit = float(count), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):

@@ -14,9 +14,8 @@ from initcli.initializers import known_initializers
 from initcli.signal.figures import Signal
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
 from initcli.signal.verdict import Verdict, verdict
-from initcli.spec.load import custom_functions
+from initcli.spec.load import custom_functions, read_changed
 from initcli.spec.model import Model, build
-from initcli.spec.read import read
 from initcli.spec.vary import combinations, varied
 from initcli.types import Array
 
@@ -37,6 +36,7 @@ def variants(
     defaults: Sequence[Framework] = (),
     seed: int | None = None,
     custom: Iterable[str] = (),
+    changes: Iterable[str] = (),
 ) -> list[tuple[str, Model]]:
     """The models of the specs, each in every combination of what is varied, with a label.
 
@@ -48,12 +48,14 @@ def variants(
         defaults: whose default initializers.
         seed: wins over the specs' own.
         custom: Python files whose public functions are initializers; they are run.
+        changes: values of every spec to change, as in :func:`initcli.load`.
 
     Raises:
         InvalidSpec: a spec cannot be read, or is wrong; with all its problems.
         NotInCatalog: no initializer or activation has that name.
     """
     functions = custom_functions(custom)
+    changes = list(changes)
     options: dict[str, Sequence[str]] = {
         "kernel": list(kernel_initializers),
         "activation": list(activations),
@@ -61,7 +63,7 @@ def variants(
     }
     found = []
     for source in sources:
-        document = read(source)
+        document = read_changed(source, changes)
         own = {*functions, *_recipes(document.data)}
         _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})
         _refuse_unknown("activation", activations, set(known_activations()))

@@ -10,6 +10,7 @@ from initcli.defaults import Framework
 from initcli.errors import CustomFunctionError
 from initcli.initializers.custom import Custom, load_functions
 from initcli.spec.arguments import Arguments
+from initcli.spec.document import Document
 from initcli.spec.model import Model, build
 from initcli.spec.read import parse as parse_text
 from initcli.spec.read import read
@@ -21,6 +22,7 @@ def load(
     seed: int | None = None,
     defaults: Framework | None = None,
     custom: Iterable[str] = (),
+    changes: Iterable[str] = (),
 ) -> Model:
     """Read a spec and resolve it into a model.
 
@@ -30,13 +32,33 @@ def load(
         seed: wins over the spec's own.
         defaults: whose default initializers; wins over the spec's own.
         custom: Python files whose public functions are initializers; they are run.
+        changes: values of the spec to change, each as ``PATH=VALUE``, such as
+            ``layers.3.units=128``; see :mod:`initcli.spec.overrides`.
 
     Raises:
         InvalidSpec: the spec cannot be read, or is wrong; with all its problems.
+        BadOverride: a change is none, or its path leads nowhere.
         CustomFunctionError: a file of functions cannot be loaded.
     """
     functions = custom_functions(custom)
-    return build(read(source), seed=seed, defaults=defaults, functions=functions)
+    document = read_changed(source, changes)
+    return build(document, seed=seed, defaults=defaults, functions=functions)
+
+
+def read_changed(source: str, changes: Iterable[str]) -> Document:
+    """The document of a spec with values changed, each as ``PATH=VALUE``.
+
+    Raises:
+        InvalidSpec: the spec cannot be read.
+        BadOverride: a change is none, or its path leads nowhere.
+    """
+    document = read(source)
+    wanted = list(changes)
+    if not wanted:
+        return document
+    from initcli.spec.overrides import overridden
+
+    return overridden(document, wanted)
 
 
 def custom_functions(files: Iterable[str]) -> dict[str, Custom]:

@@ -11,7 +11,7 @@ import pytest
 from beside import ROOT, beside
 
 import initcli
-from initcli.render.plots import TensorPicture, tensor_png
+from initcli.render.plots import Style, TensorPicture, tensor_picture
 
 
 class Tour:
@@ -49,7 +49,7 @@ class Tour:
         """Save the same pictures."""
         for picture in self.pictures:
             path = self.folder / f"{picture.path.replace('/', '.')}.png"
-            path.write_bytes(tensor_png(picture))
+            path.write_bytes(tensor_picture(picture, Style()))
         return len(self.pictures)
 
 

@@ -1,0 +1,100 @@
+"""What a shell completes: names of layers, initializers, activations and checks, and of tensors.
+
+Each function is given what was typed of one word so far; everything is imported when it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def names(incomplete: str) -> list[str]:
+    """Everything of the catalog."""
+    from initcli.catalog import catalog
+
+    return _beginning(
+        incomplete, (name for thing in catalog() for name in (thing.name, *thing.aliases))
+    )
+
+
+def initializers(incomplete: str) -> list[str]:
+    """Names of initializers, the last of a list with commas."""
+    from initcli.initializers import known_initializers
+
+    return _listed(incomplete, known_initializers())
+
+
+def activations(incomplete: str) -> list[str]:
+    """Names of activations, the last of a list with commas."""
+    from initcli.activations import known_activations
+
+    return _listed(incomplete, known_activations())
+
+
+def frameworks(incomplete: str) -> list[str]:
+    """Frameworks whose defaults there are, the last of a list with commas."""
+    from typing import get_args
+
+    from initcli.defaults import Framework
+
+    return _listed(incomplete, get_args(Framework))
+
+
+def checks(incomplete: str) -> list[str]:
+    """Codes of checks, the last of a list with commas."""
+    from initcli.checks import known_checks
+
+    return _listed(incomplete, known_checks())
+
+
+def filters(ctx: Any, incomplete: str) -> list[str]:
+    """Paths of the tensors in the spec that was typed before."""
+    model = _model(ctx)
+    paths = () if model is None else (parameter.path for parameter in model.parameters)
+    return _beginning(incomplete, paths)
+
+
+def settings(ctx: Any, incomplete: str) -> list[str]:
+    """Paths of the values in the spec that was typed before, and names for what a path ends in."""
+    from initcli.activations import known_activations
+    from initcli.initializers import known_initializers
+    from initcli.spec.overrides import paths
+
+    path, equals, value = incomplete.partition("=")
+    if equals:
+        key = path.rpartition(".")[2]
+        known: Iterable[str] = ()
+        if key.endswith("initializer"):
+            known = known_initializers()
+        elif key == "activation":
+            known = known_activations()
+        return [f"{path}={name}" for name in _beginning(value, known)]
+    model = _model(ctx)
+    found = () if model is None else paths(model.document.data)
+    return _beginning(incomplete, (f"{each}=" for each in found))
+
+
+def _listed(incomplete: str, known: Iterable[str]) -> list[str]:
+    *before, last = incomplete.split(",")
+    head = "".join(f"{each}," for each in before)
+    return [f"{head}{name}" for name in _beginning(last, known) if name not in before]
+
+
+def _beginning(incomplete: str, known: Iterable[str]) -> list[str]:
+    return sorted({name for name in known if name.startswith(incomplete)})
+
+
+def _model(ctx: Any) -> Any:
+    """The model of the first spec on the command line so far; None where there is none to read."""
+    from initcli.errors import InitcliError
+    from initcli.spec.load import load
+
+    specs = ctx.params.get("specs") or ctx.params.get("spec")
+    first = specs if isinstance(specs, str) or specs is None else next(iter(specs), None)
+    if first is None or first == "-":
+        return None
+    try:
+        return load(first)
+    except InitcliError:
+        return None

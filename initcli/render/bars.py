@@ -1,0 +1,161 @@
+"""Histograms in the terminal: bars of block characters, and the law as a line over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from initcli.drawing import rounding_edges
+from initcli.errors import printable
+from initcli.histogram import Histogram, around
+from initcli.laws import Floats, Law
+from initcli.measuring import auto_bins
+from initcli.render.blocks import BLOCKS
+from initcli.spec.model import Model
+from initcli.summary import TensorSummary
+from initcli.types import TensorDtype, shape_text
+
+HEIGHT = 8
+"""Lines of the bars."""
+_WIDEST = 100
+"""Columns of the bars at most."""
+_LABEL = 7
+"""Columns of the numbers at the left end."""
+_FLOOR = 0.5
+"""Entries at the foot of a logarithmic scale."""
+
+
+def heading(model: Model, *, ascii_only: bool = False) -> RenderableType:
+    """What is drawn, and in which colours."""
+    dot = " - " if ascii_only else " · "
+    facts = dot.join((f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"))
+    bar, line = ("#", "o") if ascii_only else ("█", "•")
+    return Text.assemble(
+        (printable(model.name), "bold"),
+        (f"{dot}{facts}{dot}", "dim"),
+        (f"{bar} drawn", "blue"),
+        "  ",
+        (f"{line} law", "red"),
+    )
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """How histograms are drawn.
+
+    Args:
+        width: columns of the page.
+        ascii_only: whether nothing but ASCII is written.
+        bins: how many; by default as many as suit the values, or of a common axis the columns.
+        log: whether entries are counted on a logarithmic scale.
+        scale: both ends of the axis of weights; those of each tensor where there is none.
+    """
+
+    width: int
+    ascii_only: bool = False
+    bins: int | None = None
+    log: bool = False
+    scale: tuple[float, float] | None = None
+
+    def of(self, tensor: TensorSummary) -> RenderableType:
+        """The histogram of one tensor, under its name, its law and its figures."""
+        seen, parameter = tensor.measured, tensor.parameter
+        assert seen is not None
+        dot = " - " if self.ascii_only else " · "
+        title = Text(f"{parameter.path} {shape_text(parameter.shape)}  ", "bold")
+        title.append(printable(str(parameter.initializer)), "green")
+        law = "law not known" if tensor.law is None else tensor.law.text
+        facts = [law, f"n {seen.count:,}", f"mean {seen.mean:.4g}", f"std {seen.std:.4g}"]
+        facts += [f"min {seen.min:.4g}", f"max {seen.max:.4g}"]
+        if tensor.fit is not None and tensor.law is not None and tensor.law.std > 0:
+            facts.append(f"fit p={tensor.fit.p_value:.2g}")
+        ends = self.scale or (seen.min, seen.max)
+        if ends[0] == ends[1]:
+            low, high = around(ends[0])
+            ends = float(low), float(high)
+        columns = max(8, min(_WIDEST, self.width - _LABEL - 1))
+        # A single value stands in the middle.
+        single = seen.min == seen.max and not self.scale
+        wanted = self.bins or (21 if single else columns if self.scale else auto_bins(seen))
+        cells = min(wanted, columns)
+        repeat = columns // cells
+        edges = np.linspace(*ends, cells + 1)
+        counts = _counts(seen.histogram, seen.min, seen.max, edges)
+        expected = None
+        if tensor.law is not None:
+            expected = _expected(tensor.law, edges, parameter.dtype) * seen.count
+        lines = self._lines(counts, expected, repeat)
+        axis = self._axis(ends, cells * repeat)
+        return Group("", title, Text(dot.join(facts), "dim"), *lines, axis)
+
+    def _lines(self, counts: Floats, expected: Floats | None, repeat: int) -> Iterator[Text]:
+        """The lines of the bars from the top, each with the count at its upper end."""
+        top = float(max(counts.max(), 0.0 if expected is None else expected.max(), 1.0))
+        heights = np.repeat(self._height(counts, top), repeat)
+        marks = None if expected is None else np.repeat(self._height(expected, top), repeat)
+        ramp = " ####### "[:8] + "#" if self.ascii_only else BLOCKS
+        point = "o" if self.ascii_only else "•"
+        for line in range(HEIGHT - 1, -1, -1):
+            text = Text(self._label(line, top).rjust(_LABEL) + " ", "dim")
+            for column, height in enumerate(heights):
+                filled = min(max(height - line, 0.0), 1.0)
+                mark = None if marks is None else marks[column]
+                # A law that expects less than half an eighth of a line is not drawn at the foot.
+                if mark is not None and line == min(int(mark), HEIGHT - 1) and mark > 1 / 16:
+                    text.append(point, "bold red")
+                else:
+                    eighths = math.ceil(filled * 8 - 1e-9) if line == 0 else round(filled * 8)
+                    text.append(ramp[eighths], "blue")
+            text.rstrip()
+            yield text
+
+    def _height(self, counts: Floats, top: float) -> Floats:
+        """Counts in lines."""
+        if not self.log:
+            return counts / top * HEIGHT
+        over = np.log(np.maximum(counts, _FLOOR) / _FLOOR)
+        return over / math.log(top / _FLOOR) * HEIGHT
+
+    def _label(self, line: int, top: float) -> str:
+        """The count at the upper end of a line, at every other one."""
+        if line % 2 == 0:
+            return ""
+        share = (line + 1) / HEIGHT
+        return _short(_FLOOR * (top / _FLOOR) ** share if self.log else top * share)
+
+    def _axis(self, ends: tuple[float, float], columns: int) -> Text:
+        """The weights at both ends and in the middle."""
+        left, middle, right = (f"{x:.3g}" for x in (ends[0], sum(ends) / 2, ends[1]))
+        room = columns - len(left) - len(right)
+        between = middle.center(room) if room > len(middle) + 2 else " " * max(room, 1)
+        return Text(f"{'':{_LABEL + 1}}{left}{between}{right}", "dim")
+
+
+def _counts(histogram: Histogram, low: float, high: float, edges: Floats) -> Floats:
+    """A fine histogram's counts between other edges, each bin's values spread evenly over it."""
+    if low == high:
+        found = np.zeros(edges.size - 1)
+        place = int(np.searchsorted(edges, low, side="right")) - 1
+        found[min(max(place, 0), found.size - 1)] = histogram.counts.sum()
+        return found
+    shown = histogram.merged(low, high, histogram.counts.size)
+    cumulative = np.concatenate([[0.0], np.cumsum(shown.counts)])
+    return np.diff(np.interp(edges, shown.edges, cumulative))
+
+
+def _expected(law: Law, edges: Floats, dtype: TensorDtype) -> Floats:
+    """The probability of a value between edges, once it is rounded to the dtype."""
+    last = np.nextafter(edges[-1:], np.inf)
+    return np.diff(law.below(rounding_edges(np.concatenate([edges[:-1], last]), dtype)))
+
+
+def _short(count: float) -> str:
+    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{suffix}"
+    return f"{count:.3g}"
