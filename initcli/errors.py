@@ -8,8 +8,11 @@ collected and raised together as one :class:`InvalidSpec`.
 from __future__ import annotations
 
 import difflib
+import heapq
 import reprlib
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path as FilePath
 from typing import NamedTuple
 
 Path = tuple[str | int, ...]
@@ -155,23 +158,69 @@ class OutputError(InitcliError):
 
 
 class InvalidSpec(InitcliError):
-    """All problems of one spec, in the order of the file."""
+    """All problems of one spec, in the order of the file.
 
-    def __init__(self, errors: Sequence[SpecError]) -> None:
-        self.errors = tuple(sorted(errors, key=_file_order))
-        super().__init__("\n".join(str(error) for error in self.errors))
+    ``more`` says so where there may be others, which were not looked for.
+    """
+
+    def __init__(self, errors: Sequence[SpecError], more: str = "") -> None:
+        # What is changed in many places at once is wrong once.
+        once = {str(error): error for error in errors}
+        self.errors = tuple(sorted(once.values(), key=_file_order))
+        self.more = more
+        super().__init__("\n".join([*map(str, self.errors), *([more] if more else [])]))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The nearest of the ``known`` names as a question, or an empty text when none is near."""
+    best = nearest(name, known)
+    return f"did you mean '{best}'?" if best else ""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The nearest of the ``known`` names, or an empty text when none is near."""
     if not isinstance(name, str):
         return ""
-    names = sorted(known)
-    nearest = difflib.get_close_matches(name.lower()[:100], [n.lower() for n in names], n=1)
+    name = name[:_COMPARED]
+    names = _promising(name, known)
+    near = difflib.get_close_matches(name.lower(), [n.lower()[:_COMPARED] for n in names], n=1)
     # Of names that differ in case alone, the one that is written most like what was.
-    alike = [candidate for candidate in names if candidate.lower() in nearest]
-    best = difflib.get_close_matches(name, alike, n=1, cutoff=0)
-    return f"did you mean '{best[0]}'?" if best else ""
+    alike = [candidate for candidate in names if candidate.lower()[:_COMPARED] in near]
+    return "".join(difflib.get_close_matches(name, alike, n=1, cutoff=0))
+
+
+_COMPARED = 60
+"""Characters of names that are compared, the time for which grows with their third power."""
+_MOST_COMPARED = 20
+"""Names that are compared character by character."""
+_MOST_LOOKED_AT = 3_000
+"""Names of which those are chosen."""
+
+
+def _promising(name: str, known: Iterable[str]) -> list[str]:
+    """The names that have most characters in common with one, whatever their order."""
+    names = sorted(islice(known, _MOST_LOOKED_AT))
+    wanted = difflib.SequenceMatcher(b=name.lower())
+
+    def likeness(candidate: str) -> float:
+        wanted.set_seq1(candidate.lower()[:_COMPARED])
+        return wanted.quick_ratio()
+
+    return sorted(heapq.nlargest(_MOST_COMPARED, names, likeness))
+
+
+def nearest_file(file: str, suffixes: tuple[str, ...]) -> str:
+    """The file in the folder of one that is not there whose name is nearest, as a question.
+
+    Only names with one of the suffixes count. The text is empty where none is near.
+    """
+    wanted = FilePath(file)
+    try:
+        names = [each.name for each in islice(wanted.parent.iterdir(), 1000)]
+    except (OSError, ValueError):
+        return ""
+    found = nearest(wanted.name, (name for name in names if name.endswith(suffixes)))
+    return f"did you mean '{printable(str(wanted.with_name(found)))}'?" if found else ""
 
 
 def quoted(value: object) -> str:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -79,7 +79,21 @@ def printed(page: Console, content: RenderableType) -> str:
     with page.capture() as capture:
         page.print(content)
     text = capture.get()
-    return text if _can_print(text) else text.translate(_PLAIN)
+    return text if _can_print(text) else _in_ascii(text)
+
+
+def _in_ascii(text: str) -> str:
+    """The text with what an ASCII terminal has not spelled out."""
+    import unicodedata
+
+    def plain(sign: str) -> str:
+        name = unicodedata.name(sign, "").split()
+        if name[:1] == ["GREEK"]:
+            return name[-1].capitalize() if "CAPITAL" in name else name[-1].lower()
+        return unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() or sign
+
+    text = text.translate(_PLAIN)
+    return "".join(sign if sign.isascii() else plain(sign) for sign in text)
 
 
 _PLAIN = str.maketrans(
@@ -88,7 +102,6 @@ _PLAIN = str.maketrans(
         "±": "+-",
         "·": "-",
         "σ": "std",
-        "χ": "chi",
         "√": "sqrt",
         "∞": "inf",
         "≈": "~",
@@ -107,7 +120,7 @@ _PLAIN = str.maketrans(
         "′": "'",
     }
 )
-"""What stands for signs that an ASCII terminal has not."""
+"""What stands for signs whose names do not say it."""
 
 
 def say(note: object) -> None:
@@ -119,8 +132,13 @@ def say(note: object) -> None:
 
 
 def complain(error: Exception) -> None:
-    """The message of an error that is not the end."""
-    print(error, file=sys.stderr)
+    """The message of an error, with nothing in it that a terminal would obey."""
+    from initcli.errors import printable
+
+    text = "\n".join(map(printable, str(error).split("\n")))
+    if not _can_print(text, sys.stderr):
+        text = text.translate(_PLAIN)
+    print(text, file=sys.stderr)
 
 
 @contextmanager
@@ -184,9 +202,9 @@ def write(text: str) -> None:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
-def _can_print(text: str) -> bool:
+def _can_print(text: str, stream: TextIO | None = None) -> bool:
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        text.encode((stream or sys.stdout).encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

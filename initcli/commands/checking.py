@@ -180,19 +180,12 @@ def _save(fixed: Fixed) -> None:
     """Save what was mended in its file, or print it where it came from standard input."""
     from pathlib import Path
 
-    from initcli.errors import OutputError
-    from initcli.files import write_whole
+    from initcli.files import rewrite
 
     if fixed.file == "<stdin>":
         write(fixed.after)
     elif fixed.after != fixed.before:
-        # A link stays a link, and a file keeps who may do what with it.
-        file = Path(fixed.file).resolve()
-        mode = file.stat().st_mode
-        if not mode & 0o200:
-            raise OutputError(f"{fixed.file} is read-only")
-        write_whole(file, fixed.after.encode())
-        file.chmod(mode)
+        rewrite(Path(fixed.file), fixed.before, fixed.after)
         say(f"{fixed.file}: {fixed.mended} of {len(fixed.first.findings)} findings mended")
 
 

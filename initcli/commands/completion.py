@@ -5,8 +5,13 @@ Each function is given what was typed of one word so far; everything is imported
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from initcli.spec.model import Model
 
 
 def names(incomplete: str) -> list[str]:
@@ -48,14 +53,14 @@ def checks(incomplete: str) -> list[str]:
     return _listed(incomplete, known_checks())
 
 
-def filters(ctx: Any, incomplete: str) -> list[str]:
+def filters(incomplete: str) -> list[str]:
     """Paths of the tensors in the spec that was typed before."""
-    model = _model(ctx)
+    model = _model()
     paths = () if model is None else (parameter.path for parameter in model.parameters)
     return _beginning(incomplete, paths)
 
 
-def settings(ctx: Any, incomplete: str) -> list[str]:
+def settings(incomplete: str) -> list[str]:
     """Paths of the values in the spec that was typed before, and names for what a path ends in."""
     from initcli.activations import known_activations
     from initcli.initializers import known_initializers
@@ -70,7 +75,7 @@ def settings(ctx: Any, incomplete: str) -> list[str]:
         elif key == "activation":
             known = known_activations()
         return [f"{path}={name}" for name in _beginning(value, known)]
-    model = _model(ctx)
+    model = _model()
     found = () if model is None else paths(model.document.data)
     return _beginning(incomplete, (f"{each}=" for each in found))
 
@@ -85,16 +90,18 @@ def _beginning(incomplete: str, known: Iterable[str]) -> list[str]:
     return sorted({name for name in known if name.startswith(incomplete)})
 
 
-def _model(ctx: Any) -> Any:
-    """The model of the first spec on the command line so far; None where there is none to read."""
+def _model() -> Model | None:
+    """The model of the first spec among the words of the command line; None without one."""
     from initcli.errors import InitcliError
     from initcli.spec.load import load
 
-    specs = ctx.params.get("specs") or ctx.params.get("spec")
-    first = specs if isinstance(specs, str) or specs is None else next(iter(specs), None)
-    if first is None or first == "-":
-        return None
-    try:
-        return load(first)
-    except InitcliError:
-        return None
+    # A command line that ends in an option without its value is not parsed, so it is read here.
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    for word in words.split()[2:]:
+        file = Path(word.strip("'\"")).expanduser()
+        if file.is_file():
+            try:
+                return load(str(file))
+            except InitcliError:
+                return None
+    return None

@@ -178,7 +178,12 @@ def hist(
             return
         from initcli.render.plots import Style
 
-        style = Style(format=format or "png", dpi=dpi or 100, log=log, same_scale=same_scale)
+        style = Style(
+            format="png" if format is None else format.value,
+            dpi=dpi or 100,
+            log=log,
+            same_scale=same_scale,
+        )
         _save(model, only, folders[spec], bins or None, style, html, max_draws, jobs)
 
     for_each(specs, pictured)

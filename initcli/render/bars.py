@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -26,6 +27,8 @@ _WIDEST = 100
 """Columns of the bars at most."""
 _LABEL = 7
 """Columns of the numbers at the left end."""
+_SINGLE = 21
+"""Bins where there is but one value."""
 _FLOOR = 0.5
 """Entries at the foot of a logarithmic scale."""
 
@@ -76,13 +79,13 @@ class BarChart:
             facts.append(f"fit p={tensor.fit.p_value:.2g}")
         ends = self.scale or (seen.min, seen.max)
         if ends[0] == ends[1]:
-            low, high = around(ends[0])
-            ends = float(low), float(high)
+            low, high = around(ends[0]).tolist()
+            ends = low, high
         columns = max(8, min(_WIDEST, self.width - _LABEL - 1))
         # A single value stands in the middle.
         single = seen.min == seen.max and not self.scale
-        wanted = self.bins or (21 if single else columns if self.scale else auto_bins(seen))
-        cells = min(wanted, columns)
+        suited = _SINGLE if single else columns if self.scale else auto_bins(seen)
+        cells = min(self.bins or suited, columns)
         repeat = columns // cells
         edges = np.linspace(*ends, cells + 1)
         counts = _counts(seen.histogram, seen.min, seen.max, edges)
@@ -95,24 +98,28 @@ class BarChart:
 
     def _lines(self, counts: Floats, expected: Floats | None, repeat: int) -> Iterator[Text]:
         """The lines of the bars from the top, each with the count at its upper end."""
-        top = float(max(counts.max(), 0.0 if expected is None else expected.max(), 1.0))
-        heights = np.repeat(self._height(counts, top), repeat)
-        marks = None if expected is None else np.repeat(self._height(expected, top), repeat)
-        ramp = " ####### "[:8] + "#" if self.ascii_only else BLOCKS
-        point = "o" if self.ascii_only else "•"
+        top = max(float(counts.max()), 1.0)
+        if expected is not None:
+            top = max(top, float(expected.max()))
+        heights = self._height(counts, top)
+        marks = np.zeros_like(heights) if expected is None else self._height(expected, top)
         for line in range(HEIGHT - 1, -1, -1):
             text = Text(self._label(line, top).rjust(_LABEL) + " ", "dim")
-            for column, height in enumerate(heights):
-                filled = min(max(height - line, 0.0), 1.0)
-                mark = None if marks is None else marks[column]
-                # A law that expects less than half an eighth of a line is not drawn at the foot.
-                if mark is not None and line == min(int(mark), HEIGHT - 1) and mark > 1 / 16:
-                    text.append(point, "bold red")
-                else:
-                    eighths = math.ceil(filled * 8 - 1e-9) if line == 0 else round(filled * 8)
-                    text.append(ramp[eighths], "blue")
+            cells = (self._cell(line, *both) for both in zip(heights, marks, strict=True))
+            for (sign, style), run in groupby(cells):
+                text.append(sign * repeat * len(list(run)), style)
             text.rstrip()
             yield text
+
+    def _cell(self, line: int, height: float, mark: float) -> tuple[str, str]:
+        """What stands in a line where the bar and the law are so high, and its style."""
+        # A law that expects less than half an eighth of a line is not drawn.
+        if mark > 1 / 16 and line == min(int(mark), HEIGHT - 1):
+            return "o" if self.ascii_only else "•", "bold red"
+        eighths = min(max(height - line, 0.0), 1.0) * 8
+        # What there is at all is seen at the foot.
+        filled = math.ceil(eighths - 1e-9) if line == 0 else round(eighths)
+        return (" #"[filled > 0] if self.ascii_only else BLOCKS[filled]), "blue"
 
     def _height(self, counts: Floats, top: float) -> Floats:
         """Counts in lines."""

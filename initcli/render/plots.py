@@ -147,7 +147,7 @@ def png(pixels: Pixels, style: Style) -> bytes:
 
 
 # The same picture gives the same file, whose text is text.
-_SAME = {"svg.fonttype": "none", "svg.hashsalt": "initcli", "pdf.fonttype": 42}
+_SAME: Any = {"svg.fonttype": "none", "svg.hashsalt": "initcli", "pdf.fonttype": 42}
 _UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 

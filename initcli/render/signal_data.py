@@ -77,7 +77,7 @@ def signal_rows(spec: str, signal: Signal, only: Sequence[str] = ()) -> Rows:
         NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
     """
     shown = signal.matching(only) if only else signal
-    drawn = f"{signal.draws} draws" if signal.draws else "nothing drawn"
+    drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "nothing drawn"
     facts = f"batch {signal.batch}, {drawn}: {verdict(signal).text}"
     rows = (_row(spec, signal.model.name, layer) for layer in shown.layers)
     return Rows(COLUMNS, rows, signal.model.name, facts, _SHOWN)

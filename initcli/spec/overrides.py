@@ -1,8 +1,9 @@
 """``--set PATH=VALUE``: values of a spec that are changed before it is read as a model.
 
-A path is made of steps with dots between them: a key of a mapping, the number of an item from 0,
-``[key=value]`` for the items of a list that have it (the name that a layer gets by default counts
-as its name), ``*`` for all items or keys, and ``**`` for whatever lies below at any depth::
+A path is made of steps with dots between them: a key of a mapping, the number of an item from 0
+(``layers.3`` or ``layers[3]``), ``[key=value]`` for the items of a list that have it (the name that
+a layer gets by default counts as its name), ``*`` for all items or keys, and ``**`` for whatever
+lies below at any depth::
 
     seed=3
     layers.3.units=128
@@ -22,7 +23,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-from initcli.errors import InitcliError, InvalidSpec, Path, printable
+from initcli.errors import InitcliError, InvalidSpec, Path, nearest, printable
 from initcli.layers import known_layers
 from initcli.limits import in_force
 from initcli.spec.document import Document, Mark, Marks, Origin
@@ -121,7 +122,7 @@ def _moved(mark: Mark, by: int) -> Mark:
     return Mark(mark.line, mark.column + by) if mark.line == 0 else mark
 
 
-_STEP = re.compile(r"\.?(?:\[([^\]=]+)=([^\]]*)\]|([^.\[\]=]+))")
+_STEP = re.compile(r"\.?(?:\[([^\]=]+)=([^\]]*)\]|\[([0-9]+|\*)\]|([^.\[\]=]+))")
 
 
 def _steps(text: str) -> tuple[list[_Step], int]:
@@ -133,7 +134,7 @@ def _steps(text: str) -> tuple[list[_Step], int]:
         if step is None or text.startswith("."):
             break
         condition = None if step[1] is None else (step[1].strip(), step[2].strip())
-        steps.append(_Step("" if step[3] is None else step[3].strip(), condition))
+        steps.append(_Step((step[3] or step[4] or "").strip(), condition))
         at = step.end()
     if not steps or at >= len(text) or text[at] != "=":
         remedy = "write PATH=VALUE, such as layers.3.units=128"
@@ -249,10 +250,31 @@ def _leads_nowhere(data: Any, steps: list[_Step], number: int, text: str) -> Bad
     message = f"there is no `{step}` {where}"
     if any(each.many for each in steps[:number]) and number == len(steps) - 1:
         message = f"no layer there takes `{step}`"
+    found = _nearest_path(data, steps, number)
+    return BadOverride(text, message, f"the nearest path is `{found}`" if found else "")
+
+
+def _nearest_path(data: Any, steps: list[_Step], number: int) -> str:
+    """The path that is most like what was written: with one step mended, or else of all paths."""
+    holders = [data]
+    for step in steps[:number]:
+        holders = [value for each in holders for _, value in _next((), each, step)]
+    for holder in holders[:1]:
+        meant = nearest(steps[number].word, map(str, _keys(holder)))
+        if meant:
+            wanted = [*steps[:number], _Step(meant), *steps[number + 1 :]]
+            if _exists(data, wanted):
+                return _joined(wanted)
     known = list(islice(paths(data), _MOST_COMPARED))
-    # Of two that are as near, the later one.
-    nearest = difflib.get_close_matches(_joined(steps)[:200], reversed(known), n=1, cutoff=0.4)
-    return BadOverride(text, message, f"the nearest path is `{nearest[0]}`" if nearest else "")
+    found = difflib.get_close_matches(_joined(steps)[:200], reversed(known), n=1, cutoff=0.4)
+    return found[0] if found else ""
+
+
+def _exists(data: Any, steps: list[_Step]) -> bool:
+    held = [data]
+    for step in steps:
+        held = [value for each in held for _, value in _next((), each, step)]
+    return bool(held)
 
 
 def _joined(steps: Iterable[_Step]) -> str:

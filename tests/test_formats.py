@@ -1,0 +1,265 @@
+"""What every command prints as rows, of several specs, quietly, and into a closed pipe."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_command_line import ROOT, TOUR, run
+from typer.testing import CliRunner
+
+from initcli.catalog import catalog
+from initcli.cli import app
+from initcli.render.data import COLUMNS
+from initcli.render.rows import Rows, lines
+
+LENET = ROOT / "sample_configs" / "lenet5.yaml"
+REPORTS = {
+    "summary": ["summary", str(TOUR)],
+    "signal": ["signal", str(TOUR), "--draws", "1", "--batch", "4"],
+    "compare": ["compare", str(TOUR), "--theory", "--defaults", "keras,torch"],
+    "check": ["check", str(LENET), "--theory"],
+    "catalog": ["catalog"],
+}
+ROWS = {
+    "summary": 10,
+    "signal": 7,
+    "compare": 2,
+    "check": 1,
+    "catalog": len(catalog()),
+}
+
+
+def printed(*arguments: str, status: int = 0) -> str:
+    """What a command prints to standard output, in this very process."""
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
+    assert done.exit_code == status, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_csv_and_json_lines_have_the_same_rows_under_flat_names(report: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(printed(*REPORTS[report], "--format", "csv"))))
+    objects = [json.loads(x) for x in printed(*REPORTS[report], "--format", "jsonl").splitlines()]
+    assert len(rows) == len(objects) == ROWS[report]
+    for row, each in zip(rows, objects, strict=True):
+        assert list(row) == list(each)
+        for name, value in each.items():
+            assert not isinstance(value, dict)
+            if value is None:
+                assert row[name] == ""
+            elif isinstance(value, list):
+                assert row[name] == "x".join(map(str, value))
+            elif isinstance(value, bool):
+                assert row[name] == str(value).lower()
+            else:
+                assert row[name] == str(value)
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_markdown_has_a_row_each_and_no_stray_signs(report: str) -> None:
+    text = printed(*REPORTS[report], "--format", "markdown")
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == ROWS[report] + 2
+    columns = table[0].count("|")
+    assert set(table[1]) == set("| -")
+    for line in table:
+        assert line.replace("\\|", "").count("|") == columns
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+@pytest.mark.parametrize("report", REPORTS)
+def test_every_report_has_every_format(report: str, form: str) -> None:
+    text = printed(*REPORTS[report], "--format", form)
+    if form == "table":
+        assert text == printed(*REPORTS[report])
+    else:
+        assert isinstance(json.loads(text), dict)
+
+
+def test_a_row_says_what_the_json_says() -> None:
+    tensors = json.loads(printed("summary", str(TOUR), "--format", "json"))["tensors"]
+    rows = [json.loads(x) for x in printed("summary", str(TOUR), "--format", "jsonl").splitlines()]
+    for row, tensor in zip(rows, tensors, strict=True):
+        assert list(row) == list(COLUMNS)
+        assert (row["spec"], row["model"]) == (str(TOUR), "tour")
+        for name in ("path", "layer", "name", "shape", "size", "dtype", "fan_in", "fan_out"):
+            assert row[name] == tensor[name]
+        assert row["law"] == tensor["law"]["text"]
+        for name in ("mean", "std", "low", "high"):
+            assert row[f"law_{name}"] == tensor["law"][name]
+        for name in ("count", "mean", "std", "min", "max", "zeros"):
+            assert row[name] == tensor["measured"][name]
+        assert row["fit_statistic"] == tensor["fit"]["statistic"]
+        assert row["fit_p_value"] == tensor["fit"]["p_value"]
+
+
+def test_theory_alone_leaves_what_would_be_measured_empty() -> None:
+    text = printed("summary", str(TOUR), "--theory", "--format", "csv")
+    for row in csv.DictReader(io.StringIO(text)):
+        assert row["law"]
+        assert row["mean"] == row["count"] == row["fit_p_value"] == ""
+
+
+def test_a_row_stays_one_line_whatever_a_name_holds() -> None:
+    bad = 'a"b,c\nd|e\\`<script>'
+    for form in ("csv", "jsonl", "markdown"):
+        rows = Rows(("name", "size"), [{"name": bad, "size": 3}])
+        text = "".join(lines(form, rows))
+        assert len(text.splitlines()) == {"csv": 2, "jsonl": 1, "markdown": 3}[form]
+    cells = next(csv.reader([list(lines("csv", rows))[1]]))
+    assert cells[1] == "3"
+    assert "<script>" not in text.replace("\\<", "")
+
+
+def test_rows_are_printed_as_tensors_are_measured() -> None:
+    """The first row is there long before a model that takes minutes is done."""
+    large = ROOT / "sample_configs" / "llama3_8b.yaml"
+    command = ["summary", str(large), "--format", "csv", "--jobs", "1", "--filter", "*norm*"]
+    command += ["--filter", "block_31/*"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "initcli", *command], stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(3)]
+        assert process.poll() is None
+        process.kill()
+    assert first[0].startswith("spec,model,path")
+    assert "attention_norm" in first[1]
+
+
+@pytest.mark.parametrize("report", REPORTS)
+@pytest.mark.parametrize("form", ["csv", "jsonl", "markdown"])
+def test_whoever_reads_one_line_gets_a_whole_one_and_no_complaint(report: str, form: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "initcli", *REPORTS[report], "--format", form],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert line.endswith(b"\n")
+    assert said == b""
+    assert process.returncode == 0
+
+
+def test_several_specs_are_summarised_one_after_another_and_an_error_hides_none() -> None:
+    broken = ROOT / "sample_configs" / "no_such_file.yaml"
+    shown = run("summary", TOUR, broken, LENET)
+    assert shown.returncode == 2
+    assert (
+        shown.stdout.index("40,152") < shown.stdout.index("lenet5") < shown.stdout.index("61,706")
+    )
+    assert shown.stderr.startswith(f"{broken}:1:1: there is no such file")
+    alone = run("summary", TOUR).stdout + "\n" + run("summary", LENET).stdout
+    assert shown.stdout == alone
+
+
+def test_rows_of_several_specs_are_one_table() -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(printed("summary", str(TOUR), str(LENET), "--format", "csv")))
+    )
+    assert {row["spec"] for row in rows} == {str(TOUR), str(LENET)}
+    assert len(rows) == 20
+    objects = printed("summary", str(TOUR), str(LENET), "--format", "json").splitlines()
+    assert [json.loads(each)["model"]["name"] for each in objects] == ["tour", "lenet5"]
+    signals = printed("signal", str(TOUR), str(LENET), "--theory", "--format", "csv")
+    assert [row["model"] for row in csv.DictReader(io.StringIO(signals))] == ["tour"] * 7 + [
+        "lenet5"
+    ] * 8
+
+
+def test_a_model_that_is_too_large_does_not_hide_the_next(tmp_path: Path) -> None:
+    large = tmp_path / "large.yaml"
+    large.write_text("input_shape: [1000000000]\nlayers: [{type: Dense, units: 1000000000}]\n")
+    shown = run("summary", large, TOUR)
+    assert shown.returncode == 2
+    assert "40,152" in shown.stdout
+    assert "--limit weights=" in shown.stderr
+
+
+def test_quiet_leaves_out_notes_and_nothing_else() -> None:
+    lstm = ROOT / "sample_configs" / "lstm_imdb.yaml"
+    options = ("summary", lstm, "--defaults", "torch", "--theory", "--format", "csv")
+    loud, quiet = run(*options), run(*options, "--quiet")
+    assert "torch's LSTM has two biases" in loud.stderr
+    assert quiet.stderr == ""
+    assert quiet.stdout == loud.stdout
+    assert run("summary", "no_such_file.yaml", "-q").stderr
+
+
+def test_a_failure_of_the_program_is_one_line_and_debug_shows_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import initcli.spec.load
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a wheel\x1b came off")
+
+    monkeypatch.setattr(initcli.spec.load, "load", fails)
+    short = CliRunner().invoke(app, ["summary", str(TOUR)])
+    assert short.exit_code == 70
+    assert short.stderr.count("\n") == 1
+    assert "RuntimeError: a wheel\\x1b came off" in short.stderr
+    assert "https://" in short.stderr
+    assert "--debug" in short.stderr
+    long = CliRunner().invoke(app, ["summary", str(TOUR), "--debug"])
+    assert long.exit_code == 70
+    assert "Traceback" in long.stderr
+    assert "in fails" in long.stderr
+
+
+@pytest.mark.parametrize("command", ["summary", "signal", "hist"])
+def test_an_ascii_terminal_gets_ascii_alone(command: str) -> None:
+    more = ["--draws", "1", "--batch", "4"] if command == "signal" else []
+    shown = run(command, TOUR, *more, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert shown.stdout.isascii()
+    assert "\\u" not in shown.stdout
+    assert "\\x" not in shown.stdout
+
+
+def test_findings_on_an_ascii_terminal_are_spelled_out() -> None:
+    shown = run("check", LENET, "--theory", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert shown.stdout.isascii()
+    assert "\\u" not in shown.stdout
+    assert "\\x" not in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["summary", "signal", "hist", "check", "catalog"])
+def test_colour_follows_the_environment(command: str) -> None:
+    arguments = ["Dense"] if command == "catalog" else [str(LENET)]
+    arguments += ["--theory"] if command in ("summary", "signal", "check") else []
+    assert "\x1b[" not in run(command, *arguments).stdout
+    forced = run(command, *arguments, FORCE_COLOR="1", TERM="xterm-256color").stdout
+    assert "\x1b[" in forced
+    without = run(command, *arguments, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm-256color").stdout
+    assert "\x1b[3" not in without  # no colour, whatever else a terminal can do
+
+
+def test_the_catalog_on_an_ascii_terminal_is_spelled_out() -> None:
+    shown = run("catalog", PYTHONUTF8="0", PYTHONIOENCODING="ascii").stdout
+    assert shown.isascii()
+    assert "\\u" not in shown
+    assert "max(x - tau, 0)" in shown
+
+
+def test_hist_of_several_specs_has_a_folder_for_each(tmp_path: Path) -> None:
+    other = tmp_path / "tour.yaml"
+    other.write_text(LENET.read_text("utf-8"), "utf-8")
+    out = tmp_path / "out"
+    done = run("hist", TOUR, other, "--out", out, "--filter", "dense/kernel")
+    assert done.returncode == 0
+    names = ("dense.kernel.png", "overview.png")
+    wanted = [out / folder / name for folder in ("tour", "tour-2") for name in names]
+    assert [Path(line) for line in done.stdout.splitlines()] == wanted
+    assert all(file.is_file() for file in wanted)
