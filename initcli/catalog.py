@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from initcli.activations import Activation, known_activations
+from initcli.activations import known_activations
 from initcli.errors import NotInCatalog, did_you_mean, quoted
-from initcli.initializers import Initializer, known_initializers
+from initcli.initializers import known_initializers
 from initcli.layers import known_layers
-from initcli.spec.describe import describe
-from initcli.types import field_names, snake_case
+from initcli.spec.describe import describe, written_default
+from initcli.types import field_names
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def matching(name: str) -> list[Thing]:
             if found:
                 return found
     names = [each for thing in things for each in (thing.name, *thing.aliases)]
-    raise NotInCatalog(f"nothing is called {quoted(name)}", did_you_mean(name, names))
+    remedy = did_you_mean(name, names) or "`initcli catalog` lists all there is"
+    raise NotInCatalog(f"nothing is called {quoted(name)}", remedy)
 
 
 def _spoken() -> list[Thing]:
@@ -98,25 +99,5 @@ def _arguments(cls: type[msgspec.Struct]) -> Iterable[Argument]:
     for attribute in field_names(cls):
         field = fields[attribute]
         takes = describe(field.type)
-        default = None if field.required else _default(field)
+        default = None if field.required else written_default(field)
         yield Argument(field.encode_name, takes, field.required, default)
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    """A default as a spec would write it."""
-    if field.default is msgspec.NODEFAULT:
-        return field.default_factory() if callable(field.default_factory) else None
-    return _written(field.default)
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, Initializer):
-        return {"type": value.type_name, **value.arguments} if _differs(value) else value.type_name
-    if isinstance(value, Activation):
-        return snake_case(type(value).__name__)
-    return msgspec.to_builtins(value)
-
-
-def _differs(value: msgspec.Struct) -> bool:
-    """Whether a value has other arguments than its class's defaults."""
-    return value != type(value)()

@@ -785,7 +785,7 @@ def with_changes(data: Any, changes: list[tuple[Path, Any]]) -> Any:
 
 
 NATIVE = [file for file in sorted(CONFIGS.iterdir()) if file.suffix in (".yaml", ".json")]
-NATIVE = [file for file in NATIVE if not file.name.startswith("keras_")]
+NATIVE = [file for file in NATIVE if not file.name.startswith(("keras_", "initcli."))]
 AN_INITIALIZER = re.compile(r'(, )?"?kernel_initializer"?: (\{[^}]*\}|"?\w+"?)')
 
 

@@ -31,7 +31,9 @@ TOUR = ROOT / "sample_configs" / "tour.yaml"
 SAMPLES = sorted(
     path
     for path in (ROOT / "sample_configs").iterdir()
-    if path.suffix in (".yaml", ".json") and "custom" not in path.name
+    if path.suffix in (".yaml", ".json")
+    and "custom" not in path.name
+    and path.name != "initcli.schema.json"
 )
 
 

@@ -205,13 +205,14 @@ def _frameworks(text: str | None) -> list[Framework]:
     from typing import get_args
 
     from initcli.defaults import Framework as Known
+    from initcli.errors import did_you_mean, listed, quoted
 
     names = _names(text)
     for name in names:
         if name not in get_args(Known):
-            raise typer.BadParameter(
-                f"{name!r} is none of {', '.join(get_args(Known))}", param_hint="--defaults"
-            )
+            known = listed([quoted(each) for each in get_args(Known)])
+            message = f"{quoted(name)} is not one of {known}. {did_you_mean(name, get_args(Known))}"
+            raise typer.BadParameter(message.strip(), param_hint="--defaults")
     return names  # type: ignore[return-value]
 
 

@@ -51,7 +51,10 @@ def _bins(text: str) -> int:
     if text == "auto":
         return 0
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise typer.BadParameter("a number of bins from 1 to 10000, or auto")
+        from initcli.errors import quoted
+
+        wanted = "must be a number of bins from 1 to 10000, or auto"
+        raise typer.BadParameter(f"{wanted}, not {quoted(text)}")
     return int(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from initcli.errors import (
 )
 from initcli.initializers import Custom, GlorotUniform, Initializer, known_initializers
 from initcli.layers import Layer, known_layers
+from initcli.limits import in_force
 from initcli.spec.describe import choices, describe
 from initcli.types import ArgumentError, field_names
 
@@ -33,10 +35,28 @@ _LAYERS = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
 """The types of arguments that are layers themselves."""
 
 
+class TooManyErrors(Exception):
+    """So many errors were found that nobody would read more."""
+
+
+class Errors(list[SpecError]):
+    """The errors of a spec, which end with the limit of that name.
+
+    A spec of a hundred thousand errors would else take minutes, in which a remedy is thought of
+    for each of them.
+    """
+
+    def append(self, error: SpecError) -> None:
+        super().append(error)
+        if len(self) >= in_force().errors:
+            raise TooManyErrors
+
+
 class Arguments:
     """Makes layers and initializers of plain data.
 
-    Whatever cannot be made is None, and why stands in ``errors``.
+    Whatever cannot be made is None, and why stands in ``errors``; where these become too many,
+    TooManyErrors is raised.
 
     Args:
         functions: initializers of ``--custom``, by name; they win over everything else.
@@ -45,7 +65,7 @@ class Arguments:
     def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
         self.functions = functions or {}
         self.recipes: dict[str, Initializer] = {}
-        self.errors: list[SpecError] = []
+        self.errors: list[SpecError] = Errors()
 
     def layer(self, data: Any, path: Path) -> Layer | None:
         """The layer that a mapping with a ``type`` describes."""
@@ -152,7 +172,8 @@ class Arguments:
         """A layer as an argument, or a list of them."""
         if value is None and type_ == Layer | None:
             return None
-        if type_ is Layer or (type_ != tuple[Layer, ...] and not isinstance(value, list)):
+        several = type_ in (tuple[Layer, ...], Layer | tuple[Layer, ...])
+        if not several or (type_ != tuple[Layer, ...] and not isinstance(value, list)):
             return self.layer(value, path)
         if not isinstance(value, list):
             message = f"`{name}` must be a list of layers, not {quoted(value)}"
@@ -173,10 +194,15 @@ class Arguments:
         if not named and not isinstance(data, Mapping):
             name = "" if kind == "layer" else "a name or "
             message = f"{_article(kind)} is {name}a mapping with a `type`, not {quoted(data)}"
-            self.errors.append(InvalidValue(message, path=path))
+            remedy = f"such as {_EXAMPLES[kind]}"
+            if isinstance(data, str) and data in known:
+                remedy = f"write {{type: {data}}}, with its arguments"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
             return None
         if not named and "type" not in data:
-            self.errors.append(MissingArgument(f"{_article(kind)} needs a `type`", path=path))
+            remedy = f"such as {_EXAMPLES[kind]}"
+            message = f"{_article(kind)} needs a `type`"
+            self.errors.append(MissingArgument(message, remedy=remedy, path=path))
             return None
         name, place = (data, path) if named else (data["type"], (*path, "type"))
         if isinstance(name, str) and name in known:
@@ -184,6 +210,7 @@ class Arguments:
         remedy = did_you_mean(name, (*known, *own))
         if not remedy and kind == "initializer":
             remedy = "a function of your own is found with --custom FILE.py"
+        remedy = remedy or f"`initcli catalog` lists every {kind}"
         self.errors.append(UnknownName(f"unknown {kind} {quoted(name)}", remedy=remedy, path=place))
         return None
 
@@ -248,6 +275,13 @@ def _name(cls: type[msgspec.Struct]) -> str:
     return "a spec" if cls.__name__ == "Spec" else cls.__name__
 
 
+_EXAMPLES = {
+    "layer": "{type: Dense, units: 10}",
+    "initializer": "{type: Constant, value: 0.1}",
+    "activation": "{type: leaky_relu, negative_slope: 0.1}",
+}
+
+
 def _article(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
@@ -262,6 +296,8 @@ def _finite(value: Any) -> bool:
 
 def _hint(value: Any) -> str:
     """What somebody meant who wrote a boolean of YAML 1.1, or a number in quotes."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", value):
+        return f"write {value} without quotes"
     if isinstance(value, str) and value.lower() in ("yes", "on", "no", "off"):
         return f"write {'true' if value.lower() in ('yes', 'on') else 'false'}"
     return ""

@@ -1,4 +1,4 @@
-"""What values a type admits, in the words of an error message."""
+"""What values a type admits, in the words of an error message, and defaults as a spec has them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from initcli.activations import Activation
 from initcli.errors import listed, quoted
 from initcli.initializers import Initializer
 from initcli.layers import Layer
+from initcli.types import snake_case
 
 
 @cache
@@ -46,6 +47,26 @@ def choices(type_: Any) -> tuple[str, ...]:
     kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
     literals = [kind for kind in kinds if isinstance(kind, msgspec.inspect.LiteralType)]
     return tuple(value for kind in literals for value in kind.values if isinstance(value, str))
+
+
+def written_default(field: msgspec.structs.FieldInfo) -> Any:
+    """A default as a spec would write it."""
+    if field.default is msgspec.NODEFAULT:
+        return field.default_factory() if callable(field.default_factory) else None
+    return _written(field.default)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Initializer):
+        return {"type": value.type_name, **value.arguments} if _differs(value) else value.type_name
+    if isinstance(value, Activation):
+        return snake_case(type(value).__name__)
+    return msgspec.to_builtins(value)
+
+
+def _differs(value: msgspec.Struct) -> bool:
+    """Whether a value has other arguments than its class's defaults."""
+    return value != type(value)()
 
 
 def _describe(info: Any) -> str:
