@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from initcli.fitting import Fit, fit
     from initcli.histogram import Histogram
     from initcli.layers import Layer
+    from initcli.limits import Limits, limited
     from initcli.measuring import Measurement, data_histogram, measure
     from initcli.parameter import Parameter
     from initcli.render.gallery import save_histograms
+    from initcli.render.plots import Style
     from initcli.signal.comparison import Compared, compare, variants
     from initcli.signal.figures import Signal
     from initcli.signal.measured import measure_signal, predict_signal
     from initcli.signal.verdict import Verdict, verdict
     from initcli.spec.load import load, parse
     from initcli.spec.model import BuiltLayer, Model
+    from initcli.spec.schema import schema
     from initcli.summary import TensorSummary, Totals, summarise, theory, totals
     from initcli.workers import Workers, cluster, processes
 
@@ -41,11 +44,13 @@ __all__ = [
     "InitcliError",
     "InvalidSpec",
     "Layer",
+    "Limits",
     "Measurement",
     "Model",
     "Parameter",
     "Report",
     "Signal",
+    "Style",
     "TensorSummary",
     "Totals",
     "Verdict",
@@ -59,6 +64,7 @@ __all__ = [
     "export",
     "fit",
     "fix",
+    "limited",
     "load",
     "measure",
     "measure_signal",
@@ -66,6 +72,7 @@ __all__ = [
     "predict_signal",
     "processes",
     "save_histograms",
+    "schema",
     "summarise",
     "theory",
     "totals",
@@ -77,6 +84,7 @@ _HOMES = (
     "errors",
     "spec.load",
     "spec.model",
+    "limits",
     "summary",
     "measuring",
     "fitting",
@@ -88,6 +96,7 @@ _HOMES = (
     "signal.comparison",
     "checks",
     "checks.fixing",
+    "spec.schema",
     "render.gallery",  # last, for it imports Matplotlib
 )
 

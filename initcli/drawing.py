@@ -30,6 +30,12 @@ def draw(parameter: Parameter) -> Floats:
     Raises:
         TooLarge: it does not fit in this machine's memory.
         CustomFunctionError: its function failed.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
+    >>> values = initcli.draw(model.parameters[0])
+    >>> values.shape, values.dtype.name, bool(abs(values).max() <= 0.7072)
+    ((8, 4), 'float32', True)
     """
     refuse_beyond_memory(parameter, parameter.size * working_dtype(parameter.dtype).itemsize)
     if isinstance(parameter.initializer, Whole):
@@ -76,7 +82,7 @@ def refuse_beyond_memory(parameter: Parameter, needed: int) -> None:
         raise TooLarge(
             f"{parameter.path} must be held whole to be drawn with {parameter.initializer}, which "
             f"takes {needed / 2**30:,.1f} GiB of memory, and this machine has "
-            f"{there_are / 2**30:,.1f}"
+            f"{there_are / 2**30:,.1f}\n  = with --theory nothing is drawn"
         )
 
 
@@ -143,5 +149,5 @@ def refuse_beyond_dtype(parameter: Parameter, values: Floats) -> None:
     if largest > LARGEST[parameter.dtype]:
         raise TooLarge(
             f"{parameter.path} has a value of {largest:.4g}, and {parameter.dtype} holds at most "
-            f"{LARGEST[parameter.dtype]:.5g}"
+            f"{LARGEST[parameter.dtype]:.5g}\n  = draw smaller values, or take another dtype"
         )

@@ -7,20 +7,20 @@ There is one process: to hand values over to it takes others about as long as to
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initcli.drawing import chunk_count, draw_chunks, refuse_beyond_memory, scratch_bytes
 from initcli.errors import OutputError, listed, quoted
-from initcli.files import written_whole
+from initcli.files import folder_beside, written_whole
 from initcli.measuring import Progress
 from initcli.parameter import Parameter
 from initcli.spec.model import Model
@@ -72,15 +72,25 @@ def export(
         OutputError: the file cannot be written, does not fit on the disk, or has another suffix.
         TooLarge: a tensor cannot be held that must be.
         CustomFunctionError: a custom initializer failed.
+
+    >>> import initcli, numpy, pathlib, tempfile
+    >>> model = initcli.load("sample_configs/tour.yaml")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "tour.npz"
+    ...     notes = initcli.export(model, file)
+    ...     numpy.load(file)["dense/kernel"].shape
+    (496, 64)
     """
     write = _WRITERS.get(file.suffix.lower())
     if write is None:
-        raise OutputError(f"{file}: the file's name ends in {listed(SUFFIXES)}")
+        raise OutputError(f"{file}: the file's name must end in {listed(SUFFIXES)}")
     wanted = tuple(model.parameters if only is None else only)
     for parameter in wanted:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
         if "\0" in parameter.path or not _is_text(parameter.path):
-            raise OutputError(f"{quoted(parameter.path)} cannot be a name in a file")
+            remedy = "give its layer a name that can be printed"
+            message = f"{quoted(parameter.path)} cannot be a name in a file"
+            raise OutputError(f"{message}\n  = {remedy}")
     return write(wanted, file, progress)
 
 
@@ -92,9 +102,9 @@ def _write_npz(parameters: Sequence[Parameter], file: Path, progress: Progress |
                 f"{quoted(parameter.path)} is too long for a name in a zip file\n"
                 "  = a .safetensors file can have it"
             )
-    with written_whole(file) as beside:
+    with written_whole(file) as stream:
         _refuse_beyond_disk(file, parameters, _NPZ)
-        with beside.open("xb") as stream, zipfile.ZipFile(stream, "w") as archive:
+        with zipfile.ZipFile(stream, "w") as archive:
             for parameter in parameters:
                 with archive.open(_member(f"{parameter.path}.npy"), "w", force_zip64=True) as npy:
                     header = {
@@ -105,6 +115,7 @@ def _write_npz(parameters: Sequence[Parameter], file: Path, progress: Progress |
                     np.lib.format.write_array_header_1_0(npy, header)
                     for values in _content(parameter, _NPZ, progress):
                         npy.write(values.data)
+        _keep(stream)
     halves = sum(parameter.dtype == "bfloat16" for parameter in parameters)
     if not halves:
         return []
@@ -123,50 +134,52 @@ def _member(name: str) -> zipfile.ZipInfo:
 def _write_safetensors(
     parameters: Sequence[Parameter], file: Path, progress: Progress | None
 ) -> list[str]:
-    """Have the library lay the file out with zeros, and write the values in their places.
+    """Have the library lay the file out with zeros, and write the values after its header.
 
     The library wants every tensor at once, in memory. They can share one piece of it, and as long
     as nobody has written to it, zeros take addresses and (on Linux) no memory.
     """
-    library = _library()
-    by_path = {parameter.path: parameter for parameter in parameters}
-    with written_whole(file) as beside:
+    _library()
+    with written_whole(file) as stream:
         _refuse_beyond_disk(file, parameters, _SAFETENSORS)
-        try:
-            _lay_out(parameters, beside)
-            with library.safe_open(beside, framework="np") as laid_out:
-                ordered = [by_path[path] for path in laid_out.offset_keys()]
-        except library.SafetensorError as error:
-            raise OutputError(f"{file}: cannot be written: {error}") from None
-        with beside.open("r+b") as stream:
-            stream.seek(-sum(_bytes(each, _SAFETENSORS) for each in ordered), 2)
-            for parameter in ordered:
-                for values in _content(parameter, _SAFETENSORS, progress):
-                    stream.write(values.data)
+        for parameter in _laid_out(parameters, file, stream):
+            for values in _content(parameter, _SAFETENSORS, progress):
+                stream.write(values.data)
+        _keep(stream)
     return []
 
 
-def _lay_out(parameters: Sequence[Parameter], file: Path) -> None:
-    """Write a safetensors file of these tensors, all of them zero."""
-    file.touch(exist_ok=False)
-    usual = file.stat().st_mode
+def _laid_out(parameters: Sequence[Parameter], file: Path, stream: BinaryIO) -> list[Parameter]:
+    """Write the header of a safetensors file; what is left to write, in its order."""
+    library = _library()
+    by_path = {parameter.path: parameter for parameter in parameters}
     # While the library writes it hears of no interrupt, so it does in a thread that none waits
-    # for; and what it makes is a file for its owner alone, in a folder that can be removed.
+    # for; and what it makes is a file for its owner alone, so no more than the header is kept.
     thread = ThreadPoolExecutor(1)
-    with TemporaryDirectory(
-        prefix=".initcli-", dir=file.parent, ignore_cleanup_errors=True
-    ) as folder:
-        inside = Path(folder) / file.name
+    with folder_beside(stream) as folder:
+        zeros = folder / "zeros"
         try:
-            written = thread.submit(_serialize_zeros, parameters, inside)
+            written = thread.submit(_serialize_zeros, parameters, zeros)
             # On Windows a wait without an end cannot be interrupted.
             while not written.done():
                 wait([written], timeout=0.5)
             written.result()
+            with library.safe_open(zeros, framework="np") as laid_out:
+                ordered = [by_path[path] for path in laid_out.offset_keys()]
+        except library.SafetensorError as error:
+            raise OutputError(f"{file}: cannot be written: {error}") from None
         finally:
             thread.shutdown(wait=False)
-        inside.chmod(usual)
-        inside.replace(file)
+        content = sum(_bytes(each, _SAFETENSORS) for each in ordered)
+        with zeros.open("rb") as layout:
+            stream.write(layout.read(zeros.stat().st_size - content))
+    return ordered
+
+
+def _keep(stream: BinaryIO) -> None:
+    """Have what was written outlast a loss of power."""
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def _serialize_zeros(parameters: Sequence[Parameter], file: Path) -> None:
@@ -200,7 +213,8 @@ def _library() -> Any:
         found = safetensors
     if not hasattr(found, "TensorSpec"):
         raise OutputError(
-            "writing .safetensors needs its library: pip install 'initcli[safetensors]'"
+            "to write .safetensors, initcli needs the library of that name, 0.8 or newer\n"
+            "  = pip install 'initcli[safetensors]'"
         )
     return found
 

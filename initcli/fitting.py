@@ -27,7 +27,14 @@ class Fit(msgspec.Struct, frozen=True):
 
 
 def fit(law: Law, seen: Measurement, dtype: TensorDtype) -> Fit:
-    """Hold a measurement against a law, rounded to the dtype as the values were."""
+    """Hold a measurement against a law, rounded to the dtype as the values were.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [100], layers: [{type: Dense, units: 100}]}")
+    >>> (kernel, seen), _ = initcli.measure(model.parameters)
+    >>> initcli.fit(kernel.law, seen, kernel.dtype).p_value > 0.001
+    True
+    """
     below = np.cumsum(seen.histogram.counts)[:-1] / seen.count
     expected = law.below(rounding_edges(seen.histogram.edges[1:-1], dtype))
     statistic = float(np.max(np.abs(below - expected), initial=0.0))

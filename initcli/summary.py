@@ -57,6 +57,13 @@ def summarise(
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
+    >>> for tensor in initcli.summarise(model):
+    ...     print(tensor.parameter.path, tensor.law.text, tensor.fit.p_value > 0.001)
+    dense/kernel U(-0.7071, 0.7071) True
+    dense/bias = 0 True
     """
     wanted = model.parameters if only is None else only
     for parameter, seen in measure(wanted, workers=workers, most=most, progress=progress):
@@ -66,7 +73,14 @@ def summarise(
 
 
 def theory(model: Model, *, only: Iterable[Parameter] | None = None) -> Iterator[TensorSummary]:
-    """Every parameter and its law, with nothing drawn."""
+    """Every parameter and its law, with nothing drawn.
+
+    >>> import initcli
+    >>> model = initcli.load("sample_configs/llama3_405b.yaml")
+    >>> largest = max(initcli.theory(model), key=lambda tensor: tensor.parameter.size)
+    >>> largest.parameter.path, largest.law.text, largest.measured
+    ('embedding/embeddings', 'N(0, 0.02²)', None)
+    """
     for parameter in model.parameters if only is None else only:
         yield TensorSummary(parameter, parameter.law)
 
@@ -83,7 +97,12 @@ def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
 
 
 def totals(model: Model) -> Totals:
-    """What the tensors of a model add up to."""
+    """What the tensors of a model add up to.
+
+    >>> import initcli
+    >>> initcli.totals(initcli.load("sample_configs/tour.yaml"))
+    Totals(params=40152, trainable=40152, non_trainable=0, bytes=160608)
+    """
     parameters = model.parameters
     trainable = sum(parameter.size for parameter in parameters if parameter.trainable)
     every = sum(parameter.size for parameter in parameters)

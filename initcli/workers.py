@@ -15,6 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -40,12 +41,14 @@ Result = TypeVar("Result")
 class Workers(msgspec.Struct, frozen=True):
     """An executor of tasks, how many of them to keep under way, and the errors of a lost worker.
 
-    Without an executor, tasks are done one after another where they are asked for.
+    Without an executor, tasks are done one after another where they are asked for. ``tend`` is
+    called every now and then while a result is waited for.
     """
 
     executor: Executor | None = None
     ahead: int = 1
     lost: tuple[type[Exception], ...] = ()
+    tend: Callable[[], None] = lambda: None
 
     def in_order(
         self,
@@ -70,7 +73,8 @@ class Workers(msgspec.Struct, frozen=True):
         try:
             for share in shares:
                 executor = this_process if stays(share) else self.executor
-                under_way.append((share, executor.submit(task, share)))
+                with self._losses_told():
+                    under_way.append((share, executor.submit(task, share)))
                 while under_way and (len(under_way) >= self.ahead or under_way[0][1].done()):
                     yield self._first(under_way)
             while under_way:
@@ -86,9 +90,16 @@ class Workers(msgspec.Struct, frozen=True):
         share, future = under_way.popleft()
         # On Windows a wait without an end cannot be interrupted.
         while not future.done():
-            wait([future], timeout=0.5)
-        try:
+            if not wait([future], timeout=0.5).done:
+                self.tend()
+        with self._losses_told():
             return share, future.result()
+
+    @contextmanager
+    def _losses_told(self) -> Iterator[None]:
+        """With the errors of a lost worker as what a person can do something about."""
+        try:
+            yield
         except InitcliError:
             raise
         except self.lost as error:
@@ -110,6 +121,16 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
 
     A script that calls this must guard its main part with ``if __name__ == "__main__"``, as
     :mod:`multiprocessing` demands.
+
+    Raises:
+        WorkersError: the system starts no more processes.
+
+    >>> import initcli
+    >>> model = initcli.load("sample_configs/tour.yaml")
+    >>> with initcli.processes(2) as workers:
+    ...     stds = [seen.std for _, seen in initcli.measure(model.parameters, workers=workers)]
+    >>> stds == [seen.std for _, seen in initcli.measure(model.parameters)]
+    True
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -117,19 +138,42 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
 
     count = _count(jobs)
     context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
+    others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(count, context, _start_worker)
     interrupted = False
     try:
         with warnings.catch_warnings():
             # Python 3.12 warns of the threads that NumPy's BLAS has and looks after itself.
             warnings.simplefilter("ignore", DeprecationWarning)
-            executor.submit(int)
-        yield Workers(executor, 4 * count + 64, (BrokenProcessPool,))
+            try:
+                executor.submit(int)
+            except OSError as error:
+                # Nobody else would ever end those that did start.
+                for process in set(multiprocessing.active_children()) - others:
+                    process.kill()
+                raise WorkersError(
+                    f"{count} processes cannot be started: {error.strerror}\n"
+                    "  = --jobs 1 needs none"
+                ) from None
+        yield Workers(executor, 4 * count + 64, (BrokenProcessPool,), partial(_release, executor))
     except KeyboardInterrupt:
         interrupted = True
         raise
     finally:
         executor.shutdown(wait=not interrupted, cancel_futures=True)
+
+
+def _release(pool: Any) -> None:
+    """End a pool that waits for the rest of a result whose sender was killed in the midst of it.
+
+    Python waits for that as long as there is anybody who could send, and has no other way to end
+    it than what a pool keeps to itself.
+    """
+    processes = list((pool._processes or {}).values())
+    if any(not process.is_alive() for process in processes):
+        for process in processes:
+            process.kill()
+        pool._result_queue._writer.close()
 
 
 @contextmanager
@@ -209,6 +253,8 @@ def _start_worker() -> None:
     import multiprocessing
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whoever ends a worker does not mean what the program does when it is ended itself.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -24,6 +24,8 @@ COMPARISON = (
     "initcli compare sample_configs/mlp_relu_deep.yaml"
     " --kernel-initializer he_normal,glorot_uniform,orthogonal --activation relu,tanh"
 )
+TOOLS = ("jq", "yq", "xargs", "parallel")
+"""What the README's commands use beside initcli and a shell's own."""
 _CHECKS = re.compile(r"\| code \| finds \| severity \|\n(?:\|.*\n)*")
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
@@ -38,10 +40,21 @@ def commands(readme: str) -> list[str]:
     ]
 
 
+def missing_tools(command: str) -> list[str]:
+    """Those of the tools that a command pipes into which are not installed here."""
+    named = set(re.findall(r"[\w-]+", command))
+    return [tool for tool in TOOLS if tool in named and shutil.which(tool) is None]
+
+
 def with_outputs(readme: str) -> str:
-    """The README with what its commands print now, and the checks that there are."""
+    """The README with what its commands print now, and the checks that there are.
+
+    A block with a command whose tools are not installed stays as it is.
+    """
 
     def block(match: re.Match[str]) -> str:
+        if any(map(missing_tools, commands(match[0]))):
+            return match[0]
         shown = [f"$ {command}\n{output(command)}" for command in commands(match[0])]
         return f"```console\n{''.join(shown)}```"
 

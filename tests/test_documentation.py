@@ -5,11 +5,11 @@ from __future__ import annotations
 import doctest
 import html
 import importlib
+import inspect
 import os
 import pkgutil
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -64,7 +64,10 @@ def test_the_readme_s_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("module", ["initcli", *MODULES])
-def test_examples_in_docstrings_run_and_everything_public_has_a_docstring(module: str) -> None:
+def test_examples_in_docstrings_run_and_everything_public_has_a_docstring(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
     found = importlib.import_module(module)
     assert doctest.testmod(found).failed == 0
     assert found.__doc__
@@ -79,12 +82,14 @@ def test_every_documented_public_name_can_be_had() -> None:
     assert not hasattr(initcli, "no_such_name")
 
 
+@pytest.mark.parametrize("name", [n for n in initcli.__all__ if n.islower()])
+def test_every_public_function_has_an_example_that_runs(name: str) -> None:
+    thing = getattr(initcli, name)
+    if name not in ("__version__", "cluster"):  # which needs a cluster
+        assert ">>> " in (inspect.getdoc(thing) or "")  # which the test above runs
+
+
 def test_the_readme_s_commands_are_the_two_of_ci() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert "pip install '.[test]' && pytest" in README.read_text("utf-8")
     assert "README.md" in script
-
-
-def test_the_wheel_holds_the_package_alone() -> None:
-    files = {path.suffix for path in Path(initcli.__path__[0]).rglob("*") if path.is_file()}
-    assert files <= {".py", ".pyc", ".typed"}

@@ -30,6 +30,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return sum(finding.severity == "error" for finding in self.findings)
 
     @property
+    def text(self) -> str:
+        """The findings as text, each with its place and its remedy."""
+        return "\n".join(map(str, self.findings))
+
+    @property
     def warnings(self) -> int:
         """How many findings are warnings."""
         return len(self.findings) - self.errors
@@ -59,6 +64,11 @@ def check(
         NotInCatalog: no check has such a code.
         TooLarge: a tensor that has to be drawn cannot be held.
         CustomFunctionError: a custom initializer failed.
+
+    >>> import initcli
+    >>> report = initcli.check(initcli.load("sample_configs/mlp_tanh_deep.yaml"))
+    >>> report.errors, report.findings[0].code, report.findings[0].line
+    (1, 'I202', 10)
     """
     evidence = Evidence(model, how, batch, draws)
     found: list[Finding] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import msgspec
 
-from initcli.errors import Path
+from initcli.errors import Path, printable
 from initcli.spec.edit import Change
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     remedy: str
     changes: tuple[Change, ...] = ()
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}"
+        return printable(f"{place}: {self.code} {self.message}") + f"\n  = {printable(self.remedy)}"
 
     @property
     def fixable(self) -> bool:

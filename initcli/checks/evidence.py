@@ -140,7 +140,8 @@ class Evidence:
         try:
             built = program(self.model, self.batch or _BATCHES[0])
         except SignalError as error:
-            self.notes.append(f"the signal is not judged: {error}")
+            reason = str(error).partition("\n")[0]
+            self.notes.append(f"the signal is not judged: {reason}")
             return None
         if len(built.steps) > MOST_JUDGED:
             self.notes.append(f"the signal is not judged beyond {MOST_JUDGED:,} layers")
@@ -215,7 +216,8 @@ class Evidence:
             try:
                 return measure_signal(model, batch=batch, draws=self.draws or _DRAWS)
             except (SignalError, TooLarge) as error:
-                self.notes.append(f"the signal is predicted, not measured: {error}")
+                reason = str(error).partition("\n")[0]
+                self.notes.append(f"the signal is predicted, not measured: {reason}")
         return predict_signal(model, batch=self.graph.program.batch)
 
     @property

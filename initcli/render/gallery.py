@@ -60,6 +60,12 @@ def save_histograms(
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
+
+    >>> import initcli, pathlib, tempfile
+    >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [file.name for file in initcli.save_histograms(model, pathlib.Path(folder))]
+    ['dense.kernel.png', 'dense.bias.png', 'overview.png']
     """
     make_folder(folder)
     style = style or Style()

@@ -53,6 +53,11 @@ def variants(
     Raises:
         InvalidSpec: a spec cannot be read, or is wrong; with all its problems.
         NotInCatalog: no initializer or activation has that name.
+
+    >>> import initcli
+    >>> found = initcli.variants(["sample_configs/lenet5.yaml"], defaults=["keras", "torch"])
+    >>> [(label, model.defaults) for label, model in found]
+    [('keras', 'keras'), ('torch', 'torch')]
     """
     functions = custom_functions(custom)
     changes = list(changes)
@@ -87,7 +92,8 @@ def _recipes(data: Any) -> Iterable[str]:
 def _refuse_unknown(kind: str, names: Iterable[str], known: set[str]) -> None:
     for name in names:
         if name not in known:
-            raise NotInCatalog(f"unknown {kind} {quoted(name)}", did_you_mean(name, known))
+            remedy = did_you_mean(name, known) or f"`initcli catalog` lists every {kind}"
+            raise NotInCatalog(f"unknown {kind} {quoted(name)}", remedy)
 
 
 def compare(
@@ -111,6 +117,13 @@ def compare(
 
     Raises:
         SignalError: the signal cannot pass a layer, or memory is too small.
+
+    >>> import initcli
+    >>> models = initcli.variants(
+    ...     ["sample_configs/mlp_relu_deep.yaml"], kernel_initializers=["he_normal", "glorot_normal"]
+    ... )
+    >>> [(each.label, each.verdict.text) for each in initcli.compare(models, theory=True)]
+    [('he_normal', 'keeps its size'), ('glorot_normal', 'signal vanishes, gradient vanishes')]
     """
     found = []
     for label, model in models:

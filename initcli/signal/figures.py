@@ -90,7 +90,8 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
         for glob in globs:
             if not any(fnmatchcase(name, glob) for name in names):
                 message = f"no layer's name and no tensor's path matches {quoted(glob)}"
-                raise NoSuchTensor(message, did_you_mean(glob, names))
+                remedy = did_you_mean(glob, names) or "`*` stands for any text, as in '*/kernel'"
+                raise NoSuchTensor(message, remedy)
 
         def wanted(name: str) -> bool:
             return any(fnmatchcase(name, glob) for glob in globs)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 
+from initcli import limits
 from initcli.drawing import working_dtype
-from initcli.errors import SignalError
+from initcli.errors import SignalError, did_you_mean, listed, nearest_file, quoted
 from initcli.layers.core import Input
 from initcli.signal.program import Program, Source
 from initcli.spec.model import Model
 from initcli.streams import Stream
-from initcli.types import Array, Size
+from initcli.types import Array, Size, shape_text
 
 
 def read_inputs(file: str, model: Model) -> dict[str, Array]:
@@ -26,22 +30,42 @@ def read_inputs(file: str, model: Model) -> dict[str, Array]:
     names = [network.names[network.calls[index].layer] for index in network.inputs]
     assert all(isinstance(network.layers[network.calls[i].layer], Input) for i in network.inputs)
     try:
-        with np.errstate(all="ignore"):
-            found = np.load(file, allow_pickle=False)
+        with np.errstate(all="ignore"), FilePath(file).open("rb") as stream:
+            _refuse_large(file, os.fstat(stream.fileno()).st_size)
+            found = np.load(stream, allow_pickle=False)
             if isinstance(found, np.ndarray):
                 arrays = {names[0]: found}
             else:
                 with found:
+                    _refuse_large(file, sum(info.file_size for info in found.zip.infolist()))
                     arrays = {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except SignalError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise whatever a file makes them come across.
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            remedy = nearest_file(file, (".npy", ".npz")) or "numpy.save(FILE, x) writes one"
+            raise SignalError(f"{file}: there is no such file\n  = {remedy}") from None
+        if isinstance(error, ValueError) and "pickle" in str(error):
+            reason = "it is no .npy or .npz file, or holds more than numbers"
         raise SignalError(f"{file}: cannot be read as NumPy's arrays: {reason}") from None
+    # Of an archive's members, those that are no arrays come as bytes.
+    arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise SignalError(f"{file}: has no array for the input '{missing[0]}'")
+        remedy = did_you_mean(missing[0], arrays) or f"numpy.savez(FILE, {missing[0]}=x) writes it"
+        message = f"{file}: has no array for the input {quoted(missing[0])}"
+        raise SignalError(f"{message}\n  = {remedy}")
     if any(array.ndim == 0 or array.shape[0] == 0 for array in arrays.values()):
-        raise SignalError(f"{file}: has no examples")
+        raise SignalError(f"{file}: has no examples\n  = the first axis of an array counts them")
     return arrays
+
+
+def _refuse_large(file: str, size: int) -> None:
+    """Raise SignalError where arrays have more bytes than are allowed."""
+    if size > (most := limits.in_force().input_bytes):
+        message = f"{file}: its arrays have {size:,} bytes, and {most:,} are allowed"
+        raise SignalError(f"{message}\n  = {limits.remedy('input_bytes', size)}")
 
 
 def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Array]:
@@ -55,26 +79,28 @@ def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Arr
     for name, x in inputs.items():
         source = sources.get(name)
         if source is None:
-            known = ", ".join(sources)
-            raise SignalError(f"the model has no input '{name}'; it has {known}")
+            known = did_you_mean(name, sources) or f"it has {listed(islice(sources, 9), 'and')}"
+            raise SignalError(f"the model has no input {quoted(name)}\n  = {known}")
         found[source.tensor] = _fitting(source, np.asarray(x), built.shapes[source.tensor])
     return found
 
 
 def _fitting(source: Source, x: Array, shape: Size) -> Array:
+    what = f"the input {quoted(source.name)}"
     if x.dtype.kind not in "fiub":
-        raise SignalError(f"the input '{source.name}' holds {x.dtype}, which are no numbers")
+        raise SignalError(f"{what} must hold numbers, not values of the type {x.dtype.name}")
     if x.shape[1:] != shape[1:] or len(x) < shape[0]:
-        raise SignalError(f"the input '{source.name}' is {x.shape}, and the model takes {shape}")
+        found = f"has shape {shape_text(x.shape)}, and the model takes {shape_text(shape)}"
+        raise SignalError(f"{what} {found}\n  = the first axis of an array counts the examples")
     x = x[: shape[0]]
     if source.most is None:
         if not np.all(np.isfinite(x)):
-            raise SignalError(f"the input '{source.name}' holds what is not finite")
+            raise SignalError(f"{what} must hold finite numbers, and has NaN or infinite ones")
         return x.astype(np.float32)
-    if np.any(x != np.floor(x)) or x.min() < 0 or x.max() >= source.most:
-        raise SignalError(
-            f"the input '{source.name}' needs whole numbers from 0 to {source.most - 1}"
-        )
+    wrong = x[(x != np.floor(x)) | (x < 0) | (x >= source.most)]
+    if wrong.size:
+        wanted = f"whole numbers from 0 to {source.most - 1}, not {wrong.flat[0]:g}"
+        raise SignalError(f"{what} must hold {wanted}")
     return x.astype(np.int64)
 
 

@@ -75,6 +75,12 @@ def measure_signal(
     Raises:
         SignalError: the signal cannot pass a layer, the inputs do not fit, or memory is too small.
         TooLarge: a tensor cannot be held.
+
+    >>> import initcli
+    >>> model = initcli.load("sample_configs/mlp_relu_deep.yaml")
+    >>> last = initcli.measure_signal(model, batch=16, draws=3).layers[-1]
+    >>> 0.1 < last.output.std.median < 10
+    True
     """
     built, notes = _built(model, batch, inputs)
     given = fitting_inputs(built, inputs or {})
@@ -88,7 +94,14 @@ def measure_signal(
 
 
 def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
-    """Predict the signal from the laws alone: nothing is drawn, whatever the model's size."""
+    """Predict the signal from the laws alone: nothing is drawn, whatever the model's size.
+
+    >>> import initcli
+    >>> model = initcli.load("sample_configs/mlp_tanh_deep.yaml")
+    >>> signal = initcli.predict_signal(model)
+    >>> signal.layers[-2].predicted.std < 1e-10
+    True
+    """
     built = program(model, batch)
     expected = predictions(built)
     layers = [

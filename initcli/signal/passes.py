@@ -17,13 +17,14 @@ from autograd.core import make_vjp
 
 from initcli.drawing import working_dtype
 from initcli.errors import SignalError
-from initcli.layers.base import NotComputable, computed
+from initcli.layers.base import computed
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.program import Program, Step
-from initcli.types import Array
+from initcli.types import Array, NotComputable
 
+_WITHOUT_DRAWS = "with --theory nothing is computed, and all up to this layer predicted"
 Values = Callable[[Parameter], Array]
 """Gives the values of a parameter."""
 
@@ -116,7 +117,8 @@ def _pulled(
     try:
         found = pull(boxed([g for g in outputs if g is not None]))
     except (ValueError, IndexError) as error:
-        raise SignalError(f"the gradient ends at '{step.name}': {error}") from None
+        message = f"the gradient ends at '{step.name}': {error}"
+        raise SignalError(f"{message}\n  = {_WITHOUT_DRAWS}") from None
     to_weights = dict(zip(trained, found[: len(trained)], strict=True))
     places = (step.inputs[place] for place in moving)
     return to_weights, list(zip(places, found[len(trained) :], strict=True))
@@ -131,7 +133,8 @@ def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
     try:
         return computed(step.layer, flow, inputs, step.options)
     except (NotComputable, ValueError, IndexError) as error:
-        raise SignalError(f"the signal ends at '{step.name}': {error}") from None
+        message = f"the signal ends at '{step.name}': {error}"
+        raise SignalError(f"{message}\n  = {_WITHOUT_DRAWS}") from None
 
 
 def _is_real(x: Array) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from initcli.errors import SignalError
+from initcli.errors import SignalError, listed
 from initcli.layers import Layer
 from initcli.layers.core import Input
 from initcli.layers.embedding import Table
@@ -79,7 +79,9 @@ def program(model: Model, batch: int, inputs: Mapping[str, Size] | None = None) 
             return _Unfolding(model, batch, length, inputs or {}).program()
         except (ShapeError, ArgumentError) as error:
             problem = problem or error
-    raise SignalError(f"no size that is left open fits this model: {problem}")
+    tried = listed(map(str, _LENGTHS))
+    message = f"with sizes of {tried} where the spec leaves them open: {problem}"
+    raise SignalError(f"{message}\n  = give the sizes in input_shape in place of null")
 
 
 class _Unfolding:
@@ -144,7 +146,9 @@ class _Unfolding:
                 found.append(self._unfold(layer, f"{name}/", taken))
                 continue
             if not shapes.outputs:
-                raise SignalError(f"the shape of what comes out of '{name}' is not known")
+                remedy = "Keras 3 records it: load the model there, and save it anew"
+                message = f"the shape of what comes out of '{name}' is not known"
+                raise SignalError(f"{message}\n  = {remedy}")
             before = self.shapes[taken[0]] if taken else ()
             made = [self._tensor(self._like(shape, before)) for shape in shapes.outputs]
             self._add(name, layer, taken, made, call.options)

@@ -13,7 +13,7 @@ from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
 from initcli.signal.rules import Expected, Gradient, NoTheory, Place, Pull, Weight, expected
-from initcli.types import Size
+from initcli.types import NotComputable, Size
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +155,7 @@ class Theory:
         try:
             with np.errstate(all="ignore"):
                 found = self._typical(step, place, given)
-        except (NoTheory, ArithmeticError):
+        except (NoTheory, NotComputable, ArithmeticError):
             # What is beyond floating-point numbers has no prediction either.
             return None
 

@@ -54,7 +54,13 @@ _UNREACHED = "no gradient reaches the first layer"
 
 
 def verdict(signal: Signal) -> Verdict:
-    """The verdict on what was measured of a signal, or predicted where nothing was drawn."""
+    """The verdict on what was measured of a signal, or predicted where nothing was drawn.
+
+    >>> import initcli
+    >>> signal = initcli.predict_signal(initcli.load("sample_configs/mlp_tanh_deep.yaml"))
+    >>> initcli.verdict(signal).text
+    'signal vanishes, gradient vanishes'
+    """
     hidden = hidden_layers(signal)
     stds = [std_of(layer) for layer in hidden]
     gradients = [gradient_of(layer) for layer in hidden]

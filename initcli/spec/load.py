@@ -39,6 +39,11 @@ def load(
         InvalidSpec: the spec cannot be read, or is wrong; with all its problems.
         BadOverride: a change is none, or its path leads nowhere.
         CustomFunctionError: a file of functions cannot be loaded.
+
+    >>> import initcli
+    >>> model = initcli.load("sample_configs/tour.yaml", changes=["layers.3.units=128"])
+    >>> model.layers[3].output_shape
+    (None, 128)
     """
     functions = custom_functions(custom)
     document = read_changed(source, changes)
@@ -102,5 +107,18 @@ def parse(
 
     Raises:
         InvalidSpec: the text does not parse, or the spec is wrong; with all its problems.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
+    >>> [(each.path, each.shape, each.law.text) for each in model.parameters]
+    [('dense/kernel', (8, 4), 'U(-0.7071, 0.7071)'), ('dense/bias', (4,), '= 0')]
+    >>> try:
+    ...     initcli.parse("{input_shape: [8], layers: [{type: Dens, units: 4}]}")
+    ... except initcli.InvalidSpec as error:
+    ...     print(error)
+    <text>:1:36: unknown layer 'Dens'
+      1 | {input_shape: [8], layers: [{type: Dens, units: 4}]}
+                                             ^
+      = did you mean 'Dense'?
     """
     return build(parse_text(text, file), seed=seed, defaults=defaults)
