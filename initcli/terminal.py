@@ -6,9 +6,16 @@ Whatever is heavy is imported where it is used, so that ``--help`` answers at on
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stdout,
+    suppress,
+)
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,6 +31,7 @@ REPORTS = "https://github.com/initcli/initcli/issues"
 UNEXPECTED = 70
 """The exit status of such a failure (EX_SOFTWARE of sysexits.h)."""
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+_DATA: ContextVar[TextIO | None] = ContextVar("data", default=None)
 
 
 class NoBar:
@@ -62,7 +70,7 @@ def console() -> tuple[Console, bool]:
 
     from rich.console import Console
 
-    terminal = Console()
+    terminal = Console(file=data_stream())
     page = Console(
         file=StringIO(),
         width=terminal.width,
@@ -128,17 +136,38 @@ def say(note: object) -> None:
     from initcli.errors import printable
 
     if not _QUIET.get():
-        print(f"initcli: {printable(str(note))}", file=sys.stderr)
+        _tell(f"initcli: {printable(str(note))}")
 
 
 def complain(error: Exception) -> None:
     """The message of an error, with nothing in it that a terminal would obey."""
     from initcli.errors import printable
 
-    text = "\n".join(map(printable, str(error).split("\n")))
+    text = "\n".join(_short(printable(line)) for line in str(error).split("\n"))
     if not _can_print(text, sys.stderr):
         text = text.translate(_PLAIN)
-    print(text, file=sys.stderr)
+    _tell(text)
+
+
+def _tell(line: str) -> None:
+    """Print to standard error; where that is full or gone, nobody can be told."""
+    try:
+        print(line, file=sys.stderr)
+    except OSError:
+        _let_go(sys.stderr)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Have what is still buffered not fail again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _short(line: str) -> str:
+    """The beginning and the end of a line that is longer than anybody reads."""
+    return line if len(line) <= _LONGEST_LINE else f"{line[:200]}...{line[-200:]}"
+
+
+_LONGEST_LINE = 500
 
 
 @contextmanager
@@ -151,18 +180,21 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
     """
     from initcli.errors import InitcliError
 
-    before = _QUIET.set(quiet)
+    before, stream = _QUIET.set(quiet), _DATA.set(sys.stdout)
     try:
-        yield
+        # What a person's own functions print is no data.
+        with redirect_stdout(sys.stderr):
+            yield
     except InitcliError as error:
         complain(error)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         # Threads that are in the middle of a large matrix are not waited for.
-        sys.stdout.flush()
-        os._exit(130)
+        with suppress(OSError):
+            data_stream().flush()
+        os._exit(interrupted(interrupt))
     except MemoryError:
-        print("initcli: there is not enough memory for this", file=sys.stderr)
+        _tell("initcli: there is not enough memory for this")
         raise typer.Exit(2) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
@@ -171,6 +203,17 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
         raise typer.Exit(UNEXPECTED) from None
     finally:
         _QUIET.reset(before)
+        _DATA.reset(stream)
+
+
+def interrupted(interrupt: KeyboardInterrupt) -> int:
+    """The exit status after an interrupt, which has the number of a signal that is not Ctrl-C's."""
+    return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
+
+
+def data_stream() -> TextIO:
+    """Standard output, which during a command nothing else is printed to."""
+    return _DATA.get() or sys.stdout
 
 
 def _confess(error: Exception, debug: bool) -> None:
@@ -183,20 +226,20 @@ def _confess(error: Exception, debug: bool) -> None:
         traceback.print_exception(error)
     what = printable(f"{type(error).__name__}: {error}")[:300]
     how = f"please report it at {REPORTS}" + ("" if debug else ", with what --debug says")
-    print(f"initcli: this should not have happened ({what}); {how}", file=sys.stderr)
+    _tell(f"initcli: this should not have happened ({what}); {how}")
 
 
 def write(text: str) -> None:
     """Write to standard output; when nobody reads any more, end quietly."""
     from initcli.errors import OutputError
 
+    stream = data_stream()
     try:
-        with _BAR.get().hidden() if sys.stdout.isatty() else nullcontext():
-            sys.stdout.write(text)
-            sys.stdout.flush()
+        with _BAR.get().hidden() if stream.isatty() else nullcontext():
+            stream.write(text)
+            stream.flush()
     except OSError as error:
-        # What is still buffered must not fail again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go(stream)
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(0) from None
         raise OutputError(f"standard output cannot be written: {error.strerror}") from None
@@ -204,7 +247,7 @@ def write(text: str) -> None:
 
 def _can_print(text: str, stream: TextIO | None = None) -> bool:
     try:
-        text.encode((stream or sys.stdout).encoding or "ascii")
+        text.encode((stream or data_stream()).encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

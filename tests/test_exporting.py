@@ -82,7 +82,7 @@ def arrays(file: Path) -> dict[str, NDArray[Any]]:
         kind = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "BF16": "<u2"}
         values = np.frombuffer(tensor["data"], kind[tensor["dtype"]]).reshape(tensor["shape"])
         if tensor["dtype"] == "BF16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
+            values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
         tensors[path] = values
     return tensors
 
@@ -419,7 +419,7 @@ def test_notes_go_to_standard_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["w.txt", "npz", ".npz", "w.npz.gz"])
 def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match=r"ends in \.npz or \.safetensors"):
+    with pytest.raises(OutputError, match=r"must end in \.npz or \.safetensors"):
         exported(tmp_path / name, parameter("a"))
     assert list(tmp_path.iterdir()) == []
 
@@ -450,7 +450,10 @@ def test_a_file_that_cannot_be_there_is_an_error(tmp_path: Path, suffix: str) ->
 def test_without_its_library_a_safetensors_file_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "writing .safetensors needs its library: pip install 'initcli[safetensors]'"
+    said = (
+        "to write .safetensors, initcli needs the library of that name, 0.8 or newer\n"
+        "  = pip install 'initcli[safetensors]'"
+    )
     code = (
         "import sys\nsys.modules['safetensors'] = None\nfrom initcli.__main__ import main\n"
         f"sys.argv = ['initcli', 'export', {str(TOUR)!r}, '--out', 'w.' + sys.argv[1]]\nmain()\n"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import codecs
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from initcli.terminal import write
+from initcli.terminal import data_stream, write
 
 SCHEMA_FILE = "initcli.schema.json"
 """What a schema is called beside the specs that name it."""
@@ -60,7 +59,7 @@ def schema() -> None:
     from initcli.spec.schema import schema_text
 
     # JSON is UTF-8 wherever it is read, and the encoding of a Windows pipe is another.
-    encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
+    encoding = codecs.lookup(data_stream().encoding or "ascii").name
     write(schema_text(ascii_only=encoding != "utf-8"))
 
 

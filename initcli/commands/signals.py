@@ -220,7 +220,7 @@ def _picture_format(out: str | None) -> str:
     """What kind of picture a file's name asks for."""
     kind = "" if out is None else Path(out).suffix.lower().removeprefix(".")
     if out is not None and kind not in ("png", "svg", "pdf"):
-        ends = "the file's name ends in .png, .svg or .pdf"
+        ends = "the file's name must end in .png, .svg or .pdf"
         raise typer.BadParameter(ends, param_hint="--out")
     return kind
 

@@ -210,7 +210,7 @@ def export(
 
     file = Path(out)
     if file.suffix.lower() not in exporting.SUFFIXES:
-        ends = f"the file's name ends in {listed(exporting.SUFFIXES)}"
+        ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
     model = Loading(seed, defaults, custom, settings).model(spec)
     only = model.matching(filter) if filter else model.parameters
