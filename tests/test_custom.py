@@ -23,6 +23,11 @@ def load(tmp_path: Path, code: str, spec: str = SPEC, seed: int | None = None) -
     return initcli.load(str(tmp_path / "model.yaml"), seed=seed, custom=[str(tmp_path / "own.py")])
 
 
+def test_nothing_is_written_beside_a_person_s_file(tmp_path: Path) -> None:
+    load(tmp_path, "def mine(shape): return np.ones(shape)")
+    assert {file.name for file in tmp_path.iterdir()} == {"own.py", "model.yaml"}
+
+
 @pytest.mark.parametrize(
     "signature",
     ["shape", "shape, dtype=None", "shape, dtype", "shape, dtype=None, rng=None", "shape, **rest"],
@@ -51,14 +56,26 @@ def test_the_dtype_has_a_name_that_numpy_knows(tmp_path: Path, dtype: str) -> No
     assert initcli.draw(kernel)[0, 0] == pytest.approx(0.1, rel=2**-8)
 
 
+NO_ARRAY = (
+    "not an array of numbers\n  = it must return an array of numbers, of the shape that it is given"
+)
+FINITE = "and every weight must be finite"
 BROKEN = [
-    ("return np.ones((4, 6))", "returned shape (4, 6) where (6, 4) was asked for", 2),
-    ("return None", "returned no tensor of numbers but None", 2),
-    ("return 'abc'", "returned no tensor of numbers but a str", 2),
-    ("return np.ones(shape) * 1j", "returned no tensor of numbers but a ndarray", 2),
-    ("return [[1, 2], [3]]", "returned no tensor of numbers but a list", 2),
-    ("return np.full(shape, np.nan)", "returned NaN among its 24 values", 2),
-    ("return np.full(shape, np.inf)", "returned an infinite value among its 24 values", 2),
+    (
+        "return np.ones((4, 6))",
+        "returned an array of shape (4, 6), not (6, 4), which it was given",
+        2,
+    ),
+    ("return None", f"returned None, {NO_ARRAY}", 2),
+    ("return 'abc'", f"returned a str, {NO_ARRAY}", 2),
+    ("return np.ones(shape) * 1j", f"returned an array of complex128, {NO_ARRAY}", 2),
+    ("return [[1, 2], [3]]", f"returned a list, {NO_ARRAY}", 2),
+    ("return np.full(shape, np.nan)", f"returned NaN among its 24 values, {FINITE}", 2),
+    (
+        "return np.full(shape, np.inf)",
+        f"returned an infinite value among its 24 values, {FINITE}",
+        2,
+    ),
     ("\n    return 1 / 0", "raised ZeroDivisionError: division by zero", 4),
     ("\n    raise SystemExit(3)", "raised SystemExit: 3", 4),
 ]
@@ -78,9 +95,9 @@ def test_a_result_that_is_no_tensor_names_function_file_and_line(
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("def mine(:\n", "own.py:2: SyntaxError: invalid syntax"),
-        ("x = 1\nimport no_such_module\n", "own.py:3: ModuleNotFoundError: No module named"),
-        ("raise SystemExit\n", "own.py:2: SystemExit"),
+        ("def mine(:\n", "own.py:2: this file cannot be run: SyntaxError: invalid syntax"),
+        ("import no_such_module\n", "own.py:2: this file cannot be run: ModuleNotFoundError: No"),
+        ("raise SystemExit\n", "own.py:2: this file cannot be run: SystemExit"),
     ],
 )
 def test_a_file_that_fails_names_its_line(tmp_path: Path, code: str, message: str) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from initcli.errors import CustomFunctionError
+from initcli.errors import CustomFunctionError, nearest_file, printable
 from initcli.initializers.base import Initializer, Whole
 from initcli.laws import Floats, Law
 from initcli.types import Size, shape_text
@@ -55,13 +57,17 @@ class Custom(Whole, frozen=True, kw_only=True):
                 raise TypeError
             tensor = tensor.astype(dtype, copy=False)
         except (TypeError, ValueError):
-            raise self._failed(f"returned no tensor of numbers but {_kind(result)}") from None
+            remedy = "it must return an array of numbers, of the shape that it is given"
+            what = f"returned {_kind(result)}, not an array of numbers"
+            raise self._failed(f"{what}\n  = {remedy}") from None
         if tensor.shape != shape:
             found = shape_text(tensor.shape)
-            raise self._failed(f"returned shape {found} where {shape_text(shape)} was asked for")
+            wanted = f"{shape_text(shape)}, which it was given"
+            raise self._failed(f"returned an array of shape {found}, not {wanted}")
         if not np.isfinite(tensor).all():
             what = "NaN" if np.isnan(tensor).any() else "an infinite value"
-            raise self._failed(f"returned {what} among its {tensor.size:,} values")
+            counted = f"among its {tensor.size:,} values"
+            raise self._failed(f"returned {what} {counted}, and every weight must be finite")
         return tensor
 
     @property
@@ -93,18 +99,27 @@ def load_functions(file: str) -> dict[str, Custom]:
         CustomFunctionError: the file cannot be read, or fails when it is run.
     """
     path = Path(file)
-    if not path.is_file():
-        reason = "this is not a file" if path.exists() else "there is no such file"
-        raise CustomFunctionError(f"{file}: {reason}")
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError:  # a name that is too long for a file
+        is_file = is_folder = False
+    if not is_file:
+        reason = "this is a directory, not a file" if is_folder else "there is no such file"
+        remedy = nearest_file(file, (".py",))
+        raise CustomFunctionError(f"{printable(file)}: {reason}" + (remedy and f"\n  = {remedy}"))
     spec = importlib.util.spec_from_file_location("initcli_custom", path)
     if spec is None or spec.loader is None:
-        raise CustomFunctionError(f"{file}: a file of initializers ends in .py")
+        message = "the name of a file of initializers must end in .py"
+        raise CustomFunctionError(f"{printable(file)}: {message}")
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with _no_compiled_file():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        line = error.lineno if isinstance(error, SyntaxError) else _line(error, str(path))
-        raise CustomFunctionError(f"{file}:{line or 1}: {_described(error)}") from error
+        origin = spec.origin or file  # absolute, as it stands in the traceback
+        line = error.lineno if isinstance(error, SyntaxError) else _line(error, origin)
+        message = f"this file cannot be run: {_described(error)}"
+        raise CustomFunctionError(f"{printable(file)}:{line or 1}: {message}") from error
     return {
         name: Custom(name=name, function=value)
         for name, value in vars(module).items()
@@ -112,6 +127,16 @@ def load_functions(file: str) -> dict[str, Custom]:
         and value.__module__ == module.__name__
         and not name.startswith("_")
     }
+
+
+@contextmanager
+def _no_compiled_file() -> Iterator[None]:
+    """While a person's file is imported, nothing is written into its folder."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _line(error: BaseException, file: str) -> int | None:
@@ -127,4 +152,6 @@ def _described(error: BaseException) -> str:
 
 
 def _kind(result: object) -> str:
+    if isinstance(result, np.ndarray):
+        return f"an array of {result.dtype.name}"
     return "None" if result is None else f"a {type(result).__name__}"
