@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from initcli.types import Array, NonNegativeFloat, public_subclasses, snake_case
+from initcli.types import Array, NonNegativeFloat, NotComputable, public_subclasses, snake_case
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
@@ -314,6 +314,9 @@ class Opaque(Activation, frozen=True, kw_only=True):
     """A function that only its author's code can compute"""
 
     function: str
+
+    def call(self, np: Any, x: Array) -> Array:
+        raise NotComputable(f"{self.function} is its author's own code, which is not run")
 
     def __str__(self) -> str:
         return self.function

@@ -189,11 +189,11 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return "".join(difflib.get_close_matches(name, alike, n=1, cutoff=0))
 
 
-_COMPARED = 60
+_COMPARED = 50
 """Characters of names that are compared, the time for which grows with their third power."""
-_MOST_COMPARED = 20
+_MOST_COMPARED = 10
 """Names that are compared character by character."""
-_MOST_LOOKED_AT = 3_000
+_MOST_LOOKED_AT = 1_000
 """Names of which those are chosen."""
 
 
@@ -216,11 +216,13 @@ def nearest_file(file: str, suffixes: tuple[str, ...]) -> str:
     """
     wanted = FilePath(file)
     try:
-        names = [each.name for each in islice(wanted.parent.iterdir(), 1000)]
+        files = [each for each in islice(wanted.parent.iterdir(), 1000) if each.suffix in suffixes]
     except (OSError, ValueError):
         return ""
-    found = nearest(wanted.name, (name for name in names if name.endswith(suffixes)))
-    return f"did you mean '{printable(str(wanted.with_name(found)))}'?" if found else ""
+    # Suffixes are alike, whatever the names.
+    found = nearest(wanted.stem, {file.stem for file in files})
+    best = next((file for file in files if file.stem == found), None)
+    return f"did you mean '{printable(str(best))}'?" if found else ""
 
 
 def quoted(value: object) -> str:
@@ -254,7 +256,8 @@ def _excerpt(place: Place) -> list[str]:
     before, after = place.text[: place.column - 1], place.text[place.column - 1 :]
     if not before + after:
         return []
-    before, after = printable(before), printable(after)
+    # Little is shown of a line of megabytes, and the rest is not even looked at.
+    before, after = printable(before[-_HALF_LINE - 1 :]), printable(after[: _HALF_LINE + 1])
     if len(before) > _HALF_LINE:
         before = f"...{before[-_HALF_LINE:]}"
     if len(after) > _HALF_LINE:

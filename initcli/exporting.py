@@ -88,9 +88,7 @@ def export(
     for parameter in wanted:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
         if "\0" in parameter.path or not _is_text(parameter.path):
-            remedy = "give its layer a name that can be printed"
-            message = f"{quoted(parameter.path)} cannot be a name in a file"
-            raise OutputError(f"{message}\n  = {remedy}")
+            raise OutputError(f"{quoted(parameter.path)} cannot be a name in a file")
     return write(wanted, file, progress)
 
 

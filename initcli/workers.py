@@ -206,7 +206,9 @@ def _refuse_other_versions(client: Any) -> None:
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
-        raise WorkersError("the Dask cluster has no workers") from None
+        raise WorkersError(
+            "the Dask cluster has no workers\n  = `dask worker ADDRESS` starts one"
+        ) from None
     try:
         versions = set(client.run(_version).values())
     except Exception as error:  # whatever keeps a worker from importing initcli

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,13 @@ OWN = "input_shape: [8]\nlayers: [{type: Dense, units: 8, kernel_initializer: mi
 ENDLESS = "import time\ndef mine(shape):\n    while True: time.sleep(0.01)\n"
 
 
-def start(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "initcli", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
-        **options,  # type: ignore[call-overload]
+        **options,
     )
 
 

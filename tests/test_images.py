@@ -17,13 +17,13 @@ from test_calls import agrees, wave
 
 import initcli
 from initcli.layers import known_layers
-from initcli.layers.base import Layer, NotComputable
+from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
 from initcli.layers.image_augmentation import Augmentation
 from initcli.layers.resampling import resampling
 from initcli.layers.spatial import channels_back, channels_last
 from initcli.signal import arrays
-from initcli.types import public_subclasses
+from initcli.types import NotComputable, public_subclasses
 
 FACTS: list[Any] = json.loads(
     (Path(__file__).parent / "reference" / "image_facts.json").read_text("utf-8")

@@ -354,7 +354,7 @@ def test_arguments_that_cannot_be() -> None:
         RandomUniform(minval=1.0, maxval=-1.0)
     with pytest.raises(ArgumentError, match="upper"):
         TruncatedNormal(lower=2.0, upper=1.0)
-    with pytest.raises(ArgumentError, match="nothing of a normal law"):
+    with pytest.raises(ArgumentError, match="a normal law has next to nothing"):
         TruncatedNormal(lower=50.0, upper=60.0)
 
 

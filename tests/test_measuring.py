@@ -350,7 +350,7 @@ def test_a_tensor_that_cannot_be_held_is_refused_with_its_size() -> None:
 
 
 def test_a_model_that_nobody_could_wait_for_is_refused() -> None:
-    with pytest.raises(TooLarge, match="are more than can be drawn"):
+    with pytest.raises(TooLarge, match="are to be drawn, and 10,000,000,000,000 are allowed"):
         list(measure([parameter(RandomNormal(), (10**9, 10**9))]))
 
 

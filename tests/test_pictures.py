@@ -66,7 +66,8 @@ def test_dpi_scales_the_pixels_and_nothing_else(tmp_path: Path) -> None:
 def law_colours(file: Path, colour: tuple[int, int, int]) -> np.ndarray:
     with Image.open(file) as image:
         pixels = np.asarray(image.convert("RGB"))
-    return (pixels == colour).all(axis=2)
+    found: np.ndarray = (pixels == colour).all(axis=2)
+    return found
 
 
 def test_on_the_same_scale_widths_can_be_compared(tmp_path: Path) -> None:

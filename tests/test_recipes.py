@@ -16,7 +16,10 @@ from readme_outputs import README, missing_tools
 from test_command_line import ROOT
 
 TEXT = README.read_text("utf-8")
-BROKEN = "input_shape: [8]\nlayers: [{type: Dense, units: 8, kernel_initializer: zeros}, {type: Dense, units: 1}]\n"
+BROKEN = """\
+input_shape: [8]
+layers: [{type: Dense, units: 8, kernel_initializer: zeros}, {type: Dense, units: 1}]
+"""
 
 
 def block(language: str, beginning: str) -> str:

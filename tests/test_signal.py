@@ -373,11 +373,11 @@ def test_inputs_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (np.zeros((4, 127, 64)), "is (4, 127, 64), and the model takes (4, 128, 64)"),
-        (np.full((4, 128, 64), np.nan), "holds what is not finite"),
+        (np.zeros((4, 127, 64)), "has shape (4, 127, 64), and the model takes (4, 128, 64)"),
+        (np.full((4, 128, 64), np.nan), "must hold finite numbers"),
         (np.zeros((0, 128, 64)), "has no examples"),
         (np.array(3.0), "has no examples"),
-        (np.array([["a"]]), "holds <U1, which are no numbers"),
+        (np.array([["a"]]), "must hold numbers, not values of the type str32"),
         (np.array([{}], dtype=object), "cannot be read as NumPy's arrays"),
     ],
 )
@@ -392,10 +392,10 @@ def test_inputs_that_do_not_fit(tmp_path: Path, content: Any, message: str) -> N
 def test_other_mistakes_of_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK nothing")
     for arguments, message in (
-        (["--input", tmp_path / "absent.npy"], "No such file or directory"),
+        (["--input", tmp_path / "absent.npy"], "there is no such file"),
         (["--input", tmp_path / "x.npz"], "cannot be read as NumPy's arrays"),
         (["--theory", "--input", "x.npy"], "nothing is drawn that --input could change"),
-        (["--out", "x.pdf"], "the file's name ends in .png or .svg"),
+        (["--out", "x.gif"], "the file's name must end in .png, .svg or .pdf"),
         (["--batch", "0"], "0 is not in the range"),
         (["--draws", "0"], "0 is not in the range"),
         (["--format", "xml"], "'xml' is not one of"),
@@ -497,7 +497,9 @@ def test_compare_refuses_what_nobody_knows() -> None:
         initcli.variants([str(TOUR)], activations=["rleu"])
     done = run("compare", TOUR, "--defaults", "keras,pytorch")
     assert done.returncode == 2
-    assert "'pytorch' is none of keras, torch, flax" in re.sub(r"[\s│]+", " ", done.stderr)
+    assert "'pytorch' is not one of 'keras', 'torch' or 'flax'" in re.sub(
+        r"[\s│]+", " ", done.stderr
+    )
     ((label, _),) = initcli.variants([str(TOUR)], kernel_initializers=["my_init"])
     assert label == "my_init"
 
@@ -529,7 +531,7 @@ def test_every_layer_is_predicted_and_measured_or_says_why_not(kind: str) -> Non
         built = initcli.parse(json.dumps({"layers": [*entries, entry], "outputs": ["layer"]}))
         found = refusal_or_signal(built)
         if isinstance(found, str):
-            assert re.match(r"the (signal|gradient) ends at 'layer': .|no size that is", found)
+            assert re.match(r"the (signal|gradient) ends at 'layer': .|with sizes of", found)
         else:
             outputs = layer(found, "layer").output
             assert outputs is None or not math.isnan(outputs.std.median)

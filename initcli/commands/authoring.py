@@ -96,7 +96,7 @@ def init(
         texts[path.parent / SCHEMA_FILE] = schema_text()
     for each in texts:
         if not force and os.path.lexists(each):
-            message = f"{printable(str(each))} is there already; --force writes over it"
+            message = f"{printable(str(each))} is there already\n  = --force writes over it"
             raise OutputError(message)
     for each, text in texts.items():
         write_whole(each, text.encode())

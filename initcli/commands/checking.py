@@ -99,7 +99,10 @@ def check(
         _explain(explain)
         return
     if not specs:
-        raise typer.BadParameter("which spec is to be checked?", param_hint="SPEC")
+        raise typer.BadParameter(
+            "which spec is to be checked? such as model.yaml, or - for standard input",
+            param_hint="SPEC",
+        )
     if theory and (batch or draws):
         message = "nothing is drawn that --batch or --draws could change"
         raise typer.BadParameter(message, param_hint="--theory")
@@ -107,7 +110,7 @@ def check(
         message = "the specs that --fix mends are those in the files, without --set"
         raise typer.BadParameter(message, param_hint="--set")
     if html is not None and len(specs) > 1:
-        raise typer.BadParameter("it takes the findings on one spec", param_hint="--html")
+        raise typer.BadParameter(f"a page is of one spec, not of {len(specs)}", param_hint="--html")
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     options: dict[str, Any] = {
         "seed": seed,

@@ -66,7 +66,7 @@ def signal(
         raise typer.BadParameter(message, param_hint="--theory")
     for option, given in (("--out", out), ("--html", html)):
         if given is not None and len(specs) > 1:
-            raise typer.BadParameter("it takes the signal of one spec", param_hint=option)
+            raise typer.BadParameter(f"it is of one spec, not of {len(specs)}", param_hint=option)
     loading = Loading(seed, defaults, custom, settings)
     done = 0
 

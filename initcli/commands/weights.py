@@ -165,7 +165,7 @@ def hist(
                 message = "nothing is saved without --out DIR"
                 raise typer.BadParameter(message, param_hint=option)
     elif not out:
-        raise typer.BadParameter("the folder has no name", param_hint="--out")
+        raise typer.BadParameter("it must name a folder, such as plots", param_hint="--out")
     loading = Loading(seed, defaults, custom, settings)
     folders = _folders(specs, out or "")
     done = 0

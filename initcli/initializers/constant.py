@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from initcli import laws
+from initcli.errors import did_you_mean, listed, quoted
 from initcli.initializers.base import Initializer
 from initcli.laws import Floats, Law
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, shape_text
@@ -76,11 +77,13 @@ class Dirac(Initializer, frozen=True, kw_only=True):
     def law(self, shape: Size) -> Law:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
-                f"Dirac fills convolution kernels of rank 3 to 5, not shape {shape_text(shape)}"
+                f"Dirac fills convolution kernels of 3 to 5 axes, not shape {shape_text(shape)}",
+                "for a matrix, take Identity" if len(shape) == 2 else "",
             )
         if shape[-1] % self.groups:
             raise ShapeError(
-                f"Dirac's groups ({self.groups}) must divide the {shape[-1]} output channels"
+                f"Dirac's `groups` ({self.groups}) must divide the {shape[-1]} output channels",
+                "`groups: 1` always does",
             )
         ones = self.groups * min(shape[-2], shape[-1] // self.groups)
         return _sparse(1.0, ones / math.prod(shape))
@@ -91,6 +94,10 @@ class Dirac(Initializer, frozen=True, kw_only=True):
         for axis, index in enumerate(place):
             passes &= index == shape[axis] // 2
         out[:] = passes
+
+
+_MOST_ENTRIES = 2**24
+"""Entries of an STFT kernel at most: its law knows each of them."""
 
 
 class STFT(Initializer, frozen=True, kw_only=True):
@@ -110,19 +117,29 @@ class STFT(Initializer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if isinstance(self.window, str) and self.window not in _COSINE_WINDOWS:
-            names = ", ".join(sorted(_COSINE_WINDOWS))
-            raise ArgumentError("window", f"unknown window '{self.window}'; known are {names}")
+            known = did_you_mean(self.window, _COSINE_WINDOWS)
+            known = known or f"there are {listed(sorted(_COSINE_WINDOWS), 'and')}"
+            raise ArgumentError("window", f"unknown window {quoted(self.window)}", known)
 
     def law(self, shape: Size) -> Law:
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
             raise ShapeError(
-                "STFT fills kernels (frame length, 1, frequencies) with two frequencies or more, "
-                f"not shape {shape_text(shape)}"
+                "STFT fills kernels (frame length, 1, frequencies) with 2 frequencies or more, "
+                f"not shape {shape_text(shape)}",
+                "it is for a Conv1D on one channel, with 2 filters or more",
             )
-        if math.prod(shape) > 2**24:
-            raise ShapeError(f"STFT is not made for a kernel as large as {shape_text(shape)}")
+        if math.prod(shape) > _MOST_ENTRIES:
+            raise ShapeError(
+                f"STFT fills kernels of at most {_MOST_ENTRIES:,} entries, not shape "
+                f"{shape_text(shape)}",
+                "take a smaller kernel_size, or fewer filters",
+            )
         if not isinstance(self.window, str) and self.window and len(self.window) != shape[0]:
-            raise ShapeError(f"STFT's window has {len(self.window)} values for {shape[0]} entries")
+            raise ShapeError(
+                f"STFT's `window` must have {shape[0]} values, one for each entry of the frame, "
+                f"not {len(self.window)}",
+                "give as many values as kernel_size, or the name of a window",
+            )
         return laws.Empirical("STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist()))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
@@ -140,7 +157,10 @@ class STFT(Initializer, frozen=True, kw_only=True):
             density = self.scaling == "density"
             scale = math.sqrt(np.sum(window**2)) if density else float(np.sum(np.abs(window)))
         if scale == 0:
-            raise ShapeError(f"STFT's window is 0 everywhere on {length} entries")
+            raise ShapeError(
+                f"STFT's `window` is 0 at all {length} entries of the frame",
+                "take a larger kernel_size, or another window, such as boxcar",
+            )
         kernel *= (window / scale)[:, None]
         return kernel
 

@@ -29,7 +29,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
 
     def law(self, shape: Size) -> Law:
         if len(shape) < 2:
-            message = f"Orthogonal fills rank 2 and more, not shape {shape_text(shape)}"
+            message = f"Orthogonal fills tensors of 2 axes or more, not shape {shape_text(shape)}"
             raise ShapeError(message, "a vector has nothing to be orthogonal to; use zeros")
         return _entry(max(_matrix(shape)), self.gain)
 
@@ -56,13 +56,15 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
     def law(self, shape: Size) -> Law:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
-                "DeltaOrthogonal fills convolution kernels of rank 3 to 5, "
-                f"not shape {shape_text(shape)}"
+                "DeltaOrthogonal fills convolution kernels of 3 to 5 axes, "
+                f"not shape {shape_text(shape)}",
+                "for a matrix, take Orthogonal" if len(shape) == 2 else "",
             )
         if shape[-2] > shape[-1]:
             raise ShapeError(
-                f"DeltaOrthogonal needs no more input channels ({shape[-2]}) than output "
-                f"channels ({shape[-1]})"
+                f"DeltaOrthogonal needs at least as many output channels ({shape[-1]}) as input "
+                f"channels ({shape[-2]})",
+                f"take {shape[-2]} filters or more, or Orthogonal",
             )
         centre = _entry(shape[-1], self.gain)
         places = math.prod(shape[:-2])

@@ -36,7 +36,9 @@ class RandomUniform(Seeded, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.maxval < self.minval:
             raise ArgumentError(
-                "maxval", f"maxval ({self.maxval:g}) is less than minval ({self.minval:g})"
+                "maxval",
+                f"`maxval` ({self.maxval:g}) must not be less than `minval` ({self.minval:g})",
+                "where they are not given, minval is -0.05 and maxval 0.05",
             )
 
     def law(self, shape: Size) -> Law:
@@ -60,12 +62,24 @@ class TruncatedNormal(Seeded, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         low, high = self._bounds
         if not math.isfinite(high - low):
-            raise ArgumentError("upper", "lower and upper must be finite")
+            raise ArgumentError(
+                "upper",
+                f"`upper` ({high:g}) and `lower` ({low:g}) must be finite, and so must what lies "
+                "between them",
+                "they count standard deviations; -10 and 10 cut next to nothing",
+            )
         if not low < high:
-            raise ArgumentError("upper", f"upper ({high:g}) must be more than lower ({low:g})")
+            raise ArgumentError(
+                "upper",
+                f"`upper` ({high:g}) must be more than `lower` ({low:g})",
+                "where they are not given, lower is -2 and upper 2",
+            )
         if standard_normal.mass(low, high) < 1e-200:
             raise ArgumentError(
-                "lower", f"nothing of a normal law lies between {low:g} and {high:g}"
+                "lower",
+                f"a normal law has next to nothing between `lower` ({low:g}) and `upper` "
+                f"({high:g}) standard deviations",
+                "take bounds that lie nearer to 0, or have it between them",
             )
 
     def law(self, shape: Size) -> Law:

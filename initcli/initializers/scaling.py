@@ -36,7 +36,11 @@ class Scaled(Seeded, frozen=True, kw_only=True):
             return compute_fans(shape)
         for axis in (*self.input_axes, *self.output_axes):
             if not -len(shape) <= axis < len(shape):
-                raise ShapeError(f"a tensor of shape {shape_text(shape)} has no axis {axis}")
+                raise ShapeError(
+                    f"input_axes and output_axes name axis {axis}, and the last axis of shape "
+                    f"{shape_text(shape)} is {len(shape) - 1}",
+                    "axes count from 0, or backwards from -1",
+                )
         return Fans(
             math.prod(shape[axis] for axis in self.input_axes),
             math.prod(shape[axis] for axis in self.output_axes),

@@ -10,7 +10,7 @@ from initcli.initializers import Initializer, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, NonNegativeFloat, PositiveInt, Shape
+from initcli.types import ArgumentError, Array, NonNegativeFloat, PositiveInt, Shape, shape_text
 
 
 class Activation(Layer, frozen=True, kw_only=True):
@@ -62,7 +62,10 @@ class PReLU(Layer, frozen=True, kw_only=True):
         shared = (given,) if isinstance(given, int) else given or ()
         if any(axis >= len(shape) for axis in shared):
             raise ArgumentError(
-                "shared_axes", f"shared_axes has {max(shared)}; the last axis is {len(shape) - 1}"
+                "shared_axes",
+                f"`shared_axes` names axis {max(shared)}, and the last axis of the input "
+                f"{shape_text(shape)} is {len(shape) - 1}",
+                "axes count from 1, for the batch is 0",
             )
         alpha = tuple(
             1 if axis in shared else known_size(self, shape, axis) for axis in range(1, len(shape))

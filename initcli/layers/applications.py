@@ -21,7 +21,9 @@ class LayerScale(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         if shape[-1] not in (self.projection_dim, None):
             raise ShapeError(
-                f"LayerScale scales {self.projection_dim} channels, not {shape_text(shape)}"
+                f"LayerScale's `projection_dim` is {self.projection_dim}, and its input "
+                f"{shape_text(shape)} has {shape[-1]} channels",
+                f"write `projection_dim: {shape[-1]}`",
             )
         return shape
 
@@ -53,7 +55,7 @@ class CustomScaleLayer(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape, residual: Shape) -> Shape:
         if shape != residual:
             raise ShapeError(
-                f"CustomScaleLayer adds what has one shape, not {shape_text(shape)} and "
+                f"CustomScaleLayer needs two inputs of one shape, not {shape_text(shape)} and "
                 f"{shape_text(residual)}"
             )
         return shape

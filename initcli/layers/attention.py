@@ -23,7 +23,10 @@ from initcli.types import (
     ShapeError,
     Size,
     shape_text,
+    shapes_text,
 )
+
+_POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
 
 
 class _Projecting(Layer, frozen=True, kw_only=True):
@@ -76,13 +79,15 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             if len(shape) < 3:
                 raise ShapeError(
                     f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}"
+                    f"{shape_text(shape)}",
+                    _POSITIONS,
                 )
             known_size(self, shape, -1)
         if value[1:-1] != key[1:-1]:
             raise ShapeError(
                 f"{type(self).__name__}'s value {shape_text(value)} and key {shape_text(key)} "
-                "differ in their positions"
+                "differ in their positions",
+                "each value needs a key of its own: give both as many positions",
             )
         return value, key
 
@@ -211,8 +216,8 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         if self.num_query_heads % self.num_key_value_heads:
             raise ArgumentError(
                 "num_key_value_heads",
-                f"num_key_value_heads ({self.num_key_value_heads}) must divide num_query_heads "
-                f"({self.num_query_heads})",
+                f"`num_key_value_heads` ({self.num_key_value_heads}) must divide "
+                f"`num_query_heads` ({self.num_query_heads})",
             )
 
     def output_shape(
@@ -227,7 +232,8 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         value, key = self.attendable(query, value, key)
         if not len(query) == len(value) == len(key) == 3:
             raise ShapeError(
-                f"GroupedQueryAttention needs (positions, features), not {shape_text(query)}"
+                "GroupedQueryAttention needs inputs of 2 axes beside the batch (positions, "
+                f"features), not {shapes_text((query, value, key))}"
             )
         if query[-1] != value[-1]:
             raise ShapeError(
@@ -297,7 +303,8 @@ class _Attention(Layer, frozen=True, kw_only=True):
             if len(shape) < 3:
                 raise ShapeError(
                     f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}"
+                    f"{shape_text(shape)}",
+                    _POSITIONS,
                 )
         output = (*query[:-1], value[-1])
         scores = (*query[:-1], key[-2])

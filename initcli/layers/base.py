@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
+from initcli.errors import quoted
 from initcli.layers.flow import Flow
 from initcli.parameter import Origin, Parameter
 from initcli.types import (
@@ -17,6 +18,7 @@ from initcli.types import (
     Array,
     Dtype,
     DtypePolicy,
+    NotComputable,
     Shape,
     ShapeError,
     Shapes,
@@ -33,10 +35,6 @@ class Takes(NamedTuple):
     most: float
     names: tuple[str, ...]
     options: tuple[str, ...]
-
-
-class NotComputable(Exception):
-    """Raised where a layer's output cannot be computed."""
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
@@ -88,7 +86,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         Raises:
             NotComputable: only its author's code, or no number, could tell.
         """
-        raise NotComputable(f"{self.type_name} works on what is no number, or by code of its own")
+        reason = "which works on text or by its author's code"
+        raise NotComputable(f"initcli does not compute {self.type_name}, {reason}")
 
     @property
     def weights_dtype(self) -> Dtype | None:
@@ -152,10 +151,13 @@ def output_shapes(
             wanted = f"at least {takes.least}"
         raise ShapeError(
             f"{type(layer).__name__} takes {wanted} {'input' if wanted == '1' else 'inputs'}, "
-            f"not {len(inputs)}"
+            f"not {len(inputs)}",
+            "Add or Concatenate makes one of several" if takes.most == 1 else "",
         )
     if layer.needs_batch and not all(inputs):
-        raise ShapeError(f"{type(layer).__name__} needs an input with a batch, not one without")
+        raise ShapeError(
+            f"{type(layer).__name__} needs an input with an axis for the batch, not a single number"
+        )
     known = {name: value for name, value in (options or {}).items() if name in takes.options}
     found = layer.output_shape(*inputs, **known)
     return tuple(found) if isinstance(found, list) else (found,)
@@ -222,7 +224,9 @@ def known_size(layer: Layer, shape: Shape, axis: int) -> int:
     """The size of an axis that must be known, because a parameter depends on it."""
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(
-            f"{type(layer).__name__} has axis {axis}, and its input {shape_text(shape)} has not"
+            f"{type(layer).__name__} works on axis {axis}, and the last axis of its input "
+            f"{shape_text(shape)} is {len(shape) - 1}",
+            "axes count from 0, which is the batch, or backwards from -1",
         )
     size = shape[axis]
     if size is None:
@@ -243,6 +247,6 @@ def per_axis(value: int | tuple[int, ...], rank: int, argument: str) -> tuple[in
     if isinstance(value, int):
         return (value,) * rank
     if len(value) != rank:
-        numbers = "one number" if rank == 1 else f"one number or {rank}"
-        raise ArgumentError(argument, f"{argument} takes {numbers}, not {len(value)}")
+        numbers = "one number" if rank == 1 else f"one number or a list of {rank}"
+        raise ArgumentError(argument, f"`{argument}` must be {numbers}, not {quoted([*value])}")
     return value

@@ -216,7 +216,8 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.cells:
-            raise ArgumentError("cells", "cells holds at least one cell")
+            remedy = "add one, such as {type: LSTMCell, units: 10}"
+            raise ArgumentError("cells", "`cells` is empty", remedy)
         for cell in self.cells:
             require_cell(cell, "cells")
 
@@ -274,4 +275,5 @@ def require_cell(cell: Layer, argument: str) -> None:
         ArgumentError: it is none.
     """
     if not isinstance(cell, (_Cell, StackedRNNCells)):
-        raise ArgumentError(argument, f"{type(cell).__name__} is not a cell, such as LSTMCell")
+        kinds = "a cell, such as LSTMCell"
+        raise ArgumentError(argument, f"`{argument}` takes {kinds}, not {type(cell).__name__}")

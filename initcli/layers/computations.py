@@ -176,7 +176,7 @@ class _Computations:
         self, x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     ) -> Array:
         if mode != "constant" or constant_values not in (0, None):
-            raise ValueError("only zeros are padded")
+            raise ValueError("only `mode: constant` with zeros is known")
         ends = [[pad_width, pad_width]] if isinstance(pad_width, int) else pad_width
         ends = ends * x.ndim if len(ends) == 1 else ends
         return self.np.pad(x, [tuple(each) for each in ends], "constant")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
+from initcli.errors import quoted
 from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
 from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.cells import lstm_step
@@ -75,10 +76,14 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         if max(strides) > 1 and max(dilation) > 1:
             raise ArgumentError(
-                "dilation_rate", "strides and dilation_rate cannot both be more than 1"
+                "dilation_rate",
+                f"`strides` ({max(strides)}) and `dilation_rate` ({max(dilation)}) cannot both be "
+                "more than 1",
+                "remove one of them",
             )
         if self.padding not in ("valid", "same"):
-            raise ArgumentError("padding", "padding is 'valid' or 'same'")
+            message = f"`padding` must be 'valid' or 'same', not {quoted(self.padding)}"
+            raise ArgumentError("padding", message)
 
     def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
         self.require_rank(shape, self.rank + 3, f"(steps, {AXES[self.rank][1:]}")
@@ -87,7 +92,8 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         if None in sizes:
             raise ShapeError(
                 f"{type(self).__name__} needs every spatial size of its input, and "
-                f"{shape_text(shape)} leaves one out"
+                f"{shape_text(shape)} leaves one open",
+                "give the size in input_shape in place of null",
             )
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")

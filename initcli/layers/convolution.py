@@ -63,7 +63,10 @@ class Convolution(Layer, frozen=True, kw_only=True):
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         if max(strides) > 1 and max(dilation) > 1 and not self.dilates_strided:
             raise ArgumentError(
-                "dilation_rate", "strides and dilation_rate cannot both be more than 1"
+                "dilation_rate",
+                f"`strides` ({max(strides)}) and `dilation_rate` ({max(dilation)}) cannot both be "
+                "more than 1",
+                "remove one of them",
             )
 
     @property
@@ -125,13 +128,13 @@ class _Conv(Convolution, frozen=True, kw_only=True):
         Convolution.__post_init__(self)
         if self.filters % self.groups:
             raise ArgumentError(
-                "groups", f"groups ({self.groups}) must divide the filters ({self.filters})"
+                "groups", f"`groups` ({self.groups}) must divide `filters` ({self.filters})"
             )
 
     def output_shape(self, shape: Shape) -> Shape:
         channels = self.channels(shape)
         if channels % self.groups:
-            raise ShapeError(f"groups ({self.groups}) must divide the {channels} input channels")
+            raise ShapeError(f"`groups` ({self.groups}) must divide the {channels} input channels")
         return self.slid(shape, self.filters)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -309,7 +312,7 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
             if extra is not None and extra >= stride:
                 raise ArgumentError(
                     "output_padding",
-                    f"output_padding ({extra}) must be less than the stride ({stride})",
+                    f"`output_padding` ({extra}) must be less than `strides` ({stride})",
                 )
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -7,10 +7,18 @@ from typing import Any, ClassVar, Literal
 
 from initcli.activations import Activation, Linear
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
-from initcli.layers.base import Layer, NotComputable, known_size
+from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import Array, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import (
+    Array,
+    NotComputable,
+    PositiveFloat,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    shape_text,
+)
 
 InputDtype = Literal[
     "float16",
@@ -71,7 +79,10 @@ class Dense(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 2:
-            raise ShapeError(f"Dense needs an axis to connect, not {shape_text(shape)}")
+            raise ShapeError(
+                f"Dense needs features beside the batch, not {shape_text(shape)}",
+                "give the input a size, such as input_shape: [10]",
+            )
         known_size(self, shape, -1)
         return (*shape[:-1], self.units)
 
@@ -135,7 +146,7 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         return self.kind
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
-        raise NotComputable(f"only its author's code can compute {self.kind}")
+        raise NotComputable(f"{self.kind} is its author's own code, which is not run")
 
 
 def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:

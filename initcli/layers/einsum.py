@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from initcli.activations import Activation, Linear
+from initcli.errors import quoted
 from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
 from initcli.layers.base import Layer
 from initcli.layers.core import adapted, lora
@@ -65,9 +66,8 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         _letters(self.equation)
         output = _letters(self.equation).output
         if any(letter not in output for letter in self.bias_axes or ""):
-            raise ArgumentError(
-                "bias_axes", f"bias_axes holds letters of the output '{output}' alone"
-            )
+            given = f"of the output '{output}', not {quoted(self.bias_axes)}"
+            raise ArgumentError("bias_axes", f"`bias_axes` must be letters {given}")
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.project(shape).output
@@ -101,8 +101,9 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         elided = len(shape) - len(letters.input)
         if elided < 0 or (elided and not letters.dots):
             raise ShapeError(
-                f"EinsumDense's equation '{self.equation}' names {len(letters.input)} axes, and "
-                f"its input {shape_text(shape)} has {len(shape)}"
+                f"EinsumDense's equation {quoted(self.equation)} takes an input of "
+                f"{len(letters.input)} axes with the batch, not {shape_text(shape)}",
+                "one letter stands for each axis, and the first for the batch",
             )
         # Where the letters of the input and of the output begin.
         first = elided if letters.dots == "left" else 0
@@ -111,9 +112,10 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         else:
             output = (shape[0], *sizes, *shape[len(shape) - elided :])
         if len(output) != len(letters.output) + elided:
+            wanted = len(letters.output) + elided - (len(output) - len(sizes))
             raise ShapeError(
-                f"EinsumDense's output has axes '{letters.output}', and output_shape gives "
-                f"{len(sizes)} sizes beside the batch"
+                f"EinsumDense's output '{letters.output}' needs as many sizes in `output_shape` as "
+                f"it has axes beside the batch: {wanted}, not {len(sizes)}"
             )
         into = {letter: shape[first + i] for i, letter in enumerate(letters.input)}
         out = {letter: output[first + i] for i, letter in enumerate(letters.output)}
@@ -129,7 +131,8 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
             if size is None:
                 raise ShapeError(
                     f"EinsumDense needs the size of axis '{letter}', which is unknown in "
-                    f"{shape_text(shape)}"
+                    f"{shape_text(shape)}",
+                    "give the size in input_shape in place of null",
                 )
             kernel.append(size)
         bias = _bias(self.bias_axes, letters.output, out, elided if letters.dots == "right" else 0)
@@ -181,15 +184,16 @@ def _letters(equation: str) -> _Letters:
     else:
         raise ArgumentError(
             "equation",
-            "an equation has the form 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...'",
+            "`equation` must have the form 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...', "
+            f"not {quoted(equation)}",
         )
     for letter in found.kernel:
         if letter not in found.input and letter not in found.output:
-            problem = f"the kernel's axis '{letter}' is neither in the input nor in the output"
+            problem = f"the kernel's letter '{letter}' is neither in the input nor in the output"
             raise ArgumentError("equation", problem)
     for letter in found.output:
         if letter not in found.input and letter not in found.kernel:
-            problem = f"the output's axis '{letter}' is neither in the input nor in the kernel"
+            problem = f"the output's letter '{letter}' is neither in the input nor in the kernel"
             raise ArgumentError("equation", problem)
     return found
 
@@ -203,6 +207,9 @@ def _bias(axes: str | None, output: str, sizes: dict[str, int | None], behind: i
     for letter in letters:
         size = sizes[letter] if letter in axes else 1
         if size is None:
-            raise ShapeError(f"EinsumDense's bias needs the size of axis '{letter}'")
+            raise ShapeError(
+                f"EinsumDense's bias needs the size of axis '{letter}', which is unknown",
+                "give the size in output_shape in place of null",
+            )
         shape.append(size)
     return (*shape, *(1,) * behind)

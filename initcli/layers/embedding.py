@@ -70,8 +70,8 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
             return (*shape, self.output_dim)
         if shape[-1] != self.output_dim:
             raise ShapeError(
-                f"ReversibleEmbedding reverses vectors of {self.output_dim}, not "
-                f"{shape_text(shape)}"
+                f"ReversibleEmbedding reverses vectors of `output_dim` entries, {self.output_dim}, "
+                f"not {shape_text(shape)}"
             )
         return (*shape[:-1], self.input_dim)
 
@@ -110,12 +110,14 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 3:
             needs = "needs positions and features beside the batch"
-            raise ShapeError(f"PositionEmbedding {needs}, not {shape_text(shape)}")
+            remedy = "such as (None, 10, 64): 10 positions with 64 features each"
+            raise ShapeError(f"PositionEmbedding {needs}, not {shape_text(shape)}", remedy)
         known_size(self, shape, -1)
         if shape[-2] is not None and shape[-2] > self.sequence_length:
             raise ShapeError(
-                f"PositionEmbedding has {self.sequence_length} positions, and its input "
-                f"{shape_text(shape)} has {shape[-2]}"
+                f"PositionEmbedding's `sequence_length` is {self.sequence_length}, and its input "
+                f"{shape_text(shape)} has {shape[-2]} positions",
+                f"write `sequence_length: {shape[-2]}`, or more",
             )
         return shape
 

@@ -7,14 +7,16 @@ from typing import Any, Literal
 
 import numpy
 
+from initcli.errors import did_you_mean, listed, quoted
 from initcli.initializers import Ones, Zeros
-from initcli.layers.base import Layer, NotComputable, known_size
+from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
     NonNegativeInt,
+    NotComputable,
     PositiveInt,
     Shape,
     ShapeError,
@@ -36,11 +38,17 @@ class Normalization(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.variance is None):
-            raise ArgumentError("mean", "mean and variance are given together, or neither")
-        if _extent(self.mean) != _extent(self.variance):
-            raise ArgumentError("variance", "mean and variance are of one shape")
-        if len(_extent(self.mean)) > len(self._axes):
-            raise ArgumentError("mean", "mean has no more axes than `axis` names")
+            missing = "variance" if self.variance is None else "mean"
+            message = "`mean` and `variance` must be given together, or neither"
+            raise ArgumentError("mean", message, f"`{missing}` is missing")
+        mean, variance = _extent(self.mean), _extent(self.variance)
+        if mean != variance:
+            shapes = f"{shape_text(mean)} and {shape_text(variance)}"
+            message = f"`mean` and `variance` must have one shape, not {shapes}"
+            raise ArgumentError("variance", message)
+        if len(mean) > len(self._axes):
+            most = f"{len(self._axes)}, as many as `axis` names"
+            raise ArgumentError("mean", f"`mean` has {len(mean)} axes, and may have {most}")
 
     def output_shape(self, shape: Shape) -> Shape:
         sizes = self._sizes(shape)
@@ -48,7 +56,9 @@ class Normalization(Layer, frozen=True, kw_only=True):
         fitting = sizes[len(sizes) - len(given) :]
         if any(one not in (1, size) for one, size in zip(given, fitting, strict=True)):
             raise ArgumentError(
-                "mean", f"mean is of shape {shape_text(given)}, and `axis` of {shape_text(fitting)}"
+                "mean",
+                f"`mean` must have shape {shape_text(fitting)}, as its `axis` has in the input "
+                f"{shape_text(shape)}, not {shape_text(given)}",
             )
         return shape
 
@@ -89,7 +99,8 @@ class Normalization(Layer, frozen=True, kw_only=True):
     def _sizes(self, shape: Shape) -> tuple[int, ...]:
         sizes = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in self._axes}
         if len(sizes) < len(self._axes):
-            raise ArgumentError("axis", "axis names an axis twice")
+            message = f"`axis` {quoted([*self._axes])} names an axis of {shape_text(shape)} twice"
+            raise ArgumentError("axis", message, "axes count from 0, or backwards from -1")
         return tuple(sizes[axis] for axis in sorted(sizes))
 
 
@@ -166,10 +177,14 @@ class HashedCrossing(Layer, frozen=True, kw_only=True):
     def output_shape(self, one: Shape, other: Shape) -> Shape:
         if one[-1] != other[-1]:
             raise ShapeError(
-                f"HashedCrossing crosses features of one shape, not {shape_text(one)} and "
+                f"HashedCrossing needs two features of one shape, not {shape_text(one)} and "
                 f"{shape_text(other)}"
             )
         return _encoded(self.output_mode, one, self.num_bins)
+
+
+_NOT_SPARSE = "`sparse` cannot be true where `output_mode` is 'int', for indices are not sparse"
+_SPARSE_MODES = "remove it, or take output_mode: one_hot, multi_hot or count"
 
 
 class _Indexing(Layer, frozen=True, kw_only=True):
@@ -180,7 +195,7 @@ class _Indexing(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.sparse and self.output_mode == "int":
-            raise ArgumentError("sparse", "indices are not sparse: sparse needs an output_mode")
+            raise ArgumentError("sparse", _NOT_SPARSE, _SPARSE_MODES)
 
 
 class Discretization(_Indexing, frozen=True, kw_only=True):
@@ -193,7 +208,9 @@ class Discretization(_Indexing, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.bin_boundaries is None) == (self.num_bins is None):
-            raise ArgumentError("num_bins", "either bin_boundaries or num_bins is given")
+            given = "neither" if self.num_bins is None else "both"
+            message = f"Discretization needs either `bin_boundaries` or `num_bins`, and has {given}"
+            raise ArgumentError("num_bins", message)
 
     def output_shape(self, shape: Shape) -> Shape:
         depth = self.num_bins
@@ -206,7 +223,7 @@ class Discretization(_Indexing, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         if self.bin_boundaries is None:
-            raise NotComputable("Discretization finds its bins in data that it is shown")
+            raise NotComputable("Discretization has no `bin_boundaries`, which come from its data")
         bins = numpy.digitize(
             flow.np.constant(x), numpy.asarray(self.bin_boundaries, numpy.float32)
         )
@@ -229,7 +246,8 @@ class Hashing(_Indexing, frozen=True, kw_only=True):
         super().__post_init__()
         _check_salt(self.salt)
         if self.output_mode == "int" and self.dtype not in (None, "int32", "int64"):
-            raise ArgumentError("dtype", "dtype is int32 or int64 where output_mode is int")
+            wanted = "'int32' or 'int64' where `output_mode` is 'int'"
+            raise ArgumentError("dtype", f"`dtype` must be {wanted}, not {quoted(self.dtype)}")
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape if self.output_mode == "int" else (*shape[:-1], self.num_bins)
@@ -237,7 +255,8 @@ class Hashing(_Indexing, frozen=True, kw_only=True):
 
 def _check_salt(salt: int | tuple[int, ...] | None) -> None:
     if isinstance(salt, tuple) and len(salt) != 2:
-        raise ArgumentError("salt", "salt is one whole number or two")
+        message = f"`salt` must be one whole number or two, not {quoted([*salt])}"
+        raise ArgumentError("salt", message)
 
 
 class _Vocabulary(Layer, frozen=True, kw_only=True):
@@ -258,35 +277,43 @@ class _Vocabulary(Layer, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         frequencies = self.output_mode in ("tf_idf", "tf-idf")
         if self.sparse and self.output_mode == "int":
-            raise ArgumentError("sparse", "indices are not sparse: sparse needs an output_mode")
+            raise ArgumentError("sparse", _NOT_SPARSE, _SPARSE_MODES)
         if self.max_tokens == 1:
-            raise ArgumentError("max_tokens", "max_tokens is at least 2")
+            remedy = "one index stands for unknown values already"
+            raise ArgumentError("max_tokens", "`max_tokens` must be at least 2, not 1", remedy)
         if self.pad_to_max_tokens and self.max_tokens is None:
-            raise ArgumentError("pad_to_max_tokens", "pad_to_max_tokens needs max_tokens")
+            message = "`pad_to_max_tokens` needs `max_tokens`, which is not given"
+            raise ArgumentError("pad_to_max_tokens", message)
         if self.idf_weights is not None and not frequencies:
-            raise ArgumentError("idf_weights", "idf_weights is for output_mode: tf_idf")
+            message = f"`idf_weights` needs output_mode: tf_idf, not {quoted(self.output_mode)}"
+            raise ArgumentError("idf_weights", message)
         if frequencies and self.vocabulary is not None and self.idf_weights is None:
-            raise ArgumentError("idf_weights", "tf_idf of a vocabulary needs idf_weights")
+            message = "output_mode: tf_idf needs `idf_weights` beside a `vocabulary`"
+            raise ArgumentError("idf_weights", message, "give one number for each of its values")
         if self._given is not None:
             self._check_vocabulary(self._given)
 
     def _check_vocabulary(self, given: list[Any]) -> None:
         tokens, mask = self._tokens(given), self._specials[0]
         if not given:
-            raise ArgumentError("vocabulary", "vocabulary has a value at least")
-        if len(set(map(repr, tokens))) < len(tokens):
-            raise ArgumentError("vocabulary", "vocabulary has a value twice")
+            raise ArgumentError("vocabulary", "`vocabulary` is empty", "list values, or remove it")
+        written = [repr(token) for token in tokens]
+        if len(set(written)) < len(written):
+            twice = next(token for token in tokens if written.count(repr(token)) > 1)
+            message = f"`vocabulary` has {quoted(twice)} twice"
+            raise ArgumentError("vocabulary", message, "keep one of the two")
         if mask is not None and mask in tokens:
-            raise ArgumentError(
-                "vocabulary", f"{mask!r} stands for absent values, and for no other"
-            )
-        if self.max_tokens is not None and self._first + len(tokens) > self.max_tokens:
-            raise ArgumentError(
-                "max_tokens",
-                f"max_tokens is less than the {self._first + len(tokens)} of vocabulary",
-            )
+            message = f"`vocabulary` has {quoted(mask)}, which stands for absent values"
+            raise ArgumentError("vocabulary", message, "take it out")
+        needed = self._first + len(tokens)
+        if self.max_tokens is not None and needed > self.max_tokens:
+            message = f"`max_tokens` ({self.max_tokens}) is less than the {needed} of `vocabulary`"
+            remedy = f"those of unknown values count too: `max_tokens: {needed}` or more"
+            raise ArgumentError("max_tokens", message, remedy)
         if isinstance(self.idf_weights, list | tuple) and len(self.idf_weights) != len(given):
-            raise ArgumentError("idf_weights", "idf_weights has as many entries as vocabulary")
+            wanted = f"{len(given)} entries, as many as `vocabulary`"
+            message = f"`idf_weights` must have {wanted}, not {len(self.idf_weights)}"
+            raise ArgumentError("idf_weights", message)
 
     @property
     def depth(self) -> int | None:
@@ -333,11 +360,11 @@ class _Lookup(_Vocabulary, frozen=True, kw_only=True):
         super().__post_init__()
         _check_salt(self.salt)
         if self.invert and self.output_mode != "int":
-            raise ArgumentError("output_mode", "output_mode is int where invert is true")
+            wanted = f"'int' where `invert` is true, not {quoted(self.output_mode)}"
+            raise ArgumentError("output_mode", f"`output_mode` must be {wanted}")
         if self.invert and self.oov_token in self._tokens(self._given or []):
-            raise ArgumentError(
-                "vocabulary", f"{self.oov_token!r} stands for unknown values, and for no other"
-            )
+            message = f"`vocabulary` has {quoted(self.oov_token)}, which stands for unknown values"
+            raise ArgumentError("vocabulary", message, "take it out")
 
     def output_shape(self, shape: Shape) -> Shape:
         return _encoded(self.output_mode, shape, self.depth)
@@ -356,7 +383,8 @@ class IntegerLookup(_Lookup, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.salt is not None and self.oov_method != "farmhash":
-            raise ArgumentError("salt", "salt needs oov_method: farmhash")
+            message = f"`salt` needs oov_method: farmhash, not {quoted(self.oov_method)}"
+            raise ArgumentError("salt", message)
 
 
 class StringLookup(_Lookup, frozen=True, kw_only=True):
@@ -386,10 +414,13 @@ class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
             given = getattr(self, argument)
             # What is no text is the function of an author, which is not run.
             if isinstance(given, str) and given not in names:
-                raise ArgumentError(argument, f"{argument} is null or one of {', '.join(names)}")
+                choices = listed(["null", *map(quoted, names)])
+                message = f"`{argument}` must be {choices}, not {quoted(given)}"
+                raise ArgumentError(argument, message, did_you_mean(given, names))
         if self.output_mode != "int" and self.output_sequence_length is not None:
+            wanted = f"output_mode: int, not {quoted(self.output_mode)}"
             raise ArgumentError(
-                "output_sequence_length", "output_sequence_length is for output_mode: int"
+                "output_sequence_length", f"`output_sequence_length` needs {wanted}"
             )
 
     def output_shape(self, shape: Shape) -> Shape:

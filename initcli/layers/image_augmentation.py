@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy
 
-from initcli.layers.base import NotComputable
+from initcli.errors import quoted
 from initcli.layers.flow import Flow
 from initcli.layers.images import Generator, ImageLayer, Numbers, Transformation
-from initcli.types import ArgumentError, Array, Size
+from initcli.types import ArgumentError, Array, NotComputable, Size
 
 
 class Augmentation(ImageLayer, frozen=True, kw_only=True):
@@ -38,14 +38,17 @@ class Augmentation(ImageLayer, frozen=True, kw_only=True):
                 continue
             numbers = given if isinstance(given, tuple) else (given, given)
             if len(numbers) != 2:
-                raise ArgumentError(argument, f"{argument} is one number or two")
+                message = f"`{argument}` must be one number or two, not {quoted([*numbers])}"
+                raise ArgumentError(argument, message)
             first, last = sorted(numbers) if self.strict else numbers
             if self.strict:
                 fits = least <= first and last <= most
             else:
                 fits = first <= most and least <= last
             if not fits:
-                raise ArgumentError(argument, f"{argument} lies between {least:g} and {most:g}")
+                shown = quoted([*given] if isinstance(given, tuple) else given)
+                message = f"`{argument}` must lie between {least:g} and {most:g}, not {shown}"
+                raise ArgumentError(argument, message)
 
     def changed(self, flow: Flow, images: Array) -> Array:
         if not flow.training and not self.always:
@@ -87,7 +90,8 @@ class Ranged(Augmentation, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.value_range) != 2:
-            raise ArgumentError("value_range", "value_range is two numbers, the least and the most")
+            wanted = f"two numbers, the least and the most, not {quoted([*self.value_range])}"
+            raise ArgumentError("value_range", f"`value_range` must be {wanted}")
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -150,5 +154,5 @@ def moved(x: Array, source: tuple[float, ...], target: tuple[float, ...]) -> Arr
         return x
     (low, high), (least, most) = source, target
     if low == high:
-        raise NotComputable(f"no value lies within a range from {low:g} to {high:g}")
+        raise NotComputable(f"its range from {low:g} to {high:g} is empty")
     return (x - low) / (high - low) * (most - least) + least

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from initcli.layers.base import NotComputable
+from initcli.errors import quoted
 from initcli.layers.image_augmentation import (
     Augmentation,
     RandomAugmentation,
@@ -26,6 +26,7 @@ from initcli.types import (
     Array,
     DataFormat,
     Fraction,
+    NotComputable,
     PositiveInt,
     Shape,
     ShapeError,
@@ -260,7 +261,10 @@ class RandomGaussianBlur(RandomRanged, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self._widths) != 2 or not all(size % 2 for size in self._widths):
-            raise ArgumentError("kernel_size", "kernel_size is one odd number or two")
+            given = self.kernel_size
+            shown = quoted([*given] if isinstance(given, tuple) else given)
+            message = f"`kernel_size` must be one odd number or two, not {shown}"
+            raise ArgumentError("kernel_size", message)
 
     @property
     def _widths(self) -> Size:
@@ -331,7 +335,7 @@ class Equalization(Ranged, frozen=True, kw_only=True):
         """A channel is that of the whole batch, as in Keras; one of a single bin stays."""
         low, high = self.limits
         if low == high:
-            raise NotComputable(f"no value lies within a range from {low:g} to {high:g}")
+            raise NotComputable(f"its range from {low:g} to {high:g} is empty")
         scale, last = 255 / (high - low), self.bins - 1
         values = np.constant(images) * scale - low * scale
         places = numpy.clip(values * last / 255, 0, last).astype("int64")

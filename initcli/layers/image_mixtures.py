@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy
 
-from initcli.layers.base import NotComputable
 from initcli.layers.image_augmentation import (
     Augmentation,
     RandomAugmentation,
@@ -34,7 +33,7 @@ from initcli.layers.image_warps import (
     RandomTranslation,
 )
 from initcli.layers.images import Generator, Numbers, Transformation
-from initcli.types import Array, DataFormat, NonNegativeFloat, PositiveInt, Size
+from initcli.types import Array, DataFormat, NonNegativeFloat, NotComputable, PositiveInt, Size
 
 Pair = tuple[float, ...]
 LEAST_ALPHA = 1e-6
@@ -66,7 +65,8 @@ class RandomErasing(RandomRanged, frozen=True, kw_only=True):
         given = drawn.get("fill_value", self.fill_value)
         fill = numpy.asarray(given, images.dtype)
         if fill.ndim not in (0, 4) and fill.shape != (images.shape[-1],):
-            raise NotComputable("fill_value is a number, or as many as there are channels")
+            channels, count = images.shape[-1], fill.size
+            raise NotComputable(f"`fill_value` must be one number or {channels}, not {count}")
         fill = numpy.minimum(numpy.maximum(fill, self.value_range[0]), self.value_range[1])
         erased = within(drawn["boxes"], images.shape[1:3]) & each(drawn["apply_erasing"])
         return np.where(erased, fill, images)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy
 
-from initcli.layers.base import NotComputable
 from initcli.layers.image_augmentation import (
     RandomAugmentation,
     RandomRanged,
@@ -22,7 +21,7 @@ from initcli.layers.image_augmentation import (
     uniform,
 )
 from initcli.layers.images import Generator, Numbers, Transformation
-from initcli.types import ArgumentError, Array, Fraction, NonNegativeFloat, Size
+from initcli.types import ArgumentError, Array, Fraction, NonNegativeFloat, NotComputable, Size
 
 Interpolation = Literal["nearest", "bilinear"]
 FillMode = Literal["constant", "reflect", "wrap", "nearest"]
@@ -124,7 +123,8 @@ class RandomZoom(_Moving, frozen=True, kw_only=True):
         for argument, *_ in self.bounds:
             given = getattr(self, argument)
             if -1 in (given if isinstance(given, tuple) else (given,)):
-                raise ArgumentError(argument, f"{argument} is more than -1, which leaves nothing")
+                message = f"`{argument}` must be more than -1, at which nothing is left"
+                raise ArgumentError(argument, message)
 
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         tall = 1 + uniform(random, between(self.height_factor), shape[0])
@@ -184,7 +184,8 @@ class RandomPerspective(RandomAugmentation, frozen=True, kw_only=True):
     def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
         size = images.shape[1:3]
         if min(size) < 2:
-            raise NotComputable("RandomPerspective needs images of two rows and columns at least")
+            shown = " x ".join(map(str, size))
+            raise NotComputable(f"RandomPerspective needs images of 2 x 2 or more, not {shown}")
         y, x = _grid(size)
         lines = _homography(_corners(size), numpy.asarray(drawn["end_points"]))
         a, b, c, d, e, f, g, h = (lines[:, k, None, None].astype("float32") for k in range(8))

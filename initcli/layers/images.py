@@ -6,11 +6,21 @@ from typing import Any, ClassVar, Literal
 
 import numpy
 
-from initcli.layers.base import Layer, NotComputable
+from initcli.errors import quoted
+from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
 from initcli.layers.resampling import resampled
 from initcli.layers.spatial import channels_back, channels_last
-from initcli.types import Array, DataFormat, PositiveInt, Shape, ShapeError, Size, shape_text
+from initcli.types import (
+    Array,
+    DataFormat,
+    NotComputable,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    shape_text,
+)
 
 Numbers = float | tuple[float, ...]
 """One number, or several: for the channels, or two between which one is drawn."""
@@ -56,7 +66,8 @@ class ImageLayer(Layer, frozen=True, kw_only=True):
         np, rank = flow.np, len(x.shape)
         if rank not in (3, 4):
             shape = shape_text(x.shape)
-            raise NotComputable(f"{self.type_name} works on (height, width, channels), not {shape}")
+            wanted = "images (height, width, channels)"
+            raise NotComputable(f"{self.type_name} needs {wanted}, not {shape}")
         batch = real(x) if rank == 4 else np.expand_dims(real(x), 0)
         found = self.changed(flow, channels_last(np, batch, self.layout))
         found = channels_back(np, found, self.layout)
@@ -74,7 +85,8 @@ class _Sized(ImageLayer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (3, 4):
             raise ShapeError(
-                f"{type(self).__name__} needs (height, width, channels), not {shape_text(shape)}"
+                f"{type(self).__name__} needs images (height, width, channels), not "
+                f"{shape_text(shape)}"
             )
         sizes = list(shape)
         first = len(shape) - 3 + (self.data_format == "channels_first")
@@ -102,9 +114,11 @@ class Resizing(_Sized, frozen=True, kw_only=True):
     def changed(self, flow: Flow, images: Array) -> Array:
         np = flow.np
         if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
-            raise NotComputable("Resizing either crops or pads to the aspect ratio, and not both")
+            both = "`crop_to_aspect_ratio` and `pad_to_aspect_ratio`"
+            raise NotComputable(f"{both} cannot both be true")
         if self.fill_mode != "constant":
-            raise NotComputable(f"Keras fills with a constant alone, and not by {self.fill_mode!r}")
+            only = "'constant', which is all that Keras has"
+            raise NotComputable(f"`fill_mode` must be {only}, not {quoted(self.fill_mode)}")
         if self.crop_to_aspect_ratio:
             images = middle(images, fitting(images.shape[1:3], self.size))
         elif self.pad_to_aspect_ratio:

@@ -6,9 +6,10 @@ import operator
 from functools import reduce
 from typing import Any
 
+from initcli.errors import listed, quoted
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
-from initcli.types import ArgumentError, Array, Shape, ShapeError, shape_text, shapes_text
+from initcli.types import ArgumentError, Array, Shape, ShapeError, shape_text
 
 
 class _Merging(Layer, frozen=True, kw_only=True):
@@ -24,7 +25,11 @@ class _Merging(Layer, frozen=True, kw_only=True):
         batches = {each[0] for each in shapes} - {None}
         if len(batches) > 1:
             name = type(self).__name__
-            raise ShapeError(f"{name} merges one batch, not batches of {shapes_text(shapes)}")
+            remedy = "give its inputs one batch_size"
+            message = (
+                f"{name} needs inputs of one batch, not {listed(map(shape_text, shapes), 'and')}"
+            )
+            raise ShapeError(message, remedy)
         merged = reduce(self._merged, (each[1:] for each in shapes))
         return (batches.pop() if batches else None, *merged)
 
@@ -109,14 +114,19 @@ class Concatenate(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
         rank = len(shape)
         if not -rank <= self.axis < rank:
-            raise ShapeError(f"Concatenate has axis {self.axis}, and {shape_text(shape)} has not")
+            raise ShapeError(
+                f"Concatenate joins along axis {self.axis}, and the last axis of its input "
+                f"{shape_text(shape)} is {rank - 1}",
+                "axes count from 0, which is the batch, or backwards from -1",
+            )
         along = self.axis % rank
         found = list(shape)
         for other in others:
             if len(other) != rank:
                 raise ShapeError(
                     f"Concatenate cannot join {shape_text(shape)} and {shape_text(other)}, which "
-                    "differ in the number of axes"
+                    "differ in the number of axes",
+                    "a Flatten or Reshape before it gives both as many",
                 )
             for axis, (one, two) in enumerate(zip(found, other, strict=True)):
                 if axis == along:
@@ -126,7 +136,8 @@ class Concatenate(Layer, frozen=True, kw_only=True):
                 elif two not in (None, one):
                     raise ShapeError(
                         f"Concatenate cannot join {shape_text(shape)} and {shape_text(other)} "
-                        f"along axis {self.axis}: axis {axis} differs"
+                        f"along axis {self.axis}: they differ in axis {axis}",
+                        "all sizes but those of the joined axis must be the same",
                     )
         return tuple(found)
 
@@ -142,14 +153,18 @@ class Dot(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, int) and len(self.axes) != 2:
-            raise ArgumentError("axes", "axes is one number, or one for each of the two inputs")
+            wanted = "one number, or one for each of the two inputs"
+            raise ArgumentError("axes", f"`axes` must be {wanted}, not {quoted([*self.axes])}")
 
     def output_shape(self, one: Shape, other: Shape) -> Shape:
         given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         axes: list[int] = []
         for axis, shape in zip(given, (one, other), strict=True):
             if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
-                raise ShapeError(f"Dot has axis {axis}, and {shape_text(shape)} has not")
+                raise ShapeError(
+                    f"Dot cannot sum over axis {axis} of its input {shape_text(shape)}",
+                    f"axes count from 1, for the batch is 0, to {len(shape) - 1}",
+                )
             axes.append(axis % len(shape))
         sizes = {one[axes[0]], other[axes[1]]} - {None}
         if len(sizes) > 1:

@@ -142,15 +142,15 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             if not known and self.calls[source.call].inputs:
                 raise ShapeError(
                     f"the shape of what comes out of '{self.names[index]}' ({layer.type_name}) is "
-                    "recorded nowhere"
+                    "recorded nowhere",
+                    "Keras 3 records it: load the model there, and save it anew",
                 )
 
     def _matched(self, inputs: Shapes) -> dict[int, Shape]:
         """The shape of each Input, which must admit what comes in."""
         if len(inputs) != len(self.inputs):
-            raise ShapeError(
-                f"{type(self).__name__} takes {len(self.inputs)} inputs, not {len(inputs)}"
-            )
+            counted = f"{len(self.inputs)} input{'s' * (len(self.inputs) != 1)}"
+            raise ShapeError(f"{type(self).__name__} takes {counted}, not {len(inputs)}")
         for call, shape in zip(self.inputs, inputs, strict=True):
             layer = self.layers[self.calls[call].layer]
             wanted = layer.output_shape() if isinstance(layer, Input) else ()
@@ -159,7 +159,8 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             )
             if isinstance(layer, Input) and not fits:
                 raise ShapeError(
-                    f"{type(self).__name__} takes {shape_text(wanted)}, not {shape_text(shape)}"
+                    f"{type(self).__name__} takes an input of shape {shape_text(wanted)}, as its "
+                    f"Input says, not {shape_text(shape)}"
                 )
         return dict(zip(self.inputs, inputs, strict=True))
 
@@ -193,5 +194,7 @@ def _chosen(outputs: Sequence[Shape], output: int, name: str) -> Shape:
         raise ShapeError(f"the shape of what comes out of '{name}' is not known")
     if output >= len(outputs):
         count = f"{len(outputs)} output{'s' if len(outputs) > 1 else ''}"
-        raise ShapeError(f"'{name}' has {count}, and none with number {output}")
+        raise ShapeError(
+            f"'{name}' has {count}, and none with number {output}", "they count from 0"
+        )
     return outputs[output]

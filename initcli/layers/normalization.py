@@ -132,12 +132,14 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.groups < 1 and self.groups != -1:
-            raise ArgumentError("groups", f"groups must be positive, or -1, not {self.groups}")
+            remedy = "-1 makes each channel a group of its own"
+            message = f"`groups` must be at least 1, or -1, not {self.groups}"
+            raise ArgumentError("groups", message, remedy)
 
     def output_shape(self, shape: Shape) -> Shape:
         channels = known_size(self, shape, self.axis)
         if self.groups > channels or channels % self.groups:
-            raise ShapeError(f"groups ({self.groups}) must divide the {channels} channels")
+            raise ShapeError(f"`groups` ({self.groups}) must divide the {channels} channels")
         return shape
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -202,7 +204,10 @@ def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
     law = variance.law(shape)
     if law is None or set(law.atoms.values()) != {1.0} or law.mean < 0:
         raise ArgumentError(
-            "moving_variance_initializer", "renorm needs a constant moving_variance_initializer"
+            "moving_variance_initializer",
+            "`renorm` needs a `moving_variance_initializer` of one value of at least 0, not "
+            f"{variance.type_name}",
+            "take ones, or {type: Constant, value: 1.0}",
         )
     return variance if law.mean in (0.0, 1.0) else Constant(value=math.sqrt(law.mean))
 

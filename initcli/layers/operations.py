@@ -10,12 +10,11 @@ from typing import Any
 
 import msgspec
 
-from initcli.layers.base import NotComputable
 from initcli.layers.computations import computation
 from initcli.layers.core import Recorded
 from initcli.layers.flow import Flow
 from initcli.layers.operation_shapes import ARGUMENTS_MAKE_NO_SENSE, shape_of
-from initcli.types import Array, Shape
+from initcli.types import Array, NotComputable, Shape
 
 
 class Operation(Recorded, frozen=True, kw_only=True):
@@ -42,11 +41,12 @@ class Operation(Recorded, frozen=True, kw_only=True):
         keywords = {name: _with_arrays(value, inputs) for name, value in self.keywords.items()}
         function = computation(flow.np, self.function)
         if function is None:
-            raise NotComputable(f"initcli does not compute {self.function}")
+            raise NotComputable(f"initcli does not compute the operation {self.function}")
         try:
             return function(*positional, **keywords)
         except ARGUMENTS_MAKE_NO_SENSE as error:
-            raise NotComputable(f"{self.function} cannot be computed: {error}") from None
+            what = f"the operation {self.function} cannot be computed"
+            raise NotComputable(f"{what}: {error}") from None
 
     @property
     def type_name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, Literal
 
+from initcli.errors import quoted
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import channels_back, channels_last, join, require_spatial, split
@@ -48,9 +49,14 @@ class Reshape(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if any(size < 1 and size != -1 for size in self.target_shape):
-            raise ArgumentError("target_shape", "sizes in target_shape are positive, or -1 for one")
+            wanted = (
+                f"sizes of at least 1, or -1 for one of them, not {quoted([*self.target_shape])}"
+            )
+            raise ArgumentError("target_shape", f"`target_shape` must hold {wanted}")
         if self.target_shape.count(-1) > 1:
-            raise ArgumentError("target_shape", "only one size in target_shape may be -1")
+            message = f"`target_shape` may have one -1, not {self.target_shape.count(-1)}"
+            remedy = "-1 stands for the size that is left over"
+            raise ArgumentError("target_shape", message, remedy)
 
     def output_shape(self, shape: Shape) -> Shape:
         sizes = [size for size in shape[1:] if size is not None]
@@ -82,13 +88,15 @@ class Permute(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise ArgumentError("dims", f"dims must hold each of 1 to {len(self.dims)} once")
+            wanted = f"each of 1 to {len(self.dims)} once, not {quoted([*self.dims])}"
+            raise ArgumentError("dims", f"`dims` must hold {wanted}", "the batch is 0, and stays")
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != len(self.dims) + 1:
             raise ShapeError(
                 f"Permute orders {len(self.dims)} axes, and its input {shape_text(shape)} has "
-                f"{len(shape) - 1} beside the batch"
+                f"{len(shape) - 1} beside the batch",
+                "`dims` must name each of them, counted from 1",
             )
         return (shape[0], *(shape[axis] for axis in self.dims))
 
@@ -125,7 +133,8 @@ class _Ends(Layer, frozen=True, kw_only=True):
         )
         if any(size is not None and size < 1 for size in found):
             raise ShapeError(
-                f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}"
+                f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}",
+                "take less from its ends",
             )
         return join(shape[0], found, channels, data_format)
 
@@ -140,15 +149,25 @@ def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ..
     if rank == 1:
         pair = (value, value) if isinstance(value, int) else value
         if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
-            raise ArgumentError(argument, f"{argument} takes one number or two, one for each end")
+            wanted = "one number, or two, one for each end"
+            raise ArgumentError(argument, f"`{argument}` must be {wanted}, not {_shown(value)}")
         return (_pair(pair),)
     if isinstance(value, int):
         return ((value, value),) * rank
     if len(value) != rank:
-        raise ArgumentError(argument, f"{argument} takes one number or {rank}, one for each axis")
+        wanted = f"one number, or {rank}, one for each axis"
+        raise ArgumentError(argument, f"`{argument}` must be {wanted}, not {_shown(value)}")
     if any(not isinstance(end, int) and len(end) != 2 for end in value):
-        raise ArgumentError(argument, f"{argument} takes a number or a pair for each axis")
+        wanted = "a number or a pair for each axis"
+        raise ArgumentError(argument, f"`{argument}` must be {wanted}, not {_shown(value)}")
     return tuple(_pair((end, end) if isinstance(end, int) else end) for end in value)
+
+
+def _shown(value: Ends) -> str:
+    """Numbers and pairs as a spec would have them."""
+    if isinstance(value, int):
+        return quoted(value)
+    return quoted([end if isinstance(end, int) else [*end] for end in value])
 
 
 def _pair(ends: tuple[Any, ...]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy
 
 from initcli.initializers import STFT
-from initcli.layers.base import Layer, NotComputable, known_size
+from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import ends, join, require_spatial, slide, split
 from initcli.parameter import Parameter
@@ -17,6 +17,7 @@ from initcli.types import (
     ArgumentError,
     Array,
     DataFormat,
+    NotComputable,
     PositiveInt,
     Shape,
     ShapeError,
@@ -45,11 +46,13 @@ class MelSpectrogram(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.sequence_length is not None and self.sequence_length > self.fft_length:
-            raise ArgumentError("sequence_length", "sequence_length is at most fft_length")
+            both = f"({self.sequence_length}) must be at most `fft_length` ({self.fft_length})"
+            raise ArgumentError("sequence_length", f"`sequence_length` {both}")
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (1, 2):
-            raise ShapeError(f"MelSpectrogram needs (samples), not {shape_text(shape)}")
+            needs = "needs an input of 1 axis beside the batch (samples)"
+            raise ShapeError(f"MelSpectrogram {needs}, not {shape_text(shape)}")
         samples, stride = shape[-1], self.sequence_stride
         frames = None if samples is None else (samples + stride + 1) // stride
         return (*shape[:-1], self.num_mel_bins, frames)
@@ -128,11 +131,14 @@ class STFTSpectrogram(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.fft_length is not None and self.fft_length < self.frame_length:
-            raise ArgumentError("fft_length", "fft_length is at least frame_length")
+            both = f"({self.fft_length}) must be at least `frame_length` ({self.frame_length})"
+            raise ArgumentError("fft_length", f"`fft_length` {both}")
         if self.frame_step is not None and self.frame_step > self.frame_length:
-            raise ArgumentError("frame_step", "frame_step is at most frame_length")
+            both = f"({self.frame_step}) must be at most `frame_length` ({self.frame_length})"
+            raise ArgumentError("frame_step", f"`frame_step` {both}")
         if self.frame_length == 1 and self.frame_step is None:
-            raise ArgumentError("frame_length", "frames of one entry need frame_step: 1")
+            message = "`frame_length` 1 needs a `frame_step`, for half of it is none"
+            raise ArgumentError("frame_length", message, "write `frame_step: 1`")
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, 1)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from initcli.errors import quoted
 from initcli.initializers import TruncatedNormal
 from initcli.layers.base import Layer, computed, output_shapes, within
 from initcli.layers.flow import Flow
@@ -40,7 +41,8 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
     def _step(self, shape: Shape) -> Shape:
         if len(shape) < 3:
             needs = "needs an input with steps and features beside the batch"
-            raise ShapeError(f"TimeDistributed {needs}, not {shape_text(shape)}")
+            remedy = "such as (None, 10, 64): 10 steps with 64 features each"
+            raise ShapeError(f"TimeDistributed {needs}, not {shape_text(shape)}", remedy)
         return (shape[0], *shape[2:])
 
 
@@ -59,15 +61,20 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         for argument, each in (("layer", forward), ("backward_layer", backward)):
             if not hasattr(each, "go_backwards"):
                 kind = type(each).__name__
-                raise ArgumentError(argument, f"Bidirectional holds a recurrent layer, not {kind}")
+                wanted = f"a recurrent layer, such as LSTM, not {kind}"
+                raise ArgumentError(argument, f"`{argument}` of Bidirectional must be {wanted}")
         if _flag(forward, "go_backwards") == _flag(backward, "go_backwards"):
             raise ArgumentError(
-                "backward_layer", "layer and backward_layer both go in the same direction"
+                "backward_layer",
+                "`layer` and `backward_layer` go in the same direction",
+                "give one of them `go_backwards: true`",
             )
         for argument in ("stateful", "return_sequences", "return_state"):
             if _flag(forward, argument) != _flag(backward, argument):
                 raise ArgumentError(
-                    "backward_layer", f"layer and backward_layer differ in {argument}"
+                    "backward_layer",
+                    f"`layer` and `backward_layer` differ in `{argument}`",
+                    "give both the same",
                 )
 
     def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
@@ -81,8 +88,9 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         elif output != other:
             raise ArgumentError(
                 "merge_mode",
-                f"merge_mode {self.merge_mode} needs two outputs of one shape, not "
+                f"`merge_mode` {quoted(self.merge_mode)} needs two outputs of one shape, not "
                 f"{shape_text(output)} and {shape_text(other)}",
+                "merge_mode: concat joins any two",
             )
         return [output, *states] if states else output
 
@@ -148,7 +156,8 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
         kernel = next((each for each in found if each.path in wanted), None)
         if kernel is None:
             kind = type(inner).__name__
-            raise ArgumentError("layer", f"{kind} has no kernel that could be normalised")
+            message = f"`layer` of SpectralNormalization needs a kernel, and {kind} has none"
+            raise ArgumentError("layer", message)
         # Keras lists the kernel as the wrapper's own.
         yield kernel
         yield Parameter(

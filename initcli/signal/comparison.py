@@ -120,7 +120,8 @@ def compare(
 
     >>> import initcli
     >>> models = initcli.variants(
-    ...     ["sample_configs/mlp_relu_deep.yaml"], kernel_initializers=["he_normal", "glorot_normal"]
+    ...     ["sample_configs/mlp_relu_deep.yaml"],
+    ...     kernel_initializers=["he_normal", "glorot_normal"],
     ... )
     >>> [(each.label, each.verdict.text) for each in initcli.compare(models, theory=True)]
     [('he_normal', 'keeps its size'), ('glorot_normal', 'signal vanishes, gradient vanishes')]

@@ -358,4 +358,6 @@ def _spread(values: list[float]) -> Spread | None:
     if not values:
         return None
     numbers = np.array([math.inf if math.isnan(value) else value for value in values])
-    return Spread(float(np.median(numbers)), float(numbers.min()), float(numbers.max()))
+    with np.errstate(invalid="ignore"):  # Between one infinity and the other there is no middle.
+        median = float(np.median(numbers))
+    return Spread(median, float(numbers.min()), float(numbers.max()))

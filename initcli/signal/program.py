@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from initcli import limits
 from initcli.errors import SignalError, listed
 from initcli.layers import Layer
 from initcli.layers.core import Input
@@ -15,8 +17,8 @@ from initcli.parameter import Parameter
 from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import ArgumentError, Shape, ShapeError, Size
 
-MOST_STEPS = 100_000
-"""Calls of a program at most; networks that call one another many times over have no end else."""
+MOST_AXES = 28
+"""Axes of a signal, the batch counted, so that NumPy's 32 are enough for what is made of it."""
 _LENGTHS = (32, 64, 128, 224, 512)
 """Sizes that stand for what a spec leaves open, the first of which fits all layers."""
 _WHOLE_NUMBERS = ("int", "uint", "bool")
@@ -71,7 +73,7 @@ def program(model: Model, batch: int, inputs: Mapping[str, Size] | None = None) 
     the first of 32, 64, … that fits every layer.
 
     Raises:
-        SignalError: no such size fits, or there are too many calls.
+        SignalError: no such size fits, or there are too many calls, axes or positions.
     """
     problem: Exception | None = None
     for length in _LENGTHS:
@@ -108,6 +110,7 @@ class _Unfolding:
         ]
         tensors = [self._tensor(shape) for shape in shapes]
         results = self._unfold(network, "", tensors)
+        self._refuse_large()
         sources = [
             Source(name=name, tensor=tensor, most=self._most(tensor, layer))
             for name, tensor, layer in zip(names, tensors, inputs, strict=True)
@@ -121,6 +124,15 @@ class _Unfolding:
             seed=self.model.seed,
             length=self.length if self.is_open else None,
         )
+
+    def _refuse_large(self) -> None:
+        """Raise SignalError where what flows has too many axes, or positions of units."""
+        if (axes := max(map(len, self.shapes), default=0)) > MOST_AXES:
+            raise SignalError(f"a signal has at most {MOST_AXES} axes, and here it has {axes}")
+        positions = sum(math.prod(shape[1:-1]) for shape in self.shapes)
+        if positions > (most := limits.in_force().positions):
+            message = f"the signal has {positions:,} positions, and {most:,} are allowed"
+            raise SignalError(f"{message}\n  = {limits.remedy('positions', positions)}")
 
     def _filled(self, name: str, shape: Shape | list[Shape]) -> Shape:
         """The shape of an input, with the sizes that are left open those of one's own."""
@@ -163,8 +175,10 @@ class _Unfolding:
         outputs: list[int],
         options: Mapping[str, bool],
     ) -> None:
-        if len(self.steps) >= MOST_STEPS:
-            raise SignalError(f"this model calls layers more than {MOST_STEPS:,} times")
+        # Networks that call one another many times over have no end else.
+        if len(self.steps) >= (most := limits.in_force().layers):
+            message = f"this model calls layers more than {most:,} times"
+            raise SignalError(f"{message}\n  = {limits.remedy('layers')}")
         place = self.places.get(name)
         before = self.calls.get(name, 0)
         self.calls[name] = before + 1

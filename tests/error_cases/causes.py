@@ -1,0 +1,342 @@
+"""Signals, files, workers and memory: what is wrong outside of a spec."""
+
+from __future__ import annotations
+
+import errno
+import io
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+
+import initcli
+from error_cases.case import DENSE, Case
+from error_cases.specs import SOURCE, functional, layer
+from initcli import drawing, exporting, files, terminal, workers
+from initcli.initializers import Zeros
+from initcli.layers import network
+from initcli.parameter import Parameter
+from initcli.signal import measured, passes
+from initcli.spec.edit import REMOVED, Change, edited
+
+# ------------------------------------------------------------------------- signals
+
+CALLED_AGAIN = """input_shape: [3]
+layers:
+  - {type: Sequential, name: pair, layers: [{type: ReLU}, {type: ReLU}]}
+  - {call: pair}
+  - {call: pair}
+"""
+
+
+def of_signals() -> Iterator[Case]:
+    """Inputs that do not fit, and models that no signal passes."""
+    tokens = "input_shape: [3]\nlayers: [{type: Embedding, input_dim: 10, output_dim: 2}]\n"
+    for title, spec, given in (
+        ("an input without examples", DENSE, np.zeros((0, 3))),
+        ("an input of texts", DENSE, np.array([["a", "b", "c"]])),
+        ("an input of another shape", DENSE, np.zeros((4, 5))),
+        ("an input that is not finite", DENSE, np.full((4, 3), np.nan)),
+        ("tokens that are not in the table", tokens, np.full((4, 3), 12)),
+    ):
+        files: dict[str, str | bytes] = {"spec.yaml": spec, "x.npy": array(given)}
+        yield Case(title, "signal spec.yaml --input x.npy", files)
+    stream = io.BytesIO()
+    np.savez(stream, other=np.zeros((4, 3)))
+    files = {"spec.yaml": DENSE, "x.npz": stream.getvalue()}
+    yield Case("no array for an input", "signal spec.yaml --input x.npz", files)
+    stream = io.BytesIO()
+    np.savez(stream, input=np.zeros((4, 3)), other=np.zeros((4, 3)))
+    files = {"spec.yaml": DENSE, "x.npz": stream.getvalue()}
+    yield Case("an array for no input", "signal spec.yaml --input x.npz", files)
+    files = {"spec.yaml": DENSE, "x.npy": array(np.zeros((4, 3)))}
+    command = "signal spec.yaml --input x.npy --limit input_bytes=10"
+    yield Case("an input that is too large", command, files)
+    open_size = "input_shape: [null, 3]\nlayers: [{type: Reshape, target_shape: [7]}]\n"
+    yield Case("no size that fits", "signal spec.yaml", {"spec.yaml": open_size})
+    after = {**layer("ReLU", "r", "op"), "build_config": {"input_shape": [None, 3]}}
+    yield Case(
+        "operations that only Keras knows",
+        "signal model.json",
+        {"model.json": functional(SOURCE, operation("nn.mystery"), after)},
+    )
+    yield Case(
+        "an operation with senseless arguments",
+        "signal model.json",
+        {
+            "model.json": functional(
+                SOURCE, operation("pad", paddings=[[0, 0], [1, 1]], mode="REFLECT")
+            )
+        },
+    )
+    yield Case(
+        "a layer on one number",
+        "summary model.json",
+        {"model.json": functional(SOURCE, operation("reduce_sum"), layer("ReLU", "r", "op"))},
+    )
+    yield Case(
+        "more calls than a signal can pass",
+        "signal spec.yaml --limit layers=4",
+        {"spec.yaml": CALLED_AGAIN},
+    )
+    large = "input_shape: [5000, 5000, 1]\nlayers: [{type: ReLU}]\n"
+    yield Case("more positions than a signal may have", "signal spec.yaml", {"spec.yaml": large})
+    deep = f"input_shape: [{', '.join('2' * 30)}]\nlayers: [{{type: ReLU}}]\n"
+    yield Case("more axes than a signal may have", "signal spec.yaml", {"spec.yaml": deep})
+    yield Case(
+        "a batch beyond memory",
+        "signal spec.yaml --batch 9",
+        {"spec.yaml": DENSE},
+        cause=lambda patch: patch.setattr(measured, "physical_memory", lambda: 1 << 20),
+    )
+    yield Case(
+        "a gradient that cannot be pulled back",
+        "signal spec.yaml",
+        {"spec.yaml": DENSE},
+        cause=lambda patch: patch.setattr(passes, "make_vjp", lambda *_: (_no_gradient, None)),
+    )
+    shared = "input_shape: [3]\nlayers:\n  - {type: Sequential, layers: [{type: ReLU}]}\n"
+    yield Case(
+        "a network of too many shapes",
+        "summary spec.yaml",
+        {"spec.yaml": shared},
+        cause=lambda patch: patch.setattr(network, "MOST_SHAPES", 0),
+    )
+
+
+def array(values: Any) -> bytes:
+    """The bytes of a .npy file."""
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+def operation(function: str, **keywords: Any) -> dict[str, Any]:
+    """A function of TensorFlow's, called on the input."""
+    made = layer("TFOpLambda", "op", ["x", 0, 0, keywords])
+    return {**made, "config": {"function": function}}
+
+
+def _no_gradient(_: object) -> NoReturn:
+    raise ValueError("operands could not be broadcast together")
+
+
+# ------------------------------------------------------------------------- files that are written
+
+
+def of_writing() -> Iterator[Case]:
+    """Files that cannot be written, and their causes."""
+    spec: dict[str, str | bytes] = {"spec.yaml": DENSE}
+    npz, safetensors = (f"export spec.yaml --out w.{kind}" for kind in ("npz", "safetensors"))
+    full = SimpleNamespace(total=1, used=1, free=0)
+    causes: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
+        "a folder in place of a file": (npz, lambda _: Path("w.npz").mkdir()),
+        "a full disk": (npz, lambda patch: patch.setattr(shutil, "disk_usage", lambda _: full)),
+        "a disk that fails": (npz, lambda patch: patch.setattr(Path, "replace", _failing)),
+        "no library": (safetensors, lambda patch: patch.setitem(sys.modules, "safetensors", None)),
+        "a library that fails": (safetensors, _failing_library),
+        "a spec that is read-only": (
+            "check spec.yaml --fix",
+            lambda _: Path("spec.yaml").chmod(0o444),
+        ),
+        "a spec on a disk that fails": (
+            "summary spec.yaml",
+            lambda patch: patch.setattr(Path, "open", _failing),
+        ),
+    }
+    zeros = "{type: Dense, units: 9, kernel_initializer: zeros}"
+    fixable = f"input_shape: [3]\nlayers: [{zeros}, {zeros}]\n"
+    for title, (command, cause) in causes.items():
+        text = fixable if "--fix" in command else DENSE.replace("units: 2", "units: 500000")
+        yield Case(title, command, {"spec.yaml": text}, cause)
+    page = {**spec, "page/index.html": "<html></html>"}
+    yield Case("a page of somebody else", "signal spec.yaml --html page", page)
+    yield Case(
+        "a page on a disk that fails",
+        "signal spec.yaml --html page",
+        page,
+        partial(_failing_file, name="index.html"),
+    )
+    yield Case("a folder without a name", "hist spec.yaml --out ''", spec)
+    yield Case("an endless name", call=lambda: _export("n" * 70_000))
+    yield Case("a name that is no text", call=lambda: _export("a\0b"))
+    yield Case("a name of no file", call=lambda: _export("a", "w.txt"))
+    yield Case("standard output on a full disk", call=_write_to_full_disk)
+    yield Case(
+        "no standard input",
+        cause=lambda patch: patch.setattr(sys, "stdin", None),
+        call=lambda: initcli.load("-"),
+    )
+    merged = "a: {<<: {b: &x {c: 1}}}\nd: {<<: {e: *x}}\n"
+    for title, text, path, value in (
+        ("a change of a list", "a: [1]\n", ("a", 0), 2),
+        ("a change that removes nothing", "a: 1\n", ("b",), REMOVED),
+        ("a change to what is no data", "a: 1\n", ("a",), {1, 2}),
+        ("a change in a list without braces", "a: [b: 1]\n", ("a", 0, "c"), 1),
+        ("a change of what is merged", merged, ("a", "b"), REMOVED),
+    ):
+        change = Change(path, value)
+        yield Case(title, call=partial(edited, text, "spec.yaml", [change]))
+    twice = [Change(("a",), 2), Change(("a", "b"), 3)]
+    yield Case("two changes of one value", call=partial(edited, "a: {b: 1}\n", "m.yaml", twice))
+
+
+def _export(name: str, file: str = "w.npz") -> None:
+    parameter = Parameter(path=name, shape=(2,), initializer=Zeros())
+    exporting.export(initcli.parse(DENSE), Path(file), only=[parameter])
+
+
+def _failing(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def _failing_library(patch: pytest.MonkeyPatch) -> None:
+    import safetensors
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise safetensors.SafetensorError("the header is too large")
+
+    patch.setattr(safetensors, "serialize_file", fail)
+
+
+def _write_to_full_disk() -> None:
+    with Path("spare").open("wb") as spare, pytest.MonkeyPatch.context() as patch:
+        output = SimpleNamespace(write=_failing, fileno=spare.fileno, isatty=lambda: False)
+        patch.setattr(sys, "stdout", output)
+        terminal.write("a table")
+
+
+def of_files() -> Iterator[Case]:
+    """What a file system can have against a file, told without one."""
+
+    def raising(name: str, error: Exception) -> Callable[[pytest.MonkeyPatch], None]:
+        def fail(*_: object, **__: object) -> NoReturn:
+            raise error
+
+        return lambda patch: patch.setattr(Path, name, fail)
+
+    spec, file = Path("spec.yaml"), Path("w.npz")
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    no_folder = NotADirectoryError(errno.ENOTDIR, "Not a directory")
+
+    def special(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(stat, "S_ISREG", lambda _: False)
+
+    for title, cause, call in (
+        ("a file in place of a folder", None, lambda: files.make_folder(spec)),
+        (
+            "a file in place of a folder above",
+            raising("mkdir", no_folder),
+            lambda: files.make_folder(spec / "plots"),
+        ),
+        (
+            "a folder that is not allowed",
+            raising("mkdir", denied),
+            lambda: files.make_folder(Path("plots")),
+        ),
+        (
+            "a folder where no file is allowed",
+            raising("open", denied),
+            lambda: files.write_whole(file, b""),
+        ),
+        (
+            "a name that no system takes",
+            raising("stat", ValueError("embedded null byte")),
+            lambda: files.write_whole(file, b""),
+        ),
+        ("a pipe in place of a file", special, lambda: files.write_whole(spec, b"")),
+        ("a pipe in place of a spec", special, lambda: files.rewrite(spec, DENSE, "")),
+        ("a spec that is gone", None, lambda: files.rewrite(Path("gone.yaml"), "", "")),
+        ("a spec that somebody else changes", None, lambda: files.rewrite(spec, "a: 1", "a: 2")),
+    ):
+        yield Case(title, "", {"spec.yaml": DENSE}, cause, call)
+
+
+def _failing_file(patch: pytest.MonkeyPatch, name: str) -> None:
+    """Has a disk fail where the file of that name is opened."""
+    usual = Path.open
+
+    def open_or_fail(path: Path, *arguments: Any, **keywords: Any) -> Any:
+        return _failing() if path.name == name else usual(path, *arguments, **keywords)
+
+    patch.setattr(Path, "open", open_or_fail)
+
+
+# ------------------------------------------------------------------------- workers and memory
+
+
+def of_workers() -> Iterator[Case]:
+    """Machines that are too small, and clusters that are not there."""
+    spec: dict[str, str | bytes] = {"spec.yaml": DENSE}
+    large = (
+        "input_shape: [200000]\n"
+        "layers: [{type: Dense, units: 200000, kernel_initializer: orthogonal}]\n"
+    )
+    yield Case(
+        "a matrix beyond memory",
+        "summary spec.yaml",
+        {"spec.yaml": large},
+        lambda patch: patch.setattr(drawing, "physical_memory", lambda: 16 << 30),
+    )
+    command = "summary spec.yaml --cluster tcp://127.0.0.1:9"
+    yield Case(
+        "no Dask", command, spec, lambda patch: patch.setitem(sys.modules, "distributed", None)
+    )
+
+    def unreachable(*_: object, **__: object) -> NoReturn:
+        raise OSError("timed out after 10 s")
+
+    yield Case("no scheduler", command, spec, partial(_with_dask, client=unreachable))
+
+    def nobody(*_: object, **__: object) -> NoReturn:
+        raise TimeoutError
+
+    found = {
+        "no workers": SimpleNamespace(wait_for_workers=nobody),
+        "workers without initcli": SimpleNamespace(
+            wait_for_workers=lambda *_, **__: None, run=_failing_import
+        ),
+        "workers of another version": SimpleNamespace(
+            wait_for_workers=lambda *_, **__: None, run=lambda _: {"worker": "0.0.1"}
+        ),
+    }
+    for title, client in found.items():
+        client.close = lambda: None
+        made = partial(_with_dask, client=lambda *_, c=client, **__: c)
+        yield Case(title, command, spec, made)
+    yield Case("workers that are lost", call=_lose_workers)
+    yield Case(
+        "no more processes",
+        cause=lambda patch: patch.setattr(ProcessPoolExecutor, "submit", _failing),
+        call=_start_workers,
+    )
+
+
+def _with_dask(patch: pytest.MonkeyPatch, client: Callable[..., object]) -> None:
+    """Puts a client in place of Dask's, for no cluster is there."""
+    dask = ModuleType("distributed")
+    dask.Client = client  # type: ignore[attr-defined]
+    patch.setitem(sys.modules, "distributed", dask)
+
+
+def _failing_import(_: object) -> NoReturn:
+    raise ModuleNotFoundError("No module named 'initcli'")
+
+
+def _start_workers() -> None:
+    with workers.processes(1):
+        pass
+
+
+def _lose_workers() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        lost = workers.Workers(executor, 1, (OSError,))
+        list(lost.in_order(_failing, [1, 2]))
