@@ -21,6 +21,9 @@ DtypePolicy = Literal[
 TensorDtype = Literal["float16", "bfloat16", "float32", "float64", "int32", "int64"]
 """What a tensor holds; whole numbers are counts, such as that of a normalization's examples."""
 DataFormat = Literal["channels_last", "channels_first"]
+Severity = Literal["error", "warning"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning")
+"""How much a finding matters, the worst first."""
 
 Array = Any
 """An array of NumPy's, or autograd's box around one: what layers compute with."""
@@ -67,6 +70,10 @@ class ShapeError(ValueError):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class NotComputable(Exception):
+    """Raised where a layer's output cannot be computed."""
 
 
 def shape_text(shape: Shape) -> str:

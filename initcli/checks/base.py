@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
 from initcli.errors import Path, printable
 from initcli.spec.edit import Change
+from initcli.types import Severity
 
 if TYPE_CHECKING:
     from initcli.checks.evidence import Evidence
-
-Severity = Literal["error", "warning"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning")
-"""The worst first."""
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:

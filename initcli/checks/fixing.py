@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from initcli.checks import Finding, Report, check
-from initcli.checks.base import SEVERITIES, merged
+from initcli.checks.base import merged
 from initcli.checks.evidence import How
 from initcli.defaults import Framework
 from initcli.spec.document import Document
@@ -16,6 +16,7 @@ from initcli.spec.edit import CannotEdit, Change, edited
 from initcli.spec.load import custom_functions
 from initcli.spec.model import build
 from initcli.spec.read import parse, read
+from initcli.types import SEVERITIES
 
 _ROUNDS = 6
 """How often what a remedy uncovers is mended in turn."""

@@ -12,9 +12,9 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from initcli.checks import Check, Finding, Report
-from initcli.checks.base import SEVERITIES
 from initcli.errors import printable
 from initcli.render.rows import Rows
+from initcli.types import SEVERITIES
 
 _KEYS = (
     "code",

@@ -1,0 +1,499 @@
+"use strict";
+
+// The colours first, so that the page is never seen in others.
+const themes = {
+  get() {
+    try { return localStorage.getItem("initcli-theme") || "auto"; } catch { return "auto"; }
+  },
+  set(theme) {
+    document.documentElement.dataset.theme = theme;
+    // A page that is a file may not be allowed to remember anything.
+    try { localStorage.setItem("initcli-theme", theme); } catch { /* then it does not */ }
+  },
+};
+document.documentElement.dataset.theme = themes.get();
+
+const one = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/** An element of HTML with attributes and children; texts are never markup. */
+function html(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+function svg(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+function filled(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** A number in so many digits, as Python's format "g" writes it. */
+function general(value, digits = 4) {
+  if (value === null || value === undefined) return "";
+  if (value === 0) return "0";
+  const [mantissa, power] = value.toExponential(digits - 1).split("e");
+  const exponent = Number(power);
+  const trimmed = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+  if (exponent >= -4 && exponent < digits) return trimmed(value.toFixed(digits - 1 - exponent));
+  const size = String(Math.abs(exponent)).padStart(2, "0");
+  return `${trimmed(mantissa)}e${exponent < 0 ? "-" : "+"}${size}`;
+}
+const counted = (value) => value.toLocaleString("en-US");
+function amount(value) {
+  for (const [size, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
+    if (value >= size) return general(value / (unit === "k" ? 1e3 : size), 4) + unit;
+  }
+  return general(value, 5);
+}
+const shapeText = (shape) => `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
+
+/** Round numbers between two, about so many, and how many digits tell them apart. */
+function ticks(low, high, about) {
+  for (let most = about; ; most++) {
+    const found = roundNumbers(low, high, most);
+    if (found.values.length > 2 || most > about + 4) return found;
+  }
+}
+function roundNumbers(low, high, most) {
+  const rough = (high - low) / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((digit) => digit * power).find((size) => size >= rough * 0.999);
+  const found = [];
+  for (let place = Math.ceil(low / step); place * step <= high * (1 + 1e-12) + step * 1e-9; place++) {
+    found.push(place * step);
+    if (found.length > 50) break;
+  }
+  const largest = Math.max(Math.abs(low), Math.abs(high));
+  return { values: found, digits: clamp(Math.ceil(Math.log10(largest / step)) + 1, 1, 15) };
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const page = JSON.parse(document.getElementById("initcli-data").textContent);
+  const choice = all("input[name=theme]");
+  for (const input of choice) {
+    input.checked = input.value === themes.get();
+    input.addEventListener("change", () => themes.set(input.value));
+  }
+  one(".theme").hidden = false;
+  if (page.tensors) tensorTable(page);
+  otherCells();
+  if (page.signal && page.signal.layers.length) signalReadout(page.signal);
+  copyButtons();
+});
+
+// ---------------------------------------------------------------- the table of tensors
+
+function tensorTable(page) {
+  const tensors = page.tensors;
+  const body = one("#tensor-table tbody");
+  const rows = [...body.rows];
+  const words = tensors.map((each) =>
+    [each.path, each.initializer, each.law ? each.law.text : "law not known"].join(" ").toLowerCase());
+  const collator = new Intl.Collator("en", { numeric: true });
+  let order = tensors.map((_, place) => place);
+  let visible = order;
+
+  const figures = (each) => each.drawn || (each.law && {
+    ...each.law,
+    min: each.law.low ?? -Infinity,
+    max: each.law.high ?? Infinity,
+  });
+  const keys = {
+    path: (each) => each.path,
+    shape: (each) => each.shape,
+    size: (each) => each.size,
+    initializer: (each) => each.initializer,
+    law: (each) => (each.law ? each.law.text : null),
+    p: (each) => (each.fit ? each.fit.p : null),
+  };
+  for (const name of ["mean", "std", "min", "max"]) {
+    keys[name] = (each) => figures(each)?.[name] ?? null;
+  }
+  const kinds = {
+    all: () => true,
+    kernel: (each) => /kernel[^/]*$/.test(each.path),
+    bias: (each) => /bias[^/]*$/.test(each.path),
+    poor: (each, place) => rows[place].querySelector(".tag.poor") !== null,
+  };
+
+  function compare(one, other) {
+    if (Array.isArray(one)) {
+      for (let axis = 0; axis < Math.max(one.length, other.length); axis++) {
+        const apart = (one[axis] ?? -1) - (other[axis] ?? -1);
+        if (apart) return apart;
+      }
+      return 0;
+    }
+    if (typeof one === "string") return collator.compare(one, other);
+    return one < other ? -1 : one > other ? 1 : 0;
+  }
+
+  function sort(key, direction) {
+    order = tensors.map((_, place) => place);
+    if (direction) {
+      const values = tensors.map(keys[key]);
+      const known = order.filter((place) => values[place] !== null);
+      known.sort((a, b) => direction * compare(values[a], values[b]) || a - b);
+      order = [...known, ...order.filter((place) => values[place] === null)];
+    }
+    body.replaceChildren(...order.map((place) => rows[place]));
+    show();
+  }
+
+  const search = one("#search");
+  const nothing = html("p", { class: "nothing" }, "No tensor matches.");
+  nothing.hidden = true;
+  one("#tensor-table").after(nothing);
+
+  function show() {
+    const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const kind = kinds[one("input[name=kind]:checked").value];
+    const fits = (place) =>
+      terms.every((term) => words[place].includes(term)) && kind(tensors[place], place);
+    visible = order.filter(fits);
+    const chosen = new Set(visible);
+    rows.forEach((row, place) => {
+      if (row.hidden === chosen.has(place)) row.hidden = !row.hidden;
+    });
+    nothing.hidden = visible.length > 0;
+    one("#shown").textContent = `${counted(visible.length)} of ${counted(rows.length)} tensors`;
+  }
+
+  const heads = all("#tensor-table thead th[data-key]");
+  for (const head of heads) {
+    const button = html("button", { type: "button" }, ...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const was = head.getAttribute("aria-sort");
+      const next = { ascending: "descending", descending: null }[was];
+      const now = was ? next : "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      if (now) head.setAttribute("aria-sort", now);
+      sort(head.dataset.key, { ascending: 1, descending: -1 }[now]);
+    });
+  }
+  search.addEventListener("input", show);
+  for (const input of all("input[name=kind]")) input.addEventListener("change", show);
+  const controls = one(".controls");
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  controls.hidden = false;
+  // A browser may have kept what stood in the fields.
+  show();
+
+  openTensors(tensors, () => visible, (place) => rows[place].querySelector("a"));
+}
+
+/** The cells of the overview that are folded become part of the document when they are opened. */
+function otherCells() {
+  const others = one("#others");
+  if (!others) return;
+  others.addEventListener("toggle", () => {
+    const folded = one("noscript", others);
+    if (!folded) return;
+    const cells = document.createRange().createContextualFragment(folded.textContent);
+    for (const use of cells.querySelectorAll("use")) {
+      use.replaceWith(...one(use.getAttribute("href")).cloneNode(true).childNodes);
+    }
+    folded.replaceWith(cells);
+  });
+}
+
+// ---------------------------------------------------------------- one tensor
+
+function openTensors(tensors, shown, link) {
+  const dialog = one("#tensor");
+  const places = new Map(tensors.map((each, place) => [each.path, place]).reverse());
+  let current = null;
+  let opener = null;
+  let opened = false;
+
+  const address = (place) =>
+    `#t=${tensors[place].path.split("/").map(encodeURIComponent).join("/")}`;
+  function addressed(hash) {
+    if (!hash.startsWith("#t=")) return null;
+    try { return places.get(decodeURIComponent(hash.slice(3))) ?? null; } catch { return null; }
+  }
+  const wanted = () => addressed(location.hash);
+
+  function follow() {
+    const place = wanted();
+    if (place === null) {
+      if (dialog.open) dialog.close();
+      return;
+    }
+    current = place;
+    draw(tensors[place]);
+    const among = shown().indexOf(place);
+    one("#previous").disabled = among <= 0;
+    one("#next").disabled = among < 0 || among >= shown().length - 1;
+    if (!dialog.open) dialog.showModal();
+    one("#tensor-title").focus({ preventScroll: true });
+    dialog.scrollTop = 0;
+  }
+
+  function step(by) {
+    const among = shown().indexOf(current);
+    const place = among < 0 ? undefined : shown()[among + by];
+    // In place of this one: back leads to where the first was opened.
+    if (place !== undefined) location.replace(address(place));
+  }
+
+  document.addEventListener("click", (event) => {
+    const anchor = event.target.closest("a[href^='#t=']");
+    if (!anchor || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    opener = anchor;
+    opened = true;
+  });
+  dialog.addEventListener("close", () => {
+    const place = current;
+    current = null;
+    if (wanted() !== null) {
+      if (opened) history.back();
+      else location.replace("#tensors");
+    }
+    opened = false;
+    const row = place === null ? null : link(place);
+    const inRow = row && row.checkVisibility();
+    const back = opener && addressed(opener.hash) === place ? opener : inRow ? row : opener;
+    if (back) back.focus();
+    opener = null;
+  });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.target.matches("input") || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "ArrowLeft") step(-1);
+    else if (event.key === "ArrowRight") step(1);
+    else return;
+    event.preventDefault();
+  });
+  one("#previous").addEventListener("click", () => step(-1));
+  one("#next").addEventListener("click", () => step(1));
+  one("#close").addEventListener("click", () => dialog.close());
+  window.addEventListener("hashchange", follow);
+  follow();
+}
+
+function draw(tensor) {
+  one("#tensor-title").textContent = tensor.path;
+  const law = tensor.law;
+  const drawn = tensor.drawn;
+  const some = drawn && drawn.count < tensor.size;
+  const facts = [
+    ["initializer", tensor.initializer],
+    ["law", law ? law.text : "not known"],
+    ["shape", shapeText(tensor.shape)],
+    ["weights", counted(tensor.size)],
+    ["dtype", tensor.dtype],
+    ["fan in, fan out", `${counted(tensor.fan_in)}, ${counted(tensor.fan_out)}`],
+    ["trained", tensor.trainable === false ? "no" : "yes"],
+    drawn && ["drawn", some ? `the first ${counted(drawn.count)}` : "all"],
+    tensor.fit && ["distance from the law", `${general(tensor.fit.statistic, 3)} (Kolmogorov–Smirnov)`],
+    tensor.fit && ["fit p", `${general(tensor.fit.p, 2)}${tensor.fit.p < 1e-3 ? " (poor)" : ""}`],
+  ].filter(Boolean);
+  const row = ([name, value]) =>
+    html("tr", {}, html("th", { scope: "row" }, name), html("td", {}, value));
+  const plain = html("table", { class: "plain" }, html("caption", {}, "The tensor"),
+    html("tbody", {}, ...facts.map(row)));
+  const picture = tensor.picture
+    ? html("p", {}, html("a", { href: `./${tensor.picture.split("/").map(encodeURIComponent).join("/")}` },
+      "Its picture as a file"))
+    : null;
+  one("#tensor-body").replaceChildren(
+    ...(tensor.bars ? histogram(tensor) : [html("p", { class: "nothing" }, "Nothing to picture.")]),
+    html("div", { class: "columns" }, figuresTable(tensor), html("div", {}, plain, picture)),
+  );
+}
+
+function figuresTable({ law, drawn }) {
+  const ends = law && { min: general(law.low) || "-∞", max: general(law.high) || "∞" };
+  const rows = ["mean", "std", "min", "max"].map((name) => [
+    name,
+    drawn ? general(drawn[name]) : null,
+    law ? (ends[name] ?? general(law[name])) : null,
+  ]);
+  if (drawn) rows.push(["zeros", counted(drawn.zeros), null]);
+  const titles = ["", drawn && "drawn", law && "law"].filter((title) => title !== null && title !== undefined);
+  const head = titles.map((title) => (title
+    ? html("th", { scope: "col", class: "number" }, title) : html("td")));
+  const cells = ([name, seen, expected]) => html("tr", {}, html("th", { scope: "row" }, name),
+    ...[drawn ? seen : undefined, law ? expected : undefined]
+      .filter((value) => value !== undefined)
+      .map((value) => html("td", { class: "number" }, value ?? "")));
+  return html("table", {}, html("caption", {}, "Figures"), html("thead", {}, html("tr", {}, ...head)),
+    html("tbody", {}, ...rows.map(cells)));
+}
+
+/** The large histogram of a tensor, with a slider that reads out its bins. */
+function histogram(tensor) {
+  const { bars, law, drawn } = tensor;
+  const counts = bars.counts ?? [];
+  const curve = bars.curve ?? [];
+  const marks = bars.marks ?? [];
+  const bins = Math.max(counts.length, curve.length);
+  const edges = [bars.low];
+  for (let bin = 0; bin < bins - 1; bin++) edges.push(bars.start + bin * bars.width);
+  edges.push(bars.high);
+  // The bins at the ends have widths of their own; all stand as high as if they had the same.
+  const scale = edges.slice(1).map((edge, bin) => bars.width / (edge - edges[bin]));
+  const bar = counts.map((count, bin) => count * scale[bin]);
+  const line = curve.map((entries, bin) => entries * scale[bin]);
+  const held = new Array(bins).fill(0);
+  for (const mark of marks) held[mark.bin] += mark.entries;
+  const tops = marks.map((mark) => (line[mark.bin] ?? 0) + held[mark.bin] * scale[mark.bin]);
+  const top = Math.max(...bar, ...line, ...tops, 1e-300) * 1.05;
+  const margin = bins > 1 ? 0.03 * (bars.high - bars.low) : 0;
+  const [low, high] = [bars.low - margin, bars.high + margin];
+  const across = (value) => ((value - low) / (high - low)) * 1000;
+  const down = (value) => 400 - (value / top) * 400;
+  const f = (value) => Number(value.toFixed(2));
+
+  const shape = (value, left, right) =>
+    `M${f(across(left))} 400V${f(down(value))}H${f(across(right))}V400z`;
+  let barPath = bar.map((value, bin) => (value ? shape(value, edges[bin], edges[bin + 1]) : "")).join("");
+  if (bins === 1 && bar.length) {
+    // All are one value, which has no width.
+    const [middle, half] = [(bars.low + bars.high) / 2, (bars.high - bars.low) / 80];
+    barPath = shape(bar[0], middle - half, middle + half);
+  }
+  let curvePath = "";
+  if (line.some((value) => value > 0)) {
+    const points = line.map((value, bin) => [(edges[bin] + edges[bin + 1]) / 2, value]);
+    // On to the ends as it goes there.
+    const beyond = (near, far) => Math.max(bins > 1 ? 1.5 * line[near] - 0.5 * line[far] : line[0], 0);
+    points.unshift([edges[0], beyond(0, 1)]);
+    points.push([edges[bins], beyond(bins - 1, bins - 2)]);
+    curvePath = "M" + points.map(([x, y]) => `${f(across(x))} ${f(down(y))}`).join("L");
+  }
+  const markPath = marks.map((mark, place) => {
+    const middle = bins === 1 ? (bars.low + bars.high) / 2 : (edges[mark.bin] + edges[mark.bin + 1]) / 2;
+    const half = Math.max((edges[mark.bin + 1] - edges[mark.bin]) / 2, (high - low) / 80);
+    const reach = bins === 1 ? (high - low) / 40 : half;
+    return `M${f(across(middle - reach))} ${f(down(tops[place]))}H${f(across(middle + reach))}`;
+  }).join("");
+
+  const upTicks = ticks(0, top, 5);
+  const wide = window.matchMedia("(min-width: 44rem)").matches;
+  const acrossTicks = ticks(low, high, wide ? 8 : 4);
+  const up = upTicks.values.filter((value) => drawn === undefined || value === Math.round(value) || top < 2);
+  const place = (share) => `${(share * 100).toFixed(2)}%`;
+  const cursor = svg("rect", { class: "chosen", y: 0, height: 400, x: -10, width: 0 });
+  const said = `Histogram of ${tensor.path}. ` +
+    (drawn ? `${counted(drawn.count)} entries drawn from ${general(drawn.min)} to ${general(drawn.max)}, ` +
+      `mean ${general(drawn.mean)}, standard deviation ${general(drawn.std)}. ` : "Nothing was drawn. ") +
+    (law ? `The law is ${law.text}, with mean ${general(law.mean)} and standard deviation ${general(law.std)}.` +
+      (tensor.fit ? ` The fit has p ${general(tensor.fit.p, 2)}.` : "") : "The law is not known.");
+  const plot = svg("svg", { class: "plot", role: "img", "aria-label": said },
+    ...up.map((value) => svg("line", { class: "grid", x1: 0, x2: "100%",
+      y1: place(1 - value / top), y2: place(1 - value / top) })),
+    svg("svg", { viewBox: "0 0 1000 400", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("path", { class: "bars", d: barPath }), cursor,
+      svg("path", { class: "law", d: curvePath }), svg("path", { class: "law", d: markPath })));
+  const figure = html("figure", { class: "chart" },
+    html("figcaption", { class: "key" },
+      ...(drawn ? [html("span", { class: "swatch drawn" }), "drawn "] : []),
+      ...(law ? [html("span", { class: "swatch line" }), "law"] : [])),
+    svg("svg", { class: "axis up", "aria-hidden": "true" }, ...up.map((value) =>
+      svg("text", { x: "100%", y: place(1 - value / top), dy: ".35em" }, amount(value)))),
+    plot,
+    svg("svg", { class: "axis across", "aria-hidden": "true" }, ...acrossTicks.values.map((value) =>
+      svg("text", { x: place((value - low) / (high - low)), y: "1.1em" }, general(value, acrossTicks.digits)))),
+    html("div", { class: "unit" }, bins > 1
+      ? `weight; entries are those of a bin ${general(bars.width, 3)} wide` : "weight"));
+
+  const range = html("input", { type: "range", id: "bin-range", min: 0, max: bins - 1, value: 0 });
+  const output = html("output", { for: "bin-range" });
+  const read = (bin) => {
+    range.value = bin;
+    cursor.setAttribute("x", f(across(edges[bin])));
+    cursor.setAttribute("width", f(across(edges[bin + 1]) - across(edges[bin])));
+    const expected = (curve[bin] ?? 0) + held[bin];
+    const text = [
+      `${general(edges[bin])} to ${general(edges[bin + 1])}`,
+      drawn && `${counted(counts[bin])} drawn`,
+      law && `${amount(Number(expected.toPrecision(4)))} expected`,
+    ].filter(Boolean).join(" · ");
+    output.textContent = text;
+    range.setAttribute("aria-valuetext", text);
+  };
+  range.addEventListener("input", () => read(Number(range.value)));
+  plot.addEventListener("pointermove", (event) => {
+    const box = plot.getBoundingClientRect();
+    const value = low + ((event.clientX - box.left) / box.width) * (high - low);
+    let bin = 0;
+    while (bin < bins - 1 && value >= edges[bin + 1]) bin++;
+    read(bin);
+  });
+  const heights = bar.length ? bar : line;
+  if (bins > 1) read(heights.indexOf(Math.max(...heights)));
+  const readout = html("div", { class: "readout" }, html("label", { for: "bin-range" }, "Bin"), range, output);
+  readout.hidden = bins === 1;
+  return [figure, readout];
+}
+
+// ---------------------------------------------------------------- the signal
+
+function signalReadout(signal) {
+  const range = one("#layer-range");
+  const output = one("#layer-output");
+  const cursors = all("#panels .cursor");
+  const spread = (value) => {
+    if (value.median === null) return "overflows";
+    const same = value.low === value.high;
+    return general(value.median, 3) + (same ? "" : ` (${general(value.low, 3)} to ${general(value.high, 3)})`);
+  };
+  const figure = (name, seen, predicted) => {
+    const parts = [seen && spread(seen), predicted != null && `predicted ${general(predicted, 3)}`];
+    return parts.some(Boolean) ? `${name} ${parts.filter(Boolean).join(", ")}` : null;
+  };
+  function read(place) {
+    range.value = place;
+    const layer = signal.layers[place];
+    const text = [
+      `${place + 1}: ${layer.name} (${layer.type})`,
+      figure("output std", layer.std, layer.predicted_std),
+      figure("gradient rms", layer.gradient, layer.predicted_gradient),
+    ].filter(Boolean).join(" · ");
+    output.textContent = text;
+    range.setAttribute("aria-valuetext", text);
+    const x = `${((place + 0.5) / signal.layers.length) * 100}%`;
+    for (const cursor of cursors) {
+      cursor.setAttribute("x1", x);
+      cursor.setAttribute("x2", x);
+    }
+  }
+  range.addEventListener("input", () => read(Number(range.value)));
+  for (const plot of all("#panels .plot")) {
+    plot.addEventListener("pointermove", (event) => {
+      const box = plot.getBoundingClientRect();
+      const share = (event.clientX - box.left) / box.width;
+      read(clamp(Math.floor(share * signal.layers.length), 0, signal.layers.length - 1));
+    });
+  }
+  read(0);
+  one("#signal .readout").hidden = false;
+}
+
+// ---------------------------------------------------------------- findings
+
+function copyButtons() {
+  for (const button of all(".copy")) {
+    const code = one("code", button.parentElement);
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch {
+        // Where that is not allowed, it is selected, and the keyboard copies it.
+        getSelection().selectAllChildren(code);
+        button.textContent = "Selected";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+  }
+}

@@ -1,0 +1,258 @@
+"""Shapes of a page's pictures: paths of SVG in units of their own, which the page stretches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from initcli.render.page.bars import Bars
+from initcli.render.page.facts import LayerFacts, SignalFacts, SpreadFacts
+
+SMALL_BINS = 32
+"""Bins of a small histogram at most."""
+SMALL_HEIGHT = 48
+"""Units from the bottom to the top of a small histogram."""
+PANEL = (1000, 400)
+"""Units of a panel of the signal, across and down."""
+_LEAST_DECADES = 0.5
+"""What a logarithmic axis spans at least; what hardly changes is not to look as if it did."""
+_MOST_TICKS = 7
+_DOTS = 60
+"""Layers up to which each has its dot."""
+
+
+class Small(msgspec.Struct, frozen=True):
+    """A small histogram, ``bins`` units wide: the bars, the law's curve and its marks."""
+
+    bins: int
+    bars: str
+    curve: str
+    marks: str
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A label of an axis, at a percentage of its length from the left or the top."""
+
+    place: str
+    text: str
+
+
+class Panel(msgspec.Struct, frozen=True):
+    """One figure of the signal through the depth, on a logarithmic axis.
+
+    ``band`` goes from the least to the greatest draw, ``dots`` are points of lines without length.
+    """
+
+    name: str
+    title: str
+    band: str
+    line: str
+    dots: str
+    predicted: str
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    notes: tuple[str, ...]
+    text: str
+
+
+def small_histogram(bars: Bars) -> Small:
+    """The shapes of a histogram in few bins, each one unit wide."""
+    step = math.ceil(bars.bins / SMALL_BINS)
+    drawn, law = (
+        _averaged(bars.height(each).tolist(), step) if each else []
+        for each in (bars.counts, bars.curve)
+    )
+    marks = {mark.bin // step: 0.0 for mark in bars.marks}
+    for mark in bars.marks:
+        marks[mark.bin // step] += mark.entries / step
+    tops = [law[place] + entries for place, entries in marks.items()]
+    top = max((*drawn, *law, *tops), default=0.0) or 1.0
+    bins = max(len(drawn), len(law))
+
+    def level(value: float) -> int:
+        return SMALL_HEIGHT - round(value / top * (SMALL_HEIGHT - 2))
+
+    if bins == 1:
+        shape = f"M.45 {SMALL_HEIGHT}V{level(drawn[0])}h.1V{SMALL_HEIGHT}z" if drawn else ""
+        curve = f"M0 {level(law[0])}h1" if law and law[0] else ""
+        return Small(1, shape, curve, "".join(f"M.42 {level(each)}h.16" for each in tops))
+    curve = ""
+    if any(law):
+        levels = [level(value) for value in law]
+        moves = (b - a for a, b in pairwise(levels))
+        curve = f"M0 {levels[0]}h.5l" + " ".join(f"1 {move}" for move in moves) + "h.5"
+    return Small(
+        bins,
+        _stairs([level(value) for value in drawn]) if drawn else "",
+        curve.replace(" -", "-"),
+        "".join(f"M{place} {level(law[place] + marks[place])}h1" for place in marks),
+    )
+
+
+def _averaged(values: Sequence[float], step: int) -> list[float]:
+    """Neighbouring bins as one: the mean of each few."""
+    parts = (values[start : start + step] for start in range(0, len(values), step))
+    return [sum(part) / len(part) for part in parts]
+
+
+def _stairs(levels: Sequence[int]) -> str:
+    """Bars beside one another, from the bottom up and down again."""
+    path, run = [f"M0 {SMALL_HEIGHT}"], 0
+    for place, here in enumerate(levels):
+        if place and here == levels[place - 1]:
+            run += 1
+            continue
+        path.append(f"{f'h{run}' if run else ''}V{here}")
+        run = 1
+    return "".join([*path, f"h{run}V{SMALL_HEIGHT}z"])
+
+
+def panels(signal: SignalFacts) -> list[Panel]:
+    """The panels of a signal: the output's standard deviation, and the gradient."""
+    return [
+        _panel(
+            "std",
+            "Standard deviation of the output",
+            signal.layers,
+            lambda layer: layer.std,
+            lambda layer: layer.predicted_std,
+        ),
+        _panel(
+            "gradient",
+            "Root mean square of the gradient",
+            signal.layers,
+            lambda layer: layer.gradient,
+            lambda layer: layer.predicted_gradient,
+        ),
+    ]
+
+
+def _panel(
+    name: str,
+    title: str,
+    layers: Sequence[LayerFacts],
+    measured: Callable[[LayerFacts], SpreadFacts | None],
+    predicted: Callable[[LayerFacts], float | None],
+) -> Panel:
+    seen = [(i, spread) for i, layer in enumerate(layers) if (spread := measured(layer))]
+    shown = [(i, s.median, s) for i, s in seen if s.median is not None and s.median > 0]
+    expected = [
+        (i, value) for i, layer in enumerate(layers) if (value := predicted(layer)) and value > 0
+    ]
+    values = [median for _, median, _ in shown] + [value for _, value in expected]
+    values += [end for _, _, s in shown for end in (s.low, s.high) if end is not None and end > 0]
+    low, high = _range(values)
+    width, height = PANEL
+    last = max(len(layers) - 1, 1)
+
+    def across(place: int) -> str:
+        return f"{(place + 0.5) / (last + 1) * width:.6g}"
+
+    def down(value: float) -> str:
+        share = (high - math.log10(max(value, 1e-300))) / (high - low)
+        return f"{min(max(share, 0.0), 1.0) * height:.4g}"
+
+    def polyline(points: Iterable[tuple[int, float]]) -> str:
+        text = "L".join(f"{across(i)} {down(value)}" for i, value in points)
+        return f"M{text}" if text else ""
+
+    lows = [(i, median if s.low is None else s.low) for i, median, s in shown]
+    highs = [(i, median if s.high is None else s.high) for i, median, s in shown]
+    band = polyline([*lows, *reversed(highs)])
+    medians = [(i, median) for i, median, _ in shown]
+    dots = "".join(f"M{across(i)} {down(value)}h0" for i, value in medians)
+    zeros = sum(s.median == 0 for _, s in seen)
+    beyond = sum(s.median is None for _, s in seen)
+    notes = [
+        f"{what} at {count} layer{'' if count == 1 else 's'}"
+        for count, what in ((zeros, "0"), (beyond, "overflows"))
+        if count
+    ]
+    return Panel(
+        name=name,
+        title=title,
+        band=f"{band}z" if band else "",
+        line=polyline(medians),
+        dots=dots if len(layers) <= _DOTS else "",
+        predicted=polyline(expected),
+        across=tuple(
+            Tick(f"{(i + 0.5) / (last + 1):.2%}", str(i + 1)) for i in _layer_ticks(len(layers))
+        ),
+        up=tuple(
+            Tick(f"{(high - power) / (high - low):.2%}", text) for power, text in _ticks(low, high)
+        ),
+        notes=tuple(notes),
+        text=_said(title, layers, medians, expected, notes),
+    )
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """Powers of ten at the ends of an axis that shows the values."""
+    logs = [math.log10(value) for value in values] or [0.0]
+    low, high = min(logs), max(logs)
+    margin = max(_LEAST_DECADES - (high - low), 0.0) / 2 + 0.06 * max(high - low, _LEAST_DECADES)
+    return low - margin, high + margin
+
+
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Powers of ten, or numbers between them where the axis spans few."""
+    powers = range(math.ceil(low), math.floor(high) + 1)
+    if len(powers) >= 3:
+        step = math.ceil(len(powers) / _MOST_TICKS)
+        return [(power, _power(power)) for power in powers if power % step == 0]
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    for digits in ((1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        found = [
+            (math.log10(digit) + decade, f"{digit * 10.0**decade:.4g}")
+            for decade in decades
+            for digit in digits
+            if low <= math.log10(digit) + decade <= high
+        ]
+        if len(found) >= 3:
+            break
+    return found
+
+
+def _power(power: int) -> str:
+    """A power of ten as a short number."""
+    return f"{10.0**power:g}" if -3 <= power <= 4 else f"1e{power}"
+
+
+def _layer_ticks(count: int) -> list[int]:
+    """Which of so many layers have their number below."""
+    if count <= 12:
+        return list(range(count))
+    step = next(
+        size * 10**power
+        for power in range(9)
+        for size in (1, 2, 5)
+        if count / (size * 10**power) <= 10
+    )
+    return [0, *(i - 1 for i in range(step, count + 1, step) if i > 1)]
+
+
+def _said(
+    title: str,
+    layers: Sequence[LayerFacts],
+    medians: Sequence[tuple[int, float]],
+    expected: Sequence[tuple[int, float]],
+    notes: Sequence[str],
+) -> str:
+    """What a panel shows, in words."""
+    points, how = (medians, "measured") if medians else (expected, "predicted")
+    if not points:
+        return f"{title}: nothing to show."
+    (first, start), (last, end) = points[0], points[-1]
+    least, most = (chosen(points, key=lambda point: point[1]) for chosen in (min, max))
+    parts = [
+        f"{title} over {len(layers)} layers, {how}",
+        f"{start:.3g} at {layers[first].name}, the first",
+        f"{end:.3g} at {layers[last].name}, the last",
+        f"least {least[1]:.3g} at {layers[least[0]].name}",
+        f"greatest {most[1]:.3g} at {layers[most[0]].name}",
+        *notes,
+    ]
+    return "; ".join(parts) + "."
