@@ -34,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     :data:`HIGHEST` says up to where each can be raised.
     """
 
-    file_bytes: int = 16 * 2**20
+    file_bytes: int = 8 * 2**20
     """Bytes of a spec, or of the configuration in a .keras file."""
     archive_bytes: int = 16 * 2**30
     """Bytes of a .keras file that comes through standard input."""
@@ -42,7 +42,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the arrays that ``--input`` reads."""
     nesting: int = 100
     """Mappings and lists inside one another."""
-    values: int = 1_000_000
+    values: int = 250_000
     """Values of a spec, every alias counted as all that it stands for."""
     digits: int = 200
     """Digits of a whole number."""
@@ -50,26 +50,33 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Specs that extend one another."""
     name_characters: int = 200
     """Characters of a layer's name."""
-    layers: int = 100_000
+    layers: int = 20_000
     """Layers of a model, every repetition and every further call counted."""
+    inputs: int = 1_000
+    """Inputs of one layer, and outputs of a model."""
+    positions: int = 12_000_000
+    """Positions, such as pixels or tokens of an example, that the signal has in all tensors
+    together; each takes some 120 bytes."""
     weights: int = 10**13
     """Weights that are drawn; so many take a day on a hundred cores."""
-    shown_errors: int = 100
-    """Errors of a spec that are shown."""
+    errors: int = 100
+    """Errors of a spec that are looked for before the rest of it is left alone."""
 
 
 HIGHEST = Limits(
     file_bytes=2**32,
     archive_bytes=2**50,
     input_bytes=2**50,
-    nesting=200,  # what is nested is gone through by functions that call themselves
+    nesting=150,  # what is nested is gone through by functions that call themselves
     values=10**9,
     digits=4300,  # Python's own limit for a text that becomes a whole number
     extended_files=100,
     name_characters=10_000,
     layers=10**8,
+    inputs=10**6,
+    positions=10**12,
     weights=2**62,
-    shown_errors=10**9,
+    errors=10**9,
 )
 """Up to where each limit can be raised."""
 
@@ -88,6 +95,11 @@ def limited(**changes: int) -> Iterator[Limits]:
 
     Raises:
         InvalidLimit: there is no limit of that name, or it cannot be that number.
+
+    >>> import initcli
+    >>> with initcli.limited(name_characters=300) as limits:
+    ...     limits.name_characters
+    300
     """
     for name, value in changes.items():
         _check(name, value)

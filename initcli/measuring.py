@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from initcli import limits
 from initcli.drawing import (
     CHUNK,
     draw_chunks,
@@ -38,8 +39,6 @@ SHOWN_BINS = 64
 """Bins of the histogram that is shown of it, at most."""
 MOST_BINS = 10_000
 """Bins of a histogram at most."""
-MOST_WEIGHTS = 10**13
-"""Weights that are drawn at most; they would take a day on a hundred cores."""
 _HELD = 1 << 22
 """Entries up to which a tensor is held whole to find the edges that NumPy would choose."""
 
@@ -126,6 +125,13 @@ def measure(
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [1000], layers: [{type: Dense, units: 1000}]}")
+    >>> for parameter, seen in initcli.measure(model.parameters):
+    ...     print(parameter.path, seen.count, round(seen.std, 3), seen.zeros)
+    dense/kernel 1000000 0.032 0
+    dense/bias 1000 0.0 1000
     """
     wanted = [(parameter, min(parameter.size, most or parameter.size)) for parameter in parameters]
     _refuse_endless(wanted)
@@ -220,6 +226,13 @@ def data_histogram(
         seen: its measurement.
         bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
         workers: who is to do it, see :mod:`initcli.workers`; this process by default.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
+    >>> (kernel, seen), _ = initcli.measure(model.parameters)
+    >>> histogram = initcli.data_histogram(kernel, seen, bins=4)
+    >>> histogram.edges.size, int(histogram.counts.sum())
+    (5, 32)
     """
     if seen.min == seen.max:
         return Histogram(around(seen.min), np.array([seen.count]))
@@ -232,7 +245,7 @@ def data_histogram(
         bins = max(1, min(bins or _auto_bins(seen, values), steps))
         counts: Counts = np.histogram(values, bins, (ends[0], ends[1]))[0]
     else:
-        bins = max(1, min(bins or _bins(seen, seen.histogram.quantiles(0.25, 0.75)), steps))
+        bins = max(1, min(bins or auto_bins(seen), steps))
         count = partial(_count_share, (ends[0], ends[1]), bins)
         parts = workers.in_order(count, _shares(parameter, seen.count), _stays)
         counts = reduce(add, (part for _, part in parts))
@@ -256,6 +269,11 @@ def _auto_bins(seen: Measurement, values: Floats) -> int:
         return np.histogram_bin_edges(values, "auto").size - 1
     except ValueError:  # NumPy refuses bins narrower than the dtype's values are apart.
         return bins
+
+
+def auto_bins(seen: Measurement) -> int:
+    """About as many bins as NumPy's "auto" gives, from the measurement alone."""
+    return 1 if seen.min == seen.max else _bins(seen, seen.histogram.quantiles(0.25, 0.75))
 
 
 def _bins(seen: Measurement, quartiles: list[float]) -> int:
@@ -291,8 +309,9 @@ def _greatest(values: Floats) -> float:
 
 def _refuse_endless(wanted: list[tuple[Parameter, int]]) -> None:
     weights = sum(count for _, count in wanted)
-    if weights > MOST_WEIGHTS:
-        raise TooLarge(f"{weights:,} weights are more than can be drawn ({MOST_WEIGHTS:,})")
+    if weights > (most := limits.in_force().weights):
+        message = f"{weights:,} weights are to be drawn, and {most:,} are allowed"
+        raise TooLarge(f"{message}\n  = {limits.remedy('weights', weights)}")
     for parameter, _ in wanted:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
 

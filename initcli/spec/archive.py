@@ -2,46 +2,85 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import IO
+
+from initcli.limits import in_force, remedy
 
 BEGINNING = b"PK\x03\x04"
 """How every zip archive that holds a file begins."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """How a file of HDF5 begins, which old Keras models were saved in."""
 MEMBER = "config.json"
-_LARGEST_STREAM = 16 * 2**30
 
 
 class BadArchive(Exception):
     """An archive that is no Keras model's; its text says why."""
 
-
-def config_of_file(file: str, largest: int) -> bytes:
-    """The configuration in the archive at a path, of at most ``largest`` + 1 bytes."""
-    with Path(file).open("rb") as stream:
-        return _config(stream, largest)
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
-def config_of_stdin(begun: bytes, largest: int) -> bytes:
-    """The configuration in an archive on standard input, of which ``begun`` was read."""
+def config(stream: IO[bytes], begun: bytes) -> bytes:
+    """The configuration in an archive, of which ``begun`` was read.
+
+    Raises:
+        BadArchive: it is too large, or the archive is no Keras model's.
+    """
+    if stream.seekable():
+        return _config(stream)
     import tempfile  # only archives need what is imported here and below
 
-    with tempfile.TemporaryFile() as stream:
-        stream.write(begun)
-        while stream.tell() < _LARGEST_STREAM and (part := sys.stdin.buffer.read(1 << 20)):
-            stream.write(part)
-        return _config(stream, largest)
+    most = in_force().archive_bytes
+    with tempfile.TemporaryFile() as whole:
+        part = begun
+        while part:
+            whole.write(part)
+            if whole.tell() > most:
+                message = f"this archive has more than {most:,} bytes"
+                raise BadArchive(message, remedy("archive_bytes", max(2 * most, whole.tell())))
+            part = stream.read(1 << 20)
+        return _config(whole)
 
 
-def _config(stream: IO[bytes], largest: int) -> bytes:
+class _Bounded:
+    """A stream that gives no more at once than a spec may have.
+
+    That bounds the list of an archive's files, which is read and held whole.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.most = max(in_force().file_bytes + 1, _LEAST_READ)
+        self.seek = stream.seek
+        self.tell = stream.tell
+        self.seekable = stream.seekable
+        self._read = stream.read
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self.most:
+            message = f"the list of files in this archive has {size:,} bytes"
+            raise BadArchive(message, remedy("file_bytes", size))
+        # What is to be read to its end is the end of the archive, unless it grows meanwhile.
+        return self._read(self.most if size < 0 else size)
+
+
+_LEAST_READ = 1 << 17
+"""Bytes that zipfile reads at once however little there is, and more: a comment may have 64 KiB."""
+
+
+def _config(stream: IO[bytes]) -> bytes:
     import zipfile
     import zlib
 
+    most = in_force().file_bytes
     try:
-        with zipfile.ZipFile(stream) as archive, archive.open(MEMBER) as member:
-            return member.read(largest + 1)
+        with zipfile.ZipFile(_Bounded(stream)) as archive:
+            member = archive.getinfo(MEMBER)
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # Of the other methods, Python expands all that it reads at once.
+                raise BadArchive(f"its {MEMBER} is packed in a way that no .keras file is")
+            with archive.open(member) as content:
+                found = content.read(most + 1)
     except KeyError:
         raise BadArchive(f"this archive has no {MEMBER}, as a .keras file has") from None
     except (
@@ -54,3 +93,7 @@ def _config(stream: IO[bytes], largest: int) -> bytes:
         ValueError,
     ) as error:
         raise BadArchive(f"this archive cannot be read: {error}") from None
+    if len(found) > most:
+        message = f"a spec may have at most {most:,} bytes"
+        raise BadArchive(message, remedy("file_bytes", max(member.file_size, most + 1)))
+    return found

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from initcli import limits
 from initcli.errors import (
     CircularInputs,
     InvalidValue,
@@ -25,8 +26,6 @@ from initcli.layers.core import Input
 from initcli.layers.network import Call, Network, Source
 from initcli.spec.entries import BROKEN, Entry, Reference
 
-MOST_CALLS = 100_000
-"""Calls of layers in one model at most, every repetition counted."""
 INPUT = "input"
 """What flows into a block, or into a stack that has an input_shape."""
 
@@ -65,6 +64,7 @@ class Assembly:
         self.items: list[_Item] = []
         self.places: dict[str, int] = {}
         self.reported: set[Path] = set()
+        self.most = limits.in_force().layers
         self.flows_in = flows_in
         if flows_in is not None:
             self._new(_Item(INPUT, (), "", 0), flows_in)
@@ -155,9 +155,10 @@ class Assembly:
         return flow
 
     def _new(self, item: _Item, layer: Layer | None) -> int:
-        if len(self.items) >= MOST_CALLS:
-            message = f"this makes more than {MOST_CALLS:,} layers"
-            self.errors.append(InvalidValue(message, path=item.path))
+        if len(self.items) >= self.most:
+            message = f"this makes more than {self.most:,} layers"
+            way_out = limits.remedy("layers")
+            self.errors.append(InvalidValue(message, remedy=way_out, path=item.path))
             raise CannotGoOn
         if layer is not None:
             item.layer = len(self.layers)
@@ -192,7 +193,8 @@ class Assembly:
             target = None if again is None else self.items[again.call]
         if target is item or (target is not None and target.layer is None):
             message = f"'{item.shared}' is a call, and of no layer"
-            self.errors.append(UnknownName(message, path=place.path))
+            remedy = "`call` takes the name of a layer"
+            self.errors.append(UnknownName(message, remedy=remedy, path=place.path))
         if target is None or target.layer is None:
             item.layer = len(self.layers)
             self.layers.append(BROKEN)
@@ -221,6 +223,7 @@ class Assembly:
             once = (name for name, i in self.places.items() if not self.items[i].shared)
             inner = (name.removeprefix(scope) for name in once)
             remedy = did_you_mean(reference.name, {name for name in inner if name})
+            remedy = remedy or "a layer without a `name` is called after its type: dense, dense_1"
             message = f"no layer is called {quoted(reference.name)}"
             self.errors.append(UnknownName(message, remedy=remedy, path=reference.path))
         return None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from initcli.errors import DuplicateKey, InvalidSpec, Path, Place, SpecError, quoted
-
-DEEPEST_NESTING = 100
-"""Mappings and lists inside one another that are read at most."""
+from initcli.limits import in_force, remedy
 
 
 class Mark(NamedTuple):
@@ -73,11 +71,11 @@ class Document:
             path = path[:-1]
         return place(self.file, self.text, self._marks.values.get(path, Mark(0, 0)))
 
-    def invalid(self, errors: list[SpecError]) -> InvalidSpec:
+    def invalid(self, errors: Sequence[SpecError]) -> InvalidSpec:
         """The errors as one, each knowing its place in this document."""
         for error in errors:
             error.place = error.place or self.place(error.path, error.at_key)
-        return InvalidSpec(errors)
+        return InvalidSpec(errors, _more(len(errors)))
 
 
 def place(file: str, text: str, mark: Mark) -> Place:
@@ -90,7 +88,7 @@ def place(file: str, text: str, mark: Mark) -> Place:
 def repeated_keys(file: str, text: str, repeated: list[tuple[Path, Mark]]) -> InvalidSpec:
     """The error for keys that stand twice in their mapping."""
     errors = []
-    for path, mark in repeated:
+    for path, mark in repeated[: in_force().errors]:
         error = DuplicateKey(
             f"the key {quoted(path[-1])} stands twice in this mapping",
             remedy="keep one of the two",
@@ -98,4 +96,11 @@ def repeated_keys(file: str, text: str, repeated: list[tuple[Path, Mark]]) -> In
         )
         error.place = place(file, text, mark)
         errors.append(error)
-    return InvalidSpec(errors)
+    return InvalidSpec(errors, _more(len(errors)))
+
+
+def _more(found: int) -> str:
+    """What is said behind so many errors: nothing, unless they may be not all."""
+    if found < (most := in_force().errors):
+        return ""
+    return f"there may be more than these {most:,} errors\n  = {remedy('errors')}"

@@ -1,18 +1,22 @@
-"""``extends``: a spec that goes on where another one ends."""
+"""``extends``: a spec that goes on where another one ends.
+
+A spec may come from anywhere, so it reaches only files that its reader keeps together: those in
+the folder of the spec that is read, and those in the working folder.
+"""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from initcli.errors import InvalidValue, Path, quoted
+from initcli import limits
+from initcli.errors import InvalidSpec, InvalidValue, Path, UnparsableText, quoted
 from initcli.spec.document import Document, Origin
 
 KEY = "extends"
-MOST_FILES = 20
-"""Specs that extend one another, at most."""
 
 Read = Callable[[str], Document]
 
@@ -21,7 +25,7 @@ def extended(document: Document, read: Read) -> Document:
     """A document with all that it extends: the layers of the other first, its own keys winning.
 
     Raises:
-        InvalidSpec: the other cannot be read, or extends the first in turn.
+        InvalidSpec: the other cannot be read, is out of reach, or extends the first in turn.
     """
     return _extended(document, read, ())
 
@@ -30,29 +34,62 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
     data = document.data
     if not isinstance(data, Mapping) or KEY not in data:
         return document
+
+    def refused(message: str, remedy: str = "") -> InvalidSpec:
+        return document.invalid([InvalidValue(message, remedy=remedy, path=(KEY,))])
+
     file = data[KEY]
     if not isinstance(file, str) or not file:
-        message = f"`{KEY}` must be the path of another spec, not {quoted(file)}"
-        raise document.invalid([InvalidValue(message, path=(KEY,))])
+        raise refused(f"`{KEY}` must be the path of another spec, not {quoted(file)}")
     path = FilePath(document.file).parent / file
     here = (*before, _resolved(document.file))
-    if _resolved(str(path)) in here or len(here) > MOST_FILES:
-        message = f"{quoted(file)} extends this file in turn"
-        if len(here) > MOST_FILES:
-            message = f"more than {MOST_FILES} files extend one another"
-        raise document.invalid([InvalidValue(message, path=(KEY,))])
-    base = _extended(read(str(path)), read, here)
-    if not isinstance(base.data, Mapping):
-        message = f"a spec is a mapping with `layers`, not {quoted(base.data)}"
-        raise base.invalid([InvalidValue(message)])
+    found = _resolved(str(path))
+    if found in here:
+        raise refused(f"{quoted(file)} extends this file in turn")
+    if len(here) > (most := limits.in_force().extended_files):
+        raise refused(f"more than {most} files extend one another", limits.remedy("extended_files"))
+    if not any(found.is_relative_to(folder) for folder in (here[0].parent, FilePath.cwd())):
+        message = f"{quoted(file)} is neither in the folder of this spec nor in the working folder"
+        raise refused(message, "run initcli in a folder that holds both, or copy the other here")
+    if _is_special(found):
+        raise refused(f"{quoted(file)} is a pipe or a device, not a file")
+    base = _extended(_read_quietly(str(path), read), read, here)
     return _joined(base, document)
+
+
+def _read_quietly(file: str, read: Read) -> Document:
+    """Another document, of which no word is shown unless it is a mapping, as a spec is.
+
+    A file that is no spec is none of the business of whoever wrote its name into one.
+    """
+    try:
+        document = read(file)
+    except InvalidSpec as invalid:
+        for error in invalid.errors:
+            if isinstance(error, UnparsableText) and error.place is not None:
+                error.place = error.place._replace(text="")
+        raise InvalidSpec(invalid.errors) from None
+    if not isinstance(document.data, Mapping):
+        error = InvalidValue("a spec is a mapping with `layers`, and this is none")
+        error.place = document.place(())._replace(text="")
+        raise InvalidSpec([error])
+    return document
 
 
 def _resolved(file: str) -> FilePath:
     try:
         return FilePath(file).resolve()
+    except (OSError, ValueError, RuntimeError):  # the last of links that lead to one another
+        return FilePath(file).absolute()
+
+
+def _is_special(file: FilePath) -> bool:
+    """Whether something is there that is no file, and may never end or never begin."""
+    try:
+        mode = file.stat().st_mode
     except (OSError, ValueError):
-        return FilePath(file)
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _joined(base: Document, own: Document) -> Document:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from initcli import limits
 from initcli.errors import (
     EmptyStack,
     InvalidValue,
@@ -26,14 +27,11 @@ from initcli.spec.arguments import Arguments
 from initcli.spec.assembly import INPUT, Assembly, Built, CannotGoOn
 from initcli.spec.entries import BROKEN, Entry, Reference, named
 
-LONGEST_NAME = 200
-"""Characters of a layer's name at most."""
-
 
 class Networks(Arguments):
     """Arguments among which whole networks may be.
 
-    ``of_keras`` says that names are Keras's, which may be long and, of Keras 2, hold slashes.
+    ``of_keras`` says that names are Keras's, which, of Keras 2, may hold slashes.
     """
 
     of_keras = False
@@ -93,6 +91,10 @@ class Networks(Arguments):
         except CannotGoOn:
             return None
 
+    def entries(self, entries: Sequence[Any]) -> tuple[Entry, ...]:
+        """The entries of a list of layers, each with its name; mistakes stand in ``errors``."""
+        return self._entries(entries, ())
+
     def _entries(self, entries: Sequence[Any], path: Path) -> tuple[Entry, ...]:
         """The entries of one list, each with its name."""
         found = [self._entry(entry, (*path, index)) for index, entry in enumerate(entries)]
@@ -106,9 +108,10 @@ class Networks(Arguments):
                 message = f"`name` must be a text, not {quoted(name)}"
                 self.errors.append(InvalidValue(message, path=(*path, "name")))
                 name = None
-            elif problem := self._unusable(name):
+            elif found := self._unusable(name):
+                problem, remedy = found
                 message = f"the name {quoted(name)} {problem}"
-                self.errors.append(InvalidValue(message, path=(*path, "name")))
+                self.errors.append(InvalidValue(message, remedy=remedy, path=(*path, "name")))
                 name = None
         before = len(self.errors)
         inputs = self._references(mapping.get("inputs"), (*path, "inputs"))
@@ -194,6 +197,11 @@ class Networks(Arguments):
         if data is None:
             return None
         several = isinstance(data, list)
+        if several and len(data) > (most := limits.in_force().inputs):
+            message = f"{len(data):,} inputs are named here, and {most:,} are allowed"
+            remedy = limits.remedy("inputs", len(data))
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return ()
         found: list[Reference] = []
         for index, each in enumerate(data if several else [data]):
             place = (*path, index) if several else path
@@ -201,7 +209,7 @@ class Networks(Arguments):
                 case str():
                     found.append(Reference(each, 0, place))
                 case {"layer": str(name), "output": int(output), **rest} if (
-                    not rest and output >= 0 and output is not True
+                    not rest and output >= 0 and not isinstance(output, bool)
                 ):
                     found.append(Reference(name, output, place))
                 case _:
@@ -212,20 +220,21 @@ class Networks(Arguments):
                     self.errors.append(InvalidValue(message, path=place))
         return tuple(found)
 
-    def _unusable(self, name: str) -> str:
-        """What is wrong with a layer's name, if anything is."""
+    def _unusable(self, name: str) -> tuple[str, str] | None:
+        """What is wrong with a layer's name, if anything is, and what to do about it."""
         if not name:
-            return "is empty"
+            return "is empty", ""
         if "/" in name and not self.of_keras:
-            return "holds a '/', which separates a layer's name from its tensors'"
-        if len(name) > LONGEST_NAME and not self.of_keras:
-            return f"has {len(name):,} characters, and {LONGEST_NAME} are allowed"
+            return "holds a '/', which separates a layer's name from its tensors'", ""
+        if len(name) > (most := limits.in_force().name_characters):
+            remedy = limits.remedy("name_characters", len(name))
+            return f"has {len(name):,} characters, and {most:,} are allowed", remedy
         if printable(name) != name:
-            return "holds a character that cannot be printed"
-        return ""
+            return "holds a character that cannot be printed", ""
+        return None
 
 
-_NETWORK_KEYS = ("type", "name", "trainable", "layers", "outputs", "input_layers", "inputs")
+_NETWORK_KEYS = ("type", "name", "trainable", "layers", "outputs", "input_layers")
 
 
 @cache

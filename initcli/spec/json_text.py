@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
 from initcli.errors import InvalidSpec, Path, UnparsableText
-from initcli.spec.document import (
-    DEEPEST_NESTING,
-    Document,
-    Mark,
-    Marks,
-    place,
-    repeated_keys,
-)
-
-MOST_DIGITS = 200
-"""Digits of a whole number at most."""
+from initcli.limits import in_force, remedy
+from initcli.spec.document import Document, Mark, Marks, place, repeated_keys
 
 
 def looks_like_json(text: str) -> bool:
@@ -30,7 +20,7 @@ def parse_json(text: str, file: str) -> Document:
     """Parse a JSON text.
 
     Raises:
-        InvalidSpec: the text is no JSON, repeats a key or nests too deeply.
+        InvalidSpec: the text is no JSON, repeats a key, nests too deeply or has too many values.
     """
     repeats = False
 
@@ -40,10 +30,12 @@ def parse_json(text: str, file: str) -> Document:
         repeats = repeats or len(data) < len(pairs)
         return data
 
-    if _depth(text) > DEEPEST_NESTING:
-        raise _refused(file, text, Mark(0, 0), "this is nested too deeply")
+    if found := _beyond_limits(text):
+        at, message, way_out = found
+        mark = Mark(text.count("\n", 0, at), at - (text.rfind("\n", 0, at) + 1))
+        raise _refused(file, text, mark, message, way_out)
     try:
-        data = json.loads(text, object_pairs_hook=mapping, parse_int=number)
+        data = json.loads(text, object_pairs_hook=mapping)
     except json.JSONDecodeError as error:
         mark = Mark(error.lineno - 1, error.colno - 1)
         raise _refused(file, text, mark, f"this is not JSON: {error.msg.lower()}") from None
@@ -52,32 +44,62 @@ def parse_json(text: str, file: str) -> Document:
     return Document(file, text, data, lambda: _find_marks(text))
 
 
-def number(digits: str, base: int = 10) -> int | float:
-    """A whole number; one beyond any use becomes infinite, which no argument accepts."""
-    return int(digits, base) if len(digits) <= MOST_DIGITS else math.inf
+def too_many_digits(digits: int) -> str:
+    """What is wrong with a whole number of so many digits, if anything is."""
+    most = in_force().digits
+    return "" if digits <= most else f"this number has {digits:,} digits, and {most:,} are allowed"
 
 
-def _refused(file: str, text: str, mark: Mark, message: str) -> InvalidSpec:
-    error = UnparsableText(message)
+def _refused(file: str, text: str, mark: Mark, message: str, way_out: str = "") -> InvalidSpec:
+    error = UnparsableText(message, remedy=way_out)
     error.place = place(file, text, mark)
     return InvalidSpec([error])
 
 
-_BEGINNING = re.compile(r'\s*(\{\s*("|\})|\[\s*[\[{"\]])')
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_BRACKETS = re.compile(_STRING + r"|[\[{\]}]", re.DOTALL)
-_TOKENS = re.compile(_STRING + r"|[\[{\]},:]|[^\s\[{\]},:\"]+|\n", re.DOTALL)
+_BEGINNING = re.compile(r'\s*+(\{\s*+("|\})|\[\s*+[\[{"\]])')
+# A text that nothing ends goes on to the end, or else it would be searched from each of its quotes.
+_STRING = r'"(?:[^"\\]|\\.)*+(?:"|\Z)'
+# Everything up to the next bracket at once, for most of a text is of no interest.
+_BRACKETS = re.compile(rf'(?:[^"\[{{\]}}]++|{_STRING})*+([\[{{\]}}]?)', re.DOTALL)
+_COUNTED = re.compile(_STRING + r"|[\[{\]},]|[0-9][^\s,\]}]*+", re.DOTALL)
+_TOKENS = re.compile(_STRING + r"|[\[{\]},:]|[^\s\[{\]},:\"]++|\n", re.DOTALL)
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for token in _BRACKETS.finditer(text):
-        if token[0] in "[{":
+def _beyond_limits(text: str) -> tuple[int, str, str] | None:
+    """Where a text exceeds a limit, which, and what to do about it; before anything is built."""
+    most = in_force()
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        if found[1] and found[1] in "[{":
             depth += 1
-            deepest = max(deepest, depth)
-        elif token[0] in "]}":
+            if depth > most.nesting:
+                return found.start(1), too_deep(), remedy("nesting")
+        elif found[1]:
             depth -= 1
-    return deepest
+    # Few texts come near the other limits, and have to be looked at more closely.
+    is_small = sum(map(text.count, ",[{")) < most.values
+    if is_small and not re.search(f"[0-9]{{{most.digits + 1}}}", text):
+        return None
+    values = 1
+    for token in _COUNTED.finditer(text):
+        word = token[0]
+        if word in ",[{":
+            values += 1
+            if values > most.values:
+                return token.start(), too_many_values(), remedy("values")
+        elif word.isdecimal() and (problem := too_many_digits(len(word))):
+            return token.start(), problem, remedy("digits", len(word))
+    return None
+
+
+def too_deep() -> str:
+    """What is wrong with a text of more nesting than is allowed."""
+    return f"this is nested more than {in_force().nesting:,} deep"
+
+
+def too_many_values() -> str:
+    """What is wrong with a text of more values than are allowed."""
+    return f"this has more than {in_force().values:,} values, those of aliases counted"
 
 
 def _find_marks(text: str) -> Marks:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from initcli import limits
 from initcli.defaults import Framework, with_defaults
 from initcli.errors import (
     InvalidValue,
@@ -26,7 +27,7 @@ from initcli.layers.base import within
 from initcli.layers.core import Input, Recorded
 from initcli.layers.network import Network, Sequential, Shaped
 from initcli.parameter import Parameter
-from initcli.spec.arguments import argument_error
+from initcli.spec.arguments import TooManyErrors, argument_error
 from initcli.spec.assembly import Built
 from initcli.spec.document import Document
 from initcli.spec.entries import is_broken
@@ -160,6 +161,15 @@ def build(
     """
     arguments = Networks(functions)
     arguments.of_keras = document.dialect == "keras"
+    try:
+        return _built(document, arguments, seed, defaults)
+    except TooManyErrors:
+        raise document.invalid(arguments.errors) from None
+
+
+def _built(
+    document: Document, arguments: Networks, seed: int | None, defaults: Framework | None
+) -> Model:
     data = document.data
     kind = "Functional"
     if document.dialect == "keras":
@@ -170,6 +180,10 @@ def build(
         message = f"a spec is a mapping with `layers`, not {quoted(data)}"
         raise document.invalid([InvalidValue(message)])
     spec = arguments.struct(Spec, data, ())
+    if spec is not None and len(spec.name or "") > limits.in_force().name_characters:
+        message = f"the name of this model has {len(spec.name or ''):,} characters"
+        remedy = limits.remedy("name_characters", len(spec.name or ""))
+        arguments.errors.append(InvalidValue(message, remedy=remedy, path=("name",)))
     recipes = data.get("initializers")
     for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
         arguments.recipe(name, recipe, ("initializers", name))
@@ -327,7 +341,8 @@ class _Building:
         if path not in self.reported:
             before = len(self.errors)
             for parameter in finished:
-                self.errors += _unfillable(parameter, path)
+                for problem in _unfillable(parameter, path):
+                    self.errors.append(problem)
             if len(self.errors) > before:
                 # A block that repeats says so once.
                 self.reported.add(path)
@@ -356,5 +371,7 @@ def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     largest = LARGEST[parameter.dtype]
     if (far := max(abs(low), abs(high)) > largest) or high - low > largest:
         what = "is more" if far else "is wider"
-        message = f"{law.text} {what} than {parameter.dtype} holds, at most {largest:.5g}"
-        yield InvalidValue(f"{message} ({parameter.path})", path=place)
+        drawn = law.text if law.text.startswith("=") else f"~ {law.text}"
+        held = f"{what} than {parameter.dtype} holds, at most {largest:.5g}"
+        remedy = "draw smaller values, or take another dtype"
+        yield InvalidValue(f"{parameter.path} {drawn} {held}", remedy=remedy, path=place)

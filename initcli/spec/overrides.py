@@ -203,7 +203,9 @@ def _with_condition(
 
 def _names(entries: list[Any]) -> list[str]:
     """The names of the layers in a list, those they get by default too."""
-    return [entry.name for entry in Networks().entries(entries)]
+    networks = Networks()
+    networks.errors = []  # However many there are, they are reported when the model is built.
+    return [entry.name for entry in networks.entries(entries)]
 
 
 def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:

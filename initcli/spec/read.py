@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path as FilePath
+from typing import IO
 
-from initcli.errors import InvalidSpec, Place, UnreadableFile
+from initcli.errors import InvalidSpec, Place, UnreadableFile, nearest_file
+from initcli.limits import in_force, remedy
 from initcli.spec import archive
 from initcli.spec.document import Document
 from initcli.spec.extend import extended
 from initcli.spec.json_text import looks_like_json, parse_json
 from initcli.spec.yaml_text import parse_yaml
-
-LARGEST_FILE = 16 * 2**20
-"""Bytes of a spec that are read at most."""
 
 
 def read(source: str) -> Document:
@@ -29,15 +31,19 @@ def read(source: str) -> Document:
 def _read(source: str) -> Document:
     """One file, whatever it extends."""
     file = "<stdin>" if source == "-" else source
-    raw = _bytes(source, file)
-    if raw.startswith(archive.HDF5):
-        remedy = "save the model as a .keras file, or write what its to_json() returns"
-        raise _unreadable(file, "this is an HDF5 file, which only Keras itself can read", remedy)
-    if raw.startswith(archive.BEGINNING):
-        raw = _config(source, file, raw)
-        file = f"{file}/{archive.MEMBER}"
-    if len(raw) > LARGEST_FILE:
-        raise _unreadable(file, f"a spec may have at most {LARGEST_FILE:,} bytes")
+    most = in_force().file_bytes
+    with _opened(source, file) as stream:
+        raw = stream.read(most + 1)
+        if raw.startswith(archive.BEGINNING):
+            raw = _config(stream, file, raw)
+            file = f"{file}/{archive.MEMBER}"
+        elif raw.startswith(archive.HDF5):
+            way_out = "save the model as a .keras file, or write what its to_json() returns"
+            message = "this is an HDF5 file, which only Keras itself can read"
+            raise _unreadable(file, message, way_out)
+        elif len(raw) > most:
+            message = f"a spec may have at most {most:,} bytes"
+            raise _unreadable(file, message, remedy("file_bytes", _size(stream)))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -70,35 +76,44 @@ def _parsed(text: str, file: str) -> Document:
     return parse_yaml(text, file)
 
 
-def _bytes(source: str, file: str) -> bytes:
+@contextmanager
+def _opened(source: str, file: str) -> Iterator[IO[bytes]]:
+    """What a spec is read from; what the system says against it becomes an error of the spec."""
+    if source == "-" and sys.stdin is None:
+        raise _unreadable(file, "standard input is closed", "name a file in place of -")
     try:
         if source == "-":
-            if sys.stdin is None:
-                raise _unreadable(file, "standard input is closed")
-            return sys.stdin.buffer.read(LARGEST_FILE + 1)
-        with FilePath(source).open("rb") as stream:
-            return stream.read(LARGEST_FILE + 1)
+            yield sys.stdin.buffer
+        else:
+            with FilePath(source).open("rb") as stream:
+                yield stream
     except FileNotFoundError:
-        raise _unreadable(file, "there is no such file") from None
+        near = nearest_file(source, (".yaml", ".yml", ".json", ".keras"))
+        raise _unreadable(file, "there is no such file", near) from None
     except (OSError, ValueError) as error:
         # Windows says "permission denied" of a directory.
-        if isinstance(error, OSError) and FilePath(source).is_dir():
+        is_refused = isinstance(error, IsADirectoryError | PermissionError)
+        if is_refused and FilePath(source).is_dir():
             raise _unreadable(file, "this is a directory, not a file") from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise _unreadable(file, f"it cannot be read: {reason}") from None
 
 
-def _config(source: str, file: str, begun: bytes) -> bytes:
+def _size(stream: IO[bytes]) -> int | None:
+    """The bytes of a file; None of what is none, and goes on as long as it likes."""
+    status = os.fstat(stream.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _config(stream: IO[bytes], file: str, begun: bytes) -> bytes:
     """The model's configuration in a .keras archive."""
     try:
-        if source == "-":
-            return archive.config_of_stdin(begun, LARGEST_FILE)
-        return archive.config_of_file(source, LARGEST_FILE)
-    except (archive.BadArchive, OSError) as error:
-        raise _unreadable(file, str(error)) from None
+        return archive.config(stream, begun)
+    except archive.BadArchive as error:
+        raise _unreadable(file, str(error), error.remedy) from None
 
 
-def _unreadable(file: str, message: str, remedy: str = "") -> InvalidSpec:
-    error = UnreadableFile(message, remedy=remedy)
+def _unreadable(file: str, message: str, way_out: str = "") -> InvalidSpec:
+    error = UnreadableFile(message, remedy=way_out)
     error.place = Place(file, 1, 1)
     return InvalidSpec([error])

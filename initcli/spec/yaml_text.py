@@ -14,18 +14,9 @@ from typing import Any
 import yaml
 
 from initcli.errors import InvalidSpec, UnparsableText, quoted
-from initcli.spec.document import (
-    DEEPEST_NESTING,
-    Document,
-    Mark,
-    Marks,
-    place,
-    repeated_keys,
-)
-from initcli.spec.json_text import number
-
-MOST_VALUES = 1_000_000
-"""Values of a text that are built at most, every alias counted as all that it stands for."""
+from initcli.limits import in_force, remedy
+from initcli.spec.document import Document, Mark, Marks, place, repeated_keys
+from initcli.spec.json_text import too_deep, too_many_digits, too_many_values
 
 
 def parse_yaml(text: str, file: str) -> Document:
@@ -44,7 +35,7 @@ def parse_yaml(text: str, file: str) -> Document:
         found = error.problem_mark or error.context_mark
         mark = Mark(found.line, found.column) if found else Mark(0, 0)
         reason = ", ".join(part for part in (error.context, error.problem) if part)
-        remedy = "indent with spaces" if "\\t" in reason else ""
+        remedy = _mended(text, mark, reason)
         raise _invalid(file, text, mark, f"this is not YAML: {reason}", remedy) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
@@ -53,6 +44,16 @@ def parse_yaml(text: str, file: str) -> Document:
     if builder.marks.repeated:
         raise repeated_keys(file, text, builder.marks.repeated)
     return Document(file, text, builder.data, lambda: builder.marks)
+
+
+def _mended(text: str, mark: Mark, reason: str) -> str:
+    """What helps against the usual mistakes."""
+    if place("", text, mark).text[mark.column :].startswith("\t"):
+        return "indent with spaces, not with tabs"
+    for bracket, what in (("]", "list"), ("}", "mapping")):
+        if f"or '{bracket}'" in reason:
+            return f"before this, a {what} lacks a comma or its `{bracket}`"
+    return ""
 
 
 class _Refused(Exception):
@@ -71,6 +72,7 @@ class _Builder:
     def __init__(self, text: str) -> None:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         self.events = yaml.parse(text, Loader=loader)
+        self.most = in_force()
         self.marks = Marks({}, {}, [])
         self.data: Any = None
         self.anchors: dict[str, tuple[Any, int]] = {}
@@ -102,8 +104,8 @@ class _Builder:
     def _begin(self, event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed in a spec", _NO_TAGS)
-        if len(self.open) >= DEEPEST_NESTING:
-            raise _Refused(event, "this is nested too deeply")
+        if len(self.open) >= self.most.nesting:
+            raise _Refused(event, too_deep(), remedy("nesting"))
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._put(event, value, 1)
         self.open.append((value, event.anchor, self.values - 1))
@@ -119,7 +121,7 @@ class _Builder:
             sources = value.pop(_MERGE)
             for source in reversed(sources if isinstance(sources, list) else [sources]):
                 if not isinstance(source, dict):
-                    raise _Refused(event, "'<<' merges a mapping or a list of mappings")
+                    raise _Refused(event, "what '<<' merges must be a mapping, or a list of them")
                 merged |= source
             own = dict(value)
             value.clear()
@@ -136,8 +138,8 @@ class _Builder:
     def _put(self, event: Any, value: Any, size: int) -> None:
         """Put a value where the open mapping or list expects it."""
         self.values += size
-        if self.values > MOST_VALUES:
-            raise _Refused(event, f"this expands to more than {MOST_VALUES:,} values")
+        if self.values > self.most.values:
+            raise _Refused(event, too_many_values(), remedy("values", self.values))
         if isinstance(event, yaml.ScalarEvent) and event.anchor is not None:
             self.anchors[event.anchor] = (value, 1)
         if not self.open:
@@ -183,9 +185,9 @@ _NAN = re.compile(r"\.(?:nan|NaN|NAN)\Z")
 _READERS: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
     ("null", _NULL, lambda text: None),
     ("bool", _BOOL, lambda text: text[0] in "tT"),
-    ("int", _INT, number),
-    ("int", _OCTAL, lambda text: number(text[2:], 8)),
-    ("int", _HEX, lambda text: number(text[2:], 16)),
+    ("int", _INT, int),
+    ("int", _OCTAL, lambda text: int(text[2:], 8)),
+    ("int", _HEX, lambda text: int(text[2:], 16)),
     ("float", _FLOAT, float),
     ("float", _INF, lambda text: float(text.replace(".", ""))),
     ("float", _NAN, lambda text: float("nan")),
@@ -194,19 +196,26 @@ _READERS: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
 
 def _scalar(event: Any) -> Any:
     if event.implicit[0]:
-        for _, pattern, read in _READERS:
+        for kind, pattern, read in _READERS:
             if pattern.match(event.value):
-                return read(event.value)
+                return _read(event, kind, read)
         return event.value
     if event.tag in (None, "!", "tag:yaml.org,2002:str"):
         return event.value
     kind = event.tag.removeprefix("tag:yaml.org,2002:")
     for name, pattern, read in _READERS:
         if kind == name and pattern.match(event.value):
-            return read(event.value)
+            return _read(event, kind, read)
     if kind == "float" and _INT.match(event.value):
         return float(event.value)
     raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed here", _NO_TAGS)
+
+
+def _read(event: Any, kind: str, read: Callable[[str], Any]) -> Any:
+    digits = len(event.value.lstrip("+-")) if kind == "int" else 0
+    if problem := too_many_digits(digits):
+        raise _Refused(event, problem, remedy("digits", digits))
+    return read(event.value)
 
 
 def _mark(event: yaml.Event) -> Mark:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from initcli.activations import Activation, known_activations
-from initcli.errors import InvalidValue, Path, listed, printable, quoted
+from initcli.errors import InvalidValue, Path, listed, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
@@ -32,6 +32,7 @@ from initcli.spec.keras.values import (
     NotRead,
     as_list,
     as_mapping,
+    as_name,
     built_for,
     is_of_keras,
     plain,
@@ -97,15 +98,23 @@ def from_keras(document: Document) -> Document:
     try:
         data = translation.network(model, at, ())
     except NotRead as error:
-        raise document.invalid([InvalidValue(str(error), path=error.path)]) from None
+        found = InvalidValue(str(error), remedy=error.remedy, path=error.path)
+        raise document.invalid([found]) from None
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
     return replace(
         document,
         data=data,
         origins=origins,
         dialect="keras",
-        notes=tuple(dict.fromkeys([*translation.notes, *_notes(translation.unknown)])),
+        notes=_few(dict.fromkeys([*translation.notes, *_notes(translation.unknown)])),
     )
+
+
+def _few(notes: Iterable[str]) -> tuple[str, ...]:
+    """As many of the notes as somebody would read."""
+    found = tuple(notes)
+    more = len(found) - _NOTED
+    return found if more <= 0 else (*found[:_NOTED], f"{more:,} more such notes are left out")
 
 
 def _notes(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
@@ -128,6 +137,8 @@ def _notes(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
 
 _NAMED = 5
 """Layers of one type that a note names."""
+_NOTED = 50
+"""Notes on one file."""
 
 
 class _Translation:
@@ -266,6 +277,7 @@ class _Translation:
         kind = data.get("class_name")
         if not isinstance(kind, str):
             raise NotRead("a layer needs a `class_name`", source)
+        kind = as_name(kind, (*source, "class_name"))
         own = ">" in kind
         kind = kind.rpartition(">")[2]
         if self.is_old:
@@ -286,6 +298,7 @@ class _Translation:
         if kind in ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"):
             called = node or CallArguments()
             function, keywords = operation_of_tensorflow(config, called.keywords)
+            function = as_name(function, (*source, "config"))
             known = CallArguments(called.positional, keywords)
             return {**operation_of(function, {}, known, shapes), "kind": kind}
         if kind in _PASSING_ON and not own:
@@ -314,7 +327,6 @@ class _Translation:
         config: Mapping[str, Any],
         shapes: Sequence[tuple[int | None, ...]],
     ) -> dict[str, Any]:
-        kind = printable(kind)
         given = shape_of(config.get("output_shape"))
         if not shapes and kind == "Lambda" and given:
             shapes = [(None, *given)]
@@ -344,7 +356,7 @@ class _Translation:
                 self.origins[place] = (*source, key)
                 found[name] = self._value(types[name], value, (*source, key), place)
             elif not _says_nothing(name):
-                shown = printable(str(name))
+                shown = quoted(name).strip("'")
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
         if found.get("bin_boundaries") is not None:
             found.pop("num_bins", None)  # A layer that has seen its data writes down both.
@@ -429,7 +441,7 @@ class _Translation:
                 arguments = config if isinstance(config, Mapping) else {}
                 kept = {_RENAMED.get((name, k), k): v for k, v in arguments.items()}
                 return {"type": form, **{k: plain(v) for k, v in kept.items() if k in types}}
-        name = printable(name)
+        name = as_name(name, source)
         self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")
         return {"type": "opaque", "function": name}
 

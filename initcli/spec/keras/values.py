@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from initcli.errors import Path, quoted
+from initcli import limits
+from initcli.errors import Path, printable, quoted
 
 _KERAS = ("keras", "tf_keras", "tensorflow")
 _HUB = ("keras_hub", "keras_nlp")
@@ -15,9 +16,10 @@ _FROM_HUB = ("PositionEmbedding", "ReversibleEmbedding")
 class NotRead(Exception):
     """A part of the file that is no Keras model, and where it stands."""
 
-    def __init__(self, message: str, path: Path) -> None:
+    def __init__(self, message: str, path: Path, remedy: str = "") -> None:
         super().__init__(message)
         self.path = path
+        self.remedy = remedy
 
 
 def as_mapping(value: Any, path: Path, what: str) -> Mapping[str, Any]:
@@ -29,6 +31,18 @@ def as_mapping(value: Any, path: Path, what: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise NotRead(f"{what} is a mapping, not {quoted(value)}", path)
     return value
+
+
+def as_name(name: str, path: Path) -> str:
+    """The name of a class or a function, as it can be shown.
+
+    Raises:
+        NotRead: it is longer than a name may be.
+    """
+    if len(name) > (most := limits.in_force().name_characters):
+        message = f"the name {quoted(name)} has {len(name):,} characters, and {most:,} are allowed"
+        raise NotRead(message, path, limits.remedy("name_characters", len(name)))
+    return printable(name)
 
 
 def as_list(value: Any) -> list[Any]:
