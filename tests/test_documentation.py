@@ -10,12 +10,17 @@ import os
 import pkgutil
 import re
 import shutil
+import unicodedata
 
 import pytest
 from PIL import Image
 from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 import initcli
+from initcli.limits import HIGHEST, Limits
+from initcli.render.data import COLUMNS as SUMMARY
+from initcli.render.signal_data import COLUMNS as SIGNAL
+from initcli.signal.verdict import Verdict
 
 MODULES = sorted(
     module.name
@@ -93,3 +98,41 @@ def test_the_readme_s_commands_are_the_two_of_ci() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert "pip install '.[test]' && pytest" in README.read_text("utf-8")
     assert "README.md" in script
+
+
+def test_the_readme_s_table_of_limits_is_that_of_the_program() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$", README.read_text("utf-8"), re.M
+    )
+    found = {
+        name: (amount(low), amount(high))
+        for name, low, high in rows
+        if name in Limits.__struct_fields__
+    }
+    assert list(found) == list(Limits.__struct_fields__)
+    for name, (low, high) in found.items():
+        assert low == getattr(Limits(), name)
+        assert high == getattr(HIGHEST, name)
+
+
+def amount(text: str) -> int:
+    """A number as the README writes it: 8 MiB, 10⁹, 250,000."""
+    plain = unicodedata.normalize("NFKC", re.sub("[⁰¹²³⁴-⁹]+", lambda m: f"**{m[0]}", text))
+    number, _, unit = plain.strip().replace(",", "").partition(" ")
+    base, _, power = number.partition("**")
+    size = {"": 1, "MiB": 2**20, "GiB": 2**30, "PiB": 2**50}[unit]
+    return int(base) ** int(power or 1) * size
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [SUMMARY, SIGNAL, Verdict.__struct_fields__],
+    ids=["summary", "signal", "compare"],
+)
+def test_the_readme_names_every_column(columns: tuple[str, ...]) -> None:
+    said = set(re.findall(r"`(\w+)`", README.read_text("utf-8").partition("## JSON")[2]))
+    assert {
+        name.removesuffix("_low").removesuffix("_high")
+        for name in columns
+        if not name.startswith("law_")
+    } <= said
