@@ -104,6 +104,23 @@ def terminal_svg() -> str:
     return console.export_svg(title="initcli summary tour.yaml", unique_id="initcli")
 
 
+def page_png(folder: Path) -> bytes:
+    """A tensor in the page of the tour, in a window of 1,100 × 720 pixels."""
+    from browser import launch
+    from playwright.sync_api import sync_playwright
+
+    output(f"initcli hist sample_configs/tour.yaml --html --out '{folder}'")
+    with sync_playwright() as driver:
+        browser = launch(driver)
+        size = {"width": 1100, "height": 720}
+        page = browser.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")
+        page.goto(f"{(folder / 'index.html').as_uri()}#t=dense_1/kernel")
+        page.wait_for_selector("dialog[open]")
+        picture: bytes = page.screenshot()
+        browser.close()
+    return picture
+
+
 def main() -> None:
     """Write the README and its pictures anew."""
     README.write_text(with_outputs(README.read_text("utf-8")), "utf-8")
@@ -114,6 +131,7 @@ def main() -> None:
         shutil.copy(Path(folder) / "overview.png", PICTURES / "overview.png")
         output(f"{COMPARISON} --out '{folder}/compare.png'")
         shutil.copy(Path(folder) / "compare.png", PICTURES / "compare.png")
+        (PICTURES / "page.png").write_bytes(page_png(Path(folder) / "page"))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_the_readme_s_picture_is_the_summary() -> None:
     assert words(shown) == words(terminal_svg()), "run python tests/readme_outputs.py"
 
 
-@pytest.mark.parametrize("name", ["overview.png", "compare.png"])
+@pytest.mark.parametrize("name", ["overview.png", "compare.png", "page.png"])
 def test_the_readme_s_pictures_are_pictures(name: str) -> None:
     assert f"pictures/{name}" in README.read_text("utf-8")
     with Image.open(PICTURES / name) as image:

@@ -7,14 +7,13 @@ is none, or no Playwright to drive it, these tests are skipped.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import launch
 
 import initcli
 from initcli.render.page import report_page, save_page, signal_page, tensors_page
@@ -23,38 +22,15 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 Opener = Callable[..., Any]
 
-NAMES = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "msedge",
-)
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 BREAKOUT = "<img src=x onerror=alert(1)>"
-
-
-def executable() -> str | None:
-    """The path of a browser, or None where Playwright's own is to be tried."""
-    named = os.environ.get("INITCLI_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        path = executable()
-        if path is None and not Path(driver.chromium.executable_path).exists():
+        launched = launch(driver)
+        if launched is None:
             pytest.skip("there is no Chromium")
-        launched = driver.chromium.launch(executable_path=path, args=list(QUIET))
         yield launched
         launched.close()
 
