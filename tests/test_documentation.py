@@ -121,7 +121,8 @@ def amount(text: str) -> int:
     number, _, unit = plain.strip().replace(",", "").partition(" ")
     base, _, power = number.partition("**")
     size = {"": 1, "MiB": 2**20, "GiB": 2**30, "PiB": 2**50}[unit]
-    return int(base) ** int(power or 1) * size
+    value: int = int(base) ** int(power or 1)
+    return value * size
 
 
 @pytest.mark.parametrize(
