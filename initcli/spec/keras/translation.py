@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from initcli.activations import Activation, known_activations
-from initcli.errors import InvalidValue, Path, listed, quoted
+from initcli.errors import InvalidValue, Path, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
@@ -27,6 +27,7 @@ from initcli.spec.keras.calls import (
     operation_of,
     recorded_shapes,
 )
+from initcli.spec.keras.notes import few, of_unknown
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
     NotRead,
@@ -39,33 +40,17 @@ from initcli.spec.keras.values import (
     seed_of,
     shape_of,
 )
+from initcli.spec.keras.vocabulary import (
+    AS_ACTIVATION,
+    OLD,
+    PASSING_ON,
+    POLICIES,
+    RENAMED,
+    says_nothing,
+)
 
 _NETWORKS = ("Functional", "Model", "Sequential")
 """Classes whose configuration lists layers."""
-_OLD = {
-    "SyncBatchNormalization": "BatchNormalization",
-    "BatchNormalizationV1": "BatchNormalization",
-    "BatchNormalizationV2": "BatchNormalization",
-    "LSTMV2": "LSTM",
-    "GRUV2": "GRU",
-}
-"""Layers of Keras 2 that are others in Keras 3."""
-_PASSING_ON = ("ThresholdedReLU", "AddLoss", "AddMetric")
-"""Layers of Keras 2 that are gone, and that kept the shape of their input."""
-_RENAMED = {
-    ("LeakyReLU", "alpha"): "negative_slope",
-    ("ReLU", "alpha"): "negative_slope",
-}
-"""Arguments of Keras 2 under the names of Keras 3."""
-_SILENT = frozenset(
-    """adjustment autocast batch_input_shape batch_shape batch_size build_config causal class_name
-    experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
-    input_dim input_dtype input_length input_shape kernel_initializer key_shape noise_shape optional
-    quantization_config query_shape ragged sparse stateful supports_masking synchronized
-    seed time_major unroll use_cudnn value_shape virtual_batch_size weights zero_output_for_mask
-    output_shape _build_input_shape _build_shapes_dict""".split()  # noqa: SIM905
-)
-"""Keys of a configuration that say nothing of shapes or of first weights where no argument does."""
 
 
 def is_keras(data: Any) -> bool:
@@ -106,39 +91,8 @@ def from_keras(document: Document) -> Document:
         data=data,
         origins=origins,
         dialect="keras",
-        notes=_few(dict.fromkeys([*translation.notes, *_notes(translation.unknown)])),
+        notes=few(dict.fromkeys([*translation.notes, *of_unknown(translation.unknown)])),
     )
-
-
-def _few(notes: Iterable[str]) -> tuple[str, ...]:
-    """As many of the notes as somebody would read."""
-    found = tuple(notes)
-    more = len(found) - _NOTED
-    return found if more <= 0 else (*found[:_NOTED], f"{more:,} more such notes are left out")
-
-
-def _notes(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
-    """What there is to say of layers that are code of their author, once for each type."""
-    alike: dict[tuple[str, bool], list[str]] = {}
-    for name, kind, known in unknown:
-        alike.setdefault((kind, known), []).append(name)
-    for (kind, known), names in alike.items():
-        more = len(names) - _NAMED
-        shown = names if more <= 0 else [*names[:_NAMED], f"{more} more"]
-        shape = "the shape of what comes out is the recorded one"
-        said = [shape if known else "what comes out is not known"]
-        if kind != "Lambda":
-            said.append("weights of its own, if there are any, are not counted")
-        yield (
-            f"{listed(shown, 'and')} ({kind}): its author's own code, which is not run; "
-            f"{'; '.join(said)}"
-        )
-
-
-_NAMED = 5
-"""Layers of one type that a note names."""
-_NOTED = 50
-"""Notes on one file."""
 
 
 class _Translation:
@@ -281,7 +235,7 @@ class _Translation:
         own = ">" in kind
         kind = kind.rpartition(">")[2]
         if self.is_old:
-            kind = _OLD.get(kind, kind)
+            kind = OLD.get(kind, kind)
         config = data.get("config")
         if not isinstance(config, Mapping | list):
             raise NotRead(f"{quoted(kind)} has no `config`", source)
@@ -301,7 +255,7 @@ class _Translation:
             function = as_name(function, (*source, "config"))
             known = CallArguments(called.positional, keywords)
             return {**operation_of(function, {}, known, shapes), "kind": kind}
-        if kind in _PASSING_ON and not own:
+        if kind in PASSING_ON and not own:
             return {**operation_of("Identity", {}, node or ONE_INPUT, shapes), "kind": kind}
         cls = None if own else known_layers().get(kind)
         if cls is None or not is_of_keras(data, kind) or issubclass(cls, Opaque | Operation):
@@ -343,7 +297,7 @@ class _Translation:
         types = _types(cls)
         found: dict[str, Any] = {}
         for key, value in config.items():
-            name = _RENAMED.get((cls.__name__, key), key)
+            name = RENAMED.get((cls.__name__, key), key)
             if name == "dtype":
                 if (dtype := self._dtype(value)) is not None:
                     found["dtype"] = dtype
@@ -355,7 +309,7 @@ class _Translation:
                 place = (*target, name)
                 self.origins[place] = (*source, key)
                 found[name] = self._value(types[name], value, (*source, key), place)
-            elif not _says_nothing(name):
+            elif not says_nothing(name):
                 shown = quoted(name).strip("'")
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
         if found.get("bin_boundaries") is not None:
@@ -374,7 +328,7 @@ class _Translation:
         if not isinstance(value, str):
             return None
         value = value.rpartition("_from_")[2]
-        return value if value in _POLICIES else None
+        return value if value in POLICIES else None
 
     def _value(self, type_: Any, value: Any, source: Path, target: Path) -> Any:
         """An argument's value, with what was serialised as an object in plain form."""
@@ -435,11 +389,11 @@ class _Translation:
             return value
         name = value.rpartition(">")[2]
         known = known_activations()
-        for form in (name, name.lower(), _AS_ACTIVATION.get(name, "")):
+        for form in (name, name.lower(), AS_ACTIVATION.get(name, "")):
             if form in known:
                 types = _types(known[form])
                 arguments = config if isinstance(config, Mapping) else {}
-                kept = {_RENAMED.get((name, k), k): v for k, v in arguments.items()}
+                kept = {RENAMED.get((name, k), k): v for k, v in arguments.items()}
                 return {"type": form, **{k: plain(v) for k, v in kept.items() if k in types}}
         name = as_name(name, source)
         self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")
@@ -448,10 +402,6 @@ class _Translation:
 
 class _Unknown(Exception):
     """A layer that holds another whose code only its author has."""
-
-
-_POLICIES = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
-_AS_ACTIVATION = {"LeakyReLU": "leaky_relu", "ReLU": "relu", "ELU": "elu", "Softmax": "softmax"}
 
 
 @cache
@@ -474,10 +424,6 @@ def _is_network(kind: str, config: Any) -> bool:
     if not isinstance(layers, list):
         return False
     return kind in _NETWORKS or "input_layers" in config
-
-
-def _says_nothing(key: str) -> bool:
-    return key == "name" or key in _SILENT or key.endswith(("_regularizer", "_constraint"))
 
 
 def _input(shape: tuple[int | None, ...] | None, dtype: Any, name: str | None) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""What the reader of a Keras model should know that no spec can say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from initcli.errors import listed
+
+
+def few(notes: Iterable[str]) -> tuple[str, ...]:
+    """As many of the notes as somebody would read."""
+    found = tuple(notes)
+    more = len(found) - _NOTED
+    return found if more <= 0 else (*found[:_NOTED], f"{more:,} more such notes are left out")
+
+
+def of_unknown(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
+    """What there is to say of layers that are code of their author, once for each type."""
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for name, kind, known in unknown:
+        alike.setdefault((kind, known), []).append(name)
+    for (kind, known), names in alike.items():
+        more = len(names) - _NAMED
+        shown = names if more <= 0 else [*names[:_NAMED], f"{more} more"]
+        shape = "the shape of what comes out is the recorded one"
+        said = [shape if known else "what comes out is not known"]
+        if kind != "Lambda":
+            said.append("weights of its own, if there are any, are not counted")
+        yield (
+            f"{listed(shown, 'and')} ({kind}): its author's own code, which is not run; "
+            f"{'; '.join(said)}"
+        )
+
+
+_NAMED = 5
+"""Layers of one type that a note names."""
+_NOTED = 50
+"""Notes on one file."""
