@@ -200,7 +200,18 @@ def test_every_path_of_a_spec_is_taken() -> None:
         assert kernels(model) == kernels(initcli.load(str(TOUR)))
 
 
-@given(st.text(max_size=40) | st.from_regex(r"layers[.\[][a-z0-9*.=\[\]]{0,20}=[0-9a-z{}:]{0,6}"))
+@pytest.mark.parametrize("change", ["**=3", "layers.**=3", "*=3", "**.layers=3", "layers.*.*=3"])
+def test_what_lies_within_a_changed_value_is_not_changed_as_well(change: str) -> None:
+    with pytest.raises(initcli.InvalidSpec):
+        initcli.load(str(CONFIGS / "gpt2_small.yaml"), changes=[change])
+
+
+@given(
+    st.text(max_size=40)
+    | st.from_regex(
+        r"(layers|\*\*|input_shape)([.]([0-9]|\*\*?|units|type|layers)|\[[a-z]=[a-z]\]){0,4}=[0-9a-z{}:]{0,6}"
+    )
+)
 def test_any_text_is_a_change_or_an_error(text: str) -> None:
     with suppress(InitcliError):
         initcli.load(str(TOUR), changes=[text])

@@ -91,12 +91,21 @@ def _overridden(document: Document, text: str) -> Document:
     origins = dict(document.origins)
     # What has no origin yet stands in the document itself, which the changed data is not.
     origins.setdefault((), Origin(document, ()))
-    for path in found:
+    for path in _outermost(found):
         data = _with(data, path, value.data)
         for inner in [place for place in origins if place[: len(path)] == path]:
             del origins[inner]
         origins[path] = Origin(value, ())
     return replace(document, data=data, origins=origins)
+
+
+def _outermost(places: Iterable[Path]) -> list[Path]:
+    """The places that do not lie within another of them, which takes the value as a whole."""
+    found: dict[Path, None] = {}
+    for path in sorted(places, key=len):
+        if not any(path[:length] in found for length in range(len(path))):
+            found[path] = None
+    return list(found)
 
 
 def _value(text: str, start: int) -> Document:

@@ -166,6 +166,8 @@ def _panel(
     dots = "".join(f"M{across(i)} {down(value)}h0" for i, value in medians)
     zeros = sum(s.median == 0 for _, s in seen)
     beyond = sum(s.median is None for _, s in seen)
+    if not seen:
+        zeros = sum(predicted(layer) == 0 for layer in layers)
     notes = [
         f"{what} at {count} layer{'' if count == 1 else 's'}"
         for count, what in ((zeros, "0"), (beyond, "overflows"))
