@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""How the tests run: with examples that are the same each time, and one thread a process."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# There are as many processes as cores, whose threads would only wait for one another. NumPy reads
+# this when it is first imported, which is after this.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
