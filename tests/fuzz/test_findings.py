@@ -72,3 +72,18 @@ def test_what_is_called_too_often_is_refused_before_it_is_walked() -> None:
     model = initcli.parse(f"input_shape: [3]\nlayers: [{inner}]")
     with limited(layers=1000), pytest.raises(initcli.InitcliError, match="--limit layers="):
         initcli.predict_signal(model)
+
+
+@pytest.mark.parametrize("kind", ["Minimum", "Maximum", "Average", "Add", "Multiply"])
+@pytest.mark.parametrize("shape", [[1, 4, 3], [2, 1, 3], [2, 4, 1], [1, 1, 1]])
+def test_what_is_one_entry_wide_is_predicted_beside_what_is_wider(
+    kind: str, shape: list[int]
+) -> None:
+    def std(first: list[int]) -> float | None:
+        inputs = f"{{type: Input, name: a, shape: {first}}}, {{type: Input, shape: [2, 4, 3]}}"
+        merge = f"{{type: {kind}, inputs: [a, input_layer]}}"
+        model = initcli.parse(f"layers: [{inputs}, {merge}]")
+        assert initcli.predict_signal(model).layers[0].predicted.gradient_rms
+        return initcli.predict_signal(model).layers[-1].predicted.std
+
+    assert std(shape) == pytest.approx(std([2, 4, 3]), rel=1e-6)

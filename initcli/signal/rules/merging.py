@@ -65,13 +65,20 @@ def _(layer: merging.Multiply, place: Place, *fields: Field) -> Expected:
 @expected.register(merging.Minimum)
 def _(layer: Any, place: Place, *fields: Field) -> Expected:
     sign = 1.0 if isinstance(layer, merging.Maximum) else -1.0
-    mean = np.mean([each.moments for each in fields], axis=0)
-    one = field(mean, fields[0].units, sign * fields[0].profile)
+    # What is one entry wide stands beside each entry of the others.
+    grid = np.broadcast_shapes(*(each.grid for each in fields))
+    rank, units = len(grid), max(each.units for each in fields)
+    aligned = [
+        each.moments.reshape(4, *(1,) * (rank - len(each.grid)), *each.grid) for each in fields
+    ]
+    mean = np.mean(np.broadcast_arrays(*aligned), axis=0)
+    one = field(mean, units, sign * fields[0].profile)
     level, values = largest_of(one, len(fields), apart=True)
     scale = mean[0] / max(float(mean[0].mean()), 1e-300)
     moments = level.reshape(4, *(1,) * len(one.grid)) * scale
-    found = field(moments, fields[0].units, sign * values)
-    return Expected(found, lambda g: [Gradient(g.moments / len(fields)) for _ in fields])
+    found = field(moments, units, sign * values)
+    share = 1 / len(fields)
+    return Expected(found, lambda g: [g.times(share).folded(each.grid) for each in fields])
 
 
 @expected.register
