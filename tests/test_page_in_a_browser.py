@@ -116,6 +116,18 @@ def shown_tensor(page: Any) -> str | None:
     return page.locator("#tensor-title").inner_text() if dialog.is_visible() else None
 
 
+def wait_for_tensor(page: Any, title: str | None) -> None:
+    """Wait until the dialog shows a tensor of that title, or None, and is closed."""
+    page.wait_for_function(
+        """title => {
+            const open = document.getElementById('tensor').open;
+            const shown = document.getElementById('tensor-title').innerText;
+            return title === null ? !open : open && shown === title;
+        }""",
+        arg=title,
+    )
+
+
 def wait_for_focus(page: Any, text: str) -> None:
     """Wait until the focus is on an element with that text."""
     page.wait_for_function(
@@ -183,7 +195,7 @@ def test_every_column_but_the_pictures_can_be_sorted(gallery: Path, opened: Open
 def test_a_tensor_opens_by_mouse_and_closes_to_where_it_was(gallery: Path, opened: Opener) -> None:
     page = opened(gallery)
     page.locator("#tensor-table").get_by_text("layer_3/kernel").click()
-    assert shown_tensor(page) == "layer_3/kernel"
+    wait_for_tensor(page, "layer_3/kernel")
     assert page.url.endswith("#t=layer_3/kernel")
     body = page.locator("#tensor-body")
     assert "Orthogonal(gain=1)" in body.inner_text()
@@ -192,7 +204,7 @@ def test_a_tensor_opens_by_mouse_and_closes_to_where_it_was(gallery: Path, opene
         r"Histogram of layer_3/kernel\. 600 entries drawn from .* The law is Haar", said
     )
     page.keyboard.press("Escape")
-    assert shown_tensor(page) is None
+    wait_for_tensor(page, None)
     wait_for_focus(page, "layer_3/kernel")
     page.wait_for_url(gallery.as_uri())
 
@@ -202,15 +214,14 @@ def test_a_tensor_opens_by_keyboard_and_arrows_go_on_from_it(gallery: Path, open
     page.get_by_label("Search").fill("kernel")
     page.locator("#tensor-table tbody a").first.focus()
     page.keyboard.press("Enter")
-    assert shown_tensor(page) == "layer_1/kernel"
+    wait_for_tensor(page, "layer_1/kernel")
     assert page.locator("#previous").is_disabled()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.getElementById('tensor-title').innerText.startsWith('<img')")
-    assert shown_tensor(page) == f"{BREAKOUT}/kernel"
+    wait_for_tensor(page, f"{BREAKOUT}/kernel")
     page.locator("#next").click()
-    page.wait_for_function("document.getElementById('tensor-title').innerText === 'layer_3/kernel'")
+    wait_for_tensor(page, "layer_3/kernel")
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.getElementById('tensor-title').innerText.startsWith('<img')")
+    wait_for_tensor(page, f"{BREAKOUT}/kernel")
     page.keyboard.press("Escape")
     # To the row of the one that was seen last.
     wait_for_focus(page, f"{BREAKOUT}/kernel")
@@ -219,19 +230,19 @@ def test_a_tensor_opens_by_keyboard_and_arrows_go_on_from_it(gallery: Path, open
 def test_the_way_back_closes_a_tensor(gallery: Path, opened: Opener) -> None:
     page = opened(gallery)
     page.locator("#overview a.cell").first.click()
-    assert shown_tensor(page) == "layer_1/kernel"
+    wait_for_tensor(page, "layer_1/kernel")
     page.keyboard.press("ArrowRight")
     page.go_back()
-    page.wait_for_function("!document.getElementById('tensor').open")
+    wait_for_tensor(page, None)
     page.go_forward()
     page.wait_for_function("document.getElementById('tensor').open")
 
 
 def test_an_address_opens_its_tensor(gallery: Path, opened: Opener) -> None:
     page = opened(gallery, "#t=layer_5%2Fbias")
-    assert shown_tensor(page) == "layer_5/bias"
+    wait_for_tensor(page, "layer_5/bias")
     page.locator("#close").click()
-    assert shown_tensor(page) is None
+    wait_for_tensor(page, None)
     page.wait_for_url(f"{gallery.as_uri()}#tensors")
     for fragment in ("#t=nothing", "#t=%E0%A4%A", "#t="):
         assert shown_tensor(opened(gallery, fragment)) is None
@@ -283,7 +294,7 @@ def test_a_slider_reads_out_bins(gallery: Path, opened: Opener) -> None:
     assert slider.get_attribute("aria-valuetext") == first
     page.keyboard.press("ArrowRight")
     assert output.inner_text() != first
-    assert shown_tensor(page) == "layer_3/kernel"
+    wait_for_tensor(page, "layer_3/kernel")
     bins = int(slider.get_attribute("max")) + 1
     drawn = 0
     page.keyboard.press("Home")
