@@ -12,12 +12,11 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from initcli.errors import printable
 
 Row = Mapping[str, Any]
-RowFormat = Literal["jsonl", "csv", "markdown"]
 
 
 class Rows(NamedTuple):
