@@ -11,6 +11,7 @@ import pkgutil
 import re
 import shutil
 import unicodedata
+from importlib.metadata import version
 
 import pytest
 from PIL import Image
@@ -31,6 +32,9 @@ MODULES = sorted(
 
 @pytest.mark.skipif(os.name == "nt", reason="the README's pipelines are those of a POSIX shell")
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the README's pipelines need a shell")
+@pytest.mark.skipif(
+    version("rich").startswith("14.0."), reason="this release of Rich lays tables out otherwise"
+)
 def test_the_readme_shows_what_its_commands_print() -> None:
     readme = README.read_text("utf-8")
     assert len(commands(readme)) >= 7
