@@ -82,7 +82,8 @@ def refuse_beyond_memory(parameter: Parameter, needed: int) -> None:
         raise TooLarge(
             f"{parameter.path} must be held whole to be drawn with {parameter.initializer}, which "
             f"takes {needed / 2**30:,.1f} GiB of memory, and this machine has "
-            f"{there_are / 2**30:,.1f}\n  = with --theory nothing is drawn"
+            f"{there_are / 2**30:,.1f}",
+            "with --theory nothing is drawn",
         )
 
 
@@ -149,5 +150,6 @@ def refuse_beyond_dtype(parameter: Parameter, values: Floats) -> None:
     if largest > LARGEST[parameter.dtype]:
         raise TooLarge(
             f"{parameter.path} has a value of {largest:.4g}, and {parameter.dtype} holds at most "
-            f"{LARGEST[parameter.dtype]:.5g}\n  = draw smaller values, or take another dtype"
+            f"{LARGEST[parameter.dtype]:.5g}",
+            "draw smaller values, or take another dtype",
         )

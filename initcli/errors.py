@@ -20,7 +20,15 @@ Path = tuple[str | int, ...]
 
 
 class InitcliError(Exception):
-    """Base of everything that is the input's fault and not the program's."""
+    """Base of everything that is the input's fault and not the program's.
+
+    Args:
+        message: what is wrong.
+        remedy: what to do instead, where that is known.
+    """
+
+    def __init__(self, message: str = "", remedy: str = "") -> None:
+        super().__init__(f"{message}\n  = {remedy}" if remedy else message)
 
 
 class Place(NamedTuple):
@@ -128,9 +136,6 @@ class CustomFunctionError(InitcliError):
 
 class NothingFound(InitcliError):
     """Something that was asked for by a name that nothing has."""
-
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message}\n  = {remedy}" if remedy else message)
 
 
 class NoSuchTensor(NothingFound):

@@ -148,7 +148,7 @@ def _check(name: str, value: Any) -> None:
     highest: Mapping[str, int] = msgspec.structs.asdict(HIGHEST)
     if name not in highest:
         hint = did_you_mean(name, highest) or f"there are {listed(highest, 'and')}"
-        raise InvalidLimit(f"there is no limit {quoted(name)}\n  = {hint}")
+        raise InvalidLimit(f"there is no limit {quoted(name)}", hint)
     if type(value) is not int or not 1 <= value <= highest[name]:
         raise InvalidLimit(
             f"the limit {name} is a whole number from 1 to {highest[name]:,}, not {quoted(value)}"

@@ -311,7 +311,7 @@ def _refuse_endless(wanted: list[tuple[Parameter, int]]) -> None:
     weights = sum(count for _, count in wanted)
     if weights > (most := limits.in_force().weights):
         message = f"{weights:,} weights are to be drawn, and {most:,} are allowed"
-        raise TooLarge(f"{message}\n  = {limits.remedy('weights', weights)}")
+        raise TooLarge(message, limits.remedy("weights", weights))
     for parameter, _ in wanted:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
 

@@ -207,7 +207,7 @@ def _refuse_other_versions(client: Any) -> None:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
         raise WorkersError(
-            "the Dask cluster has no workers\n  = `dask worker ADDRESS` starts one"
+            "the Dask cluster has no workers", "`dask worker ADDRESS` starts one"
         ) from None
     try:
         versions = set(client.run(_version).values())

@@ -96,8 +96,8 @@ def init(
         texts[path.parent / SCHEMA_FILE] = schema_text()
     for each in texts:
         if not force and os.path.lexists(each):
-            message = f"{printable(str(each))} is there already\n  = --force writes over it"
-            raise OutputError(message)
+            message = f"{printable(str(each))} is there already"
+            raise OutputError(message, "--force writes over it")
     for each, text in texts.items():
         write_whole(each, text.encode())
         write(f"{each}\n")

@@ -15,6 +15,7 @@ from initcli.terminal import complain, messages, say, write
 
 if TYPE_CHECKING:
     from initcli.defaults import Framework
+    from initcli.parameter import Parameter
     from initcli.render.rows import Rows
     from initcli.spec.model import Model
 
@@ -173,19 +174,29 @@ class Loading(NamedTuple):
         return model
 
 
-def for_each(specs: Iterable[str], do: Callable[[str], None]) -> None:
-    """Do something with every spec; what is wrong with one is said, and does not stop the rest."""
+def for_each(
+    specs: Iterable[str], loading: Loading, do: Callable[[str, Model, bool], None]
+) -> None:
+    """Do something with the model of every spec, given how the spec was named, and with it whether
+    it is the first; what is wrong with one is said, and does not stop the rest."""
     from initcli.errors import InitcliError
 
-    wrong = False
+    wrong, first = False, True
     for spec in specs:
         try:
-            do(spec)
+            model = loading.model(spec)
+            is_first, first = first, False
+            do(spec, model, is_first)
         except InitcliError as error:
             complain(error)
             wrong = True
     if wrong:
         raise typer.Exit(2)
+
+
+def chosen(model: Model, filter: Sequence[str] | None) -> Sequence[Parameter]:
+    """The parameters that a filter asks for, or all."""
+    return model.matching(filter) if filter else model.parameters
 
 
 def write_rows(format: Format, rows: Rows, *, first: bool = True) -> None:

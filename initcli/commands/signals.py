@@ -67,17 +67,12 @@ def signal(
     for option, given in (("--out", out), ("--html", html)):
         if given is not None and len(specs) > 1:
             raise typer.BadParameter(f"it is of one spec, not of {len(specs)}", param_hint=option)
-    loading = Loading(seed, defaults, custom, settings)
-    done = 0
 
-    def signalled(spec: str) -> None:
-        nonlocal done
-        model = loading.model(spec)
+    def signalled(spec: str, model: Model, first: bool) -> None:
         found = _signal(model, batch, draws, theory, input)
-        done += 1
         for note in found.notes:
             say(note)
-        _print_signal(spec, found, format, filter or (), first=done == 1)
+        _print_signal(spec, found, format, filter or (), first=first)
         if out is not None:
             from initcli.files import write_whole
             from initcli.render.signal_plot import signal_picture
@@ -88,7 +83,7 @@ def signal(
 
             say(f"the page is {save_page(Path(html), signal_page(found))}")
 
-    for_each(specs, signalled)
+    for_each(specs, Loading(seed, defaults, custom, settings), signalled)
 
 
 def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: str | None) -> Signal:

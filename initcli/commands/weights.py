@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,6 +23,7 @@ from initcli.commands.options import (
     Settings,
     Spec,
     Specs,
+    chosen,
     for_each,
     write_rows,
 )
@@ -29,13 +31,48 @@ from initcli.terminal import console, printed, progress, say, write
 
 if TYPE_CHECKING:
     from initcli.parameter import Parameter
-    from initcli.render.plots import Style
     from initcli.spec.model import Model
     from initcli.summary import TensorSummary
+    from initcli.workers import Workers
 
 # What one process takes, roughly: it decides who does the work, not what comes out.
 _SECONDS_A_WEIGHT = 1e-8
 _SECONDS_A_PICTURE = 0.04
+
+
+class _Drawing(NamedTuple):
+    """Who draws, and how many entries of a tensor at most."""
+
+    most: int | None = None
+    jobs: int | None = None
+    cluster: str | None = None
+
+    def weights(self, parameters: Iterable[Parameter]) -> int:
+        """How many weights are drawn."""
+        return sum(min(each.size, self.most or each.size) for each in parameters)
+
+    def seconds(self, parameters: Iterable[Parameter]) -> float:
+        """What one process takes for them, roughly."""
+        return self.weights(parameters) * _SECONDS_A_WEIGHT
+
+    def workers(self, seconds: float) -> AbstractContextManager[Workers]:
+        """Who does what one process would take so long for."""
+        from initcli import workers
+
+        if self.cluster is not None:
+            return workers.cluster(self.cluster)
+        return workers.suitable(self.jobs, seconds)
+
+    def tensors(self, model: Model, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
+        """The tensors, drawn and measured, with a progress bar where that takes long."""
+        from initcli.summary import summarise
+
+        several = self.workers(self.seconds(only))
+        # Processes start before the bar does, whose thread keeps them from the fastest way.
+        with several as workers, progress(self.weights(only), "weights") as bar:
+            yield from summarise(
+                model, only=only, workers=workers, most=self.most, progress=bar.advance
+            )
 
 
 class PictureFormat(StrEnum):
@@ -84,25 +121,33 @@ def summary(
 
     CSV and JSON lines have a row a tensor, which is printed when it is measured.
     """
-    _refuse_contradictions(theory, max_draws, jobs, cluster)
-    loading = Loading(seed, defaults, custom, settings)
-    done = 0
+    drawing = _Drawing(max_draws, jobs, cluster)
+    if theory and any(each is not None for each in drawing):
+        raise typer.BadParameter(
+            "nothing is drawn that --max-draws, --jobs or --cluster could change",
+            param_hint="--theory",
+        )
+    if jobs and cluster is not None:
+        raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
-    def summarised(spec: str) -> None:
-        nonlocal done
-        model = loading.model(spec)
-        only = model.matching(filter) if filter else model.parameters
-        done += 1
+    def tensors(model: Model, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
+        if not theory:
+            return drawing.tensors(model, only)
+        from initcli.summary import theory as laws
+
+        return laws(model, only=only)
+
+    def summarised(spec: str, model: Model, first: bool) -> None:
+        only = chosen(model, filter)
+        if format is Format.json:
+            from initcli.render.data import summary_json
+
+            write(summary_json(model, tensors(model, only)) + "\n")
+            return
         if format is not Format.table:
-            tensors = _tensors(model, only, theory, max_draws, jobs, cluster)
-            if format is Format.json:
-                from initcli.render.data import summary_json
+            from initcli.render.data import summary_rows
 
-                write(summary_json(model, tensors) + "\n")
-            else:
-                from initcli.render.data import summary_rows
-
-                write_rows(format, summary_rows(spec, model, tensors), first=done == 1)
+            write_rows(format, summary_rows(spec, model, tensors(model, only)), first=first)
             return
         from initcli.render.outline import outline, shown_parameters
         from initcli.render.table import summary_table
@@ -110,12 +155,12 @@ def summary(
         paths = {parameter.path for parameter in only} if filter else None
         rows = outline(model.layers, depth, paths)
         # What is folded need not be drawn.
-        tensors = _tensors(model, shown_parameters(rows), theory, max_draws, jobs, cluster)
+        shown = tensors(model, shown_parameters(rows))
         page, plain = console()
-        table = summary_table(model, tensors, width=page.width, ascii_only=plain, rows=rows)
-        write("\n" * (done > 1) + printed(page, table))
+        table = summary_table(model, shown, width=page.width, ascii_only=plain, rows=rows)
+        write("\n" * (not first) + printed(page, table))
 
-    for_each(specs, summarised)
+    for_each(specs, Loading(seed, defaults, custom, settings), summarised)
 
 
 def hist(
@@ -166,19 +211,14 @@ def hist(
                 raise typer.BadParameter(message, param_hint=option)
     elif not out:
         raise typer.BadParameter("it must name a folder, such as plots", param_hint="--out")
-    loading = Loading(seed, defaults, custom, settings)
     folders = _folders(specs, out or "")
-    done = 0
+    drawing = _Drawing(max_draws, jobs)
 
-    def pictured(spec: str) -> None:
-        nonlocal done
-        model = loading.model(spec)
-        only = model.matching(filter) if filter else model.parameters
-        done += 1
-        if out is None:
-            write("\n" * (done > 1))
-            _draw(model, only, bins or None, log, same_scale, max_draws, jobs)
-            return
+    def drawn(_: str, model: Model, first: bool) -> None:
+        write("\n" * (not first))
+        _draw(drawing.tensors(model, chosen(model, filter)), model, bins or None, log, same_scale)
+
+    def saved(spec: str, model: Model, _: bool) -> None:
         from initcli.render.plots import Style
 
         style = Style(
@@ -187,9 +227,26 @@ def hist(
             log=log,
             same_scale=same_scale,
         )
-        _save(model, only, folders[spec], bins or None, style, html, max_draws, jobs)
+        only = chosen(model, filter)
+        # Values are drawn twice, first to measure them and then to count them.
+        seconds = 3 * drawing.seconds(only) + len(only) * _SECONDS_A_PICTURE
+        with drawing.workers(seconds) as workers, progress(len(only), "pictures") as bar:
+            from initcli.render.gallery import save_histograms
 
-    for_each(specs, pictured)
+            for file in save_histograms(
+                model,
+                folders[spec],
+                bins=bins or None,
+                only=only,
+                style=style,
+                page=html,
+                workers=workers,
+                most=max_draws,
+            ):
+                write(f"{file}\n")
+                bar.advance(1)
+
+    for_each(specs, Loading(seed, defaults, custom, settings), drawn if out is None else saved)
 
 
 def export(
@@ -213,54 +270,20 @@ def export(
         ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
     model = Loading(seed, defaults, custom, settings).model(spec)
-    only = model.matching(filter) if filter else model.parameters
-    with progress(_weights(only, None), "weights") as bar:
+    only = chosen(model, filter)
+    with progress(_Drawing().weights(only), "weights") as bar:
         notes = exporting.export(model, file, only=only, progress=bar.advance)
     for note in notes:
         say(note)
     write(f"{file}\n")
 
 
-def _save(
-    model: Model,
-    only: Sequence[Parameter],
-    folder: Path,
-    bins: int | None,
-    style: Style,
-    html: bool,
-    most: int | None,
-    jobs: int | None,
-) -> None:
-    """Save the pictures, and print where."""
-    from initcli import workers
-    from initcli.render.gallery import save_histograms
-
-    # Values are drawn twice, first to measure them and then to count them.
-    seconds = 3 * _weights(only, most) * _SECONDS_A_WEIGHT + len(only) * _SECONDS_A_PICTURE
-    with workers.suitable(jobs, seconds) as chosen, progress(len(only), "pictures") as bar:
-        files = save_histograms(
-            model,
-            folder,
-            bins=bins,
-            only=only,
-            style=style,
-            page=html,
-            workers=chosen,
-            most=most,
-        )
-        for file in files:
-            write(f"{file}\n")
-            bar.advance(1)
-
-
 def _draw(
+    tensors: Iterable[TensorSummary],
     model: Model,
-    only: Sequence[Parameter],
     bins: int | None,
     log: bool,
     same_scale: bool,
-    most: int | None,
-    jobs: int | None,
 ) -> None:
     """Draw the histograms in the terminal, each when its tensor is measured."""
     from initcli.render.bars import BarChart, heading
@@ -268,7 +291,6 @@ def _draw(
 
     page, plain = console()
     write(printed(page, heading(model, ascii_only=plain)))
-    tensors: Iterable[TensorSummary] = _tensors(model, only, False, most, jobs, None)
     scale = None
     if same_scale:
         tensors = list(tensors)
@@ -291,46 +313,3 @@ def _folders(specs: Sequence[str], out: str) -> dict[str, Path]:
         names[spec] = f"{stem}-{taken + 1}" if taken else stem
     stems = file_stems(names.values())
     return {spec: Path(out) / stems[name] for spec, name in names.items()}
-
-
-def _refuse_contradictions(
-    theory: bool, most: int | None, jobs: int | None, address: str | None
-) -> None:
-    if theory and (most or jobs or address is not None):
-        raise typer.BadParameter(
-            "nothing is drawn that --max-draws, --jobs or --cluster could change",
-            param_hint="--theory",
-        )
-    if jobs and address is not None:
-        raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
-
-
-def _tensors(
-    model: Model,
-    only: Sequence[Parameter],
-    law_alone: bool,
-    most: int | None,
-    jobs: int | None,
-    address: str | None,
-) -> Iterator[TensorSummary]:
-    """The tensors, drawn by whoever is to do it, with a progress bar where that takes long."""
-    from initcli.summary import summarise, theory
-
-    if law_alone:
-        yield from theory(model, only=only)
-        return
-    from initcli import workers
-
-    weights = _weights(only, most)
-    if address is None:
-        several = workers.suitable(jobs, weights * _SECONDS_A_WEIGHT)
-    else:
-        several = workers.cluster(address)
-    # Processes start before the bar does, whose thread keeps them from the fastest way.
-    with several as chosen, progress(weights, "weights") as bar:
-        yield from summarise(model, only=only, workers=chosen, most=most, progress=bar.advance)
-
-
-def _weights(parameters: Sequence[Parameter], most: int | None) -> int:
-    """How many weights are drawn, at most ``most`` of a tensor."""
-    return sum(min(parameter.size, most or parameter.size) for parameter in parameters)

@@ -59,7 +59,7 @@ class Custom(Whole, frozen=True, kw_only=True):
         except (TypeError, ValueError):
             remedy = "it must return an array of numbers, of the shape that it is given"
             what = f"returned {_kind(result)}, not an array of numbers"
-            raise self._failed(f"{what}\n  = {remedy}") from None
+            raise self._failed(what, remedy=remedy) from None
         if tensor.shape != shape:
             found = shape_text(tensor.shape)
             wanted = f"{shape_text(shape)}, which it was given"
@@ -85,9 +85,9 @@ class Custom(Whole, frozen=True, kw_only=True):
     def _file(self) -> str:
         return self.function.__code__.co_filename
 
-    def _failed(self, what: str, line: int | None = None) -> CustomFunctionError:
+    def _failed(self, what: str, line: int | None = None, remedy: str = "") -> CustomFunctionError:
         place = f"{self._file}:{line or self.function.__code__.co_firstlineno}"
-        return CustomFunctionError(f"{place}: the initializer '{self.name}' {what}")
+        return CustomFunctionError(f"{place}: the initializer '{self.name}' {what}", remedy)
 
 
 def load_functions(file: str) -> dict[str, Custom]:
@@ -106,7 +106,7 @@ def load_functions(file: str) -> dict[str, Custom]:
     if not is_file:
         reason = "this is a directory, not a file" if is_folder else "there is no such file"
         remedy = nearest_file(file, (".py",))
-        raise CustomFunctionError(f"{printable(file)}: {reason}" + (remedy and f"\n  = {remedy}"))
+        raise CustomFunctionError(f"{printable(file)}: {reason}", remedy)
     spec = importlib.util.spec_from_file_location("initcli_custom", path)
     if spec is None or spec.loader is None:
         message = "the name of a file of initializers must end in .py"

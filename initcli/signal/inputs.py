@@ -45,7 +45,7 @@ def read_inputs(file: str, model: Model) -> dict[str, Array]:
         reason = getattr(error, "strerror", None) or error or type(error).__name__
         if isinstance(error, FileNotFoundError):
             remedy = nearest_file(file, (".npy", ".npz")) or "numpy.save(FILE, x) writes one"
-            raise SignalError(f"{file}: there is no such file\n  = {remedy}") from None
+            raise SignalError(f"{file}: there is no such file", remedy) from None
         if isinstance(error, ValueError) and "pickle" in str(error):
             reason = "it is no .npy or .npz file, or holds more than numbers"
         raise SignalError(f"{file}: cannot be read as NumPy's arrays: {reason}") from None
@@ -55,9 +55,9 @@ def read_inputs(file: str, model: Model) -> dict[str, Array]:
     if missing:
         remedy = did_you_mean(missing[0], arrays) or f"numpy.savez(FILE, {missing[0]}=x) writes it"
         message = f"{file}: has no array for the input {quoted(missing[0])}"
-        raise SignalError(f"{message}\n  = {remedy}")
+        raise SignalError(message, remedy)
     if any(array.ndim == 0 or array.shape[0] == 0 for array in arrays.values()):
-        raise SignalError(f"{file}: has no examples\n  = the first axis of an array counts them")
+        raise SignalError(f"{file}: has no examples", "the first axis of an array counts them")
     return arrays
 
 
@@ -65,7 +65,7 @@ def _refuse_large(file: str, size: int) -> None:
     """Raise SignalError where arrays have more bytes than are allowed."""
     if size > (most := limits.in_force().input_bytes):
         message = f"{file}: its arrays have {size:,} bytes, and {most:,} are allowed"
-        raise SignalError(f"{message}\n  = {limits.remedy('input_bytes', size)}")
+        raise SignalError(message, limits.remedy("input_bytes", size))
 
 
 def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Array]:
@@ -80,7 +80,7 @@ def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Arr
         source = sources.get(name)
         if source is None:
             known = did_you_mean(name, sources) or f"it has {listed(islice(sources, 9), 'and')}"
-            raise SignalError(f"the model has no input {quoted(name)}\n  = {known}")
+            raise SignalError(f"the model has no input {quoted(name)}", known)
         found[source.tensor] = _fitting(source, np.asarray(x), built.shapes[source.tensor])
     return found
 
@@ -91,7 +91,7 @@ def _fitting(source: Source, x: Array, shape: Size) -> Array:
         raise SignalError(f"{what} must hold numbers, not values of the type {x.dtype.name}")
     if x.shape[1:] != shape[1:] or len(x) < shape[0]:
         found = f"has shape {shape_text(x.shape)}, and the model takes {shape_text(shape)}"
-        raise SignalError(f"{what} {found}\n  = the first axis of an array counts the examples")
+        raise SignalError(f"{what} {found}", "the first axis of an array counts the examples")
     x = x[: shape[0]]
     if source.most is None:
         if not np.all(np.isfinite(x)):

@@ -118,7 +118,7 @@ def _pulled(
         found = pull(boxed([g for g in outputs if g is not None]))
     except (ValueError, IndexError) as error:
         message = f"the gradient ends at '{step.name}': {error}"
-        raise SignalError(f"{message}\n  = {_WITHOUT_DRAWS}") from None
+        raise SignalError(message, _WITHOUT_DRAWS) from None
     to_weights = dict(zip(trained, found[: len(trained)], strict=True))
     places = (step.inputs[place] for place in moving)
     return to_weights, list(zip(places, found[len(trained) :], strict=True))
@@ -134,7 +134,7 @@ def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
         return computed(step.layer, flow, inputs, step.options)
     except (NotComputable, ValueError, IndexError) as error:
         message = f"the signal ends at '{step.name}': {error}"
-        raise SignalError(f"{message}\n  = {_WITHOUT_DRAWS}") from None
+        raise SignalError(message, _WITHOUT_DRAWS) from None
 
 
 def _is_real(x: Array) -> bool:

@@ -83,7 +83,7 @@ def program(model: Model, batch: int, inputs: Mapping[str, Size] | None = None) 
             problem = problem or error
     tried = listed(map(str, _LENGTHS))
     message = f"with sizes of {tried} where the spec leaves them open: {problem}"
-    raise SignalError(f"{message}\n  = give the sizes in input_shape in place of null")
+    raise SignalError(message, "give the sizes in input_shape in place of null")
 
 
 class _Unfolding:
@@ -132,7 +132,7 @@ class _Unfolding:
         positions = sum(math.prod(shape[1:-1]) for shape in self.shapes)
         if positions > (most := limits.in_force().positions):
             message = f"the signal has {positions:,} positions, and {most:,} are allowed"
-            raise SignalError(f"{message}\n  = {limits.remedy('positions', positions)}")
+            raise SignalError(message, limits.remedy("positions", positions))
 
     def _filled(self, name: str, shape: Shape | list[Shape]) -> Shape:
         """The shape of an input, with the sizes that are left open those of one's own."""
@@ -160,7 +160,7 @@ class _Unfolding:
             if not shapes.outputs:
                 remedy = "Keras 3 records it: load the model there, and save it anew"
                 message = f"the shape of what comes out of '{name}' is not known"
-                raise SignalError(f"{message}\n  = {remedy}")
+                raise SignalError(message, remedy)
             before = self.shapes[taken[0]] if taken else ()
             made = [self._tensor(self._like(shape, before)) for shape in shapes.outputs]
             self._add(name, layer, taken, made, call.options)
@@ -178,7 +178,7 @@ class _Unfolding:
         # Networks that call one another many times over have no end else.
         if len(self.steps) >= (most := limits.in_force().layers):
             message = f"this model calls layers more than {most:,} times"
-            raise SignalError(f"{message}\n  = {limits.remedy('layers')}")
+            raise SignalError(message, limits.remedy("layers"))
         place = self.places.get(name)
         before = self.calls.get(name, 0)
         self.calls[name] = before + 1

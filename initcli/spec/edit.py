@@ -51,7 +51,7 @@ def edited(text: str, file: str, changes: Sequence[Change]) -> str:
         right = False
     if not right:
         message = f"{printable(file)} is written in a way that these changes would break"
-        raise CannotEdit(f"{message}\n  = make them by hand")
+        raise CannotEdit(message, "make them by hand")
     return found
 
 

@@ -41,8 +41,7 @@ class BadOverride(InitcliError):
     """An override that is none, or whose path leads nowhere."""
 
     def __init__(self, text: str, message: str, remedy: str = "") -> None:
-        lines = [f"{OPTION} {printable(text)[:200]}: {message}"]
-        super().__init__("\n".join([*lines, f"  = {remedy}"] if remedy else lines))
+        super().__init__(f"{OPTION} {printable(text)[:200]}: {message}", remedy)
 
 
 class _Step(NamedTuple):
