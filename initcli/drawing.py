@@ -137,6 +137,14 @@ def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
     return middles
 
 
+def rounding_limits(edges: Floats, dtype: TensorDtype) -> Floats:
+    """Between which numbers a value must lie, before rounding, to be in each bin of a histogram.
+
+    The last bin holds its upper edge too.
+    """
+    return rounding_edges(np.append(edges[:-1], np.nextafter(edges[-1], np.inf)), dtype)
+
+
 def _whole(initializer: Whole, parameter: Parameter) -> Floats:
     dtype = working_dtype(parameter.dtype)
     tensor = initializer.tensor(parameter.shape, parameter.stream.generator(), dtype)

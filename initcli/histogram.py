@@ -119,6 +119,11 @@ class Histogram(msgspec.Struct, frozen=True):
             edges[-1] = high
         return Histogram(edges, np.add.reduceat(self.counts[:last], starts))
 
+    def between(self, edges: Floats) -> Floats:
+        """How many values lie between other edges, as if each bin's were spread evenly."""
+        cumulative = np.concatenate([[0.0], np.cumsum(self.counts)])
+        return np.diff(np.interp(edges, self.edges, cumulative))
+
     def quantiles(self, *shares: float) -> list[float]:
         """The values below which those shares lie, as if each bin's values were spread evenly."""
         cumulative = np.concatenate([[0], np.cumsum(self.counts)]) / self.counts.sum()

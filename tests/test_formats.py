@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,8 @@ def test_a_failure_of_the_program_is_one_line_and_debug_shows_where(
     assert short.exit_code == 70
     assert short.stderr.count("\n") == 1
     assert "RuntimeError: a wheel\\x1b came off" in short.stderr
-    assert "https://" in short.stderr
+    urls = (line.split(", ") for line in metadata("initcli").get_all("Project-URL") or [])
+    assert dict(urls)["Issues"] in short.stderr
     assert "--debug" in short.stderr
     long = CliRunner().invoke(app, ["summary", str(TOUR), "--debug"])
     assert long.exit_code == 70

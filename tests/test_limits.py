@@ -6,7 +6,6 @@ import io
 import json
 import re
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,24 +14,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from test_hostile_files import CONFIG, DENSE, archive
 
 import initcli
 from initcli.limits import HIGHEST, InvalidLimit, Limits, from_options, in_force, limited
 from initcli.signal.inputs import read_inputs
 
-DENSE = "input_shape: [3]\nlayers: [{type: Dense, units: 2}]\n"
-KERAS = json.dumps(
-    {
-        "class_name": "Sequential",
-        "config": {
-            "name": "small",
-            "layers": [
-                {"class_name": "InputLayer", "config": {"batch_shape": [None, 3]}},
-                {"class_name": "Dense", "config": {"units": 2}},
-            ],
-        },
-    }
-)
+KERAS = CONFIG.decode()
 
 
 class Pipe(io.BytesIO):
@@ -42,13 +30,6 @@ class Pipe(io.BytesIO):
         return False
 
 
-def archive() -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("config.json", KERAS)
-    return stream.getvalue()
-
-
 def load_file(folder: Path) -> None:
     (folder / "spec.yaml").write_text(DENSE)
     initcli.load(str(folder / "spec.yaml"))
@@ -56,7 +37,7 @@ def load_file(folder: Path) -> None:
 
 def load_piped_archive(_: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", SimpleNamespace(buffer=Pipe(archive())))
+        patch.setattr(sys, "stdin", SimpleNamespace(buffer=Pipe(archive(("config.json", CONFIG)))))
         initcli.load("-")
 
 

@@ -17,8 +17,6 @@ from initcli.layers.image_augmentation import (
     uniform,
 )
 from initcli.layers.image_colours import (
-    AutoContrast,
-    Equalization,
     RandomBrightness,
     RandomColorDegeneration,
     RandomContrast,
@@ -26,6 +24,7 @@ from initcli.layers.image_colours import (
     RandomSharpness,
     Solarization,
 )
+from initcli.layers.image_equalization import AutoContrast, Equalization
 from initcli.layers.image_warps import (
     Interpolation,
     RandomRotation,

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from initcli.drawing import rounding_edges
+from initcli.drawing import rounding_limits
 from initcli.errors import printable
 from initcli.histogram import Histogram, around
 from initcli.laws import Floats, Law
@@ -150,15 +150,12 @@ def _counts(histogram: Histogram, low: float, high: float, edges: Floats) -> Flo
         place = int(np.searchsorted(edges, low, side="right")) - 1
         found[min(max(place, 0), found.size - 1)] = histogram.counts.sum()
         return found
-    shown = histogram.merged(low, high, histogram.counts.size)
-    cumulative = np.concatenate([[0.0], np.cumsum(shown.counts)])
-    return np.diff(np.interp(edges, shown.edges, cumulative))
+    return histogram.merged(low, high, histogram.counts.size).between(edges)
 
 
 def _expected(law: Law, edges: Floats, dtype: TensorDtype) -> Floats:
     """The probability of a value between edges, once it is rounded to the dtype."""
-    last = np.nextafter(edges[-1:], np.inf)
-    return np.diff(law.below(rounding_edges(np.concatenate([edges[:-1], last]), dtype)))
+    return np.diff(law.below(rounding_limits(edges, dtype)))
 
 
 def _short(count: float) -> str:

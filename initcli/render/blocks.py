@@ -29,10 +29,7 @@ def sparkline(histogram: Histogram, width: int, ramp: str = BLOCKS) -> str:
     edges, counts = histogram.edges, histogram.counts
     if counts.size == 1:
         return ramp[-1].center(width)
-    # Each bin's values are spread evenly over the cells that the bin covers.
-    cumulative = np.concatenate([[0.0], np.cumsum(counts)])
-    cells = np.diff(np.interp(np.linspace(edges[0], edges[-1], width + 1), edges, cumulative))
-    return _heights(cells, ramp)
+    return _heights(histogram.between(np.linspace(edges[0], edges[-1], width + 1)), ramp)
 
 
 def _heights(cells: Floats, ramp: str) -> str:

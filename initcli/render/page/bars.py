@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from initcli.drawing import rounding_edges
+from initcli.drawing import rounding_limits
 from initcli.histogram import Counts, Edges, Histogram, around
 from initcli.laws import Floats, Law
 from initcli.measuring import SHOWN_BINS
@@ -134,9 +134,7 @@ def _expected(
     law: Law, edges: Edges, number: int, dtype: TensorDtype
 ) -> tuple[tuple[float, ...], tuple[Mark, ...]]:
     """The entries that a law puts into each bin: those of its density, and its few atoms."""
-    # The last bin holds its upper edge too.
-    closed = np.append(edges[:-1], np.nextafter(edges[-1], np.inf))
-    limits = rounding_edges(closed, dtype)
+    limits = rounding_limits(edges, dtype)
     entries = np.diff(law.below(limits)) * number
     atoms = law.atoms
     marks = []
