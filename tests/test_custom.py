@@ -23,7 +23,10 @@ def load(tmp_path: Path, code: str, spec: str = SPEC, seed: int | None = None) -
     return initcli.load(str(tmp_path / "model.yaml"), seed=seed, custom=[str(tmp_path / "own.py")])
 
 
-def test_nothing_is_written_beside_a_person_s_file(tmp_path: Path) -> None:
+def test_nothing_is_written_beside_a_person_s_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     load(tmp_path, "def mine(shape): return np.ones(shape)")
     assert {file.name for file in tmp_path.iterdir()} == {"own.py", "model.yaml"}
 

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from initcli.catalog import catalog
 from initcli.cli import app
+from initcli.commands import options
+from initcli.fitting import fit
 from initcli.render.data import COLUMNS
 from initcli.render.rows import Rows, lines
 
@@ -119,20 +121,19 @@ def test_a_row_stays_one_line_whatever_a_name_holds() -> None:
     assert "<script>" not in text.replace("\\<", "")
 
 
-def test_rows_are_printed_as_tensors_are_measured() -> None:
-    """The first row is there long before a model that takes minutes is done."""
-    large = ROOT / "sample_configs" / "llama3_8b.yaml"
-    command = ["summary", str(large), "--format", "csv", "--jobs", "1", "--filter", "*norm*"]
-    command += ["--filter", "block_31/*"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "initcli", *command], stdout=subprocess.PIPE, encoding="utf-8"
-    ) as process:
-        assert process.stdout is not None
-        first = [process.stdout.readline() for _ in range(3)]
-        assert process.poll() is None
-        process.kill()
-    assert first[0].startswith("spec,model,path")
-    assert "attention_norm" in first[1]
+def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    def measured(*arguments: Any) -> Any:
+        happened.append("measured")
+        return fit(*arguments)
+
+    monkeypatch.setattr("initcli.summary.fit", measured)
+    monkeypatch.setattr(options, "write", lambda text: happened.append("printed"))
+    for form, head in (("csv", 1), ("jsonl", 0)):
+        happened.clear()
+        printed("summary", str(TOUR), "--format", form)
+        assert happened == ["printed"] * head + ["measured", "printed"] * 10
 
 
 @pytest.mark.parametrize("report", REPORTS)

@@ -177,6 +177,13 @@ def test_a_constant_is_one_bar_with_its_law_on_top() -> None:
     assert "0.4" in lines[-1]
 
 
+def test_a_constant_and_its_law_are_in_one_bin_however_its_dtype_rounds_it() -> None:
+    # 0.4 in float32 is more than 0.4, and lies on the edge between two bins.
+    signs = [line[8:] for line in chart("dense_2/bias", bins=2)[-1 - HEIGHT : -1]]
+    assert signs[0].index("•") == signs[1].index("█")
+    assert signs[0].rindex("•") == signs[1].rindex("█")
+
+
 def test_few_values_in_a_wide_range_are_still_seen() -> None:
     lines = chart("dense_1/kernel")
     foot = lines[-2][8:]
@@ -198,8 +205,14 @@ def test_one_scale_for_all_and_a_logarithm_in_the_terminal() -> None:
     scale = common_range(tensors)
     ends = {lines_of(tensor, scale=scale)[-1].split()[0] for tensor in tensors}
     assert ends == {f"{scale[0]:.3g}"}
-    shown = run("hist", TOUR, "--same-scale", "--log", "--filter", "dense_1/kernel").stdout
-    assert "0.5" not in shown.splitlines()[3]
+    model_of_one = model.matching(["dense_1/kernel"])
+    (tensor,) = initcli.summarise(model, only=model_of_one)
+    plain, log = (
+        heights(lines_of(tensor, bins=20, log=log)[-1 - HEIGHT : -1]) for log in (False, True)
+    )
+    # Where there are a hundredth as many as at the top, a logarithm still shows half as much.
+    assert max(plain[:8]) == 0 < 2 <= max(log[:8])
+    assert run("hist", TOUR, "--same-scale", "--log", "--filter", "dense_1/kernel").returncode == 0
 
 
 def test_a_custom_initializer_has_bars_without_a_law() -> None:

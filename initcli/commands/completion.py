@@ -1,6 +1,7 @@
 """What a shell completes: names of layers, initializers, activations and checks, and of tensors.
 
-Each function is given what was typed of one word so far; everything is imported when it is asked.
+Each function says what a word may be, some by what was typed of it so far; Typer keeps what begins
+so. Everything is imported when it is asked.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ if TYPE_CHECKING:
     from initcli.spec.model import Model
 
 
-def names(incomplete: str) -> list[str]:
+def names() -> list[str]:
     """Everything of the catalog."""
     from initcli.catalog import catalog
 
-    return _beginning(
-        incomplete, (name for thing in catalog() for name in (thing.name, *thing.aliases))
-    )
+    return sorted({name for thing in catalog() for name in (thing.name, *thing.aliases)})
 
 
 def initializers(incomplete: str) -> list[str]:
@@ -53,11 +52,10 @@ def checks(incomplete: str) -> list[str]:
     return _listed(incomplete, known_checks())
 
 
-def filters(incomplete: str) -> list[str]:
+def filters() -> list[str]:
     """Paths of the tensors in the spec that was typed before."""
     model = _model()
-    paths = () if model is None else (parameter.path for parameter in model.parameters)
-    return _beginning(incomplete, paths)
+    return [] if model is None else [parameter.path for parameter in model.parameters]
 
 
 def settings(incomplete: str) -> list[str]:
@@ -66,7 +64,7 @@ def settings(incomplete: str) -> list[str]:
     from initcli.initializers import known_initializers
     from initcli.spec.overrides import paths
 
-    path, equals, value = incomplete.partition("=")
+    path, equals, _ = incomplete.partition("=")
     if equals:
         key = path.rpartition(".")[2]
         known: Iterable[str] = ()
@@ -74,20 +72,15 @@ def settings(incomplete: str) -> list[str]:
             known = known_initializers()
         elif key == "activation":
             known = known_activations()
-        return [f"{path}={name}" for name in _beginning(value, known)]
+        return [f"{path}={name}" for name in sorted(known)]
     model = _model()
-    found = () if model is None else paths(model.document.data)
-    return _beginning(incomplete, (f"{each}=" for each in found))
+    return [] if model is None else [f"{each}=" for each in paths(model.document.data)]
 
 
 def _listed(incomplete: str, known: Iterable[str]) -> list[str]:
-    *before, last = incomplete.split(",")
+    *before, _ = incomplete.split(",")
     head = "".join(f"{each}," for each in before)
-    return [f"{head}{name}" for name in _beginning(last, known) if name not in before]
-
-
-def _beginning(incomplete: str, known: Iterable[str]) -> list[str]:
-    return sorted({name for name in known if name.startswith(incomplete)})
+    return [f"{head}{name}" for name in sorted(known) if name not in before]
 
 
 def _model() -> Model | None:

@@ -38,7 +38,7 @@ def _(layer: Any, place: Place, *fields: Field) -> Expected:
         found = affine(found, share, 0.0).output
 
     def pull(g: Gradient) -> list[Gradient | None]:
-        return [g.times(share**2).folded(each.grid) for each in fields]
+        return [_gathered(g.times(share**2), each, fields) for each in fields]
 
     return Expected(found, pull)
 
@@ -55,7 +55,7 @@ def _(layer: merging.Multiply, place: Place, *fields: Field) -> Expected:
                 grid = (1,) * (len(g.grid) - len(other.grid)) + other.grid
                 factor = factor * other.moments[[0, 2]].reshape(2, *grid)
             moments = np.broadcast_to(g.moments * factor, g.moments.shape)
-            back.append(Gradient(moments).folded(each.grid))
+            back.append(_gathered(Gradient(moments), each, fields))
         return back
 
     return Expected(found, pull)
@@ -78,7 +78,14 @@ def _(layer: Any, place: Place, *fields: Field) -> Expected:
     moments = level.reshape(4, *(1,) * len(one.grid)) * scale
     found = field(moments, units, sign * values)
     share = 1 / len(fields)
-    return Expected(found, lambda g: [g.times(share).folded(each.grid) for each in fields])
+    return Expected(found, lambda g: [_gathered(g.times(share), each, fields) for each in fields])
+
+
+def _gathered(g: Gradient, one: Field, fields: Sequence[Field]) -> Gradient:
+    """The gradient of one of the fields, which may stand in several positions and units at once."""
+    units = max(each.units for each in fields)
+    found = g.folded(one.grid)
+    return found if one.units == units else found.times(units / one.units)
 
 
 @expected.register
