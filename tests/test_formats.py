@@ -266,3 +266,13 @@ def test_hist_of_several_specs_has_a_folder_for_each(tmp_path: Path) -> None:
     wanted = [out / folder / name for folder in ("tour", "tour-2") for name in names]
     assert [Path(line) for line in done.stdout.splitlines()] == wanted
     assert all(file.is_file() for file in wanted)
+
+
+def test_a_limit_that_a_message_names_is_raised_by_its_option() -> None:
+    spec = f"input_shape: [3]\nlayers: [{{type: ReLU, name: {'n' * 300}}}]"
+    refused = run("summary", "-", text=spec)
+    assert refused.returncode == 2
+    option = refused.stderr.splitlines()[-1].partition("= ")[2].partition(" raises")[0].split()
+    assert option[0] == "--limit"
+    assert run("summary", "-", *option, text=spec).returncode == 0
+    assert run("summary", "-", "--limit", "nmae=3", text=spec).returncode == 2

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from test_command_line import ROOT, run
 
 import initcli
 from initcli.drawing import rounding_edges
@@ -480,3 +481,31 @@ def test_nothing_found_is_said() -> None:
     report = initcli.check(model("lecun_normal"), how="predicted", select=["I101"])
     assert not report.findings
     assert "Nothing found." in " ".join(Elements(page_html(report_page(report))).text)
+
+
+def test_the_commands_put_what_they_found_into_one_page(tmp_path: Path) -> None:
+    config = str(ROOT / "sample_configs" / "lenet5.yaml")
+    file = tmp_path / PAGE_FILE
+    done = run("hist", config, "--out", tmp_path, "--html")
+    assert done.returncode == 0
+    assert Path(done.stdout.splitlines()[-1]) == file
+    page = carried(file.read_text("utf-8"))
+    assert {(tmp_path / each["picture"]).is_file() for each in page["tensors"]} == {True}
+    assert {"signal", "findings"}.isdisjoint(key for key, value in page.items() if value)
+    assert run("signal", config, "--theory", "--html", tmp_path).returncode == 0
+    assert run("check", config, "--theory", "--html", tmp_path).returncode == 0
+    page = carried(file.read_text("utf-8"))
+    assert len(page["tensors"]) == 10
+    assert len(page["signal"]["layers"]) == 8
+    assert [each["code"] for each in page["findings"]["findings"]] == ["I201"]
+
+
+@pytest.mark.parametrize("command", ["signal", "check"])
+def test_a_page_that_is_not_initcli_s_stays(tmp_path: Path, command: str) -> None:
+    file = tmp_path / PAGE_FILE
+    file.write_text("mine", "utf-8")
+    config = str(ROOT / "sample_configs" / "lenet5.yaml")
+    done = run(command, config, "--theory", "--html", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{file}: cannot be written: ")
+    assert file.read_text("utf-8") == "mine"
