@@ -29,6 +29,7 @@ from initcli.layers import (
     recurrent,
     regularization,
     reshaping,
+    retired,
     spectrograms,
     wrappers,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "recurrent",
     "regularization",
     "reshaping",
+    "retired",
     "spectrograms",
     "wrappers",
 ]

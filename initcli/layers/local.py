@@ -16,7 +16,7 @@ from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.convolution import Padding, Sizes
 from initcli.layers.flow import Flow
-from initcli.layers.spatial import ends, join, require_spatial, slide, split
+from initcli.layers.spatial import join, require_spatial, slide, split
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -31,7 +31,10 @@ from initcli.types import (
 
 
 class Positions(NamedTuple):
-    """Where windows stand: spatial sizes before and after, and what is padded around."""
+    """Where windows stand: spatial sizes before and after, and what is padded around.
+
+    A negative padding is of entries that are in no window.
+    """
 
     before: Size
     after: Size
@@ -107,8 +110,13 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         before = split(shape, self.data_format).sizes
         after = split(self.output_shape(shape), self.data_format).sizes
         sizes = tuple(size for size in before if size is not None)
-        padding = ends(sizes, self.window, self.steps, (1,) * self.rank, self.padding)
-        return Positions(sizes, tuple(n for n in after if n is not None), channels, padding)
+        counts = tuple(size for size in after if size is not None)
+        padding = []
+        for n, m, k, s in zip(sizes, counts, self.window, self.steps, strict=True):
+            # Windows of `same` stand around every stride, not as those of a convolution.
+            start = k // 2 if self.padding == "same" else 0
+            padding.append((start, (m - 1) * s + k - n - start))
+        return Positions(sizes, counts, channels, tuple(padding))
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         places = self.positions(shape)
@@ -163,9 +171,12 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         kernel = self._at_positions(flow, places, index, there)
         y = np.swapaxes(np.matmul(np.swapaxes(patches, 0, 1), kernel), 0, 1)
         y = np.reshape(y, (x.shape[0], *places.after, self.filters))
+        y = np.moveaxis(y, -1, 1) if first else y
         if self.use_bias:
-            y = y + flow["bias"]
-        return self.activation.call(np, np.moveaxis(y, -1, 1) if first else y)
+            # Keras reshapes a bias (positions…, filters) to (filters, positions…) where it should
+            # turn it.
+            y = y + np.reshape(flow["bias"], y.shape[1:])
+        return self.activation.call(np, y)
 
     def _at_positions(self, flow: Flow, places: Positions, index: Array, there: Array) -> Array:
         """The kernel as implementation 1 has it: (positions, window · channels, filters)."""
@@ -196,7 +207,7 @@ def _within(windows: int, size: int, stride: int, padding: tuple[int, int]) -> i
     total = windows * size
     for padded in padding:
         # The first window has all of the padding, the next a stride less, and so on.
-        reaching = min(windows, -(-padded // stride))
+        reaching = max(min(windows, -(-padded // stride)), 0)
         total -= reaching * padded - stride * reaching * (reaching - 1) // 2
     return total
 

@@ -18,6 +18,12 @@ RENAMED = {
     ("LeakyReLU", "alpha"): "negative_slope",
     ("ReLU", "alpha"): "negative_slope",
     ("threshold", "theta"): "threshold",
+    ("MaxoutDense", "output_dim"): "units",
+    ("MaxoutDense", "nb_feature"): "features",
+    ("MaxoutDense", "init"): "kernel_initializer",
+    ("MaxoutDense", "bias"): "use_bias",
+    ("Highway", "init"): "kernel_initializer",
+    ("Highway", "bias"): "use_bias",
 }
 """Arguments of Keras 2 under the names of Keras 3, by their layer or activation."""
 SILENT = frozenset(
