@@ -16,16 +16,17 @@ initcli and its tests need none of this: they read the facts alone.
 import json
 import os
 import re
+from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
 import numpy as np
-from keras import backend as K
-from keras import layers as L
-from keras.models import Model, Sequential
 
-FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "old_keras_facts.json")
+K, L = keras.backend, keras.layers
+Model, Sequential = keras.models.Model, keras.models.Sequential
+
+FILE = Path(__file__).parent / "old_keras_facts.json"
 FIRST = keras.__version__.startswith("1.")
 THERE = ("th", "tf") if FIRST else ("channels_first", "channels_last")
 np.random.seed(0)
@@ -69,8 +70,7 @@ def layers_of(model):
     for layer in model.layers:
         for branch in getattr(layer, "layers", None) or ():
             if isinstance(branch, Model):
-                for each in layers_of(branch):
-                    yield each
+                yield from layers_of(branch)
         yield layer
 
 
@@ -84,8 +84,8 @@ def facts_of(model):
 
 def built(layer, shape):
     """The facts of a layer that only a GPU can call."""
-    layer.build((None,) + shape)
-    config = dict(layer.get_config(), batch_input_shape=[None] + list(shape))
+    layer.build((None, *shape))
+    config = dict(layer.get_config(), batch_input_shape=[None, *shape])
     config = [{"class_name": type(layer).__name__, "config": config}]
     whole = {"class_name": "Sequential", "keras_version": keras.__version__, "config": config}
     return {"json": whole, "weights": weights_of([layer]), "shapes": {}}
@@ -113,7 +113,7 @@ def called(layer, shape):
     values = [waves(w.shape, k + 1) for k, w in enumerate(model.get_weights())]
     model.set_weights(values)
     config = json.loads(model.to_json())["config"]
-    found = model.predict(waves((2,) + shape, 0.0))
+    found = model.predict(waves((2, *shape), 0.0))
     return {
         "config": config[0] if isinstance(config, list) else config["layers"][0],
         "weights": [
@@ -237,7 +237,6 @@ def branches():
 
 
 def second_models():
-    first, last = THERE
     normal = ("he_normal", "glorot_normal", "lecun_normal")
     yield (
         "normals",
@@ -289,7 +288,7 @@ def second_models():
         "local_first",
         Sequential(
             [
-                L.LocallyConnected2D(8, 3, data_format=first, input_shape=(4, 8, 9)),
+                L.LocallyConnected2D(8, 3, data_format="channels_first", input_shape=(4, 8, 9)),
             ]
         ),
     )
@@ -335,10 +334,12 @@ def calls():
 
 def calls_of_tensorflow():
     """Locally connected layers in all their implementations, as TensorFlow 1.15 has them."""
-    from tensorflow.keras import layers as T
+    import tensorflow
+
+    T = tensorflow.keras.layers
 
     global Sequential
-    ours, Sequential = Sequential, __import__("tensorflow").keras.Sequential
+    ours, Sequential = Sequential, tensorflow.keras.Sequential
     for number in (1, 2, 3):
         for where, shape in zip(THERE, ((2, 5, 6), (5, 6, 2))):
             padding = "valid" if number == 1 else "same"
@@ -351,19 +352,15 @@ def calls_of_tensorflow():
                 implementation=number,
                 input_shape=shape,
             )
-            yield "local_2d_%d_%s" % (number, where), called(layer, shape)
+            yield f"local_2d_{number}_{where}", called(layer, shape)
         layer = T.LocallyConnected1D(3, 2, 2, implementation=number, input_shape=(7, 4))
-        yield "local_1d_%d" % number, called(layer, (7, 4))
+        yield f"local_1d_{number}", called(layer, (7, 4))
     yield "gru", called(T.GRU(3, input_shape=(5, 4), reset_after=True), (5, 4))
     Sequential = ours
 
 
 def main():
-    if os.path.exists(FILE):
-        with open(FILE) as stream:
-            facts = json.load(stream)
-    else:
-        facts = {}
+    facts = json.loads(FILE.read_text()) if FILE.exists() else {}
     models = first_models() if FIRST else second_models()
     facts[keras.__version__] = {
         "models": {name: facts_of(model) for name, model in models},
@@ -377,8 +374,7 @@ def main():
         found["cudnn_lstm_zero"] = built(L.CuDNNLSTM(32, unit_forget_bias=False), (7, 24))
         found["cudnn_gru"] = built(L.CuDNNGRU(32), (7, 24))
     text = json.dumps(facts, separators=(",", ":"), sort_keys=True)
-    with open(FILE, "w") as stream:
-        stream.write(text + "\n")
+    FILE.write_text(text + "\n")
 
 
 main()
