@@ -20,7 +20,7 @@ REFERENCE = ROOT / "tests" / "reference"
 SAMPLES = ROOT / "sample_configs"
 
 # Layers that stand in models of tests/test_keras_models.py, that hold others, that Keras has not,
-# or that Keras runs on TensorFlow alone.
+# or that Keras runs on TensorFlow alone. What Keras had before 3 is in tests/test_old_keras.py.
 ELSEWHERE = {
     *(
         "Input",
@@ -33,6 +33,8 @@ ELSEWHERE = {
     ),
     *("SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"),
     *("LayerScale", "StochasticDepth", "CustomScaleLayer"),
+    *("CuDNNLSTM", "CuDNNGRU", "LocallyConnected1D", "LocallyConnected2D"),
+    *("ThresholdedReLU", "MaxoutDense", "Highway"),
     *("IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"),
 }
 

@@ -62,8 +62,9 @@ class Identity(Initializer, frozen=True, kw_only=True):
             return _sparse(self.gain, 1 / max(shape))
         if max(shape) % min(shape):
             raise ShapeError(
-                f"repeated identities need a side that is a multiple of the other, not shape "
-                f"{shape_text(shape)}"
+                "repeated identities need a side that is a multiple of the other, not shape "
+                f"{shape_text(shape)}",
+                "leave `repeated` out, for ones on one diagonal",
             )
         return _sparse(self.gain, 1 / min(shape))
 

@@ -191,10 +191,24 @@ KERAS = {
 }
 
 
+OF_KERAS_1: list[tuple[str, str, dict[str, Any]]] = [
+    ("a layer of Keras 1 alone", "SReLU", {}),
+    ("padding of Keras 1 alone", "Convolution1D", {"nb_filter": 2, "border_mode": "full"}),
+    ("a bias of Keras 1 alone", "LSTM", {"output_dim": 2, "forget_bias_init": "uniform"}),
+    ("a normalization of Keras 1 alone", "BatchNormalization", {"mode": 1}),
+    ("a Merge of functional models", "Merge", {"mode": "sum", "layers": [{"class_name": "Model"}]}),
+]
+
+
 def of_keras() -> Iterator[Case]:
     """Files of Keras that are no model, or not a whole one."""
     for title, text in KERAS.items():
         yield Case(title, "summary model.json", {"model.json": text})
+    for title, kind, arguments in OF_KERAS_1:
+        config = {"name": "a", "batch_input_shape": [None, 6, 6], **arguments}
+        layers: list[Any] = [{"class_name": kind, "config": config}]
+        text = {"class_name": "Sequential", "keras_version": "1.2.2", "config": layers}
+        yield Case(title, "summary model.json", {"model.json": json.dumps(text)})
     own = functional(
         SOURCE, layer("Lambda", "own", "x", output_shape=[3]), layer("Dense", "d", "own", units=2)
     )

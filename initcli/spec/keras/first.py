@@ -58,7 +58,7 @@ _NAMES_OF: Mapping[str, Mapping[str, str]] = {
 }
 """Arguments under their names in Keras 2, and those that are others in one layer."""
 _SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
-_SILENT = ("consume_less", "mode", "forget_bias_init", "dropout")
+_SILENT = ("consume_less", "mode", "forget_bias_init")
 """Arguments that are read apart, or that change neither shape nor first weight."""
 
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
@@ -82,9 +82,13 @@ def of_keras1(
     found: dict[str, Any] = {}
     for key, value in config.items():
         name = own.get(key, _NAMES.get(key, key))
-        if key in _SIZES or (key in _SILENT and kind != "Merge"):
+        if (
+            key in _SIZES
+            or (key in _SILENT and kind != "Merge")
+            or (key == "dropout" and not value)
+        ):
             continue
-        if key == "data_format" or (name == "data_format" and isinstance(value, str)):
+        if name == "data_format" and isinstance(value, str):
             value = _DATA_FORMATS.get(value, value)
         elif name == "padding" and value == "full":
             raise _refused("border_mode 'full'", version, path)
