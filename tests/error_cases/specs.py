@@ -207,8 +207,8 @@ def of_keras() -> Iterator[Case]:
     for title, kind, arguments in OF_KERAS_1:
         config = {"name": "a", "batch_input_shape": [None, 6, 6], **arguments}
         layers: list[Any] = [{"class_name": kind, "config": config}]
-        text = {"class_name": "Sequential", "keras_version": "1.2.2", "config": layers}
-        yield Case(title, "summary model.json", {"model.json": json.dumps(text)})
+        first = {"class_name": "Sequential", "keras_version": "1.2.2", "config": layers}
+        yield Case(title, "summary model.json", {"model.json": json.dumps(first)})
     own = functional(
         SOURCE, layer("Lambda", "own", "x", output_shape=[3]), layer("Dense", "d", "own", units=2)
     )

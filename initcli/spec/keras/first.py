@@ -7,7 +7,7 @@ over the axes of kernels that were stored in another order (``keras/initializati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from initcli.errors import Path, quoted
@@ -229,7 +229,8 @@ _DEFAULTS = {
 }
 """Initializers of layers whose configuration names none; those of a kernel are Glorot's."""
 _CONVOLUTIONS = {"Conv1D": 1, "Conv2D": 2, "Conv3D": 3, "SeparableConv2D": 2}
-_OF_HIGHER_RANK = ("LocallyConnected1D", "LocallyConnected2D", "MaxoutDense", "PReLU")
+_UNSHARED = ("LocallyConnected1D", "LocallyConnected2D", "MaxoutDense")
+_OF_HIGHER_RANK = (*_UNSHARED, "PReLU")
 """Layers with tensors whose fans were the root of their size."""
 
 
@@ -240,6 +241,8 @@ def _initialized(
     if kind == "SeparableConv2D":
         init = found.pop("kernel_initializer", "glorot_uniform")
         found["depthwise_initializer"] = found["pointwise_initializer"] = init
+    elif kind in (*_CONVOLUTIONS, *_UNSHARED):
+        found.setdefault("kernel_initializer", "glorot_uniform")
     for name, initializer in _DEFAULTS.get(kind, {}).items():
         found.setdefault(name, initializer)
     for name in [name for name in found if name.endswith("_initializer")]:
@@ -250,15 +253,17 @@ def _initialized(
             continue
         found[name] = dict(named)
         if kind in _CONVOLUTIONS:
-            order = _order(kind, config.get("dim_ordering") == "th", version)
-            # Until 1.2.1 the order was given to a function that did not get it.
-            is_theano = kind == "Conv1D" or config.get("dim_ordering") == "th"
-            found[name] |= _counted(found[name], order, is_theano or version.numbers < (1, 2, 1))
-            if version.numbers < (1, 0, 4) and "output_axes" in found[name]:
-                # The fan-out had no receptive field.
-                found[name]["output_axes"] = list(order[:1])
+            found[name] |= _counted(found[name], kind, config.get("dim_ordering") == "th", version)
         elif kind in _OF_HIGHER_RANK:
-            found[name] |= _counted(found[name], None, False)
+            found[name] |= _counted_by_rank(found[name])
+
+
+def _counted_by_rank(initializer: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by which an initializer sees what is no convolution's kernel."""
+    cls = known_initializers()[initializer["type"]]
+    if cls is Orthogonal:
+        return {"row_axes": 1}
+    return {"fan_rule": "keras1"} if issubclass(cls, Scaled) else {}
 
 
 def _order(kind: str, is_theano: bool, version: Version) -> list[int | None]:
@@ -274,25 +279,27 @@ def _order(kind: str, is_theano: bool, version: Version) -> list[int | None]:
 
 
 def _counted(
-    initializer: Mapping[str, Any], order: Sequence[int | None] | None, is_theano: bool
+    initializer: Mapping[str, Any], kind: str, is_theano: bool, version: Version
 ) -> dict[str, Any]:
-    """The arguments by which an initializer sees a kernel as it was stored.
-
-    ``is_theano`` says that fans were counted as of a kernel (filters, channels, …), whatever its
-    order was.
-    """
+    """The arguments by which an initializer sees a convolution's kernel as it was stored."""
     cls = known_initializers()[initializer["type"]]
+    order = _order(kind, is_theano, version)
+    filters = _CONVOLUTIONS[kind] + 1
     if cls is Orthogonal:
         # The first axis was the matrix's rows; rows of filters are as good as columns of filters.
-        filters = None if order is None else max(axis for axis in order if axis is not None)
-        return {} if order is not None and order[0] == filters else {"row_axes": 1}
+        return {} if order[0] == filters else {"row_axes": 1}
     if not issubclass(cls, Scaled):
         return {}
-    if order is None:
-        return {"fan_rule": "keras1"}
-    field = order[2:] if is_theano else order[:2]
-    inward, outward = (order[1], order[0]) if is_theano else (order[-2], order[-1])
-    return {
-        "input_axes": [axis for axis in (inward, *field) if axis is not None],
-        "output_axes": [axis for axis in (outward, *field) if axis is not None],
-    }
+    if is_theano or kind == "Conv1D" or version.numbers < (1, 2, 1):
+        # As of (filters, channels, …), whatever the order is: until 1.2.1 the order was given to a
+        # function that did not get it.
+        inward, outward, field = order[1], order[0], order[2:]
+    else:
+        inward, outward, field = order[-2], order[-1], order[:2]
+    # Until 1.0.4 the fan-out had no receptive field.
+    fans = (inward, *field), (outward, *(field if version.numbers >= (1, 0, 4) else ()))
+    inputs, outputs = ([axis for axis in axes if axis is not None] for axes in fans)
+    spatial = range(filters - 1)
+    if {*inputs} == {*spatial, filters - 1} and {*outputs} == {*spatial, filters}:
+        return {}
+    return {"input_axes": inputs, "output_axes": outputs}

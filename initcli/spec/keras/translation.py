@@ -385,6 +385,11 @@ class _Translation:
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
         if found.get("bin_boundaries") is not None:
             found.pop("num_bins", None)  # A layer that has seen its data writes down both.
+        for name, default in _initializers(cls).items():
+            if name not in found:
+                counted = with_fans(self.version, cls, name, {"type": default})
+                if len(counted) > 1:
+                    found[name] = counted
         for name, value in meaning(self.version, cls.__name__).items():
             if name not in found:
                 found[name] = self._value(types[name], value, source, (*target, name))
@@ -488,6 +493,17 @@ class _Unknown(Exception):
 def _types(cls: type[msgspec.Struct]) -> dict[str, Any]:
     """The types of a struct's arguments."""
     return {f.encode_name: f.type for f in msgspec.structs.fields(cls)}
+
+
+@cache
+def _initializers(cls: type[Layer]) -> dict[str, str]:
+    """The names of the initializers that a layer has where nobody names others."""
+    fields = msgspec.structs.fields(cls)
+    return {
+        field.encode_name: field.default.type_name
+        for field in fields
+        if field.type is Initializer and isinstance(field.default, Initializer)
+    }
 
 
 def _is_layer_type(type_: Any) -> bool:
