@@ -374,20 +374,22 @@ def test_what_cannot_be_read_of_keras_1_is_one_line(kind: str, config: dict[str,
 @pytest.mark.parametrize(
     "layers",
     [
-        ["{type: LocallyConnected2D, filters: 24, kernel_size: 3, strides: 2, activation: relu}"],
+        ["{type: @, filters: 24, kernel_size: 3, strides: 2, activation: relu}"],
         [
-            "{type: LocallyConnected2D, filters: 24, kernel_size: 2, implementation: 2}",
-            "{type: LocallyConnected2D, filters: 9, kernel_size: 3, implementation: 3, padding: same}",
+            "{type: @, filters: 24, kernel_size: 2, implementation: 2}",
+            "{type: @, filters: 9, kernel_size: 3, padding: same, implementation: 3}",
         ],
         [
-            "{type: LocallyConnected2D, filters: 24, kernel_size: 3, data_format: channels_first}",
+            "{type: @, filters: 24, kernel_size: 3, data_format: channels_first}",
             "{type: ThresholdedReLU, theta: 0.3}",
         ],
     ],
 )
 def test_theory_of_locally_connected_layers_is_what_is_measured(layers: list[str]) -> None:
     shape = "[12, 9, 9]" if "channels_first" in layers[0] else "[9, 9, 12]"
-    text = f"input_shape: {shape}\nlayers:\n" + "".join(f"- {each}\n" for each in layers)
+    text = f"input_shape: {shape}\nlayers:\n" + "".join(f"- {each}\n" for each in layers).replace(
+        "@", "LocallyConnected2D"
+    )
     signal = measure_signal(initcli.parse(text), batch=32, draws=12)
     for found in signal.layers:
         assert found.output is not None

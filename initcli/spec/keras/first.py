@@ -140,7 +140,7 @@ def _gated(found: dict[str, Any], config: Mapping[str, Any], version: Version, p
 def _lstm(found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path) -> None:
     _gated(found, config, version, path)
     forget = config.get("forget_bias_init", "one")
-    if forget not in _BIASES:
+    if not isinstance(forget, str) or forget not in _BIASES:
         raise _refused(f"forget_bias_init {quoted(forget)}", version, path)
     found["unit_forget_bias"] = _BIASES[forget]
 
