@@ -396,3 +396,36 @@ def test_theory_of_locally_connected_layers_is_what_is_measured(layers: list[str
         assert found.gradient is not None
         assert found.predicted.std == pytest.approx(found.output.std.median, rel=0.08)
         assert found.predicted.gradient_rms == pytest.approx(found.gradient.rms.median, rel=0.08)
+
+
+def test_a_cudnn_layer_may_stand_in_a_bidirectional_one() -> None:
+    """Two biases for each gate (keras-team/keras #8860), and no cell of its own."""
+    inner = layer("CuDNNLSTM", name="cu_dnnlstm_1", units=8, return_sequences=True)
+    both = layer("Bidirectional", name="b", batch_input_shape=[None, 10, 4], layer=inner)
+    model = initcli.parse(sequential("2.2.4", both, layer("CuDNNGRU", name="g", units=5)))
+    shapes = {parameter.path: parameter.shape for parameter in model.parameters}
+    assert shapes["b/backward_cu_dnnlstm_1/bias"] == (64,)
+    assert shapes["g/bias"] == (30,)
+    assert initcli.totals(model).params == 2 * (4 * (4 + 8) * 8 + 64) + 3 * (16 + 5) * 5 + 30
+
+
+@pytest.mark.parametrize(("kind", "like"), [("CuDNNLSTM", "LSTM"), ("CuDNNGRU", "GRU")])
+def test_two_biases_of_a_cudnn_layer_add_up(kind: str, like: str) -> None:
+    """What a GPU alone computes in Keras is what the plain layer does with the same weights."""
+    there, here = (
+        program(initcli.parse(f"{{input_shape: [5, 4], layers: [{{type: {each}, units: 3}}]}}"), 2)
+        for each in (kind, like)
+    )
+    cudnn, plain = there.steps[-1], here.steps[-1]
+    weights = {
+        path: waves(list(parameter.shape), k + 1)
+        for k, (path, parameter) in enumerate(cudnn.weights.items())
+    }
+    same = {path: weights[path.rpartition("/")[2]] for path in plain.weights}
+    bias = next(path for path in same if path.endswith("bias"))
+    two = same[bias].reshape(2, -1)
+    same[bias] = two if like == "GRU" else two.sum(0)
+    x = waves([2, 5, 4], 0.0)
+    found = cudnn.layer.call(Flow(np=arrays, weights=weights, training=False), x)
+    wanted = plain.layer.call(Flow(np=arrays, weights=same, training=False), x)
+    assert np.allclose(found, wanted)
