@@ -62,7 +62,6 @@ _SILENT = ("consume_less", "mode", "forget_bias_init")
 """Arguments that are read apart, or that change neither shape nor first weight."""
 
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
-_SEPARATE = ("LSTM", "GRU")
 _BIASES = {"one": True, "zero": False}
 
 
