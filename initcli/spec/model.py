@@ -19,6 +19,7 @@ from initcli.errors import (
     SpecError,
     UnfillableShape,
     did_you_mean,
+    nearest,
     quoted,
 )
 from initcli.initializers import Custom
@@ -179,6 +180,10 @@ def _built(
     if not isinstance(data, Mapping):
         message = f"a spec is a mapping with `layers`, not {quoted(data)}"
         raise document.invalid([InvalidValue(message)])
+    if _is_something_else(data):
+        message = "this is no spec: it has no `layers`, and its keys are others"
+        remedy = "a spec lists `layers`; `initcli init` writes one to begin with"
+        raise document.invalid([InvalidValue(message, remedy=remedy)])
     spec = arguments.struct(Spec, data, ())
     if spec is not None and len(spec.name or "") > limits.in_force().name_characters:
         message = f"the name of this model has {len(spec.name or ''):,} characters"
@@ -224,6 +229,12 @@ def _built(
         document=document,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _is_something_else(data: Mapping[str, Any]) -> bool:
+    """Whether a mapping is no spec with a slip in it, but a file of another kind."""
+    unknown = [key for key in data if key not in Spec.__struct_fields__]
+    return "layers" not in data and len(unknown) > 1 and nearest("layers", unknown) == ""
 
 
 def _overruled(arguments: Networks) -> Iterator[str]:
