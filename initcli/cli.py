@@ -5,8 +5,6 @@ Whatever is heavy is imported by the command that needs it, so that ``--help`` a
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -14,6 +12,7 @@ import typer
 from initcli import __version__
 from initcli.commands import authoring, catalog, checking, signals, weights
 from initcli.commands.options import command
+from initcli.terminal import write
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -42,14 +41,10 @@ def _initcli(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"initcli {__version__}")
+        write(f"initcli {__version__}\n")
         raise typer.Exit
 
 
 def run() -> None:
     """Run the command line."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
-        getattr(sys, name).reconfigure(errors="backslashreplace")
     app(prog_name="initcli")

@@ -6,7 +6,6 @@ Whatever is heavy is imported where it is used, so that ``--help`` answers at on
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import (
@@ -20,6 +19,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TextIO
 
 import typer
+
+from initcli import process
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -151,15 +152,8 @@ def complain(error: Exception) -> None:
 
 def _tell(line: str) -> None:
     """Print to standard error; where that is full or gone, nobody can be told."""
-    try:
+    with suppress(OSError):
         print(line, file=sys.stderr)
-    except OSError:
-        _let_go(sys.stderr)
-
-
-def _let_go(stream: TextIO) -> None:
-    """Have what is still buffered not fail again when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _short(line: str) -> str:
@@ -188,27 +182,21 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
     except InitcliError as error:
         complain(error)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         # Threads that are in the middle of a large matrix are not waited for.
-        with suppress(OSError):
-            data_stream().flush()
-        os._exit(interrupted(interrupt))
+        process.leave(process.interrupt_status())
     except MemoryError:
-        _tell("initcli: there is not enough memory for this")
-        raise typer.Exit(2) from None
+        raise typer.Exit(process.out_of_memory()) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:
+        if process.asked_to_end():
+            process.leave(process.interrupt_status())
         _confess(error, debug)
         raise typer.Exit(UNEXPECTED) from None
     finally:
         _QUIET.reset(before)
         _DATA.reset(stream)
-
-
-def interrupted(interrupt: KeyboardInterrupt) -> int:
-    """The exit status after an interrupt, which has the number of a signal that is not Ctrl-C's."""
-    return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
 def data_stream() -> TextIO:
@@ -230,19 +218,22 @@ def _confess(error: Exception, debug: bool) -> None:
 
 
 def write(text: str) -> None:
-    """Write to standard output; when nobody reads any more, end quietly."""
-    from initcli.errors import OutputError
-
+    """Write to standard output, or end: quietly where nobody reads any more."""
     stream = data_stream()
     try:
         with _BAR.get().hidden() if stream.isatty() else nullcontext():
             stream.write(text)
             stream.flush()
     except OSError as error:
-        _let_go(stream)
-        if isinstance(error, BrokenPipeError):
-            raise typer.Exit(0) from None
-        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
+        process.output_failed(error)
+
+
+def write_to_stderr(text: str) -> None:
+    """Write data to standard error, beside other data on standard output."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+    if process.is_lost(sys.stderr):
+        raise typer.Exit(2)
 
 
 def _can_print(text: str, stream: TextIO | None = None) -> bool:

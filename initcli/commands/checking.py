@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,7 @@ from initcli.commands.options import (
     Settings,
     Theory,
 )
-from initcli.terminal import complain, console, printed, say, write
+from initcli.terminal import complain, console, printed, say, write, write_to_stderr
 
 if TYPE_CHECKING:
     from initcli.checks import Report
@@ -208,7 +207,7 @@ def _print(reports: Sequence[Report], format: FindingsFormat, to_stderr: bool) -
 
         text = "".join(lines(format, findings.findings_rows(reports)))
     if to_stderr:
-        sys.stderr.write(text)
+        write_to_stderr(text)
     else:
         write(text)
 
