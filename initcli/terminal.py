@@ -23,6 +23,8 @@ import typer
 from initcli import process
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console, RenderableType
 
     from initcli.render.progress import ProgressBar
@@ -217,15 +219,43 @@ def _confess(error: Exception, debug: bool) -> None:
     _tell(f"initcli: this should not have happened ({what}); {how}")
 
 
-def write(text: str) -> None:
+def write(content: str | bytes) -> None:
     """Write to standard output, or end: quietly where nobody reads any more."""
     stream = data_stream()
     try:
         with _BAR.get().hidden() if stream.isatty() else nullcontext():
-            stream.write(text)
+            if isinstance(content, str):
+                stream.write(content)
+            else:
+                stream.buffer.write(content)
             stream.flush()
     except OSError as error:
         process.output_failed(error)
+
+
+def write_own(text: str) -> None:
+    """Write a person's own text: as it is, or on a terminal without what it would obey."""
+    from initcli.errors import printable
+
+    if data_stream().isatty():
+        text = "\n".join(printable(line.expandtabs()) for line in text.split("\n"))
+    write(text)
+
+
+def write_path(path: Path) -> None:
+    """Write a path as a line: its own bytes, or on a terminal nothing that it would obey.
+
+    So ``hist`` can be piped into ``xargs``, whatever the folder is called.
+    """
+    from initcli.errors import printable
+
+    stream = data_stream()
+    if stream.isatty():
+        write(f"{printable(str(path))}\n")
+    elif os.name == "nt" or not hasattr(stream, "buffer"):
+        write(f"{path}\n")
+    else:
+        write(os.fsencode(path) + b"\n")
 
 
 def write_to_stderr(text: str) -> None:

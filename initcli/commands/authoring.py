@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from initcli.terminal import data_stream, write
+from initcli.terminal import data_stream, write, write_path
 
 SCHEMA_FILE = "initcli.schema.json"
 """What a schema is called beside the specs that name it."""
@@ -100,4 +100,4 @@ def init(
             raise OutputError(message, "--force writes over it")
     for each, text in texts.items():
         write_whole(each, text.encode())
-        write(f"{each}\n")
+        write_path(each)
