@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 from initcli import process
 
@@ -24,10 +25,11 @@ def main() -> None:
         # An interrupt in the midst of an import may come as any other exception.
         if process.asked_to_end() or isinstance(end, KeyboardInterrupt):
             process.leave(process.interrupt_status())
-        if isinstance(end, MemoryError):
-            process.leave(process.out_of_memory())
         if isinstance(end, SystemExit):
             _leave_threads(end.code)
+        elif refusal := process.refusal(end):
+            sys.stderr.write(f"initcli: {refusal}\n")
+            process.leave(2)
         raise
     finally:
         gc.freeze()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from initcli.drawing import chunk_count, draw_chunks, refuse_beyond_memory, scratch_bytes
 from initcli.errors import OutputError, listed, printable, quoted
-from initcli.files import folder_beside, written_whole
+from initcli.files import folder_beside, link_target, written_whole
 from initcli.measuring import Progress
 from initcli.parameter import Parameter
 from initcli.spec.model import Model
@@ -61,7 +61,7 @@ def export(
     Args:
         model: whose parameters.
         file: where to; its name ends in ``.npz`` or ``.safetensors``, and what is there already
-            is replaced once the new file is whole.
+            is replaced once the new file is whole. A symbolic link is followed.
         only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
         progress: told of the weights that are written, as they are.
 
@@ -89,7 +89,7 @@ def export(
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
         if "\0" in parameter.path or not _is_text(parameter.path):
             raise OutputError(f"{quoted(parameter.path)} cannot be a name in a file")
-    return write(wanted, file, progress)
+    return write(wanted, link_target(file), progress)
 
 
 def _write_npz(parameters: Sequence[Parameter], file: Path, progress: Progress | None) -> list[str]:

@@ -80,10 +80,79 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def out_of_memory() -> int:
-    """Say that there is not enough memory, and return the exit status for that."""
-    sys.stderr.write("initcli: there is not enough memory for this\n")
-    return 2
+# ------------------------------------------------------------------------ what a system refuses
+
+
+def refusal(error: BaseException | None) -> str:
+    """What the system has too little of, where that is behind an error; else an empty text."""
+    while error is not None:
+        text = str(error)
+        number = (error.errno if isinstance(error, OSError) else None) or 0
+        # What loads a library says it in words alone.
+        unmapped = isinstance(error, ImportError) and any(each in text for each in _UNMAPPED)
+        if isinstance(error, MemoryError) or number == errno.ENOMEM or unmapped:
+            return "there is not enough memory for this"
+        if number in (errno.EMFILE, errno.ENFILE):
+            return "too many files are open for the system, see `ulimit -n`"
+        if number == errno.EAGAIN or "can't start new thread" in text:
+            return "the system starts no more threads or processes, see `ulimit -u`"
+        if number in (errno.EIO, errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            return f"the system refuses it: {os.strerror(number)}"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def make_room_for_numpy() -> None:
+    """Keep NumPy's BLAS from ending the process, as it does where threads or memory are refused.
+
+    It starts a thread a core when it is imported, and sends itself an interrupt if it may not; and
+    it calls C's exit where its buffers do not fit into the address space.
+
+    Raises:
+        MemoryError: NumPy does not fit into the address space.
+    """
+    if "numpy" in sys.modules or sys.platform == "win32":
+        return
+    if "OPENBLAS_NUM_THREADS" not in os.environ and not _can_start_threads():
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            import numpy as np
+
+            matrix = np.ones((256, 256))
+            os._exit(int((matrix @ matrix)[0, 0] != 256))
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1] != 0:
+        raise MemoryError
+
+
+def _can_start_threads() -> bool:
+    """Whether there may be a thread for every core."""
+    import threading
+
+    at_once = threading.Event()
+    threads = [threading.Thread(target=at_once.wait) for _ in range((os.cpu_count() or 1) - 1)]
+    try:
+        for each in threads:
+            each.start()
+    except RuntimeError:
+        return False
+    finally:
+        at_once.set()
+        for each in threads:
+            if each.ident is not None:
+                each.join()
+    return True
+
+
+_UNMAPPED = ("failed to map segment", "annot allocate memory", "memory allocation failed")
 
 
 # ------------------------------------------------------------------------ streams

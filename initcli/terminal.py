@@ -178,6 +178,7 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
 
     before, stream = _QUIET.set(quiet), _DATA.set(sys.stdout)
     try:
+        process.make_room_for_numpy()
         # What a person's own functions print is no data.
         with redirect_stdout(sys.stderr):
             yield
@@ -187,13 +188,14 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         # Threads that are in the middle of a large matrix are not waited for.
         process.leave(process.interrupt_status())
-    except MemoryError:
-        raise typer.Exit(process.out_of_memory()) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:
         if process.asked_to_end():
             process.leave(process.interrupt_status())
+        if refusal := process.refusal(error):
+            _tell(f"initcli: {refusal}")
+            raise typer.Exit(2) from None
         _confess(error, debug)
         raise typer.Exit(UNEXPECTED) from None
     finally:

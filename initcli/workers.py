@@ -139,28 +139,29 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
     count = _count(jobs)
     context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
     others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(count, context, _start_worker)
+    executor: ProcessPoolExecutor | None = None
     interrupted = False
     try:
         with warnings.catch_warnings():
             # Python 3.12 warns of the threads that NumPy's BLAS has and looks after itself.
             warnings.simplefilter("ignore", DeprecationWarning)
             try:
+                executor = ProcessPoolExecutor(count, context, _start_worker)
                 executor.submit(int)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 # Nobody else would ever end those that did start.
                 for process in set(multiprocessing.active_children()) - others:
                     process.kill()
-                raise WorkersError(
-                    f"{count} processes cannot be started: {error.strerror}\n"
-                    "  = --jobs 1 needs none"
-                ) from None
+                why = (isinstance(error, OSError) and error.strerror) or str(error)
+                message = f"{count} processes cannot be started: {why}"
+                raise WorkersError(message, "--jobs 1 needs none") from None
         yield Workers(executor, 4 * count + 64, (BrokenProcessPool,), partial(_release, executor))
     except KeyboardInterrupt:
         interrupted = True
         raise
     finally:
-        executor.shutdown(wait=not interrupted, cancel_futures=True)
+        if executor is not None:
+            executor.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 def _release(pool: Any) -> None:
