@@ -18,6 +18,7 @@ def main() -> None:
     gc.set_threshold(200_000)
     try:
         process.take_streams()
+        process.mend_environment()
         from initcli.cli import run
 
         run()

@@ -80,6 +80,19 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
+# ------------------------------------------------------------------------ the environment
+
+
+def mend_environment() -> None:
+    """Leave out of the environment what would fail in libraries that read it."""
+    for name in ("COLUMNS", "LINES"):
+        said = os.environ.get(name, "")
+        if not (said.isascii() and said.isdecimal() and len(said) < 10 and int(said)):
+            os.environ.pop(name, None)
+    # A notebook names a backend that perhaps only its own Python has, and none is needed.
+    os.environ["MPLBACKEND"] = "agg"
+
+
 # ------------------------------------------------------------------------ what a system refuses
 
 

@@ -76,13 +76,25 @@ def console() -> tuple[Console, bool]:
     terminal = Console(file=data_stream())
     page = Console(
         file=StringIO(),
-        width=terminal.width,
+        width=min(max(_width(terminal), _NARROWEST), _WIDEST),
         force_terminal=terminal.is_terminal,
         color_system=terminal.color_system,  # type: ignore[arg-type]  # one of its own names
         legacy_windows=False,
         highlight=False,
     )
     return page, not _can_print("█─²±σ∞")
+
+
+_NARROWEST, _WIDEST = 20, 1000
+"""Columns that a page has, however narrow or wide the terminal says that it is."""
+
+
+def _width(terminal: Console) -> int:
+    """The columns that are asked for, or those of the terminal that standard output is."""
+    if "COLUMNS" not in os.environ:
+        with suppress(OSError, ValueError):
+            return os.get_terminal_size(data_stream().fileno()).columns
+    return terminal.width
 
 
 def printed(page: Console, content: RenderableType) -> str:
