@@ -6,8 +6,9 @@ Whatever is heavy is imported where it is used, so that ``--help`` answers at on
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import (
     AbstractContextManager,
     contextmanager,
@@ -16,6 +17,7 @@ from contextlib import (
     suppress,
 )
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -23,8 +25,6 @@ import typer
 from initcli import process
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console, RenderableType
 
     from initcli.render.progress import ProgressBar
@@ -152,6 +152,39 @@ def say(note: object) -> None:
 
     if not _QUIET.get():
         _tell(f"initcli: {printable(str(note))}")
+
+
+@contextmanager
+def patience(specs: Iterable[str]) -> Iterator[None]:
+    """Say after a second that a pipe, a device or a terminal is read, which may take for ever."""
+    named = [spec for spec in specs if _may_wait(spec)]
+    if not named:
+        yield
+        return
+    from contextvars import copy_context
+    from threading import Timer
+
+    what = "standard input" if named[0] == "-" else named[0]
+    note = f"still reading {what}, which ends when whoever writes to it closes it"
+    timer = Timer(1.0, copy_context().run, (say, note))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _may_wait(spec: str) -> bool:
+    """Whether a spec comes from a terminal, or from what is neither file nor folder."""
+    if spec == "-":
+        return sys.stdin is not None and sys.stdin.isatty()
+    try:
+        mode = Path(spec).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def complain(error: Exception) -> None:

@@ -17,7 +17,16 @@ from initcli.commands.options import (
     Settings,
     Theory,
 )
-from initcli.terminal import complain, console, printed, say, write, write_own, write_to_stderr
+from initcli.terminal import (
+    complain,
+    console,
+    patience,
+    printed,
+    say,
+    write,
+    write_own,
+    write_to_stderr,
+)
 
 if TYPE_CHECKING:
     from initcli.checks import Report
@@ -174,10 +183,13 @@ def _each(
             if fixing:
                 from initcli.checks.fixing import fix
 
-                fixed = fix(spec, **options)
+                with patience([spec]):
+                    fixed = fix(spec, **options)
                 found = fixed.last, fixed
             else:
-                found = check(load(spec, **loading, changes=changes), **judging), None
+                with patience([spec]):
+                    model = load(spec, **loading, changes=changes)
+                found = check(model, **judging), None
         except InitcliError as error:
             yield spec, error
         else:

@@ -28,7 +28,7 @@ from initcli.commands.options import (
     for_each,
     write_rows,
 )
-from initcli.terminal import NoBar, console, printed, progress, say, write
+from initcli.terminal import NoBar, console, patience, printed, progress, say, write
 
 if TYPE_CHECKING:
     from initcli.defaults import Framework
@@ -156,15 +156,16 @@ def compare(
     kind = _picture_format(out)
     from initcli.signal.comparison import compare, variants
 
-    models = variants(
-        specs,
-        kernel_initializers=_names(kernel_initializer),
-        activations=_names(activation),
-        defaults=_frameworks(defaults),
-        seed=seed,
-        custom=custom or (),
-        changes=settings or (),
-    )
+    with patience(specs):
+        models = variants(
+            specs,
+            kernel_initializers=_names(kernel_initializer),
+            activations=_names(activation),
+            defaults=_frameworks(defaults),
+            seed=seed,
+            custom=custom or (),
+            changes=settings or (),
+        )
     with _steps(len(models)) as advance:
         found = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
     for note in dict.fromkeys(note for each in found for note in each.signal.notes):
@@ -226,7 +227,8 @@ def _inputs(file: str | None, model: Model) -> dict[str, Any]:
         return {}
     from initcli.signal.inputs import read_inputs
 
-    return read_inputs(file, model)
+    with patience([file]):
+        return read_inputs(file, model)
 
 
 @contextmanager

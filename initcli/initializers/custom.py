@@ -114,11 +114,13 @@ def load_functions(file: str) -> dict[str, Custom]:
     """
     path = Path(file)
     try:
-        is_file, is_folder = path.is_file(), path.is_dir()
+        is_file, is_folder, is_there = path.is_file(), path.is_dir(), path.exists()
     except OSError:  # a name that is too long for a file
-        is_file = is_folder = False
+        is_file = is_folder = is_there = False
     if not is_file:
         reason = "this is a directory, not a file" if is_folder else "there is no such file"
+        if is_there and not is_folder:
+            reason = "this is a pipe or a device, not a file"
         remedy = nearest_file(file, (".py",))
         raise CustomFunctionError(f"{printable(file)}: {reason}", remedy)
     spec = importlib.util.spec_from_file_location("initcli_custom", path)
