@@ -5,14 +5,16 @@ Whatever is heavy is imported by the command that needs it, so that ``--help`` a
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
-from initcli import __version__
+from initcli import __version__, process
 from initcli.commands import authoring, catalog, checking, signals, weights
 from initcli.commands.options import command
-from initcli.terminal import write
+from initcli.terminal import UNEXPECTED, complain, confess, write
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -45,6 +47,28 @@ def _initcli(
         raise typer.Exit
 
 
+_COMPLETE = "_INITCLI_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
+
 def run() -> None:
-    """Run the command line."""
-    app(prog_name="initcli")
+    """Run the command line; what fails outside of a command is a message, too."""
+    try:
+        app(prog_name="initcli")
+    except (Exception, SystemExit) as error:
+        has_ended = isinstance(error, SystemExit)
+        if process.asked_to_end() or process.refusal(error) or (has_ended and not error.code):
+            raise
+        if os.environ.get(_COMPLETE):
+            # Typer leaves in several ways where no shell asks so.
+            from initcli.errors import InitcliError
+
+            message = (
+                f"{_COMPLETE} is set, by which a shell asks for completions, to something else"
+            )
+            complain(InitcliError(message, f"`unset {_COMPLETE}` has the command run"))
+            sys.exit(2)
+        if has_ended:
+            raise
+        confess(error, debug="--debug" in sys.argv)
+        sys.exit(UNEXPECTED)

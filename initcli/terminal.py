@@ -241,7 +241,7 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
         if refusal := process.refusal(error):
             _tell(f"initcli: {refusal}")
             raise typer.Exit(2) from None
-        _confess(error, debug)
+        confess(error, debug=debug)
         raise typer.Exit(UNEXPECTED) from None
     finally:
         _QUIET.reset(before)
@@ -253,7 +253,7 @@ def data_stream() -> TextIO:
     return _DATA.get() or sys.stdout
 
 
-def _confess(error: Exception, debug: bool) -> None:
+def confess(error: BaseException, *, debug: bool) -> None:
     """Say that the program itself failed, in one line, or with all that led there."""
     from initcli.errors import printable
 
