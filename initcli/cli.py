@@ -14,7 +14,7 @@ import typer
 from initcli import __version__, process
 from initcli.commands import authoring, catalog, checking, signals, weights
 from initcli.commands.options import command
-from initcli.terminal import UNEXPECTED, complain, confess, write
+from initcli.terminal import UNEXPECTED, confess, say, write
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -56,19 +56,14 @@ def run() -> None:
     try:
         app(prog_name="initcli")
     except (Exception, SystemExit) as error:
-        has_ended = isinstance(error, SystemExit)
-        if process.asked_to_end() or process.refusal(error) or (has_ended and not error.code):
+        status = error.code if isinstance(error, SystemExit) else UNEXPECTED
+        if not status or process.asked_to_end() or process.refusal(error):
             raise
         if os.environ.get(_COMPLETE):
             # Typer leaves in several ways where no shell asks so.
-            from initcli.errors import InitcliError
-
-            message = (
-                f"{_COMPLETE} is set, by which a shell asks for completions, to something else"
-            )
-            complain(InitcliError(message, f"`unset {_COMPLETE}` has the command run"))
+            say(f"{_COMPLETE} is set, but to nothing that a shell asks; `unset {_COMPLETE}`")
             sys.exit(2)
-        if has_ended:
+        if isinstance(error, SystemExit):
             raise
         confess(error, debug="--debug" in sys.argv)
         sys.exit(UNEXPECTED)
