@@ -92,7 +92,7 @@ class Constant(Law, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"= {self.value:.4g}"
+        return f"constant {self.value:.4g}"
 
     @property
     def atoms(self) -> dict[float, float]:

@@ -382,7 +382,6 @@ def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     largest = LARGEST[parameter.dtype]
     if (far := max(abs(low), abs(high)) > largest) or high - low > largest:
         what = "is more" if far else "is wider"
-        drawn = law.text if law.text.startswith("=") else f"~ {law.text}"
         held = f"{what} than {parameter.dtype} holds, at most {largest:.5g}"
         remedy = "draw smaller values, or take another dtype"
-        yield InvalidValue(f"{parameter.path} {drawn} {held}", remedy=remedy, path=place)
+        yield InvalidValue(f"{parameter.path} ~ {law.text} {held}", remedy=remedy, path=place)
