@@ -44,23 +44,33 @@ class Constant(Initializer, frozen=True, kw_only=True):
 class Identity(Initializer, frozen=True, kw_only=True):
     """``gain`` on the diagonal of a matrix, 0 beside it.
 
-    An entry of an r × c matrix is ``gain`` with probability 1/max(r, c).
+    An entry of an r × c matrix is ``gain`` with probability 1/max(r, c), or 1/min(r, c) where
+    ``repeated`` identities stand beside one another along the longer side (as in Keras 2.2.3).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("IdentityInitializer",)
 
     gain: float = 1.0
+    repeated: bool | None = None
 
     def law(self, shape: Size) -> Law:
         if len(shape) != 2:
             remedy = "the identity of a convolution is Dirac" if len(shape) > 2 else ""
             message = f"Identity fills matrices only, not shape {shape_text(shape)}"
             raise ShapeError(message, remedy)
-        return _sparse(self.gain, 1 / max(shape))
+        if not self.repeated:
+            return _sparse(self.gain, 1 / max(shape))
+        if max(shape) % min(shape):
+            raise ShapeError(
+                f"repeated identities need a side that is a multiple of the other, not shape "
+                f"{shape_text(shape)}"
+            )
+        return _sparse(self.gain, 1 / min(shape))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         rows, columns = np.divmod(np.arange(start, start + out.size), shape[1])
-        out[:] = np.where(rows == columns, self.gain, 0.0)
+        period = min(shape) if self.repeated else max(shape)
+        out[:] = np.where(rows % period == columns % period, self.gain, 0.0)
 
 
 class Dirac(Initializer, frozen=True, kw_only=True):

@@ -69,14 +69,15 @@ def whole(
     return out.reshape(shape)
 
 
-def unit_forget_bias(initializer: Initializer, units: int) -> Joined:
+def unit_forget_bias(initializer: Initializer, units: int, before: int = 1) -> Joined:
     """The bias of an LSTM, by the gates input, forget, cell and output: Ones for the second.
 
-    Jozefowicz et al. 2015; Keras fills the last two gates together.
+    Jozefowicz et al. 2015; Keras fills the last two gates together, and what is ``before``: the
+    first, or that and a whole other bias.
     """
     return Joined(
         parts=(initializer, Ones(), initializer),
-        sizes=(units, units, 2 * units),
+        sizes=(before * units, units, 2 * units),
         remark="unit_forget_bias",
         seed=getattr(initializer, "seed", None),
     )

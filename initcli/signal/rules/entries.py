@@ -169,6 +169,11 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
 
 
 @expected.register
+def _(layer: activation.ThresholdedReLU, place: Place, given: Field) -> Expected:
+    return activated(activations.Threshold(threshold=layer.theta), given)
+
+
+@expected.register
 def _(layer: activation.PReLU, place: Place, given: Field) -> Expected:
     mean = place.weights["alpha"].mean
     return through(
