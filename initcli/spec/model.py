@@ -24,7 +24,7 @@ from initcli.errors import (
 from initcli.initializers import Custom
 from initcli.layers import Layer
 from initcli.layers.base import within
-from initcli.layers.core import Input, Recorded
+from initcli.layers.core import Input, Opaque, Recorded
 from initcli.layers.network import Network, Sequential, Shaped
 from initcli.parameter import Parameter
 from initcli.spec.arguments import TooManyErrors, argument_error
@@ -212,6 +212,12 @@ def _built(
         notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
     building = _Building(spec, arguments, notes)
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
+    if document.dialect == "keras":
+        # Imported for what is no plain spec, so that a plain one is read sooner.
+        from initcli.spec.keras.notes import few, of_unknown
+
+        opaque = [(each.name, each.layer) for each in leaves(layers)]
+        notes += few(of_unknown((name, it) for name, it in opaque if isinstance(it, Opaque)))
     if arguments.errors:
         raise document.invalid(arguments.errors)
     return Model(

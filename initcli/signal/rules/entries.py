@@ -48,6 +48,13 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     return unchanged(given)
 
 
+@expected.register
+def _(layer: core.Opaque, place: Place, *given: Field) -> Expected:
+    if not layer.passes_on:
+        raise NoTheory(layer.type_name)
+    return Expected(given[0], lambda g: [g, *[None] * (len(given) - 1)])
+
+
 def activated(function: Activation, given: Field) -> Expected:
     """A function of single entries, or a softmax over units."""
     if isinstance(function, Linear):

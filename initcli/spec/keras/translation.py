@@ -27,7 +27,7 @@ from initcli.spec.keras.calls import (
     operation_of,
     recorded_shapes,
 )
-from initcli.spec.keras.notes import few, of_unknown
+from initcli.spec.keras.notes import few
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
     NotRead,
@@ -91,7 +91,7 @@ def from_keras(document: Document) -> Document:
         data=data,
         origins=origins,
         dialect="keras",
-        notes=few(dict.fromkeys([*translation.notes, *of_unknown(translation.unknown)])),
+        notes=few(dict.fromkeys(translation.notes)),
     )
 
 
@@ -103,8 +103,6 @@ class _Translation:
         self.is_old = isinstance(version, str) and version.startswith(("1.", "2."))
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
-        # Layers of an author's own: their names, their types, and whether a shape is recorded.
-        self.unknown: list[tuple[str, str, bool]] = []
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
@@ -284,8 +282,12 @@ class _Translation:
         given = shape_of(config.get("output_shape"))
         if not shapes and kind == "Lambda" and given:
             shapes = [(None, *given)]
-        self.unknown.append((quoted(name or kind), kind, bool(shapes)))
-        entry: dict[str, Any] = {"type": "Opaque", "kind": kind, "shapes": [*map(list, shapes)]}
+        entry: dict[str, Any] = {
+            "type": "Opaque",
+            "kind": kind,
+            "output_shape": "recorded",
+            "shapes": [*map(list, shapes)],
+        }
         if isinstance(name, str):
             entry["name"] = name
         return entry
@@ -348,7 +350,6 @@ class _Translation:
         """A layer that is another's argument; the other cannot be made without it."""
         entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
-            self.unknown.pop()
             raise _Unknown(entry["kind"])
         return entry
 
