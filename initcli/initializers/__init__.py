@@ -24,6 +24,8 @@ from initcli.initializers.scaling import (
     LecunNormal,
     LecunUniform,
     Scaled,
+    Siren,
+    SirenFirst,
     VarianceScaling,
 )
 from initcli.types import public_subclasses, snake_case
@@ -48,6 +50,8 @@ __all__ = [
     "RandomNormal",
     "RandomUniform",
     "Scaled",
+    "Siren",
+    "SirenFirst",
     "Sparse",
     "TruncatedNormal",
     "VarianceScaling",

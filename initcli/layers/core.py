@@ -152,6 +152,10 @@ class Missing(Recorded, frozen=True, kw_only=True):
         return True
 
 
+OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
+"""A shape without its batch, or a list of such shapes."""
+
+
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
     """A weight of a layer of one's own: its name within the layer, shape and initializer."""
 
@@ -181,9 +185,9 @@ class Opaque(Recorded, frozen=True, kw_only=True):
     """
 
     kind: str = "Opaque"
-    output_shape_: (
-        Literal["same", "recorded"] | tuple[PositiveInt | None | tuple[PositiveInt | None, ...], ...]
-    ) = msgspec.field(default="same", name="output_shape")
+    output_shape_: Literal["same", "recorded"] | OwnShapes = msgspec.field(
+        default="same", name="output_shape"
+    )
     parameters_: tuple[OwnWeight, ...] = msgspec.field(default=(), name="parameters")
     passes_on: bool = False
 

@@ -24,7 +24,7 @@ from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Missing
 from initcli.layers.network import Network
 from initcli.spec.arguments import Arguments
-from initcli.spec.assembly import INPUT, Assembly, Built, CannotGoOn
+from initcli.spec.assembly import Assembly, Built, CannotGoOn
 from initcli.spec.entries import BROKEN, Entry, Reference, named
 
 

@@ -217,3 +217,10 @@ def _(layer: features.Normalization, place: Place, given: Field) -> Expected:
 @expected.register
 def _(layer: applications.LayerScale, place: Place, given: Field) -> Expected:
     return weighted(given, place.weights["gamma"])
+
+
+@expected.register
+def _(layer: applications.Scale, place: Place, given: Field) -> Expected:
+    if layer.axis not in (None, -1, len(place.inputs[0]) - 1, (-1,)):
+        raise NoTheory("scales of other axes than the last")
+    return weighted(given, place.weights["scale"])
