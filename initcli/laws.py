@@ -308,6 +308,53 @@ class SphereCoordinate(Law, frozen=True):
         return math.exp(math.lgamma(0.5) + math.lgamma(half) - math.lgamma(half + 0.5))
 
 
+class LogOfUniform(Law, frozen=True):
+    """``sign`` · log u for u ~ U(1, b), with b = ``most``.
+
+    Density e^|x| / (b − 1) from 0 to log b; E[log u] = (b log b − b + 1) / (b − 1) and
+    E[log² u] = (b log² b − 2 b log b + 2 b − 2) / (b − 1).
+    """
+
+    most: float
+    sign: int = 1
+
+    @property
+    def mean(self) -> float:
+        b = self.most
+        return self.sign * (b * math.log(b) - b + 1) / (b - 1)
+
+    @property
+    def std(self) -> float:
+        b, log = self.most, math.log(self.most)
+        second = (b * log * log - 2 * b * log + 2 * b - 2) / (b - 1)
+        return math.sqrt(max(second - self.mean**2, 0.0))
+
+    @property
+    def support(self) -> tuple[float, float]:
+        end = self.sign * math.log(self.most)
+        return min(0.0, end), max(0.0, end)
+
+    @property
+    def text(self) -> str:
+        return f"{'−' if self.sign < 0 else ''}log U(1, {self.most:.4g})"
+
+    def pdf(self, x: Floats) -> Floats:
+        y = self.sign * np.asarray(x, np.float64)
+        end = math.log(self.most)
+        inside = (y >= 0) & (y <= end)
+        return np.where(inside, np.exp(np.clip(y, 0, end)) / (self.most - 1), 0.0)
+
+    def cdf(self, x: Floats) -> Floats:
+        y = np.clip(self.sign * np.asarray(x, np.float64), 0, math.log(self.most))
+        share: Floats = np.expm1(y) / (self.most - 1)
+        return share if self.sign > 0 else 1 - share
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        variates.fill_uniform(rng, out, 1.0, self.most)
+        np.log(out, out=out)
+        out *= self.sign
+
+
 class Mixture(Law, frozen=True):
     """Each entry follows one of several laws, chosen with the given probability."""
 

@@ -16,6 +16,7 @@ from initcli.defaults.rules import Rules, note_of, rule_of
 from initcli.initializers import Initializer
 from initcli.layers import Layer
 from initcli.parameter import Parameter
+from initcli.types import ArgumentError
 
 Framework = Literal["keras", "torch", "flax"]
 
@@ -29,8 +30,12 @@ def with_defaults(
 
     Returns:
         The parameters, and what the framework does otherwise than the layer can show.
+
+    Raises:
+        ArgumentError: a layer has an argument that only another framework has.
     """
     given = list(parameters)
+    _refuse_foreign(framework, given)
     if framework == "keras":
         return given, []
     rules = _RULES[framework]
@@ -58,6 +63,20 @@ def with_defaults(
         msgspec.structs.replace(each, initializer=started.get(each.path, each.initializer))
         for each in given
     ], notes
+
+
+def _refuse_foreign(framework: Framework, parameters: Iterable[Parameter]) -> None:
+    for parameter in parameters:
+        assert parameter.origin is not None
+        layer: Layer = parameter.origin.layer
+        defaults = _defaults(type(layer))
+        for argument, other in layer.only_in.items():
+            if framework != other and getattr(layer, argument) != defaults[argument]:
+                raise ArgumentError(
+                    argument,
+                    f"{framework}'s {layer.type_name} has no `{argument}`",
+                    f"`defaults: {other}` has it",
+                )
 
 
 def _owner(parameter: Parameter) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from initcli.initializers import (
     Constant,
     Initializer,
     LecunNormal,
+    Ones,
     Orthogonal,
     RandomNormal,
     VarianceScaling,
@@ -65,7 +66,11 @@ def _separable(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer
 
 def _embedding(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
     """N(0, 1/features): variance scaling whose fan-in is the width of a vector."""
-    table = VarianceScaling(distribution="untruncated_normal", input_axes=(1,), output_axes=(0,))
+    table: Initializer = VarianceScaling(
+        distribution="untruncated_normal", input_axes=(1,), output_axes=(0,)
+    )
+    if isinstance(layer, embedding.Embedding):
+        table = layer.padded(table)
     return {"embeddings": table, "reverse_embeddings": LecunNormal()}
 
 
@@ -152,6 +157,11 @@ def _one_alpha(layer: Layer, parameters: Parameters) -> str:
     return "flax's PReLU has a single alpha" if parameters["alpha"].size > 1 else ""
 
 
+def _padded(layer: Layer, parameters: Parameters) -> str:
+    is_padded = getattr(layer, "padding_idx", None) is not None
+    return "flax's Embed has no `padding_idx`" if is_padded else ""
+
+
 def _reversible(layer: Layer, parameters: Parameters) -> str:
     if "reverse_embeddings" not in parameters:
         return ""
@@ -161,6 +171,11 @@ def _reversible(layer: Layer, parameters: Parameters) -> str:
 def _two_convolutions(layer: Layer, parameters: Parameters) -> str:
     more = ", of which the first would have a bias as well" if "bias" in parameters else ""
     return f"flax has no separable convolution; it starts as two{more}"
+
+
+def _weight_norm(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
+    """Ones, which are not the norm of the kernel."""
+    return {"g": Ones()}
 
 
 RULES = Rules(
@@ -180,6 +195,7 @@ RULES = Rules(
         attention.GroupedQueryAttention: _attention,
         activations.PReLU: _prelu,
         wrappers.SpectralNormalization: _spectral,
+        wrappers.WeightNormalization: _weight_norm,
     },
     notes={
         cells.LSTMWeights: _lstm,
@@ -196,6 +212,7 @@ RULES = Rules(
         embedding.PositionEmbedding: always(
             "flax has no position embedding; it starts as an Embed"
         ),
+        embedding.Embedding: _padded,
         embedding.ReversibleEmbedding: _reversible,
         normalization.BatchNormalization: renorm,
         wrappers.SpectralNormalization: always(

@@ -48,7 +48,8 @@ def renorm(layer: Layer, parameters: Mapping[str, Parameter]) -> str:
     return "only Keras has `renorm`" if getattr(layer, "renorm", False) else ""
 
 
-def _kept(layer: Layer, parameters: Mapping[str, Parameter]) -> Mapping[str, Initializer]:
+def kept(layer: Layer, parameters: Mapping[str, Parameter]) -> Mapping[str, Initializer]:
+    """What a layer starts with everywhere."""
     return {}
 
 
@@ -63,6 +64,6 @@ KEPT: Mapping[type[Layer], Rule] = dict.fromkeys(
         applications.Scale,
         core.Opaque,
     ),
-    _kept,
+    kept,
 )
 """Layers that start the same everywhere."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from initcli.defaults.rules import KEPT, Rules, always, renorm
+from initcli.defaults.rules import KEPT, Rules, always, kept, renorm
 from initcli.initializers import (
     Constant,
     GlorotUniform,
@@ -92,7 +92,10 @@ def _separable(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer
 
 def _embedding(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
     """N(0, 1); what turns vectors back into scores is a Linear."""
-    return {"embeddings": RandomNormal(mean=0.0, stddev=1.0), "reverse_embeddings": _kaiming()}
+    table: Initializer = RandomNormal(mean=0.0, stddev=1.0)
+    if isinstance(layer, embedding.Embedding):
+        table = layer.padded(table)
+    return {"embeddings": table, "reverse_embeddings": _kaiming()}
 
 
 def _spectral(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
@@ -212,6 +215,7 @@ RULES = Rules(
         attention.GroupedQueryAttention: _grouped,
         activations.PReLU: _prelu,
         wrappers.SpectralNormalization: _spectral,
+        wrappers.WeightNormalization: kept,
     },
     notes={
         cells.LSTMWeights: _two_biases,

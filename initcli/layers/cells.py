@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
-from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
+from initcli.initializers import (
+    Chrono,
+    GlorotUniform,
+    Initializer,
+    Orthogonal,
+    Zeros,
+    unit_forget_bias,
+)
 from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
@@ -130,7 +137,7 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
 
     @property
     def bias_filler(self) -> Initializer:
-        if self.unit_forget_bias:
+        if self.unit_forget_bias and not isinstance(self.bias_initializer, Chrono):
             return unit_forget_bias(self.bias_initializer, self.units)
         return self.bias_initializer
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from initcli import limits
 from initcli.defaults import Framework, with_defaults
+from initcli.drawing import draw
 from initcli.errors import (
     InvalidValue,
     NoSuchTensor,
@@ -21,7 +23,7 @@ from initcli.errors import (
     did_you_mean,
     quoted,
 )
-from initcli.initializers import Custom
+from initcli.initializers import Custom, NormOf
 from initcli.layers import Layer
 from initcli.layers.base import within
 from initcli.layers.core import Input, Opaque, Recorded
@@ -333,10 +335,10 @@ class _Building:
     ) -> tuple[Parameter, ...]:
         try:
             found = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
+            found, notes = with_defaults(self.spec.defaults, found)
         except (ShapeError, ArgumentError) as error:
             self.errors.append(_spec_error(error, layer, path))
             return ()
-        found, notes = with_defaults(self.spec.defaults, found)
         self.notes += notes
         finished = tuple(
             msgspec.structs.replace(
@@ -344,6 +346,7 @@ class _Building:
             )
             for parameter in found
         )
+        finished = tuple(_linked(parameter, finished) for parameter in finished)
         if path not in self.reported:
             before = len(self.errors)
             for parameter in finished:
@@ -353,6 +356,17 @@ class _Building:
                 # A block that repeats says so once.
                 self.reported.add(path)
         return finished
+
+
+def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
+    """The parameter; what is computed from another of its layer has that one's values at hand."""
+    made = parameter.initializer
+    if not isinstance(made, NormOf):
+        return parameter
+    path = f"{parameter.path.removesuffix(parameter.name)}{made.source}"
+    source = next(each for each in layer if each.path == path)
+    linked = msgspec.structs.replace(made, values=partial(draw, source), law_=source.law)
+    return msgspec.structs.replace(parameter, initializer=linked)
 
 
 def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
