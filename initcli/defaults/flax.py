@@ -216,7 +216,11 @@ RULES = Rules(
         embedding.ReversibleEmbedding: _reversible,
         normalization.BatchNormalization: renorm,
         wrappers.SpectralNormalization: always(
-            "flax's SpectralNorm keeps a sigma of 1 beside u, and divides every kernel of its layer"
+            "flax's SpectralNorm keeps a sigma of 1 beside u, divides every kernel of its layer, "
+            "and holds them divided once already"
+        ),
+        wrappers.WeightNormalization: always(
+            "flax's WeightNorm holds its layer's kernel over its norm already"
         ),
     },
 )

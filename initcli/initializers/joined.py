@@ -267,12 +267,14 @@ def _with_zeros(law: Law | None, shape: Size) -> Law | None:
 class NormOf(Whole, frozen=True, kw_only=True):
     """The Euclidean norm of another parameter of the layer, ``source``, for each of its last axis.
 
-    ``values`` gives that parameter, and ``law_`` is the law of its entries.
+    ``values`` gives that parameter, of which ``count`` entries make up a norm, and ``law_`` is the
+    law of one of them.
     """
 
     spoken = False
 
     source: str
+    count: int
     values: Callable[[], Floats] | None = None
     law_: Law | None = None
 

@@ -71,10 +71,10 @@ class Scale(Layer, frozen=True, kw_only=True):
     def _sizes(self, shape: Shape) -> dict[int, int]:
         """The size of each axis that has scales of its own."""
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
-        found = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in axes}
-        if 0 in found:
+        if 0 in axes or -len(shape) in axes:
             message = "`axis` names the batch, whose examples have no weights of their own"
             raise ArgumentError("axis", message, "axes count from 1, or backwards from -1")
+        found = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in axes}
         return dict(sorted(found.items()))
 
 

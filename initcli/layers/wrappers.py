@@ -204,10 +204,11 @@ class WeightNormalization(Layer, frozen=True, kw_only=True):
         name = inner.name or inner.default_name()
         found = list(within(inner, name, inner.parameters(shape)))
         kernel = _kernel(self, inner, name, found)
+        entries = kernel.size // kernel.shape[-1]
         yield Parameter(
             path="g",
             shape=(kernel.shape[-1],),
-            initializer=self.g_initializer or NormOf(source=kernel.path),
+            initializer=self.g_initializer or NormOf(source=kernel.path, count=entries),
             dtype=kernel.dtype,
             keeps_dtype=kernel.keeps_dtype,
             trainable=kernel.trainable,
@@ -231,7 +232,7 @@ _KERNELS = ("kernel", "embeddings")
 
 
 def _kernel(wrapper: Layer, inner: Layer, name: str, found: Iterable[Parameter]) -> Parameter:
-    """The weight that a wrapper normalizes, of those of the layer in it, which is called ``name``."""
+    """The weight that a wrapper normalizes, of those of its layer, which is called ``name``."""
     wanted = [f"{name}/{each}" for each in _KERNELS]
     kernel = next((each for each in found if each.path in wanted), None)
     if kernel is None:
