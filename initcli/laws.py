@@ -311,8 +311,8 @@ class SphereCoordinate(Law, frozen=True):
 class LogOfUniform(Law, frozen=True):
     """``sign`` · log u for u ~ U(1, b), with b = ``most``.
 
-    Density e^|x| / (b − 1) from 0 to log b; E[log u] = (b log b − b + 1) / (b − 1) and
-    E[log² u] = (b log² b − 2 b log b + 2 b − 2) / (b − 1).
+    Density e^|x| / (b − 1) from 0 to log b; with r = b / (b − 1) it is E[log u] = r log b − 1 and
+    E[log² u] = r (log² b − 2 log b) + 2.
     """
 
     most: float
@@ -320,13 +320,12 @@ class LogOfUniform(Law, frozen=True):
 
     @property
     def mean(self) -> float:
-        b = self.most
-        return self.sign * (b * math.log(b) - b + 1) / (b - 1)
+        return self.sign * (self.most / (self.most - 1) * math.log(self.most) - 1)
 
     @property
     def std(self) -> float:
-        b, log = self.most, math.log(self.most)
-        second = (b * log * log - 2 * b * log + 2 * b - 2) / (b - 1)
+        log = math.log(self.most)
+        second = self.most / (self.most - 1) * (log * log - 2 * log) + 2
         return math.sqrt(max(second - self.mean**2, 0.0))
 
     @property
@@ -350,9 +349,7 @@ class LogOfUniform(Law, frozen=True):
         return share if self.sign > 0 else 1 - share
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
-        variates.fill_uniform(rng, out, 1.0, self.most)
-        np.log(out, out=out)
-        out *= self.sign
+        out[:] = self.sign * np.log1p(rng.random(out.size) * (self.most - 1))
 
 
 class Mixture(Law, frozen=True):

@@ -14,8 +14,7 @@ import pytest
 import initcli
 from initcli.checks import check
 from initcli.drawing import draw
-from initcli.signal.comparison import theory_signal
-from initcli.signal.measured import measure_signal
+from initcli.signal.measured import measure_signal, predict_signal
 
 # Saved by Keras 2.0.6, which records no shape of what comes out of a Lambda.
 LAMBDA: dict[str, Any] = {
@@ -104,7 +103,11 @@ def test_a_layer_within_a_network_is_reached_as_well(tmp_path: Path) -> None:
         "class_name": "Sequential",
         "config": {"name": "inside", "layers": LAMBDA["config"]},
     }
-    outer = {**LAMBDA, "config": {"name": "whole", "layers": [inner]}}
+    flows_in = {
+        "class_name": "InputLayer",
+        "config": {"name": "image", "batch_input_shape": [None, 66, 200, 3]},
+    }
+    outer = {**LAMBDA, "config": {"name": "whole", "layers": [flows_in, inner]}}
     path = saved(tmp_path, outer, ".json")
     with pytest.raises(initcli.InvalidSpec, match="lambda_1"):
         initcli.load(path)
@@ -147,7 +150,10 @@ layers:
     name: norm
     parameters:
       - {name: gamma, shape: [4], initializer: ones}
-      - {name: inner/beta, shape: [4], initializer: {type: RandomNormal, stddev: 0.1}, trainable: false}
+      - name: inner/beta
+        shape: [4]
+        initializer: {type: RandomNormal, stddev: 0.1}
+        trainable: false
       - {name: temperature, shape: [], initializer: {type: Constant, value: 2.0}}
   - {type: Opaque, name: head, output_shape: [[5], [null, 7]]}
   - {type: Dense, units: 2, inputs: {layer: head, output: 0}}
@@ -205,12 +211,12 @@ def test_no_signal_goes_through_what_nobody_can_compute() -> None:
     closed = initcli.parse(text % "")
     with pytest.raises(initcli.InitcliError, match="ends at 'it': FixedDropout is its author's"):
         measure_signal(closed, draws=1)
-    predicted = [layer.predicted for layer in theory_signal(closed).layers]
+    predicted = [layer.predicted for layer in predict_signal(closed).layers]
     assert [each.std is None for each in predicted] == [False, True, True]
     assert check(closed).notes
     for found in (
         measure_signal(initcli.parse(text % ", passes_on: true"), draws=1),
-        theory_signal(initcli.parse(text % ", passes_on: true")),
+        predict_signal(initcli.parse(text % ", passes_on: true")),
     ):
         before, it, after = found.layers
         assert it.predicted.std == before.predicted.std

@@ -234,7 +234,7 @@ _KERNELS = ("kernel", "embeddings")
 def _kernel(wrapper: Layer, inner: Layer, name: str, found: Iterable[Parameter]) -> Parameter:
     """The weight that a wrapper normalizes, of those of its layer, which is called ``name``."""
     wanted = [f"{name}/{each}" for each in _KERNELS]
-    kernel = next((each for each in found if each.path in wanted), None)
+    kernel = next((each for each in found if each.path in wanted and each.shape), None)
     if kernel is None:
         what = f"`layer` of {wrapper.type_name}"
         raise ArgumentError("layer", f"{what} needs a kernel, and {inner.type_name} has none")
