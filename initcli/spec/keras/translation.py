@@ -28,7 +28,7 @@ from initcli.spec.keras.calls import (
     recorded_shapes,
 )
 from initcli.spec.keras.first import branches_of, merged, of_keras1
-from initcli.spec.keras.notes import few, of_unknown
+from initcli.spec.keras.notes import few
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
     NotRead,
@@ -84,7 +84,7 @@ def from_keras(document: Document) -> Document:
         data=data,
         origins=origins,
         dialect="keras",
-        notes=few(dict.fromkeys([*translation.notes, *of_unknown(translation.unknown)])),
+        notes=few(dict.fromkeys(translation.notes)),
     )
 
 
@@ -95,8 +95,6 @@ class _Translation:
         self.version = version
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
-        # Layers of an author's own: their names, their types, and whether a shape is recorded.
-        self.unknown: list[tuple[str, str, bool]] = []
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
@@ -339,8 +337,12 @@ class _Translation:
         given = shape_of(config.get("output_shape"))
         if not shapes and kind in ("Lambda", "Merge") and given:
             shapes = [(None, *given)]
-        self.unknown.append((quoted(name or kind), kind, bool(shapes)))
-        entry: dict[str, Any] = {"type": "Opaque", "kind": kind, "shapes": [*map(list, shapes)]}
+        entry: dict[str, Any] = {
+            "type": "Opaque",
+            "kind": kind,
+            "output_shape": "recorded",
+            "shapes": [*map(list, shapes)],
+        }
         if isinstance(name, str):
             entry["name"] = name
         return entry
@@ -405,7 +407,6 @@ class _Translation:
         """A layer that is another's argument; the other cannot be made without it."""
         entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
-            self.unknown.pop()
             raise _Unknown(entry["kind"])
         return entry
 
