@@ -202,6 +202,17 @@ class Tanh(Activation, frozen=True, kw_only=True):
         return np.tanh(x)
 
 
+class Sin(Activation, frozen=True, kw_only=True):
+    """sin(``w0`` · x), with ``w0`` = 30 in SIREN (Sitzmann et al. 2020, arXiv:2006.09661)"""
+
+    aliases: ClassVar[tuple[str, ...]] = ("sine",)
+
+    w0: float = 1.0
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.sin(self.w0 * x)
+
+
 class TanhShrink(Activation, frozen=True, kw_only=True):
     """x − tanh(x)"""
 

@@ -32,7 +32,7 @@ ELSEWHERE = {
         "ClassToken",
     ),
     *("SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"),
-    *("LayerScale", "StochasticDepth", "CustomScaleLayer"),
+    *("LayerScale", "StochasticDepth", "CustomScaleLayer", "Scale", "WeightNormalization"),
     *("CuDNNLSTM", "CuDNNGRU", "LocallyConnected1D", "LocallyConnected2D"),
     *("ThresholdedReLU", "MaxoutDense", "Highway"),
     *("IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"),

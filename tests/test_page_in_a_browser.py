@@ -118,7 +118,7 @@ def shown_tensor(page: Any) -> str | None:
 
 
 def wait_until(page: Any, expression: str, arg: object = None) -> None:
-    """Wait until an expression is true; Playwright's own way evaluates texts, which pages forbid."""
+    """Wait until an expression is true. Playwright's own wait evaluates texts: pages forbid it."""
     end = time.monotonic() + 30
     while not page.evaluate(expression, arg):
         assert time.monotonic() < end, expression

@@ -167,3 +167,28 @@ class LecunNormal(_Named, frozen=True, kw_only=True):
     """A truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
 
     setting = (1.0, "fan_in", "truncated_normal")
+
+
+class SirenFirst(Scaled, frozen=True, kw_only=True):
+    """U(−1/fan_in, 1/fan_in): the first layer of a SIREN (Sitzmann et al. 2020, arXiv:2006.09661).
+
+    Its activation is ``sin`` with w0 = 30 (section 3.2 of the paper).
+    """
+
+    def law_for(self, fans: Fans) -> Law:
+        return laws.Uniform(-1 / fans.fan_in, 1 / fans.fan_in)
+
+
+class Siren(Scaled, frozen=True, kw_only=True):
+    """U(−b, b) with b = √(c / fan_in) / w0: the layers of a SIREN behind its first.
+
+    Before ``sin`` with the same ``w0`` it makes w0 · x a standard normal number
+    (Sitzmann et al. 2020, arXiv:2006.09661, theorem 1.8 of the supplement).
+    """
+
+    w0: PositiveFloat = 30.0
+    c: PositiveFloat = 6.0
+
+    def law_for(self, fans: Fans) -> Law:
+        bound = math.sqrt(self.c / fans.fan_in) / self.w0
+        return laws.Uniform(-bound, bound)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.initializers import (
+    Chrono,
     GlorotUniform,
     Initializer,
     Orthogonal,
@@ -154,7 +155,7 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
 
     @property
     def bias_filler(self) -> Initializer:
-        if self.unit_forget_bias:
+        if self.unit_forget_bias and not isinstance(self.bias_initializer, Chrono):
             return unit_forget_bias(self.bias_initializer, self.units)
         return self.bias_initializer
 

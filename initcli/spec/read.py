@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path as FilePath
-from typing import IO
+from typing import IO, Any
 
 from initcli.errors import InvalidSpec, Place, UnreadableFile, nearest_file
 from initcli.limits import in_force, remedy
@@ -38,7 +39,7 @@ def _read(source: str) -> Document:
             raw = _config(stream, file, raw)
             file = f"{file}/{archive.MEMBER}"
         elif raw.startswith(archive.HDF5):
-            way_out = "save the model as a .keras file, or write what its to_json() returns"
+            way_out = "load it in Keras, and save it as .keras or write what its to_json() returns"
             message = "this is an HDF5 file, which only Keras itself can read"
             raise _unreadable(file, message, way_out)
         elif len(raw) > most:
@@ -47,6 +48,9 @@ def _read(source: str) -> Document:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in raw[:4096] and not raw.startswith(_UTF_16):
+            way_out = "of models, .keras files are read, and what Keras's to_json() returns"
+            raise _unreadable(file, "this is a binary file, and a spec is text", way_out) from None
         line = raw.count(b"\n", 0, error.start) + 1
         reason = f"line {line} is not UTF-8"
         raise _unreadable(file, reason, "save the file in the encoding UTF-8") from None
@@ -67,13 +71,25 @@ def _parsed(text: str, file: str) -> Document:
         raise _unreadable(file, "the file is empty", "a spec needs at least `layers:`")
     if file.endswith(".json") or looks_like_json(text):
         document = parse_json(text, file)
-        if isinstance(document.data, Mapping) and "layers" not in document.data:
-            # Imported for what is no plain spec, so that a plain one is read sooner.
-            from initcli.spec.keras import from_keras, is_keras
-
-            return from_keras(document) if is_keras(document.data) else document
+    else:
+        document = parse_yaml(text, file)
+    while isinstance(document.data, str) and looks_like_json(document.data):
+        document = parse_json(document.data, file)  # JSON that was encoded twice
+    if _is_plain_spec(document.data):
         return document
-    return parse_yaml(text, file)
+    from initcli.spec.keras import from_keras, model_in  # so that a plain spec is read sooner
+
+    model = model_in(document)
+    return document if model is None else from_keras(model)
+
+
+def _is_plain_spec(data: Any) -> bool:
+    """Whether data is a spec at first sight: its layers have no ``class_name``, as Keras's have."""
+    layers = data.get("layers") if isinstance(data, Mapping) else None
+    if not isinstance(layers, list):
+        return False
+    first = layers[0] if layers else None
+    return not (isinstance(first, Mapping) and {"class_name", "className"} & first.keys())
 
 
 @contextmanager
@@ -103,6 +119,10 @@ def _size(stream: IO[bytes]) -> int | None:
     """The bytes of a file; None of what is none, and goes on as long as it likes."""
     status = os.fstat(stream.fileno())
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How texts begin that PowerShell writes."""
 
 
 def _config(stream: IO[bytes], file: str, begun: bytes) -> bytes:

@@ -102,8 +102,10 @@ class _Builder:
                 self._advance()
 
     def _begin(self, event: Any) -> None:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
-            raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed in a spec", _NO_TAGS)
+        if event.tag not in _COLLECTIONS:
+            is_object = event.tag.startswith(f"{_PYTHON}object")
+            advice = "of a Keras model, save what its to_json() returns" if is_object else _NO_TAGS
+            raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed in a spec", advice)
         if len(self.open) >= self.most.nesting:
             raise _Refused(event, too_deep(), remedy("nesting"))
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
@@ -170,6 +172,14 @@ class _Builder:
 
 
 _NO_KEY = object()
+_CORE = "tag:yaml.org,2002:"
+_PYTHON = f"{_CORE}python/"
+"""Begins the tags that PyYAML writes; those of plain values are read, as ``to_yaml()`` has them."""
+_COLLECTIONS = (
+    *(None, "!", f"{_CORE}map", f"{_CORE}seq"),
+    *(f"{_PYTHON}tuple", f"{_PYTHON}list", f"{_PYTHON}dict"),
+)
+_TEXTS = (None, "!", f"{_CORE}str", f"{_PYTHON}str", f"{_PYTHON}unicode")
 _MERGE = "<<"
 _NO_TAGS = "write plain values; code belongs in a file named with --custom"
 
@@ -200,9 +210,9 @@ def _scalar(event: Any) -> Any:
             if pattern.match(event.value):
                 return _read(event, kind, read)
         return event.value
-    if event.tag in (None, "!", "tag:yaml.org,2002:str"):
+    if event.tag in _TEXTS:
         return event.value
-    kind = event.tag.removeprefix("tag:yaml.org,2002:")
+    kind = event.tag.removeprefix(_CORE).removeprefix("python/").replace("long", "int")
     for name, pattern, read in _READERS:
         if kind == name and pattern.match(event.value):
             return _read(event, kind, read)

@@ -48,6 +48,9 @@ def of_texts() -> Iterator[Case]:
         "aliases of aliases": "\n".join(["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", *several]),
         "another encoding": b"layers: []\nname: caf\xe9\n",
         "HDF5": b"\x89HDF\r\n\x1a\n",
+        "a binary file": b"\x80\x04\x95\x10\x00\xff",
+        "a file of another kind": "on: push\njobs: {}\n",
+        "an object of Keras in YAML": "config: !!python/object:keras.Model [1]\n",
         "a file of 17 megabytes": b" " * (17 << 20),
     }
     for title, text in texts.items():
@@ -165,6 +168,8 @@ INSIDE = {
 }
 KERAS = {
     "a model without layers": json.dumps({"class_name": "Mine", "config": {"units": 3}}),
+    "a graph of TensorFlow.js": json.dumps({"format": "graph-model"}),
+    "an input without a shape": sequential({"class_name": "InputLayer", "config": {}}),
     "a layer without a class": sequential({"config": {}}),
     "a layer without a config": sequential({"class_name": "Dense"}),
     "a layer that is a number": sequential(3),

@@ -74,7 +74,8 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
         def narrow(x: Array) -> Array:
             return box(x, layer.window, window)
 
-        linear = _slid(given, channels, filters, weights["kernel"], bias, widen, narrow)
+        depth, feeds = channels // layer.groups, filters // layer.groups
+        linear = _slid(given, depth, filters, weights["kernel"], bias, widen, narrow, feeds)
         return then(linear, lambda y: activated(layer.activation, y))
     around = ends(grid, layer.window, strides, dilation, layer.padding)
     window = arrays.Window(strides, dilation, around)

@@ -16,6 +16,7 @@ import numpy as np
 from autograd import elementwise_grad
 
 from initcli.activations import Activation
+from initcli.initializers import Chrono
 from initcli.layers import recurrent
 from initcli.signal import arrays
 from initcli.signal.field import NODES, WEIGHTS, Field, at_lags, lags_of, normal, shared
@@ -46,6 +47,8 @@ def _(layer: Any, place: Place, given: Field, *states: Field) -> Expected:
     steps = given.grid[0]
     if steps > _MOST_STEPS:
         raise NoTheory(f"more than {_MOST_STEPS} steps")
+    if isinstance(layer.bias_initializer, Chrono):
+        raise NoTheory("gates with a time scale for each unit")
     turned = slice(None, None, -1 if layer.go_backwards else 1)
     rule = _RULES[type(layer)]
     own = place if layer.cell_name is None else place.within(layer.cell_name)

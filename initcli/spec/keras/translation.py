@@ -28,7 +28,7 @@ from initcli.spec.keras.calls import (
     recorded_shapes,
 )
 from initcli.spec.keras.first import branches_of, merged, of_keras1
-from initcli.spec.keras.notes import few, of_unknown
+from initcli.spec.keras.notes import few
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
     NotRead,
@@ -40,6 +40,7 @@ from initcli.spec.keras.values import (
     plain,
     seed_of,
     shape_of,
+    truth,
 )
 from initcli.spec.keras.versions import (
     Version,
@@ -50,6 +51,7 @@ from initcli.spec.keras.versions import (
 )
 from initcli.spec.keras.vocabulary import (
     AS_ACTIVATION,
+    INPUT_SHAPES,
     OLD,
     PASSING_ON,
     POLICIES,
@@ -61,38 +63,18 @@ _NETWORKS = ("Functional", "Model", "Sequential")
 """Classes whose configuration lists layers."""
 
 
-def is_keras(data: Any) -> bool:
-    """Whether plain data is a Keras model's, and no spec."""
-    return _at_root(data) is not None
-
-
-def _at_root(data: Any) -> Path | None:
-    """Where in a file's data its model stands: TensorFlow.js puts others around it."""
-    for path in ((), ("model_config",), ("modelTopology",), ("modelTopology", "model_config")):
-        found = data
-        for key in path:
-            found = found.get(key) if isinstance(found, Mapping) else None
-        if isinstance(found, Mapping) and "class_name" in found and "config" in found:
-            return path
-    return None
-
-
 def from_keras(document: Document) -> Document:
-    """The spec that says what a Keras model's JSON says.
+    """The spec that says what the Keras model of :func:`.finding.model_in` says.
 
     Raises:
         InvalidSpec: it is no model whose layers could be read.
     """
-    at = _at_root(document.data) or ()
-    model = document.data
-    for key in at:
-        model = model[key]
-    version, guess = version_of(document.data, at)
+    version, guess = version_of(document.data)
     translation = _Translation(version)
     if guess:
         translation.notes.append(guess)
     try:
-        data = translation.network(model, at, ())
+        data = translation.network(document.data, (), ())
     except NotRead as error:
         found = InvalidValue(str(error), remedy=error.remedy, path=error.path)
         raise document.invalid([found]) from None
@@ -102,7 +84,7 @@ def from_keras(document: Document) -> Document:
         data=data,
         origins=origins,
         dialect="keras",
-        notes=few(dict.fromkeys([*translation.notes, *of_unknown(translation.unknown)])),
+        notes=few(dict.fromkeys(translation.notes)),
     )
 
 
@@ -113,8 +95,6 @@ class _Translation:
         self.version = version
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
-        # Layers of an author's own: their names, their types, and whether a shape is recorded.
-        self.unknown: list[tuple[str, str, bool]] = []
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
@@ -131,6 +111,8 @@ class _Translation:
                 f"{quoted(name)} has no list of layers: only Sequential and Functional models say "
                 "in their JSON what they are made of",
                 at,
+                "build it with keras.Sequential or keras.Model(inputs, outputs), or write "
+                "its layers as a spec",
             )
         self.origins[target] = (*source, "config")
         self.origins[(*target, "layers")] = at
@@ -157,7 +139,7 @@ class _Translation:
             inner = data.get("config")
             inner = inner if isinstance(inner, Mapping) else {}
             if not entries and data.get("class_name") != "InputLayer":
-                shape = shape_of(inner.get("batch_input_shape") or inner.get("batch_shape"))
+                shape = next((s for s in map(shape_of, map(inner.get, INPUT_SHAPES)) if s), None)
                 shape = shape or shape_of(config.get("build_input_shape")) or built_for(data)
                 if shape is not None:
                     entries.append(_input(shape, inner.get("dtype"), "sequential_input"))
@@ -330,11 +312,13 @@ class _Translation:
         if cls is None or not is_of_keras(data, kind) or issubclass(cls, Opaque | Operation):
             return self._opaque(kind, name, config, shapes)
         if cls is Input:
-            return _input(
-                shape_of(config.get("batch_shape") or config.get("batch_input_shape")),
-                config.get("dtype"),
-                name if isinstance(name, str) else None,
-            )
+            given = next((key for key in INPUT_SHAPES if config.get(key) is not None), None)
+            shape = shape_of(config[given]) if given else None
+            if shape is None:
+                said = f"`{given}` is no shape" if given else "no `batch_shape`"
+                at = (*source, "config", *([given] if given else []))
+                raise NotRead(f"this InputLayer says no shape: {said}", at, _SHAPED)
+            return _input(shape, config.get("dtype"), name if isinstance(name, str) else None)
         try:
             entry = {"type": kind, **self._arguments(cls, config, (*source, "config"), target)}
         except _Unknown as unknown:
@@ -353,8 +337,12 @@ class _Translation:
         given = shape_of(config.get("output_shape"))
         if not shapes and kind in ("Lambda", "Merge") and given:
             shapes = [(None, *given)]
-        self.unknown.append((quoted(name or kind), kind, bool(shapes)))
-        entry: dict[str, Any] = {"type": "Opaque", "kind": kind, "shapes": [*map(list, shapes)]}
+        entry: dict[str, Any] = {
+            "type": "Opaque",
+            "kind": kind,
+            "output_shape": "recorded",
+            "shapes": [*map(list, shapes)],
+        }
         if isinstance(name, str):
             entry["name"] = name
         return entry
@@ -371,7 +359,7 @@ class _Translation:
                 if (dtype := self._dtype(value)) is not None:
                     found["dtype"] = dtype
             elif name == "trainable":
-                found["trainable"] = value is not False
+                found["trainable"] = truth(value) is not False
             elif name == "axis" and isinstance(value, list) and len(value) == 1:
                 found["axis"] = value[0]
             elif name in types:
@@ -418,13 +406,12 @@ class _Translation:
                     self._inner(each, (*source, i), (*target, i)) for i, each in enumerate(value)
                 ]
             return None if value is None else self._inner(value, source, target)
-        return plain(value)
+        return truth(value) if type_ is bool else plain(value)
 
     def _inner(self, value: Any, source: Path, target: Path) -> dict[str, Any]:
         """A layer that is another's argument; the other cannot be made without it."""
         entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
-            self.unknown.pop()
             raise _Unknown(entry["kind"])
         return entry
 
@@ -483,6 +470,9 @@ class _Translation:
         name = as_name(name, source)
         self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")
         return {"type": "opaque", "function": name}
+
+
+_SHAPED = "a shape begins with the batch, such as [null, 28, 28, 1]"
 
 
 class _Unknown(Exception):

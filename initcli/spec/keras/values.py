@@ -102,12 +102,14 @@ def plain(value: Any) -> Any:
     return {key: plain(each) for key, each in value.items()}
 
 
+def truth(value: Any) -> Any:
+    """A boolean argument as Python takes it, which is what Keras does with a number or None."""
+    return bool(value) if value is None or isinstance(value, int | float) else value
+
+
 def seed_of(value: Any) -> Any:
     """A seed; that of a generator is the one that it was made with."""
     if isinstance(value, Mapping):
         config = value.get("config")
         return config.get("seed") if isinstance(config, Mapping) else None
     return value
-
-
-# Calls

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from initcli.errors import Path
 from initcli.initializers import Initializer, Scaled, VarianceScaling, known_initializers
 from initcli.layers import Layer
 from initcli.layers.local import LocallyConnected
@@ -157,24 +156,14 @@ def _rank(cls: type[Layer], argument: str) -> int | None:
 _KERNELS = ("kernel", "recurrent", "depthwise", "pointwise", "embeddings")
 
 
-def version_of(data: Any, at: Path) -> tuple[Version, str]:
-    """The version that a file names, or the latest that its form allows; and a note on a guess.
-
-    ``at`` is where in the data the model stands; the version may stand around it.
-    """
-    holders = [data]
-    for key in at:
-        holders.append(holders[-1][key])
-    for holder in reversed(holders):
-        if (named := _named(holder.get("keras_version"))) is not None:
-            return named, ""
-    guess = _guessed(holders[-1])
-    note = (
-        ""
-        if guess == LATEST
-        else f"the file does not say which Keras wrote it; it is read as one of Keras {guess}"
-    )
-    return guess, note
+def version_of(model: Mapping[str, Any]) -> tuple[Version, str]:
+    """The version that a model names, or the latest that its form allows; and a note on a guess."""
+    if (named := _named(model.get("keras_version"))) is not None:
+        return named, ""
+    guess = _guessed(model)
+    if guess == LATEST:
+        return guess, ""
+    return guess, f"the file does not say which Keras wrote it; it is read as one of Keras {guess}"
 
 
 def _named(text: Any) -> Version | None:

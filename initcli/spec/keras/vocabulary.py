@@ -26,6 +26,8 @@ RENAMED = {
     ("Highway", "bias"): "use_bias",
 }
 """Arguments of Keras 2 under the names of Keras 3, by their layer or activation."""
+INPUT_SHAPES = ("batch_shape", "batch_input_shape")
+"""Keys of the shape that flows into a layer, the batch first."""
 SILENT = frozenset(
     """adjustment autocast batch_input_shape batch_shape batch_size build_config causal class_name
     experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
