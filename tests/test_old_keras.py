@@ -429,3 +429,13 @@ def test_two_biases_of_a_cudnn_layer_add_up(kind: str, like: str) -> None:
     found = cudnn.layer.call(Flow(np=arrays, weights=weights, training=False), x)
     wanted = plain.layer.call(Flow(np=arrays, weights=same, training=False), x)
     assert np.allclose(found, wanted)
+
+
+@pytest.mark.parametrize("kind", ["GlorotUniform", "HeNormal", "Siren", "SirenFirst"])
+def test_every_initializer_that_counts_fans_may_count_them_by_axes(kind: str) -> None:
+    initializer = f"{{type: {kind}, input_axes: [0], output_axes: [1]}}"
+    dense = f"{{type: Dense, units: 3, kernel_initializer: {initializer}}}"
+    (kernel, _) = initcli.parse(f"{{input_shape: [4], layers: [{dense}]}}").parameters
+    plain = dense.replace(", input_axes: [0], output_axes: [1]", "")
+    (same, _) = initcli.parse(f"{{input_shape: [4], layers: [{plain}]}}").parameters
+    assert kernel.law == same.law

@@ -175,8 +175,8 @@ class SirenFirst(Scaled, frozen=True, kw_only=True):
     Its activation is ``sin`` with w0 = 30 (section 3.2 of the paper).
     """
 
-    def law_for(self, fans: Fans) -> Law:
-        return laws.Uniform(-1 / fans.fan_in, 1 / fans.fan_in)
+    def law_for(self, fans: tuple[float, float]) -> Law:
+        return laws.Uniform(-1 / fans[0], 1 / fans[0])
 
 
 class Siren(Scaled, frozen=True, kw_only=True):
@@ -189,6 +189,6 @@ class Siren(Scaled, frozen=True, kw_only=True):
     w0: PositiveFloat = 30.0
     c: PositiveFloat = 6.0
 
-    def law_for(self, fans: Fans) -> Law:
-        bound = math.sqrt(self.c / fans.fan_in) / self.w0
+    def law_for(self, fans: tuple[float, float]) -> Law:
+        bound = math.sqrt(self.c / fans[0]) / self.w0
         return laws.Uniform(-bound, bound)
