@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 
 import initcli
+from initcli.checks import check
 from initcli.drawing import draw
 from initcli.initializers import Initializer
 from initcli.laws import Law
-from initcli.layers import known_layers
+from initcli.layers.embedding import Embedding
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
 from initcli.signal import arrays
@@ -203,6 +205,21 @@ def test_groups_of_a_transposed_convolution_are_those_of_torch(case: dict[str, A
             built(wrapped, [2, 3, 4, 4], other)
 
 
+def test_checks_count_what_a_group_of_a_transposed_convolution_sums_over() -> None:
+    """(in / groups) · k² / stride² channels and positions, of which only one check speaks."""
+    text = """
+    defaults: torch
+    input_shape: [8, 8, 64]
+    layers:
+      - {type: Conv2DTranspose, filters: 64, kernel_size: 4, strides: 2, groups: 8,
+         kernel_initializer: he_normal}
+      - {type: Conv2DTranspose, filters: 64, kernel_size: 4, strides: 2, groups: 64,
+         kernel_initializer: {type: Bilinear, groups: 64}}
+    """
+    found = check(initcli.parse(text)).findings
+    assert [(each.code, "32 and 128" in each.message) for each in found] == [("I303", True)]
+
+
 def test_theory_knows_the_groups_of_a_transposed_convolution() -> None:
     layers = [
         {"type": "Conv2DTranspose", "filters": 64, "kernel_size": 3, "groups": 8},
@@ -249,8 +266,6 @@ def test_chrono_fills_gates_as_published(case: dict[str, Any]) -> None:
 
 
 def test_a_chrono_forget_gate_is_open() -> None:
-    from initcli.checks import check
-
     text = "{input_shape: [9, 8], layers: [{type: LSTM, units: 8, bias_initializer: %s}]}"
     chrono = check(initcli.parse(text % "{type: Chrono, max_time: 100}"))
     assert "I403" not in {each.code for each in chrono.findings}
@@ -289,7 +304,7 @@ def test_large_padded_tables_are_drawn_in_chunks_alike() -> None:
 def test_a_padded_row_gets_no_gradient() -> None:
     from autograd import grad
 
-    layer: Any = known_layers()["Embedding"](input_dim=4, output_dim=3, padding_idx=-1)
+    layer = Embedding(input_dim=4, output_dim=3, padding_idx=-1)
     ids = np.array([[0, 3, 3, 1]])
 
     def total(table: Any) -> Any:
@@ -360,6 +375,7 @@ def test_g_is_the_norm_of_the_kernel_that_is_drawn(defaults: str) -> None:
         g, kernel, _ = built(layer, [4, 5], defaults).parameters
         norm = np.sqrt((draw(kernel).astype(float) ** 2).sum(0))
         assert draw(g) == pytest.approx(norm, rel=1e-6)
+        assert np.array_equal(draw(pickle.loads(pickle.dumps(g))), draw(g))  # as for workers
         assert g.law is None
     with pytest.raises(initcli.InvalidSpec, match="needs a kernel, and GRU has none"):
         built({**wrapped, "layer": {"type": "GRU", "units": 6}}, [4, 5], defaults)

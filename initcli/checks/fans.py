@@ -41,7 +41,7 @@ def wiring(parameter: Parameter) -> Wiring | None:
             return Wiring(Fans(*shape), (0,), (1,))
         case convolution.ConvTranspose() if origin.name == "kernel":
             strides = math.prod(per_axis(layer.strides, layer.rank, "strides"))
-            into = max(round(window * shape[-1] / strides), 1)
+            into = max(round(window * shape[-1] / (strides * layer.groups)), 1)
             return Wiring(Fans(into, window * shape[-2]), (*spatial, rank + 1), (rank,))
         case convolution.Convolution() if origin.name in ("kernel", "depthwise_kernel"):
             if isinstance(layer, convolution.DepthwiseConv | convolution.SeparableConv):

@@ -8,6 +8,7 @@ from initcli.checks import fan_problems
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import miscounted
+from initcli.layers import convolution
 
 
 class GroupedFans(Check):
@@ -36,7 +37,10 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            groups = getattr(parameter.origin.layer, "groups", 1) if parameter.origin else 1
+            inner = parameter.origin.layer if parameter.origin else None
+            groups = getattr(inner, "groups", 1)
+            if isinstance(inner, convolution.ConvTranspose):
+                continue  # whose fans are a matter of their own
             if isinstance(groups, int) and groups > 1 and (found := miscounted(parameter)):
                 reason = f"each input channel feeds one group of {groups}"
                 yield fan_problems.problem(evidence, layer, found, reason)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import wiring
+from initcli.initializers import Bilinear
 from initcli.signal.theory import law_moments
 
 _TIMES = 10.0
@@ -58,6 +59,8 @@ layers:
             moments, wired = law_moments(parameter), wiring(parameter)
             if moments is None or wired is None or not moments.variance > 0:
                 continue
+            if isinstance(parameter.initializer, Bilinear):
+                continue  # in which a unit takes one channel, and nothing is random
             fan_in = wired.fans.fan_in
             times = fan_in * moments.mean**2 / moments.variance
             if times <= _TIMES or parameter.shape[-1] == 1 or evidence.is_result(layer):
