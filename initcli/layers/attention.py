@@ -36,6 +36,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     into the residual stream, where a scheme starts that one smaller.
     """
 
+    holds_layers = True
+
     dropout: Fraction = 0.0
     use_bias: bool = True
     use_gate: bool = False

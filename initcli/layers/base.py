@@ -52,6 +52,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
     spoken: ClassVar[bool] = True
     """Whether a spec can name this very class, if not those that derive from it."""
+    holds_layers: ClassVar[bool] = False
+    """Whether all of its weights are those of layers that it holds, or that Keras makes within."""
     merges: ClassVar[bool] = False
     """Whether a single input would be a mistake."""
 

@@ -26,7 +26,9 @@ from initcli.spec.keras.calls import (
     numbered_from_zero,
     operation_of,
     recorded_shapes,
+    require_calls,
 )
+from initcli.spec.keras.freezing import freezing_of
 from initcli.spec.keras.notes import few, of_unknown
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
@@ -39,6 +41,7 @@ from initcli.spec.keras.values import (
     plain,
     seed_of,
     shape_of,
+    taken_by,
     truth,
 )
 from initcli.spec.keras.vocabulary import (
@@ -83,6 +86,7 @@ class _Translation:
     def __init__(self, model: Mapping[str, Any]) -> None:
         version = model.get("keras_version")
         self.is_old = isinstance(version, str) and version.startswith(("1.", "2."))
+        self.freezing = freezing_of(model)
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
         # Layers of an author's own: their names, their types, and whether a shape is recorded.
@@ -114,9 +118,7 @@ class _Translation:
         self.origins[(*target, "type")] = (*source, "class_name")
         if isinstance(own := config.get("name"), str):
             found["name"] = own
-        if config.get("trainable") is False:
-            found["trainable"] = False
-        return found
+        return {**found, **self.freezing.of_network(config, is_outermost=not target)}
 
     # Sequential models
 
@@ -129,10 +131,10 @@ class _Translation:
             inner = data.get("config")
             inner = inner if isinstance(inner, Mapping) else {}
             if not entries and data.get("class_name") != "InputLayer":
-                shape = next((s for s in map(shape_of, map(inner.get, INPUT_SHAPES)) if s), None)
-                shape = shape or shape_of(config.get("build_input_shape")) or built_for(data)
+                built = shape_of(config.get("build_input_shape"))
+                shape, dtype = taken_by(data) or (built, inner.get("dtype"))
                 if shape is not None:
-                    entries.append(_input(shape, inner.get("dtype"), "sequential_input"))
+                    entries.append(_input(shape, dtype, "sequential_input"))
             recorded = built_for(layers[index + 1]) if index + 1 < len(layers) else None
             place = (*target, "layers", len(entries))
             shapes = [] if recorded is None else [recorded]
@@ -167,12 +169,12 @@ class _Translation:
             ours: list(ends_of(config.get(key)))
             for key, ours in (("input_layers", "input_layers"), ("output_layers", "outputs"))
         }
-        networks = {
-            name
-            for name, data in named.items()
-            if _is_network(str(data.get("class_name")), data.get("config"))
-        }
-        nodes, ends = numbered_from_zero(nodes, ends, networks)
+        nodes, ends = numbered_from_zero(nodes, ends, named)
+        for index, made in enumerate(nodes.values()):
+            for number, call in enumerate(made):
+                taken = [call.positional, call.keywords]
+                require_calls(nodes, taken, (*at, index, "inbound_nodes", number))
+        require_calls(nodes, list(ends.values()), at[:-1])
         recorded = recorded_shapes(nodes, named)
         entries: list[dict[str, Any]] = []
         calls: list[tuple[dict[str, Any], Path]] = []
@@ -303,7 +305,7 @@ class _Translation:
         if self.is_old and "fans" in types:
             # What Keras 2 really starts these kernels with.
             found["fans"] = "convolution"
-        return found
+        return self.freezing.of_layer(cls, found)
 
     def _dtype(self, value: Any) -> str | None:
         """The name of a dtype policy that a layer can have."""

@@ -1,0 +1,96 @@
+"""Which ``trainable: false`` of a Keras file reaches weights once Keras has read the file.
+
+In a spec a layer that is not trainable freezes all that it holds. Keras's ``from_config`` does not:
+
+- A network's own flag is written down but not applied, except that of an outermost Functional
+  model in Keras 3. Freezing a network writes the flag of every layer in it as well.
+- Keras 3: a weight has a flag of its own, which it gets from the layer that makes it. What a layer
+  hands to layers within it says nothing (``Layer.trainable``, ``Layer._track_variable``).
+- Keras 2 within TensorFlow: a layer that is not trainable hides all that it holds.
+- Keras 2.1.4 to 2.3.1: so does it here, but TimeDistributed and Bidirectional set the flags of what
+  they hold to their own; before 2.1.4 their own flag says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from initcli.layers import Layer
+from initcli.layers.wrappers import Bidirectional, TimeDistributed
+from initcli.spec.keras.values import truth
+
+_WRAPPERS = (TimeDistributed, Bidirectional)
+
+
+class Freezing(NamedTuple):
+    """How one generation of Keras applies the flags of a file."""
+
+    of_networks: bool
+    """Whether the outermost Functional model freezes what it holds."""
+    of_holders: bool
+    """Whether layers freeze layers that they hold, other than by setting their flags."""
+    of_wrappers: bool
+    """Whether TimeDistributed and Bidirectional freeze what they hold."""
+    sets_flags: bool
+    """Whether those two set the flags of what they hold."""
+
+    def of_network(self, config: Mapping[str, Any], is_outermost: bool) -> dict[str, Any]:
+        """The flag of a network that counts, if it does."""
+        given = "input_layers" in config and truth(config.get("trainable", True)) is False
+        return {"trainable": False} if given and is_outermost and self.of_networks else {}
+
+    def of_layer(self, cls: type[Layer], found: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a layer with only those flags, its own and below it, that count."""
+        wraps = issubclass(cls, _WRAPPERS)
+        kept = self.of_wrappers if wraps else self.of_holders or not cls.holds_layers
+        own = {key: value for key, value in found.items() if kept or key != "trainable"}
+        if wraps and self.sets_flags:
+            for argument in ("layer", "backward_layer"):
+                if isinstance(inner := own.get(argument), dict):
+                    own[argument] = {k: v for k, v in inner.items() if k != "trainable"}
+        return own
+
+
+_KERAS_3 = Freezing(True, False, False, False)
+_TENSORFLOW = Freezing(False, True, True, False)
+_KERAS_2 = Freezing(False, True, True, True)
+_KERAS_20 = Freezing(False, True, False, False)
+
+
+def freezing_of(model: Mapping[str, Any]) -> Freezing:
+    """How the Keras that wrote a file applies its flags."""
+    version = model.get("keras_version")
+    match = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?", str(version))
+    if match is None:
+        return _KERAS_3 if _is_keras_3(model) else _TENSORFLOW
+    number = tuple(int(part or 0) for part in match.groups())
+    if number >= (3,):
+        return _KERAS_3
+    if number >= (2, 4) or str(version).endswith("-tf"):
+        return _TENSORFLOW
+    return _KERAS_2 if number >= (2, 1, 4) else _KERAS_20
+
+
+def _is_keras_3(model: Any) -> bool:
+    """Whether a file that names no version is one of Keras 3, by what only Keras 2 writes."""
+    for layer in _layers(model):
+        config, nodes = layer.get("config"), layer.get("inbound_nodes")
+        if isinstance(config, Mapping) and "batch_input_shape" in config:
+            return False
+        if isinstance(nodes, list) and nodes:
+            return isinstance(nodes[0], Mapping)
+    return True
+
+
+def _layers(data: Any) -> Iterator[Mapping[str, Any]]:
+    """The layers of a network, those of networks within it too."""
+    waiting = [data]
+    while waiting:
+        layer = waiting.pop()
+        if isinstance(layer, Mapping):
+            yield layer
+            config = layer.get("config")
+            layers = config.get("layers") if isinstance(config, Mapping) else config
+            waiting += reversed(layers) if isinstance(layers, list) else []
