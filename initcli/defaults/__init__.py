@@ -16,6 +16,7 @@ from initcli.defaults import flax, torch
 from initcli.defaults.rules import Rules, note_of, rule_of
 from initcli.layers import Layer
 from initcli.parameter import Parameter
+from initcli.types import CODES
 
 Framework = Literal["keras", "torch", "flax"]
 
@@ -39,11 +40,12 @@ def with_defaults(
         origin = mine[0].origin
         layer: Layer = origin.layer if origin else Layer()
         unset = {each.path for each in mine if _is_unset(each)}
-        rule = rule_of(_RULES[framework], layer)
+        quantized = any(each.dtype in CODES for each in mine)
+        rule = None if quantized else rule_of(_RULES[framework], layer)
         if rule is None or not unset:
             found += mine
             if unset and rule is None:
-                kind = layer.type_name
+                kind = f"{'quantized ' * quantized}{layer.type_name}"
                 notes.append(f"{framework} has no {kind}; its initializers are those of Keras")
             continue
         started = rule(layer, {_name(each): each for each in mine})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from initcli.errors import listed
 
@@ -30,6 +30,24 @@ def of_unknown(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
             f"{listed(shown, 'and')} ({kind}): its author's own code, which is not run; "
             f"{'; '.join(said)}"
         )
+
+
+def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What there is to say of layers with quantized weights, once for each scheme."""
+    for scheme, names in quantized.items():
+        more = len(names) - _NAMED
+        shown = listed(names if more <= 0 else [*names[:_NAMED], f"{more} more"], "and")
+        mode = scheme.partition("/")[0]
+        if mode == "float8":
+            yield (
+                f"{shown} ({mode}): kernels are drawn as their initializers say; rounding to "
+                "float8 while they compute is left out"
+            )
+        else:
+            yield (
+                f"{shown} ({mode}): the file names initializers, but Keras makes codes of zeros "
+                "and scales of ones, which a file of weights then replaces"
+            )
 
 
 _NAMED = 5

@@ -29,7 +29,8 @@ from initcli.spec.keras.calls import (
     require_calls,
 )
 from initcli.spec.keras.freezing import freezing_of
-from initcli.spec.keras.notes import few, of_unknown
+from initcli.spec.keras.notes import few, of_quantized, of_unknown
+from initcli.spec.keras.quantization import policy_in, quantization_of
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
     NotRead,
@@ -76,7 +77,15 @@ def from_keras(document: Document) -> Document:
         data=data,
         origins=origins,
         dialect="keras",
-        notes=few(dict.fromkeys([*translation.notes, *of_unknown(translation.unknown)])),
+        notes=few(
+            dict.fromkeys(
+                [
+                    *translation.notes,
+                    *of_unknown(translation.unknown),
+                    *of_quantized(translation.quantized),
+                ]
+            )
+        ),
     )
 
 
@@ -91,6 +100,8 @@ class _Translation:
         self.notes: list[str] = []
         # Layers of an author's own: their names, their types, and whether a shape is recorded.
         self.unknown: list[tuple[str, str, bool]] = []
+        # The names of layers whose weights are quantized, by how they are.
+        self.quantized: dict[str, list[str]] = {}
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
@@ -171,8 +182,8 @@ class _Translation:
         }
         nodes, ends = numbered_from_zero(nodes, ends, named)
         for index, made in enumerate(nodes.values()):
-            for number, call in enumerate(made):
-                taken = [call.positional, call.keywords]
+            for number, each in enumerate(made):
+                taken = [each.positional, each.keywords]
                 require_calls(nodes, taken, (*at, index, "inbound_nodes", number))
         require_calls(nodes, list(ends.values()), at[:-1])
         recorded = recorded_shapes(nodes, named)
@@ -300,6 +311,10 @@ class _Translation:
             elif not says_nothing(name):
                 shown = quoted(name).strip("'")
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
+        if "quantization" in types and (scheme := quantization_of(config)):
+            found["quantization"] = scheme
+            shown = quoted(config.get("name") or cls.__name__)
+            self.quantized.setdefault(scheme, []).append(shown)
         if found.get("bin_boundaries") is not None:
             found.pop("num_bins", None)  # A layer that has seen its data writes down both.
         if self.is_old and "fans" in types:
@@ -310,9 +325,8 @@ class _Translation:
     def _dtype(self, value: Any) -> str | None:
         """The name of a dtype policy that a layer can have."""
         if isinstance(value, Mapping):
-            config = value.get("config")
-            if isinstance(config, Mapping):
-                value = config.get("name") or config.get("source_name")
+            config = policy_in(value)
+            value = config.get("name") or config.get("source_name")
         if not isinstance(value, str):
             return None
         value = value.rpartition("_from_")[2]
