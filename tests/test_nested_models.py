@@ -122,6 +122,34 @@ def test_a_call_that_nobody_makes_is_named() -> None:
         initcli.parse(json.dumps(data))
 
 
+def test_a_flag_that_freezes_nothing_is_noted() -> None:
+    said = "trainable is false, but Keras applies that to none of the layers within"
+    for name, place in (("attention", 0), ("both_ways", 0), ("steps", 0), ("convolved", 1)):
+        data = copy.deepcopy(models("3.15.1")[name]["json"])
+        layer = data["config"]["layers"][place + 1]
+        layer["config"]["trainable"] = False
+        (note,) = initcli.parse(json.dumps(data)).notes
+        assert note.startswith(f"'{layer['name']}': {said}")
+    assert not initcli.parse(json.dumps(models("3.15.1")["frozen_base"]["json"])).notes
+
+
+@pytest.mark.parametrize("name", ["steps_of_steps", "steps_of_a_stack", "cells", "stacked"])
+def test_a_flag_that_stands_on_all_layers_is_not_noted(name: str) -> None:
+    data = copy.deepcopy(models("3.15.1")[name]["json"])
+
+    def freeze(value: Any) -> None:
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, dict | list):
+                freeze(each)
+        if isinstance(value, dict) and "trainable" in value:
+            value["trainable"] = False
+
+    freeze(data["config"]["layers"])
+    model = initcli.parse(json.dumps(data))
+    assert not any(parameter.trainable for parameter in model.parameters)
+    assert not model.notes
+
+
 def test_frozen_in_a_spec_of_ones_own_freezes_what_it_holds() -> None:
     inner = "{type: Sequential, trainable: false, layers: [{type: Dense, units: 3}]}"
     wrapped = "{type: TimeDistributed, trainable: false, layer: {type: Dense, units: 2}}"

@@ -59,6 +59,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
 
     Initializers of variance scaling count as fan_out the kernel's axes that the output has, and as
     fan_in the others (Keras 3.15, ``EinsumDense.build``), unless ``fans`` are a ``convolution``'s.
+    ``quantization`` says how the kernel is stored, as in Dense.
     """
 
     equation: str

@@ -66,6 +66,7 @@ class Embedding(Table, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors, looked up by token id.
 
     Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim).
+    ``quantization`` says how the table is stored: int8 or int4/GROUP.
     """
 
     def output_shape(self, shape: Shape) -> Shape:

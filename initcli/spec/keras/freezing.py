@@ -38,19 +38,45 @@ class Freezing(NamedTuple):
 
     def of_network(self, config: Mapping[str, Any], is_outermost: bool) -> dict[str, Any]:
         """The flag of a network that counts, if it does."""
-        given = "input_layers" in config and truth(config.get("trainable", True)) is False
-        return {"trainable": False} if given and is_outermost and self.of_networks else {}
+        given = config.get("trainable")
+        counts = is_outermost and self.of_networks and "input_layers" in config
+        return {"trainable": False} if counts and given is not None and not truth(given) else {}
+
+    def counts(self, cls: type[Layer]) -> bool:
+        """Whether a layer's own flag reaches weights."""
+        wraps = issubclass(cls, _WRAPPERS)
+        return self.of_wrappers if wraps else self.of_holders or not cls.holds_layers
 
     def of_layer(self, cls: type[Layer], found: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a layer with only those flags, its own and below it, that count."""
         wraps = issubclass(cls, _WRAPPERS)
-        kept = self.of_wrappers if wraps else self.of_holders or not cls.holds_layers
+        kept = self.counts(cls)
         own = {key: value for key, value in found.items() if kept or key != "trainable"}
         if wraps and self.sets_flags:
             for argument in ("layer", "backward_layer"):
                 if isinstance(inner := own.get(argument), dict):
                     own[argument] = {k: v for k, v in inner.items() if k != "trainable"}
         return own
+
+
+def seems_frozen(found: Mapping[str, Any]) -> bool:
+    """Whether a layer says that it is not trainable, and a layer that it holds is trained."""
+    held = _held(found)
+    return found.get("trainable") is False and not (held and all(map(_is_frozen, held)))
+
+
+def _is_frozen(entry: Any) -> bool:
+    """Whether no flag that counts leaves anything in an entry to be trained."""
+    if not isinstance(entry, Mapping) or entry.get("type") in (None, "Input"):
+        return True
+    held = _held(entry)
+    return entry.get("trainable") is False or (bool(held) and all(map(_is_frozen, held)))
+
+
+def _held(entry: Mapping[str, Any]) -> list[Any]:
+    """The layers within an entry."""
+    held = map(entry.get, ("layer", "backward_layer", "cell", "cells", "layers"))
+    return [e for some in held for e in (some if isinstance(some, list) else [some]) if e]
 
 
 _KERAS_3 = Freezing(True, False, False, False)

@@ -20,23 +20,19 @@ def of_unknown(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
     for name, kind, known in unknown:
         alike.setdefault((kind, known), []).append(name)
     for (kind, known), names in alike.items():
-        more = len(names) - _NAMED
-        shown = names if more <= 0 else [*names[:_NAMED], f"{more} more"]
         shape = "the shape of what comes out is the recorded one"
         said = [shape if known else "what comes out is not known"]
         if kind != "Lambda":
             said.append("weights of its own, if there are any, are not counted")
         yield (
-            f"{listed(shown, 'and')} ({kind}): its author's own code, which is not run; "
-            f"{'; '.join(said)}"
+            f"{_named(names)} ({kind}): its author's own code, which is not run; {'; '.join(said)}"
         )
 
 
 def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """What there is to say of layers with quantized weights, once for each scheme."""
     for scheme, names in quantized.items():
-        more = len(names) - _NAMED
-        shown = listed(names if more <= 0 else [*names[:_NAMED], f"{more} more"], "and")
+        shown = _named(names)
         mode = scheme.partition("/")[0]
         if mode == "float8":
             yield (
@@ -48,6 +44,20 @@ def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:
                 f"{shown} ({mode}): the file names initializers, but Keras makes codes of zeros "
                 "and scales of ones, which a file of weights then replaces"
             )
+
+
+def of_thawed(names: Sequence[str]) -> Iterator[str]:
+    """What there is to say of layers whose own flag freezes nothing."""
+    if names:
+        yield (
+            f"{_named(names)}: trainable is false, but Keras applies that to none of the layers "
+            "within when it reads the file, and trains them as they say themselves"
+        )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return listed(names if more <= 0 else [*names[:_NAMED], f"{more} more"], "and")
 
 
 _NAMED = 5

@@ -28,8 +28,8 @@ from initcli.spec.keras.calls import (
     recorded_shapes,
     require_calls,
 )
-from initcli.spec.keras.freezing import freezing_of
-from initcli.spec.keras.notes import few, of_quantized, of_unknown
+from initcli.spec.keras.freezing import freezing_of, seems_frozen
+from initcli.spec.keras.notes import few, of_quantized, of_thawed, of_unknown
 from initcli.spec.keras.quantization import policy_in, quantization_of
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
@@ -82,6 +82,7 @@ def from_keras(document: Document) -> Document:
                 [
                     *translation.notes,
                     *of_unknown(translation.unknown),
+                    *of_thawed(translation.thawed),
                     *of_quantized(translation.quantized),
                 ]
             )
@@ -100,6 +101,8 @@ class _Translation:
         self.notes: list[str] = []
         # Layers of an author's own: their names, their types, and whether a shape is recorded.
         self.unknown: list[tuple[str, str, bool]] = []
+        # The names of layers whose `trainable: false` does not reach the layers that they hold.
+        self.thawed: list[str] = []
         # The names of layers whose weights are quantized, by how they are.
         self.quantized: dict[str, list[str]] = {}
 
@@ -320,6 +323,8 @@ class _Translation:
         if self.is_old and "fans" in types:
             # What Keras 2 really starts these kernels with.
             found["fans"] = "convolution"
+        if not self.freezing.counts(cls) and seems_frozen(found):
+            self.thawed.append(quoted(config.get("name") or cls.__name__))
         return self.freezing.of_layer(cls, found)
 
     def _dtype(self, value: Any) -> str | None:
