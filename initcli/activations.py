@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from initcli.types import Array, NonNegativeFloat, NotComputable, public_subclasses, snake_case
+from initcli.types import (
+    Array,
+    NonNegativeFloat,
+    NotComputable,
+    PositiveFloat,
+    public_subclasses,
+    snake_case,
+)
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
@@ -195,6 +202,17 @@ class Tanh(Activation, frozen=True, kw_only=True):
         return np.tanh(x)
 
 
+class Sin(Activation, frozen=True, kw_only=True):
+    """sin(``w0`` · x), with ``w0`` = 30 in SIREN (Sitzmann et al. 2020, arXiv:2006.09661)"""
+
+    aliases: ClassVar[tuple[str, ...]] = ("sine",)
+
+    w0: float = 1.0
+
+    def call(self, np: Any, x: Array) -> Array:
+        return np.sin(self.w0 * x)
+
+
 class TanhShrink(Activation, frozen=True, kw_only=True):
     """x − tanh(x)"""
 
@@ -238,12 +256,15 @@ class Exponential(Activation, frozen=True, kw_only=True):
 
 
 class HardSigmoid(Activation, frozen=True, kw_only=True):
-    """min(max(x / 6 + 1/2, 0), 1)"""
+    """min(max(``slope`` · x + 1/2, 0), 1); the slope is 0.2 in Keras 1 and 2"""
 
     bounds = (0.0, 1.0)
 
+    slope: PositiveFloat = 1 / 6
+
     def call(self, np: Any, x: Array) -> Array:
-        return np.where(x <= -3, 0.0, np.where(x < 3, x / 6 + 0.5, 1.0))
+        y = self.slope * x + 0.5
+        return np.where(y <= 0, 0.0, np.where(y < 1, y, 1.0))
 
 
 class HardSilu(Activation, frozen=True, kw_only=True):

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from initcli import __version__
+from initcli import __version__, process
 from initcli.commands import authoring, catalog, checking, signals, weights
 from initcli.commands.options import command
+from initcli.terminal import UNEXPECTED, confess, say, write
 
 app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
@@ -42,14 +43,27 @@ def _initcli(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"initcli {__version__}")
+        write(f"initcli {__version__}\n")
         raise typer.Exit
 
 
+_COMPLETE = "_INITCLI_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
+
 def run() -> None:
-    """Run the command line."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
-        getattr(sys, name).reconfigure(errors="backslashreplace")
-    app(prog_name="initcli")
+    """Run the command line; what fails outside of a command is a message, too."""
+    try:
+        app(prog_name="initcli")
+    except (Exception, SystemExit) as error:
+        status = error.code if isinstance(error, SystemExit) else UNEXPECTED
+        if not status or process.asked_to_end() or process.refusal(error):
+            raise
+        if os.environ.get(_COMPLETE):
+            # Typer leaves in several ways where no shell asks so.
+            say(f"{_COMPLETE} is set, but to nothing that a shell asks; `unset {_COMPLETE}`")
+            sys.exit(2)
+        if isinstance(error, SystemExit):
+            raise
+        confess(error, debug="--debug" in sys.argv)
+        sys.exit(UNEXPECTED)

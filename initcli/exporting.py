@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initcli.drawing import chunk_count, draw_chunks, refuse_beyond_memory, scratch_bytes
-from initcli.errors import OutputError, listed, quoted
-from initcli.files import folder_beside, written_whole
+from initcli.errors import OutputError, listed, printable, quoted
+from initcli.files import folder_beside, link_target, written_whole
 from initcli.measuring import Progress
 from initcli.parameter import Parameter
 from initcli.spec.model import Model
@@ -63,7 +63,7 @@ def export(
     Args:
         model: whose parameters.
         file: where to; its name ends in ``.npz`` or ``.safetensors``, and what is there already
-            is replaced once the new file is whole.
+            is replaced once the new file is whole. A symbolic link is followed.
         only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
         progress: told of the weights that are written, as they are.
 
@@ -85,13 +85,13 @@ def export(
     """
     write = _WRITERS.get(file.suffix.lower())
     if write is None:
-        raise OutputError(f"{file}: the file's name must end in {listed(SUFFIXES)}")
+        raise OutputError(f"{printable(str(file))}: the file's name must end in {listed(SUFFIXES)}")
     wanted = tuple(model.parameters if only is None else only)
     for parameter in wanted:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
         if "\0" in parameter.path or not _is_text(parameter.path):
             raise OutputError(f"{quoted(parameter.path)} cannot be a name in a file")
-    return write(wanted, file, progress)
+    return write(wanted, link_target(file), progress)
 
 
 def _write_npz(parameters: Sequence[Parameter], file: Path, progress: Progress | None) -> list[str]:
@@ -167,7 +167,7 @@ def _laid_out(parameters: Sequence[Parameter], file: Path, stream: BinaryIO) -> 
             with library.safe_open(zeros, framework="np") as laid_out:
                 ordered = [by_path[path] for path in laid_out.offset_keys()]
         except library.SafetensorError as error:
-            raise OutputError(f"{file}: cannot be written: {error}") from None
+            raise OutputError(f"{printable(str(file))}: cannot be written: {error}") from None
         finally:
             thread.shutdown(wait=False)
         content = sum(_bytes(each, _SAFETENSORS) for each in ordered)
@@ -245,7 +245,7 @@ def _refuse_beyond_disk(
     free = shutil.disk_usage(file.parent).free
     if needed > free:
         raise OutputError(
-            f"{file}: cannot be written: it takes {needed / 2**20:,.1f} MiB, and "
+            f"{printable(str(file))}: cannot be written: it takes {needed / 2**20:,.1f} MiB, and "
             f"{free / 2**20:,.1f} MiB of the disk are free"
         )
 

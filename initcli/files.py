@@ -43,14 +43,15 @@ def file_stems(paths: Iterable[str]) -> dict[str, str]:
     return {path: _stem(path) for path in paths}
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, unless it is there.
+def make_folder(folder: Path) -> os.stat_result:
+    """Make a folder and those above it, unless it is there, and return what tells it from others.
 
     Raises:
         OutputError: it cannot be made, or is a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        return folder.stat()
     except FileExistsError:
         reason = "it is a file" if folder.exists() else "it is a link to nothing"
         raise OutputError(f"{_name(folder)}: cannot be used as a folder: {reason}") from None
@@ -62,13 +63,32 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{_name(folder)}: cannot be used as a folder: {_why(error)}") from None
 
 
+def refuse_other_folder(folder: Path, made: os.stat_result) -> None:
+    """Raise OutputError where another folder, or a link, stands in the place of one by now."""
+    try:
+        is_same = os.path.samestat(folder.stat(), made)
+    except OSError:
+        is_same = False
+    if not is_same:
+        raise OutputError(f"{_name(folder)}: somebody has put something else in its place")
+
+
+def link_target(file: Path) -> Path:
+    """The file that is meant where a person names a symbolic link: the one that it leads to."""
+    try:
+        return file.resolve() if file.is_symlink() else file
+    except (OSError, RuntimeError, ValueError):  # a circle, which writing tells
+        return file
+
+
 @contextmanager
 def written_whole(file: Path) -> Iterator[BinaryIO]:
     """What to write a file's content to: a file beside its place, to which it is moved at the end.
 
     So it is never seen half-written; whatever interrupts this leaves nothing behind, and what
     stood in its place as it was. Of two that write it at once the last one wins. A link in its
-    place is replaced, and what it leads to left alone.
+    place is replaced, and what it leads to left alone: where a person named the file, the link is
+    followed by :func:`link_target` before.
 
     The content need not be on the disk when this returns. It is for the caller to
     :func:`os.fsync` what must outlast a loss of power, which takes some milliseconds.
@@ -117,8 +137,9 @@ def write_whole(file: Path, content: bytes) -> None:
 def rewrite(file: Path, before: str, after: str) -> None:
     """Write another text into a person's own file, which is never lost.
 
-    A link stays a link. The file keeps its mode, its owner as far as that is allowed, and a
-    byte-order mark. The new text is on the disk before the old one is given up.
+    A symbolic link stays one. The file keeps its mode, its owner as far as that is allowed, and a
+    byte-order mark. The new text is on the disk before the old one is given up; as that takes
+    another file, one that has several names (hard links) is not written.
 
     Args:
         file: what to write.
@@ -126,7 +147,8 @@ def rewrite(file: Path, before: str, after: str) -> None:
         after: the text that it gets.
 
     Raises:
-        OutputError: it cannot be written, is read-only, or was changed by somebody else.
+        OutputError: it cannot be written, is read-only, has several names, or was changed by
+            somebody else.
     """
     try:
         target = file.resolve(strict=True)
@@ -134,6 +156,12 @@ def rewrite(file: Path, before: str, after: str) -> None:
             raise _cannot_be_written(file, "it is no ordinary file")
         if not target.stat().st_mode & stat.S_IWUSR or not os.access(target, os.W_OK):
             raise OutputError(f"{_name(file)} is read-only")
+        if (names := target.stat().st_nlink) > 1:
+            raise OutputError(
+                f"{_name(file)}: cannot be written: it has {names} names (hard links), which would "
+                "become different files",
+                "`initcli check --fix - < FILE > NEW` writes the new text elsewhere",
+            )
     except OSError as error:
         raise _cannot_be_written(file, _why(error)) from None
     with written_whole(target) as stream:

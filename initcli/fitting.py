@@ -26,8 +26,10 @@ class Fit(msgspec.Struct, frozen=True):
     p_value: float
 
 
-def fit(law: Law, seen: Measurement, dtype: TensorDtype) -> Fit:
+def fit(law: Law, seen: Measurement, dtype: TensorDtype, copies: int = 1) -> Fit:
     """Hold a measurement against a law, rounded to the dtype as the values were.
+
+    Each value that was drawn stands ``copies`` times among those that were measured.
 
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [100], layers: [{type: Dense, units: 100}]}")
@@ -40,7 +42,7 @@ def fit(law: Law, seen: Measurement, dtype: TensorDtype) -> Fit:
     statistic = float(np.max(np.abs(below - expected), initial=0.0))
     if law.std == 0 and seen.max > seen.min:
         statistic = 1.0
-    root = math.sqrt(seen.count)
+    root = math.sqrt(seen.count / copies)
     # The correction for finite samples is that of Stephens 1970.
     return Fit(statistic, kolmogorov((root + 0.12 + 0.11 / root) * statistic))
 

@@ -92,7 +92,7 @@ class Constant(Law, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"= {self.value:.4g}"
+        return f"constant {self.value:.4g}"
 
     @property
     def atoms(self) -> dict[float, float]:
@@ -306,6 +306,50 @@ class SphereCoordinate(Law, frozen=True):
         """B(1/2, (n−1)/2)."""
         half = (self.dimension - 1) / 2
         return math.exp(math.lgamma(0.5) + math.lgamma(half) - math.lgamma(half + 0.5))
+
+
+class LogOfUniform(Law, frozen=True):
+    """``sign`` · log u for u ~ U(1, b), with b = ``most``.
+
+    Density e^|x| / (b − 1) from 0 to log b; with r = b / (b − 1) it is E[log u] = r log b − 1 and
+    E[log² u] = r (log² b − 2 log b) + 2.
+    """
+
+    most: float
+    sign: int = 1
+
+    @property
+    def mean(self) -> float:
+        return self.sign * (self.most / (self.most - 1) * math.log(self.most) - 1)
+
+    @property
+    def std(self) -> float:
+        log = math.log(self.most)
+        second = self.most / (self.most - 1) * (log * log - 2 * log) + 2
+        return math.sqrt(max(second - self.mean**2, 0.0))
+
+    @property
+    def support(self) -> tuple[float, float]:
+        end = self.sign * math.log(self.most)
+        return min(0.0, end), max(0.0, end)
+
+    @property
+    def text(self) -> str:
+        return f"{'−' if self.sign < 0 else ''}log U(1, {self.most:.4g})"
+
+    def pdf(self, x: Floats) -> Floats:
+        y = self.sign * np.asarray(x, np.float64)
+        end = math.log(self.most)
+        inside = (y >= 0) & (y <= end)
+        return np.where(inside, np.exp(np.clip(y, 0, end)) / (self.most - 1), 0.0)
+
+    def cdf(self, x: Floats) -> Floats:
+        y = np.clip(self.sign * np.asarray(x, np.float64), 0, math.log(self.most))
+        share: Floats = np.expm1(y) / (self.most - 1)
+        return share if self.sign > 0 else 1 - share
+
+    def draw(self, rng: np.random.Generator, out: Floats) -> None:
+        out[:] = self.sign * np.log1p(rng.random(out.size) * (self.most - 1))
 
 
 class Mixture(Law, frozen=True):

@@ -23,9 +23,10 @@ class Origin(NamedTuple):
     @property
     def argument(self) -> str | None:
         """The layer's argument that says how the parameter is initialised."""
-        last = self.name.rpartition("/")[2]
-        if self.name == "attention_output/kernel" and self.layer.output_initializer is not None:
-            return "output_initializer"
+        owner, _, last = self.name.rpartition("/")
+        own = f"{owner.removeprefix('attention_')}_initializer"
+        if last == "kernel" and getattr(self.layer, own, None) is not None:
+            return own
         wanted = (
             f"{last}_initializer",
             f"{last.removesuffix('_kernel')}_initializer",

@@ -68,7 +68,8 @@ def summarise(
     wanted = model.parameters if only is None else only
     for parameter, seen in measure(wanted, workers=workers, most=most, progress=progress):
         law = parameter.law
-        found = None if law is None else fit(law, seen, parameter.dtype)
+        copies = parameter.initializer.copies(parameter.shape)
+        found = None if law is None else fit(law, seen, parameter.dtype, copies)
         yield TensorSummary(parameter, law, seen, found)
 
 

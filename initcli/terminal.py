@@ -6,9 +6,9 @@ Whatever is heavy is imported where it is used, so that ``--help`` answers at on
 from __future__ import annotations
 
 import os
-import signal
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import (
     AbstractContextManager,
     contextmanager,
@@ -17,9 +17,12 @@ from contextlib import (
     suppress,
 )
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import typer
+
+from initcli import process
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -73,13 +76,25 @@ def console() -> tuple[Console, bool]:
     terminal = Console(file=data_stream())
     page = Console(
         file=StringIO(),
-        width=terminal.width,
+        width=min(max(_width(terminal), _NARROWEST), _WIDEST),
         force_terminal=terminal.is_terminal,
         color_system=terminal.color_system,  # type: ignore[arg-type]  # one of its own names
         legacy_windows=False,
         highlight=False,
     )
     return page, not _can_print("█─²±σ∞")
+
+
+_NARROWEST, _WIDEST = 20, 1000
+"""Columns that a page has, however narrow or wide the terminal says that it is."""
+
+
+def _width(terminal: Console) -> int:
+    """The columns that are asked for, or those of the terminal that standard output is."""
+    if "COLUMNS" not in os.environ:
+        with suppress(OSError, ValueError):
+            return os.get_terminal_size(data_stream().fileno()).columns
+    return terminal.width
 
 
 def printed(page: Console, content: RenderableType) -> str:
@@ -139,6 +154,39 @@ def say(note: object) -> None:
         _tell(f"initcli: {printable(str(note))}")
 
 
+@contextmanager
+def patience(specs: Iterable[str]) -> Iterator[None]:
+    """Say after a second that a pipe, a device or a terminal is read, which may take for ever."""
+    named = [spec for spec in specs if _may_wait(spec)]
+    if not named:
+        yield
+        return
+    from contextvars import copy_context
+    from threading import Timer
+
+    what = "standard input" if named[0] == "-" else named[0]
+    note = f"still reading {what}, which ends when whoever writes to it closes it"
+    timer = Timer(1.0, copy_context().run, (say, note))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _may_wait(spec: str) -> bool:
+    """Whether a spec comes from a terminal, or from what is neither file nor folder."""
+    if spec == "-":
+        return sys.stdin is not None and sys.stdin.isatty()
+    try:
+        mode = Path(spec).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def complain(error: Exception) -> None:
     """The message of an error, with nothing in it that a terminal would obey."""
     from initcli.errors import printable
@@ -151,15 +199,8 @@ def complain(error: Exception) -> None:
 
 def _tell(line: str) -> None:
     """Print to standard error; where that is full or gone, nobody can be told."""
-    try:
+    with suppress(OSError):
         print(line, file=sys.stderr)
-    except OSError:
-        _let_go(sys.stderr)
-
-
-def _let_go(stream: TextIO) -> None:
-    """Have what is still buffered not fail again when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _short(line: str) -> str:
@@ -182,33 +223,29 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
 
     before, stream = _QUIET.set(quiet), _DATA.set(sys.stdout)
     try:
+        process.make_room_for_numpy()
         # What a person's own functions print is no data.
         with redirect_stdout(sys.stderr):
             yield
     except InitcliError as error:
         complain(error)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         # Threads that are in the middle of a large matrix are not waited for.
-        with suppress(OSError):
-            data_stream().flush()
-        os._exit(interrupted(interrupt))
-    except MemoryError:
-        _tell("initcli: there is not enough memory for this")
-        raise typer.Exit(2) from None
+        process.leave(process.interrupt_status())
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:
-        _confess(error, debug)
+        if process.asked_to_end():
+            process.leave(process.interrupt_status())
+        if refusal := process.refusal(error):
+            _tell(f"initcli: {refusal}")
+            raise typer.Exit(2) from None
+        confess(error, debug=debug)
         raise typer.Exit(UNEXPECTED) from None
     finally:
         _QUIET.reset(before)
         _DATA.reset(stream)
-
-
-def interrupted(interrupt: KeyboardInterrupt) -> int:
-    """The exit status after an interrupt, which has the number of a signal that is not Ctrl-C's."""
-    return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
 def data_stream() -> TextIO:
@@ -216,7 +253,7 @@ def data_stream() -> TextIO:
     return _DATA.get() or sys.stdout
 
 
-def _confess(error: Exception, debug: bool) -> None:
+def confess(error: BaseException, *, debug: bool) -> None:
     """Say that the program itself failed, in one line, or with all that led there."""
     from initcli.errors import printable
 
@@ -229,20 +266,51 @@ def _confess(error: Exception, debug: bool) -> None:
     _tell(f"initcli: this should not have happened ({what}); {how}")
 
 
-def write(text: str) -> None:
-    """Write to standard output; when nobody reads any more, end quietly."""
-    from initcli.errors import OutputError
-
+def write(content: str | bytes) -> None:
+    """Write to standard output, or end: quietly where nobody reads any more."""
     stream = data_stream()
     try:
         with _BAR.get().hidden() if stream.isatty() else nullcontext():
-            stream.write(text)
+            if isinstance(content, str):
+                stream.write(content)
+            else:
+                stream.buffer.write(content)
             stream.flush()
     except OSError as error:
-        _let_go(stream)
-        if isinstance(error, BrokenPipeError):
-            raise typer.Exit(0) from None
-        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
+        process.output_failed(error)
+
+
+def write_own(text: str) -> None:
+    """Write a person's own text: as it is, or on a terminal without what it would obey."""
+    from initcli.errors import printable
+
+    if data_stream().isatty():
+        text = "\n".join(printable(line.expandtabs()) for line in text.split("\n"))
+    write(text)
+
+
+def write_path(path: Path) -> None:
+    """Write a path as a line: its own bytes, or on a terminal nothing that it would obey.
+
+    So ``hist`` can be piped into ``xargs``, whatever the folder is called.
+    """
+    from initcli.errors import printable
+
+    stream = data_stream()
+    if stream.isatty():
+        write(f"{printable(str(path))}\n")
+    elif os.name == "nt" or not hasattr(stream, "buffer"):
+        write(f"{path}\n")
+    else:
+        write(os.fsencode(path) + b"\n")
+
+
+def write_to_stderr(text: str) -> None:
+    """Write data to standard error, beside other data on standard output."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+    if process.is_lost(sys.stderr):
+        raise typer.Exit(2)
 
 
 def _can_print(text: str, stream: TextIO | None = None) -> bool:

@@ -84,7 +84,11 @@ class ShapeError(ValueError):
 
 
 class NotComputable(Exception):
-    """Raised where a layer's output cannot be computed."""
+    """Raised where a layer's output cannot be computed; ``remedy`` says how it could be."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 def shape_text(shape: Shape) -> str:

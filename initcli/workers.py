@@ -139,28 +139,29 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
     count = _count(jobs)
     context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
     others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(count, context, _start_worker)
+    executor: ProcessPoolExecutor | None = None
     interrupted = False
     try:
         with warnings.catch_warnings():
             # Python 3.12 warns of the threads that NumPy's BLAS has and looks after itself.
             warnings.simplefilter("ignore", DeprecationWarning)
             try:
+                executor = ProcessPoolExecutor(count, context, _start_worker)
                 executor.submit(int)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 # Nobody else would ever end those that did start.
                 for process in set(multiprocessing.active_children()) - others:
                     process.kill()
-                raise WorkersError(
-                    f"{count} processes cannot be started: {error.strerror}\n"
-                    "  = --jobs 1 needs none"
-                ) from None
+                why = (isinstance(error, OSError) and error.strerror) or str(error)
+                message = f"{count} processes cannot be started: {why}"
+                raise WorkersError(message, "--jobs 1 needs none") from None
         yield Workers(executor, 4 * count + 64, (BrokenProcessPool,), partial(_release, executor))
     except KeyboardInterrupt:
         interrupted = True
         raise
     finally:
-        executor.shutdown(wait=not interrupted, cancel_futures=True)
+        if executor is not None:
+            executor.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 def _release(pool: Any) -> None:
@@ -189,28 +190,58 @@ def cluster(address: str) -> Iterator[Workers]:
         raise WorkersError(
             "measuring on a cluster needs Dask: pip install 'initcli[cluster]'"
         ) from None
+    connect: Any = Client  # typed only where Dask is installed
     try:
-        connect: Any = Client  # typed only where Dask is installed
-        client = connect(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise WorkersError(f"no Dask scheduler answers at {address!r}: {error}") from None
+        client = _in_time(partial(connect, address, timeout=PATIENCE, set_as_default=False))
+    except Exception as error:
+        # What another server answers makes Dask come across anything.
+        is_told = isinstance(error, OSError | ValueError | TypeError)
+        what = str(error) if is_told else "it is another server that answers"
+        raise WorkersError(f"no Dask scheduler answers at {address!r}: {what}") from None
     try:
         _refuse_other_versions(client)
         yield Workers(client.get_executor(), 256, (Exception,))
     finally:
-        client.close()
+        # One that is gone is not waited for.
+        with contextlib.suppress(Exception):
+            _in_time(client.close)
+
+
+def _in_time(do: Callable[[], Result]) -> Result:
+    """What a function returns or raises, if that does not take several times :data:`PATIENCE`.
+
+    Raises:
+        TimeoutError: it takes longer; it is left to itself.
+    """
+    from concurrent.futures import Future
+
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(do())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return done.result(3 * PATIENCE)
+    except TimeoutError:
+        if done.done():
+            raise
+        raise TimeoutError(f"it is silent for {3 * PATIENCE:.0f} s") from None
 
 
 def _refuse_other_versions(client: Any) -> None:
     """Raise WorkersError where workers cannot draw, or would draw other values."""
     try:
-        client.wait_for_workers(1, timeout=PATIENCE)
+        _in_time(partial(client.wait_for_workers, 1, timeout=PATIENCE))
     except TimeoutError:
         raise WorkersError(
             "the Dask cluster has no workers", "`dask worker ADDRESS` starts one"
         ) from None
     try:
-        versions = set(client.run(_version).values())
+        versions = set(_in_time(partial(client.run, _version)).values())
     except Exception as error:  # whatever keeps a worker from importing initcli
         raise WorkersError(f"the cluster's workers cannot run initcli: {error}") from None
     if others := versions - {_version()}:

@@ -147,14 +147,14 @@ def test_draws_that_follow_another_law_are_found_out() -> None:
 @pytest.mark.parametrize(
     ("law", "written"),
     [
-        (laws.Constant(0.4), "= 0.4"),
+        (laws.Constant(0.4), "constant 0.4"),
         (laws.Uniform(-0.05, 0.05), "U(-0.05, 0.05)"),
         (laws.Normal(0.0, 0.05), "N(0, 0.05²)"),
         (laws.TruncatedNormal(0.0, 0.5, -1.0, 1.0), "N(0, 0.5²) cut ±2σ"),
         (laws.TruncatedNormal(0.5, 1.0, -1.0, 3.0), "N(0.5, 1²) in [-1, 3]"),
         (laws.SphereCoordinate(64, 1.0), "Haar(64)"),
         (laws.SphereCoordinate(64, 1.5), "1.5·Haar(64)"),
-        (DISCRETE[2], "25% = 0, 75% = 2"),
+        (DISCRETE[2], "25% constant 0, 75% constant 2"),
     ],
 )
 def test_a_law_is_written_as_on_paper(law: Law, written: str) -> None:

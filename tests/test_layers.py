@@ -32,7 +32,7 @@ ELSEWHERE = {
         "ClassToken",
     ),
     *("SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"),
-    *("LayerScale", "StochasticDepth", "CustomScaleLayer"),
+    *("LayerScale", "StochasticDepth", "CustomScaleLayer", "Scale", "WeightNormalization"),
     *("IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"),
 }
 

@@ -11,6 +11,7 @@ from initcli.checks import Finding, Report, check
 from initcli.checks.base import merged
 from initcli.checks.evidence import How
 from initcli.defaults import Framework
+from initcli.errors import printable
 from initcli.spec.document import Document
 from initcli.spec.edit import CannotEdit, Change, edited
 from initcli.spec.load import custom_functions
@@ -44,7 +45,8 @@ class Fixed(msgspec.Struct, frozen=True, kw_only=True):
     def diff(self) -> str:
         """What was changed, as a unified diff."""
         before, after = (text.splitlines(keepends=True) for text in (self.before, self.after))
-        lines = difflib.unified_diff(before, after, fromfile=self.file, tofile=self.file)
+        name = printable(self.file)
+        lines = difflib.unified_diff(before, after, fromfile=name, tofile=name)
         return "".join(
             line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
             for line in lines

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from initcli.terminal import data_stream, write
+from initcli.terminal import data_stream, write, write_path
 
 SCHEMA_FILE = "initcli.schema.json"
 """What a schema is called beside the specs that name it."""
@@ -85,7 +85,7 @@ def init(
         write(STARTER)
         return
     from initcli.errors import OutputError, printable
-    from initcli.files import write_whole
+    from initcli.files import link_target, write_whole
 
     path = Path(file)
     texts = {path: STARTER.replace("model.yaml", printable(file))}
@@ -99,5 +99,5 @@ def init(
             message = f"{printable(str(each))} is there already"
             raise OutputError(message, "--force writes over it")
     for each, text in texts.items():
-        write_whole(each, text.encode())
-        write(f"{each}\n")
+        write_whole(link_target(each), text.encode())
+        write_path(each)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +17,21 @@ from initcli.commands.options import (
     Settings,
     Theory,
 )
-from initcli.terminal import complain, console, printed, say, write
+from initcli.terminal import (
+    complain,
+    console,
+    patience,
+    printed,
+    say,
+    write,
+    write_own,
+    write_to_stderr,
+)
 
 if TYPE_CHECKING:
     from initcli.checks import Report
     from initcli.checks.fixing import Fixed
+    from initcli.errors import InitcliError
 
 
 class FindingsFormat(StrEnum):
@@ -122,16 +131,19 @@ def check(
         "batch": batch,
         "draws": draws,
     }
-    reports, differs, invalid = [], False, False
-    for found in _each(specs, options, settings or (), fixing=fix or diff):
-        if found is None:
-            invalid = True
+    reports: list[Report] = []
+    not_read: dict[str, InitcliError] = {}
+    differs = False
+    for spec, found in _each(specs, options, settings or (), fixing=fix or diff):
+        if isinstance(found, Exception):
+            complain(found)
+            not_read[spec] = found
             continue
         report, fixed = found
         if fixed is not None:
             differs = differs or fixed.after != fixed.before
             if diff:
-                write(fixed.diff)
+                write_own(fixed.diff)
             else:
                 _save(fixed)
         of_fixing = () if fixed is None else fixed.notes
@@ -139,14 +151,14 @@ def check(
             say(note)
         reports.append(report)
     if not diff:
-        _print(reports, format, to_stderr=fix and "-" in specs)
+        _print(reports, not_read, format, to_stderr=fix and "-" in specs)
     if html is not None and reports:
         from pathlib import Path
 
         from initcli.render.page import report_page, save_page
 
         say(f"the page is {save_page(Path(html), report_page(reports[0]))}")
-    if invalid:
+    if not_read:
         raise typer.Exit(2)
     if diff:
         raise typer.Exit(1 if differs else 0)
@@ -156,8 +168,8 @@ def check(
 
 def _each(
     specs: Sequence[str], options: dict[str, Any], changes: Sequence[str], *, fixing: bool
-) -> Iterator[tuple[Report, Fixed | None] | None]:
-    """What is found of each spec, and how it was mended; None of one that is wrong itself."""
+) -> Iterator[tuple[str, tuple[Report, Fixed | None] | InitcliError]]:
+    """What is found of each spec, and how it was mended; the error of one that is wrong itself."""
     from initcli.checks import check, chosen_checks
     from initcli.errors import InitcliError
     from initcli.spec.load import load
@@ -165,18 +177,23 @@ def _each(
     chosen_checks(options["select"], options["ignore"])
     loading = {key: options[key] for key in ("seed", "defaults", "custom")}
     judging = {key: value for key, value in options.items() if key not in loading}
+    found: tuple[Report, Fixed | None]
     for spec in specs:
         try:
             if fixing:
                 from initcli.checks.fixing import fix
 
-                fixed = fix(spec, **options)
-                yield fixed.last, fixed
+                with patience([spec]):
+                    fixed = fix(spec, **options)
+                found = fixed.last, fixed
             else:
-                yield check(load(spec, **loading, changes=changes), **judging), None
+                with patience([spec]):
+                    model = load(spec, **loading, changes=changes)
+                found = check(model, **judging), None
         except InitcliError as error:
-            complain(error)
-            yield None
+            yield spec, error
+        else:
+            yield spec, found
 
 
 def _save(fixed: Fixed) -> None:
@@ -186,29 +203,36 @@ def _save(fixed: Fixed) -> None:
     from initcli.files import rewrite
 
     if fixed.file == "<stdin>":
-        write(fixed.after)
+        write_own(fixed.after)
     elif fixed.after != fixed.before:
         rewrite(Path(fixed.file), fixed.before, fixed.after)
         say(f"{fixed.file}: {fixed.mended} of {len(fixed.first.findings)} findings mended")
 
 
-def _print(reports: Sequence[Report], format: FindingsFormat, to_stderr: bool) -> None:
+def _print(
+    reports: Sequence[Report],
+    not_read: Mapping[str, InitcliError],
+    format: FindingsFormat,
+    to_stderr: bool,
+) -> None:
     """Print the findings; beside a mended spec on standard output they go to standard error."""
     from initcli.render import findings
 
-    if format is FindingsFormat.json:
-        text = findings.findings_json(reports) + "\n"
-    elif format is FindingsFormat.github:
-        text = findings.findings_github(reports)
+    if format is FindingsFormat.github:
+        text = findings.findings_github(reports, not_read)
+    elif not reports:
+        text = ""  # nothing was judged, so that nothing was found is no news
+    elif format is FindingsFormat.json:
+        text = findings.findings_json(reports, list(not_read)) + "\n"
     elif format is FindingsFormat.table:
         page, _ = console()
-        text = printed(page, findings.findings_page(reports))
+        text = printed(page, findings.findings_page(reports, len(not_read)))
     else:
         from initcli.render.rows import lines
 
-        text = "".join(lines(format, findings.findings_rows(reports)))
+        text = "".join(lines(format, findings.findings_rows(reports, len(not_read))))
     if to_stderr:
-        sys.stderr.write(text)
+        write_to_stderr(text)
     else:
         write(text)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from initcli.commands.completion import filters, settings
-from initcli.terminal import complain, messages, say, write
+from initcli.terminal import complain, messages, patience, say, write
 
 if TYPE_CHECKING:
     from initcli.defaults import Framework
@@ -162,13 +162,14 @@ class Loading(NamedTuple):
         """The model of a spec, whose notes go to standard error."""
         from initcli.spec.load import load
 
-        model = load(
-            spec,
-            seed=self.seed,
-            defaults=self.defaults,
-            custom=self.custom or (),
-            changes=self.changes or (),
-        )
+        with patience([spec]):
+            model = load(
+                spec,
+                seed=self.seed,
+                defaults=self.defaults,
+                custom=self.custom or (),
+                changes=self.changes or (),
+            )
         for note in model.notes:
             say(note)
         return model

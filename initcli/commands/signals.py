@@ -28,7 +28,7 @@ from initcli.commands.options import (
     for_each,
     write_rows,
 )
-from initcli.terminal import NoBar, console, printed, progress, say, write
+from initcli.terminal import NoBar, console, patience, printed, progress, say, write
 
 if TYPE_CHECKING:
     from initcli.defaults import Framework
@@ -74,10 +74,10 @@ def signal(
             say(note)
         _print_signal(spec, found, format, filter or (), first=first)
         if out is not None:
-            from initcli.files import write_whole
+            from initcli.files import link_target, write_whole
             from initcli.render.signal_plot import signal_picture
 
-            write_whole(Path(out), signal_picture(found, _picture_format(out)))
+            write_whole(link_target(Path(out)), signal_picture(found, _picture_format(out)))
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
@@ -156,26 +156,27 @@ def compare(
     kind = _picture_format(out)
     from initcli.signal.comparison import compare, variants
 
-    models = variants(
-        specs,
-        kernel_initializers=_names(kernel_initializer),
-        activations=_names(activation),
-        defaults=_frameworks(defaults),
-        seed=seed,
-        custom=custom or (),
-        changes=settings or (),
-    )
+    with patience(specs):
+        models = variants(
+            specs,
+            kernel_initializers=_names(kernel_initializer),
+            activations=_names(activation),
+            defaults=_frameworks(defaults),
+            seed=seed,
+            custom=custom or (),
+            changes=settings or (),
+        )
     with _steps(len(models)) as advance:
         found = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
     for note in dict.fromkeys(note for each in found for note in each.signal.notes):
         say(note)
     _print_comparison(found, format)
     if out is not None:
-        from initcli.files import write_whole
+        from initcli.files import link_target, write_whole
         from initcli.render.signal_plot import comparison_picture
 
         pictured = [(each.label, each.signal) for each in found]
-        write_whole(Path(out), comparison_picture(pictured, kind))
+        write_whole(link_target(Path(out)), comparison_picture(pictured, kind))
 
 
 def _print_comparison(found: Sequence[Compared], format: Format) -> None:
@@ -226,7 +227,8 @@ def _inputs(file: str | None, model: Model) -> dict[str, Any]:
         return {}
     from initcli.signal.inputs import read_inputs
 
-    return read_inputs(file, model)
+    with patience([file]):
+        return read_inputs(file, model)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from initcli.commands.options import (
     for_each,
     write_rows,
 )
-from initcli.terminal import console, printed, progress, say, write
+from initcli.terminal import console, printed, progress, say, write, write_path
 
 if TYPE_CHECKING:
     from initcli.parameter import Parameter
@@ -243,7 +243,7 @@ def hist(
                 workers=workers,
                 most=max_draws,
             ):
-                write(f"{file}\n")
+                write_path(file)
                 bar.advance(1)
 
     for_each(specs, Loading(seed, defaults, custom, settings), drawn if out is None else saved)
@@ -275,7 +275,7 @@ def export(
         notes = exporting.export(model, file, only=only, progress=bar.advance)
     for note in notes:
         say(note)
-    write(f"{file}\n")
+    write_path(file)
 
 
 def _draw(

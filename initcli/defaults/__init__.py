@@ -7,16 +7,16 @@ say how it starts what does the same work there.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
 from typing import Any, Literal
 
 import msgspec
 
 from initcli.defaults import flax, torch
 from initcli.defaults.rules import Rules, note_of, rule_of
+from initcli.initializers import Initializer
 from initcli.layers import Layer
 from initcli.parameter import Parameter
-from initcli.types import CODES
+from initcli.types import CODES, ArgumentError
 
 Framework = Literal["keras", "torch", "flax"]
 
@@ -30,33 +30,54 @@ def with_defaults(
 
     Returns:
         The parameters, and what the framework does otherwise than the layer can show.
+
+    Raises:
+        ArgumentError: a layer has an argument that only another framework has.
     """
+    given = list(parameters)
+    _refuse_foreign(framework, given)
     if framework == "keras":
-        return list(parameters), []
-    found: list[Parameter] = []
+        return given, []
+    rules = _RULES[framework]
+    owned: dict[tuple[int, str], list[Parameter]] = {}
+    for parameter in given:
+        owned.setdefault(_owner(parameter), []).append(parameter)
+    started: dict[str, Initializer] = {}
     notes: list[str] = []
-    for _, group in groupby(parameters, key=_owner):
-        mine = list(group)
+    for mine in owned.values():
         origin = mine[0].origin
-        layer: Layer = origin.layer if origin else Layer()
-        unset = {each.path for each in mine if _is_unset(each)}
+        assert origin is not None
+        layer: Layer = origin.layer
+        unset = [each for each in mine if _is_unset(each)]
         quantized = any(each.dtype in CODES for each in mine)
-        rule = None if quantized else rule_of(_RULES[framework], layer)
+        rule = None if quantized else rule_of(rules, layer)
+        if rule is None and unset:
+            kind = f"{'quantized ' * quantized}{layer.type_name}"
+            notes.append(f"{framework} has no {kind}; its initializers are those of Keras")
         if rule is None or not unset:
-            found += mine
-            if unset and rule is None:
-                kind = f"{'quantized ' * quantized}{layer.type_name}"
-                notes.append(f"{framework} has no {kind}; its initializers are those of Keras")
             continue
-        started = rule(layer, {_name(each): each for each in mine})
-        for each in mine:
-            initializer = started.get(_name(each))
-            if initializer is not None and each.path in unset:
-                found.append(msgspec.structs.replace(each, initializer=initializer))
-            else:
-                found.append(each)
-        notes += note_of(_RULES[framework], layer)
-    return found, notes
+        named = {_name(each): each for each in mine}
+        found = rule(layer, named)
+        started |= {each.path: found[_name(each)] for each in unset if _name(each) in found}
+        notes += note_of(rules, layer, {_name(each): each for each in unset})
+    return [
+        msgspec.structs.replace(each, initializer=started.get(each.path, each.initializer))
+        for each in given
+    ], notes
+
+
+def _refuse_foreign(framework: Framework, parameters: Iterable[Parameter]) -> None:
+    for parameter in parameters:
+        assert parameter.origin is not None
+        layer: Layer = parameter.origin.layer
+        defaults = _defaults(type(layer))
+        for argument, other in layer.only_in.items():
+            if framework != other and getattr(layer, argument) != defaults[argument]:
+                raise ArgumentError(
+                    argument,
+                    f"{framework}'s {layer.type_name} has no `{argument}`",
+                    f"`defaults: {other}` has it",
+                )
 
 
 def _owner(parameter: Parameter) -> tuple[int, str]:

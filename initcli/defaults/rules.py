@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from initcli.initializers import Initializer
-from initcli.layers import Layer, embedding, normalization
+from initcli.layers import Layer, applications, core, embedding, normalization
 from initcli.parameter import Parameter
 
 Rule = Callable[[Layer, Mapping[str, Parameter]], Mapping[str, Initializer]]
 """From a layer and its parameters by name to the initializers of some of them."""
+Note = Callable[[Layer, Mapping[str, Parameter]], str]
+"""From a layer, and its parameters by name that have the default, to what the framework has
+otherwise; "" for nothing."""
 
 
 class Rules(NamedTuple):
@@ -20,7 +23,7 @@ class Rules(NamedTuple):
     """
 
     rules: Mapping[type[Layer], Rule]
-    notes: Mapping[type[Layer], str]
+    notes: Mapping[type[Layer], Note]
 
 
 def rule_of(rules: Rules, layer: Layer) -> Rule | None:
@@ -28,12 +31,25 @@ def rule_of(rules: Rules, layer: Layer) -> Rule | None:
     return next((rules.rules[cls] for cls in type(layer).__mro__ if cls in rules.rules), None)
 
 
-def note_of(rules: Rules, layer: Layer) -> Iterable[str]:
-    """What there is to say of the layer's type."""
-    return [rules.notes[cls] for cls in type(layer).__mro__ if cls in rules.notes][:1]
+def note_of(rules: Rules, layer: Layer, parameters: Mapping[str, Parameter]) -> Iterable[str]:
+    """What there is to say of the layer, by its type or the nearest that it derives from."""
+    note = next((rules.notes[cls] for cls in type(layer).__mro__ if cls in rules.notes), None)
+    said = "" if note is None else note(layer, parameters)
+    return [said] if said else []
 
 
-def _kept(layer: Layer, parameters: Mapping[str, Parameter]) -> Mapping[str, Initializer]:
+def always(text: str) -> Note:
+    """A note that holds whatever the layer's arguments are."""
+    return lambda layer, parameters: text
+
+
+def renorm(layer: Layer, parameters: Mapping[str, Parameter]) -> str:
+    """That only Keras renormalizes."""
+    return "only Keras has `renorm`" if getattr(layer, "renorm", False) else ""
+
+
+def kept(layer: Layer, parameters: Mapping[str, Parameter]) -> Mapping[str, Initializer]:
+    """What a layer starts with everywhere."""
     return {}
 
 
@@ -44,7 +60,10 @@ KEPT: Mapping[type[Layer], Rule] = dict.fromkeys(
         normalization.LayerNormalization,
         normalization.GroupNormalization,
         normalization.RMSNormalization,
+        applications.LayerScale,
+        applications.Scale,
+        core.Opaque,
     ),
-    _kept,
+    kept,
 )
 """Layers that start the same everywhere."""

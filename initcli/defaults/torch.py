@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from initcli.defaults.rules import KEPT, Rules
+from initcli.defaults.rules import KEPT, Rules, always, kept, renorm
 from initcli.initializers import (
     Constant,
     GlorotUniform,
     Initializer,
+    Orthogonal,
     RandomNormal,
     RandomUniform,
     VarianceScaling,
@@ -27,7 +28,8 @@ from initcli.layers import (
     core,
     einsum,
     embedding,
-    recurrent,
+    normalization,
+    wrappers,
 )
 from initcli.layers import activation as activations
 from initcli.parameter import Parameter
@@ -89,8 +91,16 @@ def _separable(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer
 
 
 def _embedding(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
-    """N(0, 1)."""
-    return dict.fromkeys(("embeddings", "reverse_embeddings"), RandomNormal(mean=0.0, stddev=1.0))
+    """N(0, 1); what turns vectors back into scores is a Linear."""
+    table: Initializer = RandomNormal(mean=0.0, stddev=1.0)
+    if isinstance(layer, embedding.Embedding):
+        table = layer.padded(table)
+    return {"embeddings": table, "reverse_embeddings": _kaiming()}
+
+
+def _spectral(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
+    """A unit vector: a normal one over its length, then 15 power iterations."""
+    return {"vector_u": Orthogonal()}
 
 
 def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
@@ -111,6 +121,9 @@ def _multi_head(layer: Layer, parameters: Parameters) -> Mapping[str, Initialize
             found[f"{name}/kernel"] = _within(packed)
         else:
             found[f"{name}/kernel"] = GlorotUniform(input_axes=(0,), output_axes=(1, 2))
+    if "gate/kernel" in parameters:
+        gate = _with_bias(_kaiming((0,), (1, 2)), parameters["gate/kernel"])
+        found |= {f"gate/{key}": value for key, value in gate.items()}
     heads = len(parameters["attention_output/kernel"].shape)
     found["attention_output/kernel"] = _kaiming((0, 1), tuple(range(2, heads)))
     return found
@@ -133,6 +146,60 @@ def _prelu(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
     return {"alpha": Constant(value=0.25)}
 
 
+_TORCH_NAMES = {"SimpleRNN": "RNN", "SimpleRNNCell": "RNNCell"}
+
+
+def _two_biases(layer: Layer, parameters: Parameters) -> str:
+    if "bias" not in parameters:
+        return ""
+    name = _TORCH_NAMES.get(layer.type_name, layer.type_name)
+    return (
+        f"torch's {name} has two biases, bias_ih and bias_hh, each U(±1/√units), which act as "
+        "their sum; Keras has one"
+    )
+
+
+def _gru(layer: Layer, parameters: Parameters) -> str:
+    if getattr(layer, "reset_after", True):
+        return ""
+    kind = layer.type_name
+    return f"torch's {kind} has bias_ih and bias_hh, as Keras's {kind} has with `reset_after: true`"
+
+
+def _packed(layer: Layer, parameters: Parameters) -> str:
+    """What torch.nn.MultiheadAttention has otherwise."""
+    found: list[str] = []
+    names = ("query/kernel", "key/kernel", "value/kernel")
+    shapes = [parameters[name].shape for name in names if name in parameters]
+    if len(shapes) == 3 and len({shape[0] for shape in shapes}) == 1:
+        found.append(
+            "torch's MultiheadAttention holds query, key and value in one in_proj_weight, whose "
+            "fan-out counts all three"
+        )
+    if any(math.prod(shape[1:]) != shapes[0][0] for shape in shapes):
+        found.append(
+            "torch's MultiheadAttention needs heads · features of a head to be the query's features"
+        )
+    if "gate/kernel" in parameters:
+        found.append("torch's MultiheadAttention has no gate, which starts as a Linear")
+    return "; ".join(found)
+
+
+def _one_alpha(layer: Layer, parameters: Parameters) -> str:
+    sizes = [size for size in parameters["alpha"].shape if size > 1]
+    return "torch's PReLU has one alpha, or one a channel" if len(sizes) > 1 else ""
+
+
+def _reversible(layer: Layer, parameters: Parameters) -> str:
+    more = " and a Linear without a bias" if "reverse_embeddings" in parameters else ""
+    return f"torch has no ReversibleEmbedding; it starts as an Embedding{more}"
+
+
+def _two_convolutions(layer: Layer, parameters: Parameters) -> str:
+    more = ", of which the first would have a bias as well" if "bias" in parameters else ""
+    return f"torch has no separable convolution; it starts as two{more}"
+
+
 RULES = Rules(
     rules={
         **KEPT,
@@ -147,24 +214,27 @@ RULES = Rules(
         attention.MultiHeadAttention: _multi_head,
         attention.GroupedQueryAttention: _grouped,
         activations.PReLU: _prelu,
+        wrappers.SpectralNormalization: _spectral,
+        wrappers.WeightNormalization: kept,
     },
     notes={
-        recurrent.LSTM: "torch's LSTM has two biases, bias_ih and bias_hh, each U(±1/√units), "
-        "which act as their sum; Keras has one",
-        cells.LSTMCell: "torch's LSTMCell has two biases, bias_ih and bias_hh, each "
-        "U(±1/√units), which act as their sum; Keras has one",
-        recurrent.SimpleRNN: "torch's RNN has two biases, bias_ih and bias_hh, each "
-        "U(±1/√units), which act as their sum; Keras has one",
-        recurrent.GRU: "torch's GRU has two biases, bias_ih and bias_hh, as Keras's has with "
-        "reset_after",
-        attention.MultiHeadAttention: "torch's MultiheadAttention holds query, key and value in "
-        "one in_proj_weight, whose fan-out counts all three",
-        attention.GroupedQueryAttention: "torch has no grouped attention; its projections start "
-        "as a Linear each",
-        einsum.EinsumDense: "torch has no EinsumDense; it starts as a Linear",
-        convolution.SeparableConv: "torch has no separable convolution; it starts as two, of "
-        "which the first would have a bias as well",
-        activations.PReLU: "torch's PReLU has one alpha, or one a channel",
-        embedding.PositionEmbedding: "torch has no position embedding; it starts as an Embedding",
+        cells.LSTMWeights: _two_biases,
+        cells.SimpleRNNWeights: _two_biases,
+        cells.GRUWeights: _gru,
+        attention.MultiHeadAttention: _packed,
+        attention.GroupedQueryAttention: always(
+            "torch has no grouped attention; its projections start as a Linear each"
+        ),
+        einsum.EinsumDense: always("torch has no EinsumDense; it starts as a Linear"),
+        convolution.SeparableConv: _two_convolutions,
+        activations.PReLU: _one_alpha,
+        embedding.PositionEmbedding: always(
+            "torch has no position embedding; it starts as an Embedding"
+        ),
+        embedding.ReversibleEmbedding: _reversible,
+        normalization.BatchNormalization: renorm,
+        wrappers.SpectralNormalization: always(
+            "torch's spectral_norm keeps a v beside u, both after 15 power iterations"
+        ),
     },
 )

@@ -6,9 +6,17 @@ Importing this package makes every initializer known.
 from functools import cache
 
 from initcli.initializers.base import Initializer
-from initcli.initializers.constant import STFT, Constant, Dirac, Identity, Ones, Zeros
+from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Identity, Ones, Zeros
 from initcli.initializers.custom import Custom
-from initcli.initializers.joined import Joined, per_gate, unit_forget_bias
+from initcli.initializers.joined import (
+    ICNR,
+    Chrono,
+    Joined,
+    NormOf,
+    per_gate,
+    unit_forget_bias,
+    zero_row,
+)
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from initcli.initializers.random import (
     RandomNormal,
@@ -24,12 +32,17 @@ from initcli.initializers.scaling import (
     LecunNormal,
     LecunUniform,
     Scaled,
+    Siren,
+    SirenFirst,
     VarianceScaling,
 )
 from initcli.types import public_subclasses, snake_case
 
 __all__ = [
+    "ICNR",
     "STFT",
+    "Bilinear",
+    "Chrono",
     "Constant",
     "Custom",
     "DeltaOrthogonal",
@@ -43,11 +56,14 @@ __all__ = [
     "Joined",
     "LecunNormal",
     "LecunUniform",
+    "NormOf",
     "Ones",
     "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "Scaled",
+    "Siren",
+    "SirenFirst",
     "Sparse",
     "TruncatedNormal",
     "VarianceScaling",
@@ -55,6 +71,7 @@ __all__ = [
     "known_initializers",
     "per_gate",
     "unit_forget_bias",
+    "zero_row",
 ]
 
 

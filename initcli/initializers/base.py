@@ -62,6 +62,10 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         assert law is not None
         law.draw(rng, out)
 
+    def copies(self, shape: Size) -> int:
+        """How many times each value that is drawn stands in the tensor."""
+        return 1
+
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments by name, the class's own before those it inherits, without the unset."""

@@ -44,23 +44,33 @@ class Constant(Initializer, frozen=True, kw_only=True):
 class Identity(Initializer, frozen=True, kw_only=True):
     """``gain`` on the diagonal of a matrix, 0 beside it.
 
-    An entry of an r × c matrix is ``gain`` with probability 1/max(r, c).
+    An entry of an r × c matrix is ``gain`` with probability 1/max(r, c), or 1/min(r, c) where
+    ``repeated`` identities stand beside one another along the longer side (as in Keras 2.2.3).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("IdentityInitializer",)
 
     gain: float = 1.0
+    repeated: bool | None = None
 
     def law(self, shape: Size) -> Law:
         if len(shape) != 2:
             remedy = "the identity of a convolution is Dirac" if len(shape) > 2 else ""
             message = f"Identity fills matrices only, not shape {shape_text(shape)}"
             raise ShapeError(message, remedy)
-        return _sparse(self.gain, 1 / max(shape))
+        if not self.repeated:
+            return _sparse(self.gain, 1 / max(shape))
+        if max(shape) % min(shape):
+            raise ShapeError(
+                f"repeated identities need a side that is a multiple of the other, not shape "
+                f"{shape_text(shape)}"
+            )
+        return _sparse(self.gain, 1 / min(shape))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         rows, columns = np.divmod(np.arange(start, start + out.size), shape[1])
-        out[:] = np.where(rows == columns, self.gain, 0.0)
+        period = min(shape) if self.repeated else max(shape)
+        out[:] = np.where(rows % period == columns % period, self.gain, 0.0)
 
 
 class Dirac(Initializer, frozen=True, kw_only=True):
@@ -96,8 +106,54 @@ class Dirac(Initializer, frozen=True, kw_only=True):
         out[:] = passes
 
 
+class Bilinear(Initializer, frozen=True, kw_only=True):
+    """A transposed convolution that enlarges an image by bilinear interpolation.
+
+    Kernels are (k…, out / groups, in). From channel i to channel i there is the product over the
+    axes of 1 − |j − c| / f, with f = ⌈k/2⌉ and c = f − 1 for odd k, f − 1/2 for even, and 0 from
+    any channel to another (Long et al. 2015, arXiv:1411.4038, section 3.3; Caffe's
+    ``BilinearFiller`` with as many groups as channels). For strides of s, k is 2s − s mod 2.
+    """
+
+    groups: PositiveInt = 1
+
+    def law(self, shape: Size) -> Law:
+        if len(shape) not in (3, 4, 5):
+            raise ShapeError(
+                "Bilinear fills kernels of transposed convolutions of 3 to 5 axes, not shape "
+                f"{shape_text(shape)}",
+                "it is for Conv2DTranspose and its like",
+            )
+        if shape[-1] != shape[-2] * self.groups:
+            raise ShapeError(
+                f"Bilinear needs as many filters as input channels, and shape {shape_text(shape)} "
+                f"with `groups: {self.groups}` has {shape[-2] * self.groups} and {shape[-1]}",
+                "give the initializer the `groups` of its layer, and the layer as many filters",
+            )
+        if math.prod(shape[:-2]) > _MOST_ENTRIES:
+            message = f"Bilinear fills windows of at most {_MOST_ENTRIES:,} entries"
+            raise ShapeError(message, "take a smaller kernel_size")
+        window = laws.Empirical("bilinear", tuple(sorted(self._window(shape).ravel().tolist())))
+        if shape[-2] == 1:
+            return window
+        share = 1 / shape[-2]
+        return laws.Mixture((1 - share, share), (laws.Constant(0.0), window))
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        *place, target, source = np.unravel_index(np.arange(start, start + out.size), shape)
+        out[:] = np.where(target == source % shape[-2], self._window(shape)[tuple(place)], 0.0)
+
+    def _window(self, shape: Size) -> Floats:
+        window: Floats = np.ones(())
+        for size in shape[:-2]:
+            half = (size + 1) // 2
+            center = half - 1 if size % 2 else half - 0.5
+            window = np.multiply.outer(window, 1 - np.abs(np.arange(size) - center) / half)
+        return window
+
+
 _MOST_ENTRIES = 2**24
-"""Entries of an STFT kernel at most: its law knows each of them."""
+"""Entries of a kernel at most whose law knows each of them."""
 
 
 class STFT(Initializer, frozen=True, kw_only=True):

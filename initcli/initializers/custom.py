@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import numpy as np
 from initcli.errors import CustomFunctionError, nearest_file, printable
 from initcli.initializers.base import Initializer, Whole
 from initcli.laws import Floats, Law
+from initcli.process import Interrupted
 from initcli.types import Size, shape_text
 
 
@@ -49,23 +51,29 @@ class Custom(Whole, frozen=True, kw_only=True):
         keywords = {name: value for name, value in offered.items() if every or name in taken}
         try:
             result = self.function(shape, **keywords)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            _refuse_to_hide(error)
             raise self._failed(f"raised {_described(error)}", _line(error, self._file)) from error
         try:
-            tensor = np.asarray(result)
-            if tensor.dtype.kind not in "fiub":
-                raise TypeError
-            tensor = tensor.astype(dtype, copy=False)
-        except (TypeError, ValueError):
-            remedy = "it must return an array of numbers, of the shape that it is given"
-            what = f"returned {_kind(result)}, not an array of numbers"
-            raise self._failed(what, remedy=remedy) from None
+            returned = np.asarray(result)
+        except BaseException as error:
+            _refuse_to_hide(error)
+            if isinstance(error, TypeError | ValueError):
+                raise self._no_array(result) from None
+            what = f"returned {_kind(result)}, which is no array: {_described(error)}"
+            raise self._failed(what, _line(error, self._file), _WANTED) from error
+        if returned.dtype.kind not in "fiub":
+            raise self._no_array(result)
+        with np.errstate(all="ignore"):  # what is lost is said below
+            tensor = returned.astype(dtype, copy=False)
         if tensor.shape != shape:
             found = shape_text(tensor.shape)
             wanted = f"{shape_text(shape)}, which it was given"
             raise self._failed(f"returned an array of shape {found}, not {wanted}")
         if not np.isfinite(tensor).all():
             what = "NaN" if np.isnan(tensor).any() else "an infinite value"
+            if np.isfinite(returned).all():
+                what = f"a value beyond what {dtype.name} holds"
             counted = f"among its {tensor.size:,} values"
             raise self._failed(f"returned {what} {counted}, and every weight must be finite")
         return tensor
@@ -85,9 +93,15 @@ class Custom(Whole, frozen=True, kw_only=True):
     def _file(self) -> str:
         return self.function.__code__.co_filename
 
+    def _no_array(self, result: object) -> CustomFunctionError:
+        return self._failed(f"returned {_kind(result)}, not an array of numbers", remedy=_WANTED)
+
     def _failed(self, what: str, line: int | None = None, remedy: str = "") -> CustomFunctionError:
         place = f"{self._file}:{line or self.function.__code__.co_firstlineno}"
         return CustomFunctionError(f"{place}: the initializer '{self.name}' {what}", remedy)
+
+
+_WANTED = "it must return an array of numbers, of the shape that it is given"
 
 
 def load_functions(file: str) -> dict[str, Custom]:
@@ -100,11 +114,13 @@ def load_functions(file: str) -> dict[str, Custom]:
     """
     path = Path(file)
     try:
-        is_file, is_folder = path.is_file(), path.is_dir()
+        is_file, is_folder, is_there = path.is_file(), path.is_dir(), path.exists()
     except OSError:  # a name that is too long for a file
-        is_file = is_folder = False
+        is_file = is_folder = is_there = False
     if not is_file:
         reason = "this is a directory, not a file" if is_folder else "there is no such file"
+        if is_there and not is_folder:
+            reason = "this is a pipe or a device, not a file"
         remedy = nearest_file(file, (".py",))
         raise CustomFunctionError(f"{printable(file)}: {reason}", remedy)
     spec = importlib.util.spec_from_file_location("initcli_custom", path)
@@ -115,7 +131,8 @@ def load_functions(file: str) -> dict[str, Custom]:
     try:
         with _no_compiled_file():
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        _refuse_to_hide(error)
         origin = spec.origin or file  # absolute, as it stands in the traceback
         line = error.lineno if isinstance(error, SyntaxError) else _line(error, origin)
         message = f"this file cannot be run: {_described(error)}"
@@ -146,8 +163,21 @@ def _line(error: BaseException, file: str) -> int | None:
     return lines[-1] if lines else None
 
 
+def _refuse_to_hide(error: BaseException) -> None:
+    """Raise an interrupt anew that is a person's, and not a function's own.
+
+    Where Python's own handler is at work the two cannot be told apart.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if isinstance(error, Interrupted) or (isinstance(error, KeyboardInterrupt) and is_default):
+        raise error
+
+
 def _described(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # the text of a person's own exception may fail as well
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

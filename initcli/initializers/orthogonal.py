@@ -10,14 +10,15 @@ import numpy as np
 from initcli import laws
 from initcli.initializers.base import Whole
 from initcli.laws import Floats, Law
-from initcli.types import ShapeError, Size, shape_text
+from initcli.types import PositiveInt, ShapeError, Size, shape_text
 from initcli.variates import fill_normal
 
 
 class Orthogonal(Whole, frozen=True, kw_only=True):
     """``gain`` times a matrix with orthonormal columns, or rows where it is wide.
 
-    A tensor of higher rank is the matrix (all axes but the last, last axis). Each column is a
+    A tensor of higher rank is the matrix (all axes but the last, last axis); ``row_axes`` is the
+    number of leading axes that are rows where it is another (1 in Keras 1). Each column is a
     uniform point on a sphere, so an entry has variance gain² / max(rows, columns).
     (Saxe et al. 2014; Mezzadri 2007 for the sign of R's diagonal, without which the matrix
     is orthogonal and not Haar.)
@@ -26,21 +27,26 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
     aliases: ClassVar[tuple[str, ...]] = ("OrthogonalInitializer",)
 
     gain: float = 1.0
+    row_axes: PositiveInt | None = None
 
     def law(self, shape: Size) -> Law:
         if len(shape) < 2:
             message = f"Orthogonal fills tensors of 2 axes or more, not shape {shape_text(shape)}"
             raise ShapeError(message, "a vector has nothing to be orthogonal to; use zeros")
-        return _entry(max(_matrix(shape)), self.gain)
+        return _entry(max(self._matrix(shape)), self.gain)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        matrix = haar(*_matrix(shape), rng, dtype)
+        matrix = haar(*self._matrix(shape), rng, dtype)
         matrix *= dtype.type(self.gain)
         return matrix.reshape(shape)
 
     def scratch(self, shape: Size) -> int:
         # The matrix, a copy in the order of its entries, and some vectors.
-        return 2 * math.prod(shape) + 4 * _BLOCK * max(_matrix(shape))
+        return 2 * math.prod(shape) + 4 * _BLOCK * max(self._matrix(shape))
+
+    def _matrix(self, shape: Size) -> tuple[int, int]:
+        rows = len(shape) - 1 if self.row_axes is None else self.row_axes
+        return math.prod(shape[:rows]), math.prod(shape[rows:])
 
 
 class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
@@ -140,10 +146,6 @@ def _reflections(x: Floats) -> tuple[Floats, Floats, Floats]:
     t = np.linalg.inv(np.triu(gram, 1) + np.diag(np.diagonal(gram) / 2))
     v[:size] += added.astype(v.dtype)
     return v, t.astype(v.dtype), -signs
-
-
-def _matrix(shape: Size) -> tuple[int, int]:
-    return math.prod(shape[:-1]), shape[-1]
 
 
 def _entry(dimension: int, gain: float) -> Law:

@@ -16,24 +16,40 @@ from initcli.laws import Law
 from initcli.types import PositiveFloat, ShapeError, Size, shape_text
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
-Distribution = Literal["truncated_normal", "untruncated_normal", "uniform", "normal"]
+Distribution = Literal[
+    "truncated_normal",
+    "untruncated_normal",
+    "uniform",
+    "normal",
+    "uncorrected_truncated_normal",
+]
+FanRule = Literal["keras2", "keras2_0", "keras1"]
 
 TRUNCATION = 0.87962566103423978
 """The standard deviation of a standard normal law that is cut at ±2."""
 
 
 class Scaled(Seeded, frozen=True, kw_only=True):
-    """Variance scale / n over the fans of ``input_axes`` and ``output_axes``, or of the shape."""
+    """Variance scale / n over the fans of ``input_axes`` and ``output_axes``, or of the shape.
+
+    ``fan_rule`` counts the fans of a shape as an earlier Keras did: Keras 2 before TensorFlow
+    took it over (``keras2``), Keras 2.0.0 to 2.0.5 (``keras2_0``), or Keras 1 (``keras1``).
+    """
 
     spoken = False
 
     input_axes: tuple[int, ...] | None = None
     output_axes: tuple[int, ...] | None = None
+    fan_rule: FanRule | None = None
 
     def fans(self, shape: Size) -> Fans:
         """The product of the sizes of the axes where both are given, and else Keras's rule."""
+        return Fans(*map(round, self._exact_fans(shape)))
+
+    def _exact_fans(self, shape: Size) -> tuple[float, float]:
+        """The fans, which are no whole numbers where they are the root of a size."""
         if self.input_axes is None or self.output_axes is None:
-            return compute_fans(shape)
+            return compute_fans(shape) if self.fan_rule is None else _earlier(self.fan_rule, shape)
         for axis in (*self.input_axes, *self.output_axes):
             if not -len(shape) <= axis < len(shape):
                 raise ShapeError(
@@ -41,17 +57,33 @@ class Scaled(Seeded, frozen=True, kw_only=True):
                     f"{shape_text(shape)} is {len(shape) - 1}",
                     "axes count from 0, or backwards from -1",
                 )
-        return Fans(
+        return (
             math.prod(shape[axis] for axis in self.input_axes),
             math.prod(shape[axis] for axis in self.output_axes),
         )
 
     def law(self, shape: Size) -> Law:
-        return self.law_for(self.fans(shape))
+        return self.law_for(self._exact_fans(shape))
 
-    def law_for(self, fans: Fans) -> Law:
+    def law_for(self, fans: tuple[float, float]) -> Law:
         """The law of one entry of a tensor with those fans."""
         raise NotImplementedError
+
+
+def _earlier(rule: FanRule, shape: Size) -> tuple[float, float]:
+    """The fans of a tensor by the rule of an earlier Keras (``_compute_fans``, ``get_fans``).
+
+    Of ranks that are those of no matrix and no convolution's kernel both are the root of the size.
+    Until 2.0.5 the receptive field was that of the first two axes, whatever the rank.
+    """
+    kernels = (4, 5) if rule == "keras1" else (3, 4, 5)
+    if len(shape) == 2:
+        return shape
+    if len(shape) not in kernels:
+        root = math.sqrt(math.prod(shape))
+        return root, root
+    field = math.prod(shape[:-2] if rule == "keras2" else shape[:2])
+    return shape[-2] * field, shape[-1] * field
 
 
 class VarianceScaling(Scaled, frozen=True, kw_only=True):
@@ -60,23 +92,26 @@ class VarianceScaling(Scaled, frozen=True, kw_only=True):
     n is the fan-in, the fan-out, their mean (``fan_avg``) or their geometric mean
     (``fan_geo_avg``, of JAX). The law is uniform on ±√(3 · variance), normal, or a normal cut at
     twice its standard deviation, which is then widened by 1/0.8796 so that the variance is kept.
+    An ``uncorrected_truncated_normal`` is not widened, so that its standard deviation is 0.8796 of
+    what the scale says, as in Keras before 2.2.0.
     """
 
     scale: PositiveFloat = 1.0
     mode: Mode = "fan_in"
     distribution: Distribution = "truncated_normal"
 
-    def law_for(self, fans: Fans) -> Law:
+    def law_for(self, fans: tuple[float, float]) -> Law:
         return scaled(fans, self.scale, self.mode, self.distribution)
 
 
-def scaled(fans: Fans, scale: float, mode: Mode, distribution: Distribution) -> Law:
+def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Distribution) -> Law:
     """The law of mean 0 and variance scale / n."""
+    fan_in, fan_out = fans
     n = {
-        "fan_in": fans.fan_in,
-        "fan_out": fans.fan_out,
-        "fan_avg": (fans.fan_in + fans.fan_out) / 2,
-        "fan_geo_avg": math.sqrt(fans.fan_in * fans.fan_out),
+        "fan_in": fan_in,
+        "fan_out": fan_out,
+        "fan_avg": (fan_in + fan_out) / 2,
+        "fan_geo_avg": math.sqrt(fan_in * fan_out),
     }[mode]
     std = math.sqrt(scale / max(1.0, n))
     if distribution == "uniform":
@@ -84,6 +119,8 @@ def scaled(fans: Fans, scale: float, mode: Mode, distribution: Distribution) -> 
         return laws.Uniform(-limit, limit)
     if distribution == "untruncated_normal":
         return laws.Normal(0.0, std)
+    if distribution == "uncorrected_truncated_normal":
+        return truncated(0.0, std)
     return truncated(0.0, std / TRUNCATION)
 
 
@@ -92,7 +129,7 @@ class _Named(Scaled, frozen=True, kw_only=True):
 
     setting: ClassVar[tuple[float, Mode, Distribution]]
 
-    def law_for(self, fans: Fans) -> Law:
+    def law_for(self, fans: tuple[float, float]) -> Law:
         return scaled(fans, *self.setting)
 
 
@@ -130,3 +167,28 @@ class LecunNormal(_Named, frozen=True, kw_only=True):
     """A truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
 
     setting = (1.0, "fan_in", "truncated_normal")
+
+
+class SirenFirst(Scaled, frozen=True, kw_only=True):
+    """U(−1/fan_in, 1/fan_in): the first layer of a SIREN (Sitzmann et al. 2020, arXiv:2006.09661).
+
+    Its activation is ``sin`` with w0 = 30 (section 3.2 of the paper).
+    """
+
+    def law_for(self, fans: Fans) -> Law:
+        return laws.Uniform(-1 / fans.fan_in, 1 / fans.fan_in)
+
+
+class Siren(Scaled, frozen=True, kw_only=True):
+    """U(−b, b) with b = √(c / fan_in) / w0: the layers of a SIREN behind its first.
+
+    Before ``sin`` with the same ``w0`` it makes w0 · x a standard normal number
+    (Sitzmann et al. 2020, arXiv:2006.09661, theorem 1.8 of the supplement).
+    """
+
+    w0: PositiveFloat = 30.0
+    c: PositiveFloat = 6.0
+
+    def law_for(self, fans: Fans) -> Law:
+        bound = math.sqrt(self.c / fans.fan_in) / self.w0
+        return laws.Uniform(-bound, bound)

@@ -20,6 +20,7 @@ from initcli.layers import (
     image_mixtures,
     image_warps,
     images,
+    local,
     merging,
     network,
     normalization,
@@ -28,6 +29,7 @@ from initcli.layers import (
     recurrent,
     regularization,
     reshaping,
+    retired,
     spectrograms,
     wrappers,
 )
@@ -52,6 +54,7 @@ __all__ = [
     "image_warps",
     "images",
     "known_layers",
+    "local",
     "merging",
     "network",
     "normalization",
@@ -60,6 +63,7 @@ __all__ = [
     "recurrent",
     "regularization",
     "reshaping",
+    "retired",
     "spectrograms",
     "wrappers",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from initcli.activations import Activation as ActivationFunction
-from initcli.activations import Elu, LeakyRelu, Relu
+from initcli.activations import Elu, LeakyRelu, Relu, Threshold
 from initcli.initializers import Initializer, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
@@ -74,6 +74,15 @@ class PReLU(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         return flow.np.where(x > 0, x, flow["alpha"] * x)
+
+
+class ThresholdedReLU(Layer, frozen=True, kw_only=True):
+    """x where x > ``theta``, 0 elsewhere (Konda et al. 2014, arXiv:1402.3337; of Keras 1 and 2)."""
+
+    theta: NonNegativeFloat = 1.0
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return Threshold(threshold=self.theta).call(flow.np, x)
 
 
 class ELU(Layer, frozen=True, kw_only=True):

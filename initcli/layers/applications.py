@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from initcli.initializers import Constant
-from initcli.layers.base import Layer
+from initcli.initializers import Constant, Initializer, Ones
+from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
-from initcli.types import Array, Fraction, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import (
+    ArgumentError,
+    Array,
+    Fraction,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    shape_text,
+)
 
 
 class LayerScale(Layer, frozen=True, kw_only=True):
@@ -33,6 +41,41 @@ class LayerScale(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         return x * flow["gamma"]
+
+
+class Scale(Layer, frozen=True, kw_only=True):
+    """x times a learned scale: one number, or one for each entry of ``axis``.
+
+    Shapes: scale () without ``axis``, else (the sizes of those axes…). Behind a residual branch,
+    ``initializer: zeros`` makes it ReZero (Bachlechner et al. 2020, arXiv:2003.04887) or SkipInit
+    (De & Smith 2020, arXiv:2002.10444), and a small constant over ``axis: -1`` LayerScale (Touvron
+    et al. 2021, arXiv:2103.17239).
+    """
+
+    axis: int | tuple[int, ...] | None = None
+    initializer: Initializer = Ones()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self._sizes(shape)
+        return shape
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        sizes = tuple(self._sizes(shape).values())
+        yield Parameter(path="scale", shape=sizes, initializer=self.initializer)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        sizes = self._sizes(x.shape)
+        beside = tuple(sizes.get(axis, 1) for axis in range(len(x.shape)))
+        return x * flow.np.reshape(flow["scale"], beside)
+
+    def _sizes(self, shape: Shape) -> dict[int, int]:
+        """The size of each axis that has scales of its own."""
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
+        if 0 in axes or -len(shape) in axes:
+            message = "`axis` names the batch, whose examples have no weights of their own"
+            raise ArgumentError("axis", message, "axes count from 1, or backwards from -1")
+        found = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in axes}
+        return dict(sorted(found.items()))
 
 
 class StochasticDepth(Layer, frozen=True, kw_only=True):

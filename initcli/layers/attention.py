@@ -33,8 +33,9 @@ _POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
 class _Projecting(Layer, frozen=True, kw_only=True):
     """Attention between projections of its inputs, whose weights stand under their names.
 
-    ``output_initializer``, which Keras has not, fills the kernel of the projection that leads back
-    into the residual stream, where a scheme starts that one smaller.
+    ``query_initializer``, ``key_initializer``, ``value_initializer`` and ``output_initializer``,
+    which Keras has not, fill the kernel of one projection in place of ``kernel_initializer``: the
+    output's leads back into the residual stream, where schemes start it smaller.
     """
 
     holds_layers = True
@@ -46,6 +47,9 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     flash_attention: bool | None = None
     kernel_initializer: Initializer = GlorotUniform()
     bias_initializer: Initializer = Zeros()
+    query_initializer: Initializer | None = None
+    key_initializer: Initializer | None = None
+    value_initializer: Initializer | None = None
     output_initializer: Initializer | None = None
     fans: Counted = "projection"
     quantization: str | None = None
@@ -65,9 +69,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         shape = (*sources, *targets)
         axes = tuple(range(into + out))
         found = Projection(shape, axes[:into], axes[into:], targets, ())
-        initializer = self.kernel_initializer
-        if name == "attention_output" and self.output_initializer is not None:
-            initializer = self.output_initializer
+        own = getattr(self, f"{name.removeprefix('attention_')}_initializer", None)
+        initializer = self.kernel_initializer if own is None else own
         kernel = Parameter(
             path="kernel",
             shape=shape,

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
-from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
+from initcli.initializers import (
+    Chrono,
+    GlorotUniform,
+    Initializer,
+    Orthogonal,
+    Zeros,
+    per_gate,
+    unit_forget_bias,
+)
 from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
@@ -24,7 +32,9 @@ from initcli.types import (
 class Gated(Layer, frozen=True, kw_only=True):
     """A cell's weights: ``gates`` matrices side by side for the input and for the state before.
 
-    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias.
+    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias. With
+    ``gates_apart`` an initializer fills the matrix of each gate as a tensor of its own (as in Keras
+    1 and Flax), and else all gates' matrices as one.
     """
 
     spoken = False
@@ -41,19 +51,34 @@ class Gated(Layer, frozen=True, kw_only=True):
     dropout: Fraction = 0.0
     recurrent_dropout: Fraction = 0.0
     seed: int | None = None
+    gates_apart: bool = False
 
     def weights(self, shape: Shape) -> Iterator[Parameter]:
         """The weights for a step of shape (batch, d)."""
         width = self.gates * self.units
         inputs = known_size(self, shape, -1)
-        yield Parameter(path="kernel", shape=(inputs, width), initializer=self.kernel_initializer)
+        yield Parameter(
+            path="kernel",
+            shape=(inputs, width),
+            initializer=self._gate_by_gate(self.kernel_initializer),
+        )
         yield Parameter(
             path="recurrent_kernel",
             shape=(self.units, width),
-            initializer=self.recurrent_initializer,
+            initializer=self._gate_by_gate(self.recurrent_initializer),
         )
         if self.use_bias:
             yield Parameter(path="bias", shape=self.bias_shape, initializer=self.bias_filler)
+
+    def _gate_by_gate(self, initializer: Initializer) -> Initializer:
+        if self.gates_apart and self.gates > 1:
+            return per_gate(initializer, self.gates, self.units)
+        return initializer
+
+    @property
+    def biases(self) -> int:
+        """How many biases are added up at a gate."""
+        return 1
 
     @property
     def bias_shape(self) -> Size:
@@ -130,7 +155,7 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
 
     @property
     def bias_filler(self) -> Initializer:
-        if self.unit_forget_bias:
+        if self.unit_forget_bias and not isinstance(self.bias_initializer, Chrono):
             return unit_forget_bias(self.bias_initializer, self.units)
         return self.bias_initializer
 
@@ -153,11 +178,19 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
     reset_after: bool = True
 
     @property
+    def biases(self) -> int:
+        return 2 if self.reset_after else 1
+
+    @property
     def bias_shape(self) -> Size:
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def input_bias(self, flow: Flow) -> Array:
         return flow["bias"][0] if self.reset_after else flow["bias"]
+
+    def state_bias(self, flow: Flow) -> Array:
+        """The bias of what the state adds, with ``reset_after``."""
+        return flow["bias"][1]
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
         state, gate = states[0], self.recurrent_activation
@@ -165,7 +198,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
         if self.reset_after:
             recurred = self.recurred(flow, state)
             if self.use_bias:
-                recurred = recurred + flow["bias"][1]
+                recurred = recurred + self.state_bias(flow)
             parts = flow.np.split(recurred, 3, -1)
             update = gate.call(flow.np, update + parts[0])
             reset = gate.call(flow.np, reset + parts[1])

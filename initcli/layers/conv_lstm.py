@@ -7,7 +7,14 @@ from typing import ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.errors import quoted
-from initcli.initializers import GlorotUniform, Initializer, Orthogonal, Zeros, unit_forget_bias
+from initcli.initializers import (
+    Chrono,
+    GlorotUniform,
+    Initializer,
+    Orthogonal,
+    Zeros,
+    unit_forget_bias,
+)
 from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.cells import lstm_step
 from initcli.layers.flow import Flow
@@ -107,7 +114,7 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         channels = known_size(self, self._step(shape), axis)
         width = 4 * self.filters
         bias: Initializer = self.bias_initializer
-        if self.unit_forget_bias:
+        if self.unit_forget_bias and not isinstance(bias, Chrono):
             bias = unit_forget_bias(bias, self.filters)
         found = [
             ("kernel", (*self._window, channels, width), self.kernel_initializer),

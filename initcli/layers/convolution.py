@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from initcli.activations import Activation, Linear
@@ -292,15 +292,17 @@ class SeparableConv2D(SeparableConv, frozen=True, kw_only=True):
 
 
 class ConvTranspose(Convolution, frozen=True, kw_only=True):
-    """The transpose of a convolution: kernel (k…, filters, channels), bias (filters,).
+    """The transpose of a convolution: kernel (k…, filters / groups, channels), bias (filters,).
 
     Keras computes the kernel's fans as for a plain convolution, so that fan_in counts the filters
-    and fan_out the input channels.
+    and fan_out the input channels. Only PyTorch has ``groups`` here.
     """
 
     spoken = False
+    only_in: ClassVar[Mapping[str, str]] = {"groups": "torch"}
 
     filters: PositiveInt
+    groups: PositiveInt = 1
     padding: Padding = "valid"
     output_padding: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
     kernel_initializer: Initializer = GlorotUniform()
@@ -314,9 +316,15 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
                     "output_padding",
                     f"`output_padding` ({extra}) must be less than `strides` ({stride})",
                 )
+        if self.filters % self.groups:
+            raise ArgumentError(
+                "groups", f"`groups` ({self.groups}) must divide `filters` ({self.filters})"
+            )
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.channels(shape)
+        channels = self.channels(shape)
+        if channels % self.groups:
+            raise ShapeError(f"`groups` ({self.groups}) must divide the {channels} input channels")
         sizes = split(shape, self.data_format).sizes
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
@@ -327,7 +335,7 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         yield Parameter(
             path="kernel",
-            shape=(*self.window, self.filters, self.channels(shape)),
+            shape=(*self.window, self.filters // self.groups, self.channels(shape)),
             initializer=self.kernel_initializer,
         )
         yield from self.bias(self.filters)
@@ -341,7 +349,7 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
         spreads = [spread(n, k, s, d, self.padding, extra) for n, k, s, d, extra in axes]
         wider = tuple(size for size in spreads if size is not None)
         padding = spread_ends(self.window, strides, dilation, self.padding, extras, sizes, wider)
-        window = flow.np.Window(strides, dilation, padding)
+        window = flow.np.Window(strides, dilation, padding, self.groups)
         return self.finished(flow, flow.np.spread(x, flow["kernel"], window, wider))
 
     @property

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
+import msgspec
+
 from initcli.activations import Activation, Linear
+from initcli.errors import printable, quoted
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
 from initcli.parameter import Parameter
 from initcli.types import (
+    ArgumentError,
     Array,
     NotComputable,
     PositiveFloat,
@@ -144,21 +148,125 @@ class Recorded(Layer, frozen=True, kw_only=True):
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         return list(self.shapes)
 
+    @property
+    def has_shape(self) -> bool:
+        """Whether the shape of what comes out can be known."""
+        return bool(self.shapes)
+
+
+class Missing(Recorded, frozen=True, kw_only=True):
+    """Stands where nothing is known, and nothing is to be said about it."""
+
+    spoken = False
+
+    @property
+    def has_shape(self) -> bool:
+        return True
+
+
+OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
+"""A shape without its batch, or a list of such shapes."""
+
+
+class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
+    """A weight of a layer of one's own: its name within the layer, shape and initializer."""
+
+    name: str
+    shape: tuple[PositiveInt, ...]
+    initializer: Initializer
+    trainable: bool = True
+
+    def __post_init__(self) -> None:
+        # A slash separates the names of layers within the layer, as in Keras.
+        if not all(self.name.split("/")) or printable(self.name) != self.name:
+            raise ArgumentError(
+                "name",
+                f"the name {quoted(self.name)} of a weight is empty or cannot be printed",
+                "such as `name: kernel`",
+            )
+
 
 class Opaque(Recorded, frozen=True, kw_only=True):
-    """A layer that only its author's code can compute: its outputs' shapes are what was recorded.
+    """A layer of one's own, which only its author's code can compute.
 
-    ``kind`` is what its author calls it. Its weights, if it has any, are not known.
+    ``kind`` is what its author calls it. ``output_shape`` is the shape of its output without the
+    batch, a list of shapes for several outputs, ``same`` for that of its (first) input, or
+    ``recorded`` for the ``shapes`` that a Keras file records, which count the batch.
+    ``parameters`` are its weights. With ``passes_on`` it gives its input on as it is, as a dropout
+    does in inference; else no signal goes through it.
     """
 
-    kind: str
+    kind: str = "Opaque"
+    output_shape_: Literal["same", "recorded"] | OwnShapes = msgspec.field(
+        default="same", name="output_shape"
+    )
+    parameters_: tuple[OwnWeight, ...] = msgspec.field(default=(), name="parameters")
+    passes_on: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.kind or printable(self.kind) != self.kind:
+            message = f"the kind {quoted(self.kind)} is empty or cannot be printed"
+            raise ArgumentError("kind", message, "such as `kind: InstanceNormalization`")
+        names = [weight.name for weight in self.parameters_]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ArgumentError(
+                "parameters", f"two weights are called {quoted(twice[0])}", "rename one of them"
+            )
+        given = self.output_shape_
+        if not isinstance(given, str) and len({isinstance(each, tuple) for each in given}) > 1:
+            raise ArgumentError(
+                "output_shape",
+                "`output_shape` is either one shape or a list of shapes, and this is a bit of both",
+                "such as [32, 32, 3], or [[32, 32, 3], [10]] for two outputs",
+            )
+        if self.passes_on and not isinstance(given, str):
+            raise ArgumentError(
+                "passes_on",
+                "what passes its input on keeps its shape, and `output_shape` gives another",
+                "remove one of them",
+            )
+
+    def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
+        given = self.output_shape_
+        if self.passes_on or given == "same":
+            if not inputs:
+                raise ShapeError(
+                    f"{self.kind} has no input whose shape it could keep",
+                    "give its `output_shape`, without the batch",
+                )
+            return inputs[0]
+        if given == "recorded":
+            return list(self.shapes)
+        batch = inputs[0][:1] if inputs and inputs[0] else (None,)
+        several = bool(given) and all(isinstance(each, tuple) for each in given)
+        outputs: Any = given if several else (given,)
+        return [(*batch, *sizes) for sizes in outputs]
+
+    def parameters(self, *inputs: Shape, **options: Any) -> Iterator[Parameter]:
+        for weight in self.parameters_:
+            yield Parameter(
+                path=weight.name,
+                shape=weight.shape,
+                initializer=weight.initializer,
+                trainable=weight.trainable,
+            )
+
+    @property
+    def has_shape(self) -> bool:
+        return self.passes_on or self.output_shape_ != "recorded" or bool(self.shapes)
 
     @property
     def type_name(self) -> str:
         return self.kind
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
-        raise NotComputable(f"{self.kind} is its author's own code, which is not run")
+        if self.passes_on:
+            return inputs[0]
+        raise NotComputable(
+            f"{self.kind} is its author's own code, which is not run",
+            "where it gives its input on as it is, say so with `passes_on: true`, or --set "
+            f"'**[kind={self.kind}].passes_on=true'",
+        )
 
 
 def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros
+import msgspec
+
+from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros, zero_row
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
@@ -16,7 +18,16 @@ from initcli.layers.quantization import (
     stored_table,
 )
 from initcli.parameter import Parameter
-from initcli.types import Array, Dtype, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import (
+    ArgumentError,
+    Array,
+    Dtype,
+    PositiveFloat,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    shape_text,
+)
 
 
 class Table(Layer, frozen=True, kw_only=True):
@@ -65,15 +76,46 @@ class Table(Layer, frozen=True, kw_only=True):
 class Embedding(Table, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors, looked up by token id.
 
-    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim).
-    ``quantization`` says how the table is stored: int8 or int4/GROUP.
+    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim). The
+    vector of ``padding_idx`` is 0 and gets no gradient, as in ``torch.nn.Embedding``; one that is
+    negative counts from the end. ``quantization`` says how the table is stored: int8 or int4/GROUP.
     """
+
+    padding_idx: int | None = None
+
+    def __post_init__(self) -> None:
+        Table.__post_init__(self)
+        if self.padding_idx is not None and not 0 <= self._padding < self.input_dim:
+            raise ArgumentError(
+                "padding_idx",
+                f"`padding_idx` is {self.padding_idx}, and the table has {self.input_dim} vectors",
+                f"they count from 0 to {self.input_dim - 1}",
+            )
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)
 
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        for parameter in Table.parameters(self, shape):
+            filled = self.padded(parameter.initializer)
+            is_table = parameter.path == "embeddings"
+            yield msgspec.structs.replace(parameter, initializer=filled) if is_table else parameter
+
+    def padded(self, initializer: Initializer) -> Initializer:
+        """What fills the table where that initializer fills all rows but that of the padding."""
+        return initializer if self.padding_idx is None else zero_row(initializer, self._padding)
+
     def call(self, flow: Flow, x: Array) -> Array:
-        return flow.np.lookup(self.table(flow), flow.np.constant(x).astype("int64"))
+        np, table = flow.np, self.table(flow)
+        if self.padding_idx is not None:
+            rows = np.arange(self.input_dim)[:, None]
+            table = np.where(rows == self._padding, np.constant(table), table)
+        return np.lookup(table, np.constant(x).astype("int64"))
+
+    @property
+    def _padding(self) -> int:
+        index = self.padding_idx or 0
+        return index + self.input_dim if index < 0 else index
 
 
 class ReversibleEmbedding(Table, frozen=True, kw_only=True):

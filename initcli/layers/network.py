@@ -86,8 +86,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
     def parameters(self, *inputs: Shape) -> Iterator[Parameter]:
         shaped = self.shapes(inputs)
         for name, layer, calls in zip(self.names, self.layers, self.calls_of_layers(), strict=True):
-            if not isinstance(layer, (Input, Recorded)):
-                yield from within(layer, name, layer.parameters(*shaped[calls[0]].inputs))
+            yield from within(layer, name, layer.parameters(*shaped[calls[0]].inputs))
 
     def shapes(self, inputs: Shapes | None = None, failed: Failed | None = None) -> list[Shaped]:
         """The shapes at every call, for inputs of those shapes or else of the Inputs' own.
@@ -138,12 +137,12 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
         for source in call.inputs:
             index = self.calls[source.call].layer
             layer = self.layers[index]
-            known = not isinstance(layer, Recorded) or layer.shapes or not layer.type_name
+            known = not isinstance(layer, Recorded) or layer.has_shape
             if not known and self.calls[source.call].inputs:
                 raise ShapeError(
                     f"the shape of what comes out of '{self.names[index]}' ({layer.type_name}) is "
                     "recorded nowhere",
-                    "Keras 3 records it: load the model there, and save it anew",
+                    way_to_say(self.names[index]),
                 )
 
     def _matched(self, inputs: Shapes) -> dict[int, Shape]:
@@ -187,6 +186,14 @@ class Functional(Network, frozen=True, kw_only=True):
 
 class Sequential(Network, frozen=True, kw_only=True):
     """A stack of layers, each taking what comes out of the one before."""
+
+
+def way_to_say(name: str) -> str:
+    """How a person says the shape that a file does not record."""
+    return (
+        f"say it with --set '**[name={name}].output_shape=same' if it keeps the shape of its "
+        "input, or with =[32,32,3] without the batch"
+    )
 
 
 def _chosen(outputs: Sequence[Shape], output: int, name: str) -> Shape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+from initcli.initializers import Initializer, unit_forget_bias
 from initcli.layers.base import Layer, within
 from initcli.layers.cells import (
     GRUWeights,
@@ -18,9 +19,11 @@ from initcli.layers.cells import (
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
 from initcli.types import (
+    ArgumentError,
     Array,
     Shape,
     ShapeError,
+    Size,
 )
 
 # A struct cannot inherit fields from two sides, so that what layers share beside their cells is a
@@ -75,11 +78,11 @@ class Sequence:
 
 
 class _Recurrent(Sequence):
-    """A layer that holds one cell, whose weights stand under ``cell_name``."""
+    """A layer that holds one cell, whose weights stand under ``cell_name`` if it has one."""
 
     __slots__ = ()
 
-    cell_name: ClassVar[str]
+    cell_name: ClassVar[str | None]
 
     def output_shape(self: Any, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
         self.require_rank(shape, 3, "(steps, features)")
@@ -90,10 +93,11 @@ class _Recurrent(Sequence):
 
     def parameters(self: Any, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
         step = (shape[0], *shape[2:])
-        yield from within(self, self.cell_name, self.weights(step))
+        weights = self.weights(step)
+        yield from weights if self.cell_name is None else within(self, self.cell_name, weights)
 
     def call(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
-        own = flow.within(self.cell_name)
+        own = flow if self.cell_name is None else flow.within(self.cell_name)
 
         def step(fed: Array, states: list[Array]) -> tuple[Array, list[Array]]:
             after = self.step(own, fed, states)
@@ -152,6 +156,71 @@ class GRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
     stateful: bool = False
     unroll: bool = False
     use_cudnn: bool | str = "auto"
+
+
+class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
+    """The LSTM of NVIDIA's cuDNN library, of Keras 2: an LSTM with two biases.
+
+    Shapes: input (batch, steps, d), kernel (d, 4u), recurrent_kernel (u, 4u), bias (8u,): one for
+    the input and then one for the state, with u = units. ``unit_forget_bias`` sets the forget
+    gate's in the second to one.
+    """
+
+    cell_name = None
+
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+
+    @property
+    def biases(self) -> int:
+        return 2
+
+    @property
+    def bias_shape(self) -> Size:
+        return (8 * self.units,)
+
+    @property
+    def bias_filler(self) -> Initializer:
+        if self.unit_forget_bias:
+            return unit_forget_bias(self.bias_initializer, self.units, before=5)
+        return self.bias_initializer
+
+    def input_bias(self, flow: Flow) -> Array:
+        width = 4 * self.units
+        return flow["bias"][:width] + flow["bias"][width:]
+
+
+class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
+    """The GRU of NVIDIA's cuDNN library, of Keras 2: a GRU with ``reset_after``.
+
+    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), bias (6u,): one for
+    the input and then one for the state, with u = units.
+    """
+
+    cell_name = None
+
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.reset_after:
+            raise ArgumentError(
+                "reset_after", "`reset_after` is always true of a CuDNNGRU", "take GRU in its place"
+            )
+
+    @property
+    def bias_shape(self) -> Size:
+        return (6 * self.units,)
+
+    def input_bias(self, flow: Flow) -> Array:
+        return flow["bias"][: 3 * self.units]
+
+    def state_bias(self, flow: Flow) -> Array:
+        return flow["bias"][3 * self.units :]
 
 
 class RNN(Sequence, Layer, frozen=True, kw_only=True):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from initcli.errors import quoted
-from initcli.initializers import TruncatedNormal
+from initcli.initializers import Initializer, NormOf, TruncatedNormal
 from initcli.layers.base import Layer, computed, output_shapes, within
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
@@ -158,12 +158,7 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
         inner = self.layer
         name = inner.name or inner.default_name()
         found = list(within(inner, name, inner.parameters(shape)))
-        wanted = (f"{name}/kernel", f"{name}/embeddings")
-        kernel = next((each for each in found if each.path in wanted), None)
-        if kernel is None:
-            kind = type(inner).__name__
-            message = f"`layer` of SpectralNormalization needs a kernel, and {kind} has none"
-            raise ArgumentError("layer", message)
+        kernel = _kernel(self, inner, name, found)
         # Keras lists the kernel as the wrapper's own.
         yield kernel
         yield Parameter(
@@ -180,7 +175,7 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
         """With the kernel over σ = v W uᵀ, of which the power iteration makes u and v."""
         np, inner = flow.np, self.layer
         name = inner.name or inner.default_name()
-        path = next(path for path in (f"{name}/kernel", f"{name}/embeddings") if path in flow)
+        path = next(f"{name}/{each}" for each in _KERNELS if f"{name}/{each}" in flow)
         kernel = flow[path]
         if flow.training and np.any(np.constant(kernel) != 0):
             values = np.constant(kernel).reshape(-1, kernel.shape[-1])
@@ -192,6 +187,64 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
             kernel = kernel / np.matmul(np.matmul(v, matrix), u.T)[0, 0]
         own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
         return computed(inner, own.within(name), [x])
+
+
+class WeightNormalization(Layer, frozen=True, kw_only=True):
+    """Gives the kernel v of the layer that it holds the length g for each unit: g · v / ‖v‖.
+
+    Salimans & Kingma 2016, arXiv:1602.07868. g (units,) has one entry for each of v's last axis,
+    and the norm is taken over the others. It starts as ‖v‖, so that the layer starts as it would
+    without (``torch.nn.utils.parametrizations.weight_norm``), unless ``g_initializer`` says
+    otherwise; Flax's starts at ones.
+    """
+
+    layer: Layer
+    g_initializer: Initializer | None = None
+
+    def output_shape(self, shape: Shape) -> Shape | list[Shape]:
+        found = output_shapes(self.layer, (shape,))
+        return found[0] if len(found) == 1 else list(found)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        inner = self.layer
+        name = inner.name or inner.default_name()
+        found = list(within(inner, name, inner.parameters(shape)))
+        kernel = _kernel(self, inner, name, found)
+        entries = kernel.size // kernel.shape[-1]
+        yield Parameter(
+            path="g",
+            shape=(kernel.shape[-1],),
+            initializer=self.g_initializer or NormOf(source=kernel.path, count=entries),
+            dtype=kernel.dtype,
+            keeps_dtype=kernel.keeps_dtype,
+            trainable=kernel.trainable,
+        )
+        yield from found
+
+    def call(self, flow: Flow, x: Array) -> list[Array]:
+        np, inner = flow.np, self.layer
+        name = inner.name or inner.default_name()
+        path = next(f"{name}/{each}" for each in _KERNELS if f"{name}/{each}" in flow)
+        v = flow[path]
+        axes = tuple(range(len(v.shape) - 1))
+        squares = np.maximum(np.sum(v * v, axes, keepdims=True), 1e-12)
+        kernel = v * (flow["g"] / np.sqrt(squares))
+        own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
+        return computed(inner, own.within(name), [x])
+
+
+_KERNELS = ("kernel", "embeddings")
+"""What a weight may be called that a wrapper normalizes."""
+
+
+def _kernel(wrapper: Layer, inner: Layer, name: str, found: Iterable[Parameter]) -> Parameter:
+    """The weight that a wrapper normalizes, of those of its layer, which is called ``name``."""
+    wanted = [f"{name}/{each}" for each in _KERNELS]
+    kernel = next((each for each in found if each.path in wanted and each.shape), None)
+    if kernel is None:
+        what = f"`layer` of {wrapper.type_name}"
+        raise ArgumentError("layer", f"{what} needs a kernel, and {inner.type_name} has none")
+    return kernel
 
 
 def _flag(layer: Layer, name: str) -> bool:

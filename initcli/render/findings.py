@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -12,7 +13,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from initcli.checks import Check, Finding, Report
-from initcli.errors import printable
+from initcli.errors import InitcliError, InvalidSpec, printable
 from initcli.render.rows import Rows
 from initcli.types import SEVERITIES
 
@@ -33,25 +34,25 @@ _KEYS = (
 _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
-def findings_page(reports: Sequence[Report]) -> RenderableType:
+def findings_page(reports: Sequence[Report], not_read: int = 0) -> RenderableType:
     """The findings by their code, the worst first: why, then each place with what to write."""
     found = [finding for report in reports for finding in report.findings]
     found.sort(key=lambda each: (SEVERITIES.index(each.severity), each.code))
     parts: list[RenderableType] = []
     for _, group in groupby(found, key=lambda each: (each.severity, each.code)):
         parts += _section(list(group))
-    parts.append(Text(_total(reports)))
+    parts.append(Text(_total(reports, not_read)))
     return Group(*parts)
 
 
-def findings_json(reports: Sequence[Report]) -> str:
-    """One JSON object with all findings."""
+def findings_json(reports: Sequence[Report], not_read: Sequence[str] = ()) -> str:
+    """One JSON object with all findings, and the specs that could not be judged."""
     found = [finding for report in reports for finding in report.findings]
     rows = [{key: getattr(finding, key) for key in _KEYS} for finding in found]
-    return json.dumps({"findings": rows})
+    return json.dumps({"findings": rows, "not_read": list(not_read)})
 
 
-def findings_rows(reports: Sequence[Report]) -> Rows:
+def findings_rows(reports: Sequence[Report], not_read: int = 0) -> Rows:
     """One row a finding."""
     found = (finding for report in reports for finding in report.findings)
     rows = (
@@ -59,18 +60,39 @@ def findings_rows(reports: Sequence[Report]) -> Rows:
         for each in found
     )
     shown = ("code", "severity", "file", "line", "layer", "message", "remedy")
-    return Rows(_KEYS, rows, shown=shown, facts=_total(reports))
+    return Rows(_KEYS, rows, shown=shown, facts=_total(reports, not_read))
 
 
-def findings_github(reports: Sequence[Report]) -> str:
-    """A workflow command for each finding, which GitHub shows at its line."""
-    return "".join(
-        f"::{each.severity} file={_property(each.file)},line={each.line},col={each.column},"
-        f"title={_property(f'{each.code} {each.rule}')}::"
-        f"{_data(f'{each.message}{chr(10)}{each.remedy}')}\n"
+def findings_github(
+    reports: Sequence[Report], not_read: Mapping[str, InitcliError] = MappingProxyType({})
+) -> str:
+    """A workflow command for each finding and each error, which GitHub shows at its line."""
+    found = [
+        _command(
+            each.severity,
+            {"file": each.file, "line": each.line, "col": each.column},
+            f"{each.code} {each.rule}",
+            f"{each.message}\n{each.remedy}",
+        )
         for report in reports
         for each in report.findings
-    )
+    ]
+    for spec, error in not_read.items():
+        for each in error.errors if isinstance(error, InvalidSpec) else ():
+            place: dict[str, object] = {"file": spec}
+            if each.place is not None:
+                file, line, column, _ = each.place
+                place = {"file": file, "line": line, "col": column}
+            message = f"{each.message}\n{each.remedy}".rstrip("\n")
+            found.append(_command("error", place, "this spec is wrong", message))
+        if not isinstance(error, InvalidSpec):
+            found.append(_command("error", {"file": spec}, "not judged", str(error)))
+    return "".join(found)
+
+
+def _command(severity: str, place: Mapping[str, object], title: str, message: str) -> str:
+    where = "".join(f"{name}={_property(str(value))}," for name, value in place.items())
+    return f"::{severity} {where}title={_property(title)}::{_data(message)}\n"
 
 
 def explanation(check: type[Check]) -> RenderableType:
@@ -110,7 +132,14 @@ def _section(group: Sequence[Finding]) -> Iterator[RenderableType]:
     yield Text("")
 
 
-def _total(reports: Sequence[Report]) -> str:
+def _total(reports: Sequence[Report], not_read: int) -> str:
+    text = _counted(reports)
+    if not_read:
+        text += f" {not_read} of {not_read + len(reports)} specs could not be read."
+    return text
+
+
+def _counted(reports: Sequence[Report]) -> str:
     errors = sum(report.errors for report in reports)
     warnings = sum(report.warnings for report in reports)
     fixable = sum(each.fixable for report in reports for each in report.findings)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from initcli.files import file_stems, make_folder, write_whole
+from initcli.files import file_stems, make_folder, refuse_other_folder, write_whole
 from initcli.measuring import data_histogram
 from initcli.parameter import Parameter
 from initcli.render.plots import (
@@ -67,7 +68,7 @@ def save_histograms(
     ...     [file.name for file in initcli.save_histograms(model, pathlib.Path(folder))]
     ['dense.kernel.png', 'dense.bias.png', 'overview.png']
     """
-    make_folder(folder)
+    made = make_folder(folder)
     style = style or Style()
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder, style)
@@ -93,12 +94,14 @@ def save_histograms(
     for parameter, (_, (picture, cell)) in zip(wanted, drawn, strict=True):
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
-        yield _saved(file, picture)
+        yield _saved(file, picture, made)
         overview.add(_layer(parameter), cell)
-    yield from overview.pages()
+    for file, content in overview.pages():
+        yield _saved(file, content, made)
     if page:
         from initcli.render.page import save_page, tensors_page
 
+        refuse_other_folder(folder, made)
         yield save_page(folder, tensors_page(model, kept, files))
 
 
@@ -133,13 +136,13 @@ class _Overview:
         self.rows.append([cell])
         self.layer = layer
 
-    def pages(self) -> Iterator[Path]:
-        """Write the pages."""
+    def pages(self) -> Iterator[tuple[Path, bytes]]:
+        """The pages, and where they belong."""
         if self.rows:
             self._finish_page()
         for page, content in enumerate(self.done, start=1):
             name = "overview" if page == 1 else f"overview_{page}"
-            yield _saved(self.folder / f"{name}.{self.style.format}", content)
+            yield self.folder / f"{name}.{self.style.format}", content
 
     def _finish_page(self) -> None:
         rows, style = self.rows, self.style
@@ -153,6 +156,8 @@ def _layer(parameter: Parameter) -> str:
     return parameter.path.removesuffix(origin.name if origin else "")
 
 
-def _saved(file: Path, content: bytes) -> Path:
+def _saved(file: Path, content: bytes, made: os.stat_result) -> Path:
+    """Save a picture in the folder that was made for it, and in no other one."""
+    refuse_other_folder(file.parent, made)
     write_whole(file, content)
     return file

@@ -6,8 +6,6 @@ hold, so that what is cut between lines is still whole.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
@@ -49,7 +47,7 @@ def lines(format: str, rows: Rows, *, titled: bool = True) -> Iterator[str]:
             if titled:
                 yield _csv_line(rows.columns)
             for row in rows.rows:
-                yield _csv_line([_cell(row.get(name)) for name in rows.columns])
+                yield _csv_line(row.get(name) for name in rows.columns)
         case "markdown":
             yield from _markdown(rows)
         case _:
@@ -60,15 +58,30 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _csv_line(cells: Iterable[str]) -> str:
-    page = io.StringIO()
-    csv.writer(page, lineterminator="\n").writerow(cells)
+def _csv_line(values: Iterable[Any]) -> str:
+    return ",".join(map(_csv_cell, values)) + "\n"
+
+
+def _csv_cell(value: Any) -> str:
+    """A value as a CSV has it: a text that a spreadsheet would compute is in quotes, after a '.
+
+    That is what OWASP advises against CSV injection. A number is what it is, whatever its sign.
+    """
     # A name may hold a line break, and a row is one line.
-    return printable(page.getvalue()[:-1]) + "\n"
+    text = printable(_cell(value))
+    is_formula = isinstance(value, str) and len(text) > 1 and text.lstrip()[:1] in _FORMULA
+    if is_formula:
+        text = f"'{text}"
+    quote = is_formula or any(sign in text for sign in ',"') or text != text.strip()
+    return '"' + text.replace('"', '""') + '"' if quote else text
+
+
+_FORMULA = frozenset("=+-@＝＋－＠")
+"""What a formula begins with; one that begins with a tab or a line break is escaped already."""
 
 
 def _cell(value: Any) -> str:
-    """A value in a CSV; what is not known, and what is not finite, is empty."""
+    """A value in a table; what is not known, and what is not finite, is empty."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, bool):

@@ -96,6 +96,11 @@ def _fitting(source: Source, x: Array, shape: Size) -> Array:
     if source.most is None:
         if not np.all(np.isfinite(x)):
             raise SignalError(f"{what} must hold finite numbers, and has NaN or infinite ones")
+        held = float(np.finfo(np.float32).max)
+        largest = float(np.max(np.abs(x.astype(np.float64)), initial=0.0))
+        if largest > held:
+            wanted = f"numbers that float32 holds, at most {held:.3g}, and has {largest:.3g}"
+            raise SignalError(f"{what} must hold {wanted}", "scale it down")
         return x.astype(np.float32)
     wrong = x[(x != np.floor(x)) | (x < 0) | (x >= source.most)]
     if wrong.size:

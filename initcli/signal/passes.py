@@ -134,7 +134,8 @@ def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
         return computed(step.layer, flow, inputs, step.options)
     except (NotComputable, ValueError, IndexError) as error:
         message = f"the signal ends at '{step.name}': {error}"
-        raise SignalError(message, _WITHOUT_DRAWS) from None
+        own = error.remedy if isinstance(error, NotComputable) else ""
+        raise SignalError(message, "; ".join(filter(None, (own, _WITHOUT_DRAWS)))) from None
 
 
 def _is_real(x: Array) -> bool:

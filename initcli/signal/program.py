@@ -12,7 +12,7 @@ from initcli.errors import SignalError, listed
 from initcli.layers import Layer
 from initcli.layers.core import Input
 from initcli.layers.embedding import Table
-from initcli.layers.network import Network
+from initcli.layers.network import Network, way_to_say
 from initcli.parameter import Parameter
 from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import ArgumentError, Shape, ShapeError, Size
@@ -158,9 +158,8 @@ class _Unfolding:
                 found.append(self._unfold(layer, f"{name}/", taken))
                 continue
             if not shapes.outputs:
-                remedy = "Keras 3 records it: load the model there, and save it anew"
                 message = f"the shape of what comes out of '{name}' is not known"
-                raise SignalError(message, remedy)
+                raise SignalError(message, way_to_say(name.rpartition("/")[2]))
             before = self.shapes[taken[0]] if taken else ()
             made = [self._tensor(self._like(shape, before)) for shape in shapes.outputs]
             self._add(name, layer, taken, made, call.options)

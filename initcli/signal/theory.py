@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import numpy as np
 
+from initcli.initializers import NormOf
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
@@ -62,7 +63,14 @@ def predictions(
 
 
 def law_moments(parameter: Parameter) -> Weight | None:
-    """Mean and variance of an entry, as its law has them."""
+    """Mean and variance of an entry, as its law has them.
+
+    A norm of independent entries is taken for the root of its exact mean square, of which it is
+    as near as its entries are many.
+    """
+    made = parameter.initializer
+    if isinstance(made, NormOf) and made.law_ is not None:
+        return Weight(math.sqrt(made.count * (made.law_.std**2 + made.law_.mean**2)), 0.0)
     law = parameter.law
     is_orthogonal = isinstance(parameter.initializer, Orthogonal)
     return None if law is None else Weight(law.mean, law.std**2, is_orthogonal)

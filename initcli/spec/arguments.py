@@ -25,6 +25,7 @@ from initcli.errors import (
 )
 from initcli.initializers import Custom, GlorotUniform, Initializer, known_initializers
 from initcli.layers import Layer, known_layers
+from initcli.layers.core import OwnWeight
 from initcli.limits import in_force
 from initcli.spec.describe import choices, describe
 from initcli.types import ArgumentError, field_names
@@ -154,6 +155,8 @@ class Arguments:
             return self.activation(value, path)
         if type_ in _LAYERS:
             return self._layers(type_, name, value, path)
+        if type_ == tuple[OwnWeight, ...]:
+            return self._weights(name, value, path)
         if isinstance(value, str) and value.lower() in choices(type_):
             value = value.lower()  # Keras takes "SAME" for "same".
         try:
@@ -180,6 +183,15 @@ class Arguments:
             self.errors.append(InvalidValue(message, path=path))
             return None
         return tuple(self.layer(each, (*path, index)) for index, each in enumerate(value))
+
+    def _weights(self, name: str, value: Any, path: Path) -> Any:
+        """The weights of a layer of one's own."""
+        if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+            message = f"`{name}` must be {describe(tuple[OwnWeight, ...])}, not {quoted(value)}"
+            remedy = "such as [{name: kernel, shape: [3, 4], initializer: he_normal}]"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return None
+        return tuple(self.struct(OwnWeight, each, (*path, i)) for i, each in enumerate(value))
 
     def _class(
         self,
@@ -272,7 +284,7 @@ def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecEr
 
 
 def _name(cls: type[msgspec.Struct]) -> str:
-    return "a spec" if cls.__name__ == "Spec" else cls.__name__
+    return {"Spec": "a spec", "OwnWeight": "a weight"}.get(cls.__name__, cls.__name__)
 
 
 _EXAMPLES = {

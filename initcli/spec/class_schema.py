@@ -17,6 +17,7 @@ import msgspec
 from initcli.activations import Activation
 from initcli.initializers import Initializer
 from initcli.layers import Layer
+from initcli.layers.core import OwnWeight
 from initcli.spec.describe import choices, describe, written_default
 from initcli.spec.model import Spec
 from initcli.types import field_names
@@ -41,6 +42,11 @@ _MEANINGS: dict[type[msgspec.Struct], dict[str, str]] = {
         "name": "what the layer is called; after its type, when absent",
         "trainable": "whether training would change its weights",
         "dtype": "what it computes in, where that is not the model's dtype",
+    },
+    OwnWeight: {
+        "name": "what the weight is called within its layer",
+        "shape": "the sizes of its axes",
+        "trainable": "whether training would change it",
     },
 }
 """What a key is for whose values say too little of it."""
@@ -188,6 +194,9 @@ def _value(type_: Any) -> Schema:
         return {"if": {"not": {"type": "null"}}, "then": inner}
     if type_ == tuple[Layer, ...]:
         return several
+    if type_ == tuple[OwnWeight, ...]:
+        own = {"type": "object", **arguments_of(OwnWeight), "additionalProperties": False}
+        return {"type": "array", "items": own}
     if type_ == Layer | tuple[Layer, ...]:
         return {"if": {"type": "array"}, "then": several, "else": inner}
     return _plain(type_)

@@ -11,6 +11,7 @@ from initcli.activations import Activation
 from initcli.errors import listed, quoted
 from initcli.initializers import Initializer
 from initcli.layers import Layer
+from initcli.layers.core import OwnWeight
 from initcli.types import snake_case
 
 
@@ -37,6 +38,7 @@ _NAMED: dict[Any, str] = {
     Layer | None: "a layer",
     tuple[Layer, ...]: "a list of layers",
     Layer | tuple[Layer, ...]: "a layer or a list of layers",
+    tuple[OwnWeight, ...]: "a list of weights",
 }
 
 

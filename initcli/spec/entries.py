@@ -13,9 +13,9 @@ from initcli.errors import (
     SpecError,
 )
 from initcli.layers import Layer
-from initcli.layers.core import Opaque
+from initcli.layers.core import Missing
 
-BROKEN = Opaque(kind="")
+BROKEN = Missing()
 """Stands for a layer that could not be made, whose mistakes are reported already."""
 
 

@@ -21,10 +21,10 @@ from initcli.errors import (
 )
 from initcli.initializers import Custom
 from initcli.layers import Layer, known_layers
-from initcli.layers.core import Input, Opaque
+from initcli.layers.core import Input, Missing
 from initcli.layers.network import Network
 from initcli.spec.arguments import Arguments
-from initcli.spec.assembly import INPUT, Assembly, Built, CannotGoOn
+from initcli.spec.assembly import Assembly, Built, CannotGoOn
 from initcli.spec.entries import BROKEN, Entry, Reference, named
 
 
@@ -82,7 +82,7 @@ class Networks(Arguments):
         has_inputs = any(isinstance(entry.layer, Input) for entry in written)
         if path and not has_inputs:
             # Whatever a network is called on flows into its first layer.
-            flows_in = Opaque(kind=INPUT)
+            flows_in = Missing()
         outputs = self._references(data.get("outputs"), (*path, "outputs"))
         order = self._references(data.get("input_layers"), (*path, "input_layers"))
         assembly = Assembly(self.errors, flows_in)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from initcli import limits
 from initcli.defaults import Framework, with_defaults
+from initcli.drawing import draw
 from initcli.errors import (
     InvalidValue,
     NoSuchTensor,
@@ -22,10 +24,10 @@ from initcli.errors import (
     nearest,
     quoted,
 )
-from initcli.initializers import Custom
+from initcli.initializers import Custom, NormOf
 from initcli.layers import Layer
 from initcli.layers.base import within
-from initcli.layers.core import Input, Recorded
+from initcli.layers.core import Input, Opaque, Recorded
 from initcli.layers.network import Network, Sequential, Shaped
 from initcli.parameter import Parameter
 from initcli.spec.arguments import TooManyErrors, argument_error
@@ -217,6 +219,12 @@ def _built(
         notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
     building = _Building(spec, arguments, notes)
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
+    if document.dialect == "keras":
+        # Imported for what is no plain spec, so that a plain one is read sooner.
+        from initcli.spec.keras.notes import few, of_unknown
+
+        opaque = [(each.name, each.layer) for each in leaves(layers)]
+        notes += few(of_unknown((name, it) for name, it in opaque if isinstance(it, Opaque)))
     if arguments.errors:
         raise document.invalid(arguments.errors)
     return Model(
@@ -338,10 +346,10 @@ class _Building:
     ) -> tuple[Parameter, ...]:
         try:
             found = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
+            found, notes = with_defaults(self.spec.defaults, found)
         except (ShapeError, ArgumentError) as error:
             self.errors.append(_spec_error(error, layer, path))
             return ()
-        found, notes = with_defaults(self.spec.defaults, found)
         self.notes += notes
         finished = tuple(
             msgspec.structs.replace(
@@ -349,6 +357,7 @@ class _Building:
             )
             for parameter in found
         )
+        finished = tuple(_linked(parameter, finished) for parameter in finished)
         if path not in self.reported:
             before = len(self.errors)
             for parameter in finished:
@@ -358,6 +367,17 @@ class _Building:
                 # A block that repeats says so once.
                 self.reported.add(path)
         return finished
+
+
+def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
+    """The parameter; what is computed from another of its layer has that one's values at hand."""
+    made = parameter.initializer
+    if not isinstance(made, NormOf):
+        return parameter
+    path = f"{parameter.path.removesuffix(parameter.name)}{made.source}"
+    source = next(each for each in layer if each.path == path)
+    linked = msgspec.structs.replace(made, values=partial(draw, source), law_=source.law)
+    return msgspec.structs.replace(parameter, initializer=linked)
 
 
 def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
@@ -382,7 +402,6 @@ def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     largest = LARGEST[parameter.dtype]
     if (far := max(abs(low), abs(high)) > largest) or high - low > largest:
         what = "is more" if far else "is wider"
-        drawn = law.text if law.text.startswith("=") else f"~ {law.text}"
         held = f"{what} than {parameter.dtype} holds, at most {largest:.5g}"
         remedy = "draw smaller values, or take another dtype"
-        yield InvalidValue(f"{parameter.path} {drawn} {held}", remedy=remedy, path=place)
+        yield InvalidValue(f"{parameter.path} ~ {law.text} {held}", remedy=remedy, path=place)

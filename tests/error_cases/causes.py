@@ -45,6 +45,7 @@ def of_signals() -> Iterator[Case]:
         ("an input of texts", DENSE, np.array([["a", "b", "c"]])),
         ("an input of another shape", DENSE, np.zeros((4, 5))),
         ("an input that is not finite", DENSE, np.full((4, 3), np.nan)),
+        ("an input beyond its dtype", DENSE, np.full((4, 3), 1e308)),
         ("tokens that are not in the table", tokens, np.full((4, 3), 12)),
     ):
         files: dict[str, str | bytes] = {"spec.yaml": spec, "x.npy": array(given)}

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from torch.nn.utils import parametrizations
 
 HERE = Path(__file__).parent
 VALUES = 40_000
@@ -153,6 +154,43 @@ def torch_cases():
     yield norm, [[5, 4]], of_torch(lambda: t.GroupNorm(2, 4), NORMS)
     yield {"type": "RMSNormalization"}, [[5]], of_torch(lambda: t.RMSNorm(5), {"scale": "weight"})
     yield {"type": "PReLU"}, [[5]], of_torch(lambda: t.PReLU(), {"alpha": "weight"})
+    grouped = {"type": "Conv2DTranspose", "filters": 6, "kernel_size": 3, "groups": 2}
+    yield grouped, [[9, 9, 4]], of_torch(lambda: t.ConvTranspose2d(4, 6, 3, groups=2), BOTH)
+    padded = {**table, "padding_idx": 3}
+    yield (
+        padded,
+        [[4]],
+        of_torch(lambda: t.Embedding(50, 8, padding_idx=3), {"embeddings": "weight"}),
+    )
+    for inner, ours in (
+        (t.LSTMCell, "LSTMCell"),
+        (t.GRUCell, "GRUCell"),
+        (t.RNNCell, "SimpleRNNCell"),
+    ):
+        names = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias_ih"}
+        yield {"type": ours, "units": 9}, [[4]], of_torch(lambda inner=inner: inner(4, 9), names)
+    plain = {"kernel": "weight_ih_l0", "recurrent_kernel": "weight_hh_l0"}
+    yield (
+        {"type": "LSTM", "units": 9, "use_bias": False},
+        [[5, 4]],
+        of_torch(lambda: t.LSTM(4, 9, bias=False), cell("lstm_cell", plain)),
+    )
+    spectral = {
+        "dense/kernel": "parametrizations.weight.original",
+        "vector_u": "parametrizations.weight.0._u",
+        "dense/bias": "bias",
+    }
+    yield (
+        {"type": "SpectralNormalization", "layer": {"type": "Dense", "units": 20}},
+        [[30]],
+        of_torch(lambda: parametrizations.spectral_norm(t.Linear(30, 20)), spectral),
+    )
+    normed = {"dense/kernel": "parametrizations.weight.original1", "dense/bias": "bias"}
+    yield (
+        {"type": "WeightNormalization", "layer": {"type": "Dense", "units": 20}},
+        [[30]],
+        of_torch(lambda: parametrizations.weight_norm(t.Linear(30, 20)), normed),
+    )
 
 
 def gates(side, names, last="kernel"):
@@ -262,6 +300,38 @@ def flax_cases():
         }
 
     yield lstm_conv, [[2, 6, 6, 3]], measured(conv_draw)
+
+    # What Flax's wrappers hold after init is the kernel that they have already normalized.
+    class Spectral(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.SpectralNorm(nn.Dense(20, name="dense"))(x, update_stats=False)
+
+    spectral = {
+        "vector_u": "SpectralNorm_0/dense/kernel/u",
+        "dense/bias": "dense/bias",
+    }
+    held = {"type": "Dense", "units": 20}
+    yield (
+        {"type": "SpectralNormalization", "layer": held},
+        [[30]],
+        of_flax(Spectral(), [(1, 30)], spectral),
+    )
+
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.WeightNorm(nn.Dense(20, name="dense"))(x)
+
+    normed = {
+        "g": "WeightNorm_0/dense/kernel/scale",
+        "dense/bias": "dense/bias",
+    }
+    yield (
+        {"type": "WeightNormalization", "layer": held},
+        [[30]],
+        of_flax(Normed(), [(1, 30)], normed),
+    )
 
 
 def main():

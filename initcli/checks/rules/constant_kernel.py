@@ -23,6 +23,9 @@ _KERNELS = (
     "kernel_initializer",
     "depthwise_initializer",
     "pointwise_initializer",
+    "query_initializer",
+    "key_initializer",
+    "value_initializer",
     "output_initializer",
     "embeddings_initializer",
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.initializers import Joined
+from initcli.initializers import Chrono, Joined
 from initcli.layers import cells, conv_lstm
 from initcli.parameter import Parameter
 from initcli.spec.edit import REMOVED, Change
@@ -96,6 +96,8 @@ def _forget_mean(bias: Parameter) -> float | None:
     initializer = bias.initializer
     if isinstance(initializer, Joined) and len(initializer.parts) > 2:
         law = initializer.parts[1].law((initializer.sizes[1],))
+    elif isinstance(initializer, Chrono):
+        law = initializer.forget
     else:
         law = bias.law
     return None if law is None else law.mean

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from initcli.errors import OutputError
+from initcli.errors import OutputError, printable
 from initcli.files import make_folder, write_whole
 from initcli.render.page.facts import FORM, Page
 from initcli.render.page.writing import DATA_ID, GENERATOR, page_html
@@ -47,16 +47,15 @@ def _earlier(file: Path) -> Page | None:
         with file.open("rb") as stream:
             content = stream.read(_HEAD)
             if GENERATOR.encode() not in content:
-                raise OutputError(
-                    f"{file}: cannot be written: the file that is there is not initcli's"
-                )
+                reason = "the file that is there is not initcli's"
+                raise OutputError(f"{printable(str(file))}: cannot be written: {reason}")
             content += stream.read(_MOST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         if file.is_dir():
             return None  # which writing will say
-        raise OutputError(f"{file}: cannot be read: {error.strerror}") from None
+        raise OutputError(f"{printable(str(file))}: cannot be read: {error.strerror}") from None
     _, found, rest = content.partition(f'id="{DATA_ID}">'.encode())
     data, ended, _ = rest.partition(b"</script>")
     if not found or not ended:

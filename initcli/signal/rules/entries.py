@@ -48,6 +48,13 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     return unchanged(given)
 
 
+@expected.register
+def _(layer: core.Opaque, place: Place, *given: Field) -> Expected:
+    if not layer.passes_on:
+        raise NoTheory(layer.type_name)
+    return Expected(given[0], lambda g: [g, *[None] * (len(given) - 1)])
+
+
 def activated(function: Activation, given: Field) -> Expected:
     """A function of single entries, or a softmax over units."""
     if isinstance(function, Linear):
@@ -169,6 +176,11 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
 
 
 @expected.register
+def _(layer: activation.ThresholdedReLU, place: Place, given: Field) -> Expected:
+    return activated(activations.Threshold(threshold=layer.theta), given)
+
+
+@expected.register
 def _(layer: activation.PReLU, place: Place, given: Field) -> Expected:
     mean = place.weights["alpha"].mean
     return through(
@@ -210,3 +222,10 @@ def _(layer: features.Normalization, place: Place, given: Field) -> Expected:
 @expected.register
 def _(layer: applications.LayerScale, place: Place, given: Field) -> Expected:
     return weighted(given, place.weights["gamma"])
+
+
+@expected.register
+def _(layer: applications.Scale, place: Place, given: Field) -> Expected:
+    if layer.axis not in (None, -1, len(place.inputs[0]) - 1, (-1,)):
+        raise NoTheory("scales of other axes than the last")
+    return weighted(given, place.weights["scale"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from initcli.layers import convolution, core, einsum, embedding
+from initcli.layers import convolution, core, einsum, embedding, local
 from initcli.layers.base import per_axis
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
@@ -74,7 +74,8 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
         def narrow(x: Array) -> Array:
             return box(x, layer.window, window)
 
-        linear = _slid(given, channels, filters, weights["kernel"], bias, widen, narrow)
+        depth, feeds = channels // layer.groups, filters // layer.groups
+        linear = _slid(given, depth, filters, weights["kernel"], bias, widen, narrow, feeds)
         return then(linear, lambda y: activated(layer.activation, y))
     around = ends(grid, layer.window, strides, dilation, layer.padding)
     window = arrays.Window(strides, dilation, around)
@@ -104,6 +105,34 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
         depth, kernel = channels // groups, weights["kernel"]
         fan_in = math.prod(layer.window) * depth
         linear = _slid(given, depth, filters, kernel, bias, over, back, filters // groups, fan_in)
+    return then(linear, lambda y: activated(layer.activation, y))
+
+
+@expected.register
+def _(layer: local.LocallyConnected, place: Place, given: Field) -> Expected:
+    """As of a convolution, but outputs at two positions have no weights in common."""
+    channels, grid = channels_and_grid(place.inputs[0], layer.data_format)
+    given = given.at(grid)
+    positions = layer.positions(place.inputs[0])
+    window = arrays.Window(layer.steps, (1,) * layer.rank, positions.padding)
+    kernel, filters = place.weights["kernel"], layer.filters
+    slid = _slid(
+        given,
+        channels,
+        filters,
+        kernel,
+        place.weights.get("bias"),
+        lambda x: box(x, layer.window, window),
+        lambda x: unboxed(x, layer.window, window, grid),
+    )
+    means = slid.output.means
+    moments = np.concatenate([slid.output.moments[:2], np.stack([means**2, means**2])])
+
+    def pull(g: Gradient) -> list[Gradient | None]:
+        back = unboxed(g.moments[:1], layer.window, window, grid)[0]
+        return [Gradient.even(filters * kernel.second * back)]
+
+    linear = Expected(normal(moments, means, filters), pull)
     return then(linear, lambda y: activated(layer.activation, y))
 
 

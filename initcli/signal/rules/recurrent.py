@@ -16,6 +16,7 @@ import numpy as np
 from autograd import elementwise_grad
 
 from initcli.activations import Activation
+from initcli.initializers import Chrono
 from initcli.layers import recurrent
 from initcli.signal import arrays
 from initcli.signal.field import NODES, WEIGHTS, Field, at_lags, lags_of, normal, shared
@@ -38,15 +39,20 @@ class Unrolled(NamedTuple):
 @expected.register(recurrent.SimpleRNN)
 @expected.register(recurrent.LSTM)
 @expected.register(recurrent.GRU)
+@expected.register(recurrent.CuDNNLSTM)
+@expected.register(recurrent.CuDNNGRU)
 def _(layer: Any, place: Place, given: Field, *states: Field) -> Expected:
     if states or len(given.grid) != 1:
         raise NoTheory("initial states")
     steps = given.grid[0]
     if steps > _MOST_STEPS:
         raise NoTheory(f"more than {_MOST_STEPS} steps")
+    if isinstance(layer.bias_initializer, Chrono):
+        raise NoTheory("gates with a time scale for each unit")
     turned = slice(None, None, -1 if layer.go_backwards else 1)
     rule = _RULES[type(layer)]
-    fed = _fed(layer, place.within(layer.cell_name), _matrix(given)[:, turned, turned])
+    own = place if layer.cell_name is None else place.within(layer.cell_name)
+    fed = _fed(layer, own, _matrix(given)[:, turned, turned])
     unrolled = rule(layer, fed)
 
     def pulled(outer: Array) -> list[Gradient | None]:
@@ -92,8 +98,7 @@ def _fed(layer: Any, place: Place, given: Array) -> _Fed:
     units, features = layer.units, place.sizes["kernel"][0]
     law = layer.bias_initializer.law((units,)) if layer.use_bias else None
     bias = Weight(0.0, 0.0) if law is None else Weight(law.mean, law.std**2)
-    if getattr(layer, "reset_after", False):
-        bias = Weight(2 * bias.mean, 2 * bias.variance)
+    bias = Weight(layer.biases * bias.mean, layer.biases * bias.variance)
     kept = [
         1 - rate if place.training and 0 < rate < 1 else 1.0
         for rate in (layer.dropout, layer.recurrent_dropout)
@@ -271,7 +276,10 @@ def _lstm(layer: Any, fed: _Fed) -> Unrolled:
     """c_t = f c_(t−1) + i g and h_t = o φ(c_t), for gates f, i, o and a candidate g."""
     steps = fed.inputs.shape[1]
     shift = fed.biases.mean
-    forget_shift = 1.0 if layer.use_bias and layer.unit_forget_bias else shift
+    forget_shift = shift
+    if layer.use_bias and layer.unit_forget_bias:
+        # One of the biases is ones.
+        forget_shift = 1.0 + shift * (layer.biases - 1) / layer.biases
     gate, forget = (_gate(layer.recurrent_activation, m) for m in (shift, forget_shift))
     squash, plain = (_gate(layer.activation, m) for m in (shift, 0.0))
     z, c, h = _Steps(steps), _Steps(steps), _Steps(steps)
@@ -380,4 +388,6 @@ _RULES: dict[type[Any], Callable[[Any, _Fed], Unrolled]] = {
     recurrent.SimpleRNN: _simple,
     recurrent.LSTM: _lstm,
     recurrent.GRU: _gru,
+    recurrent.CuDNNLSTM: _lstm,
+    recurrent.CuDNNGRU: _gru,
 }

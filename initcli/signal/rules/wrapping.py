@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from initcli.layers import activation, core, regularization, wrappers
 from initcli.signal.field import Field, added, field
-from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, expected
+from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, Weight, expected
 from initcli.signal.rules.merging import beside
 from initcli.types import Size
 
@@ -19,6 +21,18 @@ def _(layer: wrappers.TimeDistributed, place: Place, given: Field) -> Expected:
     if not isinstance(inner, core.Dense | activation.Activation | regularization.Dropout):
         raise NoTheory(f"{inner.type_name} at every step")
     return expected(inner, inside, given)
+
+
+@expected.register
+def _(layer: wrappers.WeightNormalization, place: Place, given: Field) -> Expected:
+    """The entries of a unit of n have the mean square E[g²] / n."""
+    inner = layer.layer
+    own = place.within(inner.name or inner.default_name())
+    name = next(name for name in ("kernel", "embeddings") if name in own.weights)
+    kernel, sizes = own.weights[name], own.sizes[name]
+    scale = place.weights["g"].second / (math.prod(sizes[:-1]) * max(kernel.second, 1e-300))
+    scaled = Weight(kernel.mean * math.sqrt(scale), kernel.variance * scale, kernel.orthogonal)
+    return expected(inner, own._replace(weights={**own.weights, name: scaled}), given)
 
 
 @expected.register

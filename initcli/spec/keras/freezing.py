@@ -13,13 +13,13 @@ In a spec a layer that is not trainable freezes all that it holds. Keras's ``fro
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from initcli.layers import Layer
 from initcli.layers.wrappers import Bidirectional, TimeDistributed
 from initcli.spec.keras.values import truth
+from initcli.spec.keras.versions import Version
 
 _WRAPPERS = (TimeDistributed, Bidirectional)
 
@@ -85,38 +85,10 @@ _KERAS_2 = Freezing(False, True, True, True)
 _KERAS_20 = Freezing(False, True, False, False)
 
 
-def freezing_of(model: Mapping[str, Any]) -> Freezing:
-    """How the Keras that wrote a file applies its flags."""
-    version = model.get("keras_version")
-    match = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?", str(version))
-    if match is None:
-        return _KERAS_3 if _is_keras_3(model) else _TENSORFLOW
-    number = tuple(int(part or 0) for part in match.groups())
-    if number >= (3,):
+def freezing_of(version: Version) -> Freezing:
+    """How that version of Keras applies the flags of a file that it reads."""
+    if not version.is_old:
         return _KERAS_3
-    if number >= (2, 4) or str(version).endswith("-tf"):
+    if version.maker != "keras":
         return _TENSORFLOW
-    return _KERAS_2 if number >= (2, 1, 4) else _KERAS_20
-
-
-def _is_keras_3(model: Any) -> bool:
-    """Whether a file that names no version is one of Keras 3, by what only Keras 2 writes."""
-    for layer in _layers(model):
-        config, nodes = layer.get("config"), layer.get("inbound_nodes")
-        if isinstance(config, Mapping) and "batch_input_shape" in config:
-            return False
-        if isinstance(nodes, list) and nodes:
-            return isinstance(nodes[0], Mapping)
-    return True
-
-
-def _layers(data: Any) -> Iterator[Mapping[str, Any]]:
-    """The layers of a network, those of networks within it too."""
-    waiting = [data]
-    while waiting:
-        layer = waiting.pop()
-        if isinstance(layer, Mapping):
-            yield layer
-            config = layer.get("config")
-            layers = config.get("layers") if isinstance(config, Mapping) else config
-            waiting += reversed(layers) if isinstance(layers, list) else []
+    return _KERAS_2 if version.numbers >= (2, 1, 4) else _KERAS_20

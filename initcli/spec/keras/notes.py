@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from initcli.errors import listed
+from initcli.errors import listed, quoted
+from initcli.layers.core import Opaque
 
 
 def few(notes: Iterable[str]) -> tuple[str, ...]:
@@ -14,19 +15,26 @@ def few(notes: Iterable[str]) -> tuple[str, ...]:
     return found if more <= 0 else (*found[:_NOTED], f"{more:,} more such notes are left out")
 
 
-def of_unknown(unknown: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
-    """What there is to say of layers that are code of their author, once for each type."""
-    alike: dict[tuple[str, bool], list[str]] = {}
-    for name, kind, known in unknown:
-        alike.setdefault((kind, known), []).append(name)
-    for (kind, known), names in alike.items():
-        shape = "the shape of what comes out is the recorded one"
-        said = [shape if known else "what comes out is not known"]
-        if kind != "Lambda":
-            said.append("weights of its own, if there are any, are not counted")
-        yield (
-            f"{_named(names)} ({kind}): its author's own code, which is not run; {'; '.join(said)}"
-        )
+def of_unknown(layers: Iterable[tuple[str, Opaque]]) -> Iterator[str]:
+    """What there is to say of layers, by name, that are code of their author: once for each kind.
+
+    What a person has said of a layer is not said again.
+    """
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, layer in layers:
+        alike.setdefault((layer.kind, "; ".join(_unknown(layer))), []).append(quoted(name))
+    for (kind, said), names in alike.items():
+        if said:
+            what = f"{_named(names)} ({kind})"
+            yield f"{what}: its author's own code, which is not run; {said}"
+
+
+def _unknown(layer: Opaque) -> Iterator[str]:
+    if layer.output_shape_ == "recorded" and not layer.passes_on:
+        recorded = "the shape of what comes out is the recorded one"
+        yield recorded if layer.shapes else "what comes out is not known"
+    if layer.kind != "Lambda" and not layer.parameters_ and not layer.passes_on:
+        yield "weights of its own, if there are any, are not counted"
 
 
 def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:

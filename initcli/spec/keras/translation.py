@@ -28,8 +28,9 @@ from initcli.spec.keras.calls import (
     recorded_shapes,
     require_calls,
 )
+from initcli.spec.keras.first import branches_of, merged, of_keras1
 from initcli.spec.keras.freezing import freezing_of, seems_frozen
-from initcli.spec.keras.notes import few, of_quantized, of_thawed, of_unknown
+from initcli.spec.keras.notes import few, of_quantized, of_thawed
 from initcli.spec.keras.quantization import policy_in, quantization_of
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
@@ -44,6 +45,13 @@ from initcli.spec.keras.values import (
     shape_of,
     taken_by,
     truth,
+)
+from initcli.spec.keras.versions import (
+    Version,
+    initializer_of,
+    meaning,
+    version_of,
+    with_fans,
 )
 from initcli.spec.keras.vocabulary import (
     AS_ACTIVATION,
@@ -65,7 +73,10 @@ def from_keras(document: Document) -> Document:
     Raises:
         InvalidSpec: it is no model whose layers could be read.
     """
-    translation = _Translation(document.data)
+    version, guess = version_of(document.data)
+    translation = _Translation(version)
+    if guess:
+        translation.notes.append(guess)
     try:
         data = translation.network(document.data, (), ())
     except NotRead as error:
@@ -81,7 +92,6 @@ def from_keras(document: Document) -> Document:
             dict.fromkeys(
                 [
                     *translation.notes,
-                    *of_unknown(translation.unknown),
                     *of_thawed(translation.thawed),
                     *of_quantized(translation.quantized),
                 ]
@@ -93,14 +103,11 @@ def from_keras(document: Document) -> Document:
 class _Translation:
     """Walks a model's JSON; paths of what it makes lead back to the file by ``origins``."""
 
-    def __init__(self, model: Mapping[str, Any]) -> None:
-        version = model.get("keras_version")
-        self.is_old = isinstance(version, str) and version.startswith(("1.", "2."))
-        self.freezing = freezing_of(model)
+    def __init__(self, version: Version) -> None:
+        self.version = version
+        self.freezing = freezing_of(version)
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
-        # Layers of an author's own: their names, their types, and whether a shape is recorded.
-        self.unknown: list[tuple[str, str, bool]] = []
         # The names of layers whose `trainable: false` does not reach the layers that they hold.
         self.thawed: list[str] = []
         # The names of layers whose weights are quantized, by how they are.
@@ -139,6 +146,8 @@ class _Translation:
     def _sequential(
         self, config: Mapping[str, Any], layers: list[Any], at: Path, target: Path
     ) -> dict[str, Any]:
+        if self.version.is_old and layers and branches_of(layers[0]) is not None:
+            return self._branched(layers, at, target)
         entries: list[dict[str, Any]] = []
         for index, data in enumerate(layers):
             data = as_mapping(data, (*at, index), "a layer")
@@ -154,6 +163,59 @@ class _Translation:
             shapes = [] if recorded is None else [recorded]
             entries.append(self._entry(data, (*at, index), place, shapes))
         return {"type": "Sequential", "layers": entries}
+
+    def _branched(self, layers: list[Any], at: Path, target: Path) -> dict[str, Any]:
+        """A Sequential that begins with a Merge of others, whose layers stand beside its own."""
+        entries: list[dict[str, Any]] = []
+        inputs: list[str] = []
+
+        def added(data: Any, source: Path, given: list[str]) -> str:
+            place = (*target, "layers", len(entries))
+            entry = self._entry(as_mapping(data, source, "a layer"), source, place, ())
+            name = entry.get("name") or f"layer_{len(entries)}"
+            entry["name"] = name
+            if all(each["name"] != name for each in entries):
+                # A branch that stands twice is one.
+                entries.append({**entry, "inputs": given} if given else entry)
+            return str(name)
+
+        def chained(chain: list[Any], source: Path) -> str:
+            last: list[str] = []
+            for index, data in enumerate(chain):
+                here = (*source, index)
+                branches = branches_of(data) if not index else None
+                if branches is not None:
+                    ends = [(*here, "config", "layers", i) for i in range(len(branches))]
+                    last = [branch(each, end) for each, end in zip(branches, ends, strict=True)]
+                elif not index:
+                    inner = data.get("config") if isinstance(data, Mapping) else None
+                    inner = inner if isinstance(inner, Mapping) else {}
+                    shape = shape_of(inner.get("batch_input_shape"))
+                    start = f"{inner.get('name', 'sequential')}_input"
+                    if all(each["name"] != start for each in entries):
+                        entries.append(_input(shape, inner.get("input_dtype"), start))
+                        inputs.append(start)
+                    last = [start]
+                last = [added(data, here, last)]
+            return last[0]
+
+        def branch(data: Any, source: Path) -> str:
+            inner = as_mapping(data, source, "a branch of a Merge").get("config")
+            if data.get("class_name") != "Sequential" or not isinstance(inner, list) or not inner:
+                raise NotRead(
+                    "only Sequential models with layers can be branches of a Merge here",
+                    source,
+                    "write the model with Input and merge",
+                )
+            return chained(inner, (*source, "config"))
+
+        last = chained(layers, at)
+        return {
+            "type": "Functional",
+            "layers": entries,
+            "input_layers": inputs,
+            "outputs": [last],
+        }
 
     # Functional models
 
@@ -234,7 +296,7 @@ class _Translation:
         kind = as_name(kind, (*source, "class_name"))
         own = ">" in kind
         kind = kind.rpartition(">")[2]
-        if self.is_old:
+        if self.version.is_old and not own:
             kind = OLD.get(kind, kind)
         config = data.get("config")
         if not isinstance(config, Mapping | list):
@@ -246,6 +308,10 @@ class _Translation:
         if _is_network(kind, config):
             return self.network(data, source, target)
         config = config if isinstance(config, Mapping) else {}
+        if self.version.is_first and not own:
+            kind, config = of_keras1(kind, config, self.version, (*source, "config"))
+        if kind == "Merge" and self.version.is_old and not own:
+            kind, config = merged(config)
         module = data.get("module")
         if isinstance(module, str) and ".ops." in module:
             return operation_of(kind, config, node, shapes)
@@ -284,10 +350,14 @@ class _Translation:
         shapes: Sequence[tuple[int | None, ...]],
     ) -> dict[str, Any]:
         given = shape_of(config.get("output_shape"))
-        if not shapes and kind == "Lambda" and given:
+        if not shapes and kind in ("Lambda", "Merge") and given:
             shapes = [(None, *given)]
-        self.unknown.append((quoted(name or kind), kind, bool(shapes)))
-        entry: dict[str, Any] = {"type": "Opaque", "kind": kind, "shapes": [*map(list, shapes)]}
+        entry: dict[str, Any] = {
+            "type": "Opaque",
+            "kind": kind,
+            "output_shape": "recorded",
+            "shapes": [*map(list, shapes)],
+        }
         if isinstance(name, str):
             entry["name"] = name
         return entry
@@ -311,6 +381,8 @@ class _Translation:
                 place = (*target, name)
                 self.origins[place] = (*source, key)
                 found[name] = self._value(types[name], value, (*source, key), place)
+                if types[name] is Initializer:
+                    found[name] = with_fans(self.version, cls, name, found[name])
             elif not says_nothing(name):
                 shown = quoted(name).strip("'")
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
@@ -320,9 +392,9 @@ class _Translation:
             self.quantized.setdefault(scheme, []).append(shown)
         if found.get("bin_boundaries") is not None:
             found.pop("num_bins", None)  # A layer that has seen its data writes down both.
-        if self.is_old and "fans" in types:
-            # What Keras 2 really starts these kernels with.
-            found["fans"] = "convolution"
+        for name, value in meaning(self.version, cls.__name__).items():
+            if name not in found:
+                found[name] = self._value(types[name], value, source, (*target, name))
         if not self.freezing.counts(cls) and seems_frozen(found):
             self.thawed.append(quoted(config.get("name") or cls.__name__))
         return self.freezing.of_layer(cls, found)
@@ -355,12 +427,20 @@ class _Translation:
         """A layer that is another's argument; the other cannot be made without it."""
         entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
-            self.unknown.pop()
             raise _Unknown(entry["kind"])
         return entry
 
     def _object(self, value: Any, source: Path, target: Path) -> Any:
-        """An initializer: a name, or its class and arguments; a function is known by its name."""
+        """An initializer as it was in the file's version; a function is known by its name."""
+        found = self._initializer(value, source, target)
+        kind = found.get("type") if isinstance(found, Mapping) else found
+        cls = known_initializers().get(kind) if isinstance(kind, str) else None
+        if cls is None:
+            return found
+        return initializer_of(self.version, cls, found if isinstance(found, dict) else {})
+
+    def _initializer(self, value: Any, source: Path, target: Path) -> Any:
+        """An initializer: a name, or its class and arguments."""
         if isinstance(value, str) and ">" in value:
             return {"function": value.rpartition(">")[2]}
         if not isinstance(value, Mapping) or "class_name" not in value:
@@ -382,8 +462,6 @@ class _Translation:
         for key, each in arguments.items():
             if key in types and each is not None:
                 found[key] = seed_of(each) if key == "seed" else plain(each)
-        if found.get("distribution") == "normal":
-            found["distribution"] = "truncated_normal"  # as Keras 3 calls what Keras 1 meant
         return found
 
     def _activation(self, value: Any, source: Path, target: Path) -> Any:
@@ -400,7 +478,9 @@ class _Translation:
             if form in known:
                 types = _types(known[form])
                 arguments = config if isinstance(config, Mapping) else {}
-                kept = {RENAMED.get((name, k), k): v for k, v in arguments.items()}
+                kept: dict[Any, Any] = meaning(self.version, form)
+                for key, each in arguments.items():
+                    kept[RENAMED.get((name, key), RENAMED.get((form, key), key))] = each
                 return {"type": form, **{k: plain(v) for k, v in kept.items() if k in types}}
         name = as_name(name, source)
         self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")

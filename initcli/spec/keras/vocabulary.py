@@ -8,15 +8,24 @@ OLD = {
     "BatchNormalizationV2": "BatchNormalization",
     "LSTMV2": "LSTM",
     "GRUV2": "GRU",
+    "UnifiedLSTM": "LSTM",
+    "UnifiedGRU": "GRU",
 }
 """Layers of Keras 2 that are others in Keras 3."""
-PASSING_ON = ("ThresholdedReLU", "AddLoss", "AddMetric")
+PASSING_ON = ("AddLoss", "AddMetric")
 """Layers of Keras 2 that are gone, and that kept the shape of their input."""
 RENAMED = {
     ("LeakyReLU", "alpha"): "negative_slope",
     ("ReLU", "alpha"): "negative_slope",
+    ("threshold", "theta"): "threshold",
+    ("MaxoutDense", "output_dim"): "units",
+    ("MaxoutDense", "nb_feature"): "features",
+    ("MaxoutDense", "init"): "kernel_initializer",
+    ("MaxoutDense", "bias"): "use_bias",
+    ("Highway", "init"): "kernel_initializer",
+    ("Highway", "bias"): "use_bias",
 }
-"""Arguments of Keras 2 under the names of Keras 3."""
+"""Arguments of Keras 2 under the names of Keras 3, by their layer or activation."""
 INPUT_SHAPES = ("batch_shape", "batch_input_shape")
 """Keys of the shape that flows into a layer, the batch first."""
 SILENT = frozenset(
@@ -30,7 +39,13 @@ SILENT = frozenset(
 """Keys of a configuration that say nothing of shapes or of first weights where no argument does."""
 POLICIES = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 """Policies of what a layer computes in that a spec can name."""
-AS_ACTIVATION = {"LeakyReLU": "leaky_relu", "ReLU": "relu", "ELU": "elu", "Softmax": "softmax"}
+AS_ACTIVATION = {
+    "LeakyReLU": "leaky_relu",
+    "ReLU": "relu",
+    "ELU": "elu",
+    "Softmax": "softmax",
+    "ThresholdedReLU": "threshold",
+}
 """Layers that are an activation, and may stand where one is named."""
 
 

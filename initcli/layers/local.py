@@ -1,0 +1,229 @@
+"""Locally connected layers: convolutions with weights of their own at each position.
+
+Keras 1 and 2 have them; Keras 3 does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy
+
+from initcli.activations import Activation, Linear
+from initcli.initializers import GlorotUniform, Initializer, Zeros
+from initcli.layers.base import Layer, known_size, per_axis
+from initcli.layers.convolution import Padding, Sizes
+from initcli.layers.flow import Flow
+from initcli.layers.spatial import join, require_spatial, slide, split
+from initcli.parameter import Parameter
+from initcli.types import (
+    ArgumentError,
+    Array,
+    DataFormat,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    shape_text,
+)
+
+
+class Positions(NamedTuple):
+    """Where windows stand: spatial sizes before and after, and what is padded around.
+
+    A negative padding is of entries that are in no window.
+    """
+
+    before: Size
+    after: Size
+    channels: int
+    padding: tuple[tuple[int, int], ...]
+
+    @property
+    def windows(self) -> int:
+        """How many windows there are."""
+        return math.prod(self.after)
+
+
+class LocallyConnected(Layer, frozen=True, kw_only=True):
+    """A convolution whose weights are other ones at each of its p positions.
+
+    Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With
+    ``implementation`` 2 the kernel connects every input with every output, and what lies outside of
+    the windows is drawn, counted and not used: (sizes…, channels, positions…, filters), channels
+    before sizes for channels_first. With 3 it is a vector of the weights that are used.
+    (``tf.keras.layers.LocallyConnected1D``, ``LocallyConnected2D``, of Keras before 3.)
+    """
+
+    spoken = False
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: Padding = "valid"
+    data_format: DataFormat | None = None
+    activation: Activation = Linear()
+    use_bias: bool = True
+    kernel_initializer: Initializer = GlorotUniform()
+    bias_initializer: Initializer = Zeros()
+    implementation: Literal[1, 2, 3] = 1
+
+    def __post_init__(self) -> None:
+        per_axis(self.kernel_size, self.rank, "kernel_size")
+        per_axis(self.strides, self.rank, "strides")
+        if self.padding != "valid" and self.implementation == 1:
+            raise ArgumentError(
+                "padding",
+                f"`padding` must be 'valid' for {type(self).__name__}, whose implementation is 1",
+                "set `implementation: 2`",
+            )
+
+    @property
+    def window(self) -> Size:
+        """The kernel's size along each spatial axis."""
+        return per_axis(self.kernel_size, self.rank, "kernel_size")
+
+    @property
+    def steps(self) -> Size:
+        """The strides along each spatial axis."""
+        return per_axis(self.strides, self.rank, "strides")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require_spatial(self, shape, self.rank)
+        sizes = split(shape, self.data_format).sizes
+        if None in sizes:
+            raise ShapeError(
+                f"{type(self).__name__} needs every spatial size of its input, and "
+                f"{shape_text(shape)} leaves one open",
+                "give the size in input_shape in place of null",
+            )
+        found = slide(self, sizes, self.window, self.steps, (1,) * self.rank, self.padding)
+        return join(shape[0], found, self.filters, self.data_format)
+
+    def positions(self, shape: Shape) -> Positions:
+        """Where the windows stand on an input of that shape."""
+        channels = known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
+        before = split(shape, self.data_format).sizes
+        after = split(self.output_shape(shape), self.data_format).sizes
+        sizes = tuple(size for size in before if size is not None)
+        counts = tuple(size for size in after if size is not None)
+        padding = []
+        for n, m, k, s in zip(sizes, counts, self.window, self.steps, strict=True):
+            # Windows of `same` stand around every stride, not as those of a convolution.
+            start = k // 2 if self.padding == "same" else 0
+            padding.append((start, (m - 1) * s + k - n - start))
+        return Positions(sizes, counts, channels, tuple(padding))
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        places = self.positions(shape)
+        yield Parameter(
+            path="kernel", shape=self._kernel(places), initializer=self.kernel_initializer
+        )
+        if self.use_bias:
+            bias = (*places.after, self.filters)
+            yield Parameter(path="bias", shape=bias, initializer=self.bias_initializer)
+
+    def _kernel(self, places: Positions) -> Size:
+        if self.implementation == 1:
+            return places.windows, math.prod(self.window) * places.channels, self.filters
+        if self.implementation == 3:
+            axes = zip(places.after, self.window, self.steps, places.padding, strict=True)
+            used = math.prod(_within(n, k, s, around) for n, k, s, around in axes)
+            return (used * places.channels * self.filters,)
+        inputs = self._joined(places.before, places.channels)
+        return (*inputs, *self._joined(places.after, self.filters))
+
+    def _joined(self, sizes: Size, channels: int) -> Size:
+        first = self.data_format == "channels_first"
+        return (channels, *sizes) if first else (*sizes, channels)
+
+    def _entries(self, places: Positions) -> tuple[Array, Array]:
+        """For each position and each place in the window, the entry of the image, or of padding.
+
+        Both are (positions, places): flat indices over the spatial sizes, and whether there is one.
+        """
+        index = numpy.zeros((places.windows, math.prod(self.window)), numpy.int64)
+        there = numpy.ones(index.shape, numpy.bool_)
+        corners = numpy.indices(places.after).reshape(self.rank, -1)
+        offsets = numpy.indices(self.window).reshape(self.rank, -1)
+        for axis, size in enumerate(places.before):
+            start = corners[axis] * self.steps[axis] - places.padding[axis][0]
+            at = start[:, None] + offsets[axis]
+            there &= (at >= 0) & (at < size)
+            index = index * size + numpy.clip(at, 0, size - 1)
+        return index, there
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np, first = flow.np, self.data_format == "channels_first"
+        places = self.positions(x.shape)
+        index, there = self._entries(places)
+        x = np.moveaxis(x, 1, -1) if first else x
+        flat = np.reshape(x, (x.shape[0], -1, places.channels))
+        patches = flat[:, index] * there[:, :, None].astype(x.dtype)
+        if first:
+            # Keras takes the entries of a window channel by channel where those come first.
+            patches = np.swapaxes(patches, 2, 3)
+        patches = np.reshape(patches, (x.shape[0], places.windows, -1))
+        kernel = self._at_positions(flow, places, index, there)
+        y = np.swapaxes(np.matmul(np.swapaxes(patches, 0, 1), kernel), 0, 1)
+        y = np.reshape(y, (x.shape[0], *places.after, self.filters))
+        y = np.moveaxis(y, -1, 1) if first else y
+        if self.use_bias:
+            # Keras reshapes a bias (positions…, filters) to (filters, positions…) where it should
+            # turn it.
+            y = y + np.reshape(flow["bias"], y.shape[1:])
+        return self.activation.call(np, y)
+
+    def _at_positions(self, flow: Flow, places: Positions, index: Array, there: Array) -> Array:
+        """The kernel as implementation 1 has it: (positions, window · channels, filters)."""
+        np, kernel = flow.np, flow["kernel"]
+        if self.implementation == 1:
+            return kernel
+        first = self.data_format == "channels_first"
+        channels, filters = numpy.arange(places.channels), numpy.arange(self.filters)
+        inputs = _flat(index[:, :, None], channels, math.prod(places.before), first)
+        outputs = _flat(numpy.arange(places.windows)[:, None], filters, places.windows, first)
+        width = places.windows * self.filters
+        place = inputs[..., None] * width + outputs[:, None, None, :]
+        used = numpy.broadcast_to(there[:, :, None, None], place.shape)
+        if self.implementation == 3:
+            # The vector holds what is used, output by output, and of each its inputs in order.
+            order = outputs[:, None, None, :] * math.prod((*places.before, places.channels))
+            keys = (order + inputs[..., None])[used]
+            place = numpy.zeros(place.shape, numpy.int64)
+            place[used] = numpy.argsort(numpy.argsort(keys))
+        found = np.reshape(kernel, (-1,))[place] * used.astype(kernel.dtype)
+        if first:
+            found = np.swapaxes(found, 1, 2)
+        return np.reshape(found, (places.windows, -1, self.filters))
+
+
+def _within(windows: int, size: int, stride: int, padding: tuple[int, int]) -> int:
+    """How many entries of all windows along an axis are no padding."""
+    total = windows * size
+    for padded in padding:
+        # The first window has all of the padding, the next a stride less, and so on.
+        reaching = max(min(windows, -(-padded // stride)), 0)
+        total -= reaching * padded - stride * reaching * (reaching - 1) // 2
+    return total
+
+
+def _flat(place: Array, channel: Array, places: int, first: bool) -> Array:
+    """Flat indices of channels at places."""
+    return channel * places + place if first else place * len(channel) + channel
+
+
+class LocallyConnected1D(LocallyConnected, frozen=True, kw_only=True):
+    """A convolution over time with weights of its own at each of its windows."""
+
+    rank = 1
+
+
+class LocallyConnected2D(LocallyConnected, frozen=True, kw_only=True):
+    """A convolution over an image with weights of its own at each of its windows."""
+
+    rank = 2

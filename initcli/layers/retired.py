@@ -1,0 +1,74 @@
+"""Layers of Keras 1 that Keras 2 read and did not offer any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from initcli.activations import Activation, Linear
+from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
+from initcli.layers.base import Layer, known_size
+from initcli.layers.flow import Flow
+from initcli.parameter import Parameter
+from initcli.types import Array, PositiveInt, Shape
+
+
+class MaxoutDense(Layer, frozen=True, kw_only=True):
+    """The largest of ``features`` linear maps, entry by entry (Goodfellow et al. 2013).
+
+    Shapes: input (batch, d), kernel (features, d, units), bias (features, units), output
+    (batch, units). (arXiv:1302.4389; of Keras 1.)
+    """
+
+    units: PositiveInt
+    features: PositiveInt = 4
+    kernel_initializer: Initializer = GlorotUniform()
+    use_bias: bool = True
+    bias_initializer: Initializer = Zeros()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 2, "(features)")
+        return (shape[0], self.units)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        kernel = (self.features, known_size(self, shape, -1), self.units)
+        yield Parameter(path="kernel", shape=kernel, initializer=self.kernel_initializer)
+        if self.use_bias:
+            bias = (self.features, self.units)
+            yield Parameter(path="bias", shape=bias, initializer=self.bias_initializer)
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        y = np.swapaxes(np.matmul(x, flow["kernel"]), 0, 1)
+        return np.max(y + flow["bias"] if self.use_bias else y, 1)
+
+
+class Highway(Layer, frozen=True, kw_only=True):
+    """t · activation(x · kernel + bias) + (1 − t) · x, with a gate t of weights of its own.
+
+    t is sigmoid(x · carry_kernel + carry_bias), and its bias starts at one. Shapes: kernels (d, d),
+    biases (d,) for an input (batch, d). (Srivastava et al. 2015, arXiv:1505.00387; of Keras 1.)
+    """
+
+    activation: Activation = Linear()
+    kernel_initializer: Initializer = GlorotUniform()
+    use_bias: bool = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 2, "(features)")
+        return shape
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        d = known_size(self, shape, -1)
+        for path in ("kernel", "carry_kernel"):
+            yield Parameter(path=path, shape=(d, d), initializer=self.kernel_initializer)
+        if self.use_bias:
+            yield Parameter(path="bias", shape=(d,), initializer=Zeros())
+            yield Parameter(path="carry_bias", shape=(d,), initializer=Ones())
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        np = flow.np
+        y, gate = np.matmul(x, flow["kernel"]), np.matmul(x, flow["carry_kernel"])
+        if self.use_bias:
+            y, gate = y + flow["bias"], gate + flow["carry_bias"]
+        share = np.sigmoid(gate)
+        return share * self.activation.call(np, y) + (1 - share) * x

@@ -1,0 +1,200 @@
+"""What the words of a file meant in the version of Keras that wrote it.
+
+Definitions are those of the tags of ``keras-team/keras``, of ``tf.keras`` (whose versions end in
+``-tf``, and from 2.4 on do not) and of TensorFlow.js' ``tfjs-layers``. One line of
+:data:`_MEANINGS` is one change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from initcli.initializers import Initializer, Scaled, VarianceScaling, known_initializers
+from initcli.layers import Layer
+from initcli.layers.local import LocallyConnected
+
+Maker = Literal["keras", "tensorflow", "tfjs"]
+Numbers = tuple[int, ...]
+
+
+class Version(NamedTuple):
+    """A version of Keras, of whoever made it."""
+
+    maker: Maker
+    numbers: Numbers
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is Keras 1, whose arguments have other names."""
+        return self.maker == "keras" and self.numbers < (2,)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it came before Keras 3."""
+        return self.numbers < (3,) or self.maker == "tfjs"
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.numbers))
+
+
+LATEST = Version("keras", (3, 15))
+_LAST_OF_2 = Version("tensorflow", (2, 15, 0))
+_LAST_OF_1 = Version("keras", (1, 2, 2))
+
+
+class Meaning(NamedTuple):
+    """What a layer, an activation or an initializer has where a file says nothing.
+
+    It holds for versions of ``maker`` (None is all) from ``since`` to before ``before``.
+    """
+
+    word: str
+    arguments: Mapping[str, Any]
+    maker: Maker | None
+    since: Numbers
+    before: Numbers
+
+
+_HARD = {"recurrent_activation": "hard_sigmoid"}
+_GATED = ("LSTM", "GRU", "LSTMCell", "GRUCell")
+_CONVOLVED = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+_PROJECTIONS = ("EinsumDense", "MultiHeadAttention", "GroupedQueryAttention")
+_NARROW = "uncorrected_truncated_normal"
+_ALWAYS: Numbers = (1_000_000,)
+
+FANS = "fans"
+"""The word for what every initializer that counts fans has."""
+DISTRIBUTIONS = "distributions"
+"""The word for what the distributions of variance scaling are called here."""
+
+_MEANINGS = (
+    Meaning("hard_sigmoid", {"slope": 0.2}, None, (), (3,)),
+    Meaning("hard_sigmoid", {"slope": 0.2}, "tfjs", (3,), _ALWAYS),
+    *(Meaning(each, _HARD, "keras", (), (2, 3)) for each in _GATED),
+    *(Meaning(each, _HARD, "tensorflow", (), (2, 2, 4)) for each in _GATED),
+    *(Meaning(each, _HARD, "tfjs", (), _ALWAYS) for each in _GATED),
+    *(Meaning(each, _HARD, None, (), (3,)) for each in _CONVOLVED),
+    *(Meaning(each, _HARD, "tfjs", (3,), _ALWAYS) for each in _CONVOLVED),
+    *(Meaning(each, {"reset_after": False}, "keras", (), (2, 4)) for each in _GATED[1::2]),
+    *(Meaning(each, {"reset_after": False}, "tensorflow", (), (2, 2, 4)) for each in _GATED[1::2]),
+    *(Meaning(each, {"reset_after": False}, "tfjs", (), _ALWAYS) for each in _GATED[1::2]),
+    *(Meaning(each, {"fans": "convolution"}, None, (), (3,)) for each in _PROJECTIONS),
+    Meaning("Identity", {"repeated": True}, "keras", (2, 2, 3), (2, 2, 5)),
+    Meaning(FANS, {"fan_rule": "keras2_0"}, "keras", (2,), (2, 0, 6)),
+    Meaning(FANS, {"fan_rule": "keras2"}, "keras", (2, 0, 6), (2, 4)),
+    Meaning(FANS, {"fan_rule": "keras2"}, "tfjs", (), _ALWAYS),
+    Meaning(DISTRIBUTIONS, {"normal": _NARROW}, "keras", (2,), (2, 2)),
+    # TensorFlow 1.4 to 1.9; what came after writes truncated_normal.
+    Meaning(DISTRIBUTIONS, {"normal": _NARROW}, "tensorflow", (2,), (2, 2, 4)),
+    # What is not called "normal" is uniform there.
+    Meaning(DISTRIBUTIONS, {"normal": _NARROW, "truncated_normal": "uniform"}, "tfjs", (), _ALWAYS),
+)
+
+
+def meaning(version: Version, word: str) -> dict[str, Any]:
+    """What a word had in that version that it has not here."""
+    found: dict[str, Any] = {}
+    for each in _MEANINGS:
+        if (
+            each.word == word
+            and each.maker in (None, version.maker)
+            and each.since <= version.numbers < each.before
+        ):
+            found |= each.arguments
+    return found
+
+
+def initializer_of(version: Version, cls: type[Initializer], given: dict[str, Any]) -> Any:
+    """What an initializer's class and arguments meant in that version, as arguments with a type."""
+    found = {"type": cls.__name__} | meaning(version, cls.__name__) | given
+    words = meaning(version, DISTRIBUTIONS)
+    if cls is VarianceScaling:
+        word = found.get("distribution", "normal")
+        if isinstance(word, str):
+            found["distribution"] = words.get(word, _PRESENT.get(word, word))
+    elif issubclass(cls, Scaled) and version.maker != "tensorflow" and "normal" in words:
+        # Names of variance scaling meant the "normal" of their time.
+        scale, mode, distribution = getattr(cls, "setting")  # noqa: B009
+        if distribution == "truncated_normal":
+            found |= {"scale": scale, "mode": mode, "distribution": words["normal"]}
+            found["type"] = "VarianceScaling"
+    return found
+
+
+_PRESENT = {"normal": "truncated_normal"}
+"""Distributions of Keras 2 under the names of Keras 3."""
+
+
+def with_fans(version: Version, cls: type[Layer], argument: str, initializer: Any) -> Any:
+    """An initializer that counts fans as that version did, where that may make a difference."""
+    rule = meaning(version, FANS)
+    if not rule or not isinstance(initializer, Mapping) or not _counts_fans(initializer):
+        return initializer
+    rank = _rank(cls, argument)
+    as_now = (2, 3, 4, 5) if rule["fan_rule"] == "keras2" else (2, 4)
+    return initializer if rank in as_now else {**initializer, **rule}
+
+
+def _counts_fans(initializer: Mapping[str, Any]) -> bool:
+    kind = initializer.get("type")
+    cls = known_initializers().get(kind) if isinstance(kind, str) else None
+    return cls is not None and issubclass(cls, Scaled)
+
+
+def _rank(cls: type[Layer], argument: str) -> int | None:
+    """The rank of the tensor that an argument of such layers fills, where all of them have one."""
+    if argument.partition("_")[0] not in _KERNELS:
+        return None
+    if issubclass(cls, LocallyConnected):
+        return 3
+    spatial = getattr(cls, "rank", None)
+    return spatial + 2 if isinstance(spatial, int) else 2
+
+
+_KERNELS = ("kernel", "recurrent", "depthwise", "pointwise", "embeddings")
+
+
+def version_of(model: Mapping[str, Any]) -> tuple[Version, str]:
+    """The version that a model names, or the latest that its form allows; and a note on a guess."""
+    if (named := _named(model.get("keras_version"))) is not None:
+        return named, ""
+    guess = _guessed(model)
+    if guess == LATEST:
+        return guess, ""
+    return guess, f"the file does not say which Keras wrote it; it is read as one of Keras {guess}"
+
+
+def _named(text: Any) -> Version | None:
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text[:100]) if isinstance(text, str) else None
+    if found is None:
+        return None
+    numbers = tuple(int(part[:6]) for part in found.groups() if part)
+    if text.startswith("tfjs"):
+        return Version("tfjs", numbers)
+    of_tensorflow = text.rstrip().endswith("-tf") or (2, 4) <= numbers < (3,)
+    return Version("tensorflow" if of_tensorflow else "keras", numbers)
+
+
+_WORDS_OF_1 = frozenset(
+    "init inner_init nb_filter border_mode dim_ordering input_dtype W_regularizer".split()  # noqa: SIM905
+)
+
+
+def _guessed(model: Any) -> Version:
+    """The latest version that writes such a file."""
+    words = {key for layer in _layers(model) for key in layer}
+    if words & _WORDS_OF_1:
+        return _LAST_OF_1
+    return _LAST_OF_2 if "batch_input_shape" in words else LATEST
+
+
+def _layers(model: Any) -> Iterator[Mapping[str, Any]]:
+    """The configurations of a model's layers, not of those within."""
+    config = model.get("config")
+    layers: Any = config.get("layers") if isinstance(config, Mapping) else config
+    for layer in layers if isinstance(layers, Sequence) else ():
+        inner = layer.get("config") if isinstance(layer, Mapping) else None
+        if isinstance(inner, Mapping):
+            yield inner
