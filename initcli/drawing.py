@@ -18,7 +18,7 @@ from initcli.errors import TooLarge
 from initcli.initializers.base import Whole
 from initcli.laws import Floats
 from initcli.parameter import Parameter
-from initcli.types import LARGEST, TensorDtype
+from initcli.types import LARGEST, WHOLE, TensorDtype
 
 CHUNK = 1 << 16
 """Entries of a chunk: small enough for a cache, and part of what makes a seed's values."""
@@ -104,7 +104,7 @@ def rounded(values: Floats, dtype: TensorDtype) -> Floats:
     """The nearest values that the dtype has, ties to even."""
     if dtype == "float16":
         return values.astype(np.float16).astype(values.dtype)
-    if dtype == "int32" or dtype == "int64":
+    if dtype in WHOLE:
         return np.rint(values)
     if dtype == "bfloat16":
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
@@ -125,7 +125,7 @@ def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
     """
     if dtype == "float64":
         return edges
-    if dtype == "int32" or dtype == "int64":
+    if dtype in WHOLE:
         whole: Floats = np.ceil(edges) - 0.5
         return whole
     digits, least = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126)}[dtype]

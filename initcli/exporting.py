@@ -37,6 +37,8 @@ _NPZ: dict[TensorDtype, str] = {
     "bfloat16": "<f4",
     "float32": "<f4",
     "float64": "<f8",
+    "int8": "|i1",
+    "uint8": "|u1",
     "int32": "<i4",
     "int64": "<i8",
 }

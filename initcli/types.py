@@ -18,8 +18,15 @@ DtypePolicy = Literal[
     "float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"
 ]
 """What a layer computes in; a mixed policy computes in half precision with float32 weights."""
-TensorDtype = Literal["float16", "bfloat16", "float32", "float64", "int32", "int64"]
-"""What a tensor holds; whole numbers are counts, such as that of a normalization's examples."""
+TensorDtype = Literal[
+    "float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64"
+]
+"""What a tensor holds; whole numbers are codes of quantized weights, or counts, such as that of a
+normalization's examples."""
+CODES: tuple[TensorDtype, ...] = ("int8", "uint8")
+"""The dtypes of codes, which are no weights before scales are known."""
+WHOLE: tuple[TensorDtype, ...] = (*CODES, "int32", "int64")
+"""The dtypes of whole numbers."""
 DataFormat = Literal["channels_last", "channels_first"]
 Severity = Literal["error", "warning"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning")
@@ -39,6 +46,8 @@ BYTES: dict[TensorDtype, int] = {
     "bfloat16": 2,
     "float32": 4,
     "float64": 8,
+    "int8": 1,
+    "uint8": 1,
     "int32": 4,
     "int64": 8,
 }
@@ -48,6 +57,8 @@ LARGEST: dict[TensorDtype, float] = {
     "bfloat16": 3.3895313892515355e38,
     "float32": 3.4028234663852886e38,
     "float64": 1.3407807929942596e154,
+    "int8": 127.0,
+    "uint8": 255.0,
     "int32": 2.0**31 - 1,
     "int64": 2.0**63 - 1,
 }

@@ -25,7 +25,7 @@ from initcli.signal.program import program
 from initcli.signal.verdict import gradient_of, std_of
 from initcli.spec.edit import Change
 from initcli.spec.model import BuiltLayer, Model, leaves
-from initcli.types import Array
+from initcli.types import CODES, Array
 
 MOST_JUDGED = 10_000
 """Layers at most whose signal is judged, which takes about 8 ms for each of them."""
@@ -389,8 +389,8 @@ class Evidence:
 
 
 def is_zero(parameter: Parameter) -> bool:
-    """Whether every entry is 0."""
-    return parameter.law == laws.Constant(0.0)
+    """Whether every entry is a weight of 0; a code of 0 is replaced before anything runs."""
+    return parameter.dtype not in CODES and parameter.law == laws.Constant(0.0)
 
 
 def _path_within(outer: Layer, inner: Layer, path: str) -> Path:

@@ -10,7 +10,7 @@ from initcli.initializers.base import Fans
 from initcli.layers import Layer, attention, convolution, core, einsum
 from initcli.layers.base import per_axis
 from initcli.parameter import Parameter
-from initcli.types import Size
+from initcli.types import CODES, Size
 
 _NEAR = 0.05
 """How far two standard deviations may be apart that are called the same."""
@@ -30,8 +30,8 @@ class Wiring(NamedTuple):
 def wiring(parameter: Parameter) -> Wiring | None:
     """How a weight of that layer is used; None where nobody has said."""
     origin = parameter.origin
-    if origin is None or len(parameter.shape) < 2:
-        return None
+    if origin is None or len(parameter.shape) < 2 or parameter.dtype in CODES:
+        return None  # Codes lie as they are packed.
     layer: Layer = origin.layer
     shape, rank = parameter.shape, len(parameter.shape) - 2
     window = math.prod(shape[:rank])

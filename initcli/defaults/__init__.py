@@ -16,7 +16,7 @@ from initcli.defaults.rules import Rules, note_of, rule_of
 from initcli.initializers import Initializer
 from initcli.layers import Layer
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError
+from initcli.types import CODES, ArgumentError
 
 Framework = Literal["keras", "torch", "flax"]
 
@@ -49,9 +49,10 @@ def with_defaults(
         assert origin is not None
         layer: Layer = origin.layer
         unset = [each for each in mine if _is_unset(each)]
-        rule = rule_of(rules, layer)
+        quantized = any(each.dtype in CODES for each in mine)
+        rule = None if quantized else rule_of(rules, layer)
         if rule is None and unset:
-            kind = layer.type_name
+            kind = f"{'quantized ' * quantized}{layer.type_name}"
             notes.append(f"{framework} has no {kind}; its initializers are those of Keras")
         if rule is None or not unset:
             continue

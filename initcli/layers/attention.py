@@ -10,8 +10,9 @@ import msgspec
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.base import Layer, known_size
-from initcli.layers.einsum import Counted, Projection, projecting
+from initcli.layers.einsum import Counted, Projection, projecting, stored_projection
 from initcli.layers.flow import Flow
+from initcli.layers.quantization import require_floats, scheme_of
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
 from initcli.types import (
@@ -37,6 +38,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     output's leads back into the residual stream, where schemes start it smaller.
     """
 
+    holds_layers = True
+
     dropout: Fraction = 0.0
     use_bias: bool = True
     use_gate: bool = False
@@ -49,24 +52,35 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     value_initializer: Initializer | None = None
     output_initializer: Initializer | None = None
     fans: Counted = "projection"
+    quantization: str | None = None
     seed: int | None = None
 
-    def projection(self, name: str, sources: Size, targets: Size) -> Iterator[Parameter]:
-        """A kernel (sources…, targets…) with fans of those sizes, and a bias (targets…)."""
+    def __post_init__(self) -> None:
+        scheme_of(self.quantization)
+
+    def projection(
+        self, name: str, sources: Size, targets: Size, positions: int
+    ) -> Iterator[Parameter]:
+        """A kernel (sources…, targets…) with fans of those sizes, and a bias (targets…).
+
+        ``positions`` are the axes that it passes over, the batch among them.
+        """
         into, out = len(sources), len(targets)
         shape = (*sources, *targets)
         axes = tuple(range(into + out))
         found = Projection(shape, axes[:into], axes[into:], targets, ())
         own = getattr(self, f"{name.removeprefix('attention_')}_initializer", None)
         initializer = self.kernel_initializer if own is None else own
-        yield Parameter(
-            path=f"{name}/kernel",
+        kernel = Parameter(
+            path="kernel",
             shape=shape,
             initializer=projecting(initializer, found, self.fans),
         )
-        if self.use_bias:
-            path = f"{name}/bias"
-            yield Parameter(path=path, shape=targets, initializer=self.bias_initializer)
+        scale = (*(1,) * positions, *targets)
+        stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)
+        bias = Parameter(path="bias", shape=targets, initializer=self.bias_initializer)
+        for each in (*stored.before, *((bias,) if self.use_bias else ()), *stored.after):
+            yield msgspec.structs.replace(each, path=f"{name}/{each.path}")
 
     def attendable(
         self, query: Shape, value: Shape | None, key: Shape | None
@@ -96,6 +110,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
 
     def projected(self, flow: Flow, name: str, x: Array, into: int = 1) -> Array:
         """x · kernel + bias, over the last ``into`` axes of x."""
+        require_floats(scheme_of(self.quantization), "kernel")
         np, own = flow.np, flow.within(name)
         y = np.tensordot(x, own["kernel"], into)
         return y + own["bias"] if self.use_bias else y
@@ -146,12 +161,13 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         value, key = self.attendable(query, value, key)
         keys = (self.num_heads, self.key_dim)
         values = (self.num_heads, self.value_dim or self.key_dim)
-        yield from self.projection("query", (known_size(self, query, -1),), keys)
-        yield from self.projection("key", (known_size(self, key, -1),), keys)
+        rank = len(query) - 1
+        yield from self.projection("query", (known_size(self, query, -1),), keys, rank)
+        yield from self.projection("key", (known_size(self, key, -1),), keys, rank)
         if self.use_gate:
-            yield from self.projection("gate", (known_size(self, query, -1),), values)
-        yield from self.projection("value", (known_size(self, value, -1),), values)
-        yield from self.projection("attention_output", values, self._output_sizes(query))
+            yield from self.projection("gate", (known_size(self, query, -1),), values, rank)
+        yield from self.projection("value", (known_size(self, value, -1),), values, rank)
+        yield from self.projection("attention_output", values, self._output_sizes(query), rank)
 
     def _output_sizes(self, query: Shape) -> Size:
         given = self.output_shape_
@@ -253,12 +269,12 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         features = known_size(self, query, -1)
         heads = (self.num_query_heads, self.head_dim)
         shared = (self.num_key_value_heads, self.head_dim)
-        yield from self.projection("query", (features,), heads)
-        yield from self.projection("key", (known_size(self, key, -1),), shared)
+        yield from self.projection("query", (features,), heads, 2)
+        yield from self.projection("key", (known_size(self, key, -1),), shared, 2)
         if self.use_gate:
-            yield from self.projection("gate", (features,), heads)
-        yield from self.projection("value", (known_size(self, value, -1),), shared)
-        yield from self.projection("attention_output", heads, (features,))
+            yield from self.projection("gate", (features,), heads, 2)
+        yield from self.projection("value", (known_size(self, value, -1),), shared, 2)
+        yield from self.projection("attention_output", heads, (features,), 2)
 
     def call(
         self,

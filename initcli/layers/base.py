@@ -52,6 +52,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
     spoken: ClassVar[bool] = True
     """Whether a spec can name this very class, if not those that derive from it."""
+    holds_layers: ClassVar[bool] = False
+    """Whether all of its weights are those of layers that it holds, or that Keras makes within."""
     only_in: ClassVar[Mapping[str, str]] = {}
     """Arguments that only one framework has, each with that framework's name."""
     merges: ClassVar[bool] = False

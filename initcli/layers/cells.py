@@ -245,6 +245,8 @@ class GRUCell(_Cell, GRUWeights, frozen=True, kw_only=True):
 class StackedRNNCells(Layer, frozen=True, kw_only=True):
     """Cells one upon the other: each takes the output of the one before."""
 
+    holds_layers = True
+
     cells: tuple[Layer, ...]
 
     def __post_init__(self) -> None:

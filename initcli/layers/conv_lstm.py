@@ -53,6 +53,7 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
     """
 
     spoken = False
+    holds_layers = True
 
     rank: ClassVar[int]
 

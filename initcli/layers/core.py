@@ -12,6 +12,7 @@ from initcli.errors import printable, quoted
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
+from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -71,6 +72,8 @@ class Dense(Layer, frozen=True, kw_only=True):
 
     Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank``
     r the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
+    ``quantization`` says how Keras stores the kernel: int8, int4/GROUP, float8/HISTORY,
+    gptq/BITS/GROUP or awq/4/GROUP (:mod:`initcli.layers.quantization`).
     """
 
     units: PositiveInt
@@ -80,6 +83,10 @@ class Dense(Layer, frozen=True, kw_only=True):
     bias_initializer: Initializer = Zeros()
     lora_rank: PositiveInt | None = None
     lora_alpha: PositiveFloat | None = None
+    quantization: str | None = None
+
+    def __post_init__(self) -> None:
+        scheme_of(self.quantization)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 2:
@@ -92,17 +99,22 @@ class Dense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (known_size(self, shape, -1), self.units)
-        yield Parameter(
+        weight = Parameter(
             path="kernel",
             shape=kernel,
             initializer=self.kernel_initializer,
             trainable=self.lora_rank is None,
         )
+        matrix = Matrix(*kernel, (self.units,))
+        stored = stored_kernel(scheme_of(self.quantization), weight, matrix, "kernel_zero")
+        yield from stored.before
         if self.use_bias:
             yield Parameter(path="bias", shape=(self.units,), initializer=self.bias_initializer)
         yield from lora("lora_kernel", kernel, self.lora_rank)
+        yield from stored.after
 
     def call(self, flow: Flow, x: Array) -> Array:
+        require_floats(scheme_of(self.quantization), "kernel")
         kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
         y = flow.np.matmul(x, kernel)
         return self.activation.call(flow.np, y + flow["bias"] if self.use_bias else y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -14,6 +15,14 @@ from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
 from initcli.layers.base import Layer
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
+from initcli.layers.quantization import (
+    Matrix,
+    Scheme,
+    Stored,
+    require_floats,
+    scheme_of,
+    stored_kernel,
+)
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -50,6 +59,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
 
     Initializers of variance scaling count as fan_out the kernel's axes that the output has, and as
     fan_in the others (Keras 3.15, ``EinsumDense.build``), unless ``fans`` are a ``convolution``'s.
+    ``quantization`` says how the kernel is stored, as in Dense.
     """
 
     equation: str
@@ -61,8 +71,10 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
     lora_rank: PositiveInt | None = None
     lora_alpha: PositiveFloat | None = None
     fans: Counted = "projection"
+    quantization: str | None = None
 
     def __post_init__(self) -> None:
+        scheme_of(self.quantization)
         _letters(self.equation)
         output = _letters(self.equation).output
         if any(letter not in output for letter in self.bias_axes or ""):
@@ -74,17 +86,24 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         found = self.project(shape)
-        yield Parameter(
+        kernel = Parameter(
             path="kernel",
             shape=found.kernel,
             initializer=projecting(self.kernel_initializer, found, self.fans),
             trainable=self.lora_rank is None,
         )
+        scheme, letters = scheme_of(self.quantization), _letters(self.equation)
+        sizes = dict(zip(letters.kernel, found.kernel, strict=True))
+        scale = tuple(sizes.get(letter, 1) for letter in letters.output)
+        stored = stored_projection(scheme, kernel, found, scale)
+        yield from stored.before
         if found.bias is not None:
             yield Parameter(path="bias", shape=found.bias, initializer=self.bias_initializer)
         yield from lora("lora_kernel", found.kernel, self.lora_rank)
+        yield from stored.after
 
     def call(self, flow: Flow, x: Array) -> Array:
+        require_floats(scheme_of(self.quantization), "kernel")
         kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
         y = flow.np.einsum(self.equation, x, kernel, optimize=True)
         return self.activation.call(flow.np, y + flow["bias"] if "bias" in flow else y)
@@ -155,6 +174,26 @@ def projecting(initializer: Initializer, projection: Projection, counted: Counte
     return msgspec.structs.replace(
         initializer, input_axes=projection.input_axes, output_axes=projection.output_axes
     )
+
+
+def stored_projection(
+    scheme: Scheme | None, kernel: Parameter, projection: Projection, scale: Size
+) -> Stored:
+    """What is stored of a projection's kernel; ``scale`` is the shape of the scales of int8.
+
+    Raises:
+        ArgumentError: Keras does not quantize such a kernel in that way.
+    """
+    shape = projection.kernel
+    rows = math.prod(shape[axis] for axis in projection.input_axes)
+    if scheme is not None and scheme.mode in ("gptq", "awq"):
+        # Keras takes the largest axis for the model's own, whatever the equation says.
+        if len(shape) not in (2, 3):
+            message = f"{scheme.mode} quantizes kernels of 2 or 3 axes, not {shape_text(shape)}"
+            raise ArgumentError("quantization", message, "int8 quantizes any")
+        rows = shape[0] if len(shape) == 2 or shape[0] == max(shape) else shape[0] * shape[1]
+    matrix = Matrix(rows, math.prod(shape) // rows, scale)
+    return stored_kernel(scheme, kernel, matrix, "zero_point")
 
 
 class _Letters(NamedTuple):

@@ -10,6 +10,13 @@ from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zero
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
+from initcli.layers.quantization import (
+    Stored,
+    require_floats,
+    scheme_of,
+    stored_reverse,
+    stored_table,
+)
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -34,19 +41,34 @@ class Table(Layer, frozen=True, kw_only=True):
     mask_zero: bool = False
     lora_rank: PositiveInt | None = None
     lora_alpha: PositiveFloat | None = None
+    quantization: str | None = None
 
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        table = (self.input_dim, self.output_dim)
-        yield Parameter(
+    def __post_init__(self) -> None:
+        scheme_of(self.quantization)
+
+    def stored(self) -> Stored:
+        """What is stored of the table."""
+        table = Parameter(
             path="embeddings",
-            shape=table,
+            shape=(self.input_dim, self.output_dim),
             initializer=self.embeddings_initializer,
             trainable=self.lora_rank is None,
         )
-        yield from lora("lora_embeddings", table, self.lora_rank)
+        return stored_table(scheme_of(self.quantization), table)
+
+    def factors(self) -> Iterator[Parameter]:
+        """The factors of a low-rank adaptation."""
+        return lora("lora_embeddings", (self.input_dim, self.output_dim), self.lora_rank)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        stored = self.stored()
+        yield from stored.before
+        yield from self.factors()
+        yield from stored.after
 
     def table(self, flow: Flow) -> Array:
         """The vectors, (input_dim, output_dim)."""
+        require_floats(scheme_of(self.quantization), "table")
         factors = "lora_embeddings"
         return adapted(flow, "embeddings", factors, self.lora_rank, self.lora_alpha)
 
@@ -56,12 +78,13 @@ class Embedding(Table, frozen=True, kw_only=True):
 
     Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim). The
     vector of ``padding_idx`` is 0 and gets no gradient, as in ``torch.nn.Embedding``; one that is
-    negative counts from the end.
+    negative counts from the end. ``quantization`` says how the table is stored: int8 or int4/GROUP.
     """
 
     padding_idx: int | None = None
 
     def __post_init__(self) -> None:
+        Table.__post_init__(self)
         if self.padding_idx is not None and not 0 <= self._padding < self.input_dim:
             raise ArgumentError(
                 "padding_idx",
@@ -118,20 +141,24 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
         return (*shape[:-1], self.input_dim)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        table, *factors = Table.parameters(self, shape)
-        yield table
-        if not self.tie_weights:
+        scheme, stored = scheme_of(self.quantization), self.stored()
+        yield from stored.before
+        if not self.tie_weights and scheme is None:
             yield Parameter(
                 path="reverse_embeddings",
                 shape=(self.output_dim, self.input_dim),
                 initializer=self.embeddings_initializer,
             )
-        yield from factors
+        yield from self.factors()
+        yield from stored.after
+        if not self.tie_weights and scheme is not None:
+            yield from stored_reverse(scheme, self.input_dim, self.output_dim)
 
     def call(self, flow: Flow, x: Array, *, reverse: bool = False) -> Array:
         np = flow.np
         if not reverse:
             return np.lookup(self.table(flow), np.constant(x).astype("int64"))
+        require_floats(scheme_of(self.quantization), "table")
         back = np.transpose(self.table(flow)) if self.tie_weights else flow["reverse_embeddings"]
         scores = np.matmul(x, back)
         if self.logit_soft_cap is None:

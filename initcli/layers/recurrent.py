@@ -226,6 +226,8 @@ class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
 class RNN(Sequence, Layer, frozen=True, kw_only=True):
     """Takes a sequence through any cell, or through several that are stacked."""
 
+    holds_layers = True
+
     cell: Layer | tuple[Layer, ...]
     return_sequences: bool = False
     return_state: bool = False

@@ -18,6 +18,8 @@ from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
     """The same layer at every step: (batch, steps, …) as if each step were an example."""
 
+    holds_layers = True
+
     layer: Layer
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
@@ -51,6 +53,8 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
 
     ``merge_mode`` says how their outputs become one; null leaves them two.
     """
+
+    holds_layers = True
 
     layer: Layer
     merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
@@ -140,6 +144,8 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
     Miyato et al. 2018. vector_u (1, the kernel's last axis), not trained, is where the power
     iteration starts.
     """
+
+    holds_layers = True
 
     layer: Layer
     power_iterations: PositiveInt = 1

@@ -14,7 +14,7 @@ from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
 from initcli.signal.rules import Expected, Gradient, NoTheory, Place, Pull, Weight, expected
-from initcli.types import NotComputable, Size
+from initcli.types import CODES, NotComputable, Size
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ class Theory:
             return None
         weights: dict[str, Weight] = {}
         for name, parameter in step.weights.items():
-            weight = self.moments(parameter)
+            weight = None if parameter.dtype in CODES else self.moments(parameter)
             if weight is None:
                 return None
             weights[name] = weight

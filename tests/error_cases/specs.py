@@ -184,7 +184,10 @@ KERAS = {
     "a network with an unknown end": functional(
         SOURCE,
         {**layer("Functional", "inside", "x"), "config": INSIDE},
-        layer("Dense", "d", "inside", units=3),
+        layer("Dense", "d", ["inside", 1, 0], units=3),
+    ),
+    "an output of a call that nobody makes": functional(
+        SOURCE, layer("ReLU", "r", "x"), layer("Dense", "d", ["r", 1, 0], units=3)
     ),
     "an initializer of an author's own": sequential(
         {"class_name": "InputLayer", "config": {"batch_shape": [None, 3]}},
@@ -221,6 +224,8 @@ def of_keras() -> Iterator[Case]:
     last = functional(SOURCE, layer("Lambda", "own", "x"))
     activated = functional(SOURCE, layer("Dense", "d", "x", units=2, activation="mine"))
     files: dict[str, str | bytes] = {"model.json": activated}
+    spec = "input_shape: [3]\nlayers: [{type: Dense, units: 2, quantization: int8}]\n"
+    yield Case("a signal through codes", "signal spec.yaml", {"spec.yaml": spec})
     yield Case("a signal through an own activation", "signal model.json", files)
     yield Case("a signal to an unknown shape", "signal model.json", {"model.json": last})
 

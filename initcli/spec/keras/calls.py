@@ -14,7 +14,16 @@ from initcli.layers import known_layers
 from initcli.layers.core import Opaque
 from initcli.layers.network import Network
 from initcli.layers.operations import Operation
-from initcli.spec.keras.values import NotRead, as_list, built_for, plain, shape_of
+from initcli.spec.keras.values import (
+    NotRead,
+    as_list,
+    built_for,
+    is_functional,
+    layers_of,
+    plain,
+    shape_of,
+    taken_by,
+)
 
 
 class TensorOf(NamedTuple):
@@ -50,7 +59,7 @@ ONE_INPUT = CallArguments([TensorOf("", 0, 0, None)])
 
 def call_of(data: Any, path: Path) -> CallArguments:
     """What one call was given: the two forms of Keras 3 and Keras 2."""
-    if isinstance(data, Mapping) and ("args" in data or "kwargs" in data):
+    if _is_of_keras_3(data):
         keywords = data.get("kwargs")
         return CallArguments(
             [_tensors(each) for each in as_list(data.get("args"))],
@@ -73,6 +82,10 @@ def call_of(data: Any, path: Path) -> CallArguments:
         if rest and isinstance(rest[0], Mapping):
             found.keywords.update({k: _old_tensors(v) for k, v in rest[0].items()})
     return found
+
+
+def _is_of_keras_3(call: Any) -> bool:
+    return isinstance(call, Mapping) and ("args" in call or "kwargs" in call)
 
 
 def _is_index(value: Any) -> bool:
@@ -126,38 +139,54 @@ Nodes = dict[str, list[CallArguments]]
 
 
 def numbered_from_zero(
-    nodes: Nodes, ends: dict[str, list[TensorOf]], networks: set[str]
+    nodes: Nodes, ends: dict[str, list[TensorOf]], layers: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Nodes, dict[str, list[TensorOf]]]:
-    """The same with every layer's calls numbered from 0.
+    """The same with every layer's calls numbered from 0; ``layers`` is what the file says of them.
 
-    Keras 2 numbers those of a network from 1, its own making being the first.
+    A model that is a layer comes with a call of its own, of its Input, which no file lists. Keras 2
+    counts it everywhere (``reconstruct_from_config``), for any model that begins with an input.
+    Keras 3 counts it for Functional models, and only where a model names its inputs and outputs
+    (``functional_from_config``).
     """
-    every = list(_flat([[[c.positional, c.keywords] for c in n] for n in nodes.values()]))
-    every += _flat(list(ends.values()))
-    least: dict[str, int] = {}
-    for tensor in every:
-        least[tensor.layer] = min(tensor.node, least.get(tensor.layer, tensor.node))
-    late = {
-        tensor.layer
-        for tensor in every
-        if least[tensor.layer] == 1
-        and (tensor.layer in networks or tensor.node >= len(nodes.get(tensor.layer, ())))
-    }
+    calls = [call for data in layers.values() for call in as_list(data.get("inbound_nodes"))]
+    is_keras_3 = any(_is_of_keras_3(call) for call in calls)
+    late = {name for name, data in layers.items() if is_functional(data)}
+    late_in_calls: set[str] = set()
+    if not is_keras_3:
+        stacks = {name for name, data in layers.items() if layers_of(data) and taken_by(data)}
+        late = late_in_calls = late | stacks
 
-    def moved(value: Any) -> Any:
-        if isinstance(value, TensorOf):
-            return value._replace(node=value.node - 1) if value.layer in late else value
+    def moved(value: Any, from_one: set[str]) -> Any:
+        if isinstance(value, TensorOf) and value.layer in from_one:
+            # Python takes what Keras 3 makes of a 0 there, which is -1, for the last.
+            last = len(nodes[value.layer]) - 1
+            return value._replace(node=value.node - 1 if value.node or not is_keras_3 else last)
         if isinstance(value, list):
-            return [moved(each) for each in value]
+            return [moved(each, from_one) for each in value]
         if isinstance(value, dict):
-            return {key: moved(each) for key, each in value.items()}
+            return {key: moved(each, from_one) for key, each in value.items()}
         return value
 
-    found = {
-        name: [CallArguments(moved(call.positional), moved(call.keywords)) for call in calls]
-        for name, calls in nodes.items()
-    }
-    return found, {key: moved(given) for key, given in ends.items()}
+    found: Nodes = {name: [] for name in nodes}
+    for name, given in nodes.items():
+        for call in given:
+            positional = moved(call.positional, late_in_calls)
+            found[name].append(CallArguments(positional, moved(call.keywords, late_in_calls)))
+    return found, {key: moved(given, late) for key, given in ends.items()}
+
+
+def require_calls(nodes: Nodes, taken: Any, path: Path) -> None:
+    """Raise NotRead where an output is taken of a call that no layer of those has."""
+    for tensor in _flat(taken):
+        calls = len(nodes.get(tensor.layer, ())) or 1
+        if tensor.layer in nodes and not 0 <= tensor.node < calls:
+            times = "once" if calls == 1 else f"{calls:,} times"
+            raise NotRead(
+                f"{quoted(tensor.layer)} is called {times} here, and this takes what comes out of "
+                f"its call number {tensor.node + 1:,}",
+                path,
+                "save the model anew: its calls are numbered as no Keras numbers them",
+            )
 
 
 def recorded_shapes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from initcli.errors import listed, quoted
 from initcli.layers.core import Opaque
@@ -24,10 +24,8 @@ def of_unknown(layers: Iterable[tuple[str, Opaque]]) -> Iterator[str]:
     for name, layer in layers:
         alike.setdefault((layer.kind, "; ".join(_unknown(layer))), []).append(quoted(name))
     for (kind, said), names in alike.items():
-        more = len(names) - _NAMED
-        shown = names if more <= 0 else [*names[:_NAMED], f"{more} more"]
         if said:
-            what = f"{listed(shown, 'and')} ({kind})"
+            what = f"{_named(names)} ({kind})"
             yield f"{what}: its author's own code, which is not run; {said}"
 
 
@@ -37,6 +35,37 @@ def _unknown(layer: Opaque) -> Iterator[str]:
         yield recorded if layer.shapes else "what comes out is not known"
     if layer.kind != "Lambda" and not layer.parameters_ and not layer.passes_on:
         yield "weights of its own, if there are any, are not counted"
+
+
+def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What there is to say of layers with quantized weights, once for each scheme."""
+    for scheme, names in quantized.items():
+        shown = _named(names)
+        mode = scheme.partition("/")[0]
+        if mode == "float8":
+            yield (
+                f"{shown} ({mode}): kernels are drawn as their initializers say; rounding to "
+                "float8 while they compute is left out"
+            )
+        else:
+            yield (
+                f"{shown} ({mode}): the file names initializers, but Keras makes codes of zeros "
+                "and scales of ones, which a file of weights then replaces"
+            )
+
+
+def of_thawed(names: Sequence[str]) -> Iterator[str]:
+    """What there is to say of layers whose own flag freezes nothing."""
+    if names:
+        yield (
+            f"{_named(names)}: trainable is false, but Keras applies that to none of the layers "
+            "within when it reads the file, and trains them as they say themselves"
+        )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return listed(names if more <= 0 else [*names[:_NAMED], f"{more} more"], "and")
 
 
 _NAMED = 5

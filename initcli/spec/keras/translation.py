@@ -26,9 +26,12 @@ from initcli.spec.keras.calls import (
     numbered_from_zero,
     operation_of,
     recorded_shapes,
+    require_calls,
 )
 from initcli.spec.keras.first import branches_of, merged, of_keras1
-from initcli.spec.keras.notes import few
+from initcli.spec.keras.freezing import freezing_of, seems_frozen
+from initcli.spec.keras.notes import few, of_quantized, of_thawed
+from initcli.spec.keras.quantization import policy_in, quantization_of
 from initcli.spec.keras.tensorflow import operation_of_tensorflow
 from initcli.spec.keras.values import (
     NotRead,
@@ -40,6 +43,7 @@ from initcli.spec.keras.values import (
     plain,
     seed_of,
     shape_of,
+    taken_by,
     truth,
 )
 from initcli.spec.keras.versions import (
@@ -84,7 +88,15 @@ def from_keras(document: Document) -> Document:
         data=data,
         origins=origins,
         dialect="keras",
-        notes=few(dict.fromkeys(translation.notes)),
+        notes=few(
+            dict.fromkeys(
+                [
+                    *translation.notes,
+                    *of_thawed(translation.thawed),
+                    *of_quantized(translation.quantized),
+                ]
+            )
+        ),
     )
 
 
@@ -93,8 +105,13 @@ class _Translation:
 
     def __init__(self, version: Version) -> None:
         self.version = version
+        self.freezing = freezing_of(version)
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
+        # The names of layers whose `trainable: false` does not reach the layers that they hold.
+        self.thawed: list[str] = []
+        # The names of layers whose weights are quantized, by how they are.
+        self.quantized: dict[str, list[str]] = {}
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
@@ -122,9 +139,7 @@ class _Translation:
         self.origins[(*target, "type")] = (*source, "class_name")
         if isinstance(own := config.get("name"), str):
             found["name"] = own
-        if config.get("trainable") is False:
-            found["trainable"] = False
-        return found
+        return {**found, **self.freezing.of_network(config, is_outermost=not target)}
 
     # Sequential models
 
@@ -139,10 +154,10 @@ class _Translation:
             inner = data.get("config")
             inner = inner if isinstance(inner, Mapping) else {}
             if not entries and data.get("class_name") != "InputLayer":
-                shape = next((s for s in map(shape_of, map(inner.get, INPUT_SHAPES)) if s), None)
-                shape = shape or shape_of(config.get("build_input_shape")) or built_for(data)
+                built = shape_of(config.get("build_input_shape"))
+                shape, dtype = taken_by(data) or (built, inner.get("dtype"))
                 if shape is not None:
-                    entries.append(_input(shape, inner.get("dtype"), "sequential_input"))
+                    entries.append(_input(shape, dtype, "sequential_input"))
             recorded = built_for(layers[index + 1]) if index + 1 < len(layers) else None
             place = (*target, "layers", len(entries))
             shapes = [] if recorded is None else [recorded]
@@ -230,12 +245,12 @@ class _Translation:
             ours: list(ends_of(config.get(key)))
             for key, ours in (("input_layers", "input_layers"), ("output_layers", "outputs"))
         }
-        networks = {
-            name
-            for name, data in named.items()
-            if _is_network(str(data.get("class_name")), data.get("config"))
-        }
-        nodes, ends = numbered_from_zero(nodes, ends, networks)
+        nodes, ends = numbered_from_zero(nodes, ends, named)
+        for index, made in enumerate(nodes.values()):
+            for number, each in enumerate(made):
+                taken = [each.positional, each.keywords]
+                require_calls(nodes, taken, (*at, index, "inbound_nodes", number))
+        require_calls(nodes, list(ends.values()), at[:-1])
         recorded = recorded_shapes(nodes, named)
         entries: list[dict[str, Any]] = []
         calls: list[tuple[dict[str, Any], Path]] = []
@@ -371,6 +386,10 @@ class _Translation:
             elif not says_nothing(name):
                 shown = quoted(name).strip("'")
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
+        if "quantization" in types and (scheme := quantization_of(config)):
+            found["quantization"] = scheme
+            shown = quoted(config.get("name") or cls.__name__)
+            self.quantized.setdefault(scheme, []).append(shown)
         if found.get("bin_boundaries") is not None:
             found.pop("num_bins", None)  # A layer that has seen its data writes down both.
         for name, default in _initializers(cls).items():
@@ -381,14 +400,15 @@ class _Translation:
         for name, value in meaning(self.version, cls.__name__).items():
             if name not in found:
                 found[name] = self._value(types[name], value, source, (*target, name))
-        return found
+        if not self.freezing.counts(cls) and seems_frozen(found):
+            self.thawed.append(quoted(config.get("name") or cls.__name__))
+        return self.freezing.of_layer(cls, found)
 
     def _dtype(self, value: Any) -> str | None:
         """The name of a dtype policy that a layer can have."""
         if isinstance(value, Mapping):
-            config = value.get("config")
-            if isinstance(config, Mapping):
-                value = config.get("name") or config.get("source_name")
+            config = policy_in(value)
+            value = config.get("name") or config.get("source_name")
         if not isinstance(value, str):
             return None
         value = value.rpartition("_from_")[2]

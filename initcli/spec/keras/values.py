@@ -7,6 +7,7 @@ from typing import Any
 
 from initcli import limits
 from initcli.errors import Path, printable, quoted
+from initcli.spec.keras.vocabulary import INPUT_SHAPES
 
 _KERAS = ("keras", "tf_keras", "tensorflow")
 _HUB = ("keras_hub", "keras_nlp")
@@ -78,6 +79,49 @@ def built_for(data: Any) -> tuple[int | None, ...] | None:
     """The shape of the input that a layer was built for."""
     found = data.get("build_config") if isinstance(data, Mapping) else None
     return shape_of(found.get("input_shape")) if isinstance(found, Mapping) else None
+
+
+def layers_of(data: Mapping[str, Any]) -> list[Any]:
+    """The layers that a network lists, and none for any other layer."""
+    config = data.get("config")
+    return as_list(config.get("layers") if isinstance(config, Mapping) else config)
+
+
+def is_functional(data: Mapping[str, Any]) -> bool:
+    """Whether a layer is a Functional model, whatever its class is called."""
+    config = data.get("config")
+    return isinstance(config, Mapping) and "input_layers" in config and "layers" in config
+
+
+def taken_by(data: Any) -> tuple[tuple[int | None, ...], Any] | None:
+    """The shape that flows into a layer by its own configuration, and its dtype.
+
+    A network says it by its first layer or its only Input, which may be a network in turn, or by
+    the shape that it was built for.
+    """
+    built: list[tuple[int | None, ...] | None] = []
+    while isinstance(data, Mapping):
+        config = data.get("config")
+        config = config if isinstance(config, Mapping) else {}
+        found = next((s for s in map(shape_of, map(config.get, INPUT_SHAPES)) if s), None)
+        if found is not None:
+            return found, config.get("dtype")
+        built += [built_for(data), shape_of(config.get("build_input_shape"))]
+        data = _first_of(data)
+    shape = next((shape for shape in reversed(built) if shape), None)
+    return None if shape is None else (shape, None)
+
+
+def _first_of(data: Mapping[str, Any]) -> Any:
+    """The layer that takes what flows into a network, if one alone does."""
+    layers = layers_of(data)
+    if not is_functional(data):
+        return layers[0] if layers else None
+    match data["config"]["input_layers"]:
+        case [str(name), _, _] | [[str(name), _, _]]:
+            named = (each for each in layers if isinstance(each, Mapping))
+            return next((each for each in named if each.get("name") == name), None)
+    return None
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,225 @@
+"""Quantized weights: what a layer stores in place of a kernel of floating-point numbers.
+
+Shapes, dtypes and first values are those of Keras 3.15 (``quantized_build`` of Dense, EinsumDense,
+Embedding and ReversibleEmbedding): codes start as zeros and scales as ones, and what they come to
+stands in a file of weights alone. For float8 the kernel itself stays (Micikevicius et al. 2022,
+arXiv:2209.05433), beside scales and histories that training overwrites.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from initcli import laws
+from initcli.errors import quoted
+from initcli.initializers import Initializer, Ones, Zeros
+from initcli.laws import Floats, Law
+from initcli.parameter import Parameter
+from initcli.types import ArgumentError, NotComputable, ShapeError, Size, TensorDtype
+
+Mode = Literal["int8", "int4", "float8", "gptq", "awq"]
+
+_FORM = re.compile(r"(int8|int4|float8|gptq|awq)((?:/-?[0-9]{1,9}){0,2})\Z")
+_NUMBERS: dict[str, tuple[int, ...]] = {
+    "int8": (),
+    "int4": (-1,),
+    "float8": (1024,),
+    "gptq": (4, -1),
+    "awq": (4, -1),
+}
+"""What the numbers of a mode are where they are not given."""
+
+
+class Scheme(NamedTuple):
+    """How a kernel is stored."""
+
+    mode: Mode
+    bits: int
+    """Bits of one code; two codes of 4 bits share a byte."""
+    group: int | None
+    """Entries of the summed axis that share a scale; None where all do."""
+    history: int
+    """Steps that float8 remembers the largest values of."""
+
+
+def scheme_of(text: str | None) -> Scheme | None:
+    """The scheme that ``int8``, ``int4/GROUP``, ``float8/HISTORY``, ``gptq/BITS/GROUP`` or
+    ``awq/4/GROUP`` names, in Keras's own form.
+
+    Raises:
+        ArgumentError: it names none.
+    """
+    if text is None:
+        return None
+    match = _FORM.match(text)
+    mode = match[1] if match else ""
+    given = [int(number) for number in match[2].split("/")[1:]] if match else []
+    usual = _NUMBERS.get(mode, ())
+    numbers = (*given, *usual[len(given) :])
+    wrong = match is None or len(given) > len(usual) or 0 in numbers or min(numbers, default=1) < -1
+    if not wrong and mode in ("gptq", "awq"):
+        wrong = numbers[0] not in ((2, 3, 4, 8) if mode == "gptq" else (4,))
+    if wrong or (mode == "float8" and numbers[0] < 1):
+        raise ArgumentError(
+            "quantization",
+            f"`quantization` must name a mode of Keras, not {quoted(text)}",
+            "such as int8, int4/128 (of a block), float8, gptq/4/128 or awq/4/128",
+        )
+    last = numbers[-1] if numbers and mode != "float8" else -1
+    bits = {"int8": 8, "int4": 4, "float8": 8}.get(mode, numbers[0] if numbers else 8)
+    history = numbers[0] if mode == "float8" else 0
+    return Scheme(mode, bits, None if last == -1 else last, history)  # type: ignore[arg-type]
+
+
+class Matrix(NamedTuple):
+    """A kernel as a matrix: what is summed over, and what comes out."""
+
+    rows: int
+    columns: int
+    scale: Size
+    """The shape of the scales of int8."""
+
+
+class Group(Initializer, frozen=True, kw_only=True):
+    """The number of each entry's group: ⌊i / size⌋."""
+
+    spoken = False
+
+    size: int
+
+    def law(self, shape: Size) -> Law:
+        if math.prod(shape) > _MOST_ENTRIES:
+            raise ShapeError(f"a quantized kernel sums over {_MOST_ENTRIES:,} entries at most")
+        return laws.Empirical("groups", tuple(float(i // self.size) for i in range(shape[0])))
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        out[:] = np.arange(start, start + out.size) // self.size
+
+
+_MOST_ENTRIES = 2**24
+"""Entries of an index of groups at most: its law knows each of them."""
+
+
+class Stored(NamedTuple):
+    """The parameters of a kernel, before and after the others of its layer, as Keras lists them."""
+
+    before: tuple[Parameter, ...]
+    after: tuple[Parameter, ...] = ()
+
+
+def stored_kernel(scheme: Scheme | None, kernel: Parameter, matrix: Matrix, zero: str) -> Stored:
+    """What is stored of a kernel; ``zero`` is the name of GPTQ's and AWQ's zero points."""
+    if scheme is None:
+        return Stored((kernel,))
+    rows, columns = matrix.rows, matrix.columns
+    groups = 1 if scheme.group is None else math.ceil(rows / scheme.group)
+    match scheme.mode:
+        case "float8":
+            return Stored((*_float8(scheme), kernel))
+        case "int8":
+            return Stored(
+                (), (_codes("kernel", kernel.shape), _scale("kernel_scale", matrix.scale))
+            )
+        case "int4":
+            packed = _codes("kernel", (rows, _packed(columns)))
+            if scheme.group is None:
+                return Stored((), (packed, _scale("kernel_scale", (columns,))))
+            shape = (groups, columns)
+            grouped = (_scale("kernel_scale", shape), _codes("kernel_zero", shape))
+            return Stored((), (packed, *grouped, _index(rows, scheme.group)))
+        case _:
+            stored = _packed(columns) if scheme.bits == 4 else columns
+            found = [
+                _codes("kernel", (stored, rows), "uint8"),
+                _scale("kernel_scale", (columns, groups)),
+                _codes(zero, (columns, groups), "uint8"),
+            ]
+            if scheme.mode == "awq":
+                found.append(_scale("awq_scales", (rows,)))
+            return Stored((), (*found, _index(rows, None)))
+
+
+def stored_table(scheme: Scheme | None, table: Parameter) -> Stored:
+    """What is stored of a table of vectors, (vectors, entries).
+
+    Raises:
+        ArgumentError: Keras does not quantize tables in that way.
+    """
+    if scheme is None:
+        return Stored((table,))
+    count, size = table.shape
+    if scheme.mode == "int8":
+        scale = _scale("embeddings_scale", (count,))
+        return Stored((), (_codes("embeddings", table.shape), scale))
+    if scheme.mode != "int4":
+        message = f"Keras has no embeddings quantized by {scheme.mode}"
+        raise ArgumentError("quantization", message, "it quantizes them by int8 or int4")
+    packed = _codes("embeddings", (count, _packed(size)))
+    if scheme.group is None:
+        return Stored((), (packed, _scale("embeddings_scale", (count,))))
+    shape = (count, math.ceil(size / scheme.group))
+    grouped = (_scale("embeddings_scale", shape), _codes("embeddings_zero", shape))
+    return Stored((), (packed, *grouped, _index(size, scheme.group)))
+
+
+def stored_reverse(scheme: Scheme, count: int, size: int) -> Iterator[Parameter]:
+    """What is stored of the matrix (size, count) that leads from vectors back to scores."""
+    name = "reverse_embeddings"
+    yield _codes(name, (_packed(size) if scheme.mode == "int4" else size, count))
+    if scheme.group is None:
+        yield _scale(f"{name}_scale", (count,))
+        return
+    shape = (math.ceil(size / scheme.group), count)
+    yield _scale(f"{name}_scale", shape)
+    yield Parameter(path=f"{name}_zero", shape=shape, initializer=Zeros(), trainable=False)
+
+
+def require_floats(scheme: Scheme | None, kind: str) -> None:
+    """Raise NotComputable where a kernel's numbers stand in a file of weights alone."""
+    if scheme is not None and scheme.mode != "float8":
+        raise NotComputable(
+            f"initcli does not compute a {kind} of {scheme.mode} codes, which start as zeros: what "
+            "they come to stands in the model's weights alone"
+        )
+
+
+def _packed(size: int) -> int:
+    """Bytes of that many codes of 4 bits."""
+    return (size + 1) // 2
+
+
+def _codes(path: str, shape: Size, dtype: TensorDtype = "int8") -> Parameter:
+    zeros = Zeros()
+    return Parameter(
+        path=path, shape=shape, initializer=zeros, trainable=False, dtype=dtype, keeps_dtype=True
+    )
+
+
+def _scale(path: str, shape: Size) -> Parameter:
+    return Parameter(path=path, shape=shape, initializer=Ones(), trainable=False)
+
+
+def _index(rows: int, group: int | None) -> Parameter:
+    """The group of each row; GPTQ and AWQ find it, and start with zeros."""
+    initializer = Zeros() if group is None else Group(size=group)
+    return Parameter(
+        path="g_idx", shape=(rows,), initializer=initializer, trainable=False, keeps_dtype=True
+    )
+
+
+def _float8(scheme: Scheme) -> Iterator[Parameter]:
+    for what in ("inputs", "kernel", "outputs_grad"):
+        scale = Parameter(path=f"{what}_scale", shape=(), initializer=Ones(), keeps_dtype=True)
+        yield scale
+        yield msgspec.structs.replace(
+            scale,
+            path=f"{what}_amax_history",
+            shape=(scheme.history,),
+            initializer=Zeros(),
+        )
