@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from initcli.errors import quoted
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Origin, Parameter
 from initcli.types import (
     ArgumentError,
@@ -24,6 +24,7 @@ from initcli.types import (
     Shapes,
     public_subclasses,
     shape_text,
+    shapes_text,
     snake_case,
 )
 
@@ -54,6 +55,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     """Whether a spec can name this very class, if not those that derive from it."""
     merges: ClassVar[bool] = False
     """Whether a single input would be a mistake."""
+    supports_masking: ClassVar[bool] = False
+    """Whether what comes out may carry a mask; a mask ends at any other layer."""
+    takes_masks: ClassVar[Mapping[str, int]] = {}
+    """The masks that a call can name, as Keras's arguments, each with its place among them."""
 
     name: str | None = None
     trainable: bool = True
@@ -88,6 +93,17 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         """
         reason = "which works on text or by its author's code"
         raise NotComputable(f"initcli does not compute {self.type_name}, {reason}")
+
+    def heeds_masks(self) -> bool:
+        """Whether a mask changes what comes out."""
+        return bool(self.takes_masks)
+
+    def output_mask(self, flow: Flow, *inputs: Array, **options: Any) -> Mask | list[Mask]:
+        """The mask that the output carries, or a list of them for several outputs.
+
+        It is that of the first input, unless the call names another.
+        """
+        return flow.passed_mask if self.supports_masking else None
 
     @property
     def weights_dtype(self) -> Dtype | None:
@@ -158,8 +174,7 @@ def output_shapes(
         raise ShapeError(
             f"{type(layer).__name__} needs an input with an axis for the batch, not a single number"
         )
-    known = {name: value for name, value in (options or {}).items() if name in takes.options}
-    found = layer.output_shape(*inputs, **known)
+    found = layer.output_shape(*inputs, **_known(layer, options))
     return tuple(found) if isinstance(found, list) else (found,)
 
 
@@ -171,10 +186,30 @@ def computed(
     Raises:
         NotComputable: only the layer's author's code, or no number, could tell.
     """
-    names = layer.takes().options
-    known = {name: value for name, value in (options or {}).items() if name in names}
-    found = layer.call(flow, *inputs, **known)
+    found = layer.call(flow, *inputs, **_known(layer, options))
     return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def computed_masks(
+    layer: Layer, flow: Flow, inputs: Sequence[Array], options: Mapping[str, bool] | None = None
+) -> list[Mask]:
+    """The masks of the outputs of a call, from the first; what is beyond them has none.
+
+    Raises:
+        NotComputable: the masks of the inputs do not fit one another.
+    """
+    try:
+        found = layer.output_mask(flow, *inputs, **_known(layer, options))
+    except ValueError:
+        shapes = shapes_text(tuple(mask.shape for mask in flow.masks if mask is not None))
+        raise NotComputable(f"the masks of its inputs, {shapes}, do not fit one another") from None
+    return found if isinstance(found, list) else [found]
+
+
+def _known(layer: Layer, options: Mapping[str, bool] | None) -> dict[str, bool]:
+    """The options that a call of the layer has."""
+    names = layer.takes().options
+    return {name: value for name, value in (options or {}).items() if name in names}
 
 
 def within(

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
 from initcli.types import Array, Dtype, PositiveFloat, PositiveInt, Shape, ShapeError, shape_text
 
 
 class Table(Layer, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors of ``output_dim`` entries."""
+
+    supports_masking = True
 
     spoken = False
 
@@ -33,6 +35,10 @@ class Table(Layer, frozen=True, kw_only=True):
             trainable=self.lora_rank is None,
         )
         yield from lora("lora_embeddings", table, self.lora_rank)
+
+    def output_mask(self, flow: Flow, x: Array, *, reverse: bool = False) -> Mask:
+        """Where the id is not 0, with ``mask_zero``."""
+        return flow.np.constant(x) != 0 if self.mask_zero and not reverse else None
 
     def table(self, flow: Flow) -> Array:
         """The vectors, (input_dim, output_dim)."""

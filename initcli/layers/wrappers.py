@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from initcli.errors import quoted
 from initcli.initializers import TruncatedNormal
 from initcli.layers.base import Layer, computed, output_shapes, within
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, shape_text
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
     """The same layer at every step: (batch, steps, …) as if each step were an example."""
+
+    supports_masking = True
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     layer: Layer
 
@@ -34,9 +37,15 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
         np, inner = flow.np, self.layer
-        flat = np.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
-        own = flow.within(inner.name or inner.default_name())
+        examples = x.shape[0] * x.shape[1]
+        flat = np.reshape(x, (examples, *x.shape[2:]))
+        mask = flow.mask
+        masks = () if mask is None else (np.reshape(mask, (examples, *mask.shape[2:])),)
+        own = flow.within(inner.name or inner.default_name(), masks)
         return [np.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
+
+    def heeds_masks(self) -> bool:
+        return self.layer.heeds_masks()
 
     def _step(self, shape: Shape) -> Shape:
         if len(shape) < 3:
@@ -51,6 +60,9 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
 
     ``merge_mode`` says how their outputs become one; null leaves them two.
     """
+
+    supports_masking = True
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     layer: Layer
     merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
@@ -101,8 +113,9 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> list[Array]:
         np, half = flow.np, len(initial_state) // 2
         given = (initial_state[:half], initial_state[half:])
+        masks = {} if flow.mask is None else {"mask": flow.mask}
         (one, *before), (two, *after) = (
-            computed(layer, flow.within(name), [x, *states])
+            computed(layer, flow.within(name, given_masks=masks), [x, *states])
             for layer, name, states in zip(self._both, self._names, given, strict=True)
         )
         if _flag(self.layer, "return_sequences"):
@@ -116,6 +129,13 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         else:
             merged = (one + two) / (2 if self.merge_mode == "ave" else 1)
         return [merged, *before, *after]
+
+    def output_mask(self, flow: Flow, x: Array, *initial_state: Array) -> Mask | list[Mask]:
+        """That of the sequence, where a sequence comes out."""
+        if not _flag(self.layer, "return_sequences"):
+            return None
+        mask = flow.passed_mask
+        return [mask, mask] if self.merge_mode is None else mask
 
     @property
     def _names(self) -> Iterator[str]:
@@ -185,7 +205,7 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
             matrix = np.reshape(kernel, values.shape)
             kernel = kernel / np.matmul(np.matmul(v, matrix), u.T)[0, 0]
         own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
-        return computed(inner, own.within(name), [x])
+        return computed(inner, own.within(name, flow.masks), [x])
 
 
 def _flag(layer: Layer, name: str) -> bool:

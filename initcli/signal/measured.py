@@ -202,7 +202,7 @@ def _one_draw(
     advance: Progress | None,
 ) -> _Draw:
     seed = model.seed + number
-    about = Pass(_values(built, seed), f"{seed}")
+    about = Pass(_values(built, seed), f"{seed}", {})
     tensors = dict(given)
     for source in built.sources:
         if source.tensor not in tensors:

@@ -28,7 +28,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a layer that is no network.
 
     ``inputs`` and ``outputs`` are numbers of tensors, of which the program has the shapes.
-    ``parameters`` are the layer's, and ``call`` counts how often it was called before.
+    ``parameters`` are the layer's, and ``call`` counts how often it was called before. ``masks``
+    are the tensors that the call names as masks.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[int, ...]
     options: Mapping[str, bool]
     parameters: tuple[Parameter, ...]
+    masks: Mapping[str, int] = {}
     call: int = 0
 
     @property
@@ -163,7 +165,8 @@ class _Unfolding:
                 raise SignalError(message, remedy)
             before = self.shapes[taken[0]] if taken else ()
             made = [self._tensor(self._like(shape, before)) for shape in shapes.outputs]
-            self._add(name, layer, taken, made, call.options)
+            masks = {k: found[each.call][each.output] for k, each in call.masks.items()}
+            self._add(name, layer, taken, made, call.options, masks)
             found.append(made)
         return [found[source.call][source.output] for source in network.outputs]
 
@@ -174,6 +177,7 @@ class _Unfolding:
         inputs: list[int],
         outputs: list[int],
         options: Mapping[str, bool],
+        masks: Mapping[str, int] | None = None,
     ) -> None:
         # Networks that call one another many times over have no end else.
         if len(self.steps) >= (most := limits.in_force().layers):
@@ -189,6 +193,7 @@ class _Unfolding:
                 inputs=tuple(inputs),
                 outputs=tuple(outputs),
                 options=options,
+                masks=masks or {},
                 parameters=() if place is None else place.parameters,
                 call=before,
             )
