@@ -101,7 +101,7 @@ def test_outputs_and_gradients_are_those_of_keras(name: str) -> None:
     built = program(initcli.parse(known["json"]), facts("whole_call")["batch"])
     drawn = drawn_values(1 << 30)
     # In float64, so that no processor's own rounding turns a ReLU on that others leave off.
-    about = Pass(lambda parameter: drawn(parameter).astype(np.float64), "0", {})
+    about = Pass(lambda parameter: drawn(parameter).astype(np.float64), "0")
     tensors: dict[int, Array] = {}
     for k, source in enumerate(built.sources):
         shape, seed = built.shapes[source.tensor], known["seed"] + k

@@ -177,6 +177,9 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     bias of the axes after its input. Fans are those of the projections: d and heads · key_dim.
     """
 
+    # Keras takes them off the very tensors, so that a residual connection has lost its mask.
+    ends_masks = True
+
     num_heads: PositiveInt
     key_dim: PositiveInt
     value_dim: PositiveInt | None = None

@@ -22,6 +22,7 @@ from initcli.types import (
     Shape,
     ShapeError,
     Shapes,
+    Size,
     public_subclasses,
     shape_text,
     shapes_text,
@@ -57,6 +58,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     """Whether a single input would be a mistake."""
     supports_masking: ClassVar[bool] = False
     """Whether what comes out may carry a mask; a mask ends at any other layer."""
+    ends_masks: ClassVar[bool] = False
+    """Whether its inputs have no masks any more for those that take them later."""
     takes_masks: ClassVar[Mapping[str, int]] = {}
     """The masks that a call can name, as Keras's arguments, each with its place among them."""
 
@@ -72,6 +75,15 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             ArgumentError: an argument does not fit the inputs.
         """
         shape: Shape = inputs[0]
+        return shape
+
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        """A shape of the output with sizes that :meth:`output_shape` leaves open, where inputs say.
+
+        By default they are those of an input with as many axes, at the same places.
+        """
+        if inputs and len(shape) == len(inputs[0]):
+            return tuple(b if a is None else a for a, b in zip(shape, inputs[0], strict=True))
         return shape
 
     def parameters(self, *inputs: Any, **options: Any) -> Iterator[Parameter]:
@@ -94,9 +106,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         reason = "which works on text or by its author's code"
         raise NotComputable(f"initcli does not compute {self.type_name}, {reason}")
 
-    def heeds_masks(self) -> bool:
-        """Whether a mask changes what comes out."""
-        return bool(self.takes_masks)
+    def heeds_masks(self, flow: Flow) -> bool:
+        """Whether the masks of a call change what comes out."""
+        if "mask" in self.takes_masks:
+            return flow.mask is not None
+        return bool(self.takes_masks) and flow.has_masks
 
     def output_mask(self, flow: Flow, *inputs: Array, **options: Any) -> Mask | list[Mask]:
         """The mask that the output carries, or a list of them for several outputs.

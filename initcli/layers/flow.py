@@ -51,6 +51,11 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         return self.given_masks.get("mask", own)
 
     @property
+    def has_masks(self) -> bool:
+        """Whether there is any mask."""
+        return bool(self.given_masks) or any(mask is not None for mask in self.masks)
+
+    @property
     def passed_mask(self) -> Mask:
         """The mask that passes on: what the call names, or what the first input carries."""
         return self.given_masks.get("mask", self.masks[0] if self.masks else None)

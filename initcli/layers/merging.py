@@ -128,8 +128,8 @@ class Multiply(_Merging, frozen=True, kw_only=True):
             return found
         return np.where(reduce(np.logical_or, kept), found, found.dtype.type(0))
 
-    def heeds_masks(self) -> bool:
-        return True
+    def heeds_masks(self, flow: Flow) -> bool:
+        return flow.has_masks
 
 
 class Average(_Merging, frozen=True, kw_only=True):
@@ -145,8 +145,8 @@ class Maximum(_Merging, frozen=True, kw_only=True):
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.np.maximum)
 
-    def heeds_masks(self) -> bool:
-        return True
+    def heeds_masks(self, flow: Flow) -> bool:
+        return flow.has_masks
 
 
 class Minimum(_Merging, frozen=True, kw_only=True):
@@ -155,8 +155,8 @@ class Minimum(_Merging, frozen=True, kw_only=True):
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.np.minimum)
 
-    def heeds_masks(self) -> bool:
-        return True
+    def heeds_masks(self, flow: Flow) -> bool:
+        return flow.has_masks
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):

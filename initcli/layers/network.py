@@ -195,6 +195,8 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             )
             found.append(computed(layer, within, sources, call.options))
             after = computed_masks(layer, within, sources, call.options)
+            if layer.ends_masks:
+                masks = {source: m for source, m in masks.items() if source not in call.inputs}
             masks.update({Source(index, output): mask for output, mask in enumerate(after)})
         return [found[source.call][source.output] for source in self.outputs]
 

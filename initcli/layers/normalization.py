@@ -107,8 +107,8 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         d = np.clip(d, -limits.get("dmax", np.inf), limits.get("dmax", np.inf))
         return self.finished(flow, centred / np.sqrt(variance + self.epsilon) * r + d, shape)
 
-    def heeds_masks(self) -> bool:
-        return self.trainable
+    def heeds_masks(self, flow: Flow) -> bool:
+        return self.trainable and flow.mask is not None
 
 
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):

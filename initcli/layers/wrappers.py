@@ -12,7 +12,7 @@ from initcli.initializers import TruncatedNormal
 from initcli.layers.base import Layer, computed, output_shapes, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, Size, shape_text
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
@@ -44,8 +44,14 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         own = flow.within(inner.name or inner.default_name(), masks)
         return [np.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
 
-    def heeds_masks(self) -> bool:
-        return self.layer.heeds_masks()
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        (given,) = inputs
+        inner = self.layer.sized((shape[0], *shape[2:]), (given[0], *given[2:]))
+        return (inner[0], given[1], *inner[1:])
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        inner = msgspec.structs.replace(flow, masks=(flow.mask,), given_masks={})
+        return self.layer.heeds_masks(inner)
 
     def _step(self, shape: Shape) -> Shape:
         if len(shape) < 3:
@@ -114,11 +120,18 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         np, half = flow.np, len(initial_state) // 2
         given = (initial_state[:half], initial_state[half:])
         masks = {} if flow.mask is None else {"mask": flow.mask}
+        is_sequence = _flag(self.layer, "return_sequences")
+        # Keras sets it, whatever the layers say.
+        zeros: dict[str, Any] = {"zero_output_for_mask": is_sequence}
         (one, *before), (two, *after) = (
-            computed(layer, flow.within(name, given_masks=masks), [x, *states])
+            computed(
+                msgspec.structs.replace(layer, **zeros),
+                flow.within(name, given_masks=masks),
+                [x, *states],
+            )
             for layer, name, states in zip(self._both, self._names, given, strict=True)
         )
-        if _flag(self.layer, "return_sequences"):
+        if is_sequence:
             two = two[:, ::-1]
         if self.merge_mode is None:
             return [one, two, *before, *after]
@@ -167,6 +180,9 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = output_shapes(self.layer, (shape,))
         return found[0] if len(found) == 1 else list(found)
+
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        return self.layer.sized(shape, *inputs)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         inner = self.layer

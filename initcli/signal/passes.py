@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from autograd.builtins import tuple as boxed
 from autograd.core import make_vjp
@@ -30,16 +31,18 @@ Values = Callable[[Parameter], Array]
 """Gives the values of a parameter."""
 
 
-class Pass(NamedTuple):
+class Pass(msgspec.Struct, frozen=True):
     """What a pass needs beside its inputs: the weights' values, and a key of its random numbers.
 
-    ``masks`` are those that tensors carry, by number, as a pass forwards finds them.
+    A pass forwards finds the ``masks`` that tensors carry, by their numbers, and those that each
+    step was ``given`` with its inputs, by the number of its first output.
     """
 
     values: Values
     key: str
-    masks: dict[int, Array]
     training: bool = True
+    masks: dict[int, Array] = {}
+    given: dict[int, tuple[Mask, ...]] = {}
 
 
 def forwards(
@@ -53,12 +56,18 @@ def forwards(
     tensors = given if isinstance(given, dict) else dict(given)
     for step in program.steps:
         weights = {name: about.values(p) for name, p in step.weights.items()}
+        carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
+        if any(mask is not None for mask in carried):
+            about.given[step.outputs[0]] = carried
         flow = _flow(step, weights, tensors, about)
         inputs = [tensors[i] for i in step.inputs]
         found = _computed(step, flow, inputs)
         tensors.update(zip(step.outputs, found, strict=True))
         if step.inputs != step.outputs:
             masks = zip(step.outputs, _masked(step, flow, inputs), strict=False)
+            if step.layer.ends_masks:
+                for tensor in step.inputs:
+                    about.masks.pop(tensor, None)
             about.masks.update({i: mask for i, mask in masks if mask is not None})
         yield step, found
 
@@ -142,7 +151,7 @@ def _flow(
         weights=weights,
         key=f"{about.key}\0{step.name}\0{step.call}",
         training=about.training,
-        masks=tuple(about.masks.get(tensor) for tensor in step.inputs),
+        masks=about.given.get(step.outputs[0], (None,) * len(step.inputs)),
         given_masks={name: as_mask(arrays, tensors[i]) for name, i in step.masks.items()},
     )
 

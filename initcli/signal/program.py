@@ -10,6 +10,7 @@ import msgspec
 from initcli import limits
 from initcli.errors import SignalError, listed
 from initcli.layers import Layer
+from initcli.layers.base import output_shapes
 from initcli.layers.core import Input
 from initcli.layers.embedding import Table
 from initcli.layers.network import Network
@@ -163,8 +164,14 @@ class _Unfolding:
                 remedy = "Keras 3 records it: load the model there, and save it anew"
                 message = f"the shape of what comes out of '{name}' is not known"
                 raise SignalError(message, remedy)
-            before = self.shapes[taken[0]] if taken else ()
-            made = [self._tensor(self._like(shape, before)) for shape in shapes.outputs]
+            flowing = tuple(self.shapes[tensor] for tensor in taken)
+            # What comes before may have left sizes open that are known by now.
+            try:
+                outputs = output_shapes(layer, flowing, call.options)
+            except (ShapeError, ArgumentError) as error:
+                error.args = (f"{error} (in {name})",)
+                raise
+            made = [self._tensor(self._known(layer.sized(each, *flowing))) for each in outputs]
             masks = {k: found[each.call][each.output] for k, each in call.masks.items()}
             self._add(name, layer, taken, made, call.options, masks)
             found.append(made)
@@ -202,12 +209,6 @@ class _Unfolding:
     def _tensor(self, shape: Size) -> int:
         self.shapes.append(shape)
         return len(self.shapes) - 1
-
-    def _like(self, shape: Shape, before: Size) -> Size:
-        """The shape, where it leaves sizes open with those of what flows in, if the axes are."""
-        if len(shape) == len(before):
-            shape = tuple(b if a is None else a for a, b in zip(shape, before, strict=True))
-        return self._known(shape)
 
     def _known(self, shape: Shape | list[Shape]) -> Size:
         """The shape with every size known: the batch in front, and what is left open."""
