@@ -16,7 +16,9 @@ import initcli
 from initcli.layers import known_layers
 from initcli.layers.base import computed, computed_masks
 from initcli.layers.flow import Flow
+from initcli.layers.operations import Operation
 from initcli.signal import arrays
+from initcli.signal.figures import Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.passes import Pass, backwards, forwards
 from initcli.signal.program import Step, program
@@ -181,14 +183,167 @@ def test_models_do_with_masks_what_those_of_keras_do(name: str, facts: dict[str,
         assert agrees(totals[path], kept, 2e-3), path
 
 
-OWN = {"PositionEmbedding": False, "ClassToken": False, "Opaque": False, "Operation": False}
-"""Types of layers that Keras does not have."""
+OTHERS = (
+    # Not Keras's own, or an application's, which supports none.
+    "ClassToken CustomScaleLayer Opaque Operation PositionEmbedding "
+    # On JAX they need TensorFlow; none has a mask in its source.
+    "Hashing HashedCrossing IntegerLookup StringLookup TextVectorization"
+)
+"""Layer types that no facts are there of, and that support no masks."""
 
 
 def test_every_layer_type_supports_masking_where_that_of_keras_does() -> None:
-    supports = FACTS["supports"] | OWN
+    supports = FACTS["supports"] | dict.fromkeys(OTHERS.split(), False)
     for cls in set(known_layers().values()):
-        names = [cls.__name__, *cls.aliases]
-        known = [supports[name] for name in names if name in supports]
-        if known:
-            assert cls.supports_masking == known[0], cls.__name__
+        names = [name for name in (cls.__name__, *cls.aliases) if name in supports]
+        assert names, f"{cls.__name__}: nobody asked Keras"
+        assert cls.supports_masking == supports[names[0]], cls.__name__
+
+
+# What `signal` makes of them
+
+
+def measured(spec: dict[str, Any], **inputs: Array) -> Signal:
+    model = initcli.parse(json.dumps(spec))
+    return measure_signal(model, draws=3, inputs=inputs)
+
+
+def stack(*layers: dict[str, Any], steps: int = 12) -> dict[str, Any]:
+    """Token ids, of which 0 is none, to vectors of mean 0 and variance 1, and what follows."""
+    table = {"type": "Embedding", "input_dim": 200, "output_dim": 64, "mask_zero": True}
+    law = {"type": "RandomNormal", "stddev": 1.0}
+    ids = {"type": "Input", "name": "ids", "shape": [steps], "dtype": "int32"}
+    return {"layers": [ids, {**table, "embeddings_initializer": law}, *layers]}
+
+
+def padded(kept: list[int], steps: int = 12) -> Array:
+    """Sequences of so many different tokens each, and zeros behind."""
+    found = np.zeros((len(kept), steps), np.int64)
+    for row, count in zip(found, kept, strict=True):
+        row[:count] = 1 + np.random.RandomState(count).permutation(199)[:count]
+    return found
+
+
+def last_std(signal: Signal) -> float:
+    output = signal.layers[-1].output
+    assert output is not None
+    return output.std.median
+
+
+KEPT = [2, 3, 4, 6, 12, 5, 2, 8]
+
+
+def test_a_mean_is_that_of_the_steps_that_are_there() -> None:
+    found = last_std(measured(stack({"type": "GlobalAveragePooling1D"}), ids=padded(KEPT)))
+    # A mean of k independent numbers of variance 1; 3 draws of 8 examples of 64 units.
+    expected = math.sqrt(np.mean([1 / k for k in KEPT]))
+    assert found == pytest.approx(expected, rel=4 / math.sqrt(2 * 8 * 64))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+def test_a_recurrent_layer_ends_where_its_sequence_does(kind: str) -> None:
+    layer = {"type": kind, "units": 9, "name": "last"}
+    whole = measured(stack(layer), ids=padded([5] * 8))
+    short = measured(stack(layer, steps=5), ids=padded([5] * 8, steps=5))
+    assert last_std(whole) == pytest.approx(last_std(short), rel=1e-5)
+    # A convolution passes no mask on.
+    before = {"type": "Conv1D", "filters": 64, "kernel_size": 1}
+    whole = measured(stack(before, layer), ids=padded([5] * 8))
+    short = measured(stack(before, layer, steps=5), ids=padded([5] * 8, steps=5))
+    assert last_std(whole) != pytest.approx(last_std(short), rel=1e-2)
+
+
+def test_no_gradient_comes_from_steps_of_which_a_loss_sees_nothing() -> None:
+    signal = measured(stack({"type": "Dense", "units": 32}), ids=padded(KEPT))
+    gradient = signal.layers[-1].gradient
+    assert gradient is not None
+    share = sum(KEPT) / (12 * len(KEPT))
+    entries = sum(KEPT) * 32
+    assert gradient.rms.median == pytest.approx(math.sqrt(share), rel=4 / math.sqrt(2 * entries))
+    lost = measured(stack({"type": "Flatten"}), ids=padded(KEPT)).layers[-1].gradient
+    assert lost is not None
+    assert lost.rms.median == pytest.approx(1.0, rel=4 / math.sqrt(2 * 8 * 12 * 64))
+
+
+NOTE = "predictions assume that no mask hides a step from "
+
+
+def test_a_note_says_where_predictions_leave_masks_out_of_account() -> None:
+    spec = stack(
+        {"type": "LSTM", "units": 4, "return_sequences": True},
+        {"type": "Dense", "units": 3},
+        {"type": "GlobalAveragePooling1D"},
+        {"type": "BatchNormalization"},
+    )
+    layers = "'lstm', 'global_average_pooling1d'"
+    predicted = predict_signal(initcli.parse(json.dumps(spec)))
+    assert predicted.notes == (NOTE + layers,)
+    share = f"{1 - sum(KEPT) / (12 * len(KEPT)):.2g}"
+    assert measured(spec, ids=padded(KEPT)).notes == (
+        f"{NOTE}{layers}, and {share} of the steps are hidden",
+    )
+    assert measured(spec, ids=padded([12] * 8)).notes == ()
+    assert measured(stack({"type": "Flatten"}), ids=padded(KEPT)).notes == ()
+
+
+def test_a_spec_names_masks_of_a_call() -> None:
+    inputs = [
+        {"type": "Input", "name": "x", "shape": [6, 3]},
+        {"type": "Input", "name": "kept", "shape": [6], "dtype": "bool"},
+    ]
+    layer = {"type": "GRU", "name": "gru", "units": 4, "inputs": "x", "masks": {"mask": "kept"}}
+    again = {"call": "gru", "name": "again", "inputs": "x", "masks": {"mask": "kept"}}
+    plain = {"call": "gru", "name": "plain", "inputs": "x"}
+    spec = {"layers": [*inputs, layer, again, plain], "outputs": ["gru", "again", "plain"]}
+    x, kept = wave((4, 6, 3), 0.0), np.ones((4, 6), bool)
+    kept[:, 4:] = False
+    gru, same, other = measured(spec, x=x, kept=kept).layers[-3:]
+    assert gru.output == same.output != other.output
+    short = {"layers": [{**inputs[0], "shape": [4, 3]}, {**layer, "masks": None}]}
+    assert gru.output is not None
+    expected = last_std(measured(short, x=x[:, :4]))
+    assert gru.output.std.median == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["keras 3 by place", "keras 3 by name", "keras 2"])
+def test_a_mask_of_a_keras_file_is_no_input(form: str) -> None:
+    known = dict(FACTS["models"])["mask_as_input"]["json"]
+    layers = json.loads(json.dumps(known["config"]["layers"]))
+    lstm = layers[-1]
+    (node,) = lstm["inbound_nodes"]
+    if form == "keras 3 by place":
+        node["args"] += [None, node["kwargs"].pop("mask")]
+    elif form == "keras 2":
+        tensor = node["args"][0]["config"]["keras_history"]
+        mask = node["kwargs"]["mask"]["config"]["keras_history"]
+        lstm["inbound_nodes"] = [[[*tensor, {"mask": mask}]]]
+    model = initcli.parse(json.dumps({**known, "config": {**known["config"], "layers": layers}}))
+    (call,) = [step for step in program(model, BATCH).steps if step.name == lstm["name"]]
+    assert len(call.inputs) == 1
+    assert list(call.masks) == ["mask"]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "expected"),
+    [
+        ("LogicalXor", [{"input": 0}, {"input": 1}], [True, True, False]),
+        ("LogicalOr", [{"input": 0}, {"input": 1}], [True, True, True]),
+        ("LogicalAnd", [{"input": 0}, {"input": 1}], [False, False, True]),
+        ("LogicalNot", [{"input": 0}], [False, True, False]),
+        ("ZerosLike", [{"input": 0}, "bool"], [False, False, False]),
+        ("OnesLike", [{"input": 0}, "float32"], [1.0, 1.0, 1.0]),
+        ("Cast", [{"input": 0}, "float32"], [1.0, 0.0, 1.0]),
+        ("Cast", [{"input": 0}, "int32"], [1, 0, 1]),
+        ("CountNonzero", [{"input": 0}], 2),
+        ("Mean", [{"input": 0}], 2 / 3),
+        ("Any", [{"input": 0}], True),
+        ("All", [{"input": 0}], False),
+    ],
+)
+def test_operations_on_masks(function: str, arguments: list[Any], expected: Any) -> None:
+    masks = np.array([True, False, True]), np.array([False, True, True])
+    found = Operation(function=function, arguments=tuple(arguments)).call(
+        Flow(np=arrays, weights={}), *masks
+    )
+    assert np.asarray(found).tolist() == pytest.approx(expected)
+    assert np.asarray(found).dtype != np.float64

@@ -586,3 +586,55 @@ def test_no_stack_is_too_odd(layers: list[dict[str, Any]]) -> None:
         return
     assert initcli.verdict(predict_signal(built, batch=2)).text
     assert initcli.verdict(measure_signal(built, batch=2, draws=2)).text
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "sizes"),
+    [
+        (
+            "{type: EinsumDense, equation: 'abc,cd->abd', output_shape: [null, 5]}",
+            "[9, 24]",
+            (9, 5),
+        ),
+        (
+            "{type: EinsumDense, equation: '...bc,cd->...db', output_shape: [5, null]}",
+            "[9, 4]",
+            (5, 9),
+        ),
+        (
+            "{type: EinsumDense, equation: 'abcd,de->acbe', output_shape: [null, null, 7]}",
+            "[9, 5, 24]",
+            (5, 9, 7),
+        ),
+        ("{type: EinsumDense, equation: 'ab...,bc->ac...', output_shape: 3}", "[8, 6]", (3, 6)),
+        (
+            "{type: TimeDistributed, layer: "
+            "{type: EinsumDense, equation: 'abc,cd->adb', output_shape: [7, null]}}",
+            "[4, 9, 24]",
+            (4, 7, 9),
+        ),
+    ],
+)
+def test_sizes_that_only_the_inputs_say_are_known_to_the_layers_behind(
+    layer: str, shape: str, sizes: tuple[int, ...]
+) -> None:
+    model = initcli.parse(f"input_shape: {shape}\nlayers: [{layer}]\n")
+    built = program(model, 2)
+    assert built.shapes[-1] == (2, *sizes)
+    assert built.length is None
+    (found,) = measure_signal(model, batch=2, draws=1).layers
+    assert found.shape == (2, *sizes)
+
+
+def test_a_convolution_behind_open_sizes_has_a_gradient() -> None:
+    signal = measure_signal(
+        initcli.parse(
+            "input_shape: [9, 24]\n"
+            "layers:\n"
+            "  - {type: EinsumDense, equation: 'abc,cd->abd', output_shape: [null, 24]}\n"
+            "  - {type: Conv1D, filters: 6, kernel_size: 3, strides: 2, padding: same}\n"
+        ),
+        draws=1,
+    )
+    assert signal.layers[-1].shape[1:] == (5, 6)
+    assert all(layer.gradient is not None for layer in signal.layers)
