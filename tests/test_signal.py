@@ -25,6 +25,7 @@ from initcli.signal import measured
 from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.program import program
 from initcli.signal.rules import Gradient, Place, expected
 
 TOUR = ROOT / "sample_configs" / "tour.yaml"
@@ -589,41 +590,27 @@ def test_no_stack_is_too_odd(layers: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape", "sizes"),
+    ("equation", "output_shape", "shape", "sizes"),
     [
-        (
-            "{type: EinsumDense, equation: 'abc,cd->abd', output_shape: [null, 5]}",
-            "[9, 24]",
-            (9, 5),
-        ),
-        (
-            "{type: EinsumDense, equation: '...bc,cd->...db', output_shape: [5, null]}",
-            "[9, 4]",
-            (5, 9),
-        ),
-        (
-            "{type: EinsumDense, equation: 'abcd,de->acbe', output_shape: [null, null, 7]}",
-            "[9, 5, 24]",
-            (5, 9, 7),
-        ),
-        ("{type: EinsumDense, equation: 'ab...,bc->ac...', output_shape: 3}", "[8, 6]", (3, 6)),
-        (
-            "{type: TimeDistributed, layer: "
-            "{type: EinsumDense, equation: 'abc,cd->adb', output_shape: [7, null]}}",
-            "[4, 9, 24]",
-            (4, 7, 9),
-        ),
+        ("abc,cd->abd", "[null, 5]", "[9, 24]", (9, 5)),
+        ("...bc,cd->...db", "[5, null]", "[9, 4]", (5, 9)),
+        ("abcd,de->acbe", "[null, null, 7]", "[9, 5, 24]", (5, 9, 7)),
+        ("ab...,bc->ac...", "3", "[8, 6]", (3, 6)),
     ],
 )
 def test_sizes_that_only_the_inputs_say_are_known_to_the_layers_behind(
-    layer: str, shape: str, sizes: tuple[int, ...]
+    equation: str, output_shape: str, shape: str, sizes: tuple[int, ...]
 ) -> None:
-    model = initcli.parse(f"input_shape: {shape}\nlayers: [{layer}]\n")
-    built = program(model, 2)
-    assert built.shapes[-1] == (2, *sizes)
-    assert built.length is None
-    (found,) = measure_signal(model, batch=2, draws=1).layers
-    assert found.shape == (2, *sizes)
+    layer = f"{{type: EinsumDense, equation: '{equation}', output_shape: {output_shape}}}"
+    steps = f"{{type: TimeDistributed, layer: {layer}}}"
+    for kind, before in ((layer, ()), (steps, (2,))):
+        given = f"[{''.join(f'{n}, ' for n in before)}{shape[1:]}"
+        model = initcli.parse(f"input_shape: {given}\nlayers: [{kind}]\n")
+        built = program(model, 2)
+        assert built.shapes[-1] == (2, *before, *sizes)
+        assert built.length is None
+        (found,) = measure_signal(model, batch=2, draws=1).layers
+        assert found.shape == (2, *before, *sizes)
 
 
 def test_a_convolution_behind_open_sizes_has_a_gradient() -> None:
