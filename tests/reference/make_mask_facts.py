@@ -8,9 +8,9 @@ Install the public packages, then run from any directory:
 ``supports`` says of every layer type whether it supports masking. ``cases`` are the layers of
 mask_cases.yaml, called in training on inputs that carry masks: what comes out, the masks of that,
 and gradients of the inputs. ``models`` are whole models, as Keras writes them, with what comes out,
-its mask, and gradients of the weights. Arrays are those of :func:`wave` in make_call_facts.py, in
-float64 but for what Keras leaves in float32; of each a few entries and the root mean square are
-kept. initcli and its tests need none of this: they read the JSON alone.
+its mask, and gradients of the weights. Inputs and weights are those of :func:`wave` in
+make_call_facts.py; of every array a few entries and the root mean square are kept. initcli and its
+tests need none of this: they read the JSON alone.
 """
 
 import inspect
