@@ -25,6 +25,7 @@ from initcli.signal import measured
 from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.program import program
 from initcli.signal.rules import Gradient, Place, expected
 
 TOUR = ROOT / "sample_configs" / "tour.yaml"
@@ -586,3 +587,41 @@ def test_no_stack_is_too_odd(layers: list[dict[str, Any]]) -> None:
         return
     assert initcli.verdict(predict_signal(built, batch=2)).text
     assert initcli.verdict(measure_signal(built, batch=2, draws=2)).text
+
+
+@pytest.mark.parametrize(
+    ("equation", "output_shape", "shape", "sizes"),
+    [
+        ("abc,cd->abd", "[null, 5]", "[9, 24]", (9, 5)),
+        ("...bc,cd->...db", "[5, null]", "[9, 4]", (5, 9)),
+        ("abcd,de->acbe", "[null, null, 7]", "[9, 5, 24]", (5, 9, 7)),
+        ("ab...,bc->ac...", "3", "[8, 6]", (3, 6)),
+    ],
+)
+def test_sizes_that_only_the_inputs_say_are_known_to_the_layers_behind(
+    equation: str, output_shape: str, shape: str, sizes: tuple[int, ...]
+) -> None:
+    layer = f"{{type: EinsumDense, equation: '{equation}', output_shape: {output_shape}}}"
+    steps = f"{{type: TimeDistributed, layer: {layer}}}"
+    for kind, before in ((layer, ()), (steps, (2,))):
+        given = f"[{''.join(f'{n}, ' for n in before)}{shape[1:]}"
+        model = initcli.parse(f"input_shape: {given}\nlayers: [{kind}]\n")
+        built = program(model, 2)
+        assert built.shapes[-1] == (2, *before, *sizes)
+        assert built.length is None
+        (found,) = measure_signal(model, batch=2, draws=1).layers
+        assert found.shape == (2, *before, *sizes)
+
+
+def test_a_convolution_behind_open_sizes_has_a_gradient() -> None:
+    signal = measure_signal(
+        initcli.parse(
+            "input_shape: [9, 24]\n"
+            "layers:\n"
+            "  - {type: EinsumDense, equation: 'abc,cd->abd', output_shape: [null, 24]}\n"
+            "  - {type: Conv1D, filters: 6, kernel_size: 3, strides: 2, padding: same}\n"
+        ),
+        draws=1,
+    )
+    assert signal.layers[-1].shape[1:] == (5, 6)
+    assert all(layer.gradient is not None for layer in signal.layers)

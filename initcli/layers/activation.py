@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from initcli.activations import Activation as ActivationFunction
 from initcli.activations import Elu, LeakyRelu, Relu, Threshold
@@ -10,11 +11,21 @@ from initcli.initializers import Initializer, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, NonNegativeFloat, PositiveInt, Shape, shape_text
+from initcli.types import (
+    ArgumentError,
+    Array,
+    NonNegativeFloat,
+    NotComputable,
+    PositiveInt,
+    Shape,
+    shape_text,
+)
 
 
 class Activation(Layer, frozen=True, kw_only=True):
     """Applies an activation by name."""
+
+    supports_masking = True
 
     activation: ActivationFunction
 
@@ -24,6 +35,8 @@ class Activation(Layer, frozen=True, kw_only=True):
 
 class ReLU(Layer, frozen=True, kw_only=True):
     """max(x, 0), with a slope below ``threshold`` and a cap at ``max_value``."""
+
+    supports_masking = True
 
     max_value: NonNegativeFloat | None = None
     negative_slope: NonNegativeFloat = 0.0
@@ -41,6 +54,8 @@ class ReLU(Layer, frozen=True, kw_only=True):
 class LeakyReLU(Layer, frozen=True, kw_only=True):
     """x for x ≥ 0, ``negative_slope`` · x below."""
 
+    supports_masking = True
+
     negative_slope: NonNegativeFloat = 0.3
 
     def call(self, flow: Flow, x: Array) -> Array:
@@ -53,6 +68,8 @@ class PReLU(Layer, frozen=True, kw_only=True):
     alpha has the shape of the input without its batch, and size 1 on the ``shared_axes``
     (counted from 1, the batch being 0).
     """
+
+    supports_masking = True
 
     alpha_initializer: Initializer = Zeros()
     shared_axes: PositiveInt | tuple[PositiveInt, ...] | None = None
@@ -79,6 +96,8 @@ class PReLU(Layer, frozen=True, kw_only=True):
 class ThresholdedReLU(Layer, frozen=True, kw_only=True):
     """x where x > ``theta``, 0 elsewhere (Konda et al. 2014, arXiv:1402.3337; of Keras 1 and 2)."""
 
+    supports_masking = True
+
     theta: NonNegativeFloat = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
@@ -87,6 +106,8 @@ class ThresholdedReLU(Layer, frozen=True, kw_only=True):
 
 class ELU(Layer, frozen=True, kw_only=True):
     """x for x ≥ 0, ``alpha`` (exp(x) − 1) below."""
+
+    supports_masking = True
 
     alpha: float = 1.0
 
@@ -97,9 +118,23 @@ class ELU(Layer, frozen=True, kw_only=True):
 class Softmax(Layer, frozen=True, kw_only=True):
     """exp(x) / Σ exp(x) over ``axis`` (or several)."""
 
+    supports_masking = True
+
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
+
     axis: int | tuple[int, ...] = -1
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
+        np, mask = flow.np, flow.mask
+        if mask is None:
+            return self._shares(np, x)
+        try:
+            kept = np.broadcast_to(mask, x.shape)
+        except ValueError:
+            shapes = f"{shape_text(mask.shape)} cannot be broadcast to {shape_text(x.shape)}"
+            raise NotComputable(f"Softmax's mask {shapes}") from None
+        return np.where(kept, self._shares(np, np.where(kept, x, x.dtype.type(-1e9))), 0.0)
+
+    def _shares(self, np: Any, x: Array) -> Array:
         y = np.exp(x - np.constant(x).max(self.axis, keepdims=True))
         return y / np.sum(y, self.axis, keepdims=True)

@@ -52,6 +52,8 @@ class Scale(Layer, frozen=True, kw_only=True):
     et al. 2021, arXiv:2103.17239).
     """
 
+    supports_masking = True
+
     axis: int | tuple[int, ...] | None = None
     initializer: Initializer = Ones()
 

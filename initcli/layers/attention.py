@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -11,7 +12,7 @@ from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.einsum import Counted, Projection, projecting, stored_projection
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
@@ -19,6 +20,7 @@ from initcli.types import (
     ArgumentError,
     Array,
     Fraction,
+    NotComputable,
     PositiveInt,
     Shape,
     ShapeError,
@@ -39,6 +41,13 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     """
 
     holds_layers = True
+    supports_masking = True
+    takes_masks: ClassVar[Mapping[str, int]] = {
+        "query_mask": 3,
+        "value_mask": 4,
+        "key_mask": 5,
+        "attention_mask": 6,
+    }
 
     dropout: Fraction = 0.0
     use_bias: bool = True
@@ -116,11 +125,64 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         return y + own["bias"] if self.use_bias else y
 
     def attended(
-        self, flow: Flow, query: Array, key: Array, value: Array, causal: bool
+        self,
+        flow: Flow,
+        query: Array,
+        key: Array,
+        value: Array,
+        kept: Mask,
+        causal: bool,
+        is_fused: bool,
     ) -> tuple[Array, Array]:
-        """What each query takes, and the shares: of (batch, heads, positions, features) each."""
-        scores = flow.np.matmul(query, flow.np.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
-        return weighted(flow, scores, value, self.dropout, causal, self.sliding_window, self.seed)
+        """What each query takes, and the shares: of (batch, heads, positions, features) each.
+
+        A query from which ``kept`` hides every key takes all alike where Keras fuses attention,
+        and nothing elsewhere.
+        """
+        np = flow.np
+        scores = np.matmul(query, np.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
+        seen = _both(np, _sight(np, scores, causal, self.sliding_window), kept)
+        if seen is not None:
+            scores = np.where(seen, scores, scores.dtype.type(-1e9))
+        shares = Softmax().call(np, scores)
+        if kept is not None and not is_fused:
+            shares = np.where(seen, shares, shares.dtype.type(0))
+        taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
+        return np.matmul(taken, value), shares
+
+    def hidden(self, flow: Flow, query: Mask, sizes: Size, axes: int = 1) -> Mask:
+        """What the masks of query, value and key, and that of the call, leave to be seen.
+
+        ``sizes`` are those of the scores, of which the last 2 · ``axes`` are positions of the
+        queries and of the keys; the masks go before the heads, as in Keras.
+
+        Raises:
+            NotComputable: a mask does not fit the scores.
+        """
+        np, given, carried = flow.np, flow.given_masks, flow.masks
+        value = given.get("value_mask", carried[min(1, len(carried) - 1)] if carried else None)
+        key = given.get("key_mask", carried[2] if len(carried) > 2 else None)
+        given_parts = [
+            None if query is None else query[..., None],
+            *(None if mask is None else mask[..., None, :] for mask in (value, key)),
+            given.get("attention_mask"),
+        ]
+        parts: list[Array] = [part for part in given_parts if part is not None]
+        if not parts:
+            return None
+        try:
+            found: Array = reduce(np.logical_and, parts)
+            before = found.shape[: max(found.ndim - 2 * axes, 0)]
+            filled = (*before, *(1,) * (len(sizes) - found.ndim), *found.shape[len(before) :])
+            return np.broadcast_to(np.reshape(found, filled), sizes)
+        except ValueError:
+            shapes = shapes_text(tuple(part.shape for part in parts))
+            wanted = f"{self.type_name}'s masks, {shapes}, do not fit its scores"
+            raise NotComputable(f"{wanted} {shape_text(sizes)}") from None
+
+    def is_fused(self, rank: int, return_scores: bool) -> bool:
+        """Whether Keras leaves attention between inputs of that rank to one fused operation."""
+        return rank == 3 and self.dropout == 0 and not return_scores
 
 
 class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
@@ -131,6 +193,9 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     value/kernel (d, heads, value_dim), attention_output/kernel (heads, value_dim, d), each with a
     bias of the axes after its input. Fans are those of the projections: d and heads · key_dim.
     """
+
+    # Keras takes them off the very tensors, so that a residual connection has lost its mask.
+    ends_masks = True
 
     num_heads: PositiveInt
     key_dim: PositiveInt
@@ -202,7 +267,14 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
             return np.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
 
         queries, keys, values = heads("query", query), heads("key", key), heads("value", value)
-        found, shares = self.attended(flow, queries, keys, values, use_causal_mask)
+        positions = [tuple(x.shape[axis] for axis in axes) for x in (query, key)]
+        sizes = (*queries.shape[:-2], *positions[0], *positions[1])
+        own = flow.masks[0] if flow.masks else None
+        kept = self.hidden(flow, own, sizes, len(axes))
+        if kept is not None:
+            kept = np.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
+        is_fused = self.is_fused(rank, return_attention_scores)
+        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
         unpacked = np.reshape(
             found, (*found.shape[:-2], *(source.shape[axis] for axis in axes), found.shape[-1])
         )
@@ -212,8 +284,6 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         output = self.projected(flow, "attention_output", mixed, 2)
         if not return_attention_scores:
             return output
-        positions = [[x.shape[axis] for axis in axes] for x in (query, value)]
-        sizes = (*shares.shape[:-2], *positions[0], *positions[1])
         return [output, np.reshape(shares, sizes)]
 
 
@@ -295,7 +365,10 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
             np.repeat(np.swapaxes(self.projected(flow, name, x), 1, 2), times, 1)
             for name, x in (("key", key), ("value", value))
         )
-        found, shares = self.attended(flow, queries, keys, values, use_causal_mask)
+        own = flow.given_masks.get("query_mask", flow.masks[0] if flow.masks else None)
+        kept = self.hidden(flow, own, (*queries.shape[:-1], keys.shape[-2]))
+        is_fused = self.is_fused(len(source.shape), return_attention_scores)
+        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
         mixed = np.swapaxes(found, 1, 2)
         if self.use_gate:
             mixed = mixed * np.sigmoid(self.projected(flow, "gate", source))
@@ -305,6 +378,10 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
 
 class _Attention(Layer, frozen=True, kw_only=True):
     """Attention between the inputs themselves: query, value and, if it differs, key."""
+
+    supports_masking = True
+    # Keras's one argument `mask`, a list.
+    takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
 
     dropout: Fraction = 0.0
 
@@ -343,10 +420,28 @@ class _Attention(Layer, frozen=True, kw_only=True):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Array | list[Array]:
+        np = flow.np
         scores = self.scores(flow, query, value if key is None else key)
-        seed = getattr(self, "seed", None)
-        found, shares = weighted(flow, scores, value, self.dropout, use_causal_mask, None, seed)
+        of_query, of_value = self._masks(flow)
+        kept = None if of_value is None else of_value[..., None, :]
+        seen = _both(np, _sight(np, scores, use_causal_mask, None), kept)
+        if seen is not None:
+            scores = np.where(seen, scores, scores - scores.dtype.type(1e9))
+        shares = Softmax().call(np, scores)
+        taken = dropped(flow, shares, self.dropout, shares.shape, getattr(self, "seed", None))
+        found = np.matmul(taken, value)
+        if of_query is not None:
+            found = np.where(of_query[..., None], found, found.dtype.type(0))
         return [found, shares] if return_attention_scores else found
+
+    def output_mask(self, flow: Flow, *inputs: Array, **options: bool) -> Mask:
+        return self._masks(flow)[0]
+
+    def _masks(self, flow: Flow) -> tuple[Mask, Mask]:
+        """Those of query and value: all that the call names, or else those that they carry."""
+        if given := flow.given_masks:
+            return given.get("query_mask"), given.get("value_mask")
+        return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
 
 
 class Attention(_Attention, frozen=True, kw_only=True):
@@ -394,25 +489,18 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
         return np.sum(scale * np.tanh(np.expand_dims(query, -2) + np.expand_dims(key, -3)), -1)
 
 
-def weighted(
-    flow: Flow,
-    scores: Array,
-    value: Array,
-    dropout: float,
-    causal: bool,
-    reach: int | None,
-    seed: int | None,
-) -> tuple[Array, Array]:
-    """The values in the shares that a softmax makes of the scores, and these shares.
+def _sight(np: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
+    """Which keys a query can see, (queries, keys); None where it can see all.
 
     ``causal`` lets a query see no later key, ``reach`` none that many positions away or more.
     """
-    np = flow.np
     apart = np.reshape(np.arange(scores.shape[-2]), (-1, 1)) - np.arange(scores.shape[-1])
-    if causal:
-        scores = np.where(apart >= 0, scores, -1e9)
-    if reach is not None:
-        scores = np.where(np.abs(apart) < reach, scores, -1e9)
-    shares = Softmax().call(np, scores)
-    kept = dropped(flow, shares, dropout, shares.shape, seed)
-    return np.matmul(kept, value), shares
+    seen = apart >= 0 if causal else None
+    return seen if reach is None else _both(np, seen, np.abs(apart) < reach)
+
+
+def _both(np: Any, one: Mask, other: Mask) -> Mask:
+    """Where both masks are True."""
+    if one is None or other is None:
+        return other if one is None else one
+    return np.logical_and(one, other)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from initcli.errors import quoted
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Origin, Parameter
 from initcli.types import (
     ArgumentError,
@@ -22,8 +22,10 @@ from initcli.types import (
     Shape,
     ShapeError,
     Shapes,
+    Size,
     public_subclasses,
     shape_text,
+    shapes_text,
     snake_case,
 )
 
@@ -58,6 +60,12 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     """Arguments that only one framework has, each with that framework's name."""
     merges: ClassVar[bool] = False
     """Whether a single input would be a mistake."""
+    supports_masking: ClassVar[bool] = False
+    """Whether what comes out may carry a mask; a mask ends at any other layer."""
+    ends_masks: ClassVar[bool] = False
+    """Whether its inputs have no masks any more for those that take them later."""
+    takes_masks: ClassVar[Mapping[str, int]] = {}
+    """The masks that a call can name, as Keras's arguments, each with its place among them."""
 
     name: str | None = None
     trainable: bool = True
@@ -71,6 +79,15 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             ArgumentError: an argument does not fit the inputs.
         """
         shape: Shape = inputs[0]
+        return shape
+
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        """A shape of the output with sizes that :meth:`output_shape` leaves open, where inputs say.
+
+        By default they are those of an input with as many axes, at the same places.
+        """
+        if inputs and len(shape) == len(inputs[0]):
+            return tuple(b if a is None else a for a, b in zip(shape, inputs[0], strict=True))
         return shape
 
     def parameters(self, *inputs: Any, **options: Any) -> Iterator[Parameter]:
@@ -92,6 +109,19 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         """
         reason = "which works on text or by its author's code"
         raise NotComputable(f"initcli does not compute {self.type_name}, {reason}")
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        """Whether the masks of a call change what comes out."""
+        if "mask" in self.takes_masks:
+            return flow.mask is not None
+        return bool(self.takes_masks) and flow.has_masks
+
+    def output_mask(self, flow: Flow, *inputs: Array, **options: Any) -> Mask | list[Mask]:
+        """The mask that the output carries, or a list of them for several outputs.
+
+        It is that of the first input, unless the call names another.
+        """
+        return flow.passed_mask if self.supports_masking else None
 
     @property
     def weights_dtype(self) -> Dtype | None:
@@ -162,8 +192,7 @@ def output_shapes(
         raise ShapeError(
             f"{type(layer).__name__} needs an input with an axis for the batch, not a single number"
         )
-    known = {name: value for name, value in (options or {}).items() if name in takes.options}
-    found = layer.output_shape(*inputs, **known)
+    found = layer.output_shape(*inputs, **_known(layer, options))
     return tuple(found) if isinstance(found, list) else (found,)
 
 
@@ -175,10 +204,30 @@ def computed(
     Raises:
         NotComputable: only the layer's author's code, or no number, could tell.
     """
-    names = layer.takes().options
-    known = {name: value for name, value in (options or {}).items() if name in names}
-    found = layer.call(flow, *inputs, **known)
+    found = layer.call(flow, *inputs, **_known(layer, options))
     return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def computed_masks(
+    layer: Layer, flow: Flow, inputs: Sequence[Array], options: Mapping[str, bool] | None = None
+) -> list[Mask]:
+    """The masks of the outputs of a call, from the first; what is beyond them has none.
+
+    Raises:
+        NotComputable: the masks of the inputs do not fit one another.
+    """
+    try:
+        found = layer.output_mask(flow, *inputs, **_known(layer, options))
+    except ValueError:
+        shapes = shapes_text(tuple(mask.shape for mask in flow.masks if mask is not None))
+        raise NotComputable(f"the masks of its inputs, {shapes}, do not fit one another") from None
+    return found if isinstance(found, list) else [found]
+
+
+def _known(layer: Layer, options: Mapping[str, bool] | None) -> dict[str, bool]:
+    """The options that a call of the layer has."""
+    names = layer.takes().options
+    return {name: value for name, value in (options or {}).items() if name in names}
 
 
 def within(

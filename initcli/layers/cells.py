@@ -303,6 +303,14 @@ def output_of(cell: Layer) -> int:
     return output_of(cell.cells[-1]) if isinstance(cell, StackedRNNCells) else states_of(cell)[0]
 
 
+def output_index(cell: Layer) -> int:
+    """Which of the states that a cell hands on is what comes out of it."""
+    if not isinstance(cell, StackedRNNCells):
+        return 0
+    *before, last = cell.cells
+    return sum(len(states_of(each)) for each in before) + output_index(last)
+
+
 def require_cell(cell: Layer, argument: str) -> None:
     """Raise unless a layer is a cell.
 

@@ -16,22 +16,22 @@ _OF_NUMPY = frozenset(
     """Abs Absolute Add Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Ceil Cos Cosh Cumsum
     Divide Exp Expm1 Fmax Fmin Logaddexp Log Log10 Log1p Log2 Maximum Minimum Multiply Negative
     Power Reciprocal Sign Sin Sinh Sqrt Square Subtract Tan Tanh TrueDivide Where Equal Greater
-    GreaterEqual Less LessEqual NotEqual""".split()  # noqa: SIM905
+    GreaterEqual Less LessEqual NotEqual LogicalAnd LogicalNot LogicalOr LogicalXor BitwiseAnd
+    BitwiseNot BitwiseOr BitwiseXor Isfinite Isinf Isnan""".split()  # noqa: SIM905
 )
 _REDUCTIONS = frozenset(
     ["All", "Amax", "Amin", "Any", "Max", "Mean", "Min", "Prod", "Std", "Sum", "Var"]
 )
-_PASSING = frozenset(["Identity", "Cast", "ConvertToTensor"])
+_OTHERWISE_CALLED = {"IsFinite": "Isfinite", "IsInf": "Isinf", "IsNan": "Isnan"}
 
 
 def computation(np: Any, function: str) -> Computation | None:
     """The function of that name in an array namespace, with the arguments that Keras's has."""
+    function = _OTHERWISE_CALLED.get(function, function)
     if function in _OF_NUMPY:
         return _of_numpy(np, getattr(np, snake_case(function)))
     if function in _REDUCTIONS:
         return _reduction(getattr(np, snake_case(function)))
-    if function in _PASSING:
-        return lambda x, *others, **more: x
     own = _Computations(np)
     found = getattr(own, snake_case(function), None)
     if found is not None:
@@ -73,6 +73,31 @@ class _Computations:
 
     def __init__(self, np: Any) -> None:
         self.np = np
+
+    def identity(self, x: Array, *others: Any, **more: Any) -> Array:
+        return x
+
+    def cast(self, x: Array, dtype: Any = None, **more: Any) -> Array:
+        """Real numbers keep their precision, through which gradients flow."""
+        wanted = _dtype(x, dtype)
+        if wanted == x.dtype:
+            return x
+        return self.np.constant(x).astype(wanted)
+
+    def convert_to_tensor(self, x: Array, dtype: Any = None, *others: Any, **more: Any) -> Array:
+        return self.cast(x, dtype)
+
+    def zeros_like(self, x: Array, dtype: Any = None) -> Array:
+        return self.np.zeros(x.shape, _dtype(x, dtype))
+
+    def ones_like(self, x: Array, dtype: Any = None) -> Array:
+        return self.np.ones(x.shape, _dtype(x, dtype))
+
+    def full_like(self, x: Array, fill_value: Any, dtype: Any = None) -> Array:
+        return self.np.full(x.shape, fill_value, _dtype(x, dtype))
+
+    def count_nonzero(self, x: Array, axis: Any = None) -> Array:
+        return self.np.sum(self.np.constant(x) != 0, axis=_axes(axis))
 
     def stop_gradient(self, x: Array) -> Array:
         return self.np.constant(x)
@@ -202,6 +227,16 @@ class _Computations:
 
     def deg2rad(self, x: Array) -> Array:
         return x * (math.pi / 180)
+
+
+def _dtype(x: Array, given: Any) -> Any:
+    """The dtype of that name for numbers such as those of x, by its kind."""
+    name = str(x.dtype if given is None else given)
+    if name == "bool":
+        return bool
+    if name.startswith(("int", "uint")):
+        return "int64"
+    return x.dtype if x.dtype.kind == "f" else "float32"
 
 
 def _place(key: Any) -> Any:

@@ -77,6 +77,7 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
     return_state: bool = False
     go_backwards: bool = False
     stateful: bool = False
+    zero_output_for_mask: bool = False
 
     def __post_init__(self) -> None:
         per_axis(self.kernel_size, self.rank, "kernel_size")
@@ -140,15 +141,17 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         fed = np.reshape(fed, (batch, steps, *fed.shape[1:]))
         every = (1,) * self.rank
 
-        def step(gates: Array, states: list[Array]) -> tuple[Array, list[Array]]:
+        def step(gates: Array, states: list[Array]) -> list[Array]:
             state = dropped(own, states[0], self.recurrent_dropout % 1, states[0].shape)
             recurred = self._convolved(own, state, "recurrent_kernel", every, every, "same")
-            after = lstm_step(self, own, gates + recurred, states[1])
-            return channels_back(np, after[0], self.data_format), after
+            return lstm_step(self, own, gates + recurred, states[1])
+
+        def output(states: list[Array]) -> Array:
+            return channels_back(np, states[0], self.data_format)
 
         zeros = np.zeros((batch, *fed.shape[2:-1], self.filters), x.dtype)
         given = [channels_last(np, state, self.data_format) for state in initial_state]
-        found = self.run(flow, unstacked(fed), given or [zeros, zeros], step)
+        found = self.run(flow, unstacked(fed), given or [zeros, zeros], step, output)
         if not isinstance(found, list):
             return found
         return [found[0], *(channels_back(np, state, self.data_format) for state in found[1:])]

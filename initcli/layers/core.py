@@ -76,6 +76,8 @@ class Dense(Layer, frozen=True, kw_only=True):
     gptq/BITS/GROUP or awq/4/GROUP (:mod:`initcli.layers.quantization`).
     """
 
+    supports_masking = True
+
     units: PositiveInt
     activation: Activation = Linear()
     use_bias: bool = True
@@ -123,15 +125,22 @@ class Dense(Layer, frozen=True, kw_only=True):
 class Masking(Layer, frozen=True, kw_only=True):
     """Marks time steps whose every feature is ``mask_value`` as absent."""
 
+    supports_masking = True
+
     mask_value: float = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
-        present = flow.np.any(flow.np.constant(x) != self.mask_value, axis=-1, keepdims=True)
-        return flow.np.where(present, x, 0.0)
+        present = self.output_mask(flow, x)
+        return flow.np.where(flow.np.expand_dims(present, -1), x, x.dtype.type(0))
+
+    def output_mask(self, flow: Flow, x: Array) -> Array:
+        return flow.np.any(flow.np.constant(x) != self.mask_value, axis=-1)
 
 
 class Identity(Layer, frozen=True, kw_only=True):
     """Passes its input on."""
+
+    supports_masking = True
 
     def call(self, flow: Flow, x: Array) -> Array:
         return x

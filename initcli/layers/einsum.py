@@ -84,6 +84,16 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         return self.project(shape).output
 
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        """The sizes that ``output_shape`` leaves open are those of the letters in the input."""
+        letters, (given,) = _letters(self.equation), inputs
+        known = dict(zip(letters.input, given[len(given) - len(letters.input) :], strict=True))
+        if letters.dots == "right":
+            known = dict(zip(letters.input, given, strict=False))
+        first = len(shape) - len(letters.output) if letters.dots == "left" else 0
+        places = {first + i: known.get(letter) for i, letter in enumerate(letters.output)}
+        return tuple(places.get(i) if n is None else n for i, n in enumerate(shape))
+
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         found = self.project(shape)
         kernel = Parameter(

@@ -9,7 +9,7 @@ import msgspec
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros, zero_row
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import (
     Stored,
     require_floats,
@@ -32,6 +32,8 @@ from initcli.types import (
 
 class Table(Layer, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors of ``output_dim`` entries."""
+
+    supports_masking = True
 
     spoken = False
 
@@ -65,6 +67,10 @@ class Table(Layer, frozen=True, kw_only=True):
         yield from stored.before
         yield from self.factors()
         yield from stored.after
+
+    def output_mask(self, flow: Flow, x: Array, *, reverse: bool = False) -> Mask:
+        """Where the id is not 0, with ``mask_zero``."""
+        return flow.np.constant(x) != 0 if self.mask_zero and not reverse else None
 
     def table(self, flow: Flow) -> Array:
         """The vectors, (input_dim, output_dim)."""

@@ -31,6 +31,8 @@ class Normalization(Layer, frozen=True, kw_only=True):
     none of them trained.
     """
 
+    supports_masking = True
+
     axis: int | tuple[int, ...] | None = -1
     mean: Any = None
     variance: Any = None

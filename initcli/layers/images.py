@@ -37,6 +37,8 @@ def real(x: Array) -> Array:
 class Rescaling(Layer, frozen=True, kw_only=True):
     """x · scale + offset, entry by entry or channel by channel."""
 
+    supports_masking = True
+
     scale: Numbers
     offset: Numbers = 0.0
 

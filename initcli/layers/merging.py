@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
 from initcli.errors import listed, quoted
 from initcli.layers.base import Layer
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.types import ArgumentError, Array, Shape, ShapeError, shape_text
 
 
@@ -17,6 +18,8 @@ class _Merging(Layer, frozen=True, kw_only=True):
 
     Axes of size 1 are repeated, and an input with fewer axes gets them after the batch.
     """
+
+    supports_masking = True
 
     merges = True
 
@@ -32,6 +35,40 @@ class _Merging(Layer, frozen=True, kw_only=True):
             raise ShapeError(message, remedy)
         merged = reduce(self._merged, (each[1:] for each in shapes))
         return (batches.pop() if batches else None, *merged)
+
+    def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
+        """Where any input has an entry; None unless every input has a mask."""
+        np, masks = flow.np, flow.masks
+        return None if any(m is None for m in masks) else reduce(np.logical_or, masks)
+
+    def kept(self, flow: Flow, inputs: tuple[Array, ...]) -> list[Mask]:
+        """The masks of the entries of the aligned inputs, each of its input's shape.
+
+        As in Keras, an input that gets an axis loses its mask.
+        """
+        np, rank = flow.np, max(len(x.shape) for x in inputs)
+        masks = flow.masks or (None,) * len(inputs)
+        return [
+            None
+            if mask is None or len(x.shape) < rank
+            else np.broadcast_to(np.expand_dims(mask, -1), x.shape)
+            for mask, x in zip(masks, inputs, strict=True)
+        ]
+
+    def chosen(self, flow: Flow, inputs: tuple[Array, ...], choose: Callable[..., Array]) -> Array:
+        """The inputs one after another through ``choose``, of which one that is absent is none."""
+        np = flow.np
+        found, present = None, None
+        for x, kept in zip(self.aligned(np, inputs), self.kept(flow, inputs), strict=True):
+            if found is None:
+                found, present = x, kept
+                continue
+            other = x if kept is None else np.where(kept, x, found)
+            found = found if present is None else np.where(present, found, other)
+            either = kept is not None and present is not None
+            present = np.logical_or(present, kept) if either else None
+            found = choose(found, other)
+        return found
 
     def aligned(self, np: Any, inputs: tuple[Array, ...]) -> list[Array]:
         """The inputs with as many axes each, those that were missing after the batch."""
@@ -80,7 +117,19 @@ class Multiply(_Merging, frozen=True, kw_only=True):
     """The product of its inputs, entry by entry."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return reduce(operator.mul, self.aligned(flow.np, inputs))
+        np = flow.np
+        kept = self.kept(flow, inputs)
+        factors = [
+            x if mask is None else np.where(mask, x, x.dtype.type(1))
+            for x, mask in zip(self.aligned(np, inputs), kept, strict=True)
+        ]
+        found = reduce(operator.mul, factors)
+        if any(mask is None for mask in kept):
+            return found
+        return np.where(reduce(np.logical_or, kept), found, found.dtype.type(0))
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        return flow.has_masks
 
 
 class Average(_Merging, frozen=True, kw_only=True):
@@ -94,18 +143,26 @@ class Maximum(_Merging, frozen=True, kw_only=True):
     """The largest of its inputs, entry by entry."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return reduce(flow.np.maximum, self.aligned(flow.np, inputs))
+        return self.chosen(flow, inputs, flow.np.maximum)
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        return flow.has_masks
 
 
 class Minimum(_Merging, frozen=True, kw_only=True):
     """The smallest of its inputs, entry by entry."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return reduce(flow.np.minimum, self.aligned(flow.np, inputs))
+        return self.chosen(flow, inputs, flow.np.minimum)
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        return flow.has_masks
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):
     """Its inputs beside one another along ``axis``."""
+
+    supports_masking = True
 
     merges = True
 
@@ -144,9 +201,25 @@ class Concatenate(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return flow.np.concatenate(inputs, self.axis)
 
+    def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
+        """The masks joined as the inputs are; what has none is there."""
+        np = flow.np
+        if all(mask is None for mask in flow.masks):
+            return None
+        parts = []
+        for x, mask in zip(inputs, flow.masks, strict=True):
+            if mask is None:
+                mask = np.ones(x.shape, bool)
+            elif mask.ndim < x.ndim:
+                mask = np.broadcast_to(np.expand_dims(mask, -1), x.shape)
+            parts.append(mask)
+        return np.any(np.concatenate(parts, self.axis), axis=-1)
+
 
 class Dot(Layer, frozen=True, kw_only=True):
     """The products of two inputs, summed over an axis of each."""
+
+    supports_masking = True
 
     axes: int | tuple[int, ...]
     normalize: bool = False
@@ -190,6 +263,9 @@ class Dot(Layer, frozen=True, kw_only=True):
             kept += rest
         product = np.matmul(flat[0], np.swapaxes(flat[1], 1, 2))
         return np.reshape(product, (one.shape[0], *kept) if kept else (one.shape[0], 1))
+
+    def output_mask(self, flow: Flow, one: Array, other: Array) -> Mask:
+        return None
 
 
 def _without(shape: Shape, axis: int) -> Shape:

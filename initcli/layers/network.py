@@ -8,9 +8,9 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from initcli.layers.base import Layer, computed, output_shapes, within
+from initcli.layers.base import Layer, computed, computed_masks, output_shapes, within
 from initcli.layers.core import Input, Recorded
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask, as_mask
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, Shape, ShapeError, Shapes, shape_text
 
@@ -26,11 +26,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A layer applied once: to which tensors, and with which options.
 
     A layer that is applied more than once is shared: it has several calls and one set of weights.
+    ``masks`` are those that the call names, beside those that its inputs carry.
     """
 
     layer: int
     inputs: tuple[Source, ...] = ()
     options: dict[str, bool] = {}
+    masks: dict[str, Source] = {}
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All that it takes, masks too."""
+        return (*self.inputs, *self.masks.values())
 
 
 class Shaped(NamedTuple):
@@ -115,6 +122,9 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
                     _chosen(outputs, source.output, self.names[self.calls[source.call].layer])
                     for outputs, source in zip(sources, call.inputs, strict=True)
                 )
+                for source in call.masks.values():
+                    if outputs := found[source.call].outputs:
+                        _chosen(outputs, source.output, self.names[self.calls[source.call].layer])
                 layer = self.layers[call.layer]
                 found.append(Shaped(shapes, output_shapes(layer, shapes, call.options)))
             except (ShapeError, ArgumentError) as error:
@@ -165,16 +175,28 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
 
     def call(self, flow: Flow, *inputs: Array) -> list[Array]:
         given = dict(zip(self.inputs, inputs, strict=True))
+        carried = dict(zip(self.inputs, flow.masks, strict=False))
         found: list[list[Array]] = []
+        masks: dict[Source, Mask] = {}
         for index, call in enumerate(self.calls):
             if index in given:
                 found.append([given[index]])
+                masks[Source(index)] = carried.get(index)
                 continue
             layer, name = self.layers[call.layer], self.names[call.layer]
             sources = [found[source.call][source.output] for source in call.inputs]
+            named = {k: found[source.call][source.output] for k, source in call.masks.items()}
+            own = tuple(masks.get(source) for source in call.inputs)
             # What is called twice draws other random numbers the second time.
-            within = msgspec.structs.replace(flow.within(name), key=f"{flow.key}/{name}#{index}")
+            within = msgspec.structs.replace(
+                flow.within(name, own, {k: as_mask(flow.np, mask) for k, mask in named.items()}),
+                key=f"{flow.key}/{name}#{index}",
+            )
             found.append(computed(layer, within, sources, call.options))
+            after = computed_masks(layer, within, sources, call.options)
+            if layer.ends_masks:
+                masks = {source: m for source, m in masks.items() if source not in call.inputs}
+            masks.update({Source(index, output): mask for output, mask in enumerate(after)})
         return [found[source.call][source.output] for source in self.outputs]
 
 

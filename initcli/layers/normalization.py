@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 from initcli.initializers import Constant, Initializer, Ones, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, Fraction, NonNegativeFloat, Shape, ShapeError
+from initcli.types import (
+    ArgumentError,
+    Array,
+    Fraction,
+    NonNegativeFloat,
+    NotComputable,
+    Shape,
+    ShapeError,
+)
 
 Axes = int | tuple[int, ...]
 
 
 class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
     """What ends in gamma · x + beta, one of each for every index of the normalised axes."""
+
+    supports_masking = True
 
     epsilon: NonNegativeFloat = 1e-3
     center: bool = True
@@ -44,6 +54,8 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     gamma, beta, moving_mean and moving_variance, each (channels,), the last two not trained; with
     ``renorm`` also moving_stddev, renorm_mean and renorm_stddev (Ioffe 2017).
     """
+
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     axis: int = -1
     momentum: Fraction = 0.99
@@ -79,8 +91,10 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
             mean = np.reshape(flow["moving_mean"], shape)
             variance = np.reshape(flow["moving_variance"], shape)
             return self.finished(flow, (x - mean) / np.sqrt(variance + self.epsilon), shape)
-        centred = x - np.mean(x, axes, keepdims=True)
-        variance = np.mean(centred * centred, axes, keepdims=True)
+        average = _averaging(flow, x, axes)
+        mean = average(x)
+        centred = x - mean
+        variance = average(centred * centred)
         if not self.renorm:
             return self.finished(flow, centred / np.sqrt(variance + self.epsilon), shape)
         # Ioffe 2017: as by the moved statistics, but for gradients, which do not see r and d.
@@ -88,10 +102,13 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         seen = np.sqrt(np.constant(variance) + self.epsilon)
         stddev = np.maximum(stddev, self.epsilon**0.5)
         limits = self.renorm_clipping or {}
-        r, d = seen / stddev, (np.mean(np.constant(x), axes, keepdims=True) - moved) / stddev
+        r, d = seen / stddev, (np.constant(mean) - moved) / stddev
         r = np.clip(r, limits.get("rmin", 0.0), limits.get("rmax", np.inf))
         d = np.clip(d, -limits.get("dmax", np.inf), limits.get("dmax", np.inf))
         return self.finished(flow, centred / np.sqrt(variance + self.epsilon) * r + d, shape)
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        return self.trainable and flow.mask is not None
 
 
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
@@ -181,12 +198,28 @@ class RMSNormalization(Layer, frozen=True, kw_only=True):
 class UnitNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the Euclidean norm over ``axis``."""
 
+    supports_masking = True
+
     axis: Axes = -1
 
     def call(self, flow: Flow, x: Array) -> Array:
         np, (axes, _) = flow.np, _placed(self.axis, x)
         squares = np.sum(x * x, axes, keepdims=True)
         return x / np.sqrt(np.where(squares > 1e-24, squares, 1e-24))
+
+
+def _averaging(flow: Flow, x: Array, axes: tuple[int, ...]) -> Callable[[Array], Array]:
+    """The mean over the axes of x, of those entries that no mask hides."""
+    np = flow.np
+    if (mask := flow.mask) is None:
+        return lambda y: np.mean(y, axes, keepdims=True)
+    if mask.ndim != x.ndim - 1:
+        wanted = f"{x.ndim - 1} axes for an input of {x.ndim}"
+        raise NotComputable(f"BatchNormalization takes a mask of {wanted}, not of {mask.ndim}")
+    kept = np.broadcast_to(mask[..., None], x.shape)
+    # As in Keras, which divides by no 0.
+    count = np.sum(kept, axes, x.dtype, keepdims=True) + x.dtype.type(1e-7)
+    return lambda y: np.sum(np.where(kept, y, x.dtype.type(0)), axes, keepdims=True) / count
 
 
 def _sizes(layer: Layer, shape: Shape, axis: Axes) -> tuple[int, ...]:

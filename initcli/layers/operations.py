@@ -43,7 +43,7 @@ class Operation(Recorded, frozen=True, kw_only=True):
         if function is None:
             raise NotComputable(f"initcli does not compute the operation {self.function}")
         try:
-            return function(*positional, **keywords)
+            return _as_precise(function(*positional, **keywords), inputs)
         except ARGUMENTS_MAKE_NO_SENSE as error:
             what = f"the operation {self.function} cannot be computed"
             raise NotComputable(f"{what}: {error}") from None
@@ -51,6 +51,14 @@ class Operation(Recorded, frozen=True, kw_only=True):
     @property
     def type_name(self) -> str:
         return self.kind or self.function
+
+
+def _as_precise(found: Any, inputs: tuple[Array, ...]) -> Any:
+    """What comes out, in the precision of what went in: NumPy makes float64 of whole numbers."""
+    if isinstance(found, list):
+        return [_as_precise(each, inputs) for each in found]
+    is_wide = any(str(x.dtype) == "float64" for x in inputs)
+    return found.astype("float32") if str(found.dtype) == "float64" and not is_wide else found
 
 
 def _with_arrays(value: Any, inputs: tuple[Array, ...]) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.convolution import Padding, Sizes
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.layers.spatial import (
     channels_back,
     channels_last,
@@ -187,11 +187,27 @@ class GlobalMaxPooling3D(_GlobalMaxPooling, frozen=True, kw_only=True):
 
 
 class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
-    """The mean of each channel of a sequence."""
+    """The mean of each channel of a sequence, over the steps that no mask hides."""
+
+    supports_masking = True
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool1D",)
 
     rank = 1
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        if (mask := flow.mask) is None:
+            return _GlobalAveragePooling.call(self, flow, x)
+        np = flow.np
+        x = channels_last(np, x, self.data_format)
+        kept = np.expand_dims(mask, -1)
+        # Where every step is absent there is no mean, in Keras as here.
+        total = np.sum(np.where(kept, x, x.dtype.type(0)), 1, keepdims=True)
+        return self._finished(np, total / np.sum(kept, 1, x.dtype, keepdims=True))
+
+    def output_mask(self, flow: Flow, x: Array) -> Mask:
+        return None
 
 
 class GlobalAveragePooling2D(_GlobalAveragePooling, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from initcli.initializers import Initializer, unit_forget_bias
@@ -12,11 +13,12 @@ from initcli.layers.cells import (
     LSTMWeights,
     SimpleRNNWeights,
     StackedRNNCells,
+    output_index,
     output_of,
     require_cell,
     states_of,
 )
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -30,8 +32,8 @@ from initcli.types import (
 # class without fields, and each layer writes its own.
 
 
-Step = Callable[[Array, list[Array]], tuple[Array, list[Array]]]
-"""What comes in and the states before, to what comes out and the states after."""
+Step = Callable[[Array, list[Array]], list[Array]]
+"""What comes in and the states before, to the states after."""
 
 
 def unstacked(x: Array) -> list[Array]:
@@ -48,9 +50,13 @@ class Sequence:
 
     __slots__ = ()
 
+    supports_masking = True
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
+
     return_sequences: bool
     return_state: bool
     stateful: bool
+    zero_output_for_mask: bool
 
     def sequence(
         self: Any, shape: Shape, output: Shape, states: list[Shape]
@@ -66,15 +72,56 @@ class Sequence:
         return [whole, *((batch, *state) for state in states)] if self.return_state else whole
 
     def run(
-        self: Any, flow: Flow, steps: list[Array], states: list[Array], step: Step
+        self: Any,
+        flow: Flow,
+        steps: list[Array],
+        states: list[Array],
+        step: Step,
+        output: Callable[[list[Array]], Array],
     ) -> Array | list[Array]:
-        """Take the steps, first to last or backwards, and give what comes out."""
-        outputs = []
-        for fed in reversed(steps) if self.go_backwards else steps:
-            output, states = step(fed, states)
-            outputs.append(output)
-        whole = flow.np.stack(outputs, 1) if self.return_sequences else outputs[-1]
+        """Take the steps, first to last or backwards, and give what comes out.
+
+        ``output`` gives what comes out for the states after a step. At a step that is absent the
+        states stay as they are, and what came out before comes out again, or zeros with
+        ``zero_output_for_mask``.
+        """
+        np, outputs = flow.np, []
+        present = _present(flow.mask, len(steps))
+        # Before the first step that is there, unrolled layers put out zeros.
+        began = np.zeros(steps[0].shape[:1], bool)
+        order = range(len(steps))
+        for index in reversed(order) if self.go_backwards else order:
+            after = step(steps[index], states)
+            if (there := present[index]) is None:
+                states = after
+                outputs.append(output(states))
+                continue
+            states = [_where(np, there, *pair) for pair in zip(after, states, strict=True)]
+            found = output(states)
+            if getattr(self, "unroll", False):
+                began = np.logical_or(began, there)
+                found = _where(np, began, found, found.dtype.type(0))
+            elif self.zero_output_for_mask:
+                found = _where(np, there, found, found.dtype.type(0))
+            outputs.append(found)
+        whole = np.stack(outputs, 1) if self.return_sequences else outputs[-1]
         return [whole, *states] if self.return_state else whole
+
+    def output_mask(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Mask:
+        """That of the sequence, where a sequence comes out."""
+        return flow.passed_mask if self.return_sequences else None
+
+
+def _present(mask: Mask, steps: int) -> list[Mask]:
+    """Which examples have each step: one of which anything is there."""
+    if mask is None:
+        return [None] * steps
+    return unstacked(mask.reshape(*mask.shape[:2], -1).any(-1))
+
+
+def _where(np: Any, rows: Array, x: Array, other: Array) -> Array:
+    """The rows of x where ``rows`` says so, and else those of the other."""
+    return np.where(np.reshape(rows, (-1, *(1,) * (len(x.shape) - 1))), x, other)
 
 
 class _Recurrent(Sequence):
@@ -99,12 +146,12 @@ class _Recurrent(Sequence):
     def call(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
         own = flow if self.cell_name is None else flow.within(self.cell_name)
 
-        def step(fed: Array, states: list[Array]) -> tuple[Array, list[Array]]:
-            after = self.step(own, fed, states)
-            return after[0], after
+        def step(fed: Array, states: list[Array]) -> list[Array]:
+            found: list[Array] = self.step(own, fed, states)
+            return found
 
         states = list(initial_state) or self.initial(own, x)
-        return self.run(flow, unstacked(self.fed(own, x)), states, step)
+        return self.run(flow, unstacked(self.fed(own, x)), states, step, itemgetter(0))
 
 
 class SimpleRNN(_Recurrent, SimpleRNNWeights, frozen=True, kw_only=True):
@@ -121,6 +168,7 @@ class SimpleRNN(_Recurrent, SimpleRNNWeights, frozen=True, kw_only=True):
     go_backwards: bool = False
     stateful: bool = False
     unroll: bool = False
+    zero_output_for_mask: bool = False
 
 
 class LSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
@@ -138,6 +186,7 @@ class LSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
     go_backwards: bool = False
     stateful: bool = False
     unroll: bool = False
+    zero_output_for_mask: bool = False
     use_cudnn: bool | str = "auto"
 
 
@@ -155,6 +204,7 @@ class GRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
     go_backwards: bool = False
     stateful: bool = False
     unroll: bool = False
+    zero_output_for_mask: bool = False
     use_cudnn: bool | str = "auto"
 
 
@@ -167,6 +217,8 @@ class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
     """
 
     cell_name = None
+    supports_masking = False
+    takes_masks: ClassVar[Mapping[str, int]] = {}
 
     return_sequences: bool = False
     return_state: bool = False
@@ -200,6 +252,8 @@ class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
     """
 
     cell_name = None
+    supports_masking = False
+    takes_masks: ClassVar[Mapping[str, int]] = {}
 
     return_sequences: bool = False
     return_state: bool = False
@@ -258,9 +312,9 @@ class RNN(Sequence, Layer, frozen=True, kw_only=True):
         cell: Any = self.one_cell
         own = flow.within(cell.name or cell.default_name())
 
-        def step(fed: Array, states: list[Array]) -> tuple[Array, list[Array]]:
-            output, *after = cell.call(own, fed, *states)
-            return output, after
+        def step(fed: Array, states: list[Array]) -> list[Array]:
+            found: list[Array] = cell.call(own, fed, *states)
+            return found[1:]
 
         states = list(initial_state) or cell.initial(own, x)
-        return self.run(flow, unstacked(x), states, step)
+        return self.run(flow, unstacked(x), states, step, itemgetter(output_index(cell)))

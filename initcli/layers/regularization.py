@@ -32,6 +32,8 @@ def _noise_shape(given: tuple[int | None, ...] | None, x: Array) -> tuple[int, .
 class Dropout(Layer, frozen=True, kw_only=True):
     """Sets a share ``rate`` of the entries to 0 and scales the others by 1/(1 − rate)."""
 
+    supports_masking = True
+
     rate: Fraction
     noise_shape: tuple[PositiveInt | None, ...] | None = None
     seed: int | None = None
@@ -42,6 +44,8 @@ class Dropout(Layer, frozen=True, kw_only=True):
 
 class _SpatialDropout(Layer, frozen=True, kw_only=True):
     """Drops whole channels of an input with ``rank`` spatial axes."""
+
+    supports_masking = True
 
     rank: ClassVar[int]
 
@@ -83,6 +87,8 @@ class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
 class AlphaDropout(Layer, frozen=True, kw_only=True):
     """Dropout that keeps the mean and variance of its input (Klambauer et al. 2017)."""
 
+    supports_masking = True
+
     rate: Fraction
     noise_shape: tuple[PositiveInt | None, ...] | None = None
     seed: int | None = None
@@ -100,6 +106,8 @@ class AlphaDropout(Layer, frozen=True, kw_only=True):
 class GaussianDropout(Layer, frozen=True, kw_only=True):
     """Multiplies by N(1, rate/(1 − rate))."""
 
+    supports_masking = True
+
     rate: Fraction
     seed: int | None = None
 
@@ -113,6 +121,8 @@ class GaussianDropout(Layer, frozen=True, kw_only=True):
 class GaussianNoise(Layer, frozen=True, kw_only=True):
     """Adds N(0, stddev²)."""
 
+    supports_masking = True
+
     stddev: Fraction
     seed: int | None = None
 
@@ -125,6 +135,8 @@ class GaussianNoise(Layer, frozen=True, kw_only=True):
 
 class ActivityRegularization(Layer, frozen=True, kw_only=True):
     """Adds l1 · Σ|x| + l2 · Σx² to the loss."""
+
+    supports_masking = True
 
     l1: NonNegativeFloat = 0.0
     l2: NonNegativeFloat = 0.0

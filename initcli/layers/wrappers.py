@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from initcli.errors import quoted
 from initcli.initializers import Initializer, NormOf, TruncatedNormal
 from initcli.layers.base import Layer, computed, output_shapes, within
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, shape_text
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, Size, shape_text
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
     """The same layer at every step: (batch, steps, …) as if each step were an example."""
 
     holds_layers = True
+    supports_masking = True
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     layer: Layer
 
@@ -36,9 +38,21 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
         np, inner = flow.np, self.layer
-        flat = np.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
-        own = flow.within(inner.name or inner.default_name())
+        examples = x.shape[0] * x.shape[1]
+        flat = np.reshape(x, (examples, *x.shape[2:]))
+        mask = flow.mask
+        masks = () if mask is None else (np.reshape(mask, (examples, *mask.shape[2:])),)
+        own = flow.within(inner.name or inner.default_name(), masks)
         return [np.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
+
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        (given,) = inputs
+        inner = self.layer.sized((shape[0], *shape[2:]), (given[0], *given[2:]))
+        return (inner[0], given[1], *inner[1:])
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        inner = msgspec.structs.replace(flow, masks=(flow.mask,), given_masks={})
+        return self.layer.heeds_masks(inner)
 
     def _step(self, shape: Shape) -> Shape:
         if len(shape) < 3:
@@ -55,6 +69,8 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     """
 
     holds_layers = True
+    supports_masking = True
+    takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     layer: Layer
     merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
@@ -105,11 +121,19 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> list[Array]:
         np, half = flow.np, len(initial_state) // 2
         given = (initial_state[:half], initial_state[half:])
+        masks = {} if flow.mask is None else {"mask": flow.mask}
+        is_sequence = _flag(self.layer, "return_sequences")
+        # Keras sets it, whatever the layers say.
+        zeros: dict[str, Any] = {"zero_output_for_mask": is_sequence}
         (one, *before), (two, *after) = (
-            computed(layer, flow.within(name), [x, *states])
+            computed(
+                msgspec.structs.replace(layer, **zeros),
+                flow.within(name, given_masks=masks),
+                [x, *states],
+            )
             for layer, name, states in zip(self._both, self._names, given, strict=True)
         )
-        if _flag(self.layer, "return_sequences"):
+        if is_sequence:
             two = two[:, ::-1]
         if self.merge_mode is None:
             return [one, two, *before, *after]
@@ -120,6 +144,13 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         else:
             merged = (one + two) / (2 if self.merge_mode == "ave" else 1)
         return [merged, *before, *after]
+
+    def output_mask(self, flow: Flow, x: Array, *initial_state: Array) -> Mask | list[Mask]:
+        """That of the sequence, where a sequence comes out."""
+        if not _flag(self.layer, "return_sequences"):
+            return None
+        mask = flow.passed_mask
+        return [mask, mask] if self.merge_mode is None else mask
 
     @property
     def _names(self) -> Iterator[str]:
@@ -154,6 +185,9 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
         found = output_shapes(self.layer, (shape,))
         return found[0] if len(found) == 1 else list(found)
 
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        return self.layer.sized(shape, *inputs)
+
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         inner = self.layer
         name = inner.name or inner.default_name()
@@ -186,7 +220,7 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
             matrix = np.reshape(kernel, values.shape)
             kernel = kernel / np.matmul(np.matmul(v, matrix), u.T)[0, 0]
         own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
-        return computed(inner, own.within(name), [x])
+        return computed(inner, own.within(name, flow.masks), [x])
 
 
 class WeightNormalization(Layer, frozen=True, kw_only=True):
@@ -204,6 +238,9 @@ class WeightNormalization(Layer, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = output_shapes(self.layer, (shape,))
         return found[0] if len(found) == 1 else list(found)
+
+    def sized(self, shape: Shape, *inputs: Size) -> Shape:
+        return self.layer.sized(shape, *inputs)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         inner = self.layer
@@ -230,7 +267,7 @@ class WeightNormalization(Layer, frozen=True, kw_only=True):
         squares = np.maximum(np.sum(v * v, axes, keepdims=True), 1e-12)
         kernel = v * (flow["g"] / np.sqrt(squares))
         own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
-        return computed(inner, own.within(name), [x])
+        return computed(inner, own.within(name, flow.masks), [x])
 
 
 _KERNELS = ("kernel", "embeddings")

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from initcli.drawing import draw, physical_memory
 from initcli.errors import SignalError
 from initcli.layers.embedding import Table
+from initcli.layers.flow import Mask
 from initcli.parameter import Parameter
 from initcli.signal.field import observed
 from initcli.signal.figures import (
@@ -23,6 +24,7 @@ from initcli.signal.figures import (
     TensorSignal,
 )
 from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
+from initcli.signal.masking import heeding, hidden_share, note_of
 from initcli.signal.observing import output_figures, rms
 from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, program
@@ -50,6 +52,8 @@ class _Draw(msgspec.Struct, frozen=True):
     outputs: dict[int, dict[str, float]]
     gradients: dict[int, float]
     tensors: dict[str, tuple[float, float]]
+    hidden: dict[int, float]
+    """The share of the steps that a mask hides from the step of that number."""
 
 
 def measure_signal(
@@ -63,7 +67,8 @@ def measure_signal(
     """Take a signal forwards and backwards through a model, as in training, and predict it.
 
     Inputs are standard normal, or whole numbers that are all alike where they are looked up in a
-    table; so is what is sent backwards from the results. Draw k has the seed of the model plus k.
+    table; so is what is sent backwards from the results, but where a mask hides a step, of which no
+    loss sees anything. Draw k has the seed of the model plus k.
 
     Args:
         model: what to take it through.
@@ -121,7 +126,7 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
         batch=built.batch,
         draws=0,
         layers=tuple(layers),
-        notes=_open_sizes(built),
+        notes=(*_open_sizes(built), *note_of(heeding(built))),
         results=_results(built),
     )
 
@@ -214,10 +219,14 @@ def _one_draw(
                 outputs[index] = output_figures(step.layer, found[0])
             if advance is not None:
                 advance(1)
+        heed = {id(step) for step in heeding(built)}
+        hidden = {
+            index: hidden_share(step, tensors, about.given)
+            for index, step in enumerate(built.steps)
+            if id(step) in heed
+        }
         cotangents = {
-            tensor: standard_normal(
-                f"cotangent {k}", seed, built.shapes[tensor], tensors[tensor].dtype
-            )
+            tensor: _cotangent(f"cotangent {k}", seed, tensors[tensor], about.masks.get(tensor))
             for k, tensor in enumerate(built.results)
             if np.issubdtype(tensors[tensor].dtype, np.floating)
         }
@@ -243,7 +252,15 @@ def _one_draw(
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(weights)
             if advance is not None:
                 advance(1)
-    return _Draw(outputs, gradients, sizes)
+    return _Draw(outputs, gradients, sizes, hidden)
+
+
+def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
+    """What is sent backwards from a result: a loss sees no step that a mask hides."""
+    found = standard_normal(purpose, seed, result.shape, result.dtype)
+    if mask is None:
+        return found
+    return found * mask.reshape(*mask.shape, *(1,) * (found.ndim - mask.ndim))
 
 
 def _calls_left(built: Program) -> dict[str, int]:
@@ -302,6 +319,9 @@ def _gathered(
                 predicted=expected[index],
             )
         )
+    shares = {index: max(each.hidden[index] for each in seen) for index in seen[0].hidden}
+    heeded = [built.steps[index] for index, share in shares.items() if share > 0]
+    notes = (*notes, *note_of(heeded, max(shares.values(), default=0.0)))
     return Signal(
         model=model,
         batch=built.batch,

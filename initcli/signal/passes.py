@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from autograd.builtins import tuple as boxed
 from autograd.core import make_vjp
 
 from initcli.drawing import working_dtype
 from initcli.errors import SignalError
-from initcli.layers.base import computed
-from initcli.layers.flow import Flow
+from initcli.layers.base import computed, computed_masks
+from initcli.layers.flow import Flow, Mask, as_mask
 from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.program import Program, Step
@@ -29,12 +31,18 @@ Values = Callable[[Parameter], Array]
 """Gives the values of a parameter."""
 
 
-class Pass(NamedTuple):
-    """What a pass needs beside its inputs: the weights' values, and a key of its random numbers."""
+class Pass(msgspec.Struct, frozen=True):
+    """What a pass needs beside its inputs: the weights' values, and a key of its random numbers.
+
+    A pass forwards finds the ``masks`` that tensors carry, by their numbers, and those that each
+    step was ``given`` with its inputs, by the number of its first output.
+    """
 
     values: Values
     key: str
     training: bool = True
+    masks: dict[int, Array] = {}
+    given: dict[int, tuple[Mask, ...]] = {}
 
 
 def forwards(
@@ -48,8 +56,19 @@ def forwards(
     tensors = given if isinstance(given, dict) else dict(given)
     for step in program.steps:
         weights = {name: about.values(p) for name, p in step.weights.items()}
-        found = _computed(step, _flow(step, weights, about), [tensors[i] for i in step.inputs])
+        carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
+        if any(mask is not None for mask in carried):
+            about.given[step.outputs[0]] = carried
+        flow = _flow(step, weights, tensors, about)
+        inputs = [tensors[i] for i in step.inputs]
+        found = _computed(step, flow, inputs)
         tensors.update(zip(step.outputs, found, strict=True))
+        if step.inputs != step.outputs:
+            masks = zip(step.outputs, _masked(step, flow, inputs), strict=False)
+            if step.layer.ends_masks:
+                for tensor in step.inputs:
+                    about.masks.pop(tensor, None)
+            about.masks.update({i: mask for i, mask in masks if mask is not None})
         yield step, found
 
 
@@ -106,7 +125,7 @@ def _pulled(
         taken = list(inputs)
         for place, x in zip(moving, variables[len(trained) :], strict=True):
             taken[place] = x
-        found = _computed(step, _flow(step, now, about), taken)
+        found = _computed(step, _flow(step, now, tensors, about), taken)
         return boxed([y for y, g in zip(found, outputs, strict=True) if g is not None])
 
     variables = boxed([*(weights[name] for name in trained), *(inputs[i] for i in moving)])
@@ -124,14 +143,34 @@ def _pulled(
     return to_weights, list(zip(places, found[len(trained) :], strict=True))
 
 
-def _flow(step: Step, weights: Mapping[str, Array], about: Pass) -> Flow:
-    key = f"{about.key}\0{step.name}\0{step.call}"
-    return Flow(np=arrays, weights=weights, key=key, training=about.training)
+def _flow(
+    step: Step, weights: Mapping[str, Array], tensors: Mapping[int, Array], about: Pass
+) -> Flow:
+    return Flow(
+        np=arrays,
+        weights=weights,
+        key=f"{about.key}\0{step.name}\0{step.call}",
+        training=about.training,
+        masks=about.given.get(step.outputs[0], (None,) * len(step.inputs)),
+        given_masks={name: as_mask(arrays, tensors[i]) for name, i in step.masks.items()},
+    )
 
 
 def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
-    try:
+    with _named(step):
         return computed(step.layer, flow, inputs, step.options)
+
+
+def _masked(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Mask]:
+    with _named(step):
+        return computed_masks(step.layer, flow, inputs, step.options)
+
+
+@contextmanager
+def _named(step: Step) -> Iterator[None]:
+    """Raise what goes wrong in a layer with its name."""
+    try:
+        yield
     except (NotComputable, ValueError, IndexError) as error:
         message = f"the signal ends at '{step.name}': {error}"
         own = error.remedy if isinstance(error, NotComputable) else ""

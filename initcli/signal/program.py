@@ -10,6 +10,7 @@ import msgspec
 from initcli import limits
 from initcli.errors import SignalError, listed
 from initcli.layers import Layer
+from initcli.layers.base import output_shapes
 from initcli.layers.core import Input
 from initcli.layers.embedding import Table
 from initcli.layers.network import Network, way_to_say
@@ -28,7 +29,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a layer that is no network.
 
     ``inputs`` and ``outputs`` are numbers of tensors, of which the program has the shapes.
-    ``parameters`` are the layer's, and ``call`` counts how often it was called before.
+    ``parameters`` are the layer's, and ``call`` counts how often it was called before. ``masks``
+    are the tensors that the call names as masks.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[int, ...]
     options: Mapping[str, bool]
     parameters: tuple[Parameter, ...]
+    masks: Mapping[str, int] = {}
     call: int = 0
 
     @property
@@ -160,9 +163,16 @@ class _Unfolding:
             if not shapes.outputs:
                 message = f"the shape of what comes out of '{name}' is not known"
                 raise SignalError(message, way_to_say(name.rpartition("/")[2]))
-            before = self.shapes[taken[0]] if taken else ()
-            made = [self._tensor(self._like(shape, before)) for shape in shapes.outputs]
-            self._add(name, layer, taken, made, call.options)
+            flowing = tuple(self.shapes[tensor] for tensor in taken)
+            # What comes before may have left sizes open that are known by now.
+            try:
+                outputs = output_shapes(layer, flowing, call.options)
+            except (ShapeError, ArgumentError) as error:
+                error.args = (f"{error} (in {name})",)
+                raise
+            made = [self._tensor(self._known(layer.sized(each, *flowing))) for each in outputs]
+            masks = {k: found[each.call][each.output] for k, each in call.masks.items()}
+            self._add(name, layer, taken, made, call.options, masks)
             found.append(made)
         return [found[source.call][source.output] for source in network.outputs]
 
@@ -173,6 +183,7 @@ class _Unfolding:
         inputs: list[int],
         outputs: list[int],
         options: Mapping[str, bool],
+        masks: Mapping[str, int] | None = None,
     ) -> None:
         # Networks that call one another many times over have no end else.
         if len(self.steps) >= (most := limits.in_force().layers):
@@ -188,6 +199,7 @@ class _Unfolding:
                 inputs=tuple(inputs),
                 outputs=tuple(outputs),
                 options=options,
+                masks=masks or {},
                 parameters=() if place is None else place.parameters,
                 call=before,
             )
@@ -196,12 +208,6 @@ class _Unfolding:
     def _tensor(self, shape: Size) -> int:
         self.shapes.append(shape)
         return len(self.shapes) - 1
-
-    def _like(self, shape: Shape, before: Size) -> Size:
-        """The shape, where it leaves sizes open with those of what flows in, if the axes are."""
-        if len(shape) == len(before):
-            shape = tuple(b if a is None else a for a, b in zip(shape, before, strict=True))
-        return self._known(shape)
 
     def _known(self, shape: Shape | list[Shape]) -> Size:
         """The shape with every size known: the batch in front, and what is left open."""

@@ -19,6 +19,7 @@ from initcli.errors import (
     UnknownArgument,
     UnknownName,
     did_you_mean,
+    listed,
     quoted,
 )
 from initcli.layers import Layer
@@ -41,6 +42,13 @@ class _Item(msgspec.Struct):
     inputs: Sequence[Reference] = ()
     sources: list[Source] = []
     options: Mapping[str, bool] = {}
+    masks: Mapping[str, Reference] = {}
+    mask_sources: dict[str, Source] = {}
+
+    @property
+    def before(self) -> list[Source]:
+        """All that comes before it: what it takes, masks too."""
+        return [*self.sources, *self.mask_sources.values()]
 
 
 class Built(NamedTuple):
@@ -96,7 +104,7 @@ class Assembly:
         places = self._order()
         found = {item: call for call, item in enumerate(places)}
         calls = tuple(self._call(self.items[item], found) for item in places)
-        fed = {source.call for call in calls for source in call.inputs}
+        fed = {source.call for call in calls for source in call.sources}
         # Layers are listed as they are first called.
         listed_layers = dict.fromkeys(call.layer for call in calls)
         number = {layer: index for index, layer in enumerate(listed_layers)}
@@ -109,10 +117,7 @@ class Assembly:
             trainable=own.trainable,
             names=tuple(self.names[layer] for layer in listed_layers),
             layers=tuple(self.layers[layer] for layer in listed_layers),
-            calls=tuple(
-                Call(layer=number[call.layer], inputs=call.inputs, options=call.options)
-                for call in calls
-            ),
+            calls=tuple(msgspec.structs.replace(call, layer=number[call.layer]) for call in calls),
             inputs=tuple(found[item] for item in inputs),
             outputs=tuple(ends),
             hidden=() if self.flows_in is None else (number[0],),
@@ -127,6 +132,7 @@ class Assembly:
                 flow = self._add_block(entry, name, scope, flow)
                 continue
             item = _Item(name, entry.path, scope, None, entry.shared, options=entry.options)
+            item.masks = entry.masks
             if entry.inputs is not None:
                 item.inputs = entry.inputs
             elif not isinstance(entry.layer, Input) and flow is not None:
@@ -179,7 +185,12 @@ class Assembly:
         for reference in item.inputs:
             if source := self._found(reference, item.scope):
                 item.sources.append(source)
+        for name, reference in item.masks.items():
+            if source := self._found(reference, item.scope):
+                item.mask_sources[name] = source
         if not item.shared:
+            assert item.layer is not None
+            self._require_masks(item, self.layers[item.layer])
             return
         place = Reference(item.shared, 0, (*item.path, "call"))
         source = self._found(place, item.scope)
@@ -202,11 +213,23 @@ class Assembly:
             return
         item.layer = target.layer
         layer = self.layers[item.layer]
+        self._require_masks(item, layer)
         for option in item.options.keys() - set(layer.takes().options):
             if layer is not BROKEN:
                 message = f"a call of {layer.type_name} takes no `{option}`"
                 path = (*item.path, option)
                 self.errors.append(UnknownArgument(message, path=path, at_key=True))
+
+    def _require_masks(self, item: _Item, layer: Layer) -> None:
+        """Report the masks that a call of the layer does not take."""
+        for name in item.masks.keys() - layer.takes_masks.keys():
+            if layer is not BROKEN:
+                message = f"a call of {layer.type_name} takes no mask called {quoted(name)}"
+                known = did_you_mean(name, layer.takes_masks)
+                remedy = known or f"it takes {listed(layer.takes_masks or ['none'], 'and')}"
+                path = (*item.path, "masks", name)
+                error = UnknownArgument(message, remedy=remedy, path=path, at_key=True)
+                self.errors.append(error)
 
     def _found(self, reference: Reference, scope: str) -> Source | None:
         """Whom a reference means: the nearest of that name, looking outwards."""
@@ -238,7 +261,7 @@ class Assembly:
         waits: list[int] = []
         followers: list[list[int]] = [[] for _ in self.items]
         for index, item in enumerate(self.items):
-            before = {source.call for source in item.sources}
+            before = {source.call for source in item.before}
             if item.shared and item.layer in first:
                 before.add(first[item.layer])
             waits.append(len(before))
@@ -265,7 +288,7 @@ class Assembly:
         while index not in walked:
             walked.append(index)
             item = self.items[index]
-            before = [source.call for source in item.sources if source.call in left]
+            before = [source.call for source in item.before if source.call in left]
             # A further call waits for the first as well.
             index = (
                 before[0]
@@ -286,5 +309,12 @@ class Assembly:
     @staticmethod
     def _call(item: _Item, found: Mapping[int, int]) -> Call:
         assert item.layer is not None
-        sources = tuple(Source(found[source.call], source.output) for source in item.sources)
-        return Call(layer=item.layer, inputs=sources, options=dict(item.options))
+        return Call(
+            layer=item.layer,
+            inputs=tuple(Source(found[each.call], each.output) for each in item.sources),
+            options=dict(item.options),
+            masks={
+                name: Source(found[each.call], each.output)
+                for name, each in item.mask_sources.items()
+            },
+        )

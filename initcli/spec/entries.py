@@ -34,6 +34,7 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
     inputs: tuple[Reference, ...] | None
     options: Mapping[str, bool]
+    masks: Mapping[str, Reference] = {}
     layer: Layer | None = None
     shared: str = ""
     block: tuple[Entry, ...] = ()

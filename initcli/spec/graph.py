@@ -116,7 +116,7 @@ class Networks(Arguments):
         before = len(self.errors)
         inputs = self._references(mapping.get("inputs"), (*path, "inputs"))
         misnamed = len(self.errors) > before
-        entry = Entry(path, name or "", inputs, {})
+        entry = Entry(path, name or "", inputs, {}, self._masks(mapping.get("masks"), path))
         if "repeat" in mapping or ("layers" in mapping and "type" not in mapping):
             return self._block(entry, mapping)
         if "call" in mapping:
@@ -126,7 +126,7 @@ class Networks(Arguments):
         allowed = cls.takes().options if cls else ()
         options = self._options({key: mapping[key] for key in allowed if key in mapping}, path)
         if isinstance(data, Mapping):
-            data = {k: v for k, v in data.items() if k not in ("inputs", *allowed)}
+            data = {k: v for k, v in data.items() if k not in ("inputs", "masks", *allowed)}
             if name is None:
                 data.pop("name", None)
         layer = self.layer(data, path)
@@ -168,7 +168,8 @@ class Networks(Arguments):
 
     def _shared(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
         known = {name for cls in known_layers().values() for name in cls.takes().options}
-        self._only(data, ("call", "name", "inputs", *sorted(known)), "a call", entry.path)
+        keys = ("call", "name", "inputs", "masks", *sorted(known))
+        self._only(data, keys, "a call", entry.path)
         shared = data["call"]
         if not isinstance(shared, str):
             message = f"`call` must be the name of a layer, not {quoted(shared)}"
@@ -204,21 +205,40 @@ class Networks(Arguments):
             return ()
         found: list[Reference] = []
         for index, each in enumerate(data if several else [data]):
-            place = (*path, index) if several else path
-            match each:
-                case str():
-                    found.append(Reference(each, 0, place))
-                case {"layer": str(name), "output": int(output), **rest} if (
-                    not rest and output >= 0 and not isinstance(output, bool)
-                ):
-                    found.append(Reference(name, output, place))
-                case _:
-                    message = (
-                        "an input is the name of a layer, or {layer: NAME, output: NUMBER}, "
-                        f"not {quoted(each)}"
-                    )
-                    self.errors.append(InvalidValue(message, path=place))
+            found += self._reference(each, (*path, index) if several else path)
         return tuple(found)
+
+    def _reference(self, data: Any, path: Path) -> list[Reference]:
+        """What names one layer; nothing where it does not."""
+        match data:
+            case str():
+                return [Reference(data, 0, path)]
+            case {"layer": str(name), "output": int(output), **rest} if (
+                not rest and output >= 0 and not isinstance(output, bool)
+            ):
+                return [Reference(name, output, path)]
+        message = (
+            "an input is the name of a layer, or {layer: NAME, output: NUMBER}, "
+            f"not {quoted(data)}"
+        )
+        self.errors.append(InvalidValue(message, path=path))
+        return []
+
+    def _masks(self, data: Any, path: Path) -> dict[str, Reference]:
+        """The masks that a call names, each a layer's output."""
+        if data is None:
+            return {}
+        path = (*path, "masks")
+        if not isinstance(data, Mapping):
+            remedy = "such as `masks: {mask: NAME}`"
+            message = f"`masks` must be a mapping of masks to layers, not {quoted(data)}"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return {}
+        return {
+            str(name): reference
+            for name, each in data.items()
+            for reference in self._reference(each, (*path, name))
+        }
 
     def _unusable(self, name: str) -> tuple[str, str] | None:
         """What is wrong with a layer's name, if anything is, and what to do about it."""

@@ -201,6 +201,7 @@ def _call(layers: Iterable[type[Layer]]) -> Schema:
             "call": {"description": "the name of the layer", "type": "string"},
             "name": to("name"),
             "inputs": to("references"),
+            "masks": _masks({name for cls in layers for name in cls.takes_masks}),
             **{option: _option() for option in _options(layers)},
         },
         "required": ["call"],
@@ -219,7 +220,7 @@ def _options(layers: Iterable[type[Layer]]) -> list[str]:
 
 def _inner_layer(layers: Iterable[type[Layer]]) -> Schema:
     """A layer that another holds, which is called by that one alone."""
-    ours = dict.fromkeys(("inputs", *_options(layers)), False)
+    ours = dict.fromkeys(("inputs", "masks", *_options(layers)), False)
     return {**to("layer"), "properties": ours}
 
 
@@ -263,6 +264,16 @@ def _reference() -> Schema:
     }
 
 
+def _masks(names: Iterable[str]) -> Schema:
+    return {
+        "description": "which layer's output is which mask of this call, beside those that its "
+        "inputs carry",
+        "type": ["object", "null"],
+        "properties": {name: to("reference") for name in sorted(names)},
+        "additionalProperties": False,
+    }
+
+
 def _layer(cls: type[Layer]) -> Schema:
     """The arguments of a layer, and what else an entry may say of one."""
     arguments = arguments_of(cls)
@@ -276,6 +287,8 @@ def _layer(cls: type[Layer]) -> Schema:
     if weights:
         silent += f"|({'|'.join(weights)})_(regularizer|constraint)"
     taken["inputs"] = to("references")
+    if cls.takes_masks:
+        taken["masks"] = _masks(cls.takes_masks)
     for option in cls.takes().options:
         taken[option] = _option()
     # Keras's, which change nothing here: they are accepted, and no editor need offer them.

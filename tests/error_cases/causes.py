@@ -63,6 +63,8 @@ def of_signals() -> Iterator[Case]:
     yield Case("an input that is too large", command, files)
     open_size = "input_shape: [null, 3]\nlayers: [{type: Reshape, target_shape: [7]}]\n"
     yield Case("no size that fits", "signal spec.yaml", {"spec.yaml": open_size})
+    for title, masked in MASKED.items():
+        yield Case(title, "signal spec.yaml", {"spec.yaml": masked})
     after = {**layer("ReLU", "r", "op"), "build_config": {"input_shape": [None, 3]}}
     yield Case(
         "operations that only Keras knows",
@@ -111,6 +113,35 @@ def of_signals() -> Iterator[Case]:
         {"spec.yaml": shared},
         cause=lambda patch: patch.setattr(network, "MOST_SHAPES", 0),
     )
+
+
+MASKED = {
+    "a mask that Softmax cannot take": """
+input_shape: [4, 3]
+layers: [{type: Masking}, {type: Softmax}]
+""",
+    "masks that do not fit one another": """
+layers:
+  - {type: Input, shape: [6, 3]}
+  - {type: Masking, name: steps}
+  - {type: Input, shape: [3]}
+  - {type: Masking, name: examples}
+  - {type: Add, inputs: [steps, examples]}
+""",
+    "a mask that BatchNormalization cannot take": """
+layers:
+  - {type: Input, name: kept, shape: [5], dtype: bool}
+  - {type: Input, shape: [5, 4, 3]}
+  - {type: BatchNormalization, masks: {mask: kept}}
+""",
+    "a mask that attention cannot take": """
+layers:
+  - {type: Input, name: kept, shape: [7], dtype: bool}
+  - {type: Input, name: x, shape: [5, 4]}
+  - {type: MultiHeadAttention, num_heads: 1, key_dim: 2, masks: {attention_mask: kept}}
+""",
+}
+"""Specs in which a mask is of another shape than its layer needs."""
 
 
 def array(values: Any) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from initcli.errors import Path, printable, quoted
-from initcli.layers import known_layers
+from initcli.layers import Layer, known_layers
 from initcli.layers.core import Opaque
 from initcli.layers.network import Network
 from initcli.layers.operations import Operation
@@ -210,11 +210,17 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs and options of a call of that layer."""
     cls = known_layers()[entry["type"]]
     takes = cls.takes()
+    masks: dict[str, TensorOf] = {}
     if issubclass(cls, Operation):
         tensors = list(_flat([call.positional, *call.keywords.values()]))
-    elif issubclass(cls, Network | Opaque):
+    elif issubclass(cls, Opaque):
         tensors = list(_flat([call.positional, call.keywords]))
+    elif issubclass(cls, Network):
+        # The mask that a network is called with is the one that its inputs carry.
+        keywords = {key: value for key, value in call.keywords.items() if key != "mask"}
+        tensors = list(_flat([call.positional, keywords]))
     else:
+        call, masks = _apart(call, cls)
         tensors = list(_flat(call.positional))
         slots: dict[str, TensorOf] = dict(zip(takes.names, tensors, strict=False))
         by_name = [name for name in takes.names if isinstance(call.keywords.get(name), TensorOf)]
@@ -227,14 +233,34 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
             # The first argument by its own name, such as `inputs` or `sequences`.
             tensors = [v for v in call.keywords.values() if isinstance(v, TensorOf)][:1]
         tensors += _flat(call.keywords.get("initial_state"))
-        if takes.most < len(tensors):
-            # A mask that is given by its place.
-            tensors = tensors[: int(takes.most)]
     found: dict[str, Any] = {"inputs": [tensor.reference for tensor in tensors]}
     for option in takes.options:
         if isinstance(call.keywords.get(option), bool):
             found[option] = call.keywords[option]
+    if masks:
+        found["masks"] = {name: tensor.reference for name, tensor in masks.items()}
     return found
+
+
+def _apart(call: CallArguments, cls: type[Layer]) -> tuple[CallArguments, dict[str, TensorOf]]:
+    """A call without the masks that it names, and these."""
+    positional, keywords = list(call.positional), dict(call.keywords)
+    found: dict[str, Any] = {}
+    if isinstance(several := keywords.get("mask"), list):
+        # One argument for the masks of several inputs.
+        found.update(zip(cls.takes_masks, several, strict=False))
+        del keywords["mask"]
+    for name, place in cls.takes_masks.items():
+        if place < len(positional):
+            given, positional[place] = positional[place], None
+            if isinstance(given, list):
+                found.update(zip(cls.takes_masks, given, strict=False))
+            else:
+                found[name] = given
+        if name in keywords:
+            found[name] = keywords.pop(name)
+    masks = {name: each for name, each in found.items() if isinstance(each, TensorOf)}
+    return CallArguments(positional, keywords), masks
 
 
 def operation_of(
