@@ -626,7 +626,9 @@ def test_a_link_that_a_person_names_is_written_through(
     spec.write_text(SMALL, "utf-8")
     target.parent.mkdir()
     link = tmp_path / name
-    command = ["signal", spec, "--theory"] if name == "s.png" else ["export", spec]
+    command: list[str | Path] = (
+        ["signal", spec, "--theory"] if name == "s.png" else ["export", spec]
+    )
     for there in (False, True):  # first to nothing, then to a file
         link.unlink(missing_ok=True)
         link.symlink_to(target)
