@@ -218,7 +218,7 @@ class _Whole(io.RawIOBase):
 
     def __init__(self, raw: io.RawIOBase, failed: Callable[[OSError], None]) -> None:
         self._raw = raw
-        self._failed = failed
+        self._tell_of = failed
         self.name = raw.fileno()
         self.lost = False
 
@@ -236,7 +236,7 @@ class _Whole(io.RawIOBase):
                     rest = rest[taken:]
         except OSError as error:
             self.lost = True
-            self._failed(error)
+            self._tell_of(error)
         return size
 
     def writable(self) -> bool:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -198,13 +199,51 @@ def cluster(address: str) -> Iterator[Workers]:
         is_told = isinstance(error, OSError | ValueError | TypeError)
         what = str(error) if is_told else "it is another server that answers"
         raise WorkersError(f"no Dask scheduler answers at {address!r}: {what}") from None
+    with _unlogged("distributed", "tornado"):
+        try:
+            _refuse_other_versions(client)
+            yield Workers(client.get_executor(), 256, (Exception,), _Watch(client))
+        finally:
+            # One that is gone is not waited for.
+            with contextlib.suppress(Exception):
+                _in_time(client.close)
+
+
+class _Watch:
+    """Raises WorkersError once a cluster has been gone for a while, for which Dask would wait."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._last_seen = self._last_asked = time.monotonic()
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._last_asked < PATIENCE / 4:
+            return
+        self._last_asked = now
+        gone = "its scheduler" if self._client.status != "running" else ""
+        if not gone and not _in_time(self._client.nthreads):
+            gone = "its workers"
+        if not gone:
+            self._last_seen = time.monotonic()
+        elif now - self._last_seen > PATIENCE:
+            raise WorkersError(f"the Dask cluster has lost {gone}")
+
+
+@contextmanager
+def _unlogged(*libraries: str) -> Iterator[None]:
+    """Without what libraries log of failures that are told as errors."""
+    import logging
+
+    names = [each for each in logging.root.manager.loggerDict if each.split(".")[0] in libraries]
+    loggers = [each for each in map(logging.getLogger, names) if not each.disabled]
     try:
-        _refuse_other_versions(client)
-        yield Workers(client.get_executor(), 256, (Exception,))
+        for each in loggers:
+            each.disabled = True
+        yield
     finally:
-        # One that is gone is not waited for.
-        with contextlib.suppress(Exception):
-            _in_time(client.close)
+        for each in loggers:
+            each.disabled = False
 
 
 def _in_time(do: Callable[[], Result]) -> Result:

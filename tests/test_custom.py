@@ -59,9 +59,8 @@ def test_the_dtype_has_a_name_that_numpy_knows(tmp_path: Path, dtype: str) -> No
     assert initcli.draw(kernel)[0, 0] == pytest.approx(0.1, rel=2**-8)
 
 
-NO_ARRAY = (
-    "not an array of numbers\n  = it must return an array of numbers, of the shape that it is given"
-)
+WANTED = "  = it must return an array of numbers, of the shape that it is given"
+NO_ARRAY = f"not an array of numbers\n{WANTED}"
 FINITE = "and every weight must be finite"
 BROKEN = [
     (
@@ -81,6 +80,19 @@ BROKEN = [
     ),
     ("\n    return 1 / 0", "raised ZeroDivisionError: division by zero", 4),
     ("\n    raise SystemExit(3)", "raised SystemExit: 3", 4),
+    ("\n    raise GeneratorExit", "raised GeneratorExit", 4),
+    ("\n    raise type('Mute', (Exception,), {'__str__': None})", "raised Mute", 4),
+    ("\n    raise type('Own', (BaseException,), {})('bye')", "raised Own: bye", 4),
+    (
+        "return np.full(shape, 1e300)",
+        f"returned a value beyond what float32 holds among its 24 values, {FINITE}",
+        2,
+    ),
+    (
+        "\n    def fails(self, *_, **__): 1 / 0\n    return type('A', (), {'__array__': fails})()",
+        f"returned a A, which is no array: ZeroDivisionError: division by zero\n{WANTED}",
+        4,
+    ),
 ]
 
 
@@ -93,6 +105,19 @@ def test_a_result_that_is_no_tensor_names_function_file_and_line(
         list(initcli.summarise(model))
     place = f"{tmp_path / 'own.py'}:{line}"
     assert str(caught.value) == f"{place}: the initializer 'mine' {reason}"
+
+
+def test_an_interrupt_of_its_own_is_named_where_a_person_s_is_another(tmp_path: Path) -> None:
+    load(tmp_path, "def mine(shape):\n    raise KeyboardInterrupt\n")
+    # In a process of its own: a notebook, like this one, cannot tell the two apart.
+    command = [sys.executable, "-m", "initcli", "summary", "model.yaml", "--custom", "own.py"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "own.py:3: the initializer 'mine' raised KeyboardInterrupt" in done.stderr
+    with pytest.raises(KeyboardInterrupt):
+        initcli.draw(
+            load(tmp_path, "def mine(shape):\n    raise KeyboardInterrupt\n").parameters[0]
+        )
 
 
 @pytest.mark.parametrize(

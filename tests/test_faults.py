@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from quick_runs import FORKS, Done, QuickRuns
 
+import initcli
 from initcli import files
 from initcli.errors import OutputError
 from initcli.files import remove_leftovers, rewrite, write_whole, written_whole
@@ -571,6 +572,106 @@ def test_standard_output_that_is_full_is_one_error(
     assert_one_line(done, "standard output cannot be written: No space left on device")
     for file in tmp_path.glob("h/*"):
         assert_reads(file)
+
+
+PRINTING = [
+    *(
+        [command, "{}", "--theory", "--format", form]
+        for command in ("summary", "signal", "compare", "check")
+        for form in ("table", "json", "jsonl", "csv", "markdown")
+    ),
+    ["check", "{}", "--theory", "--format", "github"],
+    ["check", "{}", "--theory", "--diff"],
+    ["check", "--explain", "I101"],
+    *(["catalog", "--format", form] for form in ("table", "json", "jsonl", "csv", "markdown")),
+    *(["schema"], ["init", "-"], ["hist", "{}"], ["--help"], ["summary", "--help"]),
+]
+
+
+@pytest.mark.skipif(not FORKS, reason="limits a forked process")
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_standard_output_that_is_cut_short_is_one_error(
+    runs: QuickRuns, tmp_path: Path, arguments: list[str]
+) -> None:
+    spec = tmp_path / "model.yaml"
+    spec.write_text(FAULTY, "utf-8")
+    out = tmp_path / "stdout"
+    done = runs.run(*(each.format(spec) for each in arguments), limit=60, stdout=str(out))
+    assert_one_line(done, "standard output cannot be written: File too large")
+    assert out.stat().st_size == 60
+
+
+@pytest.mark.parametrize("arguments", [("summary", "--theory"), ("signal", "--theory")])
+def test_standard_output_on_a_disk_that_fills_is_one_error(
+    runs: QuickRuns, tmp_path: Path, disk: Path, arguments: tuple[str, ...]
+) -> None:
+    spec = tmp_path / "model.yaml"
+    layer = "{type: Dense, units: 4}"
+    spec.write_text(f"input_shape: [4]\nlayers: [{{repeat: 300, layers: [{layer}]}}]\n", "utf-8")
+    command, *options = arguments
+    done = runs.run(command, spec, *options, "--format", "json", stdout=str(disk / "out"))
+    assert_one_line(done, "standard output cannot be written: No space left on device")
+    assert (disk / "out").stat().st_size == 64 << 10
+
+
+# ------------------------------------------------------------------------ links
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+@pytest.mark.parametrize("name", ["w.npz", "w.safetensors", "s.png"])
+def test_a_link_that_a_person_names_is_written_through(
+    runs: QuickRuns, tmp_path: Path, name: str
+) -> None:
+    spec, target = tmp_path / "model.yaml", tmp_path / "elsewhere" / name
+    spec.write_text(SMALL, "utf-8")
+    target.parent.mkdir()
+    link = tmp_path / name
+    command: list[str | Path] = (
+        ["signal", spec, "--theory"] if name == "s.png" else ["export", spec]
+    )
+    for there in (False, True):  # first to nothing, then to a file
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        assert target.exists() == there
+        assert runs.run(*command, "--out", link).status == 0
+        assert link.is_symlink()
+        assert target.stat().st_size > 100
+        assert [each.name for each in target.parent.iterdir()] == [name]
+
+
+def test_a_spec_of_several_names_is_not_torn_apart(runs: QuickRuns, tmp_path: Path) -> None:
+    spec, other = tmp_path / "spec.yaml", tmp_path / "other.yaml"
+    spec.write_text(FAULTY, "utf-8")
+    try:
+        other.hardlink_to(spec)
+    except OSError:
+        pytest.skip("no hard links can be made here")
+    done = runs.run("check", "--fix", "--theory", spec)
+    assert done.status == 2
+    assert "it has 2 names (hard links)" in done.stderr
+    assert spec.samefile(other)
+    assert spec.read_text("utf-8") == FAULTY
+    other.unlink()
+    assert runs.run("check", "--fix", "--theory", spec).status != 2
+    assert spec.read_text("utf-8") != FAULTY
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+@pytest.mark.parametrize("page", [False, True])
+def test_a_link_that_is_put_in_the_place_of_a_folder_is_not_followed(
+    tmp_path: Path, page: bool
+) -> None:
+    model = initcli.parse(SMALL)
+    folder, other = tmp_path / "plots", tmp_path / "other"
+    other.mkdir()
+    pictures = initcli.save_histograms(model, folder, page=page)
+    for _ in range(3 if page else 1):
+        next(pictures)
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(other)
+    with pytest.raises(OutputError, match="something else in its place"):
+        list(pictures)
+    assert list(other.iterdir()) == []
 
 
 # ------------------------------------------------------------------------ processes that fail

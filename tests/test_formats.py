@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from initcli.catalog import catalog
 from initcli.cli import app
 from initcli.commands import options
+from initcli.commands.checking import FindingsFormat
+from initcli.errors import printable
 from initcli.fitting import fit
 from initcli.render.data import COLUMNS
 from initcli.render.rows import Rows, lines
@@ -119,6 +121,51 @@ def test_a_row_stays_one_line_whatever_a_name_holds() -> None:
     cells = next(csv.reader([list(lines("csv", rows))[1]]))
     assert cells[1] == "3"
     assert "<script>" not in text.replace("\\<", "")
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers() -> None:
+    texts = ["=cmd|' /C calc'!A0", "@SUM(A1)", "+1", "-1+1", "\t=1", "\r=1", " =1", "＝1", '=","']
+    plain = ["-", "a=b", "U(-0.05, 0.05)", "x\ny"]
+    numbers = [-0.5, -3, 1e-300, True, None, (None, 4)]
+    columns = [str(n) for n in range(len(texts) + len(plain) + len(numbers))]
+    row = dict(zip(columns, [*texts, *plain, *numbers], strict=True))
+    _, line = lines("csv", Rows(columns, [row]))
+    (cells,) = csv.reader([line])
+    for text, cell in zip(texts, cells, strict=False):
+        shown = printable(text)
+        assert cell == (shown if shown.startswith("\\") else f"'{shown}")
+        assert cell[0] not in "=+-@\t\r"
+    assert cells[len(texts) :] == [
+        *("-", "a=b", "U(-0.05, 0.05)", "x\\ny", "-0.5", "-3", "1e-300", "true", "", "?x4")
+    ]
+
+
+def test_no_report_has_a_law_that_is_a_formula() -> None:
+    for row in csv.DictReader(io.StringIO(run("summary", str(TOUR), "--format", "csv").stdout)):
+        assert row["law"][0] not in "=+-@'"
+
+
+@pytest.mark.parametrize("form", [each.value for each in FindingsFormat])
+def test_nothing_is_said_of_a_spec_that_was_not_read(form: str, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("input_shape: [3]\nlayers: [{type: Dens}]\n", "utf-8")
+    alone = CliRunner().invoke(app, ["check", str(wrong), "--format", form])
+    assert alone.exit_code == 2
+    if form == "github":
+        assert alone.stdout.startswith("::error file=")
+        assert ",line=2,col=17,title=this spec is wrong::unknown layer 'Dens'" in alone.stdout
+    else:
+        assert alone.stdout == ""
+    specs = [str(wrong), str(TOUR), "missing.yaml"]
+    several = CliRunner().invoke(app, ["check", *specs, "--theory", "--format", form])
+    assert several.exit_code == 2
+    if form == "json":
+        assert json.loads(several.stdout)["not_read"] == [str(wrong), "missing.yaml"]
+        assert json.loads(several.stdout)["findings"]
+    elif form in ("table", "markdown"):
+        assert "2 of 3 specs could not be read." in " ".join(several.stdout.split())
+    else:
+        assert "I201" in several.stdout
 
 
 def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,14 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,6 +190,66 @@ except WorkersError as error:
         [sys.executable, "-c", program, address], capture_output=True, encoding="utf-8"
     )
     assert tried.stdout.startswith(f"no Dask scheduler answers at {address!r}"), tried.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9, "it is another server that answers"),
+        (bytes(64), "it is another server that answers"),
+        (b"", "it is silent for 2 s"),
+    ],
+    ids=["a web server", "zeros", "silence"],
+)
+def test_a_server_that_is_no_scheduler_is_a_clear_error(answer: bytes, said: str) -> None:
+    program = """
+import sys
+from initcli import workers
+from initcli.errors import WorkersError
+
+workers.PATIENCE = 2 / 3
+try:
+    with workers.cluster(sys.argv[1]):
+        pass
+except WorkersError as error:
+    print(error)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.sendall(answer)
+                    kept.append(connection)
+
+        kept: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        tried = subprocess.run(
+            [sys.executable, "-c", program, address],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+        )
+    for connection in kept:
+        connection.close()
+    assert tried.stdout == f"no Dask scheduler answers at {address!r}: {said}\n", tried.stderr
+
+
+def test_a_cluster_that_is_lost_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    cluster = SimpleNamespace(status="running", nthreads=lambda: {"worker": 1})
+    watch = workers._Watch(cluster)
+    for changed, said in (({"nthreads": dict}, "its workers"), ({"status": "closed"}, "its sched")):
+        time.sleep(0.3)
+        watch()  # all is well
+        vars(cluster).update(changed)
+        with pytest.raises(WorkersError, match=said):  # noqa: PT012
+            for _ in range(20):
+                time.sleep(0.06)
+                watch()
+        vars(cluster).update(status="running", nthreads=lambda: {"worker": 1})
 
 
 def test_without_dask_it_is_said_what_to_install() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import signal
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -114,13 +115,16 @@ def load_functions(file: str) -> dict[str, Custom]:
     """
     path = Path(file)
     try:
-        is_file, is_folder, is_there = path.is_file(), path.is_dir(), path.exists()
-    except OSError:  # a name that is too long for a file
-        is_file = is_folder = is_there = False
-    if not is_file:
-        reason = "this is a directory, not a file" if is_folder else "there is no such file"
-        if is_there and not is_folder:
-            reason = "this is a pipe or a device, not a file"
+        mode, reason = path.stat().st_mode, ""
+    except (OSError, ValueError) as error:
+        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
+        why = getattr(error, "strerror", None)
+        mode, reason = 0, "there is no such file" if is_missing else f"it cannot be read: {why}"
+    if stat.S_ISDIR(mode):
+        reason = "this is a directory, not a file"
+    elif mode and not stat.S_ISREG(mode):
+        reason = "this is a pipe or a device, not a file"
+    if reason:
         remedy = nearest_file(file, (".py",))
         raise CustomFunctionError(f"{printable(file)}: {reason}", remedy)
     spec = importlib.util.spec_from_file_location("initcli_custom", path)

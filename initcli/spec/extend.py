@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -48,7 +49,7 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
         raise refused(f"{quoted(file)} extends this file in turn")
     if len(here) > (most := limits.in_force().extended_files):
         raise refused(f"more than {most} files extend one another", limits.remedy("extended_files"))
-    if not any(found.is_relative_to(folder) for folder in (here[0].parent, FilePath.cwd())):
+    if not any(found.is_relative_to(folder) for folder in (here[0].parent, _resolved("."))):
         message = f"{quoted(file)} is neither in the folder of this spec nor in the working folder"
         raise refused(message, "run initcli in a folder that holds both, or copy the other here")
     if _is_special(found):
@@ -80,7 +81,9 @@ def _resolved(file: str) -> FilePath:
     try:
         return FilePath(file).resolve()
     except (OSError, ValueError, RuntimeError):  # the last of links that lead to one another
-        return FilePath(file).absolute()
+        with suppress(OSError):  # of a working folder that is gone
+            return FilePath(file).absolute()
+        return FilePath(file)
 
 
 def _is_special(file: FilePath) -> bool:

@@ -109,7 +109,7 @@ def _opened(source: str, file: str) -> Iterator[IO[bytes]]:
     except (OSError, ValueError) as error:
         # Windows says "permission denied" of a directory.
         is_refused = isinstance(error, IsADirectoryError | PermissionError)
-        if is_refused and FilePath(source).is_dir():
+        if is_refused and os.path.isdir(source):  # noqa: PTH112  # says no where it may not look
             raise _unreadable(file, "this is a directory, not a file") from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise _unreadable(file, f"it cannot be read: {reason}") from None

@@ -20,7 +20,7 @@ import pytest
 import initcli
 from error_cases.case import DENSE, Case
 from error_cases.specs import SOURCE, functional, layer
-from initcli import drawing, exporting, files, terminal, workers
+from initcli import drawing, exporting, files, workers
 from initcli.initializers import Zeros
 from initcli.layers import network
 from initcli.parameter import Parameter
@@ -201,7 +201,6 @@ def of_writing() -> Iterator[Case]:
     yield Case("an endless name", call=lambda: _export("n" * 70_000))
     yield Case("a name that is no text", call=lambda: _export("a\0b"))
     yield Case("a name of no file", call=lambda: _export("a", "w.txt"))
-    yield Case("standard output on a full disk", call=_write_to_full_disk)
     yield Case(
         "no standard input",
         cause=lambda patch: patch.setattr(sys, "stdin", None),
@@ -237,13 +236,6 @@ def _failing_library(patch: pytest.MonkeyPatch) -> None:
         raise safetensors.SafetensorError("the header is too large")
 
     patch.setattr(safetensors, "serialize_file", fail)
-
-
-def _write_to_full_disk() -> None:
-    with Path("spare").open("wb") as spare, pytest.MonkeyPatch.context() as patch:
-        output = SimpleNamespace(write=_failing, fileno=spare.fileno, isatty=lambda: False)
-        patch.setattr(sys, "stdout", output)
-        terminal.write("a table")
 
 
 def of_files() -> Iterator[Case]:
@@ -287,9 +279,21 @@ def of_files() -> Iterator[Case]:
         ("a pipe in place of a file", special, lambda: files.write_whole(spec, b"")),
         ("a pipe in place of a spec", special, lambda: files.rewrite(spec, DENSE, "")),
         ("a spec that is gone", None, lambda: files.rewrite(Path("gone.yaml"), "", "")),
+        ("a spec of two names", lambda _: Path("other").hardlink_to(spec), _rewrite_spec),
+        ("a folder that is replaced", None, _replace_folder),
         ("a spec that somebody else changes", None, lambda: files.rewrite(spec, "a: 1", "a: 2")),
     ):
         yield Case(title, "", {"spec.yaml": DENSE}, cause, call)
+
+
+def _rewrite_spec() -> None:
+    files.rewrite(Path("spec.yaml"), DENSE, "")
+
+
+def _replace_folder() -> None:
+    made = files.make_folder(Path("plots"))
+    Path("plots").rename("moved")
+    files.refuse_other_folder(Path("plots"), made)
 
 
 def _failing_file(patch: pytest.MonkeyPatch, name: str) -> None:
@@ -345,6 +349,11 @@ def of_workers() -> Iterator[Case]:
         made = partial(_with_dask, client=lambda *_, c=client, **__: c)
         yield Case(title, command, spec, made)
     yield Case("workers that are lost", call=_lose_workers)
+    yield Case(
+        "a cluster that is lost",
+        cause=lambda patch: patch.setattr(workers, "PATIENCE", 0.0),
+        call=lambda: workers._Watch(SimpleNamespace(status="closed"))(),
+    )
     yield Case(
         "no more processes",
         cause=lambda patch: patch.setattr(ProcessPoolExecutor, "submit", _failing),

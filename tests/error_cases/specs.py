@@ -233,6 +233,10 @@ def of_keras() -> Iterator[Case]:
 # ------------------------------------------------------------------------- functions of one's own
 
 FUNCTIONS = {
+    "returns ragged rows": "return [[1, 2], [3]]",
+    "returns what fails as an array": (
+        "return type('A', (), {'__array__': lambda *_, **__: 1 / 0})()"
+    ),
     "raises": "raise ValueError('not today')",
     "gives None": "return None",
     "gives another shape": "import numpy\n    return numpy.zeros(7)",
