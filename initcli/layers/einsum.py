@@ -89,6 +89,15 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         y = flow.np.einsum(self.equation, x, kernel, optimize=True)
         return self.activation.call(flow.np, y + flow["bias"] if "bias" in flow else y)
 
+    def axes(self, shape: Shape) -> Letters:
+        """The letters of the equation, with one for each axis that dots stand for."""
+        letters = _letters(self.equation)
+        # An equation has none of these.
+        dots = "".join(chr(ord("α") + i) for i in range(len(shape) - len(letters.input)))
+        if letters.dots == "left":
+            return Letters(dots + letters.input, letters.kernel, dots + letters.output, "")
+        return Letters(letters.input + dots, letters.kernel, letters.output + dots, "")
+
     def project(self, shape: Shape) -> Projection:
         """The shapes for an input of that shape.
 
@@ -125,6 +134,9 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
                     f"EinsumDense's axis '{letter}' is {size} in the input and {out[letter]} in "
                     "output_shape"
                 )
+        # An axis that the output shares with the input is as long as it is there.
+        shared = {first + i: into.get(letter) for i, letter in enumerate(letters.output)}
+        output = tuple(shared.get(i) if n is None else n for i, n in enumerate(output))
         kernel: list[int] = []
         for letter in letters.kernel:
             size = out[letter] if letter in out else into[letter]
@@ -157,7 +169,9 @@ def projecting(initializer: Initializer, projection: Projection, counted: Counte
     )
 
 
-class _Letters(NamedTuple):
+class Letters(NamedTuple):
+    """The letters of an equation, and the side on which it has dots."""
+
     input: str
     kernel: str
     output: str
@@ -171,7 +185,7 @@ _EQUATIONS = (
 )
 
 
-def _letters(equation: str) -> _Letters:
+def _letters(equation: str) -> Letters:
     """The letters of an equation, and the side on which it has dots.
 
     Raises:
@@ -179,7 +193,7 @@ def _letters(equation: str) -> _Letters:
     """
     for dots, pattern in _EQUATIONS:
         if match := pattern.match(equation):
-            found = _Letters(match[1], match[2], match[3], dots)
+            found = Letters(match[1], match[2], match[3], dots)
             break
     else:
         raise ArgumentError(

@@ -16,17 +16,18 @@ from initcli.signal.field import Field, field, normal
 from initcli.signal.rules.base import (
     Expected,
     Gradient,
+    NoTheory,
     Place,
     Weight,
     channels_and_grid,
     connected,
     expected,
-    replaced,
     steadied,
     then,
     with_bias,
 )
-from initcli.signal.rules.entries import activated
+from initcli.signal.rules.entries import activated, activated_along
+from initcli.signal.rules.layout import Axes, feature_axes
 from initcli.signal.rules.windows import box, overlap, unboxed
 from initcli.types import Array
 
@@ -38,26 +39,68 @@ def _(layer: core.Dense, place: Place, given: Field) -> Expected:
     return then(linear, lambda y: activated(layer.activation, y))
 
 
+@feature_axes.register
+def _(layer: einsum.EinsumDense, place: Place, given: Field) -> Axes:
+    """Those that the kernel sums over."""
+    letters = layer.axes(place.inputs[0])
+    rank = len(letters.input)
+    return tuple(
+        axis - rank
+        for axis, letter in enumerate(letters.input)
+        if letter in letters.kernel and letter not in letters.output
+    )
+
+
 @expected.register
 def _(layer: einsum.EinsumDense, place: Place, given: Field) -> Expected:
-    projection = layer.project(place.inputs[0])
-    sizes = place.sizes["kernel"]
-    fan_in = math.prod(sizes[axis] for axis in projection.input_axes)
-    units = math.prod(sizes[axis] for axis in projection.output_axes)
+    """Sums over the kernel's axes that are not in the output; new ones are units."""
+    letters, sizes = layer.axes(place.inputs[0]), place.sizes["kernel"]
+    rest = [a for a in letters.input[1:] if a not in letters.kernel or a in letters.output]
+    kept = [a for a in letters.output[1:] if a in letters.input]
+    rank = len(letters.output)
+    axes = tuple(i - rank for i, a in enumerate(letters.output) if a not in letters.input)
+    if sorted(rest) != sorted(kept) or len(set(letters.input)) < len(letters.input):
+        raise NoTheory("sums without weights")
+    if letters.output[0] != letters.input[0] or letters.output[0] in letters.kernel:
+        raise NoTheory("examples along another axis")
+    units = math.prod(
+        n for a, n in zip(letters.kernel, sizes, strict=True) if a not in letters.input
+    )
     kernel, bias = place.weights["kernel"], place.weights.get("bias")
-    if fan_in == place.inputs[0][-1] and place.outputs[0][:2] == place.inputs[0][:2]:
-        linear = connected(given, fan_in, units, kernel, bias)
-    else:
-        linear = connected(given.at(()), fan_in, units, kernel, bias)
-        linear = replaced(linear, given, linear.output.at(place.outputs[0][1:-1]))
-    return then(linear, lambda y: activated(layer.activation, y))
+    linear = connected(given, given.units, units, kernel, bias)
+    own = [i for i, a in enumerate(rest) if a in letters.kernel]
+    if own:
+        linear = then(linear, lambda y: _with_weights_apart(y, own))
+    order = [1 + rest.index(a) for a in kept]
+    if order != sorted(order):
+        linear = then(linear, lambda y: _transposed(y, order))
+    output, pull, _ = then(linear, lambda y: activated_along(layer.activation, y, axes))
+    return Expected(output, pull, axes)
+
+
+def _with_weights_apart(given: Field, own: list[int]) -> Expected:
+    """Positions along those axes have weights of their own, and only their means in common."""
+    alike = math.prod(n for axis, n in enumerate(given.grid) if axis not in own)
+    count = math.prod(given.grid)
+    share = (alike - 1) / (count - 1) if count > 1 else 1.0
+    moments, level = given.moments, given.means**2
+    moments[2:] = share * moments[2:] + (1 - share) * level
+    pairs = np.array([1.0, share]).reshape(2, *(1,) * len(given.grid))
+    return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
+
+
+def _transposed(given: Field, order: list[int]) -> Expected:
+    moments = given.moments.transpose(0, *order)
+    back = np.argsort([0, *order])
+    found = field(moments, given.units, given.profile)
+    return Expected(found, lambda g: [Gradient(g.moments.transpose(back))])
 
 
 @expected.register
 def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
     """Moments are summed over the window as entries are over units (Xiao et al. 2018)."""
     channels, grid = channels_and_grid(place.inputs[0], layer.data_format)
-    given = given.at(grid)
+    axes = feature_axes(layer, place, given)
     rank, weights = layer.rank, place.weights
     strides = per_axis(layer.strides, rank, "strides")
     dilation = per_axis(layer.dilation_rate, rank, "dilation_rate")
@@ -75,7 +118,7 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
             return box(x, layer.window, window)
 
         linear = _slid(given, channels, filters, weights["kernel"], bias, widen, narrow)
-        return then(linear, lambda y: activated(layer.activation, y))
+        return then(linear, lambda y: activated_along(layer.activation, y, axes))
     around = ends(grid, layer.window, strides, dilation, layer.padding)
     window = arrays.Window(strides, dilation, around)
 
@@ -104,7 +147,7 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
         depth, kernel = channels // groups, weights["kernel"]
         fan_in = math.prod(layer.window) * depth
         linear = _slid(given, depth, filters, kernel, bias, over, back, filters // groups, fan_in)
-    return then(linear, lambda y: activated(layer.activation, y))
+    return then(linear, lambda y: activated_along(layer.activation, y, axes))
 
 
 def _slid(

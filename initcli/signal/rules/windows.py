@@ -61,7 +61,6 @@ def unboxed(moments: Array, size: Size, window: Any, grid: Size) -> Array:
 @expected.register(pooling._AveragePooling)
 def _(layer: Any, place: Place, given: Field) -> Expected:
     _, grid = channels_and_grid(place.inputs[0], layer.data_format)
-    given = given.at(grid)
     size = per_axis(layer.pool_size, layer.rank, "pool_size")
     strides = size if layer.strides is None else per_axis(layer.strides, layer.rank, "strides")
     every = (1,) * layer.rank
@@ -199,8 +198,7 @@ def _tilt_to_largest(given: Field, n: int) -> Array | None:
 @expected.register(pooling._GlobalMaxPooling)
 @expected.register(pooling._GlobalAveragePooling)
 def _(layer: Any, place: Place, given: Field) -> Expected:
-    _, grid = channels_and_grid(place.inputs[0], layer.data_format)
-    given = given.at(grid)
+    grid = given.grid
     n = math.prod(grid)
     after = (1,) * layer.rank if layer.keepdims else ()
     if isinstance(layer, pooling._GlobalMaxPooling):
