@@ -15,6 +15,7 @@ from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
 from initcli.signal.rules import Expected, Gradient, NoTheory, Place, Pull, Weight, predicted
 from initcli.signal.rules.layout import Axes
+from initcli.signal.ties import Ties
 from initcli.types import NotComputable, Size
 
 
@@ -95,6 +96,7 @@ class Theory:
         """Var[log S] of each tensor's mean square by what was drawn before it: of a batch, over
         draws, and of one example, over draws and examples."""
         self.axes = first_axes(program)
+        self.ties = Ties(program)
         self.looked_up = {each.tensor for each in program.sources if each.most is not None}
 
     def predictions(self, inputs: Mapping[int, Field]) -> list[Prediction]:
@@ -127,6 +129,7 @@ class Theory:
             self.fields[step.outputs[0]] = found.output
         elif (seen := self.seen.get(step.outputs[0])) is not None:
             self.fields[step.outputs[0]] = self._from_measured(step, seen)
+        self.ties.take(step, self.fields)
         return found
 
     def expected(self, step: Step) -> Expected | None:
@@ -146,6 +149,12 @@ class Theory:
             if weight is None:
                 return None
             weights[name] = weight
+        try:
+            self.ties.refuse_joined(step, given)
+            tied = self.ties.with_table(step)
+        except NoTheory as error:
+            _give_up(step, error)
+            return None
         place = Place(
             weights=weights,
             sizes={name: p.shape for name, p in step.weights.items()},
@@ -153,6 +162,7 @@ class Theory:
             outputs=[program.shapes[i] for i in step.outputs],
             options=step.options,
             training=self.training,
+            tied=tied,
         )
         try:
             with np.errstate(all="ignore"):
@@ -260,6 +270,7 @@ class Theory:
             tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
         }
         lost: set[int] = set()
+        through: dict[int, frozenset[str]] = {}
         found: list[float | None] = []
         for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
             tensor = step.outputs[0]
@@ -284,9 +295,14 @@ class Theory:
                 lost.update(step.inputs)
                 continue
             with np.errstate(all="ignore"):
+                weights = self.ties.passed(step, through.get(tensor, frozenset()))
                 for source, each in zip(step.inputs, back, strict=True):
                     if each is not None:
-                        before = gradients.get(source)
+                        before, others = gradients.get(source), through.get(source, frozenset())
+                        if weights & others:
+                            # What comes back through the same weights is not independent.
+                            lost.add(source)
+                        through[source] = weights | others
                         gradients[source] = each if before is None else before.plus(each)
         return found[::-1]
 

@@ -152,7 +152,11 @@ class Weight(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a layer stands: its weights' moments and shapes, what flows in and out, its options."""
+    """Where a layer stands: its weights' moments and shapes, what flows in and out, its options.
+
+    ``tied`` is E[x e] of the entries that flow in and those of the table's row that they were made
+    of, where they come back into that table.
+    """
 
     weights: dict[str, Weight]
     sizes: dict[str, Size]
@@ -160,6 +164,7 @@ class Place(NamedTuple):
     outputs: list[Size]
     options: Mapping[str, bool]
     training: bool
+    tied: float | None = None
 
     @property
     def batch(self) -> int:

@@ -12,7 +12,7 @@ from initcli.layers import convolution, core, einsum, embedding
 from initcli.layers.base import per_axis
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
-from initcli.signal.field import Field, field, normal
+from initcli.signal.field import NODES, WEIGHTS, Field, field, normal, profile_of, with_mean
 from initcli.signal.rules.base import (
     Expected,
     Gradient,
@@ -181,7 +181,10 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     table = place.weights["embeddings"]
     if place.options.get("reverse", False):
         weight = table if layer.tie_weights else place.weights["reverse_embeddings"]
-        return connected(given, layer.output_dim, layer.input_dim, weight, None)
+        linear = connected(given, layer.output_dim, layer.input_dim, weight, None)
+        if place.tied is None:
+            return linear
+        return linear._replace(output=_tied(linear.output, place.tied, layer.output_dim))
     again = 1 / layer.input_dim
     other = table.mean**2 + again * table.variance
     moments = np.empty((4, *place.inputs[0][1:]))
@@ -189,6 +192,30 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     moments[1:] = other
     found = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
     return Expected(found, lambda g: [None])
+
+
+def _tied(apart: Field, common: float, width: int) -> Field:
+    """x · eᵀ over a table of which one row e made x, and has E[x e] in common with it.
+
+    All but one of the V sums of a position are as if x and the table were independent. That one has
+    the mean d E[x e], and for normal entries d E[x e]² more of a variance.
+    """
+    share, mean = 1 / apart.units, width * common
+    own = mean**2 + width * common**2
+    moments = apart.moments.copy()
+    moments[0] += share * own
+    # Two examples, or positions, of which one or the other has that row.
+    means = apart.means + share * mean
+    moments[1:] += 2 * share * mean * apart.means + (share * mean) ** 2
+    second = float(apart.second.mean())
+    others = math.sqrt(second) * apart.profile
+    single = mean + math.sqrt(second + width * common**2) * NODES
+    values = profile_of(
+        np.concatenate([others, single]), np.concatenate([WEIGHTS * (1 - share), WEIGHTS * share])
+    )
+    values = with_mean(values, float(means.mean()), float(moments[0].mean()))
+    # The row that is met stands out in every draw alike.
+    return field(moments, apart.units, values, pinned=True)
 
 
 @expected.register
