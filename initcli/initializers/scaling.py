@@ -30,6 +30,8 @@ class Scaled(Seeded, frozen=True, kw_only=True):
     input_axes: tuple[int, ...] | None = None
     output_axes: tuple[int, ...] | None = None
 
+    counts_fans = True
+
     def fans(self, shape: Size) -> Fans:
         """The product of the sizes of the axes where both are given, and else Keras's rule."""
         if self.input_axes is None or self.output_axes is None:

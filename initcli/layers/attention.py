@@ -60,6 +60,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             path=f"{name}/kernel",
             shape=shape,
             initializer=projecting(initializer, found, self.fans),
+            contracts=found.input_axes,
+            produces=found.output_axes,
         )
         if self.use_bias:
             path = f"{name}/bias"

@@ -46,11 +46,19 @@ class Gated(Layer, frozen=True, kw_only=True):
         """The weights for a step of shape (batch, d)."""
         width = self.gates * self.units
         inputs = known_size(self, shape, -1)
-        yield Parameter(path="kernel", shape=(inputs, width), initializer=self.kernel_initializer)
+        yield Parameter(
+            path="kernel",
+            shape=(inputs, width),
+            initializer=self.kernel_initializer,
+            contracts=(0,),
+            produces=(1,),
+        )
         yield Parameter(
             path="recurrent_kernel",
             shape=(self.units, width),
             initializer=self.recurrent_initializer,
+            contracts=(0,),
+            produces=(1,),
         )
         if self.use_bias:
             yield Parameter(path="bias", shape=self.bias_shape, initializer=self.bias_filler)

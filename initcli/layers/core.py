@@ -93,6 +93,8 @@ class Dense(Layer, frozen=True, kw_only=True):
             shape=kernel,
             initializer=self.kernel_initializer,
             trainable=self.lora_rank is None,
+            contracts=(0,),
+            produces=(1,),
         )
         if self.use_bias:
             yield Parameter(path="bias", shape=(self.units,), initializer=self.bias_initializer)

@@ -79,6 +79,8 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
             shape=found.kernel,
             initializer=projecting(self.kernel_initializer, found, self.fans),
             trainable=self.lora_rank is None,
+            contracts=found.input_axes,
+            produces=self.new_axes,
         )
         if found.bias is not None:
             yield Parameter(path="bias", shape=found.bias, initializer=self.bias_initializer)
@@ -88,6 +90,12 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
         y = flow.np.einsum(self.equation, x, kernel, optimize=True)
         return self.activation.call(flow.np, y + flow["bias"] if "bias" in flow else y)
+
+    @property
+    def new_axes(self) -> tuple[int, ...]:
+        """The kernel's axes that the input does not have; one of all three stays as it is."""
+        letters = _letters(self.equation)
+        return tuple(i for i, a in enumerate(letters.kernel) if a not in letters.input)
 
     def axes(self, shape: Shape) -> Letters:
         """The letters of the equation, with one for each axis that dots stand for."""

@@ -28,7 +28,7 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated, activated_along
 from initcli.signal.rules.layout import Axes, feature_axes
-from initcli.signal.rules.windows import box, overlap, unboxed
+from initcli.signal.rules.windows import box, overlap, unboxed, within
 from initcli.types import Array
 
 
@@ -109,29 +109,27 @@ def _(layer: convolution.Convolution, place: Place, given: Field) -> Expected:
     if isinstance(layer, convolution.ConvTranspose):
         extras = getattr(layer, "_output_padding")  # noqa: B009
         cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
-        window = arrays.Window(strides, dilation, cut)
+        spread = within(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
 
         def widen(x: Array) -> Array:
-            return unboxed(x, layer.window, window, outputs)
+            return unboxed(x, *spread, outputs)
 
         def narrow(x: Array) -> Array:
-            return box(x, layer.window, window)
+            return box(x, *spread)
 
         linear = _slid(given, channels, filters, weights["kernel"], bias, widen, narrow)
         return then(linear, lambda y: activated_along(layer.activation, y, axes))
     around = ends(grid, layer.window, strides, dilation, layer.padding)
-    window = arrays.Window(strides, dilation, around)
-
-    both = overlap(grid, outputs, layer.window, window)
+    size, window = within(grid, outputs, layer.window, arrays.Window(strides, dilation, around))
+    both = overlap(grid, outputs, size, window)
 
     def over(x: Array) -> Array:
         if len(x) < 4:
-            return box(x, layer.window, window)
-        pairs = box(x[2:], layer.window, window, both)
-        return np.concatenate([box(x[:2], layer.window, window), pairs])
+            return box(x, size, window)
+        return np.concatenate([box(x[:2], size, window), box(x[2:], size, window, both)])
 
     def back(x: Array) -> Array:
-        return unboxed(x, layer.window, window, grid)
+        return unboxed(x, size, window, grid)
 
     if isinstance(layer, convolution.SeparableConv):
         each = layer.depth_multiplier
