@@ -81,7 +81,9 @@ def exceeded(n: int, d: float) -> float:
     if d >= 1 or n * d <= 0.5:
         return float(d < 1)
     if n * d * d >= _FAR or d >= 0.5:
-        return min(2 * (_above(n, d) if n <= _MANY else math.exp(-2 * n * (d + 1 / (6 * n)) ** 2)), 1.0)
+        return min(
+            2 * (_above(n, d) if n <= _MANY else math.exp(-2 * n * (d + 1 / (6 * n)) ** 2)), 1.0
+        )
     return min(max(1 - (_exact(n, d) if n <= FEW else _expanded(n, d)), 0.0), 1.0)
 
 
@@ -135,4 +137,4 @@ def _expanded(n: int, d: float) -> float:
             - 90 * y**4
         )
     ) + root / (108 * z**6) * float(at_even @ (3 * even * y - even**2))
-    return limit + first / n**0.5 + second / n + third / n**1.5
+    return float(limit + first / n**0.5 + second / n + third / n**1.5)

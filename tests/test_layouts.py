@@ -21,6 +21,7 @@ from initcli.layers import known_layers
 from initcli.signal import theory
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
+from initcli.signal.rules import NoTheory, predicted
 from initcli.types import NotComputable
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules say that they have no prediction, and never fail in another way."""
 
     def give_up(step: Any, error: Exception) -> None:
-        if not isinstance(error, theory.NoTheory | NotComputable | ArithmeticError):
+        if not isinstance(error, NoTheory | NotComputable | ArithmeticError):
             raise AssertionError(f"{step.name}: {step.layer}") from error
 
     monkeypatch.setattr(theory, "_give_up", give_up)
@@ -310,7 +311,6 @@ def test_a_rule_that_fails_gives_no_prediction(
     """Forwards or backwards, in every command; --debug says where."""
     spec = tmp_path / "model.yaml"
     spec.write_text("input_shape: [8]\nlayers: [{repeat: 3, layers: [{type: Dense, units: 8}]}]")
-    whole = theory.predicted
 
     def failing_back(g: Any) -> Any:
         raise KeyError("backwards")
@@ -319,7 +319,7 @@ def test_a_rule_that_fails_gives_no_prediction(
         raise RuntimeError("forwards")
 
     def half_failing(layer: Any, place: Any, *fields: Any) -> Any:
-        return whole(layer, place, *fields)._replace(pull=failing_back)
+        return predicted(layer, place, *fields)._replace(pull=failing_back)
 
     for rule, message in ((failing, "forwards"), (half_failing, "backwards")):
         monkeypatch.setattr(theory, "predicted", rule)

@@ -45,7 +45,7 @@ def tied(
 
 NORMAL = {"type": "RandomNormal", "stddev": 1.0}
 SMALL = {"type": "RandomUniform", "minval": -0.05, "maxval": 0.05}
-BRANCH = [
+BRANCH: list[dict[str, Any]] = [
     {"type": "Dense", "name": "branch", "units": 128, "activation": "relu"},
     {"type": "Add", "inputs": ["branch", "table"]},
     {"type": "Dropout", "rate": 0.1},
@@ -76,7 +76,7 @@ def test_logits_meet_what_is_left_of_their_own_row(between: list[dict[str, Any]]
 
 
 def test_the_variance_of_tied_logits_is_that_of_arithmetic() -> None:
-    """N(0, 1) rows: one of V sums is |e|², of mean d and variance 2d, the others have variance d."""
+    """N(0, 1) rows: one of V sums is |e|², of mean d and variance 2d, and others of variance d."""
     d, rows = 768, 1000
     model = initcli.parse(json.dumps({"layers": tied(rows, d, [], NORMAL)}))
     share = 1 / rows
@@ -98,11 +98,14 @@ def test_a_head_that_is_not_tied_is_independent_of_its_table() -> None:
     assert is_near(layers_of(entries)[-1], 0.02)
 
 
-@pytest.mark.parametrize(("activation", "kernel"), [("relu", "he_normal"), ("tanh", "lecun_normal")])
+@pytest.mark.parametrize(
+    ("activation", "kernel"), [("relu", "he_normal"), ("tanh", "lecun_normal")]
+)
 def test_one_layer_again_and_again_is_as_several_are(activation: str, kernel: str) -> None:
     """To leading order in the width, as for the steps of a recurrent layer."""
     layer = {"type": "Dense", "units": 256, "activation": activation, "kernel_initializer": kernel}
-    entries = [{"type": "Input", "name": "x", "shape": [256]}, {**layer, "name": "again"}]
+    first: dict[str, Any] = {"type": "Input", "name": "x", "shape": [256]}
+    entries: list[dict[str, Any]] = [first, {**layer, "name": "again"}]
     entries += [{"call": "again", "name": f"call{number}"} for number in range(4)]
     for each in layers_of(entries):
         assert is_near(each, 0.05), each.call
@@ -110,7 +113,7 @@ def test_one_layer_again_and_again_is_as_several_are(activation: str, kernel: st
 
 def test_what_the_same_weights_have_made_is_not_added_as_if_it_were_independent() -> None:
     dense = {"type": "Dense", "name": "same", "units": 64, "activation": "tanh", "inputs": "x"}
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"type": "Input", "name": "x", "shape": [64]},
         dense,
         {"type": "Add", "name": "one", "inputs": ["x", "same"]},

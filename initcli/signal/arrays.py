@@ -69,9 +69,7 @@ def reach(sizes: tuple[int, ...], size: tuple[int, ...], window: Window) -> Reac
         cuts.append(slice(first, last + 1))
         dilations.append(d if last > first else 1)
         paddings.append((start, moved + extent - n - start))
-    return Reach(
-        tuple(cuts), window._replace(dilation=tuple(dilations), padding=tuple(paddings))
-    )
+    return Reach(tuple(cuts), window._replace(dilation=tuple(dilations), padding=tuple(paddings)))
 
 
 class Sampling(NamedTuple):

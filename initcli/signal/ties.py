@@ -9,6 +9,7 @@ has been through its transpose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from initcli.layers import applications, merging, regularization
@@ -138,7 +139,7 @@ def _mixes(step: Step) -> bool:
 
 def _linear(field: Field) -> float:
     """E[x z] of an entry and the normal number behind it."""
-    return float(field.second.mean()) ** 0.5 * float(WEIGHTS @ (NODES * field.profile))
+    return math.sqrt(float(field.second.mean())) * float(WEIGHTS @ (NODES * field.profile))
 
 
 def _weighted(values: Sequence[float | None], shares: Sequence[float] | None) -> float | None:

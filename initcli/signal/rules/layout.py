@@ -57,9 +57,7 @@ def predicted(layer: Layer, place: Place, *fields: Field) -> Expected:
         NoTheory: no rule covers the layer, or what flows in cannot be told as the rule needs it.
     """
     axes = feature_axes(layer, place, *fields)
-    steps = [
-        _told(each, shape[1:], axes) for each, shape in zip(fields, place.inputs, strict=True)
-    ]
+    steps = [_told(each, shape[1:], axes) for each, shape in zip(fields, place.inputs, strict=True)]
     found = expected(layer, place, *[step.output for step in steps])
     shape = place.outputs[0][1:]
     after = found.axes if found.axes is not None else _within(axes, len(shape))

@@ -23,7 +23,6 @@ from initcli.signal.rules.layout import as_most_have, counted_from_end, feature_
 from initcli.signal.rules.windows import largest_of
 from initcli.types import Array
 
-
 for _kind in (
     merging.Add,
     merging.Subtract,

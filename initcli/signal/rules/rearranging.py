@@ -26,7 +26,6 @@ from initcli.signal.rules.layout import as_given, feature_axes, laid
 from initcli.signal.rules.windows import box
 from initcli.types import Size
 
-
 for _kind in (reshaping.Flatten, reshaping.Reshape, reshaping.Permute):
     feature_axes.register(_kind, as_given)
 
