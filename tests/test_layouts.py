@@ -21,7 +21,8 @@ from initcli.layers import known_layers
 from initcli.signal import theory
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
-from initcli.signal.rules import NoTheory, predicted
+from initcli.signal.rules import NoTheory
+from initcli.signal.rules import predicted as by_rule
 from initcli.types import NotComputable
 
 ROOT = Path(__file__).parents[1]
@@ -170,7 +171,14 @@ HE = {"kernel_initializer": "he_normal"}
 IMAGES: list[dict[str, Any]] = [
     {"type": "Input", "name": "x", "shape": [16, 8, 8]},
     {"type": "Conv2D", "name": "a", "filters": 96, "kernel_size": 3, "padding": "same"},
-    {"type": "Conv2D", "name": "b", "inputs": "x", "filters": 64, "kernel_size": 1},
+    {
+        "type": "Conv2D",
+        "name": "b",
+        "activation": "tanh",
+        "inputs": "x",
+        "filters": 64,
+        "kernel_size": 1,
+    },
     {"type": "Concatenate", "name": "c", "axis": 1, "inputs": ["b", "a"]},
     {"type": "BatchNormalization", "axis": 1},
     {"type": "AveragePooling2D", "name": "pooled", "pool_size": 2, **FIRST},
@@ -178,7 +186,14 @@ IMAGES: list[dict[str, Any]] = [
     {"type": "Dense", "units": 160, "activation": "sigmoid"},
     {"type": "Reshape", "target_shape": [160, 1, 1], "name": "gate"},
     {"type": "Multiply", "inputs": ["gate", "pooled"], "name": "gated"},
-    {"type": "Conv2D", "name": "d", "filters": 160, "kernel_size": 3, "padding": "same"},
+    {
+        "type": "Conv2D",
+        "name": "d",
+        "activation": "linear",
+        "filters": 160,
+        "kernel_size": 3,
+        "padding": "same",
+    },
     {"type": "Average", "inputs": ["d", "gated"]},
     {"type": "GroupNormalization", "groups": 8, "axis": 1},
     {"type": "PReLU"},
@@ -319,7 +334,7 @@ def test_a_rule_that_fails_gives_no_prediction(
         raise RuntimeError("forwards")
 
     def half_failing(layer: Any, place: Any, *fields: Any) -> Any:
-        return predicted(layer, place, *fields)._replace(pull=failing_back)
+        return by_rule(layer, place, *fields)._replace(pull=failing_back)
 
     for rule, message in ((failing, "forwards"), (half_failing, "backwards")):
         monkeypatch.setattr(theory, "predicted", rule)

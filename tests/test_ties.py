@@ -87,7 +87,10 @@ def test_the_variance_of_tied_logits_is_that_of_arithmetic() -> None:
 
 
 def test_a_table_that_meets_a_mean_of_rows_has_no_prediction() -> None:
-    between = [{"type": "GlobalAveragePooling1D"}, {"type": "RepeatVector", "n": 2}]
+    between: list[dict[str, Any]] = [
+        {"type": "GlobalAveragePooling1D"},
+        {"type": "RepeatVector", "n": 2},
+    ]
     model = initcli.parse(json.dumps({"layers": tied(60, 128, between, NORMAL)}))
     assert predict_signal(model).layers[-1].predicted.std is None
 
