@@ -39,6 +39,8 @@ SHOWN_BINS = 64
 """Bins of the histogram that is shown of it, at most."""
 MOST_BINS = 10_000
 """Bins of a histogram at most."""
+FEW = 140
+"""Values that a measurement holds all of, at most."""
 _HELD = 1 << 22
 """Entries up to which a tensor is held whole to find the edges that NumPy would choose."""
 
@@ -70,7 +72,8 @@ class Measurement(msgspec.Struct, frozen=True):
     """What was seen of ``count`` values; + gives that of two parts together.
 
     ``squares`` is the sum of squared deviations from the mean, in float64, merged as in
-    Chan, Golub & LeVeque 1979. ``histogram`` is on a grid of the law's, and fine.
+    Chan, Golub & LeVeque 1979. ``histogram`` is on a grid of the law's, and fine. ``values`` are
+    all of them in rising order where there are few, up to 140, and else None.
     """
 
     count: int
@@ -80,6 +83,7 @@ class Measurement(msgspec.Struct, frozen=True):
     max: float
     zeros: int
     histogram: Histogram
+    values: tuple[float, ...] | None = None
 
     @property
     def std(self) -> float:
@@ -103,7 +107,14 @@ class Measurement(msgspec.Struct, frozen=True):
             max=max(self.max, other.max),
             zeros=self.zeros + other.zeros,
             histogram=self.histogram + other.histogram,
+            values=_few(self.values, other.values),
         )
+
+
+def _few(one: tuple[float, ...] | None, two: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if one is None or two is None or len(one) + len(two) > FEW:
+        return None
+    return tuple(sorted((*one, *two)))
 
 
 def measure(
@@ -177,6 +188,7 @@ class _Tally:
         self.sum = self.squares = 0.0
         self.min, self.max = math.inf, -math.inf
         self.zeros = 0
+        self.values: tuple[float, ...] | None = ()
         self.counts = np.zeros(grid.bins, np.int64)
 
     def add(self, values: Floats) -> None:
@@ -193,6 +205,7 @@ class _Tally:
         self.min, self.max = min(self.min, low), max(self.max, high)
         self.grid.add(values, low, high, self.counts)
         self.count += values.size
+        self.values = None if self.count > FEW else _few(self.values, tuple(values.tolist()))
 
     @property
     def measurement(self) -> Measurement:
@@ -207,6 +220,7 @@ class _Tally:
             max=self.max,
             zeros=self.zeros,
             histogram=Histogram(self.grid.edges, self.counts),
+            values=self.values,
         )
 
 

@@ -43,6 +43,12 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     A layer names its parameters as Keras does (``kernel``); in a model the path begins with the
     layer's name (``conv1d/kernel``), and the seed is the model's, as is the dtype unless the layer
     ``keeps_dtype`` whatever that of the model.
+
+    ``contracts`` are the axes that one entry of the layer's output is summed over, and ``produces``
+    those along which one entry of its input is multiplied; an axis in neither keeps what it is.
+    Where a sum runs over a part of an axis only, as groups and strides have it, ``divided`` says by
+    how much fewer entries meet in a sum, and in how many fewer sums an entry stands. None is
+    unknown, or no sum.
     """
 
     path: str
@@ -53,6 +59,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     keeps_dtype: bool = False
     seed: int = 0
     origin: Origin | None = None
+    contracts: tuple[int, ...] | None = None
+    produces: tuple[int, ...] | None = None
+    divided: tuple[int, int] = (1, 1)
 
     @property
     def name(self) -> str:
@@ -71,8 +80,22 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fans(self) -> Fans:
-        """Fan-in and fan-out as the initializer counts them."""
-        return self.initializer.fans(self.shape)
+        """Fan-in and fan-out: as the initializer counts them where its law depends on them, else
+        those that the layer's sums have, if it says so."""
+        declared = getattr(self.initializer, "declared", None) or self.initializer
+        own = self.wired_fans
+        return declared.fans(self.shape) if own is None or declared.counts_fans else own
+
+    @property
+    def wired_fans(self) -> Fans | None:
+        """How many entries meet in a sum, and in how many sums an entry of the input stands."""
+        if self.contracts is None or self.produces is None:
+            return None
+        found = (
+            max(round(math.prod(self.shape[axis] for axis in axes) / fewer), 1)
+            for axes, fewer in zip((self.contracts, self.produces), self.divided, strict=True)
+        )
+        return Fans(*found)
 
     @property
     def law(self) -> Law | None:

@@ -217,7 +217,8 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
 
     Args:
         quiet: whether notes and progress bars are left out.
-        debug: whether a failure of the program itself shows its traceback.
+        debug: whether a failure of the program itself shows its traceback, and what has no
+            prediction says why.
     """
     from initcli.errors import InitcliError
 
@@ -225,7 +226,7 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
     try:
         process.make_room_for_numpy()
         # What a person's own functions print is no data.
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _logged() if debug else nullcontext():
             yield
     except InitcliError as error:
         complain(error)
@@ -246,6 +247,22 @@ def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
     finally:
         _QUIET.reset(before)
         _DATA.reset(stream)
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """What modules log, on standard error."""
+    import logging
+
+    logger, handler = logging.getLogger("initcli"), logging.StreamHandler(sys.stderr)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def data_stream() -> TextIO:

@@ -26,7 +26,8 @@ from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
-from initcli.signal.rules import Gradient, Place, expected
+from initcli.signal.rules import Gradient, Place
+from initcli.signal.rules.base import expected
 
 TOUR = ROOT / "sample_configs" / "tour.yaml"
 SAMPLES = sorted(

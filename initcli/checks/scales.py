@@ -21,10 +21,9 @@ from initcli.checks.graph import (
 )
 from initcli.layers import convolution, core, einsum, merging
 from initcli.parameter import Parameter
-from initcli.signal.field import standard
 from initcli.signal.program import Step
 from initcli.signal.rules import Weight
-from initcli.signal.theory import Theory, law_moments
+from initcli.signal.theory import Theory, alike, law_moments
 from initcli.spec.vary import KERNELS
 
 _UNSTABLE = math.log(100)
@@ -114,8 +113,7 @@ class Scales:
             output = step.outputs[0]
             if output not in theory.fields:
                 # Where theory ends, it begins anew with what a normalisation would give.
-                shape = graph.size(output)
-                theory.fields[output] = standard(shape[1:-1], shape[-1] if len(shape) > 1 else 1)
+                theory.fields[output] = alike(graph.size(output), theory.axes.get(output, (-1,)))
             wanted[output] = self._wanted(theory, wanted, step)
         return found
 

@@ -41,6 +41,9 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     spoken: ClassVar[bool] = True
     """Whether a spec can name this very class, if not those that derive from it."""
 
+    counts_fans: ClassVar[bool] = False
+    """Whether the law depends on the fans."""
+
     def fans(self, shape: Size) -> Fans:
         """The fans of a tensor as this initializer counts them."""
         return compute_fans(shape)

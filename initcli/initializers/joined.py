@@ -29,6 +29,8 @@ class Joined(Whole, frozen=True, kw_only=True):
     sizes: tuple[int, ...]
     remark: str
 
+    counts_fans = True
+
     def fans(self, shape: Size) -> Fans:
         """The fans of the first part."""
         return self.parts[0].fans((*shape[:-1], self.sizes[0]))

@@ -42,6 +42,8 @@ class Scaled(Seeded, frozen=True, kw_only=True):
     output_axes: tuple[int, ...] | None = None
     fan_rule: FanRule | None = None
 
+    counts_fans = True
+
     def fans(self, shape: Size) -> Fans:
         """The product of the sizes of the axes where both are given, and else Keras's rule."""
         return Fans(*map(round, self._exact_fans(shape)))

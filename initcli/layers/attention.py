@@ -84,6 +84,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             path="kernel",
             shape=shape,
             initializer=projecting(initializer, found, self.fans),
+            contracts=found.input_axes,
+            produces=found.output_axes,
         )
         scale = (*(1,) * positions, *targets)
         stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)

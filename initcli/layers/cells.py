@@ -61,11 +61,15 @@ class Gated(Layer, frozen=True, kw_only=True):
             path="kernel",
             shape=(inputs, width),
             initializer=self._gate_by_gate(self.kernel_initializer),
+            contracts=(0,),
+            produces=(1,),
         )
         yield Parameter(
             path="recurrent_kernel",
             shape=(self.units, width),
             initializer=self._gate_by_gate(self.recurrent_initializer),
+            contracts=(0,),
+            produces=(1,),
         )
         if self.use_bias:
             yield Parameter(path="bias", shape=self.bias_shape, initializer=self.bias_filler)

@@ -124,7 +124,14 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         ]
         for name, size, initializer in found:
             path = f"conv_lstm_cell/{name}"
-            yield Parameter(path=path, shape=size, initializer=initializer)
+            window = tuple(range(self.rank)) if len(size) > 1 else None
+            yield Parameter(
+                path=path,
+                shape=size,
+                initializer=initializer,
+                contracts=None if window is None else (*window, self.rank),
+                produces=None if window is None else (*window, self.rank + 1),
+            )
 
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
         np, own = flow.np, flow.within("conv_lstm_cell")

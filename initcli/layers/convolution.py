@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
@@ -144,6 +145,9 @@ class _Conv(Convolution, frozen=True, kw_only=True):
             shape=kernel,
             initializer=self.kernel_initializer,
             trainable=self.lora_rank is None,
+            contracts=tuple(range(self.rank + 1)),
+            produces=(*range(self.rank), self.rank + 1),
+            divided=(1, self.groups),
         )
         yield from self.bias(self.filters)
         yield from lora("lora_kernel", kernel, self.lora_rank)
@@ -204,6 +208,8 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
             path=name,
             shape=(*self.window, self.channels(shape), self.depth_multiplier),
             initializer=self.depthwise_initializer,
+            contracts=tuple(range(self.rank)),
+            produces=(*range(self.rank), self.rank + 1),
         )
 
 
@@ -263,6 +269,8 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
             path="pointwise_kernel",
             shape=(*(1,) * self.rank, mixed, self.filters),
             initializer=self.pointwise_initializer,
+            contracts=tuple(range(self.rank + 1)),
+            produces=(*range(self.rank), self.rank + 1),
         )
         yield from self.bias(self.filters)
 
@@ -337,6 +345,9 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
             path="kernel",
             shape=(*self.window, self.filters // self.groups, self.channels(shape)),
             initializer=self.kernel_initializer,
+            contracts=(*range(self.rank), self.rank + 1),
+            produces=tuple(range(self.rank + 1)),
+            divided=(self.groups * math.prod(per_axis(self.strides, self.rank, "strides")), 1),
         )
         yield from self.bias(self.filters)
 

@@ -106,6 +106,8 @@ class Dense(Layer, frozen=True, kw_only=True):
             shape=kernel,
             initializer=self.kernel_initializer,
             trainable=self.lora_rank is None,
+            contracts=(0,),
+            produces=(1,),
         )
         matrix = Matrix(*kernel, (self.units,))
         stored = stored_kernel(scheme_of(self.quantization), weight, matrix, "kernel_zero")

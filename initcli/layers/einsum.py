@@ -101,6 +101,8 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
             shape=found.kernel,
             initializer=projecting(self.kernel_initializer, found, self.fans),
             trainable=self.lora_rank is None,
+            contracts=found.input_axes,
+            produces=self.new_axes,
         )
         scheme, letters = scheme_of(self.quantization), _letters(self.equation)
         sizes = dict(zip(letters.kernel, found.kernel, strict=True))
@@ -117,6 +119,21 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
         y = flow.np.einsum(self.equation, x, kernel, optimize=True)
         return self.activation.call(flow.np, y + flow["bias"] if "bias" in flow else y)
+
+    @property
+    def new_axes(self) -> tuple[int, ...]:
+        """The kernel's axes that the input does not have; one of all three stays as it is."""
+        letters = _letters(self.equation)
+        return tuple(i for i, a in enumerate(letters.kernel) if a not in letters.input)
+
+    def axes(self, shape: Shape) -> Letters:
+        """The letters of the equation, with one for each axis that dots stand for."""
+        letters = _letters(self.equation)
+        # An equation has none of these.
+        dots = "".join(chr(ord("α") + i) for i in range(len(shape) - len(letters.input)))
+        if letters.dots == "left":
+            return Letters(dots + letters.input, letters.kernel, dots + letters.output, "")
+        return Letters(letters.input + dots, letters.kernel, letters.output + dots, "")
 
     def project(self, shape: Shape) -> Projection:
         """The shapes for an input of that shape.
@@ -154,6 +171,9 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
                     f"EinsumDense's axis '{letter}' is {size} in the input and {out[letter]} in "
                     "output_shape"
                 )
+        # An axis that the output shares with the input is as long as it is there.
+        shared = {first + i: into.get(letter) for i, letter in enumerate(letters.output)}
+        output = tuple(shared.get(i) if n is None else n for i, n in enumerate(output))
         kernel: list[int] = []
         for letter in letters.kernel:
             size = out[letter] if letter in out else into[letter]
@@ -206,7 +226,9 @@ def stored_projection(
     return stored_kernel(scheme, kernel, matrix, "zero_point")
 
 
-class _Letters(NamedTuple):
+class Letters(NamedTuple):
+    """The letters of an equation, and the side on which it has dots."""
+
     input: str
     kernel: str
     output: str
@@ -220,7 +242,7 @@ _EQUATIONS = (
 )
 
 
-def _letters(equation: str) -> _Letters:
+def _letters(equation: str) -> Letters:
     """The letters of an equation, and the side on which it has dots.
 
     Raises:
@@ -228,7 +250,7 @@ def _letters(equation: str) -> _Letters:
     """
     for dots, pattern in _EQUATIONS:
         if match := pattern.match(equation):
-            found = _Letters(match[1], match[2], match[3], dots)
+            found = Letters(match[1], match[2], match[3], dots)
             break
     else:
         raise ArgumentError(

@@ -50,7 +50,7 @@ class Sequence:
 
     __slots__ = ()
 
-    supports_masking = True
+    supports_masking: ClassVar[bool] = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     return_sequences: bool

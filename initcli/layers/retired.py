@@ -31,7 +31,13 @@ class MaxoutDense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (self.features, known_size(self, shape, -1), self.units)
-        yield Parameter(path="kernel", shape=kernel, initializer=self.kernel_initializer)
+        yield Parameter(
+            path="kernel",
+            shape=kernel,
+            initializer=self.kernel_initializer,
+            contracts=(1,),
+            produces=(0, 2),
+        )
         if self.use_bias:
             bias = (self.features, self.units)
             yield Parameter(path="bias", shape=bias, initializer=self.bias_initializer)

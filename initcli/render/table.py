@@ -25,8 +25,6 @@ _LEAST = 16
 """Columns at least that a text at the left end has beside one at the right end."""
 _DRAWN = "drawn"
 _COLUMNS = ("mean", "std", "min", "max")
-DOUBTFUL = 1e-3
-"""Below this probability a fit is marked; one tensor in a thousand falls there by chance."""
 
 
 def summary_table(
@@ -205,7 +203,7 @@ class _Page:
         if tensor.fit is None:
             return Text("")
         p = tensor.fit.p_value
-        return Text(f"fit p={p:.2g}", "bold red" if p < DOUBTFUL else "dim")
+        return Text(f"fit p={p:.2g}", "bold red" if tensor.fit.is_poor else "dim")
 
     def _totals(self, model: Model) -> Iterator[Text]:
         sums = totals(model)

@@ -38,6 +38,40 @@ class Window(NamedTuple):
     groups: int = 1
 
 
+class Reach(NamedTuple):
+    """The places in a window that ever meet an entry, and how those alone slide."""
+
+    cuts: tuple[slice, ...]
+    window: Window
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many places there are along each axis."""
+        return tuple(cut.stop - cut.start for cut in self.cuts)
+
+
+def reach(sizes: tuple[int, ...], size: tuple[int, ...], window: Window) -> Reach:
+    """What of a window of that size is ever within spatial axes of those sizes.
+
+    A place that is in the padding wherever the window stands takes no part in a sum, however far
+    away it is.
+    """
+    cuts, dilations, paddings = [], [], []
+    axes = zip(sizes, size, window.strides, window.dilation, window.padding, strict=True)
+    for n, k, s, d, (before, after) in axes:
+        moved = (n + before + after - d * (k - 1) - 1) // s * s
+        first = min(max(-((moved - before) // d), 0), k - 1)
+        last = min((n - 1 + before) // d, k - 1)
+        start, extent = before - first * d, d * (last - first) + 1
+        if last < first:
+            # Every place is in the padding: one is left, which stays there.
+            last, start, extent = first, moved + 1, 1
+        cuts.append(slice(first, last + 1))
+        dilations.append(d if last > first else 1)
+        paddings.append((start, moved + extent - n - start))
+    return Reach(tuple(cuts), window._replace(dilation=tuple(dilations), padding=tuple(paddings)))
+
+
 class Sampling(NamedTuple):
     """How values between pixels are made up, and those beyond the last one.
 
@@ -206,6 +240,8 @@ def _within(index: Array, share: Array, size: int, mode: str) -> tuple[Array, Ar
 @primitive
 def correlate(x: Array, kernel: Array, window: Window) -> Array:
     """Σ over the window of x · kernel: (batch, *out, filters)."""
+    cuts, window = reach(x.shape[1:-1], kernel.shape[:-2], window)
+    kernel = kernel[cuts]
     size, groups = kernel.shape[:-2], window.groups
     out = None
     if _is_depthwise(kernel.shape, groups):
@@ -225,6 +261,8 @@ def correlate(x: Array, kernel: Array, window: Window) -> Array:
 @primitive
 def spread(y: Array, kernel: Array, window: Window, sizes: tuple[int, ...]) -> Array:
     """The transpose of :func:`correlate` in x, whose spatial sizes are given."""
+    cuts, window = reach(sizes, kernel.shape[:-2], window)
+    kernel = kernel[cuts]
     size, depth, groups = kernel.shape[:-2], kernel.shape[-2], window.groups
     padded = tuple(n + a + b for n, (a, b) in zip(sizes, window.padding, strict=True))
     out = numpy.zeros((y.shape[0], *padded, depth * groups), numpy.result_type(y, kernel))
@@ -248,6 +286,11 @@ def spread(y: Array, kernel: Array, window: Window, sizes: tuple[int, ...]) -> A
 
 def _weigh(x: Array, y: Array, window: Window, shape: tuple[int, ...]) -> Array:
     """The transpose of :func:`correlate` in a kernel of that shape."""
+    inner = reach(x.shape[1:-1], shape[:-2], window)
+    if inner.size != shape[:-2]:
+        found = numpy.zeros(shape, numpy.result_type(x, y))
+        found[inner.cuts] = _weigh(x, y, inner.window, (*inner.size, *shape[-2:]))
+        return found
     size, groups = shape[:-2], window.groups
     if _is_depthwise(shape, groups):
         found = numpy.empty(shape, numpy.result_type(x, y))
@@ -280,6 +323,8 @@ defvjp(
 @primitive
 def largest(x: Array, size: tuple[int, ...], window: Window) -> Array:
     """The largest entry of each window: (batch, *out, channels)."""
+    inner = reach(x.shape[1:-1], size, window)
+    size, window = inner.size, inner.window
     out = None
     for _, part in _shifted(_padded(x, window, -numpy.inf), size, window):
         out = part.copy() if out is None else numpy.maximum(out, part, out=out)
@@ -287,6 +332,9 @@ def largest(x: Array, size: tuple[int, ...], window: Window) -> Array:
 
 
 def _largest_vjp(ans: Array, x: Array, size: tuple[int, ...], window: Window) -> Any:
+    inner = reach(x.shape[1:-1], size, window)
+    size, window = inner.size, inner.window
+
     def vjp(g: Array) -> Array:
         padded = _padded(x, window, -numpy.inf)
         found = numpy.zeros(padded.shape, g.dtype)

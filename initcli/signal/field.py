@@ -57,6 +57,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     steady: float = 0.0
     """What share of how a normal vector's square differs from draw to draw is not there, because
     the weights that it was made with are orthogonal."""
+    axes: tuple[int, ...] = (-1,)
+    """The axes of the tensor that the units stand on, counted from the end; all others beside the
+    batch are positions."""
+    entangled: bool = False
+    """Whether units have something in common, as positions have that are taken for units."""
 
     @property
     def grid(self) -> Size:
@@ -146,8 +151,9 @@ def standard(grid: Size, units: int) -> Field:
     return field(moments, units)
 
 
-def observed(x: Array) -> Field:
-    """The field that an array (batch, positions…, units) is a sample of."""
+def observed(x: Array, axis: int = -1) -> Field:
+    """The field that an array is a sample of, with the batch first and units on that axis."""
+    x = np.moveaxis(x, axis, -1) if x.ndim > 1 else x
     units = x.shape[-1] if x.ndim > 1 else 1
     grid = x.shape[1:-1]
     z = x.reshape(x.shape[0], -1, units).astype(np.float64)
@@ -167,7 +173,8 @@ def observed(x: Array) -> Field:
         ]
     )
     values = np.interp(RANKS, (np.arange(z.size) + 0.5) / z.size, np.sort(z, axis=None))
-    return field(moments.reshape(4, *grid), units, values)
+    found = field(moments.reshape(4, *grid), units, values)
+    return msgspec.structs.replace(found, axes=(axis,))
 
 
 def mapped(function: Callable[[Array], Array], given: Field, units: int | None = None) -> Field:

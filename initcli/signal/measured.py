@@ -29,7 +29,7 @@ from initcli.signal.observing import output_figures, rms
 from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, program
 from initcli.signal.rules import Weight
-from initcli.signal.theory import Seen, law_moments, predictions
+from initcli.signal.theory import Seen, first_axes, law_moments, predictions
 from initcli.spec.model import Model
 from initcli.types import Array
 
@@ -305,7 +305,8 @@ def _gathered(
                 correlation=None if output.correlation is None else output.correlation.median,
                 gradient_rms=None if size is None else size.median,
             )
-    fields = {tensor: observed(x) for tensor, x in given.items() if x.dtype.kind == "f"}
+    axes = first_axes(built)
+    fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
     expected = predictions(built, tensors, _moments, inputs=fields)
     for index, step in enumerate(built.steps):
         layers.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,7 +14,9 @@ from initcli.initializers.orthogonal import Orthogonal
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
-from initcli.signal.rules import Expected, Gradient, NoTheory, Place, Pull, Weight, expected
+from initcli.signal.rules import Expected, Gradient, NoTheory, Place, Pull, Weight, predicted
+from initcli.signal.rules.layout import Axes
+from initcli.signal.ties import Ties
 from initcli.types import CODES, NotComputable, Size
 
 
@@ -100,6 +103,8 @@ class Theory:
         self.doubts: dict[int, tuple[float, float]] = {}
         """Var[log S] of each tensor's mean square by what was drawn before it: of a batch, over
         draws, and of one example, over draws and examples."""
+        self.axes = first_axes(program)
+        self.ties = Ties(program)
         self.looked_up = {each.tensor for each in program.sources if each.most is not None}
 
     def predictions(self, inputs: Mapping[int, Field]) -> list[Prediction]:
@@ -121,9 +126,8 @@ class Theory:
         for source in self.program.sources:
             if source.most is None:
                 shape = self.program.shapes[source.tensor]
-                units = shape[-1] if len(shape) > 1 else 1
                 own = inputs.get(source.tensor)
-                self.fields[source.tensor] = own or standard(shape[1:-1], units)
+                self.fields[source.tensor] = own or alike(shape, self.axes[source.tensor])
                 self.changes[source.tensor] = 1.0
 
     def take(self, step: Step) -> Expected | None:
@@ -132,7 +136,8 @@ class Theory:
         if found is not None:
             self.fields[step.outputs[0]] = found.output
         elif (seen := self.seen.get(step.outputs[0])) is not None:
-            self.fields[step.outputs[0]] = _from_measured(self.program, step, seen)
+            self.fields[step.outputs[0]] = self._from_measured(step, seen)
+        self.ties.take(step, self.fields)
         return found
 
     def expected(self, step: Step) -> Expected | None:
@@ -152,6 +157,12 @@ class Theory:
             if weight is None:
                 return None
             weights[name] = weight
+        try:
+            self.ties.refuse_joined(step, given)
+            tied = self.ties.with_table(step)
+        except NoTheory as error:
+            _give_up(step, error)
+            return None
         place = Place(
             weights=weights,
             sizes={name: p.shape for name, p in step.weights.items()},
@@ -159,21 +170,35 @@ class Theory:
             outputs=[program.shapes[i] for i in step.outputs],
             options=step.options,
             training=self.training,
+            tied=tied,
         )
         try:
             with np.errstate(all="ignore"):
                 found = self._typical(step, place, given)
-        except (NoTheory, NotComputable, ArithmeticError):
-            # What is beyond floating-point numbers has no prediction either.
+        except Exception as error:
+            _give_up(step, error)
             return None
 
         def pull(g: Gradient) -> Sequence[Gradient | None]:
             try:
-                return found.pull(g)
-            except ArithmeticError:
-                return [None] * len(given)
+                with np.errstate(all="ignore"):
+                    return found.pull(g)
+            except Exception as error:
+                _give_up(step, error)
+                raise NoTheory(step.name) from error
 
-        return Expected(found.output, pull)
+        return found._replace(pull=pull)
+
+    def _from_measured(self, step: Step, seen: Seen) -> Field:
+        shape = self.program.shapes[step.outputs[0]]
+        given = alike(shape, self.axes.get(step.outputs[0], (-1,)))
+        second = seen.std**2 + seen.mean**2
+        moments = np.empty((4, *given.grid))
+        moments[0] = second
+        moments[1] = second * (seen.correlation or 0.0)
+        moments[2:] = seen.mean**2
+        found = normal(moments, np.full(given.grid, seen.mean), given.units)
+        return msgspec.structs.replace(found, axes=given.axes)
 
     def _typical(self, step: Step, place: Place, given: list[Field]) -> Expected:
         """What is expected of a typical draw: where the inputs' mean squares are their medians.
@@ -190,8 +215,8 @@ class Theory:
             before = (0.0, 0.0) if each.pinned else self.doubts.get(tensor, (0.0, 0.0))
             doubts.append((before[0] + fresh[0], before[1] + fresh[1]))
             taken.append(_scaled(each, -fresh[0] / 2))
-        found = expected(step.layer, place, *taken)
-        field, pull = found
+        found = predicted(step.layer, place, *taken)
+        field, pull, axes = found
         if not is_mixing and len(given) == 1 and field.units != given[0].units:
             # Positions that have become units are not independent of one another.
             field = _scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
@@ -204,7 +229,7 @@ class Theory:
         elif given and not field.pinned and doubts[0][1] > _SURE:
             whole, single = (min(doubt, 1.0) for doubt in doubts[0])
             reach = math.sqrt(3 * single)
-            around = [expected(step.layer, place, _scaled(taken[0], x)) for x in (-reach, reach)]
+            around = [predicted(step.layer, place, _scaled(taken[0], x)) for x in (-reach, reach)]
             seconds = [float(each.output.second.mean()) for each in (around[0], found, around[1])]
             if all(second > 0 for second in seconds):
                 # log F(x) for the logarithm x of a mean square, as a parabola.
@@ -214,7 +239,7 @@ class Theory:
                 apart = max(single - whole, 0.0)
                 within = (slope**2 - slope + bend) * apart / 2
                 field = _scaled(field, bend * whole / 2 + within)
-        return Expected(field, pull)
+        return Expected(field, pull, axes)
 
     def _change(self, step: Step, pull: Pull | None) -> float | None:
         """χ of a step; by what its Jacobian's mean square is, which gradients tell as well."""
@@ -233,8 +258,10 @@ class Theory:
                 share = self.changes[known[0]] / before if before > 0 else 0.0
                 self.changes[output] = share * float(field.second.mean())
             return None
-        with np.errstate(all="ignore"):
+        try:
             back = pull(Gradient.even(np.ones(field.grid)))
+        except NoTheory:
+            return None
         total, before = 0.0, 0.0
         for tensor, each in zip(step.inputs, back, strict=True):
             if each is not None and tensor in self.changes:
@@ -251,6 +278,7 @@ class Theory:
             tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
         }
         lost: set[int] = set()
+        through: dict[int, frozenset[str]] = {}
         found: list[float | None] = []
         for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
             tensor = step.outputs[0]
@@ -269,18 +297,27 @@ class Theory:
                 if g is not None or tensor in lost:
                     lost.update(step.inputs)
                 continue
-            with np.errstate(all="ignore"):
+            try:
                 back = pull(g)
+            except NoTheory:
+                lost.update(step.inputs)
+                continue
+            with np.errstate(all="ignore"):
+                weights = self.ties.passed(step, through.get(tensor, frozenset()))
                 for source, each in zip(step.inputs, back, strict=True):
                     if each is not None:
-                        before = gradients.get(source)
+                        before, others = gradients.get(source), through.get(source, frozenset())
+                        if weights & others:
+                            # What comes back through the same weights is not independent.
+                            lost.add(source)
+                        through[source] = weights | others
                         gradients[source] = each if before is None else before.plus(each)
         return found[::-1]
 
     def _grid(self, tensor: int) -> Size:
         if tensor in self.fields:
             return self.fields[tensor].grid
-        return self.program.shapes[tensor][1:-1]
+        return alike(self.program.shapes[tensor], self.axes.get(tensor, (-1,))).grid
 
     def _prediction(
         self, step: Step, is_known: bool, gradient: float | None, chi: float | None
@@ -329,18 +366,51 @@ def _scaled(given: Field, logarithm: float) -> Field:
     return msgspec.structs.replace(given, second=given.second * math.exp(logarithm))
 
 
-def _from_measured(program: Program, step: Step, seen: Seen) -> Field:
-    shape = program.shapes[step.outputs[0]]
-    grid, second = shape[1:-1], seen.std**2 + seen.mean**2
-    moments = np.empty((4, *grid))
-    moments[0] = second
-    moments[1] = second * (seen.correlation or 0.0)
-    moments[2:] = seen.mean**2
-    return normal(moments, np.full(grid, seen.mean), shape[-1] if len(shape) > 1 else 1)
+def first_axes(program: Program) -> dict[int, Axes]:
+    """The axes on which the units of each input stand: where its first layer of images has them."""
+    found: dict[int, Axes] = {}
+    for step in reversed(program.steps):
+        if not step.inputs:
+            continue
+        rank = len(program.shapes[step.inputs[0]])
+        own = getattr(step.layer, "data_format", None)
+        after = found.get(step.outputs[0], (-1,))
+        if own == "channels_first":
+            after = (1 - rank,)
+        elif own == "channels_last" or rank != len(program.shapes[step.outputs[0]]):
+            after = (-1,)
+        for tensor in step.inputs:
+            found[tensor] = after if len(program.shapes[tensor]) == rank else (-1,)
+    return found
 
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
+def alike(shape: Size, axes: Axes = (-1,)) -> Field:
+    """Independent standard normal entries of a tensor, with its units on those axes."""
+    sizes = dict(enumerate(shape[1:], 1 - len(shape)))
+    grid = tuple(size for axis, size in sizes.items() if axis not in axes)
+    found = standard(grid, math.prod(sizes[axis] for axis in axes) if sizes else 1)
+    return msgspec.structs.replace(found, axes=axes)
+
+
+def _give_up(step: Step, error: Exception) -> None:
+    """Say where someone looks for it what a layer has no prediction for.
+
+    What is beyond floating-point numbers is no failure.
+    """
+    expected = isinstance(error, NoTheory | NotComputable | ArithmeticError)
+    _LOG.debug(
+        "no prediction for '%s' (%s): %s: %s",
+        step.name,
+        step.layer.type_name,
+        type(error).__name__,
+        error,
+        exc_info=None if expected else error,
+    )
+
+
+_LOG = logging.getLogger(__name__)
 _NOTHING = standard((), 1)

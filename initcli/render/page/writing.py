@@ -11,10 +11,11 @@ from importlib import resources
 import jinja2
 import msgspec
 
+from initcli.fitting import DOUBTFUL
 from initcli.render.page.facts import Page, SpreadFacts, TensorFacts
 from initcli.render.page.shapes import panels, small_histogram
 from initcli.render.signal_table import depth_scale, figure
-from initcli.render.table import DOUBTFUL, size_text
+from initcli.render.table import size_text
 from initcli.types import shape_text
 
 DATA_ID = "initcli-data"

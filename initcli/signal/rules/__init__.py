@@ -25,7 +25,7 @@ from initcli.signal.rules.base import (
     Place,
     Pull,
     Weight,
-    expected,
 )
+from initcli.signal.rules.layout import predicted
 
-__all__ = ["Expected", "Gradient", "NoTheory", "Place", "Pull", "Weight", "expected"]
+__all__ = ["Expected", "Gradient", "NoTheory", "Place", "Pull", "Weight", "predicted"]

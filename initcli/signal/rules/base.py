@@ -152,7 +152,11 @@ class Weight(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a layer stands: its weights' moments and shapes, what flows in and out, its options."""
+    """Where a layer stands: its weights' moments and shapes, what flows in and out, its options.
+
+    ``tied`` is E[x e] of the entries that flow in and those of the table's row that they were made
+    of, where they come back into that table.
+    """
 
     weights: dict[str, Weight]
     sizes: dict[str, Size]
@@ -160,6 +164,7 @@ class Place(NamedTuple):
     outputs: list[Size]
     options: Mapping[str, bool]
     training: bool
+    tied: float | None = None
 
     @property
     def batch(self) -> int:
@@ -175,10 +180,14 @@ class Place(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What is expected of a layer's first output, and how gradients come back through it."""
+    """What is expected of a layer's first output, and how gradients come back through it.
+
+    ``axes`` are those on which the output's units stand, where these are not those of the input.
+    """
 
     output: Field
     pull: Pull
+    axes: tuple[int, ...] | None = None
 
 
 @singledispatch
@@ -208,17 +217,6 @@ def then(first: Expected, *rest: Callable[[Field], Expected]) -> Expected:
 
         found = Expected(after.output, pull)
     return found
-
-
-def replaced(step: Expected, given: Field, output: Field) -> Expected:
-    """A step whose output stands at other positions than it was computed at."""
-    inside = step.output.grid
-
-    def pull(g: Gradient) -> list[Gradient | None]:
-        (found,) = step.pull(g.at(inside))
-        return [None if found is None else found.at(given.grid)]
-
-    return Expected(output, pull)
 
 
 def affine(given: Field, scale: float, offset: float) -> Expected:

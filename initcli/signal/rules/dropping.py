@@ -10,6 +10,16 @@ import numpy as np
 from initcli.layers import applications, regularization
 from initcli.signal.field import WEIGHTS, Field, field, profile_of
 from initcli.signal.rules.base import Expected, Place, affine, expected, unchanged
+from initcli.signal.rules.layout import as_given, feature_axes
+
+for _kind in (
+    regularization.Dropout,
+    regularization.AlphaDropout,
+    regularization.GaussianDropout,
+    regularization.GaussianNoise,
+    applications.StochasticDepth,
+):
+    feature_axes.register(_kind, as_given)
 
 
 @expected.register(regularization.Dropout)

@@ -32,12 +32,28 @@ from initcli.signal.rules.base import (
     unchanged,
     weighted,
 )
+from initcli.signal.rules.layout import Axes, as_given, counted_from_end, feature_axes, independent
 from initcli.types import Array
 
 _COARSE = slice(2, None, 5)
 """Of the nodes, as many as a smooth integrand needs."""
 _LARGE = 1e150
 """In place of what overflows."""
+_OVER_UNITS = Softmax | LogSoftmax | Sparsemax | Glu
+"""Functions of all units along an axis."""
+
+for _kind in (
+    core.Input,
+    core.Identity,
+    core.Masking,
+    regularization.ActivityRegularization,
+    activation.ReLU,
+    activation.LeakyReLU,
+    activation.ELU,
+    activation.PReLU,
+    images.Rescaling,
+):
+    feature_axes.register(_kind, as_given)
 
 
 @expected.register(core.Input)
@@ -55,14 +71,29 @@ def _(layer: core.Opaque, place: Place, *given: Field) -> Expected:
     return Expected(given[0], lambda g: [g, *[None] * (len(given) - 1)])
 
 
+@feature_axes.register
+def _(layer: activation.Activation, place: Place, given: Field) -> Axes:
+    function = layer.activation
+    if isinstance(function, _OVER_UNITS):
+        return counted_from_end(function.axis, len(place.inputs[0]))
+    return given.axes
+
+
+@feature_axes.register
+def _(layer: activation.Softmax, place: Place, given: Field) -> Axes:
+    return counted_from_end(layer.axis, len(place.inputs[0]))
+
+
 def activated(function: Activation, given: Field) -> Expected:
     """A function of single entries, or a softmax over units."""
     if isinstance(function, Linear):
         return unchanged(given)
-    if isinstance(function, Softmax | LogSoftmax | Sparsemax):
-        return _softmaxed(function, given)
+    if isinstance(function, Softmax):
+        return _softmaxed(independent(given))
     if isinstance(function, Glu):
-        return _gated(given)
+        return _gated(independent(given))
+    if isinstance(function, _OVER_UNITS):
+        raise NoTheory(str(function))
 
     def value(x: Array) -> Array:
         with np.errstate(all="ignore"):
@@ -98,9 +129,14 @@ def through(value: Any, slope: Any, given: Field) -> Expected:
     return Expected(mapped(value, given), pull)
 
 
-def _softmaxed(function: Activation, given: Field) -> Expected:
-    if not isinstance(function, Softmax) or function.axis != -1:
-        raise NoTheory(str(function))
+def activated_along(function: Activation, given: Field, axes: Axes) -> Expected:
+    """A layer's own activation, where the layer's units stand on those axes."""
+    if isinstance(function, _OVER_UNITS) and axes != (function.axis,):
+        raise NoTheory("an activation over positions")
+    return activated(function, given)
+
+
+def _softmaxed(given: Field) -> Expected:
     n, grid = given.units, given.grid
     size = math.sqrt(float(given.second.mean()))
     centred = size * (given.profile - WEIGHTS @ given.profile)
@@ -190,8 +226,6 @@ def _(layer: activation.PReLU, place: Place, given: Field) -> Expected:
 
 @expected.register
 def _(layer: activation.Softmax, place: Place, given: Field) -> Expected:
-    if layer.axis != -1:
-        raise NoTheory("softmax over several axes")
     return activated(Softmax(), given)
 
 

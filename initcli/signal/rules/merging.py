@@ -14,14 +14,26 @@ from initcli.signal.field import WEIGHTS, Field, added, field, multiplied, profi
 from initcli.signal.rules.base import (
     Expected,
     Gradient,
-    NoTheory,
     Place,
     affine,
     divided,
     expected,
 )
+from initcli.signal.rules.layout import as_most_have, counted_from_end, feature_axes
 from initcli.signal.rules.windows import largest_of
 from initcli.types import Array
+
+for _kind in (
+    merging.Add,
+    merging.Subtract,
+    merging.Average,
+    merging.Multiply,
+    merging.Maximum,
+    merging.Minimum,
+    merging.Concatenate,
+    applications.CustomScaleLayer,
+):
+    feature_axes.register(_kind, as_most_have)
 
 
 @expected.register(merging.Add)
@@ -91,12 +103,11 @@ def _gathered(g: Gradient, one: Field, fields: Sequence[Field]) -> Gradient:
 @expected.register
 def _(layer: merging.Concatenate, place: Place, *fields: Field) -> Expected:
     rank = len(place.outputs[0])
-    if layer.axis % rank == rank - 1:
+    units = feature_axes(layer, place, *fields)
+    (joined,) = counted_from_end(layer.axis, rank)
+    if joined in units:
         return beside(fields)
-    axis = layer.axis % rank - 1
-    grid = place.outputs[0][1:-1]
-    if axis < 0 or any(len(each.grid) != len(grid) for each in fields):
-        raise NoTheory("entries along another axis")
+    axis = [each for each in range(1 - rank, 0) if each not in units].index(joined)
     moments = np.concatenate([each.moments for each in fields], axis + 1)
     weights = [math.prod(each.grid) for each in fields]
     found = field(moments, fields[0].units, _mixture(fields, weights))

@@ -22,8 +22,18 @@ from initcli.signal.rules.base import (
     weighted,
     with_bias,
 )
+from initcli.signal.rules.layout import Axes, counted_from_end, feature_axes, independent
 from initcli.signal.rules.merging import beside
 from initcli.types import Array
+
+
+@feature_axes.register(normalization.BatchNormalization)
+@feature_axes.register(normalization.LayerNormalization)
+@feature_axes.register(normalization.GroupNormalization)
+@feature_axes.register(normalization.RMSNormalization)
+@feature_axes.register(normalization.UnitNormalization)
+def _(layer: Any, place: Place, given: Field) -> Axes:
+    return counted_from_end(layer.axis, len(place.inputs[0]))
 
 
 def scaled(found: Expected, place: Place) -> Expected:
@@ -61,8 +71,6 @@ def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Ex
         variance = place.weights["moving_variance"].mean + layer.epsilon
         centre = place.weights["moving_mean"].mean
         return scaled(affine(given, variance**-0.5, -centre * variance**-0.5), place)
-    if layer.axis % len(place.inputs[0]) == 1 and given.grid:
-        given = given.at(place.inputs[0][2:])
     if given.parts is None:
         return scaled(_by_channel(layer, place, given), place)
     steps = [_by_channel(layer, place, part) for part in given.parts]
@@ -146,13 +154,8 @@ def _mean_square(g: Gradient, units: int, is_group: bool) -> float:
 @expected.register(normalization.RMSNormalization)
 @expected.register(normalization.UnitNormalization)
 def _(layer: Any, place: Place, given: Field) -> Expected:
-    rank = len(place.inputs[0])
-    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
     is_group = isinstance(layer, normalization.GroupNormalization)
-    if not isinstance(layer.axis, int) and len(layer.axis) > 1:
-        raise NoTheory("several axes")
-    if axis % rank != rank - 1 and not is_group:
-        raise NoTheory("an axis that is not the last")
+    given = independent(given)
     centres = is_group or (
         isinstance(layer, normalization.LayerNormalization) and not layer.rms_scaling
     )

@@ -17,7 +17,8 @@ from initcli.signal import arrays
 from initcli.signal.field import Field, normal
 from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, affine, expected
 from initcli.signal.rules.entries import activated, through
-from initcli.signal.rules.rearranging import rearranged
+from initcli.signal.rules.layout import Axes, as_given, as_most_have, feature_axes
+from initcli.signal.rules.rearranging import permuted, reshaped
 from initcli.types import Array, snake_case
 
 _MERGING: dict[str, Callable[[], Any]] = {
@@ -28,7 +29,16 @@ _MERGING: dict[str, Callable[[], Any]] = {
     "Minimum": merging.Minimum,
 }
 _OPERANDS = ("x", "y", "x1", "x2", "a", "b")
-_REARRANGING = ("Reshape", "ExpandDims", "Squeeze", "Transpose", "Ravel")
+_REARRANGING = ("Reshape", "ExpandDims", "Squeeze")
+_BY_UNITS = ("GetItem", "Mean", "Softmax", "LogSoftmax", "Sparsemax", "Glu")
+"""Operations that go by units on the last axis."""
+
+
+@feature_axes.register
+def _(layer: Operation, place: Place, *fields: Field) -> Axes:
+    if len(fields) > 1:
+        return as_most_have(layer, place, *fields)
+    return (-1,) if layer.function in _BY_UNITS else as_given(layer, place, *fields)
 
 
 @expected.register
@@ -48,7 +58,9 @@ def _(layer: Operation, place: Place, *fields: Field) -> Expected:
     if scale is not None:
         return affine(field, *scale)
     if function in _REARRANGING:
-        return rearranged(field, place.outputs[0])
+        return reshaped(field, place.inputs[0][1:], place.outputs[0][1:])
+    if function == "Transpose":
+        return permuted(field, _order(layer, len(place.inputs[0])))
     if function == "GetItem":
         return _picked(layer, place, field)
     if function == "Mean":
@@ -92,6 +104,15 @@ def _scale(function: str, given: tuple[Any, ...]) -> tuple[float, float] | None:
     if function in ("TrueDivide", "Divide") and not is_first and number != 0:
         return 1 / number, 0.0
     return None
+
+
+def _order(layer: Operation, rank: int) -> list[int]:
+    """Where each axis beside the batch comes from, the batch not counted."""
+    axes = layer.keywords.get("axes", layer.arguments[1] if len(layer.arguments) > 1 else None)
+    order = [axis % rank for axis in axes] if axes is not None else [*range(rank)][::-1]
+    if order[0] != 0:
+        raise NoTheory("examples along another axis")
+    return [axis - 1 for axis in order[1:]]
 
 
 def _picked(layer: Operation, place: Place, given: Field) -> Expected:

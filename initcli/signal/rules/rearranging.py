@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from initcli.layers import reshaping
@@ -16,46 +18,111 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Place,
-    channels_and_grid,
     expected,
+    then,
     unchanged,
 )
+from initcli.signal.rules.layout import as_given, feature_axes, laid
 from initcli.signal.rules.windows import box
 from initcli.types import Size
+
+for _kind in (reshaping.Flatten, reshaping.Reshape, reshaping.Permute):
+    feature_axes.register(_kind, as_given)
 
 
 @expected.register(reshaping.Flatten)
 @expected.register(reshaping.Reshape)
-@expected.register(reshaping.Permute)
 def _(layer: Any, place: Place, given: Field) -> Expected:
-    return rearranged(given, place.outputs[0])
+    return reshaped(given, place.inputs[0][1:], place.outputs[0][1:])
 
 
-def rearranged(given: Field, shape: Size) -> Expected:
-    """The same entries at positions of other sizes; the units are what stands last."""
-    if shape[1:] == (*given.grid, given.units):
+@expected.register
+def _(layer: reshaping.Permute, place: Place, given: Field) -> Expected:
+    return permuted(given, [axis - 1 for axis in layer.dims])
+
+
+def permuted(given: Field, order: Sequence[int]) -> Expected:
+    """The same entries with the axes beside the batch in another order, counted from 0."""
+    rank = len(order)
+    units = {axis + rank for axis in given.axes}
+    axes = tuple(place - rank for place, axis in enumerate(order) if axis in units)
+    grid = [axis for axis in range(rank) if axis not in units]
+    moves = [1 + grid.index(axis) for axis in order if axis not in units]
+    if moves == sorted(moves) and axes == given.axes:
         return unchanged(given)
-    grid = shape[1:-1]
-    if grid and math.prod(grid) == math.prod(given.grid) and shape[-1] == given.units:
-        again = given.moments.reshape(4, *grid)
-        found = field(again, given.units, given.profile, given.latent, given.pinned)
-        return Expected(found, lambda g: [g.with_moments(g.moments.reshape(2, *given.grid))])
-    means, flat = given.mean, given.moments.reshape(4, -1).mean(1)
-    moments = np.empty((4, *grid))
-    moments[0], moments[1] = flat[0], flat[1]
-    # What were other units are other positions now.
-    moments[2], moments[3] = (flat[2], flat[3]) if shape[-1] == given.units else (means**2,) * 2
-    units = shape[-1] if len(shape) > 1 else 1
-    found = field(moments, units, given.profile, given.latent, given.pinned)
+    moments = given.moments.transpose(0, *moves)
+    # Entries that have moved are not functions of the numbers that now stand beside them.
+    found = field(moments, given.units, given.profile, pinned=given.pinned)
+    return_ = np.argsort([0, *moves])
+    return Expected(found, lambda g: [Gradient(g.moments.transpose(return_))], axes)
 
-    def pull(g: Gradient) -> list[Gradient | None]:
-        moved = np.zeros((2, *given.grid))
-        moved[0] = g.second
-        if shape[-1] == given.units:
-            moved[1] = g.places
-        return [g.with_moments(moved)]
 
-    return Expected(found, pull)
+def reshaped(given: Field, shape: Size, target: Size) -> Expected:
+    """The same entries, in the same order, on other axes.
+
+    Axes fall into groups, each of as many entries before as after. A group of units alone remains
+    one, as does one of positions. Where positions and units become one axis they are all units.
+    """
+    rank = len(shape)
+    units = {axis + rank for axis in given.axes}
+    groups = list(_groups(shape, target))
+    joined = set[int]()
+    axes = set[int]()
+    for before, after in groups:
+        if units.intersection(before):
+            joined.update(before)
+            axes.update(after)
+    step = laid(given, shape, tuple(sorted(axis - rank for axis in joined)))
+    inside = step.output
+    grid = tuple(size for axis, size in enumerate(target) if axis not in axes)
+
+    def move(y: Field) -> Expected:
+        found = msgspec.structs.replace(
+            y,
+            second=y.second.reshape(grid),
+            ratios=y.ratios.reshape(3, *grid),
+            lags=y.lags if grid == y.grid else None,
+            parts=y.parts if grid == y.grid else None,
+            entangled=False,
+        )
+
+        def pull(g: Gradient) -> list[Gradient | None]:
+            lags = g.lags if grid == y.grid else None
+            moments = g.moments.reshape(2, *inside.grid)
+            return [Gradient(moments, g.tilt, g.latent, lags, g.parts if grid == y.grid else None)]
+
+        return Expected(found, pull)
+
+    output, pull, _ = then(step, move)
+    return Expected(output, pull, tuple(sorted(axis - len(target) for axis in axes)))
+
+
+def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
+    """The axes before and after whose entries are the same, as few together as can be.
+
+    Axes of size 1 that are in no group stand alone.
+    """
+    before, after = list(range(len(shape))), list(range(len(target)))
+    while before or after:
+        one, two = before[:1], after[:1]
+        if one and shape[one[0]] == 1 and not (two and target[two[0]] == 1):
+            yield [before.pop(0)], []
+            continue
+        if two and target[two[0]] == 1 and not (one and shape[one[0]] == 1):
+            yield [], [after.pop(0)]
+            continue
+        if not one or not two:
+            raise NoTheory("another number of entries")
+        before, after = before[1:], after[1:]
+        m, n = shape[one[0]], target[two[0]]
+        while m != n:
+            grows, rest, sizes = (one, before, shape) if m < n else (two, after, target)
+            if not rest:
+                raise NoTheory("another number of entries")
+            size = sizes[rest[0]]
+            m, n = (m * size, n) if m < n else (m, n * size)
+            grows.append(rest.pop(0))
+        yield one, two
 
 
 @expected.register
@@ -75,8 +142,7 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     is_padding = isinstance(layer, reshaping._ZeroPadding)
     amount = layer.padding if is_padding else layer.cropping
     around = reshaping.each_end(amount, layer.rank, "padding" if is_padding else "cropping")
-    _, grid = channels_and_grid(place.inputs[0], getattr(layer, "data_format", None))
-    given = given.at(grid)
+    grid = given.grid
     cuts = (slice(None), *(slice(a, n + a) for n, (a, b) in zip(grid, around, strict=True)))
     inner = (slice(None), *(slice(a, n - b) for n, (a, b) in zip(grid, around, strict=True)))
     wide = [(0, 0), *around]
@@ -93,8 +159,7 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
     if getattr(layer, "interpolation", "nearest") != "nearest":
         raise NoTheory("interpolation")
     rank = getattr(layer, "rank", 1)
-    _, grid = channels_and_grid(place.inputs[0], getattr(layer, "data_format", None))
-    given, times = given.at(grid), per_axis(layer.size, rank, "size")
+    times = per_axis(layer.size, rank, "size")
     moments = given.moments
     for axis, more in enumerate(times, 1):
         moments = np.repeat(moments, more, axis)

@@ -23,10 +23,23 @@ from initcli.signal.field import (
     profile_of,
     shared,
 )
-from initcli.signal.rules.base import Expected, Gradient, Place, channels_and_grid, expected
+from initcli.signal.rules.base import (
+    Expected,
+    Gradient,
+    NoTheory,
+    Place,
+    channels_and_grid,
+    expected,
+)
 from initcli.types import Array, Size
 
 _COARSE = slice(2, None, 5)
+_MOST_SUMMED = 10**8
+"""Entries of windows that are gone through, in all their places."""
+_MOST_PAIRS = 10**6
+"""Windows that may have the same largest entry as another."""
+_MOST_COUNTS = 40
+"""Numbers of entries that the largest of is worked out for."""
 
 
 def box(moments: Array, size: Size, window: Any, weights: Array | None = None) -> Array:
@@ -34,6 +47,14 @@ def box(moments: Array, size: Size, window: Any, weights: Array | None = None) -
     kernel = np.ones(size) if weights is None else weights
     found: Array = arrays.correlate(moments[..., None], kernel[..., None, None], window)[..., 0]
     return found
+
+
+def within(grid: Size, outputs: Size, size: Size, window: Any) -> tuple[Size, Any]:
+    """The part of a window that ever meets an entry, if there are not too many."""
+    inner = arrays.reach(grid, size, window)
+    if math.prod(inner.size) * math.prod(outputs) > _MOST_SUMMED:
+        raise NoTheory("windows of too many entries")
+    return inner.size, inner.window
 
 
 def overlap(grid: Size, outputs: Size, size: Size, window: Any) -> Array:
@@ -61,12 +82,13 @@ def unboxed(moments: Array, size: Size, window: Any, grid: Size) -> Array:
 @expected.register(pooling._AveragePooling)
 def _(layer: Any, place: Place, given: Field) -> Expected:
     _, grid = channels_and_grid(place.inputs[0], layer.data_format)
-    given = given.at(grid)
     size = per_axis(layer.pool_size, layer.rank, "pool_size")
     strides = size if layer.strides is None else per_axis(layer.strides, layer.rank, "strides")
     every = (1,) * layer.rank
     around = ends(grid, size, strides, every, layer.padding)
     window = arrays.Window(strides, every, around)
+    _, outputs = channels_and_grid(place.outputs[0], layer.data_format)
+    size, window = within(grid, outputs, size, window)
     if isinstance(layer, pooling._MaxPooling):
         return _largest(given, window, size)
     return _averaged(given, window, size)
@@ -100,6 +122,8 @@ def _largest(given: Field, window: Any, size: Size) -> Expected:
     most: Array = arrays.largest(given.second[None, ..., None], size, window)[0, ..., 0]
     mean = box(given.moments[:1], size, window)[0] / n
     entries = np.maximum(np.rint(n * mean / np.maximum(most, 1e-300)), 1)
+    if len(np.unique(entries)) > _MOST_COUNTS:
+        entries = np.rint(2 ** (np.rint(4 * np.log2(entries)) / 4))
     found, profiles, shares = np.empty((4, *entries.shape)), [], []
     for number in np.unique(entries):
         level, values = largest_of(given, int(number))
@@ -128,6 +152,8 @@ def _won_again(size: Size, strides: Size) -> float:
     """
     n = math.prod(size)
     reaches = [range(-((k - 1) // s) * s, k, s) for k, s in zip(size, strides, strict=True)]
+    if math.prod(map(len, reaches)) > _MOST_PAIRS:
+        raise NoTheory("windows of too many entries")
     total = 0.0
     for offset in product(*reaches):
         common = math.prod(k - abs(d) for k, d in zip(size, offset, strict=True))
@@ -199,8 +225,7 @@ def _tilt_to_largest(given: Field, n: int) -> Array | None:
 @expected.register(pooling._GlobalMaxPooling)
 @expected.register(pooling._GlobalAveragePooling)
 def _(layer: Any, place: Place, given: Field) -> Expected:
-    _, grid = channels_and_grid(place.inputs[0], layer.data_format)
-    given = given.at(grid)
+    grid = given.grid
     n = math.prod(grid)
     after = (1,) * layer.rank if layer.keepdims else ()
     if isinstance(layer, pooling._GlobalMaxPooling):
