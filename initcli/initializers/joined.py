@@ -190,49 +190,50 @@ class Chrono(Whole, frozen=True, kw_only=True):
         return np.concatenate([-forget, forget, np.zeros(shape[0] // 2, dtype)])
 
 
-class ZeroRow(Initializer, frozen=True, kw_only=True):
+class _WithZeroRow:
     """A table that is filled by another initializer, but for one row of zeros."""
+
+    __slots__ = ()
+
+    def fans(self: Any, shape: Size) -> Fans:
+        """Those of the initializer that fills the other rows."""
+        found: Fans = self.filled.fans(shape)
+        return found
+
+    def law(self: Any, shape: Size) -> Law | None:
+        return _with_zeros(self.filled.law(shape), shape)
+
+    @property
+    def arguments(self: Any) -> dict[str, Any]:
+        return {**self.filled.arguments, "padding_idx": self.row}
+
+    @property
+    def type_name(self: Any) -> str:
+        name: str = self.filled.type_name
+        return name
+
+
+class ZeroRow(_WithZeroRow, Initializer, frozen=True, kw_only=True):
+    """One that is filled part by part."""
 
     spoken = False
 
     filled: Initializer
     row: int
 
-    def fans(self, shape: Size) -> Fans:
-        """Those of the initializer that fills the other rows."""
-        return self.filled.fans(shape)
-
-    def law(self, shape: Size) -> Law | None:
-        return _with_zeros(self.filled.law(shape), shape)
-
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         self.filled.fill(out, start, shape, rng)
         first = self.row * shape[1] - start
         out[max(first, 0) : max(first + shape[1], 0)] = 0
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {**self.filled.arguments, "padding_idx": self.row}
 
-    @property
-    def type_name(self) -> str:
-        return self.filled.type_name
-
-
-class WholeZeroRow(Whole, frozen=True, kw_only=True):
-    """The same for an initializer that makes a tensor as a whole."""
+class WholeZeroRow(_WithZeroRow, Whole, frozen=True, kw_only=True):
+    """One that is made as a whole."""
 
     spoken = False
 
     filled: Whole
     row: int
-
-    def fans(self, shape: Size) -> Fans:
-        """Those of the initializer that fills the other rows."""
-        return self.filled.fans(shape)
-
-    def law(self, shape: Size) -> Law | None:
-        return _with_zeros(self.filled.law(shape), shape)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         table = self.filled.tensor(shape, rng, dtype)
@@ -241,14 +242,6 @@ class WholeZeroRow(Whole, frozen=True, kw_only=True):
 
     def scratch(self, shape: Size) -> int:
         return self.filled.scratch(shape)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {**self.filled.arguments, "padding_idx": self.row}
-
-    @property
-    def type_name(self) -> str:
-        return self.filled.type_name
 
 
 def zero_row(initializer: Initializer, row: int) -> Initializer:

@@ -73,7 +73,7 @@ class Dense(Layer, frozen=True, kw_only=True):
     Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank``
     r the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
     ``quantization`` says how Keras stores the kernel: int8, int4/GROUP, float8/HISTORY,
-    gptq/BITS/GROUP or awq/4/GROUP (:mod:`initcli.layers.quantization`).
+    gptq/BITS/GROUP or awq/4/GROUP.
     """
 
     supports_masking = True

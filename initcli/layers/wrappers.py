@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -169,17 +169,13 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         return self.layer, backward or self.layer
 
 
-class SpectralNormalization(Layer, frozen=True, kw_only=True):
-    """Divides the kernel of the layer that it holds by its largest singular value.
+class KernelWrapper(Layer, frozen=True, kw_only=True):
+    """Computes the layer that it holds with another kernel, made of the layer's own."""
 
-    Miyato et al. 2018. vector_u (1, the kernel's last axis), not trained, is where the power
-    iteration starts.
-    """
-
+    spoken = False
     holds_layers = True
 
     layer: Layer
-    power_iterations: PositiveInt = 1
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = output_shapes(self.layer, (shape,))
@@ -188,11 +184,52 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
     def sized(self, shape: Shape, *inputs: Size) -> Shape:
         return self.layer.sized(shape, *inputs)
 
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+    def held(self, shape: Shape) -> tuple[Parameter, list[Parameter]]:
+        """The kernel, and all parameters of the layer that it holds.
+
+        Raises:
+            ArgumentError: the layer has no kernel.
+        """
         inner = self.layer
-        name = inner.name or inner.default_name()
-        found = list(within(inner, name, inner.parameters(shape)))
-        kernel = _kernel(self, inner, name, found)
+        found = list(within(inner, self._name, inner.parameters(shape)))
+        wanted = [f"{self._name}/{each}" for each in _KERNELS]
+        kernel = next((each for each in found if each.path in wanted and each.shape), None)
+        if kernel is None:
+            what = f"`layer` of {self.type_name}"
+            raise ArgumentError("layer", f"{what} needs a kernel, and {inner.type_name} has none")
+        return kernel, found
+
+    def normalized(self, flow: Flow, kernel: Array) -> Array:
+        """The kernel that the layer is computed with."""
+        raise NotImplementedError
+
+    def call(self, flow: Flow, x: Array) -> list[Array]:
+        name = self._name
+        path = next(f"{name}/{each}" for each in _KERNELS if f"{name}/{each}" in flow)
+        weights = {**flow.weights, path: self.normalized(flow, flow[path])}
+        own = msgspec.structs.replace(flow, weights=weights)
+        return computed(self.layer, own.within(name, flow.masks), [x])
+
+    @property
+    def _name(self) -> str:
+        return self.layer.name or self.layer.default_name()
+
+
+_KERNELS = ("kernel", "embeddings")
+"""What a weight may be called that a wrapper normalizes."""
+
+
+class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
+    """Divides the kernel of the layer that it holds by its largest singular value.
+
+    Miyato et al. 2018. vector_u (1, the kernel's last axis), not trained, is where the power
+    iteration starts.
+    """
+
+    power_iterations: PositiveInt = 1
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        kernel, found = self.held(shape)
         # Keras lists the kernel as the wrapper's own.
         yield kernel
         yield Parameter(
@@ -205,25 +242,21 @@ class SpectralNormalization(Layer, frozen=True, kw_only=True):
         )
         yield from (each for each in found if each is not kernel)
 
-    def call(self, flow: Flow, x: Array) -> list[Array]:
-        """With the kernel over σ = v W uᵀ, of which the power iteration makes u and v."""
-        np, inner = flow.np, self.layer
-        name = inner.name or inner.default_name()
-        path = next(f"{name}/{each}" for each in _KERNELS if f"{name}/{each}" in flow)
-        kernel = flow[path]
-        if flow.training and np.any(np.constant(kernel) != 0):
-            values = np.constant(kernel).reshape(-1, kernel.shape[-1])
-            u = np.constant(flow["vector_u"])
-            for _ in range(self.power_iterations):
-                v = _unit(np, np.matmul(u, values.T))
-                u = _unit(np, np.matmul(v, values))
-            matrix = np.reshape(kernel, values.shape)
-            kernel = kernel / np.matmul(np.matmul(v, matrix), u.T)[0, 0]
-        own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
-        return computed(inner, own.within(name, flow.masks), [x])
+    def normalized(self, flow: Flow, kernel: Array) -> Array:
+        """The kernel over σ = v W uᵀ, of which the power iteration makes u and v."""
+        np = flow.np
+        if not flow.training or not np.any(np.constant(kernel) != 0):
+            return kernel
+        values = np.constant(kernel).reshape(-1, kernel.shape[-1])
+        u = np.constant(flow["vector_u"])
+        for _ in range(self.power_iterations):
+            v = _unit(np, np.matmul(u, values.T))
+            u = _unit(np, np.matmul(v, values))
+        matrix = np.reshape(kernel, values.shape)
+        return kernel / np.matmul(np.matmul(v, matrix), u.T)[0, 0]
 
 
-class WeightNormalization(Layer, frozen=True, kw_only=True):
+class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
     """Gives the kernel v of the layer that it holds the length g for each unit: g · v / ‖v‖.
 
     Salimans & Kingma 2016, arXiv:1602.07868. g (units,) has one entry for each of v's last axis,
@@ -232,21 +265,10 @@ class WeightNormalization(Layer, frozen=True, kw_only=True):
     otherwise; Flax's starts at ones.
     """
 
-    layer: Layer
     g_initializer: Initializer | None = None
 
-    def output_shape(self, shape: Shape) -> Shape | list[Shape]:
-        found = output_shapes(self.layer, (shape,))
-        return found[0] if len(found) == 1 else list(found)
-
-    def sized(self, shape: Shape, *inputs: Size) -> Shape:
-        return self.layer.sized(shape, *inputs)
-
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        inner = self.layer
-        name = inner.name or inner.default_name()
-        found = list(within(inner, name, inner.parameters(shape)))
-        kernel = _kernel(self, inner, name, found)
+        kernel, found = self.held(shape)
         entries = kernel.size // kernel.shape[-1]
         yield Parameter(
             path="g",
@@ -258,30 +280,11 @@ class WeightNormalization(Layer, frozen=True, kw_only=True):
         )
         yield from found
 
-    def call(self, flow: Flow, x: Array) -> list[Array]:
-        np, inner = flow.np, self.layer
-        name = inner.name or inner.default_name()
-        path = next(f"{name}/{each}" for each in _KERNELS if f"{name}/{each}" in flow)
-        v = flow[path]
-        axes = tuple(range(len(v.shape) - 1))
-        squares = np.maximum(np.sum(v * v, axes, keepdims=True), 1e-12)
-        kernel = v * (flow["g"] / np.sqrt(squares))
-        own = msgspec.structs.replace(flow, weights={**flow.weights, path: kernel})
-        return computed(inner, own.within(name, flow.masks), [x])
-
-
-_KERNELS = ("kernel", "embeddings")
-"""What a weight may be called that a wrapper normalizes."""
-
-
-def _kernel(wrapper: Layer, inner: Layer, name: str, found: Iterable[Parameter]) -> Parameter:
-    """The weight that a wrapper normalizes, of those of its layer, which is called ``name``."""
-    wanted = [f"{name}/{each}" for each in _KERNELS]
-    kernel = next((each for each in found if each.path in wanted and each.shape), None)
-    if kernel is None:
-        what = f"`layer` of {wrapper.type_name}"
-        raise ArgumentError("layer", f"{what} needs a kernel, and {inner.type_name} has none")
-    return kernel
+    def normalized(self, flow: Flow, kernel: Array) -> Array:
+        np = flow.np
+        axes = tuple(range(len(kernel.shape) - 1))
+        squares = np.maximum(np.sum(kernel * kernel, axes, keepdims=True), 1e-12)
+        return kernel * (flow["g"] / np.sqrt(squares))
 
 
 def _flag(layer: Layer, name: str) -> bool:
