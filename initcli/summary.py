@@ -63,7 +63,7 @@ def summarise(
     >>> for tensor in initcli.summarise(model):
     ...     print(tensor.parameter.path, tensor.law.text, tensor.fit.p_value > 0.001)
     dense/kernel U(-0.7071, 0.7071) True
-    dense/bias = 0 True
+    dense/bias constant 0 True
     """
     wanted = model.parameters if only is None else only
     for parameter, seen in measure(wanted, workers=workers, most=most, progress=progress):

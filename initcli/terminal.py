@@ -121,6 +121,7 @@ def _in_ascii(text: str) -> str:
 
 _PLAIN = str.maketrans(
     {
+        "‖": "|",
         "²": "^2",
         "±": "+-",
         "·": "-",

@@ -262,7 +262,6 @@ def test_a_completion_that_no_shell_asks_for_is_status_2(asked: str) -> None:
 @pytest.mark.parametrize(
     ("limit", "at_most", "arguments", "said"),
     [
-        ("RLIMIT_NOFILE", 4, ("summary", TOUR), "too many files are open"),
         ("RLIMIT_NOFILE", 10, ("summary", TOUR, "--jobs", "2"), ""),
         ("RLIMIT_AS", 60 << 20, ("summary", TOUR), "there is not enough memory"),
         ("RLIMIT_AS", 120 << 20, ("signal", TOUR), "there is not enough memory"),

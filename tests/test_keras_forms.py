@@ -230,5 +230,5 @@ def test_a_binary_file_is_called_one(tmp_path: Path, content: bytes, message: st
 
 @pytest.mark.parametrize("tag", ["object:keras.Model", "object/new:tensorflow.TensorShape"])
 def test_objects_of_python_are_refused_with_a_way_on(tag: str) -> None:
-    with pytest.raises(initcli.InvalidSpec, match=r"save what its to_json\(\) returns"):
+    with pytest.raises(initcli.InvalidSpec, match=r"save what the model's to_json\(\) returns"):
         initcli.parse(f"class_name: Sequential\nconfig: !!python/{tag} [1]\n")

@@ -382,7 +382,7 @@ ENTRIES = [
         "{type: Dense, units: 3, dtype: float16, bias_initializer: {type: Constant, value: 7e4}}",
         "{type: Co",
         errors.InvalidValue,
-        "dense/bias = 7e+04 is more than float16 holds, at most 65504",
+        "dense/bias constant 7e+04 is more than float16 holds, at most 65504",
         "draw smaller values, or take another dtype",
         id="more than the dtype holds",
     ),

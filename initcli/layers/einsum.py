@@ -171,9 +171,6 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
                     f"EinsumDense's axis '{letter}' is {size} in the input and {out[letter]} in "
                     "output_shape"
                 )
-        # An axis that the output shares with the input is as long as it is there.
-        shared = {first + i: into.get(letter) for i, letter in enumerate(letters.output)}
-        output = tuple(shared.get(i) if n is None else n for i, n in enumerate(output))
         kernel: list[int] = []
         for letter in letters.kernel:
             size = out[letter] if letter in out else into[letter]

@@ -111,7 +111,7 @@ def parse(
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
     >>> [(each.path, each.shape, each.law.text) for each in model.parameters]
-    [('dense/kernel', (8, 4), 'U(-0.7071, 0.7071)'), ('dense/bias', (4,), '= 0')]
+    [('dense/kernel', (8, 4), 'U(-0.7071, 0.7071)'), ('dense/bias', (4,), 'constant 0')]
     >>> try:
     ...     initcli.parse("{input_shape: [8], layers: [{type: Dens, units: 4}]}")
     ... except initcli.InvalidSpec as error:

@@ -404,4 +404,5 @@ def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
         what = "is more" if far else "is wider"
         held = f"{what} than {parameter.dtype} holds, at most {largest:.5g}"
         remedy = "draw smaller values, or take another dtype"
-        yield InvalidValue(f"{parameter.path} ~ {law.text} {held}", remedy=remedy, path=place)
+        drawn = law.text if law.std == 0 else f"~ {law.text}"
+        yield InvalidValue(f"{parameter.path} {drawn} {held}", remedy=remedy, path=place)

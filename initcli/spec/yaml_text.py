@@ -103,8 +103,8 @@ class _Builder:
 
     def _begin(self, event: Any) -> None:
         if event.tag not in _COLLECTIONS:
-            is_object = event.tag.startswith(f"{_PYTHON}object")
-            advice = "of a Keras model, save what its to_json() returns" if is_object else _NO_TAGS
+            is_keras = "keras" in event.tag or "tensorflow" in event.tag
+            advice = "save what the model's to_json() returns" if is_keras else _NO_TAGS
             raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed in a spec", advice)
         if len(self.open) >= self.most.nesting:
             raise _Refused(event, too_deep(), remedy("nesting"))

@@ -51,6 +51,8 @@ class CallArguments:
 
     positional: list[Any] = field(default_factory=list)
     keywords: dict[str, Any] = field(default_factory=dict)
+    is_one: bool = False
+    """Whether what stands by place is all of it the first argument, as in Keras 2."""
 
 
 ONE_INPUT = CallArguments([TensorOf("", 0, 0, None)])
@@ -65,7 +67,7 @@ def call_of(data: Any, path: Path) -> CallArguments:
             [_tensors(each) for each in as_list(data.get("args"))],
             {k: _tensors(v) for k, v in keywords.items()} if isinstance(keywords, Mapping) else {},
         )
-    found = CallArguments()
+    found = CallArguments(is_one=True)
     inputs = list(data.values()) if isinstance(data, Mapping) else as_list(data)
     if inputs and isinstance(inputs[0], str):
         inputs = [inputs]
@@ -171,7 +173,8 @@ def numbered_from_zero(
     for name, given in nodes.items():
         for call in given:
             positional = moved(call.positional, late_in_calls)
-            found[name].append(CallArguments(positional, moved(call.keywords, late_in_calls)))
+            keywords = moved(call.keywords, late_in_calls)
+            found[name].append(CallArguments(positional, keywords, call.is_one))
     return found, {key: moved(given, late) for key, given in ends.items()}
 
 
@@ -251,7 +254,7 @@ def _apart(call: CallArguments, cls: type[Layer]) -> tuple[CallArguments, dict[s
         found.update(zip(cls.takes_masks, several, strict=False))
         del keywords["mask"]
     for name, place in cls.takes_masks.items():
-        if place < len(positional):
+        if place < len(positional) and not call.is_one:
             given, positional[place] = positional[place], None
             if isinstance(given, list):
                 found.update(zip(cls.takes_masks, given, strict=False))
