@@ -304,7 +304,7 @@ MOVING = st.lists(
 
 @pytest.mark.usefixtures("strict")
 @given(MOVING)
-@settings(max_examples=150, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
 def test_no_graph_is_too_odd(layers: list[dict[str, Any]]) -> None:
     """What does not fit the shape that it meets is left out."""
     entries: list[dict[str, Any]] = [{"type": "Input", "name": "0", "shape": [4, 4, 4]}]
@@ -313,11 +313,11 @@ def test_no_graph_is_too_odd(layers: list[dict[str, Any]]) -> None:
         inputs: Any = [last, str(max(len(entries) - 3, 0))] if "inputs" in layer else last
         longer = [*entries, {**layer, "inputs": inputs, "name": str(len(entries))}]
         try:
-            built = model(longer)
+            model(longer)
         except initcli.InvalidSpec:
             continue
         entries = longer
-        predict_signal(built, batch=2)
+    predict_signal(model(entries), batch=2)
 
 
 def test_a_rule_that_fails_gives_no_prediction(

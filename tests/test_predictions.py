@@ -57,8 +57,11 @@ def test_wide_dense_stacks_are_predicted(activation: str, initializer: str) -> N
     assert worst(measure_signal(model, batch=16, draws=DRAWS), (0.05, 0.10)) <= 1
 
 
-@pytest.mark.parametrize(("activation", "initializer"), STACKS)
-@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("activation", "initializer", "padding"),
+    # Each padding with each activation, and with each initializer.
+    [(*STACKS[i], ("valid", "same")[(i + i // 4) % 2]) for i in range(len(STACKS))],
+)
 def test_convolutional_stacks_are_predicted(
     activation: str, initializer: str, padding: str
 ) -> None:
