@@ -122,6 +122,15 @@ def test_a_functional_model_in_camel_case_keeps_the_names_of_its_layers() -> Non
     assert tensors(json.dumps(in_camel_case(config))) == tensors(text)
 
 
+def test_keys_in_camel_case_that_say_nothing_need_no_word() -> None:
+    silent = {"kernel_regularizer": None, "activity_regularizer": None, "bias_constraint": None}
+    config = {"units": 2, "name": "d", "batch_input_shape": [None, 3], "time_major": False}
+    dense = {"class_name": "Dense", "config": {**config, **silent}}
+    data = {"class_name": "Sequential", "keras_version": "2.15.0", "config": {"layers": [dense]}}
+    said = initcli.parse(json.dumps(data)).notes
+    assert initcli.parse(json.dumps(in_camel_case(data))).notes == said == ()
+
+
 def test_an_error_stands_where_the_camel_case_does() -> None:
     text = json.dumps(in_camel_case(MODEL), indent=1).replace('"fanOut"', '"fanAcross"')
     with pytest.raises(initcli.InvalidSpec) as caught:

@@ -409,6 +409,24 @@ def test_a_cudnn_layer_may_stand_in_a_bidirectional_one() -> None:
     assert initcli.totals(model).params == 2 * (4 * (4 + 8) * 8 + 64) + 3 * (16 + 5) * 5 + 30
 
 
+@pytest.mark.parametrize("kind", ["CuDNNLSTM", "CuDNNGRU"])
+@pytest.mark.parametrize("return_sequences", [True, False])
+@pytest.mark.parametrize("both_ways", [True, False])
+def test_the_signal_passes_cudnn_layers_that_take_no_mask(
+    kind: str, return_sequences: bool, both_ways: bool
+) -> None:
+    masking = layer("Masking", name="m", batch_input_shape=[None, 5, 4])
+    last = layer(kind, name="inner", units=3, return_sequences=return_sequences)
+    if both_ways:
+        last = layer("Bidirectional", name="b", layer=last)
+    signal = measure_signal(initcli.parse(sequential("2.2.4", masking, last)), batch=4, draws=1)
+    found = signal.layers[-1]
+    width = 6 if both_ways else 3
+    assert found.shape == ((4, 5, width) if return_sequences else (4, width))
+    assert found.output is not None
+    assert 0 < found.output.std.median < 1
+
+
 @pytest.mark.parametrize(("kind", "like"), [("CuDNNLSTM", "LSTM"), ("CuDNNGRU", "GRU")])
 def test_two_biases_of_a_cudnn_layer_add_up(kind: str, like: str) -> None:
     """What a GPU alone computes in Keras is what the plain layer does with the same weights."""

@@ -86,7 +86,7 @@ class Sequence:
         ``zero_output_for_mask``.
         """
         np, outputs = flow.np, []
-        present = _present(flow.mask, len(steps))
+        present = _present(flow.mask if "mask" in self.takes_masks else None, len(steps))
         # Before the first step that is there, unrolled layers put out zeros.
         began = np.zeros(steps[0].shape[:1], bool)
         order = range(len(steps))

@@ -123,11 +123,9 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         given = (initial_state[:half], initial_state[half:])
         masks = {} if flow.mask is None else {"mask": flow.mask}
         is_sequence = _flag(self.layer, "return_sequences")
-        # Keras sets it, whatever the layers say.
-        zeros: dict[str, Any] = {"zero_output_for_mask": is_sequence}
         (one, *before), (two, *after) = (
             computed(
-                msgspec.structs.replace(layer, **zeros),
+                _putting_zeros(layer, is_sequence),
                 flow.within(name, given_masks=masks),
                 [x, *states],
             )
@@ -285,6 +283,17 @@ class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
         axes = tuple(range(len(kernel.shape) - 1))
         squares = np.maximum(np.sum(kernel * kernel, axes, keepdims=True), 1e-12)
         return kernel * (flow["g"] / np.sqrt(squares))
+
+
+def _putting_zeros(layer: Layer, where_absent: bool) -> Layer:
+    """The layer with ``zero_output_for_mask``, which Keras sets whatever the layer says.
+
+    A layer that takes no mask has nothing to set.
+    """
+    if not hasattr(layer, "zero_output_for_mask"):
+        return layer
+    changed: dict[str, Any] = {"zero_output_for_mask": where_absent}
+    return msgspec.structs.replace(layer, **changed)
 
 
 def _flag(layer: Layer, name: str) -> bool:

@@ -16,6 +16,7 @@ from initcli.initializers import known_initializers
 from initcli.layers import known_layers
 from initcli.spec.document import Document, Origin
 from initcli.spec.json_text import looks_like_json, parse_json
+from initcli.spec.keras.vocabulary import says_nothing
 
 _AROUND: tuple[Path, ...] = (
     (),
@@ -150,7 +151,8 @@ def _in_snake_case(document: Document) -> Document:
 def _snake_case(key: str) -> str:
     """A key in snake_case, if Keras has one of that name, and else as it is."""
     found = _separated(key)
-    return found if found in _STRUCTURE or found in _arguments() else key
+    is_own = found in _STRUCTURE or found in _arguments() or says_nothing(found)
+    return found if is_own else key
 
 
 def _choice(value: str) -> str:
