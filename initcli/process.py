@@ -99,7 +99,10 @@ def mend_environment() -> None:
 def refusal(error: BaseException | None) -> str:
     """What the system has too little of, where that is behind an error; else an empty text."""
     while error is not None:
-        text = str(error)
+        try:
+            text = str(error)
+        except Exception:  # the text of a person's own exception may fail as well
+            text = ""
         number = (error.errno if isinstance(error, OSError) else None) or 0
         # What loads a library says it in words alone.
         unmapped = isinstance(error, ImportError) and any(each in text for each in _UNMAPPED)

@@ -120,6 +120,15 @@ def test_an_interrupt_of_its_own_is_named_where_a_person_s_is_another(tmp_path: 
         )
 
 
+def test_an_error_whose_text_fails_is_told_by_a_command_that_writes(tmp_path: Path) -> None:
+    load(tmp_path, "def mine(shape):\n    raise type('Mute', (Exception,), {'__str__': None})\n")
+    command = [sys.executable, "-m", "initcli", "export", "model.yaml", "--custom", "own.py"]
+    command += ["--out", "mine.npz"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "own.py:3: the initializer 'mine' raised Mute" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [

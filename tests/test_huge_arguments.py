@@ -67,6 +67,7 @@ def test_theory_answers_at_once_or_says_why_not(kind: str, arguments: dict[str, 
         ("Conv1D", {"filters": 8, "kernel_size": 3, "dilation_rate": HUGE, "padding": "causal"}),
         ("Conv1DTranspose", {"filters": 8, "kernel_size": 3, "dilation_rate": HUGE, **SAME}),
         ("MaxPooling1D", {"pool_size": HUGE, "strides": 1, **SAME}),
+        ("AveragePooling1D", {"pool_size": HUGE, "strides": 1, **SAME}),
     ],
 )
 def test_what_is_never_reached_takes_no_part_in_what_is_measured(

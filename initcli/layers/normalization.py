@@ -93,10 +93,10 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
             return self.finished(flow, (x - mean) / np.sqrt(variance + self.epsilon), shape)
         average = _averaging(flow, x, axes)
         mean = average(x)
-        centred = x - mean
-        variance = average(centred * centred)
+        centered = x - mean
+        variance = average(centered * centered)
         if not self.renorm:
-            return self.finished(flow, centred / np.sqrt(variance + self.epsilon), shape)
+            return self.finished(flow, centered / np.sqrt(variance + self.epsilon), shape)
         # Ioffe 2017: as by the moved statistics, but for gradients, which do not see r and d.
         moved, stddev = (np.reshape(flow[f"renorm_{name}"], shape) for name in ("mean", "stddev"))
         seen = np.sqrt(np.constant(variance) + self.epsilon)
@@ -105,7 +105,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         r, d = seen / stddev, (np.constant(mean) - moved) / stddev
         r = np.clip(r, limits.get("rmin", 0.0), limits.get("rmax", np.inf))
         d = np.clip(d, -limits.get("dmax", np.inf), limits.get("dmax", np.inf))
-        return self.finished(flow, centred / np.sqrt(variance + self.epsilon) * r + d, shape)
+        return self.finished(flow, centered / np.sqrt(variance + self.epsilon) * r + d, shape)
 
     def heeds_masks(self, flow: Flow) -> bool:
         return self.trainable and flow.mask is not None
@@ -128,14 +128,14 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         np, axes, shape = flow.np, *_placed(self.axis, x)
-        centred = x if self.rms_scaling else x - np.mean(x, axes, keepdims=True)
+        centered = x if self.rms_scaling else x - np.mean(x, axes, keepdims=True)
         if self.rms_scaling:
             # Keras divides by the variance about the mean all the same.
             about = x - np.mean(x, axes, keepdims=True)
             variance = np.mean(about * about, axes, keepdims=True)
         else:
-            variance = np.mean(centred * centred, axes, keepdims=True)
-        return self.finished(flow, centred / np.sqrt(variance + self.epsilon), shape)
+            variance = np.mean(centered * centered, axes, keepdims=True)
+        return self.finished(flow, centered / np.sqrt(variance + self.epsilon), shape)
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
@@ -168,9 +168,9 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         groups = channels if self.groups == -1 else self.groups
         split = np.reshape(x, (*x.shape[:axis], groups, channels // groups, *x.shape[axis + 1 :]))
         axes = tuple(i for i in range(1, len(split.shape)) if i != axis)
-        centred = split - np.mean(split, axes, keepdims=True)
-        variance = np.mean(centred * centred, axes, keepdims=True)
-        normal = np.reshape(centred / np.sqrt(variance + self.epsilon), x.shape)
+        centered = split - np.mean(split, axes, keepdims=True)
+        variance = np.mean(centered * centered, axes, keepdims=True)
+        normal = np.reshape(centered / np.sqrt(variance + self.epsilon), x.shape)
         shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
         return self.finished(flow, normal, shape)
 

@@ -69,7 +69,9 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         np = flow.np
         x = channels_last(np, x, self.data_format)
-        size, window = self._window(flow, x)
+        # The places that never meet an entry would fill the memory.
+        inner = np.reach(x.shape[1:-1], *self._window(flow, x))
+        size, window = inner.size, inner.window
         ones = np.ones((*size, 1, 1), x.dtype)
         # What is padded does not count.
         present = np.ones((1, *x.shape[1:-1], 1), x.dtype)

@@ -154,7 +154,7 @@ def mixed(
         moments[pair] = share * level[near] + (1 - share) * level[far]
     depth = value.units
     found = normal(moments, np.full(steps, value.mean), heads * depth // max(heads, 1))
-    centred = max(float((level[0] - level[2]).mean()), 0.0)
+    centered = max(float((level[0] - level[2]).mean()), 0.0)
     typical, first = float(squares.mean()), float(kept.mean())
 
     def pull(g: Gradient) -> list[Gradient]:
@@ -166,7 +166,7 @@ def mixed(
         others = max(n - 1, 1)
         to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * places)
         # Of the scores: a (g·v − Σ a g·v), summed over the features of a head.
-        scores = typical / n * (value.units / heads) * same * centred * max(1 - typical, 0.0)
+        scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
         to_query, to_key = np.zeros((2, steps)), np.zeros((2, positions))
         to_query[0] = scale**2 * n * scores * max(float(spread.mean()), 0.0)
         to_key[0] = scale**2 * steps * scores * float(q[0].mean())

@@ -139,10 +139,10 @@ def activated_along(function: Activation, given: Field, axes: Axes) -> Expected:
 def _softmaxed(given: Field) -> Expected:
     n, grid = given.units, given.grid
     size = math.sqrt(float(given.second.mean()))
-    centred = size * (given.profile - WEIGHTS @ given.profile)
-    centred -= centred.max()
+    centered = size * (given.profile - WEIGHTS @ given.profile)
+    centered -= centered.max()
     second, cube, fourth, pair = (
-        softmax_moment(centred, n, *powers) for powers in ((2,), (3,), (4,), (2, 2))
+        softmax_moment(centered, n, *powers) for powers in ((2,), (3,), (4,), (2, 2))
     )
     mean = 1 / n
     powers = mapped(lambda x: np.exp(x - size * given.profile.max()), given)
@@ -154,7 +154,7 @@ def _softmaxed(given: Field) -> Expected:
     # Of p (g − Σ p g), for independent g: E[p²] − 2 E[p³] + E[p² Σ p²].
     factor = max(second - 2 * cube + fourth + (n - 1) * pair, 0.0)
     # Shares add up to 1 in every draw.
-    values = with_mean(np.exp(centred), mean, float(np.mean(second)))
+    values = with_mean(np.exp(centered), mean, float(np.mean(second)))
     output = field(moments, n, values, pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 

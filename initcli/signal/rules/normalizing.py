@@ -88,13 +88,13 @@ def _by_channel(layer: normalization.BatchNormalization, place: Place, given: Fi
     shares = pair_shares(place.batch, math.prod(given.grid))
     # E[x μ] at each position, for the mean μ over the batch and all positions.
     beside_mean = np.tensordot(shares, given.moments, 1)
-    centred = given.moments - 2 * beside_mean + beside_mean.mean()
-    centred[0] = np.maximum(centred[0], 0.0)
-    channels = _channels(given, float(centred[0].mean()), layer.epsilon)
+    centered = given.moments - 2 * beside_mean + beside_mean.mean()
+    centered[0] = np.maximum(centered[0], 0.0)
+    channels = _channels(given, float(centered[0].mean()), layer.epsilon)
     values = given.profile - float(WEIGHTS @ given.profile)
-    spread = float(centred[0].mean())
+    spread = float(centered[0].mean())
     size = spread / channels.kept if channels.kept > 0 else spread + layer.epsilon
-    found = field(centred / size, given.units, values, given.latent, pinned=True)
+    found = field(centered / size, given.units, values, given.latent, pinned=True)
     unit = found.moments.reshape(4, -1).mean(1)
 
     def pull(g: Gradient) -> list[Gradient | None]:
