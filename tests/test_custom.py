@@ -209,3 +209,70 @@ def test_json_says_which_function_filled_a_tensor(tmp_path: Path) -> None:
     assert kernel["law"] is None
     assert kernel["fit"] is None
     assert kernel["measured"]["mean"] == 1.0
+
+
+WITH_ARGUMENTS = """
+import numpy as np
+
+def fixup(shape, dtype=None, rng=None, *, depth, scale=0.5):
+    return (rng.standard_normal(shape) * scale / depth).astype(dtype)
+
+fixup.law = {"type": "RandomNormal", "stddev": 0.5}
+
+def anything(shape, **others):
+    others.pop("dtype"), others.pop("rng")
+    return np.full(shape, sum(others.values()))
+"""
+
+
+def with_arguments(tmp_path: Path, initializer: str, recipes: str = "{}") -> initcli.Model:
+    (tmp_path / "own.py").write_text(WITH_ARGUMENTS, "utf-8")
+    spec = tmp_path / "model.yaml"
+    layer = f"{{type: Dense, units: 50, kernel_initializer: {initializer}}}"
+    spec.write_text(f"input_shape: [50]\ninitializers: {recipes}\nlayers: [{layer}]\n", "utf-8")
+    return initcli.load(str(spec), custom=[str(tmp_path / "own.py")])
+
+
+def test_a_function_receives_its_arguments(tmp_path: Path) -> None:
+    whole = with_arguments(tmp_path, "{type: fixup, depth: 1, scale: 1}").parameters[0]
+    part = with_arguments(tmp_path, "{type: fixup, depth: 4, scale: 1}").parameters[0]
+    assert str(part.initializer) == "fixup(depth=4, scale=1)"
+    assert part.initializer.arguments == {"depth": 4, "scale": 1}
+    np.testing.assert_allclose(4 * initcli.draw(part), initcli.draw(whole), rtol=1e-6)
+    # What was declared is the law of no argument.
+    assert part.law is None
+
+
+def test_a_recipe_can_be_a_function_with_arguments(tmp_path: Path) -> None:
+    recipe = "{mine: {type: anything, low: 1, high: 2.5}}"
+    for said in ("mine", "{type: mine}"):
+        kernel = with_arguments(tmp_path, said, recipe).parameters[0]
+        assert np.all(initcli.draw(kernel) == 3.5)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "message", "remedy"),
+    [
+        ("fixup", "the function 'fixup' needs `depth`", "such as {type: fixup, depth: 1}"),
+        ("{type: fixup, deph: 2}", "the function 'fixup' takes no `deph`", "did you mean 'depth'?"),
+        (
+            "{type: fixup, depth: 2, rng: 3}",
+            "the function 'fixup' takes no `rng`",
+            "it takes `depth` and `scale`",
+        ),
+        (
+            "{type: mine, value: 2}",
+            "'mine' is a recipe, and takes no arguments",
+            "write the type that it has, with all arguments",
+        ),
+    ],
+)
+def test_arguments_that_a_function_does_not_take(
+    tmp_path: Path, initializer: str, message: str, remedy: str
+) -> None:
+    with pytest.raises(initcli.InvalidSpec) as caught:
+        with_arguments(tmp_path, initializer, "{mine: ones}")
+    (error,) = caught.value.errors
+    assert (error.message, error.remedy) == (message, remedy)
+    assert error.place is not None
+    assert error.place.line == 3

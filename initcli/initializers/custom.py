@@ -11,18 +11,26 @@ import signal
 import stat
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from initcli.errors import CustomFunctionError, nearest_file, printable
+from initcli.errors import (
+    CustomFunctionError,
+    did_you_mean,
+    listed,
+    nearest_file,
+    printable,
+    quoted,
+)
 from initcli.initializers.base import Initializer, Whole
 from initcli.laws import Floats, Law
 from initcli.process import Interrupted
-from initcli.types import Size, shape_text
+from initcli.types import ArgumentError, Size, shape_text
 
 
 class Custom(Whole, frozen=True, kw_only=True):
@@ -33,7 +41,7 @@ class Custom(Whole, frozen=True, kw_only=True):
 
     The function is called as f(shape, dtype=…, rng=…), with those of the last two that it takes:
     dtype is NumPy's name of the tensor's dtype and rng the ``numpy.random.Generator`` of the
-    parameter's stream.
+    parameter's stream. Beside them it gets the arguments that the spec gives it, by name.
     """
 
     spoken = False
@@ -41,15 +49,54 @@ class Custom(Whole, frozen=True, kw_only=True):
     name: str
     function: Callable[..., Any]
     declared: Initializer | None = None
+    given: tuple[tuple[str, Any], ...] = ()
+
+    def with_arguments(self, given: Mapping[str, Any]) -> Custom:
+        """The same function called with those arguments; what law they lead to, nobody declared.
+
+        Raises:
+            ArgumentError: the function does not take one of them, or needs another.
+        """
+        own = self._own
+        for name in given:
+            if name not in own and not self._takes_any:
+                takes = f"it takes {listed([f'`{each}`' for each in own], 'and')}" if own else ""
+                remedy = did_you_mean(name, own) or takes or "it takes no arguments of a spec"
+                message = f"the function '{self.name}' takes no `{quoted(name).strip(chr(39))}`"
+                raise ArgumentError(name, message, remedy)
+        for name, parameter in own.items():
+            if name not in given and parameter.default is parameter.empty:
+                message = f"the function '{self.name}' needs `{name}`"
+                raise ArgumentError(name, message, f"such as {{type: {self.name}, {name}: 1}}")
+        if not given:
+            return self
+        return msgspec.structs.replace(self, declared=None, given=tuple(given.items()))
+
+    @property
+    def _own(self) -> dict[str, inspect.Parameter]:
+        """What the function takes by name beside what it is always offered."""
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return {
+            each.name: each
+            for each in parameters
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+            and each.name not in _OFFERED
+        }
+
+    @property
+    def _takes_any(self) -> bool:
+        parameters = inspect.signature(self.function).parameters.values()
+        return any(each.kind is each.VAR_KEYWORD for each in parameters)
 
     def law(self, shape: Size) -> Law | None:
         return None if self.declared is None else self.declared.law(shape)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        offered = {"dtype": dtype.name, "rng": rng}
+        offered = dict(zip(_OFFERED, (dtype.name, rng), strict=True))
         taken = inspect.signature(self.function).parameters
-        every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
+        every = self._takes_any
         keywords = {name: value for name, value in offered.items() if every or name in taken}
+        keywords |= dict(self.given)
         try:
             result = self.function(shape, **keywords)
         except BaseException as error:
@@ -81,14 +128,14 @@ class Custom(Whole, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {}
+        return dict(self.given)
 
     @property
     def type_name(self) -> str:
         return self.name
 
     def __str__(self) -> str:
-        return f"{self.name}()"
+        return super().__str__() if self.given else f"{self.name}()"
 
     @property
     def _file(self) -> str:
@@ -102,6 +149,8 @@ class Custom(Whole, frozen=True, kw_only=True):
         return CustomFunctionError(f"{place}: the initializer '{self.name}' {what}", remedy)
 
 
+_OFFERED = ("dtype", "rng")
+"""What a function gets without asking, beside the shape, if it takes it."""
 _WANTED = "it must return an array of numbers, of the shape that it is given"
 
 

@@ -80,20 +80,35 @@ class Arguments:
         """
         if data is None:
             return GlorotUniform()
-        if isinstance(data, str):
-            for own in (self.functions, self.recipes):
-                if data in own:
-                    return own[data]
+        name = data.get("type") if isinstance(data, Mapping) else data
+        if isinstance(name, str) and name in self.functions:
+            return self._called(self.functions[name], _mapping(data), path)
+        if isinstance(name, str) and name in self.recipes:
+            if set(_mapping(data)) <= {"type"}:
+                return self.recipes[name]
+            message = f"'{name}' is a recipe, and takes no arguments"
+            remedy = "write the type that it has, with all arguments"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return None
         if isinstance(data, Mapping) and set(data) == {"function"}:
             return self._function(data["function"], path)
         known = known_initializers()
         cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
         return None if cls is None else self.struct(cls, _mapping(data), path)
 
+    def _called(self, function: Custom, data: Mapping[str, Any], path: Path) -> Initializer | None:
+        """A function of ``--custom`` with the arguments that it is given."""
+        given = {key: _hashable(value) for key, value in data.items() if key != "type"}
+        try:
+            return function.with_arguments(given)
+        except ArgumentError as error:
+            self.errors.append(argument_error(error, data, path))
+            return None
+
     def _function(self, name: Any, path: Path) -> Initializer | None:
         """A function of ``--custom``, and nothing else of that name."""
         if isinstance(name, str) and name in self.functions:
-            return self.functions[name]
+            return self._called(self.functions[name], {}, path)
         message = f"the initializer {quoted(name)} is its author's own code, which is not run"
         remedy = f"--custom FILE.py with a function {name} stands for it"
         self.errors.append(UnknownName(message, remedy=remedy, path=path))
@@ -231,6 +246,11 @@ def argument_error(error: ArgumentError, data: Mapping[str, Any], path: Path) ->
     """The error of an argument as one of the spec, at the argument where it was written."""
     place = (*path, error.argument) if error.argument in data else path
     return InvalidValue(str(error), remedy=error.remedy, path=place)
+
+
+def _hashable(value: Any) -> Any:
+    """A value with tuples for lists, as initializers hold them."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def _mapping(data: Any) -> Mapping[str, Any]:

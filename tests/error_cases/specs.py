@@ -257,5 +257,9 @@ def of_functions() -> Iterator[Case]:
         yield Case(f"a function that {title}", command, {"spec.yaml": spec, "own.py": code})
     broken = {"spec.yaml": spec, "own.py": "import math\nmath.sqrt('four')\n"}
     yield Case("a file that fails", command, broken)
+    given = spec.replace("mine", "{type: mine, stdev: 1}")
+    for title, arguments in (("another argument", "stddev=1"), ("an argument", "stdev, mean")):
+        code = f"def mine(shape, {arguments}):\n    return 0\n"
+        yield Case(f"a function that takes {title}", command, {"spec.yaml": given, "own.py": code})
     declared = "def mine(shape):\n    return 0\nmine.law = 'he_unifrom'\n"
     yield Case("a law that is none", command, {"spec.yaml": spec, "own.py": declared})
