@@ -50,7 +50,11 @@ def worst(signal: Signal, tolerances: tuple[float, float]) -> float:
     return max(found)
 
 
-@pytest.mark.parametrize(("activation", "initializer"), STACKS)
+@pytest.mark.parametrize(
+    # Each activation with two initializers, and each initializer with two activations.
+    ("activation", "initializer"),
+    [STACKS[i] for i in range(len(STACKS)) if (i + i // 4) % 2],
+)
 def test_wide_dense_stacks_are_predicted(activation: str, initializer: str) -> None:
     layer = {"type": "Dense", "units": 512, "activation": activation}
     model = stack({**layer, "kernel_initializer": initializer}, [512])
