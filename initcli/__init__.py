@@ -6,108 +6,63 @@
 ['GlorotUniform', 'Zeros']
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from initcli.checks import Finding, Report, check
-    from initcli.checks.fixing import Fixed, fix
-    from initcli.drawing import draw
-    from initcli.errors import InitcliError, InvalidSpec
-    from initcli.exporting import export
-    from initcli.fitting import Fit, fit
-    from initcli.histogram import Histogram
-    from initcli.layers import Layer
-    from initcli.limits import Limits, limited
-    from initcli.measuring import Measurement, data_histogram, measure
-    from initcli.parameter import Parameter
-    from initcli.render.gallery import save_histograms
-    from initcli.render.plots import Style
-    from initcli.signal.comparison import Compared, compare, variants
-    from initcli.signal.figures import Signal
-    from initcli.signal.measured import measure_signal, predict_signal
-    from initcli.signal.verdict import Verdict, verdict
-    from initcli.spec.load import load, parse
-    from initcli.spec.model import BuiltLayer, Model
-    from initcli.spec.schema import schema
-    from initcli.summary import TensorSummary, Totals, summarise, theory, totals
-    from initcli.workers import Workers, cluster, processes
+_HOMES = {
+    "Finding": "checks",
+    "Report": "checks",
+    "check": "checks",
+    "Fixed": "checks.fixing",
+    "fix": "checks.fixing",
+    "InitcliError": "errors",
+    "InvalidSpec": "errors",
+    "Layer": "layers",
+    "Limits": "limits",
+    "limited": "limits",
+    "Fit": "measuring.fit",
+    "fit": "measuring.fit",
+    "Histogram": "measuring.histogram",
+    "Measurement": "measuring.measurement",
+    "data_histogram": "measuring.measurement",
+    "measure": "measuring.measurement",
+    "BuiltLayer": "model",
+    "Model": "model",
+    "Parameter": "parameter",
+    "save_histograms": "render.gallery",
+    "Style": "render.plots",
+    "export": "render.weights_file",
+    "TensorSummary": "reports.summary",
+    "Totals": "reports.summary",
+    "summarize": "reports.summary",
+    "theory": "reports.summary",
+    "totals": "reports.summary",
+    "draw": "sampling.chunks",
+    "Workers": "sampling.workers",
+    "cluster": "sampling.workers",
+    "processes": "sampling.workers",
+    "Compared": "signal.comparison",
+    "compare": "signal.comparison",
+    "variants": "signal.comparison",
+    "Signal": "signal.figures",
+    "measure_signal": "signal.measured",
+    "predict_signal": "signal.measured",
+    "Verdict": "signal.verdict",
+    "verdict": "signal.verdict",
+    "load": "sources.load",
+    "parse": "sources.load",
+    "schema": "sources.schema",
+}
+"""The module of each public name. ``__init__.pyi`` gives type checkers the same names."""
 
-__all__ = [
-    "BuiltLayer",
-    "Compared",
-    "Finding",
-    "Fit",
-    "Fixed",
-    "Histogram",
-    "InitcliError",
-    "InvalidSpec",
-    "Layer",
-    "Limits",
-    "Measurement",
-    "Model",
-    "Parameter",
-    "Report",
-    "Signal",
-    "Style",
-    "TensorSummary",
-    "Totals",
-    "Verdict",
-    "Workers",
-    "__version__",
-    "check",
-    "cluster",
-    "compare",
-    "data_histogram",
-    "draw",
-    "export",
-    "fit",
-    "fix",
-    "limited",
-    "load",
-    "measure",
-    "measure_signal",
-    "parse",
-    "predict_signal",
-    "processes",
-    "save_histograms",
-    "schema",
-    "summarise",
-    "theory",
-    "totals",
-    "variants",
-    "verdict",
-]
-
-_HOMES = (
-    "errors",
-    "spec.load",
-    "spec.model",
-    "limits",
-    "summary",
-    "measuring",
-    "fitting",
-    "drawing",
-    "workers",
-    "exporting",
-    "signal.measured",
-    "signal.verdict",
-    "signal.comparison",
-    "checks",
-    "checks.fixing",
-    "spec.schema",
-    "render.gallery",  # last, for it imports Matplotlib
-)
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is public when it is first asked for: the commands start without NumPy."""
-    if name in __all__:
-        from importlib import import_module
+    """Import a public name when it is first used, so that commands start without NumPy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'initcli' has no attribute {name!r}")
+    from importlib import import_module
 
-        for home in _HOMES:
-            module = import_module(f"initcli.{home}")
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module 'initcli' has no attribute {name!r}")
+    return getattr(import_module(f"initcli.{_HOMES[name]}"), name)

@@ -19,7 +19,7 @@ def main() -> None:
     try:
         process.take_streams()
         process.mend_environment()
-        from initcli.cli import run
+        from initcli.cli.app import run
 
         run()
     except BaseException as end:

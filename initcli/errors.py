@@ -95,7 +95,7 @@ class UnknownArgument(SpecError):
 
 
 class NoWeights(UnknownArgument):
-    """An initializer for a layer that has nothing to initialise."""
+    """An initializer for a layer that has nothing to initialize."""
 
 
 class MissingArgument(SpecError):

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from initcli.distributions import Distribution
 from initcli.initializers import Initializer
 from initcli.initializers.base import Fans
-from initcli.laws import Law
-from initcli.streams import Stream, parameter_stream, seeded_stream
+from initcli.random.streams import Stream, parameter_stream, seeded_stream
 from initcli.types import BYTES, Size, TensorDtype
 
 
@@ -22,7 +22,7 @@ class Origin(NamedTuple):
 
     @property
     def argument(self) -> str | None:
-        """The layer's argument that says how the parameter is initialised."""
+        """The layer's argument that says how the parameter is initialized."""
         owner, _, last = self.name.rpartition("/")
         own = f"{owner.removeprefix('attention_')}_initializer"
         if last == "kernel" and getattr(self.layer, own, None) is not None:
@@ -80,7 +80,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fans(self) -> Fans:
-        """Fan-in and fan-out: as the initializer counts them where its law depends on them, else
+        """Fan-in and fan-out: as the initializer counts them where its distribution depends on
+        them, else
         those that the layer's sums have, if it says so."""
         declared = getattr(self.initializer, "declared", None) or self.initializer
         own = self.wired_fans
@@ -98,9 +99,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         return Fans(*found)
 
     @property
-    def law(self) -> Law | None:
-        """The law of one entry, or None for a custom initializer."""
-        return self.initializer.law(self.shape)
+    def distribution(self) -> Distribution | None:
+        """The distribution of one entry, or None for a custom initializer."""
+        return self.initializer.distribution_for(self.shape)
 
     @property
     def stream(self) -> Stream:

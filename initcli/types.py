@@ -118,11 +118,11 @@ Class = TypeVar("Class")
 def public_subclasses(base: type[Class]) -> list[type[Class]]:
     """Every class derived from ``base`` that a spec can name, in written order.
 
-    It cannot name those with a leading underscore, nor those that say ``spoken = False``.
+    It cannot name those with a leading underscore, nor those that say ``registered = False``.
     """
     found: list[type[Class]] = []
     for child in base.__subclasses__():
-        if not child.__name__.startswith("_") and vars(child).get("spoken", True):
+        if not child.__name__.startswith("_") and vars(child).get("registered", True):
             found.append(child)
         found += public_subclasses(child)
     return found

@@ -67,7 +67,7 @@ def with_outputs(readme: str) -> str:
 
 
 def output(command: str) -> str:
-    """What a command prints to its two streams, on 80 columns and without colour."""
+    """What a command prints to its two streams, on 80 columns and without color."""
     scripts = str(Path(sys.executable).parent)
     environment = {
         **os.environ,
@@ -100,7 +100,7 @@ def terminal_svg() -> str:
 
     model = initcli.load(str(ROOT / "sample_configs" / "tour.yaml"))
     console = Console(width=130, record=True, file=io.StringIO(), highlight=False)
-    console.print(summary_table(model, initcli.summarise(model), width=130))
+    console.print(summary_table(model, initcli.summarize(model), width=130))
     return console.export_svg(title="initcli summary tour.yaml", unique_id="initcli")
 
 

@@ -19,8 +19,8 @@ from initcli.checks.critical import critical
 from initcli.checks.evidence import Evidence
 from initcli.checks.graph import Graph
 from initcli.errors import NotInCatalog
+from initcli.model import leaves
 from initcli.signal.program import program
-from initcli.spec.model import leaves
 
 SAMPLES = ROOT / "sample_configs"
 REFERENCE = ROOT / "tests" / "reference"
@@ -145,10 +145,10 @@ def test_every_depthwise_layer_of_mobilenet_is_found_and_its_numbers_are_right()
     found = check(model).findings
     assert len(found) == sum("depthwise" in p.path and p.name == "kernel" for p in model.parameters)
     first = found[0]
-    # Glorot's uniform law over Keras's fans 9 · 32 and 9, and over a window of 9.
+    # Glorot's uniform distribution over Keras's fans 9 · 32 and 9, and over a window of 9.
     assert "288 and 9" in first.message
     assert f"{(2 / (288 + 9)) ** 0.5:.3g} in place of {(2 / (9 + 9)) ** 0.5:.3g}" in first.message
-    assert "the normalisation behind it hides that" in first.message
+    assert "the normalization behind it hides that" in first.message
     assert first.remedy.startswith("depthwise_initializer=keras.initializers.VarianceScaling(")
 
 
@@ -196,7 +196,7 @@ def test_a_kernel_of_zeros_is_found(zeros: Any, activation: str) -> None:
 
 @pytest.mark.parametrize("blocks", [10, 50])
 @pytest.mark.parametrize("how", ["measured", "predicted"])
-def test_residual_blocks_of_he_without_normalisation_grow(blocks: int, how: Any) -> None:
+def test_residual_blocks_of_he_without_normalization_grow(blocks: int, how: Any) -> None:
     spec = f"""
 input_shape: [16, 16, 3]
 layers:
@@ -243,7 +243,7 @@ FAILED_UNSEEN = {
 
 
 def accuracies(facts: dict[str, Any]) -> list[float]:
-    """What both optimisers reached, from the weights of one seed or of two."""
+    """What both optimizers reached, from the weights of one seed or of two."""
     seeds = [facts[seed] for seed in ("first", "second") if seed in facts]
     return [seed[each]["accuracy"] or 0.0 for seed in seeds for each in ("sgd", "adam")]
 
@@ -372,7 +372,7 @@ def test_zeros_are_followed_through_any_depth_and_every_path() -> None:
     assert codes(report) == ["I101"]
 
 
-def test_a_model_of_too_many_layers_is_judged_by_its_laws_alone() -> None:
+def test_a_model_of_too_many_layers_is_judged_by_its_distributions_alone() -> None:
     layers = [{"repeat": 10_001, "layers": [{"type": "Dropout", "rate": 0.1}]}, dense(**ZEROS)]
     report = check(of_layers(dense(**ZEROS), *layers), how="predicted")
     assert codes(report) == ["I101"]
@@ -400,7 +400,7 @@ def test_a_dense_layer_that_is_split_in_three_is_found() -> None:
     model = initcli.load(str(REFERENCE / "packed_projections.json"))
     (found,) = [each for each in check(model).findings if each.code == "I305"]
     assert found.layer == "qkv"
-    # Glorot's law with fan-ins of 64 and fan-outs of 192, and of the 64 that each has.
+    # Glorot's distribution with fan-ins of 64 and fan-outs of 192, and of the 64 that each has.
     stds = [(2 / (64 + fan_out)) ** 0.5 for fan_out in (192, 64)]
     assert "split in 3" in found.message
     assert f"std {stds[0]:.3g}, and {stds[1]:.3g} for each" in found.message
@@ -438,15 +438,15 @@ def test_a_seed_in_a_block_that_repeats_is_taken_out(tmp_path: Path) -> None:
     assert change.value["seed"] is None
 
 
-# Declared laws
+# Declared distributions
 
 
-def test_a_declared_law_is_shown_and_used(tmp_path: Path) -> None:
+def test_a_declared_distribution_is_shown_and_used(tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text(
         "def own(shape, dtype=None, rng=None):\n"
         "    return rng.normal(0, 0.05, shape).astype(dtype)\n\n"
-        "own.law = {'type': 'RandomNormal', 'stddev': 0.05}\n",
+        "own.distribution = {'type': 'RandomNormal', 'stddev': 0.05}\n",
         encoding="utf-8",
     )
     spec = tmp_path / "spec.yaml"
@@ -455,12 +455,12 @@ def test_a_declared_law_is_shown_and_used(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     model = initcli.load(str(spec), custom=[str(file)])
-    law = model.parameters[0].law
-    assert law is not None
-    assert law.text == "N(0, 0.05²)"
+    distribution = model.parameters[0].distribution
+    assert distribution is not None
+    assert distribution.text == "N(0, 0.05²)"
     shown = run("summary", spec, "--custom", file, "--format", "json")
     kernel = json.loads(shown.stdout)["tensors"][0]
-    assert kernel["law"]["std"] == 0.05
+    assert kernel["distribution"]["std"] == 0.05
     assert kernel["fit"]["p_value"] > 1e-4
 
 
@@ -470,7 +470,7 @@ def declared(tmp_path: Path, std: float, layers: int, seed: int) -> initcli.Mode
     file.write_text(
         f"def own(shape, dtype=None, rng=None):\n"
         f"    return rng.normal(0, {std}, shape).astype(dtype)\n\n"
-        "own.law = {'type': 'RandomNormal', 'stddev': 0.05}\n",
+        "own.distribution = {'type': 'RandomNormal', 'stddev': 0.05}\n",
         encoding="utf-8",
     )
     entry = "{type: Dense, units: 400, use_bias: false, kernel_initializer: own}, "
@@ -495,13 +495,18 @@ def test_what_is_as_declared_is_not_found(tmp_path: Path) -> None:
     assert not check(declared(tmp_path, 0.05, 6, 0), select=["I404"]).findings
 
 
-@pytest.mark.parametrize("law", ["'he_norml'", "{'type': 'RandomNormal', 'std': 1}", "3"])
-def test_a_declaration_that_is_no_law_is_an_error(law: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("distribution", ["'he_norml'", "{'type': 'RandomNormal', 'std': 1}", "3"])
+def test_a_declaration_that_is_no_distribution_is_an_error(
+    distribution: str, tmp_path: Path
+) -> None:
     file = tmp_path / "own.py"
-    file.write_text(f"def own(shape, dtype=None):\n    ...\n\nown.law = {law}\n", encoding="utf-8")
+    file.write_text(
+        f"def own(shape, dtype=None):\n    ...\n\nown.distribution = {distribution}\n",
+        encoding="utf-8",
+    )
     told = run("summary", SAMPLES / "tour.yaml", "--custom", file)
     assert told.returncode == 2
-    assert f"{file}:1: the law of 'own' is no initializer" in told.stderr
+    assert f"{file}:1: the distribution of 'own' is no initializer" in told.stderr
     assert "Traceback" not in told.stderr
 
 
@@ -568,7 +573,7 @@ def test_checks_are_chosen_by_code_by_its_beginning_and_by_name() -> None:
         check(model, select=["signal-sise"])
 
 
-def test_a_model_that_cannot_be_computed_is_judged_by_its_laws() -> None:
+def test_a_model_that_cannot_be_computed_is_judged_by_its_distributions() -> None:
     layers = [
         {"type": "TextVectorization", "max_tokens": 50, "output_sequence_length": 6},
         {"type": "Embedding", "input_dim": 50, "output_dim": 8},

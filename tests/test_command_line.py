@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import initcli
-from initcli.render.plots import DRAWN, LAW
+from initcli.render.plots import DISTRIBUTION, DRAWN
 
 ROOT = Path(__file__).parents[1]
 TOUR = ROOT / "sample_configs" / "tour.yaml"
@@ -103,7 +103,7 @@ def test_output_to_a_pipe_has_no_escapes_and_is_the_same_with_no_color() -> None
     assert run("summary", TOUR, NO_COLOR="1").stdout == piped.stdout
 
 
-def test_colour_can_be_forced() -> None:
+def test_color_can_be_forced() -> None:
     assert "\x1b[" in run("summary", TOUR, FORCE_COLOR="1", TERM="xterm-256color").stdout
 
 
@@ -156,7 +156,7 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "fan_out": 48,
         "initializer": {"type": "RandomUniform", "minval": -0.05, "maxval": 0.05},
     }
-    assert first["law"] == {
+    assert first["distribution"] == {
         "type": "Uniform",
         "text": "U(-0.05, 0.05)",
         "mean": 0.0,
@@ -164,14 +164,14 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "low": -0.05,
         "high": 0.05,
     }
-    assert list(first)[10:] == ["law", "measured", "fit"]
+    assert list(first)[10:] == ["distribution", "measured", "fit"]
     for tensor in report["tensors"]:
         measured = tensor["measured"]
         edges, counts = measured["histogram"]["edges"], measured["histogram"]["counts"]
         assert sum(counts) == measured["count"] == tensor["size"]
         assert len(edges) == len(counts) + 1
         assert edges == sorted(edges)
-    normal = report["tensors"][4]["law"]
+    normal = report["tensors"][4]["distribution"]
     assert normal["type"] == "Normal"
     assert normal["low"] is None
     assert normal["high"] is None
@@ -191,7 +191,7 @@ NO_SPECS = ("my_inits.py", "initcli.schema.json")
     "file",
     sorted(p.name for p in TOUR.parent.glob("*.*") if p.name not in NO_SPECS),
 )
-def test_every_sample_config_is_summarised(file: str) -> None:
+def test_every_sample_config_is_summarized(file: str) -> None:
     some = PARTS.get(file, ())
     shown = run("summary", TOUR.parent / file, "--custom", TOUR.parent / "my_inits.py", *some)
     assert shown.returncode == 0, shown.stderr
@@ -263,9 +263,9 @@ def test_an_interrupt_ends_at_once_with_130_and_leaves_no_half_file(tmp_path: Pa
             image.load()
 
 
-def share(pixels: NDArray[Any], colour: str) -> float:
-    """The share of the pixels that have exactly that colour."""
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+def share(pixels: NDArray[Any], color: str) -> float:
+    """The share of the pixels that have exactly that color."""
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return float((pixels == wanted).all(axis=2).mean())
 
 
@@ -285,9 +285,10 @@ def test_hist_writes_ten_pictures_and_the_overview(tmp_path: Path) -> None:
         assert width >= 600
         assert height >= 400
         bars = share(pixels, DRAWN)
-        # The law is drawn over the bars; a level law lies on the top of a thousand bars or of one.
+        # The distribution is drawn over the bars; a level distribution lies on the top of a
+        # thousand bars or of one.
         assert bars > (0.3 if "conv1d.kernel" in file else 0.005)
-        assert share(pixels, LAW) > 0.0001
+        assert share(pixels, DISTRIBUTION) > 0.0001
         assert share(pixels, "#ffffff") > 0.2
 
 
@@ -513,14 +514,14 @@ SAMPLES = ROOT / "sample_configs"
 HUGE = SAMPLES / "llama3_405b.yaml"
 
 
-def test_theory_alone_shows_laws_and_draws_nothing() -> None:
+def test_theory_alone_shows_distributions_and_draws_nothing() -> None:
     shown = run("summary", HUGE, "--theory", "--depth", "1")
     assert shown.returncode == 0, shown.stderr
     assert "nothing drawn" in shown.stdout
     assert "405,853,388,800" in shown.stdout
     assert "N(0, 0.02²)" in shown.stdout
     assert "fit p=" not in shown.stdout
-    assert "drawn, law" not in shown.stdout
+    assert "drawn, distribution" not in shown.stdout
     report = json.loads(run("summary", TOUR, "--theory", "--format", "json").stdout)
     drawn = json.loads(run("summary", TOUR, "--format", "json").stdout)
     for expected, tensor in zip(drawn["tensors"], report["tensors"], strict=True):
@@ -532,7 +533,7 @@ def test_theory_of_a_custom_initializer_says_that_nobody_knows_it() -> None:
     custom = ("--custom", SAMPLES / "my_inits.py")
     shown = run("summary", SAMPLES / "tour_custom.yaml", *custom, "--theory", width=140)
     assert shown.returncode == 0, shown.stderr
-    assert "law not known" in shown.stdout
+    assert "distribution not known" in shown.stdout
 
 
 @pytest.mark.parametrize("option", [("--max-draws", "5"), ("--jobs", "2"), ("--cluster", "a:1")])

@@ -40,7 +40,7 @@ def test_what_a_function_returns_is_what_is_drawn(tmp_path: Path, signature: str
     kernel = load(tmp_path, code).parameters[0]
     np.testing.assert_array_equal(initcli.draw(kernel), np.arange(24.0).reshape(6, 4))
     assert initcli.draw(kernel).dtype == np.float32
-    assert kernel.law is None
+    assert kernel.distribution is None
 
 
 def test_the_generator_follows_the_seed(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_result_that_is_no_tensor_names_function_file_and_line(
 ) -> None:
     model = load(tmp_path, f"def mine(shape, dtype=None):\n    {body}\n")
     with pytest.raises(CustomFunctionError) as caught:
-        list(initcli.summarise(model))
+        list(initcli.summarize(model))
     place = f"{tmp_path / 'own.py'}:{line}"
     assert str(caught.value) == f"{place}: the initializer 'mine' {reason}"
 
@@ -203,10 +203,10 @@ def test_json_says_which_function_filled_a_tensor(tmp_path: Path) -> None:
     from initcli.render.data import summary_json
 
     model = load(tmp_path, "def mine(shape):\n    return np.ones(shape)\n")
-    report = json.loads(summary_json(model, initcli.summarise(model)))
+    report = json.loads(summary_json(model, initcli.summarize(model)))
     kernel = report["tensors"][0]
     assert kernel["initializer"] == {"type": "mine"}
-    assert kernel["law"] is None
+    assert kernel["distribution"] is None
     assert kernel["fit"] is None
     assert kernel["measured"]["mean"] == 1.0
 
@@ -217,7 +217,7 @@ import numpy as np
 def fixup(shape, dtype=None, rng=None, *, depth, scale=0.5):
     return (rng.standard_normal(shape) * scale / depth).astype(dtype)
 
-fixup.law = {"type": "RandomNormal", "stddev": 0.5}
+fixup.distribution = {"type": "RandomNormal", "stddev": 0.5}
 
 def anything(shape, **others):
     others.pop("dtype"), others.pop("rng")
@@ -239,8 +239,8 @@ def test_a_function_receives_its_arguments(tmp_path: Path) -> None:
     assert str(part.initializer) == "fixup(depth=4, scale=1)"
     assert part.initializer.arguments == {"depth": 4, "scale": 1}
     np.testing.assert_allclose(4 * initcli.draw(part), initcli.draw(whole), rtol=1e-6)
-    # What was declared is the law of no argument.
-    assert part.law is None
+    # What was declared is the distribution of no argument.
+    assert part.distribution is None
 
 
 def test_a_recipe_can_be_a_function_with_arguments(tmp_path: Path) -> None:

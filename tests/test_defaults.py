@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import initcli
-from initcli.laws import Law
+from initcli.distributions import Distribution
 
 FACTS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "reference" / "framework_facts.json").read_text("utf-8")
@@ -30,32 +30,33 @@ def model_of(framework: str, layer: dict[str, Any], shapes: list[list[int]]) -> 
     return initcli.parse(json.dumps({"defaults": framework, "layers": [*inputs, entry]}))
 
 
-def standard_errors(law: Law, count: int) -> tuple[float, float]:
+def standard_errors(distribution: Distribution, count: int) -> tuple[float, float]:
     """Those of a mean and of a standard deviation, for entries no heavier tailed than normal."""
-    return law.std / math.sqrt(count), law.std / math.sqrt(2 * count)
+    return distribution.std / math.sqrt(count), distribution.std / math.sqrt(2 * count)
 
 
 @pytest.mark.parametrize(("framework", "case"), CASES)
 def test_a_layer_starts_as_in_its_framework(framework: str, case: dict[str, Any]) -> None:
     model = model_of(framework, case["layer"], case["inputs"])
-    laws = {each.path.removeprefix("it/"): each.law for each in model.parameters}
+    distributions = {each.path.removeprefix("it/"): each.distribution for each in model.parameters}
     assert case["tensors"]
     for name, seen in case["tensors"].items():
-        law = laws[name]
-        assert law is not None
-        low, high = law.support
+        distribution = distributions[name]
+        assert distribution is not None
+        low, high = distribution.support
         rounding = 1e-6 * max(1.0, abs(seen["max"]))
         assert low - rounding <= seen["min"] <= seen["max"] <= high + rounding, name
-        of_mean, of_std = standard_errors(law, seen["count"])
+        of_mean, of_std = standard_errors(distribution, seen["count"])
         # Five standard errors are passed once in two million; an orthogonal matrix's entries, which
         # depend on one another, stray less.
-        assert abs(seen["mean"] - law.mean) <= 5 * of_mean + rounding, name
-        assert abs(seen["std"] - law.std) <= 5 * of_std + rounding, name
-        if math.isfinite(high) and law.std:
-            # The law's tails are reached: what lies beyond all values has a probability of e⁻³⁰ to
-            # be as much as this, or e⁻¹⁵ where a third of the entries depends on the others.
+        assert abs(seen["mean"] - distribution.mean) <= 5 * of_mean + rounding, name
+        assert abs(seen["std"] - distribution.std) <= 5 * of_std + rounding, name
+        if math.isfinite(high) and distribution.std:
+            # The distribution's tails are reached: what lies beyond all values has a probability of
+            # e⁻³⁰ to be as much as this, or e⁻¹⁵ where a third of the entries depends on the
+            # others.
             extent = np.array(max(abs(seen["min"]), abs(seen["max"])))
-            assert 2 * law.cdf(-extent) * seen["count"] <= 30, name
+            assert 2 * distribution.cdf(-extent) * seen["count"] <= 30, name
 
 
 def test_what_the_spec_names_is_kept_and_the_rest_is_the_framework_s() -> None:
@@ -72,8 +73,8 @@ def test_what_a_framework_has_otherwise_is_said() -> None:
         "torch", {"type": "Bidirectional", "layer": {"type": "LSTM", "units": 4}}, [[5, 3]]
     )
     assert [note for note in model.notes if "bias_ih and bias_hh" in note]
-    laws = {p.path: p.law.text for p in model.parameters if p.law}
-    assert set(laws.values()) == {"U(-0.5, 0.5)"}
+    distributions = {p.path: p.distribution.text for p in model.parameters if p.distribution}
+    assert set(distributions.values()) == {"U(-0.5, 0.5)"}
     model = model_of("torch", {"type": "ConvLSTM1D", "filters": 2, "kernel_size": 1}, [[5, 3, 3]])
     assert model.notes == ("torch has no ConvLSTM1D; its initializers are those of Keras",)
 
@@ -192,7 +193,7 @@ def test_every_layer_starts_somehow_in_every_framework(kind: str) -> None:
                 ours = [(p.path, p.shape, p.trainable, p.dtype) for p in model.parameters]
                 assert ours == [(p.path, p.shape, p.trainable, p.dtype) for p in plain.parameters]
                 for p in model.parameters:
-                    p.initializer.law(p.shape)
+                    p.initializer.distribution_for(p.shape)
 
 
 def test_the_argument_wins_over_the_spec() -> None:

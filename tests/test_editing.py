@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from initcli.documents.edit import REMOVED, CannotEdit, Change, edited
+from initcli.documents.json_text import parse_json
+from initcli.documents.yaml_text import parse_yaml
 from initcli.errors import InvalidSpec, Path
-from initcli.spec.edit import REMOVED, CannotEdit, Change, edited
-from initcli.spec.json_text import parse_json
-from initcli.spec.read import parse
-from initcli.spec.yaml_text import parse_yaml
+from initcli.sources.read import parse
 
 KERNEL = "kernel_initializer"
 CONFIGS = FilePath(__file__).parents[1] / "sample_configs"
@@ -395,44 +395,44 @@ EXAMPLES: list[tuple[str, str, list[tuple[Path, Any]], str]] = [
     (
         "the anchor goes with its value, and its first alias takes its place",
         """
-        a: {kernel: &law {type: RandomNormal, stddev: 0.1}}
-        b: {kernel: *law}
-        c: {kernel: {<<: *law, stddev: 0.2}}
-        d: {kernel: *law}
+        a: {kernel: &distribution {type: RandomNormal, stddev: 0.1}}
+        b: {kernel: *distribution}
+        c: {kernel: {<<: *distribution, stddev: 0.2}}
+        d: {kernel: *distribution}
         """,
         [(("a", "kernel"), "zeros"), (("d", "kernel", "seed"), 1)],
         """
         a: {kernel: zeros}
-        b: {kernel: &law {type: RandomNormal, stddev: 0.1}}
-        c: {kernel: {<<: *law, stddev: 0.2}}
-        d: {kernel: {<<: *law, seed: 1}}
+        b: {kernel: &distribution {type: RandomNormal, stddev: 0.1}}
+        c: {kernel: {<<: *distribution, stddev: 0.2}}
+        d: {kernel: {<<: *distribution, seed: 1}}
         """,
     ),
     (
         "an anchor stays on a new value that is an alias's too",
         """
-        a: {kernel: &law {type: RandomNormal}}
-        b: {kernel: *law}
-        c: {kernel: *law}
+        a: {kernel: &distribution {type: RandomNormal}}
+        b: {kernel: *distribution}
+        c: {kernel: *distribution}
         """,
         [(("a", "kernel"), "zeros"), (("c", "kernel"), "zeros")],
         """
-        a: {kernel: &law zeros}
+        a: {kernel: &distribution zeros}
         b: {kernel: {type: RandomNormal}}
-        c: {kernel: *law}
+        c: {kernel: *distribution}
         """,
     ),
     (
         "the first alias changes and takes the anchor's place",
         """
-        a: &law {type: RandomNormal}
-        b: *law
-        c: *law
+        a: &distribution {type: RandomNormal}
+        b: *distribution
+        c: *distribution
         """,
         [(("a",), REMOVED), (("b", "seed"), 1), (("c", "seed"), 1)],
         """
-        b: &law {type: RandomNormal, seed: 1}
-        c: *law
+        b: &distribution {type: RandomNormal, seed: 1}
+        c: *distribution
         """,
     ),
     (
@@ -492,12 +492,12 @@ EXAMPLES: list[tuple[str, str, list[tuple[Path, Any]], str]] = [
     (
         "a new value that has all of what an alias stands for",
         """
-        a: &law {type: RandomNormal}
-        b: *law
+        a: &distribution {type: RandomNormal}
+        b: *distribution
         """,
         [(("b",), {"type": "RandomNormal", "seed": 1})],
         """
-        a: &law {type: RandomNormal}
+        a: &distribution {type: RandomNormal}
         b: {type: RandomNormal, seed: 1}
         """,
     ),

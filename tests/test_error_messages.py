@@ -25,12 +25,12 @@ import typer
 from error_cases import CASES, DENSE, Case
 
 import initcli
-from initcli.cli import app
+from initcli.cli.app import app
+from initcli.documents.archive import BadArchive
+from initcli.documents.document import Document
+from initcli.documents.yaml_text import _Refused
 from initcli.errors import InitcliError, InvalidSpec, SpecError, printable
-from initcli.spec.archive import BadArchive
-from initcli.spec.document import Document
-from initcli.spec.keras.values import NotRead
-from initcli.spec.yaml_text import _Refused
+from initcli.sources.keras.values import NotRead
 from initcli.types import ArgumentError, NotComputable, ShapeError
 
 TABLE = Path(__file__).with_name("error_messages.md")
@@ -109,7 +109,9 @@ def test_no_value_of_an_option_gets_at_the_terminal() -> None:
 def test_messages_are_of_ascii_where_the_terminal_is() -> None:
     cases = {case.title: case for case in CASES}
     assert "in a circle: a -> b -> a\n" in said(cases["a circle"], "ascii")[0]
-    assert "dense/kernel ~ N(0, 1e+06^2) is" in said(cases["a law with a square"], "ascii")[0]
+    assert (
+        "dense/kernel ~ N(0, 1e+06^2) is" in said(cases["a distribution with a square"], "ascii")[0]
+    )
 
 
 @pytest.mark.parametrize(

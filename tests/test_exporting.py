@@ -23,7 +23,6 @@ import safetensors
 from numpy.typing import NDArray
 
 import initcli
-from initcli.drawing import CHUNK, draw, draw_chunks
 from initcli.errors import OutputError, TooLarge
 from initcli.initializers import (
     Constant,
@@ -35,6 +34,7 @@ from initcli.initializers import (
     Zeros,
 )
 from initcli.parameter import Parameter
+from initcli.sampling.chunks import CHUNK, draw, draw_chunks
 from initcli.types import TensorDtype
 
 ROOT = Path(__file__).parents[1]
@@ -313,7 +313,7 @@ def test_what_goes_wrong_midway_leaves_the_old_file_and_nothing_else(
                 raise error
             yield values
 
-    monkeypatch.setattr("initcli.exporting.draw_chunks", failing)
+    monkeypatch.setattr("initcli.render.weights_file.draw_chunks", failing)
     expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         exported(file, parameter("a", (300, 400), initializer))

@@ -123,7 +123,8 @@ def test_gates_of_recurrent_layers_stand_beside_one_another() -> None:
 
 
 def test_an_initializer_that_counts_fans_shows_what_it_counts() -> None:
-    """Its law depends on them, right or wrong: Keras counts all channels of a depthwise kernel."""
+    """Its distribution depends on them, right or wrong: Keras counts all channels of a depthwise
+    kernel."""
     layer = {"type": "DepthwiseConv2D", "kernel_size": 3, "depth_multiplier": 2}
     assert fans(layer, [7, 7, 4]) == {"kernel": (36, 18)}
     layer["depthwise_initializer"] = {"type": "RandomNormal"}

@@ -682,7 +682,7 @@ def outcome(program: str, *arguments: str) -> str:
     beginning = (
         "import os, signal, sys, time\n"
         "from initcli.errors import WorkersError\n"
-        "from initcli.workers import processes\n\n"
+        "from initcli.sampling.workers import processes\n\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", beginning + program, *arguments],

@@ -128,7 +128,7 @@ def test_where_no_scale_helps_it_says_what_to_change_and_changes_nothing(tmp_pat
     assert "tanh or relu" in left.remedy
 
 
-def test_depth_that_normalisation_makes_unstable_gets_advice(tmp_path: Path) -> None:
+def test_depth_that_normalization_makes_unstable_gets_advice(tmp_path: Path) -> None:
     block = '[{"type": "Dense", "units": 64}, {"type": "BatchNormalization"}, {"type": "ReLU"}]'
     spec = f'{{"input_shape": [64], "layers": [{{"repeat": 60, "layers": {block}}}]}}'
     found = fixed(spec, tmp_path)
@@ -181,8 +181,8 @@ def test_a_scale_is_solved_for_what_a_layer_really_takes(tmp_path: Path) -> None
     first, pooled = kernels["block_0/conv2d/kernel"], kernels["conv2d/kernel"]
 
     def scale(kernel: initcli.Parameter) -> float:
-        assert kernel.law is not None
-        return kernel.law.std**2 * kernel.fans.fan_in
+        assert kernel.distribution is not None
+        return kernel.distribution.std**2 * kernel.fans.fan_in
 
     assert scale(first) == pytest.approx(2.0, rel=0.1)
     assert scale(pooled) < 1.5

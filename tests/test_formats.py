@@ -15,14 +15,14 @@ import pytest
 from test_command_line import ROOT, TOUR, run
 from typer.testing import CliRunner
 
-from initcli.catalog import catalog
-from initcli.cli import app
-from initcli.commands import options
-from initcli.commands.checking import FindingsFormat
+from initcli.cli import options
+from initcli.cli.app import app
+from initcli.cli.checking import FindingsFormat
 from initcli.errors import printable
-from initcli.fitting import fit
+from initcli.measuring.fit import fit
 from initcli.render.data import COLUMNS
 from initcli.render.rows import Rows, lines
+from initcli.reports.catalog import catalog
 
 LENET = ROOT / "sample_configs" / "lenet5.yaml"
 REPORTS = {
@@ -96,9 +96,9 @@ def test_a_row_says_what_the_json_says() -> None:
         assert (row["spec"], row["model"]) == (str(TOUR), "tour")
         for name in ("path", "layer", "name", "shape", "size", "dtype", "fan_in", "fan_out"):
             assert row[name] == tensor[name]
-        assert row["law"] == tensor["law"]["text"]
+        assert row["distribution"] == tensor["distribution"]["text"]
         for name in ("mean", "std", "low", "high"):
-            assert row[f"law_{name}"] == tensor["law"][name]
+            assert row[f"distribution_{name}"] == tensor["distribution"][name]
         for name in ("count", "mean", "std", "min", "max", "zeros"):
             assert row[name] == tensor["measured"][name]
         assert row["fit_statistic"] == tensor["fit"]["statistic"]
@@ -108,7 +108,7 @@ def test_a_row_says_what_the_json_says() -> None:
 def test_theory_alone_leaves_what_would_be_measured_empty() -> None:
     text = printed("summary", str(TOUR), "--theory", "--format", "csv")
     for row in csv.DictReader(io.StringIO(text)):
-        assert row["law"]
+        assert row["distribution"]
         assert row["mean"] == row["count"] == row["fit_p_value"] == ""
 
 
@@ -140,9 +140,9 @@ def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers() -> None:
     ]
 
 
-def test_no_report_has_a_law_that_is_a_formula() -> None:
+def test_no_report_has_a_distribution_that_is_a_formula() -> None:
     for row in csv.DictReader(io.StringIO(run("summary", str(TOUR), "--format", "csv").stdout)):
-        assert row["law"][0] not in "=+-@'"
+        assert row["distribution"][0] not in "=+-@'"
 
 
 @pytest.mark.parametrize("form", [each.value for each in FindingsFormat])
@@ -175,7 +175,7 @@ def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatc
         happened.append("measured")
         return fit(*arguments)
 
-    monkeypatch.setattr("initcli.summary.fit", measured)
+    monkeypatch.setattr("initcli.reports.summary.fit", measured)
     monkeypatch.setattr(options, "write", lambda text: happened.append("printed"))
     for form, head in (("csv", 1), ("jsonl", 0)):
         happened.clear()
@@ -201,7 +201,7 @@ def test_whoever_reads_one_line_gets_a_whole_one_and_no_complaint(report: str, f
     assert process.returncode == 0
 
 
-def test_several_specs_are_summarised_one_after_another_and_an_error_hides_none() -> None:
+def test_several_specs_are_summarized_one_after_another_and_an_error_hides_none() -> None:
     broken = ROOT / "sample_configs" / "no_such_file.yaml"
     shown = run("summary", TOUR, broken, LENET)
     assert shown.returncode == 2
@@ -249,12 +249,12 @@ def test_quiet_leaves_out_notes_and_nothing_else() -> None:
 def test_a_failure_of_the_program_is_one_line_and_debug_shows_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import initcli.spec.load
+    import initcli.sources.load
 
     def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("a wheel\x1b came off")
 
-    monkeypatch.setattr(initcli.spec.load, "load", fails)
+    monkeypatch.setattr(initcli.sources.load, "load", fails)
     short = CliRunner().invoke(app, ["summary", str(TOUR)])
     assert short.exit_code == 70
     assert short.stderr.count("\n") == 1
@@ -286,14 +286,14 @@ def test_findings_on_an_ascii_terminal_are_spelled_out() -> None:
 
 
 @pytest.mark.parametrize("command", ["summary", "signal", "hist", "check", "catalog"])
-def test_colour_follows_the_environment(command: str) -> None:
+def test_color_follows_the_environment(command: str) -> None:
     arguments = ["Dense"] if command == "catalog" else [str(LENET)]
     arguments += ["--theory"] if command in ("summary", "signal", "check") else []
     assert "\x1b[" not in run(command, *arguments).stdout
     forced = run(command, *arguments, FORCE_COLOR="1", TERM="xterm-256color").stdout
     assert "\x1b[" in forced
     without = run(command, *arguments, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm-256color").stdout
-    assert "\x1b[3" not in without  # no colour, whatever else a terminal can do
+    assert "\x1b[3" not in without  # no color, whatever else a terminal can do
 
 
 def test_the_catalog_on_an_ascii_terminal_is_spelled_out() -> None:

@@ -451,7 +451,11 @@ def test_sample_configs_have_their_published_counts(file: str, params: int) -> N
 
 def test_gpt_2_is_started_by_its_own_scheme() -> None:
     model = initcli.load(str(SAMPLES / "gpt2_small.yaml"))
-    stds = {p.path: p.law.std for p in model.parameters if p.law and p.law.std}
+    stds = {
+        p.path: p.distribution.std
+        for p in model.parameters
+        if p.distribution and p.distribution.std
+    }
     assert stds.pop("wpe/embeddings") == 0.01
     residual = {path for path in stds if "attention_output" in path or "/down/" in path}
     assert len(residual) == 24

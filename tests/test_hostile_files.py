@@ -18,7 +18,7 @@ import pytest
 import initcli
 from initcli.errors import SignalError
 from initcli.signal.inputs import read_inputs
-from initcli.spec import read as reading
+from initcli.sources import read as reading
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices that have paths")
 

@@ -1,4 +1,5 @@
-"""Image layers: what they make of what was drawn, against the real Keras, and the laws of it.
+"""Image layers: what they make of what was drawn, against the real Keras, and the distributions
+of it.
 
 The facts are those that tests/reference/make_image_facts.py wrote down.
 """
@@ -30,7 +31,7 @@ FACTS: list[Any] = json.loads(
 )
 DRAWS = 4000
 LEAST = 1e-4
-"""A probability so small that a test of a law may fail by it."""
+"""A probability so small that a test of a distribution may fail by it."""
 
 
 def made(kind: str, arguments: dict[str, Any]) -> Any:
@@ -120,7 +121,7 @@ def test_a_seed_decides_on_what_is_drawn_and_inference_draws_nothing(cls: type[L
 @pytest.mark.parametrize("cls", public_subclasses(Augmentation), ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 def test_one_image_is_a_batch_of_one(cls: type[Layer], layout: str) -> None:
-    # As wide as it has channels, since Keras looks for colours along the last axis in one case.
+    # As wide as it has channels, since Keras looks for colors along the last axis in one case.
     images = channels_back(np, images_of((1, 9, 3, 3), {}), layout)  # type: ignore[arg-type]
     layer = example(cls, data_format=layout)
     flow = Flow(np=arrays, weights={}, key="one")
@@ -136,7 +137,7 @@ def test_whole_numbers_are_images_too() -> None:
         assert np.array_equal(layer.call(flow, images), layer.call(flow, images.astype("float32")))
 
 
-# Laws of what is drawn.
+# Distributions of what is drawn.
 
 
 def drawn(kind: str, shape: tuple[int, ...] = (DRAWS, 6, 8, 3), **arguments: Any) -> Any:
@@ -353,7 +354,7 @@ def test_augmentations_within_others_draw_apart() -> None:
 # What no fact of Keras on JAX tells.
 
 
-def test_a_colour_fills_what_is_erased() -> None:
+def test_a_color_fills_what_is_erased() -> None:
     layer = example(known_layers()["RandomErasing"], fill_value=[10, 100, 300])
     given = {"boxes": [[[0, 2], [1, 3]]], "apply_erasing": [True]}
     found = layer.transformed(arrays, np.zeros((1, 4, 4, 3), "float32"), given)

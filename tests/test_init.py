@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 import initcli
-from initcli.cli import app
-from initcli.spec.schema import schema
+from initcli.cli.app import app
+from initcli.sources.schema import schema
 
 SCHEMA_LINE = "# yaml-language-server: $schema=initcli.schema.json\n"
 

@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from test_laws import CRITICAL, kolmogorov_smirnov
+from test_distributions import CRITICAL, kolmogorov_smirnov
 
-from initcli.drawing import draw
 from initcli.initializers import (
     DeltaOrthogonal,
     Dirac,
@@ -28,7 +27,8 @@ from initcli.initializers import (
 )
 from initcli.initializers.base import compute_fans
 from initcli.parameter import Parameter
-from initcli.spec.arguments import Arguments
+from initcli.sampling.chunks import draw
+from initcli.sources.arguments import Arguments
 from initcli.types import ArgumentError, ShapeError, TensorDtype
 
 FACTS: dict[str, Any] = json.loads(
@@ -79,7 +79,7 @@ def test_fans_are_those_of_keras(fact: dict[str, Any]) -> None:
 
 
 def counterpart(case: dict[str, Any]) -> tuple[Initializer, tuple[int, ...]] | None:
-    """The initializer and shape here that should have the law of a framework's draws."""
+    """The initializer and shape here that should have the distribution of a framework's draws."""
     arguments, shape = dict(case["initializer"]), tuple(case["shape"])
     kind = arguments.pop("type")
     match case["source"], kind:
@@ -140,23 +140,25 @@ def independent(case: dict[str, Any], initializer: Initializer) -> float:
 
 
 @pytest.mark.parametrize(("case", "initializer", "shape"), COMPARED)
-def test_the_law_is_that_of_what_the_framework_drew(
+def test_the_distribution_is_that_of_what_the_framework_drew(
     case: dict[str, Any], initializer: Initializer, shape: tuple[int, ...]
 ) -> None:
-    law = initializer.law(shape)
-    assert law is not None
+    distribution = initializer.distribution_for(shape)
+    assert distribution is not None
     n = independent(case, initializer)
     # Six standard errors; that of the std is at most its largest deviation over √n, and 7 digits
     # were written down.
-    written = 1e-6 * max(1e-30, *map(abs, law.extent))
-    assert case["mean"] == pytest.approx(law.mean, abs=6 * law.std / math.sqrt(n) + written)
-    spread = max(abs(end - law.mean) for end in (case["min"], case["max"]))
-    assert case["std"] == pytest.approx(law.std, abs=6 * spread / math.sqrt(n) + written)
+    written = 1e-6 * max(1e-30, *map(abs, distribution.extent))
+    assert case["mean"] == pytest.approx(
+        distribution.mean, abs=6 * distribution.std / math.sqrt(n) + written
+    )
+    spread = max(abs(end - distribution.mean) for end in (case["min"], case["max"]))
+    assert case["std"] == pytest.approx(distribution.std, abs=6 * spread / math.sqrt(n) + written)
     quantiles = np.array(case["quantiles"])
     ranks = np.round(np.arange(201) * (case["count"] - 1) / 200)
     # The values up to a rank are a share of all between rank/n and (rank + 1)/n.
-    below = law.below(quantiles - written) - (ranks + 1) / case["count"]
-    above = ranks / case["count"] - law.cdf(quantiles + written)
+    below = distribution.below(quantiles - written) - (ranks + 1) / case["count"]
+    above = ranks / case["count"] - distribution.cdf(quantiles + written)
     assert max(below.max(), above.max()) * math.sqrt(n) < CRITICAL
 
 
@@ -196,7 +198,7 @@ def test_what_keras_refuses_is_refused(entry: dict[str, Any]) -> None:
         assert arguments.errors
     else:
         with pytest.raises(ShapeError):
-            initializer.law(tuple(entry["shape"]))
+            initializer.distribution_for(tuple(entry["shape"]))
 
 
 # ------------------------------------------------------------------------ what is drawn here
@@ -221,20 +223,20 @@ OURS = [
 
 
 @pytest.mark.parametrize(("name", "shape"), OURS)
-def test_what_is_drawn_follows_the_law(name: str, shape: tuple[int, ...]) -> None:
+def test_what_is_drawn_follows_the_distribution(name: str, shape: tuple[int, ...]) -> None:
     initializer = made({"type": name, **REQUIRED.get(name, {})})
-    law = initializer.law(shape)
-    assert law is not None
+    distribution = initializer.distribution_for(shape)
+    assert distribution is not None
     values = drawn(initializer, shape).ravel()
     if (copies := initializer.copies(shape)) > 1:
         once = np.unique(values)
         assert once.size > 0.99 * values.size / copies
         values = once
-    if law.atoms:
-        atoms = np.array(list(law.atoms))
+    if distribution.atoms:
+        atoms = np.array(list(distribution.atoms))
         nearest = atoms[np.abs(values[:, None] - atoms).argmin(axis=1)]
         values = np.where(np.abs(values - nearest) < 1e-6, nearest, values)
-    assert kolmogorov_smirnov(law, values) < CRITICAL
+    assert kolmogorov_smirnov(distribution, values) < CRITICAL
 
 
 @pytest.mark.parametrize(
@@ -265,14 +267,14 @@ def test_a_negative_gain_turns_every_sign(
 def test_an_orthogonal_matrix_is_haar() -> None:
     # Without the signs of R's diagonal the first entry would never be positive.
     entries = np.array([drawn(Orthogonal(), (6, 4), seed)[0, 0] for seed in range(2000)])
-    law = Orthogonal().law((6, 4))
-    assert law is not None
-    assert kolmogorov_smirnov(law, entries) < CRITICAL
+    distribution = Orthogonal().distribution_for((6, 4))
+    assert distribution is not None
+    assert kolmogorov_smirnov(distribution, entries) < CRITICAL
 
 
 def test_every_part_of_an_orthogonal_matrix_is_haar() -> None:
     # More columns than are reflected at a time, and a last block that is not full. For fixed unit
-    # vectors a and b, aᵀQb has the law of one entry.
+    # vectors a and b, aᵀQb has the distribution of one entry.
     rng = np.random.default_rng(3)
     shape = (300, 270)
     sides = [rng.standard_normal((size, 8)) for size in shape]
@@ -280,9 +282,9 @@ def test_every_part_of_an_orthogonal_matrix_is_haar() -> None:
     first, last = np.eye(300)[:, :1], np.eye(270)[:, -1:]
     a, b = np.hstack([a, first, first]), np.hstack([b, np.eye(270)[:, :1], last])
     seen = [np.einsum("ij,ij->j", a, drawn(Orthogonal(), shape, seed) @ b) for seed in range(400)]
-    law = Orthogonal().law(shape)
+    distribution = Orthogonal().distribution_for(shape)
     for entries in np.transpose(seen):
-        assert kolmogorov_smirnov(law, entries) < CRITICAL
+        assert kolmogorov_smirnov(distribution, entries) < CRITICAL
 
 
 def test_an_orthogonal_matrix_is_that_of_a_decomposition() -> None:
@@ -315,8 +317,8 @@ def test_an_orthogonal_matrix_is_orthogonal_to_its_precision(
 
 def test_a_delta_orthogonal_kernel_has_orthonormal_rows_at_its_centre() -> None:
     tensor = drawn(DeltaOrthogonal(gain=2.0), (4, 3, 8, 16))
-    centre = tensor[1, 1] / 2
-    np.testing.assert_allclose(centre @ centre.T, np.eye(8), atol=1e-5)
+    center = tensor[1, 1] / 2
+    np.testing.assert_allclose(center @ center.T, np.eye(8), atol=1e-5)
     tensor[1, 1] = 0
     assert not tensor.any()
 
@@ -329,10 +331,10 @@ def test_sparse_zeroes_the_same_share_of_every_row() -> None:
 
 
 def test_a_truncated_normal_has_the_corrected_deviation() -> None:
-    stated = TruncatedNormal(stddev=1.0).law((4,))
+    stated = TruncatedNormal(stddev=1.0).distribution_for((4,))
     assert stated is not None
     assert stated.std == pytest.approx(0.87962566103423978, rel=1e-12)
-    scaled = VarianceScaling(scale=2.0).law((50, 20))
+    scaled = VarianceScaling(scale=2.0).distribution_for((50, 20))
     assert scaled is not None
     assert scaled.std == pytest.approx(math.sqrt(2 / 50), rel=1e-12)
 
@@ -354,7 +356,7 @@ def test_a_truncated_normal_has_the_corrected_deviation() -> None:
 )
 def test_a_shape_that_cannot_be_filled(initializer: Initializer, shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError):
-        initializer.law(shape)
+        initializer.distribution_for(shape)
 
 
 def test_arguments_that_cannot_be() -> None:
@@ -362,7 +364,7 @@ def test_arguments_that_cannot_be() -> None:
         RandomUniform(minval=1.0, maxval=-1.0)
     with pytest.raises(ArgumentError, match="upper"):
         TruncatedNormal(lower=2.0, upper=1.0)
-    with pytest.raises(ArgumentError, match="a normal law has next to nothing"):
+    with pytest.raises(ArgumentError, match="a normal distribution has next to nothing"):
         TruncatedNormal(lower=50.0, upper=60.0)
 
 

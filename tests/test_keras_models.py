@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 import initcli
-from initcli.spec.model import BuiltLayer
+from initcli.model import BuiltLayer
 
 REFERENCE = Path(__file__).parent / "reference"
 SAMPLES = Path(__file__).parents[1] / "sample_configs"

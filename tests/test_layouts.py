@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import initcli
-from initcli.cli import app
+from initcli.cli.app import app
 from initcli.errors import InitcliError
 from initcli.layers import known_layers
 from initcli.signal import theory

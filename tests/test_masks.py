@@ -214,9 +214,9 @@ def measured(spec: dict[str, Any], **inputs: Array) -> Signal:
 def stack(*layers: dict[str, Any], steps: int = 12) -> dict[str, Any]:
     """Token ids, of which 0 is none, to vectors of mean 0 and variance 1, and what follows."""
     table = {"type": "Embedding", "input_dim": 200, "output_dim": 64, "mask_zero": True}
-    law = {"type": "RandomNormal", "stddev": 1.0}
+    distribution = {"type": "RandomNormal", "stddev": 1.0}
     ids = {"type": "Input", "name": "ids", "shape": [steps], "dtype": "int32"}
-    return {"layers": [ids, {**table, "embeddings_initializer": law}, *layers]}
+    return {"layers": [ids, {**table, "embeddings_initializer": distribution}, *layers]}
 
 
 def padded(kept: list[int], steps: int = 12) -> Array:

@@ -20,11 +20,9 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, kstwo
 
 import initcli
-from initcli import laws
-from initcli.drawing import CHUNK, draw, draw_chunks, rounded, rounding_edges
+from initcli import distributions
+from initcli.distributions import Normal
 from initcli.errors import TooLarge
-from initcli.fitting import DOUBTFUL, exceeded, fit
-from initcli.histogram import Grid
 from initcli.initializers import (
     STFT,
     Constant,
@@ -41,11 +39,13 @@ from initcli.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
-from initcli.laws import Normal
-from initcli.measuring import Measurement, data_histogram, measure, measure_values
+from initcli.measuring.fit import DOUBTFUL, exceeded, fit
+from initcli.measuring.histogram import Grid
+from initcli.measuring.measurement import Measurement, data_histogram, measure, measure_values
 from initcli.parameter import Parameter
+from initcli.sampling.chunks import CHUNK, draw, draw_chunks, rounded, rounding_edges
+from initcli.sampling.workers import HERE, Workers, processes
 from initcli.types import Dtype
-from initcli.workers import HERE, Workers, processes
 
 # Several chunks and a rest, one chunk, one entry.
 SHAPES = [(3, CHUNK + 7), (100, 50), (1,)]
@@ -95,7 +95,7 @@ def test_chunks_differ_from_one_another() -> None:
 
 def test_values_are_the_same_in_another_process() -> None:
     code = (
-        "from initcli.drawing import draw\nfrom initcli.parameter import Parameter\n"
+        "from initcli.sampling.chunks import draw\nfrom initcli.parameter import Parameter\n"
         "from initcli.initializers import RandomNormal\n"
         "p = Parameter(path='a/b', shape=(7, 5), initializer=RandomNormal())\n"
         "print(draw(p).tobytes().hex())"
@@ -247,7 +247,7 @@ def test_bins_of_a_tensor_that_is_not_held_are_numpy_s_to_a_few(
 ) -> None:
     p = parameter(RandomNormal(), (2000, 500))
     exact = data_histogram(p, seen(p))
-    monkeypatch.setattr("initcli.measuring._HELD", 1000)
+    monkeypatch.setattr("initcli.measuring.measurement._HELD", 1000)
     streamed = data_histogram(p, seen(p))
     assert streamed.counts.sum() == p.size
     # The quartiles are known to one of 1024 bins over eight deviations: 0.6 % of their distance.
@@ -294,9 +294,9 @@ def test_values_of_half_precision_are_representable_and_fit(
     p = parameter(initializer, (1000, 1000), dtype)
     values = draw(p)
     np.testing.assert_array_equal(rounded(values, dtype), values)
-    law = p.law
-    assert law is not None
-    assert fit(law, seen(p), dtype).p_value > 1e-6
+    distribution = p.distribution
+    assert distribution is not None
+    assert fit(distribution, seen(p), dtype).p_value > 1e-6
 
 
 @given(st.integers(0x0001, 0x7F7E))
@@ -320,21 +320,21 @@ def test_a_tie_of_bfloat16_goes_to_the_even_neighbour(upper: int) -> None:
     ],
     ids=str,
 )
-def test_atoms_and_coarse_values_fit_their_law(
+def test_atoms_and_coarse_values_fit_their_distribution(
     initializer: Initializer, shape: tuple[int, ...], dtype: Dtype
 ) -> None:
     p = parameter(initializer, shape, dtype)
-    law = p.law
-    assert law is not None
-    assert fit(law, seen(p), dtype).p_value > 1e-6
+    distribution = p.distribution
+    assert distribution is not None
+    assert fit(distribution, seen(p), dtype).p_value > 1e-6
 
 
-def test_the_fit_of_another_law_is_rejected() -> None:
+def test_the_fit_of_another_distribution_is_rejected() -> None:
     p = parameter(RandomNormal(stddev=0.05), (300, 300))
     found = seen(p)
-    law = p.law
-    assert law is not None
-    assert fit(law, found, "float32").p_value > 1e-6
+    distribution = p.distribution
+    assert distribution is not None
+    assert fit(distribution, found, "float32").p_value > 1e-6
     assert fit(Normal(0.0, 0.052), found, "float32").p_value < 1e-6
     assert fit(Normal(0.002, 0.05), found, "float32").p_value < 1e-6
 
@@ -363,14 +363,14 @@ def test_the_statistic_of_a_few_values_is_that_of_scipy() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 12, 141])
-def test_values_far_beyond_the_law_never_fit(count: int) -> None:
+def test_values_far_beyond_the_distribution_never_fit(count: int) -> None:
     """One value at z standard deviations has p = 2 (1 − Φ(z)) twice over, whatever the bins."""
-    law = Normal(0.0, 0.05)
-    far = measure_values(np.full(count, 50.0), Grid.over(*law.extent, 1024))
-    assert fit(law, far, "float32").p_value < DOUBTFUL
+    distribution = Normal(0.0, 0.05)
+    far = measure_values(np.full(count, 50.0), Grid.over(*distribution.extent, 1024))
+    assert fit(distribution, far, "float32").p_value < DOUBTFUL
     zeros = measure_values(np.zeros(count), Grid.over(0.0, 0.0, 1024))
-    assert fit(laws.Constant(0.0), zeros, "float32").p_value == 1
-    assert fit(laws.Constant(0.1), zeros, "float32").p_value == 0
+    assert fit(distributions.Constant(0.0), zeros, "float32").p_value == 1
+    assert fit(distributions.Constant(0.1), zeros, "float32").p_value == 0
 
 
 FITTED: list[Initializer] = [
@@ -397,9 +397,9 @@ def test_fits_of_small_tensors_raise_no_false_alarms(
     p_values = []
     for seed in range(draws):
         p = Parameter(path="w", shape=shape, initializer=initializer, seed=seed)
-        law = p.law
-        assert law is not None
-        p_values.append(fit(law, seen(p), p.dtype).p_value)
+        distribution = p.distribution
+        assert distribution is not None
+        p_values.append(fit(distribution, seen(p), p.dtype).p_value)
     found = np.array(p_values)
     assert np.sum(found < DOUBTFUL) <= 3
     assert np.sum(found < 0.1) <= 0.1 * draws + 5 * math.sqrt(0.09 * draws)

@@ -44,14 +44,14 @@ def test_weights_are_those_of_the_release(version: str, name: str) -> None:
         weights = there[key]
         sizes = [math.prod(weight["shape"]) for weight in weights]
         assert sum(each.size for each in parameters) == sum(sizes), key
-        law = parameters[0].law
-        assert law is not None
+        distribution = parameters[0].distribution
+        assert distribution is not None
         square = sum(w["square"] * n for w, n in zip(weights, sizes, strict=True)) / sum(sizes)
-        expected = law.std**2 + law.mean**2
+        expected = distribution.std**2 + distribution.mean**2
         # The mean square of n values of no more than a normal's kurtosis is within 5 √(2/n).
         assert square == pytest.approx(expected, rel=5 * math.sqrt(2 / sum(sizes)), abs=1e-12), key
         most = max(max(w["most"], -w["least"]) for w in weights)
-        low, high = law.support
+        low, high = distribution.support
         assert most <= max(-low, high) * (1 + 1e-5) + 1e-9, key
     for layer in model.layers:
         if layer.name in fact["shapes"]:
@@ -137,9 +137,9 @@ def test_a_cell_has_the_defaults_of_its_version_too() -> None:
 
 def stds(version: str, initializer: Any) -> float:
     dense = layer("Dense", batch_input_shape=[None, 64], units=64, kernel_initializer=initializer)
-    law = initcli.parse(sequential(version, dense)).parameters[0].law
-    assert law is not None
-    return law.std
+    distribution = initcli.parse(sequential(version, dense)).parameters[0].distribution
+    assert distribution is not None
+    return distribution.std
 
 
 def scaling(distribution: str) -> dict[str, Any]:
@@ -173,10 +173,10 @@ def test_a_truncated_normal_is_corrected_from_2_2_0_on(
     """TensorFlow corrects it from 1.10 on, where it is called truncated_normal; tfjs never does."""
     if version.startswith("1."):
         dense = layer("Dense", batch_input_shape=[None, 64], output_dim=64, init=initializer)
-        law = initcli.parse(sequential(version, dense)).parameters[0].law
-        assert law is not None
-        assert law.support == (-math.inf, math.inf)
-        assert law.std == pytest.approx(std)
+        distribution = initcli.parse(sequential(version, dense)).parameters[0].distribution
+        assert distribution is not None
+        assert distribution.support == (-math.inf, math.inf)
+        assert distribution.std == pytest.approx(std)
     else:
         assert stds(version, initializer) == pytest.approx(std)
 
@@ -199,12 +199,12 @@ def test_hard_sigmoid_is_steeper_before_keras_3(version: str, slope: float, how:
 
 
 def limits(version: str, kind: str, shape: list[int | None], **config: Any) -> list[float]:
-    """The bound of each parameter's uniform law."""
+    """The bound of each parameter's uniform distribution."""
     one = layer(kind, batch_input_shape=[None, *shape], **config)
     found = []
     for parameter in initcli.parse(sequential(version, one)).parameters:
-        assert parameter.law is not None
-        found.append(parameter.law.support[1])
+        assert parameter.distribution is not None
+        found.append(parameter.distribution.support[1])
     return found
 
 
@@ -276,9 +276,9 @@ def test_the_identity_of_2_2_4_is_repeated() -> None:
         (parameter,) = initcli.parse(sequential(version, dense)).parameters
         out = np.empty(12)
         parameter.initializer.fill(out, 0, parameter.shape, np.random.default_rng(0))
-        law = parameter.law
-        assert law is not None
-        assert out.mean() == pytest.approx(law.mean)
+        distribution = parameter.distribution
+        assert distribution is not None
+        assert out.mean() == pytest.approx(distribution.mean)
         sums.append(out.sum())
     assert sums == [6, 2]
 
@@ -456,4 +456,4 @@ def test_every_initializer_that_counts_fans_may_count_them_by_axes(kind: str) ->
     (kernel, _) = initcli.parse(f"{{input_shape: [4], layers: [{dense}]}}").parameters
     plain = dense.replace(", input_axes: [0], output_axes: [1]", "")
     (same, _) = initcli.parse(f"{{input_shape: [4], layers: [{plain}]}}").parameters
-    assert kernel.law == same.law
+    assert kernel.distribution == same.distribution

@@ -14,8 +14,8 @@ from test_command_line import ROOT, TOUR, run
 
 import initcli
 from initcli.errors import InitcliError
-from initcli.spec.overrides import BadOverride, paths
-from initcli.spec.read import read
+from initcli.sources.overrides import BadOverride, paths
+from initcli.sources.read import read
 
 CONFIGS = ROOT / "sample_configs"
 

@@ -13,7 +13,7 @@ import pytest
 
 import initcli
 from initcli.checks import check
-from initcli.drawing import draw
+from initcli.sampling.chunks import draw
 from initcli.signal.measured import measure_signal, predict_signal
 
 # Saved by Keras 2.0.6, which records no shape of what comes out of a Lambda.
@@ -173,13 +173,15 @@ def test_weights_of_one_s_own_are_like_any_others() -> None:
     assert head.output_shapes == ((None, 5), (None, None, 7))
     assert (one.parameters[0].shape, two.parameters[0].shape) == ((5, 2), (7, 3))
     beta = norm.parameters[1]
-    assert beta.law is not None
-    assert beta.law.std == 0.1
+    assert beta.distribution is not None
+    assert beta.distribution.std == 0.1
     assert abs(draw(beta)).max() < 0.6
     for framework in ("torch", "flax"):
         there = initcli.parse(SPEC.replace("dtype: float64", f"defaults: {framework}"))
         assert not there.notes
-        assert [p.law for p in there.layers[1].parameters] == [p.law for p in norm.parameters]
+        assert [p.distribution for p in there.layers[1].parameters] == [
+            p.distribution for p in norm.parameters
+        ]
 
 
 def test_it_may_stand_in_another_layer_and_take_several_inputs() -> None:

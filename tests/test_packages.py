@@ -16,16 +16,16 @@ import pytest
 
 import initcli
 from initcli.checks import check
-from initcli.drawing import draw
+from initcli.distributions import Distribution
 from initcli.initializers import Initializer
-from initcli.laws import Law
 from initcli.layers.embedding import Embedding
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
+from initcli.reports.summary import summarize
+from initcli.sampling.chunks import draw
 from initcli.signal import arrays
 from initcli.signal.measured import measure_signal
-from initcli.spec.arguments import Arguments
-from initcli.summary import summarise
+from initcli.sources.arguments import Arguments
 
 FACTS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "reference" / "package_facts.json").read_text("utf-8")
@@ -69,16 +69,20 @@ def called(layer: dict[str, Any], x: Any, defaults: str = "keras", **weights: An
     return found[0] if isinstance(found, list) else found
 
 
-def close(law: Law, seen: dict[str, Any], copies: int = 1) -> None:
-    """Hold a law against what was drawn elsewhere, within six standard errors."""
+def close(distribution: Distribution, seen: dict[str, Any], copies: int = 1) -> None:
+    """Hold a distribution against what was drawn elsewhere, within six standard errors."""
     n = seen["count"] / copies
-    spread = max(abs(seen["min"] - law.mean), abs(seen["max"] - law.mean), law.std)
+    spread = max(
+        abs(seen["min"] - distribution.mean), abs(seen["max"] - distribution.mean), distribution.std
+    )
     written = 1e-6 * max(1.0, spread)
-    assert seen["mean"] == pytest.approx(law.mean, abs=6 * law.std / math.sqrt(n) + written)
-    assert seen["std"] == pytest.approx(law.std, abs=6 * spread / math.sqrt(n) + written)
-    low, high = law.support
+    assert seen["mean"] == pytest.approx(
+        distribution.mean, abs=6 * distribution.std / math.sqrt(n) + written
+    )
+    assert seen["std"] == pytest.approx(distribution.std, abs=6 * spread / math.sqrt(n) + written)
+    low, high = distribution.support
     assert low - written <= seen["min"] <= seen["max"] <= high + written
-    if math.isfinite(high) and law.std:
+    if math.isfinite(high) and distribution.std:
         assert seen["max"] - seen["min"] >= 0.98 * (high - low)
 
 
@@ -87,14 +91,14 @@ def close(law: Law, seen: dict[str, Any], copies: int = 1) -> None:
 
 def test_siren_starts_as_in_siren_pytorch() -> None:
     first = FACTS["siren"]["first"]
-    law = initializer("siren_first").law(tuple(first["shape"]))
-    assert law is not None
-    close(law, first)
+    distribution = initializer("siren_first").distribution_for(tuple(first["shape"]))
+    assert distribution is not None
+    close(distribution, first)
     for case in FACTS["siren"]["hidden"]:
         made = initializer({"type": "siren", "w0": case["w0"], "c": case["c"]})
-        law = made.law(tuple(case["shape"]))
-        assert law is not None
-        close(law, case)
+        distribution = made.distribution_for(tuple(case["shape"]))
+        assert distribution is not None
+        close(distribution, case)
 
 
 @pytest.mark.parametrize("case", FACTS["siren"]["sine"], ids=str)
@@ -136,9 +140,9 @@ def test_icnr_repeats_filters_as_monai_does(case: dict[str, Any]) -> None:
     inner = {"type": "VarianceScaling", "scale": 2.0, "distribution": "untruncated_normal"}
     data = {"type": "ICNR", "scale": scale, "initializer": inner, "order": "pixel_shuffle"}
     made = initializer(data)
-    law = made.law(shape)
-    assert law is not None
-    close(law, case, copies=scale**2)
+    distribution = made.distribution_for(shape)
+    assert distribution is not None
+    close(distribution, case, copies=scale**2)
     kernel = values(made, shape)
     filters = shape[-1]
     same = [
@@ -159,7 +163,7 @@ def test_the_fit_of_icnr_counts_what_was_drawn_once() -> None:
     {input_shape: [9, 9, 4], seed: %d, layers: [
      {type: Conv2D, filters: 64, kernel_size: 3, kernel_initializer: {type: ICNR, scale: 4}}]}
     """
-    fits = [next(summarise(initcli.parse(text % seed))).fit for seed in range(40)]
+    fits = [next(summarize(initcli.parse(text % seed))).fit for seed in range(40)]
     p_values = [each.p_value for each in fits if each is not None]
     assert len(p_values) == 40
     # Of forty, six or more below 0.05 come once in sixty.
@@ -173,9 +177,11 @@ def test_bilinear_is_that_of_fully_convolutional_networks(case: dict[str, Any]) 
     made = initializer("bilinear")
     kernel = values(made, shape)
     assert np.allclose(kernel, case["kernel"], atol=1e-6)
-    law = made.law(shape)
-    assert law is not None
-    assert (law.mean, law.std) == pytest.approx((kernel.mean(), kernel.std()), abs=1e-6)
+    distribution = made.distribution_for(shape)
+    assert distribution is not None
+    assert (distribution.mean, distribution.std) == pytest.approx(
+        (kernel.mean(), kernel.std()), abs=1e-6
+    )
     grouped = values(initializer({"type": "Bilinear", "groups": 6}), (*shape[:2], 1, 6))
     assert np.allclose(grouped[..., 0, 3], np.array(case["kernel"])[..., 0, 0], atol=1e-6)
 
@@ -195,8 +201,8 @@ def test_groups_of_a_transposed_convolution_are_those_of_torch(case: dict[str, A
     assert np.allclose(y, case["y"], atol=3e-6)
     (kernel,) = built(layer, [3, 4, 4], "torch").parameters
     # torch's fan-in of (in, out / groups, k, k) counts the second axis.
-    assert kernel.law is not None
-    assert kernel.law.support[1] == pytest.approx(1 / math.sqrt(8 // groups * 9))
+    assert kernel.distribution is not None
+    assert kernel.distribution.support[1] == pytest.approx(1 / math.sqrt(8 // groups * 9))
     for other in ("keras", "flax"):
         with pytest.raises(initcli.InvalidSpec, match="has no `groups`"):
             built(layer, [3, 4, 4], other)
@@ -248,13 +254,15 @@ def test_chrono_fills_gates_as_published(case: dict[str, Any]) -> None:
     assert bias.shape == (4 * units,)
     gates = draw(bias).reshape(4, units)
     assert np.array_equal(gates[0], -gates[1])
-    whole = bias.law
+    whole = bias.distribution
     assert whole is not None
-    law = bias.initializer.forget  # type: ignore[attr-defined]
-    close(law, case["gates"][1])
+    distribution = bias.initializer.forget  # type: ignore[attr-defined]
+    close(distribution, case["gates"][1])
     for gate, seen in zip(gates, case["gates"], strict=True):
-        assert gate.mean() == pytest.approx(seen["mean"], abs=6 * law.std / math.sqrt(units))
-        assert gate.std() == pytest.approx(seen["std"], abs=6 * law.std / math.sqrt(units))
+        assert gate.mean() == pytest.approx(
+            seen["mean"], abs=6 * distribution.std / math.sqrt(units)
+        )
+        assert gate.std() == pytest.approx(seen["std"], abs=6 * distribution.std / math.sqrt(units))
     assert whole.mean == pytest.approx(0.0, abs=1e-9)
     points = np.linspace(-8, 8, 1001)
     density = whole.pdf(points)
@@ -288,8 +296,8 @@ def test_the_row_of_the_padding_is_zero_and_not_trained(
         rows = np.flatnonzero((draw(table) == 0).all(1)).tolist()
         if given is layer or filled != "zeros":
             assert rows == case["zero_rows"]
-            assert table.law is not None
-            assert table.law.atoms[0.0] == pytest.approx(1 / 6)
+            assert table.distribution is not None
+            assert table.distribution.atoms[0.0] == pytest.approx(1 / 6)
 
 
 def test_large_padded_tables_are_drawn_in_chunks_alike() -> None:
@@ -376,7 +384,7 @@ def test_g_is_the_norm_of_the_kernel_that_is_drawn(defaults: str) -> None:
         norm = np.sqrt((draw(kernel).astype(float) ** 2).sum(0))
         assert draw(g) == pytest.approx(norm, rel=1e-6)
         assert np.array_equal(draw(pickle.loads(pickle.dumps(g))), draw(g))  # as for workers
-        assert g.law is None
+        assert g.distribution is None
     with pytest.raises(initcli.InvalidSpec, match="needs a kernel, and GRU has none"):
         built({**wrapped, "layer": {"type": "GRU", "units": 6}}, [4, 5], defaults)
 
@@ -400,7 +408,11 @@ def test_attention_takes_an_initializer_for_each_projection() -> None:
     ):
         for defaults in ("keras", "torch", "flax"):
             model = built({**layer, **own, "use_bias": False}, [5, 8], defaults)
-            means = {p.path.split("/")[1]: p.law.mean for p in model.parameters if p.law}
+            means = {
+                p.path.split("/")[1]: p.distribution.mean
+                for p in model.parameters
+                if p.distribution
+            }
             wanted = {"query": 0.0, "key": 1.0, "value": 2.0, "attention_output": 3.0}
             assert means == wanted
             arguments = [p.origin.argument for p in model.parameters if p.origin]

@@ -17,7 +17,7 @@ import typer
 import yaml
 
 import initcli
-from initcli.cli import app
+from initcli.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "initcli"

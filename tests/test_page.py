@@ -16,11 +16,10 @@ import pytest
 from test_command_line import ROOT, run
 
 import initcli
-from initcli.drawing import rounding_edges
+from initcli.distributions import SphereCoordinate
 from initcli.errors import OutputError
 from initcli.initializers import Custom, Initializer
 from initcli.initializers.random import RandomNormal
-from initcli.laws import SphereCoordinate
 from initcli.parameter import Parameter
 from initcli.render.page import (
     Page,
@@ -30,9 +29,10 @@ from initcli.render.page import (
     signal_page,
     tensors_page,
 )
-from initcli.render.page.bars import Bars, law_bars
+from initcli.render.page.bars import Bars, distribution_bars
 from initcli.render.page.saving import PAGE_FILE
 from initcli.render.page.shapes import panels, small_histogram
+from initcli.sampling.chunks import rounding_edges
 from initcli.types import Dtype
 
 EVERY_KIND: list[dict[str, Any] | str] = [
@@ -56,7 +56,7 @@ def model(*initializers: dict[str, Any] | str, units: int = 8, **spec: Any) -> i
 
 
 def drawn_page(of: initcli.Model) -> Page:
-    return tensors_page(of, initcli.summarise(of))
+    return tensors_page(of, initcli.summarize(of))
 
 
 def bars_of(of: initcli.Model) -> list[Bars]:
@@ -91,7 +91,8 @@ class Elements(HTMLParser):
             self.text.append(data)
 
 
-# ------------------------------------------------------------------------ histogram and law
+# ------------------------------------------------------------------------ histogram and
+# distribution
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
@@ -99,7 +100,7 @@ def test_the_page_has_the_measured_counts_between_the_measured_edges(dtype: Dtyp
     of = model(*EVERY_KIND, units=24, dtype=dtype)
     page = drawn_page(of)
     assert page.tensors is not None
-    for summary, tensor in zip(initcli.summarise(of), page.tensors, strict=True):
+    for summary, tensor in zip(initcli.summarize(of), page.tensors, strict=True):
         assert summary.measured is not None
         assert tensor.bars is not None
         shown = summary.measured.shown
@@ -113,22 +114,23 @@ def test_the_page_has_the_measured_counts_between_the_measured_edges(dtype: Dtyp
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-def test_the_law_puts_as_many_entries_into_the_bins_as_it_has_there(dtype: Dtype) -> None:
+def test_the_distribution_puts_as_many_entries_into_the_bins_as_it_has_there(dtype: Dtype) -> None:
     of = model(*EVERY_KIND, units=24, dtype=dtype)
     page = drawn_page(of)
-    for summary, tensor in zip(initcli.summarise(of), page.tensors or (), strict=True):
-        law, bars, seen = summary.law, tensor.bars, summary.measured
-        assert law is not None
+    for summary, tensor in zip(initcli.summarize(of), page.tensors or (), strict=True):
+        distribution, bars, seen = summary.distribution, tensor.bars, summary.measured
+        assert distribution is not None
         assert bars is not None
         assert seen is not None
         expected = sum(bars.curve) + sum(mark.entries for mark in bars.marks)
-        # Values round to those of the dtype, so the law's share is that of what rounds into reach.
+        # Values round to those of the dtype, so the distribution's share is that of what rounds
+        # into reach.
         reach = rounding_edges(np.array([bars.low, np.nextafter(bars.high, np.inf)]), dtype)
-        low, high = law.below(reach)
+        low, high = distribution.below(reach)
         assert expected == pytest.approx(seen.count * (high - low), rel=1e-5)
 
 
-def test_an_even_law_stands_level_whatever_the_width_of_the_last_bin() -> None:
+def test_an_even_distribution_stands_level_whatever_the_width_of_the_last_bin() -> None:
     for seed in range(20):
         (bars,) = bars_of(model("random_uniform", units=40, seed=seed, dtype="float64"))
         level = bars.height(bars.curve)
@@ -153,10 +155,10 @@ def test_atoms_are_marks_beside_the_density() -> None:
 def test_a_density_without_bound_has_a_finite_height() -> None:
     (bars,) = bars_of(model({"type": "Orthogonal", "gain": 1.0}, units=2))
     assert all(map(math.isfinite, bars.curve))
-    law = SphereCoordinate(2, 1.0)
-    of_law = law_bars(law, 1000, "float64")
-    assert sum(of_law.curve) == pytest.approx(1000, rel=1e-5)
-    assert of_law.curve[0] > of_law.curve[32]
+    distribution = SphereCoordinate(2, 1.0)
+    of_distribution = distribution_bars(distribution, 1000, "float64")
+    assert sum(of_distribution.curve) == pytest.approx(1000, rel=1e-5)
+    assert of_distribution.curve[0] > of_distribution.curve[32]
 
 
 @pytest.mark.parametrize("value", [65504.0, -65504.0, 6e-8, 0.4])
@@ -184,27 +186,27 @@ def test_a_model_without_tensors_has_a_page() -> None:
     assert "There is no tensor to show." in text
 
 
-def test_of_theory_alone_the_figures_are_the_law_s() -> None:
+def test_of_theory_alone_the_figures_are_the_distribution_s() -> None:
     of = model("he_uniform", {"type": "RandomNormal", "stddev": 2.0})
     page = tensors_page(of, initcli.theory(of))
     assert page.tensors is not None
     assert [tensor.drawn for tensor in page.tensors] == [None, None]
     assert all(tensor.bars and tensor.bars.counts == () for tensor in page.tensors)
     text = " ".join(" ".join(Elements(page_html(page)).text).split())
-    assert "Nothing was drawn: these are the laws." in text
+    assert "Nothing was drawn: these are the distributions." in text
     assert re.search(r"N\(0, 2²\) 0 2 -∞ ∞", text)
 
 
-def test_a_law_that_nobody_knows_is_said_to_be_unknown() -> None:
+def test_a_distribution_that_nobody_knows_is_said_to_be_unknown() -> None:
     def odd(shape: tuple[int, ...], dtype: str | None = None) -> Any:
         return np.arange(math.prod(shape), dtype=dtype).reshape(shape)
 
     own: Initializer = Custom(name="odd", function=odd)
     parameter = Parameter(path="a/kernel", shape=(8, 8), initializer=own)
-    page = tensors_page(model(), initcli.summarise(model(), only=[parameter]))
+    page = tensors_page(model(), initcli.summarize(model(), only=[parameter]))
     assert page.tensors is not None
     (tensor,) = page.tensors
-    assert tensor.law is None
+    assert tensor.distribution is None
     assert tensor.fit is None
     assert tensor.bars is not None
     assert tensor.bars.curve == ()
@@ -213,18 +215,18 @@ def test_a_law_that_nobody_knows_is_said_to_be_unknown() -> None:
 
 def test_a_bad_fit_is_named() -> None:
     of = model("he_normal", "he_normal")
-    first, second = initcli.summarise(of)
+    first, second = initcli.summarize(of)
     assert second.fit is not None
     bad = msgspec.structs.replace(second, fit=msgspec.structs.replace(second.fit, p_value=1e-9))
     text = " ".join(" ".join(Elements(page_html(tensors_page(of, [first, bad]))).text).split())
-    assert "1 of 2 tensors fits its law badly (p < 0.001" in text
+    assert "1 of 2 tensors fits its distribution badly (p < 0.001" in text
     assert "poor 1e-09" in text
 
 
 def test_a_picture_is_a_link_beside_the_page() -> None:
     of = model()
     path = of.parameters[0].path
-    page = tensors_page(of, initcli.summarise(of), {path: "dense.kernel.png"})
+    page = tensors_page(of, initcli.summarize(of), {path: "dense.kernel.png"})
     assert carried(page_html(page))["tensors"][0]["picture"] == "dense.kernel.png"
 
 
@@ -325,7 +327,7 @@ def test_what_commands_find_joins_one_page_in_any_order(tmp_path: Path) -> None:
 def test_a_section_is_replaced_by_its_like(tmp_path: Path) -> None:
     of = model("he_normal", "he_normal")
     save_page(tmp_path, drawn_page(of))
-    file = save_page(tmp_path, tensors_page(of, list(initcli.summarise(of))[:1]))
+    file = save_page(tmp_path, tensors_page(of, list(initcli.summarize(of))[:1]))
     assert len(carried(file.read_text("utf-8"))["tensors"]) == 1
 
 

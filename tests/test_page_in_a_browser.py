@@ -89,7 +89,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = initcli.parse(json.dumps({"name": "small", "input_shape": [30], "layers": layers}))
     folder = tmp_path_factory.mktemp("page")
     pictures = {model.parameters[0].path: "layer_1.kernel.png"}
-    save_page(folder, tensors_page(model, initcli.summarise(model), pictures))
+    save_page(folder, tensors_page(model, initcli.summarize(model), pictures))
     save_page(folder, signal_page(initcli.measure_signal(model, batch=4, draws=2)))
     return save_page(folder, report_page(initcli.check(model, how="predicted")))
 
@@ -211,7 +211,7 @@ def test_a_tensor_opens_by_mouse_and_closes_to_where_it_was(gallery: Path, opene
     assert "Orthogonal(gain=1)" in body.inner_text()
     said = body.get_by_role("img").get_attribute("aria-label")
     assert re.match(
-        r"Histogram of layer_3/kernel\. 600 entries drawn from .* The law is Haar", said
+        r"Histogram of layer_3/kernel\. 600 entries drawn from .* The distribution is Haar", said
     )
     page.keyboard.press("Escape")
     wait_for_tensor(page, None)
@@ -258,7 +258,9 @@ def test_an_address_opens_its_tensor(gallery: Path, opened: Opener) -> None:
         assert shown_tensor(opened(gallery, fragment)) is None
 
 
-def test_the_figures_are_those_drawn_beside_the_law_s(gallery: Path, opened: Opener) -> None:
+def test_the_figures_are_those_drawn_beside_the_distribution_s(
+    gallery: Path, opened: Opener
+) -> None:
     page = opened(gallery, "#t=layer_1/kernel")
     figures = page.locator("#tensor-body table").first.locator("tbody tr")
     found = {
@@ -269,14 +271,14 @@ def test_the_figures_are_those_drawn_beside_the_law_s(gallery: Path, opened: Ope
         '{"input_shape": [30], "layers": [{"type": "Dense", "units": 10, "name": "layer_1",'
         ' "kernel_initializer": "he_uniform"}]}'
     )
-    summary = next(iter(initcli.summarise(model)))
-    seen, law = summary.measured, summary.law
+    summary = next(iter(initcli.summarize(model)))
+    seen, distribution = summary.measured, summary.distribution
     assert seen is not None
-    assert law is not None
-    low, high = law.support
+    assert distribution is not None
+    low, high = distribution.support
     pairs = {
-        "mean": (seen.mean, law.mean),
-        "std": (seen.std, law.std),
+        "mean": (seen.mean, distribution.mean),
+        "std": (seen.std, distribution.std),
         "min": (seen.min, low),
         "max": (seen.max, high),
     }
@@ -355,22 +357,22 @@ def test_a_remedy_can_be_copied(gallery: Path, opened: Opener) -> None:
 
 def test_light_and_dark_are_what_is_asked_for(gallery: Path, opened: Opener) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
-    colours = {}
+    colors = {}
     for scheme in ("light", "dark"):
         page = opened(gallery, color_scheme=scheme)
-        colours[scheme] = page.evaluate(ground)
-    assert brightness(colours["light"]) > 200 > 60 > brightness(colours["dark"])
+        colors[scheme] = page.evaluate(ground)
+    assert brightness(colors["light"]) > 200 > 60 > brightness(colors["dark"])
     page.get_by_label("light").check()
-    assert page.evaluate(ground) == colours["light"]
+    assert page.evaluate(ground) == colors["light"]
     page.reload()
-    assert page.evaluate(ground) == colours["light"]
+    assert page.evaluate(ground) == colors["light"]
     page.get_by_label("auto").check()
-    assert page.evaluate(ground) == colours["dark"]
+    assert page.evaluate(ground) == colors["dark"]
 
 
-def brightness(colour: str) -> float:
+def brightness(color: str) -> float:
     """The mean of red, green and blue of ``rgb(…)``."""
-    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+    return sum(map(int, re.findall(r"\d+", color)[:3])) / 3
 
 
 @pytest.mark.parametrize("width", [360, 800, 1440])

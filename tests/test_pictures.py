@@ -14,7 +14,7 @@ from test_command_line import ROOT, TOUR, run
 
 import initcli
 from initcli.render.bars import HEIGHT, BarChart
-from initcli.summary import TensorSummary, common_range
+from initcli.reports.summary import TensorSummary, common_range
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -63,10 +63,10 @@ def test_dpi_scales_the_pixels_and_nothing_else(tmp_path: Path) -> None:
         assert other.info["dpi"] == pytest.approx((200, 200), abs=0.5)
 
 
-def law_colours(file: Path, colour: tuple[int, int, int]) -> np.ndarray:
+def distribution_colors(file: Path, color: tuple[int, int, int]) -> np.ndarray:
     with Image.open(file) as image:
         pixels = np.asarray(image.convert("RGB"))
-    found: np.ndarray = (pixels == colour).all(axis=2)
+    found: np.ndarray = (pixels == color).all(axis=2)
     return found
 
 
@@ -78,10 +78,10 @@ def test_on_the_same_scale_widths_can_be_compared(tmp_path: Path) -> None:
     for scale in ([], ["--same-scale"]):
         narrow, wide, _ = save(tmp_path / f"{len(scale)}", *options, *scale)
         widths[bool(scale)] = [
-            int(np.ptp(np.flatnonzero(law_colours(file, drawn)[100:420].any(axis=0))))
+            int(np.ptp(np.flatnonzero(distribution_colors(file, drawn)[100:420].any(axis=0))))
             for file in (narrow, wide)
         ]
-    # The law's line hides some of the lowest bars, at the ends.
+    # The distribution's line hides some of the lowest bars, at the ends.
     assert widths[False][0] == pytest.approx(widths[False][1], rel=0.05)
     assert widths[True][0] < 0.1 * widths[True][1]
 
@@ -94,7 +94,7 @@ def test_a_logarithmic_scale_shows_a_single_entry_among_thousands(tmp_path: Path
     heights = {}
     for log in ([], ["--log"]):
         file = save(tmp_path / f"{len(log)}", *log, "--bins", "40", spec="-", text=spec)[0]
-        columns = law_colours(file, drawn)[100:420].sum(axis=0)
+        columns = distribution_colors(file, drawn)[100:420].sum(axis=0)
         filled = columns[columns > 0]
         heights[bool(log)] = np.percentile(filled, 10) / filled.max()
     assert heights[False] < 0.05 < 0.1 < heights[True]
@@ -113,7 +113,7 @@ def test_what_is_for_files_wants_a_folder(option: list[str]) -> None:
 def chart(path: str, width: int = 80, **options: object) -> list[str]:
     """The lines of one tensor's bars, without what stands above and below."""
     model = initcli.load(str(TOUR))
-    (tensor,) = initcli.summarise(model, only=model.matching([path]))
+    (tensor,) = initcli.summarize(model, only=model.matching([path]))
     return lines_of(tensor, width, **options)
 
 
@@ -125,14 +125,15 @@ def lines_of(tensor: TensorSummary, width: int = 80, **options: object) -> list[
 
 
 def heights(bars: list[str], full: str = "█") -> list[int]:
-    """How many lines of each column are filled, the law's signs among them counted as empty."""
+    """How many lines of each column are filled, the distribution's signs among them counted as
+    empty."""
     width = max(map(len, bars))
     return [sum(line.ljust(width)[column] == full for line in bars) for column in range(8, width)]
 
 
 def test_bars_are_as_high_as_the_counts() -> None:
     model = initcli.load(str(TOUR))
-    (tensor,) = initcli.summarise(model, only=model.matching(["dense_1/kernel"]))
+    (tensor,) = initcli.summarize(model, only=model.matching(["dense_1/kernel"]))
     seen = tensor.measured
     assert seen is not None
     bins = 24
@@ -143,11 +144,11 @@ def test_bars_are_as_high_as_the_counts() -> None:
     counts, _ = np.histogram(initcli.draw(tensor.parameter), bins, (seen.min, seen.max))
     top = max(counts.max(), 1)
     for index, count in enumerate(counts):
-        # A sign of the law hides at most one line, and eighths round.
+        # A sign of the distribution hides at most one line, and eighths round.
         assert abs(found[index * columns] - count / top * HEIGHT) <= 2.1
 
 
-def test_the_law_lies_over_the_bars_where_it_expects_as_much() -> None:
+def test_the_distribution_lies_over_the_bars_where_it_expects_as_much() -> None:
     lines = chart("dense_1/kernel", bins=24)
     bars = lines[-1 - HEIGHT : -1]
     assert any("•" in line[8:] for line in bars)
@@ -155,8 +156,8 @@ def test_the_law_lies_over_the_bars_where_it_expects_as_much() -> None:
     (parameter,) = model.matching(["dense_1/kernel"])
     (seen,) = (found for _, found in initcli.measure([parameter]))
     edges = np.linspace(seen.min, seen.max, 25)
-    assert parameter.law is not None
-    expected = np.diff(parameter.law.cdf(edges)) * seen.count
+    assert parameter.distribution is not None
+    expected = np.diff(parameter.distribution.cdf(edges)) * seen.count
     counts, _ = np.histogram(initcli.draw(parameter), 24, (seen.min, seen.max))
     top = max(counts.max(), expected.max())
     columns = (max(map(len, bars)) - 8) // 24
@@ -167,7 +168,7 @@ def test_the_law_lies_over_the_bars_where_it_expects_as_much() -> None:
             assert line[8 + index * columns] == "•"
 
 
-def test_a_constant_is_one_bar_with_its_law_on_top() -> None:
+def test_a_constant_is_one_bar_with_its_distribution_on_top() -> None:
     lines = chart("dense_2/bias")
     bars = lines[-1 - HEIGHT : -1]
     signs = [line[8:].strip() for line in bars]
@@ -177,7 +178,7 @@ def test_a_constant_is_one_bar_with_its_law_on_top() -> None:
     assert "0.4" in lines[-1]
 
 
-def test_a_constant_and_its_law_are_in_one_bin_however_its_dtype_rounds_it() -> None:
+def test_a_constant_and_its_distribution_are_in_one_bin_however_its_dtype_rounds_it() -> None:
     # 0.4 in float32 is more than 0.4, and lies on the edge between two bins.
     signs = [line[8:] for line in chart("dense_2/bias", bins=2)[-1 - HEIGHT : -1]]
     assert signs[0].index("•") == signs[1].index("█")
@@ -201,12 +202,12 @@ def test_the_terminal_s_width_is_kept(width: int) -> None:
 
 def test_one_scale_for_all_and_a_logarithm_in_the_terminal() -> None:
     model = initcli.load(str(TOUR))
-    tensors = list(initcli.summarise(model))
+    tensors = list(initcli.summarize(model))
     scale = common_range(tensors)
     ends = {lines_of(tensor, scale=scale)[-1].split()[0] for tensor in tensors}
     assert ends == {f"{scale[0]:.3g}"}
     model_of_one = model.matching(["dense_1/kernel"])
-    (tensor,) = initcli.summarise(model, only=model_of_one)
+    (tensor,) = initcli.summarize(model, only=model_of_one)
     plain, log = (
         heights(lines_of(tensor, bins=20, log=log)[-1 - HEIGHT : -1]) for log in (False, True)
     )
@@ -215,7 +216,7 @@ def test_one_scale_for_all_and_a_logarithm_in_the_terminal() -> None:
     assert run("hist", TOUR, "--same-scale", "--log", "--filter", "dense_1/kernel").returncode == 0
 
 
-def test_a_custom_initializer_has_bars_without_a_law() -> None:
+def test_a_custom_initializer_has_bars_without_a_distribution() -> None:
     shown = run(
         "hist",
         ROOT / "sample_configs" / "tour_custom.yaml",
@@ -224,5 +225,5 @@ def test_a_custom_initializer_has_bars_without_a_law() -> None:
         "--filter",
         "conv1d/kernel",
     ).stdout
-    assert "law not known" in shown
-    assert "•" not in shown.partition("law not known")[2]
+    assert "distribution not known" in shown
+    assert "•" not in shown.partition("distribution not known")[2]

@@ -1,4 +1,4 @@
-"""Predictions of the signal from the laws alone, against what is measured of it."""
+"""Predictions of the signal from the distributions alone, against what is measured of it."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_counts_add_up(spec: dict[str, Any]) -> None:
 def test_what_is_measured_is_all_that_was_drawn(spec: dict[str, Any]) -> None:
     model = built(spec)
     drawn = values(model)
-    for tensor in initcli.summarise(model):
+    for tensor in initcli.summarize(model):
         measured, array = tensor.measured, drawn[tensor.parameter.path]
         assert measured is not None
         assert array.shape == tensor.parameter.shape

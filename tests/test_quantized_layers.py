@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import initcli
-from initcli.cli import app
-from initcli.drawing import draw
+from initcli.cli.app import app
+from initcli.sampling.chunks import draw
 
 REFERENCE = Path(__file__).parent / "reference"
 

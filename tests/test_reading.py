@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import initcli
+from initcli.documents.document import Document
 from initcli.errors import Path
-from initcli.spec.document import Document
-from initcli.spec.read import parse
+from initcli.sources.read import parse
 
 SCALARS: list[tuple[str, Any]] = [
     ("1e-3", 0.001),

@@ -99,7 +99,7 @@ def test_the_workflow_annotates_findings_and_fails(models: Path) -> None:
     assert shell(check, models).returncode == 0
 
 
-def test_the_pytest_recipe_fails_when_an_initialisation_breaks(models: Path) -> None:
+def test_the_pytest_recipe_fails_when_an_initialization_breaks(models: Path) -> None:
     (models / "test_weights.py").write_text(block("python", "# test_weights.py"), "utf-8")
     command = f"'{sys.executable}' -m pytest -q -p no:cacheprovider test_weights.py"
     good = shell(command, models)

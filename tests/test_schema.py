@@ -26,14 +26,14 @@ import initcli
 from initcli import errors
 from initcli.activations import known_activations
 from initcli.checks import known_checks
-from initcli.cli import app
+from initcli.cli.app import app
 from initcli.initializers import known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.network import Network
-from initcli.spec.graph import Networks
-from initcli.spec.model import Spec
-from initcli.spec.read import parse
-from initcli.spec.schema import schema_text
+from initcli.sources.building import Spec
+from initcli.sources.graph import Networks
+from initcli.sources.read import parse
+from initcli.sources.schema import schema_text
 from initcli.types import ArgumentError
 
 ROOT = Path(__file__).parents[1]
@@ -252,7 +252,7 @@ NOT_BY_SHAPE = {
     "an empty interval": "two arguments must be compared",
     "strides with dilation": "two arguments must be compared",
     "groups that do not divide the filters": "two arguments must be compared",
-    "more than the dtype holds": "the law must be compared with the dtype",
+    "more than the dtype holds": "the distribution must be compared with the dtype",
 }
 """Invalid specs of test_spec_errors.py whose kind is of the data's shape, but not they."""
 
@@ -341,7 +341,7 @@ def refused(read: Callable[[Networks], object]) -> list[errors.SpecError]:
         return OfSeveralArguments(str(error))
 
     reader = Networks()
-    with mock.patch("initcli.spec.arguments.argument_error", of_several):
+    with mock.patch("initcli.sources.arguments.argument_error", of_several):
         read(reader)
     return [error for error in reader.errors if not is_beyond_a_schema(error)]
 
@@ -446,7 +446,7 @@ def test_no_option_of_a_call_is_called_like_an_argument() -> None:
 NEW_LAYER = """
 import json
 from initcli.layers import Layer
-from initcli.spec.schema import schema
+from initcli.sources.schema import schema
 from initcli.types import PositiveInt
 
 class Blur(Layer, frozen=True, kw_only=True):

@@ -344,7 +344,7 @@ ENTRIES = [
         errors.ShapeMismatch,
         "`groups` (4) must divide the 6 channels",
         "",
-        id="groups of a normalisation",
+        id="groups of a normalization",
     ),
     pytest.param(
         "{type: BatchNormalization, axis: 4}",
@@ -576,7 +576,7 @@ def test_all_errors_are_reported_together_in_the_order_of_the_file() -> None:
         "  - {type: Conv1D, filters: 0, kernel_size: 3, activation: rellu}\n"
         "  - {type: Flaten}\n"
         "  - {type: Dense}\n"
-        "colour: red\n"
+        "color: red\n"
     )
     with pytest.raises(initcli.InvalidSpec) as caught:
         initcli.parse(text, file="m.yaml")

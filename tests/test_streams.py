@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initcli.streams import Stream, parameter_stream, seeded_stream
+from initcli.random.streams import Stream, parameter_stream, seeded_stream
 
 WORDS = 4  # 256 bits: two of the streams below agree by chance once in 2^256.
 

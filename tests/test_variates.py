@@ -1,4 +1,5 @@
-"""Uniform, normal and truncated normal numbers: 10⁸ of each against their laws, tails included."""
+"""Uniform, normal and truncated normal numbers: 10⁸ of each against their distributions, tails
+included."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from initcli import variates
-from initcli.histogram import Grid
+from initcli.measuring.histogram import Grid
+from initcli.random import variates
 
 MANY = 10**8
 # Of √n times the Kolmogorov–Smirnov statistic, once in 10^8 tests: its tail is 2 exp(−2x²).
@@ -40,7 +41,7 @@ def counted(
 
 
 @pytest.mark.parametrize(
-    ("fill", "law", "low", "high"),
+    ("fill", "distribution", "low", "high"),
     [
         pytest.param(
             lambda rng, out: variates.fill_normal(rng, out, 0.0, 1.0),
@@ -68,15 +69,15 @@ def counted(
         ),
     ],
 )
-def test_a_hundred_million_draws_follow_their_law(
-    fill: Fill, law: Any, low: float, high: float
+def test_a_hundred_million_draws_follow_their_distribution(
+    fill: Fill, distribution: Any, low: float, high: float
 ) -> None:
     edges, counts, n = counted(fill, low, high, MANY)
     below = np.cumsum(counts)[:-1] / n
-    statistic = float(np.abs(below - law.cdf(edges[1:-1])).max())
+    statistic = float(np.abs(below - distribution.cdf(edges[1:-1])).max())
     assert math.sqrt(n) * statistic < CRITICAL
     # Every bin that expects a hundred or more, however far out.
-    expected = n * np.diff(law.cdf(edges))
+    expected = n * np.diff(distribution.cdf(edges))
     enough = expected >= 100
     errors = (counts[enough] - expected[enough]) / np.sqrt(expected[enough])
     assert np.abs(errors).max() < SIGMAS
@@ -84,7 +85,7 @@ def test_a_hundred_million_draws_follow_their_law(
     assert stats.chi2.sf(float(np.square(errors).sum()), freedom) > 1e-8
 
 
-def test_the_tails_of_a_normal_law_have_their_weight() -> None:
+def test_the_tails_of_a_normal_distribution_have_their_weight() -> None:
     edges, counts, n = counted(
         lambda rng, out: variates.fill_normal(rng, out, 0.0, 1.0), -8.0, 8.0, MANY
     )

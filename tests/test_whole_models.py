@@ -37,7 +37,7 @@ NEARER = (
     "vgg",
     "lenet",
     "resnet_v1",
-    "resnet_without_normalisation",
+    "resnet_without_normalization",
     "mobilenet_v2",
     "inception",
     "unet",

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from initcli import workers
 from initcli.errors import WorkersError
 from initcli.initializers import GlorotUniform, Initializer, Orthogonal, RandomNormal
-from initcli.measuring import measure
+from initcli.measuring.measurement import measure
 from initcli.parameter import Parameter
-from initcli.workers import HERE, Workers
+from initcli.sampling import workers
+from initcli.sampling.workers import HERE, Workers
 
 TOUR = Path(__file__).parent.parent / "sample_configs" / "tour.yaml"
 INITIALIZERS: list[Initializer] = [RandomNormal(), Orthogonal(), GlorotUniform()]
@@ -83,7 +83,7 @@ def _invert(number: int) -> float:
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     code = (
         "import os, time\n"
-        "from initcli.workers import processes\n"
+        "from initcli.sampling.workers import processes\n"
         "if __name__ == '__main__':\n"
         "    with processes(1) as chosen:\n"
         "        print(chosen.executor.submit(os.getpid).result(), flush=True)\n"
@@ -176,7 +176,7 @@ def test_an_address_where_nobody_answers_is_a_clear_error(address: str) -> None:
     # it is collected, which may keep the next client from starting.
     program = """
 import sys
-from initcli import workers
+from initcli.sampling import workers
 from initcli.errors import WorkersError
 
 workers.PATIENCE = 0.5
@@ -204,7 +204,7 @@ except WorkersError as error:
 def test_a_server_that_is_no_scheduler_is_a_clear_error(answer: bytes, said: str) -> None:
     program = """
 import sys
-from initcli import workers
+from initcli.sampling import workers
 from initcli.errors import WorkersError
 
 workers.PATIENCE = 2 / 3

@@ -11,7 +11,7 @@ from initcli.checks.base import Check, Finding, Problem, merged
 from initcli.checks.evidence import Evidence, How
 from initcli.checks.rules import known_checks
 from initcli.errors import NotInCatalog, Path, did_you_mean, quoted
-from initcli.spec.model import Model
+from initcli.model import Model
 
 __all__ = ["Check", "Finding", "Report", "check", "chosen_checks", "known_checks"]
 
@@ -55,7 +55,8 @@ def check(
         model: what to judge.
         select: codes of the checks to make, or how they begin; all by default.
         ignore: codes of those not to make.
-        how: whether the signal is ``measured``, ``predicted`` from the laws alone, or ``auto``:
+        how: whether the signal is ``measured``, ``predicted`` from the distributions alone, or
+            ``auto``:
             measured where that takes a few seconds at most.
         batch: examples that are measured.
         draws: draws that are measured.

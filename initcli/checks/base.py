@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
+from initcli.documents.edit import Change
 from initcli.errors import Path, printable
-from initcli.spec.edit import Change
 from initcli.types import Severity
 
 if TYPE_CHECKING:

@@ -9,22 +9,22 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from initcli import laws
+from initcli import distributions
 from initcli.checks.base import Problem, merged
 from initcli.checks.graph import Graph, activation_of, looks_up, mixes
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
 from initcli.checks.shares import Share, expected_share, seen_share, sums_before_activations
+from initcli.documents.edit import Change
 from initcli.errors import Path, SignalError, TooLarge
 from initcli.initializers import LecunNormal
 from initcli.layers import Layer
+from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
 from initcli.signal.verdict import gradient_of, std_of
-from initcli.spec.edit import Change
-from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import CODES, Array
 
 MOST_JUDGED = 10_000
@@ -73,7 +73,8 @@ class Evidence:
 
     Args:
         model: what is judged.
-        how: whether its signal is measured, predicted from the laws alone, or measured where that
+        how: whether its signal is measured, predicted from the distributions alone, or measured
+            where that
             takes a few seconds at most.
         batch: examples that are measured.
         draws: draws that are measured.
@@ -114,7 +115,7 @@ class Evidence:
     # Where things stand.
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
-        """Where in the spec's data a layer, or what initialises a parameter, is written."""
+        """Where in the spec's data a layer, or what initializes a parameter, is written."""
         if parameter is None or parameter.origin is None:
             return layer.path
         inner = _path_within(layer.layer, parameter.origin.layer, parameter.path)
@@ -163,7 +164,7 @@ class Evidence:
         return graph is not None and any(graph.is_result(index) for index in steps)
 
     def is_normalized(self, layer: BuiltLayer) -> bool:
-        """Whether a normalisation sets the size of what comes out, whatever it was."""
+        """Whether a normalization sets the size of what comes out, whatever it was."""
         graph = self.graph
         if graph is None or layer.name not in self.steps_of:
             return False
@@ -171,7 +172,7 @@ class Evidence:
         return all(graph.heights[t] == 0 and graph.normalized_later[t] for t in outputs)
 
     def is_normalized_somewhere(self, layer: BuiltLayer) -> bool:
-        """Whether what comes out of a layer, or what flows in, has been through a normalisation."""
+        """Whether what comes out of a layer, or what flows in, has been through a normalization."""
         graph = self.graph
         if graph is None:
             return False
@@ -390,7 +391,7 @@ class Evidence:
 
 def is_zero(parameter: Parameter) -> bool:
     """Whether every entry is a weight of 0; a code of 0 is replaced before anything runs."""
-    return parameter.dtype not in CODES and parameter.law == laws.Constant(0.0)
+    return parameter.dtype not in CODES and parameter.distribution == distributions.Constant(0.0)
 
 
 def _path_within(outer: Layer, inner: Layer, path: str) -> Path:

@@ -6,7 +6,7 @@ from initcli.checks.base import Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import Miscounted
 from initcli.checks.remedies import with_variance
-from initcli.spec.model import BuiltLayer
+from initcli.model import BuiltLayer
 
 
 def problem(evidence: Evidence, layer: BuiltLayer, found: Miscounted, reason: str) -> Problem:
@@ -30,5 +30,5 @@ def message(found: Miscounted, reason: str, evidence: Evidence, layer: BuiltLaye
         f"{found.wanted:.3g}"
     )
     if evidence.is_normalized(layer):
-        text += "; the normalisation behind it hides that"
+        text += "; the normalization behind it hides that"
     return text

@@ -48,9 +48,9 @@ class Miscounted(NamedTuple):
     counted: Fans
     wiring: Wiring
     std: float
-    """Of the law as it is."""
+    """Of the distribution as it is."""
     wanted: float
-    """Of the law with the layer's own fans."""
+    """Of the distribution with the layer's own fans."""
 
 
 def miscounted(parameter: Parameter) -> Miscounted | None:
@@ -66,7 +66,10 @@ def miscounted(parameter: Parameter) -> Miscounted | None:
         # Whoever names the axes that are summed over has counted them.
         return None
     counted = initializer.fans(parameter.shape)
-    std, wanted = initializer.law_for(counted).std, initializer.law_for(found.fans).std
+    std, wanted = (
+        initializer.distribution_of_fans(counted).std,
+        initializer.distribution_of_fans(found.fans).std,
+    )
     if abs(math.log(std / wanted)) < _NEAR:
         return None
     return Miscounted(parameter, counted, found, std, wanted)

@@ -10,13 +10,13 @@ import msgspec
 from initcli.checks import Finding, Report, check
 from initcli.checks.base import merged
 from initcli.checks.evidence import How
-from initcli.defaults import Framework
+from initcli.documents.document import Document
+from initcli.documents.edit import CannotEdit, Change, edited
 from initcli.errors import printable
-from initcli.spec.document import Document
-from initcli.spec.edit import CannotEdit, Change, edited
-from initcli.spec.load import custom_functions
-from initcli.spec.model import build
-from initcli.spec.read import parse, read
+from initcli.frameworks import Framework
+from initcli.sources.building import build
+from initcli.sources.load import custom_functions
+from initcli.sources.read import parse, read
 from initcli.types import SEVERITIES
 
 _ROUNDS = 6

@@ -1,4 +1,4 @@
-"""What lies before and behind each step of a program: activations, normalisations, sums."""
+"""What lies before and behind each step of a program: activations, normalizations, sums."""
 
 from __future__ import annotations
 
@@ -194,9 +194,9 @@ class Graph:
 
     @cached_property
     def sources(self) -> list[frozenset[int]]:
-        """For each tensor those from which its size comes, with no normalisation between.
+        """For each tensor those from which its size comes, with no normalization between.
 
-        They are what flows in, what a normalisation or a table gives, and data that was scaled.
+        They are what flows in, what a normalization or a table gives, and data that was scaled.
         """
         found: list[frozenset[int]] = [frozenset((t,)) for t in range(len(self.program.shapes))]
         for step in self.steps:
@@ -215,7 +215,7 @@ class Graph:
         return normalizes(layer) or isinstance(layer, _SCALING) or (looks_up(layer) and not reverse)
 
     def _breaks(self, step: Step) -> bool:
-        """Whether a row of layers ends: at a normalisation, a sum of branches or a gate."""
+        """Whether a row of layers ends: at a normalization, a sum of branches or a gate."""
         return self._begins(step) or multiplies(step.layer) or adds(step.layer)
 
     @cached_property
@@ -244,7 +244,7 @@ class Graph:
 
     @cached_property
     def normalized_later(self) -> list[bool]:
-        """For each tensor whether all that it becomes goes through a normalisation."""
+        """For each tensor whether all that it becomes goes through a normalization."""
         found = [tensor not in self.program.results for tensor in range(len(self.program.shapes))]
         for step in reversed(self.steps):
             if step.inputs == step.outputs or normalizes(step.layer):

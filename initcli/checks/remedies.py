@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from initcli.checks.fans import wiring
+from initcli.documents.edit import yaml_flow
 from initcli.initializers import Orthogonal, RandomUniform, VarianceScaling
 from initcli.initializers.base import compute_fans
 from initcli.initializers.scaling import GlorotUniform, HeUniform, LecunUniform
 from initcli.parameter import Parameter
-from initcli.spec.edit import yaml_flow
 
 _EXACT = 0.03
 """How near a scale is to that of a name to be called so, as a share."""

@@ -23,8 +23,8 @@ from initcli.layers import convolution, core, einsum, merging
 from initcli.parameter import Parameter
 from initcli.signal.program import Step
 from initcli.signal.rules import Weight
-from initcli.signal.theory import Theory, alike, law_moments
-from initcli.spec.vary import KERNELS
+from initcli.signal.theory import Theory, alike, distribution_moments
+from initcli.sources.vary import KERNELS
 
 _UNSTABLE = math.log(100)
 """How much layers of an activation may change a signal at the best scale, as a logarithm."""
@@ -60,7 +60,7 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_so(self) -> bool:
         """Whether the kernel has about that variance already."""
-        moments = law_moments(self.kernel)
+        moments = distribution_moments(self.kernel)
         if moments is None or abs(moments.mean) > 0.1 * math.sqrt(self.variance):
             return False
         return abs(moments.variance / self.variance - 1) < _ALIKE and self.bias is None
@@ -81,7 +81,7 @@ class Scales:
     def solved(self) -> dict[str, Solved]:
         """What each kernel needs, by the name of its layer; none where that does not matter.
 
-        It does not where a normalisation comes next, nor for what a result is made with, and it is
+        It does not where a normalization comes next, nor for what a result is made with, and it is
         not known of recurrent layers and of attention.
         """
         graph = self.graph
@@ -90,7 +90,7 @@ class Scales:
         def moments(parameter: Parameter) -> Weight | None:
             one = owners.get(parameter.path)
             if one is None:
-                return law_moments(parameter)
+                return distribution_moments(parameter)
             return Weight(0.0, one.variance) if one.kernel is parameter else Weight(0.0, 0.0)
 
         owners: dict[str, Solved] = {}
@@ -112,7 +112,7 @@ class Scales:
             theory.take(step)
             output = step.outputs[0]
             if output not in theory.fields:
-                # Where theory ends, it begins anew with what a normalisation would give.
+                # Where theory ends, it begins anew with what a normalization would give.
                 theory.fields[output] = alike(graph.size(output), theory.axes.get(output, (-1,)))
             wanted[output] = self._wanted(theory, wanted, step)
         return found
@@ -221,11 +221,11 @@ class Scales:
 
     @cached_property
     def chains(self) -> list[list[int]]:
-        """Sums that close residual branches, those in a row with no normalisation between."""
+        """Sums that close residual branches, those in a row with no normalization between."""
         graph = self.graph
         chains: dict[frozenset[int], list[int]] = {}
         for index, skip in graph.skips.items():
-            # A branch with a normalisation adds as much each time, and not a share of the sum.
+            # A branch with a normalization adds as much each time, and not a share of the sum.
             if graph.sources[skip.end] == graph.sources[skip.carried]:
                 chains.setdefault(graph.sources[skip.carried], []).append(index)
         return list(chains.values())

@@ -15,7 +15,7 @@ from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
 from initcli.signal.figures import OutputSignal
 from initcli.signal.observing import near_bounds
-from initcli.signal.theory import Theory, law_moments
+from initcli.signal.theory import Theory, distribution_moments
 from initcli.types import Array
 
 _TINY = 1e-100
@@ -47,7 +47,7 @@ def seen_share(function: Activation, seen: OutputSignal) -> Share:
 
 
 def expected_share(function: Activation, sums: Array) -> Share:
-    """The shares that are expected, for sums at the nodes of a normal law."""
+    """The shares that are expected, for sums at the nodes of a normal distribution."""
     y = np.asarray(function.call(arrays, sums))
     bounds, saturated = _bounds(function), None
     if bounds is not None:
@@ -57,8 +57,8 @@ def expected_share(function: Activation, sums: Array) -> Share:
 
 
 def sums_before_activations(graph: Graph) -> dict[int, Array]:
-    """By the step what is expected before its activation, at the nodes of a normal law."""
-    theory = Theory(graph.program, {}, law_moments, training=True)
+    """By the step what is expected before its activation, at the nodes of a normal distribution."""
+    theory = Theory(graph.program, {}, distribution_moments, training=True)
     theory.begin({})
     found: dict[int, Array] = {}
     for index, step in enumerate(graph.steps):

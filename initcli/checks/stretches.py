@@ -1,4 +1,4 @@
-"""Stretches: layers in a row with no normalisation between, and how a signal grows over them."""
+"""Stretches: layers in a row with no normalization between, and how a signal grows over them."""
 
 from __future__ import annotations
 

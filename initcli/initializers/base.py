@@ -1,4 +1,5 @@
-"""What every initializer is: its arguments as fields, a law for a shape, and a way to fill it."""
+"""What every initializer is: its arguments as fields, a distribution for a shape, and a way to
+fill it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.laws import Floats, Law
+from initcli.distributions import Distribution, Floats
 from initcli.types import Size, field_names
 
 
@@ -38,18 +39,18 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
     aliases: ClassVar[tuple[str, ...]] = ()
     """Names beside the class's own and its snake_case form."""
-    spoken: ClassVar[bool] = True
+    registered: ClassVar[bool] = True
     """Whether a spec can name this very class, if not those that derive from it."""
 
     counts_fans: ClassVar[bool] = False
-    """Whether the law depends on the fans."""
+    """Whether the distribution depends on the fans."""
 
     def fans(self, shape: Size) -> Fans:
         """The fans of a tensor as this initializer counts them."""
         return compute_fans(shape)
 
-    def law(self, shape: Size) -> Law | None:
-        """The law of one entry of a tensor of that shape; None where nobody can know it.
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        """The distribution of one entry of a tensor of that shape; None where nobody can know it.
 
         Raises:
             ShapeError: a tensor of that shape cannot be filled.
@@ -59,11 +60,11 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         """Fill ``out`` with entries ``start``, ``start + 1``, … of the tensor in row order.
 
-        Entries drawn independently of one another need no more than their law.
+        Entries drawn independently of one another need no more than their distribution.
         """
-        law = self.law(shape)
-        assert law is not None
-        law.draw(rng, out)
+        distribution = self.distribution_for(shape)
+        assert distribution is not None
+        distribution.draw(rng, out)
 
     def copies(self, shape: Size) -> int:
         """How many times each value that is drawn stands in the tensor."""
@@ -88,7 +89,7 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 class Seeded(Initializer, frozen=True, kw_only=True):
     """An initializer that draws. With a ``seed`` of its own it gives the same values everywhere."""
 
-    spoken = False
+    registered = False
 
     seed: int | None = None
 
@@ -96,7 +97,7 @@ class Seeded(Initializer, frozen=True, kw_only=True):
 class Whole(Seeded, frozen=True, kw_only=True):
     """An initializer whose entries depend on one another, so that the tensor is made as a whole."""
 
-    spoken = False
+    registered = False
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         """The whole tensor, of that shape and dtype."""

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from initcli import laws
+from initcli import distributions
+from initcli.distributions import Distribution, Floats
 from initcli.errors import did_you_mean, listed, quoted
 from initcli.initializers.base import Initializer
-from initcli.laws import Floats, Law
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, shape_text
 
 
@@ -19,8 +19,8 @@ class Zeros(Initializer, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("zero",)
 
-    def law(self, shape: Size) -> Law:
-        return laws.Constant(0.0)
+    def distribution_for(self, shape: Size) -> Distribution:
+        return distributions.Constant(0.0)
 
 
 class Ones(Initializer, frozen=True, kw_only=True):
@@ -28,8 +28,8 @@ class Ones(Initializer, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("one",)
 
-    def law(self, shape: Size) -> Law:
-        return laws.Constant(1.0)
+    def distribution_for(self, shape: Size) -> Distribution:
+        return distributions.Constant(1.0)
 
 
 class Constant(Initializer, frozen=True, kw_only=True):
@@ -37,8 +37,8 @@ class Constant(Initializer, frozen=True, kw_only=True):
 
     value: float = 0.0
 
-    def law(self, shape: Size) -> Law:
-        return laws.Constant(self.value)
+    def distribution_for(self, shape: Size) -> Distribution:
+        return distributions.Constant(self.value)
 
 
 class Identity(Initializer, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class Identity(Initializer, frozen=True, kw_only=True):
     gain: float = 1.0
     repeated: bool | None = None
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 2:
             remedy = "the identity of a convolution is Dirac" if len(shape) > 2 else ""
             message = f"Identity fills matrices only, not shape {shape_text(shape)}"
@@ -75,17 +75,17 @@ class Identity(Initializer, frozen=True, kw_only=True):
 
 
 class Dirac(Initializer, frozen=True, kw_only=True):
-    """A convolution that passes its input on: 1 from channel i to channel i at the kernel's centre.
+    """A convolution that passes its input on: 1 from channel i to channel i at the kernel's center.
 
     With ``groups``, each group of output channels repeats the first input channels. Kernels are
-    (k…, in, out), and the centre of an axis of size k is k // 2. An entry is 1 with probability
+    (k…, in, out), and the center of an axis of size k is k // 2. An entry is 1 with probability
     groups · min(in, out/groups) / size. (``torch.nn.init.dirac_``, there for kernels
     (out, in, k…).)
     """
 
     groups: PositiveInt = 1
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
                 f"Dirac fills convolution kernels of 3 to 5 axes, not shape {shape_text(shape)}",
@@ -118,7 +118,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
 
     groups: PositiveInt = 1
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
                 "Bilinear fills kernels of transposed convolutions of 3 to 5 axes, not shape "
@@ -134,11 +134,13 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
         if math.prod(shape[:-2]) > _MOST_ENTRIES:
             message = f"Bilinear fills windows of at most {_MOST_ENTRIES:,} entries"
             raise ShapeError(message, "take a smaller kernel_size")
-        window = laws.Empirical("bilinear", tuple(sorted(self._window(shape).ravel().tolist())))
+        window = distributions.Empirical(
+            "bilinear", tuple(sorted(self._window(shape).ravel().tolist()))
+        )
         if shape[-2] == 1:
             return window
         share = 1 / shape[-2]
-        return laws.Mixture((1 - share, share), (laws.Constant(0.0), window))
+        return distributions.Mixture((1 - share, share), (distributions.Constant(0.0), window))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         *place, target, source = np.unravel_index(np.arange(start, start + out.size), shape)
@@ -154,7 +156,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
 
 
 _MOST_ENTRIES = 2**24
-"""Entries of a kernel at most whose law knows each of them."""
+"""Entries of a kernel at most whose distribution knows each of them."""
 
 
 class STFT(Initializer, frozen=True, kw_only=True):
@@ -178,7 +180,7 @@ class STFT(Initializer, frozen=True, kw_only=True):
             known = known or f"there are {listed(sorted(_COSINE_WINDOWS), 'and')}"
             raise ArgumentError("window", f"unknown window {quoted(self.window)}", known)
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
             raise ShapeError(
                 "STFT fills kernels (frame length, 1, frequencies) with 2 frequencies or more, "
@@ -197,7 +199,9 @@ class STFT(Initializer, frozen=True, kw_only=True):
                 f"not {len(self.window)}",
                 "give as many values as kernel_size, or the name of a window",
             )
-        return laws.Empirical("STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist()))
+        return distributions.Empirical(
+            "STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist())
+        )
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         out[:] = self._kernel(shape).ravel()[start : start + out.size]
@@ -246,8 +250,10 @@ _COSINE_WINDOWS: dict[str, tuple[float, ...]] = {
 }
 
 
-def _sparse(value: float, probability: float) -> Law:
+def _sparse(value: float, probability: float) -> Distribution:
     """``value`` with that probability, and 0 otherwise."""
     if probability == 1 or value == 0:
-        return laws.Constant(value)
-    return laws.Mixture((1 - probability, probability), (laws.Constant(0.0), laws.Constant(value)))
+        return distributions.Constant(value)
+    return distributions.Mixture(
+        (1 - probability, probability), (distributions.Constant(0.0), distributions.Constant(value))
+    )

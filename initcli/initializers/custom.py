@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from initcli.distributions import Distribution, Floats
 from initcli.errors import (
     CustomFunctionError,
     did_you_mean,
@@ -28,7 +29,6 @@ from initcli.errors import (
     quoted,
 )
 from initcli.initializers.base import Initializer, Whole
-from initcli.laws import Floats, Law
 from initcli.process import Interrupted
 from initcli.types import ArgumentError, Size, shape_text
 
@@ -36,15 +36,16 @@ from initcli.types import ArgumentError, Size, shape_text
 class Custom(Whole, frozen=True, kw_only=True):
     """What the function ``name`` of a ``--custom`` file returns.
 
-    Its law is its author's secret, unless the function has an attribute ``law``: the initializer
-    whose law its values follow, by name or as a mapping, which is then ``declared``.
+    Its distribution is its author's secret, unless the function has an attribute ``distribution``:
+    the initializer whose distribution its values follow, by name or as a mapping, which is then
+    ``declared``.
 
     The function is called as f(shape, dtype=…, rng=…), with those of the last two that it takes:
     dtype is NumPy's name of the tensor's dtype and rng the ``numpy.random.Generator`` of the
     parameter's stream. Beside them it gets the arguments that the spec gives it, by name.
     """
 
-    spoken = False
+    registered = False
 
     name: str
     function: Callable[..., Any]
@@ -52,7 +53,8 @@ class Custom(Whole, frozen=True, kw_only=True):
     given: tuple[tuple[str, Any], ...] = ()
 
     def with_arguments(self, given: Mapping[str, Any]) -> Custom:
-        """The same function called with those arguments; what law they lead to, nobody declared.
+        """The same function called with those arguments; what distribution they lead to, nobody
+        declared.
 
         Raises:
             ArgumentError: the function does not take one of them, or needs another.
@@ -88,8 +90,8 @@ class Custom(Whole, frozen=True, kw_only=True):
         parameters = inspect.signature(self.function).parameters.values()
         return any(each.kind is each.VAR_KEYWORD for each in parameters)
 
-    def law(self, shape: Size) -> Law | None:
-        return None if self.declared is None else self.declared.law(shape)
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        return None if self.declared is None else self.declared.distribution_for(shape)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         offered = dict(zip(_OFFERED, (dtype.name, rng), strict=True))

@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from initcli import laws
+from initcli import distributions
+from initcli.distributions import Distribution, Floats, Mixture
 from initcli.initializers.base import Fans, Initializer, Whole
 from initcli.initializers.constant import Ones
 from initcli.initializers.scaling import HeNormal
-from initcli.laws import Floats, Law, Mixture
-from initcli.streams import seeded_stream
+from initcli.random.streams import seeded_stream
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, shape_text
 
 
@@ -23,7 +23,7 @@ class Joined(Whole, frozen=True, kw_only=True):
     the first; ``remark`` says in a word what became of it.
     """
 
-    spoken = False
+    registered = False
 
     parts: tuple[Initializer, ...]
     sizes: tuple[int, ...]
@@ -35,14 +35,15 @@ class Joined(Whole, frozen=True, kw_only=True):
         """The fans of the first part."""
         return self.parts[0].fans((*shape[:-1], self.sizes[0]))
 
-    def law(self, shape: Size) -> Law | None:
-        """The mixture of the parts' laws, each as probable as its share of the last axis."""
-        weights: dict[Law, int] = {}
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        """The mixture of the parts' distributions, each as probable as its share of the last
+        axis."""
+        weights: dict[Distribution, int] = {}
         for part, size in zip(self.parts, self.sizes, strict=True):
-            law = part.law((*shape[:-1], size))
-            if law is None:
+            distribution = part.distribution_for((*shape[:-1], size))
+            if distribution is None:
                 return None
-            weights[law] = weights.get(law, 0) + size
+            weights[distribution] = weights.get(distribution, 0) + size
         if len(weights) == 1:
             return next(iter(weights))
         total = sum(self.sizes)
@@ -118,8 +119,8 @@ class ICNR(Whole, frozen=True, kw_only=True):
         """The fans of the kernel that is repeated."""
         return self.initializer.fans(self._repeated(shape))
 
-    def law(self, shape: Size) -> Law | None:
-        return self.initializer.law(self._repeated(shape))
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        return self.initializer.distribution_for(self._repeated(shape))
 
     def copies(self, shape: Size) -> int:
         return int(self.scale ** (len(shape) - 2)) * self.initializer.copies(self._repeated(shape))
@@ -171,18 +172,18 @@ class Chrono(Whole, frozen=True, kw_only=True):
             )
 
     @property
-    def forget(self) -> Law:
-        """The law of the forget gate's bias."""
-        return laws.LogOfUniform(self.max_time - 1)
+    def forget(self) -> Distribution:
+        """The distribution of the forget gate's bias."""
+        return distributions.LogOfUniform(self.max_time - 1)
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 1 or shape[0] % 4:
             raise ShapeError(
                 f"Chrono fills the bias of an LSTM's four gates, not shape {shape_text(shape)}",
                 "it is for the `bias_initializer` of LSTM, LSTMCell and ConvLSTM",
             )
-        inverse = laws.LogOfUniform(self.max_time - 1, -1)
-        return Mixture((0.5, 0.25, 0.25), (laws.Constant(0.0), inverse, self.forget))
+        inverse = distributions.LogOfUniform(self.max_time - 1, -1)
+        return Mixture((0.5, 0.25, 0.25), (distributions.Constant(0.0), inverse, self.forget))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         forget = np.empty(shape[0] // 4, dtype)
@@ -200,8 +201,8 @@ class _WithZeroRow:
         found: Fans = self.filled.fans(shape)
         return found
 
-    def law(self: Any, shape: Size) -> Law | None:
-        return _with_zeros(self.filled.law(shape), shape)
+    def distribution(self: Any, shape: Size) -> Distribution | None:
+        return _with_zeros(self.filled.distribution_for(shape), shape)
 
     @property
     def arguments(self: Any) -> dict[str, Any]:
@@ -216,7 +217,7 @@ class _WithZeroRow:
 class ZeroRow(_WithZeroRow, Initializer, frozen=True, kw_only=True):
     """One that is filled part by part."""
 
-    spoken = False
+    registered = False
 
     filled: Initializer
     row: int
@@ -230,7 +231,7 @@ class ZeroRow(_WithZeroRow, Initializer, frozen=True, kw_only=True):
 class WholeZeroRow(_WithZeroRow, Whole, frozen=True, kw_only=True):
     """One that is made as a whole."""
 
-    spoken = False
+    registered = False
 
     filled: Whole
     row: int
@@ -251,32 +252,36 @@ def zero_row(initializer: Initializer, row: int) -> Initializer:
     return ZeroRow(filled=initializer, row=row)
 
 
-def _with_zeros(law: Law | None, shape: Size) -> Law | None:
-    """The law of an entry of a table of which one row is 0."""
-    zero = laws.Constant(0.0)
-    if law is None or law == zero:
-        return law
+def _with_zeros(distribution: Distribution | None, shape: Size) -> Distribution | None:
+    """The distribution of an entry of a table of which one row is 0."""
+    zero = distributions.Constant(0.0)
+    if distribution is None or distribution == zero:
+        return distribution
     share = 1 / shape[0]
-    return zero if share == 1 else Mixture((share, 1 - share), (zero, law))
+    return zero if share == 1 else Mixture((share, 1 - share), (zero, distribution))
 
 
 class NormOf(Whole, frozen=True, kw_only=True):
     """The Euclidean norm of another parameter of the layer, ``source``, for each of its last axis.
 
-    ``values`` gives that parameter, of which ``count`` entries make up a norm, and ``law_`` is the
-    law of one of them.
+    ``values`` gives that parameter, of which ``count`` entries make up a norm, and
+    ``source_distribution`` is the distribution of one of them.
     """
 
-    spoken = False
+    registered = False
 
     source: str
     count: int
     values: Callable[[], Floats] | None = None
-    law_: Law | None = None
+    source_distribution: Distribution | None = None
 
-    def law(self, shape: Size) -> Law | None:
+    def distribution_for(self, shape: Size) -> Distribution | None:
         """Known where the entries are all the same; else it is that of no named distribution."""
-        return laws.Constant(0.0) if self.law_ == laws.Constant(0.0) else None
+        return (
+            distributions.Constant(0.0)
+            if self.source_distribution == distributions.Constant(0.0)
+            else None
+        )
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         assert self.values is not None

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from initcli import laws
+from initcli import distributions
+from initcli.distributions import Distribution, Floats
 from initcli.initializers.base import Whole
-from initcli.laws import Floats, Law
+from initcli.random.variates import fill_normal
 from initcli.types import PositiveInt, ShapeError, Size, shape_text
-from initcli.variates import fill_normal
 
 
 class Orthogonal(Whole, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
     gain: float = 1.0
     row_axes: PositiveInt | None = None
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) < 2:
             message = f"Orthogonal fills tensors of 2 axes or more, not shape {shape_text(shape)}"
             raise ShapeError(message, "a vector has nothing to be orthogonal to; use zeros")
@@ -50,7 +50,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
 
 
 class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
-    """A convolution that is orthogonal at its centre and 0 elsewhere, for kernels (k…, in, out).
+    """A convolution that is orthogonal at its center and 0 elsewhere, for kernels (k…, in, out).
 
     ``gain`` times a matrix with orthonormal rows at index (k − 1) // 2 of every spatial axis; it
     needs in ≤ out (Xiao et al. 2018; ``jax.nn.initializers.delta_orthogonal``, whose scale is the
@@ -59,7 +59,7 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
 
     gain: float = 1.0
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
                 "DeltaOrthogonal fills convolution kernels of 3 to 5 axes, "
@@ -72,16 +72,18 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
                 f"channels ({shape[-2]})",
                 f"take {shape[-2]} filters or more, or Orthogonal",
             )
-        centre = _entry(shape[-1], self.gain)
+        center = _entry(shape[-1], self.gain)
         places = math.prod(shape[:-2])
         if places == 1:
-            return centre
-        return laws.Mixture((1 - 1 / places, 1 / places), (laws.Constant(0.0), centre))
+            return center
+        return distributions.Mixture(
+            (1 - 1 / places, 1 / places), (distributions.Constant(0.0), center)
+        )
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         tensor = np.zeros(shape, dtype)
-        centre = tuple((size - 1) // 2 for size in shape[:-2])
-        tensor[centre] = self.gain * haar(shape[-2], shape[-1], rng, dtype)
+        center = tuple((size - 1) // 2 for size in shape[:-2])
+        tensor[center] = self.gain * haar(shape[-2], shape[-1], rng, dtype)
         return tensor
 
 
@@ -148,7 +150,7 @@ def _reflections(x: Floats) -> tuple[Floats, Floats, Floats]:
     return v, t.astype(v.dtype), -signs
 
 
-def _entry(dimension: int, gain: float) -> Law:
+def _entry(dimension: int, gain: float) -> Distribution:
     if gain == 0:
-        return laws.Constant(0.0)
-    return laws.SphereCoordinate(dimension, abs(gain))
+        return distributions.Constant(0.0)
+    return distributions.SphereCoordinate(dimension, abs(gain))

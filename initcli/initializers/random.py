@@ -1,4 +1,4 @@
-"""Initializers whose law does not depend on the shape, and ``Sparse``."""
+"""Initializers whose distribution does not depend on the shape, and ``Sparse``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from initcli import laws, standard_normal
+from initcli import distributions
+from initcli.distributions import Distribution, Floats
 from initcli.initializers.base import Seeded, Whole
-from initcli.laws import Floats, Law
+from initcli.random import standard_normal
 from initcli.types import ArgumentError, Fraction, NonNegativeFloat, ShapeError, Size, shape_text
 
 
@@ -21,7 +22,7 @@ class RandomNormal(Seeded, frozen=True, kw_only=True):
     mean: float = 0.0
     stddev: NonNegativeFloat = 0.05
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         return normal(self.mean, self.stddev)
 
 
@@ -41,7 +42,7 @@ class RandomUniform(Seeded, frozen=True, kw_only=True):
                 "where they are not given, minval is -0.05 and maxval 0.05",
             )
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         return uniform(self.minval, self.maxval)
 
 
@@ -77,12 +78,12 @@ class TruncatedNormal(Seeded, frozen=True, kw_only=True):
         if standard_normal.mass(low, high) < 1e-200:
             raise ArgumentError(
                 "lower",
-                f"a normal law has next to nothing between `lower` ({low:g}) and `upper` "
+                f"a normal distribution has next to nothing between `lower` ({low:g}) and `upper` "
                 f"({high:g}) standard deviations",
                 "take bounds that lie nearer to 0, or have it between them",
             )
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         low, high = self._bounds
         return truncated(self.mean, self.stddev, low, high)
 
@@ -105,7 +106,7 @@ class Sparse(Whole, frozen=True, kw_only=True):
     sparsity: Fraction
     stddev: NonNegativeFloat = 0.01
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 2:
             raise ShapeError(f"Sparse fills matrices only, not shape {shape_text(shape)}")
         share = self._zeros(shape) / shape[1]
@@ -113,8 +114,8 @@ class Sparse(Whole, frozen=True, kw_only=True):
         if share == 0:
             return rest
         if share == 1 or self.stddev == 0:
-            return laws.Constant(0.0)
-        return laws.Mixture((share, 1 - share), (laws.Constant(0.0), rest))
+            return distributions.Constant(0.0)
+        return distributions.Mixture((share, 1 - share), (distributions.Constant(0.0), rest))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         tensor = rng.standard_normal(shape, dtype=dtype.type)
@@ -131,18 +132,18 @@ class Sparse(Whole, frozen=True, kw_only=True):
         return math.ceil(self.sparsity * shape[1])
 
 
-def normal(mean: float, std: float) -> Law:
+def normal(mean: float, std: float) -> Distribution:
     """N(mean, std²), or the constant that it is for std 0."""
-    return laws.Normal(mean, std) if std > 0 else laws.Constant(mean)
+    return distributions.Normal(mean, std) if std > 0 else distributions.Constant(mean)
 
 
-def uniform(low: float, high: float) -> Law:
+def uniform(low: float, high: float) -> Distribution:
     """U(low, high), or the constant that it is for an empty interval."""
-    return laws.Uniform(low, high) if high > low else laws.Constant(low)
+    return distributions.Uniform(low, high) if high > low else distributions.Constant(low)
 
 
-def truncated(mean: float, std: float, lower: float = -2.0, upper: float = 2.0) -> Law:
+def truncated(mean: float, std: float, lower: float = -2.0, upper: float = 2.0) -> Distribution:
     """N(mean, std²) cut at ``lower`` and ``upper`` standard deviations from its mean."""
     if std == 0:
-        return laws.Constant(mean)
-    return laws.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std)
+        return distributions.Constant(mean)
+    return distributions.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std)

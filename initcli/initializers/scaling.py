@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from initcli import laws
+from initcli import distributions
+from initcli.distributions import Distribution
 from initcli.initializers.base import Fans, Seeded, compute_fans
 from initcli.initializers.random import truncated
-from initcli.laws import Law
 from initcli.types import PositiveFloat, ShapeError, Size, shape_text
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
-Distribution = Literal[
+Kind = Literal[
     "truncated_normal",
     "untruncated_normal",
     "uniform",
@@ -26,7 +26,7 @@ Distribution = Literal[
 FanRule = Literal["keras2", "keras2_0", "keras1"]
 
 TRUNCATION = 0.87962566103423978
-"""The standard deviation of a standard normal law that is cut at ±2."""
+"""The standard deviation of a standard normal distribution that is cut at ±2."""
 
 
 class Scaled(Seeded, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Scaled(Seeded, frozen=True, kw_only=True):
     took it over (``keras2``), Keras 2.0.0 to 2.0.5 (``keras2_0``), or Keras 1 (``keras1``).
     """
 
-    spoken = False
+    registered = False
 
     input_axes: tuple[int, ...] | None = None
     output_axes: tuple[int, ...] | None = None
@@ -64,11 +64,11 @@ class Scaled(Seeded, frozen=True, kw_only=True):
             math.prod(shape[axis] for axis in self.output_axes),
         )
 
-    def law(self, shape: Size) -> Law:
-        return self.law_for(self._exact_fans(shape))
+    def distribution_for(self, shape: Size) -> Distribution:
+        return self.distribution_of_fans(self._exact_fans(shape))
 
-    def law_for(self, fans: tuple[float, float]) -> Law:
-        """The law of one entry of a tensor with those fans."""
+    def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
+        """The distribution of one entry of a tensor with those fans."""
         raise NotImplementedError
 
 
@@ -92,22 +92,22 @@ class VarianceScaling(Scaled, frozen=True, kw_only=True):
     """Mean 0 and variance scale / n.
 
     n is the fan-in, the fan-out, their mean (``fan_avg``) or their geometric mean
-    (``fan_geo_avg``, of JAX). The law is uniform on ±√(3 · variance), normal, or a normal cut at
-    twice its standard deviation, which is then widened by 1/0.8796 so that the variance is kept.
-    An ``uncorrected_truncated_normal`` is not widened, so that its standard deviation is 0.8796 of
-    what the scale says, as in Keras before 2.2.0.
+    (``fan_geo_avg``, of JAX). The distribution is uniform on ±√(3 · variance), normal, or a normal
+    cut at twice its standard deviation, which is then widened by 1/0.8796 so that the variance is
+    kept. An ``uncorrected_truncated_normal`` is not widened, so that its standard deviation is
+    0.8796 of what the scale says, as in Keras before 2.2.0.
     """
 
     scale: PositiveFloat = 1.0
     mode: Mode = "fan_in"
-    distribution: Distribution = "truncated_normal"
+    distribution: Kind = "truncated_normal"
 
-    def law_for(self, fans: tuple[float, float]) -> Law:
+    def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
         return scaled(fans, self.scale, self.mode, self.distribution)
 
 
-def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Distribution) -> Law:
-    """The law of mean 0 and variance scale / n."""
+def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Kind) -> Distribution:
+    """The distribution of mean 0 and variance scale / n."""
     fan_in, fan_out = fans
     n = {
         "fan_in": fan_in,
@@ -118,9 +118,9 @@ def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Di
     std = math.sqrt(scale / max(1.0, n))
     if distribution == "uniform":
         limit = math.sqrt(3.0) * std
-        return laws.Uniform(-limit, limit)
+        return distributions.Uniform(-limit, limit)
     if distribution == "untruncated_normal":
-        return laws.Normal(0.0, std)
+        return distributions.Normal(0.0, std)
     if distribution == "uncorrected_truncated_normal":
         return truncated(0.0, std)
     return truncated(0.0, std / TRUNCATION)
@@ -129,9 +129,9 @@ def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Di
 class _Named(Scaled, frozen=True, kw_only=True):
     """A setting of variance scaling that has a name of its own."""
 
-    setting: ClassVar[tuple[float, Mode, Distribution]]
+    setting: ClassVar[tuple[float, Mode, Kind]]
 
-    def law_for(self, fans: tuple[float, float]) -> Law:
+    def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
         return scaled(fans, *self.setting)
 
 
@@ -177,8 +177,8 @@ class SirenFirst(Scaled, frozen=True, kw_only=True):
     Its activation is ``sin`` with w0 = 30 (section 3.2 of the paper).
     """
 
-    def law_for(self, fans: tuple[float, float]) -> Law:
-        return laws.Uniform(-1 / fans[0], 1 / fans[0])
+    def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
+        return distributions.Uniform(-1 / fans[0], 1 / fans[0])
 
 
 class Siren(Scaled, frozen=True, kw_only=True):
@@ -191,6 +191,6 @@ class Siren(Scaled, frozen=True, kw_only=True):
     w0: PositiveFloat = 30.0
     c: PositiveFloat = 6.0
 
-    def law_for(self, fans: tuple[float, float]) -> Law:
+    def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
         bound = math.sqrt(self.c / fans[0]) / self.w0
-        return laws.Uniform(-bound, bound)
+        return distributions.Uniform(-bound, bound)

@@ -52,7 +52,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     needs_batch: ClassVar[bool] = True
     """Whether every input has an axis for the batch; only operations on tensors can do without."""
 
-    spoken: ClassVar[bool] = True
+    registered: ClassVar[bool] = True
     """Whether a spec can name this very class, if not those that derive from it."""
     holds_layers: ClassVar[bool] = False
     """Whether all of its weights are those of layers that it holds, or that Keras makes within."""

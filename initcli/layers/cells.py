@@ -37,7 +37,7 @@ class Gated(Layer, frozen=True, kw_only=True):
     1 and Flax), and else all gates' matrices as one.
     """
 
-    spoken = False
+    registered = False
 
     gates: ClassVar[int]
     states: ClassVar[int] = 1
@@ -135,7 +135,7 @@ class Gated(Layer, frozen=True, kw_only=True):
 class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
     """h = activation(x · kernel + h · recurrent_kernel + bias)."""
 
-    spoken = False
+    registered = False
 
     gates = 1
 
@@ -149,7 +149,7 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
     With ``unit_forget_bias`` the bias of the forget gate starts at one (Jozefowicz et al. 2015).
     """
 
-    spoken = False
+    registered = False
 
     gates = 4
     states = 2
@@ -174,7 +174,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
     (2, 3 · units), one row for the input and one for the state; without, it is (3 · units,).
     """
 
-    spoken = False
+    registered = False
 
     gates = 3
 

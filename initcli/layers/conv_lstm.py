@@ -52,7 +52,7 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
     (k…, f, 4f), bias (4f,), with f = filters.
     """
 
-    spoken = False
+    registered = False
     holds_layers = True
 
     rank: ClassVar[int]

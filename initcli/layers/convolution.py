@@ -43,7 +43,7 @@ CausalPadding = Literal["valid", "same", "causal"]
 class Convolution(Layer, frozen=True, kw_only=True):
     """What all convolutions share: a window that slides over ``rank`` spatial axes."""
 
-    spoken = False
+    registered = False
 
     rank: ClassVar[int]
     dilates_strided: ClassVar[bool] = False
@@ -220,7 +220,7 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
     output.
     """
 
-    spoken = False
+    registered = False
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.slid(shape, self.channels(shape) * self.depth_multiplier)
@@ -253,7 +253,7 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
     bias (filters,).
     """
 
-    spoken = False
+    registered = False
 
     filters: PositiveInt
     pointwise_initializer: Initializer = GlorotUniform()
@@ -306,7 +306,7 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
     and fan_out the input channels. Only PyTorch has ``groups`` here.
     """
 
-    spoken = False
+    registered = False
     only_in: ClassVar[Mapping[str, str]] = {"groups": "torch"}
 
     filters: PositiveInt

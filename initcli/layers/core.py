@@ -151,7 +151,7 @@ class Identity(Layer, frozen=True, kw_only=True):
 class Recorded(Layer, frozen=True, kw_only=True):
     """What may have no shape but the one that a file records; without one, nothing comes out."""
 
-    spoken = False
+    registered = False
     needs_batch = False
 
     shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
@@ -168,7 +168,7 @@ class Recorded(Layer, frozen=True, kw_only=True):
 class Missing(Recorded, frozen=True, kw_only=True):
     """Stands where nothing is known, and nothing is to be said about it."""
 
-    spoken = False
+    registered = False
 
     @property
     def has_shape(self) -> bool:

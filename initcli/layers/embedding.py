@@ -35,7 +35,7 @@ class Table(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    spoken = False
+    registered = False
 
     input_dim: PositiveInt
     output_dim: PositiveInt

@@ -1,4 +1,4 @@
-"""Feature preprocessing: normalising, binning, hashing and looking up."""
+"""Feature preprocessing: normalizing, binning, hashing and looking up."""
 
 from __future__ import annotations
 

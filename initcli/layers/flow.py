@@ -83,7 +83,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     def generator(self, purpose: str = "", seed: int | None = None) -> Any:
         """A NumPy generator: every time the same for the same call and purpose."""
-        from initcli.streams import Stream
+        from initcli.random.streams import Stream
 
         key = self.key if seed is None else f"seed {seed}"
         return Stream(f"initcli 1\0noise\0{key}\0{purpose}").generator()

@@ -1,7 +1,7 @@
 """What all layers share that augment images in training: what they draw, and what it makes.
 
-An augmentation acts in two steps. ``transformation`` draws for a batch of images, with the laws of
-Keras; ``transformed`` is a pure function of images and of what was drawn.
+An augmentation acts in two steps. ``transformation`` draws for a batch of images, with the
+distributions of Keras; ``transformed`` is a pure function of images and of what was drawn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Augmentation(ImageLayer, frozen=True, kw_only=True):
     one is drawn.
     """
 
-    spoken = False
+    registered = False
 
     bounds: ClassVar[tuple[tuple[str, float, float], ...]] = ()
     strict: ClassVar[bool] = False
@@ -64,18 +64,18 @@ class Augmentation(ImageLayer, frozen=True, kw_only=True):
         """What becomes of images (batch, height, width, channels) by what was drawn for them."""
         raise NotImplementedError
 
-    def require_colour(self, images: Array, grey: bool = False) -> None:
-        """Raise unless the images have three channels, or one where ``grey`` ones will do."""
+    def require_color(self, images: Array, gray: bool = False) -> None:
+        """Raise unless the images have three channels, or one where ``gray`` ones will do."""
         channels = images.shape[-1]
-        if channels != 3 and not (grey and channels == 1):
-            wanted = "1 or 3 channels" if grey else "3 channels"
+        if channels != 3 and not (gray and channels == 1):
+            wanted = "1 or 3 channels" if gray else "3 channels"
             raise NotComputable(f"{self.type_name} works on images of {wanted}, not of {channels}")
 
 
 class RandomAugmentation(Augmentation, frozen=True, kw_only=True):
     """What changes images at random."""
 
-    spoken = False
+    registered = False
 
     seed: int | None = None
 
@@ -83,7 +83,7 @@ class RandomAugmentation(Augmentation, frozen=True, kw_only=True):
 class Ranged(Augmentation, frozen=True, kw_only=True):
     """What needs to know between which values an image lies."""
 
-    spoken = False
+    registered = False
 
     value_range: tuple[float, ...] = (0, 255)
 
@@ -103,7 +103,7 @@ class Ranged(Augmentation, frozen=True, kw_only=True):
 class RandomRanged(Ranged, frozen=True, kw_only=True):
     """What changes values at random."""
 
-    spoken = False
+    registered = False
 
     seed: int | None = None
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from initcli.layers.image_augmentation import Ranged, clipped, moved
-from initcli.layers.image_colours import BYTES
+from initcli.layers.image_colors import BYTES
 from initcli.layers.images import Transformation
 from initcli.types import Array, NotComputable, PositiveInt
 

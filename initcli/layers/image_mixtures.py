@@ -16,7 +16,7 @@ from initcli.layers.image_augmentation import (
     each,
     uniform,
 )
-from initcli.layers.image_colours import (
+from initcli.layers.image_colors import (
     RandomBrightness,
     RandomColorDegeneration,
     RandomContrast,
@@ -210,7 +210,7 @@ def moving(factor: Pair, interpolation: Interpolation) -> dict[str, Augmentation
 
 
 def balancing(factor: Pair, values: Pair) -> dict[str, Augmentation]:
-    """Augmentations of one strength that change brightness, colour, contrast and sharpness."""
+    """Augmentations of one strength that change brightness, color, contrast and sharpness."""
     return {
         "random_brightness": RandomBrightness(factor=factor, value_range=values),
         "random_color_degeneration": RandomColorDegeneration(factor=factor, value_range=values),

@@ -81,7 +81,7 @@ class RandomRotation(_Moving, frozen=True, kw_only=True):
         return {"angle": uniform(random, (low * 360, high * 360), shape[0])}
 
     def matrices(self, drawn: Transformation, size: Size) -> Array:
-        """A rotation by an angle in degrees about the centre."""
+        """A rotation by an angle in degrees about the center."""
         angle = numpy.asarray(drawn["angle"]) * (math.pi / 180)
         cos, sin = numpy.cos(angle), numpy.sin(angle)
         y, x = _centre(size)
@@ -134,7 +134,7 @@ class RandomZoom(_Moving, frozen=True, kw_only=True):
         return {"height_zoom": tall, "width_zoom": wide}
 
     def matrices(self, drawn: Transformation, size: Size) -> Array:
-        """A zoom about the centre: more than 1 shows more, and makes it smaller."""
+        """A zoom about the center: more than 1 shows more, and makes it smaller."""
         y, x = _centre(size)
         tall, wide = (numpy.asarray(drawn[name]) for name in ("height_zoom", "width_zoom"))
         zero = numpy.zeros_like(tall)

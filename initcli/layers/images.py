@@ -51,7 +51,7 @@ class Rescaling(Layer, frozen=True, kw_only=True):
 class ImageLayer(Layer, frozen=True, kw_only=True):
     """What works on images: (batch, height, width, channels), or one of them without the batch."""
 
-    spoken: ClassVar[bool] = False
+    registered: ClassVar[bool] = False
 
     data_format: DataFormat | None = None
 
@@ -79,7 +79,7 @@ class ImageLayer(Layer, frozen=True, kw_only=True):
 class _Sized(ImageLayer, frozen=True, kw_only=True):
     """What gives images a height and a width."""
 
-    spoken = False
+    registered = False
 
     height: PositiveInt
     width: PositiveInt
@@ -193,7 +193,7 @@ def fitting(size: Size, wanted: Size) -> Size:
 
 
 def middle(images: Array, size: Size) -> Array:
-    """The part of images (batch, height, width, channels) about their centre."""
+    """The part of images (batch, height, width, channels) about their center."""
     height, width = images.shape[1:3]
     return _part(images, ((height - size[0]) // 2, (width - size[1]) // 2), size)
 

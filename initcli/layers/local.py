@@ -57,7 +57,7 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
     (``tf.keras.layers.LocallyConnected1D``, ``LocallyConnected2D``, of Keras before 3.)
     """
 
-    spoken = False
+    registered = False
 
     rank: ClassVar[int]
 

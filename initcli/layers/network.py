@@ -60,7 +60,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
     ``inputs`` are the calls of Input layers; ``hidden`` those of them that stand in no file.
     """
 
-    spoken = False
+    registered = False
     needs_batch = False
 
     names: tuple[str, ...]

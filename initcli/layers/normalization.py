@@ -24,7 +24,7 @@ Axes = int | tuple[int, ...]
 
 
 class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
-    """What ends in gamma · x + beta, one of each for every index of the normalised axes."""
+    """What ends in gamma · x + beta, one of each for every index of the normalized axes."""
 
     supports_masking = True
 
@@ -35,7 +35,7 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
     gamma_initializer: Initializer = Ones()
 
     def gamma_and_beta(self, shape: tuple[int, ...]) -> Iterator[Parameter]:
-        """gamma where the layer scales, and beta where it centres."""
+        """gamma where the layer scales, and beta where it centers."""
         if self.scale:
             yield Parameter(path="gamma", shape=shape, initializer=self.gamma_initializer)
         if self.center:
@@ -49,7 +49,7 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
 
 
 class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalises each channel over the batch (Ioffe & Szegedy 2015).
+    """Normalizes each channel over the batch (Ioffe & Szegedy 2015).
 
     gamma, beta, moving_mean and moving_variance, each (channels,), the last two not trained; with
     ``renorm`` also moving_stddev, renorm_mean and renorm_stddev (Ioffe 2017).
@@ -112,7 +112,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalises each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
+    """Normalizes each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
 
     axis: Axes = -1
     rms_scaling: bool = False
@@ -139,7 +139,7 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalises each example over groups of channels (Wu & He 2018).
+    """Normalizes each example over groups of channels (Wu & He 2018).
 
     gamma and beta are (channels,); ``groups`` −1 makes each channel a group of its own.
     """
@@ -234,15 +234,19 @@ def _statistic(name: str, shape: tuple[int, ...], initializer: Initializer) -> P
 
 def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
     """What fills a standard deviation where ``variance`` fills its square."""
-    law = variance.law(shape)
-    if law is None or set(law.atoms.values()) != {1.0} or law.mean < 0:
+    distribution = variance.distribution_for(shape)
+    if distribution is None or set(distribution.atoms.values()) != {1.0} or distribution.mean < 0:
         raise ArgumentError(
             "moving_variance_initializer",
             "`renorm` needs a `moving_variance_initializer` of one value of at least 0, not "
             f"{variance.type_name}",
             "take ones, or {type: Constant, value: 1.0}",
         )
-    return variance if law.mean in (0.0, 1.0) else Constant(value=math.sqrt(law.mean))
+    return (
+        variance
+        if distribution.mean in (0.0, 1.0)
+        else Constant(value=math.sqrt(distribution.mean))
+    )
 
 
 def _placed(axis: Axes, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -16,10 +16,10 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli import laws
+from initcli import distributions
+from initcli.distributions import Distribution, Floats
 from initcli.errors import quoted
 from initcli.initializers import Initializer, Ones, Zeros
-from initcli.laws import Floats, Law
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, NotComputable, ShapeError, Size, TensorDtype
 
@@ -89,21 +89,23 @@ class Matrix(NamedTuple):
 class Group(Initializer, frozen=True, kw_only=True):
     """The number of each entry's group: ⌊i / size⌋."""
 
-    spoken = False
+    registered = False
 
     size: int
 
-    def law(self, shape: Size) -> Law:
+    def distribution_for(self, shape: Size) -> Distribution:
         if math.prod(shape) > _MOST_ENTRIES:
             raise ShapeError(f"a quantized kernel sums over {_MOST_ENTRIES:,} entries at most")
-        return laws.Empirical("groups", tuple(float(i // self.size) for i in range(shape[0])))
+        return distributions.Empirical(
+            "groups", tuple(float(i // self.size) for i in range(shape[0]))
+        )
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         out[:] = np.arange(start, start + out.size) // self.size
 
 
 _MOST_ENTRIES = 2**24
-"""Entries of an index of groups at most: its law knows each of them."""
+"""Entries of an index of groups at most: its distribution knows each of them."""
 
 
 class Stored(NamedTuple):

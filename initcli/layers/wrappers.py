@@ -170,7 +170,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
 class KernelWrapper(Layer, frozen=True, kw_only=True):
     """Computes the layer that it holds with another kernel, made of the layer's own."""
 
-    spoken = False
+    registered = False
     holds_layers = True
 
     layer: Layer

@@ -1,4 +1,5 @@
-"""Histograms in the terminal: bars of block characters, and the law as a line over them."""
+"""Histograms in the terminal: bars of block characters, and the distribution as a line over
+them."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from initcli.drawing import rounding_limits
+from initcli.distributions import Distribution, Floats
 from initcli.errors import printable
-from initcli.histogram import Histogram, around
-from initcli.laws import Floats, Law
-from initcli.measuring import auto_bins
+from initcli.measuring.histogram import Histogram, around
+from initcli.measuring.measurement import auto_bins
+from initcli.model import Model
 from initcli.render.blocks import BLOCKS
-from initcli.spec.model import Model
-from initcli.summary import TensorSummary
+from initcli.reports.summary import TensorSummary
+from initcli.sampling.chunks import rounding_limits
 from initcli.types import TensorDtype, shape_text
 
 HEIGHT = 8
@@ -34,7 +35,7 @@ _FLOOR = 0.5
 
 
 def heading(model: Model, *, ascii_only: bool = False) -> RenderableType:
-    """What is drawn, and in which colours."""
+    """What is drawn, and in which colors."""
     dot = " - " if ascii_only else " · "
     facts = dot.join((f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"))
     bar, line = ("#", "o") if ascii_only else ("█", "•")
@@ -43,7 +44,7 @@ def heading(model: Model, *, ascii_only: bool = False) -> RenderableType:
         (f"{dot}{facts}{dot}", "dim"),
         (f"{bar} drawn", "blue"),
         "  ",
-        (f"{line} law", "red"),
+        (f"{line} distribution", "red"),
     )
 
 
@@ -66,16 +67,22 @@ class BarChart:
     scale: tuple[float, float] | None = None
 
     def of(self, tensor: TensorSummary) -> RenderableType:
-        """The histogram of one tensor, under its name, its law and its figures."""
+        """The histogram of one tensor, under its name, its distribution and its figures."""
         seen, parameter = tensor.measured, tensor.parameter
         assert seen is not None
         dot = " - " if self.ascii_only else " · "
         title = Text(f"{parameter.path} {shape_text(parameter.shape)}  ", "bold")
         title.append(printable(str(parameter.initializer)), "green")
-        law = "law not known" if tensor.law is None else tensor.law.text
-        facts = [law, f"n {seen.count:,}", f"mean {seen.mean:.4g}", f"std {seen.std:.4g}"]
+        distribution = (
+            "distribution not known" if tensor.distribution is None else tensor.distribution.text
+        )
+        facts = [distribution, f"n {seen.count:,}", f"mean {seen.mean:.4g}", f"std {seen.std:.4g}"]
         facts += [f"min {seen.min:.4g}", f"max {seen.max:.4g}"]
-        if tensor.fit is not None and tensor.law is not None and tensor.law.std > 0:
+        if (
+            tensor.fit is not None
+            and tensor.distribution is not None
+            and tensor.distribution.std > 0
+        ):
             facts.append(f"fit p={tensor.fit.p_value:.2g}")
         ends = self.scale or (seen.min, seen.max)
         if ends[0] == ends[1]:
@@ -90,8 +97,8 @@ class BarChart:
         edges = np.linspace(*ends, cells + 1)
         counts = _counts(seen.histogram, seen.min, seen.max, edges)
         expected = None
-        if tensor.law is not None:
-            expected = _expected(tensor.law, edges, parameter.dtype) * seen.count
+        if tensor.distribution is not None:
+            expected = _expected(tensor.distribution, edges, parameter.dtype) * seen.count
         lines = self._lines(counts, expected, repeat)
         axis = self._axis(ends, cells * repeat)
         return Group("", title, Text(dot.join(facts), "dim"), *lines, axis)
@@ -112,8 +119,8 @@ class BarChart:
             yield text
 
     def _cell(self, line: int, height: float, mark: float) -> tuple[str, str]:
-        """What stands in a line where the bar and the law are so high, and its style."""
-        # A law that expects less than half an eighth of a line is not drawn.
+        """What stands in a line where the bar and the distribution are so high, and its style."""
+        # A distribution that expects less than half an eighth of a line is not drawn.
         if mark > 1 / 16 and line == min(int(mark), HEIGHT - 1):
             return "o" if self.ascii_only else "•", "bold red"
         eighths = min(max(height - line, 0.0), 1.0) * 8
@@ -153,9 +160,9 @@ def _counts(histogram: Histogram, low: float, high: float, edges: Floats) -> Flo
     return histogram.merged(low, high, histogram.counts.size).between(edges)
 
 
-def _expected(law: Law, edges: Floats, dtype: TensorDtype) -> Floats:
+def _expected(distribution: Distribution, edges: Floats, dtype: TensorDtype) -> Floats:
     """The probability of a value between edges, once it is rounded to the dtype."""
-    return np.diff(law.below(rounding_limits(edges, dtype)))
+    return np.diff(distribution.below(rounding_limits(edges, dtype)))
 
 
 def _short(count: float) -> str:

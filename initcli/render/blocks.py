@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from initcli.histogram import Histogram
-from initcli.laws import Floats, Law
+from initcli.distributions import Distribution, Floats
+from initcli.measuring.histogram import Histogram
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ASCII = " .:-=+*#@"
 
 
-def law_sparkline(law: Law, width: int, ramp: str = BLOCKS) -> str:
-    """What a law shows of itself, as ``width`` characters whose height is a probability."""
-    low, high = law.extent
+def distribution_sparkline(distribution: Distribution, width: int, ramp: str = BLOCKS) -> str:
+    """What a distribution shows of itself, as ``width`` characters whose height is a
+    probability."""
+    low, high = distribution.extent
     if low == high:
         return ramp[-1].center(width)
     edges = np.linspace(low, high, width + 1)
-    below = np.concatenate([law.below(edges[:-1]), law.cdf(edges[-1:])])
+    below = np.concatenate([distribution.below(edges[:-1]), distribution.cdf(edges[-1:])])
     return _heights(np.diff(below), ramp)
 
 

@@ -12,9 +12,9 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from initcli.catalog import Argument, Thing
 from initcli.layers import Layer
 from initcli.render.rows import Rows
+from initcli.reports.catalog import Argument, Thing
 
 
 def catalog_page(things: Sequence[Thing]) -> RenderableType:

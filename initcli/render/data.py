@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
+from initcli.distributions import Distribution
 from initcli.initializers import Initializer
-from initcli.laws import Law
-from initcli.measuring import Measurement
+from initcli.measuring.measurement import Measurement
+from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.render.rows import Row, Rows
-from initcli.spec.model import BuiltLayer, Model, leaves
-from initcli.summary import TensorSummary, totals
+from initcli.reports.summary import TensorSummary, totals
 
 
 def summary_json(model: Model, tensors: Iterable[TensorSummary]) -> str:
@@ -25,12 +25,21 @@ def summary_json(model: Model, tensors: Iterable[TensorSummary]) -> str:
 
 COLUMNS = (
     *("spec", "model", "path", "layer", "name", "shape", "size", "dtype", "trainable"),
-    *("fan_in", "fan_out", "initializer", "law", "law_mean", "law_std", "law_low", "law_high"),
+    *(
+        "fan_in",
+        "fan_out",
+        "initializer",
+        "distribution",
+        "distribution_mean",
+        "distribution_std",
+        "distribution_low",
+        "distribution_high",
+    ),
     *("count", "mean", "std", "min", "max", "zeros", "fit_statistic", "fit_p_value"),
 )
 """What a summary's rows have."""
 _SHOWN = (
-    *("path", "shape", "size", "initializer", "law"),
+    *("path", "shape", "size", "initializer", "distribution"),
     *("mean", "std", "min", "max", "fit_p_value"),
 )
 
@@ -46,17 +55,27 @@ def summary_rows(spec: str, model: Model, tensors: Iterable[TensorSummary]) -> R
 
 
 def _row(spec: str, model: str, layer: str, tensor: TensorSummary) -> Row:
-    parameter, law, seen, fit = tensor.parameter, tensor.law, tensor.measured, tensor.fit
+    parameter, distribution, seen, fit = (
+        tensor.parameter,
+        tensor.distribution,
+        tensor.measured,
+        tensor.fit,
+    )
     row: dict[str, Any] = {
         "spec": spec,
         "model": model,
         **_facts(parameter, layer),
         "initializer": str(parameter.initializer),
-        "law": None if law is None else law.text,
+        "distribution": None if distribution is None else distribution.text,
     }
-    if law is not None:
-        low, high = law.support
-        row |= {"law_mean": law.mean, "law_std": law.std, "law_low": low, "law_high": high}
+    if distribution is not None:
+        low, high = distribution.support
+        row |= {
+            "distribution_mean": distribution.mean,
+            "distribution_std": distribution.std,
+            "distribution_low": low,
+            "distribution_high": high,
+        }
     if seen is not None:
         row |= {name: getattr(seen, name) for name in ("count", "mean", "std", "min", "max")}
         row["zeros"] = seen.zeros
@@ -108,7 +127,7 @@ def _tensor(tensor: TensorSummary, layer: str) -> dict[str, Any]:
     return {
         **_facts(parameter, layer),
         "initializer": _initializer(parameter.initializer),
-        "law": tensor.law and _law(tensor.law),
+        "distribution": tensor.distribution and _distribution(tensor.distribution),
         "measured": tensor.measured and _measured(tensor.measured),
         "fit": tensor.fit and msgspec.structs.asdict(tensor.fit),
     }
@@ -134,13 +153,13 @@ def _initializer(initializer: Initializer) -> dict[str, Any]:
     return {"type": initializer.type_name, **msgspec.to_builtins(initializer.arguments)}
 
 
-def _law(law: Law) -> dict[str, Any]:
-    low, high = law.support
+def _distribution(distribution: Distribution) -> dict[str, Any]:
+    low, high = distribution.support
     return {
-        "type": type(law).__name__,
-        "text": law.text,
-        "mean": law.mean,
-        "std": law.std,
+        "type": type(distribution).__name__,
+        "text": distribution.text,
+        "mean": distribution.mean,
+        "std": distribution.std,
         "low": low if math.isfinite(low) else None,
         "high": high if math.isfinite(high) else None,
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from initcli.files import file_stems, make_folder, refuse_other_folder, write_whole
-from initcli.measuring import data_histogram
+from initcli.measuring.measurement import data_histogram
+from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.render.plots import (
     Pixels,
@@ -20,9 +21,8 @@ from initcli.render.plots import (
     tiled,
     vector_page,
 )
-from initcli.spec.model import Model
-from initcli.summary import TensorSummary, common_range, summarise
-from initcli.workers import HERE, Workers
+from initcli.reports.summary import TensorSummary, common_range, summarize
+from initcli.sampling.workers import HERE, Workers
 
 ROWS_PER_PAGE = 8
 """Rows that one page of the overview shows."""
@@ -50,7 +50,7 @@ def save_histograms(
         only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
         style: how pictures are made; PNG by default.
         page: whether to write a page to browse too, ``index.html``.
-        workers: who is to do it, see :mod:`initcli.workers`; this process by default.
+        workers: who is to do it, see :mod:`initcli.sampling.workers`; this process by default.
         most: entries of a tensor to show at most, its first; all by default.
 
     Yields:
@@ -73,7 +73,7 @@ def save_histograms(
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder, style)
     wanted = list(model.parameters if only is None else only)
-    found: Iterable[TensorSummary] = summarise(model, only=wanted, workers=workers, most=most)
+    found: Iterable[TensorSummary] = summarize(model, only=wanted, workers=workers, most=most)
     limits = None
     if style.same_scale:
         found = list(found)

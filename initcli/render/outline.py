@@ -8,8 +8,8 @@ from itertools import groupby
 
 import msgspec
 
+from initcli.model import BuiltLayer, leaves
 from initcli.parameter import Parameter
-from initcli.spec.model import BuiltLayer, leaves
 from initcli.types import Shapes
 
 

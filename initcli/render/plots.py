@@ -26,18 +26,18 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from initcli.distributions import Distribution, Floats
 from initcli.errors import printable
-from initcli.histogram import Histogram
-from initcli.laws import Floats, Law
-from initcli.measuring import Measurement
+from initcli.measuring.histogram import Histogram
+from initcli.measuring.measurement import Measurement
 from initcli.parameter import Parameter
 from initcli.types import shape_text
 
 DRAWN = "#5b8db8"
-LAW = "#c8432b"
+DISTRIBUTION = "#c8432b"
 GREY = "#555555"
 _FEW = 2
-"""Atoms up to which a law without density is drawn as one bar an atom."""
+"""Atoms up to which a distribution without density is drawn as one bar an atom."""
 
 Pixels = NDArray[np.uint8]
 """A picture: rows of pixels of red, green and blue."""
@@ -75,7 +75,7 @@ class TensorPicture:
     path: str
     shape: str
     facts: tuple[str, ...]
-    law: Law | None
+    distribution: Distribution | None
     histogram: Histogram
     limits: Range | None = None
 
@@ -88,19 +88,22 @@ class TensorPicture:
         limits: Range | None = None,
     ) -> TensorPicture:
         """The picture of a tensor that was measured, with a histogram of it."""
-        law = parameter.law
+        distribution = parameter.distribution
         facts = (
             str(parameter.initializer),
-            law.text if law else "law not known",
+            distribution.text if distribution else "distribution not known",
             f"n = {measured.count:,}",
             f"mean {measured.mean:.4g}",
             f"std {measured.std:.4g}",
         )
-        return cls(parameter.path, shape_text(parameter.shape), facts, law, histogram, limits)
+        return cls(
+            parameter.path, shape_text(parameter.shape), facts, distribution, histogram, limits
+        )
 
 
 def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
-    """The histogram of one tensor with its law drawn over it, as a file 7.2 inches wide."""
+    """The histogram of one tensor with its distribution drawn over it, as a file 7.2 inches
+    wide."""
     sheet = _sheet(small=False, log=style.log)
     sheet.show(picture)
     return _file(sheet.figure, style) if style.is_vector else png(sheet.pixels(style), style)
@@ -177,7 +180,9 @@ def _large_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
 def _small_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
     text = printable(picture.path)
     title = text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
-    return [title], [picture.law.text if picture.law else "law not known"]
+    return [title], [
+        picture.distribution.text if picture.distribution else "distribution not known"
+    ]
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,7 @@ class _Sheet:
 
 
 class _Cell:
-    """One pair of axes with a histogram, the law over it, and texts above."""
+    """One pair of axes with a histogram, the distribution over it, and texts above."""
 
     def __init__(self, figure: Figure, layout: _Layout, log: bool) -> None:
         self.layout = layout
@@ -242,8 +247,8 @@ class _Cell:
         self.floor = 0.5 if log else 0.0
         self.axes = figure.add_axes((0, 0, 1, 1))
         self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN, baseline=self.floor)
-        (self.curve,) = self.axes.plot([], [], color=LAW, linewidth=1.5)
-        (self.marks,) = self.axes.plot([], [], "_", color=LAW, markersize=14, mew=1.5)
+        (self.curve,) = self.axes.plot([], [], color=DISTRIBUTION, linewidth=1.5)
+        (self.marks,) = self.axes.plot([], [], "_", color=DISTRIBUTION, markersize=14, mew=1.5)
         self.title = self._text(layout.title)
         self.caption = self._text(layout.caption, color=GREY)
         if log:
@@ -255,7 +260,7 @@ class _Cell:
         self.axes.spines[["top", "right"]].set_visible(False)
         self.axes.tick_params(labelsize=layout.ticks)
         self.axes.xaxis.get_offset_text().set_fontsize(layout.ticks)
-        self.law_key: Text | None = None
+        self.distribution_key: Text | None = None
         if layout is _LARGE:
             # Labels that have a place of their own need not look for one around the ticks.
             self.axes.set_xlabel("weight")
@@ -265,7 +270,9 @@ class _Cell:
             # Under the axes, where no bar can hide it; a legend of Matplotlib's takes 6 ms a time.
             under: dict[str, Any] = {"fontsize": 8, "transform": self.axes.transAxes}
             self.axes.text(0.0, -0.13, "■ drawn", color=DRAWN, **under)
-            self.law_key = self.axes.text(0.1, -0.13, "— law", color=LAW, **under)
+            self.distribution_key = self.axes.text(
+                0.1, -0.13, "— distribution", color=DISTRIBUTION, **under
+            )
 
     def place(self, corner: tuple[float, float], page: tuple[float, float]) -> None:
         """Put the lower left corner there on a page of that size, all in inches."""
@@ -285,7 +292,7 @@ class _Cell:
         self._show(picture)
 
     def _show(self, picture: TensorPicture) -> None:
-        histogram, law = picture.histogram, picture.law
+        histogram, distribution = picture.histogram, picture.distribution
         edges, counts = histogram.edges, histogram.counts
         low, high = float(edges[0]), float(edges[-1])
         width = (high - low) / counts.size
@@ -293,7 +300,7 @@ class _Cell:
         seen = int(counts.sum())
         # A density times this is in entries per bin, and lies on the bars.
         per_bin = seen * width
-        atoms = {} if law is None else law.atoms
+        atoms = {} if distribution is None else distribution.atoms
         certain = sum(atoms.values()) == 1
         few = 0 < len(atoms) <= _FEW
         none = np.array([])
@@ -305,17 +312,20 @@ class _Cell:
             self._bars(places, counts[filled], (shown[1] - shown[0]) / 40)
         else:
             self.bars.set_data(counts, edges, self.floor)
-            if law is not None and not certain:
+            if distribution is not None and not certain:
                 x = np.linspace(*shown, 400)
-                curve = (x, law.pdf(x) * per_bin)
-        if law is not None and few:
+                curve = (x, distribution.pdf(x) * per_bin)
+        if distribution is not None and few:
             values = np.array(list(atoms))
-            marks = (values, np.array(list(atoms.values())) * seen + law.pdf(values) * per_bin)
+            marks = (
+                values,
+                np.array(list(atoms.values())) * seen + distribution.pdf(values) * per_bin,
+            )
         self.curve.set_data(*curve)
         self.marks.set_data(*marks)
-        if self.law_key is not None:
-            self.law_key.set_visible(bool(curve[0].size or marks[0].size))
-        # A law without an end at a bin's edge has an infinite density there.
+        if self.distribution_key is not None:
+            self.distribution_key.set_visible(bool(curve[0].size or marks[0].size))
+        # A distribution without an end at a bin's edge has an infinite density there.
         heights = np.concatenate([counts, curve[1], marks[1]])
         top = float(heights[np.isfinite(heights)].max())
         margin = 0 if counts.size == 1 and not picture.limits else 0.05 * (shown[1] - shown[0])

@@ -10,10 +10,10 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.render.blocks import ASCII, BLOCKS, law_sparkline, sparkline
+from initcli.model import BuiltLayer, Model
+from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline
-from initcli.spec.model import BuiltLayer, Model
-from initcli.summary import TensorSummary, totals
+from initcli.reports.summary import TensorSummary, totals
 from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
@@ -37,8 +37,8 @@ def summary_table(
 ) -> RenderableType:
     """Every layer with its type, output shape and weights, and under it its tensors.
 
-    A tensor has its initializer, its law, and two rows of numbers: drawn above, expected below.
-    ``rows`` are what an outline shows of the model, all of it by default.
+    A tensor has its initializer, its distribution, and two rows of numbers: drawn above, expected
+    below. ``rows`` are what an outline shows of the model, all of it by default.
     """
     page = _Page(width, ascii_only)
     by_path = {tensor.parameter.path: tensor for tensor in tensors}
@@ -68,7 +68,7 @@ class _Page:
         )
         if self.width >= _NARROW:
             header = [Text(word, "dim") for word in (*_COLUMNS, "distribution")]
-            label = "tensor: drawn, law" if drawn else "tensor: law"
+            label = "tensor: drawn, distribution" if drawn else "tensor: distribution"
             yield from self._numbers(Text(label, "dim"), header, indent=0)
         rule = Text(("-" if self.ascii_only else "─") * self.width, "dim")
         yield rule
@@ -179,21 +179,30 @@ class _Page:
             yield from self._numbers(Text(label, "dim"), cells)
 
     def _rows(self, tensor: TensorSummary) -> Iterator[tuple[str, list[Text]]]:
-        """What was drawn and what the law expects, or one row for both where they are the same."""
-        law, seen = tensor.law, tensor.measured
-        text = "law not known" if law is None else self._plain(law.text)
-        expected = [] if law is None else [law.mean, law.std, *law.support]
+        """What was drawn and what the distribution expects, or one row for both where they are
+        the same."""
+        distribution, seen = tensor.distribution, tensor.measured
+        text = "distribution not known" if distribution is None else self._plain(distribution.text)
+        expected = (
+            []
+            if distribution is None
+            else [distribution.mean, distribution.std, *distribution.support]
+        )
         numbers = [self._plain(_number(value)) for value in expected] or [""] * len(_COLUMNS)
         ramp = ASCII if self.ascii_only else BLOCKS
         if seen is None:
-            picture = "" if law is None else law_sparkline(law, self.picture, ramp)
+            picture = (
+                ""
+                if distribution is None
+                else distribution_sparkline(distribution, self.picture, ramp)
+            )
             yield text, [*map(Text, numbers), Text(picture, "blue")]
             return
         drawn = [_number(n) for n in (seen.mean, seen.std, seen.min, seen.max)]
         cells = [*map(Text, drawn), Text(sparkline(seen.shown, self.picture, ramp), "blue")]
         some = seen.count < tensor.parameter.size
         label = f"first {seen.count:,}" if some else _DRAWN
-        if drawn == numbers or law is None:
+        if drawn == numbers or distribution is None:
             yield f"{text}{self.dot}{label}" if some else text, cells
         else:
             yield label, cells

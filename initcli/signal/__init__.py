@@ -1,1 +1,1 @@
-"""What the initialisation does to the signal: forwards, backwards, measured and predicted."""
+"""What the initialization does to the signal: forwards, backwards, measured and predicted."""

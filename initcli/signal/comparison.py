@@ -1,4 +1,4 @@
-"""Several models side by side: which initialisation keeps the signal's size best."""
+"""Several models side by side: which initialization keeps the signal's size best."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 
 from initcli.activations import known_activations
-from initcli.defaults import Framework
 from initcli.errors import NotInCatalog, did_you_mean, quoted
+from initcli.frameworks import Framework
 from initcli.initializers import known_initializers
+from initcli.model import Model
 from initcli.signal.figures import Signal
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
 from initcli.signal.verdict import Verdict, verdict
-from initcli.spec.load import custom_functions, read_changed
-from initcli.spec.model import Model, build
-from initcli.spec.vary import combinations, varied
+from initcli.sources.building import build
+from initcli.sources.load import custom_functions, read_changed
+from initcli.sources.vary import combinations, varied
 from initcli.types import Array
 
 
@@ -111,7 +112,7 @@ def compare(
         models: each with its label.
         batch: examples; by default 64, or as many as fit in memory.
         draws: how often to draw weights and inputs anew.
-        theory: predict from the laws alone, with nothing drawn.
+        theory: predict from the distributions alone, with nothing drawn.
         inputs: one's own, by the name of the input.
         progress: told of steps that are done, and of how many there are for one model.
 

@@ -4,8 +4,8 @@ In the limit of many units the entries of a tensor are alike but for their posit
 a sequence), and depend on one another only as two examples, or two positions of one example, share
 what they are computed from. A field says so in second moments: E[x²] at each position, and E[x x']
 for two entries of one unit in two examples, at two positions, or both (Poole et al. 2016;
-Xiao et al. 2018). The law of an entry is that of a function of a standard normal number, its
-profile, so that functions of entries are functions of profiles.
+Xiao et al. 2018). The distribution of an entry is that of a function of a standard normal number,
+its profile, so that functions of entries are functions of profiles.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     two entries of one unit in two examples, at two positions of one example, or both, (3,
     positions…). ``profile`` is x / √E[x²] as a function of the standard
     normal number ``latent``, at :data:`NODES`. ``units`` counts the entries at a position.
-    ``pinned`` is whether a normalisation has fixed the mean square, which else differs from draw to
+    ``pinned`` is whether a normalization has fixed the mean square, which else differs from draw to
     draw. ``lags`` is E[x x'] / E[x²] at two positions of a sequence that are 0, 1, … apart, where
     not all positions are alike.
     """
@@ -307,7 +307,7 @@ def _table(values: Array) -> Array:
 
 @cache
 def _hermite() -> tuple[Array, Array]:
-    """Normalised Hermite polynomials at the nodes, and powers of each correlation."""
+    """Normalized Hermite polynomials at the nodes, and powers of each correlation."""
     basis = [np.ones_like(NODES), NODES]
     for n in range(1, _DEGREES - 1):
         basis.append((NODES * basis[n] - math.sqrt(n) * basis[n - 1]) / math.sqrt(n + 1))
@@ -386,7 +386,7 @@ def _independent(one: Field, two: Field, operation: Any) -> Array:
 
 
 def profile_of(values: Array, weights: Array) -> Array:
-    """The rising function of a normal number that has the law of those weighted values."""
+    """The rising function of a normal number that has the distribution of those weighted values."""
     order = np.argsort(values)
     ranks = np.cumsum(weights[order]) - weights[order] / 2
     found: Array = np.interp(RANKS, ranks / weights.sum(), values[order])

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from initcli.errors import NoSuchTensor, did_you_mean, quoted
+from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.theory import Prediction
-from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import Size
 
 

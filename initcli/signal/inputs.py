@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from initcli import limits
-from initcli.drawing import working_dtype
 from initcli.errors import SignalError, did_you_mean, listed, nearest_file, quoted
 from initcli.layers.core import Input
+from initcli.model import Model
+from initcli.random.streams import Stream
+from initcli.sampling.chunks import working_dtype
 from initcli.signal.program import Program, Source
-from initcli.spec.model import Model
-from initcli.streams import Stream
 from initcli.types import Array, Size, shape_text
 
 

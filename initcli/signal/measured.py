@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from initcli.drawing import draw, physical_memory
 from initcli.errors import SignalError
 from initcli.layers.embedding import Table
 from initcli.layers.flow import Mask
+from initcli.model import Model
 from initcli.parameter import Parameter
+from initcli.sampling.chunks import draw, physical_memory
 from initcli.signal.field import observed
 from initcli.signal.figures import (
     GradientSignal,
@@ -29,8 +30,7 @@ from initcli.signal.observing import output_figures, rms
 from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, program
 from initcli.signal.rules import Weight
-from initcli.signal.theory import Seen, first_axes, law_moments, predictions
-from initcli.spec.model import Model
+from initcli.signal.theory import Seen, distribution_moments, first_axes, predictions
 from initcli.types import Array
 
 BATCH = 64
@@ -99,7 +99,7 @@ def measure_signal(
 
 
 def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
-    """Predict the signal from the laws alone: nothing is drawn, whatever the model's size.
+    """Predict the signal from the distributions alone: nothing is drawn, whatever the model's size.
 
     >>> import initcli
     >>> model = initcli.load("sample_configs/mlp_tanh_deep.yaml")
@@ -356,8 +356,8 @@ def _tensors(model: Model, seen: list[_Draw]) -> list[TensorSignal]:
 
 
 def _moments(parameter: Parameter) -> Weight | None:
-    """Of the law, or where nobody knows it of the values."""
-    found = law_moments(parameter)
+    """Of the distribution, or where nobody knows it of the values."""
+    found = distribution_moments(parameter)
     if found is None:
         values = draw(parameter).astype(np.float64)
         found = Weight(float(values.mean()), float(values.var()))

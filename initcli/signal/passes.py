@@ -17,11 +17,11 @@ import numpy as np
 from autograd.builtins import tuple as boxed
 from autograd.core import make_vjp
 
-from initcli.drawing import working_dtype
 from initcli.errors import SignalError
 from initcli.layers.base import computed, computed_masks
 from initcli.layers.flow import Flow, Mask, as_mask
 from initcli.parameter import Parameter
+from initcli.sampling.chunks import working_dtype
 from initcli.signal import arrays
 from initcli.signal.program import Program, Step
 from initcli.types import Array, NotComputable
@@ -183,7 +183,7 @@ def _is_real(x: Array) -> bool:
 
 def drawn_values(held: int) -> Values:
     """Draws a parameter when it is asked for, and keeps ``held`` bytes of what was drawn."""
-    from initcli.drawing import draw
+    from initcli.sampling.chunks import draw
 
     kept: dict[str, Array] = {}
     room = [held]

@@ -14,8 +14,8 @@ from initcli.layers.base import output_shapes
 from initcli.layers.core import Input
 from initcli.layers.embedding import Table
 from initcli.layers.network import Network, way_to_say
+from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
-from initcli.spec.model import BuiltLayer, Model, leaves
 from initcli.types import ArgumentError, Shape, ShapeError, Size
 
 MOST_AXES = 28

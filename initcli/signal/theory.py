@@ -1,4 +1,5 @@
-"""Predictions from the laws alone: fields forwards through a program, gradients backwards."""
+"""Predictions from the distributions alone: fields forwards through a program, gradients
+backwards."""
 
 from __future__ import annotations
 
@@ -57,26 +58,35 @@ def predictions(
     Args:
         program: what is computed.
         seen: what was measured of tensors, by number, to go on from where no theory covers a layer.
-        moments: of a parameter's entries; by default what its law says.
+        moments: of a parameter's entries; by default what its distribution says.
         training: whether layers act as in training.
         inputs: fields of tensors that flow in, by number; by default standard normal ones.
     """
-    theory = Theory(program, seen or {}, moments or law_moments, training)
+    theory = Theory(program, seen or {}, moments or distribution_moments, training)
     return theory.predictions(inputs or {})
 
 
-def law_moments(parameter: Parameter) -> Weight | None:
-    """Mean and variance of an entry, as its law has them.
+def distribution_moments(parameter: Parameter) -> Weight | None:
+    """Mean and variance of an entry, as its distribution has them.
 
     A norm of independent entries is taken for the root of its exact mean square, of which it is
     as near as its entries are many.
     """
     made = parameter.initializer
-    if isinstance(made, NormOf) and made.law_ is not None:
-        return Weight(math.sqrt(made.count * (made.law_.std**2 + made.law_.mean**2)), 0.0)
-    law = parameter.law
+    if isinstance(made, NormOf) and made.source_distribution is not None:
+        return Weight(
+            math.sqrt(
+                made.count * (made.source_distribution.std**2 + made.source_distribution.mean**2)
+            ),
+            0.0,
+        )
+    distribution = parameter.distribution
     is_orthogonal = isinstance(parameter.initializer, Orthogonal)
-    return None if law is None else Weight(law.mean, law.std**2, is_orthogonal)
+    return (
+        None
+        if distribution is None
+        else Weight(distribution.mean, distribution.std**2, is_orthogonal)
+    )
 
 
 _SURE = 1e-3

@@ -29,7 +29,7 @@ PEER_TENSORS = 8
 """Tensors that a peer draws; their number does not change the cost of a weight."""
 OUR_TENSORS = 60
 ROUNDS = 3
-LAWS = ("normal", "uniform", "truncated normal")
+DISTRIBUTIONS = ("normal", "uniform", "truncated normal")
 PEERS = {
     "torch": "PyTorch {torch}",
     "tensorflow": "Keras {keras} on TensorFlow {tensorflow}",
@@ -44,7 +44,7 @@ TOUR = HERE.parents[1] / "sample_configs" / "tour.yaml"
 # ------------------------------------------------------------------------ the peers' jobs
 
 
-def torch_job(law):
+def torch_job(distribution):
     """Initialise with torch.nn.init and measure with torch."""
     import torch
 
@@ -52,7 +52,7 @@ def torch_job(law):
         "normal": lambda w: torch.nn.init.normal_(w, std=0.05),
         "uniform": lambda w: torch.nn.init.uniform_(w, -0.05, 0.05),
         "truncated normal": lambda w: torch.nn.init.trunc_normal_(w, std=0.05, a=-0.1, b=0.1),
-    }[law]
+    }[distribution]
 
     @torch.no_grad()
     def job(_):
@@ -65,7 +65,7 @@ def torch_job(law):
     return job
 
 
-def tensorflow_job(law):
+def tensorflow_job(distribution):
     """Initialise with keras.initializers and measure with TensorFlow."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
@@ -75,7 +75,7 @@ def tensorflow_job(law):
         "normal": keras.initializers.RandomNormal,
         "uniform": keras.initializers.RandomUniform,
         "truncated normal": keras.initializers.TruncatedNormal,
-    }[law]
+    }[distribution]
 
     def job(seed):
         w = kind(seed=seed)((SIDE, SIDE), dtype="float32")
@@ -87,7 +87,7 @@ def tensorflow_job(law):
     return job
 
 
-def jax_job(law):
+def jax_job(distribution):
     """Initialise with jax.nn.initializers and measure with jax.numpy, compiled."""
     import jax
     import jax.numpy as jnp
@@ -99,7 +99,7 @@ def jax_job(law):
         "normal": jax.nn.initializers.normal(0.05),
         "uniform": uniform,
         "truncated normal": jax.nn.initializers.truncated_normal(0.05),
-    }[law]
+    }[distribution]
 
     @jax.jit
     def measured(key):
@@ -161,9 +161,9 @@ def story_job():
 JOBS = {"torch": torch_job, "tensorflow": tensorflow_job, "jax": jax_job}
 
 
-def run_peer(peer, law):
+def run_peer(peer, distribution):
     """Do a peer's job on some tensors after a first that does not count; print seconds a weight."""
-    job = JOBS[peer](law)
+    job = JOBS[peer](distribution)
     job(0)
     begun = perf_counter()
     for seed in range(1, PEER_TENSORS + 1):
@@ -178,13 +178,13 @@ def run_peer(peer, law):
 # ------------------------------------------------------------------------ running and reporting
 
 
-def spec(law):
+def spec(distribution):
     """A stack of the peers' tensors."""
     initializer = {
         "normal": "random_normal",
         "uniform": "random_uniform",
         "truncated normal": "truncated_normal",
-    }[law]
+    }[distribution]
     layer = {"type": "Dense", "units": SIDE, "use_bias": False, "kernel_initializer": initializer}
     return {"input_shape": [SIDE], "layers": [{"repeat": OUR_TENSORS, "layers": [layer]}]}
 
@@ -225,20 +225,22 @@ def children(process):
 
 
 def compared(initcli):
-    """Every tool's (seconds a weight, bytes) by law, and both ways of the story, some times."""
+    """Every tool's (seconds a weight, bytes) by distribution, and both ways of the story."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for law in LAWS:
-            (Path(folder) / f"{law}.json").write_text(json.dumps(spec(law)))
+        for distribution in DISTRIBUTIONS:
+            (Path(folder) / f"{distribution}.json").write_text(json.dumps(spec(distribution)))
         for number in range(ROUNDS):
             print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-            for law in LAWS:
+            for distribution in DISTRIBUTIONS:
                 for peer in JOBS:
-                    printed, _, held = run([sys.executable, __file__, "--job", peer, law])
+                    printed, _, held = run([sys.executable, __file__, "--job", peer, distribution])
                     cost = json.loads(printed.splitlines()[-1])
-                    found.setdefault((peer, law), []).append((cost, held))
-                _, seconds, held = run([initcli, "summary", Path(folder) / f"{law}.json"])
-                found.setdefault((OURS, law), []).append((seconds / OUR_TENSORS / SIDE**2, held))
+                    found.setdefault((peer, distribution), []).append((cost, held))
+                _, seconds, held = run([initcli, "summary", Path(folder) / f"{distribution}.json"])
+                found.setdefault((OURS, distribution), []).append(
+                    (seconds / OUR_TENSORS / SIDE**2, held)
+                )
             _, *story = run([sys.executable, __file__, "--job", STORY, ""])
             found.setdefault((STORY, ""), []).append(story)
             _, *ours = run([initcli, "hist", TOUR, "--out", Path(folder) / "plots"])
@@ -263,14 +265,20 @@ def tables(found):
     def mebibytes(keys):
         return f"{max(middle(key, 1) for key in keys) / 2**20:,.0f} MiB"
 
-    lines = [f"| | {' | '.join(LAWS)} | memory |", f"| --- {'| --- ' * (len(LAWS) + 1)}|"]
+    lines = [
+        f"| | {' | '.join(DISTRIBUTIONS)} | memory |",
+        f"| --- {'| --- ' * (len(DISTRIBUTIONS) + 1)}|",
+    ]
     names = {peer: PEERS[peer].format_map(Versions()) for peer in JOBS}
     for tool, name in {**names, OURS: "`initcli summary`, its start included"}.items():
-        costs = [f"{middle((tool, law), 0) * 1e9:.2g} ns" for law in LAWS]
-        lines.append(
-            f"| {name} | {' | '.join(costs)} | {mebibytes([(tool, law) for law in LAWS])} |"
-        )
-    best = [min(middle((peer, law), 0) for peer in JOBS) / middle((OURS, law), 0) for law in LAWS]
+        keys = [(tool, distribution) for distribution in DISTRIBUTIONS]
+        costs = [f"{middle(key, 0) * 1e9:.2g} ns" for key in keys]
+        memory = mebibytes(keys)
+        lines.append(f"| {name} | {' | '.join(costs)} | {memory} |")
+    best = [
+        min(middle((peer, distribution), 0) for peer in JOBS) / middle((OURS, distribution), 0)
+        for distribution in DISTRIBUTIONS
+    ]
     lines.append(f"| the fastest peer takes | {' | '.join(f'{x:.1f} ×' for x in best)} | |")
     lines += ["", "| ten histograms of the tour | time | memory |", "| --- | --- | --- |"]
     for key, name in (

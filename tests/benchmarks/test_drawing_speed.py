@@ -17,7 +17,7 @@ import pytest
 from beside import beside, python
 
 from initcli.initializers.orthogonal import haar
-from initcli.workers import cores
+from initcli.sampling.workers import cores
 
 CHUNK = 1 << 16
 Fill = Callable[[np.random.Generator, Any], Any]

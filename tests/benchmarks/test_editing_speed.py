@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from beside import beside
 
-from initcli.spec.edit import Change, edited
-from initcli.spec.json_text import parse_json
-from initcli.spec.yaml_text import parse_yaml
+from initcli.documents.edit import Change, edited
+from initcli.documents.json_text import parse_json
+from initcli.documents.yaml_text import parse_yaml
 
 LAYERS = 3_000
 TEXTS = {

@@ -27,17 +27,19 @@ class Tour:
         ]
 
     def loop(self) -> None:
-        """Save the histogram of every tensor, its law over it, as scripts do."""
+        """Save the histogram of every tensor, its distribution over it, as scripts do."""
         from matplotlib import pyplot as plt
 
         with mpl.rc_context({"backend": "agg"}):
             for values, picture in zip(self.values, self.pictures, strict=True):
                 figure, axes = plt.subplots(figsize=(7.2, 4.8))
                 _, edges, _ = axes.hist(values.ravel(), bins="auto", label="drawn")
-                if picture.law is not None and not picture.law.atoms:
+                if picture.distribution is not None and not picture.distribution.atoms:
                     x = np.linspace(edges[0], edges[-1], 400)
                     axes.plot(
-                        x, picture.law.pdf(x) * values.size * (edges[1] - edges[0]), label="law"
+                        x,
+                        picture.distribution.pdf(x) * values.size * (edges[1] - edges[0]),
+                        label="distribution",
                     )
                 axes.set(xlabel="weight", ylabel="entries")
                 axes.set_title(picture.path + "\n" + " · ".join(picture.facts))

@@ -20,12 +20,15 @@ import pytest
 import initcli
 from error_cases.case import DENSE, Case
 from error_cases.specs import SOURCE, functional, layer
-from initcli import drawing, exporting, files, workers
+from initcli import files
+from initcli.documents.edit import REMOVED, Change, edited
 from initcli.initializers import Zeros
 from initcli.layers import network
 from initcli.parameter import Parameter
+from initcli.render import weights_file as exporting
+from initcli.sampling import chunks as drawing
+from initcli.sampling import workers
 from initcli.signal import measured, passes
-from initcli.spec.edit import REMOVED, Change, edited
 
 # ------------------------------------------------------------------------- signals
 

@@ -18,7 +18,7 @@ import yaml
 import initcli
 from error_cases.case import DENSE, Case
 from initcli.limits import limited
-from initcli.spec import overrides
+from initcli.sources import overrides
 
 
 def of_yaml() -> Iterator[Case]:
@@ -261,5 +261,5 @@ def of_functions() -> Iterator[Case]:
     for title, arguments in (("another argument", "stddev=1"), ("an argument", "stdev, mean")):
         code = f"def mine(shape, {arguments}):\n    return 0\n"
         yield Case(f"a function that takes {title}", command, {"spec.yaml": given, "own.py": code})
-    declared = "def mine(shape):\n    return 0\nmine.law = 'he_unifrom'\n"
-    yield Case("a law that is none", command, {"spec.yaml": spec, "own.py": declared})
+    declared = "def mine(shape):\n    return 0\nmine.distribution = 'he_unifrom'\n"
+    yield Case("a distribution that is none", command, {"spec.yaml": spec, "own.py": declared})

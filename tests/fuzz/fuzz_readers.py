@@ -31,14 +31,14 @@ _LONGEST_SEED = 8192
 
 def read_text(text: str) -> None:
     """A spec in YAML or JSON, or a Keras model's JSON, to a summary in JSON."""
-    _summarised(_initcli().parse(text))
+    _summarized(_initcli().parse(text))
 
 
 def read_signal(text: str) -> None:
     """The same, to what theory predicts of the signal."""
     initcli = _initcli()
+    from initcli.model import leaves
     from initcli.render.signal_data import signal_json
-    from initcli.spec.model import leaves
 
     model = initcli.parse(text)
     # Every layer takes some milliseconds, in which the fuzzer would rather try other texts.
@@ -52,15 +52,15 @@ def read_archive(raw: bytes) -> None:
     with tempfile.NamedTemporaryFile(suffix=".keras", delete=False) as file:
         file.write(raw)
     try:
-        _summarised(initcli.load(file.name))
+        _summarized(initcli.load(file.name))
     finally:
         Path(file.name).unlink()
 
 
 def edit_text(text: str) -> None:
     """A text whose value at a path, given by numbers before the first NUL, changes."""
-    from initcli.spec.edit import REMOVED, Change, edited
-    from initcli.spec.read import parse
+    from initcli.documents.edit import REMOVED, Change, edited
+    from initcli.sources.read import parse
 
     steps, _, spec = text.partition("\0")
     data = parse(spec).data
@@ -88,12 +88,12 @@ def read_limits(text: str) -> None:
 
 def override_text(text: str) -> None:
     """An override as ``--set`` takes it, before the first NUL, of the spec behind it."""
-    from initcli.spec.model import build
-    from initcli.spec.overrides import overridden
-    from initcli.spec.read import parse
+    from initcli.sources.building import build
+    from initcli.sources.overrides import overridden
+    from initcli.sources.read import parse
 
     change, _, spec = text.partition("\0")
-    _summarised(build(overridden(parse(spec), [change])))
+    _summarized(build(overridden(parse(spec), [change])))
 
 
 READERS: dict[str, Callable[[str], None]] = {
@@ -123,9 +123,9 @@ def _initcli() -> Any:
     return import_module("initcli")
 
 
-def _summarised(model: Any) -> None:
+def _summarized(model: Any) -> None:
     from initcli.render.data import summary_json
-    from initcli.summary import theory
+    from initcli.reports.summary import theory
 
     if len(model.parameters) <= _MOST_PARAMETERS:
         json.loads(summary_json(model, theory(model)))

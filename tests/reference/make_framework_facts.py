@@ -22,7 +22,7 @@ from torch.nn.utils import parametrizations
 
 HERE = Path(__file__).parent
 VALUES = 40_000
-"""Values of every tensor at least, so that its law can be told."""
+"""Values of every tensor at least, so that its distribution can be told."""
 
 
 def measured(draw):

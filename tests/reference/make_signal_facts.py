@@ -183,7 +183,7 @@ def predicted(text, sizes):
     """The std of each layer's output as AnyInit predicts it for weights of those sizes.
 
     It sets one scale to a node. That of a kernel or table is the root mean square of its entries,
-    and that of a normalisation its gamma. A separable convolution is one node of k² · d inputs to
+    and that of a normalization its gamma. A separable convolution is one node of k² · d inputs to
     it, so it is given that of the kernel which its two kernels come to.
     """
     keras.backend.clear_session()

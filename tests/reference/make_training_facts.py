@@ -193,11 +193,11 @@ def facts(text, seed):
     # Steps of 0 leave the weights as they are.
     losses = [step(start, *each, 0.0, False)[1] for each in batches]
     found = {"initial_loss": rounded(np.mean(np.array(losses, np.float64)))}
-    for optimiser, rates in RATES.items():
+    for optimizer, rates in RATES.items():
         for rate in rates:
-            curve = trained(step, start, batches, rate, optimiser == "adam")
-            if optimiser not in found or curve[-1][1] > found[optimiser]["accuracy"]:
-                found[optimiser] = summary(curve, rate)
+            curve = trained(step, start, batches, rate, optimizer == "adam")
+            if optimizer not in found or curve[-1][1] > found[optimizer]["accuracy"]:
+                found[optimizer] = summary(curve, rate)
             if curve[-1][1] >= ENOUGH:
                 break
     return found

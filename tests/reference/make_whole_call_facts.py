@@ -96,7 +96,7 @@ def called(text, weights, seed):
         layers.append(entry)
     of_weights = {path: kept(each, exact_trained[path]) for path, each in trained.items()}
     everything = [each[what] for each in layers for what in ("output", "gradient") if what in each]
-    # Some gradients are 0 but for rounding, as of a bias whose layer is normalised right away.
+    # Some gradients are 0 but for rounding, as of a bias whose layer is normalized right away.
     everything += [each for each in of_weights.values() if not is_rounding(each)]
     if any(error > 1e-4 * size for _, error, size, *_ in everything):
         return None

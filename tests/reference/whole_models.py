@@ -57,7 +57,7 @@ def mlp_selu():
 
 @model(32)
 def mlp_gelu_residual():
-    """Feed-forward blocks on a residual stream, normalised as they are entered."""
+    """Feed-forward blocks on a residual stream, normalized as they are entered."""
     inputs = Input((96,))
     x = layers.Dense(96)(inputs)
     for _ in range(6):
@@ -110,17 +110,17 @@ def lenet():
 
 @model(8)
 def resnet_v1():
-    def normalised(x, filters, size, strides):
+    def normalized(x, filters, size, strides):
         x = layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False)(x)
         return layers.BatchNormalization()(x)
 
     inputs = Input((32, 32, 3))
-    x = layers.ReLU()(normalised(inputs, 16, 3, 1))
+    x = layers.ReLU()(normalized(inputs, 16, 3, 1))
     for filters, strides in ((16, 1), (16, 1), (32, 2), (32, 1), (64, 2), (64, 1)):
-        y = layers.ReLU()(normalised(x, filters, 3, strides))
-        y = normalised(y, filters, 3, 1)
+        y = layers.ReLU()(normalized(x, filters, 3, strides))
+        y = normalized(y, filters, 3, 1)
         if strides > 1:
-            x = normalised(x, filters, 1, strides)
+            x = normalized(x, filters, 1, strides)
         x = layers.ReLU()(layers.Add()([y, x]))
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
@@ -128,7 +128,7 @@ def resnet_v1():
 
 @model(8)
 def resnet_v2():
-    """Normalisation and relu before each convolution, with He's initializer."""
+    """Normalization and relu before each convolution, with He's initializer."""
 
     def activated(x):
         return layers.Activation("relu")(layers.BatchNormalization()(x))
@@ -152,7 +152,7 @@ def resnet_v2():
 
 
 @model(8)
-def resnet_without_normalisation():
+def resnet_without_normalization():
     """He's initializer everywhere and nothing that bounds the sums, which grow."""
     inputs = Input((32, 32, 3))
     x = layers.Conv2D(24, 3, padding="same", kernel_initializer="he_normal")(inputs)
@@ -170,26 +170,26 @@ def resnet_without_normalisation():
 def mobilenet_v2():
     """Inverted residuals with linear bottlenecks."""
 
-    def normalised(x):
+    def normalized(x):
         return layers.BatchNormalization(epsilon=1e-3, momentum=0.999)(x)
 
     inputs = Input((32, 32, 3))
     x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(inputs)
-    x = layers.ReLU(6.0)(normalised(x))
+    x = layers.ReLU(6.0)(normalized(x))
     for filters, strides in ((16, 1), (24, 2), (24, 1), (32, 2), (32, 1)):
         given = x
         x = layers.Conv2D(6 * x.shape[-1], 1, padding="same", use_bias=False)(x)
-        x = layers.ReLU(6.0)(normalised(x))
+        x = layers.ReLU(6.0)(normalized(x))
         if strides > 1:
             x = layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
         padding = "valid" if strides > 1 else "same"
         x = layers.DepthwiseConv2D(3, strides=strides, padding=padding, use_bias=False)(x)
-        x = layers.ReLU(6.0)(normalised(x))
-        x = normalised(layers.Conv2D(filters, 1, padding="same", use_bias=False)(x))
+        x = layers.ReLU(6.0)(normalized(x))
+        x = normalized(layers.Conv2D(filters, 1, padding="same", use_bias=False)(x))
         if strides == 1 and given.shape[-1] == filters:
             x = layers.Add()([given, x])
     x = layers.Conv2D(128, 1, use_bias=False)(x)
-    x = layers.GlobalAveragePooling2D()(layers.ReLU(6.0)(normalised(x)))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU(6.0)(normalized(x)))
     return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
 
 
@@ -215,7 +215,7 @@ def densenet():
 
 @model(16)
 def inception():
-    """GoogLeNet's blocks of four branches, without normalisation."""
+    """GoogLeNet's blocks of four branches, without normalization."""
 
     def branch(x, filters, size):
         return layers.Conv2D(filters, size, padding="same", activation="relu")(x)
@@ -258,7 +258,7 @@ def unet():
 
 @model(8)
 def unet_upsampling():
-    """The same with batch normalisation, and with pixels repeated in place of transposition."""
+    """The same with batch normalization, and with pixels repeated in place of transposition."""
 
     def block(x, filters):
         x = layers.Conv2D(filters, 3, padding="same")(x)
@@ -338,8 +338,8 @@ def convnext():
 
 
 @model(16)
-def group_normalisation():
-    """Convolutions normalised by groups of channels, example by example."""
+def group_normalization():
+    """Convolutions normalized by groups of channels, example by example."""
     inputs = Input((32, 32, 3))
     x = inputs
     for filters, strides in ((16, 1), (32, 2), (32, 1), (64, 2)):
@@ -360,7 +360,7 @@ def feed_forward(x, width, activation="gelu"):
 
 @model(16)
 def vision_transformer():
-    """Patches with positions from a table, blocks normalised as they are entered."""
+    """Patches with positions from a table, blocks normalized as they are entered."""
     image = Input((32, 32, 3), name="image")
     places = Input((64,), dtype="int32", name="places")
     x = layers.Reshape((64, 64))(layers.Conv2D(64, 4, strides=4)(image))
@@ -400,7 +400,7 @@ def gpt2():
 
 @model(16)
 def encoder():
-    """BERT's blocks, normalised as they are left, with dropout."""
+    """BERT's blocks, normalized as they are left, with dropout."""
     tokens = Input((32,), dtype="int32")
     x = layers.Embedding(500, 64)(tokens)
     x = layers.Dropout(0.1)(layers.LayerNormalization(epsilon=1e-6)(x))

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from autograd import elementwise_grad
 
-from initcli import laws
+from initcli import distributions
 from initcli.checks.base import Check, Problem
 from initcli.checks.critical import is_entrywise
 from initcli.checks.evidence import Evidence, is_zero
 from initcli.checks.graph import Graph, activation_of, adds, multiplies
 from initcli.layers import Layer, convolution
+from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
 from initcli.signal import arrays
-from initcli.spec.model import BuiltLayer
 
 _KERNELS = (
     "kernel_initializer",
@@ -76,11 +76,20 @@ layers:
         for layer, parameter in evidence.once(dead_ends):
             yield self._problem(evidence, layer, parameter, _zeros(parameter))
         for layer, parameter in evidence.parameters:
-            law, argument = parameter.law, parameter.origin and parameter.origin.argument
-            if not isinstance(law, laws.Constant) or not law.value or argument not in _KERNELS:
+            distribution, argument = (
+                parameter.distribution,
+                parameter.origin and parameter.origin.argument,
+            )
+            if (
+                not isinstance(distribution, distributions.Constant)
+                or not distribution.value
+                or argument not in _KERNELS
+            ):
                 continue
             if not _may_be_constant(evidence, layer, parameter):
-                yield self._problem(evidence, layer, parameter, _constant(parameter, law.value))
+                yield self._problem(
+                    evidence, layer, parameter, _constant(parameter, distribution.value)
+                )
 
     @staticmethod
     def _problem(

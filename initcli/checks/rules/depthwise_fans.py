@@ -20,7 +20,7 @@ class DepthwiseFans(Check):
     then draw weights that are too small, by about the root of the number of channels: 5.7 times
     with 32 channels.
 
-    A normalisation behind the layer hides it, as in MobileNet, and the finding says so; without one
+    A normalization behind the layer hides it, as in MobileNet, and the finding says so; without one
     the signal shrinks by that factor. It is a fact about the framework, and so a warning.
     """
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
+from initcli.documents.edit import REMOVED, Change
 from initcli.initializers import Chrono, Joined
 from initcli.layers import cells, conv_lstm
+from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
-from initcli.spec.edit import REMOVED, Change
-from initcli.spec.model import BuiltLayer
 
 _LEAST = 0.5
 """The mean of a forget gate's bias from which on the gate is open."""
@@ -95,9 +95,9 @@ def _forget_mean(bias: Parameter) -> float | None:
     """The mean of the second quarter, that of the forget gate."""
     initializer = bias.initializer
     if isinstance(initializer, Joined) and len(initializer.parts) > 2:
-        law = initializer.parts[1].law((initializer.sizes[1],))
+        distribution = initializer.parts[1].distribution_for((initializer.sizes[1],))
     elif isinstance(initializer, Chrono):
-        law = initializer.forget
+        distribution = initializer.forget
     else:
-        law = bias.law
-    return None if law is None else law.mean
+        distribution = bias.distribution
+    return None if distribution is None else distribution.mean

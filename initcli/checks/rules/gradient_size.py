@@ -24,16 +24,16 @@ class GradientSize(Check):
     What a layer learns from is how much the result changes with its output. Behind many layers that
     is little where each squashes differences (a sigmoid's slope is at most 1/4), so that the first
     layers hardly learn; or it is a lot where each blows them up (a saturated tanh with large
-    weights, or layers with batch normalisation and nothing around them), so that the slightest
+    weights, or layers with batch normalization and nothing around them), so that the slightest
     step changes everything and training is chaotic.
 
     Compared are relative changes: the size of the gradient times the spread of the output, at every
-    tensor that all of the signal passes. That way neither the number of units nor a normalisation,
+    tensor that all of the signal passes. That way neither the number of units nor a normalization,
     which divides a signal and multiplies its gradient, makes a difference by itself. Networks that
     are known to train stay between a thousandth and a thousand.
 
     Where an activation makes depth unstable at every scale there is nothing to write instead, and
-    the remedy names another activation, a normalisation or a connection around the layers.
+    the remedy names another activation, a normalization or a connection around the layers.
     """
 
     code = "I203"
@@ -80,14 +80,14 @@ layers:
         owners = [i for i in steps if graph.steps[i].outputs[0] <= after.tensor] or steps
         layer = evidence.owners[graph.steps[owners[-1]].name]
         rescaling = evidence.rescaled(steps)
-        remedy = rescaling.text or "connect around the layers with Add, or put normalisations in"
+        remedy = rescaling.text or "connect around the layers with Add, or put normalizations in"
         if rescaling.unstable:
             remedy = without_scale(
                 "gradients", rescaling.unstable, "connect around the layers with Add"
             )
         elif not rescaling.text and any(normalizes(step.layer) for step in graph.steps[begin:]):
             remedy = (
-                "no scale helps, for the normalisations undo it: connect around the layers with "
+                "no scale helps, for the normalizations undo it: connect around the layers with "
                 "Add, or take fewer of them"
             )
         return evidence.problem(

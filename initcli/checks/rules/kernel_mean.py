@@ -8,7 +8,7 @@ from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import wiring
 from initcli.initializers import Bilinear
-from initcli.signal.theory import law_moments
+from initcli.signal.theory import distribution_moments
 
 _TIMES = 10.0
 """How many times what all units share may be of what is their own, in mean squares."""
@@ -56,7 +56,7 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            moments, wired = law_moments(parameter), wiring(parameter)
+            moments, wired = distribution_moments(parameter), wiring(parameter)
             if moments is None or wired is None or not moments.variance > 0:
                 continue
             if isinstance(parameter.initializer, Bilinear):

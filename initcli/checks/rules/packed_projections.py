@@ -11,7 +11,7 @@ from initcli.checks.graph import Graph
 from initcli.checks.remedies import with_variance
 from initcli.initializers import GlorotUniform, Scaled
 from initcli.layers import attention, core, einsum, operations
-from initcli.spec.model import BuiltLayer
+from initcli.model import BuiltLayer
 
 _PARTS = ("query/kernel", "key/kernel", "value/kernel")
 
@@ -64,15 +64,18 @@ layers:
         inputs, own = first.shape[0], math.prod(first.shape[1:])
         packed = sum(math.prod(kernel.shape[1:]) for kernel in kernels)
         bound = math.sqrt(6 / (inputs + packed))
-        if first.law is None or not math.isclose(first.law.support[1], bound, rel_tol=1e-6):
+        if first.distribution is None or not math.isclose(
+            first.distribution.support[1], bound, rel_tol=1e-6
+        ):
             return
-        wanted = GlorotUniform().law((inputs, own)).std
+        wanted = GlorotUniform().distribution_for((inputs, own)).std
         yield evidence.problem(
             layer,
             first,
             message=(
                 f"query, key and value are drawn as one matrix of fan_out {packed:,}: std "
-                f"{first.law.std:.3g}, and {wanted:.3g} with the {own:,} outputs that each has"
+                f"{first.distribution.std:.3g}, and {wanted:.3g} with the {own:,} outputs that "
+                f"each has"
             ),
             remedy=evidence.written(first, "glorot_uniform"),
             changes=evidence.change(layer, first, "glorot_uniform"),
@@ -85,9 +88,9 @@ layers:
             return
         parts = _parts(graph, indices[0])
         fans = kernel.fans
-        law = kernel.initializer.law_for(fans)
-        own = kernel.initializer.law_for(fans._replace(fan_out=fans.fan_out // parts))
-        if own == law:
+        distribution = kernel.initializer.distribution_of_fans(fans)
+        own = kernel.initializer.distribution_of_fans(fans._replace(fan_out=fans.fan_out // parts))
+        if own == distribution:
             return
         value = with_variance(kernel, own.std**2)
         yield evidence.problem(
@@ -95,7 +98,8 @@ layers:
             kernel,
             message=(
                 f"what comes out is split in {parts}, and the kernel drawn as one of fan_out "
-                f"{fans.fan_out:,}: std {law.std:.3g}, and {own.std:.3g} for each by itself"
+                f"{fans.fan_out:,}: std {distribution.std:.3g}, and {own.std:.3g} for each by "
+                f"itself"
             ),
             remedy=evidence.written(kernel, value),
             changes=evidence.change(layer, kernel, value),

@@ -8,8 +8,8 @@ from initcli.checks import fan_problems
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import miscounted
+from initcli.documents.edit import REMOVED, Change
 from initcli.layers import attention, einsum
-from initcli.spec.edit import REMOVED, Change
 
 
 class ProjectionFans(Check):

@@ -20,7 +20,7 @@ class ResidualGrowth(Check):
 
     A residual block adds what its branch computes to what it was given. If the branch gives as much
     as it takes, the sum has twice the variance, and after fifty blocks 2⁵⁰ times, for what the next
-    branch takes is the sum. A normalisation at the beginning of each branch ends that: the branches
+    branch takes is the sum. A normalization at the beginning of each branch ends that: the branches
     then add as much each time and not a share, and the sum grows with the root of the depth at
     most.
 
@@ -32,7 +32,7 @@ class ResidualGrowth(Check):
     code = "I206"
     name = "residual-growth"
     why = (
-        "without normalisation the variance grows exponentially with the blocks unless branches "
+        "without normalization the variance grows exponentially with the blocks unless branches "
         "are scaled down (Zhang et al. 2019, Fixup, arXiv:1901.09321; De & Smith 2020, "
         "arXiv:2002.10444)"
     )
@@ -86,7 +86,7 @@ layers:
 
 
 def growing_chains(evidence: Evidence) -> list[list[int]]:
-    """The residual sums in a row, with no normalisation between, that grow too much."""
+    """The residual sums in a row, with no normalization between, that grow too much."""
     graph = evidence.graph
     if graph is None or evidence.signal is None:
         return []

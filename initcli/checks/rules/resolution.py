@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
+from initcli.documents.edit import Change
+from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
-from initcli.spec.edit import Change
-from initcli.spec.model import BuiltLayer
 
 _BITS = {"float16": 11, "bfloat16": 8}
 """Bits of the significand."""
@@ -53,26 +53,27 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            law = parameter.law
-            if parameter.dtype not in _BITS or law is None or not law.std > 0:
+            distribution = parameter.distribution
+            if parameter.dtype not in _BITS or distribution is None or not distribution.std > 0:
                 continue
             least = _LEAST[parameter.dtype]
             step = 2.0 ** (1 - _BITS[parameter.dtype]) * max(
-                2.0 ** math.floor(math.log2(max(abs(law.mean), least))), least
+                2.0 ** math.floor(math.log2(max(abs(distribution.mean), least))), least
             )
-            if law.std < _STEPS * step or law.std < least:
+            if distribution.std < _STEPS * step or distribution.std < least:
                 yield self._problem(evidence, layer, parameter, step)
 
     @staticmethod
     def _problem(
         evidence: Evidence, layer: BuiltLayer, parameter: Parameter, step: float
     ) -> Problem:
-        law = parameter.law
-        assert law is not None
-        lost = law.std < step / 2
+        distribution = parameter.distribution
+        assert distribution is not None
+        lost = distribution.std < step / 2
         message = (
-            f"{law.text} has a std of {law.std:.2g}, and numbers of {parameter.dtype} near "
-            f"{law.mean:.3g} are {step:.2g} apart"
+            f"{distribution.text} has a std of {distribution.std:.2g}, and numbers of "
+            f"{parameter.dtype} near "
+            f"{distribution.mean:.3g} are {step:.2g} apart"
         )
         message += ": nearly all entries become the same" if lost else ""
         policy = "mixed_float16" if parameter.dtype == "float16" else "mixed_bfloat16"

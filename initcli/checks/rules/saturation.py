@@ -20,8 +20,8 @@ class Saturation(Check):
     variance does not fall with the number of inputs, or because the bias is large.
 
     Found are layers of which more than four entries in ten are saturated, in the median over draws
-    (or by the predicted law of the sums, where nothing is measured). A standard normal sum has
-    fewer than one in a hundred within tanh's.
+    (or by the predicted distribution of the sums, where nothing is measured). A standard normal sum
+    has fewer than one in a hundred within tanh's.
     """
 
     code = "I204"

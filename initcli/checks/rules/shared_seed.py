@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from initcli import laws
+from initcli import distributions
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.initializers import Joined
+from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
-from initcli.spec.model import BuiltLayer
 
 
 class SharedSeed(Check):
@@ -51,10 +51,13 @@ layers:
         taken = {getattr(p.initializer, "seed", None) for _, p in evidence.parameters}
         free = (seed for seed in count() if seed not in taken)
         for layer, parameter in evidence.parameters:
-            law, seed = parameter.law, getattr(parameter.initializer, "seed", None)
-            if seed is None or isinstance(law, laws.Constant):
+            distribution, seed = (
+                parameter.distribution,
+                getattr(parameter.initializer, "seed", None),
+            )
+            if seed is None or isinstance(distribution, distributions.Constant):
                 continue
-            key = (seed, parameter.shape, parameter.dtype, type(law))
+            key = (seed, parameter.shape, parameter.dtype, type(distribution))
             owner, other = first.setdefault(key, (layer, parameter))
             if other is not parameter:
                 # Layers of one block are written once, and told apart by their streams alone.
@@ -70,7 +73,11 @@ layers:
         other: Parameter,
         own: int | None,
     ) -> Problem:
-        what = "is identical to" if parameter.law == other.law else "is a multiple of"
+        what = (
+            "is identical to"
+            if parameter.distribution == other.distribution
+            else "is a multiple of"
+        )
         initializer = parameter.initializer
         if isinstance(initializer, Joined):
             # What a person named is the first part.

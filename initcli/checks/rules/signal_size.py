@@ -33,9 +33,10 @@ class SignalSize(Check):
     examples apart by, and what explodes makes the first loss and its gradients huge.
 
     The size is the root mean square of what layers take, compared with what flows into the stretch
-    of layers: the inputs, the output of a normalisation, or the vectors of an embedding. A
-    normalisation starts a new stretch, since what comes out of it has a size of its own. It is
-    measured where that takes a few seconds at most, and else predicted from the laws alone.
+    of layers: the inputs, the output of a normalization, or the vectors of an embedding. A
+    normalization starts a new stretch, since what comes out of it has a size of its own. It is
+    measured where that takes a few seconds at most, and else predicted from the distributions
+    alone.
 
     The remedy keeps the size at every layer: it is solved for from the moments of the signal, layer
     by layer, with what pooling, padding and sums do to them.
@@ -87,7 +88,7 @@ layers:
         if by_one:
             message += f", nearly all of it at {layer.name}"
         found = evidence.rescaled(steps)
-        remedy = found.text or "scale these kernels, or put a normalisation between the layers"
+        remedy = found.text or "scale these kernels, or put a normalization between the layers"
         if found.unstable:
             remedy = without_scale("the signal", found.unstable, "put a LayerNormalization in each")
         return evidence.problem(

@@ -1,4 +1,5 @@
-"""I401: truncated normal laws whose real standard deviation is less than the stated one."""
+"""I401: truncated normal distributions whose real standard deviation is less than the stated
+one."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ _NEAR = 0.02
 class Truncation(Check):
     """A truncated normal whose values spread less than it says.
 
-    TruncatedNormal draws from a normal law with the stated stddev and throws away what lies beyond
-    two of them. What is left has 0.88 of that standard deviation, 0.77 of the variance. He and
-    LeCun normal make up for it by drawing wider; TruncatedNormal does not, so that a stddev worked
-    out from a fan, such as √(2 / fan_in), gives too little. Ten layers lose a factor of 3.6 in
-    size.
+    TruncatedNormal draws from a normal distribution with the stated stddev and throws away what
+    lies beyond two of them. What is left has 0.88 of that standard deviation, 0.77 of the variance.
+    He and LeCun normal make up for it by drawing wider; TruncatedNormal does not, so that a stddev
+    worked out from a fan, such as √(2 / fan_in), gives too little. Ten layers lose a factor of 3.6
+    in size.
 
     It is found where the size matters: where a stddev is just such a value, or where the signal
-    passes no normalisation. Those who state 0.02 in front of a LayerNormalization, as in BERT, get
+    passes no normalization. Those who state 0.02 in front of a LayerNormalization, as in BERT, get
     0.0176 and nothing else.
     """
 
@@ -35,7 +36,7 @@ class Truncation(Check):
     name = "truncation"
     severity = "warning"
     why = (
-        "cut at two standard deviations, a normal law keeps 0.8796 of its own "
+        "cut at two standard deviations, a normal distribution keeps 0.8796 of its own "
         "(keras-team/keras#8048)"
     )
     triggers = """\
@@ -59,10 +60,10 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            given, law = parameter.initializer, parameter.law
-            if not isinstance(given, TruncatedNormal) or law is None or not given.stddev:
+            given, distribution = parameter.initializer, parameter.distribution
+            if not isinstance(given, TruncatedNormal) or distribution is None or not given.stddev:
                 continue
-            share = law.std / given.stddev
+            share = distribution.std / given.stddev
             if share > _LOST or len(parameter.shape) < 2 or evidence.is_normalized(layer):
                 continue
             scale = _intended(parameter, given.stddev)
@@ -78,7 +79,8 @@ layers:
                 layer,
                 parameter,
                 message=(
-                    f"stddev is {given.stddev:.4g}{aim}, and what is drawn has {law.std:.4g}: the "
+                    f"stddev is {given.stddev:.4g}{aim}, and what is drawn has "
+                    f"{distribution.std:.4g}: the "
                     f"cut leaves {share:.2f} of it"
                 ),
                 remedy=evidence.written(parameter, value),

@@ -17,7 +17,7 @@ from initcli.checks.rules.residual_growth import growing_chains
 from initcli.checks.rules.signal_size import grown_stretches
 from initcli.checks.scales import Solved
 from initcli.checks.stretches import SHORT
-from initcli.signal.theory import law_moments
+from initcli.signal.theory import distribution_moments
 
 _AWAY = math.log(4 / 3)
 """How much a layer may change a signal, as a logarithm: a third up or down."""
@@ -40,7 +40,7 @@ class UnsuitedGain(Check):
 
     Judged is what a stack of layers like this one would do to a signal, on average over twenty:
     more than a third up or down a layer, in size or in how well examples can be told apart, is too
-    much. Layers in front of a normalisation, gates and the last layer are left alone.
+    much. Layers in front of a normalization, gates and the last layer are left alone.
     """
 
     code = "I201"
@@ -79,7 +79,7 @@ layers:
         assert graph is not None
         index = evidence.steps_of[solved.layer][0]
         output = graph.steps[index].outputs[0]
-        moments, wired = law_moments(solved.kernel), wiring(solved.kernel)
+        moments, wired = distribution_moments(solved.kernel), wiring(solved.kernel)
         row = graph.depths[output] + graph.heights[output]
         if row < SHORT or solved.end or moments is None or wired is None or moments.mean:
             return None

@@ -1,4 +1,5 @@
-"""A tensor's histogram and what its law puts into the same bins, as numbers that a page carries."""
+"""A tensor's histogram and what its distribution puts into the same bins, as numbers that a page
+carries."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from initcli.drawing import rounding_limits
-from initcli.histogram import Counts, Edges, Histogram, around
-from initcli.laws import Floats, Law
-from initcli.measuring import SHOWN_BINS
+from initcli.distributions import Distribution, Floats
+from initcli.measuring.histogram import Counts, Edges, Histogram, around
+from initcli.measuring.measurement import SHOWN_BINS
+from initcli.sampling.chunks import rounding_limits
 from initcli.types import TensorDtype
 
 MOST_MARKS = 8
-"""Atoms of a law up to which each is shown by itself."""
+"""Atoms of a distribution up to which each is shown by itself."""
 _DIGITS = 6
 """Digits of an expected number of entries."""
 
@@ -25,7 +26,7 @@ Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 
 
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that a law takes with a probability of its own.
+    """A value that a distribution takes with a probability of its own.
 
     ``bin`` is the number of the bin that holds it, and ``entries`` how many are expected there.
     """
@@ -38,12 +39,12 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Bars(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """A histogram and its law, bin by bin, in entries.
+    """A histogram and its distribution, bin by bin, in entries.
 
     Bins are as wide as one another but for the first and the last: their edges are ``low``,
     ``start``, ``start + width``, … and ``high``. ``counts`` are the entries drawn, none where
-    nothing was. ``curve`` holds the entries that the law puts into each bin, none where nobody
-    knows it, without those of its ``marks``.
+    nothing was. ``curve`` holds the entries that the distribution puts into each bin, none where
+    nobody knows it, without those of its ``marks``.
     """
 
     low: float
@@ -79,11 +80,14 @@ class Bars(
         return np.array(entries) * (self.width / np.diff(self.edges))
 
 
-def drawn_bars(histogram: Histogram, law: Law | None, dtype: TensorDtype) -> Bars:
-    """The bars of values that were drawn, with what their law expects, rounded as they were."""
+def drawn_bars(histogram: Histogram, distribution: Distribution | None, dtype: TensorDtype) -> Bars:
+    """The bars of values that were drawn, with what their distribution expects, rounded as they
+    were."""
     edges, counts = _without_slivers(histogram)
     number = int(counts.sum())
-    curve, marks = ((), ()) if law is None else _expected(law, edges, number, dtype)
+    curve, marks = (
+        ((), ()) if distribution is None else _expected(distribution, edges, number, dtype)
+    )
     return _bars(edges, tuple(counts.tolist()), curve, marks)
 
 
@@ -103,13 +107,13 @@ def _without_slivers(histogram: Histogram) -> tuple[Edges, Counts]:
     return edges, counts
 
 
-def law_bars(law: Law, size: int, dtype: TensorDtype) -> Bars:
-    """The bars of a law of which nothing was drawn, for a tensor of ``size`` entries."""
-    low, high = law.extent
+def distribution_bars(distribution: Distribution, size: int, dtype: TensorDtype) -> Bars:
+    """The bars of a distribution of which nothing was drawn, for a tensor of ``size`` entries."""
+    low, high = distribution.extent
     edges = np.linspace(low, high, SHOWN_BINS + 1) if low < high else around(low)
     if not np.all(np.diff(edges) > 0):  # a range in which floats have no room for as many bins
         edges = np.array([low, high]) if low < high else around(low)
-    curve, marks = _expected(law, edges, size, dtype)
+    curve, marks = _expected(distribution, edges, size, dtype)
     return _bars(edges, (), curve, marks)
 
 
@@ -131,12 +135,13 @@ def _bars(
 
 
 def _expected(
-    law: Law, edges: Edges, number: int, dtype: TensorDtype
+    distribution: Distribution, edges: Edges, number: int, dtype: TensorDtype
 ) -> tuple[tuple[float, ...], tuple[Mark, ...]]:
-    """The entries that a law puts into each bin: those of its density, and its few atoms."""
+    """The entries that a distribution puts into each bin: those of its density, and its few
+    atoms."""
     limits = rounding_limits(edges, dtype)
-    entries = np.diff(law.below(limits)) * number
-    atoms = law.atoms
+    entries = np.diff(distribution.below(limits)) * number
+    atoms = distribution.atoms
     marks = []
     if len(atoms) <= MOST_MARKS:
         for value, probability in sorted(atoms.items()):

@@ -36,8 +36,8 @@ class ModelFacts(_Data, frozen=True, kw_only=True):
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
-class LawFacts(_Data, frozen=True, kw_only=True):
-    """A law; an end that is infinite is None."""
+class DistributionFacts(_Data, frozen=True, kw_only=True):
+    """A distribution; an end that is infinite is None."""
 
     text: str
     mean: float
@@ -58,7 +58,7 @@ class DrawnFacts(_Data, frozen=True, kw_only=True):
 
 
 class FitFacts(_Data, frozen=True, kw_only=True):
-    """How far what was drawn is from its law, and how probable that is."""
+    """How far what was drawn is from its distribution, and how probable that is."""
 
     statistic: float
     p: float
@@ -75,7 +75,7 @@ class TensorFacts(_Data, frozen=True, kw_only=True):
     fan_out: Count
     initializer: str
     trainable: bool = True
-    law: LawFacts | None = None
+    distribution: DistributionFacts | None = None
     drawn: DrawnFacts | None = None
     fit: FitFacts | None = None
     bars: Bars | None = None

@@ -1,6 +1,6 @@
 "use strict";
 
-// The colours first, so that the page is never seen in others.
+// The colors first, so that the page is never seen in others.
 const themes = {
   get() {
     try { return localStorage.getItem("initcli-theme") || "auto"; } catch { return "auto"; }
@@ -93,22 +93,22 @@ function tensorTable(page) {
   const body = one("#tensor-table tbody");
   const rows = [...body.rows];
   const words = tensors.map((each) =>
-    [each.path, each.initializer, each.law ? each.law.text : "law not known"].join(" ").toLowerCase());
+    [each.path, each.initializer, each.distribution ? each.distribution.text : "distribution not known"].join(" ").toLowerCase());
   const collator = new Intl.Collator("en", { numeric: true });
   let order = tensors.map((_, place) => place);
   let visible = order;
 
-  const figures = (each) => each.drawn || (each.law && {
-    ...each.law,
-    min: each.law.low ?? -Infinity,
-    max: each.law.high ?? Infinity,
+  const figures = (each) => each.drawn || (each.distribution && {
+    ...each.distribution,
+    min: each.distribution.low ?? -Infinity,
+    max: each.distribution.high ?? Infinity,
   });
   const keys = {
     path: (each) => each.path,
     shape: (each) => each.shape,
     size: (each) => each.size,
     initializer: (each) => each.initializer,
-    law: (each) => (each.law ? each.law.text : null),
+    distribution: (each) => (each.distribution ? each.distribution.text : null),
     p: (each) => (each.fit ? each.fit.p : null),
   };
   for (const name of ["mean", "std", "min", "max"]) {
@@ -280,19 +280,19 @@ function openTensors(tensors, shown, link) {
 
 function draw(tensor) {
   one("#tensor-title").textContent = tensor.path;
-  const law = tensor.law;
+  const distribution = tensor.distribution;
   const drawn = tensor.drawn;
   const some = drawn && drawn.count < tensor.size;
   const facts = [
     ["initializer", tensor.initializer],
-    ["law", law ? law.text : "not known"],
+    ["distribution", distribution ? distribution.text : "not known"],
     ["shape", shapeText(tensor.shape)],
     ["weights", counted(tensor.size)],
     ["dtype", tensor.dtype],
     ["fan in, fan out", `${counted(tensor.fan_in)}, ${counted(tensor.fan_out)}`],
     ["trained", tensor.trainable === false ? "no" : "yes"],
     drawn && ["drawn", some ? `the first ${counted(drawn.count)}` : "all"],
-    tensor.fit && ["distance from the law", `${general(tensor.fit.statistic, 3)} (Kolmogorov–Smirnov)`],
+    tensor.fit && ["distance from the distribution", `${general(tensor.fit.statistic, 3)} (Kolmogorov–Smirnov)`],
     tensor.fit && ["fit p", `${general(tensor.fit.p, 2)}${tensor.fit.p < 1e-3 ? " (poor)" : ""}`],
   ].filter(Boolean);
   const row = ([name, value]) =>
@@ -309,19 +309,19 @@ function draw(tensor) {
   );
 }
 
-function figuresTable({ law, drawn }) {
-  const ends = law && { min: general(law.low) || "-∞", max: general(law.high) || "∞" };
+function figuresTable({ distribution, drawn }) {
+  const ends = distribution && { min: general(distribution.low) || "-∞", max: general(distribution.high) || "∞" };
   const rows = ["mean", "std", "min", "max"].map((name) => [
     name,
     drawn ? general(drawn[name]) : null,
-    law ? (ends[name] ?? general(law[name])) : null,
+    distribution ? (ends[name] ?? general(distribution[name])) : null,
   ]);
   if (drawn) rows.push(["zeros", counted(drawn.zeros), null]);
-  const titles = ["", drawn && "drawn", law && "law"].filter((title) => title !== null && title !== undefined);
+  const titles = ["", drawn && "drawn", distribution && "distribution"].filter((title) => title !== null && title !== undefined);
   const head = titles.map((title) => (title
     ? html("th", { scope: "col", class: "number" }, title) : html("td")));
   const cells = ([name, seen, expected]) => html("tr", {}, html("th", { scope: "row" }, name),
-    ...[drawn ? seen : undefined, law ? expected : undefined]
+    ...[drawn ? seen : undefined, distribution ? expected : undefined]
       .filter((value) => value !== undefined)
       .map((value) => html("td", { class: "number" }, value ?? "")));
   return html("table", {}, html("caption", {}, "Figures"), html("thead", {}, html("tr", {}, ...head)),
@@ -330,7 +330,7 @@ function figuresTable({ law, drawn }) {
 
 /** The large histogram of a tensor, with a slider that reads out its bins. */
 function histogram(tensor) {
-  const { bars, law, drawn } = tensor;
+  const { bars, distribution, drawn } = tensor;
   const counts = bars.counts ?? [];
   const curve = bars.curve ?? [];
   const marks = bars.marks ?? [];
@@ -385,18 +385,18 @@ function histogram(tensor) {
   const said = `Histogram of ${tensor.path}. ` +
     (drawn ? `${counted(drawn.count)} entries drawn from ${general(drawn.min)} to ${general(drawn.max)}, ` +
       `mean ${general(drawn.mean)}, standard deviation ${general(drawn.std)}. ` : "Nothing was drawn. ") +
-    (law ? `The law is ${law.text}, with mean ${general(law.mean)} and standard deviation ${general(law.std)}.` +
-      (tensor.fit ? ` The fit has p ${general(tensor.fit.p, 2)}.` : "") : "The law is not known.");
+    (distribution ? `The distribution is ${distribution.text}, with mean ${general(distribution.mean)} and standard deviation ${general(distribution.std)}.` +
+      (tensor.fit ? ` The fit has p ${general(tensor.fit.p, 2)}.` : "") : "The distribution is not known.");
   const plot = svg("svg", { class: "plot", role: "img", "aria-label": said },
     ...up.map((value) => svg("line", { class: "grid", x1: 0, x2: "100%",
       y1: place(1 - value / top), y2: place(1 - value / top) })),
     svg("svg", { viewBox: "0 0 1000 400", preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("path", { class: "bars", d: barPath }), cursor,
-      svg("path", { class: "law", d: curvePath }), svg("path", { class: "law", d: markPath })));
+      svg("path", { class: "distribution", d: curvePath }), svg("path", { class: "distribution", d: markPath })));
   const figure = html("figure", { class: "chart" },
     html("figcaption", { class: "key" },
       ...(drawn ? [html("span", { class: "swatch drawn" }), "drawn "] : []),
-      ...(law ? [html("span", { class: "swatch line" }), "law"] : [])),
+      ...(distribution ? [html("span", { class: "swatch line" }), "distribution"] : [])),
     svg("svg", { class: "axis up", "aria-hidden": "true" }, ...up.map((value) =>
       svg("text", { x: "100%", y: place(1 - value / top), dy: ".35em" }, amount(value)))),
     plot,
@@ -415,7 +415,7 @@ function histogram(tensor) {
     const text = [
       `${general(edges[bin])} to ${general(edges[bin + 1])}`,
       drawn && `${counted(counts[bin])} drawn`,
-      law && `${amount(Number(expected.toPrecision(4)))} expected`,
+      distribution && `${amount(Number(expected.toPrecision(4)))} expected`,
     ].filter(Boolean).join(" · ");
     output.textContent = text;
     range.setAttribute("aria-valuetext", text);

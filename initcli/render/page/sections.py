@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import initcli
+from initcli.distributions import Distribution
 from initcli.errors import printable
-from initcli.laws import Law
-from initcli.measuring import Measurement
-from initcli.render.page.bars import drawn_bars, law_bars
+from initcli.measuring.measurement import Measurement
+from initcli.model import Model, leaves
+from initcli.render.page.bars import distribution_bars, drawn_bars
 from initcli.render.page.facts import (
     FORM,
+    DistributionFacts,
     DrawnFacts,
     FindingFacts,
     FindingsFacts,
     FitFacts,
     GradientFacts,
-    LawFacts,
     LayerFacts,
     ModelFacts,
     Page,
@@ -29,8 +30,7 @@ from initcli.render.page.facts import (
     SpreadFacts,
     TensorFacts,
 )
-from initcli.spec.model import Model, leaves
-from initcli.summary import TensorSummary, totals
+from initcli.reports.summary import TensorSummary, totals
 from initcli.types import SEVERITIES
 
 if TYPE_CHECKING:  # what a page of tensors does without
@@ -118,13 +118,13 @@ def _digest(model: Model) -> str:
 
 
 def _tensor(summary: TensorSummary, picture: str | None) -> TensorFacts:
-    parameter, law = summary.parameter, summary.law
+    parameter, distribution = summary.parameter, summary.distribution
     seen, fit = summary.measured, summary.fit
     bars = None
     if seen is not None:
-        bars = drawn_bars(seen.shown, law, parameter.dtype)
-    elif law is not None:
-        bars = law_bars(law, parameter.size, parameter.dtype)
+        bars = drawn_bars(seen.shown, distribution, parameter.dtype)
+    elif distribution is not None:
+        bars = distribution_bars(distribution, parameter.size, parameter.dtype)
     return TensorFacts(
         path=printable(parameter.path),
         shape=parameter.shape,
@@ -134,7 +134,7 @@ def _tensor(summary: TensorSummary, picture: str | None) -> TensorFacts:
         fan_in=parameter.fans.fan_in,
         fan_out=parameter.fans.fan_out,
         initializer=printable(str(parameter.initializer)),
-        law=None if law is None else _law(law),
+        distribution=None if distribution is None else _distribution(distribution),
         drawn=None if seen is None else _drawn(seen),
         fit=None if fit is None else FitFacts(statistic=fit.statistic, p=fit.p_value),
         bars=bars,
@@ -142,10 +142,14 @@ def _tensor(summary: TensorSummary, picture: str | None) -> TensorFacts:
     )
 
 
-def _law(law: Law) -> LawFacts:
-    low, high = law.support
-    return LawFacts(
-        text=printable(law.text), mean=law.mean, std=law.std, low=_number(low), high=_number(high)
+def _distribution(distribution: Distribution) -> DistributionFacts:
+    low, high = distribution.support
+    return DistributionFacts(
+        text=printable(distribution.text),
+        mean=distribution.mean,
+        std=distribution.std,
+        low=_number(low),
+        high=_number(high),
     )
 
 

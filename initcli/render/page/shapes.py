@@ -25,7 +25,7 @@ _DOTS = 60
 
 
 class Small(msgspec.Struct, frozen=True):
-    """A small histogram, ``bins`` units wide: the bars, the law's curve and its marks."""
+    """A small histogram, ``bins`` units wide: the bars, the distribution's curve and its marks."""
 
     bins: int
     bars: str
@@ -61,34 +61,34 @@ class Panel(msgspec.Struct, frozen=True):
 def small_histogram(bars: Bars) -> Small:
     """The shapes of a histogram in few bins, each one unit wide."""
     step = math.ceil(bars.bins / SMALL_BINS)
-    drawn, law = (
+    drawn, distribution = (
         _averaged(bars.height(each).tolist(), step) if each else []
         for each in (bars.counts, bars.curve)
     )
     marks = {mark.bin // step: 0.0 for mark in bars.marks}
     for mark in bars.marks:
         marks[mark.bin // step] += mark.entries / step
-    tops = [law[place] + entries for place, entries in marks.items()]
-    top = max((*drawn, *law, *tops), default=0.0) or 1.0
-    bins = max(len(drawn), len(law))
+    tops = [distribution[place] + entries for place, entries in marks.items()]
+    top = max((*drawn, *distribution, *tops), default=0.0) or 1.0
+    bins = max(len(drawn), len(distribution))
 
     def level(value: float) -> int:
         return SMALL_HEIGHT - round(value / top * (SMALL_HEIGHT - 2))
 
     if bins == 1:
         shape = f"M.45 {SMALL_HEIGHT}V{level(drawn[0])}h.1V{SMALL_HEIGHT}z" if drawn else ""
-        curve = f"M0 {level(law[0])}h1" if law and law[0] else ""
+        curve = f"M0 {level(distribution[0])}h1" if distribution and distribution[0] else ""
         return Small(1, shape, curve, "".join(f"M.42 {level(each)}h.16" for each in tops))
     curve = ""
-    if any(law):
-        levels = [level(value) for value in law]
+    if any(distribution):
+        levels = [level(value) for value in distribution]
         moves = (b - a for a, b in pairwise(levels))
         curve = f"M0 {levels[0]}h.5l" + " ".join(f"1 {move}" for move in moves) + "h.5"
     return Small(
         bins,
         _stairs([level(value) for value in drawn]) if drawn else "",
         curve.replace(" -", "-"),
-        "".join(f"M{place} {level(law[place] + marks[place])}h1" for place in marks),
+        "".join(f"M{place} {level(distribution[place] + marks[place])}h1" for place in marks),
     )
 
 

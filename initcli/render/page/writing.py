@@ -11,7 +11,7 @@ from importlib import resources
 import jinja2
 import msgspec
 
-from initcli.fitting import DOUBTFUL
+from initcli.measuring.fit import DOUBTFUL
 from initcli.render.page.facts import Page, SpreadFacts, TensorFacts
 from initcli.render.page.shapes import panels, small_histogram
 from initcli.render.signal_table import depth_scale, figure
@@ -73,7 +73,8 @@ def _template() -> jinja2.Template:
 
 
 def is_poor(tensor: TensorFacts) -> bool:
-    """Whether a tensor fits its law so badly that hardly one in a thousand would by chance."""
+    """Whether a tensor fits its distribution so badly that hardly one in a thousand would by
+    chance."""
     return tensor.fit is not None and tensor.fit.p < DOUBTFUL
 
 
@@ -81,12 +82,12 @@ def is_constant(tensor: TensorFacts) -> bool:
     """Whether all entries of a tensor are the same."""
     if tensor.drawn is not None:
         return tensor.drawn.min == tensor.drawn.max and tensor.drawn.count > 1
-    return tensor.law is not None and tensor.law.std == 0
+    return tensor.distribution is not None and tensor.distribution.std == 0
 
 
 def _row(tensor: TensorFacts, dtype: str) -> list[str]:
     """The cells of a tensor in the table, between its picture and its fit."""
-    law, drawn = tensor.law, tensor.drawn
+    distribution, drawn = tensor.distribution, tensor.drawn
     initializer = tensor.initializer
     if not tensor.trainable:
         initializer += " · not trained"
@@ -94,24 +95,24 @@ def _row(tensor: TensorFacts, dtype: str) -> list[str]:
         initializer += f" · {tensor.dtype}"
     if drawn is not None:
         figures = [_number(each) for each in (drawn.mean, drawn.std, drawn.min, drawn.max)]
-    elif law is not None:
+    elif distribution is not None:
         ends = (
-            "-∞" if law.low is None else _number(law.low),
-            "∞" if law.high is None else _number(law.high),
+            "-∞" if distribution.low is None else _number(distribution.low),
+            "∞" if distribution.high is None else _number(distribution.high),
         )
-        figures = [_number(law.mean), _number(law.std), *ends]
+        figures = [_number(distribution.mean), _number(distribution.std), *ends]
     else:
         figures = [""] * 4
-    text = law.text if law else "not known"
+    text = distribution.text if distribution else "not known"
     return [shape_text(tensor.shape), _count(tensor.size), initializer, text, *figures]
 
 
 def _constants(tensors: Sequence[TensorFacts]) -> list[tuple[str, int]]:
-    """The laws of constant tensors, the most frequent first, and how many have each."""
+    """The distributions of constant tensors, the most frequent first, and how many have each."""
     found: dict[str, int] = {}
     for each in tensors:
         if is_constant(each):
-            text = each.law.text if each.law else "law not known"
+            text = each.distribution.text if each.distribution else "distribution not known"
             found[text] = found.get(text, 0) + 1
     return sorted(found.items(), key=lambda item: -item[1])
 

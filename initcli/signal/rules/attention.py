@@ -190,7 +190,8 @@ def _squares(variance: float, seen: Array, uneven: float) -> Array:
     """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys.
 
     The variance differs from query to query, as squares of few normal numbers do: it is that of a
-    gamma law, ``uneven`` times its own square, with quantiles of Wilson and Hilferty (1931).
+    gamma distribution, ``uneven`` times its own square, with quantiles of Wilson and Hilferty
+    (1931).
     """
     numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
     cubes = np.maximum(1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3, 0.0) ** 3

@@ -1,4 +1,4 @@
-"""Rules of normalisations."""
+"""Rules of normalizations."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def scaled(found: Expected, place: Place) -> Expected:
     return found
 
 
-def standardised(given: Field, level: Array, variance: Array, values: Array) -> Field:
+def standardized(given: Field, level: Array, variance: Array, values: Array) -> Field:
     """(x − μ) / √variance, where E[μ²] is the level."""
     moments = (given.moments - level) / variance
     moments[0] = np.maximum(moments[0], 0.0)
@@ -69,8 +69,8 @@ def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Ex
         raise NoTheory("renorm")
     if not (place.training and layer.trainable):
         variance = place.weights["moving_variance"].mean + layer.epsilon
-        centre = place.weights["moving_mean"].mean
-        return scaled(affine(given, variance**-0.5, -centre * variance**-0.5), place)
+        center = place.weights["moving_mean"].mean
+        return scaled(affine(given, variance**-0.5, -center * variance**-0.5), place)
     if given.parts is None:
         return scaled(_by_channel(layer, place, given), place)
     steps = [_by_channel(layer, place, part) for part in given.parts]
@@ -156,10 +156,10 @@ def _mean_square(g: Gradient, units: int, is_group: bool) -> float:
 def _(layer: Any, place: Place, given: Field) -> Expected:
     is_group = isinstance(layer, normalization.GroupNormalization)
     given = independent(given)
-    centres = is_group or (
+    centers = is_group or (
         isinstance(layer, normalization.LayerNormalization) and not layer.rms_scaling
     )
-    means = given.means if centres else np.zeros(given.grid)
+    means = given.means if centers else np.zeros(given.grid)
     second, count = given.second, given.units
     level = means**2
     if is_group:
@@ -177,15 +177,15 @@ def _(layer: Any, place: Place, given: Field) -> Expected:
         size = second - given.means**2 + layer.epsilon
     else:
         size = variance + layer.epsilon
-    values = given.profile - (float(WEIGHTS @ given.profile) if centres else 0.0)
-    found = standardised(given, level, size, values)
+    values = given.profile - (float(WEIGHTS @ given.profile) if centers else 0.0)
+    found = standardized(given, level, size, values)
     # E[1 / S] is more than 1 / E[S] for a mean S of few squares.
     uneven = 1 / (1 - min(2 / max(count * (math.prod(given.grid) if is_group else 1), 1), 0.5))
     together = count * (math.prod(given.grid) if is_group else 1)
 
     def pull(g: Gradient) -> list[Gradient | None]:
         # What goes along the output is taken off, and the mean where that is.
-        off = g.second / max(together, 1) + centres * _mean_square(g, count, is_group)
+        off = g.second / max(together, 1) + centers * _mean_square(g, count, is_group)
         kept = np.maximum(1 - off / max(g.second, 1e-300), 0.0)
         return [g.times(kept / size * uneven)]
 

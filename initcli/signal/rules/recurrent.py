@@ -96,8 +96,10 @@ class _Fed(NamedTuple):
 def _fed(layer: Any, place: Place, given: Array) -> _Fed:
     kernel, inner = place.weights["kernel"], place.weights["recurrent_kernel"]
     units, features = layer.units, place.sizes["kernel"][0]
-    law = layer.bias_initializer.law((units,)) if layer.use_bias else None
-    bias = Weight(0.0, 0.0) if law is None else Weight(law.mean, law.std**2)
+    distribution = layer.bias_initializer.distribution_for((units,)) if layer.use_bias else None
+    bias = (
+        Weight(0.0, 0.0) if distribution is None else Weight(distribution.mean, distribution.std**2)
+    )
     bias = Weight(layer.biases * bias.mean, layer.biases * bias.variance)
     kept = [
         1 - rate if place.training and 0 < rate < 1 else 1.0

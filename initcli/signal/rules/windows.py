@@ -174,8 +174,8 @@ def largest_of(given: Field, n: int, apart: bool = False) -> tuple[Array, Array]
     """Moments (4,) and profile of the largest of n entries of a window.
 
     The normal numbers behind the entries have parts that all share: with all examples, or within
-    one example. The largest is that of what is left, of which the law is Φⁿ. Entries that come
-    ``apart``, from branches, share nothing.
+    one example. The largest is that of what is left, of which the distribution is Φⁿ. Entries that
+    come ``apart``, from branches, share nothing.
     """
     rho = hidden(given).reshape(3, -1).mean(1)
     inputs, places, both = (float(min(max(r, 0.0), 0.9999)) for r in rho)

@@ -1,0 +1,103 @@
+"""The commands for who writes a spec: a schema for the editor, and something to start from."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from initcli.cli.terminal import data_stream, write, write_path
+
+SCHEMA_FILE = "initcli.schema.json"
+"""What a schema is called beside the specs that name it."""
+
+STARTER = """\
+# A network to start from. See its weights, what they do to a signal, and what to change:
+#   initcli summary model.yaml
+#   initcli signal model.yaml
+#   initcli check model.yaml
+# `initcli catalog` lists all layers, initializers and activations, `initcli catalog Dense` one.
+
+name: model
+input_shape: [28, 28, 1]  # what flows in, without the batch; null for a size that is not known
+seed: 0                   # the same seed gives the same values everywhere
+defaults: keras           # whose initializers fill what is not said below: keras, torch or flax
+
+initializers:             # recipes: names of your own, for use below
+  scaled: {type: VarianceScaling, scale: 2.0, mode: fan_in, distribution: truncated_normal}
+
+layers:
+  # A layer is its type and the arguments that it has in Keras; an initializer is a name, ...
+  - {type: Conv2D, filters: 16, kernel_size: 3, activation: relu, kernel_initializer: he_normal}
+  - {type: MaxPooling2D, pool_size: 2}
+  - {type: Flatten}
+  # ... or a type with arguments, ...
+  - type: Dense
+    name: stem
+    units: 64
+    activation: relu
+    kernel_initializer: {type: Orthogonal, gain: 1.4}
+    bias_initializer: zeros
+  # ... or a recipe. A block repeats its layers; in it, `input` is what flows into it.
+  - name: block
+    repeat: 4
+    layers:
+      - {type: LayerNormalization}
+      - {type: Dense, name: widen, units: 256, activation: relu, kernel_initializer: scaled}
+      - {type: Dense, name: narrow, units: 64}
+      - {type: Add, inputs: [input, narrow]}
+  - {type: LayerNormalization}
+  - {type: Dense, name: out, units: 10, activation: softmax}
+"""
+
+
+def schema() -> None:
+    """Print a JSON Schema of the spec, for editors and validators."""
+    from initcli.sources.schema import schema_text
+
+    # JSON is UTF-8 wherever it is read, and the encoding of a Windows pipe is another.
+    encoding = codecs.lookup(data_stream().encoding or "ascii").name
+    write(schema_text(ascii_only=encoding != "utf-8"))
+
+
+def init(
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="Where to; - is standard output.")
+    ] = "model.yaml",
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", help=f"Write {SCHEMA_FILE} beside it too, and name it in there."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is there.")
+    ] = False,
+) -> None:
+    """Write a commented spec to start from.
+
+    Prints the path of each file when it is written.
+    """
+    if file == "-":
+        if schema:
+            raise typer.BadParameter("standard output has no folder", param_hint="--schema")
+        write(STARTER)
+        return
+    from initcli.errors import OutputError, printable
+    from initcli.files import link_target, write_whole
+
+    path = Path(file)
+    texts = {path: STARTER.replace("model.yaml", printable(file))}
+    if schema:
+        from initcli.sources.schema import schema_text
+
+        texts[path] = f"# yaml-language-server: $schema={SCHEMA_FILE}\n{texts[path]}"
+        texts[path.parent / SCHEMA_FILE] = schema_text()
+    for each in texts:
+        if not force and os.path.lexists(each):
+            message = f"{printable(str(each))} is there already"
+            raise OutputError(message, "--force writes over it")
+    for each, text in texts.items():
+        write_whole(link_target(each), text.encode())
+        write_path(each)

@@ -1,0 +1,250 @@
+"""The command that judges: check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from initcli.cli.completion import checks
+from initcli.cli.options import (
+    Custom,
+    Defaults,
+    Html,
+    Seed,
+    Settings,
+    Theory,
+)
+from initcli.cli.terminal import (
+    complain,
+    console,
+    patience,
+    printed,
+    say,
+    write,
+    write_own,
+    write_to_stderr,
+)
+
+if TYPE_CHECKING:
+    from initcli.checks import Report
+    from initcli.checks.fixing import Fixed
+    from initcli.errors import InitcliError
+
+
+class FindingsFormat(StrEnum):
+    """What findings are printed as."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    markdown = "markdown"
+    github = "github"
+
+
+_CODES = "Codes or names of checks, or how codes begin: I2,I101. Can be given several times."
+
+
+def check(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SPEC...", help="One spec or several; - is standard input."),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE,...",
+            help=f"The checks to make. {_CODES}",
+            show_default="all",
+            autocompletion=checks,
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE,...", help="The checks not to make.", autocompletion=checks),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE",
+            help="Say all about a check, and judge nothing.",
+            autocompletion=checks,
+        ),
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write the remedies into the specs, and judge them anew.")
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Print what --fix would change, and change nothing.")
+    ] = False,
+    format: Annotated[
+        FindingsFormat, typer.Option(help="What to print.", case_sensitive=False)
+    ] = FindingsFormat.table,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 where there are warnings alone, too.")
+    ] = False,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Examples to measure.", show_default="64 or 16")
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Draws to measure.", show_default="3")
+    ] = None,
+    theory: Theory = False,
+    html: Html = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    defaults: Defaults = None,
+    custom: Custom = None,
+) -> None:
+    """Find what is wrong with how weights start, and what to write instead.
+
+    The signal is measured where that takes a few seconds at most, or where --batch or --draws ask
+    for it, and else predicted. Exit status 1 where there are errors.
+    """
+    if explain is not None:
+        _explain(explain)
+        return
+    if not specs:
+        raise typer.BadParameter(
+            "which spec is to be checked? such as model.yaml, or - for standard input",
+            param_hint="SPEC",
+        )
+    if theory and (batch or draws):
+        message = "nothing is drawn that --batch or --draws could change"
+        raise typer.BadParameter(message, param_hint="--theory")
+    if settings and (fix or diff):
+        message = "the specs that --fix mends are those in the files, without --set"
+        raise typer.BadParameter(message, param_hint="--set")
+    if html is not None and len(specs) > 1:
+        raise typer.BadParameter(f"a page is of one spec, not of {len(specs)}", param_hint="--html")
+    how = "predicted" if theory else "measured" if batch or draws else "auto"
+    options: dict[str, Any] = {
+        "seed": seed,
+        "defaults": defaults,
+        "custom": custom or (),
+        "select": _codes(select),
+        "ignore": _codes(ignore),
+        "how": how,
+        "batch": batch,
+        "draws": draws,
+    }
+    reports: list[Report] = []
+    not_read: dict[str, InitcliError] = {}
+    differs = False
+    for spec, found in _each(specs, options, settings or (), fixing=fix or diff):
+        if isinstance(found, Exception):
+            complain(found)
+            not_read[spec] = found
+            continue
+        report, fixed = found
+        if fixed is not None:
+            differs = differs or fixed.after != fixed.before
+            if diff:
+                write_own(fixed.diff)
+            else:
+                _save(fixed)
+        of_fixing = () if fixed is None else fixed.notes
+        for note in dict.fromkeys((*of_fixing, *report.model.notes, *report.notes)):
+            say(note)
+        reports.append(report)
+    if not diff:
+        _print(reports, not_read, format, to_stderr=fix and "-" in specs)
+    if html is not None and reports:
+        from pathlib import Path
+
+        from initcli.render.page import report_page, save_page
+
+        say(f"the page is {save_page(Path(html), report_page(reports[0]))}")
+    if not_read:
+        raise typer.Exit(2)
+    if diff:
+        raise typer.Exit(1 if differs else 0)
+    found_errors = any(report.errors or (strict and report.warnings) for report in reports)
+    raise typer.Exit(1 if found_errors else 0)
+
+
+def _each(
+    specs: Sequence[str], options: dict[str, Any], changes: Sequence[str], *, fixing: bool
+) -> Iterator[tuple[str, tuple[Report, Fixed | None] | InitcliError]]:
+    """What is found of each spec, and how it was mended; the error of one that is wrong itself."""
+    from initcli.checks import check, chosen_checks
+    from initcli.errors import InitcliError
+    from initcli.sources.load import load
+
+    chosen_checks(options["select"], options["ignore"])
+    loading = {key: options[key] for key in ("seed", "defaults", "custom")}
+    judging = {key: value for key, value in options.items() if key not in loading}
+    found: tuple[Report, Fixed | None]
+    for spec in specs:
+        try:
+            if fixing:
+                from initcli.checks.fixing import fix
+
+                with patience([spec]):
+                    fixed = fix(spec, **options)
+                found = fixed.last, fixed
+            else:
+                with patience([spec]):
+                    model = load(spec, **loading, changes=changes)
+                found = check(model, **judging), None
+        except InitcliError as error:
+            yield spec, error
+        else:
+            yield spec, found
+
+
+def _save(fixed: Fixed) -> None:
+    """Save what was mended in its file, or print it where it came from standard input."""
+    from pathlib import Path
+
+    from initcli.files import rewrite
+
+    if fixed.file == "<stdin>":
+        write_own(fixed.after)
+    elif fixed.after != fixed.before:
+        rewrite(Path(fixed.file), fixed.before, fixed.after)
+        say(f"{fixed.file}: {fixed.mended} of {len(fixed.first.findings)} findings mended")
+
+
+def _print(
+    reports: Sequence[Report],
+    not_read: Mapping[str, InitcliError],
+    format: FindingsFormat,
+    to_stderr: bool,
+) -> None:
+    """Print the findings; beside a mended spec on standard output they go to standard error."""
+    from initcli.render import findings
+
+    if format is FindingsFormat.github:
+        text = findings.findings_github(reports, not_read)
+    elif not reports:
+        text = ""  # nothing was judged, so that nothing was found is no news
+    elif format is FindingsFormat.json:
+        text = findings.findings_json(reports, list(not_read)) + "\n"
+    elif format is FindingsFormat.table:
+        page, _ = console()
+        text = printed(page, findings.findings_page(reports, len(not_read)))
+    else:
+        from initcli.render.rows import lines
+
+        text = "".join(lines(format, findings.findings_rows(reports, len(not_read))))
+    if to_stderr:
+        write_to_stderr(text)
+    else:
+        write(text)
+
+
+def _explain(code: str) -> None:
+    from initcli.checks import chosen_checks
+    from initcli.render.findings import explanation
+
+    page, _ = console()
+    pages = [printed(page, explanation(each)) for each in chosen_checks([code])]
+    write("\n".join(pages))
+
+
+def _codes(given: Sequence[str] | None) -> list[str]:
+    return [code for text in given or () for code in text.split(",") if code.strip()]

@@ -1,0 +1,100 @@
+"""What a shell completes: names of layers, initializers, activations and checks, and of tensors.
+
+Each function says what a word may be, some by what was typed of it so far; Typer keeps what begins
+so. Everything is imported when it is asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from initcli.model import Model
+
+
+def names() -> list[str]:
+    """Everything of the catalog."""
+    from initcli.reports.catalog import catalog
+
+    return sorted({name for thing in catalog() for name in (thing.name, *thing.aliases)})
+
+
+def initializers(incomplete: str) -> list[str]:
+    """Names of initializers, the last of a list with commas."""
+    from initcli.initializers import known_initializers
+
+    return _listed(incomplete, known_initializers())
+
+
+def activations(incomplete: str) -> list[str]:
+    """Names of activations, the last of a list with commas."""
+    from initcli.activations import known_activations
+
+    return _listed(incomplete, known_activations())
+
+
+def frameworks(incomplete: str) -> list[str]:
+    """Frameworks whose defaults there are, the last of a list with commas."""
+    from typing import get_args
+
+    from initcli.frameworks import Framework
+
+    return _listed(incomplete, get_args(Framework))
+
+
+def checks(incomplete: str) -> list[str]:
+    """Codes of checks, the last of a list with commas."""
+    from initcli.checks import known_checks
+
+    return _listed(incomplete, known_checks())
+
+
+def filters() -> list[str]:
+    """Paths of the tensors in the spec that was typed before."""
+    model = _model()
+    return [] if model is None else [parameter.path for parameter in model.parameters]
+
+
+def settings(incomplete: str) -> list[str]:
+    """Paths of the values in the spec that was typed before, and names for what a path ends in."""
+    from initcli.activations import known_activations
+    from initcli.initializers import known_initializers
+    from initcli.sources.overrides import paths
+
+    path, equals, _ = incomplete.partition("=")
+    if equals:
+        key = path.rpartition(".")[2]
+        known: Iterable[str] = ()
+        if key.endswith("initializer"):
+            known = known_initializers()
+        elif key == "activation":
+            known = known_activations()
+        return [f"{path}={name}" for name in sorted(known)]
+    model = _model()
+    return [] if model is None else [f"{each}=" for each in paths(model.document.data)]
+
+
+def _listed(incomplete: str, known: Iterable[str]) -> list[str]:
+    *before, _ = incomplete.split(",")
+    head = "".join(f"{each}," for each in before)
+    return [f"{head}{name}" for name in sorted(known) if name not in before]
+
+
+def _model() -> Model | None:
+    """The model of the first spec among the words of the command line; None without one."""
+    from initcli.errors import InitcliError
+    from initcli.sources.load import load
+
+    # A command line that ends in an option without its value is not parsed, so it is read here.
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    for word in words.split()[2:]:
+        file = Path(word.strip("'\"")).expanduser()
+        if file.is_file():
+            try:
+                return load(str(file))
+            except InitcliError:
+                return None
+    return None

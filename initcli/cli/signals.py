@@ -1,0 +1,245 @@
+"""The commands about the signal: signal and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from initcli.cli.completion import activations, frameworks, initializers
+from initcli.cli.options import (
+    Batch,
+    Custom,
+    Defaults,
+    Draws,
+    Format,
+    FormatOption,
+    Html,
+    Input,
+    Loading,
+    Picture,
+    Seed,
+    Settings,
+    Specs,
+    Theory,
+    for_each,
+    write_rows,
+)
+from initcli.cli.terminal import NoBar, console, patience, printed, progress, say, write
+
+if TYPE_CHECKING:
+    from initcli.frameworks import Framework
+    from initcli.model import Model
+    from initcli.render.progress import ProgressBar
+    from initcli.signal.comparison import Compared
+    from initcli.signal.figures import Signal
+
+
+def signal(
+    specs: Specs,
+    format: FormatOption = Format.table,
+    batch: Batch = None,
+    draws: Draws = 5,
+    theory: Theory = False,
+    input: Input = None,
+    out: Picture = None,
+    html: Html = None,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Show only layers and tensors whose name matches."),
+    ] = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    defaults: Defaults = None,
+    custom: Custom = None,
+) -> None:
+    """Print the size of every layer's output and gradient, measured and predicted.
+
+    CSV and JSON lines have a row a layer.
+    """
+    _picture_format(out)
+    if theory and input is not None:
+        message = "nothing is drawn that --input could change"
+        raise typer.BadParameter(message, param_hint="--theory")
+    for option, given in (("--out", out), ("--html", html)):
+        if given is not None and len(specs) > 1:
+            raise typer.BadParameter(f"it is of one spec, not of {len(specs)}", param_hint=option)
+
+    def signalled(spec: str, model: Model, first: bool) -> None:
+        found = _signal(model, batch, draws, theory, input)
+        for note in found.notes:
+            say(note)
+        _print_signal(spec, found, format, filter or (), first=first)
+        if out is not None:
+            from initcli.files import link_target, write_whole
+            from initcli.render.signal_plot import signal_picture
+
+            write_whole(link_target(Path(out)), signal_picture(found, _picture_format(out)))
+        if html is not None:
+            from initcli.render.page import save_page, signal_page
+
+            say(f"the page is {save_page(Path(html), signal_page(found))}")
+
+    for_each(specs, Loading(seed, defaults, custom, settings), signalled)
+
+
+def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: str | None) -> Signal:
+    from initcli.signal.measured import measure_signal, predict_signal
+
+    if theory:
+        return predict_signal(model, batch=batch or 64)
+    given = _inputs(input, model)
+    with _steps() as advance:
+        return measure_signal(model, batch=batch, draws=draws, inputs=given, progress=advance)
+
+
+def _print_signal(
+    spec: str, found: Signal, format: Format, only: Sequence[str], *, first: bool
+) -> None:
+    if format is Format.table:
+        from initcli.render.signal_table import signal_table
+
+        page, plain = console()
+        table = signal_table(found, width=page.width, ascii_only=plain, only=only)
+        write("\n" * (not first) + printed(page, table))
+        return
+    from initcli.render import signal_data
+
+    if format is Format.json:
+        write(signal_data.signal_json(found, only) + "\n")
+    else:
+        write_rows(format, signal_data.signal_rows(spec, found, only), first=first)
+
+
+def compare(
+    specs: Specs,
+    kernel_initializer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Initializers, each in turn that of all kernels.",
+            autocompletion=initializers,
+        ),
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Activations, each in turn that of all layers but the last.",
+            autocompletion=activations,
+        ),
+    ] = None,
+    defaults: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keras,torch,flax",
+            help="Whose default initializers, each in turn.",
+            autocompletion=frameworks,
+        ),
+    ] = None,
+    format: FormatOption = Format.table,
+    batch: Batch = None,
+    draws: Draws = 5,
+    theory: Theory = False,
+    out: Picture = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    custom: Custom = None,
+) -> None:
+    """Rank initializers, activations, defaults or specs by what they do to the signal.
+
+    CSV and JSON lines have a row a variant, the best first.
+    """
+    kind = _picture_format(out)
+    from initcli.signal.comparison import compare, variants
+
+    with patience(specs):
+        models = variants(
+            specs,
+            kernel_initializers=_names(kernel_initializer),
+            activations=_names(activation),
+            defaults=_frameworks(defaults),
+            seed=seed,
+            custom=custom or (),
+            changes=settings or (),
+        )
+    with _steps(len(models)) as advance:
+        found = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+    for note in dict.fromkeys(note for each in found for note in each.signal.notes):
+        say(note)
+    _print_comparison(found, format)
+    if out is not None:
+        from initcli.files import link_target, write_whole
+        from initcli.render.signal_plot import comparison_picture
+
+        pictured = [(each.label, each.signal) for each in found]
+        write_whole(link_target(Path(out)), comparison_picture(pictured, kind))
+
+
+def _print_comparison(found: Sequence[Compared], format: Format) -> None:
+    from initcli.render import comparison
+
+    if format is Format.table:
+        page, plain = console()
+        table = comparison.comparison_table(found, width=page.width, ascii_only=plain)
+        write(printed(page, table))
+    elif format is Format.json:
+        write(comparison.comparison_json(found) + "\n")
+    else:
+        write_rows(format, comparison.comparison_rows(found))
+
+
+def _names(text: str | None) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _frameworks(text: str | None) -> list[Framework]:
+    from typing import get_args
+
+    from initcli.errors import did_you_mean, listed, quoted
+    from initcli.frameworks import Framework as Known
+
+    names = _names(text)
+    for name in names:
+        if name not in get_args(Known):
+            known = listed([quoted(each) for each in get_args(Known)])
+            message = f"{quoted(name)} is not one of {known}. {did_you_mean(name, get_args(Known))}"
+            raise typer.BadParameter(message.strip(), param_hint="--defaults")
+    return names  # type: ignore[return-value]
+
+
+def _picture_format(out: str | None) -> str:
+    """What kind of picture a file's name asks for."""
+    kind = "" if out is None else Path(out).suffix.lower().removeprefix(".")
+    if out is not None and kind not in ("png", "svg", "pdf"):
+        ends = "the file's name must end in .png, .svg or .pdf"
+        raise typer.BadParameter(ends, param_hint="--out")
+    return kind
+
+
+def _inputs(file: str | None, model: Model) -> dict[str, Any]:
+    """The arrays of a file, by the names of the inputs."""
+    if file is None:
+        return {}
+    from initcli.signal.inputs import read_inputs
+
+    with patience([file]):
+        return read_inputs(file, model)
+
+
+@contextmanager
+def _steps(models: int = 1) -> Iterator[Callable[[int, int], None] | None]:
+    """Tells a progress bar of steps, whose number is known once the first is done."""
+    with ExitStack() as stack:
+        bars: list[ProgressBar | NoBar] = []
+
+        def advance(done: int, whole: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(progress(whole * models, "steps")))
+            bars[0].advance(done)
+
+        yield advance

@@ -1,0 +1,315 @@
+"""The commands about weights: summary, hist and export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from initcli.cli.options import (
+    Custom,
+    Defaults,
+    Filter,
+    Format,
+    FormatOption,
+    Jobs,
+    Loading,
+    MaxDraws,
+    Seed,
+    Settings,
+    Spec,
+    Specs,
+    chosen,
+    for_each,
+    write_rows,
+)
+from initcli.cli.terminal import console, printed, progress, say, write, write_path
+
+if TYPE_CHECKING:
+    from initcli.model import Model
+    from initcli.parameter import Parameter
+    from initcli.reports.summary import TensorSummary
+    from initcli.sampling.workers import Workers
+
+# What one process takes, roughly: it decides who does the work, not what comes out.
+_SECONDS_A_WEIGHT = 1e-8
+_SECONDS_A_PICTURE = 0.04
+
+
+class _Drawing(NamedTuple):
+    """Who draws, and how many entries of a tensor at most."""
+
+    most: int | None = None
+    jobs: int | None = None
+    cluster: str | None = None
+
+    def weights(self, parameters: Iterable[Parameter]) -> int:
+        """How many weights are drawn."""
+        return sum(min(each.size, self.most or each.size) for each in parameters)
+
+    def seconds(self, parameters: Iterable[Parameter]) -> float:
+        """What one process takes for them, roughly."""
+        return self.weights(parameters) * _SECONDS_A_WEIGHT
+
+    def workers(self, seconds: float) -> AbstractContextManager[Workers]:
+        """Who does what one process would take so long for."""
+        from initcli.sampling import workers
+
+        if self.cluster is not None:
+            return workers.cluster(self.cluster)
+        return workers.suitable(self.jobs, seconds)
+
+    def tensors(self, model: Model, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
+        """The tensors, drawn and measured, with a progress bar where that takes long."""
+        from initcli.reports.summary import summarize
+
+        several = self.workers(self.seconds(only))
+        # Processes start before the bar does, whose thread keeps them from the fastest way.
+        with several as workers, progress(self.weights(only), "weights") as bar:
+            yield from summarize(
+                model, only=only, workers=workers, most=self.most, progress=bar.advance
+            )
+
+
+class PictureFormat(StrEnum):
+    """What a histogram is saved as."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
+def _bins(text: str) -> int:
+    """A number of bins, or 0 for ``auto``."""
+    if text == "auto":
+        return 0
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        from initcli.errors import quoted
+
+        wanted = "must be a number of bins from 1 to 10000, or auto"
+        raise typer.BadParameter(f"{wanted}, not {quoted(text)}")
+    return int(text)
+
+
+def summary(
+    specs: Specs,
+    format: FormatOption = Format.table,
+    depth: Annotated[
+        int | None,
+        typer.Option(min=1, help="Levels of names to show; blocks below are folded."),
+    ] = None,
+    filter: Filter = None,
+    theory: Annotated[
+        bool, typer.Option("--theory", help="Distributions and shapes alone; nothing is drawn.")
+    ] = False,
+    max_draws: MaxDraws = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    defaults: Defaults = None,
+    custom: Custom = None,
+    jobs: Jobs = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Draw on the Dask cluster of this scheduler."),
+    ] = None,
+) -> None:
+    """Print every tensor: shape, initializer, distribution and draw.
+
+    CSV and JSON lines have a row a tensor, which is printed when it is measured.
+    """
+    drawing = _Drawing(max_draws, jobs, cluster)
+    if theory and any(each is not None for each in drawing):
+        raise typer.BadParameter(
+            "nothing is drawn that --max-draws, --jobs or --cluster could change",
+            param_hint="--theory",
+        )
+    if jobs and cluster is not None:
+        raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
+
+    def tensors(model: Model, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
+        if not theory:
+            return drawing.tensors(model, only)
+        from initcli.reports.summary import theory as distributions
+
+        return distributions(model, only=only)
+
+    def summarized(spec: str, model: Model, first: bool) -> None:
+        only = chosen(model, filter)
+        if format is Format.json:
+            from initcli.render.data import summary_json
+
+            write(summary_json(model, tensors(model, only)) + "\n")
+            return
+        if format is not Format.table:
+            from initcli.render.data import summary_rows
+
+            write_rows(format, summary_rows(spec, model, tensors(model, only)), first=first)
+            return
+        from initcli.render.outline import outline, shown_parameters
+        from initcli.render.table import summary_table
+
+        paths = {parameter.path for parameter in only} if filter else None
+        rows = outline(model.layers, depth, paths)
+        # What is folded need not be drawn.
+        shown = tensors(model, shown_parameters(rows))
+        page, plain = console()
+        table = summary_table(model, shown, width=page.width, ascii_only=plain, rows=rows)
+        write("\n" * (not first) + printed(page, table))
+
+    for_each(specs, Loading(seed, defaults, custom, settings), summarized)
+
+
+def hist(
+    specs: Specs,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Save pictures there; without it they are drawn in the terminal."
+        ),
+    ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write a page to browse, DIR/index.html, beside them.")
+    ] = False,
+    format: Annotated[
+        PictureFormat | None,
+        typer.Option(help="What pictures are saved as.", show_default="png", case_sensitive=False),
+    ] = None,
+    dpi: Annotated[
+        int | None,
+        typer.Option(min=20, max=1000, help="Pixels an inch, of PNG.", show_default="100"),
+    ] = None,
+    bins: Annotated[
+        int, typer.Option(metavar="N|auto", parser=_bins, help="Bins.", show_default="auto")
+    ] = "auto",  # type: ignore[assignment]  # parsed like what a person types
+    log: Annotated[
+        bool, typer.Option("--log", help="Count entries on a logarithmic scale.")
+    ] = False,
+    same_scale: Annotated[
+        bool, typer.Option("--same-scale", help="Put all tensors on one axis of weights.")
+    ] = False,
+    filter: Filter = None,
+    max_draws: MaxDraws = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    defaults: Defaults = None,
+    custom: Custom = None,
+    jobs: Jobs = None,
+) -> None:
+    """Draw a histogram of every tensor, with its distribution over it.
+
+    With --out, save one picture a tensor and an overview, and print the path of each when it is
+    written; of several specs each has a folder of its own there.
+    """
+    if out is None:
+        for option, given in (("--html", html), ("--format", format), ("--dpi", dpi)):
+            if given:
+                message = "nothing is saved without --out DIR"
+                raise typer.BadParameter(message, param_hint=option)
+    elif not out:
+        raise typer.BadParameter("it must name a folder, such as plots", param_hint="--out")
+    folders = _folders(specs, out or "")
+    drawing = _Drawing(max_draws, jobs)
+
+    def drawn(_: str, model: Model, first: bool) -> None:
+        write("\n" * (not first))
+        _draw(drawing.tensors(model, chosen(model, filter)), model, bins or None, log, same_scale)
+
+    def saved(spec: str, model: Model, _: bool) -> None:
+        from initcli.render.plots import Style
+
+        style = Style(
+            format="png" if format is None else format.value,
+            dpi=dpi or 100,
+            log=log,
+            same_scale=same_scale,
+        )
+        only = chosen(model, filter)
+        # Values are drawn twice, first to measure them and then to count them.
+        seconds = 3 * drawing.seconds(only) + len(only) * _SECONDS_A_PICTURE
+        with drawing.workers(seconds) as workers, progress(len(only), "pictures") as bar:
+            from initcli.render.gallery import save_histograms
+
+            for file in save_histograms(
+                model,
+                folders[spec],
+                bins=bins or None,
+                only=only,
+                style=style,
+                page=html,
+                workers=workers,
+                most=max_draws,
+            ):
+                write_path(file)
+                bar.advance(1)
+
+    for_each(specs, Loading(seed, defaults, custom, settings), drawn if out is None else saved)
+
+
+def export(
+    spec: Spec,
+    out: Annotated[str, typer.Option(metavar="F.npz|F.safetensors", help="Where to.")],
+    filter: Filter = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    defaults: Defaults = None,
+    custom: Custom = None,
+) -> None:
+    """Save the drawn weights in one file, each under its path.
+
+    Prints the path of the file when it is written.
+    """
+    from initcli.errors import listed
+    from initcli.render import weights_file as exporting
+
+    file = Path(out)
+    if file.suffix.lower() not in exporting.SUFFIXES:
+        ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
+        raise typer.BadParameter(ends, param_hint="--out")
+    model = Loading(seed, defaults, custom, settings).model(spec)
+    only = chosen(model, filter)
+    with progress(_Drawing().weights(only), "weights") as bar:
+        notes = exporting.export(model, file, only=only, progress=bar.advance)
+    for note in notes:
+        say(note)
+    write_path(file)
+
+
+def _draw(
+    tensors: Iterable[TensorSummary],
+    model: Model,
+    bins: int | None,
+    log: bool,
+    same_scale: bool,
+) -> None:
+    """Draw the histograms in the terminal, each when its tensor is measured."""
+    from initcli.render.bars import BarChart, heading
+    from initcli.reports.summary import common_range
+
+    page, plain = console()
+    write(printed(page, heading(model, ascii_only=plain)))
+    scale = None
+    if same_scale:
+        tensors = list(tensors)
+        scale = common_range(tensors)
+    for tensor in tensors:
+        chart = BarChart(width=page.width, ascii_only=plain, bins=bins, log=log, scale=scale)
+        write(printed(page, chart.of(tensor)))
+
+
+def _folders(specs: Sequence[str], out: str) -> dict[str, Path]:
+    """The folder of each spec: the one that was asked for, or in it one with the spec's name."""
+    if len(set(specs)) == 1:
+        return dict.fromkeys(specs, Path(out))
+    from initcli.files import file_stems
+
+    names: dict[str, str] = {}
+    for spec in dict.fromkeys(specs):
+        stem = "stdin" if spec == "-" else Path(spec).stem
+        taken = sum(name.rpartition("-")[0] == stem or name == stem for name in names.values())
+        names[spec] = f"{stem}-{taken + 1}" if taken else stem
+    stems = file_stems(names.values())
+    return {spec: Path(out) / stems[name] for spec, name in names.items()}

@@ -1,0 +1,1 @@
+"""Texts of specs: YAML and JSON with positions, and edits that keep them."""

@@ -1,0 +1,1 @@
+"""Measurements of values: moments, histograms, fits."""

@@ -1,0 +1,97 @@
+"""The model: checked layers, each with its name, its shapes and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from initcli.documents.document import Document
+from initcli.errors import NoSuchTensor, Path, did_you_mean, quoted
+from initcli.frameworks import Framework
+from initcli.layers import Layer
+from initcli.layers.network import Network
+from initcli.parameter import Parameter
+from initcli.types import Dtype, Shape, Shapes
+
+
+class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer in its place: what it is called, what flows in and out, and its parameters.
+
+    Shapes are those of its first call. A network within the model has layers of its own, whose
+    parameters are its. ``path`` is where in the document it is written.
+    """
+
+    name: str
+    layer: Layer
+    input_shapes: Shapes
+    output_shapes: Shapes
+    parameters: tuple[Parameter, ...]
+    layers: tuple[BuiltLayer, ...] = ()
+    calls: int = 1
+    path: Path = ()
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of its output, of the first where there are several."""
+        return self.output_shapes[0]
+
+    @property
+    def type(self) -> str:
+        """The name of the layer's type."""
+        return self.layer.type_name
+
+    @property
+    def size(self) -> int:
+        """The number of its weights."""
+        return sum(parameter.size for parameter in self.parameters)
+
+
+def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
+    """The layers that hold no others, those of networks within the model included."""
+    for layer in layers:
+        if layer.layers:
+            yield from leaves(layer.layers)
+        else:
+            yield layer
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """Checked layers, from which every weight follows.
+
+    ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
+    ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
+    author should know.
+    """
+
+    name: str
+    seed: int
+    dtype: Dtype
+    defaults: Framework
+    network: Network
+    layers: tuple[BuiltLayer, ...]
+    document: Document
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Every parameter, in the order of the layers."""
+        return tuple(parameter for layer in self.layers for parameter in layer.parameters)
+
+    def matching(self, globs: Iterable[str]) -> tuple[Parameter, ...]:
+        """The parameters whose path one of the patterns matches, in which ``*`` is any text.
+
+        Raises:
+            NoSuchTensor: a pattern matches none.
+        """
+        wanted = tuple(globs)
+        for glob in wanted:
+            if not any(fnmatchcase(parameter.path, glob) for parameter in self.parameters):
+                remedy = did_you_mean(glob, (parameter.path for parameter in self.parameters))
+                raise NoSuchTensor(f"no tensor's path matches {quoted(glob)}", remedy)
+        return tuple(
+            parameter
+            for parameter in self.parameters
+            if any(fnmatchcase(parameter.path, glob) for glob in wanted)
+        )

@@ -1,0 +1,1 @@
+"""Values of parameters, drawn chunk by chunk, here or by workers."""

@@ -1,0 +1,163 @@
+"""Drawing: the values of a parameter, whole or chunk by chunk.
+
+A tensor's entries, in row order, are cut into chunks of :data:`CHUNK`; chunk k is drawn from
+generator k of the parameter's stream, whoever draws it and whenever. Values are drawn in float32
+(float64 for float64) and rounded to the parameter's dtype; there being no bfloat16 in NumPy, values
+of the half types are held as the float32 numbers that they are, and so are whole numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from initcli.distributions import Floats
+from initcli.errors import TooLarge
+from initcli.initializers.base import Whole
+from initcli.parameter import Parameter
+from initcli.types import LARGEST, WHOLE, TensorDtype
+
+CHUNK = 1 << 16
+"""Entries of a chunk: small enough for a cache, and part of what makes a seed's values."""
+
+
+def draw(parameter: Parameter) -> Floats:
+    """The whole tensor.
+
+    Raises:
+        TooLarge: it does not fit in this machine's memory.
+        CustomFunctionError: its function failed.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
+    >>> values = initcli.draw(model.parameters[0])
+    >>> values.shape, values.dtype.name, bool(abs(values).max() <= 0.7072)
+    ((8, 4), 'float32', True)
+    """
+    refuse_beyond_memory(parameter, parameter.size * working_dtype(parameter.dtype).itemsize)
+    if isinstance(parameter.initializer, Whole):
+        return _whole(parameter.initializer, parameter)
+    parts = [draw_chunk(parameter, chunk) for chunk in range(chunk_count(parameter))]
+    return np.concatenate(parts).reshape(parameter.shape)
+
+
+def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
+    """Entries chunk · CHUNK and on, of a parameter whose initializer works by entries."""
+    start = chunk * CHUNK
+    out = np.empty(min(CHUNK, parameter.size - start), working_dtype(parameter.dtype))
+    rng = parameter.stream.generator(chunk)
+    parameter.initializer.fill(out, start, parameter.shape, rng)
+    return rounded(out, parameter.dtype)
+
+
+def draw_chunks(parameter: Parameter, chunks: range) -> Iterator[Floats]:
+    """Some of the chunks, in order; a tensor that is made whole is made once for all of them."""
+    if isinstance(parameter.initializer, Whole):
+        refuse_beyond_memory(parameter, scratch_bytes(parameter))
+        flat = _whole(parameter.initializer, parameter).reshape(-1)
+        yield from (flat[chunk * CHUNK : (chunk + 1) * CHUNK] for chunk in chunks)
+    else:
+        yield from (draw_chunk(parameter, chunk) for chunk in chunks)
+
+
+def chunk_count(parameter: Parameter) -> int:
+    """How many chunks the tensor has."""
+    return -(-parameter.size // CHUNK)
+
+
+def scratch_bytes(parameter: Parameter) -> int:
+    """Bytes that are held at once while the parameter is drawn chunk by chunk."""
+    itemsize = working_dtype(parameter.dtype).itemsize
+    if isinstance(parameter.initializer, Whole):
+        return parameter.initializer.scratch(parameter.shape) * itemsize
+    return CHUNK * itemsize
+
+
+def refuse_beyond_memory(parameter: Parameter, needed: int) -> None:
+    """Raise TooLarge when ``needed`` bytes are more than this machine has."""
+    if needed > (there_are := physical_memory()):
+        raise TooLarge(
+            f"{parameter.path} must be held whole to be drawn with {parameter.initializer}, which "
+            f"takes {needed / 2**30:,.1f} GiB of memory, and this machine has "
+            f"{there_are / 2**30:,.1f}",
+            "with --theory nothing is drawn",
+        )
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine; 16 GiB are assumed where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 16 * 2**30
+
+
+def working_dtype(dtype: TensorDtype) -> np.dtype[Any]:
+    """What the values of a dtype are drawn and held in."""
+    return np.dtype(np.float64 if dtype == "float64" else np.float32)
+
+
+def rounded(values: Floats, dtype: TensorDtype) -> Floats:
+    """The nearest values that the dtype has, ties to even."""
+    if dtype == "float16":
+        return values.astype(np.float16).astype(values.dtype)
+    if dtype in WHOLE:
+        return np.rint(values)
+    if dtype == "bfloat16":
+        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+        found = bits >> np.uint32(16)
+        found &= np.uint32(1)
+        found += np.uint32(0x7FFF)
+        found += bits
+        found &= np.uint32(0xFFFF0000)
+        return found.view(np.float32)
+    return values
+
+
+def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
+    """Where a value must lie, before rounding, to be less than each edge after it.
+
+    It is the middle between the least value of the dtype that is not below the edge and the
+    greatest that is.
+    """
+    if dtype == "float64":
+        return edges
+    if dtype in WHOLE:
+        whole: Floats = np.ceil(edges) - 0.5
+        return whole
+    digits, least = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126)}[dtype]
+    fraction, exponent = np.frexp(edges)
+    # Values just below a power of two are twice as dense as those just above it.
+    binade = np.where(fraction == 0, least, exponent - 1 - (fraction == 0.5))
+    spacing = np.ldexp(1.0, np.maximum(binade, least) - (digits - 1))
+    middles: Floats = (np.ceil(edges / spacing) - 0.5) * spacing
+    return middles
+
+
+def rounding_limits(edges: Floats, dtype: TensorDtype) -> Floats:
+    """Between which numbers a value must lie, before rounding, to be in each bin of a histogram.
+
+    The last bin holds its upper edge too.
+    """
+    return rounding_edges(np.append(edges[:-1], np.nextafter(edges[-1], np.inf)), dtype)
+
+
+def _whole(initializer: Whole, parameter: Parameter) -> Floats:
+    dtype = working_dtype(parameter.dtype)
+    tensor = initializer.tensor(parameter.shape, parameter.stream.generator(), dtype)
+    refuse_beyond_dtype(parameter, tensor)
+    return rounded(tensor, parameter.dtype)
+
+
+def refuse_beyond_dtype(parameter: Parameter, values: Floats) -> None:
+    """Raise TooLarge when a value is more than the parameter's dtype holds."""
+    largest = max(abs(float(values.min())), abs(float(values.max())))
+    if largest > LARGEST[parameter.dtype]:
+        raise TooLarge(
+            f"{parameter.path} has a value of {largest:.4g}, and {parameter.dtype} holds at most "
+            f"{LARGEST[parameter.dtype]:.5g}",
+            "draw smaller values, or take another dtype",
+        )

@@ -1,0 +1,335 @@
+"""One mapping of a spec to one layer, initializer or activation, with every problem collected."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from initcli.activations import Activation, Linear, known_activations
+from initcli.errors import (
+    InvalidValue,
+    MissingArgument,
+    NoWeights,
+    Path,
+    SpecError,
+    UnknownArgument,
+    UnknownName,
+    did_you_mean,
+    listed,
+    quoted,
+)
+from initcli.initializers import Custom, GlorotUniform, Initializer, known_initializers
+from initcli.layers import Layer, known_layers
+from initcli.layers.core import OwnWeight
+from initcli.limits import in_force
+from initcli.sources.describe import choices, describe
+from initcli.types import ArgumentError, field_names
+
+Made = TypeVar("Made", bound=msgspec.Struct)
+
+_LAYERS = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
+"""The types of arguments that are layers themselves."""
+
+
+class TooManyErrors(Exception):
+    """So many errors were found that nobody would read more."""
+
+
+class Errors(list[SpecError]):
+    """The errors of a spec, which end with the limit of that name.
+
+    A spec of a hundred thousand errors would else take minutes, in which a remedy is thought of
+    for each of them.
+    """
+
+    def append(self, error: SpecError) -> None:
+        super().append(error)
+        if len(self) >= in_force().errors:
+            raise TooManyErrors
+
+
+class Arguments:
+    """Makes layers and initializers of plain data.
+
+    Whatever cannot be made is None, and why stands in ``errors``; where these become too many,
+    TooManyErrors is raised.
+
+    Args:
+        functions: initializers of ``--custom``, by name; they win over everything else.
+    """
+
+    def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
+        self.functions = functions or {}
+        self.recipes: dict[str, Initializer] = {}
+        self.errors: list[SpecError] = Errors()
+
+    def layer(self, data: Any, path: Path) -> Layer | None:
+        """The layer that a mapping with a ``type`` describes."""
+        cls = self._class(data, path, "layer", known_layers())
+        return None if cls is None else self.struct(cls, data, path)
+
+    def initializer(self, data: Any, path: Path) -> Initializer | None:
+        """The initializer of that name, or that a mapping with a ``type`` describes.
+
+        Null is GlorotUniform, which is what Keras takes for an initializer of None.
+        """
+        if data is None:
+            return GlorotUniform()
+        name = data.get("type") if isinstance(data, Mapping) else data
+        if isinstance(name, str) and name in self.functions:
+            return self._called(self.functions[name], _mapping(data), path)
+        if isinstance(name, str) and name in self.recipes:
+            if set(_mapping(data)) <= {"type"}:
+                return self.recipes[name]
+            message = f"'{name}' is a recipe, and takes no arguments"
+            remedy = "write the type that it has, with all arguments"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return None
+        if isinstance(data, Mapping) and set(data) == {"function"}:
+            return self._function(data["function"], path)
+        known = known_initializers()
+        cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
+        return None if cls is None else self.struct(cls, _mapping(data), path)
+
+    def _called(self, function: Custom, data: Mapping[str, Any], path: Path) -> Initializer | None:
+        """A function of ``--custom`` with the arguments that it is given."""
+        given = {key: _hashable(value) for key, value in data.items() if key != "type"}
+        try:
+            return function.with_arguments(given)
+        except ArgumentError as error:
+            self.errors.append(argument_error(error, data, path))
+            return None
+
+    def _function(self, name: Any, path: Path) -> Initializer | None:
+        """A function of ``--custom``, and nothing else of that name."""
+        if isinstance(name, str) and name in self.functions:
+            return self._called(self.functions[name], {}, path)
+        message = f"the initializer {quoted(name)} is its author's own code, which is not run"
+        remedy = f"--custom FILE.py with a function {name} stands for it"
+        self.errors.append(UnknownName(message, remedy=remedy, path=path))
+        return None
+
+    def activation(self, data: Any, path: Path) -> Activation | None:
+        """The activation of that name, or that a mapping with a ``type`` describes."""
+        if data is None:
+            return Linear()
+        cls = self._class(data, path, "activation", known_activations())
+        return None if cls is None else self.struct(cls, _mapping(data), path)
+
+    def recipe(self, name: str, data: Any, path: Path) -> None:
+        """Keep an initializer under a name of one's own, for what comes after it."""
+        if name in known_initializers():
+            self.errors.append(
+                InvalidValue(
+                    f"'{name}' is the name of a built-in initializer",
+                    remedy="choose another name",
+                    path=path,
+                    at_key=True,
+                )
+            )
+        elif made := self.initializer(data, path):
+            self.recipes[name] = made
+
+    def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
+        """A struct of that class from its fields."""
+        before = len(self.errors)
+        types, required, own = _fields(cls)
+        unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
+        for key in unknown:
+            self.errors.append(_unknown_argument(cls, key, (*path, key)))
+        # What is there under a name with a slip in it is not missing as well.
+        meant = [did_you_mean(key, types) for key in unknown]
+        for name in required:
+            if name not in data and not any(f"'{name}'" in question for question in meant):
+                message = f"{_name(cls)} needs `{name}`, {describe(types[name])}"
+                self.errors.append(MissingArgument(message, path=path))
+        values = {
+            own[name]: self.value(types[name], name, value, (*path, name))
+            for name, value in data.items()
+            if name in types
+        }
+        if len(self.errors) > before:
+            return None
+        try:
+            return cls(**values)
+        except ArgumentError as error:
+            self.errors.append(argument_error(error, data, path))
+            return None
+
+    def value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
+        if type_ == Initializer | None and value is None:
+            return None
+        if type_ in (Initializer, Initializer | None):
+            return self.initializer(value, path)
+        if type_ is Activation:
+            return self.activation(value, path)
+        if type_ in _LAYERS:
+            return self._layers(type_, name, value, path)
+        if type_ == tuple[OwnWeight, ...]:
+            return self._weights(name, value, path)
+        if isinstance(value, str) and value.lower() in choices(type_):
+            value = value.lower()  # Keras takes "SAME" for "same".
+        try:
+            made = msgspec.convert(value, type_)
+        except msgspec.ValidationError:
+            message = f"`{name}` must be {describe(type_)}, not {quoted(value)}"
+            hint = did_you_mean(value, choices(type_)) or _hint(value)
+            self.errors.append(InvalidValue(message, remedy=hint, path=path))
+            return None
+        if not _finite(made):
+            message = f"`{name}` must be finite, not {quoted(value)}"
+            self.errors.append(InvalidValue(message, path=path))
+        return made
+
+    def _layers(self, type_: Any, name: str, value: Any, path: Path) -> Any:
+        """A layer as an argument, or a list of them."""
+        if value is None and type_ == Layer | None:
+            return None
+        several = type_ in (tuple[Layer, ...], Layer | tuple[Layer, ...])
+        if not several or (type_ != tuple[Layer, ...] and not isinstance(value, list)):
+            return self.layer(value, path)
+        if not isinstance(value, list):
+            message = f"`{name}` must be a list of layers, not {quoted(value)}"
+            self.errors.append(InvalidValue(message, path=path))
+            return None
+        return tuple(self.layer(each, (*path, index)) for index, each in enumerate(value))
+
+    def _weights(self, name: str, value: Any, path: Path) -> Any:
+        """The weights of a layer of one's own."""
+        if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+            message = f"`{name}` must be {describe(tuple[OwnWeight, ...])}, not {quoted(value)}"
+            remedy = "such as [{name: kernel, shape: [3, 4], initializer: he_normal}]"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return None
+        return tuple(self.struct(OwnWeight, each, (*path, i)) for i, each in enumerate(value))
+
+    def _class(
+        self,
+        data: Any,
+        path: Path,
+        kind: str,
+        known: Mapping[str, type[Made]],
+        own: Iterable[str] = (),
+    ) -> type[Made] | None:
+        """The class that a name, or the ``type`` of a mapping, stands for."""
+        named = isinstance(data, str) and kind != "layer"
+        if not named and not isinstance(data, Mapping):
+            name = "" if kind == "layer" else "a name or "
+            message = f"{_article(kind)} is {name}a mapping with a `type`, not {quoted(data)}"
+            remedy = f"such as {_EXAMPLES[kind]}"
+            if isinstance(data, str) and data in known:
+                remedy = f"write {{type: {data}}}, with its arguments"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return None
+        if not named and "type" not in data:
+            remedy = f"such as {_EXAMPLES[kind]}"
+            message = f"{_article(kind)} needs a `type`"
+            self.errors.append(MissingArgument(message, remedy=remedy, path=path))
+            return None
+        name, place = (data, path) if named else (data["type"], (*path, "type"))
+        if isinstance(name, str) and name in known:
+            return known[name]
+        remedy = did_you_mean(name, (*known, *own))
+        if not remedy and kind == "initializer":
+            remedy = "a function of your own is found with --custom FILE.py"
+        remedy = remedy or f"`initcli catalog` lists every {kind}"
+        self.errors.append(UnknownName(f"unknown {kind} {quoted(name)}", remedy=remedy, path=place))
+        return None
+
+
+def argument_error(error: ArgumentError, data: Mapping[str, Any], path: Path) -> SpecError:
+    """The error of an argument as one of the spec, at the argument where it was written."""
+    place = (*path, error.argument) if error.argument in data else path
+    return InvalidValue(str(error), remedy=error.remedy, path=place)
+
+
+def _hashable(value: Any) -> Any:
+    """A value with tuples for lists, as initializers hold them."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    """The arguments beside a name alone: none."""
+    return data if isinstance(data, Mapping) else {}
+
+
+@cache
+def _fields(
+    cls: type[msgspec.Struct],
+) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
+    """By the name of each argument: its type, whether it is required, and its attribute."""
+    fields = msgspec.structs.fields(cls)
+    return (
+        {f.encode_name: f.type for f in fields},
+        tuple(f.encode_name for f in fields if f.required),
+        {f.encode_name: f.name for f in fields},
+    )
+
+
+def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
+    """Whether a key is no argument and yet no mistake.
+
+    It says which class this is, or it regularises or constrains a weight, which changes no value
+    that the weight starts with.
+    """
+    if key == cls.__struct_config__.tag_field:
+        return True
+    tensor, _, kind = str(key).rpartition("_")
+    regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)[0]
+    return issubclass(cls, Layer) and (regular or key == "activity_regularizer")
+
+
+def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecError:
+    types = _fields(cls)[0]
+    if issubclass(cls, Layer) and not cls.has_weights() and str(key).endswith("_initializer"):
+        return NoWeights(
+            f"{cls.__name__} takes no `{key}`, because it has no weights",
+            remedy=f"remove `{key}`",
+            path=path,
+            at_key=True,
+        )
+    general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
+    named = {attribute: name for name, attribute in _fields(cls)[2].items()}
+    own = [named[a] for a in field_names(cls) if a not in general] or list(types)
+    remedy = did_you_mean(key, types)
+    if not remedy:
+        remedy = f"it takes {listed([f'`{name}`' for name in own], 'and')}"
+    message = f"{_name(cls)} takes no `{quoted(key).strip(chr(39))}`"
+    return UnknownArgument(message, remedy=remedy, path=path, at_key=True)
+
+
+def _name(cls: type[msgspec.Struct]) -> str:
+    return {"Spec": "a spec", "OwnWeight": "a weight"}.get(cls.__name__, cls.__name__)
+
+
+_EXAMPLES = {
+    "layer": "{type: Dense, units: 10}",
+    "initializer": "{type: Constant, value: 0.1}",
+    "activation": "{type: leaky_relu, negative_slope: 0.1}",
+}
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, tuple | list):
+        return all(_finite(each) for each in value)
+    return True
+
+
+def _hint(value: Any) -> str:
+    """What somebody meant who wrote a boolean of YAML 1.1, or a number in quotes."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", value):
+        return f"write {value} without quotes"
+    if isinstance(value, str) and value.lower() in ("yes", "on", "no", "off"):
+        return f"write {'true' if value.lower() in ('yes', 'on') else 'false'}"
+    return ""

@@ -1,0 +1,320 @@
+"""Entries to a network: blocks are repeated, names found, and calls put in order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from initcli import limits
+from initcli.errors import (
+    CircularInputs,
+    InvalidValue,
+    MissingInputShape,
+    Path,
+    ShapeMismatch,
+    SpecError,
+    UnknownArgument,
+    UnknownName,
+    did_you_mean,
+    listed,
+    quoted,
+)
+from initcli.layers import Layer
+from initcli.layers.core import Input
+from initcli.layers.network import Call, Network, Source
+from initcli.sources.entries import BROKEN, Entry, Reference
+
+INPUT = "input"
+"""What flows into a block, or into a stack that has an input_shape."""
+
+
+class _Item(msgspec.Struct):
+    """One call of the network to be; layer is None until the layer that it shares is found."""
+
+    name: str
+    path: Path
+    scope: str
+    layer: int | None
+    shared: str = ""
+    inputs: Sequence[Reference] = ()
+    sources: list[Source] = []
+    options: Mapping[str, bool] = {}
+    masks: Mapping[str, Reference] = {}
+    mask_sources: dict[str, Source] = {}
+
+    @property
+    def before(self) -> list[Source]:
+        """All that comes before it: what it takes, masks too."""
+        return [*self.sources, *self.mask_sources.values()]
+
+
+class Built(NamedTuple):
+    """A network, and where each of its calls is written."""
+
+    network: Network
+    paths: list[Path]
+
+
+class CannotGoOn(Exception):
+    """What is wrong leaves nothing that could be said of the rest."""
+
+
+class Assembly:
+    """Collects the calls of one network, finds whom they name, and puts them in order."""
+
+    def __init__(self, errors: list[SpecError], flows_in: Layer | None) -> None:
+        self.errors = errors
+        self.layers: list[Layer] = []
+        self.names: list[str] = []
+        self.items: list[_Item] = []
+        self.places: dict[str, int] = {}
+        self.reported: set[Path] = set()
+        self.most = limits.in_force().layers
+        self.flows_in = flows_in
+        if flows_in is not None:
+            self._new(_Item(INPUT, (), "", 0), flows_in)
+
+    def network(
+        self,
+        cls: type[Network],
+        own: Layer,
+        entries: Sequence[Entry],
+        outputs: tuple[Reference, ...] | None,
+        order: tuple[Reference, ...] | None,
+    ) -> Built:
+        """The network of those entries."""
+        if self.flows_in is None and not any(isinstance(e.layer, Input) for e in entries):
+            remedy = "add `input_shape: [28, 28, 1]`, without the batch, or an Input layer"
+            message = "the spec does not say what shape flows into its first layer"
+            self.errors.append(MissingInputShape(message, remedy=remedy))
+            raise CannotGoOn
+        last = self._add(entries, "", None if self.flows_in is None else 0)
+        for item in self.items:
+            self._resolve(item)
+        if self.reported:
+            raise CannotGoOn
+        given = [self._found(reference, "") for reference in outputs or ()]
+        inputs = [i for i, item in enumerate(self.items) if self._is_input(item)]
+        ordered = [self._found(reference, "") for reference in order or ()]
+        if ordered and sorted(source.call for source in ordered if source) == sorted(inputs):
+            inputs = [source.call for source in ordered if source]
+        places = self._order()
+        found = {item: call for call, item in enumerate(places)}
+        calls = tuple(self._call(self.items[item], found) for item in places)
+        fed = {source.call for call in calls for source in call.sources}
+        # Layers are listed as they are first called.
+        listed_layers = dict.fromkeys(call.layer for call in calls)
+        number = {layer: index for index, layer in enumerate(listed_layers)}
+        ends = [Source(found[source.call], source.output) for source in given if source]
+        if not ends and last is not None and "Sequential" in cls.__name__:
+            ends = [Source(found[last])]
+        ends = ends or [Source(i) for i in range(len(calls)) if i not in fed]
+        network = cls(
+            name=own.name,
+            trainable=own.trainable,
+            names=tuple(self.names[layer] for layer in listed_layers),
+            layers=tuple(self.layers[layer] for layer in listed_layers),
+            calls=tuple(msgspec.structs.replace(call, layer=number[call.layer]) for call in calls),
+            inputs=tuple(found[item] for item in inputs),
+            outputs=tuple(ends),
+            hidden=() if self.flows_in is None else (number[0],),
+        )
+        return Built(network, [self.items[item].path for item in places])
+
+    def _add(self, entries: Sequence[Entry], scope: str, flow: int | None) -> int | None:
+        """Add a list of entries under a scope; what comes out of the last of them."""
+        for entry in entries:
+            name = f"{scope}{entry.name}"
+            if entry.block:
+                flow = self._add_block(entry, name, scope, flow)
+                continue
+            item = _Item(name, entry.path, scope, None, entry.shared, options=entry.options)
+            item.masks = entry.masks
+            if entry.inputs is not None:
+                item.inputs = entry.inputs
+            elif not isinstance(entry.layer, Input) and flow is not None:
+                item.sources = [Source(flow)]
+            if isinstance(entry.layer, Input) and self.flows_in is not None:
+                message = "what flows in here is known already, from what comes before this Input"
+                remedy = "give either input_shape or an Input as the first layer"
+                self.errors.append(ShapeMismatch(message, remedy=remedy, path=entry.path))
+                raise CannotGoOn
+            flow = self._new(item, entry.layer)
+        return flow
+
+    def _add_block(self, entry: Entry, name: str, scope: str, flow: int | None) -> int | None:
+        if entry.inputs:
+            source = self._found(entry.inputs[0], scope)
+            flow = None if source is None else source.call
+        for number in range(1 if entry.repeat is None else entry.repeat):
+            inner = name if entry.repeat is None else f"{name}_{number}"
+            if flow is not None:
+                self.places[f"{inner}/{INPUT}"] = flow
+            flow = self._add(entry.block, f"{inner}/", flow)
+            if flow is not None:
+                self.places[inner] = flow
+        if flow is not None:
+            self.places[name] = flow
+        return flow
+
+    def _new(self, item: _Item, layer: Layer | None) -> int:
+        if len(self.items) >= self.most:
+            message = f"this makes more than {self.most:,} layers"
+            way_out = limits.remedy("layers")
+            self.errors.append(InvalidValue(message, remedy=way_out, path=item.path))
+            raise CannotGoOn
+        if layer is not None:
+            item.layer = len(self.layers)
+            self.layers.append(layer)
+            self.names.append(item.name)
+        self.items.append(item)
+        self.places[item.name] = len(self.items) - 1
+        return len(self.items) - 1
+
+    def _is_input(self, item: _Item) -> bool:
+        if item.layer is None or item.shared:
+            return False
+        layer = self.layers[item.layer]
+        return isinstance(layer, Input) or layer is self.flows_in
+
+    def _resolve(self, item: _Item) -> None:
+        """Find the layers that an item names."""
+        for reference in item.inputs:
+            if source := self._found(reference, item.scope):
+                item.sources.append(source)
+        for name, reference in item.masks.items():
+            if source := self._found(reference, item.scope):
+                item.mask_sources[name] = source
+        if not item.shared:
+            assert item.layer is not None
+            self._require_masks(item, self.layers[item.layer])
+            return
+        place = Reference(item.shared, 0, (*item.path, "call"))
+        source = self._found(place, item.scope)
+        target = None if source is None else self.items[source.call]
+        walked = 0
+        while target is not None and target.shared and target is not item:
+            walked += 1
+            if walked > len(self.items):
+                break  # They call one another.
+            again = self._found(place._replace(name=target.shared), target.scope)
+            target = None if again is None else self.items[again.call]
+        if target is item or (target is not None and target.layer is None):
+            message = f"'{item.shared}' is a call, and of no layer"
+            remedy = "`call` takes the name of a layer"
+            self.errors.append(UnknownName(message, remedy=remedy, path=place.path))
+        if target is None or target.layer is None:
+            item.layer = len(self.layers)
+            self.layers.append(BROKEN)
+            self.names.append(item.name)
+            return
+        item.layer = target.layer
+        layer = self.layers[item.layer]
+        self._require_masks(item, layer)
+        for option in item.options.keys() - set(layer.takes().options):
+            if layer is not BROKEN:
+                message = f"a call of {layer.type_name} takes no `{option}`"
+                path = (*item.path, option)
+                self.errors.append(UnknownArgument(message, path=path, at_key=True))
+
+    def _require_masks(self, item: _Item, layer: Layer) -> None:
+        """Report the masks that a call of the layer does not take."""
+        for name in item.masks.keys() - layer.takes_masks.keys():
+            if layer is not BROKEN:
+                message = f"a call of {layer.type_name} takes no mask called {quoted(name)}"
+                known = did_you_mean(name, layer.takes_masks)
+                remedy = known or f"it takes {listed(layer.takes_masks or ['none'], 'and')}"
+                path = (*item.path, "masks", name)
+                error = UnknownArgument(message, remedy=remedy, path=path, at_key=True)
+                self.errors.append(error)
+
+    def _found(self, reference: Reference, scope: str) -> Source | None:
+        """Whom a reference means: the nearest of that name, looking outwards."""
+        looked = scope
+        while True:
+            if (place := self.places.get(f"{looked}{reference.name}")) is not None:
+                return Source(place, reference.output)
+            if not looked:
+                break
+            looked = looked[:-1].rpartition("/")[0]
+            looked = f"{looked}/" if looked else ""
+        if reference.path not in self.reported:
+            self.reported.add(reference.path)
+            once = (name for name, i in self.places.items() if not self.items[i].shared)
+            inner = (name.removeprefix(scope) for name in once)
+            remedy = did_you_mean(reference.name, {name for name in inner if name})
+            remedy = remedy or "a layer without a `name` is called after its type: dense, dense_1"
+            message = f"no layer is called {quoted(reference.name)}"
+            self.errors.append(UnknownName(message, remedy=remedy, path=reference.path))
+        return None
+
+    def _order(self) -> list[int]:
+        """The items in an order in which each comes after all that it takes, as written if it can.
+
+        A further call of a layer comes after the first, but then as early as it can, so that
+        layers keep their order.
+        """
+        first = {item.layer: i for i, item in enumerate(self.items) if not item.shared}
+        waits: list[int] = []
+        followers: list[list[int]] = [[] for _ in self.items]
+        for index, item in enumerate(self.items):
+            before = {source.call for source in item.before}
+            if item.shared and item.layer in first:
+                before.add(first[item.layer])
+            waits.append(len(before))
+            for call in before:
+                followers[call].append(index)
+        ready = [(not self.items[i].shared, i) for i, left in enumerate(waits) if not left]
+        heapq.heapify(ready)
+        order: list[int] = []
+        while ready:
+            _, index = heapq.heappop(ready)
+            order.append(index)
+            for follower in followers[index]:
+                waits[follower] -= 1
+                if not waits[follower]:
+                    heapq.heappush(ready, (not self.items[follower].shared, follower))
+        if len(order) < len(self.items):
+            self._report_circle(set(range(len(self.items))) - set(order))
+        return order
+
+    def _report_circle(self, left: set[int]) -> None:
+        """Walk against the flow until a layer comes again: what lies between is a circle."""
+        index = min(left)
+        walked: list[int] = []
+        while index not in walked:
+            walked.append(index)
+            item = self.items[index]
+            before = [source.call for source in item.before if source.call in left]
+            # A further call waits for the first as well.
+            index = (
+                before[0]
+                if before
+                else next(
+                    i
+                    for i in left
+                    if self.items[i].layer == item.layer and not self.items[i].shared
+                )
+            )
+        circle = [index, *reversed(walked[walked.index(index) :])]
+        names = " → ".join(self.items[i].name for i in circle[:8]) + " …" * (len(circle) > 8)
+        message = f"layers feed one another in a circle: {names}"
+        first = min(circle)
+        self.errors.append(CircularInputs(message, path=(*self.items[first].path, "inputs")))
+        raise CannotGoOn
+
+    @staticmethod
+    def _call(item: _Item, found: Mapping[int, int]) -> Call:
+        assert item.layer is not None
+        return Call(
+            layer=item.layer,
+            inputs=tuple(Source(found[each.call], each.output) for each in item.sources),
+            options=dict(item.options),
+            masks={
+                name: Source(found[each.call], each.output)
+                for name, each in item.mask_sources.items()
+            },
+        )

@@ -1,0 +1,327 @@
+"""Building a model: a checked spec, its layers in their places, with their parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from initcli import limits
+from initcli.documents.document import Document
+from initcli.errors import (
+    InvalidValue,
+    Path,
+    ShapeMismatch,
+    SpecError,
+    UnfillableShape,
+    nearest,
+    quoted,
+)
+from initcli.frameworks import Framework, with_defaults
+from initcli.initializers import Custom, NormOf
+from initcli.layers import Layer
+from initcli.layers.base import within
+from initcli.layers.core import Input, Opaque, Recorded
+from initcli.layers.network import Network, Sequential, Shaped
+from initcli.model import BuiltLayer, Model, leaves
+from initcli.parameter import Parameter
+from initcli.sampling.chunks import draw
+from initcli.sources.arguments import TooManyErrors, argument_error
+from initcli.sources.assembly import Built
+from initcli.sources.entries import is_broken
+from initcli.sources.graph import Networks
+from initcli.types import (
+    LARGEST,
+    ArgumentError,
+    Dtype,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Shapes,
+)
+
+LARGEST_TENSOR = 2**62
+"""Entries of one tensor at most, of weights or of one example that flows through the layers."""
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of a spec."""
+
+    layers: tuple[Any, ...]
+    name: str | None = None
+    input_shape: tuple[PositiveInt | None, ...] | None = None
+    batch_size: PositiveInt | None = None
+    outputs: Any = None
+    seed: int = 0
+    dtype: Dtype = "float32"
+    defaults: Framework = "keras"
+    initializers: dict[str, Any] = {}
+
+
+def build(
+    document: Document,
+    *,
+    seed: int | None = None,
+    defaults: Framework | None = None,
+    functions: Mapping[str, Custom] | None = None,
+) -> Model:
+    """Check a spec and resolve it into a model.
+
+    Args:
+        document: the spec's data.
+        seed: wins over the spec's own.
+        defaults: whose default initializers; wins over the spec's own.
+        functions: custom initializers by name.
+
+    Raises:
+        InvalidSpec: with all problems of the spec.
+    """
+    arguments = Networks(functions)
+    arguments.of_keras = document.dialect == "keras"
+    try:
+        return _built(document, arguments, seed, defaults)
+    except TooManyErrors:
+        raise document.invalid(arguments.errors) from None
+
+
+def _built(
+    document: Document, arguments: Networks, seed: int | None, defaults: Framework | None
+) -> Model:
+    data = document.data
+    kind = "Functional"
+    if document.dialect == "keras":
+        kind = data.get("type", kind)
+        own = ("type", "input_layers", "trainable")
+        data = {key: value for key, value in data.items() if key not in own}
+    if not isinstance(data, Mapping):
+        message = f"a spec is a mapping with `layers`, not {quoted(data)}"
+        raise document.invalid([InvalidValue(message)])
+    if _is_something_else(data):
+        message = "this is no spec: it has no `layers`, and its keys are others"
+        remedy = "a spec lists `layers`; `initcli init` writes one to begin with"
+        raise document.invalid([InvalidValue(message, remedy=remedy)])
+    spec = arguments.struct(Spec, data, ())
+    if spec is not None and len(spec.name or "") > limits.in_force().name_characters:
+        message = f"the name of this model has {len(spec.name or ''):,} characters"
+        remedy = limits.remedy("name_characters", len(spec.name or ""))
+        arguments.errors.append(InvalidValue(message, remedy=remedy, path=("name",)))
+    recipes = data.get("initializers")
+    for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
+        arguments.recipe(name, recipe, ("initializers", name))
+    built: Built | None = None
+    if isinstance(data.get("layers"), list):
+        keys = ("layers", "outputs", "input_layers", "trainable")
+        entries = {key: document.data[key] for key in keys if key in document.data}
+        # Entries are checked for what can be known without the rest of the spec.
+        shape = None if spec is None else spec.input_shape
+        flows_in = None
+        if shape is not None or "input_shape" in data:
+            flows_in = Input(
+                shape=shape or (), batch_size=None if spec is None else spec.batch_size
+            )
+        built = arguments.network({"type": kind, **entries}, (), flows_in)
+    if spec is None or built is None:
+        raise document.invalid(arguments.errors)
+    spec = msgspec.structs.replace(
+        spec,
+        seed=spec.seed if seed is None else seed,
+        defaults=defaults or spec.defaults,
+    )
+    shaped = _shaped(built, arguments.errors)
+    notes = [*document.notes, *_overruled(arguments)]
+    if document.dialect == "keras" and spec.defaults != "keras":
+        notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
+    building = _Building(spec, arguments, notes)
+    layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
+    if document.dialect == "keras":
+        # Imported for what is no plain spec, so that a plain one is read sooner.
+        from initcli.sources.keras.notes import few, of_unknown
+
+        opaque = [(each.name, each.layer) for each in leaves(layers)]
+        notes += few(of_unknown((name, it) for name, it in opaque if isinstance(it, Opaque)))
+    if arguments.errors:
+        raise document.invalid(arguments.errors)
+    return Model(
+        name=spec.name or "model",
+        seed=spec.seed,
+        dtype=spec.dtype,
+        defaults=spec.defaults,
+        network=built.network,
+        layers=layers,
+        document=document,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _is_something_else(data: Mapping[str, Any]) -> bool:
+    """Whether a mapping is no spec with a slip in it, but a file of another kind."""
+    unknown = [key for key in data if key not in Spec.__struct_fields__]
+    return "layers" not in data and len(unknown) > 1 and nearest("layers", unknown) == ""
+
+
+def _overruled(arguments: Networks) -> Iterator[str]:
+    for name in sorted(arguments.recipes.keys() & arguments.functions.keys()):
+        yield (
+            f"the initializer '{name}' is the function of --custom, not the spec's recipe of that "
+            "name"
+        )
+
+
+def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
+    """The shapes at every call; what goes wrong is added to the errors, once a place."""
+    network, paths = built
+    reported: set[Path] = set()
+
+    def failed(call: int, error: ShapeError | ArgumentError) -> None:
+        layer, path = network.layers[network.calls[call].layer], paths[call]
+        if is_broken(layer) or path in reported:
+            return
+        reported.add(path)
+        errors.append(_spec_error(error, layer, path))
+
+    shaped = network.shapes(failed=failed)
+    for call, shapes in enumerate(shaped):
+        layer, path = network.layers[network.calls[call].layer], paths[call]
+        if not shapes.outputs and isinstance(layer, Recorded):
+            continue
+        largest = max((_entries(shape) for shape in shapes.outputs), default=0)
+        if largest > LARGEST_TENSOR and path not in reported:
+            reported.add(path)
+            message = f"what comes out of this {layer.type_name} would have too many entries"
+            remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
+            errors.append(ShapeMismatch(message, remedy=remedy, path=path))
+    return shaped
+
+
+def _entries(shape: Shape) -> int:
+    """The entries of one example."""
+    return math.prod(size for size in shape if size is not None)
+
+
+def _spec_error(error: ShapeError | ArgumentError, layer: Layer, path: Path) -> SpecError:
+    if isinstance(error, ArgumentError):
+        given = {field for field in layer.__struct_fields__ if getattr(layer, field) is not None}
+        return argument_error(error, dict.fromkeys(given), path)
+    return ShapeMismatch(str(error), remedy=error.remedy, path=path)
+
+
+class _Building:
+    """Puts the layers of a network in their places, with their parameters."""
+
+    def __init__(self, spec: Spec, arguments: Networks, notes: list[str]) -> None:
+        self.spec = spec
+        self.errors = arguments.errors
+        self.built = arguments.built
+        self.notes = notes
+        self.reported: set[Path] = set()
+
+    def layers(
+        self,
+        network: Network,
+        shaped: list[Shaped],
+        prefix: str,
+        trainable: bool,
+        paths: list[Path],
+    ) -> Iterator[BuiltLayer]:
+        """The layers as they are listed, named under ``prefix``; paths are those of the calls."""
+        calls = network.calls_of_layers()
+        for index, (name, layer) in enumerate(zip(network.names, network.layers, strict=True)):
+            first = calls[index][0]
+            shapes = shaped[first]
+            is_listed = index not in network.hidden and not (
+                isinstance(network, Sequential) and isinstance(layer, Input)
+            )
+            if not is_listed or not (shapes.outputs or isinstance(layer, Recorded)):
+                continue
+            full, path = f"{prefix}{name}", paths[first]
+            children: tuple[BuiltLayer, ...] = ()
+            parameters: tuple[Parameter, ...]
+            if isinstance(layer, Network):
+                inside = layer.shapes(shapes.inputs)
+                places = self.built[id(layer)].paths
+                trained = trainable and layer.trainable
+                children = tuple(self.layers(layer, inside, f"{full}/", trained, places))
+                parameters = tuple(p for child in children for p in child.parameters)
+            else:
+                parameters = self._parameters(layer, full, shapes.inputs, trainable, path)
+            yield BuiltLayer(
+                name=full,
+                layer=layer,
+                input_shapes=shapes.inputs,
+                output_shapes=shapes.outputs,
+                parameters=parameters,
+                layers=children,
+                calls=len(calls[index]),
+                path=path,
+            )
+
+    def _parameters(
+        self, layer: Layer, name: str, inputs: Shapes, trainable: bool, path: Path
+    ) -> tuple[Parameter, ...]:
+        try:
+            found = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
+            found, notes = with_defaults(self.spec.defaults, found)
+        except (ShapeError, ArgumentError) as error:
+            self.errors.append(_spec_error(error, layer, path))
+            return ()
+        self.notes += notes
+        finished = tuple(
+            msgspec.structs.replace(
+                parameter, trainable=parameter.trainable and trainable, seed=self.spec.seed
+            )
+            for parameter in found
+        )
+        finished = tuple(_linked(parameter, finished) for parameter in finished)
+        if path not in self.reported:
+            before = len(self.errors)
+            for parameter in finished:
+                for problem in _unfillable(parameter, path):
+                    self.errors.append(problem)
+            if len(self.errors) > before:
+                # A block that repeats says so once.
+                self.reported.add(path)
+        return finished
+
+
+def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
+    """The parameter; what is computed from another of its layer has that one's values at hand."""
+    made = parameter.initializer
+    if not isinstance(made, NormOf):
+        return parameter
+    path = f"{parameter.path.removesuffix(parameter.name)}{made.source}"
+    source = next(each for each in layer if each.path == path)
+    linked = msgspec.structs.replace(
+        made, values=partial(draw, source), source_distribution=source.distribution
+    )
+    return msgspec.structs.replace(parameter, initializer=linked)
+
+
+def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
+    """Why a parameter cannot be filled, at the argument that names its initializer."""
+    origin = parameter.origin
+    argument = None if origin is None else origin.argument
+    place = (*path, argument or "type")
+    if parameter.size > LARGEST_TENSOR:
+        message = f"{parameter.path} would have {parameter.size:.3g} entries"
+        yield ShapeMismatch(message, remedy="no tensor can be that large", path=path)
+        return
+    try:
+        distribution = parameter.initializer.distribution_for(parameter.shape)
+        parameter.initializer.fans(parameter.shape)
+    except ShapeError as error:
+        remedy = error.remedy or f"{parameter.path} needs another initializer"
+        yield UnfillableShape(f"{error} ({parameter.path})", remedy=remedy, path=place)
+        return
+    if distribution is None:
+        return
+    low, high = distribution.extent
+    largest = LARGEST[parameter.dtype]
+    if (far := max(abs(low), abs(high)) > largest) or high - low > largest:
+        what = "is more" if far else "is wider"
+        held = f"{what} than {parameter.dtype} holds, at most {largest:.5g}"
+        remedy = "draw smaller values, or take another dtype"
+        drawn = distribution.text if distribution.std == 0 else f"~ {distribution.text}"
+        yield InvalidValue(f"{parameter.path} {drawn} {held}", remedy=remedy, path=place)

@@ -1,0 +1,141 @@
+"""``extends``: a spec that goes on where another one ends.
+
+A spec may come from anywhere, so it reaches only files that its reader keeps together: those in
+the folder of the spec that is read, and those in the working folder.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from initcli import limits
+from initcli.documents.document import Document, Origin
+from initcli.errors import InvalidSpec, InvalidValue, Path, UnparsableText, quoted
+
+KEY = "extends"
+
+Read = Callable[[str], Document]
+
+
+def extended(document: Document, read: Read) -> Document:
+    """A document with all that it extends: the layers of the other first, its own keys winning.
+
+    Raises:
+        InvalidSpec: the other cannot be read, is out of reach, or extends the first in turn.
+    """
+    return _extended(document, read, ())
+
+
+def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> Document:
+    data = document.data
+    if not isinstance(data, Mapping) or KEY not in data:
+        return document
+
+    def refused(message: str, remedy: str = "") -> InvalidSpec:
+        return document.invalid([InvalidValue(message, remedy=remedy, path=(KEY,))])
+
+    file = data[KEY]
+    if not isinstance(file, str) or not file:
+        raise refused(f"`{KEY}` must be the path of another spec, not {quoted(file)}")
+    path = FilePath(document.file).parent / file
+    here = (*before, _resolved(document.file))
+    found = _resolved(str(path))
+    if found in here:
+        raise refused(f"{quoted(file)} extends this file in turn")
+    if len(here) > (most := limits.in_force().extended_files):
+        raise refused(f"more than {most} files extend one another", limits.remedy("extended_files"))
+    if not any(found.is_relative_to(folder) for folder in (here[0].parent, _resolved("."))):
+        message = f"{quoted(file)} is neither in the folder of this spec nor in the working folder"
+        raise refused(message, "run initcli in a folder that holds both, or copy the other here")
+    if _is_special(found):
+        raise refused(f"{quoted(file)} is a pipe or a device, not a file")
+    base = _extended(_read_quietly(str(path), read), read, here)
+    return _joined(base, document)
+
+
+def _read_quietly(file: str, read: Read) -> Document:
+    """Another document, of which no word is shown unless it is a mapping, as a spec is.
+
+    A file that is no spec is none of the business of whoever wrote its name into one.
+    """
+    try:
+        document = read(file)
+    except InvalidSpec as invalid:
+        for error in invalid.errors:
+            if isinstance(error, UnparsableText) and error.place is not None:
+                error.place = error.place._replace(text="")
+        raise InvalidSpec(invalid.errors) from None
+    if not isinstance(document.data, Mapping):
+        error = InvalidValue("a spec is a mapping with `layers`, and this is none")
+        error.place = document.place(())._replace(text="")
+        raise InvalidSpec([error])
+    return document
+
+
+def _resolved(file: str) -> FilePath:
+    try:
+        return FilePath(file).resolve()
+    except (OSError, ValueError, RuntimeError):  # the last of links that lead to one another
+        with suppress(OSError):  # of a working folder that is gone
+            return FilePath(file).absolute()
+        return FilePath(file)
+
+
+def _is_special(file: FilePath) -> bool:
+    """Whether something is there that is no file, and may never end or never begin."""
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _joined(base: Document, own: Document) -> Document:
+    """Both as one document, in which every part knows where it stands."""
+    first: Mapping[str, Any] = base.data
+    origins: dict[Path, Origin] = {(): Origin(own, ())}
+    data: dict[str, Any] = {}
+    for document, part in ((base, first), (own, own.data)):
+        for key, value in part.items():
+            if key not in (KEY, "type", "input_layers", "trainable"):
+                data[key] = value
+                origins[(key,)] = Origin(document, (key,))
+    old, new = first.get("initializers"), own.data.get("initializers")
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        data["initializers"] = {**old, **new}
+        for document, recipes in ((base, old), (own, new)):
+            for name in recipes:
+                place = ("initializers", name)
+                origins[place] = Origin(document, place)
+    below, above = first.get("layers"), own.data.get("layers")
+    if isinstance(below, list) and isinstance(above, list):
+        above = _connected(above, first.get("outputs"))
+        data["layers"] = [*below, *above]
+        if "outputs" not in own.data:
+            data.pop("outputs", None)
+        for index in range(len(below)):
+            origins[("layers", index)] = Origin(base, ("layers", index))
+        for index in range(len(above)):
+            origins[("layers", len(below) + index)] = Origin(own, ("layers", index))
+    return replace(
+        own,
+        data=data,
+        origins=origins,
+        dialect=base.dialect if base.dialect == "keras" else own.dialect,
+        notes=(*base.notes, *own.notes),
+    )
+
+
+def _connected(layers: list[Any], outputs: Any) -> list[Any]:
+    """Layers of which the first takes what the other spec says it gives, if that is one thing."""
+    one = isinstance(outputs, list) and len(outputs) == 1
+    if not layers or not one or not isinstance(layers[0], dict):
+        return layers
+    if "inputs" in layers[0] or layers[0].get("type") in ("Input", "InputLayer"):
+        return layers
+    return [{**layers[0], "inputs": outputs}, *layers[1:]]

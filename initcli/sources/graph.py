@@ -1,0 +1,262 @@
+"""The entries of a spec to a network, with every mistake in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from initcli import limits
+from initcli.errors import (
+    EmptyStack,
+    InvalidValue,
+    MissingArgument,
+    Path,
+    UnknownArgument,
+    did_you_mean,
+    printable,
+    quoted,
+)
+from initcli.initializers import Custom
+from initcli.layers import Layer, known_layers
+from initcli.layers.core import Input, Missing
+from initcli.layers.network import Network
+from initcli.sources.arguments import Arguments
+from initcli.sources.assembly import Assembly, Built, CannotGoOn
+from initcli.sources.entries import BROKEN, Entry, Reference, named
+
+
+class Networks(Arguments):
+    """Arguments among which whole networks may be.
+
+    ``of_keras`` says that names are Keras's, which, of Keras 2, may hold slashes.
+    """
+
+    of_keras = False
+
+    def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
+        super().__init__(functions)
+        self.built: dict[int, Built] = {}
+        """The networks that are layers, with where their calls are written, by their ids."""
+
+    def layer(self, data: Any, path: Path) -> Layer | None:
+        kind = data.get("type") if isinstance(data, Mapping) else None
+        if isinstance(kind, str) and kind in _network_types():
+            built = self.network(data, path)
+            if built is None:
+                return None
+            self.built[id(built.network)] = built
+            return built.network
+        return super().layer(data, path)
+
+    def network(
+        self, data: Mapping[str, Any], path: Path, flows_in: Layer | None = None
+    ) -> Built | None:
+        """The network of a mapping with ``layers``; ``flows_in`` stands for what is not an entry.
+
+        What is wrong stands in ``errors``; it is None where nothing can be said of the rest.
+        """
+        cls = _network_types()[data["type"]]
+        entries = data.get("layers")
+        if "layers" not in data:
+            message = f"{cls.__name__} needs `layers`, a list"
+            self.errors.append(MissingArgument(message, path=path))
+            return None
+        if not isinstance(entries, list):
+            message = f"`layers` must be a list, not {quoted(entries)}"
+            self.errors.append(InvalidValue(message, path=(*path, "layers")))
+            return None
+        if not entries:
+            remedy = "add one, such as {type: Dense, units: 10}"
+            place = (*path, "layers")
+            self.errors.append(EmptyStack("`layers` is empty", remedy=remedy, path=place))
+            return None
+        self._only(data, _NETWORK_KEYS, cls.__name__, path)
+        own = Layer(
+            name=self.value(str | None, "name", data.get("name"), (*path, "name")),
+            trainable=self.value(bool, "trainable", data.get("trainable", True), path) is not False,
+        )
+        written = self._entries(entries, (*path, "layers"))
+        has_inputs = any(isinstance(entry.layer, Input) for entry in written)
+        if path and not has_inputs:
+            # Whatever a network is called on flows into its first layer.
+            flows_in = Missing()
+        outputs = self._references(data.get("outputs"), (*path, "outputs"))
+        order = self._references(data.get("input_layers"), (*path, "input_layers"))
+        assembly = Assembly(self.errors, flows_in)
+        try:
+            return assembly.network(cls, own, written, outputs, order)
+        except CannotGoOn:
+            return None
+
+    def entries(self, entries: Sequence[Any]) -> tuple[Entry, ...]:
+        """The entries of a list of layers, each with its name; mistakes stand in ``errors``."""
+        return self._entries(entries, ())
+
+    def _entries(self, entries: Sequence[Any], path: Path) -> tuple[Entry, ...]:
+        """The entries of one list, each with its name."""
+        found = [self._entry(entry, (*path, index)) for index, entry in enumerate(entries)]
+        return tuple(named(found, self.errors))
+
+    def _entry(self, data: Any, path: Path) -> Entry:
+        mapping: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+        name = mapping.get("name")
+        if name is not None:
+            if not isinstance(name, str):
+                message = f"`name` must be a text, not {quoted(name)}"
+                self.errors.append(InvalidValue(message, path=(*path, "name")))
+                name = None
+            elif found := self._unusable(name):
+                problem, remedy = found
+                message = f"the name {quoted(name)} {problem}"
+                self.errors.append(InvalidValue(message, remedy=remedy, path=(*path, "name")))
+                name = None
+        before = len(self.errors)
+        inputs = self._references(mapping.get("inputs"), (*path, "inputs"))
+        misnamed = len(self.errors) > before
+        entry = Entry(path, name or "", inputs, {}, self._masks(mapping.get("masks"), path))
+        if "repeat" in mapping or ("layers" in mapping and "type" not in mapping):
+            return self._block(entry, mapping)
+        if "call" in mapping:
+            return self._shared(entry, mapping)
+        kind = mapping.get("type")
+        cls = known_layers().get(kind) if isinstance(kind, str) else None
+        allowed = cls.takes().options if cls else ()
+        options = self._options({key: mapping[key] for key in allowed if key in mapping}, path)
+        if isinstance(data, Mapping):
+            data = {k: v for k, v in data.items() if k not in ("inputs", "masks", *allowed)}
+            if name is None:
+                data.pop("name", None)
+        layer = self.layer(data, path)
+        if layer is not None and layer.merges and inputs is None:
+            message = f"{layer.type_name} merges several inputs, and here it is given one"
+            remedy = "name them: `inputs: [one, other]`"
+            self.errors.append(MissingArgument(message, remedy=remedy, path=path))
+            layer = None
+        if misnamed:
+            layer = None
+        return msgspec.structs.replace(entry, layer=layer or BROKEN, options=options)
+
+    def _block(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
+        path = entry.path
+        self._only(data, ("repeat", "name", "inputs", "layers"), "a block", path)
+        repeat = data.get("repeat")
+        if repeat is not None and (type(repeat) is not int or repeat < 1):
+            message = f"`repeat` must be a whole number of at least 1, not {quoted(repeat)}"
+            self.errors.append(InvalidValue(message, path=(*path, "repeat")))
+            repeat = 1
+        entries = data.get("layers")
+        if not isinstance(entries, list) or not entries:
+            message = "a block needs `layers`, a list of what it repeats"
+            self.errors.append(MissingArgument(message, path=path))
+            return msgspec.structs.replace(entry, layer=BROKEN)
+        if entry.inputs is not None and len(entry.inputs) != 1:
+            message = "a block takes one input, which is `input` inside"
+            remedy = "layers inside may name any layer outside as well"
+            place = (*path, "inputs")
+            self.errors.append(InvalidValue(message, remedy=remedy, path=place))
+        block: list[Entry] = []
+        for inner in self._entries(entries, (*path, "layers")):
+            if isinstance(inner.layer, Input):
+                message = "an Input cannot stand in a block"
+                self.errors.append(InvalidValue(message, path=inner.path))
+                inner = msgspec.structs.replace(inner, layer=BROKEN)
+            block.append(inner)
+        return msgspec.structs.replace(entry, block=tuple(block), repeat=repeat)
+
+    def _shared(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
+        known = {name for cls in known_layers().values() for name in cls.takes().options}
+        keys = ("call", "name", "inputs", "masks", *sorted(known))
+        self._only(data, keys, "a call", entry.path)
+        shared = data["call"]
+        if not isinstance(shared, str):
+            message = f"`call` must be the name of a layer, not {quoted(shared)}"
+            self.errors.append(InvalidValue(message, path=(*entry.path, "call")))
+            return msgspec.structs.replace(entry, layer=BROKEN)
+        options = self._options({key: data[key] for key in known & data.keys()}, entry.path)
+        return msgspec.structs.replace(entry, shared=shared, options=options)
+
+    def _options(self, data: Mapping[str, Any], path: Path) -> dict[str, bool]:
+        return {
+            name: self.value(bool, name, value, (*path, name)) is True
+            for name, value in data.items()
+        }
+
+    def _only(self, data: Mapping[str, Any], keys: Sequence[str], what: str, path: Path) -> None:
+        for key in data:
+            if key not in keys:
+                message = f"{what} takes no `{quoted(key).strip(chr(39))}`"
+                remedy = did_you_mean(key, keys)
+                place = (*path, key)
+                error = UnknownArgument(message, remedy=remedy, path=place, at_key=True)
+                self.errors.append(error)
+
+    def _references(self, data: Any, path: Path) -> tuple[Reference, ...] | None:
+        """What ``inputs`` or ``outputs`` names: one layer, or a list of them."""
+        if data is None:
+            return None
+        several = isinstance(data, list)
+        if several and len(data) > (most := limits.in_force().inputs):
+            message = f"{len(data):,} inputs are named here, and {most:,} are allowed"
+            remedy = limits.remedy("inputs", len(data))
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return ()
+        found: list[Reference] = []
+        for index, each in enumerate(data if several else [data]):
+            found += self._reference(each, (*path, index) if several else path)
+        return tuple(found)
+
+    def _reference(self, data: Any, path: Path) -> list[Reference]:
+        """What names one layer; nothing where it does not."""
+        match data:
+            case str():
+                return [Reference(data, 0, path)]
+            case {"layer": str(name), "output": int(output), **rest} if (
+                not rest and output >= 0 and not isinstance(output, bool)
+            ):
+                return [Reference(name, output, path)]
+        message = (
+            "an input is the name of a layer, or {layer: NAME, output: NUMBER}, "
+            f"not {quoted(data)}"
+        )
+        self.errors.append(InvalidValue(message, path=path))
+        return []
+
+    def _masks(self, data: Any, path: Path) -> dict[str, Reference]:
+        """The masks that a call names, each a layer's output."""
+        if data is None:
+            return {}
+        path = (*path, "masks")
+        if not isinstance(data, Mapping):
+            remedy = "such as `masks: {mask: NAME}`"
+            message = f"`masks` must be a mapping of masks to layers, not {quoted(data)}"
+            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            return {}
+        return {
+            str(name): reference
+            for name, each in data.items()
+            for reference in self._reference(each, (*path, name))
+        }
+
+    def _unusable(self, name: str) -> tuple[str, str] | None:
+        """What is wrong with a layer's name, if anything is, and what to do about it."""
+        if not name:
+            return "is empty", ""
+        if "/" in name and not self.of_keras:
+            return "holds a '/', which separates a layer's name from its tensors'", ""
+        if len(name) > (most := limits.in_force().name_characters):
+            remedy = limits.remedy("name_characters", len(name))
+            return f"has {len(name):,} characters, and {most:,} are allowed", remedy
+        if printable(name) != name:
+            return "holds a character that cannot be printed", ""
+        return None
+
+
+_NETWORK_KEYS = ("type", "name", "trainable", "layers", "outputs", "input_layers")
+
+
+@cache
+def _network_types() -> dict[str, type[Network]]:
+    return {k: cls for k, cls in known_layers().items() if issubclass(cls, Network)}

@@ -1,0 +1,170 @@
+"""Find the Keras model in a file's data, whatever stands around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from initcli.activations import known_activations
+from initcli.documents.document import Document, Origin
+from initcli.documents.json_text import looks_like_json, parse_json
+from initcli.errors import InvalidValue, Path
+from initcli.initializers import known_initializers
+from initcli.layers import known_layers
+from initcli.sources.keras.vocabulary import says_nothing
+
+_AROUND: tuple[Path, ...] = (
+    (),
+    ("model_config",),
+    ("modelTopology",),
+    ("modelTopology", "model_config"),
+)
+"""Where a model stands in a file; TensorFlow.js puts others around it."""
+_STRUCTURE = frozenset(
+    """class_name config keras_version inbound_nodes input_layers output_layers batch_input_shape
+    batch_shape input_shape build_input_shape build_config model_config layers name""".split()  # noqa: SIM905
+)
+"""Keys of a model's file that are no layer's arguments."""
+_CHOICES = ("data_format", "mode", "distribution", "merge_mode", "activation")
+"""Keys whose values are names that TensorFlow.js writes in camelCase, as it does keys."""
+
+
+def model_in(document: Document) -> Document | None:
+    """The Keras model that a document holds; None where it holds none.
+
+    Its data is ``{"class_name": …, "config": …}``, with the version of Keras that the file names.
+    Each part knows where in the file it stands. Read are models within other data, also as
+    text, the result of ``get_config()`` alone, and keys in camelCase.
+
+    Raises:
+        InvalidSpec: the file is a TensorFlow.js graph model, or text within it is not JSON.
+    """
+    _refuse_graph_model(document)
+    for path in _AROUND:
+        document = _decoded(document, path)
+        found = _model(_at(document.data, path))
+        if found is None:
+            continue
+        version = next(_versions(document.data, path), None)
+        data = found if version is None else {"keras_version": version, **found}
+        origins: dict[Path, Origin] = {(): Origin(document, path)}
+        if _is_config(_at(document.data, path)):
+            origins[("config",)] = Origin(document, path)
+        return _in_snake_case(replace(document, data=data, origins=origins))
+    return None
+
+
+def _model(data: Any) -> dict[str, Any] | None:
+    """The mapping of a model, with the keys of Keras; None where the data is none."""
+    if isinstance(data, Mapping):
+        named = {_snake_case(key): value for key, value in data.items()}
+        if "class_name" in named and "layers" not in named:
+            return dict(data)
+    if _is_config(data):
+        functional = isinstance(data, Mapping) and {"input_layers", "inputLayers"} & data.keys()
+        return {"class_name": "Functional" if functional else "Sequential", "config": data}
+    return None
+
+
+def _is_config(data: Any) -> bool:
+    """Whether data is what a network's ``get_config()`` returns: layers with their classes."""
+    layers = data.get("layers") if isinstance(data, Mapping) else data
+    if not isinstance(layers, list) or not layers or not isinstance(layers[0], Mapping):
+        return False
+    return any(key in layers[0] for key in ("class_name", "className"))
+
+
+def _versions(data: Any, path: Path) -> Iterator[Any]:
+    """The versions of Keras that a file names, that nearest to the model first."""
+    for length in range(len(path), -1, -1):
+        found = _at(data, path[:length])
+        if isinstance(found, Mapping):
+            yield from (found[key] for key in ("keras_version", "kerasVersion") if key in found)
+
+
+def _at(data: Any, path: Path) -> Any:
+    for key in path:
+        data = data.get(key) if isinstance(data, Mapping) else None
+    return data
+
+
+def _decoded(document: Document, path: Path) -> Document:
+    """The document with the text at a path decoded, where that is JSON once more."""
+    text = _at(document.data, path)
+    if not isinstance(text, str) or not looks_like_json(text):
+        return document
+    inner = parse_json(text, document.file)
+    data = _with(document.data, path, inner.data)
+    return replace(document, data=data, origins={(): Origin(document, ()), path: Origin(inner, ())})
+
+
+def _with(data: Mapping[str, Any], path: Path, value: Any) -> dict[Any, Any]:
+    key, *rest = path
+    return {**data, key: _with(data[str(key)], tuple(rest), value) if rest else value}
+
+
+def _refuse_graph_model(document: Document) -> None:
+    data = document.data
+    is_graph = isinstance(data, Mapping) and (
+        data.get("format") == "graph-model"
+        or isinstance(_at(data, ("modelTopology", "node")), list)
+        or (isinstance(data.get("node"), list) and "versions" in data)
+    )
+    if is_graph:
+        message = "a TensorFlow graph holds operations: neither layers nor their initializers"
+        remedy = "give the Keras model it was made of, as .keras or as what its to_json() returns"
+        raise document.invalid([InvalidValue(message, remedy=remedy)])
+
+
+# Keys in camelCase
+
+
+def _in_snake_case(document: Document) -> Document:
+    """The document with keys of Keras's own that are in camelCase in snake_case."""
+    origins = dict(document.origins)
+    before = len(origins)
+
+    def named(value: Any, path: Path, source: Path) -> Any:
+        if isinstance(value, list):
+            return [named(each, (*path, i), (*source, i)) for i, each in enumerate(value)]
+        if not isinstance(value, Mapping):
+            return value
+        found = {}
+        for key, each in value.items():
+            own = _snake_case(key)
+            if own != key:
+                origins[(*path, own)] = document.origin((*source, key))
+            if own in _CHOICES and isinstance(each, str):
+                each = _choice(each)
+            found[own] = named(each, (*path, own), (*source, key))
+        return found
+
+    data = named(document.data, (), ())
+    return document if len(origins) == before else replace(document, data=data, origins=origins)
+
+
+def _snake_case(key: str) -> str:
+    """A key in snake_case, if Keras has one of that name, and else as it is."""
+    found = _separated(key)
+    is_own = found in _STRUCTURE or found in _arguments() or says_nothing(found)
+    return found if is_own else key
+
+
+def _choice(value: str) -> str:
+    return value if value in known_activations() else _separated(value)
+
+
+def _separated(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: f"_{found[0].lower()}", name)
+
+
+@cache
+def _arguments() -> frozenset[str]:
+    """The arguments of all layers and initializers."""
+    classes: list[type[msgspec.Struct]] = [*known_layers().values(), *known_initializers().values()]
+    return frozenset(field.encode_name for cls in classes for field in msgspec.structs.fields(cls))

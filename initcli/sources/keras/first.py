@@ -1,0 +1,304 @@
+"""Layers of Keras 1, whose arguments had other names, under those of Keras 2.
+
+What they say of initializers is translated as well: names meant other distributions, and fans were
+counted over the axes of kernels that were stored in another order (``keras/initializations.py`` and
+``keras/layers`` of the tags 1.0.0 to 1.2.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from initcli.errors import Path, quoted
+from initcli.initializers import Orthogonal, Scaled, known_initializers
+from initcli.sources.keras.values import NotRead, plain
+from initcli.sources.keras.versions import Version
+
+_KINDS = {
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Convolution3D": "Conv3D",
+    "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
+    "AtrousConv1D": "Conv1D",
+    "AtrousConv2D": "Conv2D",
+    "SeparableConvolution2D": "SeparableConv2D",
+    "TimeDistributedDense": "Dense",
+}
+"""Layers under their names in Keras 2."""
+_ONLY_THERE = ("Deconvolution2D", "Deconv2D", "ConvLSTM2D", "SReLU", "ParametricSoftplus")
+"""Layers whose arguments or weights no layer of Keras 2 has."""
+
+_NAMES = {
+    "output_dim": "units",
+    "bias": "use_bias",
+    "init": "kernel_initializer",
+    "inner_init": "recurrent_initializer",
+    "inner_activation": "recurrent_activation",
+    "nb_filter": "filters",
+    "nb_feature": "features",
+    "filter_length": "kernel_size",
+    "border_mode": "padding",
+    "subsample": "strides",
+    "subsample_length": "strides",
+    "atrous_rate": "dilation_rate",
+    "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+    "p": "rate",
+    "sigma": "stddev",
+    "dim_ordering": "data_format",
+    "pool_length": "pool_size",
+    "stride": "strides",
+}
+_NAMES_OF: Mapping[str, Mapping[str, str]] = {
+    "Embedding": {"output_dim": "output_dim", "init": "embeddings_initializer"},
+    "PReLU": {"init": "alpha_initializer"},
+    "UpSampling1D": {"length": "size"},
+}
+"""Arguments under their names in Keras 2, and those that are others in one layer."""
+_SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
+_SILENT = ("consume_less", "mode", "forget_bias_init")
+"""Arguments that are read apart, or that change neither shape nor first weight."""
+
+_DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
+_BIASES = {"one": True, "zero": False}
+
+
+def of_keras1(
+    kind: str, config: Mapping[str, Any], version: Version, path: Path
+) -> tuple[str, dict[str, Any]]:
+    """The type and the configuration of a layer of Keras 1, as Keras 2 would say them.
+
+    Raises:
+        NotRead: Keras 2 has nothing like it.
+    """
+    if kind in _ONLY_THERE:
+        raise _refused(f"a {kind}", version, path)
+    dilated = kind.startswith("Atrous")
+    kind = _KINDS.get(kind, kind)
+    own = _NAMES_OF.get(kind, {})
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        name = own.get(key, _NAMES.get(key, key))
+        if (
+            key in _SIZES
+            or (key in _SILENT and kind != "Merge")
+            or (key == "dropout" and not value)
+        ):
+            continue
+        if name == "data_format" and isinstance(value, str):
+            value = _DATA_FORMATS.get(value, value)
+        elif name == "padding" and value == "full":
+            raise _refused("border_mode 'full'", version, path)
+        found[name] = value
+    if "nb_row" in config or "kernel_dim1" in config:
+        found["kernel_size"] = [config[key] for key in _SIZES if key in config]
+    if not dilated:
+        found.pop("dilation_rate", None)
+    _padded(found)
+    if (change := _CHANGES.get(kind)) is not None:
+        change(found, config, version, path)
+    _initialized(kind, found, config, version)
+    return kind, found
+
+
+def _refused(what: str, version: Version, path: Path) -> NotRead:
+    return NotRead(
+        f"this is a file of Keras {version}, and {what} of Keras 1 cannot be read",
+        path,
+        "load the model in Keras 2 and save it again",
+    )
+
+
+def _padded(found: dict[str, Any]) -> None:
+    """Padding of images at four ends, or by names, as pairs."""
+    padding = plain(found.get("padding"))
+    if isinstance(padding, Mapping):
+        ends = [padding.get(f"{end}_pad", 0) for end in ("top", "bottom", "left", "right")]
+        line = [padding.get(f"{end}_pad", 0) for end in ("left", "right")]
+        is_line = not {"top_pad", "bottom_pad"} & padding.keys()
+        found["padding"] = line if is_line else [ends[:2], ends[2:]]
+    elif isinstance(padding, list) and len(padding) == 4:
+        found["padding"] = [padding[:2], padding[2:]]
+
+
+Change = Callable[[dict[str, Any], Mapping[str, Any], Version, Path], None]
+
+
+def _gated(found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path) -> None:
+    """Each gate's matrices were tensors of their own, unless they were made for a GPU."""
+    if config.get("consume_less") == "gpu":
+        return
+    found["gates_apart"] = True
+    if version.numbers >= (1, 2):
+        # Those for the state were filled like those for the input.
+        found["recurrent_initializer"] = config.get("init", "glorot_uniform")
+
+
+def _lstm(found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path) -> None:
+    _gated(found, config, version, path)
+    forget = config.get("forget_bias_init", "one")
+    if not isinstance(forget, str) or forget not in _BIASES:
+        raise _refused(f"forget_bias_init {quoted(forget)}", version, path)
+    found["unit_forget_bias"] = _BIASES[forget]
+
+
+def _normalized(
+    found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path
+) -> None:
+    if config.get("mode", 0) == 1:
+        raise _refused("a BatchNormalization with mode 1", version, path)
+
+
+_CHANGES: Mapping[str, Change] = {
+    "LSTM": _lstm,
+    "GRU": _gated,
+    "BatchNormalization": _normalized,
+}
+"""What else becomes of a layer's configuration."""
+
+
+# Merge, which Keras 2 kept until 2.2
+
+_MODES = {
+    "sum": "Add",
+    "mul": "Multiply",
+    "ave": "Average",
+    "max": "Maximum",
+    "concat": "Concatenate",
+    "dot": "Dot",
+    "cos": "Dot",
+}
+
+
+def merged(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The layer that a Merge is by its mode; one whose mode is its author's code stays."""
+    mode = config.get("mode")
+    kind = _MODES.get(mode) if isinstance(mode, str) else None
+    if kind is None or config.get("mode_type", "raw") != "raw":
+        return "Merge", dict(config)
+    found = {key: config[key] for key in ("name", "trainable") if key in config}
+    if kind == "Concatenate":
+        found["axis"] = config.get("concat_axis", -1)
+    elif kind == "Dot":
+        found["axes"] = config.get("dot_axes", -1)
+        found["normalize"] = mode == "cos"
+    return kind, found
+
+
+def branches_of(data: Any) -> list[Any] | None:
+    """The models that a Merge brings together, where the Merge itself lists them."""
+    config = data.get("config") if isinstance(data, Mapping) else None
+    if not isinstance(config, Mapping) or data.get("class_name") != "Merge":
+        return None
+    layers = config.get("layers")
+    return layers if isinstance(layers, list) and layers else None
+
+
+# Initializers
+
+_PLAIN: Mapping[str, Mapping[str, Any]] = {
+    "uniform": {"type": "RandomUniform"},
+    "normal": {"type": "RandomNormal"},
+    "zero": {"type": "Zeros"},
+    "one": {"type": "Ones"},
+    "identity": {"type": "Identity"},
+    "orthogonal": {"type": "Orthogonal", "gain": 1.1},
+    "lecun_uniform": {"type": "LecunUniform"},
+    "glorot_uniform": {"type": "GlorotUniform"},
+    "he_uniform": {"type": "HeUniform"},
+    "glorot_normal": {
+        "type": "VarianceScaling",
+        "mode": "fan_avg",
+        "distribution": "untruncated_normal",
+    },
+    "he_normal": {
+        "type": "VarianceScaling",
+        "scale": 2.0,
+        "distribution": "untruncated_normal",
+    },
+}
+"""What the names of Keras 1 meant."""
+_DEFAULTS = {
+    "Embedding": {"embeddings_initializer": "uniform"},
+    "SimpleRNN": {"recurrent_initializer": "orthogonal"},
+    "GRU": {"recurrent_initializer": "orthogonal"},
+    "LSTM": {"recurrent_initializer": "orthogonal"},
+}
+"""Initializers of layers whose configuration names none; those of a kernel are Glorot's."""
+_CONVOLUTIONS = {"Conv1D": 1, "Conv2D": 2, "Conv3D": 3, "SeparableConv2D": 2}
+_UNSHARED = ("LocallyConnected1D", "LocallyConnected2D", "MaxoutDense")
+_OF_HIGHER_RANK = (*_UNSHARED, "PReLU")
+"""Layers with tensors whose fans were the root of their size."""
+
+
+def _initialized(
+    kind: str, found: dict[str, Any], config: Mapping[str, Any], version: Version
+) -> None:
+    """Each initializer as what its name meant."""
+    if kind == "SeparableConv2D":
+        init = found.pop("kernel_initializer", "glorot_uniform")
+        found["depthwise_initializer"] = found["pointwise_initializer"] = init
+    elif kind in (*_CONVOLUTIONS, *_UNSHARED):
+        found.setdefault("kernel_initializer", "glorot_uniform")
+    for name, initializer in _DEFAULTS.get(kind, {}).items():
+        found.setdefault(name, initializer)
+    for name in [name for name in found if name.endswith("_initializer")]:
+        named = _PLAIN.get(found[name]) if isinstance(found[name], str) else None
+        if named is None:
+            if isinstance(found[name], str):
+                found[name] = {"function": found[name]}
+            continue
+        found[name] = dict(named)
+        if kind in _CONVOLUTIONS:
+            found[name] |= _counted(found[name], kind, config.get("dim_ordering") == "th", version)
+        elif kind in _OF_HIGHER_RANK:
+            found[name] |= _counted_by_rank(found[name])
+
+
+def _counted_by_rank(initializer: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by which an initializer sees what is no convolution's kernel."""
+    cls = known_initializers()[initializer["type"]]
+    if cls is Orthogonal:
+        return {"row_axes": 1}
+    return {"fan_rule": "keras1"} if issubclass(cls, Scaled) else {}
+
+
+def _order(kind: str, is_theano: bool, version: Version) -> list[int | None]:
+    """The axes of a kernel (k…, channels, filters) in the order in which Keras 1 stored them.
+
+    None is an axis of size 1.
+    """
+    rank = _CONVOLUTIONS[kind]
+    if kind == "Conv1D":
+        return [2, 1, 0, None] if version.numbers < (1, 1) else [0, None, 1, 2]
+    spatial = range(rank)
+    return [rank + 1, rank, *spatial] if is_theano else [*spatial, rank, rank + 1]
+
+
+def _counted(
+    initializer: Mapping[str, Any], kind: str, is_theano: bool, version: Version
+) -> dict[str, Any]:
+    """The arguments by which an initializer sees a convolution's kernel as it was stored."""
+    cls = known_initializers()[initializer["type"]]
+    order = _order(kind, is_theano, version)
+    filters = _CONVOLUTIONS[kind] + 1
+    if cls is Orthogonal:
+        # The first axis was the matrix's rows; rows of filters are as good as columns of filters.
+        return {} if order[0] == filters else {"row_axes": 1}
+    if not issubclass(cls, Scaled):
+        return {}
+    if is_theano or kind == "Conv1D" or version.numbers < (1, 2, 1):
+        # As of (filters, channels, …), whatever the order is: until 1.2.1 the order was given to a
+        # function that did not get it.
+        inward, outward, field = order[1], order[0], order[2:]
+    else:
+        inward, outward, field = order[-2], order[-1], order[:2]
+    # Until 1.0.4 the fan-out had no receptive field.
+    fans = (inward, *field), (outward, *(field if version.numbers >= (1, 0, 4) else ()))
+    inputs, outputs = ([axis for axis in axes if axis is not None] for axes in fans)
+    spatial = range(filters - 1)
+    if {*inputs} == {*spatial, filters - 1} and {*outputs} == {*spatial, filters}:
+        return {}
+    return {"input_axes": inputs, "output_axes": outputs}

@@ -1,0 +1,127 @@
+"""From a path to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from initcli.documents.document import Document
+from initcli.errors import CustomFunctionError
+from initcli.frameworks import Framework
+from initcli.initializers.custom import Custom, load_functions
+from initcli.model import Model
+from initcli.sources.arguments import Arguments
+from initcli.sources.building import build
+from initcli.sources.read import parse as parse_text
+from initcli.sources.read import read
+
+
+def load(
+    source: str,
+    *,
+    seed: int | None = None,
+    defaults: Framework | None = None,
+    custom: Iterable[str] = (),
+    changes: Iterable[str] = (),
+) -> Model:
+    """Read a spec and resolve it into a model.
+
+    Args:
+        source: the path of a YAML or JSON file or of a .keras archive, or ``-`` for standard
+            input.
+        seed: wins over the spec's own.
+        defaults: whose default initializers; wins over the spec's own.
+        custom: Python files whose public functions are initializers; they are run.
+        changes: values of the spec to change, each as ``PATH=VALUE``, such as
+            ``layers.3.units=128``; see :mod:`initcli.sources.overrides`.
+
+    Raises:
+        InvalidSpec: the spec cannot be read, or is wrong; with all its problems.
+        BadOverride: a change is none, or its path leads nowhere.
+        CustomFunctionError: a file of functions cannot be loaded.
+
+    >>> import initcli
+    >>> model = initcli.load("sample_configs/tour.yaml", changes=["layers.3.units=128"])
+    >>> model.layers[3].output_shape
+    (None, 128)
+    """
+    functions = custom_functions(custom)
+    document = read_changed(source, changes)
+    return build(document, seed=seed, defaults=defaults, functions=functions)
+
+
+def read_changed(source: str, changes: Iterable[str]) -> Document:
+    """The document of a spec with values changed, each as ``PATH=VALUE``.
+
+    Raises:
+        InvalidSpec: the spec cannot be read.
+        BadOverride: a change is none, or its path leads nowhere.
+    """
+    document = read(source)
+    wanted = list(changes)
+    if not wanted:
+        return document
+    from initcli.sources.overrides import overridden
+
+    return overridden(document, wanted)
+
+
+def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
+    """The public functions of Python files, as initializers by name; the files are run.
+
+    Raises:
+        CustomFunctionError: a file cannot be loaded, or a function declares what is no
+            distribution.
+    """
+    functions: dict[str, Custom] = {}
+    for file in files:
+        for name, custom in load_functions(file).items():
+            functions[name] = _with_distribution(custom)
+    return functions
+
+
+def _with_distribution(custom: Custom) -> Custom:
+    """A function with the initializer whose distribution it declares, where it has an attribute
+    ``distribution``."""
+    declared = getattr(custom.function, "distribution", None)
+    if declared is None:
+        return custom
+    arguments = Arguments()
+    found = arguments.initializer(declared, ())
+    if found is None or arguments.errors:
+        problem = arguments.errors[0] if arguments.errors else "it is no initializer"
+        code = custom.function.__code__
+        raise CustomFunctionError(
+            f"{code.co_filename}:{code.co_firstlineno}: the distribution of '{custom.name}' is no "
+            f"initializer: {problem}"
+        )
+    return msgspec.structs.replace(custom, declared=found)
+
+
+def parse(
+    text: str,
+    *,
+    seed: int | None = None,
+    defaults: Framework | None = None,
+    file: str = "<text>",
+) -> Model:
+    """The model of a spec's text; ``file`` is what errors call it.
+
+    Raises:
+        InvalidSpec: the text does not parse, or the spec is wrong; with all its problems.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
+    >>> [(each.path, each.shape, each.distribution.text) for each in model.parameters]
+    [('dense/kernel', (8, 4), 'U(-0.7071, 0.7071)'), ('dense/bias', (4,), 'constant 0')]
+    >>> try:
+    ...     initcli.parse("{input_shape: [8], layers: [{type: Dens, units: 4}]}")
+    ... except initcli.InvalidSpec as error:
+    ...     print(error)
+    <text>:1:36: unknown layer 'Dens'
+      1 | {input_shape: [8], layers: [{type: Dens, units: 4}]}
+                                             ^
+      = did you mean 'Dense'?
+    """
+    return build(parse_text(text, file), seed=seed, defaults=defaults)
