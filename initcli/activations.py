@@ -28,8 +28,8 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
     """What the output tends to without end where the input grows, so that the slope dies."""
 
-    def call(self, np: Any, x: Array) -> Array:
-        """The activation of x, in the array namespace ``np``."""
+    def call(self, xp: Any, x: Array) -> Array:
+        """The activation of x, in the array namespace ``xp``."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 class Linear(Activation, frozen=True, kw_only=True):
     """x"""
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         return x
 
 
@@ -50,10 +50,10 @@ class Relu(Activation, frozen=True, kw_only=True):
     max_value: NonNegativeFloat | None = None
     threshold: NonNegativeFloat = 0.0
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         low = self.negative_slope * (x - self.threshold) if self.negative_slope else 0.0
-        y = np.where(x > self.threshold, x, low)
-        return y if self.max_value is None else np.where(y < self.max_value, y, self.max_value)
+        y = xp.where(x > self.threshold, x, low)
+        return y if self.max_value is None else xp.where(y < self.max_value, y, self.max_value)
 
 
 class LeakyRelu(Activation, frozen=True, kw_only=True):
@@ -61,8 +61,8 @@ class LeakyRelu(Activation, frozen=True, kw_only=True):
 
     negative_slope: NonNegativeFloat = 0.2
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(x > 0, x, self.negative_slope * x)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(x > 0, x, self.negative_slope * x)
 
 
 class Relu6(Activation, frozen=True, kw_only=True):
@@ -70,8 +70,8 @@ class Relu6(Activation, frozen=True, kw_only=True):
 
     bounds = (None, 6.0)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(x < 6, np.where(x > 0, x, 0.0), 6.0)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(x < 6, xp.where(x > 0, x, 0.0), 6.0)
 
 
 class Softmax(Activation, frozen=True, kw_only=True):
@@ -79,9 +79,9 @@ class Softmax(Activation, frozen=True, kw_only=True):
 
     axis: int = -1
 
-    def call(self, np: Any, x: Array) -> Array:
-        y = np.exp(x - np.constant(x).max(self.axis, keepdims=True))
-        return y / np.sum(y, self.axis, keepdims=True)
+    def call(self, xp: Any, x: Array) -> Array:
+        y = xp.exp(x - xp.constant(x).max(self.axis, keepdims=True))
+        return y / xp.sum(y, self.axis, keepdims=True)
 
 
 class LogSoftmax(Activation, frozen=True, kw_only=True):
@@ -89,9 +89,9 @@ class LogSoftmax(Activation, frozen=True, kw_only=True):
 
     axis: int = -1
 
-    def call(self, np: Any, x: Array) -> Array:
-        x = x - np.constant(x).max(self.axis, keepdims=True)
-        return x - np.log(np.sum(np.exp(x), self.axis, keepdims=True))
+    def call(self, xp: Any, x: Array) -> Array:
+        x = x - xp.constant(x).max(self.axis, keepdims=True)
+        return x - xp.log(xp.sum(xp.exp(x), self.axis, keepdims=True))
 
 
 class Celu(Activation, frozen=True, kw_only=True):
@@ -99,8 +99,8 @@ class Celu(Activation, frozen=True, kw_only=True):
 
     alpha: float = 1.0
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(x > 0, x, self.alpha * np.expm1(np.where(x > 0, 0.0, x) / self.alpha))
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.where(x > 0, 0.0, x) / self.alpha))
 
 
 class Elu(Activation, frozen=True, kw_only=True):
@@ -108,23 +108,23 @@ class Elu(Activation, frozen=True, kw_only=True):
 
     alpha: float = 1.0
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(x > 0, x, self.alpha * np.expm1(np.where(x > 0, 0.0, x)))
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.where(x > 0, 0.0, x)))
 
 
 class Selu(Activation, frozen=True, kw_only=True):
     """1.0507 · elu(x) with alpha 1.6733 (Klambauer et al. 2017)"""
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         alpha, scale = 1.6732632423543772, 1.0507009873554805
-        return scale * np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0.0, x)))
+        return scale * xp.where(x > 0, x, alpha * xp.expm1(xp.where(x > 0, 0.0, x)))
 
 
 class Softplus(Activation, frozen=True, kw_only=True):
     """log(1 + exp(x))"""
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.logaddexp(x, 0.0)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.logaddexp(x, 0.0)
 
 
 class Softsign(Activation, frozen=True, kw_only=True):
@@ -132,8 +132,8 @@ class Softsign(Activation, frozen=True, kw_only=True):
 
     bounds = (-1.0, 1.0)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return x / (1 + np.abs(x))
+    def call(self, xp: Any, x: Array) -> Array:
+        return x / (1 + xp.abs(x))
 
 
 class Squareplus(Activation, frozen=True, kw_only=True):
@@ -141,8 +141,8 @@ class Squareplus(Activation, frozen=True, kw_only=True):
 
     b: NonNegativeFloat = 4.0
 
-    def call(self, np: Any, x: Array) -> Array:
-        return (x + np.sqrt(x * x + self.b)) / 2
+    def call(self, xp: Any, x: Array) -> Array:
+        return (x + xp.sqrt(x * x + self.b)) / 2
 
 
 class SoftShrink(Activation, frozen=True, kw_only=True):
@@ -150,17 +150,17 @@ class SoftShrink(Activation, frozen=True, kw_only=True):
 
     threshold: NonNegativeFloat = 0.5
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         t = self.threshold
-        return np.where(x > t, x - t, np.where(x < -t, x + t, 0.0))
+        return xp.where(x > t, x - t, xp.where(x < -t, x + t, 0.0))
 
 
 class SparsePlus(Activation, frozen=True, kw_only=True):
     """0 for x ≤ −1, (x + 1)² / 4 to x = 1, x above"""
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         inside = (x + 1) * (x + 1) / 4
-        return np.where(x <= -1, 0.0, np.where(x < 1, inside, x))
+        return xp.where(x <= -1, 0.0, xp.where(x < 1, inside, x))
 
 
 class Silu(Activation, frozen=True, kw_only=True):
@@ -168,8 +168,8 @@ class Silu(Activation, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("swish",)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return x * np.sigmoid(x)
+    def call(self, xp: Any, x: Array) -> Array:
+        return x * xp.sigmoid(x)
 
 
 class Gelu(Activation, frozen=True, kw_only=True):
@@ -177,10 +177,10 @@ class Gelu(Activation, frozen=True, kw_only=True):
 
     approximate: bool = False
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         if self.approximate:
-            return x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))) / 2
-        return x * (1 + np.erf(x * 0.7071067811865476)) / 2
+            return x * (1 + xp.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))) / 2
+        return x * (1 + xp.erf(x * 0.7071067811865476)) / 2
 
 
 class Glu(Activation, frozen=True, kw_only=True):
@@ -188,9 +188,9 @@ class Glu(Activation, frozen=True, kw_only=True):
 
     axis: int = -1
 
-    def call(self, np: Any, x: Array) -> Array:
-        a, b = np.split(x, 2, self.axis)
-        return a * np.sigmoid(b)
+    def call(self, xp: Any, x: Array) -> Array:
+        a, b = xp.split(x, 2, self.axis)
+        return a * xp.sigmoid(b)
 
 
 class Tanh(Activation, frozen=True, kw_only=True):
@@ -198,8 +198,8 @@ class Tanh(Activation, frozen=True, kw_only=True):
 
     bounds = (-1.0, 1.0)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.tanh(x)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.tanh(x)
 
 
 class Sin(Activation, frozen=True, kw_only=True):
@@ -209,15 +209,15 @@ class Sin(Activation, frozen=True, kw_only=True):
 
     w0: float = 1.0
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.sin(self.w0 * x)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.sin(self.w0 * x)
 
 
 class TanhShrink(Activation, frozen=True, kw_only=True):
     """x − tanh(x)"""
 
-    def call(self, np: Any, x: Array) -> Array:
-        return x - np.tanh(x)
+    def call(self, xp: Any, x: Array) -> Array:
+        return x - xp.tanh(x)
 
 
 class Threshold(Activation, frozen=True, kw_only=True):
@@ -226,8 +226,8 @@ class Threshold(Activation, frozen=True, kw_only=True):
     threshold: float = 0.0
     default_value: float = 0.0
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(x > self.threshold, x, self.default_value)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(x > self.threshold, x, self.default_value)
 
 
 class Sigmoid(Activation, frozen=True, kw_only=True):
@@ -235,8 +235,8 @@ class Sigmoid(Activation, frozen=True, kw_only=True):
 
     bounds = (0.0, 1.0)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.sigmoid(x)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.sigmoid(x)
 
 
 class SparseSigmoid(Activation, frozen=True, kw_only=True):
@@ -244,15 +244,15 @@ class SparseSigmoid(Activation, frozen=True, kw_only=True):
 
     bounds = (0.0, 1.0)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(x <= -1, 0.0, np.where(x < 1, (x + 1) / 2, 1.0))
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(x <= -1, 0.0, xp.where(x < 1, (x + 1) / 2, 1.0))
 
 
 class Exponential(Activation, frozen=True, kw_only=True):
     """exp(x)"""
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.exp(x)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.exp(x)
 
 
 class HardSigmoid(Activation, frozen=True, kw_only=True):
@@ -262,9 +262,9 @@ class HardSigmoid(Activation, frozen=True, kw_only=True):
 
     slope: PositiveFloat = 1 / 6
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         y = self.slope * x + 0.5
-        return np.where(y <= 0, 0.0, np.where(y < 1, y, 1.0))
+        return xp.where(y <= 0, 0.0, xp.where(y < 1, y, 1.0))
 
 
 class HardSilu(Activation, frozen=True, kw_only=True):
@@ -272,8 +272,8 @@ class HardSilu(Activation, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("hard_swish",)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return x * np.where(x <= -3, 0.0, np.where(x < 3, x / 6 + 0.5, 1.0))
+    def call(self, xp: Any, x: Array) -> Array:
+        return x * xp.where(x <= -3, 0.0, xp.where(x < 3, x / 6 + 0.5, 1.0))
 
 
 class HardTanh(Activation, frozen=True, kw_only=True):
@@ -281,8 +281,8 @@ class HardTanh(Activation, frozen=True, kw_only=True):
 
     bounds = (-1.0, 1.0)
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(x <= -1, -1.0, np.where(x < 1, x, 1.0))
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(x <= -1, -1.0, xp.where(x < 1, x, 1.0))
 
 
 class HardShrink(Activation, frozen=True, kw_only=True):
@@ -290,22 +290,22 @@ class HardShrink(Activation, frozen=True, kw_only=True):
 
     threshold: NonNegativeFloat = 0.5
 
-    def call(self, np: Any, x: Array) -> Array:
-        return np.where(np.abs(x) > self.threshold, x, 0.0)
+    def call(self, xp: Any, x: Array) -> Array:
+        return xp.where(xp.abs(x) > self.threshold, x, 0.0)
 
 
 class Mish(Activation, frozen=True, kw_only=True):
     """x · tanh(softplus(x))"""
 
-    def call(self, np: Any, x: Array) -> Array:
-        return x * np.tanh(np.logaddexp(x, 0.0))
+    def call(self, xp: Any, x: Array) -> Array:
+        return x * xp.tanh(xp.logaddexp(x, 0.0))
 
 
 class LogSigmoid(Activation, frozen=True, kw_only=True):
     """log sigmoid(x)"""
 
-    def call(self, np: Any, x: Array) -> Array:
-        return -np.logaddexp(-x, 0.0)
+    def call(self, xp: Any, x: Array) -> Array:
+        return -xp.logaddexp(-x, 0.0)
 
 
 class Sparsemax(Activation, frozen=True, kw_only=True):
@@ -317,18 +317,18 @@ class Sparsemax(Activation, frozen=True, kw_only=True):
 
     axis: int = -1
 
-    def call(self, np: Any, x: Array) -> Array:
-        order = np.argsort(-np.constant(x), self.axis, kind="stable")
-        largest = np.take_along_axis(np.constant(x), order, self.axis)
+    def call(self, xp: Any, x: Array) -> Array:
+        order = xp.argsort(-xp.constant(x), self.axis, kind="stable")
+        largest = xp.take_along_axis(xp.constant(x), order, self.axis)
         shape = [1] * largest.ndim
         shape[self.axis] = -1
-        places = np.reshape(np.arange(1, largest.shape[self.axis] + 1), shape)
+        places = xp.reshape(xp.arange(1, largest.shape[self.axis] + 1), shape)
         k = (largest * places > largest.cumsum(self.axis) - 1).sum(self.axis, keepdims=True)
         # An entry stands in the sums from its own on.
-        ranks = np.argsort(order, self.axis)
-        times = np.where(ranks < k, k - ranks, 0).astype(largest.dtype)
-        threshold = (np.sum(times * x, self.axis, keepdims=True) - 1) / k.astype(largest.dtype)
-        return np.maximum(x - threshold, 0.0)
+        ranks = xp.argsort(order, self.axis)
+        times = xp.where(ranks < k, k - ranks, 0).astype(largest.dtype)
+        threshold = (xp.sum(times * x, self.axis, keepdims=True) - 1) / k.astype(largest.dtype)
+        return xp.maximum(x - threshold, 0.0)
 
 
 class Opaque(Activation, frozen=True, kw_only=True):
@@ -336,7 +336,7 @@ class Opaque(Activation, frozen=True, kw_only=True):
 
     function: str
 
-    def call(self, np: Any, x: Array) -> Array:
+    def call(self, xp: Any, x: Array) -> Array:
         raise NotComputable(f"{self.function} is its author's own code, which is not run")
 
     def __str__(self) -> str:

@@ -96,7 +96,7 @@ def test_outputs_and_gradients_are_those_of_keras(
 
     def function(variables: Any) -> Any:
         now = {**weights, **dict(zip(names, variables[: len(names)], strict=True))}
-        flow = Flow(np=arrays, weights=now, training=facts["training"])
+        flow = Flow(xp=arrays, weights=now, training=facts["training"])
         taken = [*variables[len(names) :], *inputs[moving:]]
         found = step.layer.call(flow, *taken)
         return boxed(found if isinstance(found, list) else [found])

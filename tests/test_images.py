@@ -108,7 +108,7 @@ def test_a_seed_decides_on_what_is_drawn_and_inference_draws_nothing(cls: type[L
     images = images_of((4, 9, 8, 3), {})
 
     def output(key: str, seed: int | None, training: bool = True) -> Any:
-        flow = Flow(np=arrays, weights={}, key=key, training=training)
+        flow = Flow(xp=arrays, weights={}, key=key, training=training)
         return example(cls, seed=seed).call(flow, images)
 
     assert np.array_equal(output("a", None), output("a", None))
@@ -124,7 +124,7 @@ def test_one_image_is_a_batch_of_one(cls: type[Layer], layout: str) -> None:
     # As wide as it has channels, since Keras looks for colors along the last axis in one case.
     images = channels_back(np, images_of((1, 9, 3, 3), {}), layout)  # type: ignore[arg-type]
     layer = example(cls, data_format=layout)
-    flow = Flow(np=arrays, weights={}, key="one")
+    flow = Flow(xp=arrays, weights={}, key="one")
     assert np.array_equal(layer.call(flow, images)[0], layer.call(flow, images[0]))
     with pytest.raises(NotComputable):
         layer.call(flow, images[0, 0])
@@ -132,7 +132,7 @@ def test_one_image_is_a_batch_of_one(cls: type[Layer], layout: str) -> None:
 
 def test_whole_numbers_are_images_too() -> None:
     images = np.arange(3 * 8 * 8 * 3, dtype="uint8").reshape(3, 8, 8, 3)
-    flow = Flow(np=arrays, weights={})
+    flow = Flow(xp=arrays, weights={})
     for layer in (example(known_layers()["RandomContrast"]), made("Rescaling", {"scale": 0.5})):
         assert np.array_equal(layer.call(flow, images), layer.call(flow, images.astype("float32")))
 
@@ -390,7 +390,7 @@ def test_what_keras_cannot_change_is_not_computed(
 ) -> None:
     layer = example(known_layers()[kind], **arguments)
     with pytest.raises(NotComputable):
-        layer.call(Flow(np=arrays, weights={}), np.ones((2, 5, 5, channels), "float32"))
+        layer.call(Flow(xp=arrays, weights={}), np.ones((2, 5, 5, channels), "float32"))
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "wrap", "nearest", "mirror"])

@@ -112,7 +112,7 @@ def test_layers_do_with_masks_what_those_of_keras_do(
     }
     parameters = step.weights.items()
     flow = Flow(
-        np=arrays,
+        xp=arrays,
         weights={name: filled(name, p.shape, k) for k, (name, p) in enumerate(parameters)},
         masks=tuple(
             mask_of(mask, shape if kind in IDS else shape[:-1], 0.2 + k)
@@ -355,7 +355,7 @@ def test_a_mask_of_a_keras_file_is_no_input(form: str) -> None:
 def test_operations_on_masks(function: str, arguments: list[Any], expected: Any) -> None:
     masks = np.array([True, False, True]), np.array([False, True, True])
     found = Operation(function=function, arguments=tuple(arguments)).call(
-        Flow(np=arrays, weights={}), *masks
+        Flow(xp=arrays, weights={}), *masks
     )
     assert np.asarray(found).tolist() == pytest.approx(expected)
     assert np.asarray(found).dtype != np.float64

@@ -78,7 +78,7 @@ def test_a_layer_computes_what_the_release_did(version: str, name: str) -> None:
         gates = parts[path.rpartition("/")[2]]
         values = [gates[""]] if "" in gates else [gates[letter] for letter in order]
         weights[path] = np.concatenate(values, -1)
-    flow = Flow(np=arrays, weights=weights, training=False)
+    flow = Flow(xp=arrays, weights=weights, training=False)
     found = step.layer.call(flow, waves([2, *fact["shape"]], 0.0))
     assert np.asarray(found) == pytest.approx(np.array(fact["output"]), abs=2e-6)
 
@@ -444,8 +444,8 @@ def test_two_biases_of_a_cudnn_layer_add_up(kind: str, like: str) -> None:
     two = same[bias].reshape(2, -1)
     same[bias] = two if like == "GRU" else two.sum(0)
     x = waves([2, 5, 4], 0.0)
-    found = cudnn.layer.call(Flow(np=arrays, weights=weights, training=False), x)
-    wanted = plain.layer.call(Flow(np=arrays, weights=same, training=False), x)
+    found = cudnn.layer.call(Flow(xp=arrays, weights=weights, training=False), x)
+    wanted = plain.layer.call(Flow(xp=arrays, weights=same, training=False), x)
     assert np.allclose(found, wanted)
 
 

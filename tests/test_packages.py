@@ -65,7 +65,7 @@ def called(layer: dict[str, Any], x: Any, defaults: str = "keras", **weights: An
     }
     filled |= {name.replace("__", "/"): value for name, value in weights.items()}
     assert set(filled) == set(names)
-    found = made.call(Flow(np=arrays, weights=filled), x)
+    found = made.call(Flow(xp=arrays, weights=filled), x)
     return found[0] if isinstance(found, list) else found
 
 
@@ -316,7 +316,7 @@ def test_a_padded_row_gets_no_gradient() -> None:
     ids = np.array([[0, 3, 3, 1]])
 
     def total(table: Any) -> Any:
-        return arrays.sum(layer.call(Flow(np=arrays, weights={"embeddings": table}), ids))
+        return arrays.sum(layer.call(Flow(xp=arrays, weights={"embeddings": table}), ids))
 
     found = grad(total)(np.ones((4, 3)))
     assert found.tolist() == [[1.0] * 3, [1.0] * 3, [0.0] * 3, [0.0] * 3]

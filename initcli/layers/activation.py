@@ -30,7 +30,7 @@ class Activation(Layer, frozen=True, kw_only=True):
     activation: ActivationFunction
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return self.activation.call(flow.np, x)
+        return self.activation.call(flow.xp, x)
 
 
 class ReLU(Layer, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class ReLU(Layer, frozen=True, kw_only=True):
             negative_slope=self.negative_slope,
             threshold=self.threshold,
         )
-        return same.call(flow.np, x)
+        return same.call(flow.xp, x)
 
 
 class LeakyReLU(Layer, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class LeakyReLU(Layer, frozen=True, kw_only=True):
     negative_slope: NonNegativeFloat = 0.3
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return LeakyRelu(negative_slope=self.negative_slope).call(flow.np, x)
+        return LeakyRelu(negative_slope=self.negative_slope).call(flow.xp, x)
 
 
 class PReLU(Layer, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ class PReLU(Layer, frozen=True, kw_only=True):
         yield Parameter(path="alpha", shape=alpha, initializer=self.alpha_initializer)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return flow.np.where(x > 0, x, flow["alpha"] * x)
+        return flow.xp.where(x > 0, x, flow["alpha"] * x)
 
 
 class ThresholdedReLU(Layer, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ class ThresholdedReLU(Layer, frozen=True, kw_only=True):
     theta: NonNegativeFloat = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return Threshold(threshold=self.theta).call(flow.np, x)
+        return Threshold(threshold=self.theta).call(flow.xp, x)
 
 
 class ELU(Layer, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class ELU(Layer, frozen=True, kw_only=True):
     alpha: float = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return Elu(alpha=self.alpha).call(flow.np, x)
+        return Elu(alpha=self.alpha).call(flow.xp, x)
 
 
 class Softmax(Layer, frozen=True, kw_only=True):
@@ -125,16 +125,16 @@ class Softmax(Layer, frozen=True, kw_only=True):
     axis: int | tuple[int, ...] = -1
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, mask = flow.np, flow.mask
+        xp, mask = flow.xp, flow.mask
         if mask is None:
-            return self._shares(np, x)
+            return self._shares(xp, x)
         try:
-            kept = np.broadcast_to(mask, x.shape)
+            kept = xp.broadcast_to(mask, x.shape)
         except ValueError:
             shapes = f"{shape_text(mask.shape)} cannot be broadcast to {shape_text(x.shape)}"
             raise NotComputable(f"Softmax's mask {shapes}") from None
-        return np.where(kept, self._shares(np, np.where(kept, x, x.dtype.type(-1e9))), 0.0)
+        return xp.where(kept, self._shares(xp, xp.where(kept, x, x.dtype.type(-1e9))), 0.0)
 
-    def _shares(self, np: Any, x: Array) -> Array:
-        y = np.exp(x - np.constant(x).max(self.axis, keepdims=True))
-        return y / np.sum(y, self.axis, keepdims=True)
+    def _shares(self, xp: Any, x: Array) -> Array:
+        y = xp.exp(x - xp.constant(x).max(self.axis, keepdims=True))
+        return y / xp.sum(y, self.axis, keepdims=True)

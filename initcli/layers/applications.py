@@ -68,7 +68,7 @@ class Scale(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         sizes = self._sizes(x.shape)
         beside = tuple(sizes.get(axis, 1) for axis in range(len(x.shape)))
-        return x * flow.np.reshape(flow["scale"], beside)
+        return x * flow.xp.reshape(flow["scale"], beside)
 
     def _sizes(self, shape: Shape) -> dict[int, int]:
         """The size of each axis that has scales of its own."""

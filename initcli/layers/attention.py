@@ -122,8 +122,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     def projected(self, flow: Flow, name: str, x: Array, into: int = 1) -> Array:
         """x · kernel + bias, over the last ``into`` axes of x."""
         require_floats(scheme_of(self.quantization), "kernel")
-        np, own = flow.np, flow.within(name)
-        y = np.tensordot(x, own["kernel"], into)
+        xp, own = flow.xp, flow.within(name)
+        y = xp.tensordot(x, own["kernel"], into)
         return y + own["bias"] if self.use_bias else y
 
     def attended(
@@ -141,16 +141,16 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         A query from which ``kept`` hides every key takes all alike where Keras fuses attention,
         and nothing elsewhere.
         """
-        np = flow.np
-        scores = np.matmul(query, np.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
-        seen = _both(np, _sight(np, scores, causal, self.sliding_window), kept)
+        xp = flow.xp
+        scores = xp.matmul(query, xp.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
+        seen = _both(xp, _sight(xp, scores, causal, self.sliding_window), kept)
         if seen is not None:
-            scores = np.where(seen, scores, scores.dtype.type(-1e9))
-        shares = Softmax().call(np, scores)
+            scores = xp.where(seen, scores, scores.dtype.type(-1e9))
+        shares = Softmax().call(xp, scores)
         if kept is not None and not is_fused:
-            shares = np.where(seen, shares, shares.dtype.type(0))
+            shares = xp.where(seen, shares, shares.dtype.type(0))
         taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
-        return np.matmul(taken, value), shares
+        return xp.matmul(taken, value), shares
 
     def hidden(self, flow: Flow, query: Mask, sizes: Size, axes: int = 1) -> Mask:
         """What the masks of query, value and key, and that of the call, leave to be seen.
@@ -161,7 +161,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         Raises:
             NotComputable: a mask does not fit the scores.
         """
-        np, given, carried = flow.np, flow.given_masks, flow.masks
+        xp, given, carried = flow.xp, flow.given_masks, flow.masks
         value = given.get("value_mask", carried[min(1, len(carried) - 1)] if carried else None)
         key = given.get("key_mask", carried[2] if len(carried) > 2 else None)
         given_parts = [
@@ -173,10 +173,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         if not parts:
             return None
         try:
-            found: Array = reduce(np.logical_and, parts)
+            found: Array = reduce(xp.logical_and, parts)
             before = found.shape[: max(found.ndim - 2 * axes, 0)]
             filled = (*before, *(1,) * (len(sizes) - found.ndim), *found.shape[len(before) :])
-            return np.broadcast_to(np.reshape(found, filled), sizes)
+            return xp.broadcast_to(xp.reshape(found, filled), sizes)
         except ValueError:
             shapes = shapes_text(tuple(part.shape for part in parts))
             wanted = f"{self.type_name}'s masks, {shapes}, do not fit its scores"
@@ -252,7 +252,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Array | list[Array]:
-        np, source = flow.np, query
+        xp, source = flow.xp, query
         value = query if value is None else value
         key = value if key is None else key
         rank = len(source.shape)
@@ -265,8 +265,8 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         order = [0, *rest, rank - 1, *axes, rank]
 
         def heads(name: str, x: Array) -> Array:
-            y = np.transpose(self.projected(flow, name, x), order)
-            return np.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
+            y = xp.transpose(self.projected(flow, name, x), order)
+            return xp.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
 
         queries, keys, values = heads("query", query), heads("key", key), heads("value", value)
         positions = [tuple(x.shape[axis] for axis in axes) for x in (query, key)]
@@ -274,19 +274,19 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         own = flow.masks[0] if flow.masks else None
         kept = self.hidden(flow, own, sizes, len(axes))
         if kept is not None:
-            kept = np.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
+            kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
         is_fused = self.is_fused(rank, return_attention_scores)
         found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
-        unpacked = np.reshape(
+        unpacked = xp.reshape(
             found, (*found.shape[:-2], *(source.shape[axis] for axis in axes), found.shape[-1])
         )
-        mixed = np.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
+        mixed = xp.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
         if self.use_gate:
-            mixed = mixed * np.sigmoid(self.projected(flow, "gate", source))
+            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", source))
         output = self.projected(flow, "attention_output", mixed, 2)
         if not return_attention_scores:
             return output
-        return [output, np.reshape(shares, sizes)]
+        return [output, xp.reshape(shares, sizes)]
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
@@ -358,22 +358,22 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Array | list[Array]:
-        np, source = flow.np, query
+        xp, source = flow.xp, query
         value = query if value is None else value
         key = value if key is None else key
         times = self.num_query_heads // self.num_key_value_heads
-        queries = np.swapaxes(self.projected(flow, "query", query), 1, 2)
+        queries = xp.swapaxes(self.projected(flow, "query", query), 1, 2)
         keys, values = (
-            np.repeat(np.swapaxes(self.projected(flow, name, x), 1, 2), times, 1)
+            xp.repeat(xp.swapaxes(self.projected(flow, name, x), 1, 2), times, 1)
             for name, x in (("key", key), ("value", value))
         )
         own = flow.given_masks.get("query_mask", flow.masks[0] if flow.masks else None)
         kept = self.hidden(flow, own, (*queries.shape[:-1], keys.shape[-2]))
         is_fused = self.is_fused(len(source.shape), return_attention_scores)
         found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
-        mixed = np.swapaxes(found, 1, 2)
+        mixed = xp.swapaxes(found, 1, 2)
         if self.use_gate:
-            mixed = mixed * np.sigmoid(self.projected(flow, "gate", source))
+            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", source))
         output = self.projected(flow, "attention_output", mixed, 2)
         return [output, shares] if return_attention_scores else output
 
@@ -422,18 +422,18 @@ class _Attention(Layer, frozen=True, kw_only=True):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Array | list[Array]:
-        np = flow.np
+        xp = flow.xp
         scores = self.scores(flow, query, value if key is None else key)
         of_query, of_value = self._masks(flow)
         kept = None if of_value is None else of_value[..., None, :]
-        seen = _both(np, _sight(np, scores, use_causal_mask, None), kept)
+        seen = _both(xp, _sight(xp, scores, use_causal_mask, None), kept)
         if seen is not None:
-            scores = np.where(seen, scores, scores - scores.dtype.type(1e9))
-        shares = Softmax().call(np, scores)
+            scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
+        shares = Softmax().call(xp, scores)
         taken = dropped(flow, shares, self.dropout, shares.shape, getattr(self, "seed", None))
-        found = np.matmul(taken, value)
+        found = xp.matmul(taken, value)
         if of_query is not None:
-            found = np.where(of_query[..., None], found, found.dtype.type(0))
+            found = xp.where(of_query[..., None], found, found.dtype.type(0))
         return [found, shares] if return_attention_scores else found
 
     def output_mask(self, flow: Flow, *inputs: Array, **options: bool) -> Mask:
@@ -465,12 +465,12 @@ class Attention(_Attention, frozen=True, kw_only=True):
             yield Parameter(path="concat_score_weight", shape=(), initializer=Ones())
 
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
         if self.score_mode == "dot":
-            return np.matmul(query, np.swapaxes(key, -1, -2)) * scale
-        sums = np.expand_dims(query, -2) + np.expand_dims(key, -3)
-        return flow["concat_score_weight"] * np.sum(np.tanh(scale * sums), -1)
+            return xp.matmul(query, xp.swapaxes(key, -1, -2)) * scale
+        sums = xp.expand_dims(query, -2) + xp.expand_dims(key, -3)
+        return flow["concat_score_weight"] * xp.sum(xp.tanh(scale * sums), -1)
 
 
 class AdditiveAttention(_Attention, frozen=True, kw_only=True):
@@ -486,23 +486,23 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
             yield Parameter(path="scale", shape=size, initializer=GlorotUniform())
 
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
-        return np.sum(scale * np.tanh(np.expand_dims(query, -2) + np.expand_dims(key, -3)), -1)
+        return xp.sum(scale * xp.tanh(xp.expand_dims(query, -2) + xp.expand_dims(key, -3)), -1)
 
 
-def _sight(np: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
+def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
     """Which keys a query can see, (queries, keys); None where it can see all.
 
     ``causal`` lets a query see no later key, ``reach`` none that many positions away or more.
     """
-    apart = np.reshape(np.arange(scores.shape[-2]), (-1, 1)) - np.arange(scores.shape[-1])
+    apart = xp.reshape(xp.arange(scores.shape[-2]), (-1, 1)) - xp.arange(scores.shape[-1])
     seen = apart >= 0 if causal else None
-    return seen if reach is None else _both(np, seen, np.abs(apart) < reach)
+    return seen if reach is None else _both(xp, seen, xp.abs(apart) < reach)
 
 
-def _both(np: Any, one: Mask, other: Mask) -> Mask:
+def _both(xp: Any, one: Mask, other: Mask) -> Mask:
     """Where both masks are True."""
     if one is None or other is None:
         return other if one is None else one
-    return np.logical_and(one, other)
+    return xp.logical_and(one, other)

@@ -102,7 +102,7 @@ class Gated(Layer, frozen=True, kw_only=True):
     def fed(self, flow: Flow, x: Array) -> Array:
         """What the input (batch, …, d) adds to the gates: (batch, …, gates · units)."""
         same = (x.shape[0], *(1,) * (len(x.shape) - 2), x.shape[-1])
-        z = flow.np.matmul(dropped(flow, x, self.dropout % 1, same, self.seed), flow["kernel"])
+        z = flow.xp.matmul(dropped(flow, x, self.dropout % 1, same, self.seed), flow["kernel"])
         return z + self.input_bias(flow) if self.use_bias else z
 
     def input_bias(self, flow: Flow) -> Array:
@@ -114,14 +114,14 @@ class Gated(Layer, frozen=True, kw_only=True):
         kernel, gates = flow["recurrent_kernel"], range(self.gates)[first:last]
         if not 0 < self.recurrent_dropout < 1:
             within = slice(gates.start * self.units, gates.stop * self.units)
-            return flow.np.matmul(state, kernel[:, within])
+            return flow.xp.matmul(state, kernel[:, within])
         parts = []
         for gate in gates:
             own = flow.within(f"gate {gate}")
             kept = dropped(own, state, self.recurrent_dropout, state.shape)
             columns = slice(gate * self.units, (gate + 1) * self.units)
-            parts.append(flow.np.matmul(kept, kernel[:, columns]))
-        return flow.np.concatenate(parts, -1)
+            parts.append(flow.xp.matmul(kept, kernel[:, columns]))
+        return flow.xp.concatenate(parts, -1)
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
         """The states after a step, of which the first is the output."""
@@ -129,7 +129,7 @@ class Gated(Layer, frozen=True, kw_only=True):
 
     def initial(self, flow: Flow, x: Array) -> list[Array]:
         """States of zeros for a batch like that of x."""
-        return [flow.np.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
+        return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
 
 
 class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
     gates = 1
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
-        return [self.activation.call(flow.np, fed + self.recurred(flow, states[0]))]
+        return [self.activation.call(flow.xp, fed + self.recurred(flow, states[0]))]
 
 
 class LSTMWeights(Gated, frozen=True, kw_only=True):
@@ -198,21 +198,21 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
         state, gate = states[0], self.recurrent_activation
-        update, reset, candidate = flow.np.split(fed, 3, -1)
+        update, reset, candidate = flow.xp.split(fed, 3, -1)
         if self.reset_after:
             recurred = self.recurred(flow, state)
             if self.use_bias:
                 recurred = recurred + self.state_bias(flow)
-            parts = flow.np.split(recurred, 3, -1)
-            update = gate.call(flow.np, update + parts[0])
-            reset = gate.call(flow.np, reset + parts[1])
+            parts = flow.xp.split(recurred, 3, -1)
+            update = gate.call(flow.xp, update + parts[0])
+            reset = gate.call(flow.xp, reset + parts[1])
             candidate = candidate + reset * parts[2]
         else:
-            parts = flow.np.split(self.recurred(flow, state, 0, 2), 2, -1)
-            update = gate.call(flow.np, update + parts[0])
-            reset = gate.call(flow.np, reset + parts[1])
+            parts = flow.xp.split(self.recurred(flow, state, 0, 2), 2, -1)
+            update = gate.call(flow.xp, update + parts[0])
+            reset = gate.call(flow.xp, reset + parts[1])
             candidate = candidate + self.recurred(flow, reset * state, 2)
-        return [update * state + (1 - update) * self.activation.call(flow.np, candidate)]
+        return [update * state + (1 - update) * self.activation.call(flow.xp, candidate)]
 
 
 class _Cell:
@@ -276,7 +276,7 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
     def initial(self, flow: Flow, x: Array) -> list[Array]:
         """States of zeros for a batch like that of x."""
-        return [flow.np.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
+        return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
 
     def call(self, flow: Flow, x: Array, *states: Array) -> list[Array]:
         rest = list(states) or self.initial(flow, x)
@@ -290,10 +290,10 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
 def lstm_step(layer: Any, flow: Flow, gates: Array, carry: Array) -> list[Array]:
     """Output and carry from the gates input, forget, cell and output before activation."""
-    gate, np = layer.recurrent_activation, flow.np
-    i, f, c, o = np.split(gates, 4, -1)
-    carried = gate.call(np, f) * carry + gate.call(np, i) * layer.activation.call(np, c)
-    return [gate.call(np, o) * layer.activation.call(np, carried), carried]
+    gate, xp = layer.recurrent_activation, flow.xp
+    i, f, c, o = xp.split(gates, 4, -1)
+    carried = gate.call(xp, f) * carry + gate.call(xp, i) * layer.activation.call(xp, c)
+    return [gate.call(xp, o) * layer.activation.call(xp, carried), carried]
 
 
 def states_of(cell: Layer) -> tuple[int, ...]:

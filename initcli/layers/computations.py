@@ -25,21 +25,21 @@ _REDUCTIONS = frozenset(
 _OTHERWISE_CALLED = {"IsFinite": "Isfinite", "IsInf": "Isinf", "IsNan": "Isnan"}
 
 
-def computation(np: Any, function: str) -> Computation | None:
+def computation(xp: Any, function: str) -> Computation | None:
     """The function of that name in an array namespace, with the arguments that Keras's has."""
     function = _OTHERWISE_CALLED.get(function, function)
     if function in _OF_NUMPY:
-        return _of_numpy(np, getattr(np, snake_case(function)))
+        return _of_numpy(xp, getattr(xp, snake_case(function)))
     if function in _REDUCTIONS:
-        return _reduction(getattr(np, snake_case(function)))
-    own = _Computations(np)
+        return _reduction(getattr(xp, snake_case(function)))
+    own = _Computations(xp)
     found = getattr(own, snake_case(function), None)
     if found is not None:
         return found  # type: ignore[no-any-return]
     activation = known_activations().get(snake_case(function))
     if activation is None:
         return None
-    return lambda x, **more: activation(**more).call(np, x)
+    return lambda x, **more: activation(**more).call(xp, x)
 
 
 def is_elementwise(function: str) -> bool:
@@ -47,12 +47,12 @@ def is_elementwise(function: str) -> bool:
     return function in _OF_NUMPY and function != "Cumsum"
 
 
-def _of_numpy(np: Any, function: Computation) -> Computation:
+def _of_numpy(xp: Any, function: Computation) -> Computation:
     def computed(*values: Any, name: Any = None, **others: Any) -> Any:
         # Keras 2 gives operands by names that NumPy does not have.
         operands = [*values, *others.values()]
         dtype = next((x.dtype for x in operands if hasattr(x, "dtype")), None)
-        return function(*(np.asarray(x, dtype) if isinstance(x, list) else x for x in operands))
+        return function(*(xp.asarray(x, dtype) if isinstance(x, list) else x for x in operands))
 
     return computed
 
@@ -71,8 +71,8 @@ def _axes(axis: Any) -> Any:
 class _Computations:
     """Those that NumPy does not have, or has with other arguments."""
 
-    def __init__(self, np: Any) -> None:
-        self.np = np
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
 
     def identity(self, x: Array, *others: Any, **more: Any) -> Array:
         return x
@@ -82,49 +82,49 @@ class _Computations:
         wanted = _dtype(x, dtype)
         if wanted == x.dtype:
             return x
-        return self.np.constant(x).astype(wanted)
+        return self.xp.constant(x).astype(wanted)
 
     def convert_to_tensor(self, x: Array, dtype: Any = None, *others: Any, **more: Any) -> Array:
         return self.cast(x, dtype)
 
     def zeros_like(self, x: Array, dtype: Any = None) -> Array:
-        return self.np.zeros(x.shape, _dtype(x, dtype))
+        return self.xp.zeros(x.shape, _dtype(x, dtype))
 
     def ones_like(self, x: Array, dtype: Any = None) -> Array:
-        return self.np.ones(x.shape, _dtype(x, dtype))
+        return self.xp.ones(x.shape, _dtype(x, dtype))
 
     def full_like(self, x: Array, fill_value: Any, dtype: Any = None) -> Array:
-        return self.np.full(x.shape, fill_value, _dtype(x, dtype))
+        return self.xp.full(x.shape, fill_value, _dtype(x, dtype))
 
     def count_nonzero(self, x: Array, axis: Any = None) -> Array:
-        return self.np.sum(self.np.constant(x) != 0, axis=_axes(axis))
+        return self.xp.sum(self.xp.constant(x) != 0, axis=_axes(axis))
 
     def stop_gradient(self, x: Array) -> Array:
-        return self.np.constant(x)
+        return self.xp.constant(x)
 
     def rsqrt(self, x: Array) -> Array:
-        return 1 / self.np.sqrt(x)
+        return 1 / self.xp.sqrt(x)
 
     def clip(self, x: Array, x_min: float, x_max: float) -> Array:
-        return self.np.clip(x, x_min, x_max)
+        return self.xp.clip(x, x_min, x_max)
 
     def squared_difference(self, one: Array, two: Array) -> Array:
-        return self.np.square(one - two)
+        return self.xp.square(one - two)
 
     def moments(self, x: Array, axes: Any, keepdims: bool = False) -> list[Array]:
         axes = _axes(axes)
-        return [f(x, axis=axes, keepdims=keepdims) for f in (self.np.mean, self.np.var)]
+        return [f(x, axis=axes, keepdims=keepdims) for f in (self.xp.mean, self.xp.var)]
 
     def logsumexp(self, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-        np, axis = self.np, _axes(axis)
-        most = np.constant(np.max(x, axis=axis, keepdims=True))
-        found = np.log(np.sum(np.exp(x - most), axis=axis, keepdims=True)) + most
-        return found if keepdims else np.squeeze(found, axis=axis)
+        xp, axis = self.xp, _axes(axis)
+        most = xp.constant(xp.max(x, axis=axis, keepdims=True))
+        found = xp.log(xp.sum(xp.exp(x - most), axis=axis, keepdims=True)) + most
+        return found if keepdims else xp.squeeze(found, axis=axis)
 
     def l2_normalize(self, x: Array, axis: Any = -1, epsilon: float = 1e-12) -> Array:
-        np = self.np
-        square = np.sum(np.square(x), axis=_axes(axis), keepdims=True)
-        return x / np.sqrt(np.maximum(square, x.dtype.type(epsilon)))
+        xp = self.xp
+        square = xp.sum(xp.square(x), axis=_axes(axis), keepdims=True)
+        return x / xp.sqrt(xp.maximum(square, x.dtype.type(epsilon)))
 
     def reshape(self, x: Array, newshape: Any) -> Array:
         sizes = [newshape] if isinstance(newshape, int) else list(newshape)
@@ -132,16 +132,16 @@ class _Computations:
         sizes = [-1 if not isinstance(size, int) else size for size in sizes]
         if sizes.count(-1) > 1 and sizes[0] == -1:
             sizes[0] = x.shape[0]
-        return self.np.reshape(x, tuple(sizes))
+        return self.xp.reshape(x, tuple(sizes))
 
     def transpose(self, x: Array, axes: Any = None) -> Array:
-        return self.np.transpose(x, _axes(axes))
+        return self.xp.transpose(x, _axes(axes))
 
     def swapaxes(self, x: Array, axis1: int, axis2: int) -> Array:
-        return self.np.swapaxes(x, axis1, axis2)
+        return self.xp.swapaxes(x, axis1, axis2)
 
     def moveaxis(self, x: Array, source: Any, destination: Any) -> Array:
-        return self.np.moveaxis(x, _axes(source), _axes(destination))
+        return self.xp.moveaxis(x, _axes(source), _axes(destination))
 
     def expand_dims(self, x: Array, axis: Any) -> Array:
         places = axis if isinstance(axis, list) else [axis]
@@ -149,19 +149,19 @@ class _Computations:
         inserted = {place % rank for place in places}
         rest = iter(x.shape)
         sizes = tuple(1 if i in inserted else next(rest) for i in range(rank))
-        return self.np.reshape(x, sizes)
+        return self.xp.reshape(x, sizes)
 
     def squeeze(self, x: Array, axis: Any = None) -> Array:
-        return self.np.squeeze(x, axis=_axes(axis))
+        return self.xp.squeeze(x, axis=_axes(axis))
 
     def ravel(self, x: Array) -> Array:
-        return self.np.reshape(x, (-1,))
+        return self.xp.reshape(x, (-1,))
 
     def concatenate(self, xs: list[Array], axis: int = -1) -> Array:
-        return self.np.concatenate(xs, axis)
+        return self.xp.concatenate(xs, axis)
 
     def stack(self, x: list[Array], axis: int = 0) -> Array:
-        return self.np.concatenate([self.expand_dims(each, axis) for each in x], axis)
+        return self.xp.concatenate([self.expand_dims(each, axis) for each in x], axis)
 
     def split(self, x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         size, parts = x.shape[axis], indices_or_sections
@@ -178,9 +178,9 @@ class _Computations:
         return [x[(*before, k)] for k in range(x.shape[axis])]
 
     def one_hot(self, x: Array, num_classes: int, axis: int = -1, **more: Any) -> Array:
-        places = self.np.arange(num_classes)
-        found = (self.expand_dims(self.np.constant(x), -1) == places).astype("float32")
-        return self.np.moveaxis(found, -1, axis)
+        places = self.xp.arange(num_classes)
+        found = (self.expand_dims(self.xp.constant(x), -1) == places).astype("float32")
+        return self.xp.moveaxis(found, -1, axis)
 
     def get_item(self, x: Array, key: Any) -> Array:
         keys = key if isinstance(key, list) else [key]
@@ -189,13 +189,13 @@ class _Computations:
     def matmul(
         self, one: Array, two: Array, transpose_a: bool = False, transpose_b: bool = False
     ) -> Array:
-        one = self.np.swapaxes(one, -1, -2) if transpose_a else one
-        two = self.np.swapaxes(two, -1, -2) if transpose_b else two
-        return self.np.matmul(one, two)
+        one = self.xp.swapaxes(one, -1, -2) if transpose_a else one
+        two = self.xp.swapaxes(two, -1, -2) if transpose_b else two
+        return self.xp.matmul(one, two)
 
     def einsum(self, *operands: Array, subscripts: str = "") -> Array:
         parts = operands if subscripts else operands[1:]
-        return self.np.einsum(subscripts or operands[0], *parts)
+        return self.xp.einsum(subscripts or operands[0], *parts)
 
     def pad(
         self, x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = 0
@@ -204,26 +204,26 @@ class _Computations:
             raise ValueError("only `mode: constant` with zeros is known")
         ends = [[pad_width, pad_width]] if isinstance(pad_width, int) else pad_width
         ends = ends * x.ndim if len(ends) == 1 else ends
-        return self.np.pad(x, [tuple(each) for each in ends], "constant")
+        return self.xp.pad(x, [tuple(each) for each in ends], "constant")
 
     def repeat(self, x: Array, repeats: int, axis: int | None = None) -> Array:
-        return self.np.repeat(x, repeats, axis)
+        return self.xp.repeat(x, repeats, axis)
 
     def tile(self, x: Array, repeats: Any) -> Array:
-        return self.np.tile(x, _axes(repeats))
+        return self.xp.tile(x, _axes(repeats))
 
     def broadcast_to(self, x: Array, shape: Any) -> Array:
         sizes = tuple(n if isinstance(n, int) else x.shape[0] for n in shape)
-        return x + self.np.zeros(sizes, x.dtype)
+        return x + self.xp.zeros(sizes, x.dtype)
 
     def gelu(self, x: Array, approximate: bool = True) -> Array:
-        return known_activations()["gelu"](approximate=approximate).call(self.np, x)
+        return known_activations()["gelu"](approximate=approximate).call(self.xp, x)
 
     def erf(self, x: Array) -> Array:
-        return self.np.erf(x)
+        return self.xp.erf(x)
 
     def cbrt(self, x: Array) -> Array:
-        return self.np.sign(x) * self.np.abs(x) ** (1 / 3)
+        return self.xp.sign(x) * self.xp.abs(x) ** (1 / 3)
 
     def deg2rad(self, x: Array) -> Array:
         return x * (math.pi / 180)

@@ -134,9 +134,9 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
             )
 
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
-        np, own = flow.np, flow.within("conv_lstm_cell")
+        xp, own = flow.xp, flow.within("conv_lstm_cell")
         batch, steps = x.shape[:2]
-        frames = channels_last(np, np.reshape(x, (batch * steps, *x.shape[2:])), self.data_format)
+        frames = channels_last(xp, xp.reshape(x, (batch * steps, *x.shape[2:])), self.data_format)
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         kept = dropped(
@@ -145,7 +145,7 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         fed = self._convolved(own, kept, "kernel", strides, dilation, self.padding)
         if self.use_bias:
             fed = fed + own["bias"]
-        fed = np.reshape(fed, (batch, steps, *fed.shape[1:]))
+        fed = xp.reshape(fed, (batch, steps, *fed.shape[1:]))
         every = (1,) * self.rank
 
         def step(gates: Array, states: list[Array]) -> list[Array]:
@@ -154,21 +154,21 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
             return lstm_step(self, own, gates + recurred, states[1])
 
         def output(states: list[Array]) -> Array:
-            return channels_back(np, states[0], self.data_format)
+            return channels_back(xp, states[0], self.data_format)
 
-        zeros = np.zeros((batch, *fed.shape[2:-1], self.filters), x.dtype)
-        given = [channels_last(np, state, self.data_format) for state in initial_state]
+        zeros = xp.zeros((batch, *fed.shape[2:-1], self.filters), x.dtype)
+        given = [channels_last(xp, state, self.data_format) for state in initial_state]
         found = self.run(flow, unstacked(fed), given or [zeros, zeros], step, output)
         if not isinstance(found, list):
             return found
-        return [found[0], *(channels_back(np, state, self.data_format) for state in found[1:])]
+        return [found[0], *(channels_back(xp, state, self.data_format) for state in found[1:])]
 
     def _convolved(
         self, flow: Flow, x: Array, weight: str, strides: Size, dilation: Size, padding: str
     ) -> Array:
         around = ends(x.shape[1:-1], self._window, strides, dilation, padding)
-        window = flow.np.Window(strides, dilation, around)
-        return flow.np.correlate(x, flow[weight], window)
+        window = flow.xp.Window(strides, dilation, around)
+        return flow.xp.correlate(x, flow[weight], window)
 
     @property
     def _window(self) -> Size:

@@ -98,13 +98,13 @@ class Convolution(Layer, frozen=True, kw_only=True):
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         padding = ends(x.shape[1:-1], size, strides, dilation, self.padding)
-        window = flow.np.Window(strides, dilation, padding, groups)
-        return flow.np.correlate(x, kernel, window)
+        window = flow.xp.Window(strides, dilation, padding, groups)
+        return flow.xp.correlate(x, kernel, window)
 
     def finished(self, flow: Flow, y: Array) -> Array:
         """What comes out: with the bias, activated, and its channels where they belong."""
-        y = channels_back(flow.np, y + flow["bias"] if self.use_bias else y, self.data_format)
-        return self.activation.call(flow.np, y)
+        y = channels_back(flow.xp, y + flow["bias"] if self.use_bias else y, self.data_format)
+        return self.activation.call(flow.xp, y)
 
     def bias(self, filters: int) -> Iterator[Parameter]:
         """The bias, one entry an output channel, where there is one."""
@@ -154,7 +154,7 @@ class _Conv(Convolution, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         return self.finished(flow, self.convolved(flow, x, kernel, self.groups))
 
 
@@ -199,7 +199,7 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
     def apart(self, flow: Flow, x: Array, kernel: Array) -> Array:
         """Each channel of an input whose channels are last, convolved apart."""
         *size, channels, multiplier = kernel.shape
-        grouped = flow.np.reshape(kernel, (*size, 1, channels * multiplier))
+        grouped = flow.xp.reshape(kernel, (*size, 1, channels * multiplier))
         return self.convolved(flow, x, grouped, channels)
 
     def depthwise_kernel(self, name: str, shape: Shape) -> Parameter:
@@ -230,7 +230,7 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
         yield from self.bias(self.channels(shape) * self.depth_multiplier)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         return self.finished(flow, self.apart(flow, x, flow["kernel"]))
 
 
@@ -275,11 +275,11 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
         yield from self.bias(self.filters)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         y = self.apart(flow, x, flow["depthwise_kernel"])
         pointwise = flow["pointwise_kernel"]
         return self.finished(
-            flow, flow.np.matmul(y, flow.np.reshape(pointwise, pointwise.shape[-2:]))
+            flow, flow.xp.matmul(y, flow.xp.reshape(pointwise, pointwise.shape[-2:]))
         )
 
 
@@ -352,7 +352,7 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
         yield from self.bias(self.filters)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         extras, sizes = self._output_padding, x.shape[1:-1]
@@ -360,8 +360,8 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
         spreads = [spread(n, k, s, d, self.padding, extra) for n, k, s, d, extra in axes]
         wider = tuple(size for size in spreads if size is not None)
         padding = spread_ends(self.window, strides, dilation, self.padding, extras, sizes, wider)
-        window = flow.np.Window(strides, dilation, padding, self.groups)
-        return self.finished(flow, flow.np.spread(x, flow["kernel"], window, wider))
+        window = flow.xp.Window(strides, dilation, padding, self.groups)
+        return self.finished(flow, flow.xp.spread(x, flow["kernel"], window, wider))
 
     @property
     def _output_padding(self) -> tuple[int | None, ...]:

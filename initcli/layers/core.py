@@ -120,8 +120,8 @@ class Dense(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         require_floats(scheme_of(self.quantization), "kernel")
         kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        y = flow.np.matmul(x, kernel)
-        return self.activation.call(flow.np, y + flow["bias"] if self.use_bias else y)
+        y = flow.xp.matmul(x, kernel)
+        return self.activation.call(flow.xp, y + flow["bias"] if self.use_bias else y)
 
 
 class Masking(Layer, frozen=True, kw_only=True):
@@ -133,10 +133,10 @@ class Masking(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         present = self.output_mask(flow, x)
-        return flow.np.where(flow.np.expand_dims(present, -1), x, x.dtype.type(0))
+        return flow.xp.where(flow.xp.expand_dims(present, -1), x, x.dtype.type(0))
 
     def output_mask(self, flow: Flow, x: Array) -> Array:
-        return flow.np.any(flow.np.constant(x) != self.mask_value, axis=-1)
+        return flow.xp.any(flow.xp.constant(x) != self.mask_value, axis=-1)
 
 
 class Identity(Layer, frozen=True, kw_only=True):
@@ -295,5 +295,5 @@ def adapted(flow: Flow, weight: str, factors: str, rank: int | None, alpha: floa
     """A weight, with alpha / r times the product of its low-rank factors added where it has any."""
     if rank is None:
         return flow[weight]
-    change = flow.np.matmul(flow[f"{factors}_a"], flow[f"{factors}_b"])
+    change = flow.xp.matmul(flow[f"{factors}_a"], flow[f"{factors}_b"])
     return flow[weight] + (rank if alpha is None else alpha) / rank * change

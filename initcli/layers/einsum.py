@@ -117,8 +117,8 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         require_floats(scheme_of(self.quantization), "kernel")
         kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        y = flow.np.einsum(self.equation, x, kernel, optimize=True)
-        return self.activation.call(flow.np, y + flow["bias"] if "bias" in flow else y)
+        y = flow.xp.einsum(self.equation, x, kernel, optimize=True)
+        return self.activation.call(flow.xp, y + flow["bias"] if "bias" in flow else y)
 
     @property
     def new_axes(self) -> tuple[int, ...]:

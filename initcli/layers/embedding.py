@@ -70,7 +70,7 @@ class Table(Layer, frozen=True, kw_only=True):
 
     def output_mask(self, flow: Flow, x: Array, *, reverse: bool = False) -> Mask:
         """Where the id is not 0, with ``mask_zero``."""
-        return flow.np.constant(x) != 0 if self.mask_zero and not reverse else None
+        return flow.xp.constant(x) != 0 if self.mask_zero and not reverse else None
 
     def table(self, flow: Flow) -> Array:
         """The vectors, (input_dim, output_dim)."""
@@ -112,11 +112,11 @@ class Embedding(Table, frozen=True, kw_only=True):
         return initializer if self.padding_idx is None else zero_row(initializer, self._padding)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, table = flow.np, self.table(flow)
+        xp, table = flow.xp, self.table(flow)
         if self.padding_idx is not None:
-            rows = np.arange(self.input_dim)[:, None]
-            table = np.where(rows == self._padding, np.constant(table), table)
-        return np.lookup(table, np.constant(x).astype("int64"))
+            rows = xp.arange(self.input_dim)[:, None]
+            table = xp.where(rows == self._padding, xp.constant(table), table)
+        return xp.lookup(table, xp.constant(x).astype("int64"))
 
     @property
     def _padding(self) -> int:
@@ -161,15 +161,15 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
             yield from stored_reverse(scheme, self.input_dim, self.output_dim)
 
     def call(self, flow: Flow, x: Array, *, reverse: bool = False) -> Array:
-        np = flow.np
+        xp = flow.xp
         if not reverse:
-            return np.lookup(self.table(flow), np.constant(x).astype("int64"))
+            return xp.lookup(self.table(flow), xp.constant(x).astype("int64"))
         require_floats(scheme_of(self.quantization), "table")
-        back = np.transpose(self.table(flow)) if self.tie_weights else flow["reverse_embeddings"]
-        scores = np.matmul(x, back)
+        back = xp.transpose(self.table(flow)) if self.tie_weights else flow["reverse_embeddings"]
+        scores = xp.matmul(x, back)
         if self.logit_soft_cap is None:
             return scores
-        return np.tanh(scores / self.logit_soft_cap) * self.logit_soft_cap
+        return xp.tanh(scores / self.logit_soft_cap) * self.logit_soft_cap
 
 
 class PositionEmbedding(Layer, frozen=True, kw_only=True):
@@ -202,7 +202,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         positions = flow["embeddings"][: x.shape[-2]]
-        return flow.np.zeros(x.shape, positions.dtype) + positions
+        return flow.xp.zeros(x.shape, positions.dtype) + positions
 
 
 class ClassToken(Layer, frozen=True, kw_only=True):
@@ -220,6 +220,6 @@ class ClassToken(Layer, frozen=True, kw_only=True):
         yield Parameter(path="token", shape=size, initializer=self.token_initializer)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
-        token = np.zeros((x.shape[0], 1, x.shape[-1]), x.dtype) + flow["token"]
-        return np.concatenate([token, x], 1)
+        xp = flow.xp
+        token = xp.zeros((x.shape[0], 1, x.shape[-1]), x.dtype) + flow["token"]
+        return xp.concatenate([token, x], 1)

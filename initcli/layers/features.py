@@ -80,17 +80,17 @@ class Normalization(Layer, frozen=True, kw_only=True):
         )
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         mean, variance = (
-            np.asarray(flow[name] if given is None else given, x.dtype)
+            xp.asarray(flow[name] if given is None else given, x.dtype)
             for name, given in (("mean", self.mean), ("variance", self.variance))
         )
         kept = {axis % len(x.shape) for axis in self._axes}
         sizes = tuple(n if axis in kept else 1 for axis, n in enumerate(x.shape))
         own = tuple(x.shape[axis] for axis in sorted(kept))
-        mean, variance = (np.reshape(np.broadcast_to(v, own), sizes) for v in (mean, variance))
+        mean, variance = (xp.reshape(xp.broadcast_to(v, own), sizes) for v in (mean, variance))
         # As in Keras, a deviation is at least what its arithmetic resolves.
-        deviation = np.maximum(np.sqrt(variance), numpy.float32(1e-7))
+        deviation = xp.maximum(xp.sqrt(variance), numpy.float32(1e-7))
         return mean + x * deviation if self.invert else (x - mean) / deviation
 
     @property
@@ -164,7 +164,7 @@ class CategoryEncoding(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         mode = {"binary": "multi_hot"}.get(self.output_mode, self.output_mode)
         return _vectors(
-            mode, numpy.asarray(flow.np.constant(x)).astype(numpy.int64), self.num_tokens
+            mode, numpy.asarray(flow.xp.constant(x)).astype(numpy.int64), self.num_tokens
         )
 
 
@@ -227,7 +227,7 @@ class Discretization(_Indexing, frozen=True, kw_only=True):
         if self.bin_boundaries is None:
             raise NotComputable("Discretization has no `bin_boundaries`, which come from its data")
         bins = numpy.digitize(
-            flow.np.constant(x), numpy.asarray(self.bin_boundaries, numpy.float32)
+            flow.xp.constant(x), numpy.asarray(self.bin_boundaries, numpy.float32)
         )
         depth = len(self.bin_boundaries) + 1
         if self.output_mode in ("int", "one_hot"):

@@ -13,22 +13,22 @@ Mask = Array | None
 """Which steps of a tensor are there, as booleans; None where all of them are."""
 
 
-def as_mask(np: Any, x: Array) -> Array:
+def as_mask(xp: Any, x: Array) -> Array:
     """A tensor as a mask: True where it is not 0."""
-    return np.constant(x) != 0
+    return xp.constant(x) != 0
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """One call of one layer.
 
-    ``np`` is the array namespace (:mod:`initcli.signal.arrays`), ``weights`` are the layer's by
+    ``xp`` is the array namespace (:mod:`initcli.signal.arrays`), ``weights`` are the layer's by
     name, ``key`` tells the call's random numbers from those of others.
 
     A mask is an array of booleans that is False at the steps that are absent. ``masks`` are those
     that the inputs carry, one for each input; ``given_masks`` those that the call names.
     """
 
-    np: Any
+    xp: Any
     weights: Mapping[str, Array]
     key: str = ""
     training: bool = True

@@ -54,13 +54,13 @@ class Augmentation(ImageLayer, frozen=True, kw_only=True):
         if not flow.training and not self.always:
             return images
         random = flow.generator("augmentation", getattr(self, "seed", None))
-        return self.transformed(flow.np, images, self.transformation(random, images.shape))
+        return self.transformed(flow.xp, images, self.transformation(random, images.shape))
 
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         """What is drawn for images of that shape: (batch, height, width, channels)."""
         return {}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         """What becomes of images (batch, height, width, channels) by what was drawn for them."""
         raise NotImplementedError
 
@@ -138,10 +138,10 @@ def each(values: Array) -> Array:
     return found if found.dtype == numpy.bool_ else found.astype("float32")
 
 
-def clipped(np: Any, x: Array, limits: tuple[float, ...]) -> Array:
+def clipped(xp: Any, x: Array, limits: tuple[float, ...]) -> Array:
     """min(max(x, low), high); as in JAX, half of the gradient flows where x is just at a limit."""
     low, high = limits
-    return np.minimum(np.maximum(x, low), high)
+    return xp.minimum(xp.maximum(x, low), high)
 
 
 def moved(x: Array, source: tuple[float, ...], target: tuple[float, ...]) -> Array:

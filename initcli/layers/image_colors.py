@@ -49,8 +49,8 @@ class RandomBrightness(RandomRanged, frozen=True, kw_only=True):
         low, high = self.limits
         return {"rgb_delta": uniform(random, between(self.factor), shape[0]) * (high - low)}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
-        return clipped(np, images + each(drawn["rgb_delta"]), self.limits)
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
+        return clipped(xp, images + each(drawn["rgb_delta"]), self.limits)
 
 
 class RandomContrast(RandomRanged, frozen=True, kw_only=True):
@@ -64,10 +64,10 @@ class RandomContrast(RandomRanged, frozen=True, kw_only=True):
         less, more = between(self.factor, 0)
         return {"contrast_factor": uniform(random, (1 - less, 1 + more), shape[0])}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
-        mean = np.mean(images, (1, 2), keepdims=True)
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
+        mean = xp.mean(images, (1, 2), keepdims=True)
         stretched = (images - mean) * each(drawn["contrast_factor"]) + mean
-        return clipped(np, stretched, self.value_range)
+        return clipped(xp, stretched, self.value_range)
 
 
 class RandomHue(RandomRanged, frozen=True, kw_only=True):
@@ -81,11 +81,11 @@ class RandomHue(RandomRanged, frozen=True, kw_only=True):
         sign = numpy.where(uniform(random, (0, 1), shape[0]) > 0.5, -1, 1)
         return {"factor": 0.5 * sign * uniform(random, between(self.factor, 0), shape[0])}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         self.require_color(images)
-        hue, saturation, value = to_hsv(np, moved(images, self.value_range, (0, 1)))
-        turned = from_hsv(np, hue + each(drawn["factor"]), saturation, value)
-        return moved(clipped(np, turned, (0, 1)), (0, 1), self.value_range)
+        hue, saturation, value = to_hsv(xp, moved(images, self.value_range, (0, 1)))
+        turned = from_hsv(xp, hue + each(drawn["factor"]), saturation, value)
+        return moved(clipped(xp, turned, (0, 1)), (0, 1), self.value_range)
 
 
 class RandomSaturation(RandomRanged, frozen=True, kw_only=True):
@@ -99,12 +99,12 @@ class RandomSaturation(RandomRanged, frozen=True, kw_only=True):
         factor = uniform(random, between(self.factor), shape[0])
         return {"factor": factor / (1 - factor + 1e-7)}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         self.require_color(images)
-        hue, saturation, value = to_hsv(np, images)
+        hue, saturation, value = to_hsv(xp, images)
         # As in Keras, which takes saturation too for what lies between the values of an image.
-        changed = clipped(np, saturation * each(drawn["factor"]), self.limits)
-        return from_hsv(np, hue, changed, value)
+        changed = clipped(xp, saturation * each(drawn["factor"]), self.limits)
+        return from_hsv(xp, hue, changed, value)
 
 
 class RandomSharpness(RandomRanged, frozen=True, kw_only=True):
@@ -117,15 +117,15 @@ class RandomSharpness(RandomRanged, frozen=True, kw_only=True):
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         return {"factor": uniform(random, between(self.factor, 0), shape[0])}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         channels = images.shape[-1]
         kernel = numpy.full((3, 3, 1, channels), 1 / 13, images.dtype)
         kernel[1, 1] = 5 / 13
         ends = ((1, 1), (1, 1))
-        window = np.Window(strides=(1, 1), dilation=(1, 1), padding=ends, groups=channels)
-        smooth = np.correlate(images, kernel, window)
+        window = xp.Window(strides=(1, 1), dilation=(1, 1), padding=ends, groups=channels)
+        smooth = xp.correlate(images, kernel, window)
         share = each(1 - 2 * numpy.asarray(drawn["factor"]))
-        return clipped(np, images + share * (smooth - images), self.limits)
+        return clipped(xp, images + share * (smooth - images), self.limits)
 
 
 class RandomColorDegeneration(RandomRanged, frozen=True, kw_only=True):
@@ -146,10 +146,10 @@ class RandomColorDegeneration(RandomRanged, frozen=True, kw_only=True):
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         return {"factor": uniform(random, between(self.factor), shape[0])}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         self.require_color(images, gray=True)
-        faded = images + each(drawn["factor"]) * (gray(np, images) - images)
-        return clipped(np, faded, self.limits)
+        faded = images + each(drawn["factor"]) * (gray(xp, images) - images)
+        return clipped(xp, faded, self.limits)
 
 
 class RandomColorJitter(RandomRanged, frozen=True, kw_only=True):
@@ -190,9 +190,9 @@ class RandomColorJitter(RandomRanged, frozen=True, kw_only=True):
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         return {name: step.transformation(random, shape) for name, step in self.steps.items()}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         for name, step in self.steps.items():
-            images = step.transformed(np, images, drawn[name])
+            images = step.transformed(xp, images, drawn[name])
         return images
 
 
@@ -209,7 +209,7 @@ class RandomPosterization(RandomRanged, frozen=True, kw_only=True):
         bits = random.integers(least, max(most, least + 1), shape[0])
         return {"shift_factor": 8 - bits}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         """⌊x / 2ˢ⌋ · 2ˢ of whole numbers of 8 bits."""
         shift = each(drawn["shift_factor"]).astype("int64")
 
@@ -217,7 +217,7 @@ class RandomPosterization(RandomRanged, frozen=True, kw_only=True):
             whole = moved(x, self.limits, BYTES).astype("int64") & 255
             return moved((whole >> shift << shift).astype(x.dtype), BYTES, self.limits)
 
-        return np.stepwise(posterized, images)
+        return xp.stepwise(posterized, images)
 
 
 class RandomInvert(RandomRanged, frozen=True, kw_only=True):
@@ -230,8 +230,8 @@ class RandomInvert(RandomRanged, frozen=True, kw_only=True):
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         return {"apply_inversion": chosen(random, self.factor, shape[0])}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
-        return np.where(each(drawn["apply_inversion"]), self.value_range[1] - images, images)
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
+        return xp.where(each(drawn["apply_inversion"]), self.value_range[1] - images, images)
 
 
 class RandomGrayscale(RandomAugmentation, frozen=True, kw_only=True):
@@ -242,9 +242,9 @@ class RandomGrayscale(RandomAugmentation, frozen=True, kw_only=True):
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         return {"should_apply": uniform(random, (0, 1), shape[0]) < self.factor}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         self.require_color(images, gray=True)
-        return np.where(each(drawn["should_apply"]), gray(np, images), images)
+        return xp.where(each(drawn["should_apply"]), gray(xp, images), images)
 
 
 class RandomGaussianBlur(RandomRanged, frozen=True, kw_only=True):
@@ -275,12 +275,12 @@ class RandomGaussianBlur(RandomRanged, frozen=True, kw_only=True):
             "blur_factor": uniform(random, between(self.sigma, 0), 2) + 1e-6,
         }
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         pairs = zip(self._widths, drawn["blur_factor"], strict=True)
         across, down = (gaussian(width, sigma) for width, sigma in pairs)
-        blur = blurred(np, images, down, across)
-        found = np.where(each(drawn["should_apply_blur"]), blur, images)
-        return clipped(np, found, self.value_range)
+        blur = blurred(xp, images, down, across)
+        found = xp.where(each(drawn["should_apply_blur"]), blur, images)
+        return clipped(xp, found, self.value_range)
 
 
 class Solarization(RandomRanged, frozen=True, kw_only=True):
@@ -301,40 +301,40 @@ class Solarization(RandomRanged, frozen=True, kw_only=True):
             drawn[name] = uniform(random, (low, high * 255), shape[0])
         return drawn
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         values = moved(images, self.limits, BYTES)
-        values = clipped(np, values + each(drawn["additions"]), BYTES)
-        turned = np.where(values < each(drawn["thresholds"]), values, 255 - values)
+        values = clipped(xp, values + each(drawn["additions"]), BYTES)
+        turned = xp.where(values < each(drawn["thresholds"]), values, 255 - values)
         return moved(turned, BYTES, self.limits)
 
 
-def gray(np: Any, images: Array) -> Array:
+def gray(xp: Any, images: Array) -> Array:
     """How bright each pixel is, in as many channels as it has colors."""
     if images.shape[-1] == 1:
         return images
     weights = numpy.repeat(numpy.array(GREY, images.dtype)[:, None], 3, 1)
-    return np.tensordot(images, weights, 1)
+    return xp.tensordot(images, weights, 1)
 
 
-def to_hsv(np: Any, images: Array) -> tuple[Array, Array, Array]:
+def to_hsv(xp: Any, images: Array) -> tuple[Array, Array, Array]:
     """The hue, saturation and value of each pixel, (batch, height, width, 1) each."""
     tiny = numpy.finfo(images.dtype).eps
-    red, green, blue = np.split(np.where(np.abs(images) < tiny, 0.0, images), 3, -1)
-    value = np.maximum(np.maximum(red, green), blue)
-    apart = value - np.minimum(np.minimum(red, green), blue)
+    red, green, blue = xp.split(xp.where(xp.abs(images) < tiny, 0.0, images), 3, -1)
+    value = xp.maximum(xp.maximum(red, green), blue)
+    apart = value - xp.minimum(xp.minimum(red, green), blue)
     is_lit, is_colored = value > 0, apart > 0
-    saturation = np.where(is_lit, apart / np.where(is_lit, value, 1.0), 0.0)
-    scale = 1 / (6 * np.where(is_colored, apart, 1.0))
-    other = np.where(value == green, scale * (blue - red) + 2 / 6, scale * (red - green) + 4 / 6)
-    hue = np.where(value == red, scale * (green - blue), other)
-    return np.where(is_colored, hue, 0.0) + (hue < 0), saturation, value
+    saturation = xp.where(is_lit, apart / xp.where(is_lit, value, 1.0), 0.0)
+    scale = 1 / (6 * xp.where(is_colored, apart, 1.0))
+    other = xp.where(value == green, scale * (blue - red) + 2 / 6, scale * (red - green) + 4 / 6)
+    hue = xp.where(value == red, scale * (green - blue), other)
+    return xp.where(is_colored, hue, 0.0) + (hue < 0), saturation, value
 
 
-def from_hsv(np: Any, hue: Array, saturation: Array, value: Array) -> Array:
+def from_hsv(xp: Any, hue: Array, saturation: Array, value: Array) -> Array:
     """The inverse of :func:`to_hsv`; a hue of 1 more is the same."""
-    place = (hue - np.floor(np.constant(hue))) * 6
-    red = clipped(np, np.abs(place - 3) - 1, (0, 1))
-    green = clipped(np, 2 - np.abs(place - 2), (0, 1))
-    blue = clipped(np, 2 - np.abs(place - 4), (0, 1))
+    place = (hue - xp.floor(xp.constant(hue))) * 6
+    red = clipped(xp, xp.abs(place - 3) - 1, (0, 1))
+    green = clipped(xp, 2 - xp.abs(place - 2), (0, 1))
+    blue = clipped(xp, 2 - xp.abs(place - 4), (0, 1))
     planes = [value * (1 - saturation + saturation * share) for share in (red, green, blue)]
-    return np.concatenate(planes, -1)
+    return xp.concatenate(planes, -1)

@@ -17,15 +17,15 @@ class AutoContrast(Ranged, frozen=True, kw_only=True):
 
     always = True
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         # Keras takes the two axes after the batch, and where channels are first one is theirs.
         axes = (3, 1) if self.data_format == "channels_first" else (1, 2)
         values = moved(images, self.limits, BYTES)
-        low, high = (f(values, axes, keepdims=True) for f in (np.min, np.max))
+        low, high = (f(values, axes, keepdims=True) for f in (xp.min, xp.max))
         flat = high == low
-        scale = 255 / np.where(flat, 1.0, high - low)
-        stretched = clipped(np, values * scale - low * scale, BYTES)
-        return np.where(flat, images, moved(stretched, BYTES, self.limits))
+        scale = 255 / xp.where(flat, 1.0, high - low)
+        stretched = clipped(xp, values * scale - low * scale, BYTES)
+        return xp.where(flat, images, moved(stretched, BYTES, self.limits))
 
 
 class Equalization(Ranged, frozen=True, kw_only=True):
@@ -33,13 +33,13 @@ class Equalization(Ranged, frozen=True, kw_only=True):
 
     bins: PositiveInt = 256
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         """A channel is that of the whole batch, as in Keras; one of a single bin stays."""
         low, high = self.limits
         if low == high:
             raise NotComputable(f"its range from {low:g} to {high:g} is empty")
         scale, last = 255 / (high - low), self.bins - 1
-        values = np.constant(images) * scale - low * scale
+        values = xp.constant(images) * scale - low * scale
         places = numpy.clip(values * last / 255, 0, last).astype("int64")
         counts = [
             numpy.bincount(places[..., channel].reshape(-1), minlength=self.bins)
@@ -53,7 +53,7 @@ class Equalization(Ranged, frozen=True, kw_only=True):
             return (numpy.stack(found, -1) / scale + low).astype(x.dtype)
 
         is_plain = numpy.array([numpy.count_nonzero(count) <= 1 for count in counts])
-        return np.where(is_plain, images, np.stepwise(spread, images))
+        return xp.where(is_plain, images, xp.stepwise(spread, images))
 
 
 class ContrastLimitedAdaptiveHistogramEqualization(Ranged, frozen=True, kw_only=True):
@@ -64,8 +64,8 @@ class ContrastLimitedAdaptiveHistogramEqualization(Ranged, frozen=True, kw_only=
     clip_limit: float = 4.0
     tile_grid_size: tuple[PositiveInt, ...] = (8, 8)
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
-        return np.stepwise(self._equalized, images)
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
+        return xp.stepwise(self._equalized, images)
 
     def _equalized(self, images: Array) -> Array:
         values = moved(images, self.value_range, BYTES)

@@ -60,7 +60,7 @@ class RandomErasing(RandomRanged, frozen=True, kw_only=True):
             return {**drawn, "fill_value": noise}
         return drawn
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         given = drawn.get("fill_value", self.fill_value)
         fill = numpy.asarray(given, images.dtype)
         if fill.ndim not in (0, 4) and fill.shape != (images.shape[-1],):
@@ -68,7 +68,7 @@ class RandomErasing(RandomRanged, frozen=True, kw_only=True):
             raise NotComputable(f"`fill_value` must be one number or {channels}, not {count}")
         fill = numpy.minimum(numpy.maximum(fill, self.value_range[0]), self.value_range[1])
         erased = within(drawn["boxes"], images.shape[1:3]) & each(drawn["apply_erasing"])
-        return np.where(erased, fill, images)
+        return xp.where(erased, fill, images)
 
 
 class CutMix(RandomAugmentation, frozen=True, kw_only=True):
@@ -88,9 +88,9 @@ class CutMix(RandomAugmentation, frozen=True, kw_only=True):
             "permutation_order": random.permutation(batch),
         }
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
-        other = np.lookup(images, numpy.asarray(drawn["permutation_order"]))
-        return np.where(within(drawn["boxes"], images.shape[1:3]), other, images)
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
+        other = xp.lookup(images, numpy.asarray(drawn["permutation_order"]))
+        return xp.where(within(drawn["boxes"], images.shape[1:3]), other, images)
 
 
 class MixUp(RandomAugmentation, frozen=True, kw_only=True):
@@ -105,9 +105,9 @@ class MixUp(RandomAugmentation, frozen=True, kw_only=True):
             "permutation_order": random.permutation(shape[0]),
         }
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         weight = each(numpy.asarray(drawn["mix_weight"], images.dtype))
-        other = np.lookup(images, numpy.asarray(drawn["permutation_order"]))
+        other = xp.lookup(images, numpy.asarray(drawn["permutation_order"]))
         return weight * images + (1 - weight) * other
 
 
@@ -139,10 +139,10 @@ class RandAugment(RandomRanged, frozen=True, kw_only=True):
         drawn = {name: steps[name].transformation(random, shape) for name in dict.fromkeys(names)}
         return {"names": names, "transforms": drawn}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         steps = self.steps
         for name in drawn["names"]:
-            images = steps[name].transformed(np, images, drawn["transforms"][name])
+            images = steps[name].transformed(xp, images, drawn["transforms"][name])
         return images
 
 
@@ -184,17 +184,17 @@ class AugMix(RandomRanged, frozen=True, kw_only=True):
             "chain_transforms": chains,
         }
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         steps, mixed = self.steps, 0.0
         for chain, weight in zip(
             drawn["chain_transforms"], drawn["chain_mixing_weights"], strict=True
         ):
             made = images
             for name, given in chain:
-                made = steps[name].transformed(np, made, given)
+                made = steps[name].transformed(xp, made, given)
             mixed = mixed + made * float(weight)
         kept = drawn["weight_sample"]
-        return clipped(np, kept * images + (1 - kept) * mixed, self.value_range)
+        return clipped(xp, kept * images + (1 - kept) * mixed, self.value_range)
 
 
 def moving(factor: Pair, interpolation: Interpolation) -> dict[str, Augmentation]:

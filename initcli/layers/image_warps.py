@@ -35,13 +35,13 @@ class RandomFlip(RandomAugmentation, frozen=True, kw_only=True):
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         return {"flips": uniform(random, (0, 1), shape[0]) <= 0.5}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         # As in Keras, one coin decides on both axes.
         axes = [axis for axis, name in ((2, "horizontal"), (1, "vertical")) if name in self.mode]
         mirrored = images
         for axis in axes:
-            mirrored = np.flip(mirrored, axis)
-        return np.where(each(drawn["flips"]), mirrored, images)
+            mirrored = xp.flip(mirrored, axis)
+        return xp.where(each(drawn["flips"]), mirrored, images)
 
 
 class _Moving(RandomAugmentation, frozen=True, kw_only=True):
@@ -59,13 +59,13 @@ class _Moving(RandomAugmentation, frozen=True, kw_only=True):
         """
         raise NotImplementedError
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         size = images.shape[1:3]
         y, x = _grid(size)
         matrices = self.matrices(drawn, size).astype("float32")
         a, b, c, d, e, f = (matrices[:, k, None, None] for k in range(6))
-        how = np.Sampling(self.interpolation, self.fill_mode, self.fill_value)
-        return np.sampled(images, d * x + e * y + f, a * x + b * y + c, how)
+        how = xp.Sampling(self.interpolation, self.fill_mode, self.fill_value)
+        return xp.sampled(images, d * x + e * y + f, a * x + b * y + c, how)
 
 
 class RandomRotation(_Moving, frozen=True, kw_only=True):
@@ -181,7 +181,7 @@ class RandomPerspective(RandomAugmentation, frozen=True, kw_only=True):
             "end_points": _corners(tuple(size)) * (1 + apart),
         }
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         size = images.shape[1:3]
         if min(size) < 2:
             shown = " x ".join(map(str, size))
@@ -192,9 +192,9 @@ class RandomPerspective(RandomAugmentation, frozen=True, kw_only=True):
         with numpy.errstate(divide="ignore", invalid="ignore"):
             depth = g * x + h * y + 1
             rows, columns = (d * x + e * y + f) / depth, (a * x + b * y + c) / depth
-        how = np.Sampling(self.interpolation, "constant", self.fill_value)
-        seen = np.sampled(images, rows, columns, how)
-        return np.where(each(drawn["apply_perspective"]), seen, images)
+        how = xp.Sampling(self.interpolation, "constant", self.fill_value)
+        seen = xp.sampled(images, rows, columns, how)
+        return xp.where(each(drawn["apply_perspective"]), seen, images)
 
 
 class RandomElasticTransform(RandomRanged, frozen=True, kw_only=True):
@@ -217,7 +217,7 @@ class RandomElasticTransform(RandomRanged, frozen=True, kw_only=True):
             "noise": random.standard_normal(shape[:3], "float32"),
         }
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         """Each place comes from α · blur(σ · noise) further down, and as much to the right."""
         if not drawn:
             return images
@@ -226,12 +226,12 @@ class RandomElasticTransform(RandomRanged, frozen=True, kw_only=True):
         bell = gaussian(int(6 * sigma) | 1, float(sigma))
         noise = numpy.asarray(drawn["noise"], "float32")[..., None] * sigma
         # Keras draws the fields of both axes from one seed, which makes them one.
-        field = max(size) * 0.1 * factor * blurred(np, noise, bell, bell)[..., 0]
+        field = max(size) * 0.1 * factor * blurred(xp, noise, bell, bell)[..., 0]
         y, x = _grid(size)
-        how = np.Sampling(self.interpolation, self.fill_mode, self.fill_value)
-        bent = np.sampled(images, y + field, x + field, how)
-        found = np.where(each(drawn["apply_transform"]), bent, images)
-        return clipped(np, found, self.value_range)
+        how = xp.Sampling(self.interpolation, self.fill_mode, self.fill_value)
+        bent = xp.sampled(images, y + field, x + field, how)
+        found = xp.where(each(drawn["apply_transform"]), bent, images)
+        return clipped(xp, found, self.value_range)
 
 
 def gaussian(size: int, sigma: float) -> Array:
@@ -241,15 +241,15 @@ def gaussian(size: int, sigma: float) -> Array:
     return (curve / curve.sum()).astype("float32")
 
 
-def blurred(np: Any, images: Array, down: Array, across: Array) -> Array:
+def blurred(xp: Any, images: Array, down: Array, across: Array) -> Array:
     """Images as what two curves average, down the columns and across the rows, 0 beyond them."""
     channels = images.shape[-1]
     for curve, axis in ((down, 0), (across, 1)):
         reach = tuple((len(curve) // 2,) * 2 if k == axis else (0, 0) for k in range(2))
         shape = (len(curve), 1) if axis == 0 else (1, len(curve))
         kernel = numpy.broadcast_to(curve.reshape(*shape, 1, 1), (*shape, 1, channels))
-        window = np.Window(strides=(1, 1), dilation=(1, 1), padding=reach, groups=channels)
-        images = np.correlate(images, kernel.astype(images.dtype), window)
+        window = xp.Window(strides=(1, 1), dilation=(1, 1), padding=reach, groups=channels)
+        images = xp.correlate(images, kernel.astype(images.dtype), window)
     return images
 
 

@@ -65,15 +65,15 @@ class ImageLayer(Layer, frozen=True, kw_only=True):
         return images
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, rank = flow.np, len(x.shape)
+        xp, rank = flow.xp, len(x.shape)
         if rank not in (3, 4):
             shape = shape_text(x.shape)
             wanted = "images (height, width, channels)"
             raise NotComputable(f"{self.type_name} needs {wanted}, not {shape}")
-        batch = real(x) if rank == 4 else np.expand_dims(real(x), 0)
-        found = self.changed(flow, channels_last(np, batch, self.layout))
-        found = channels_back(np, found, self.layout)
-        return found if rank == 4 else np.reshape(found, found.shape[1:])
+        batch = real(x) if rank == 4 else xp.expand_dims(real(x), 0)
+        found = self.changed(flow, channels_last(xp, batch, self.layout))
+        found = channels_back(xp, found, self.layout)
+        return found if rank == 4 else xp.reshape(found, found.shape[1:])
 
 
 class _Sized(ImageLayer, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class Resizing(_Sized, frozen=True, kw_only=True):
     antialias: bool = False
 
     def changed(self, flow: Flow, images: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
             both = "`crop_to_aspect_ratio` and `pad_to_aspect_ratio`"
             raise NotComputable(f"{both} cannot both be true")
@@ -124,17 +124,17 @@ class Resizing(_Sized, frozen=True, kw_only=True):
         if self.crop_to_aspect_ratio:
             images = middle(images, fitting(images.shape[1:3], self.size))
         elif self.pad_to_aspect_ratio:
-            images = self._padded(np, images)
-        return resized(np, images, self.size, self.interpolation, self.antialias)
+            images = self._padded(xp, images)
+        return resized(xp, images, self.size, self.interpolation, self.antialias)
 
-    def _padded(self, np: Any, images: Array) -> Array:
+    def _padded(self, xp: Any, images: Array) -> Array:
         height, width = images.shape[1:3]
         tall = max(height, int(float(width * self.height) / self.width))
         wide = max(width, int(float(height * self.width) / self.height))
         # As in Keras, both ends alike: what is odd stays missing.
         rows, columns = (tall - height) // 2, (wide - width) // 2
         ends = ((0, 0), (rows, rows), (columns, columns) if rows == 0 else (0, 0), (0, 0))
-        return np.pad(images, ends, "constant", constant_values=self.fill_value)
+        return xp.pad(images, ends, "constant", constant_values=self.fill_value)
 
 
 class CenterCrop(_Sized, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ class CenterCrop(_Sized, frozen=True, kw_only=True):
         if height >= self.height and width >= self.width:
             return middle(images, self.size)
         part = middle(images, fitting((height, width), self.size))
-        return resized(flow.np, part, self.size)
+        return resized(flow.xp, part, self.size)
 
 
 class RandomCrop(_Sized, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ class RandomCrop(_Sized, frozen=True, kw_only=True):
         if not flow.training:
             return images
         drawn = self.transformation(flow.generator("crop", self.seed), images.shape)
-        return self.transformed(flow.np, images, drawn)
+        return self.transformed(flow.xp, images, drawn)
 
     def transformation(self, random: Generator, shape: Size) -> Transformation:
         """The first row and column of the part, which is the same in all images of a batch."""
@@ -168,9 +168,9 @@ class RandomCrop(_Sized, frozen=True, kw_only=True):
         tall, wide = fitting((height, width), self.size)
         return {"start": ((height - tall) // 2, (width - wide) // 2)}
 
-    def transformed(self, np: Any, images: Array, drawn: Transformation) -> Array:
+    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
         """The part that starts there, interpolated where images are too small for it."""
-        return resized(np, _part(images, drawn["start"], self.size), self.size)
+        return resized(xp, _part(images, drawn["start"], self.size), self.size)
 
 
 class MaxNumBoundingBoxes(ImageLayer, frozen=True, kw_only=True):
@@ -206,9 +206,9 @@ def _part(images: Array, start: Size, size: Size) -> Array:
 
 
 def resized(
-    np: Any, images: Array, size: Size, method: str = "bilinear", antialias: bool = False
+    xp: Any, images: Array, size: Size, method: str = "bilinear", antialias: bool = False
 ) -> Array:
     """Images (batch, height, width, channels) of another height and width."""
     for axis, length in enumerate(size, 1):
-        images = resampled(np, images, axis, length, method, antialias)
+        images = resampled(xp, images, axis, length, method, antialias)
     return images

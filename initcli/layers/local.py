@@ -164,29 +164,29 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         return index, there
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, first = flow.np, self.data_format == "channels_first"
+        xp, first = flow.xp, self.data_format == "channels_first"
         places = self.positions(x.shape)
         index, there = self._entries(places)
-        x = np.moveaxis(x, 1, -1) if first else x
-        flat = np.reshape(x, (x.shape[0], -1, places.channels))
+        x = xp.moveaxis(x, 1, -1) if first else x
+        flat = xp.reshape(x, (x.shape[0], -1, places.channels))
         patches = flat[:, index] * there[:, :, None].astype(x.dtype)
         if first:
             # Keras takes the entries of a window channel by channel where those come first.
-            patches = np.swapaxes(patches, 2, 3)
-        patches = np.reshape(patches, (x.shape[0], places.windows, -1))
+            patches = xp.swapaxes(patches, 2, 3)
+        patches = xp.reshape(patches, (x.shape[0], places.windows, -1))
         kernel = self._at_positions(flow, places, index, there)
-        y = np.swapaxes(np.matmul(np.swapaxes(patches, 0, 1), kernel), 0, 1)
-        y = np.reshape(y, (x.shape[0], *places.after, self.filters))
-        y = np.moveaxis(y, -1, 1) if first else y
+        y = xp.swapaxes(xp.matmul(xp.swapaxes(patches, 0, 1), kernel), 0, 1)
+        y = xp.reshape(y, (x.shape[0], *places.after, self.filters))
+        y = xp.moveaxis(y, -1, 1) if first else y
         if self.use_bias:
             # Keras reshapes a bias (positions…, filters) to (filters, positions…) where it should
             # turn it.
-            y = y + np.reshape(flow["bias"], y.shape[1:])
-        return self.activation.call(np, y)
+            y = y + xp.reshape(flow["bias"], y.shape[1:])
+        return self.activation.call(xp, y)
 
     def _at_positions(self, flow: Flow, places: Positions, index: Array, there: Array) -> Array:
         """The kernel as implementation 1 has it: (positions, window · channels, filters)."""
-        np, kernel = flow.np, flow["kernel"]
+        xp, kernel = flow.xp, flow["kernel"]
         if self.implementation == 1:
             return kernel
         first = self.data_format == "channels_first"
@@ -202,10 +202,10 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
             keys = (order + inputs[..., None])[used]
             place = numpy.zeros(place.shape, numpy.int64)
             place[used] = numpy.argsort(numpy.argsort(keys))
-        found = np.reshape(kernel, (-1,))[place] * used.astype(kernel.dtype)
+        found = xp.reshape(kernel, (-1,))[place] * used.astype(kernel.dtype)
         if first:
-            found = np.swapaxes(found, 1, 2)
-        return np.reshape(found, (places.windows, -1, self.filters))
+            found = xp.swapaxes(found, 1, 2)
+        return xp.reshape(found, (places.windows, -1, self.filters))
 
 
 def _within(windows: int, size: int, stride: int, padding: tuple[int, int]) -> int:

@@ -38,43 +38,43 @@ class _Merging(Layer, frozen=True, kw_only=True):
 
     def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
         """Where any input has an entry; None unless every input has a mask."""
-        np, masks = flow.np, flow.masks
-        return None if any(m is None for m in masks) else reduce(np.logical_or, masks)
+        xp, masks = flow.xp, flow.masks
+        return None if any(m is None for m in masks) else reduce(xp.logical_or, masks)
 
     def kept(self, flow: Flow, inputs: tuple[Array, ...]) -> list[Mask]:
         """The masks of the entries of the aligned inputs, each of its input's shape.
 
         As in Keras, an input that gets an axis loses its mask.
         """
-        np, rank = flow.np, max(len(x.shape) for x in inputs)
+        xp, rank = flow.xp, max(len(x.shape) for x in inputs)
         masks = flow.masks or (None,) * len(inputs)
         return [
             None
             if mask is None or len(x.shape) < rank
-            else np.broadcast_to(np.expand_dims(mask, -1), x.shape)
+            else xp.broadcast_to(xp.expand_dims(mask, -1), x.shape)
             for mask, x in zip(masks, inputs, strict=True)
         ]
 
     def chosen(self, flow: Flow, inputs: tuple[Array, ...], choose: Callable[..., Array]) -> Array:
         """The inputs one after another through ``choose``, of which one that is absent is none."""
-        np = flow.np
+        xp = flow.xp
         found, present = None, None
-        for x, kept in zip(self.aligned(np, inputs), self.kept(flow, inputs), strict=True):
+        for x, kept in zip(self.aligned(xp, inputs), self.kept(flow, inputs), strict=True):
             if found is None:
                 found, present = x, kept
                 continue
-            other = x if kept is None else np.where(kept, x, found)
-            found = found if present is None else np.where(present, found, other)
+            other = x if kept is None else xp.where(kept, x, found)
+            found = found if present is None else xp.where(present, found, other)
             either = kept is not None and present is not None
-            present = np.logical_or(present, kept) if either else None
+            present = xp.logical_or(present, kept) if either else None
             found = choose(found, other)
         return found
 
-    def aligned(self, np: Any, inputs: tuple[Array, ...]) -> list[Array]:
+    def aligned(self, xp: Any, inputs: tuple[Array, ...]) -> list[Array]:
         """The inputs with as many axes each, those that were missing after the batch."""
         rank = max(len(x.shape) for x in inputs)
         return [
-            np.reshape(x, (x.shape[0], *(1,) * (rank - len(x.shape)), *x.shape[1:])) for x in inputs
+            xp.reshape(x, (x.shape[0], *(1,) * (rank - len(x.shape)), *x.shape[1:])) for x in inputs
         ]
 
     def _merged(self, one: Shape, other: Shape) -> Shape:
@@ -99,7 +99,7 @@ class Add(_Merging, frozen=True, kw_only=True):
     """The sum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return reduce(operator.add, self.aligned(flow.np, inputs))
+        return reduce(operator.add, self.aligned(flow.xp, inputs))
 
 
 class Subtract(_Merging, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ class Subtract(_Merging, frozen=True, kw_only=True):
         return _Merging.output_shape(self, shape, other)
 
     def call(self, flow: Flow, x: Array, other: Array) -> Array:
-        one, two = self.aligned(flow.np, (x, other))
+        one, two = self.aligned(flow.xp, (x, other))
         return one - two
 
 
@@ -117,16 +117,16 @@ class Multiply(_Merging, frozen=True, kw_only=True):
     """The product of its inputs, entry by entry."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         kept = self.kept(flow, inputs)
         factors = [
-            x if mask is None else np.where(mask, x, x.dtype.type(1))
-            for x, mask in zip(self.aligned(np, inputs), kept, strict=True)
+            x if mask is None else xp.where(mask, x, x.dtype.type(1))
+            for x, mask in zip(self.aligned(xp, inputs), kept, strict=True)
         ]
         found = reduce(operator.mul, factors)
         if any(mask is None for mask in kept):
             return found
-        return np.where(reduce(np.logical_or, kept), found, found.dtype.type(0))
+        return xp.where(reduce(xp.logical_or, kept), found, found.dtype.type(0))
 
     def heeds_masks(self, flow: Flow) -> bool:
         return flow.has_masks
@@ -136,14 +136,14 @@ class Average(_Merging, frozen=True, kw_only=True):
     """The mean of its inputs, entry by entry."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return reduce(operator.add, self.aligned(flow.np, inputs)) / len(inputs)
+        return reduce(operator.add, self.aligned(flow.xp, inputs)) / len(inputs)
 
 
 class Maximum(_Merging, frozen=True, kw_only=True):
     """The largest of its inputs, entry by entry."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return self.chosen(flow, inputs, flow.np.maximum)
+        return self.chosen(flow, inputs, flow.xp.maximum)
 
     def heeds_masks(self, flow: Flow) -> bool:
         return flow.has_masks
@@ -153,7 +153,7 @@ class Minimum(_Merging, frozen=True, kw_only=True):
     """The smallest of its inputs, entry by entry."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return self.chosen(flow, inputs, flow.np.minimum)
+        return self.chosen(flow, inputs, flow.xp.minimum)
 
     def heeds_masks(self, flow: Flow) -> bool:
         return flow.has_masks
@@ -199,21 +199,21 @@ class Concatenate(Layer, frozen=True, kw_only=True):
         return tuple(found)
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
-        return flow.np.concatenate(inputs, self.axis)
+        return flow.xp.concatenate(inputs, self.axis)
 
     def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
         """The masks joined as the inputs are; what has none is there."""
-        np = flow.np
+        xp = flow.xp
         if all(mask is None for mask in flow.masks):
             return None
         parts = []
         for x, mask in zip(inputs, flow.masks, strict=True):
             if mask is None:
-                mask = np.ones(x.shape, bool)
+                mask = xp.ones(x.shape, bool)
             elif mask.ndim < x.ndim:
-                mask = np.broadcast_to(np.expand_dims(mask, -1), x.shape)
+                mask = xp.broadcast_to(xp.expand_dims(mask, -1), x.shape)
             parts.append(mask)
-        return np.any(np.concatenate(parts, self.axis), axis=-1)
+        return xp.any(xp.concatenate(parts, self.axis), axis=-1)
 
 
 class Dot(Layer, frozen=True, kw_only=True):
@@ -249,20 +249,20 @@ class Dot(Layer, frozen=True, kw_only=True):
         return kept if len(kept) > 1 else (*kept, 1)
 
     def call(self, flow: Flow, one: Array, other: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         flat = []
         kept: list[int] = []
         for axis, x in zip(given, (one, other), strict=True):
             if self.normalize:
-                squares = np.sum(x * x, axis, keepdims=True)
-                x = x / np.sqrt(np.where(squares > 1e-12, squares, 1e-12))
+                squares = xp.sum(x * x, axis, keepdims=True)
+                x = x / xp.sqrt(xp.where(squares > 1e-12, squares, 1e-12))
             rest = [size for i, size in enumerate(x.shape) if i not in (0, axis % len(x.shape))]
-            last = np.moveaxis(x, axis, -1)
-            flat.append(np.reshape(last, (x.shape[0], -1, x.shape[axis])))
+            last = xp.moveaxis(x, axis, -1)
+            flat.append(xp.reshape(last, (x.shape[0], -1, x.shape[axis])))
             kept += rest
-        product = np.matmul(flat[0], np.swapaxes(flat[1], 1, 2))
-        return np.reshape(product, (one.shape[0], *kept) if kept else (one.shape[0], 1))
+        product = xp.matmul(flat[0], xp.swapaxes(flat[1], 1, 2))
+        return xp.reshape(product, (one.shape[0], *kept) if kept else (one.shape[0], 1))
 
     def output_mask(self, flow: Flow, one: Array, other: Array) -> Mask:
         return None

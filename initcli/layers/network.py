@@ -189,7 +189,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             own = tuple(masks.get(source) for source in call.inputs)
             # What is called twice draws other random numbers the second time.
             within = msgspec.structs.replace(
-                flow.within(name, own, {k: as_mask(flow.np, mask) for k, mask in named.items()}),
+                flow.within(name, own, {k: as_mask(flow.xp, mask) for k, mask in named.items()}),
                 key=f"{flow.key}/{name}#{index}",
             )
             found.append(computed(layer, within, sources, call.options))

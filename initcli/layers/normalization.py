@@ -44,8 +44,8 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
     def finished(self, flow: Flow, x: Array, shape: tuple[int, ...]) -> Array:
         """gamma · x + beta, each reshaped to ``shape``."""
         if "gamma" in flow:
-            x = x * flow.np.reshape(flow["gamma"], shape)
-        return x + flow.np.reshape(flow["beta"], shape) if "beta" in flow else x
+            x = x * flow.xp.reshape(flow["gamma"], shape)
+        return x + flow.xp.reshape(flow["beta"], shape) if "beta" in flow else x
 
 
 class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
@@ -84,28 +84,28 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         """In training by the mean and variance of the batch, else by those that were moved."""
-        np, axis = flow.np, self.axis % len(x.shape)
+        xp, axis = flow.xp, self.axis % len(x.shape)
         shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
         axes = tuple(i for i in range(len(x.shape)) if i != axis)
         if not (flow.training and self.trainable):
-            mean = np.reshape(flow["moving_mean"], shape)
-            variance = np.reshape(flow["moving_variance"], shape)
-            return self.finished(flow, (x - mean) / np.sqrt(variance + self.epsilon), shape)
+            mean = xp.reshape(flow["moving_mean"], shape)
+            variance = xp.reshape(flow["moving_variance"], shape)
+            return self.finished(flow, (x - mean) / xp.sqrt(variance + self.epsilon), shape)
         average = _averaging(flow, x, axes)
         mean = average(x)
         centered = x - mean
         variance = average(centered * centered)
         if not self.renorm:
-            return self.finished(flow, centered / np.sqrt(variance + self.epsilon), shape)
+            return self.finished(flow, centered / xp.sqrt(variance + self.epsilon), shape)
         # Ioffe 2017: as by the moved statistics, but for gradients, which do not see r and d.
-        moved, stddev = (np.reshape(flow[f"renorm_{name}"], shape) for name in ("mean", "stddev"))
-        seen = np.sqrt(np.constant(variance) + self.epsilon)
-        stddev = np.maximum(stddev, self.epsilon**0.5)
+        moved, stddev = (xp.reshape(flow[f"renorm_{name}"], shape) for name in ("mean", "stddev"))
+        seen = xp.sqrt(xp.constant(variance) + self.epsilon)
+        stddev = xp.maximum(stddev, self.epsilon**0.5)
         limits = self.renorm_clipping or {}
-        r, d = seen / stddev, (np.constant(mean) - moved) / stddev
-        r = np.clip(r, limits.get("rmin", 0.0), limits.get("rmax", np.inf))
-        d = np.clip(d, -limits.get("dmax", np.inf), limits.get("dmax", np.inf))
-        return self.finished(flow, centered / np.sqrt(variance + self.epsilon) * r + d, shape)
+        r, d = seen / stddev, (xp.constant(mean) - moved) / stddev
+        r = xp.clip(r, limits.get("rmin", 0.0), limits.get("rmax", xp.inf))
+        d = xp.clip(d, -limits.get("dmax", xp.inf), limits.get("dmax", xp.inf))
+        return self.finished(flow, centered / xp.sqrt(variance + self.epsilon) * r + d, shape)
 
     def heeds_masks(self, flow: Flow) -> bool:
         return self.trainable and flow.mask is not None
@@ -127,15 +127,15 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
                 yield parameter
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, axes, shape = flow.np, *_placed(self.axis, x)
-        centered = x if self.rms_scaling else x - np.mean(x, axes, keepdims=True)
+        xp, axes, shape = flow.xp, *_placed(self.axis, x)
+        centered = x if self.rms_scaling else x - xp.mean(x, axes, keepdims=True)
         if self.rms_scaling:
             # Keras divides by the variance about the mean all the same.
-            about = x - np.mean(x, axes, keepdims=True)
-            variance = np.mean(about * about, axes, keepdims=True)
+            about = x - xp.mean(x, axes, keepdims=True)
+            variance = xp.mean(about * about, axes, keepdims=True)
         else:
-            variance = np.mean(centered * centered, axes, keepdims=True)
-        return self.finished(flow, centered / np.sqrt(variance + self.epsilon), shape)
+            variance = xp.mean(centered * centered, axes, keepdims=True)
+        return self.finished(flow, centered / xp.sqrt(variance + self.epsilon), shape)
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
@@ -163,14 +163,14 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         yield from self.gamma_and_beta((known_size(self, shape, self.axis),))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, axis = flow.np, self.axis % len(x.shape)
+        xp, axis = flow.xp, self.axis % len(x.shape)
         channels = x.shape[axis]
         groups = channels if self.groups == -1 else self.groups
-        split = np.reshape(x, (*x.shape[:axis], groups, channels // groups, *x.shape[axis + 1 :]))
+        split = xp.reshape(x, (*x.shape[:axis], groups, channels // groups, *x.shape[axis + 1 :]))
         axes = tuple(i for i in range(1, len(split.shape)) if i != axis)
-        centered = split - np.mean(split, axes, keepdims=True)
-        variance = np.mean(centered * centered, axes, keepdims=True)
-        normal = np.reshape(centered / np.sqrt(variance + self.epsilon), x.shape)
+        centered = split - xp.mean(split, axes, keepdims=True)
+        variance = xp.mean(centered * centered, axes, keepdims=True)
+        normal = xp.reshape(centered / xp.sqrt(variance + self.epsilon), x.shape)
         shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
         return self.finished(flow, normal, shape)
 
@@ -190,9 +190,9 @@ class RMSNormalization(Layer, frozen=True, kw_only=True):
         yield Parameter(path="scale", shape=sizes, initializer=Ones())
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, axes, shape = flow.np, *_placed(self.axis, x)
-        size = np.sqrt(np.mean(x * x, axes, keepdims=True) + self.epsilon)
-        return x / size * np.reshape(flow["scale"], shape)
+        xp, axes, shape = flow.xp, *_placed(self.axis, x)
+        size = xp.sqrt(xp.mean(x * x, axes, keepdims=True) + self.epsilon)
+        return x / size * xp.reshape(flow["scale"], shape)
 
 
 class UnitNormalization(Layer, frozen=True, kw_only=True):
@@ -203,23 +203,23 @@ class UnitNormalization(Layer, frozen=True, kw_only=True):
     axis: Axes = -1
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, (axes, _) = flow.np, _placed(self.axis, x)
-        squares = np.sum(x * x, axes, keepdims=True)
-        return x / np.sqrt(np.where(squares > 1e-24, squares, 1e-24))
+        xp, (axes, _) = flow.xp, _placed(self.axis, x)
+        squares = xp.sum(x * x, axes, keepdims=True)
+        return x / xp.sqrt(xp.where(squares > 1e-24, squares, 1e-24))
 
 
 def _averaging(flow: Flow, x: Array, axes: tuple[int, ...]) -> Callable[[Array], Array]:
     """The mean over the axes of x, of those entries that no mask hides."""
-    np = flow.np
+    xp = flow.xp
     if (mask := flow.mask) is None:
-        return lambda y: np.mean(y, axes, keepdims=True)
+        return lambda y: xp.mean(y, axes, keepdims=True)
     if mask.ndim != x.ndim - 1:
         wanted = f"{x.ndim - 1} axes for an input of {x.ndim}"
         raise NotComputable(f"BatchNormalization takes a mask of {wanted}, not of {mask.ndim}")
-    kept = np.broadcast_to(mask[..., None], x.shape)
+    kept = xp.broadcast_to(mask[..., None], x.shape)
     # As in Keras, which divides by no 0.
-    count = np.sum(kept, axes, x.dtype, keepdims=True) + x.dtype.type(1e-7)
-    return lambda y: np.sum(np.where(kept, y, x.dtype.type(0)), axes, keepdims=True) / count
+    count = xp.sum(kept, axes, x.dtype, keepdims=True) + x.dtype.type(1e-7)
+    return lambda y: xp.sum(xp.where(kept, y, x.dtype.type(0)), axes, keepdims=True) / count
 
 
 def _sizes(layer: Layer, shape: Shape, axis: Axes) -> tuple[int, ...]:

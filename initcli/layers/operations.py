@@ -39,7 +39,7 @@ class Operation(Recorded, frozen=True, kw_only=True):
     def call(self, flow: Flow, *inputs: Array) -> Any:
         positional = [_with_arrays(value, inputs) for value in self.arguments]
         keywords = {name: _with_arrays(value, inputs) for name, value in self.keywords.items()}
-        function = computation(flow.np, self.function)
+        function = computation(flow.xp, self.function)
         if function is None:
             raise NotComputable(f"initcli does not compute the operation {self.function}")
         try:

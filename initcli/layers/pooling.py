@@ -49,16 +49,16 @@ class _Pooling(Layer, frozen=True, kw_only=True):
         strides = size if self.strides is None else per_axis(self.strides, self.rank, "strides")
         every = (1,) * self.rank
         padding = ends(x.shape[1:-1], size, strides, every, self.padding)
-        return size, flow.np.Window(strides, every, padding, x.shape[-1])
+        return size, flow.xp.Window(strides, every, padding, x.shape[-1])
 
 
 class _MaxPooling(_Pooling, frozen=True, kw_only=True):
     """The largest entry of each window."""
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         size, window = self._window(flow, x)
-        return channels_back(flow.np, flow.np.largest(x, size, window), self.data_format)
+        return channels_back(flow.xp, flow.xp.largest(x, size, window), self.data_format)
 
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
@@ -67,17 +67,17 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
     pool_size: Sizes
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
-        x = channels_last(np, x, self.data_format)
+        xp = flow.xp
+        x = channels_last(xp, x, self.data_format)
         # The places that never meet an entry would fill the memory.
-        inner = np.reach(x.shape[1:-1], *self._window(flow, x))
+        inner = xp.reach(x.shape[1:-1], *self._window(flow, x))
         size, window = inner.size, inner.window
-        ones = np.ones((*size, 1, 1), x.dtype)
+        ones = xp.ones((*size, 1, 1), x.dtype)
         # What is padded does not count.
-        present = np.ones((1, *x.shape[1:-1], 1), x.dtype)
-        count = np.correlate(present, ones, window._replace(groups=1))
-        kernel = np.ones((*size, 1, x.shape[-1]), x.dtype)
-        return channels_back(np, np.correlate(x, kernel, window) / count, self.data_format)
+        present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
+        count = xp.correlate(present, ones, window._replace(groups=1))
+        kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
+        return channels_back(xp, xp.correlate(x, kernel, window) / count, self.data_format)
 
 
 class _GlobalPooling(Layer, frozen=True, kw_only=True):
@@ -93,27 +93,27 @@ class _GlobalPooling(Layer, frozen=True, kw_only=True):
         channels = split(shape, self.data_format).channels
         return join(shape[0], (1,) * self.rank if self.keepdims else (), channels, self.data_format)
 
-    def _finished(self, np: Any, y: Array) -> Array:
+    def _finished(self, xp: Any, y: Array) -> Array:
         """What comes out, of an input (batch, 1, …, channels)."""
         if self.keepdims:
-            return channels_back(np, y, self.data_format)
-        return np.reshape(y, (y.shape[0], y.shape[-1]))
+            return channels_back(xp, y, self.data_format)
+        return xp.reshape(y, (y.shape[0], y.shape[-1]))
 
 
 class _GlobalMaxPooling(_GlobalPooling, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
-        x = channels_last(np, x, self.data_format)
+        xp = flow.xp
+        x = channels_last(xp, x, self.data_format)
         every = (1,) * self.rank
-        window = np.Window(every, every, ((0, 0),) * self.rank)
-        return self._finished(np, np.largest(x, x.shape[1:-1], window))
+        window = xp.Window(every, every, ((0, 0),) * self.rank)
+        return self._finished(xp, xp.largest(x, x.shape[1:-1], window))
 
 
 class _GlobalAveragePooling(_GlobalPooling, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         axes = tuple(range(1, self.rank + 1))
-        return self._finished(flow.np, flow.np.mean(x, axes, keepdims=True))
+        return self._finished(flow.xp, flow.xp.mean(x, axes, keepdims=True))
 
 
 class MaxPooling1D(_MaxPooling, frozen=True, kw_only=True):
@@ -201,12 +201,12 @@ class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         if (mask := flow.mask) is None:
             return _GlobalAveragePooling.call(self, flow, x)
-        np = flow.np
-        x = channels_last(np, x, self.data_format)
-        kept = np.expand_dims(mask, -1)
+        xp = flow.xp
+        x = channels_last(xp, x, self.data_format)
+        kept = xp.expand_dims(mask, -1)
         # Where every step is absent there is no mean, in Keras as here.
-        total = np.sum(np.where(kept, x, x.dtype.type(0)), 1, keepdims=True)
-        return self._finished(np, total / np.sum(kept, 1, x.dtype, keepdims=True))
+        total = xp.sum(xp.where(kept, x, x.dtype.type(0)), 1, keepdims=True)
+        return self._finished(xp, total / xp.sum(kept, 1, x.dtype, keepdims=True))
 
     def output_mask(self, flow: Flow, x: Array) -> Mask:
         return None
@@ -247,24 +247,24 @@ class _AdaptivePooling(Layer, frozen=True, kw_only=True):
 
     def _pooled(self, flow: Flow, x: Array, pool: Callable[[Array, int], Array]) -> Array:
         """Axis by axis: window i of m over n entries goes from ⌊in/m⌋ to ⌈(i+1)n/m⌉."""
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         for axis, m in enumerate(per_axis(self.output_size, self.rank, "output_size"), 1):
             n = x.shape[axis]
             before = (slice(None),) * axis
             windows = (slice(i * n // m, -(-(i + 1) * n // m)) for i in range(m))
             parts = [pool(x[(*before, window)], axis) for window in windows]
-            x = flow.np.concatenate(parts, axis)
-        return channels_back(flow.np, x, self.data_format)
+            x = flow.xp.concatenate(parts, axis)
+        return channels_back(flow.xp, x, self.data_format)
 
 
 class _AdaptiveMaxPooling(_AdaptivePooling, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
-        return self._pooled(flow, x, lambda part, axis: flow.np.max(part, axis, keepdims=True))
+        return self._pooled(flow, x, lambda part, axis: flow.xp.max(part, axis, keepdims=True))
 
 
 class _AdaptiveAveragePooling(_AdaptivePooling, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
-        return self._pooled(flow, x, lambda part, axis: flow.np.mean(part, axis, keepdims=True))
+        return self._pooled(flow, x, lambda part, axis: flow.xp.mean(part, axis, keepdims=True))
 
 
 class AdaptiveMaxPooling1D(_AdaptiveMaxPooling, frozen=True, kw_only=True):

@@ -85,10 +85,10 @@ class Sequence:
         states stay as they are, and what came out before comes out again, or zeros with
         ``zero_output_for_mask``.
         """
-        np, outputs = flow.np, []
+        xp, outputs = flow.xp, []
         present = _present(flow.mask if "mask" in self.takes_masks else None, len(steps))
         # Before the first step that is there, unrolled layers put out zeros.
-        began = np.zeros(steps[0].shape[:1], bool)
+        began = xp.zeros(steps[0].shape[:1], bool)
         order = range(len(steps))
         for index in reversed(order) if self.go_backwards else order:
             after = step(steps[index], states)
@@ -96,15 +96,15 @@ class Sequence:
                 states = after
                 outputs.append(output(states))
                 continue
-            states = [_where(np, there, *pair) for pair in zip(after, states, strict=True)]
+            states = [_where(xp, there, *pair) for pair in zip(after, states, strict=True)]
             found = output(states)
             if getattr(self, "unroll", False):
-                began = np.logical_or(began, there)
-                found = _where(np, began, found, found.dtype.type(0))
+                began = xp.logical_or(began, there)
+                found = _where(xp, began, found, found.dtype.type(0))
             elif self.zero_output_for_mask:
-                found = _where(np, there, found, found.dtype.type(0))
+                found = _where(xp, there, found, found.dtype.type(0))
             outputs.append(found)
-        whole = np.stack(outputs, 1) if self.return_sequences else outputs[-1]
+        whole = xp.stack(outputs, 1) if self.return_sequences else outputs[-1]
         return [whole, *states] if self.return_state else whole
 
     def output_mask(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Mask:
@@ -119,9 +119,9 @@ def _present(mask: Mask, steps: int) -> list[Mask]:
     return unstacked(mask.reshape(*mask.shape[:2], -1).any(-1))
 
 
-def _where(np: Any, rows: Array, x: Array, other: Array) -> Array:
+def _where(xp: Any, rows: Array, x: Array, other: Array) -> Array:
     """The rows of x where ``rows`` says so, and else those of the other."""
-    return np.where(np.reshape(rows, (-1, *(1,) * (len(x.shape) - 1))), x, other)
+    return xp.where(xp.reshape(rows, (-1, *(1,) * (len(x.shape) - 1))), x, other)
 
 
 class _Recurrent(Sequence):

@@ -100,7 +100,7 @@ class AlphaDropout(Layer, frozen=True, kw_only=True):
         shape = _noise_shape(self.noise_shape, x)
         kept = flow.generator("dropout", self.seed).random(shape, "float32") >= self.rate
         scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5 if self.rate < 1 else 0.0
-        return scale * (flow.np.where(kept, x, least) - least * self.rate)
+        return scale * (flow.xp.where(kept, x, least) - least * self.rate)
 
 
 class GaussianDropout(Layer, frozen=True, kw_only=True):

@@ -14,13 +14,13 @@ _LEAST = 1000 * float(numpy.finfo("float32").eps)
 
 
 def resampled(
-    np: Any, x: Array, axis: int, size: int, method: str, antialias: bool = False
+    xp: Any, x: Array, axis: int, size: int, method: str, antialias: bool = False
 ) -> Array:
     """An array with ``size`` entries along that axis."""
     if x.shape[axis] == size:
         return x
     weights = resampling(x.shape[axis], size, method, antialias).astype(x.dtype)
-    return np.moveaxis(np.tensordot(x, weights, (axis, 1)), -1, axis)
+    return xp.moveaxis(xp.tensordot(x, weights, (axis, 1)), -1, axis)
 
 
 def resampling(old: int, new: int, method: str, antialias: bool = False) -> Array:

@@ -38,8 +38,8 @@ class Flatten(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         # Keras puts channels last before it flattens what has them first.
-        x = channels_last(flow.np, x, self.data_format) if len(x.shape) > 1 else x
-        return flow.np.reshape(x, (x.shape[0], -1))
+        x = channels_last(flow.xp, x, self.data_format) if len(x.shape) > 1 else x
+        return flow.xp.reshape(x, (x.shape[0], -1))
 
 
 class Reshape(Layer, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
         return (shape[0], *self.target_shape)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return flow.np.reshape(x, (x.shape[0], *self.target_shape))
+        return flow.xp.reshape(x, (x.shape[0], *self.target_shape))
 
 
 class Permute(Layer, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ class Permute(Layer, frozen=True, kw_only=True):
         return (shape[0], *(shape[axis] for axis in self.dims))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return flow.np.transpose(x, (0, *self.dims))
+        return flow.xp.transpose(x, (0, *self.dims))
 
 
 class RepeatVector(Layer, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
         return (shape[0], self.n, shape[1])
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return flow.np.repeat(flow.np.expand_dims(x, 1), self.n, 1)
+        return flow.xp.repeat(flow.xp.expand_dims(x, 1), self.n, 1)
 
 
 class _Ends(Layer, frozen=True, kw_only=True):
@@ -194,10 +194,10 @@ class _ZeroPadding(_Ends, frozen=True, kw_only=True):
         return self.changed(shape, more, self.data_format)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
-        x = channels_last(np, x, self.data_format)
+        xp = flow.xp
+        x = channels_last(xp, x, self.data_format)
         more = ((0, 0), *each_end(self.padding, self.rank, "padding"), (0, 0))
-        return channels_back(np, np.pad(x, more, "constant"), self.data_format)
+        return channels_back(xp, xp.pad(x, more, "constant"), self.data_format)
 
 
 class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
@@ -232,9 +232,9 @@ class _Cropping(_Ends, frozen=True, kw_only=True):
         return self.changed(shape, less, self.data_format)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.np, x, self.data_format)
+        x = channels_last(flow.xp, x, self.data_format)
         kept = _cropped(x, each_end(self.cropping, self.rank, "cropping"))
-        return channels_back(flow.np, kept, self.data_format)
+        return channels_back(flow.xp, kept, self.data_format)
 
 
 class Cropping1D(_Ends, frozen=True, kw_only=True):
@@ -281,7 +281,7 @@ class UpSampling1D(Layer, frozen=True, kw_only=True):
         return (shape[0], None if shape[1] is None else shape[1] * self.size, shape[2])
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return flow.np.repeat(x, self.size, 1)
+        return flow.xp.repeat(x, self.size, 1)
 
 
 class _UpSampling(Layer, frozen=True, kw_only=True):
@@ -308,16 +308,16 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         from initcli.layers.resampling import resampling
 
-        np = flow.np
-        x = channels_last(np, x, self.data_format)
+        xp = flow.xp
+        x = channels_last(xp, x, self.data_format)
         method = getattr(self, "interpolation", "nearest")
         for axis, times in enumerate(per_axis(self.size, self.rank, "size"), 1):
             if method == "nearest":
-                x = np.repeat(x, times, axis)
+                x = xp.repeat(x, times, axis)
             else:
                 weights = resampling(x.shape[axis], x.shape[axis] * times, method)
-                x = np.moveaxis(np.tensordot(x, weights.astype(x.dtype), (axis, 1)), -1, axis)
-        return channels_back(np, x, self.data_format)
+                x = xp.moveaxis(xp.tensordot(x, weights.astype(x.dtype), (axis, 1)), -1, axis)
+        return channels_back(xp, x, self.data_format)
 
 
 class UpSampling2D(_UpSampling, frozen=True, kw_only=True):

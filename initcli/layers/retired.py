@@ -43,9 +43,9 @@ class MaxoutDense(Layer, frozen=True, kw_only=True):
             yield Parameter(path="bias", shape=bias, initializer=self.bias_initializer)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
-        y = np.swapaxes(np.matmul(x, flow["kernel"]), 0, 1)
-        return np.max(y + flow["bias"] if self.use_bias else y, 1)
+        xp = flow.xp
+        y = xp.swapaxes(xp.matmul(x, flow["kernel"]), 0, 1)
+        return xp.max(y + flow["bias"] if self.use_bias else y, 1)
 
 
 class Highway(Layer, frozen=True, kw_only=True):
@@ -72,9 +72,9 @@ class Highway(Layer, frozen=True, kw_only=True):
             yield Parameter(path="carry_bias", shape=(d,), initializer=Ones())
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
-        y, gate = np.matmul(x, flow["kernel"]), np.matmul(x, flow["carry_kernel"])
+        xp = flow.xp
+        y, gate = xp.matmul(x, flow["kernel"]), xp.matmul(x, flow["carry_kernel"])
         if self.use_bias:
             y, gate = y + flow["bias"], gate + flow["carry_bias"]
-        share = np.sigmoid(gate)
-        return share * self.activation.call(np, y) + (1 - share) * x
+        share = xp.sigmoid(gate)
+        return share * self.activation.call(xp, y) + (1 - share) * x

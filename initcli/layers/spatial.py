@@ -139,11 +139,11 @@ def spread_ends(
     return tuple(found)
 
 
-def channels_last(np: Any, x: Array, data_format: DataFormat | None) -> Array:
+def channels_last(xp: Any, x: Array, data_format: DataFormat | None) -> Array:
     """An input with its channels last."""
-    return np.moveaxis(x, 1, -1) if data_format == "channels_first" else x
+    return xp.moveaxis(x, 1, -1) if data_format == "channels_first" else x
 
 
-def channels_back(np: Any, x: Array, data_format: DataFormat | None) -> Array:
+def channels_back(xp: Any, x: Array, data_format: DataFormat | None) -> Array:
     """The inverse of :func:`channels_last`."""
-    return np.moveaxis(x, -1, 1) if data_format == "channels_first" else x
+    return xp.moveaxis(x, -1, 1) if data_format == "channels_first" else x

@@ -58,20 +58,20 @@ class MelSpectrogram(Layer, frozen=True, kw_only=True):
         return (*shape[:-1], self.num_mel_bins, frames)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np, length = flow.np, self.fft_length
+        xp, length = flow.xp, self.fft_length
         places = self._places(x.shape[-1])
         angles = 2 * math.pi / length * numpy.outer(numpy.arange(length), self._frequencies)
         window = self._window()[:, None]
-        parts = (np.matmul(x[..., places], (window * f(angles)).astype(x.dtype)) for f in _WAVES)
-        power = sum(np.square(part) for part in parts)
+        parts = (xp.matmul(x[..., places], (window * f(angles)).astype(x.dtype)) for f in _WAVES)
+        power = sum(xp.square(part) for part in parts)
         # The root of nothing has no slope.
-        magnitude = np.sqrt(np.maximum(power, numpy.float32(1e-30)))
-        bands = np.matmul(magnitude**self.mag_exp, self._mel(x.dtype))
+        magnitude = xp.sqrt(xp.maximum(power, numpy.float32(1e-30)))
+        bands = xp.matmul(magnitude**self.mag_exp, self._mel(x.dtype))
         if self.power_to_db:
-            bands = 10 / math.log(10) * np.log(np.maximum(bands, self.min_power))
+            bands = 10 / math.log(10) * xp.log(xp.maximum(bands, self.min_power))
             bands = bands - 10 * math.log10(max(abs(self.ref_power), self.min_power))
-            bands = np.maximum(bands, np.max(bands) - self.top_db)
-        return np.swapaxes(bands, -1, -2).astype(x.dtype)
+            bands = xp.maximum(bands, xp.max(bands) - self.top_db)
+        return xp.swapaxes(bands, -1, -2).astype(x.dtype)
 
     @property
     def _frequencies(self) -> Array:
@@ -169,45 +169,45 @@ class STFTSpectrogram(Layer, frozen=True, kw_only=True):
                 )
 
     def call(self, flow: Flow, x: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         first = self.data_format == "channels_first"
-        x = np.swapaxes(x, 1, 2) if first else x
+        x = xp.swapaxes(x, 1, 2) if first else x
         batch, samples, channels = x.shape
         # Every channel alone: (batch · channels, samples, 1).
-        alone = np.reshape(np.swapaxes(x, 1, 2), (batch * channels, samples, 1))
+        alone = xp.reshape(xp.swapaxes(x, 1, 2), (batch * channels, samples, 1))
         step = (self.frame_step or self.frame_length // 2,)
         around = ends((samples,), (self.frame_length,), step, (1,), self.padding)
 
         def side(name: str) -> Array:
-            found = np.correlate(alone, flow[name], np.Window(step, (1,), around))
-            return np.reshape(found, (batch, channels, *found.shape[1:]))
+            found = xp.correlate(alone, flow[name], xp.Window(step, (1,), around))
+            return xp.reshape(found, (batch, channels, *found.shape[1:]))
 
-        y = self._seen(np, side)
+        y = self._seen(xp, side)
         # (batch, channels, frames, bands)
         if self.expand_dims:
-            return y if first else np.transpose(y, (0, 2, 3, 1))
+            return y if first else xp.transpose(y, (0, 2, 3, 1))
         bands = y.shape[1] * y.shape[3]
-        y = np.reshape(np.transpose(y, (0, 2, 1, 3)), (batch, y.shape[2], bands))
-        return np.swapaxes(y, 1, 2) if first else y
+        y = xp.reshape(xp.transpose(y, (0, 2, 1, 3)), (batch, y.shape[2], bands))
+        return xp.swapaxes(y, 1, 2) if first else y
 
-    def _seen(self, np: Any, side: Any) -> Array:
+    def _seen(self, xp: Any, side: Any) -> Array:
         """What ``mode`` shows of the two sides of the transform."""
         if self.mode in ("real", "imag"):
             return side(f"{self.mode}_kernel")
         real, imag = side("real_kernel"), side("imag_kernel")
         if self.mode == "angle":
-            return np.arctan2(imag, real)
+            return xp.arctan2(imag, real)
         if self.mode == "stft":
-            return np.concatenate([real, imag], -1)
-        power = np.square(real) + np.square(imag)
+            return xp.concatenate([real, imag], -1)
+        power = xp.square(real) + xp.square(imag)
         if self.mode == "psd":
             # All bands but the first and the last stand for two.
             twice = numpy.ones(power.shape[-1], power.dtype)
             twice[1:-1] = 2
             return power * twice
         least = numpy.float32(1e-7)
-        magnitude = np.sqrt(np.maximum(power, least))
-        return magnitude if self.mode == "magnitude" else np.log(np.maximum(magnitude, least))
+        magnitude = xp.sqrt(xp.maximum(power, least))
+        return magnitude if self.mode == "magnitude" else xp.log(xp.maximum(magnitude, least))
 
     @property
     def _bands(self) -> int:

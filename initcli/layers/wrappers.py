@@ -37,13 +37,13 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         yield from within(inner, inner.name or inner.default_name(), found)
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
-        np, inner = flow.np, self.layer
+        xp, inner = flow.xp, self.layer
         examples = x.shape[0] * x.shape[1]
-        flat = np.reshape(x, (examples, *x.shape[2:]))
+        flat = xp.reshape(x, (examples, *x.shape[2:]))
         mask = flow.mask
-        masks = () if mask is None else (np.reshape(mask, (examples, *mask.shape[2:])),)
+        masks = () if mask is None else (xp.reshape(mask, (examples, *mask.shape[2:])),)
         own = flow.within(inner.name or inner.default_name(), masks)
-        return [np.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
+        return [xp.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
 
     def sized(self, shape: Shape, *inputs: Size) -> Shape:
         (given,) = inputs
@@ -119,7 +119,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
             yield from within(layer, name, layer.parameters(shape))
 
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> list[Array]:
-        np, half = flow.np, len(initial_state) // 2
+        xp, half = flow.xp, len(initial_state) // 2
         given = (initial_state[:half], initial_state[half:])
         masks = {} if flow.mask is None else {"mask": flow.mask}
         is_sequence = _flag(self.layer, "return_sequences")
@@ -136,7 +136,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         if self.merge_mode is None:
             return [one, two, *before, *after]
         if self.merge_mode == "concat":
-            merged = np.concatenate([one, two], -1)
+            merged = xp.concatenate([one, two], -1)
         elif self.merge_mode == "mul":
             merged = one * two
         else:
@@ -242,16 +242,16 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
 
     def normalized(self, flow: Flow, kernel: Array) -> Array:
         """The kernel over σ = v W uᵀ, of which the power iteration makes u and v."""
-        np = flow.np
-        if not flow.training or not np.any(np.constant(kernel) != 0):
+        xp = flow.xp
+        if not flow.training or not xp.any(xp.constant(kernel) != 0):
             return kernel
-        values = np.constant(kernel).reshape(-1, kernel.shape[-1])
-        u = np.constant(flow["vector_u"])
+        values = xp.constant(kernel).reshape(-1, kernel.shape[-1])
+        u = xp.constant(flow["vector_u"])
         for _ in range(self.power_iterations):
-            v = _unit(np, np.matmul(u, values.T))
-            u = _unit(np, np.matmul(v, values))
-        matrix = np.reshape(kernel, values.shape)
-        return kernel / np.matmul(np.matmul(v, matrix), u.T)[0, 0]
+            v = _unit(xp, xp.matmul(u, values.T))
+            u = _unit(xp, xp.matmul(v, values))
+        matrix = xp.reshape(kernel, values.shape)
+        return kernel / xp.matmul(xp.matmul(v, matrix), u.T)[0, 0]
 
 
 class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
@@ -279,10 +279,10 @@ class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
         yield from found
 
     def normalized(self, flow: Flow, kernel: Array) -> Array:
-        np = flow.np
+        xp = flow.xp
         axes = tuple(range(len(kernel.shape) - 1))
-        squares = np.maximum(np.sum(kernel * kernel, axes, keepdims=True), 1e-12)
-        return kernel * (flow["g"] / np.sqrt(squares))
+        squares = xp.maximum(xp.sum(kernel * kernel, axes, keepdims=True), 1e-12)
+        return kernel * (flow["g"] / xp.sqrt(squares))
 
 
 def _putting_zeros(layer: Layer, where_absent: bool) -> Layer:
@@ -300,6 +300,6 @@ def _flag(layer: Layer, name: str) -> bool:
     return bool(getattr(layer, name, False))
 
 
-def _unit(np: Any, x: Array) -> Array:
+def _unit(xp: Any, x: Array) -> Array:
     """x over its norm."""
-    return x / np.sqrt(np.maximum(np.sum(x * x), 1e-12))
+    return x / xp.sqrt(xp.maximum(xp.sum(x * x), 1e-12))

@@ -28,7 +28,7 @@ def heeding(built: Program) -> list[Step]:
         if step.inputs == step.outputs:
             continue
         flow = Flow(
-            np=arrays,
+            xp=arrays,
             weights={},
             masks=tuple(masks.get(tensor) for tensor in step.inputs),
             given_masks={name: ones[tensor] != 0 for name, tensor in step.masks.items()},

@@ -147,7 +147,7 @@ def _flow(
     step: Step, weights: Mapping[str, Array], tensors: Mapping[int, Array], about: Pass
 ) -> Flow:
     return Flow(
-        np=arrays,
+        xp=arrays,
         weights=weights,
         key=f"{about.key}\0{step.name}\0{step.call}",
         training=about.training,
