@@ -24,7 +24,8 @@ from initcli.layers.image_augmentation import Augmentation
 from initcli.layers.resampling import resampling
 from initcli.layers.spatial import channels_back, channels_last
 from initcli.signal import arrays
-from initcli.types import NotComputable, public_subclasses
+from initcli.registry import public_subclasses
+from initcli.types import NotComputable
 
 FACTS: list[Any] = json.loads(
     (Path(__file__).parent / "reference" / "image_facts.json").read_text("utf-8")

@@ -21,7 +21,7 @@ from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input
 from initcli.layers.network import Network
 from initcli.render.data import summary_json
-from initcli.types import public_subclasses
+from initcli.registry import public_subclasses
 
 Data = Any
 NONSENSE: st.SearchStrategy[Data] = st.sampled_from(
