@@ -20,8 +20,8 @@ from initcli.initializers import Initializer
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input
 from initcli.layers.network import Network
-from initcli.render.data import summary_json
 from initcli.registry import public_subclasses
+from initcli.render.data import summary_json
 
 Data = Any
 NONSENSE: st.SearchStrategy[Data] = st.sampled_from(
