@@ -18,8 +18,8 @@ from initcli.initializers import Initializer
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input
 from initcli.layers.network import Network
+from initcli.registry import public_subclasses
 from initcli.render.data import summary_json
-from initcli.types import public_subclasses
 from support.paths import facts
 
 Data = Any

@@ -21,8 +21,9 @@ from initcli.layers.flow import Flow
 from initcli.layers.image_augmentation import Augmentation
 from initcli.layers.resampling import resampling
 from initcli.layers.spatial import channels_back, channels_last
+from initcli.registry import public_subclasses
 from initcli.signal import arrays
-from initcli.types import NotComputable, public_subclasses
+from initcli.types import NotComputable
 from support.paths import facts
 from support.waves import agrees, wave
 
