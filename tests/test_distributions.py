@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from initcli import distributions
 from initcli.distributions import Distribution
+from initcli.random import standard_normal
 
 # The Kolmogorov–Smirnov statistic times √n exceeds this once in 10^8 tests of true draws:
 # the first term of its limit distribution is 2 exp(−2x²).
@@ -169,3 +170,21 @@ def test_draws_that_follow_another_distribution_are_found_out() -> None:
 )
 def test_a_distribution_is_written_as_on_paper(distribution: Distribution, written: str) -> None:
     assert distribution.text == written
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_erf_agrees_with_scipy(dtype: type[np.floating[Any]]) -> None:
+    small = np.geomspace(np.finfo(dtype).tiny, 1, 500)
+    positive = np.concatenate([small, np.linspace(0, 7, 20_001)])
+    x = np.concatenate([-positive, positive]).astype(dtype)
+    seen = standard_normal.erf(x)
+    assert seen.dtype == dtype
+    expected = special.erf(x.astype(np.float64))
+    np.testing.assert_allclose(seen, expected, rtol=4 * np.finfo(dtype).eps, atol=0)
+
+
+def test_erf_of_infinities_integers_and_any_shape() -> None:
+    assert standard_normal.erf([-math.inf, math.inf, -0.0]).tolist() == [-1.0, 1.0, 0.0]
+    assert np.isnan(standard_normal.erf(math.nan))
+    x = np.arange(-6, 6).reshape(2, 2, 3).transpose(2, 0, 1)
+    np.testing.assert_allclose(standard_normal.erf(x), special.erf(x), rtol=1e-15)
