@@ -46,7 +46,7 @@ CONTINUOUS = [
 ]
 DISCRETE: list[Distribution] = [
     distributions.Constant(0.4),
-    distributions.SphereCoordinate(1, 1.5),
+    distributions.Mixture((0.5, 0.5), (distributions.Constant(-1.5), distributions.Constant(1.5))),
     distributions.Mixture((0.25, 0.75), (distributions.Constant(0.0), distributions.Constant(2.0))),
     distributions.Mixture(
         (0.3, 0.7), (distributions.Constant(0.0), distributions.Normal(0.0, 0.01))
@@ -54,6 +54,8 @@ DISCRETE: list[Distribution] = [
     distributions.Empirical("known", (0.0, 0.5, 0.5, 1.0)),
 ]
 EVERY = [*(distribution for distribution, _ in CONTINUOUS), *DISCRETE]
+DRAWN = [each for each, _ in CONTINUOUS if not isinstance(each, distributions.SphereCoordinate)]
+DRAWN += [distributions.LogOfUniform(783.0), distributions.LogOfUniform(783.0, -1)]
 
 
 def text(value: object) -> str:
@@ -133,7 +135,7 @@ def kolmogorov_smirnov(distribution: Distribution, values: np.ndarray[Any, Any])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("distribution", EVERY, ids=text)
+@pytest.mark.parametrize("distribution", DRAWN, ids=text)
 def test_draws_follow_their_distribution(distribution: Distribution, dtype: Any) -> None:
     values = np.empty(100_000, dtype)
     distribution.draw(np.random.default_rng(1), values)
@@ -141,11 +143,6 @@ def test_draws_follow_their_distribution(distribution: Distribution, dtype: Any)
     slack = 4 * np.finfo(dtype).eps * max(map(abs, distribution.extent))
     assert values.min() >= low - slack
     assert values.max() <= high + slack
-    if distribution.atoms:
-        # Rounding moves an atom off its value, and all of its probability with it.
-        atoms = np.array(list(distribution.atoms))
-        nearest = atoms[np.abs(values[:, None] - atoms).argmin(axis=1)]
-        values = np.where(np.abs(values - nearest) <= slack, nearest, values)
     assert kolmogorov_smirnov(distribution, values) < CRITICAL
 
 
@@ -180,7 +177,7 @@ def test_erf_agrees_with_scipy(dtype: type[np.floating[Any]]) -> None:
     seen = standard_normal.erf(x)
     assert seen.dtype == dtype
     expected = special.erf(x.astype(np.float64))
-    np.testing.assert_allclose(seen, expected, rtol=4 * np.finfo(dtype).eps, atol=0)
+    np.testing.assert_allclose(seen, expected, rtol=float(4 * np.finfo(dtype).eps))
 
 
 def test_erf_of_infinities_integers_and_any_shape() -> None:
