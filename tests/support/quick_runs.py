@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 FORKS = sys.platform == "linux"  # elsewhere what is imported may not survive it
-WRITING = ("files.py", "exporting.py")
+WRITING = ("files.py", "weights_file.py")
 """Where initcli writes files."""
 
 
