@@ -48,7 +48,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     those along which one entry of its input is multiplied; an axis in neither keeps what it is.
     Where a sum runs over a part of an axis only, as groups and strides have it, ``divided`` says by
     how much fewer entries meet in a sum, and in how many fewer sums an entry stands. None is
-    unknown, or no sum.
+    unknown, and () no sum.
     """
 
     path: str
@@ -86,6 +86,11 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         declared = getattr(self.initializer, "declared", None) or self.initializer
         own = self.wired_fans
         return declared.fans(self.shape) if own is None or declared.counts_fans else own
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether entries meet in sums; where the layer does not say, whether it is a matrix."""
+        return len(self.shape) > 1 if self.contracts is None else bool(self.contracts)
 
     @property
     def wired_fans(self) -> Fans | None:

@@ -93,6 +93,8 @@ class StochasticDepth(Layer, frozen=True, kw_only=True):
 class CustomScaleLayer(Layer, frozen=True, kw_only=True):
     """The first input and ``scale`` times the second, as Inception-ResNet adds its residuals."""
 
+    role = "adds"
+
     merges = True
 
     scale: float

@@ -6,10 +6,11 @@ import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
+from initcli.activations import Activation, Linear
 from initcli.errors import quoted
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Origin, Parameter
@@ -28,6 +29,18 @@ from initcli.types import (
     shapes_text,
     snake_case,
 )
+
+Role = Literal["normalizes", "scales", "adds", "multiplies", "looks_up", "keeps", "recurs"]
+"""What a layer does to a signal, for those who judge it.
+
+- ``normalizes``: gives its output a size of its own, whatever comes in;
+- ``scales``: gives data the size that their author wants;
+- ``adds``: adds its inputs, so that one of them may be 0;
+- ``multiplies``: multiplies its inputs, so that one may be a gate of another;
+- ``looks_up``: gives vectors of a table;
+- ``keeps``: an activation before it is as good as one behind it;
+- ``recurs``: takes a sequence through the same weights, step by step.
+"""
 
 
 class Takes(NamedTuple):
@@ -66,6 +79,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     """Whether its inputs have no masks any more for those that take them later."""
     takes_masks: ClassVar[Mapping[str, int]] = {}
     """The masks that a call can name, as Keras's arguments, each with its place among them."""
+
+    role: ClassVar[Role | None] = None
+    """What the type does to a signal, where it is one of the roles."""
 
     name: str | None = None
     trainable: bool = True
@@ -111,6 +127,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         if self.adds_nothing():
             return inputs[0]
         raise NotComputable(f"initcli does not compute {self.type_name}")
+
+    def acts_as(self) -> Role | None:
+        """The layer's role: that of its type, or ``keeps`` where its input passes on."""
+        return "keeps" if self.role is None and self.adds_nothing() else self.role
+
+    @property
+    def last_activation(self) -> Activation | None:
+        """The function that the layer applies last; None where it applies none."""
+        own = getattr(self, "activation", None)
+        return own if isinstance(own, Activation) and not isinstance(own, Linear) else None
 
     @classmethod
     def adds_nothing(cls) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from initcli.activations import Activation, Linear
 from initcli.errors import printable, quoted
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, Role, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
 from initcli.parameter import Parameter
@@ -127,6 +127,8 @@ class Dense(Layer, frozen=True, kw_only=True):
 class Masking(Layer, frozen=True, kw_only=True):
     """Marks time steps whose every feature is ``mask_value`` as absent."""
 
+    role = "keeps"
+
     supports_masking = True
 
     mask_value: float = 0.0
@@ -141,6 +143,8 @@ class Masking(Layer, frozen=True, kw_only=True):
 
 class Identity(Layer, frozen=True, kw_only=True):
     """Passes its input on."""
+
+    role = "keeps"
 
     supports_masking = True
 
@@ -269,6 +273,9 @@ class Opaque(Recorded, frozen=True, kw_only=True):
     @property
     def type_name(self) -> str:
         return self.kind
+
+    def acts_as(self) -> Role | None:
+        return "keeps" if self.passes_on else None
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
         if self.passes_on:

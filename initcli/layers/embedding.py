@@ -33,6 +33,8 @@ from initcli.types import (
 class Table(Layer, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors of ``output_dim`` entries."""
 
+    role = "looks_up"
+
     supports_masking = True
 
     registered = False
@@ -179,6 +181,8 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     and are added to it by an Add.
     """
 
+    role = "looks_up"
+
     sequence_length: PositiveInt
     initializer: Initializer = GlorotUniform()
 
@@ -217,7 +221,7 @@ class ClassToken(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         size = (1, 1, known_size(self, shape, -1))
-        yield Parameter(path="token", shape=size, initializer=self.token_initializer)
+        yield Parameter(path="token", shape=size, initializer=self.token_initializer, contracts=())
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp

@@ -55,6 +55,8 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     ``renorm`` also moving_stddev, renorm_mean and renorm_stddev (Ioffe 2017).
     """
 
+    role = "normalizes"
+
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     axis: int = -1
@@ -114,6 +116,8 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     """Normalizes each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
 
+    role = "normalizes"
+
     axis: Axes = -1
     rms_scaling: bool = False
 
@@ -143,6 +147,8 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     gamma and beta are (channels,); ``groups`` −1 makes each channel a group of its own.
     """
+
+    role = "normalizes"
 
     groups: int = 32
     axis: int = -1
@@ -178,6 +184,8 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 class RMSNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019), times scale."""
 
+    role = "normalizes"
+
     axis: Axes = -1
     epsilon: NonNegativeFloat = 1e-6
 
@@ -197,6 +205,8 @@ class RMSNormalization(Layer, frozen=True, kw_only=True):
 
 class UnitNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the Euclidean norm over ``axis``."""
+
+    role = "normalizes"
 
     supports_masking = True
 

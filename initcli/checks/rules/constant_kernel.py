@@ -13,7 +13,7 @@ from initcli import distributions
 from initcli.checks.base import Check, Problem
 from initcli.checks.critical import is_entrywise
 from initcli.checks.evidence import Evidence, is_zero
-from initcli.checks.graph import Graph, activation_of, adds, multiplies
+from initcli.checks.graph import Graph
 from initcli.layers import Layer, convolution
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
@@ -171,10 +171,10 @@ def _is_carried_around(graph: Graph, index: int) -> bool:
             return False
         for other in behind:
             step = graph.steps[other]
-            if adds(step.layer) or other in seen:
+            if step.layer.acts_as() == "adds" or other in seen:
                 continue
             is_shut = any(is_zero(p) and len(p.shape) > 1 for p in step.parameters)
-            if is_shut or (len(step.inputs) > 1 and not multiplies(step.layer)):
+            if is_shut or (len(step.inputs) > 1 and step.layer.acts_as() != "multiplies"):
                 return False
             seen.add(other)
             waiting.append(other)
@@ -183,7 +183,7 @@ def _is_carried_around(graph: Graph, index: int) -> bool:
 
 def _kills(layer: Layer) -> bool:
     """Whether the layer's activation lets no gradient through where its input is 0."""
-    function = activation_of(layer)
+    function = layer.last_activation
     if function is None or not is_entrywise(function):
         return False
     slope = elementwise_grad(lambda x: function.call(arrays, x))
