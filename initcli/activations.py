@@ -5,18 +5,18 @@ The formulas are those of ``keras.activations`` in Keras 3, by entry x unless th
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from initcli.registry import known
 from initcli.types import (
     Array,
     NonNegativeFloat,
     NotComputable,
     PositiveFloat,
     doc,
-    registry,
     snake_case,
 )
 
@@ -28,6 +28,11 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """Names besides the snake_case form of the class name."""
     bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
     """Limits of the output for large inputs, where the gradient vanishes; None for no limit."""
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the activation in a spec."""
+        return snake_case(cls.__name__), *cls.aliases
 
     def call(self, xp: Any, x: Array) -> Array:
         """The activation of x, in the array namespace ``xp``."""
@@ -352,7 +357,6 @@ class Opaque(Activation, frozen=True, kw_only=True):
         return self.function
 
 
-@cache
 def known_activations() -> dict[str, type[Activation]]:
     """Every activation, by each of its names."""
-    return registry(Activation, snake_case)
+    return known(Activation)

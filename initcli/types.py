@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
@@ -118,32 +117,6 @@ def snake_case(name: str) -> str:
     """Keras's default name for a thing of that class: ``MaxPooling1D`` → ``max_pooling1d``."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-Class = TypeVar("Class")
-
-
-def public_subclasses(base: type[Class]) -> list[type[Class]]:
-    """Every class derived from ``base`` that a spec can name, in the order of definition.
-
-    Classes with a leading underscore or ``registered = False`` are left out.
-    """
-    classes: list[type[Class]] = []
-    for child in base.__subclasses__():
-        if not child.__name__.startswith("_") and vars(child).get("registered", True):
-            classes.append(child)
-        classes += public_subclasses(child)
-    return classes
-
-
-def registry(base: type[Class], *forms: Callable[[str], str]) -> dict[str, type[Class]]:
-    """Every class derived from ``base`` by its names: forms of its class name, and aliases."""
-    names: dict[str, type[Class]] = {}
-    for cls in public_subclasses(base):
-        aliases: tuple[str, ...] = getattr(cls, "aliases", ())
-        for name in (*(form(cls.__name__) for form in forms), *aliases):
-            names[name] = cls
-    return names
 
 
 class Argument(NamedTuple):

@@ -1,7 +1,5 @@
 """Initializers: rules for filling a tensor, one class each."""
 
-from functools import cache
-
 from initcli.initializers.base import Initializer
 from initcli.initializers.composite import (
     ICNR,
@@ -33,7 +31,7 @@ from initcli.initializers.scaling import (
     SirenFirst,
     VarianceScaling,
 )
-from initcli.types import registry, snake_case
+from initcli.registry import known
 
 __all__ = [
     "ICNR",
@@ -72,7 +70,6 @@ __all__ = [
 ]
 
 
-@cache
 def known_initializers() -> dict[str, type[Initializer]]:
     """Every registered initializer, by each of its names."""
-    return registry(Initializer, str, snake_case)
+    return known(Initializer)

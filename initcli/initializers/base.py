@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
 from initcli.distributions import Distribution, Floats
-from initcli.types import Size, arguments_of, doc
+from initcli.types import Size, arguments_of, doc, snake_case
 
 
 class Fans(NamedTuple):
@@ -82,6 +83,11 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     def copies(self, shape: Size) -> int:
         """How often each drawn value is repeated in the tensor."""
         return 1
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the initializer in a spec."""
+        return cls.__name__, snake_case(cls.__name__), *cls.aliases
 
     @property
     def own_seed(self) -> int | None:

@@ -13,6 +13,7 @@ import msgspec
 from initcli.errors import quoted
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Origin, Parameter
+from initcli.registry import known
 from initcli.types import (
     ArgumentError,
     Array,
@@ -24,7 +25,6 @@ from initcli.types import (
     Shapes,
     Size,
     doc,
-    registry,
     shape_text,
     shapes_text,
     snake_case,
@@ -141,6 +141,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     def type_name(self) -> str:
         """What the layer's type is called."""
         return type(self).__name__
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the type in a spec."""
+        return cls.__name__, *cls.aliases
 
     @classmethod
     def default_name(cls) -> str:
@@ -270,10 +275,9 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
     return names
 
 
-@cache
 def known_layers() -> dict[str, type[Layer]]:
     """Every layer type by each of its names."""
-    return registry(Layer, str)
+    return known(Layer)
 
 
 def known_size(layer: Layer, shape: Shape, axis: int) -> int:
