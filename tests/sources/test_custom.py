@@ -146,7 +146,7 @@ def test_a_file_that_fails_names_its_line(tmp_path: Path, code: str, message: st
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(CustomFunctionError, match=r"none\.py: there is no such file"):
+    with pytest.raises(CustomFunctionError, match=r"none\.py: cannot be read: No such file"):
         initcli.load(str(ROOT / "sample_configs" / "tour.yaml"), custom=["none.py"])
 
 
