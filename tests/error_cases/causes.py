@@ -22,7 +22,7 @@ from error_cases.specs import SOURCE, functional, layer
 from initcli import files
 from initcli.documents.edit import REMOVED, Change, edited
 from initcli.initializers import Zeros
-from initcli.layers import network
+from initcli.layers import core, network
 from initcli.parameter import Parameter
 from initcli.render import weights_file as exporting
 from initcli.sampling import chunks as drawing
@@ -107,6 +107,12 @@ def of_signals() -> Iterator[Case]:
         "signal spec.yaml",
         {"spec.yaml": DENSE},
         cause=lambda patch: patch.setattr(passes, "make_vjp", lambda *_: (_no_gradient, None)),
+    )
+    yield Case(
+        "a layer that says nothing about its output",
+        "signal spec.yaml",
+        {"spec.yaml": DENSE},
+        cause=lambda patch: patch.delattr(core.Dense, "call"),
     )
     shared = "input_shape: [3]\nlayers:\n  - {type: Sequential, layers: [{type: ReLU}]}\n"
     yield Case(
