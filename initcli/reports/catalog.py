@@ -13,15 +13,16 @@ from initcli.activations import known_activations
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import known_initializers
 from initcli.layers import known_layers
-from initcli.sources.describe import describe, written_default
-from initcli.types import field_names
+from initcli.sources.describe import describe, written
+from initcli.types import arguments_of
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument: the values it takes in words, and its default as a spec would write it."""
+    """One argument: the values it takes in words, and its default as a spec writes it."""
 
     name: str
+    description: str
     takes: str
     required: bool
     default: Any = None
@@ -95,9 +96,11 @@ def _things(kind: str, known: dict[str, type[Any]]) -> Iterable[Thing]:
 
 
 def _arguments(cls: type[msgspec.Struct]) -> Iterable[Argument]:
-    fields = {field.name: field for field in msgspec.structs.fields(cls)}
-    for attribute in field_names(cls):
-        field = fields[attribute]
-        takes = describe(field.type)
-        default = None if field.required else written_default(field)
-        yield Argument(field.encode_name, takes, field.required, default)
+    for argument in arguments_of(cls):
+        yield Argument(
+            argument.name,
+            argument.description,
+            describe(argument.type),
+            argument.required,
+            written(argument.default),
+        )
