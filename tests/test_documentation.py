@@ -16,7 +16,6 @@ from importlib.metadata import version
 import msgspec
 import pytest
 from PIL import Image
-from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 import initcli
 from initcli.limits import HIGHEST, Limits
@@ -24,6 +23,7 @@ from initcli.reports.compare import VariantRow
 from initcli.reports.record import columns
 from initcli.reports.summary import TensorRecord
 from initcli.signal.figures import LayerSignal
+from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 MODULES = sorted(
     module.name

@@ -102,7 +102,7 @@ def init(
         write(STARTER)
         return
     from initcli.errors import OutputError, printable
-    from initcli.files import link_target, write_whole
+    from initcli.files import write_whole
 
     path = Path(file)
     texts = {path: STARTER.replace("model.yaml", printable(file))}
@@ -116,5 +116,5 @@ def init(
             message = f"{printable(str(each))} is there already"
             raise OutputError(message, "--force writes over it")
     for each, text in texts.items():
-        write_whole(link_target(each), text.encode())
+        write_whole(each, text.encode())
         write_path(each)

@@ -73,10 +73,10 @@ def signal(
             say(note)
         _print_signal(spec, found, format, filter or (), first=first)
         if out is not None:
-            from initcli.files import link_target, write_whole
+            from initcli.files import write_whole
             from initcli.render.signal_plot import signal_picture
 
-            write_whole(link_target(Path(out)), signal_picture(found, _picture_format(out)))
+            write_whole(Path(out), signal_picture(found, _picture_format(out)))
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
@@ -173,11 +173,11 @@ def compare(
         say(note)
     _print_comparison(found, format)
     if out is not None:
-        from initcli.files import link_target, write_whole
+        from initcli.files import write_whole
         from initcli.render.signal_plot import comparison_picture
 
         pictured = [(each.label, each.signal) for each in found]
-        write_whole(link_target(Path(out)), comparison_picture(pictured, kind))
+        write_whole(Path(out), comparison_picture(pictured, kind))
 
 
 def _print_comparison(found: Sequence[Compared], format: str) -> None:
