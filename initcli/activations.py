@@ -5,17 +5,17 @@ The formulas are those of ``keras.activations``; x is one entry, unless an axis 
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
 
+from initcli.registry import known
 from initcli.types import (
     Array,
     NonNegativeFloat,
     NotComputable,
     PositiveFloat,
-    public_subclasses,
     snake_case,
 )
 
@@ -27,6 +27,11 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """Names beside the snake_case form of the class's own."""
     bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
     """What the output tends to without end where the input grows, so that the slope dies."""
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the activation in a spec."""
+        return snake_case(cls.__name__), *cls.aliases
 
     def call(self, xp: Any, x: Array) -> Array:
         """The activation of x, in the array namespace ``xp``."""
@@ -343,11 +348,6 @@ class Opaque(Activation, frozen=True, kw_only=True):
         return self.function
 
 
-@cache
 def known_activations() -> dict[str, type[Activation]]:
     """Every activation by each of its names."""
-    names: dict[str, type[Any]] = {}
-    for cls in public_subclasses(Activation):
-        for name in (snake_case(cls.__name__), *cls.aliases):
-            names[name] = cls
-    return names
+    return known(Activation)

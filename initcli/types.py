@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -110,22 +110,6 @@ def snake_case(name: str) -> str:
     """Keras's default name for a thing of that class: ``MaxPooling1D`` → ``max_pooling1d``."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-Class = TypeVar("Class")
-
-
-def public_subclasses(base: type[Class]) -> list[type[Class]]:
-    """Every class derived from ``base`` that a spec can name, in written order.
-
-    It cannot name those with a leading underscore, nor those that say ``registered = False``.
-    """
-    found: list[type[Class]] = []
-    for child in base.__subclasses__():
-        if not child.__name__.startswith("_") and vars(child).get("registered", True):
-            found.append(child)
-        found += public_subclasses(child)
-    return found
 
 
 def field_names(cls: type[msgspec.Struct]) -> list[str]:

@@ -106,8 +106,9 @@ def terminal_svg() -> str:
 
 def page_png(folder: Path) -> bytes:
     """A tensor in the page of the tour, in a window of 1,100 × 720 pixels."""
-    from browser import launch
     from playwright.sync_api import sync_playwright
+
+    from support.browser import launch
 
     output(f"initcli hist sample_configs/tour.yaml --html --out '{folder}'")
     with sync_playwright() as driver:

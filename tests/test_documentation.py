@@ -15,13 +15,13 @@ from importlib.metadata import version
 
 import pytest
 from PIL import Image
-from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 import initcli
 from initcli.limits import HIGHEST, Limits
 from initcli.render.data import COLUMNS as SUMMARY
 from initcli.render.signal_data import COLUMNS as SIGNAL
 from initcli.signal.verdict import Verdict
+from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 MODULES = sorted(
     module.name

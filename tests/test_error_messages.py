@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import typer
-from error_cases import CASES, DENSE, Case
 
 import initcli
+from error_cases import CASES, DENSE, Case
 from initcli.cli.app import app
 from initcli.documents.archive import BadArchive
 from initcli.documents.document import Document

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from quick_runs import FORKS, Done, QuickRuns
 
 from initcli import files
 from initcli.errors import OutputError
 from initcli.files import rewrite, write_whole, written_whole
+from support.quick_runs import FORKS, Done, QuickRuns
 
 LEFTOVER = re.compile(r"\.initcli-[0-9a-f]{16}\.tmp")
 SMALL = "input_shape: [8]\nlayers: [{type: Dense, units: 4}]\n"

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from test_hostile_files import CONFIG, DENSE, archive
 
 import initcli
 from initcli.limits import HIGHEST, InvalidLimit, Limits, from_options, in_force, limited
 from initcli.signal.inputs import read_inputs
+from support.archives import CONFIG, DENSE, archive
 
 KERAS = CONFIG.decode()
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
@@ -20,8 +18,9 @@ from initcli.initializers import Initializer
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input
 from initcli.layers.network import Network
+from initcli.registry import public_subclasses
 from initcli.render.data import summary_json
-from initcli.types import public_subclasses
+from support.paths import facts
 
 Data = Any
 NONSENSE: st.SearchStrategy[Data] = st.sampled_from(
@@ -104,9 +103,8 @@ TYPES = [cls for cls in public_subclasses(Layer) if not issubclass(cls, Network 
 
 def _cases() -> dict[str, list[tuple[list[int | None], dict[str, Data]]]]:
     """Shapes and arguments that go together, of layers that take one input."""
-    file = Path(__file__).parent / "reference" / "layer_cases.yaml"
     found: dict[str, list[tuple[list[int | None], dict[str, Data]]]] = {}
-    for kind, cases in yaml.safe_load(file.read_text("utf-8"))["accepted"].items():
+    for kind, cases in facts("layer_cases.yaml")["accepted"].items():
         for shape, arguments in cases:
             if not any(isinstance(size, list) for size in shape):
                 found.setdefault(kind, []).append((shape, arguments))

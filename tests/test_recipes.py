@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from readme_outputs import README, missing_tools
-from test_command_line import ROOT
+from support.paths import ROOT
 
 TEXT = README.read_text("utf-8")
 BROKEN = """\

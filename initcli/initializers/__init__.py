@@ -3,8 +3,6 @@
 Importing this package makes every initializer known.
 """
 
-from functools import cache
-
 from initcli.initializers.base import Initializer
 from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Identity, Ones, Zeros
 from initcli.initializers.custom import Custom
@@ -36,7 +34,7 @@ from initcli.initializers.scaling import (
     SirenFirst,
     VarianceScaling,
 )
-from initcli.types import public_subclasses, snake_case
+from initcli.registry import known
 
 __all__ = [
     "ICNR",
@@ -75,11 +73,6 @@ __all__ = [
 ]
 
 
-@cache
 def known_initializers() -> dict[str, type[Initializer]]:
-    """Every initializer that a spec can say, by each of its names."""
-    names: dict[str, type[Initializer]] = {}
-    for cls in public_subclasses(Initializer):
-        for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
-            names[name] = cls
-    return names
+    """Every initializer that a spec can name, by each of its names."""
+    return known(Initializer)

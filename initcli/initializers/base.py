@@ -4,13 +4,14 @@ fill it."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
 from initcli.distributions import Distribution, Floats
-from initcli.types import Size, field_names
+from initcli.types import Size, field_names, snake_case
 
 
 class Fans(NamedTuple):
@@ -69,6 +70,11 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     def copies(self, shape: Size) -> int:
         """How many times each value that is drawn stands in the tensor."""
         return 1
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the initializer in a spec."""
+        return cls.__name__, snake_case(cls.__name__), *cls.aliases
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class _WithZeroRow:
         found: Fans = self.filled.fans(shape)
         return found
 
-    def distribution(self: Any, shape: Size) -> Distribution | None:
+    def distribution_for(self: Any, shape: Size) -> Distribution | None:
         return _with_zeros(self.filled.distribution_for(shape), shape)
 
     @property

@@ -151,6 +151,11 @@ def _reflections(x: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _entry(dimension: int, gain: float) -> Distribution:
-    if gain == 0:
+    """The distribution of a coordinate of a unit vector times ``gain``."""
+    radius = abs(gain)
+    if radius == 0:
         return distributions.Constant(0.0)
-    return distributions.SphereCoordinate(dimension, abs(gain))
+    if dimension == 1:
+        ends = (distributions.Constant(-radius), distributions.Constant(radius))
+        return distributions.Mixture((0.5, 0.5), ends)
+    return distributions.SphereCoordinate(dimension, radius)

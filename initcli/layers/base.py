@@ -13,6 +13,7 @@ import msgspec
 from initcli.errors import quoted
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Origin, Parameter
+from initcli.registry import known
 from initcli.types import (
     ArgumentError,
     Array,
@@ -23,7 +24,6 @@ from initcli.types import (
     ShapeError,
     Shapes,
     Size,
-    public_subclasses,
     shape_text,
     shapes_text,
     snake_case,
@@ -134,6 +134,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     def type_name(self) -> str:
         """What the layer's type is called."""
         return type(self).__name__
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the type in a spec."""
+        return cls.__name__, *cls.aliases
 
     @classmethod
     def default_name(cls) -> str:
@@ -263,14 +268,9 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
     return names
 
 
-@cache
 def known_layers() -> dict[str, type[Layer]]:
     """Every layer type by each of its names."""
-    names: dict[str, type[Layer]] = {}
-    for cls in public_subclasses(Layer):
-        for name in (cls.__name__, *cls.aliases):
-            names[name] = cls
-    return names
+    return known(Layer)
 
 
 def known_size(layer: Layer, shape: Shape, axis: int) -> int:

@@ -20,6 +20,7 @@ from autograd.extend import defvjp, primitive
 from autograd.tracer import getval
 from numpy.lib.stride_tricks import as_strided
 
+from initcli.random import standard_normal
 from initcli.types import Array
 
 _BLOCK = 1 << 23
@@ -108,10 +109,8 @@ defvjp(sigmoid, lambda ans, x: lambda g: g * ans * (1 - ans))
 
 @primitive
 def erf(x: Array) -> Array:
-    """The error function. autograd's own would import all of SciPy, which takes a second."""
-    from scipy.special import erf as special
-
-    return special(x)
+    """The error function."""
+    return standard_normal.erf(x)
 
 
 defvjp(erf, lambda ans, x: lambda g: g * ((2 / math.sqrt(math.pi)) * numpy.exp(-x * x)))
