@@ -103,7 +103,9 @@ class Workers(msgspec.Struct, frozen=True):
         except InitcliError:
             raise
         except self.losses as error:
-            raise _lost(error) from None
+            reason = str(error) or type(error).__name__
+            message = f"the workers failed before their work was done: {reason}"
+            raise WorkersError(message) from None
 
 
 HERE = Workers()
@@ -112,11 +114,6 @@ HERE = Workers()
 Threads would not be faster: the steps of the work are so short that they would mostly wait for
 Python's interpreter lock.
 """
-
-
-def _lost(error: Exception) -> WorkersError:
-    reason = str(error) or type(error).__name__
-    return WorkersError(f"the workers failed before their work was done: {reason}")
 
 
 @contextmanager
@@ -137,7 +134,7 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
     True
     """
     import multiprocessing
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
     from queue import SimpleQueue
 
     count = min(jobs or cores(), MAX_PER_CORE * cores())
@@ -165,7 +162,7 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
         def submit(work: Callable[[Item], Result], item: Item) -> Future[Result]:
             return threads.submit(_request, idle, work, item)
 
-        yield Workers(submit, 4 * count + 64)
+        yield Workers(submit, 4 * count + 64, losses=(BrokenExecutor,))
     finally:
         for process in started:
             process.kill()
@@ -176,12 +173,14 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
 
 def _request(idle: SimpleQueue[Connection], work: Callable[[Item], Result], item: Item) -> Result:
     """Have an idle process do the work."""
+    from concurrent.futures import BrokenExecutor
+
     connection = idle.get()
     try:
         connection.send((work, item))
         result, error = connection.recv()
-    except (EOFError, OSError) as lost:
-        raise _lost(lost) from None
+    except (EOFError, OSError):
+        raise BrokenExecutor("a process was killed") from None
     finally:
         idle.put(connection)
     if error is not None:
