@@ -7,8 +7,9 @@ import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
@@ -337,11 +338,11 @@ def of_workers() -> Iterator[Case]:
     yield Case(
         "a cluster that is lost",
         cause=lambda patch: patch.setattr(workers, "PATIENCE", 0.0),
-        call=lambda: workers._Watch(SimpleNamespace(status="closed"))(),
+        call=lambda: workers._Watch(SimpleNamespace(nthreads=dict))(),
     )
     yield Case(
         "no more processes",
-        cause=lambda patch: patch.setattr(ProcessPoolExecutor, "submit", _failing),
+        cause=lambda patch: patch.setattr(BaseProcess, "start", _failing),
         call=_start_workers,
     )
 
@@ -364,5 +365,5 @@ def _start_workers() -> None:
 
 def _lose_workers() -> None:
     with ThreadPoolExecutor(1) as executor:
-        lost = workers.Workers(executor, 1, (OSError,))
+        lost = workers.Workers(executor.submit, losses=(OSError,))
         list(lost.in_order(_failing, [1, 2]))
