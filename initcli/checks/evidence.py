@@ -116,21 +116,21 @@ class Evidence:
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
         """Where in the spec's data a layer, or what initializes a parameter, is written."""
-        if parameter is None or parameter.origin is None:
+        if parameter is None or parameter.owner is None:
             return layer.path
-        inner = _path_within(layer.layer, parameter.origin.layer, parameter.path)
-        argument = parameter.origin.argument
+        inner = _path_within(layer.layer, parameter.owner.layer, parameter.path)
+        argument = parameter.argument
         return (*layer.path, *inner, *([argument] if argument else []))
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
         """The change that gives a parameter another initializer, where an argument does that."""
-        if parameter.origin is None or parameter.origin.argument is None:
+        if parameter.owner is None or parameter.argument is None:
             return ()
         return (Change(self.path(layer, parameter), value),)
 
     def written(self, parameter: Parameter, value: Any) -> str:
         """An initializer for a parameter, as it is pasted."""
-        argument = parameter.origin.argument if parameter.origin else None
+        argument = parameter.argument
         return written(argument or "initializer", value, self.model.document.dialect)
 
     # The graph.

@@ -19,7 +19,7 @@ from initcli.parameter import Parameter
 from initcli.signal.program import Step
 from initcli.signal.rules import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
-from initcli.sources.vary import KERNELS
+from initcli.sources.overrides import KERNELS
 
 _UNSTABLE = math.log(100)
 """How much layers of an activation may change a signal at the best scale, as a logarithm."""
@@ -262,12 +262,12 @@ def main_kernel(step: Step) -> Parameter | None:
     """The kernel whose scale sets that of what a step sums."""
     if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
         return None
-    kernels = [p for p in step.parameters if p.origin is not None and p.origin.argument in KERNELS]
+    kernels = [p for p in step.parameters if p.owner is not None and p.argument in KERNELS]
     return kernels[-1] if kernels else None
 
 
 def _is_bias(parameter: Parameter) -> bool:
-    return parameter.origin is not None and parameter.origin.argument == "bias_initializer"
+    return parameter.owner is not None and parameter.argument == "bias_initializer"
 
 
 def _sums(

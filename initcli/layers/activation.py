@@ -94,7 +94,7 @@ class PReLU(Layer, frozen=True, kw_only=True):
         alpha = tuple(
             1 if axis in shared else known_size(self, shape, axis) for axis in range(1, len(shape))
         )
-        yield Parameter(path="alpha", shape=alpha, initializer=self.alpha_initializer, contracts=())
+        yield self.weight("alpha", alpha, "alpha_initializer", contracts=())
 
     def call(self, flow: Flow, x: Array) -> Array:
         return flow.xp.where(x > 0, x, flow["alpha"] * x)

@@ -63,7 +63,7 @@ class Scale(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         sizes = tuple(self._sizes(shape).values())
-        yield Parameter(path="scale", shape=sizes, initializer=self.initializer)
+        yield self.weight("scale", sizes, "initializer")
 
     def call(self, flow: Flow, x: Array) -> Array:
         sizes = self._sizes(x.shape)

@@ -6,14 +6,15 @@ import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
 from initcli.activations import Activation, Linear
 from initcli.errors import quoted
+from initcli.initializers import Initializer
 from initcli.layers.flow import Flow, Mask
-from initcli.parameter import Origin, Parameter
+from initcli.parameter import Owner, Parameter
 from initcli.registry import known
 from initcli.types import (
     ArgumentError,
@@ -25,6 +26,7 @@ from initcli.types import (
     ShapeError,
     Shapes,
     Size,
+    doc,
     shape_text,
     shapes_text,
     snake_case,
@@ -83,9 +85,15 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     role: ClassVar[Role | None] = None
     """What the type does to a signal, where it is one of the roles."""
 
-    name: str | None = None
-    trainable: bool = True
-    dtype: DtypePolicy | None = None
+    name: Annotated[str | None, doc("Name of the layer; derived from its type if absent.")] = None
+    trainable: Annotated[bool, doc("Whether training changes the layer's weights.")] = True
+    dtype: Annotated[
+        DtypePolicy | None,
+        doc(
+            "Data type of the computation and the weights; the model's if absent. A mixed policy "
+            "computes in half precision with float32 weights."
+        ),
+    ] = None
 
     def output_shape(self, *inputs: Any, **options: Any) -> Shape | list[Shape]:
         """The shape that comes out for inputs of those shapes, or a list of them for several.
@@ -114,6 +122,26 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             ArgumentError: an argument does not fit the inputs.
         """
         return iter(())
+
+    def weight(
+        self,
+        path: str,
+        shape: Size,
+        argument: str,
+        initializer: Initializer | None = None,
+        **how: Any,
+    ) -> Parameter:
+        """The parameter whose initializer that argument of the layer names.
+
+        ``initializer`` fills it where it is not the argument as it is; ``how`` are other fields.
+        """
+        return Parameter(
+            path=path,
+            shape=shape,
+            initializer=initializer or getattr(self, argument),
+            argument=argument,
+            **how,
+        )
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
         """The output for those inputs: an array, or a list of several.
@@ -282,7 +310,7 @@ def within(
         yield msgspec.structs.replace(
             parameter,
             path=f"{name}/{parameter.path}",
-            origin=parameter.origin or Origin(layer, parameter.path),
+            owner=parameter.owner or Owner(layer, parameter.path),
             trainable=parameter.trainable and layer.trainable,
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,

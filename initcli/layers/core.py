@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
@@ -101,10 +102,10 @@ class Dense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (known_size(self, shape, -1), self.units)
-        weight = Parameter(
-            path="kernel",
-            shape=kernel,
-            initializer=self.kernel_initializer,
+        weight = self.weight(
+            "kernel",
+            kernel,
+            "kernel_initializer",
             trainable=self.lora_rank is None,
             contracts=(0,),
             produces=(1,),
@@ -113,7 +114,7 @@ class Dense(Layer, frozen=True, kw_only=True):
         stored = stored_kernel(scheme_of(self.quantization), weight, matrix, "kernel_zero")
         yield from stored.before
         if self.use_bias:
-            yield Parameter(path="bias", shape=(self.units,), initializer=self.bias_initializer)
+            yield self.weight("bias", (self.units,), "bias_initializer")
         yield from lora("lora_kernel", kernel, self.lora_rank)
         yield from stored.after
 
@@ -186,10 +187,10 @@ OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
     """A weight of a layer of one's own: its name within the layer, shape and initializer."""
 
-    name: str
-    shape: tuple[PositiveInt, ...]
-    initializer: Initializer
-    trainable: bool = True
+    name: Annotated[str, doc("Name of the weight within the layer.")]
+    shape: Annotated[tuple[PositiveInt, ...], doc("Sizes of its axes.")]
+    initializer: Annotated[Initializer, doc("Fills the weight.")]
+    trainable: Annotated[bool, doc("Whether training changes the weight.")] = True
 
     def __post_init__(self) -> None:
         # A slash separates the names of layers within the layer, as in Keras.

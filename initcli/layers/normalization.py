@@ -37,9 +37,9 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
     def gamma_and_beta(self, shape: tuple[int, ...]) -> Iterator[Parameter]:
         """gamma where the layer scales, and beta where it centers."""
         if self.scale:
-            yield Parameter(path="gamma", shape=shape, initializer=self.gamma_initializer)
+            yield self.weight("gamma", shape, "gamma_initializer")
         if self.center:
-            yield Parameter(path="beta", shape=shape, initializer=self.beta_initializer)
+            yield self.weight("beta", shape, "beta_initializer")
 
     def finished(self, flow: Flow, x: Array, shape: tuple[int, ...]) -> Array:
         """gamma · x + beta, each reshaped to ``shape``."""
@@ -75,13 +75,12 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         channels = (known_size(self, shape, self.axis),)
         yield from self.gamma_and_beta(channels)
-        mean, variance = self.moving_mean_initializer, self.moving_variance_initializer
-        yield _statistic("moving_mean", channels, mean)
-        yield _statistic("moving_variance", channels, variance)
+        for name in ("moving_mean", "moving_variance"):
+            yield self.weight(name, channels, f"{name}_initializer", trainable=False)
         if self.renorm:
-            stddev = _square_root(variance, channels)
+            stddev = _square_root(self.moving_variance_initializer, channels)
             yield _statistic("moving_stddev", channels, stddev)
-            yield _statistic("renorm_mean", channels, mean)
+            yield _statistic("renorm_mean", channels, self.moving_mean_initializer)
             yield _statistic("renorm_stddev", channels, stddev)
 
     def call(self, flow: Flow, x: Array) -> Array:

@@ -277,10 +277,11 @@ class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
         entries = kernel.size // kernel.shape[-1]
-        yield Parameter(
-            path="g",
-            shape=(kernel.shape[-1],),
-            initializer=self.g_initializer or NormOf(source=kernel.path, count=entries),
+        yield self.weight(
+            "g",
+            (kernel.shape[-1],),
+            "g_initializer",
+            self.g_initializer or NormOf(source=kernel.path, count=entries),
             dtype=kernel.dtype,
             keeps_dtype=kernel.keeps_dtype,
             trainable=kernel.trainable,
