@@ -1,7 +1,8 @@
-"""The README's commands, and what they print.
+"""The README files: their commands with outputs, their generated tables, and the pictures.
 
-``python tests/readme_outputs.py`` runs every command of the README's ``console`` blocks in the root
-of the checkout, writes what each prints below it, and draws the pictures anew.
+``python tests/documents.py`` runs every command of the ``console`` blocks in the root of
+the checkout, writes the output below the command, fills each ``<!-- from NAME -->`` section, and
+draws the pictures.
 """
 
 from __future__ import annotations
@@ -13,41 +14,49 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from initcli.checks import known_checks
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+DOCUMENTS = (
+    ROOT / "README.md",
+    *sorted(
+        path
+        for folder in ("initcli", "sample_configs", "tests")
+        for path in (ROOT / folder).rglob("README.md")
+    ),
+)
 PICTURES = ROOT / ".github" / "pictures"
 COMPARISON = (
     "initcli compare sample_configs/mlp_relu_deep.yaml"
     " --kernel-initializer he_normal,glorot_uniform,orthogonal --activation relu,tanh"
 )
 TOOLS = ("jq", "yq", "xargs", "parallel")
-"""What the README's commands use beside initcli and a shell's own."""
-_CHECKS = re.compile(r"\| code \| finds \| severity \|\n(?:\|.*\n)*")
+"""Programs that commands of the documents use."""
+_GENERATED = re.compile(r"(<!-- from (.+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
-def commands(readme: str) -> list[str]:
-    """Every command of the README's console blocks."""
+def commands(text: str) -> list[str]:
+    """Every command of the console blocks."""
     return [
         line[2:]
-        for block in _BLOCK.findall(readme)
+        for block in _BLOCK.findall(text)
         for line in block.splitlines()
         if line.startswith("$ ")
     ]
 
 
 def missing_tools(command: str) -> list[str]:
-    """Those of the tools that a command pipes into which are not installed here."""
+    """Tools in the command that are not installed."""
     named = set(re.findall(r"[\w-]+", command))
     return [tool for tool in TOOLS if tool in named and shutil.which(tool) is None]
 
 
-def with_outputs(readme: str) -> str:
-    """The README with what its commands print now, and the checks that there are.
+def updated(text: str) -> str:
+    """The text with current outputs and generated sections.
 
     A block with a command whose tools are not installed stays as it is.
     """
@@ -58,16 +67,34 @@ def with_outputs(readme: str) -> str:
         shown = [f"$ {command}\n{output(command)}" for command in commands(match[0])]
         return f"```console\n{''.join(shown)}```"
 
-    rows = (
-        f"| {code} | {check.title().rstrip('.')} | {check.severity} |\n"
-        for code, check in known_checks().items()
-    )
-    table = f"| code | finds | severity |\n| --- | --- | --- |\n{''.join(rows)}"
-    return _CHECKS.sub(lambda _: table, _BLOCK.sub(block, readme))
+    with_outputs = _BLOCK.sub(block, text)
+    return _GENERATED.sub(lambda found: f"{found[1]}{generated(found[2])}{found[4]}", with_outputs)
+
+
+def generated(name: str) -> str:
+    """The content of a generated section: ``checks``, ``limits``, or a file of the checkout."""
+    match name.split():
+        case ["checks"]:
+            rows = [
+                (code, check.title().rstrip("."), check.severity)
+                for code, check in known_checks().items()
+            ]
+            return table(("code", "finds", "severity"), rows)
+        case ["report", report]:
+            return report_table(report)
+        case ["columns", report]:
+            return columns_table(report)
+    return (ROOT / name).read_text("utf-8")
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def output(command: str) -> str:
-    """What a command prints to its two streams, on 80 columns and without color."""
+    """The output of a command on both streams, 80 columns wide, without color."""
     scripts = str(Path(sys.executable).parent)
     environment = {
         **os.environ,
@@ -123,8 +150,9 @@ def page_png(folder: Path) -> bytes:
 
 
 def main() -> None:
-    """Write the README and its pictures anew."""
-    README.write_text(with_outputs(README.read_text("utf-8")), "utf-8")
+    """Update the documents and the pictures."""
+    for document in DOCUMENTS:
+        document.write_text(updated(document.read_text("utf-8")), "utf-8")
     PICTURES.mkdir(exist_ok=True)
     (PICTURES / "summary.svg").write_text(terminal_svg(), "utf-8")
     with tempfile.TemporaryDirectory() as folder:
