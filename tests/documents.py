@@ -14,10 +14,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from msgspec import inspect
 
 from initcli.checks import known_checks
+from initcli.reports.catalog import CatalogReport, ThingRow
+from initcli.reports.check import CheckReport, FindingRecord
+from initcli.reports.compare import CompareReport, VariantRow
+from initcli.reports.record import columns
+from initcli.reports.signal import SignalReport
+from initcli.reports.summary import SummaryReport, TensorRecord
+from initcli.signal.figures import LayerSignal, Spread
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
@@ -33,6 +43,20 @@ COMPARISON = (
     "initcli compare sample_configs/mlp_relu_deep.yaml"
     " --kernel-initializer he_normal,glorot_uniform,orthogonal --activation relu,tanh"
 )
+REPORTS = {
+    "summary": SummaryReport,
+    "signal": SignalReport,
+    "compare": CompareReport,
+    "check": CheckReport,
+    "catalog": CatalogReport,
+}
+ROWS = {
+    "summary": TensorRecord,
+    "signal": LayerSignal,
+    "compare": VariantRow,
+    "check": FindingRecord,
+    "catalog": ThingRow,
+}
 TOOLS = ("jq", "yq", "xargs", "parallel")
 """Programs that commands of the documents use."""
 _GENERATED = re.compile(r"(<!-- from (.+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -72,7 +96,7 @@ def updated(text: str) -> str:
 
 
 def generated(name: str) -> str:
-    """The content of a generated section: ``checks``, ``limits``, or a file of the checkout."""
+    """The content of a generated section, or the file of the checkout that it names."""
     match name.split():
         case ["checks"]:
             rows = [
@@ -80,11 +104,46 @@ def generated(name: str) -> str:
                 for code, check in known_checks().items()
             ]
             return table(("code", "finds", "severity"), rows)
-        case ["report", report]:
-            return report_table(report)
-        case ["columns", report]:
-            return columns_table(report)
+        case ["reports"]:
+            return reports()
+        case ["columns"]:
+            rows = [(f"`{name}`", column_names(kind)) for name, kind in ROWS.items()]
+            return table(("rows of", "columns"), rows)
     return (ROOT / name).read_text("utf-8")
+
+
+def reports() -> str:
+    """One table for each report; a record that appears again is described once."""
+    seen: set[type] = {Spread}
+    parts = []
+    for name, report in REPORTS.items():
+        keys = [(f"`{key}`", text) for key, text in described(report, "", seen)]
+        parts.append(f"`{name} --format json`:\n\n{table(('key', 'meaning'), keys)}")
+    return "\n".join(parts)
+
+
+def described(record: type, prefix: str, seen: set[type]) -> Iterator[tuple[str, str]]:
+    """Every key of a record, and of the records within it, with its description."""
+    seen.add(record)
+    for field in inspect.type_info(record).fields:  # type: ignore[attr-defined]
+        several, within = nested(field.type.type)
+        key = f"{prefix}{field.encode_name}{'[]' * several}"
+        yield key, field.type.extra_json_schema["description"]
+        if within is not None and within not in seen:
+            yield from described(within, f"{key}.", seen)
+
+
+def nested(kind: Any) -> tuple[bool, type | None]:
+    """Whether a field holds several values, and the record that it holds, if any."""
+    options = getattr(kind, "types", (kind,))
+    several = any(hasattr(each, "item_type") for each in options)
+    items = (getattr(each, "item_type", each) for each in options)
+    return several, next((each.cls for each in items if isinstance(each, inspect.StructType)), None)
+
+
+def column_names(kind: type) -> str:
+    """The columns of a record's rows."""
+    return ", ".join(f"`{column.name}`" for column in columns(kind))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
