@@ -100,15 +100,23 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         return iter(())
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
-        """What comes out for those inputs: an array, or a list of several.
+        """The output for those inputs: an array, or a list of several.
 
-        Options are those of :meth:`output_shape`.
+        Options are those of :meth:`output_shape`. A layer that adds nothing to what this class
+        says passes its input on.
 
         Raises:
-            NotComputable: only its author's code, or no number, could tell.
+            NotComputable: the layer's class does not say how to compute the output.
         """
-        reason = "which works on text or by its author's code"
-        raise NotComputable(f"initcli does not compute {self.type_name}, {reason}")
+        if self.adds_nothing():
+            return inputs[0]
+        raise NotComputable(f"initcli does not compute {self.type_name}")
+
+    @classmethod
+    def adds_nothing(cls) -> bool:
+        """Whether the type has no weights, and neither a shape nor a computation of its own."""
+        own = (cls.parameters, cls.output_shape, cls.call)
+        return own == (Layer.parameters, Layer.output_shape, Layer.call)
 
     def heeds_masks(self, flow: Flow) -> bool:
         """Whether the masks of a call change what comes out."""
