@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from initcli.errors import SignalError, listed
 from initcli.layers.embedding import Table
 from initcli.layers.flow import Mask
+from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw, physical_memory
@@ -209,11 +210,11 @@ def _assumptions(built: Program) -> tuple[str, ...]:
     notes: list[str] = []
     if built.length is not None:
         notes.append(f"sizes that the spec leaves open are taken for {built.length}")
-    passed = dict.fromkeys(s.name for s in built.steps if s.layer.adds_nothing())
+    layers = ((step.name, step.layer) for step in built.steps)
+    passed = dict.fromkeys(name for name, layer in layers if isinstance(layer, Preprocessing))
     if passed:
-        notes.append(
-            f"initcli does not prepare data: the input of {listed(passed, 'and')} passes on"
-        )
+        names = listed(passed, "and")
+        notes.append(f"initcli does not prepare data: the input of {names} passes on")
     return tuple(notes)
 
 
@@ -256,14 +257,15 @@ def _one_draw(
             step = gradient.step
             if gradient.outputs[0] is not None:
                 gradients[index] = rms(gradient.outputs[0])
-            for name, each in gradient.weights.items():
+            weights = {} if isinstance(step.layer, Preprocessing) else gradient.weights
+            for name, each in weights.items():
                 path = step.weights[name].path
                 totals[path] = totals[path] + each if path in totals else each
             if step.call == 0:  # The first call comes last.
                 for parameter in step.parameters:
                     if parameter.path in totals:
-                        weights = about.values(parameter)
-                        sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(weights)
+                        values = about.values(parameter)
+                        sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
     return _Draw(outputs, gradients, sizes, hidden)
 

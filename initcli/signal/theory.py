@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from initcli.initializers import NormOf
 from initcli.initializers.orthogonal import Orthogonal
+from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
@@ -154,8 +155,8 @@ class Theory:
         output = step.outputs[0]
         if expected is not None:
             self.fields[output] = expected.output
-        elif step.inputs and step.inputs[0] in self.ids and step.layer.adds_nothing():
-            self.ids.update(step.outputs)
+        elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
+            self.ids.update(step.outputs if step.inputs[0] in self.ids else ())
         elif (measured := self.measured.get(output)) is not None:
             self.fields[output] = self._from_measured(step, measured)
         self.ties.take(step, self.fields)

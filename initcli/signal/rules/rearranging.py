@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from initcli.layers import reshaping
+from initcli.layers import preprocessing, reshaping
 from initcli.layers.base import per_axis
 from initcli.signal import arrays
 from initcli.signal.field import Field, field
@@ -123,6 +123,27 @@ def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
             m, n = (m * size, n) if m < n else (m, n * size)
             grows.append(rest.pop(0))
         yield one, two
+
+
+class PreprocessingRule(Rule):
+    """Entries of the input, in another number."""
+
+    layers = (preprocessing.Preprocessing,)
+
+    def expected(self, layer: Any, context: Context, given: Field) -> Expected:
+        before, after = context.inputs[0][1:], context.outputs[0][1:]
+        if before == after:
+            return unchanged(given)
+        axes = self.axes(layer, context, given)
+        grid = tuple(size for axis, size in enumerate(after, -len(after)) if axis not in axes)
+        mean = given.moments.reshape(4, -1).mean(1).reshape(4, *(1,) * len(grid))
+        moments = np.broadcast_to(mean, (4, *grid))
+        units = math.prod(after) // max(math.prod(grid), 1)
+        more = math.prod(after) / max(math.prod(before), 1)
+        return Expected(
+            field(moments, units, given.profile),
+            lambda g: [Gradient.even(np.full(given.grid, more * g.second))],
+        )
 
 
 class RepeatVectorRule(Rule):
