@@ -149,9 +149,10 @@ def _shortened(rows: Sequence[Row | Fold]) -> Iterator[Row | Fold]:
     kinds = [row.kind for row in rows]
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
     codes = [numbers[kind] for kind in kinds]
+    scopes = [row.name.rpartition("/")[0] for row in rows]
     start = 0
     while start < len(rows):
-        length, count = _repetition(codes, start)
+        length, count = _repetition(codes, scopes, start)
         end = start + length * count
         repetitions = rows[start + length : end]
         if _lines(repetitions) < 2 + _MIN_SAVED:
@@ -163,11 +164,17 @@ def _shortened(rows: Sequence[Row | Fold]) -> Iterator[Row | Fold]:
         start = end
 
 
-def _repetition(codes: Sequence[int], start: int) -> tuple[int, int]:
-    """The length of the block at ``start`` that repeats furthest, and how often it stands there."""
+def _repetition(codes: Sequence[int], scopes: Sequence[str], start: int) -> tuple[int, int]:
+    """The length of the block at ``start`` that repeats furthest, and how often it stands there.
+
+    A block is some rows within one scope of names, or whole scopes.
+    """
     best = (1, 1)
+    starts_scope = start == 0 or scopes[start - 1] != scopes[start]
     for length in range(1, min(_MAX_BLOCK, (len(codes) - start) // 2) + 1):
-        if codes[start + length] != codes[start]:
+        end = start + length
+        is_scope = starts_scope and scopes[end - 1] != scopes[end]
+        if codes[end] != codes[start] or not (is_scope or scopes[end] == scopes[start]):
             continue
         block = codes[start : start + length]
         count = 1
