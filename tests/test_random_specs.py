@@ -21,6 +21,7 @@ from initcli.layers.network import Network
 from initcli.registry import public_subclasses
 from initcli.reports.record import json_text
 from initcli.reports.summary import SummaryReport
+from initcli.types import arguments_of
 from support.paths import facts
 
 Data = Any
@@ -72,7 +73,7 @@ def values(kind: Any, depth: int) -> st.SearchStrategy[Data]:
 def fields(cls: type[msgspec.Struct]) -> dict[str, tuple[Any, bool]]:
     """The types of a class's arguments by name, and whether they have to be given."""
     found: dict[str, tuple[Any, bool]] = {}
-    for field in msgspec.structs.fields(cls):
+    for field in arguments_of(cls):
         if field.type in (Initializer, Initializer | None, Activation, Layer):
             base = field.type if isinstance(field.type, type) else Initializer
             kind: Any = inspect.StructType(base, ())
@@ -80,7 +81,7 @@ def fields(cls: type[msgspec.Struct]) -> dict[str, tuple[Any, bool]]:
             kind = inspect.StructType(Layer, ())
         else:
             kind = inspect.type_info(field.type)
-        found[field.encode_name] = (kind, field.required)
+        found[field.name] = (kind, field.required)
     return found
 
 

@@ -51,6 +51,7 @@ def _whole(thing: Thing) -> RenderableType:
         default = "required" if argument.required else f"default {_spec(argument.default)}"
         line = Text.assemble((argument.name, "bold"), f"  {argument.takes}; ", (default, "dim"))
         rows.append(Padding(line, (0, 0, 0, 2)))
+        rows.append(Padding(Text(argument.description), (0, 0, 0, 6)))
     return Group(*rows)
 
 

@@ -14,14 +14,15 @@ from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.reports.record import Rows, record, rows_of
-from initcli.sources.describe import describe, written_default
-from initcli.types import field_names
+from initcli.sources.describe import describe, written
+from initcli.types import arguments_of
 
 
 class Argument(msgspec.Struct, frozen=True):
     """One argument of a layer, an initializer or an activation."""
 
     name: Annotated[str, Meta(description="Name of the argument.")]
+    description: Annotated[str, Meta(description="Meaning, with unit and range.")]
     takes: Annotated[str, Meta(description="Values that it takes, in words.")]
     required: Annotated[bool, Meta(description="Whether it must be given.")]
     default: Annotated[Any, Meta(description="Default, as a spec writes it.")] = None
@@ -138,9 +139,11 @@ def _things(kind: str, known: dict[str, type[Any]]) -> Iterable[Thing]:
 
 
 def _arguments(cls: type[msgspec.Struct]) -> Iterable[Argument]:
-    fields = {field.name: field for field in msgspec.structs.fields(cls)}
-    for attribute in field_names(cls):
-        field = fields[attribute]
-        takes = describe(field.type)
-        default = None if field.required else written_default(field)
-        yield Argument(field.encode_name, takes, field.required, default)
+    for argument in arguments_of(cls):
+        yield Argument(
+            argument.name,
+            argument.description,
+            describe(argument.type),
+            argument.required,
+            written(argument.default),
+        )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from initcli.reports.catalog import catalog
 from initcli.reports.record import Rows, columns
 from initcli.reports.summary import TensorRecord
 from support.paths import ROOT, TOUR
-from support.running import run
+from support.running import run, start
 
 LENET = ROOT / "sample_configs" / "lenet5.yaml"
 REPORTS = {
@@ -213,18 +211,15 @@ def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("report", REPORTS)
 @pytest.mark.parametrize("form", ROWS)
 def test_whoever_reads_one_line_gets_a_whole_one_and_no_complaint(report: str, form: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "initcli", *REPORTS[report], "--format", form],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with start(*REPORTS[report], "--format", form) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         line = process.stdout.readline()
         process.stdout.close()
         said = process.stderr.read()
-    assert line.endswith(b"\n")
-    assert said == b""
+        process.wait(60)
+    assert line.endswith("\n")
+    assert said == ""
     assert process.returncode == 0
 
 
