@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import initcli
-from initcli.limits import HIGHEST, Limits
+from initcli.limits import Limits, highest
 from initcli.render.data import COLUMNS as SUMMARY
 from initcli.render.signal_data import COLUMNS as SIGNAL
 from initcli.signal.verdict import Verdict
@@ -116,7 +116,7 @@ def test_the_readme_s_table_of_limits_is_that_of_the_program() -> None:
     assert list(found) == list(Limits.__struct_fields__)
     for name, (low, high) in found.items():
         assert low == getattr(Limits(), name)
-        assert high == getattr(HIGHEST, name)
+        assert high == highest()[name]
 
 
 def amount(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO
 
-from initcli.limits import in_force, remedy
+from initcli.limits import ARCHIVE_BYTES, in_force, remedy
 
 BEGINNING = b"PK\x03\x04"
 """How every zip archive that holds a file begins."""
@@ -31,14 +31,12 @@ def config(stream: IO[bytes], begun: bytes) -> bytes:
         return _config(stream)
     import tempfile  # only archives need what is imported here and below
 
-    most = in_force().archive_bytes
     with tempfile.TemporaryFile() as whole:
         part = begun
         while part:
             whole.write(part)
-            if whole.tell() > most:
-                message = f"this archive has more than {most:,} bytes"
-                raise BadArchive(message, remedy("archive_bytes", max(2 * most, whole.tell())))
+            if whole.tell() > ARCHIVE_BYTES:
+                raise BadArchive(f"this archive has more than {ARCHIVE_BYTES:,} bytes")
             part = stream.read(1 << 20)
         return _config(whole)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from initcli.documents.document import Document, Mark, Marks, place, repeated_keys
 from initcli.errors import InvalidSpec, Path, UnparsableText
-from initcli.limits import in_force, remedy
+from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
 def looks_like_json(text: str) -> bool:
@@ -46,8 +46,9 @@ def parse_json(text: str, file: str) -> Document:
 
 def too_many_digits(digits: int) -> str:
     """What is wrong with a whole number of so many digits, if anything is."""
-    most = in_force().digits
-    return "" if digits <= most else f"this number has {digits:,} digits, and {most:,} are allowed"
+    return (
+        "" if digits <= DIGITS else f"this number has {digits:,} digits, and {DIGITS} are allowed"
+    )
 
 
 def _refused(file: str, text: str, mark: Mark, message: str, way_out: str = "") -> InvalidSpec:
@@ -72,13 +73,13 @@ def _beyond_limits(text: str) -> tuple[int, str, str] | None:
     for found in _BRACKETS.finditer(text):
         if found[1] and found[1] in "[{":
             depth += 1
-            if depth > most.nesting:
-                return found.start(1), too_deep(), remedy("nesting")
+            if depth > NESTING:
+                return found.start(1), too_deep(), ""
         elif found[1]:
             depth -= 1
     # Few texts come near the other limits, and have to be looked at more closely.
     is_small = sum(map(text.count, ",[{")) < most.values
-    if is_small and not re.search(f"[0-9]{{{most.digits + 1}}}", text):
+    if is_small and not re.search(f"[0-9]{{{DIGITS + 1}}}", text):
         return None
     values = 1
     for token in _COUNTED.finditer(text):
@@ -88,13 +89,13 @@ def _beyond_limits(text: str) -> tuple[int, str, str] | None:
             if values > most.values:
                 return token.start(), too_many_values(), remedy("values")
         elif word.isdecimal() and (problem := too_many_digits(len(word))):
-            return token.start(), problem, remedy("digits", len(word))
+            return token.start(), problem, ""
     return None
 
 
 def too_deep() -> str:
     """What is wrong with a text of more nesting than is allowed."""
-    return f"this is nested more than {in_force().nesting:,} deep"
+    return f"this is nested more than {NESTING} deep"
 
 
 def too_many_values() -> str:
