@@ -13,14 +13,16 @@ import shutil
 import unicodedata
 from importlib.metadata import version
 
+import msgspec
 import pytest
 from PIL import Image
 
 import initcli
 from initcli.limits import Limits, highest
-from initcli.render.data import COLUMNS as SUMMARY
-from initcli.render.signal_data import COLUMNS as SIGNAL
-from initcli.signal.verdict import Verdict
+from initcli.reports.compare import VariantRow
+from initcli.reports.record import columns
+from initcli.reports.summary import TensorRecord
+from initcli.signal.figures import LayerSignal
 from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 MODULES = sorted(
@@ -106,7 +108,9 @@ def test_the_readme_s_commands_are_the_two_of_ci() -> None:
 
 def test_the_readme_s_table_of_limits_is_that_of_the_program() -> None:
     rows = re.findall(
-        r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$", README.read_text("utf-8"), re.M
+        r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$",
+        (ROOT / "sample_configs" / "README.md").read_text("utf-8"),
+        re.M,
     )
     found = {
         name: (amount(low), amount(high))
@@ -130,14 +134,14 @@ def amount(text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "columns",
-    [SUMMARY, SIGNAL, Verdict.__struct_fields__],
+    "kind",
+    [TensorRecord, LayerSignal, VariantRow],
     ids=["summary", "signal", "compare"],
 )
-def test_the_readme_names_every_column(columns: tuple[str, ...]) -> None:
+def test_the_readme_names_every_column(kind: type[msgspec.Struct]) -> None:
     said = set(re.findall(r"`(\w+)`", README.read_text("utf-8").partition("## JSON")[2]))
     assert {
-        name.removesuffix("_low").removesuffix("_high")
-        for name in columns
-        if not name.startswith("distribution_")
+        column.name.removesuffix("_low").removesuffix("_high")
+        for column in columns(kind)
+        if not column.name.startswith("distribution_")
     } <= said

@@ -1,20 +1,17 @@
-"""Initializers: rules for filling a tensor, one class each.
-
-Importing this package makes every initializer known.
-"""
+"""Initializers: rules for filling a tensor, one class each."""
 
 from initcli.initializers.base import Initializer
-from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Identity, Ones, Zeros
-from initcli.initializers.custom import Custom
-from initcli.initializers.joined import (
+from initcli.initializers.composite import (
     ICNR,
     Chrono,
     Joined,
     NormOf,
+    ZeroRow,
     per_gate,
     unit_forget_bias,
-    zero_row,
 )
+from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Identity, Ones, Zeros
+from initcli.initializers.custom import Custom
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from initcli.initializers.random import (
     RandomNormal,
@@ -65,14 +62,14 @@ __all__ = [
     "Sparse",
     "TruncatedNormal",
     "VarianceScaling",
+    "ZeroRow",
     "Zeros",
     "known_initializers",
     "per_gate",
     "unit_forget_bias",
-    "zero_row",
 ]
 
 
 def known_initializers() -> dict[str, type[Initializer]]:
-    """Every initializer that a spec can name, by each of its names."""
+    """Every registered initializer, by each of its names."""
     return known(Initializer)

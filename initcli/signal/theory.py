@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from initcli.initializers import NormOf
 from initcli.initializers.orthogonal import Orthogonal
+from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
@@ -155,6 +156,8 @@ class Theory:
         found = self.expected(step)
         if found is not None:
             self.fields[step.outputs[0]] = found.output
+        elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
+            self.looked_up.update(step.outputs if step.inputs[0] in self.looked_up else ())
         elif (seen := self.seen.get(step.outputs[0])) is not None:
             self.fields[step.outputs[0]] = self._from_measured(step, seen)
         self.ties.take(step, self.fields)

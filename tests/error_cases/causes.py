@@ -21,9 +21,9 @@ import initcli
 from error_cases.case import DENSE, Case
 from error_cases.specs import SOURCE, functional, layer
 from initcli import files
-from initcli.documents.edit import REMOVED, Change, edited
+from initcli.documents.edit import Change, edited
 from initcli.initializers import Zeros
-from initcli.layers import network
+from initcli.layers import core, network
 from initcli.parameter import Parameter
 from initcli.render import weights_file as exporting
 from initcli.sampling import chunks as drawing
@@ -108,6 +108,12 @@ def of_signals() -> Iterator[Case]:
         "signal spec.yaml",
         {"spec.yaml": DENSE},
         cause=lambda patch: patch.setattr(passes, "make_vjp", lambda *_: (_no_gradient, None)),
+    )
+    yield Case(
+        "a layer that says nothing about its output",
+        "signal spec.yaml",
+        {"spec.yaml": DENSE},
+        cause=lambda patch: patch.delattr(core.Dense, "call"),
     )
     shared = "input_shape: [3]\nlayers:\n  - {type: Sequential, layers: [{type: ReLU}]}\n"
     yield Case(
@@ -207,18 +213,13 @@ def of_writing() -> Iterator[Case]:
         cause=lambda patch: patch.setattr(sys, "stdin", None),
         call=lambda: initcli.load("-"),
     )
-    merged = "a: {<<: {b: &x {c: 1}}}\nd: {<<: {e: *x}}\n"
     for title, text, path, value in (
         ("a change of a list", "a: [1]\n", ("a", 0), 2),
-        ("a change that removes nothing", "a: 1\n", ("b",), REMOVED),
-        ("a change to what is no data", "a: 1\n", ("a",), {1, 2}),
         ("a change in a list without braces", "a: [b: 1]\n", ("a", 0, "c"), 1),
-        ("a change of what is merged", merged, ("a", "b"), REMOVED),
+        ("a change of a shared value", "a: &x {b: 1}\nc: *x\n", ("c", "b"), 2),
     ):
         change = Change(path, value)
         yield Case(title, call=partial(edited, text, "spec.yaml", [change]))
-    twice = [Change(("a",), 2), Change(("a", "b"), 3)]
-    yield Case("two changes of one value", call=partial(edited, "a: {b: 1}\n", "m.yaml", twice))
 
 
 def _export(name: str, file: str = "w.npz") -> None:

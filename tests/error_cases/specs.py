@@ -76,7 +76,7 @@ def of_texts() -> Iterator[Case]:
         "a change of everything",
         "summary spec.yaml --set layers[*].units=3",
         {"spec.yaml": DENSE},
-        lambda patch: patch.setattr(overrides, "_MOST_CHANGED", 0),
+        lambda patch: patch.setattr(overrides, "_MAX_CHANGED", 0),
     )
     yield Case(
         "extends a pipe",
@@ -128,7 +128,7 @@ def _read_archive_from_pipe() -> None:
         limited(file_bytes=1000),
     ):
         patch.setattr(sys, "stdin", stdin)
-        patch.setattr("initcli.documents.archive.ARCHIVE_BYTES", 1500)
+        patch.setattr("initcli.sources.readers.keras_archive.ARCHIVE_BYTES", 1500)
         initcli.load("-")
 
 
@@ -266,3 +266,5 @@ def of_functions() -> Iterator[Case]:
         yield Case(f"a function that takes {title}", command, {"spec.yaml": given, "own.py": code})
     declared = "def mine(shape):\n    return 0\nmine.distribution = 'he_unifrom'\n"
     yield Case("a distribution that is none", command, {"spec.yaml": spec, "own.py": declared})
+    renamed = declared.replace(".distribution", ".law")
+    yield Case("a distribution called law", command, {"spec.yaml": spec, "own.py": renamed})
