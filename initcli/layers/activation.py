@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Activation as ActivationFunction
 from initcli.activations import Elu, LeakyRelu, Relu, Threshold
@@ -18,6 +18,7 @@ from initcli.types import (
     NotComputable,
     PositiveInt,
     Shape,
+    doc,
     shape_text,
 )
 
@@ -27,7 +28,9 @@ class Activation(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    activation: ActivationFunction
+    activation: Annotated[
+        ActivationFunction, doc("Function to apply: its name, or a mapping with its arguments.")
+    ]
 
     def call(self, flow: Flow, x: Array) -> Array:
         return self.activation.call(flow.xp, x)
@@ -38,9 +41,9 @@ class ReLU(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    max_value: NonNegativeFloat | None = None
-    negative_slope: NonNegativeFloat = 0.0
-    threshold: NonNegativeFloat = 0.0
+    max_value: Annotated[NonNegativeFloat | None, doc("Upper bound of the output.")] = None
+    negative_slope: Annotated[NonNegativeFloat, doc("Slope for negative inputs.")] = 0.0
+    threshold: Annotated[NonNegativeFloat, doc("Input where the slope changes.")] = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         same = Relu(
@@ -56,7 +59,7 @@ class LeakyReLU(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    negative_slope: NonNegativeFloat = 0.3
+    negative_slope: Annotated[NonNegativeFloat, doc("Slope for negative inputs.")] = 0.3
 
     def call(self, flow: Flow, x: Array) -> Array:
         return LeakyRelu(negative_slope=self.negative_slope).call(flow.xp, x)
@@ -71,8 +74,13 @@ class PReLU(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    alpha_initializer: Initializer = Zeros()
-    shared_axes: PositiveInt | tuple[PositiveInt, ...] | None = None
+    alpha_initializer: Annotated[Initializer, doc("Fills the slopes for negative inputs.")] = (
+        Zeros()
+    )
+    shared_axes: Annotated[
+        PositiveInt | tuple[PositiveInt, ...] | None,
+        doc("Axes along which slopes are shared, counted from 1 (0 is the batch)."),
+    ] = None
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         given = self.shared_axes
@@ -98,7 +106,7 @@ class ThresholdedReLU(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    theta: NonNegativeFloat = 1.0
+    theta: Annotated[NonNegativeFloat, doc("Inputs up to this value give 0.")] = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         return Threshold(threshold=self.theta).call(flow.xp, x)
@@ -109,7 +117,7 @@ class ELU(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    alpha: float = 1.0
+    alpha: Annotated[float, doc("Limit of the output for large negative inputs, negated.")] = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         return Elu(alpha=self.alpha).call(flow.xp, x)
@@ -122,7 +130,9 @@ class Softmax(Layer, frozen=True, kw_only=True):
 
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
 
-    axis: int | tuple[int, ...] = -1
+    axis: Annotated[
+        int | tuple[int, ...], doc("Axis that sums to 1, or several axes that do so together.")
+    ] = -1
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, mask = flow.xp, flow.mask

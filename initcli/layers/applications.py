@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from initcli.initializers import Constant, Initializer, Ones
 from initcli.layers.base import Layer, known_size
@@ -16,6 +17,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
@@ -23,8 +25,8 @@ from initcli.types import (
 class LayerScale(Layer, frozen=True, kw_only=True):
     """x · gamma, one gamma a channel that starts at ``init_values`` (Touvron et al. 2021)."""
 
-    init_values: float
-    projection_dim: PositiveInt
+    init_values: Annotated[float, doc("Initial value of gamma.")]
+    projection_dim: Annotated[PositiveInt, doc("Number of channels.")]
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[-1] not in (self.projection_dim, None):
@@ -54,8 +56,11 @@ class Scale(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    axis: int | tuple[int, ...] | None = None
-    initializer: Initializer = Ones()
+    axis: Annotated[
+        int | tuple[int, ...] | None,
+        doc("Axes with a scale for each index; a single scale if absent."),
+    ] = None
+    initializer: Annotated[Initializer, doc("Fills the scale.")] = Ones()
 
     def output_shape(self, shape: Shape) -> Shape:
         self._sizes(shape)
@@ -83,7 +88,9 @@ class Scale(Layer, frozen=True, kw_only=True):
 class StochasticDepth(Layer, frozen=True, kw_only=True):
     """Drops a residual path with probability ``drop_path_rate`` in training (Huang et al. 2016)."""
 
-    drop_path_rate: Fraction
+    drop_path_rate: Annotated[
+        Fraction, doc("Probability of dropping the residual path of an example.")
+    ]
 
     def call(self, flow: Flow, x: Array) -> Array:
         shape = (x.shape[0], *(1,) * (len(x.shape) - 1))
@@ -95,7 +102,7 @@ class CustomScaleLayer(Layer, frozen=True, kw_only=True):
 
     merges = True
 
-    scale: float
+    scale: Annotated[float, doc("Factor on the second input.")]
 
     def output_shape(self, shape: Shape, residual: Shape) -> Shape:
         if shape != residual:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.initializers import (
@@ -14,6 +14,16 @@ from initcli.initializers import (
     Zeros,
     per_gate,
     unit_forget_bias,
+)
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    RecurrentActivation,
+    RecurrentDropout,
+    RecurrentInitializer,
+    Seed,
+    UnitForgetBias,
+    UseBias,
 )
 from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
@@ -26,6 +36,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     Size,
+    doc,
 )
 
 
@@ -42,16 +53,18 @@ class Gated(Layer, frozen=True, kw_only=True):
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
-    units: PositiveInt
-    activation: Activation = Tanh()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    recurrent_initializer: Initializer = Orthogonal()
-    bias_initializer: Initializer = Zeros()
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
-    gates_apart: bool = False
+    units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
+    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    recurrent_initializer: RecurrentInitializer = Orthogonal()
+    bias_initializer: BiasInitializer = Zeros()
+    dropout: Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")] = 0.0
+    recurrent_dropout: RecurrentDropout = 0.0
+    seed: Seed = None
+    gates_apart: Annotated[
+        bool, doc("Whether the matrix of each gate is filled separately, as in Keras 1 and Flax.")
+    ] = False
 
     def weights(self, shape: Shape) -> Iterator[Parameter]:
         """The weights for a step of shape (batch, d)."""
@@ -154,8 +167,8 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
     gates = 4
     states = 2
 
-    recurrent_activation: Activation = Sigmoid()
-    unit_forget_bias: bool = True
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    unit_forget_bias: UnitForgetBias = True
 
     @property
     def bias_filler(self) -> Initializer:
@@ -178,8 +191,10 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
 
     gates = 3
 
-    recurrent_activation: Activation = Sigmoid()
-    reset_after: bool = True
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    reset_after: Annotated[
+        bool, doc("Whether the reset gate acts on the output of the recurrent kernel, as in cuDNN.")
+    ] = True
 
     @property
     def biases(self) -> int:
@@ -251,7 +266,9 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
     holds_layers = True
 
-    cells: tuple[Layer, ...]
+    cells: Annotated[
+        tuple[Layer, ...], doc("The cells; each takes the output of the previous one.")
+    ]
 
     def __post_init__(self) -> None:
         if not self.cells:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.initializers import GlorotUniform, Initializer, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    CausalPadding,
+    ChannelOrder,
+    DepthwiseInitializer,
+    DilationRate,
+    Filters,
+    KernelInitializer,
+    KernelSize,
+    LoraAlpha,
+    LoraRank,
+    OutputActivation,
+    Padding,
+    Strides,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
@@ -26,18 +42,13 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    DataFormat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
 )
-
-Sizes = PositiveInt | tuple[PositiveInt, ...]
-Padding = Literal["valid", "same"]
-CausalPadding = Literal["valid", "same", "causal"]
 
 
 class Convolution(Layer, frozen=True, kw_only=True):
@@ -49,14 +60,14 @@ class Convolution(Layer, frozen=True, kw_only=True):
     dilates_strided: ClassVar[bool] = False
     """Whether strides and dilation may both be more than 1."""
 
-    kernel_size: Sizes
-    strides: Sizes = 1
+    kernel_size: KernelSize
+    strides: Strides = 1
     padding: CausalPadding = "valid"
-    data_format: DataFormat | None = None
-    dilation_rate: Sizes = 1
-    activation: Activation = Linear()
-    use_bias: bool = True
-    bias_initializer: Initializer = Zeros()
+    data_format: ChannelOrder = None
+    dilation_rate: DilationRate = 1
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    bias_initializer: BiasInitializer = Zeros()
 
     def __post_init__(self) -> None:
         per_axis(self.kernel_size, self.rank, "kernel_size")
@@ -119,11 +130,13 @@ class _Conv(Convolution, frozen=True, kw_only=True):
     spatial axis.
     """
 
-    filters: PositiveInt
-    groups: PositiveInt = 1
-    kernel_initializer: Initializer = GlorotUniform()
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
+    filters: Filters
+    groups: Annotated[
+        PositiveInt, doc("Number of groups of channels that are convolved separately.")
+    ] = 1
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
 
     def __post_init__(self) -> None:
         Convolution.__post_init__(self)
@@ -193,8 +206,10 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
     dilates_strided = True
 
     padding: Padding = "valid"
-    depth_multiplier: PositiveInt = 1
-    depthwise_initializer: Initializer = GlorotUniform()
+    depth_multiplier: Annotated[
+        PositiveInt, doc("Number of output channels for each input channel.")
+    ] = 1
+    depthwise_initializer: DepthwiseInitializer = GlorotUniform()
 
     def apart(self, flow: Flow, x: Array, kernel: Array) -> Array:
         """Each channel of an input whose channels are last, convolved apart."""
@@ -255,8 +270,10 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
 
     registered = False
 
-    filters: PositiveInt
-    pointwise_initializer: Initializer = GlorotUniform()
+    filters: Filters
+    pointwise_initializer: Annotated[Initializer, doc("Fills the pointwise kernel.")] = (
+        GlorotUniform()
+    )
 
     def output_shape(self, shape: Shape) -> Shape:
         self.channels(shape)
@@ -309,11 +326,17 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
     registered = False
     only_in: ClassVar[Mapping[str, str]] = {"groups": "torch"}
 
-    filters: PositiveInt
-    groups: PositiveInt = 1
+    filters: Filters
+    groups: Annotated[
+        PositiveInt,
+        doc("Number of groups of channels that are convolved separately. Only in PyTorch."),
+    ] = 1
     padding: Padding = "valid"
-    output_padding: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
-    kernel_initializer: Initializer = GlorotUniform()
+    output_padding: Annotated[
+        NonNegativeInt | tuple[NonNegativeInt, ...] | None,
+        doc("Number added to the size of the output along each spatial axis."),
+    ] = None
+    kernel_initializer: KernelInitializer = GlorotUniform()
 
     def __post_init__(self) -> None:
         Convolution.__post_init__(self)

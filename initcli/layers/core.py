@@ -7,9 +7,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.errors import printable, quoted
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    LoraAlpha,
+    LoraRank,
+    OutputActivation,
+    Quantization,
+    Units,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
@@ -18,7 +28,6 @@ from initcli.types import (
     ArgumentError,
     Array,
     NotComputable,
-    PositiveFloat,
     PositiveInt,
     Shape,
     ShapeError,
@@ -49,9 +58,14 @@ class Input(Layer, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
 
-    shape: tuple[PositiveInt | None, ...]
-    batch_size: PositiveInt | None = None
-    dtype: InputDtype | None = None  # type: ignore[assignment]  # token ids are whole numbers
+    shape: Annotated[
+        tuple[PositiveInt | None, ...],
+        doc("Shape of the input without the batch; null for an unknown size."),
+    ]
+    batch_size: Annotated[PositiveInt | None, doc("Size of the batch, if fixed.")] = None
+    dtype: Annotated[InputDtype | None, doc("Data type of the input; integers are token ids.")] = (
+        None  # type: ignore[assignment]  # token ids are whole numbers
+    )
 
     def output_shape(self) -> Shape:
         return (self.batch_size, *self.shape)
@@ -79,14 +93,14 @@ class Dense(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    units: PositiveInt
-    activation: Activation = Linear()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-    quantization: str | None = None
+    units: Units
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    quantization: Quantization = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
@@ -130,7 +144,7 @@ class Masking(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    mask_value: float = 0.0
+    mask_value: Annotated[float, doc("Value of the features of a masked step.")] = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         present = self.output_mask(flow, x)
@@ -155,7 +169,10 @@ class Recorded(Layer, frozen=True, kw_only=True):
     registered = False
     needs_batch = False
 
-    shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
+    shapes: Annotated[
+        tuple[tuple[PositiveInt | None, ...], ...],
+        doc("Output shapes, batch included, as a Keras file records them."),
+    ] = ()
 
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         return list(self.shapes)
@@ -208,12 +225,20 @@ class Opaque(Recorded, frozen=True, kw_only=True):
     does in inference; else no signal goes through it.
     """
 
-    kind: str = "Opaque"
-    output_shape_: Literal["same", "recorded"] | OwnShapes = msgspec.field(
-        default="same", name="output_shape"
+    kind: Annotated[str, doc("Name of the layer's class.")] = "Opaque"
+    output_shape_: Annotated[
+        Literal["same", "recorded"] | OwnShapes,
+        doc(
+            "Output shape without the batch, or a list of shapes; `same` for that of the first "
+            "input, `recorded` for `shapes`."
+        ),
+    ] = msgspec.field(default="same", name="output_shape")
+    parameters_: Annotated[tuple[OwnWeight, ...], doc("Weights of the layer.")] = msgspec.field(
+        default=(), name="parameters"
     )
-    parameters_: tuple[OwnWeight, ...] = msgspec.field(default=(), name="parameters")
-    passes_on: bool = False
+    passes_on: Annotated[
+        bool, doc("Whether the output is the first input; if not, no signal goes through.")
+    ] = False
 
     def __post_init__(self) -> None:
         if not self.kind or printable(self.kind) != self.kind:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
+from initcli.layers.arguments import LoraAlpha, LoraRank, Quantization
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow, Mask
@@ -26,6 +28,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
@@ -37,13 +40,13 @@ class Table(Layer, frozen=True, kw_only=True):
 
     registered = False
 
-    input_dim: PositiveInt
-    output_dim: PositiveInt
-    embeddings_initializer: Initializer = RandomUniform()
-    mask_zero: bool = False
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-    quantization: str | None = None
+    input_dim: Annotated[PositiveInt, doc("Number of vectors: the size of the vocabulary.")]
+    output_dim: Annotated[PositiveInt, doc("Size of a vector.")]
+    embeddings_initializer: Annotated[Initializer, doc("Fills the table.")] = RandomUniform()
+    mask_zero: Annotated[bool, doc("Whether id 0 is padding, which later layers ignore.")] = False
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    quantization: Quantization = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
@@ -87,7 +90,9 @@ class Embedding(Table, frozen=True, kw_only=True):
     negative counts from the end. ``quantization`` says how the table is stored: int8 or int4/GROUP.
     """
 
-    padding_idx: int | None = None
+    padding_idx: Annotated[
+        int | None, doc("Id whose vector is 0 and not trained; negative ids count from the end.")
+    ] = None
 
     def __post_init__(self) -> None:
         Table.__post_init__(self)
@@ -134,9 +139,11 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
     (output_dim, input_dim) for that.
     """
 
-    tie_weights: bool = True
-    reverse_dtype: Dtype | None = None
-    logit_soft_cap: PositiveFloat | None = None
+    tie_weights: Annotated[bool, doc("Whether the table also maps vectors back to scores.")] = True
+    reverse_dtype: Annotated[Dtype | None, doc("Data type of the scores.")] = None
+    logit_soft_cap: Annotated[
+        PositiveFloat | None, doc("Bound c of the scores: c · tanh(scores / c).")
+    ] = None
 
     def output_shape(self, shape: Shape, *, reverse: bool = False) -> Shape:
         if not reverse:
@@ -181,8 +188,8 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     and are added to it by an Add.
     """
 
-    sequence_length: PositiveInt
-    initializer: Initializer = GlorotUniform()
+    sequence_length: Annotated[PositiveInt, doc("Maximum number of steps.")]
+    initializer: Annotated[Initializer, doc("Fills the position vectors.")] = GlorotUniform()
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 3:
@@ -210,7 +217,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 class ClassToken(Layer, frozen=True, kw_only=True):
     """Puts a learned vector in front of a sequence (Dosovitskiy et al. 2021): token (1, 1, d)."""
 
-    token_initializer: Initializer = Zeros()
+    token_initializer: Annotated[Initializer, doc("Fills the token.")] = Zeros()
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 3, "(steps, features)")

@@ -7,25 +7,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy
 
-from initcli.activations import Activation, Linear
-from initcli.initializers import GlorotUniform, Initializer, Zeros
+from initcli.activations import Linear
+from initcli.initializers import GlorotUniform, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    ChannelOrder,
+    Filters,
+    KernelInitializer,
+    KernelSize,
+    OutputActivation,
+    Padding,
+    Strides,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size, per_axis
-from initcli.layers.convolution import Padding, Sizes
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import join, require_spatial, slide, split
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    DataFormat,
-    PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
 )
 
@@ -61,16 +70,19 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
 
     rank: ClassVar[int]
 
-    filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes = 1
+    filters: Filters
+    kernel_size: KernelSize
+    strides: Strides = 1
     padding: Padding = "valid"
-    data_format: DataFormat | None = None
-    activation: Activation = Linear()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    implementation: Literal[1, 2, 3] = 1
+    data_format: ChannelOrder = None
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    implementation: Annotated[
+        Literal[1, 2, 3],
+        doc("Storage of the kernel: by position (1), dense (2), or the used weights alone (3)."),
+    ] = 1
 
     def __post_init__(self) -> None:
         per_axis(self.kernel_size, self.rank, "kernel_size")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any
 
 from initcli.errors import listed, quoted
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow, Mask
-from initcli.types import ArgumentError, Array, Shape, ShapeError, shape_text
+from initcli.types import ArgumentError, Array, Shape, ShapeError, doc, shape_text
 
 
 class _Merging(Layer, frozen=True, kw_only=True):
@@ -166,7 +166,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
 
     merges = True
 
-    axis: int = -1
+    axis: Annotated[int, doc("Axis along which the inputs are joined; -1 is the last.")] = -1
 
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
         rank = len(shape)
@@ -221,8 +221,8 @@ class Dot(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    axes: int | tuple[int, ...]
-    normalize: bool = False
+    axes: Annotated[int | tuple[int, ...], doc("Axis to sum over, of both inputs or one for each.")]
+    normalize: Annotated[bool, doc("Whether to divide each input by its Euclidean norm.")] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, int) and len(self.axes) != 2:

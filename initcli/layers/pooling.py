@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from initcli.layers.arguments import ChannelOrder, Padding, Sizes
 from initcli.layers.base import Layer, per_axis
-from initcli.layers.convolution import Padding, Sizes
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.spatial import (
     channels_back,
@@ -17,7 +17,7 @@ from initcli.layers.spatial import (
     slide,
     split,
 )
-from initcli.types import Array, DataFormat, Shape, Size
+from initcli.types import Array, Shape, Size, doc
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
@@ -25,10 +25,15 @@ class _Pooling(Layer, frozen=True, kw_only=True):
 
     rank: ClassVar[int]
 
-    pool_size: Sizes = 2
-    strides: Sizes | None = None
+    pool_size: Annotated[
+        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
+    ] = 2
+    strides: Annotated[
+        Sizes | None,
+        doc("Step of the window: one number, or one for each axis; its size if absent."),
+    ] = None
     padding: Padding = "valid"
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.pool_size, self.rank, "pool_size")
@@ -64,7 +69,9 @@ class _MaxPooling(_Pooling, frozen=True, kw_only=True):
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
     """The mean of each window; its size has no default over two axes and more, as in Keras."""
 
-    pool_size: Sizes
+    pool_size: Annotated[
+        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
+    ]
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
@@ -85,8 +92,8 @@ class _GlobalPooling(Layer, frozen=True, kw_only=True):
 
     rank: ClassVar[int]
 
-    data_format: DataFormat | None = None
-    keepdims: bool = False
+    data_format: ChannelOrder = None
+    keepdims: Annotated[bool, doc("Whether to keep the spatial axes, with size 1.")] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
@@ -233,8 +240,10 @@ class _AdaptivePooling(Layer, frozen=True, kw_only=True):
 
     rank: ClassVar[int]
 
-    output_size: Sizes
-    data_format: DataFormat | None = None
+    output_size: Annotated[
+        Sizes, doc("Number of windows: one number, or one for each spatial axis.")
+    ]
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.output_size, self.rank, "output_size")

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.initializers import Initializer, unit_forget_bias
+from initcli.layers.arguments import (
+    GoBackwards,
+    ReturnSequences,
+    ReturnState,
+    Stateful,
+    Unroll,
+    UseCudnn,
+    ZeroOutputForMask,
+)
 from initcli.layers.base import Layer, within
 from initcli.layers.cells import (
     GRUWeights,
@@ -26,6 +35,7 @@ from initcli.types import (
     Shape,
     ShapeError,
     Size,
+    doc,
 )
 
 # A struct cannot inherit fields from two sides, so that what layers share beside their cells is a
@@ -163,12 +173,12 @@ class SimpleRNN(_Recurrent, SimpleRNNWeights, frozen=True, kw_only=True):
 
     cell_name = "simple_rnn_cell"
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
 
 
 class LSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
@@ -181,13 +191,13 @@ class LSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
 
     cell_name = "lstm_cell"
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
-    use_cudnn: bool | str = "auto"
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
+    use_cudnn: UseCudnn = "auto"
 
 
 class GRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
@@ -199,13 +209,13 @@ class GRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
 
     cell_name = "gru_cell"
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
-    use_cudnn: bool | str = "auto"
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
+    use_cudnn: UseCudnn = "auto"
 
 
 class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
@@ -220,10 +230,10 @@ class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
     supports_masking = False
     takes_masks: ClassVar[Mapping[str, int]] = {}
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
 
     @property
     def biases(self) -> int:
@@ -255,10 +265,10 @@ class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
     supports_masking = False
     takes_masks: ClassVar[Mapping[str, int]] = {}
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
 
     def __post_init__(self) -> None:
         if not self.reset_after:
@@ -282,13 +292,15 @@ class RNN(Sequence, Layer, frozen=True, kw_only=True):
 
     holds_layers = True
 
-    cell: Layer | tuple[Layer, ...]
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
+    cell: Annotated[
+        Layer | tuple[Layer, ...], doc("The cell that processes a step, or several stacked cells.")
+    ]
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
 
     def __post_init__(self) -> None:
         require_cell(self.one_cell, "cell")

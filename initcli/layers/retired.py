@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    OutputActivation,
+    Units,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import Array, PositiveInt, Shape
+from initcli.types import Array, PositiveInt, Shape, doc
 
 
 class MaxoutDense(Layer, frozen=True, kw_only=True):
@@ -19,11 +27,11 @@ class MaxoutDense(Layer, frozen=True, kw_only=True):
     (batch, units). (arXiv:1302.4389; of Keras 1.)
     """
 
-    units: PositiveInt
-    features: PositiveInt = 4
-    kernel_initializer: Initializer = GlorotUniform()
-    use_bias: bool = True
-    bias_initializer: Initializer = Zeros()
+    units: Units
+    features: Annotated[PositiveInt, doc("Number of linear maps.")] = 4
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    use_bias: UseBias = True
+    bias_initializer: BiasInitializer = Zeros()
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")
@@ -55,9 +63,9 @@ class Highway(Layer, frozen=True, kw_only=True):
     biases (d,) for an input (batch, d). (Srivastava et al. 2015, arXiv:1505.00387; of Keras 1.)
     """
 
-    activation: Activation = Linear()
-    kernel_initializer: Initializer = GlorotUniform()
-    use_bias: bool = True
+    activation: OutputActivation = Linear()
+    kernel_initializer: Annotated[Initializer, doc("Fills both kernels.")] = GlorotUniform()
+    use_bias: UseBias = True
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")

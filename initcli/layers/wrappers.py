@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -12,7 +12,16 @@ from initcli.initializers import Initializer, NormOf, TruncatedNormal
 from initcli.layers.base import Layer, computed, output_shapes, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, Size, shape_text
+from initcli.types import (
+    ArgumentError,
+    Array,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    doc,
+    shape_text,
+)
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
@@ -22,7 +31,7 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    layer: Layer
+    layer: Annotated[Layer, doc("Layer to apply to every step.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = [
@@ -72,9 +81,14 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    layer: Layer
-    merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
-    backward_layer: Layer | None = None
+    layer: Annotated[Layer, doc("Recurrent layer to apply forward.")]
+    merge_mode: Annotated[
+        Literal["concat", "sum", "mul", "ave"] | None,
+        doc("How to combine the two outputs; null returns both."),
+    ] = "concat"
+    backward_layer: Annotated[
+        Layer | None, doc("Recurrent layer to apply backward; a copy of `layer` if absent.")
+    ] = None
 
     def __post_init__(self) -> None:
         forward, backward = self._both
@@ -173,7 +187,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
     registered = False
     holds_layers = True
 
-    layer: Layer
+    layer: Annotated[Layer, doc("Layer whose kernel is normalized.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = output_shapes(self.layer, (shape,))
@@ -224,7 +238,9 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
     iteration starts.
     """
 
-    power_iterations: PositiveInt = 1
+    power_iterations: Annotated[
+        PositiveInt, doc("Iterations of the power method in each training step.")
+    ] = 1
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
@@ -263,7 +279,7 @@ class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
     otherwise; Flax's starts at ones.
     """
 
-    g_initializer: Initializer | None = None
+    g_initializer: Annotated[Initializer | None, doc("Fills the lengths g; ‖v‖ if absent.")] = None
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
