@@ -13,14 +13,16 @@ import shutil
 import unicodedata
 from importlib.metadata import version
 
+import msgspec
 import pytest
 from PIL import Image
 
 import initcli
 from initcli.limits import HIGHEST, Limits
-from initcli.render.data import COLUMNS as SUMMARY
-from initcli.render.signal_data import COLUMNS as SIGNAL
-from initcli.signal.verdict import Verdict
+from initcli.reports.compare import VariantRow
+from initcli.reports.record import columns
+from initcli.reports.summary import TensorRecord
+from initcli.signal.figures import LayerSignal
 from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 MODULES = sorted(
@@ -130,14 +132,14 @@ def amount(text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "columns",
-    [SUMMARY, SIGNAL, Verdict.__struct_fields__],
+    "kind",
+    [TensorRecord, LayerSignal, VariantRow],
     ids=["summary", "signal", "compare"],
 )
-def test_the_readme_names_every_column(columns: tuple[str, ...]) -> None:
+def test_the_readme_names_every_column(kind: type[msgspec.Struct]) -> None:
     said = set(re.findall(r"`(\w+)`", README.read_text("utf-8").partition("## JSON")[2]))
     assert {
-        name.removesuffix("_low").removesuffix("_high")
-        for name in columns
-        if not name.startswith("distribution_")
+        column.name.removesuffix("_low").removesuffix("_high")
+        for column in columns(kind)
+        if not column.name.startswith("distribution_")
     } <= said

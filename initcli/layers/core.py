@@ -20,7 +20,7 @@ from initcli.layers.arguments import (
     Units,
     UseBias,
 )
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, Role, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
 from initcli.parameter import Parameter
@@ -116,10 +116,10 @@ class Dense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (known_size(self, shape, -1), self.units)
-        weight = Parameter(
-            path="kernel",
-            shape=kernel,
-            initializer=self.kernel_initializer,
+        weight = self.weight(
+            "kernel",
+            kernel,
+            "kernel_initializer",
             trainable=self.lora_rank is None,
             contracts=(0,),
             produces=(1,),
@@ -128,7 +128,7 @@ class Dense(Layer, frozen=True, kw_only=True):
         stored = stored_kernel(scheme_of(self.quantization), weight, matrix, "kernel_zero")
         yield from stored.before
         if self.use_bias:
-            yield Parameter(path="bias", shape=(self.units,), initializer=self.bias_initializer)
+            yield self.weight("bias", (self.units,), "bias_initializer")
         yield from lora("lora_kernel", kernel, self.lora_rank)
         yield from stored.after
 
@@ -141,6 +141,8 @@ class Dense(Layer, frozen=True, kw_only=True):
 
 class Masking(Layer, frozen=True, kw_only=True):
     """Marks time steps whose every feature is ``mask_value`` as absent."""
+
+    role = "keeps"
 
     supports_masking = True
 
@@ -156,6 +158,8 @@ class Masking(Layer, frozen=True, kw_only=True):
 
 class Identity(Layer, frozen=True, kw_only=True):
     """Passes its input on."""
+
+    role = "keeps"
 
     supports_masking = True
 
@@ -295,6 +299,9 @@ class Opaque(Recorded, frozen=True, kw_only=True):
     @property
     def type_name(self) -> str:
         return self.kind
+
+    def acts_as(self) -> Role | None:
+        return "keeps" if self.passes_on else None
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
         if self.passes_on:

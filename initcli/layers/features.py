@@ -34,6 +34,8 @@ class Normalization(Layer, frozen=True, kw_only=True):
     none of them trained.
     """
 
+    role = "scales"
+
     supports_masking = True
 
     axis: Annotated[

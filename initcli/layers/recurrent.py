@@ -16,7 +16,7 @@ from initcli.layers.arguments import (
     UseCudnn,
     ZeroOutputForMask,
 )
-from initcli.layers.base import Layer, within
+from initcli.layers.base import Layer, Role, within
 from initcli.layers.cells import (
     GRUWeights,
     LSTMWeights,
@@ -60,6 +60,7 @@ class Sequence:
 
     __slots__ = ()
 
+    role: ClassVar[Role | None] = "recurs"
     supports_masking: ClassVar[bool] = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 

@@ -33,6 +33,8 @@ def _noise_shape(given: tuple[int | None, ...] | None, x: Array) -> tuple[int, .
 class Dropout(Layer, frozen=True, kw_only=True):
     """Sets a share ``rate`` of the entries to 0 and scales the others by 1/(1 − rate)."""
 
+    role = "keeps"
+
     supports_masking = True
 
     rate: Rate
@@ -48,6 +50,8 @@ class Dropout(Layer, frozen=True, kw_only=True):
 
 class _SpatialDropout(Layer, frozen=True, kw_only=True):
     """Drops whole channels of an input with ``rank`` spatial axes."""
+
+    role = "keeps"
 
     supports_masking = True
 
@@ -91,6 +95,8 @@ class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
 class AlphaDropout(Layer, frozen=True, kw_only=True):
     """Dropout that keeps the mean and variance of its input (Klambauer et al. 2017)."""
 
+    role = "keeps"
+
     supports_masking = True
 
     rate: Rate
@@ -113,6 +119,8 @@ class AlphaDropout(Layer, frozen=True, kw_only=True):
 class GaussianDropout(Layer, frozen=True, kw_only=True):
     """Multiplies by N(1, rate/(1 − rate))."""
 
+    role = "keeps"
+
     supports_masking = True
 
     rate: Annotated[Fraction, doc("Variance of the factor is rate / (1 − rate).")]
@@ -128,6 +136,8 @@ class GaussianDropout(Layer, frozen=True, kw_only=True):
 class GaussianNoise(Layer, frozen=True, kw_only=True):
     """Adds N(0, stddev²)."""
 
+    role = "keeps"
+
     supports_masking = True
 
     stddev: Annotated[Fraction, doc("Standard deviation of the noise.")]
@@ -142,6 +152,8 @@ class GaussianNoise(Layer, frozen=True, kw_only=True):
 
 class ActivityRegularization(Layer, frozen=True, kw_only=True):
     """Adds l1 · Σ|x| + l2 · Σx² to the loss."""
+
+    role = "keeps"
 
     supports_masking = True
 

@@ -7,8 +7,9 @@ import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ import initcli
 from error_cases.case import DENSE, Case
 from error_cases.specs import SOURCE, functional, layer
 from initcli import files
-from initcli.documents.edit import REMOVED, Change, edited
+from initcli.documents.edit import Change, edited
 from initcli.initializers import Zeros
 from initcli.layers import core, network
 from initcli.parameter import Parameter
@@ -212,18 +213,13 @@ def of_writing() -> Iterator[Case]:
         cause=lambda patch: patch.setattr(sys, "stdin", None),
         call=lambda: initcli.load("-"),
     )
-    merged = "a: {<<: {b: &x {c: 1}}}\nd: {<<: {e: *x}}\n"
     for title, text, path, value in (
         ("a change of a list", "a: [1]\n", ("a", 0), 2),
-        ("a change that removes nothing", "a: 1\n", ("b",), REMOVED),
-        ("a change to what is no data", "a: 1\n", ("a",), {1, 2}),
         ("a change in a list without braces", "a: [b: 1]\n", ("a", 0, "c"), 1),
-        ("a change of what is merged", merged, ("a", "b"), REMOVED),
+        ("a change of a shared value", "a: &x {b: 1}\nc: *x\n", ("c", "b"), 2),
     ):
         change = Change(path, value)
         yield Case(title, call=partial(edited, text, "spec.yaml", [change]))
-    twice = [Change(("a",), 2), Change(("a", "b"), 3)]
-    yield Case("two changes of one value", call=partial(edited, "a: {b: 1}\n", "m.yaml", twice))
 
 
 def _export(name: str, file: str = "w.npz") -> None:
@@ -342,11 +338,11 @@ def of_workers() -> Iterator[Case]:
     yield Case(
         "a cluster that is lost",
         cause=lambda patch: patch.setattr(workers, "PATIENCE", 0.0),
-        call=lambda: workers._Watch(SimpleNamespace(status="closed"))(),
+        call=lambda: workers._Watch(SimpleNamespace(nthreads=dict))(),
     )
     yield Case(
         "no more processes",
-        cause=lambda patch: patch.setattr(ProcessPoolExecutor, "submit", _failing),
+        cause=lambda patch: patch.setattr(BaseProcess, "start", _failing),
         call=_start_workers,
     )
 
@@ -369,5 +365,5 @@ def _start_workers() -> None:
 
 def _lose_workers() -> None:
     with ThreadPoolExecutor(1) as executor:
-        lost = workers.Workers(executor, 1, (OSError,))
+        lost = workers.Workers(executor.submit, losses=(OSError,))
         list(lost.in_order(_failing, [1, 2]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.documents.edit import REMOVED, Change
+from initcli.documents.edit import Change
 from initcli.initializers import Chrono, Joined
 from initcli.layers import cells, conv_lstm
 from initcli.model import BuiltLayer
@@ -48,10 +48,10 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            origin = parameter.origin
-            if origin is None or origin.argument != "recurrent_initializer":
+            owner = parameter.owner
+            if owner is None or parameter.argument != "recurrent_initializer":
                 continue
-            inner = origin.layer
+            inner = owner.layer
             if not isinstance(inner, cells.LSTMWeights | conv_lstm.ConvLSTM):
                 continue
             prefix = parameter.path.rpartition("/")[0]
@@ -69,18 +69,18 @@ layers:
             kernel,
             message="the forget gate has no bias: it lets half of the memory through at a step",
             remedy="use_bias: true",
-            changes=[Change((*place, "use_bias"), REMOVED)],
+            changes=[Change((*place, "use_bias"), True)],
         )
 
     @staticmethod
     def _closed(evidence: Evidence, layer: BuiltLayer, bias: Parameter, mean: float) -> Problem:
         place = evidence.path(layer, bias)[:-1]
-        if bias.origin is not None and bias.origin.layer.unit_forget_bias:
+        if bias.owner is not None and bias.owner.layer.unit_forget_bias:
             # A framework's default has taken the place of Keras's.
             change = Change((*place, "bias_initializer"), "zeros")
             remedy = "bias_initializer: zeros, to which unit_forget_bias adds 1 for that gate"
         else:
-            change = Change((*place, "unit_forget_bias"), REMOVED)
+            change = Change((*place, "unit_forget_bias"), True)
             remedy = "unit_forget_bias: true"
         return evidence.problem(
             layer,

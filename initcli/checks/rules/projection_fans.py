@@ -8,7 +8,7 @@ from initcli.checks import fan_problems
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import miscounted
-from initcli.documents.edit import REMOVED, Change
+from initcli.documents.edit import Change
 from initcli.layers import attention, einsum
 
 
@@ -44,15 +44,15 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            origin = parameter.origin
+            owner = parameter.owner
             kinds = einsum.EinsumDense | attention.MultiHeadAttention
-            if origin is None or not isinstance(
-                origin.layer, kinds | attention.GroupedQueryAttention
+            if owner is None or not isinstance(
+                owner.layer, kinds | attention.GroupedQueryAttention
             ):
                 continue
             if (found := miscounted(parameter)) is None:
                 continue
-            if origin.layer.fans != "convolution":
+            if owner.layer.fans != "convolution":
                 reason = "it sums over other axes"
                 yield fan_problems.problem(evidence, layer, found, reason)
                 continue
@@ -62,5 +62,5 @@ layers:
                 parameter,
                 message=fan_problems.message(found, "it is no convolution", evidence, layer),
                 remedy="fans: projection, or a file of Keras 3.15",
-                changes=[Change((*path, "fans"), REMOVED)],
+                changes=[Change((*path, "fans"), "projection")],
             )
