@@ -178,7 +178,7 @@ class Evidence:
             return False
         for index in self.steps_of.get(layer.name, []):
             step = graph.steps[index]
-            inputs = {source.tensor for source in graph.program.sources}
+            inputs = {source.tensor for source in graph.program.inputs}
             from_inputs = all(graph.sources[tensor] <= inputs for tensor in step.inputs)
             if not from_inputs or graph.normalized_later[step.outputs[0]]:
                 return True
@@ -279,7 +279,7 @@ class Evidence:
         """Mean and standard deviation."""
         assert self.graph is not None
         if tensor not in self.graph.made_by:
-            sources = {source.tensor: source.most for source in self.graph.program.sources}
+            sources = {source.tensor: source.num_tokens for source in self.graph.program.inputs}
             return None if sources.get(tensor) is not None else (0.0, 1.0)
         found = self._layer_signal(tensor)
         if found is None:

@@ -157,7 +157,7 @@ class Graph:
         """The tensors that all of the signal passes, in order: no branch leads around them."""
         last = {t: max(i) for t, i in self.taken_by.items()}
         last |= dict.fromkeys(self.program.results, len(self.steps))
-        carried = {source.tensor for source in self.program.sources}
+        carried = {source.tensor for source in self.program.inputs}
         alive = {tensor for tensor in carried if tensor in last}
         found: list[int] = sorted(alive) if len(alive) == 1 else []
         for index, step in enumerate(self.steps):

@@ -89,8 +89,8 @@ class Scales:
             return Weight(0.0, one.variance) if one.kernel is parameter else Weight(0.0, 0.0)
 
         owners: dict[str, Solved] = {}
-        theory = Theory(graph.program, {}, moments, training=True)
-        theory.begin({})
+        theory = Theory(graph.program, moments)
+        theory.begin()
         wanted: dict[int, float] = dict.fromkeys(theory.fields, 1.0)
         for index, step in enumerate(graph.steps):
             if step.inputs == step.outputs:

@@ -58,8 +58,8 @@ def expected_share(function: Activation, sums: Array) -> Share:
 
 def sums_before_activations(graph: Graph) -> dict[int, Array]:
     """By the step what is expected before its activation, at the nodes of a normal distribution."""
-    theory = Theory(graph.program, {}, distribution_moments, training=True)
-    theory.begin({})
+    theory = Theory(graph.program, distribution_moments)
+    theory.begin()
     found: dict[int, Array] = {}
     for index, step in enumerate(graph.steps):
         function = step.layer.last_activation
