@@ -24,7 +24,7 @@ from initcli.types import (
 
 
 class Activation(Layer, frozen=True, kw_only=True):
-    """Applies an activation by name."""
+    """Applies an activation."""
 
     supports_masking = True
 
@@ -37,7 +37,7 @@ class Activation(Layer, frozen=True, kw_only=True):
 
 
 class ReLU(Layer, frozen=True, kw_only=True):
-    """max(x, 0), with a slope below ``threshold`` and a cap at ``max_value``."""
+    """max(x, 0), or with a slope below ``threshold`` and a cap at ``max_value``."""
 
     supports_masking = True
 
@@ -73,10 +73,9 @@ class LeakyReLU(Layer, frozen=True, kw_only=True):
 
 
 class PReLU(Layer, frozen=True, kw_only=True):
-    """x for x ≥ 0, alpha · x below, with a learned alpha.
+    """x for x ≥ 0, alpha · x below, with a learned alpha (He et al. 2015, arXiv:1502.01852).
 
-    alpha has the shape of the input without its batch, and size 1 on the ``shared_axes``
-    (counted from 1, the batch being 0).
+    alpha has the shape of the input without the batch, with size 1 along ``shared_axes``.
     """
 
     supports_masking = True
@@ -113,7 +112,7 @@ class PReLU(Layer, frozen=True, kw_only=True):
 
 
 class ThresholdedReLU(Layer, frozen=True, kw_only=True):
-    """x where x > ``theta``, 0 elsewhere (Konda et al. 2014, arXiv:1402.3337; of Keras 1 and 2)."""
+    """x for x > ``theta``, else 0 (Konda et al. 2014, arXiv:1402.3337). Keras 1 and 2."""
 
     supports_masking = True
 
@@ -143,7 +142,7 @@ class ELU(Layer, frozen=True, kw_only=True):
 
 
 class Softmax(Layer, frozen=True, kw_only=True):
-    """exp(x) / Σ exp(x) over ``axis`` (or several)."""
+    """exp(x) / Σ exp(x) over ``axis``."""
 
     supports_masking = True
 

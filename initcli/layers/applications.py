@@ -23,7 +23,7 @@ from initcli.types import (
 
 
 class LayerScale(Layer, frozen=True, kw_only=True):
-    """x · gamma, one gamma a channel that starts at ``init_values`` (Touvron et al. 2021)."""
+    """x · gamma, with one gamma for each channel (Touvron et al. 2021, arXiv:2103.17239)."""
 
     init_values: Annotated[float, doc("Initial value of gamma.")]
     projection_dim: Annotated[PositiveInt, doc("Number of channels.")]
@@ -46,12 +46,11 @@ class LayerScale(Layer, frozen=True, kw_only=True):
 
 
 class Scale(Layer, frozen=True, kw_only=True):
-    """x times a learned scale: one number, or one for each entry of ``axis``.
+    """x times a learned scale: one number, or one for each index of ``axis``.
 
-    Shapes: scale () without ``axis``, else (the sizes of those axes…). Behind a residual branch,
-    ``initializer: zeros`` makes it ReZero (Bachlechner et al. 2020, arXiv:2003.04887) or SkipInit
-    (De & Smith 2020, arXiv:2002.10444), and a small constant over ``axis: -1`` LayerScale (Touvron
-    et al. 2021, arXiv:2103.17239).
+    After a residual branch, zeros make it ReZero (Bachlechner et al. 2020, arXiv:2003.04887) or
+    SkipInit (De & Smith 2020, arXiv:2002.10444), and a small constant over ``axis: -1`` LayerScale
+    (Touvron et al. 2021, arXiv:2103.17239).
     """
 
     supports_masking = True
@@ -86,7 +85,7 @@ class Scale(Layer, frozen=True, kw_only=True):
 
 
 class StochasticDepth(Layer, frozen=True, kw_only=True):
-    """Drops a residual path with probability ``drop_path_rate`` in training (Huang et al. 2016)."""
+    """Drops the residual path of random examples (Huang et al. 2016, arXiv:1603.09382)."""
 
     drop_path_rate: Annotated[
         Fraction, doc("Probability of dropping the residual path of an example.")
@@ -98,7 +97,7 @@ class StochasticDepth(Layer, frozen=True, kw_only=True):
 
 
 class CustomScaleLayer(Layer, frozen=True, kw_only=True):
-    """The first input and ``scale`` times the second, as Inception-ResNet adds its residuals."""
+    """The first input plus ``scale`` times the second: the residual sum of Inception-ResNet."""
 
     role = "adds"
 

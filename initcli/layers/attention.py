@@ -35,12 +35,7 @@ _POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
 
 
 class _Projecting(Layer, frozen=True, kw_only=True):
-    """Attention between projections of its inputs, whose weights stand under their names.
-
-    ``query_initializer``, ``key_initializer``, ``value_initializer`` and ``output_initializer``,
-    which Keras has not, fill the kernel of one projection in place of ``kernel_initializer``: the
-    output's leads back into the residual stream, where schemes start it smaller.
-    """
+    """Attention between learned projections of the inputs."""
 
     holds_layers = True
     supports_masking = True
@@ -230,12 +225,11 @@ class _Projecting(Layer, frozen=True, kw_only=True):
 
 
 class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
-    """Attention in several heads at once (Vaswani et al. 2017).
+    """Attention in several heads (Vaswani et al. 2017, arXiv:1706.03762).
 
-    Inputs are query, value and key; the value is the query and the key the value where they are
-    not given. Shapes: query/kernel (d, heads, key_dim), key/kernel (d, heads, key_dim),
-    value/kernel (d, heads, value_dim), attention_output/kernel (heads, value_dim, d), each with a
-    bias of the axes after its input. Fans are those of the projections: d and heads · key_dim.
+    Inputs are query, value and key; by default the value is the query and the key the value.
+    Shapes: query/kernel and key/kernel (d, heads, key_dim), value/kernel (d, heads, value_dim),
+    attention_output/kernel (heads, value_dim, d), each with a bias of the axes that it produces.
     """
 
     # Keras takes them off the very tensors, so that a residual connection has lost its mask.
@@ -338,11 +332,13 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
-    """Attention whose query heads share fewer heads of key and value (Ainslie et al. 2023).
+    """Attention whose query heads share heads of key and value.
 
-    Inputs are query, value and key; the value is the query and the key the value where they are
-    not given. Shapes: query/kernel (d, query heads, head_dim), key/kernel and value/kernel
-    (d, key-value heads, head_dim), attention_output/kernel (query heads, head_dim, d).
+    Ainslie et al. 2023, arXiv:2305.13245.
+
+    Inputs are query, value and key; by default the value is the query and the key the value.
+    Shapes: query/kernel (d, query heads, head_dim), key/kernel and value/kernel (d, key-value
+    heads, head_dim), attention_output/kernel (query heads, head_dim, d).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
@@ -429,7 +425,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
 
 
 class _Attention(Layer, frozen=True, kw_only=True):
-    """Attention between the inputs themselves: query, value and, if it differs, key."""
+    """Attention between the inputs themselves: query, value and, if different, key."""
 
     supports_masking = True
     # Keras's one argument `mask`, a list.
@@ -497,9 +493,9 @@ class _Attention(Layer, frozen=True, kw_only=True):
 
 
 class Attention(_Attention, frozen=True, kw_only=True):
-    """Dot-product attention (Luong et al. 2015), or that of tanh(query + key).
+    """Dot-product attention (Luong et al. 2015, arXiv:1508.04025).
 
-    With ``use_scale`` a scalar scale, with ``score_mode: concat`` a scalar concat_score_weight.
+    Weights: a scalar scale with ``use_scale``, a scalar concat_score_weight for ``concat`` scores.
     """
 
     use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = False
@@ -527,7 +523,7 @@ class Attention(_Attention, frozen=True, kw_only=True):
 
 
 class AdditiveAttention(_Attention, frozen=True, kw_only=True):
-    """Attention by Σ scale · tanh(query + key) (Bahdanau et al. 2015): scale is (features,)."""
+    """Attention with the score Σ scale · tanh(query + key) (Bahdanau et al. 2014, arXiv:1409.0473)."""
 
     use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = True
 

@@ -41,11 +41,10 @@ from initcli.types import (
 
 
 class Gated(Layer, frozen=True, kw_only=True):
-    """A cell's weights: ``gates`` matrices side by side for the input and for the state before.
+    """The weights of a cell: one matrix for each of ``gates``, for the input and for the state.
 
-    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias. With
-    ``gates_apart`` an initializer fills the matrix of each gate as a tensor of its own (as in Keras
-    1 and Flax), and else all gates' matrices as one.
+    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias (gates ·
+    units,).
     """
 
     registered = False
@@ -146,9 +145,9 @@ class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
 
 
 class LSTMWeights(Gated, frozen=True, kw_only=True):
-    """Gates input, forget, cell and output (Hochreiter & Schmidhuber 1997), in that order.
+    """The weights of an LSTM, by the gates input, forget, cell and output.
 
-    With ``unit_forget_bias`` the bias of the forget gate starts at one (Jozefowicz et al. 2015).
+    Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735.
     """
 
     registered = False
@@ -170,10 +169,10 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
 
 
 class GRUWeights(Gated, frozen=True, kw_only=True):
-    """Gates update, reset and candidate (Cho et al. 2014), in that order.
+    """The weights of a GRU, by the gates update, reset and candidate.
 
-    With ``reset_after`` the reset gate acts on what the recurrent kernel gave, and the bias is
-    (2, 3 · units), one row for the input and one for the state; without, it is (3 · units,).
+    Cho et al. 2014, arXiv:1406.1078. The bias is (2, 3 · units) with ``reset_after``, one row for
+    the input and one for the state, else (3 · units,).
     """
 
     registered = False
@@ -220,7 +219,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
 
 
 class _Cell:
-    """One step: (batch, d) and the states before, to the output and the states after."""
+    """One step: from an input (batch, d) and the previous states to an output and the next states."""
 
     __slots__ = ()
 
@@ -251,7 +250,7 @@ class GRUCell(_Cell, GRUWeights, frozen=True, kw_only=True):
 
 
 class StackedRNNCells(Layer, frozen=True, kw_only=True):
-    """Cells one upon the other: each takes the output of the one before."""
+    """Cells of which each takes the output of the previous one."""
 
     holds_layers = True
 

@@ -63,10 +63,10 @@ from initcli.types import (
 
 
 class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
-    """An LSTM whose products are convolutions (Shi et al. 2015), over ``rank`` spatial axes.
+    """An LSTM whose products are convolutions over ``rank`` spatial axes.
 
-    Shapes: input (batch, steps, …, channels), kernel (k…, channels, 4f), recurrent_kernel
-    (k…, f, 4f), bias (4f,), with f = filters.
+    Shi et al. 2015, arXiv:1506.04214. Shapes: input (batch, steps, …, channels), kernel (k…,
+    channels, 4f), recurrent_kernel (k…, f, 4f), bias (4f,), with f = filters.
     """
 
     registered = False

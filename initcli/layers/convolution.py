@@ -52,7 +52,7 @@ from initcli.types import (
 
 
 class Convolution(Layer, frozen=True, kw_only=True):
-    """What all convolutions share: a window that slides over ``rank`` spatial axes."""
+    """A window that slides over ``rank`` spatial axes: the base of all convolutions."""
 
     registered = False
 
@@ -124,11 +124,7 @@ class Convolution(Layer, frozen=True, kw_only=True):
 
 
 class _Conv(Convolution, frozen=True, kw_only=True):
-    """A convolution. Shapes: kernel (k…, channels / groups, filters), bias (filters,).
-
-    The output keeps the batch and has ``filters`` channels and as many windows as fit on each
-    spatial axis.
-    """
+    """A convolution: kernel (k…, channels / groups, filters), bias (filters,)."""
 
     filters: Filters
     groups: Annotated[
@@ -174,7 +170,7 @@ class _Conv(Convolution, frozen=True, kw_only=True):
 class Conv1D(_Conv, frozen=True, kw_only=True):
     """A convolution over time: (batch, steps, channels) to (batch, windows, filters).
 
-    Kernel (k, channels / groups, filters), bias (filters,). ``causal`` pads the past only.
+    Kernel (k, channels / groups, filters), bias (filters,).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("Convolution1D",)
@@ -201,7 +197,7 @@ class Conv3D(_Conv, frozen=True, kw_only=True):
 
 
 class _Depthwise(Convolution, frozen=True, kw_only=True):
-    """What convolves each channel apart first: kernel (k…, channels, depth_multiplier)."""
+    """A convolution of each channel alone: kernel (k…, channels, depth_multiplier)."""
 
     dilates_strided = True
 
@@ -229,10 +225,9 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
 
 
 class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
-    """Convolves each channel apart: kernel (k…, channels, m), bias (channels · m,).
+    """A convolution of each channel alone: kernel (k…, channels, m), bias (channels · m,).
 
-    Keras computes the kernel's fans as for a plain convolution, as if every channel fed every
-    output.
+    Keras counts fans as for an ordinary convolution, as if every channel fed every output.
     """
 
     registered = False
@@ -250,22 +245,22 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
 
 
 class DepthwiseConv1D(DepthwiseConv, frozen=True, kw_only=True):
-    """Convolves each channel of a sequence apart: kernel (k, channels, depth_multiplier)."""
+    """A convolution of each channel of a sequence alone: kernel (k, channels, depth_multiplier)."""
 
     rank = 1
 
 
 class DepthwiseConv2D(DepthwiseConv, frozen=True, kw_only=True):
-    """Convolves each channel of an image apart: kernel (k, k, channels, depth_multiplier)."""
+    """A convolution of each channel of an image alone: kernel (k, k, channels, depth_multiplier)."""
 
     rank = 2
 
 
 class SeparableConv(_Depthwise, frozen=True, kw_only=True):
-    """Convolves each channel apart, then mixes channels.
+    """A convolution of each channel alone, then one of size 1 that mixes the channels.
 
-    Shapes: depthwise_kernel (k…, channels, m), pointwise_kernel (1…, channels · m, filters),
-    bias (filters,).
+    Shapes: depthwise_kernel (k…, channels, m), pointwise_kernel (1…, channels · m, filters), bias
+    (filters,).
     """
 
     registered = False
@@ -317,10 +312,10 @@ class SeparableConv2D(SeparableConv, frozen=True, kw_only=True):
 
 
 class ConvTranspose(Convolution, frozen=True, kw_only=True):
-    """The transpose of a convolution: kernel (k…, filters / groups, channels), bias (filters,).
+    """A transposed convolution: kernel (k…, filters / groups, channels), bias (filters,).
 
-    Keras computes the kernel's fans as for a plain convolution, so that fan_in counts the filters
-    and fan_out the input channels. Only PyTorch has ``groups`` here.
+    Keras counts fans as for an ordinary convolution, so that fan_in counts the filters and fan_out
+    the input channels.
     """
 
     registered = False

@@ -54,7 +54,7 @@ InputDtype = Literal[
 
 
 class Input(Layer, frozen=True, kw_only=True):
-    """What flows into the model; ``shape`` is without the batch, null where a size is unknown."""
+    """An input of the model."""
 
     aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
 
@@ -85,10 +85,8 @@ class Input(Layer, frozen=True, kw_only=True):
 class Dense(Layer, frozen=True, kw_only=True):
     """A fully connected layer: activation(x · kernel + bias).
 
-    Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank``
-    r the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
-    ``quantization`` says how Keras stores the kernel: int8, int4/GROUP, float8/HISTORY,
-    gptq/BITS/GROUP or awq/4/GROUP.
+    Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank`` r
+    the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
     """
 
     supports_masking = True
@@ -140,7 +138,7 @@ class Dense(Layer, frozen=True, kw_only=True):
 
 
 class Masking(Layer, frozen=True, kw_only=True):
-    """Marks time steps whose every feature is ``mask_value`` as absent."""
+    """Masks time steps whose features all equal ``mask_value``."""
 
     role = "keeps"
 
@@ -157,7 +155,7 @@ class Masking(Layer, frozen=True, kw_only=True):
 
 
 class Identity(Layer, frozen=True, kw_only=True):
-    """Passes its input on."""
+    """Returns its input."""
 
     role = "keeps"
 
@@ -168,7 +166,7 @@ class Identity(Layer, frozen=True, kw_only=True):
 
 
 class Recorded(Layer, frozen=True, kw_only=True):
-    """What may have no shape but the one that a file records; without one, nothing comes out."""
+    """A layer whose output shape may be known only from a file; without one it is unknown."""
 
     registered = False
     needs_batch = False
@@ -188,7 +186,7 @@ class Recorded(Layer, frozen=True, kw_only=True):
 
 
 class Missing(Recorded, frozen=True, kw_only=True):
-    """Stands where nothing is known, and nothing is to be said about it."""
+    """Stands for a layer of which nothing is known and nothing is reported."""
 
     registered = False
 
@@ -202,7 +200,7 @@ OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
 
 
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
-    """A weight of a layer of one's own: its name within the layer, shape and initializer."""
+    """A weight of a layer that initcli does not know."""
 
     name: Annotated[str, doc("Name of the weight within the layer.")]
     shape: Annotated[tuple[PositiveInt, ...], doc("Sizes of its axes.")]
@@ -220,14 +218,7 @@ class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opaque(Recorded, frozen=True, kw_only=True):
-    """A layer of one's own, which only its author's code can compute.
-
-    ``kind`` is what its author calls it. ``output_shape`` is the shape of its output without the
-    batch, a list of shapes for several outputs, ``same`` for that of its (first) input, or
-    ``recorded`` for the ``shapes`` that a Keras file records, which count the batch.
-    ``parameters`` are its weights. With ``passes_on`` it gives its input on as it is, as a dropout
-    does in inference; else no signal goes through it.
-    """
+    """A layer that initcli does not know and cannot compute; its code is not run."""
 
     kind: Annotated[str, doc("Name of the layer's class.")] = "Opaque"
     output_shape_: Annotated[

@@ -61,13 +61,8 @@ class Projection(NamedTuple):
 class EinsumDense(Layer, frozen=True, kw_only=True):
     """A dense layer over the axes that ``equation`` names, such as ``abc,cde->abde``.
 
-    The letters are those of the input, of the kernel and of the output; ``...`` stands for axes in
-    front of the input's letters, or behind them. ``output_shape`` gives the sizes after the batch,
-    and ``bias_axes`` the letters of the output that the bias has.
-
-    Initializers of variance scaling count as fan_out the kernel's axes that the output has, and as
-    fan_in the others (Keras 3.15, ``EinsumDense.build``), unless ``fans`` are a ``convolution``'s.
-    ``quantization`` says how the kernel is stored, as in Dense.
+    Initializers count as fan_out the kernel axes of the output, and the others as fan_in (Keras
+    3.15, ``EinsumDense.build``).
     """
 
     equation: Annotated[

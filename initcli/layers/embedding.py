@@ -87,9 +87,7 @@ class Table(Layer, frozen=True, kw_only=True):
 class Embedding(Table, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors, looked up by token id.
 
-    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim). The
-    vector of ``padding_idx`` is 0 and gets no gradient, as in ``torch.nn.Embedding``; one that is
-    negative counts from the end. ``quantization`` says how the table is stored: int8 or int4/GROUP.
+    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim).
     """
 
     padding_idx: Annotated[
@@ -134,11 +132,11 @@ class Embedding(Table, frozen=True, kw_only=True):
 
 
 class ReversibleEmbedding(Table, frozen=True, kw_only=True):
-    """An embedding that also turns vectors back into scores of every token.
+    """An embedding that also maps vectors back to a score for every token.
 
-    Called with ``reverse`` it gives x · embeddingsᵀ, (…, input_dim): a language model whose head
-    is tied to its embedding calls it twice. Without ``tie_weights`` it has reverse_embeddings
-    (output_dim, input_dim) for that.
+    Called with ``reverse`` it returns x · embeddingsᵀ, (…, input_dim): the head of a language model
+    with tied embeddings. Without ``tie_weights`` it multiplies by reverse_embeddings (output_dim,
+    input_dim) instead.
     """
 
     tie_weights: Annotated[bool, doc("Whether the table also maps vectors back to scores.")] = True
@@ -184,10 +182,9 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
 
 
 class PositionEmbedding(Layer, frozen=True, kw_only=True):
-    """One learned vector for each position (KerasHub): embeddings (sequence_length, d).
+    """A learned vector for each position (KerasHub): embeddings (sequence_length, d).
 
-    They have the shape of the input, (batch, steps, d) for any steps up to ``sequence_length``,
-    and are added to it by an Add.
+    The output has the shape of the input, (batch, steps, d); an Add adds them.
     """
 
     role = "looks_up"
@@ -219,7 +216,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 
 
 class ClassToken(Layer, frozen=True, kw_only=True):
-    """Puts a learned vector in front of a sequence (Dosovitskiy et al. 2021): token (1, 1, d)."""
+    """Prepends a learned vector to a sequence (Dosovitskiy et al. 2021, arXiv:2010.11929)."""
 
     token_initializer: Annotated[Initializer, doc("Fills the token.")] = Zeros()
 

@@ -28,10 +28,9 @@ from initcli.types import (
 
 
 class Normalization(Layer, frozen=True, kw_only=True):
-    """(x − mean) / √variance over ``axis``, of data that the layer is shown before training.
+    """(x − mean) / √variance, with statistics learned from data before training.
 
-    Unless mean and variance are given: mean and variance of the sizes of ``axis``, and count (),
-    none of them trained.
+    Weights, unless they are given: mean and variance with the sizes of ``axis``, and count ().
     """
 
     role = "scales"
@@ -162,7 +161,7 @@ def _one_hot(indices: Array, depth: int) -> Array:
 
 
 class CategoryEncoding(Layer, frozen=True, kw_only=True):
-    """Indices as vectors of ``num_tokens`` entries."""
+    """Encodes indices as vectors of ``num_tokens`` entries."""
 
     num_tokens: Annotated[PositiveInt, doc("Number of categories.")]
     output_mode: Annotated[
@@ -193,7 +192,7 @@ def _require_dense_indices(sparse: bool, mode: str) -> None:
 
 
 class Discretization(Layer, frozen=True, kw_only=True):
-    """The bin in which each value lies."""
+    """Maps each value to the index of its bin."""
 
     bin_boundaries: Annotated[
         tuple[float, ...] | None, doc("Boundaries between the bins; learned from data if absent.")
@@ -236,10 +235,10 @@ class Discretization(Layer, frozen=True, kw_only=True):
 
 
 class _Categories(Preprocessing, frozen=True, kw_only=True):
-    """Turns values into indices, or into vectors with an entry for each index.
+    """Maps values to indices, or to vectors with an entry for each index.
 
-    What it computes depends on data or on text. In its place indices are drawn: all alike, or those
-    of the input where their number is not known.
+    The true output depends on data or text. Instead indices are drawn uniformly, or are those of
+    the input if their number is unknown.
     """
 
     output_mode: Annotated[
@@ -270,7 +269,7 @@ class _Categories(Preprocessing, frozen=True, kw_only=True):
 
 
 class Hashing(_Categories, frozen=True, kw_only=True):
-    """The hash of each value, as one of ``num_bins`` indices."""
+    """Maps each value to one of ``num_bins`` indices by its hash."""
 
     num_bins: Annotated[PositiveInt, doc("Number of indices.")]
     mask_value: Annotated[Any, doc("Value that is mapped to index 0.")] = None
@@ -292,7 +291,7 @@ class Hashing(_Categories, frozen=True, kw_only=True):
 
 
 class HashedCrossing(_Categories, frozen=True, kw_only=True):
-    """The hash of two features together, as one of ``num_bins`` indices."""
+    """Maps pairs of features to one of ``num_bins`` indices by their hash."""
 
     num_bins: Annotated[PositiveInt, doc("Number of indices.")]
     output_mode: Annotated[
@@ -315,11 +314,7 @@ class HashedCrossing(_Categories, frozen=True, kw_only=True):
 
 
 class _Vocabulary(_Categories, frozen=True, kw_only=True):
-    """What gives the values of a vocabulary their indices, the first of which are for unknown ones.
-
-    ``vocabulary`` is a list or, as in Keras, the name of a file, which is not read. It may begin
-    with what stands for absent and for unknown values.
-    """
+    """Maps tokens to their indices in a vocabulary; the first indices are for unknown tokens."""
 
     max_tokens: Annotated[
         Annotated[int, msgspec.Meta(ge=2)] | None, doc("Maximum size of the vocabulary.")
@@ -360,7 +355,7 @@ class _Vocabulary(_Categories, frozen=True, kw_only=True):
 
 
 class _Lookup(_Vocabulary, frozen=True, kw_only=True):
-    """The index of each value in a vocabulary."""
+    """Maps each token to its index in a vocabulary."""
 
     num_oov_indices: Annotated[NonNegativeInt, doc("Number of indices for unknown tokens.")] = 1
     mask_token: Annotated[Any, doc("Token that is mapped to index 0.")] = None
@@ -384,7 +379,7 @@ class _Lookup(_Vocabulary, frozen=True, kw_only=True):
 
 
 class IntegerLookup(_Lookup, frozen=True, kw_only=True):
-    """The index of each whole number in a vocabulary."""
+    """Maps each integer to its index in a vocabulary."""
 
     oov_token: Annotated[
         Any, doc("Token that stands for unknown ones in the inverse mapping.")
@@ -393,7 +388,7 @@ class IntegerLookup(_Lookup, frozen=True, kw_only=True):
 
 
 class StringLookup(_Lookup, frozen=True, kw_only=True):
-    """The index of each text in a vocabulary."""
+    """Maps each string to its index in a vocabulary."""
 
     oov_token: Annotated[Any, doc("Token that stands for unknown ones in the inverse mapping.")] = (
         "[UNK]"
@@ -402,7 +397,7 @@ class StringLookup(_Lookup, frozen=True, kw_only=True):
 
 
 class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
-    """Texts as indices of words, (batch, output_sequence_length), or as counts of words."""
+    """Maps texts to indices of words, (batch, output_sequence_length), or to counts of words."""
 
     standardize: Annotated[Any, doc("Normalization of the text before it is split.")] = (
         "lower_and_strip_punctuation"

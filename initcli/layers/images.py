@@ -78,7 +78,7 @@ class ImageLayer(Preprocessing, frozen=True, kw_only=True):
 
 
 class _Sized(ImageLayer, frozen=True, kw_only=True):
-    """A layer that gives images a height and a width."""
+    """A layer whose output images have a given height and width."""
 
     height: Annotated[PositiveInt, doc("Height of the output in pixels.")]
     width: Annotated[PositiveInt, doc("Width of the output in pixels.")]
@@ -96,7 +96,7 @@ class _Sized(ImageLayer, frozen=True, kw_only=True):
 
 
 class Resizing(_Sized, frozen=True, kw_only=True):
-    """Gives images another height and width, by interpolation."""
+    """Resizes images by interpolation."""
 
     interpolation: Annotated[
         Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area"],
@@ -120,17 +120,17 @@ class Resizing(_Sized, frozen=True, kw_only=True):
 
 
 class CenterCrop(_Sized, frozen=True, kw_only=True):
-    """Takes the middle of each image."""
+    """Crops the center of each image."""
 
 
 class RandomCrop(_Sized, frozen=True, kw_only=True):
-    """Takes a part of each image at a random place."""
+    """Crops each image at a random position."""
 
     seed: Seed = None
 
 
 class MaxNumBoundingBoxes(ImageLayer, frozen=True, kw_only=True):
-    """Keeps ``max_number`` boxes of each image, or adds boxes of ``fill_value``."""
+    """Pads or truncates the bounding boxes of each image to ``max_number``."""
 
     max_number: Annotated[int, doc("Number of boxes of each image.")]
     fill_value: Annotated[int, doc("Value of added boxes.")] = -1
@@ -143,19 +143,19 @@ class _Random(ImageLayer, frozen=True, kw_only=True):
 
 
 class _Ranged(ImageLayer, frozen=True, kw_only=True):
-    """An augmentation that needs the range of the values of images."""
+    """An augmentation that depends on the range of pixel values."""
 
     value_range: Annotated[Range, doc("Minimum and maximum of the values of an image.")] = (0, 255)
 
 
 class _RandomRanged(_Ranged, frozen=True, kw_only=True):
-    """A random augmentation that needs the range of the values of images."""
+    """A random augmentation that depends on the range of pixel values."""
 
     seed: Seed = None
 
 
 class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
-    """Adds up to ``factor`` of the range."""
+    """Adds up to ``factor`` of the value range."""
 
     factor: Annotated[
         SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
@@ -163,7 +163,7 @@ class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
 
 
 class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
-    """Stretches values about their mean."""
+    """Scales values about their mean."""
 
     factor: Annotated[
         Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
@@ -171,7 +171,7 @@ class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
 
 
 class RandomHue(_RandomRanged, frozen=True, kw_only=True):
-    """Turns the hue."""
+    """Shifts the hue."""
 
     factor: Annotated[
         Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
@@ -195,7 +195,7 @@ class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
 
 
 class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
-    """Fades images of three channels towards gray."""
+    """Blends images with their gray versions."""
 
     factor: Annotated[
         SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
@@ -223,7 +223,7 @@ class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
 
 
 class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
-    """Leaves ``factor`` bits of each value."""
+    """Reduces the bits of each value."""
 
     factor: Annotated[
         _Bits | Annotated[tuple[NonNegativeFloat, ...], _PAIR],
@@ -238,13 +238,13 @@ class RandomInvert(_RandomRanged, frozen=True, kw_only=True):
 
 
 class RandomGrayscale(_Random, frozen=True, kw_only=True):
-    """Takes the color out of some images."""
+    """Converts some images to gray."""
 
     factor: Annotated[Fraction, doc("Share of the images that become gray.")] = 0.5
 
 
 class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
-    """Blurs by a Gaussian of an odd width."""
+    """Blurs images by a Gaussian."""
 
     factor: Annotated[
         Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
@@ -271,17 +271,20 @@ class Solarization(_RandomRanged, frozen=True, kw_only=True):
 
 
 class AutoContrast(_Ranged, frozen=True, kw_only=True):
-    """Stretches each channel to the whole range."""
+    """Stretches each channel to the value range."""
 
 
 class Equalization(_Ranged, frozen=True, kw_only=True):
-    """Spreads each channel evenly over the range."""
+    """Equalizes the histogram of each channel."""
 
     bins: Annotated[PositiveInt, doc("Number of bins of the histogram.")] = 256
 
 
 class ContrastLimitedAdaptiveHistogramEqualization(_Ranged, frozen=True, kw_only=True):
-    """Equalizes tile by tile, up to a contrast (Zuiderveld 1994)."""
+    """Equalizes the histogram of each tile.
+
+    Zuiderveld 1994, doi:10.1016/B978-0-12-336156-1.50061-6.
+    """
 
     clip_limit: Annotated[float, doc("Maximum contrast.")] = 4.0
     tile_grid_size: Annotated[
@@ -299,7 +302,7 @@ class RandomFlip(_Random, frozen=True, kw_only=True):
 
 
 class _Moving(_Random, frozen=True, kw_only=True):
-    """An augmentation that moves pixels, and fills the places that they leave."""
+    """An augmentation that moves pixels and fills the gaps."""
 
     fill_mode: Annotated[
         FillMode,
@@ -313,13 +316,13 @@ class _Moving(_Random, frozen=True, kw_only=True):
 
 
 class RandomRotation(_Moving, frozen=True, kw_only=True):
-    """Rotates images by up to ``factor`` turns."""
+    """Rotates images."""
 
     factor: Annotated[SignedShare, doc("Angle in turns: its maximum, or its minimum and maximum.")]
 
 
 class RandomTranslation(_Moving, frozen=True, kw_only=True):
-    """Moves images by up to a share of their height and width."""
+    """Shifts images."""
 
     height_factor: Annotated[
         SignedShare,
@@ -332,7 +335,7 @@ class RandomTranslation(_Moving, frozen=True, kw_only=True):
 
 
 class RandomZoom(_Moving, frozen=True, kw_only=True):
-    """Zooms by up to a share of the height and width."""
+    """Zooms images."""
 
     height_factor: Annotated[
         _Zoom | Annotated[tuple[_Zoom, ...], _PAIR],
@@ -370,7 +373,7 @@ class RandomPerspective(_Random, frozen=True, kw_only=True):
 
 
 class RandomElasticTransform(_RandomRanged, frozen=True, kw_only=True):
-    """Bends images."""
+    """Distorts images elastically."""
 
     factor: Annotated[
         Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
@@ -404,7 +407,7 @@ class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
 
 
 class CutMix(_Random, frozen=True, kw_only=True):
-    """Puts a part of one image into another (Yun et al. 2019)."""
+    """Pastes a part of one image into another (Yun et al. 2019, arXiv:1905.04899)."""
 
     factor: Annotated[
         Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
@@ -412,7 +415,7 @@ class CutMix(_Random, frozen=True, kw_only=True):
 
 
 class MixUp(_Random, frozen=True, kw_only=True):
-    """Blends images in pairs (Zhang et al. 2017)."""
+    """Blends pairs of images (Zhang et al. 2017, arXiv:1710.09412)."""
 
     alpha: Annotated[
         NonNegativeFloat, doc("Parameter of the beta distribution of the mixing weight.")
@@ -420,7 +423,7 @@ class MixUp(_Random, frozen=True, kw_only=True):
 
 
 class RandAugment(_RandomRanged, frozen=True, kw_only=True):
-    """Applies ``num_ops`` of many augmentations (Cubuk et al. 2019)."""
+    """Applies random augmentations (Cubuk et al. 2019, arXiv:1909.13719)."""
 
     num_ops: Annotated[PositiveInt, doc("Number of operations applied to an image.")] = 2
     factor: Annotated[
@@ -430,7 +433,7 @@ class RandAugment(_RandomRanged, frozen=True, kw_only=True):
 
 
 class AugMix(_RandomRanged, frozen=True, kw_only=True):
-    """Mixes chains of augmentations (Hendrycks et al. 2019)."""
+    """Blends chains of random augmentations (Hendrycks et al. 2019, arXiv:1912.02781)."""
 
     num_chains: Annotated[PositiveInt, doc("Number of chains of operations.")] = 3
     chain_depth: Annotated[PositiveInt, doc("Maximum number of operations of a chain.")] = 3

@@ -57,13 +57,12 @@ class Positions(NamedTuple):
 
 
 class LocallyConnected(Layer, frozen=True, kw_only=True):
-    """A convolution whose weights are other ones at each of its p positions.
+    """A convolution with separate weights at each of its p positions. Keras 1 and 2.
 
-    Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With
-    ``implementation`` 2 the kernel connects every input with every output, and what lies outside of
-    the windows is drawn, counted and not used: (sizes…, channels, positions…, filters), channels
-    before sizes for channels_first. With 3 it is a vector of the weights that are used.
-    (``tf.keras.layers.LocallyConnected1D``, ``LocallyConnected2D``, of Keras before 3.)
+    Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With ``implementation``
+    2 the kernel connects every input with every output, (sizes…, channels, positions…, filters),
+    and the entries outside the windows are drawn but unused; channels come before sizes for
+    channels_first. With 3 it is a vector of the used weights.
     """
 
     registered = False
@@ -236,12 +235,12 @@ def _flat(place: Array, channel: Array, places: int, first: bool) -> Array:
 
 
 class LocallyConnected1D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over time with weights of its own at each of its windows."""
+    """A convolution over time with separate weights at each window."""
 
     rank = 1
 
 
 class LocallyConnected2D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over an image with weights of its own at each of its windows."""
+    """A convolution over an image with separate weights at each window."""
 
     rank = 2

@@ -14,9 +14,9 @@ from initcli.types import ArgumentError, Array, Shape, ShapeError, doc, shape_te
 
 
 class _Merging(Layer, frozen=True, kw_only=True):
-    """What takes the entries of its inputs together.
+    """Combines its inputs entry by entry.
 
-    Axes of size 1 are repeated, and an input with fewer axes gets them after the batch.
+    Axes of size 1 are broadcast; an input with fewer axes gets axes of size 1 after the batch.
     """
 
     supports_masking = True
@@ -105,7 +105,7 @@ class Add(_Merging, frozen=True, kw_only=True):
 
 
 class Subtract(_Merging, frozen=True, kw_only=True):
-    """The first of its two inputs less the second."""
+    """The first input minus the second."""
 
     role = "adds"
 
@@ -118,7 +118,7 @@ class Subtract(_Merging, frozen=True, kw_only=True):
 
 
 class Multiply(_Merging, frozen=True, kw_only=True):
-    """The product of its inputs, entry by entry."""
+    """The product of its inputs."""
 
     role = "multiplies"
 
@@ -139,7 +139,7 @@ class Multiply(_Merging, frozen=True, kw_only=True):
 
 
 class Average(_Merging, frozen=True, kw_only=True):
-    """The mean of its inputs, entry by entry."""
+    """The mean of its inputs."""
 
     role = "adds"
 
@@ -148,7 +148,7 @@ class Average(_Merging, frozen=True, kw_only=True):
 
 
 class Maximum(_Merging, frozen=True, kw_only=True):
-    """The largest of its inputs, entry by entry."""
+    """The maximum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.maximum)
@@ -158,7 +158,7 @@ class Maximum(_Merging, frozen=True, kw_only=True):
 
 
 class Minimum(_Merging, frozen=True, kw_only=True):
-    """The smallest of its inputs, entry by entry."""
+    """The minimum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.minimum)
@@ -168,7 +168,7 @@ class Minimum(_Merging, frozen=True, kw_only=True):
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):
-    """Its inputs beside one another along ``axis``."""
+    """Joins its inputs along ``axis``."""
 
     supports_masking = True
 
@@ -225,7 +225,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
 
 
 class Dot(Layer, frozen=True, kw_only=True):
-    """The products of two inputs, summed over an axis of each."""
+    """The product of two inputs, summed over an axis of each."""
 
     supports_masking = True
 

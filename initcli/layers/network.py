@@ -203,13 +203,13 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
 
 
 class Functional(Network, frozen=True, kw_only=True):
-    """A network of layers whose inputs are named."""
+    """A network of named layers."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Model",)
 
 
 class Sequential(Network, frozen=True, kw_only=True):
-    """A stack of layers, each taking what comes out of the one before."""
+    """A stack of layers, each of which takes the output of the previous one."""
 
 
 def way_to_say(name: str) -> str:

@@ -24,7 +24,7 @@ from initcli.types import (
 
 
 class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
-    """What ends in gamma · x + beta, one of each for every index of the normalized axes."""
+    """A normalization that ends in gamma · x + beta, both with the sizes of the normalized axes."""
 
     supports_masking = True
 
@@ -49,10 +49,10 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
 
 
 class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each channel over the batch (Ioffe & Szegedy 2015).
+    """Normalizes each channel over the batch (Ioffe & Szegedy 2015, arXiv:1502.03167).
 
-    gamma, beta, moving_mean and moving_variance, each (channels,), the last two not trained; with
-    ``renorm`` also moving_stddev, renorm_mean and renorm_stddev (Ioffe 2017).
+    Weights, each (channels,): gamma, beta, and moving_mean and moving_variance, which are not
+    trained; with ``renorm`` also moving_stddev, renorm_mean and renorm_stddev.
     """
 
     role = "normalizes"
@@ -125,7 +125,10 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
+    """Normalizes each example over ``axis`` (Ba et al. 2016, arXiv:1607.06450).
+
+    gamma and beta have the sizes of ``axis``.
+    """
 
     role = "normalizes"
 
@@ -157,9 +160,9 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each example over groups of channels (Wu & He 2018).
+    """Normalizes each example over groups of channels (Wu & He 2018, arXiv:1803.08494).
 
-    gamma and beta are (channels,); ``groups`` −1 makes each channel a group of its own.
+    gamma and beta are (channels,).
     """
 
     role = "normalizes"
@@ -196,7 +199,7 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class RMSNormalization(Layer, frozen=True, kw_only=True):
-    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019), times scale."""
+    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019, arXiv:1910.07467)."""
 
     role = "normalizes"
 

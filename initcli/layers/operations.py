@@ -20,13 +20,7 @@ from initcli.types import Array, NotComputable, Shape, doc
 
 
 class Operation(Recorded, frozen=True, kw_only=True):
-    """One of Keras's operations, such as Add or GetItem, called on its inputs.
-
-    ``kind`` is what the type of its layer is called where that is something else.
-
-    ``arguments`` and ``keywords`` are those of the call, in which ``{input: k}`` stands for input
-    k; ``shapes`` are the outputs' as they were recorded.
-    """
+    """A Keras operation, such as Add or GetItem, called on its inputs."""
 
     function: Annotated[str, doc("Name of the operation in Keras.")]
     kind: Annotated[str | None, doc("Name of the layer's type, if not that of the operation.")] = (

@@ -21,7 +21,7 @@ from initcli.types import Array, Shape, Size, doc
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
-    """A window that slides over ``rank`` spatial axes, by ``strides`` or else its own size."""
+    """A window that slides over ``rank`` spatial axes."""
 
     rank: ClassVar[int]
 
@@ -67,7 +67,7 @@ class _MaxPooling(_Pooling, frozen=True, kw_only=True):
 
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
-    """The mean of each window; its size has no default over two axes and more, as in Keras."""
+    """The mean of each window. Over two or more axes Keras has no default size."""
 
     pool_size: Annotated[
         Sizes, doc("Size of the window: one number, or one for each spatial axis.")
@@ -88,7 +88,7 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
 
 
 class _GlobalPooling(Layer, frozen=True, kw_only=True):
-    """One number a channel, whatever the spatial sizes, which ``keepdims`` keeps as 1."""
+    """Reduces all spatial axes to one number for each channel."""
 
     rank: ClassVar[int]
 
@@ -196,7 +196,7 @@ class GlobalMaxPooling3D(_GlobalMaxPooling, frozen=True, kw_only=True):
 
 
 class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
-    """The mean of each channel of a sequence, over the steps that no mask hides."""
+    """The mean of each channel of a sequence, over its unmasked steps."""
 
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
@@ -236,7 +236,7 @@ class GlobalAveragePooling3D(_GlobalAveragePooling, frozen=True, kw_only=True):
 
 
 class _AdaptivePooling(Layer, frozen=True, kw_only=True):
-    """As many windows along each of ``rank`` spatial axes as ``output_size`` says."""
+    """Divides each of ``rank`` spatial axes into ``output_size`` windows."""
 
     rank: ClassVar[int]
 

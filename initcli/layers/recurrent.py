@@ -52,10 +52,9 @@ def unstacked(x: Array) -> list[Array]:
 
 
 class Sequence:
-    """What takes a sequence: (batch, steps, d) to the last output, or to all of them.
+    """A layer that takes a sequence (batch, steps, d) and returns the last output, or all outputs.
 
-    With ``return_state`` the last states come out as well. Initial states may come in beside the
-    sequence.
+    Initial states may follow the sequence as further inputs.
     """
 
     __slots__ = ()
@@ -136,7 +135,7 @@ def _where(xp: Any, rows: Array, x: Array, other: Array) -> Array:
 
 
 class _Recurrent(Sequence):
-    """A layer that holds one cell, whose weights stand under ``cell_name`` if it has one."""
+    """A layer that holds one cell, whose weights are under ``cell_name`` if it has one."""
 
     __slots__ = ()
 
@@ -168,8 +167,8 @@ class _Recurrent(Sequence):
 class SimpleRNN(_Recurrent, SimpleRNNWeights, frozen=True, kw_only=True):
     """A fully connected recurrence: h = activation(x · kernel + h · recurrent_kernel + bias).
 
-    Shapes: input (batch, steps, d), kernel (d, units), recurrent_kernel (units, units),
-    bias (units,), output (batch, units) or (batch, steps, units).
+    Shapes: input (batch, steps, d), kernel (d, units), recurrent_kernel (units, units), bias
+    (units,), output (batch, units) or (batch, steps, units).
     """
 
     cell_name = "simple_rnn_cell"
@@ -183,11 +182,10 @@ class SimpleRNN(_Recurrent, SimpleRNNWeights, frozen=True, kw_only=True):
 
 
 class LSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997).
+    """Long short-term memory (Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735).
 
     Shapes: input (batch, steps, d), kernel (d, 4u), recurrent_kernel (u, 4u), bias (4u,), for the
-    gates input, forget, cell and output, with u = units; with ``unit_forget_bias`` the bias of
-    the forget gate starts at one.
+    gates input, forget, cell and output, with u = units.
     """
 
     cell_name = "lstm_cell"
@@ -202,10 +200,10 @@ class LSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
 
 
 class GRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
-    """Gated recurrent unit (Cho et al. 2014).
+    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078).
 
-    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), for the gates
-    update, reset and candidate, with u = units; bias (2, 3u) with ``reset_after``, else (3u,).
+    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), for the gates update,
+    reset and candidate, with u = units; bias (2, 3u) with ``reset_after``, else (3u,).
     """
 
     cell_name = "gru_cell"
@@ -220,11 +218,10 @@ class GRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
 
 
 class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
-    """The LSTM of NVIDIA's cuDNN library, of Keras 2: an LSTM with two biases.
+    """The LSTM of cuDNN in Keras 2, with two biases.
 
-    Shapes: input (batch, steps, d), kernel (d, 4u), recurrent_kernel (u, 4u), bias (8u,): one for
-    the input and then one for the state, with u = units. ``unit_forget_bias`` sets the forget
-    gate's in the second to one.
+    Shapes: input (batch, steps, d), kernel (d, 4u), recurrent_kernel (u, 4u), bias (8u,): that of
+    the input, then that of the state, with u = units. ``unit_forget_bias`` applies to the second.
     """
 
     cell_name = None
@@ -256,10 +253,10 @@ class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
 
 
 class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
-    """The GRU of NVIDIA's cuDNN library, of Keras 2: a GRU with ``reset_after``.
+    """The GRU of cuDNN in Keras 2, with ``reset_after``.
 
-    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), bias (6u,): one for
-    the input and then one for the state, with u = units.
+    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), bias (6u,): that of
+    the input, then that of the state, with u = units.
     """
 
     cell_name = None
@@ -289,7 +286,7 @@ class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
 
 
 class RNN(Sequence, Layer, frozen=True, kw_only=True):
-    """Takes a sequence through any cell, or through several that are stacked."""
+    """Processes a sequence with a cell, or with several stacked cells."""
 
     holds_layers = True
 

@@ -31,7 +31,7 @@ def _noise_shape(given: tuple[int | None, ...] | None, x: Array) -> tuple[int, .
 
 
 class Dropout(Layer, frozen=True, kw_only=True):
-    """Sets a share ``rate`` of the entries to 0 and scales the others by 1/(1 − rate)."""
+    """Sets random entries to 0 in training and scales the others by 1/(1 − rate)."""
 
     role = "keeps"
 
@@ -49,7 +49,7 @@ class Dropout(Layer, frozen=True, kw_only=True):
 
 
 class _SpatialDropout(Layer, frozen=True, kw_only=True):
-    """Drops whole channels of an input with ``rank`` spatial axes."""
+    """Drops whole channels (Tompson et al. 2014, arXiv:1411.4280)."""
 
     role = "keeps"
 
@@ -93,7 +93,7 @@ class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
 
 
 class AlphaDropout(Layer, frozen=True, kw_only=True):
-    """Dropout that keeps the mean and variance of its input (Klambauer et al. 2017)."""
+    """Dropout that keeps mean and variance (Klambauer et al. 2017, arXiv:1706.02515)."""
 
     role = "keeps"
 

@@ -31,7 +31,7 @@ Ends = NonNegativeInt | tuple[NonNegativeInt | tuple[NonNegativeInt, ...], ...]
 
 
 class Flatten(Layer, frozen=True, kw_only=True):
-    """All axes beside the batch as one."""
+    """Joins all axes except the batch."""
 
     data_format: ChannelOrder = None
 
@@ -48,7 +48,7 @@ class Flatten(Layer, frozen=True, kw_only=True):
 
 
 class Reshape(Layer, frozen=True, kw_only=True):
-    """The same entries in ``target_shape`` (without the batch), where one size may be −1."""
+    """Reshapes each example to ``target_shape``."""
 
     target_shape: Annotated[
         tuple[int, ...],
@@ -90,7 +90,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
 
 
 class Permute(Layer, frozen=True, kw_only=True):
-    """The axes in another order; ``dims`` counts them from 1, the batch being 0."""
+    """Permutes the axes."""
 
     dims: Annotated[
         tuple[PositiveInt, ...], doc("Order of the axes, counted from 1 (0 is the batch).")
@@ -115,7 +115,7 @@ class Permute(Layer, frozen=True, kw_only=True):
 
 
 class RepeatVector(Layer, frozen=True, kw_only=True):
-    """The input ``n`` times over: (batch, d) to (batch, n, d)."""
+    """Repeats the input: (batch, d) to (batch, n, d)."""
 
     n: Annotated[PositiveInt, doc("Number of copies.")]
 
@@ -128,7 +128,7 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
 
 
 class _Ends(Layer, frozen=True, kw_only=True):
-    """What changes the ends of each of ``rank`` spatial axes."""
+    """A layer that changes both ends of each of ``rank`` spatial axes."""
 
     rank: ClassVar[int]
 
@@ -191,7 +191,7 @@ def _cropped(x: Array, cuts: tuple[tuple[int, int], ...]) -> Array:
 
 
 class _ZeroPadding(_Ends, frozen=True, kw_only=True):
-    """Zeros around the input: one number, one for each axis, or a pair for each axis."""
+    """Pads spatial axes with zeros."""
 
     padding: Annotated[
         Ends,
@@ -214,25 +214,25 @@ class _ZeroPadding(_Ends, frozen=True, kw_only=True):
 
 
 class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros before and after a sequence: one number for both ends, or a pair."""
+    """Pads a sequence with zeros."""
 
     rank = 1
 
 
 class ZeroPadding2D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros around an image: one number, one for each axis, or a pair for each axis."""
+    """Pads an image with zeros."""
 
     rank = 2
 
 
 class ZeroPadding3D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros around a volume: one number, one for each axis, or a pair for each axis."""
+    """Pads a volume with zeros."""
 
     rank = 3
 
 
 class _Cropping(_Ends, frozen=True, kw_only=True):
-    """Cuts the ends off: one number, one for each axis, or a pair for each axis."""
+    """Crops spatial axes at both ends."""
 
     cropping: Annotated[
         Ends,
@@ -257,7 +257,7 @@ class _Cropping(_Ends, frozen=True, kw_only=True):
 
 
 class Cropping1D(_Ends, frozen=True, kw_only=True):
-    """Cuts steps off a sequence: one number for both ends, or a pair."""
+    """Crops a sequence at both ends."""
 
     rank = 1
 
@@ -277,7 +277,7 @@ class Cropping1D(_Ends, frozen=True, kw_only=True):
 
 
 class Cropping2D(_Cropping, frozen=True, kw_only=True):
-    """Cuts the borders off an image: one number, one for each axis, or a pair for each axis."""
+    """Crops an image at its borders."""
 
     rank = 2
 
@@ -291,7 +291,7 @@ class Cropping2D(_Cropping, frozen=True, kw_only=True):
 
 
 class Cropping3D(_Cropping, frozen=True, kw_only=True):
-    """Cuts the borders off a volume: one number, one for each axis, or a pair for each axis."""
+    """Crops a volume at its borders."""
 
     rank = 3
 
@@ -318,7 +318,7 @@ class UpSampling1D(Layer, frozen=True, kw_only=True):
 
 
 class _UpSampling(Layer, frozen=True, kw_only=True):
-    """Enlarges each spatial axis by ``size``."""
+    """Enlarges each spatial axis by the factor ``size``."""
 
     rank: ClassVar[int]
 
@@ -355,7 +355,7 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
 
 
 class UpSampling2D(_UpSampling, frozen=True, kw_only=True):
-    """Enlarges an image by repeating or interpolating its rows and columns."""
+    """Enlarges an image by repetition or interpolation."""
 
     rank = 2
 
@@ -366,7 +366,7 @@ class UpSampling2D(_UpSampling, frozen=True, kw_only=True):
 
 
 class UpSampling3D(_UpSampling, frozen=True, kw_only=True):
-    """Enlarges a volume by repeating its planes, rows and columns."""
+    """Enlarges a volume by repetition."""
 
     rank = 3
 

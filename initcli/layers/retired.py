@@ -21,10 +21,10 @@ from initcli.types import Array, PositiveInt, Shape, doc
 
 
 class MaxoutDense(Layer, frozen=True, kw_only=True):
-    """The largest of ``features`` linear maps, entry by entry (Goodfellow et al. 2013).
+    """The maximum of ``features`` linear maps (Goodfellow et al. 2013, arXiv:1302.4389). Keras 1.
 
-    Shapes: input (batch, d), kernel (features, d, units), bias (features, units), output
-    (batch, units). (arXiv:1302.4389; of Keras 1.)
+    Shapes: input (batch, d), kernel (features, d, units), bias (features, units), output (batch,
+    units).
     """
 
     units: Units
@@ -57,10 +57,10 @@ class MaxoutDense(Layer, frozen=True, kw_only=True):
 
 
 class Highway(Layer, frozen=True, kw_only=True):
-    """t · activation(x · kernel + bias) + (1 − t) · x, with a gate t of weights of its own.
+    """t · activation(x · kernel + bias) + (1 − t) · x, with a learned gate t. Keras 1.
 
-    t is sigmoid(x · carry_kernel + carry_bias), and its bias starts at one. Shapes: kernels (d, d),
-    biases (d,) for an input (batch, d). (Srivastava et al. 2015, arXiv:1505.00387; of Keras 1.)
+    t is sigmoid(x · carry_kernel + carry_bias), whose bias starts at 1. Shapes: input (batch, d),
+    kernels (d, d), biases (d,). (Srivastava et al. 2015, arXiv:1505.00387.)
     """
 
     activation: OutputActivation = Linear()

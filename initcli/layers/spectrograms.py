@@ -22,7 +22,7 @@ from initcli.types import (
 
 
 class MelSpectrogram(Preprocessing, frozen=True, kw_only=True):
-    """Sound as the power in ``num_mel_bins`` bands: (batch, samples) to (batch, bins, frames)."""
+    """Mel-scale power spectrogram of sound: (batch, samples) to (batch, bins, frames)."""
 
     fft_length: Annotated[PositiveInt, doc("Samples of a Fourier transform.")] = 2048
     sequence_stride: Annotated[PositiveInt, doc("Samples between the starts of two frames.")] = 512
@@ -59,9 +59,10 @@ class MelSpectrogram(Preprocessing, frozen=True, kw_only=True):
 
 
 class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
-    """The short-time Fourier transform of sound, as a convolution that can be trained.
+    """Short-time Fourier transform of sound, as a trainable convolution.
 
-    real_kernel and imag_kernel, each (frame_length, 1, fft_length / 2 + 1), as ``mode`` needs them.
+    Weights: real_kernel and imag_kernel, (frame_length, 1, fft_length / 2 + 1), as ``mode`` needs
+    them.
     """
 
     mode: Annotated[

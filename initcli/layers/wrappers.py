@@ -26,7 +26,7 @@ from initcli.types import (
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
-    """The same layer at every step: (batch, steps, …) as if each step were an example."""
+    """Applies a layer to every step of a sequence (batch, steps, …)."""
 
     holds_layers = True
     supports_masking = True
@@ -80,9 +80,9 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
 
 
 class Bidirectional(Layer, frozen=True, kw_only=True):
-    """A recurrent layer forwards, and one like it backwards (Schuster & Paliwal 1997).
+    """A recurrent layer forward and another one backward.
 
-    ``merge_mode`` says how their outputs become one; null leaves them two.
+    Schuster & Paliwal 1997, doi:10.1109/78.650093.
     """
 
     role = "recurs"
@@ -191,7 +191,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
 
 
 class KernelWrapper(Layer, frozen=True, kw_only=True):
-    """Computes the layer that it holds with another kernel, made of the layer's own."""
+    """Computes a layer with a kernel derived from its own."""
 
     registered = False
     holds_layers = True
@@ -241,10 +241,10 @@ _KERNELS = ("kernel", "embeddings")
 
 
 class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
-    """Divides the kernel of the layer that it holds by its largest singular value.
+    """Divides the kernel of a layer by its largest singular value.
 
-    Miyato et al. 2018. vector_u (1, the kernel's last axis), not trained, is where the power
-    iteration starts.
+    Miyato et al. 2018, arXiv:1802.05957. vector_u (1, last axis of the kernel), which is not
+    trained, is the start of the power iteration.
     """
 
     power_iterations: Annotated[
@@ -280,12 +280,11 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
 
 
 class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
-    """Gives the kernel v of the layer that it holds the length g for each unit: g · v / ‖v‖.
+    """Replaces the kernel v of a layer by g · v / ‖v‖.
 
-    Salimans & Kingma 2016, arXiv:1602.07868. g (units,) has one entry for each of v's last axis,
-    and the norm is taken over the others. It starts as ‖v‖, so that the layer starts as it would
-    without (``torch.nn.utils.parametrizations.weight_norm``), unless ``g_initializer`` says
-    otherwise; Flax's starts at ones.
+    Salimans & Kingma 2016, arXiv:1602.07868. The norm is taken over all axes but the last, and g
+    has one entry for each index of the last. g starts as ‖v‖, so that the layer starts unchanged
+    (``torch.nn.utils.parametrizations.weight_norm``), unless ``g_initializer`` is given.
     """
 
     g_initializer: Annotated[Initializer | None, doc("Fills the lengths g; ‖v‖ if absent.")] = None
