@@ -101,7 +101,7 @@ class VarianceScaling(Scaled, frozen=True, kw_only=True):
     scale: Annotated[PositiveFloat, doc("Variance of an entry times n.")] = 1.0
     mode: Annotated[
         Mode,
-        doc("n: a fan, the mean of the two (`fan_avg`) or their geometric mean (`fan_geo_avg`)."),
+        doc("Divisor n: a fan, their mean (`fan_avg`) or their geometric mean (`fan_geo_avg`)."),
     ] = "fan_in"
     distribution: Annotated[
         Kind,

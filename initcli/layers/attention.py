@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
+from initcli.layers.arguments import Quantization, Seed
 from initcli.layers.base import Layer, known_size
 from initcli.layers.einsum import Counted, Projection, projecting, stored_projection
 from initcli.layers.flow import Flow, Mask
@@ -25,6 +26,7 @@ from initcli.types import (
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
     shapes_text,
 )
@@ -33,12 +35,7 @@ _POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
 
 
 class _Projecting(Layer, frozen=True, kw_only=True):
-    """Attention between projections of its inputs, whose weights stand under their names.
-
-    ``query_initializer``, ``key_initializer``, ``value_initializer`` and ``output_initializer``,
-    which Keras has not, fill the kernel of one projection in place of ``kernel_initializer``: the
-    output's leads back into the residual stream, where schemes start it smaller.
-    """
+    """Attention between learned projections of the inputs."""
 
     holds_layers = True
     supports_masking = True
@@ -49,20 +46,58 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         "attention_mask": 6,
     }
 
-    dropout: Fraction = 0.0
-    use_bias: bool = True
-    use_gate: bool = False
-    sliding_window: PositiveInt | None = None
-    flash_attention: bool | None = None
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    query_initializer: Initializer | None = None
-    key_initializer: Initializer | None = None
-    value_initializer: Initializer | None = None
-    output_initializer: Initializer | None = None
-    fans: Counted = "projection"
-    quantization: str | None = None
-    seed: int | None = None
+    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
+    use_bias: Annotated[bool, doc("Whether the projections add biases.")] = True
+    use_gate: Annotated[
+        bool, doc("Whether a learned sigmoid gate multiplies the output of each head.")
+    ] = False
+    sliding_window: Annotated[
+        PositiveInt | None,
+        doc("Number of neighboring steps that a step attends to; all if absent."),
+    ] = None
+    flash_attention: Annotated[
+        bool | None, doc("Whether Keras uses flash attention; it changes no value.")
+    ] = None
+    kernel_initializer: Annotated[Initializer, doc("Fills the kernels of the projections.")] = (
+        GlorotUniform()
+    )
+    bias_initializer: Annotated[Initializer, doc("Fills the biases of the projections.")] = Zeros()
+    query_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the query projection instead of `kernel_initializer`. Not in "
+            "Keras."
+        ),
+    ] = None
+    key_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the key projection instead of `kernel_initializer`; not in Keras."
+        ),
+    ] = None
+    value_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the value projection instead of `kernel_initializer`. Not in "
+            "Keras."
+        ),
+    ] = None
+    output_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the output projection instead of `kernel_initializer`. Not in "
+            "Keras."
+        ),
+    ] = None
+    fans: Annotated[
+        Counted,
+        doc(
+            "Axes that count as fans: those summed and produced (`projection`), or those of a "
+            "convolution kernel, as in Keras 2."
+        ),
+    ] = "projection"
+    quantization: Quantization = None
+    seed: Seed = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
@@ -190,24 +225,29 @@ class _Projecting(Layer, frozen=True, kw_only=True):
 
 
 class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
-    """Attention in several heads at once (Vaswani et al. 2017).
+    """Attention in several heads (Vaswani et al. 2017, arXiv:1706.03762).
 
-    Inputs are query, value and key; the value is the query and the key the value where they are
-    not given. Shapes: query/kernel (d, heads, key_dim), key/kernel (d, heads, key_dim),
-    value/kernel (d, heads, value_dim), attention_output/kernel (heads, value_dim, d), each with a
-    bias of the axes after its input. Fans are those of the projections: d and heads · key_dim.
+    Inputs are query, value and key; by default the value is the query and the key the value.
+    Shapes: query/kernel and key/kernel (d, heads, key_dim), value/kernel (d, heads, value_dim),
+    attention_output/kernel (heads, value_dim, d), each with a bias of the axes that it produces.
     """
 
     # Keras takes them off the very tensors, so that a residual connection has lost its mask.
     ends_masks = True
 
-    num_heads: PositiveInt
-    key_dim: PositiveInt
-    value_dim: PositiveInt | None = None
-    output_shape_: PositiveInt | tuple[PositiveInt, ...] | None = msgspec.field(
-        default=None, name="output_shape"
-    )
-    attention_axes: int | tuple[int, ...] | None = None
+    num_heads: Annotated[PositiveInt, doc("Number of heads.")]
+    key_dim: Annotated[PositiveInt, doc("Size of a query and a key of one head.")]
+    value_dim: Annotated[
+        PositiveInt | None, doc("Size of a value of one head; `key_dim` if absent.")
+    ] = None
+    output_shape_: Annotated[
+        PositiveInt | tuple[PositiveInt, ...] | None,
+        doc("Size of the output's features, or sizes of several axes; as the query if absent."),
+    ] = msgspec.field(default=None, name="output_shape")
+    attention_axes: Annotated[
+        int | tuple[int, ...] | None,
+        doc("Axes to attend over; all between the batch and the features if absent."),
+    ] = None
 
     def output_shape(
         self,
@@ -292,18 +332,22 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
-    """Attention whose query heads share fewer heads of key and value (Ainslie et al. 2023).
+    """Attention whose query heads share heads of key and value.
 
-    Inputs are query, value and key; the value is the query and the key the value where they are
-    not given. Shapes: query/kernel (d, query heads, head_dim), key/kernel and value/kernel
-    (d, key-value heads, head_dim), attention_output/kernel (query heads, head_dim, d).
+    Ainslie et al. 2023, arXiv:2305.13245.
+
+    Inputs are query, value and key; by default the value is the query and the key the value.
+    Shapes: query/kernel (d, query heads, head_dim), key/kernel and value/kernel (d, key-value
+    heads, head_dim), attention_output/kernel (query heads, head_dim, d).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
 
-    head_dim: PositiveInt
-    num_query_heads: PositiveInt
-    num_key_value_heads: PositiveInt
+    head_dim: Annotated[PositiveInt, doc("Size of a query, key and value of one head.")]
+    num_query_heads: Annotated[
+        PositiveInt, doc("Number of query heads, a multiple of `num_key_value_heads`.")
+    ]
+    num_key_value_heads: Annotated[PositiveInt, doc("Number of key and value heads.")]
 
     def __post_init__(self) -> None:
         if self.num_query_heads % self.num_key_value_heads:
@@ -381,13 +425,13 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
 
 
 class _Attention(Layer, frozen=True, kw_only=True):
-    """Attention between the inputs themselves: query, value and, if it differs, key."""
+    """Attention between the inputs themselves: query, value and, if different, key."""
 
     supports_masking = True
     # Keras's one argument `mask`, a list.
     takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
 
-    dropout: Fraction = 0.0
+    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
 
     def output_shape(
         self,
@@ -449,14 +493,17 @@ class _Attention(Layer, frozen=True, kw_only=True):
 
 
 class Attention(_Attention, frozen=True, kw_only=True):
-    """Dot-product attention (Luong et al. 2015), or that of tanh(query + key).
+    """Dot-product attention (Luong et al. 2015, arXiv:1508.04025).
 
-    With ``use_scale`` a scalar scale, with ``score_mode: concat`` a scalar concat_score_weight.
+    Weights: a scalar scale with ``use_scale``, a scalar concat_score_weight for ``concat`` scores.
     """
 
-    use_scale: bool = False
-    score_mode: Literal["dot", "concat"] = "dot"
-    seed: int | None = None
+    use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = False
+    score_mode: Annotated[
+        Literal["dot", "concat"],
+        doc("Score of a query and a key: their dot product, or the sum of tanh(query + key)."),
+    ] = "dot"
+    seed: Seed = None
 
     def parameters(
         self, query: Shape, value: Shape, key: Shape | None = None
@@ -476,9 +523,9 @@ class Attention(_Attention, frozen=True, kw_only=True):
 
 
 class AdditiveAttention(_Attention, frozen=True, kw_only=True):
-    """Attention by Σ scale · tanh(query + key) (Bahdanau et al. 2015): scale is (features,)."""
+    """Attention with the score Σ scale · tanh(query + key) (Bahdanau et al. 2014, arXiv:1409.0473)."""
 
-    use_scale: bool = True
+    use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = True
 
     def parameters(
         self, query: Shape, value: Shape, key: Shape | None = None

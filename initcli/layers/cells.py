@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.initializers import (
@@ -14,6 +14,16 @@ from initcli.initializers import (
     Zeros,
     per_gate,
     unit_forget_bias,
+)
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    RecurrentActivation,
+    RecurrentDropout,
+    RecurrentInitializer,
+    Seed,
+    UnitForgetBias,
+    UseBias,
 )
 from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
@@ -26,15 +36,15 @@ from initcli.types import (
     PositiveInt,
     Shape,
     Size,
+    doc,
 )
 
 
 class Gated(Layer, frozen=True, kw_only=True):
-    """A cell's weights: ``gates`` matrices side by side for the input and for the state before.
+    """The weights of a cell: one matrix for each of ``gates``, for the input and for the state.
 
-    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias. With
-    ``gates_apart`` an initializer fills the matrix of each gate as a tensor of its own (as in Keras
-    1 and Flax), and else all gates' matrices as one.
+    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias (gates ·
+    units,).
     """
 
     registered = False
@@ -42,16 +52,18 @@ class Gated(Layer, frozen=True, kw_only=True):
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
-    units: PositiveInt
-    activation: Activation = Tanh()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    recurrent_initializer: Initializer = Orthogonal()
-    bias_initializer: Initializer = Zeros()
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
-    gates_apart: bool = False
+    units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
+    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    recurrent_initializer: RecurrentInitializer = Orthogonal()
+    bias_initializer: BiasInitializer = Zeros()
+    dropout: Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")] = 0.0
+    recurrent_dropout: RecurrentDropout = 0.0
+    seed: Seed = None
+    gates_apart: Annotated[
+        bool, doc("Whether the matrix of each gate is filled separately, as in Keras 1 and Flax.")
+    ] = False
 
     def weights(self, shape: Shape) -> Iterator[Parameter]:
         """The weights for a step of shape (batch, d)."""
@@ -133,9 +145,9 @@ class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
 
 
 class LSTMWeights(Gated, frozen=True, kw_only=True):
-    """Gates input, forget, cell and output (Hochreiter & Schmidhuber 1997), in that order.
+    """The weights of an LSTM, by the gates input, forget, cell and output.
 
-    With ``unit_forget_bias`` the bias of the forget gate starts at one (Jozefowicz et al. 2015).
+    Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735.
     """
 
     registered = False
@@ -143,8 +155,8 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
     gates = 4
     states = 2
 
-    recurrent_activation: Activation = Sigmoid()
-    unit_forget_bias: bool = True
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    unit_forget_bias: UnitForgetBias = True
 
     @property
     def bias_filler(self) -> Initializer:
@@ -157,18 +169,20 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
 
 
 class GRUWeights(Gated, frozen=True, kw_only=True):
-    """Gates update, reset and candidate (Cho et al. 2014), in that order.
+    """The weights of a GRU, by the gates update, reset and candidate.
 
-    With ``reset_after`` the reset gate acts on what the recurrent kernel gave, and the bias is
-    (2, 3 · units), one row for the input and one for the state; without, it is (3 · units,).
+    Cho et al. 2014, arXiv:1406.1078. The bias is (2, 3 · units) with ``reset_after``, one row for
+    the input and one for the state, else (3 · units,).
     """
 
     registered = False
 
     gates = 3
 
-    recurrent_activation: Activation = Sigmoid()
-    reset_after: bool = True
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    reset_after: Annotated[
+        bool, doc("Whether the reset gate acts on the output of the recurrent kernel, as in cuDNN.")
+    ] = True
 
     @property
     def biases(self) -> int:
@@ -205,7 +219,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
 
 
 class _Cell:
-    """One step: (batch, d) and the states before, to the output and the states after."""
+    """One step: from an input (batch, d) and the previous states to an output and the next states."""
 
     __slots__ = ()
 
@@ -236,11 +250,13 @@ class GRUCell(_Cell, GRUWeights, frozen=True, kw_only=True):
 
 
 class StackedRNNCells(Layer, frozen=True, kw_only=True):
-    """Cells one upon the other: each takes the output of the one before."""
+    """Cells of which each takes the output of the previous one."""
 
     holds_layers = True
 
-    cells: tuple[Layer, ...]
+    cells: Annotated[
+        tuple[Layer, ...], doc("The cells; each takes the output of the previous one.")
+    ]
 
     def __post_init__(self) -> None:
         if not self.cells:

@@ -7,9 +7,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.errors import printable, quoted
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    LoraAlpha,
+    LoraRank,
+    OutputActivation,
+    Quantization,
+    Units,
+    UseBias,
+)
 from initcli.layers.base import Layer, Role, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
@@ -18,7 +28,6 @@ from initcli.types import (
     ArgumentError,
     Array,
     NotComputable,
-    PositiveFloat,
     PositiveInt,
     Shape,
     ShapeError,
@@ -45,13 +54,18 @@ InputDtype = Literal[
 
 
 class Input(Layer, frozen=True, kw_only=True):
-    """What flows into the model; ``shape`` is without the batch, null where a size is unknown."""
+    """An input of the model."""
 
     aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
 
-    shape: tuple[PositiveInt | None, ...]
-    batch_size: PositiveInt | None = None
-    dtype: InputDtype | None = None  # type: ignore[assignment]  # token ids are whole numbers
+    shape: Annotated[
+        tuple[PositiveInt | None, ...],
+        doc("Shape of the input without the batch; null for an unknown size."),
+    ]
+    batch_size: Annotated[PositiveInt | None, doc("Size of the batch, if fixed.")] = None
+    dtype: Annotated[InputDtype | None, doc("Data type of the input; integers are token ids.")] = (
+        None  # type: ignore[assignment]  # token ids are whole numbers
+    )
 
     def output_shape(self) -> Shape:
         return (self.batch_size, *self.shape)
@@ -71,22 +85,20 @@ class Input(Layer, frozen=True, kw_only=True):
 class Dense(Layer, frozen=True, kw_only=True):
     """A fully connected layer: activation(x · kernel + bias).
 
-    Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank``
-    r the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
-    ``quantization`` says how Keras stores the kernel: int8, int4/GROUP, float8/HISTORY,
-    gptq/BITS/GROUP or awq/4/GROUP.
+    Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank`` r
+    the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
     """
 
     supports_masking = True
 
-    units: PositiveInt
-    activation: Activation = Linear()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-    quantization: str | None = None
+    units: Units
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    quantization: Quantization = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
@@ -126,13 +138,13 @@ class Dense(Layer, frozen=True, kw_only=True):
 
 
 class Masking(Layer, frozen=True, kw_only=True):
-    """Marks time steps whose every feature is ``mask_value`` as absent."""
+    """Masks time steps whose features all equal ``mask_value``."""
 
     role = "keeps"
 
     supports_masking = True
 
-    mask_value: float = 0.0
+    mask_value: Annotated[float, doc("Value of the features of a masked step.")] = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         present = self.output_mask(flow, x)
@@ -143,7 +155,7 @@ class Masking(Layer, frozen=True, kw_only=True):
 
 
 class Identity(Layer, frozen=True, kw_only=True):
-    """Passes its input on."""
+    """Returns its input."""
 
     role = "keeps"
 
@@ -154,12 +166,15 @@ class Identity(Layer, frozen=True, kw_only=True):
 
 
 class Recorded(Layer, frozen=True, kw_only=True):
-    """What may have no shape but the one that a file records; without one, nothing comes out."""
+    """A layer whose output shape may be known only from a file; without one it is unknown."""
 
     registered = False
     needs_batch = False
 
-    shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
+    shapes: Annotated[
+        tuple[tuple[PositiveInt | None, ...], ...],
+        doc("Output shapes, batch included, as a Keras file records them."),
+    ] = ()
 
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         return list(self.shapes)
@@ -171,7 +186,7 @@ class Recorded(Layer, frozen=True, kw_only=True):
 
 
 class Missing(Recorded, frozen=True, kw_only=True):
-    """Stands where nothing is known, and nothing is to be said about it."""
+    """Stands for a layer of which nothing is known and nothing is reported."""
 
     registered = False
 
@@ -185,7 +200,7 @@ OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
 
 
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
-    """A weight of a layer of one's own: its name within the layer, shape and initializer."""
+    """A weight of a layer that initcli does not know."""
 
     name: Annotated[str, doc("Name of the weight within the layer.")]
     shape: Annotated[tuple[PositiveInt, ...], doc("Sizes of its axes.")]
@@ -203,21 +218,22 @@ class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opaque(Recorded, frozen=True, kw_only=True):
-    """A layer of one's own, which only its author's code can compute.
+    """A layer that initcli does not know and cannot compute; its code is not run."""
 
-    ``kind`` is what its author calls it. ``output_shape`` is the shape of its output without the
-    batch, a list of shapes for several outputs, ``same`` for that of its (first) input, or
-    ``recorded`` for the ``shapes`` that a Keras file records, which count the batch.
-    ``parameters`` are its weights. With ``passes_on`` it gives its input on as it is, as a dropout
-    does in inference; else no signal goes through it.
-    """
-
-    kind: str = "Opaque"
-    output_shape_: Literal["same", "recorded"] | OwnShapes = msgspec.field(
-        default="same", name="output_shape"
+    kind: Annotated[str, doc("Name of the layer's class.")] = "Opaque"
+    output_shape_: Annotated[
+        Literal["same", "recorded"] | OwnShapes,
+        doc(
+            "Output shape without the batch, or a list of shapes; `same` for that of the first "
+            "input, `recorded` for `shapes`."
+        ),
+    ] = msgspec.field(default="same", name="output_shape")
+    parameters_: Annotated[tuple[OwnWeight, ...], doc("Weights of the layer.")] = msgspec.field(
+        default=(), name="parameters"
     )
-    parameters_: tuple[OwnWeight, ...] = msgspec.field(default=(), name="parameters")
-    passes_on: bool = False
+    passes_on: Annotated[
+        bool, doc("Whether the output is the first input; if not, no signal goes through.")
+    ] = False
 
     def __post_init__(self) -> None:
         if not self.kind or printable(self.kind) != self.kind:

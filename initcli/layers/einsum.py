@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.errors import quoted
 from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    LoraAlpha,
+    LoraRank,
+    OutputActivation,
+    Quantization,
+)
 from initcli.layers.base import Layer
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
@@ -27,11 +35,11 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    PositiveFloat,
     PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
 )
 
@@ -53,25 +61,36 @@ class Projection(NamedTuple):
 class EinsumDense(Layer, frozen=True, kw_only=True):
     """A dense layer over the axes that ``equation`` names, such as ``abc,cde->abde``.
 
-    The letters are those of the input, of the kernel and of the output; ``...`` stands for axes in
-    front of the input's letters, or behind them. ``output_shape`` gives the sizes after the batch,
-    and ``bias_axes`` the letters of the output that the bias has.
-
-    Initializers of variance scaling count as fan_out the kernel's axes that the output has, and as
-    fan_in the others (Keras 3.15, ``EinsumDense.build``), unless ``fans`` are a ``convolution``'s.
-    ``quantization`` says how the kernel is stored, as in Dense.
+    Initializers count as fan_out the kernel axes of the output, and the others as fan_in (Keras
+    3.15, ``EinsumDense.build``).
     """
 
-    equation: str
-    output_shape_: PositiveInt | tuple[PositiveInt | None, ...] = msgspec.field(name="output_shape")
-    activation: Activation = Linear()
-    bias_axes: str | None = None
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-    fans: Counted = "projection"
-    quantization: str | None = None
+    equation: Annotated[
+        str,
+        doc(
+            "Axes of input, kernel and output, such as `abc,cde->abde`; `...` stands for more axes."
+        ),
+    ]
+    output_shape_: Annotated[
+        PositiveInt | tuple[PositiveInt | None, ...],
+        doc("Sizes of the output without the batch; null for sizes of the input."),
+    ] = msgspec.field(name="output_shape")
+    activation: OutputActivation = Linear()
+    bias_axes: Annotated[
+        str | None, doc("Axes of the output that the bias has; no bias if absent.")
+    ] = None
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    fans: Annotated[
+        Counted,
+        doc(
+            "Axes that count as fans: those summed and produced (`projection`), or those of a "
+            "convolution kernel, as in Keras 2."
+        ),
+    ] = "projection"
+    quantization: Quantization = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)

@@ -7,25 +7,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy
 
-from initcli.activations import Activation, Linear
-from initcli.initializers import GlorotUniform, Initializer, Zeros
+from initcli.activations import Linear
+from initcli.initializers import GlorotUniform, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    ChannelOrder,
+    Filters,
+    KernelInitializer,
+    KernelSize,
+    OutputActivation,
+    Padding,
+    Strides,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size, per_axis
-from initcli.layers.convolution import Padding, Sizes
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import join, require_spatial, slide, split
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    DataFormat,
-    PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
 )
 
@@ -48,29 +57,31 @@ class Positions(NamedTuple):
 
 
 class LocallyConnected(Layer, frozen=True, kw_only=True):
-    """A convolution whose weights are other ones at each of its p positions.
+    """A convolution with separate weights at each of its p positions. Keras 1 and 2.
 
-    Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With
-    ``implementation`` 2 the kernel connects every input with every output, and what lies outside of
-    the windows is drawn, counted and not used: (sizes…, channels, positions…, filters), channels
-    before sizes for channels_first. With 3 it is a vector of the weights that are used.
-    (``tf.keras.layers.LocallyConnected1D``, ``LocallyConnected2D``, of Keras before 3.)
+    Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With ``implementation``
+    2 the kernel connects every input with every output, (sizes…, channels, positions…, filters),
+    and the entries outside the windows are drawn but unused; channels come before sizes for
+    channels_first. With 3 it is a vector of the used weights.
     """
 
     registered = False
 
     rank: ClassVar[int]
 
-    filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes = 1
+    filters: Filters
+    kernel_size: KernelSize
+    strides: Strides = 1
     padding: Padding = "valid"
-    data_format: DataFormat | None = None
-    activation: Activation = Linear()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    implementation: Literal[1, 2, 3] = 1
+    data_format: ChannelOrder = None
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    implementation: Annotated[
+        Literal[1, 2, 3],
+        doc("Storage of the kernel: by position (1), dense (2), or the used weights alone (3)."),
+    ] = 1
 
     def __post_init__(self) -> None:
         per_axis(self.kernel_size, self.rank, "kernel_size")
@@ -224,12 +235,12 @@ def _flat(place: Array, channel: Array, places: int, first: bool) -> Array:
 
 
 class LocallyConnected1D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over time with weights of its own at each of its windows."""
+    """A convolution over time with separate weights at each window."""
 
     rank = 1
 
 
 class LocallyConnected2D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over an image with weights of its own at each of its windows."""
+    """A convolution over an image with separate weights at each window."""
 
     rank = 2

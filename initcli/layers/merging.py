@@ -5,18 +5,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any
 
 from initcli.errors import listed, quoted
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow, Mask
-from initcli.types import ArgumentError, Array, Shape, ShapeError, shape_text
+from initcli.types import ArgumentError, Array, Shape, ShapeError, doc, shape_text
 
 
 class _Merging(Layer, frozen=True, kw_only=True):
-    """What takes the entries of its inputs together.
+    """Combines its inputs entry by entry.
 
-    Axes of size 1 are repeated, and an input with fewer axes gets them after the batch.
+    Axes of size 1 are broadcast; an input with fewer axes gets axes of size 1 after the batch.
     """
 
     supports_masking = True
@@ -105,7 +105,7 @@ class Add(_Merging, frozen=True, kw_only=True):
 
 
 class Subtract(_Merging, frozen=True, kw_only=True):
-    """The first of its two inputs less the second."""
+    """The first input minus the second."""
 
     role = "adds"
 
@@ -118,7 +118,7 @@ class Subtract(_Merging, frozen=True, kw_only=True):
 
 
 class Multiply(_Merging, frozen=True, kw_only=True):
-    """The product of its inputs, entry by entry."""
+    """The product of its inputs."""
 
     role = "multiplies"
 
@@ -139,7 +139,7 @@ class Multiply(_Merging, frozen=True, kw_only=True):
 
 
 class Average(_Merging, frozen=True, kw_only=True):
-    """The mean of its inputs, entry by entry."""
+    """The mean of its inputs."""
 
     role = "adds"
 
@@ -148,7 +148,7 @@ class Average(_Merging, frozen=True, kw_only=True):
 
 
 class Maximum(_Merging, frozen=True, kw_only=True):
-    """The largest of its inputs, entry by entry."""
+    """The maximum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.maximum)
@@ -158,7 +158,7 @@ class Maximum(_Merging, frozen=True, kw_only=True):
 
 
 class Minimum(_Merging, frozen=True, kw_only=True):
-    """The smallest of its inputs, entry by entry."""
+    """The minimum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.minimum)
@@ -168,13 +168,13 @@ class Minimum(_Merging, frozen=True, kw_only=True):
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):
-    """Its inputs beside one another along ``axis``."""
+    """Joins its inputs along ``axis``."""
 
     supports_masking = True
 
     merges = True
 
-    axis: int = -1
+    axis: Annotated[int, doc("Axis along which the inputs are joined; -1 is the last.")] = -1
 
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
         rank = len(shape)
@@ -225,12 +225,12 @@ class Concatenate(Layer, frozen=True, kw_only=True):
 
 
 class Dot(Layer, frozen=True, kw_only=True):
-    """The products of two inputs, summed over an axis of each."""
+    """The product of two inputs, summed over an axis of each."""
 
     supports_masking = True
 
-    axes: int | tuple[int, ...]
-    normalize: bool = False
+    axes: Annotated[int | tuple[int, ...], doc("Axis to sum over, of both inputs or one for each.")]
+    normalize: Annotated[bool, doc("Whether to divide each input by its Euclidean norm.")] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, int) and len(self.axes) != 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 
@@ -12,7 +12,7 @@ from initcli.layers.base import Layer, computed, computed_masks, output_shapes, 
 from initcli.layers.core import Input, Recorded
 from initcli.layers.flow import Flow, Mask, as_mask
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, Shape, ShapeError, Shapes, shape_text
+from initcli.types import ArgumentError, Array, Shape, ShapeError, Shapes, doc, shape_text
 
 
 class Source(NamedTuple):
@@ -63,12 +63,14 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
     registered = False
     needs_batch = False
 
-    names: tuple[str, ...]
-    layers: tuple[Layer, ...]
-    calls: tuple[Call, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[Source, ...]
-    hidden: tuple[int, ...] = ()
+    names: Annotated[tuple[str, ...], doc("Names of the layers.")]
+    layers: Annotated[tuple[Layer, ...], doc("The layers.")]
+    calls: Annotated[
+        tuple[Call, ...], doc("Calls of the layers, in an order in which each can be computed.")
+    ]
+    inputs: Annotated[tuple[int, ...], doc("Calls of the Input layers.")]
+    outputs: Annotated[tuple[Source, ...], doc("Outputs of calls that are the network's.")]
+    hidden: Annotated[tuple[int, ...], doc("Calls of Input layers that no file names.")] = ()
 
     def output_shape(self, *inputs: Shape) -> list[Shape]:
         # Networks that call one another many times over would else be walked without end.
@@ -201,13 +203,13 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
 
 
 class Functional(Network, frozen=True, kw_only=True):
-    """A network of layers whose inputs are named."""
+    """A network of named layers."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Model",)
 
 
 class Sequential(Network, frozen=True, kw_only=True):
-    """A stack of layers, each taking what comes out of the one before."""
+    """A stack of layers, each of which takes the output of the previous one."""
 
 
 def way_to_say(name: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.initializers import Constant, Initializer, Ones, Zeros
+from initcli.layers.arguments import Axes, Epsilon
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
@@ -18,21 +19,20 @@ from initcli.types import (
     NotComputable,
     Shape,
     ShapeError,
+    doc,
 )
-
-Axes = int | tuple[int, ...]
 
 
 class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
-    """What ends in gamma · x + beta, one of each for every index of the normalized axes."""
+    """A normalization that ends in gamma · x + beta, both with the sizes of the normalized axes."""
 
     supports_masking = True
 
-    epsilon: NonNegativeFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: Initializer = Zeros()
-    gamma_initializer: Initializer = Ones()
+    epsilon: Epsilon = 1e-3
+    center: Annotated[bool, doc("Whether to add a learned beta.")] = True
+    scale: Annotated[bool, doc("Whether to multiply by a learned gamma.")] = True
+    beta_initializer: Annotated[Initializer, doc("Fills beta.")] = Zeros()
+    gamma_initializer: Annotated[Initializer, doc("Fills gamma.")] = Ones()
 
     def gamma_and_beta(self, shape: tuple[int, ...]) -> Iterator[Parameter]:
         """gamma where the layer scales, and beta where it centers."""
@@ -49,24 +49,36 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
 
 
 class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each channel over the batch (Ioffe & Szegedy 2015).
+    """Normalizes each channel over the batch (Ioffe & Szegedy 2015, arXiv:1502.03167).
 
-    gamma, beta, moving_mean and moving_variance, each (channels,), the last two not trained; with
-    ``renorm`` also moving_stddev, renorm_mean and renorm_stddev (Ioffe 2017).
+    Weights, each (channels,): gamma, beta, and moving_mean and moving_variance, which are not
+    trained; with ``renorm`` also moving_stddev, renorm_mean and renorm_stddev.
     """
 
     role = "normalizes"
 
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    axis: int = -1
-    momentum: Fraction = 0.99
-    moving_mean_initializer: Initializer = Zeros()
-    moving_variance_initializer: Initializer = Ones()
-    renorm: bool = False
-    renorm_clipping: dict[str, Any] | None = None
-    renorm_momentum: Fraction = 0.99
-    synchronized: bool = False
+    axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1
+    momentum: Annotated[
+        Fraction, doc("Share of the moving mean and variance that an update keeps.")
+    ] = 0.99
+    moving_mean_initializer: Annotated[Initializer, doc("Fills the moving mean.")] = Zeros()
+    moving_variance_initializer: Annotated[Initializer, doc("Fills the moving variance.")] = Ones()
+    renorm: Annotated[
+        bool,
+        doc(
+            "Whether to correct the statistics of a batch by moving ones (Ioffe 2017, "
+            "arXiv:1702.03275)."
+        ),
+    ] = False
+    renorm_clipping: Annotated[
+        dict[str, Any] | None, doc("Bounds rmin, rmax and dmax of the correction.")
+    ] = None
+    renorm_momentum: Annotated[
+        Fraction, doc("Share of the moving statistics of the correction that an update keeps.")
+    ] = 0.99
+    synchronized: Annotated[bool, doc("Whether Keras shares statistics between devices.")] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         known_size(self, shape, self.axis)
@@ -113,12 +125,18 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
+    """Normalizes each example over ``axis`` (Ba et al. 2016, arXiv:1607.06450).
+
+    gamma and beta have the sizes of ``axis``.
+    """
 
     role = "normalizes"
 
     axis: Axes = -1
-    rms_scaling: bool = False
+    rms_scaling: Annotated[
+        bool,
+        doc("Whether to divide by the standard deviation alone, without subtracting the mean."),
+    ] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         _sizes(self, shape, self.axis)
@@ -142,15 +160,15 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each example over groups of channels (Wu & He 2018).
+    """Normalizes each example over groups of channels (Wu & He 2018, arXiv:1803.08494).
 
-    gamma and beta are (channels,); ``groups`` −1 makes each channel a group of its own.
+    gamma and beta are (channels,).
     """
 
     role = "normalizes"
 
-    groups: int = 32
-    axis: int = -1
+    groups: Annotated[int, doc("Number of groups of channels; -1 for one group per channel.")] = 32
+    axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1
 
     def __post_init__(self) -> None:
         if self.groups < 1 and self.groups != -1:
@@ -181,12 +199,12 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class RMSNormalization(Layer, frozen=True, kw_only=True):
-    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019), times scale."""
+    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019, arXiv:1910.07467)."""
 
     role = "normalizes"
 
     axis: Axes = -1
-    epsilon: NonNegativeFloat = 1e-6
+    epsilon: Annotated[NonNegativeFloat, doc("Added to the mean square before the root.")] = 1e-6
 
     def output_shape(self, shape: Shape) -> Shape:
         _sizes(self, shape, self.axis)

@@ -6,7 +6,7 @@ output's; else it is the one that the file records.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,22 +16,22 @@ from initcli.layers.computations import computation
 from initcli.layers.core import Recorded
 from initcli.layers.flow import Flow
 from initcli.layers.operation_shapes import ARGUMENTS_MAKE_NO_SENSE, shape_of
-from initcli.types import Array, NotComputable, Shape
+from initcli.types import Array, NotComputable, Shape, doc
 
 
 class Operation(Recorded, frozen=True, kw_only=True):
-    """One of Keras's operations, such as Add or GetItem, called on its inputs.
+    """A Keras operation, such as Add or GetItem, called on its inputs."""
 
-    ``kind`` is what the type of its layer is called where that is something else.
-
-    ``arguments`` and ``keywords`` are those of the call, in which ``{input: k}`` stands for input
-    k; ``shapes`` are the outputs' as they were recorded.
-    """
-
-    function: str
-    kind: str | None = None
-    arguments: tuple[Any, ...] = ()
-    keywords: dict[str, Any] = msgspec.field(default_factory=dict)
+    function: Annotated[str, doc("Name of the operation in Keras.")]
+    kind: Annotated[str | None, doc("Name of the layer's type, if not that of the operation.")] = (
+        None
+    )
+    arguments: Annotated[
+        tuple[Any, ...], doc("Positional arguments; {input: k} stands for input k.")
+    ] = ()
+    keywords: Annotated[
+        dict[str, Any], doc("Keyword arguments; {input: k} stands for input k.")
+    ] = msgspec.field(default_factory=dict)
 
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         found = shape_of(self.function, self.arguments, self.keywords, inputs)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from initcli.layers.arguments import ChannelOrder, Padding, Sizes
 from initcli.layers.base import Layer, per_axis
-from initcli.layers.convolution import Padding, Sizes
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.spatial import (
     channels_back,
@@ -17,18 +17,23 @@ from initcli.layers.spatial import (
     slide,
     split,
 )
-from initcli.types import Array, DataFormat, Shape, Size
+from initcli.types import Array, Shape, Size, doc
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
-    """A window that slides over ``rank`` spatial axes, by ``strides`` or else its own size."""
+    """A window that slides over ``rank`` spatial axes."""
 
     rank: ClassVar[int]
 
-    pool_size: Sizes = 2
-    strides: Sizes | None = None
+    pool_size: Annotated[
+        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
+    ] = 2
+    strides: Annotated[
+        Sizes | None,
+        doc("Step of the window: one number, or one for each axis; its size if absent."),
+    ] = None
     padding: Padding = "valid"
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.pool_size, self.rank, "pool_size")
@@ -62,9 +67,11 @@ class _MaxPooling(_Pooling, frozen=True, kw_only=True):
 
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
-    """The mean of each window; its size has no default over two axes and more, as in Keras."""
+    """The mean of each window. Over two or more axes Keras has no default size."""
 
-    pool_size: Sizes
+    pool_size: Annotated[
+        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
+    ]
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
@@ -81,12 +88,12 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
 
 
 class _GlobalPooling(Layer, frozen=True, kw_only=True):
-    """One number a channel, whatever the spatial sizes, which ``keepdims`` keeps as 1."""
+    """Reduces all spatial axes to one number for each channel."""
 
     rank: ClassVar[int]
 
-    data_format: DataFormat | None = None
-    keepdims: bool = False
+    data_format: ChannelOrder = None
+    keepdims: Annotated[bool, doc("Whether to keep the spatial axes, with size 1.")] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
@@ -189,7 +196,7 @@ class GlobalMaxPooling3D(_GlobalMaxPooling, frozen=True, kw_only=True):
 
 
 class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
-    """The mean of each channel of a sequence, over the steps that no mask hides."""
+    """The mean of each channel of a sequence, over its unmasked steps."""
 
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
@@ -229,12 +236,14 @@ class GlobalAveragePooling3D(_GlobalAveragePooling, frozen=True, kw_only=True):
 
 
 class _AdaptivePooling(Layer, frozen=True, kw_only=True):
-    """As many windows along each of ``rank`` spatial axes as ``output_size`` says."""
+    """Divides each of ``rank`` spatial axes into ``output_size`` windows."""
 
     rank: ClassVar[int]
 
-    output_size: Sizes
-    data_format: DataFormat | None = None
+    output_size: Annotated[
+        Sizes, doc("Number of windows: one number, or one for each spatial axis.")
+    ]
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.output_size, self.rank, "output_size")

@@ -13,10 +13,10 @@ from initcli.types import Array, Size
 
 
 class Preprocessing(Layer, frozen=True, kw_only=True):
-    """A layer that prepares data. It is not computed: its input passes on, and a note says so.
+    """A layer that prepares data. It is not computed: its input passes on, with a note.
 
-    Where the output has another shape than the input, its entries are input entries of the same
-    example, so that their mean and standard deviation stay.
+    If the shape changes, output entries are input entries of the same example, which preserves
+    their mean and standard deviation.
     """
 
     role = "keeps"

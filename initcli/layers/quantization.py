@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from initcli.distributions import Distribution, Floats
 from initcli.errors import quoted
 from initcli.initializers import Initializer, Ones, Zeros
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, NotComputable, ShapeError, Size, TensorDtype
+from initcli.types import ArgumentError, NotComputable, ShapeError, Size, TensorDtype, doc
 
 Mode = Literal["int8", "int4", "float8", "gptq", "awq"]
 
@@ -91,7 +91,7 @@ class Group(Initializer, frozen=True, kw_only=True):
 
     registered = False
 
-    size: int
+    size: Annotated[int, doc("Factor: one number, or one for each spatial axis.")]
 
     def distribution_for(self, shape: Size) -> Distribution:
         if math.prod(shape) > _MOST_ENTRIES:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy
 
 from initcli.errors import quoted
+from initcli.layers.arguments import ChannelOrder
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import channels_back, channels_last, join, require_spatial, split
@@ -20,6 +21,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
@@ -29,9 +31,9 @@ Ends = NonNegativeInt | tuple[NonNegativeInt | tuple[NonNegativeInt, ...], ...]
 
 
 class Flatten(Layer, frozen=True, kw_only=True):
-    """All axes beside the batch as one."""
+    """Joins all axes except the batch."""
 
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
     def output_shape(self, shape: Shape) -> Shape:
         sizes = shape[1:]
@@ -46,9 +48,12 @@ class Flatten(Layer, frozen=True, kw_only=True):
 
 
 class Reshape(Layer, frozen=True, kw_only=True):
-    """The same entries in ``target_shape`` (without the batch), where one size may be −1."""
+    """Reshapes each example to ``target_shape``."""
 
-    target_shape: tuple[int, ...]
+    target_shape: Annotated[
+        tuple[int, ...],
+        doc("Shape of the output without the batch; one size may be -1, for what is left."),
+    ]
 
     def __post_init__(self) -> None:
         if any(size < 1 and size != -1 for size in self.target_shape):
@@ -85,9 +90,11 @@ class Reshape(Layer, frozen=True, kw_only=True):
 
 
 class Permute(Layer, frozen=True, kw_only=True):
-    """The axes in another order; ``dims`` counts them from 1, the batch being 0."""
+    """Permutes the axes."""
 
-    dims: tuple[PositiveInt, ...]
+    dims: Annotated[
+        tuple[PositiveInt, ...], doc("Order of the axes, counted from 1 (0 is the batch).")
+    ]
 
     def __post_init__(self) -> None:
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
@@ -108,9 +115,9 @@ class Permute(Layer, frozen=True, kw_only=True):
 
 
 class RepeatVector(Layer, frozen=True, kw_only=True):
-    """The input ``n`` times over: (batch, d) to (batch, n, d)."""
+    """Repeats the input: (batch, d) to (batch, n, d)."""
 
-    n: PositiveInt
+    n: Annotated[PositiveInt, doc("Number of copies.")]
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")
@@ -121,7 +128,7 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
 
 
 class _Ends(Layer, frozen=True, kw_only=True):
-    """What changes the ends of each of ``rank`` spatial axes."""
+    """A layer that changes both ends of each of ``rank`` spatial axes."""
 
     rank: ClassVar[int]
 
@@ -184,10 +191,13 @@ def _cropped(x: Array, cuts: tuple[tuple[int, int], ...]) -> Array:
 
 
 class _ZeroPadding(_Ends, frozen=True, kw_only=True):
-    """Zeros around the input: one number, one for each axis, or a pair for each axis."""
+    """Pads spatial axes with zeros."""
 
-    padding: Ends = 1
-    data_format: DataFormat | None = None
+    padding: Annotated[
+        Ends,
+        doc("Number of zeros at each end: one number, one for each axis, or a pair for each axis."),
+    ] = 1
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         both_ends(self.padding, self.rank, "padding")
@@ -204,28 +214,34 @@ class _ZeroPadding(_Ends, frozen=True, kw_only=True):
 
 
 class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros before and after a sequence: one number for both ends, or a pair."""
+    """Pads a sequence with zeros."""
 
     rank = 1
 
 
 class ZeroPadding2D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros around an image: one number, one for each axis, or a pair for each axis."""
+    """Pads an image with zeros."""
 
     rank = 2
 
 
 class ZeroPadding3D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros around a volume: one number, one for each axis, or a pair for each axis."""
+    """Pads a volume with zeros."""
 
     rank = 3
 
 
 class _Cropping(_Ends, frozen=True, kw_only=True):
-    """Cuts the ends off: one number, one for each axis, or a pair for each axis."""
+    """Crops spatial axes at both ends."""
 
-    cropping: Ends
-    data_format: DataFormat | None = None
+    cropping: Annotated[
+        Ends,
+        doc(
+            "Number of entries to remove at each end: one number, one for each axis, or a pair "
+            "for each."
+        ),
+    ]
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         both_ends(self.cropping, self.rank, "cropping")
@@ -241,11 +257,13 @@ class _Cropping(_Ends, frozen=True, kw_only=True):
 
 
 class Cropping1D(_Ends, frozen=True, kw_only=True):
-    """Cuts steps off a sequence: one number for both ends, or a pair."""
+    """Crops a sequence at both ends."""
 
     rank = 1
 
-    cropping: Ends = (1, 1)
+    cropping: Annotated[
+        Ends, doc("Number of steps to remove at each end: one number, or a pair.")
+    ] = (1, 1)
 
     def __post_init__(self) -> None:
         both_ends(self.cropping, self.rank, "cropping")
@@ -259,25 +277,37 @@ class Cropping1D(_Ends, frozen=True, kw_only=True):
 
 
 class Cropping2D(_Cropping, frozen=True, kw_only=True):
-    """Cuts the borders off an image: one number, one for each axis, or a pair for each axis."""
+    """Crops an image at its borders."""
 
     rank = 2
 
-    cropping: Ends = ((0, 0), (0, 0))
+    cropping: Annotated[
+        Ends,
+        doc(
+            "Number of entries to remove at each end: one number, one for each axis, or a pair "
+            "for each."
+        ),
+    ] = ((0, 0), (0, 0))
 
 
 class Cropping3D(_Cropping, frozen=True, kw_only=True):
-    """Cuts the borders off a volume: one number, one for each axis, or a pair for each axis."""
+    """Crops a volume at its borders."""
 
     rank = 3
 
-    cropping: Ends = ((1, 1), (1, 1), (1, 1))
+    cropping: Annotated[
+        Ends,
+        doc(
+            "Number of entries to remove at each end: one number, one for each axis, or a pair "
+            "for each."
+        ),
+    ] = ((1, 1), (1, 1), (1, 1))
 
 
 class UpSampling1D(Layer, frozen=True, kw_only=True):
     """Repeats each step of a sequence ``size`` times."""
 
-    size: PositiveInt = 2
+    size: Annotated[PositiveInt, doc("Factor: one number, or one for each spatial axis.")] = 2
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, 1)
@@ -288,12 +318,15 @@ class UpSampling1D(Layer, frozen=True, kw_only=True):
 
 
 class _UpSampling(Layer, frozen=True, kw_only=True):
-    """Enlarges each spatial axis by ``size``."""
+    """Enlarges each spatial axis by the factor ``size``."""
 
     rank: ClassVar[int]
 
-    size: PositiveInt | tuple[PositiveInt, ...] = 2
-    data_format: DataFormat | None = None
+    size: Annotated[
+        PositiveInt | tuple[PositiveInt, ...],
+        doc("Factor: one number, or one for each spatial axis."),
+    ] = 2
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.size, self.rank, "size")
@@ -322,15 +355,18 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
 
 
 class UpSampling2D(_UpSampling, frozen=True, kw_only=True):
-    """Enlarges an image by repeating or interpolating its rows and columns."""
+    """Enlarges an image by repetition or interpolation."""
 
     rank = 2
 
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest"
+    interpolation: Annotated[
+        Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"],
+        doc("Method for values between pixels."),
+    ] = "nearest"
 
 
 class UpSampling3D(_UpSampling, frozen=True, kw_only=True):
-    """Enlarges a volume by repeating its planes, rows and columns."""
+    """Enlarges a volume by repetition."""
 
     rank = 3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -13,17 +13,26 @@ from initcli.initializers import Initializer, NormOf, TruncatedNormal
 from initcli.layers.base import Layer, Role, computed, output_shapes, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, Size, shape_text
+from initcli.types import (
+    ArgumentError,
+    Array,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    doc,
+    shape_text,
+)
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
-    """The same layer at every step: (batch, steps, …) as if each step were an example."""
+    """Applies a layer to every step of a sequence (batch, steps, …)."""
 
     holds_layers = True
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    layer: Layer
+    layer: Annotated[Layer, doc("Layer to apply to every step.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = [
@@ -71,9 +80,9 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
 
 
 class Bidirectional(Layer, frozen=True, kw_only=True):
-    """A recurrent layer forwards, and one like it backwards (Schuster & Paliwal 1997).
+    """A recurrent layer forward and another one backward.
 
-    ``merge_mode`` says how their outputs become one; null leaves them two.
+    Schuster & Paliwal 1997, doi:10.1109/78.650093.
     """
 
     role = "recurs"
@@ -81,9 +90,14 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    layer: Layer
-    merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
-    backward_layer: Layer | None = None
+    layer: Annotated[Layer, doc("Recurrent layer to apply forward.")]
+    merge_mode: Annotated[
+        Literal["concat", "sum", "mul", "ave"] | None,
+        doc("How to combine the two outputs; null returns both."),
+    ] = "concat"
+    backward_layer: Annotated[
+        Layer | None, doc("Recurrent layer to apply backward; a copy of `layer` if absent.")
+    ] = None
 
     def __post_init__(self) -> None:
         forward, backward = self._both
@@ -177,12 +191,12 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
 
 
 class KernelWrapper(Layer, frozen=True, kw_only=True):
-    """Computes the layer that it holds with another kernel, made of the layer's own."""
+    """Computes a layer with a kernel derived from its own."""
 
     registered = False
     holds_layers = True
 
-    layer: Layer
+    layer: Annotated[Layer, doc("Layer whose kernel is normalized.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = output_shapes(self.layer, (shape,))
@@ -227,13 +241,15 @@ _KERNELS = ("kernel", "embeddings")
 
 
 class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
-    """Divides the kernel of the layer that it holds by its largest singular value.
+    """Divides the kernel of a layer by its largest singular value.
 
-    Miyato et al. 2018. vector_u (1, the kernel's last axis), not trained, is where the power
-    iteration starts.
+    Miyato et al. 2018, arXiv:1802.05957. vector_u (1, last axis of the kernel), which is not
+    trained, is the start of the power iteration.
     """
 
-    power_iterations: PositiveInt = 1
+    power_iterations: Annotated[
+        PositiveInt, doc("Iterations of the power method in each training step.")
+    ] = 1
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
@@ -264,15 +280,14 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
 
 
 class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
-    """Gives the kernel v of the layer that it holds the length g for each unit: g · v / ‖v‖.
+    """Replaces the kernel v of a layer by g · v / ‖v‖.
 
-    Salimans & Kingma 2016, arXiv:1602.07868. g (units,) has one entry for each of v's last axis,
-    and the norm is taken over the others. It starts as ‖v‖, so that the layer starts as it would
-    without (``torch.nn.utils.parametrizations.weight_norm``), unless ``g_initializer`` says
-    otherwise; Flax's starts at ones.
+    Salimans & Kingma 2016, arXiv:1602.07868. The norm is taken over all axes but the last, and g
+    has one entry for each index of the last. g starts as ‖v‖, so that the layer starts unchanged
+    (``torch.nn.utils.parametrizations.weight_norm``), unless ``g_initializer`` is given.
     """
 
-    g_initializer: Initializer | None = None
+    g_initializer: Annotated[Initializer | None, doc("Fills the lengths g; ‖v‖ if absent.")] = None
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
