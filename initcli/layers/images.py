@@ -36,8 +36,22 @@ SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
 """A strength from -1 to 1, or the two between which it is drawn."""
 Range = Annotated[tuple[float, ...], _PAIR]
 """The smallest and the largest value of an image."""
-Interpolation = Literal["nearest", "bilinear"]
-FillMode = Literal["constant", "reflect", "wrap", "nearest"]
+Factor = Annotated[Share, doc("Strength of the change: its maximum, or its minimum and maximum.")]
+SignedFactor = Annotated[
+    SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
+]
+Extent = Annotated[
+    Share,
+    doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
+]
+Zoom = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
+Shear = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
+Interpolation = Annotated[Literal["nearest", "bilinear"], doc("Method for values between pixels.")]
+_OUTSIDE = doc(
+    "Values outside the image: a constant, or those of its reflection, repetition or nearest pixel."
+)
+FillMode = Annotated[Literal["constant", "reflect", "wrap", "nearest"], _OUTSIDE]
+FillValue = Annotated[float, doc("Value outside the image for `constant`.")]
 
 
 def real(x: Array) -> Array:
@@ -108,14 +122,8 @@ class Resizing(_Sized, frozen=True, kw_only=True):
     pad_to_aspect_ratio: Annotated[
         bool, doc("Whether to pad the image to the aspect ratio of the output.")
     ] = False
-    fill_mode: Annotated[
-        str,
-        doc(
-            "Values outside the image: a constant, or those of its reflection, repetition or "
-            "nearest pixel."
-        ),
-    ] = "constant"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    fill_mode: Annotated[str, _OUTSIDE] = "constant"
+    fill_value: FillValue = 0.0
     antialias: Annotated[bool, doc("Whether to average pixels when shrinking.")] = False
 
 
@@ -157,69 +165,46 @@ class _RandomRanged(_Ranged, frozen=True, kw_only=True):
 class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
     """Adds up to ``factor`` of the value range."""
 
-    factor: Annotated[
-        SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: SignedFactor
 
 
 class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
     """Scales values about their mean."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: Factor
 
 
 class RandomHue(_RandomRanged, frozen=True, kw_only=True):
     """Shifts the hue."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: Factor
 
 
 class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
     """Changes the saturation."""
 
-    factor: Annotated[
-        SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: SignedFactor
 
 
 class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
     """Sharpens or blurs."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: Factor
 
 
 class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
     """Blends images with their gray versions."""
 
-    factor: Annotated[
-        SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: SignedFactor
 
 
 class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
     """Changes brightness, contrast, saturation and hue."""
 
-    brightness_factor: Annotated[
-        SignedShare | None,
-        doc("Strength of the change of brightness: its maximum, or its minimum and maximum."),
-    ] = None
-    contrast_factor: Annotated[
-        Share | None,
-        doc("Strength of the change of contrast: its maximum, or its minimum and maximum."),
-    ] = None
-    saturation_factor: Annotated[
-        SignedShare | None,
-        doc("Strength of the change of saturation: its maximum, or its minimum and maximum."),
-    ] = None
-    hue_factor: Annotated[
-        Share | None, doc("Strength of the change of hue: its maximum, or its minimum and maximum.")
-    ] = None
+    brightness_factor: SignedFactor | None = None
+    contrast_factor: Factor | None = None
+    saturation_factor: SignedFactor | None = None
+    hue_factor: Factor | None = None
 
 
 class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
@@ -246,9 +231,7 @@ class RandomGrayscale(_Random, frozen=True, kw_only=True):
 class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
     """Blurs images by a Gaussian."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
+    factor: Factor = 1.0
     kernel_size: Annotated[
         PositiveInt | Annotated[tuple[PositiveInt, ...], _PAIR],
         doc("Size of the window: one number, or height and width."),
@@ -304,15 +287,9 @@ class RandomFlip(_Random, frozen=True, kw_only=True):
 class _Moving(_Random, frozen=True, kw_only=True):
     """An augmentation that moves pixels and fills the gaps."""
 
-    fill_mode: Annotated[
-        FillMode,
-        doc(
-            "Values outside the image: a constant, or those of its reflection, repetition or "
-            "nearest pixel."
-        ),
-    ] = "reflect"
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    fill_mode: FillMode = "reflect"
+    interpolation: Interpolation = "bilinear"
+    fill_value: FillValue = 0.0
 
 
 class RandomRotation(_Moving, frozen=True, kw_only=True):
@@ -338,11 +315,11 @@ class RandomZoom(_Moving, frozen=True, kw_only=True):
     """Zooms images."""
 
     height_factor: Annotated[
-        _Zoom | Annotated[tuple[_Zoom, ...], _PAIR],
+        Zoom,
         doc("Vertical zoom as a share of the height: its maximum, or its minimum and maximum."),
     ]
     width_factor: Annotated[
-        _Zoom | Annotated[tuple[_Zoom, ...], _PAIR] | None,
+        Zoom | None,
         doc("Horizontal zoom, likewise; equal to the vertical one if absent."),
     ] = None
 
@@ -351,11 +328,11 @@ class RandomShear(_Moving, frozen=True, kw_only=True):
     """Shears images along one axis or both."""
 
     x_factor: Annotated[
-        Fraction | Annotated[tuple[_Signed, ...], _PAIR],
+        Shear,
         doc("Horizontal shear: its maximum, or its minimum and maximum."),
     ] = 0.0
     y_factor: Annotated[
-        Fraction | Annotated[tuple[_Signed, ...], _PAIR],
+        Shear,
         doc("Vertical shear: its maximum, or its minimum and maximum."),
     ] = 0.0
 
@@ -364,54 +341,35 @@ class RandomPerspective(_Random, frozen=True, kw_only=True):
     """Changes the perspective of images."""
 
     factor: Annotated[Share, doc("Probability of changing an image.")] = 1.0
-    scale: Annotated[
-        Fraction,
-        doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
-    ] = 1.0
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    scale: Annotated[Fraction, doc("Maximum size of the change as a share of the image.")] = 1.0
+    interpolation: Interpolation = "bilinear"
+    fill_value: FillValue = 0.0
 
 
 class RandomElasticTransform(_RandomRanged, frozen=True, kw_only=True):
     """Distorts images elastically."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
-    scale: Annotated[
-        Share,
-        doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
-    ] = 1.0
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
-    fill_mode: Annotated[
-        FillMode | Literal["mirror"],
-        doc(
-            "Values outside the image: a constant, or those of its reflection, repetition or "
-            "nearest pixel."
-        ),
-    ] = "reflect"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    factor: Factor = 1.0
+    scale: Extent = 1.0
+    interpolation: Interpolation = "bilinear"
+    fill_mode: Annotated[Literal["constant", "reflect", "wrap", "nearest", "mirror"], _OUTSIDE] = (
+        "reflect"
+    )
+    fill_value: FillValue = 0.0
 
 
 class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
     """Erases a rectangle."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
-    scale: Annotated[
-        Share,
-        doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
-    ] = (0.02, 0.33)
+    factor: Factor = 1.0
+    scale: Extent = (0.02, 0.33)
     fill_value: Annotated[Any, doc("Value of erased pixels; random if absent.")] = None
 
 
 class CutMix(_Random, frozen=True, kw_only=True):
     """Pastes a part of one image into another (Yun et al. 2019, arXiv:1905.04899)."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
+    factor: Factor = 1.0
 
 
 class MixUp(_Random, frozen=True, kw_only=True):
@@ -426,10 +384,8 @@ class RandAugment(_RandomRanged, frozen=True, kw_only=True):
     """Applies random augmentations (Cubuk et al. 2019, arXiv:1909.13719)."""
 
     num_ops: Annotated[PositiveInt, doc("Number of operations applied to an image.")] = 2
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 0.5
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
+    factor: Factor = 0.5
+    interpolation: Interpolation = "bilinear"
 
 
 class AugMix(_RandomRanged, frozen=True, kw_only=True):
@@ -437,13 +393,11 @@ class AugMix(_RandomRanged, frozen=True, kw_only=True):
 
     num_chains: Annotated[PositiveInt, doc("Number of chains of operations.")] = 3
     chain_depth: Annotated[PositiveInt, doc("Maximum number of operations of a chain.")] = 3
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 0.3
+    factor: Factor = 0.3
     alpha: Annotated[
         NonNegativeFloat, doc("Parameter of the Dirichlet distribution of the chains' weights.")
     ] = 1.0
     all_ops: Annotated[
         bool, doc("Whether to use operations that change brightness and color, too.")
     ] = True
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
+    interpolation: Interpolation = "bilinear"
