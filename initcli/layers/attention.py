@@ -524,7 +524,10 @@ class Attention(_Attention, frozen=True, kw_only=True):
 
 
 class AdditiveAttention(_Attention, frozen=True, kw_only=True):
-    """Attention with the score Σ scale · tanh(query + key) (Bahdanau et al. 2014, arXiv:1409.0473)."""
+    """Attention with the score Σ scale · tanh(query + key) (Bahdanau et al. 2014).
+
+    arXiv:1409.0473.
+    """
 
     use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = True
 

@@ -219,7 +219,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
 
 
 class _Cell:
-    """One step: from an input (batch, d) and the previous states to an output and the next states."""
+    """One step: from an input (batch, d) and the states to an output and the next states."""
 
     __slots__ = ()
 
