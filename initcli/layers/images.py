@@ -1,4 +1,4 @@
-"""Images: rescaling, resizing, cropping and augmenting them."""
+"""Preprocessing and augmentation of images."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _Bits = Annotated[float, msgspec.Meta(ge=1, le=8)]
 Numbers = float | tuple[float, ...]
 """One number, or one for each channel."""
 Share = Fraction | Annotated[tuple[Fraction, ...], _PAIR]
-"""A strength from 0 to 1, or the two between which it is drawn."""
+"""A strength from 0 to 1, or its minimum and maximum."""
 SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
-"""A strength from -1 to 1, or the two between which it is drawn."""
+"""A strength from -1 to 1, or its minimum and maximum."""
 Range = Annotated[tuple[float, ...], _PAIR]
-"""The smallest and the largest value of an image."""
+"""Minimum and maximum of the values of an image."""
 Interpolation = Literal["nearest", "bilinear"]
 FillMode = Literal["constant", "reflect", "wrap", "nearest"]
 

@@ -1,4 +1,4 @@
-"""Layers that rearrange, repeat, pad or cut their input."""
+"""Layers that rearrange, repeat, pad or crop their input."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from initcli.types import (
     shape_text,
 )
 
-# A pair is not tuple[int, int]: msgspec 0.22 crashes on those beside a bounded number.
+# Not tuple[int, int]: msgspec 0.22 crashes on it in a union with a bounded number.
 Ends = NonNegativeInt | tuple[NonNegativeInt | tuple[NonNegativeInt, ...], ...]
-"""What to add or cut at both ends of each axis: one number, one an axis, or one a side."""
+"""Entries at each end of an axis: one number, one for each axis, or a pair for each."""
 
 
 class Flatten(Layer, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Flatten(Layer, frozen=True, kw_only=True):
         return (shape[0], math.prod(size for size in sizes if size is not None))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        # Keras puts channels last before it flattens what has them first.
+        # Keras moves channels to the last axis before it flattens.
         x = channels_last(flow.xp, x, self.data_format) if len(x.shape) > 1 else x
         return flow.xp.reshape(x, (x.shape[0], -1))
 
@@ -135,7 +135,7 @@ class _Ends(Layer, frozen=True, kw_only=True):
     def changed(
         self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None
     ) -> Shape:
-        """The shape with that many entries more along each spatial axis, none left empty."""
+        """The shape with that many more entries along each spatial axis, none empty."""
         require_spatial(self, shape, self.rank)
         sizes, channels = split(shape, data_format)
         found = tuple(
@@ -150,12 +150,12 @@ class _Ends(Layer, frozen=True, kw_only=True):
 
 
 def both_ends(value: Ends, rank: int, argument: str) -> tuple[int, ...]:
-    """How many entries the two ends of each axis have together."""
+    """The number of entries at both ends of each axis."""
     return tuple(sum(pair) for pair in each_end(value, rank, argument))
 
 
 def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ...]:
-    """How many entries each end of each axis has."""
+    """The number of entries at each end of each axis."""
     if rank == 1:
         pair = (value, value) if isinstance(value, int) else value
         if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
@@ -174,7 +174,7 @@ def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ..
 
 
 def _shown(value: Ends) -> str:
-    """Numbers and pairs as a spec would have them."""
+    """Numbers and pairs as a spec writes them."""
     if isinstance(value, int):
         return quoted(value)
     return quoted([end if isinstance(end, int) else [*end] for end in value])
@@ -185,7 +185,7 @@ def _pair(ends: tuple[Any, ...]) -> tuple[int, int]:
 
 
 def _cropped(x: Array, cuts: tuple[tuple[int, int], ...]) -> Array:
-    """An input whose channels are last without the ends of its spatial axes."""
+    """An input whose channels are last, cropped."""
     kept = (slice(a, n - b) for n, (a, b) in zip(x.shape[1:-1], cuts, strict=True))
     return x[(slice(None), *kept)]
 
@@ -375,7 +375,7 @@ def _interpolation(size: int, times: int, method: str) -> Array:
     """The weights (size · times, size) of old entries in new ones.
 
     Entry i lies at (i + 1/2) / times − 1/2. The kernel is a triangle (bilinear) or the cubic of
-    Keys (1981) with a = −1/2.
+    Keys 1981 (doi:10.1109/TASSP.1981.1163711) with a = −1/2.
     """
     places = (numpy.arange(size * times)[:, None] + 0.5) / times - 0.5
     x = numpy.abs(places - numpy.arange(size))

@@ -1,4 +1,4 @@
-"""Spectrograms of sound: a fixed one in mel bands, and one whose transform can be trained."""
+"""Spectrograms of sound: a fixed one in mel bands, and a trainable transform."""
 
 from __future__ import annotations
 
@@ -131,5 +131,5 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
 
     @property
     def _bands(self) -> int:
-        # Without a length of its own, the next power of two.
+        # The next power of two by default.
         return (self.fft_length or 1 << (self.frame_length - 1).bit_length()) // 2 + 1
