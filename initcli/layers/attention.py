@@ -152,7 +152,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"{type(self).__name__}'s value {shape_text(value)} and key {shape_text(key)} "
                 "differ in their positions",
-                "each value needs a key of its own: give both as many positions",
+                "give both the same number of positions",
             )
         return value, key
 

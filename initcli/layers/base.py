@@ -287,7 +287,7 @@ def computed_masks(
         found = layer.output_mask(flow, *inputs, **_known(layer, options))
     except ValueError:
         shapes = shapes_text(tuple(mask.shape for mask in flow.masks if mask is not None))
-        raise NotComputable(f"the masks of its inputs, {shapes}, do not fit one another") from None
+        raise NotComputable(f"the masks of its inputs, {shapes}, do not match") from None
     return found if isinstance(found, list) else [found]
 
 
@@ -341,7 +341,7 @@ def known_size(layer: Layer, shape: Shape, axis: int) -> int:
         raise ShapeError(
             f"{type(layer).__name__} works on axis {axis}, and the last axis of its input "
             f"{shape_text(shape)} is {len(shape) - 1}",
-            "axes count from 0, which is the batch, or backwards from -1",
+            "axes count from 0, the batch, or backward from -1",
         )
     size = shape[axis]
     if size is None:

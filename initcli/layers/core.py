@@ -248,13 +248,13 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         if not isinstance(given, str) and len({isinstance(each, tuple) for each in given}) > 1:
             raise ArgumentError(
                 "output_shape",
-                "`output_shape` is either one shape or a list of shapes, and this is a bit of both",
+                "`output_shape` must be one shape or a list of shapes, not a mixture",
                 "such as [32, 32, 3], or [[32, 32, 3], [10]] for two outputs",
             )
         if self.passes_on and not isinstance(given, str):
             raise ArgumentError(
                 "passes_on",
-                "what passes its input on keeps its shape, and `output_shape` gives another",
+                "`passes_on` keeps the shape of the input, and `output_shape` gives another",
                 "remove one of them",
             )
 
@@ -263,7 +263,7 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         if self.passes_on or given == "same":
             if not inputs:
                 raise ShapeError(
-                    f"{self.kind} has no input whose shape it could keep",
+                    f"{self.kind} has no input whose shape it can keep",
                     "give its `output_shape`, without the batch",
                 )
             return inputs[0]

@@ -168,7 +168,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"EinsumDense's equation {quoted(self.equation)} takes an input of "
                 f"{len(letters.input)} axes with the batch, not {shape_text(shape)}",
-                "one letter stands for each axis, and the first for the batch",
+                "each letter stands for one axis, the first for the batch",
             )
         # Where the letters of input and output begin.
         first = elided if letters.dots == "left" else 0

@@ -111,7 +111,7 @@ class Normalization(Layer, frozen=True, kw_only=True):
         sizes = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in self._axes}
         if len(sizes) < len(self._axes):
             message = f"`axis` {quoted([*self._axes])} names an axis of {shape_text(shape)} twice"
-            raise ArgumentError("axis", message, "axes count from 0, or backwards from -1")
+            raise ArgumentError("axis", message, "axes count from 0, or backward from -1")
         return tuple(sizes[axis] for axis in sorted(sizes))
 
 
@@ -265,7 +265,7 @@ class _Categories(Preprocessing, frozen=True, kw_only=True):
             return random.integers(0, self.depth, shape)
         if self.output_mode == "one_hot" and self.depth is not None:
             return _one_hot(random.integers(0, self.depth, shape[:-1]), self.depth)
-        raise NotComputable(f"{self.type_name} counts values that only the data know")
+        raise NotComputable(f"{self.type_name} encodes values whose number depends on its data")
 
 
 class Hashing(_Categories, frozen=True, kw_only=True):

@@ -105,8 +105,8 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         sizes = split(shape, self.data_format).sizes
         if None in sizes:
             raise ShapeError(
-                f"{type(self).__name__} needs every spatial size of its input, and "
-                f"{shape_text(shape)} leaves one open",
+                f"{type(self).__name__} needs all spatial sizes of its input, and "
+                f"{shape_text(shape)} lacks one",
                 "give the size in input_shape in place of null",
             )
         found = slide(self, sizes, self.window, self.steps, (1,) * self.rank, self.padding)

@@ -182,7 +182,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"Concatenate joins along axis {self.axis}, and the last axis of its input "
                 f"{shape_text(shape)} is {rank - 1}",
-                "axes count from 0, which is the batch, or backwards from -1",
+                "axes count from 0, the batch, or backward from -1",
             )
         along = self.axis % rank
         found = list(shape)
@@ -244,7 +244,7 @@ class Dot(Layer, frozen=True, kw_only=True):
             if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
                 raise ShapeError(
                     f"Dot cannot sum over axis {axis} of its input {shape_text(shape)}",
-                    f"axes count from 1, for the batch is 0, to {len(shape) - 1}",
+                    f"axes count from 1 (0 is the batch) to {len(shape) - 1}",
                 )
             axes.append(axis % len(shape))
         sizes = {one[axes[0]], other[axes[1]]} - {None}

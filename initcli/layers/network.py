@@ -50,7 +50,7 @@ class Shaped(NamedTuple):
 Failed = Callable[[int, ShapeError | ArgumentError], None]
 
 
-MOST_SHAPES = 1_000
+MAX_SHAPES = 1_000
 """Maximum number of input shapes of one network."""
 
 
@@ -75,8 +75,8 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
     def output_shape(self, *inputs: Shape) -> list[Shape]:
         # Networks that call one another many times would otherwise take too long.
         if inputs not in self._known:
-            if len(self._known) >= MOST_SHAPES:
-                raise ShapeError(f"this network is called on more than {MOST_SHAPES:,} shapes")
+            if len(self._known) >= MAX_SHAPES:
+                raise ShapeError(f"this network is called on more than {MAX_SHAPES:,} shapes")
             self._known[inputs] = self._output_shape(inputs)
         return self._known[inputs]
 

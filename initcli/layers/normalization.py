@@ -172,7 +172,7 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.groups < 1 and self.groups != -1:
-            remedy = "-1 makes each channel a group of its own"
+            remedy = "-1 makes each channel a group"
             message = f"`groups` must be at least 1, or -1, not {self.groups}"
             raise ArgumentError("groups", message, remedy)
 

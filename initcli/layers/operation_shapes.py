@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from initcli.types import Shape
 
-MOST_AXES = 64
+MAX_AXES = 64
 """Maximum rank of a tensor."""
-MOST_OUTPUTS = 10_000
+MAX_OUTPUTS = 10_000
 """Maximum number of outputs of an operation."""
 
 
@@ -114,7 +114,7 @@ def _filled(value: Any, inputs: tuple[Shape, ...]) -> Any:
 
 def _is_shape(value: Any) -> bool:
     """Whether a rule returned a valid shape."""
-    sizes = value if isinstance(value, tuple) and len(value) <= MOST_AXES else (-1,)
+    sizes = value if isinstance(value, tuple) and len(value) <= MAX_AXES else (-1,)
     return all(size is None or (type(size) is int and size >= 0) for size in sizes)
 
 
@@ -297,7 +297,7 @@ def _split(call: _Call) -> list[Shape]:
 
 def _few(count: int) -> int:
     """A number of outputs within the limit."""
-    if count > MOST_OUTPUTS:
+    if count > MAX_OUTPUTS:
         raise ValueError
     return count
 

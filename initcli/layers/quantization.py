@@ -94,8 +94,8 @@ class Group(Initializer, frozen=True, kw_only=True):
     size: Annotated[int, doc("Factor: one number, or one for each spatial axis.")]
 
     def distribution_for(self, shape: Size) -> Distribution:
-        if math.prod(shape) > _MOST_ENTRIES:
-            raise ShapeError(f"a quantized kernel sums over {_MOST_ENTRIES:,} entries at most")
+        if math.prod(shape) > _MAX_ENTRIES:
+            raise ShapeError(f"a quantized kernel sums over {_MAX_ENTRIES:,} entries at most")
         return distributions.Empirical(
             "groups", tuple(float(i // self.size) for i in range(shape[0]))
         )
@@ -104,7 +104,7 @@ class Group(Initializer, frozen=True, kw_only=True):
         out[:] = np.arange(start, start + out.size) // self.size
 
 
-_MOST_ENTRIES = 2**24
+_MAX_ENTRIES = 2**24
 """Maximum number of entries of a group index, whose distribution holds each of them."""
 
 
@@ -186,8 +186,8 @@ def require_floats(scheme: Scheme | None, kind: str) -> None:
     """Raise NotComputable if only a weights file has the values of a kernel."""
     if scheme is not None and scheme.mode != "float8":
         raise NotComputable(
-            f"initcli does not compute a {kind} of {scheme.mode} codes, which start as zeros: what "
-            "they come to stands in the model's weights alone"
+            f"initcli does not compute a {kind} of {scheme.mode} codes, whose values are "
+            "only in the model's weights"
         )
 
 

@@ -63,7 +63,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
             raise ArgumentError("target_shape", f"`target_shape` must hold {wanted}")
         if self.target_shape.count(-1) > 1:
             message = f"`target_shape` may have one -1, not {self.target_shape.count(-1)}"
-            remedy = "-1 stands for the size that is left over"
+            remedy = "-1 stands for the remaining size"
             raise ArgumentError("target_shape", message, remedy)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -81,7 +81,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
             given, wanted = shape_text(shape[1:]), shape_text(self.target_shape)
             raise ShapeError(
                 f"Reshape cannot make {wanted} of {given}, which has {count:,} entries",
-                "the sizes of both must multiply to the same number",
+                "the products of the sizes must be equal",
             )
         return (shape[0], *self.target_shape)
 
@@ -144,7 +144,7 @@ class _Ends(Layer, frozen=True, kw_only=True):
         if any(size is not None and size < 1 for size in found):
             raise ShapeError(
                 f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}",
-                "take less from its ends",
+                "remove fewer entries",
             )
         return join(shape[0], found, channels, data_format)
 

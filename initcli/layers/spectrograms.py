@@ -98,7 +98,7 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
             both = f"({self.frame_step}) must be at most `frame_length` ({self.frame_length})"
             raise ArgumentError("frame_step", f"`frame_step` {both}")
         if self.frame_length == 1 and self.frame_step is None:
-            message = "`frame_length` 1 needs a `frame_step`, for half of it is none"
+            message = "`frame_length` 1 needs a `frame_step`"
             raise ArgumentError("frame_length", message, "write `frame_step: 1`")
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -333,7 +333,7 @@ ENTRIES = [
         "{type",
         errors.ShapeMismatch,
         "Reshape cannot make (5, 5) of (8, 6), which has 48 entries",
-        "the sizes of both must multiply to the same number",
+        "the products of the sizes must be equal",
         id="a reshape of another size",
     ),
     pytest.param(
@@ -357,7 +357,7 @@ ENTRIES = [
         "{type",
         errors.ShapeMismatch,
         "BatchNormalization works on axis 4, and the last axis of its input (None, 8, 6) is 2",
-        "axes count from 0, which is the batch, or backwards from -1",
+        "axes count from 0, the batch, or backward from -1",
         id="an axis that is not there",
     ),
     pytest.param(
