@@ -373,7 +373,7 @@ ENTRIES = [
         "{type: Id",
         errors.UnfillableShape,
         "Identity fills matrices only, not shape (2, 6, 3) (conv1d/kernel)",
-        "the identity of a convolution is Dirac",
+        "for a convolution, use Dirac",
         id="an identity of a convolution",
     ),
     pytest.param(
@@ -381,7 +381,7 @@ ENTRIES = [
         "orthogonal",
         errors.UnfillableShape,
         "Orthogonal fills tensors of 2 axes or more, not shape (3,) (dense/bias)",
-        "a vector has nothing to be orthogonal to; use zeros",
+        "for a vector, use zeros",
         id="an orthogonal bias",
     ),
     pytest.param(
