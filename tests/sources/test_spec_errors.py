@@ -276,7 +276,7 @@ ENTRIES = [
         "{type: RandomU",
         errors.InvalidValue,
         "`maxval` (0.05) must not be less than `minval` (1)",
-        "where they are not given, minval is -0.05 and maxval 0.05",
+        "the defaults are -0.05 and 0.05",
         id="an empty interval",
     ),
     pytest.param(
