@@ -53,7 +53,9 @@ class Gated(Layer, frozen=True, kw_only=True):
     states: ClassVar[int] = 1
 
     units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
-    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    activation: Annotated[
+        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+    ] = Tanh()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     recurrent_initializer: RecurrentInitializer = Orthogonal()

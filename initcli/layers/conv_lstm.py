@@ -85,7 +85,9 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
     ] = "valid"
     data_format: ChannelOrder = None
     dilation_rate: DilationRate = 1
-    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    activation: Annotated[
+        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+    ] = Tanh()
     recurrent_activation: RecurrentActivation = Sigmoid()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
