@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,15 @@ from initcli.types import (
 )
 
 _POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
+
+
+class Heads(NamedTuple):
+    """The numbers of heads, and the sizes of a head's vectors."""
+
+    queries: int
+    keys: int
+    key_dim: int
+    value_dim: int
 
 
 class _Projecting(Layer, frozen=True, kw_only=True):
@@ -173,10 +182,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         causal: bool,
         is_fused: bool,
     ) -> tuple[Array, Array]:
-        """The attention output and weights of inputs (batch, heads, positions, features).
+        """The result for each query, and the scores: (batch, heads, positions, features) each.
 
-        If ``kept`` hides every key from a query, its weights are equal where Keras fuses attention
-        and 0 elsewhere.
+        A query from which ``kept`` hides every key averages all values where Keras fuses attention,
+        and gives 0 elsewhere.
         """
         xp = flow.xp
         scores = xp.matmul(query, xp.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
@@ -219,9 +228,87 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             wanted = f"{self.type_name}'s masks, {shapes}, do not fit its scores"
             raise NotComputable(f"{wanted} {shape_text(sizes)}") from None
 
-    def is_fused(self, rank: int, return_scores: bool) -> bool:
-        """Whether Keras computes attention of inputs of that rank in one fused operation."""
-        return rank == 3 and self.dropout == 0 and not return_scores
+    @property
+    def heads(self) -> Heads:
+        """The numbers of heads and the sizes of their vectors."""
+        raise NotImplementedError
+
+    def output_sizes(self, query: Shape) -> Size:
+        """The sizes of the output's axes beside the positions."""
+        return (known_size(self, query, -1),)
+
+    def positions(self, rank: int) -> list[int]:
+        """The axes of an input of that rank over which a query attends."""
+        return list(range(1, rank - 1))
+
+    def query_mask(self, flow: Flow) -> Mask:
+        """The mask of the query."""
+        return flow.masks[0] if flow.masks else None
+
+    def parameters(
+        self, query: Shape, value: Shape | None = None, key: Shape | None = None
+    ) -> Iterator[Parameter]:
+        value, key = self.attendable(query, value, key)
+        heads, rank = self.heads, len(query) - 1
+        features = (known_size(self, query, -1),)
+        mixed = (heads.queries, heads.value_dim)
+        yield from self.projection("query", features, (heads.queries, heads.key_dim), rank)
+        keys = (heads.keys, heads.key_dim)
+        yield from self.projection("key", (known_size(self, key, -1),), keys, rank)
+        if self.use_gate:
+            yield from self.projection("gate", features, mixed, rank)
+        values = (heads.keys, heads.value_dim)
+        yield from self.projection("value", (known_size(self, value, -1),), values, rank)
+        yield from self.projection("attention_output", mixed, self.output_sizes(query), rank)
+
+    def call(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array | None = None,
+        key: Array | None = None,
+        *,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Array | list[Array]:
+        xp = flow.xp
+        value = query if value is None else value
+        key = value if key is None else key
+        rank = len(query.shape)
+        axes = self.positions(rank)
+        rest = [axis for axis in range(1, rank - 1) if axis not in axes]
+        # (batch, …, heads, positions, features), the positions of all attended axes as one.
+        order = [0, *rest, rank - 1, *axes, rank]
+
+        def projected(name: str, x: Array) -> Array:
+            y = xp.transpose(self.projected(flow, name, x), order)
+            return xp.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
+
+        times = self.heads.queries // self.heads.keys
+        queries = projected("query", query)
+        keys, values = (
+            xp.repeat(y, times, len(rest) + 1) if times > 1 else y
+            for y in (projected("key", key), projected("value", value))
+        )
+        sizes = (
+            *queries.shape[:-2],
+            *(query.shape[axis] for axis in axes),
+            *(key.shape[axis] for axis in axes),
+        )
+        kept = self.hidden(flow, self.query_mask(flow), sizes, len(axes))
+        if kept is not None:
+            kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
+        # Keras leaves attention between such inputs to one operation.
+        is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
+        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
+        unpacked = xp.reshape(
+            found, (*found.shape[:-2], *(query.shape[axis] for axis in axes), found.shape[-1])
+        )
+        mixed = xp.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
+        if self.use_gate:
+            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", query))
+        output = self.projected(flow, "attention_output", mixed, 2)
+        return [output, xp.reshape(shares, sizes)] if return_attention_scores else output
 
 
 class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
@@ -259,76 +346,26 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         self.attendable(query, value, key)
-        output = (*query[:-1], *self._output_sizes(query))
+        output = (*query[:-1], *self.output_sizes(query))
         # Keras takes the query's length for that of the key, too, in self-attention.
         scores = (query[0], self.num_heads, query[1], query[1])
         return [output, scores] if return_attention_scores else output
 
-    def parameters(
-        self, query: Shape, value: Shape | None = None, key: Shape | None = None
-    ) -> Iterator[Parameter]:
-        value, key = self.attendable(query, value, key)
-        keys = (self.num_heads, self.key_dim)
-        values = (self.num_heads, self.value_dim or self.key_dim)
-        rank = len(query) - 1
-        yield from self.projection("query", (known_size(self, query, -1),), keys, rank)
-        yield from self.projection("key", (known_size(self, key, -1),), keys, rank)
-        if self.use_gate:
-            yield from self.projection("gate", (known_size(self, query, -1),), values, rank)
-        yield from self.projection("value", (known_size(self, value, -1),), values, rank)
-        yield from self.projection("attention_output", values, self._output_sizes(query), rank)
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim)
 
-    def _output_sizes(self, query: Shape) -> Size:
+    def output_sizes(self, query: Shape) -> Size:
         given = self.output_shape_
         if given is None or given == ():
-            return (known_size(self, query, -1),)
+            return super().output_sizes(query)
         return (given,) if isinstance(given, int) else given
 
-    def call(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Array | list[Array]:
-        xp, source = flow.xp, query
-        value = query if value is None else value
-        key = value if key is None else key
-        rank = len(source.shape)
+    def positions(self, rank: int) -> list[int]:
         given = self.attention_axes
         if given is None:
-            given = tuple(range(1, rank - 1))
-        axes = [each % rank for each in ((given,) if isinstance(given, int) else given)]
-        rest = [axis for axis in range(1, rank - 1) if axis not in axes]
-        # (batch, …, heads, positions, features), with all attention axes joined.
-        order = [0, *rest, rank - 1, *axes, rank]
-
-        def heads(name: str, x: Array) -> Array:
-            y = xp.transpose(self.projected(flow, name, x), order)
-            return xp.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
-
-        queries, keys, values = heads("query", query), heads("key", key), heads("value", value)
-        positions = [tuple(x.shape[axis] for axis in axes) for x in (query, key)]
-        sizes = (*queries.shape[:-2], *positions[0], *positions[1])
-        own = flow.masks[0] if flow.masks else None
-        kept = self.hidden(flow, own, sizes, len(axes))
-        if kept is not None:
-            kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
-        is_fused = self.is_fused(rank, return_attention_scores)
-        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
-        unpacked = xp.reshape(
-            found, (*found.shape[:-2], *(source.shape[axis] for axis in axes), found.shape[-1])
-        )
-        mixed = xp.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
-        if self.use_gate:
-            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", source))
-        output = self.projected(flow, "attention_output", mixed, 2)
-        if not return_attention_scores:
-            return output
-        return [output, xp.reshape(shares, sizes)]
+            return super().positions(rank)
+        return [each % rank for each in ((given,) if isinstance(given, int) else given)]
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
@@ -380,48 +417,12 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         scores = (query[0], self.num_query_heads, query[1], key[1])
         return [query, scores] if return_attention_scores else query
 
-    def parameters(
-        self, query: Shape, value: Shape | None = None, key: Shape | None = None
-    ) -> Iterator[Parameter]:
-        value, key = self.attendable(query, value, key)
-        features = known_size(self, query, -1)
-        heads = (self.num_query_heads, self.head_dim)
-        shared = (self.num_key_value_heads, self.head_dim)
-        yield from self.projection("query", (features,), heads, 2)
-        yield from self.projection("key", (known_size(self, key, -1),), shared, 2)
-        if self.use_gate:
-            yield from self.projection("gate", (features,), heads, 2)
-        yield from self.projection("value", (known_size(self, value, -1),), shared, 2)
-        yield from self.projection("attention_output", heads, (features,), 2)
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.num_query_heads, self.num_key_value_heads, self.head_dim, self.head_dim)
 
-    def call(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Array | list[Array]:
-        xp, source = flow.xp, query
-        value = query if value is None else value
-        key = value if key is None else key
-        times = self.num_query_heads // self.num_key_value_heads
-        queries = xp.swapaxes(self.projected(flow, "query", query), 1, 2)
-        keys, values = (
-            xp.repeat(xp.swapaxes(self.projected(flow, name, x), 1, 2), times, 1)
-            for name, x in (("key", key), ("value", value))
-        )
-        own = flow.given_masks.get("query_mask", flow.masks[0] if flow.masks else None)
-        kept = self.hidden(flow, own, (*queries.shape[:-1], keys.shape[-2]))
-        is_fused = self.is_fused(len(source.shape), return_attention_scores)
-        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
-        mixed = xp.swapaxes(found, 1, 2)
-        if self.use_gate:
-            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", source))
-        output = self.projected(flow, "attention_output", mixed, 2)
-        return [output, shares] if return_attention_scores else output
+    def query_mask(self, flow: Flow) -> Mask:
+        return flow.given_masks.get("query_mask", super().query_mask(flow))
 
 
 class _Attention(Layer, frozen=True, kw_only=True):

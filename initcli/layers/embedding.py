@@ -163,6 +163,8 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
                 "reverse_embeddings",
                 (self.output_dim, self.input_dim),
                 "embeddings_initializer",
+                contracts=(0,),
+                produces=(1,),
             )
         yield from self.factors()
         yield from stored.after
