@@ -122,8 +122,8 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         sizes = split(step, self.data_format).sizes
         if None in sizes:
             raise ShapeError(
-                f"{type(self).__name__} needs every spatial size of its input, and "
-                f"{shape_text(shape)} leaves one open",
+                f"{type(self).__name__} needs all spatial sizes of its input, and "
+                f"{shape_text(shape)} lacks one",
                 "give the size in input_shape in place of null",
             )
         strides = per_axis(self.strides, self.rank, "strides")

@@ -1,4 +1,4 @@
-"""Images: rescaling, resizing, cropping and augmenting them."""
+"""Preprocessing and augmentation of images."""
 
 from __future__ import annotations
 
@@ -31,13 +31,26 @@ _Bits = Annotated[float, msgspec.Meta(ge=1, le=8)]
 Numbers = float | tuple[float, ...]
 """One number, or one for each channel."""
 Share = Fraction | Annotated[tuple[Fraction, ...], _PAIR]
-"""A strength from 0 to 1, or the two between which it is drawn."""
+"""A maximum from 0 to 1, or a minimum and a maximum."""
 SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
-"""A strength from -1 to 1, or the two between which it is drawn."""
-Range = Annotated[tuple[float, ...], _PAIR]
-"""The smallest and the largest value of an image."""
-Interpolation = Literal["nearest", "bilinear"]
-FillMode = Literal["constant", "reflect", "wrap", "nearest"]
+"""A maximum from -1 to 1, or a minimum and a maximum."""
+_ZoomShare = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
+_ShearShare = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
+_Pair = Annotated[tuple[PositiveInt, ...], _PAIR]
+
+Strength = Annotated[Share, doc("Strength of the change: its maximum, or minimum and maximum.")]
+SignedStrength = Annotated[
+    SignedShare, doc("Strength of the change: its maximum, or minimum and maximum.")
+]
+Extent = Annotated[Share, doc("Size as a share of the image: its maximum, or minimum and maximum.")]
+Interpolation = Annotated[Literal["nearest", "bilinear"], doc("Method for values between pixels.")]
+FillMode = Annotated[
+    Literal["constant", "reflect", "wrap", "nearest"], doc("Values outside the image.")
+]
+FillValue = Annotated[float, doc("Value outside the image for `constant`.")]
+ValueRange = Annotated[
+    tuple[float, ...], _PAIR, doc("Minimum and maximum of the values of an image.")
+]
 
 
 def real(x: Array) -> Array:
@@ -108,14 +121,8 @@ class Resizing(_Sized, frozen=True, kw_only=True):
     pad_to_aspect_ratio: Annotated[
         bool, doc("Whether to pad the image to the aspect ratio of the output.")
     ] = False
-    fill_mode: Annotated[
-        str,
-        doc(
-            "Values outside the image: a constant, or those of its reflection, repetition or "
-            "nearest pixel."
-        ),
-    ] = "constant"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    fill_mode: Annotated[str, doc("Values outside the image.")] = "constant"
+    fill_value: FillValue = 0.0
     antialias: Annotated[bool, doc("Whether to average pixels when shrinking.")] = False
 
 
@@ -145,7 +152,7 @@ class _Random(ImageLayer, frozen=True, kw_only=True):
 class _Ranged(ImageLayer, frozen=True, kw_only=True):
     """An augmentation that depends on the range of pixel values."""
 
-    value_range: Annotated[Range, doc("Minimum and maximum of the values of an image.")] = (0, 255)
+    value_range: ValueRange = (0, 255)
 
 
 class _RandomRanged(_Ranged, frozen=True, kw_only=True):
@@ -157,69 +164,54 @@ class _RandomRanged(_Ranged, frozen=True, kw_only=True):
 class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
     """Adds up to ``factor`` of the value range."""
 
-    factor: Annotated[
-        SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: SignedStrength
 
 
 class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
     """Scales values about their mean."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: Strength
 
 
 class RandomHue(_RandomRanged, frozen=True, kw_only=True):
     """Shifts the hue."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: Strength
 
 
 class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
     """Changes the saturation."""
 
-    factor: Annotated[
-        SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: SignedStrength
 
 
 class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
     """Sharpens or blurs."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: Strength
 
 
 class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
     """Blends images with their gray versions."""
 
-    factor: Annotated[
-        SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ]
+    factor: SignedStrength
 
 
 class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
     """Changes brightness, contrast, saturation and hue."""
 
     brightness_factor: Annotated[
-        SignedShare | None,
-        doc("Strength of the change of brightness: its maximum, or its minimum and maximum."),
+        SignedShare | None, doc("Strength of the change of brightness; none if absent.")
     ] = None
     contrast_factor: Annotated[
-        Share | None,
-        doc("Strength of the change of contrast: its maximum, or its minimum and maximum."),
+        Share | None, doc("Strength of the change of contrast; none if absent.")
     ] = None
     saturation_factor: Annotated[
-        SignedShare | None,
-        doc("Strength of the change of saturation: its maximum, or its minimum and maximum."),
+        SignedShare | None, doc("Strength of the change of saturation; none if absent.")
     ] = None
-    hue_factor: Annotated[
-        Share | None, doc("Strength of the change of hue: its maximum, or its minimum and maximum.")
-    ] = None
+    hue_factor: Annotated[Share | None, doc("Strength of the change of hue; none if absent.")] = (
+        None
+    )
 
 
 class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
@@ -227,7 +219,7 @@ class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
 
     factor: Annotated[
         _Bits | Annotated[tuple[NonNegativeFloat, ...], _PAIR],
-        doc("Number of bits to keep: one number, or its minimum and maximum."),
+        doc("Bits to keep: one number, or minimum and maximum."),
     ]
 
 
@@ -246,28 +238,18 @@ class RandomGrayscale(_Random, frozen=True, kw_only=True):
 class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
     """Blurs images by a Gaussian."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
+    factor: Strength = 1.0
     kernel_size: Annotated[
-        PositiveInt | Annotated[tuple[PositiveInt, ...], _PAIR],
-        doc("Size of the window: one number, or height and width."),
+        PositiveInt | _Pair, doc("Size of the window: one number, or height and width.")
     ] = 3
-    sigma: Annotated[
-        Share,
-        doc("Standard deviation of the blur in pixels: its maximum, or its minimum and maximum."),
-    ] = 1.0
+    sigma: Annotated[Share, doc("Standard deviation of the blur in pixels.")] = 1.0
 
 
 class Solarization(_RandomRanged, frozen=True, kw_only=True):
     """Inverts values above a threshold."""
 
-    addition_factor: Annotated[
-        Share, doc("Share of the value range that is added before inverting.")
-    ] = 0.0
-    threshold_factor: Annotated[
-        Share, doc("Share of the value range above which values are inverted.")
-    ] = 0.0
+    addition_factor: Annotated[Share, doc("Share of the value range added before inverting.")] = 0.0
+    threshold_factor: Annotated[Share, doc("Threshold as a share of the value range.")] = 0.0
 
 
 class AutoContrast(_Ranged, frozen=True, kw_only=True):
@@ -287,9 +269,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(_Ranged, frozen=True, kw_only
     """
 
     clip_limit: Annotated[float, doc("Maximum contrast.")] = 4.0
-    tile_grid_size: Annotated[
-        Annotated[tuple[PositiveInt, ...], _PAIR], doc("Number of tiles along height and width.")
-    ] = (8, 8)
+    tile_grid_size: Annotated[_Pair, doc("Number of tiles along height and width.")] = (8, 8)
 
 
 class RandomFlip(_Random, frozen=True, kw_only=True):
@@ -304,15 +284,9 @@ class RandomFlip(_Random, frozen=True, kw_only=True):
 class _Moving(_Random, frozen=True, kw_only=True):
     """An augmentation that moves pixels and fills the gaps."""
 
-    fill_mode: Annotated[
-        FillMode,
-        doc(
-            "Values outside the image: a constant, or those of its reflection, repetition or "
-            "nearest pixel."
-        ),
-    ] = "reflect"
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    fill_mode: FillMode = "reflect"
+    interpolation: Interpolation = "bilinear"
+    fill_value: FillValue = 0.0
 
 
 class RandomRotation(_Moving, frozen=True, kw_only=True):
@@ -324,94 +298,60 @@ class RandomRotation(_Moving, frozen=True, kw_only=True):
 class RandomTranslation(_Moving, frozen=True, kw_only=True):
     """Shifts images."""
 
-    height_factor: Annotated[
-        SignedShare,
-        doc("Vertical shift as a share of the height: its maximum, or its minimum and maximum."),
-    ]
-    width_factor: Annotated[
-        SignedShare,
-        doc("Horizontal shift as a share of the width: its maximum, or its minimum and maximum."),
-    ]
+    height_factor: Annotated[SignedShare, doc("Vertical shift as a share of the height.")]
+    width_factor: Annotated[SignedShare, doc("Horizontal shift as a share of the width.")]
 
 
 class RandomZoom(_Moving, frozen=True, kw_only=True):
     """Zooms images."""
 
-    height_factor: Annotated[
-        _Zoom | Annotated[tuple[_Zoom, ...], _PAIR],
-        doc("Vertical zoom as a share of the height: its maximum, or its minimum and maximum."),
-    ]
+    height_factor: Annotated[_ZoomShare, doc("Vertical zoom as a share of the height.")]
     width_factor: Annotated[
-        _Zoom | Annotated[tuple[_Zoom, ...], _PAIR] | None,
-        doc("Horizontal zoom, likewise; equal to the vertical one if absent."),
+        _ZoomShare | None, doc("Horizontal zoom; as the vertical one if absent.")
     ] = None
 
 
 class RandomShear(_Moving, frozen=True, kw_only=True):
     """Shears images along one axis or both."""
 
-    x_factor: Annotated[
-        Fraction | Annotated[tuple[_Signed, ...], _PAIR],
-        doc("Horizontal shear: its maximum, or its minimum and maximum."),
-    ] = 0.0
-    y_factor: Annotated[
-        Fraction | Annotated[tuple[_Signed, ...], _PAIR],
-        doc("Vertical shear: its maximum, or its minimum and maximum."),
-    ] = 0.0
+    x_factor: Annotated[_ShearShare, doc("Horizontal shear.")] = 0.0
+    y_factor: Annotated[_ShearShare, doc("Vertical shear.")] = 0.0
 
 
 class RandomPerspective(_Random, frozen=True, kw_only=True):
     """Changes the perspective of images."""
 
     factor: Annotated[Share, doc("Probability of changing an image.")] = 1.0
-    scale: Annotated[
-        Fraction,
-        doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
-    ] = 1.0
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    scale: Annotated[Fraction, doc("Maximum size of the change as a share of the image.")] = 1.0
+    interpolation: Interpolation = "bilinear"
+    fill_value: FillValue = 0.0
 
 
 class RandomElasticTransform(_RandomRanged, frozen=True, kw_only=True):
     """Distorts images elastically."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
-    scale: Annotated[
-        Share,
-        doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
-    ] = 1.0
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
+    factor: Strength = 1.0
+    scale: Extent = 1.0
+    interpolation: Interpolation = "bilinear"
     fill_mode: Annotated[
-        FillMode | Literal["mirror"],
-        doc(
-            "Values outside the image: a constant, or those of its reflection, repetition or "
-            "nearest pixel."
-        ),
+        Literal["constant", "reflect", "wrap", "nearest", "mirror"],
+        doc("Values outside the image."),
     ] = "reflect"
-    fill_value: Annotated[float, doc("Value outside the image for `constant`.")] = 0.0
+    fill_value: FillValue = 0.0
 
 
 class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
     """Erases a rectangle."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
-    scale: Annotated[
-        Share,
-        doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
-    ] = (0.02, 0.33)
+    factor: Strength = 1.0
+    scale: Extent = (0.02, 0.33)
     fill_value: Annotated[Any, doc("Value of erased pixels; random if absent.")] = None
 
 
 class CutMix(_Random, frozen=True, kw_only=True):
     """Pastes a part of one image into another (Yun et al. 2019, arXiv:1905.04899)."""
 
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 1.0
+    factor: Strength = 1.0
 
 
 class MixUp(_Random, frozen=True, kw_only=True):
@@ -426,10 +366,8 @@ class RandAugment(_RandomRanged, frozen=True, kw_only=True):
     """Applies random augmentations (Cubuk et al. 2019, arXiv:1909.13719)."""
 
     num_ops: Annotated[PositiveInt, doc("Number of operations applied to an image.")] = 2
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 0.5
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
+    factor: Strength = 0.5
+    interpolation: Interpolation = "bilinear"
 
 
 class AugMix(_RandomRanged, frozen=True, kw_only=True):
@@ -437,13 +375,11 @@ class AugMix(_RandomRanged, frozen=True, kw_only=True):
 
     num_chains: Annotated[PositiveInt, doc("Number of chains of operations.")] = 3
     chain_depth: Annotated[PositiveInt, doc("Maximum number of operations of a chain.")] = 3
-    factor: Annotated[
-        Share, doc("Strength of the change: its maximum, or its minimum and maximum.")
-    ] = 0.3
+    factor: Strength = 0.3
     alpha: Annotated[
         NonNegativeFloat, doc("Parameter of the Dirichlet distribution of the chains' weights.")
     ] = 1.0
     all_ops: Annotated[
         bool, doc("Whether to use operations that change brightness and color, too.")
     ] = True
-    interpolation: Annotated[Interpolation, doc("Method for values between pixels.")] = "bilinear"
+    interpolation: Interpolation = "bilinear"
