@@ -45,10 +45,10 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     file = copy / "reports" / "summary.py"
     source = file.read_text("utf-8")
-    before = "    dtype: Annotated[str, Meta("
+    before = "    dtype: Annotated[str, doc("
     assert source.count(before) == 1
-    meta = 'Meta(description="Size in memory.", extra={"heading": "bytes"})'
-    file.write_text(source.replace(before, f"    bytes: Annotated[int, {meta}]\n{before}"), "utf-8")
+    field = '    bytes: Annotated[int, doc("Size in memory.", heading="bytes")]\n'
+    file.write_text(source.replace(before, field + before), "utf-8")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(TOUR), str(folder / "out")],
         cwd=folder,
