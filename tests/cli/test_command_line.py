@@ -494,7 +494,7 @@ def test_theory_alone_shows_distributions_and_draws_nothing() -> None:
     report = json.loads(run("summary", TOUR, "--theory", "--format", "json").stdout)
     drawn = json.loads(run("summary", TOUR, "--format", "json").stdout)
     for expected, tensor in zip(drawn["tensors"], report["tensors"], strict=True):
-        assert tensor == {**expected, "measured": None, "fit": None}
+        assert tensor == {**expected, "values": None, "measured": None, "fit": None}
     assert {**report, "tensors": []} == {**drawn, "tensors": []}
 
 
