@@ -32,7 +32,7 @@ from initcli.types import ArgumentError, arguments_of
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
-_LAYERS = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
+LAYER_TYPES = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
 """The types of arguments that are layers themselves."""
 
 
@@ -168,7 +168,7 @@ class Arguments:
             return self.initializer(value, path)
         if type_ is Activation:
             return self.activation(value, path)
-        if type_ in _LAYERS:
+        if type_ in LAYER_TYPES:
             return self._layers(type_, name, value, path)
         if type_ == tuple[OwnWeight, ...]:
             return self._weights(name, value, path)

@@ -1,4 +1,4 @@
-"""What the reader of a Keras model should know that no spec can say."""
+"""Notes on a Keras model about facts that no spec expresses."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from initcli.layers.core import Opaque
 
 
 def few(notes: Iterable[str]) -> tuple[str, ...]:
-    """As many of the notes as somebody would read."""
-    found = tuple(notes)
-    more = len(found) - _NOTED
-    return found if more <= 0 else (*found[:_NOTED], f"{more:,} more such notes are left out")
+    """The first notes, and how many are left out."""
+    every = tuple(notes)
+    more = len(every) - _MAX_NOTES
+    return every if more <= 0 else (*every[:_MAX_NOTES], f"{more:,} more such notes are left out")
 
 
 def of_unknown(layers: Iterable[tuple[str, Opaque]]) -> Iterator[str]:
-    """What there is to say of layers, by name, that are code of their author: once for each kind.
-
-    What a person has said of a layer is not said again.
-    """
+    """Notes on layers of their author's own code, one for each kind."""
     alike: dict[tuple[str, str], list[str]] = {}
     for name, layer in layers:
         alike.setdefault((layer.kind, "; ".join(_unknown(layer))), []).append(quoted(name))
     for (kind, said), names in alike.items():
         if said:
-            what = f"{_named(names)} ({kind})"
+            what = f"{_names(names)} ({kind})"
             yield f"{what}: its author's own code, which is not run; {said}"
 
 
@@ -38,9 +35,9 @@ def _unknown(layer: Opaque) -> Iterator[str]:
 
 
 def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What there is to say of layers with quantized weights, once for each scheme."""
+    """Notes on layers with quantized weights, one for each scheme."""
     for scheme, names in quantized.items():
-        shown = _named(names)
+        shown = _names(names)
         mode = scheme.partition("/")[0]
         if mode == "float8":
             yield (
@@ -55,20 +52,18 @@ def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def of_thawed(names: Sequence[str]) -> Iterator[str]:
-    """What there is to say of layers whose own flag freezes nothing."""
+    """The note on layers whose own flag freezes nothing."""
     if names:
         yield (
-            f"{_named(names)}: trainable is false, but Keras applies that to none of the layers "
+            f"{_names(names)}: trainable is false, but Keras applies that to none of the layers "
             "within when it reads the file, and trains them as they say themselves"
         )
 
 
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return listed(names if more <= 0 else [*names[:_NAMED], f"{more} more"], "and")
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return listed(names if more <= 0 else [*names[:_MAX_NAMES], f"{more} more"], "and")
 
 
-_NAMED = 5
-"""Layers of one type that a note names."""
-_NOTED = 50
-"""Notes on one file."""
+_MAX_NAMES = 5
+_MAX_NOTES = 50
