@@ -148,7 +148,7 @@ def _argument(field: msgspec.structs.FieldInfo) -> Argument:
         for meta in metas:
             description = meta.description or description
         kept = [meta for meta in metas if meta.description is None]
-        type_ = Annotated[(inner, *kept)] if kept else inner  # type: ignore[assignment]
+        type_ = Annotated[(inner, *kept)] if kept else inner
     default = field.default
     if default is msgspec.NODEFAULT:
         default = field.default_factory() if callable(field.default_factory) else None

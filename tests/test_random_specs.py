@@ -19,7 +19,8 @@ from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input
 from initcli.layers.network import Network
 from initcli.registry import public_subclasses
-from initcli.render.data import summary_json
+from initcli.reports.record import json_text
+from initcli.reports.summary import SummaryReport
 from initcli.types import arguments_of
 from support.paths import facts
 
@@ -166,7 +167,7 @@ def graphs(draw: st.DrawFn) -> Data:
 
 def held(model: initcli.Model) -> None:
     """What holds for every model."""
-    report = json.loads(summary_json(model, initcli.theory(model)))
+    report = json.loads(json_text(SummaryReport.of(model, initcli.theory(model))))
     assert report["totals"]["params"] == sum(tensor["size"] for tensor in report["tensors"])
     assert report["totals"]["params"] == sum(layer["params"] for layer in report["layers"])
     assert len({layer["name"] for layer in report["layers"]}) == len(report["layers"])

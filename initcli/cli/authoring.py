@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from initcli.cli.terminal import data_stream, write, write_path
+from initcli.reports import REPORTS
 
 SCHEMA_FILE = "initcli.schema.json"
 """What a schema is called beside the specs that name it."""
@@ -54,8 +55,24 @@ layers:
 """
 
 
-def schema() -> None:
+def schema(
+    report: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"[{'|'.join(REPORTS)}]",
+            help="The schema of this command's --format json instead.",
+            autocompletion=lambda: list(REPORTS),
+        ),
+    ] = None,
+) -> None:
     """Print a JSON Schema of the spec, for editors and validators."""
+    if report is not None:
+        if report not in REPORTS:
+            raise typer.BadParameter(f"it is one of {', '.join(REPORTS)}", param_hint="--report")
+        from initcli.reports.record import schema_text as report_schema
+
+        write(report_schema(report))
+        return
     from initcli.sources.schema import schema_text
 
     # JSON is UTF-8 wherever it is read, and the encoding of a Windows pipe is another.

@@ -144,11 +144,9 @@ def load_functions(file: str) -> dict[str, Custom]:
     try:
         source = Path(file).read_bytes()
     except (OSError, ValueError) as error:
-        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
-        why = "there is no such file" if is_missing else f"cannot be read: {error.strerror}"
-        raise CustomFunctionError(
-            f"{printable(file)}: {why}", nearest_file(file, (".py",))
-        ) from None
+        why = (isinstance(error, OSError) and error.strerror) or error
+        remedy = nearest_file(file, (".py",))
+        raise CustomFunctionError(f"{printable(file)}: cannot be read: {why}", remedy) from None
     module = ModuleType("initcli_custom")
     module.__file__ = file
     try:

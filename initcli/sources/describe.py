@@ -83,7 +83,8 @@ def _describe(info: Any) -> str:
         ):
             if isinstance(kind, msgspec.inspect.AnyType):
                 return "a list"
-            return f"a list of {_plural(_describe(kind))}"
+            count = f"{info.max_length} " if info.max_length else ""
+            return f"a list of {count}{_plural(_describe(kind))}"
         case _:
             return _SIMPLE.get(type(info), "another value")
 

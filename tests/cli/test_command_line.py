@@ -21,7 +21,7 @@ from PIL import Image
 import initcli
 from initcli.render.plots import DISTRIBUTION, DRAWN
 from support.paths import SAMPLES, TOUR
-from support.running import run
+from support.running import run, start
 
 
 def test_version_and_help_are_data() -> None:
@@ -185,12 +185,12 @@ def test_an_interrupt_does_not_wait_for_a_large_matrix(tmp_path: Path) -> None:
     spec = tmp_path / "large.yaml"
     layer = "{type: Dense, units: 9000, kernel_initializer: orthogonal}"
     spec.write_text(f"input_shape: [9000]\nlayers: [{layer}]\n")
-    process = subprocess.Popen([sys.executable, "-m", "initcli", "summary", str(spec)])
-    time.sleep(2)  # It is at work by now, for many seconds more.
-    process.send_signal(signal.SIGINT)
-    begun = time.monotonic()
-    assert process.wait(60) == 130
-    assert time.monotonic() - begun < 2
+    with start("summary", spec) as process:
+        time.sleep(2)  # It is at work by now, for many seconds more.
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        assert process.wait(60) == 130
+        assert time.monotonic() - begun < 2
 
 
 def test_the_seed_option_wins_and_changes_every_drawn_tensor() -> None:
@@ -203,17 +203,12 @@ def test_the_seed_option_wins_and_changes_every_drawn_tensor() -> None:
 
 
 def test_a_closed_pipe_ends_quietly() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "initcli", "summary", str(TOUR)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    with process.stderr:
-        assert process.stderr.read() == b""
-    assert process.wait(60) == 0
+    with start("summary", TOUR) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
@@ -223,20 +218,15 @@ def test_an_interrupt_ends_at_once_with_130_and_leaves_no_half_file(tmp_path: Pa
         "input_shape: [30000]\nlayers: [{type: Dense, units: 10}, {type: Dense, units: 30000},"
         " {type: Dense, units: 30000}]\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "initcli", "hist", str(spec), "--out", str(tmp_path / "out")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process.stdout, process.stderr:
+    with start("hist", spec, "--out", tmp_path / "out") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline()  # It has begun, and goes on with 900 million weights.
         process.send_signal(signal.SIGINT)
         begun = time.monotonic()
         assert process.wait(60) == 130
         assert time.monotonic() - begun < 10
-        assert b"Traceback" not in process.stderr.read()
+        assert "Traceback" not in process.stderr.read()
     for file in (tmp_path / "out").iterdir():
         assert file.suffix == ".png"
         with Image.open(file) as image:
@@ -560,24 +550,21 @@ def test_hist_shows_some_entries_too(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------ progress
 
 
-def in_terminal(*arguments: object, piped: bool) -> tuple[str, str]:
+def in_terminal(*arguments: str | Path, piped: bool) -> tuple[str, str]:
     """What a command that runs for some seconds writes to a terminal, and into a pipe."""
     import pty
 
     master, slave = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "initcli", *map(str, arguments)],
-        stdout=subprocess.PIPE if piped else slave,
-        stderr=slave,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    ) as process:
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    stdout = subprocess.PIPE if piped else slave
+    with start(*arguments, stdout=stdout, stderr=slave, env=environment) as process:
         os.close(slave)
         seen = bytearray()
         with contextlib.suppress(OSError):  # the end of a terminal, on Linux
             while part := os.read(master, 65536):
                 seen += part
         os.close(master)
-        output = process.stdout.read().decode() if process.stdout else ""
+        output = process.stdout.read() if process.stdout else ""
         assert process.wait(60) == 0
     return seen.decode(), output
 

@@ -8,39 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.paths import ROOT, TOUR
+from support.running import start
 
 LARGE = "input_shape: [9000]\nlayers: [{type: Dense, units: 9000}, {type: Dense, units: 9000}]\n"
 OWN = "input_shape: [8]\nlayers: [{type: Dense, units: 8, kernel_initializer: mine}]\n"
 ENDLESS = "import time\ndef mine(shape):\n    while True: time.sleep(0.01)\n"
-
-
-@contextmanager
-def start(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A run, which is ended where a test fails before it has ended itself."""
-    if os.name != "nt":
-        options.setdefault("preexec_fn", heed)
-    with subprocess.Popen(
-        [sys.executable, "-m", "initcli", *map(str, arguments)],
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", **options},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def heed() -> None:
-    """Have a process heed the signals that whoever runs the tests may have them ignore."""
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
@@ -170,7 +148,6 @@ def test_an_interrupt_amid_imports_is_quiet(imports: int, name: str) -> None:
         [sys.executable, "-c", INTERRUPTED, str(imports), "summary", str(TOUR)],
         capture_output=True,
         env={**os.environ, "WITH": name},
-        preexec_fn=heed,
         timeout=60,
         check=False,
     )

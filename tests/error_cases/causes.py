@@ -7,8 +7,9 @@ import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
@@ -22,7 +23,7 @@ from error_cases.specs import SOURCE, functional, layer
 from initcli import files
 from initcli.documents.edit import Change, edited
 from initcli.initializers import Zeros
-from initcli.layers import network
+from initcli.layers import core, network
 from initcli.parameter import Parameter
 from initcli.render import weights_file as exporting
 from initcli.sampling import chunks as drawing
@@ -107,6 +108,12 @@ def of_signals() -> Iterator[Case]:
         "signal spec.yaml",
         {"spec.yaml": DENSE},
         cause=lambda patch: patch.setattr(passes, "make_vjp", lambda *_: (_no_gradient, None)),
+    )
+    yield Case(
+        "a layer that says nothing about its output",
+        "signal spec.yaml",
+        {"spec.yaml": DENSE},
+        cause=lambda patch: patch.delattr(core.Dense, "call"),
     )
     shared = "input_shape: [3]\nlayers:\n  - {type: Sequential, layers: [{type: ReLU}]}\n"
     yield Case(
@@ -331,11 +338,11 @@ def of_workers() -> Iterator[Case]:
     yield Case(
         "a cluster that is lost",
         cause=lambda patch: patch.setattr(workers, "PATIENCE", 0.0),
-        call=lambda: workers._Watch(SimpleNamespace(status="closed"))(),
+        call=lambda: workers._Watch(SimpleNamespace(nthreads=dict))(),
     )
     yield Case(
         "no more processes",
-        cause=lambda patch: patch.setattr(ProcessPoolExecutor, "submit", _failing),
+        cause=lambda patch: patch.setattr(BaseProcess, "start", _failing),
         call=_start_workers,
     )
 
@@ -358,5 +365,5 @@ def _start_workers() -> None:
 
 def _lose_workers() -> None:
     with ThreadPoolExecutor(1) as executor:
-        lost = workers.Workers(executor, 1, (OSError,))
+        lost = workers.Workers(executor.submit, losses=(OSError,))
         list(lost.in_order(_failing, [1, 2]))

@@ -36,6 +36,7 @@ from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK, draw, draw_chunks
 from initcli.types import TensorDtype
 from support.paths import SAMPLES, TOUR
+from support.running import start
 
 SUFFIXES = [".npz", ".safetensors"]
 DTYPES: list[TensorDtype] = ["float16", "bfloat16", "float32", "float64", "int32", "int64"]
@@ -466,12 +467,7 @@ def test_an_interrupt_ends_at_once_and_leaves_nothing(
     (tmp_path / "large.json").write_text(json.dumps({"input_shape": [8000], "layers": [layer] * 4}))
     out = tmp_path / "out"
     out.mkdir()
-    command = ["export", str(tmp_path / "large.json"), "--out", str(out / f"w{suffix}")]
-    with subprocess.Popen(
-        [sys.executable, "-m", "initcli", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with start("export", tmp_path / "large.json", "--out", out / f"w{suffix}") as process:
         while not any(out.iterdir()) and process.poll() is None:
             time.sleep(0.01)
         time.sleep(0.3)  # It is in the midst of a gigabyte by now, or of a matrix.
@@ -481,5 +477,5 @@ def test_an_interrupt_ends_at_once_and_leaves_nothing(
         assert time.monotonic() - begun < 10
         assert process.stdout is not None
         assert process.stderr is not None
-        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
     assert list(out.iterdir()) == []

@@ -146,7 +146,7 @@ def test_a_file_that_fails_names_its_line(tmp_path: Path, code: str, message: st
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(CustomFunctionError, match=r"none\.py: there is no such file"):
+    with pytest.raises(CustomFunctionError, match=r"none\.py: cannot be read: No such file"):
         initcli.load(str(ROOT / "sample_configs" / "tour.yaml"), custom=["none.py"])
 
 
@@ -213,12 +213,13 @@ def test_a_spec_alone_runs_nothing(spec: str) -> None:
 
 
 def test_json_says_which_function_filled_a_tensor(tmp_path: Path) -> None:
-    from initcli.render.data import summary_json
+    from initcli.reports.record import json_text
+    from initcli.reports.summary import SummaryReport
 
     model = load(tmp_path, "def mine(shape):\n    return np.ones(shape)\n")
-    report = json.loads(summary_json(model, initcli.summarize(model)))
+    report = json.loads(json_text(SummaryReport.of(model, initcli.summarize(model))))
     kernel = report["tensors"][0]
-    assert kernel["initializer"] == {"type": "mine"}
+    assert kernel["initializer"] == {"type": "mine", "text": "mine()"}
     assert kernel["distribution"] is None
     assert kernel["fit"] is None
     assert kernel["measured"]["mean"] == 1.0

@@ -261,7 +261,7 @@ MISTAKES = [
     pytest.param(
         ["{type: Add}"],
         errors.MissingArgument,
-        "Add merges several inputs, and here it is given one",
+        "Add merges several inputs, but has only one here",
         "name them: `inputs: [one, other]`",
         id="a merge of one",
     ),
@@ -289,7 +289,7 @@ MISTAKES = [
     pytest.param(
         ["{call: a, name: a}"],
         errors.UnknownName,
-        "'a' is a call, and of no layer",
+        "'a' is a call that leads to no layer",
         "`call` takes the name of a layer",
         id="a call of itself",
     ),
@@ -419,7 +419,7 @@ def test_a_mistake_in_either_file_has_its_place_there(tmp_path: Path) -> None:
         ("extends: itself.yaml\n", "'itself.yaml' extends this file in turn"),
         ("extends: 3\n", "`extends` must be the path of another spec, not 3"),
         ("extends: none.yaml\n", "there is no such file"),
-        ("extends: text.txt\n", "a spec is a mapping with `layers`, and this is none"),
+        ("extends: text.txt\n", "a spec is a mapping with `layers`, and this file is not"),
     ],
 )
 def test_what_cannot_be_extended(tmp_path: Path, text: str, message: str) -> None:

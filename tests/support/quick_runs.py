@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 FORKS = sys.platform == "linux"  # elsewhere what is imported may not survive it
+LONGEST = 120
+"""Seconds after which a run is killed whatever was asked for."""
 WRITING = ("files.py", "weights_file.py")
 """Where initcli writes files."""
 
@@ -54,9 +56,14 @@ class QuickRuns:
             stdout=subprocess.PIPE,
             encoding="utf-8",
             env={**environment, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
         )
 
     def close(self) -> None:
+        if sys.platform == "win32":
+            self._server.kill()
+        else:
+            os.killpg(self._server.pid, signal.SIGKILL)
         self._server.communicate()
 
     def run(self, *arguments: str | Path, **options: Any) -> Done:
@@ -213,6 +220,7 @@ def _serve() -> None:
         for place in places:
             place.mkdir()
         to_kill = request["after"] is not None
+        overdue = False
         begun = time.perf_counter()
         running = [
             _start(arguments, place, request)
@@ -229,6 +237,11 @@ def _serve() -> None:
                 for each in running:
                     if each.poll() is None:
                         each.send_signal(request["number"])
+            if now > LONGEST and not overdue:
+                overdue = True
+                for each in running:
+                    if each.poll() is None:
+                        each.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
             time.sleep(0.0005)
         said = [tuple(_text(place / name) for name in ("stdout", "stderr")) for place in places]
         counted = [place / "lines" for place in places]

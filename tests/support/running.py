@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from support.paths import ROOT
 
@@ -17,6 +20,7 @@ def run(
     cwd: Path = ROOT,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "initcli", *map(str, arguments)],
         input=text,
@@ -27,3 +31,16 @@ def run(
         timeout=120,
         check=False,
     )
+
+
+@contextmanager
+def start(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a command. It is killed at the end of the block, also where the test fails."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "initcli", *map(str, arguments)],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", **options},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -50,9 +50,9 @@ def as_name(name: str, path: Path) -> str:
     Raises:
         NotRead: it is too long.
     """
-    if len(name) > (limit := limits.in_force().name_characters):
-        message = f"the name {quoted(name)} has {len(name):,} characters, and {limit:,} are allowed"
-        raise NotRead(message, path, limits.remedy("name_characters", len(name)))
+    if len(name) > (limit := limits.NAME_CHARACTERS):
+        message = f"the name {quoted(name)} has {len(name):,} characters, and {limit} are allowed"
+        raise NotRead(message, path)
     return printable(name)
 
 
