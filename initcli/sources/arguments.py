@@ -105,7 +105,7 @@ class Arguments:
         if isinstance(name, str) and name in self.functions:
             return self._called(self.functions[name], {}, path)
         message = f"the initializer {quoted(name)} is its author's own code, which is not run"
-        remedy = f"define a function {name} in a file named with --custom"
+        remedy = f"define a function {name} in a file and add --custom FILE.py"
         self.errors.append(UnknownName(message, remedy=remedy, path=path))
         return None
 

@@ -24,7 +24,7 @@ from initcli.errors import (
 )
 from initcli.layers import Layer
 from initcli.layers.core import Input
-from initcli.layers.network import Call, Network, Source
+from initcli.layers.network import Call, CallOutput, Network
 from initcli.sources.entries import BROKEN, Entry, Reference
 
 INPUT = "input"
@@ -40,13 +40,13 @@ class _Item(msgspec.Struct):
     layer: int | None
     shared: str = ""
     inputs: Sequence[Reference] = ()
-    sources: list[Source] = []
+    sources: list[CallOutput] = []
     options: Mapping[str, bool] = {}
     masks: Mapping[str, Reference] = {}
-    mask_sources: dict[str, Source] = {}
+    mask_sources: dict[str, CallOutput] = {}
 
     @property
-    def before(self) -> list[Source]:
+    def before(self) -> list[CallOutput]:
         """The calls whose outputs it takes, masks included."""
         return [*self.sources, *self.mask_sources.values()]
 
@@ -108,10 +108,10 @@ class Assembly:
         # Layers are listed in the order of their first calls.
         order_of_layers = dict.fromkeys(call.layer for call in calls)
         number = {layer: index for index, layer in enumerate(order_of_layers)}
-        ends = [Source(numbers[source.call], source.output) for source in given if source]
+        ends = [CallOutput(numbers[source.call], source.output) for source in given if source]
         if not ends and last is not None and "Sequential" in cls.__name__:
-            ends = [Source(numbers[last])]
-        ends = ends or [Source(i) for i in range(len(calls)) if i not in fed]
+            ends = [CallOutput(numbers[last])]
+        ends = ends or [CallOutput(i) for i in range(len(calls)) if i not in fed]
         network = cls(
             name=own.name,
             trainable=own.trainable,
@@ -136,7 +136,7 @@ class Assembly:
             if entry.inputs is not None:
                 item.inputs = entry.inputs
             elif not isinstance(entry.layer, Input) and flow is not None:
-                item.sources = [Source(flow)]
+                item.sources = [CallOutput(flow)]
             if isinstance(entry.layer, Input) and self.flows_in is not None:
                 message = "this Input has an input already, from what comes before it"
                 remedy = "give either input_shape or an Input as the first layer"
@@ -231,12 +231,12 @@ class Assembly:
                 error = UnknownArgument(message, remedy=remedy, path=path, at_key=True)
                 self.errors.append(error)
 
-    def _resolved(self, reference: Reference, scope: str) -> Source | None:
+    def _resolved(self, reference: Reference, scope: str) -> CallOutput | None:
         """The call that a reference names: the nearest in the enclosing scopes."""
         looked = scope
         while True:
             if (place := self.places.get(f"{looked}{reference.name}")) is not None:
-                return Source(place, reference.output)
+                return CallOutput(place, reference.output)
             if not looked:
                 break
             looked = looked[:-1].rpartition("/")[0]
@@ -300,10 +300,10 @@ class Assembly:
         assert item.layer is not None
         return Call(
             layer=item.layer,
-            inputs=tuple(Source(numbers[each.call], each.output) for each in item.sources),
+            inputs=tuple(CallOutput(numbers[each.call], each.output) for each in item.sources),
             options=dict(item.options),
             masks={
-                name: Source(numbers[each.call], each.output)
+                name: CallOutput(numbers[each.call], each.output)
                 for name, each in item.mask_sources.items()
             },
         )

@@ -148,10 +148,10 @@ def _built(
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
     if document.dialect == "keras":
         # Not needed to read a plain spec.
-        from initcli.sources.keras.notes import few, of_unknown
+        from initcli.sources.keras.notes import of_unknown
 
-        opaque = [(each.name, each.layer) for each in leaves(layers)]
-        notes += few(of_unknown((name, it) for name, it in opaque if isinstance(it, Opaque)))
+        every = [(each.name, each.layer) for each in leaves(layers)]
+        notes += of_unknown((name, layer) for name, layer in every if isinstance(layer, Opaque))
     if arguments.errors:
         raise document.invalid(arguments.errors)
     return Model(

@@ -10,7 +10,7 @@ import pytest
 
 import initcli
 from initcli import errors
-from initcli.layers.network import Source
+from initcli.layers.network import CallOutput
 from support.paths import SAMPLES
 
 
@@ -98,7 +98,7 @@ def test_several_inputs_and_outputs() -> None:
         "{type: Dense, name: b, units: 4}",
         rest="outputs: [b, a]\n",
     )
-    assert named.network.outputs == (Source(2), Source(1))
+    assert named.network.outputs == (CallOutput(2), CallOutput(1))
 
 
 def test_one_of_several_outputs_is_named_by_its_number() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -32,7 +33,7 @@ from initcli.sources.keras.calls import (
 )
 from initcli.sources.keras.first import branches_of, merged, of_keras1
 from initcli.sources.keras.freezing import freezing_of, seems_frozen
-from initcli.sources.keras.notes import few, of_quantized, of_thawed
+from initcli.sources.keras.notes import THAWED, few, named, of_quantized
 from initcli.sources.keras.quantization import policy_in, quantization_of
 from initcli.sources.keras.tensorflow import operation_of_tensorflow
 from initcli.sources.keras.values import (
@@ -87,7 +88,7 @@ def from_keras(document: Document) -> Document:
         invalid = InvalidValue(str(error), remedy=error.remedy, path=error.path)
         raise document.invalid([invalid]) from None
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
-    of_layers = [*of_thawed(translation.thawed), *of_quantized(translation.quantized)]
+    of_layers = [named(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
     return replace(document, data=data, origins=origins, dialect="keras", notes=notes)
 
@@ -95,8 +96,7 @@ def from_keras(document: Document) -> Document:
 class _Translation:
     """Walks a model's JSON; ``origins`` lead from the paths of the spec to those of the file.
 
-    ``thawed`` names the layers whose ``trainable: false`` does not reach the layers they hold, and
-    ``quantized`` those with quantized weights, by scheme.
+    ``noted`` are the names of layers by what they have in common and the note on it.
     """
 
     def __init__(self, version: Version) -> None:
@@ -104,8 +104,7 @@ class _Translation:
         self.freezing = freezing_of(version)
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
-        self.thawed: list[str] = []
-        self.quantized: dict[str, list[str]] = {}
+        self.noted: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
@@ -371,10 +370,10 @@ class _Translation:
             elif not says_nothing(name):
                 shown = quoted(name).strip("'")
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
-        shown = quoted(config.get("name") or cls.__name__)
+        shown = str(config.get("name") or cls.__name__)
         if "quantization" in types and (scheme := quantization_of(config)):
             arguments["quantization"] = scheme
-            self.quantized.setdefault(scheme, []).append(shown)
+            self.noted[scheme.partition("/")[0], of_quantized(scheme)].append(shown)
         if arguments.get("bin_boundaries") is not None:
             arguments.pop("num_bins", None)  # A layer adapted to data writes down both.
         for name, default in _initializers(cls).items():
@@ -385,7 +384,7 @@ class _Translation:
             if name not in arguments:
                 arguments[name] = self._value(types[name], value, source, (*target, name))
         if not self.freezing.counts(cls) and seems_frozen(arguments):
-            self.thawed.append(shown)
+            self.noted["", THAWED].append(shown)
         return self.freezing.of_layer(cls, arguments)
 
     def _dtype(self, value: Any) -> str | None:
