@@ -1,4 +1,4 @@
-"""Scratch: buffers that a thread uses again and again, so that no step waits for fresh memory."""
+"""Scratch: buffers that a thread reuses, since fresh memory is slow."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_held = threading.local()
+_buffers = threading.local()
 
 
 def scratch(*wanted: tuple[type[np.generic], int]) -> list[NDArray[Any]]:
-    """Arrays of those types and sizes, one beside the other, with anything in them.
+    """Uninitialized arrays of the wanted types and sizes.
 
-    They are this thread's until it asks again: a function must be done with its own before it
-    calls another that may ask.
+    They are valid until the thread calls this again, so a function must be done with its own
+    before it calls another that may use scratch.
     """
     sizes = [-(-np.dtype(kind).itemsize * count // 64) * 64 for kind, count in wanted]
-    memory: NDArray[np.uint8] | None = getattr(_held, "memory", None)
+    memory: NDArray[np.uint8] | None = getattr(_buffers, "memory", None)
     if memory is None or memory.size < sum(sizes):
-        memory = _held.memory = np.empty(sum(sizes), np.uint8)
+        memory = _buffers.memory = np.empty(sum(sizes), np.uint8)
     arrays, start = [], 0
     for (kind, count), size in zip(wanted, sizes, strict=True):
         arrays.append(memory[start : start + size].view(kind)[:count])
@@ -29,11 +29,10 @@ def scratch(*wanted: tuple[type[np.generic], int]) -> list[NDArray[Any]]:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc's ``malloc`` keep what is freed, since to fault pages in takes longer than to use.
+    """Have glibc's ``malloc`` keep freed memory, since page faults take longer than its use.
 
-    When a mapped block is freed, its size becomes that from which blocks are mapped, and twice it
-    what may lie free at the end of the heap (``mallopt(3)``, M_MMAP_THRESHOLD). Other systems are
-    not touched by this.
+    Freeing a mapped block raises the size from which blocks are mapped to that of the block, and
+    the free memory kept at the end of the heap to twice that (``mallopt(3)``, M_MMAP_THRESHOLD).
     """
     np.empty(1 << 24, np.uint8)
 
