@@ -19,7 +19,6 @@ import numpy as np
 from initcli import limits
 from initcli.distributions import Floats
 from initcli.errors import TooLarge
-from initcli.initializers.base import Whole
 from initcli.measuring.histogram import Counts, Grid, Histogram, around
 from initcli.parameter import Parameter
 from initcli.random.scratch import scratch
@@ -340,14 +339,14 @@ def _refuse_too_large(counts: list[tuple[Parameter, int]]) -> None:
 def _portions(parameter: Parameter, count: int) -> Iterator[Portion]:
     """The first ``count`` entries of a tensor, in portions that depend on the count alone."""
     chunks = -(-count // CHUNK)
-    whole = isinstance(parameter.initializer, Whole)
+    whole = parameter.initializer.fills_whole
     size = chunks if whole else min(max(chunks // 8, 32), 128)
-    # The origin is not needed to sample, and expensive to send.
-    parameter = parameter if whole else msgspec.structs.replace(parameter, origin=None)
+    # The owner is not needed to sample, and expensive to send.
+    parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
     for start in range(0, chunks, size):
         yield Portion(parameter, range(start, min(start + size, chunks)), count)
 
 
 def _stays(portion: Portion) -> bool:
     """Whether a portion needs a whole tensor, of which only one at a time is held."""
-    return isinstance(portion.parameter.initializer, Whole)
+    return portion.parameter.initializer.fills_whole

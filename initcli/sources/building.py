@@ -311,9 +311,7 @@ def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
 
 def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     """Why a parameter cannot be filled, at the argument that names its initializer."""
-    origin = parameter.origin
-    argument = None if origin is None else origin.argument
-    place = (*path, argument or "type")
+    place = (*path, parameter.argument or "type")
     if parameter.size > LARGEST_TENSOR:
         message = f"{parameter.path} would have {parameter.size:.3g} entries"
         yield ShapeMismatch(message, remedy="no tensor can be that large", path=path)

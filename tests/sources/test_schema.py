@@ -34,7 +34,7 @@ from initcli.sources.graph import Networks
 from initcli.sources.read import parse
 from initcli.sources.schema import schema_text
 from initcli.types import ArgumentError, arguments_of
-from support.paths import REFERENCE, ROOT, SAMPLES
+from support.paths import REFERENCE, SAMPLES
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
 SPEC = Draft202012Validator(SCHEMA)
@@ -91,7 +91,7 @@ def examples() -> Iterator[Any]:
         for text in (check.triggers, check.passes):
             yield parse(text).data
     for text in re.findall(
-        r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+        r"```yaml\n(.*?)```", (SAMPLES / "README.md").read_text("utf-8"), re.DOTALL
     ):
         if "layers:" in text:
             yield parse(text).data
