@@ -106,5 +106,5 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stream(self) -> Stream:
         """The random bits of the parameter: by its path, or by the initializer's own seed."""
-        own = getattr(self.initializer, "seed", None)
+        own = self.initializer.own_seed
         return parameter_stream(self.seed, self.path) if own is None else seeded_stream(own)

@@ -24,7 +24,7 @@ from initcli.parameter import Parameter
 from initcli.signal.program import Step
 from initcli.signal.rules import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
-from initcli.sources.vary import KERNELS
+from initcli.sources.overrides import KERNELS
 
 _UNSTABLE = math.log(100)
 """How much layers of an activation may change a signal at the best scale, as a logarithm."""

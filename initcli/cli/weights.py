@@ -14,7 +14,6 @@ from initcli.cli.options import (
     Custom,
     Defaults,
     Filter,
-    Format,
     FormatOption,
     Jobs,
     Loading,
@@ -97,7 +96,7 @@ def _bins(text: str) -> int:
 
 def summary(
     specs: Specs,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
     depth: Annotated[
         int | None,
         typer.Option(min=1, help="Levels of names to show; blocks below are folded."),
@@ -139,13 +138,14 @@ def summary(
 
     def summarized(spec: str, model: Model, first: bool) -> None:
         only = chosen(model, filter)
-        if format is Format.json:
-            from initcli.render.data import summary_json
+        if format == "json":
+            from initcli.reports.record import json_text
+            from initcli.reports.summary import SummaryReport
 
-            write(summary_json(model, tensors(model, only)) + "\n")
+            write(json_text(SummaryReport.of(model, tensors(model, only))))
             return
-        if format is not Format.table:
-            from initcli.render.data import summary_rows
+        if format != "table":
+            from initcli.reports.summary import summary_rows
 
             write_rows(format, summary_rows(spec, model, tensors(model, only)), first=first)
             return

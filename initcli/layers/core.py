@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
@@ -182,10 +183,10 @@ OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
     """A weight of a layer of one's own: its name within the layer, shape and initializer."""
 
-    name: str
-    shape: tuple[PositiveInt, ...]
-    initializer: Initializer
-    trainable: bool = True
+    name: Annotated[str, doc("Name of the weight within the layer.")]
+    shape: Annotated[tuple[PositiveInt, ...], doc("Sizes of its axes.")]
+    initializer: Annotated[Initializer, doc("Fills the weight.")]
+    trainable: Annotated[bool, doc("Whether training changes the weight.")] = True
 
     def __post_init__(self) -> None:
         # A slash separates the names of layers within the layer, as in Keras.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros, zero_row
+from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow, Mask
@@ -108,8 +108,10 @@ class Embedding(Table, frozen=True, kw_only=True):
             yield msgspec.structs.replace(parameter, initializer=filled) if is_table else parameter
 
     def padded(self, initializer: Initializer) -> Initializer:
-        """What fills the table where that initializer fills all rows but that of the padding."""
-        return initializer if self.padding_idx is None else zero_row(initializer, self._padding)
+        """The initializer of the table, with zeros in the row of the padding."""
+        if self.padding_idx is None:
+            return initializer
+        return ZeroRow(filled=initializer, row=self._padding)
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, table = flow.xp, self.table(flow)

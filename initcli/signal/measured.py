@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from initcli.errors import SignalError
+from initcli.errors import SignalError, listed
 from initcli.layers.embedding import Table
 from initcli.layers.flow import Mask
+from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw, physical_memory
@@ -126,7 +127,7 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
         batch=built.batch,
         draws=0,
         layers=tuple(layers),
-        notes=(*_open_sizes(built), *note_of(heeding(built))),
+        notes=(*_assumptions(built), *note_of(heeding(built))),
         results=_results(built),
     )
 
@@ -177,7 +178,7 @@ def _built(
         built = program(model, batch or BATCH)
     room = int(_SPARE * physical_memory())
     if needed_bytes(built) <= room:
-        return built, _open_sizes(built)
+        return built, _assumptions(built)
     fitting = (BATCH >> k for k in range(1, BATCH.bit_length()))
     candidates = range((batch or 1) - 1, 0, -1) if batch and batch <= BATCH else fitting
     best = next((n for n in candidates if needed_bytes(program(model, n)) <= room), None)
@@ -188,15 +189,21 @@ def _built(
     if batch is None and best is not None and not inputs:
         notes = (f"a batch of {best}, for one of {BATCH} would take {taken}",)
         built = program(model, best)
-        return built, (*notes, *_open_sizes(built))
+        return built, (*notes, *_assumptions(built))
     remedy = f"--batch {best} fits" if best else "not even one example fits; see --theory"
     raise SignalError(f"a batch of {batch or BATCH} would take {taken}; {remedy}")
 
 
-def _open_sizes(built: Program) -> tuple[str, ...]:
-    if built.length is None:
-        return ()
-    return (f"sizes that the spec leaves open are taken for {built.length}",)
+def _assumptions(built: Program) -> tuple[str, ...]:
+    """What a program takes for granted, as notes."""
+    notes: list[str] = []
+    if built.length is not None:
+        notes.append(f"sizes that the spec leaves open are taken for {built.length}")
+    passed = dict.fromkeys(e.name for e in built.steps if isinstance(e.layer, Preprocessing))
+    if passed:
+        names = listed(passed, "and")
+        notes.append(f"initcli does not prepare data: the input of {names} passes on")
+    return tuple(notes)
 
 
 def _one_draw(
@@ -242,7 +249,8 @@ def _one_draw(
             if gradient.outputs[0] is not None:
                 gradients[index] = rms(gradient.outputs[0])
             left[step.name] -= 1
-            for name, each in gradient.weights.items():
+            weights = {} if isinstance(step.layer, Preprocessing) else gradient.weights
+            for name, each in weights.items():
                 path = step.weights[name].path
                 totals[path] = totals[path] + each if path in totals else each
             if left[step.name] == 0:

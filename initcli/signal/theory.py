@@ -6,12 +6,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from initcli.initializers import NormOf
 from initcli.initializers.orthogonal import Orthogonal
+from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
@@ -22,19 +25,27 @@ from initcli.types import CODES, NotComputable, Size
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What is expected of a layer's output; None where no theory covers it.
+    """Predicted statistics of a layer's output; None where no theory applies."""
 
-    ``mean``, ``std`` and ``gradient_rms`` are those of a typical draw. ``chi`` is what the layer
-    multiplies the mean square of a small change of its input by (χ of Schoenholz et al. 2017), and
-    ``sensitivity`` the root mean square change of the output for one of 1 of the model's inputs.
-    """
-
-    mean: float | None = None
-    std: float | None = None
-    correlation: float | None = None
-    gradient_rms: float | None = None
-    chi: float | None = None
-    sensitivity: float | None = None
+    mean: Annotated[float | None, Meta(description="Mean of a typical draw.")] = None
+    std: Annotated[float | None, Meta(description="Standard deviation of a typical draw.")] = None
+    correlation: Annotated[
+        float | None, Meta(description="Cosine similarity of two examples' outputs.")
+    ] = None
+    gradient_rms: Annotated[
+        float | None, Meta(description="RMS of the gradient of a typical draw.")
+    ] = None
+    chi: Annotated[
+        float | None,
+        Meta(
+            description="Factor by which the layer multiplies the mean square of a small change of "
+            "its input (χ of Schoenholz et al. 2017, arXiv:1611.01232)."
+        ),
+    ] = None
+    sensitivity: Annotated[
+        float | None,
+        Meta(description="RMS change of the output for an RMS change of 1 of the model's inputs."),
+    ] = None
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +156,8 @@ class Theory:
         found = self.expected(step)
         if found is not None:
             self.fields[step.outputs[0]] = found.output
+        elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
+            self.looked_up.update(step.outputs if step.inputs[0] in self.looked_up else ())
         elif (seen := self.seen.get(step.outputs[0])) is not None:
             self.fields[step.outputs[0]] = self._from_measured(step, seen)
         self.ties.take(step, self.fields)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from initcli.signal.figures import LayerSignal, Signal
 
@@ -18,25 +20,41 @@ _MANY = 0.25
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """A signal in a few figures, each None where it is not known.
 
-    ``output_std`` is that of the last layer. ``std_ratio`` is the last hidden layer's standard
-    deviation over that of the first, and ``gradient_ratio`` the first one's gradient RMS over that
-    of the last: hidden are those with weights, but for what is itself a result. ``chi`` is what the
-    mean square of a small change is multiplied by from one of them to the next, on average, as
-    theory has it or else as gradients do (χ of Schoenholz et al. 2017), and ``depth_scale`` =
-    1 / |ln χ| in how many of them it changes e times. ``worst`` is the hidden layer whose standard
-    deviation is furthest from the first's. ``dead_units`` and ``saturated`` are the largest share
-    of any layer.
+    Hidden layers are those with weights, except for results of the model.
     """
 
-    text: str
-    output_std: float | None
-    std_ratio: float | None
-    gradient_ratio: float | None
-    chi: float | None
-    depth_scale: float | None
-    worst: str | None
-    dead_units: float | None
-    saturated: float | None
+    text: Annotated[str, Meta(description="The verdict in words.")]
+    output_std: Annotated[
+        float | None, Meta(description="Standard deviation of the last layer's output.")
+    ]
+    std_ratio: Annotated[
+        float | None,
+        Meta(description="Output std of the last hidden layer divided by that of the first."),
+    ]
+    gradient_ratio: Annotated[
+        float | None,
+        Meta(description="Gradient RMS of the first hidden layer divided by that of the last."),
+    ]
+    chi: Annotated[
+        float | None,
+        Meta(
+            description="Mean factor from one hidden layer to the next of the mean square of a "
+            "small change, predicted or else from the gradients (χ of Schoenholz et al. 2017)."
+        ),
+    ]
+    depth_scale: Annotated[
+        float | None,
+        Meta(description="1 / |ln χ|: hidden layers over which that change grows e times."),
+    ]
+    worst: Annotated[
+        str | None, Meta(description="Hidden layer whose std is furthest from the first's.")
+    ]
+    dead_units: Annotated[
+        float | None, Meta(description="Largest fraction of dead units of any layer.")
+    ]
+    saturated: Annotated[
+        float | None, Meta(description="Largest fraction of saturated entries of any layer.")
+    ]
 
     @property
     def badness(self) -> float:

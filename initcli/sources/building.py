@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,6 +41,7 @@ from initcli.types import (
     Shape,
     ShapeError,
     Shapes,
+    doc,
 )
 
 LARGEST_TENSOR = 2**62
@@ -51,13 +52,23 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a spec."""
 
     layers: tuple[Any, ...]
-    name: str | None = None
-    input_shape: tuple[PositiveInt | None, ...] | None = None
-    batch_size: PositiveInt | None = None
+    name: Annotated[str | None, doc("Name of the model.")] = None
+    input_shape: Annotated[
+        tuple[PositiveInt | None, ...] | None,
+        doc(
+            "Shape of the first layer's input without the batch; null for an unknown size. A model "
+            "with Input layers needs none."
+        ),
+    ] = None
+    batch_size: Annotated[
+        PositiveInt | None, doc("Size of the batch, for layers whose weights depend on it.")
+    ] = None
     outputs: Any = None
-    seed: int = 0
-    dtype: Dtype = "float32"
-    defaults: Framework = "keras"
+    seed: Annotated[int, doc("The same seed gives the same values on every machine.")] = 0
+    dtype: Annotated[Dtype, doc("Data type of the weights.")] = "float32"
+    defaults: Annotated[
+        Framework, doc("Framework whose default initializers fill the parameters without one.")
+    ] = "keras"
     initializers: dict[str, Any] = {}
 
 

@@ -546,12 +546,12 @@ def test_checks_are_chosen_by_code_by_its_beginning_and_by_name() -> None:
 
 def test_a_model_that_cannot_be_computed_is_judged_by_its_distributions() -> None:
     layers = [
-        {"type": "TextVectorization", "max_tokens": 50, "output_sequence_length": 6},
         {"type": "Embedding", "input_dim": 50, "output_dim": 8},
+        {"type": "Opaque", "kind": "Mine"},
         {"type": "LSTM", "units": 8, "unit_forget_bias": False},
         {"type": "Dense", "units": 4},
     ]
-    report = check(parsed(json.dumps({"input_shape": [], "layers": layers})))
+    report = check(parsed(json.dumps({"input_shape": [6], "layers": layers})))
     assert "I403" in codes(report)
 
 

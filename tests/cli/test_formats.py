@@ -9,17 +9,18 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
 from initcli.cli import options
 from initcli.cli.app import app
-from initcli.cli.checking import FindingsFormat
 from initcli.errors import printable
 from initcli.measuring.fit import fit
-from initcli.render.data import COLUMNS
-from initcli.render.rows import Rows, lines
+from initcli.render.formats import FINDINGS_FORMATS, ROWS
 from initcli.reports.catalog import catalog
+from initcli.reports.record import Rows, columns
+from initcli.reports.summary import TensorRecord
 from support.paths import ROOT, TOUR
 from support.running import run, start
 
@@ -31,7 +32,7 @@ REPORTS = {
     "check": ["check", str(LENET), "--theory"],
     "catalog": ["catalog"],
 }
-ROWS = {
+COUNTS = {
     "summary": 10,
     "signal": 7,
     "compare": 2,
@@ -51,7 +52,7 @@ def printed(*arguments: str, status: int = 0) -> str:
 def test_csv_and_json_lines_have_the_same_rows_under_flat_names(report: str) -> None:
     rows = list(csv.DictReader(io.StringIO(printed(*REPORTS[report], "--format", "csv"))))
     objects = [json.loads(x) for x in printed(*REPORTS[report], "--format", "jsonl").splitlines()]
-    assert len(rows) == len(objects) == ROWS[report]
+    assert len(rows) == len(objects) == COUNTS[report]
     for row, each in zip(rows, objects, strict=True):
         assert list(row) == list(each)
         for name, value in each.items():
@@ -67,10 +68,35 @@ def test_csv_and_json_lines_have_the_same_rows_under_flat_names(report: str) -> 
 
 
 @pytest.mark.parametrize("report", REPORTS)
+def test_tsv_has_the_cells_of_the_csv(report: str) -> None:
+    rows = csv.reader(io.StringIO(printed(*REPORTS[report], "--format", "csv")))
+    lines = printed(*REPORTS[report], "--format", "tsv").splitlines()
+    assert [line.split("\t") for line in lines] == list(rows)
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_the_json_is_as_its_schema_says(report: str) -> None:
+    schema = json.loads(printed("schema", "--report", report))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    data = json.loads(printed(*REPORTS[report], "--format", "json"))
+    jsonschema.Draft202012Validator(schema).validate(data)
+    described = (
+        kind["properties"].values() for kind in schema["$defs"].values() if "properties" in kind
+    )
+    assert all("description" in each for properties in described for each in properties)
+
+
+def test_an_unknown_report_has_no_schema() -> None:
+    done = CliRunner().invoke(app, ["schema", "--report", "sumary"])
+    assert done.exit_code == 2
+    assert "summary, signal, compare, check, catalog" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("report", REPORTS)
 def test_markdown_has_a_row_each_and_no_stray_signs(report: str) -> None:
     text = printed(*REPORTS[report], "--format", "markdown")
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(table) == ROWS[report] + 2
+    assert len(table) == COUNTS[report] + 2
     columns = table[0].count("|")
     assert set(table[1]) == set("| -")
     for line in table:
@@ -91,7 +117,7 @@ def test_a_row_says_what_the_json_says() -> None:
     tensors = json.loads(printed("summary", str(TOUR), "--format", "json"))["tensors"]
     rows = [json.loads(x) for x in printed("summary", str(TOUR), "--format", "jsonl").splitlines()]
     for row, tensor in zip(rows, tensors, strict=True):
-        assert list(row) == list(COLUMNS)
+        assert list(row) == ["spec", "model", *(column.name for column in columns(TensorRecord))]
         assert (row["spec"], row["model"]) == (str(TOUR), "tour")
         for name in ("path", "layer", "name", "shape", "size", "dtype", "fan_in", "fan_out"):
             assert row[name] == tensor[name]
@@ -113,11 +139,11 @@ def test_theory_alone_leaves_what_would_be_measured_empty() -> None:
 
 def test_a_row_stays_one_line_whatever_a_name_holds() -> None:
     bad = 'a"b,c\nd|e\\`<script>'
-    for form in ("csv", "jsonl", "markdown"):
-        rows = Rows(("name", "size"), [{"name": bad, "size": 3}])
-        text = "".join(lines(form, rows))
-        assert len(text.splitlines()) == {"csv": 2, "jsonl": 1, "markdown": 3}[form]
-    cells = next(csv.reader([list(lines("csv", rows))[1]]))
+    rows = Rows(("name", "size"), [{"name": bad, "size": 3}])
+    for form, lines in {"csv": 2, "tsv": 2, "jsonl": 1, "markdown": 3}.items():
+        text = "".join(ROWS[form](rows, True))
+        assert len(text.splitlines()) == lines
+    cells = next(csv.reader([list(ROWS["csv"](rows, True))[1]]))
     assert cells[1] == "3"
     assert "<script>" not in text.replace("\\<", "")
 
@@ -125,10 +151,10 @@ def test_a_row_stays_one_line_whatever_a_name_holds() -> None:
 def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers() -> None:
     texts = ["=cmd|' /C calc'!A0", "@SUM(A1)", "+1", "-1+1", "\t=1", "\r=1", " =1", "＝1", '=","']
     plain = ["-", "a=b", "U(-0.05, 0.05)", "x\ny"]
-    numbers = [-0.5, -3, 1e-300, True, None, (None, 4)]
+    numbers = [-0.5, -3, 1e-300, True, None, [None, 4]]
     columns = [str(n) for n in range(len(texts) + len(plain) + len(numbers))]
     row = dict(zip(columns, [*texts, *plain, *numbers], strict=True))
-    _, line = lines("csv", Rows(columns, [row]))
+    _, line = ROWS["csv"](Rows(columns, [row]), True)
     (cells,) = csv.reader([line])
     for text, cell in zip(texts, cells, strict=False):
         shown = printable(text)
@@ -144,7 +170,7 @@ def test_no_report_has_a_distribution_that_is_a_formula() -> None:
         assert row["distribution"][0] not in "=+-@'"
 
 
-@pytest.mark.parametrize("form", [each.value for each in FindingsFormat])
+@pytest.mark.parametrize("form", FINDINGS_FORMATS)
 def test_nothing_is_said_of_a_spec_that_was_not_read(form: str, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("input_shape: [3]\nlayers: [{type: Dens}]\n", "utf-8")
@@ -176,7 +202,7 @@ def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("initcli.reports.summary.fit", measured)
     monkeypatch.setattr(options, "write", lambda text: happened.append("printed"))
-    for form, head in (("csv", 1), ("jsonl", 0)):
+    for form, head in (("csv", 1), ("tsv", 1), ("jsonl", 0)):
         happened.clear()
         printed("summary", str(TOUR), "--format", form)
         assert happened == ["printed"] * head + ["measured", "printed"] * 10

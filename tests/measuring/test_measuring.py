@@ -40,7 +40,7 @@ from initcli.initializers import (
     VarianceScaling,
 )
 from initcli.measuring.fit import DOUBTFUL, exceeded, fit
-from initcli.measuring.histogram import Grid
+from initcli.measuring.histogram import Grid, Histogram
 from initcli.measuring.measurement import Measurement, data_histogram, measure, measure_values
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK, draw, draw_chunks, rounded, rounding_edges
@@ -207,6 +207,15 @@ def test_a_grid_counts_as_numpy_does(
         values.astype(np.float64), grid.edges[0], np.nextafter(grid.edges[-1], -np.inf)
     )
     np.testing.assert_array_equal(grid.count(values), np.histogram(inside, grid.edges)[0])
+
+
+@pytest.mark.parametrize("edges", [[0.0, 1.0, 3.0], [0.0, 1.0, 2.0, 3.0]])
+def test_histograms_of_different_edges_do_not_add_up(edges: list[float]) -> None:
+    one = Histogram(np.array([0.0, 1.0, 2.0]), np.array([3, 4]))
+    two = Histogram(np.array(edges), np.ones(len(edges) - 1, int))
+    with pytest.raises(ValueError, match=f"2 bins from 0 to 2 and {len(edges) - 1} bins from 0 to"):
+        one + two
+    assert (one + one).counts.tolist() == [6, 8]
 
 
 # ------------------------------------------------------------------------ histograms of hist

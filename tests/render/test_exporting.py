@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from collections import namedtuple
@@ -152,6 +151,28 @@ def test_safetensors_reads_by_name_and_knows_what_it_is(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found.get_tensor(each.path), draw(each))
 
 
+def test_a_safetensors_file_is_laid_out_as_its_format_says(tmp_path: Path) -> None:
+    dtypes: list[TensorDtype] = ["int8", "float32", "bfloat16", "float64", "uint8", "float16"]
+    wanted = [parameter(f"{dtype}/k", (3, 5), Constant(value=2.0), dtype) for dtype in dtypes]
+    wanted.append(parameter("none", (0, 3), Zeros()))
+    exported(tmp_path / "w.safetensors", *wanted)
+    content = (tmp_path / "w.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    assert length % 8 == 0
+    header = json.loads(content[8 : 8 + length])
+    assert header.pop("__metadata__") == {"format": "np"}
+    assert set(header) == {each.path for each in wanted}
+    end = 0
+    for each in header.values():
+        start, stop = each["data_offsets"]
+        assert start == end
+        width = int(each["dtype"].lstrip("BFIU")) // 8
+        assert start % width == 0
+        end = stop
+        assert stop - start == width * int(np.prod(each["shape"]))
+    assert 8 + length + end == len(content)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_tensors_of_several_dtypes_are_told_apart(tmp_path: Path, suffix: str) -> None:
     values = RandomUniform(minval=-500.0, maxval=500.0)
@@ -270,21 +291,9 @@ def test_any_path_is_a_name_and_leads_nowhere(tmp_path: Path, suffix: str) -> No
         assert not Path("/absolute.npy").exists()
 
 
-def test_what_a_zip_file_cannot_name_is_refused(tmp_path: Path) -> None:
-    long = parameter("é" * 32_766)
-    with pytest.raises(OutputError, match=r"too long for a name in a zip file\n.*safetensors"):
-        exported(tmp_path / "w.npz", parameter("fine"), long)
-    assert list(tmp_path.iterdir()) == []
-    exported(tmp_path / "w.safetensors", long)
-    np.testing.assert_array_equal(arrays(tmp_path / "w.safetensors")[long.path], draw(long))
-    longest = parameter("é" * 32_765 + "e")
-    exported(tmp_path / "w.npz", longest)
-    assert list(arrays(tmp_path / "w.npz")) == [longest.path]
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
-def test_what_is_no_text_is_refused(tmp_path: Path, name: str, suffix: str) -> None:
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "é" * 32_767], ids=["NUL", "surrogate", "long"])
+def test_a_path_that_no_file_can_hold_is_refused(tmp_path: Path, name: str, suffix: str) -> None:
     with pytest.raises(OutputError, match="cannot be a name in a file") as raised:
         exported(tmp_path / f"w{suffix}", parameter(name))
     assert str(raised.value).isprintable()
@@ -444,49 +453,6 @@ def test_a_file_that_cannot_be_there_is_an_error(tmp_path: Path, suffix: str) ->
         exported(folder, parameter("a"))
     assert str(raised.value) == f"{folder}: cannot be written: it is a folder"
     assert list(tmp_path.rglob("*")) == [folder]
-
-
-def test_without_its_library_a_safetensors_file_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = (
-        "to write .safetensors, initcli needs the library of that name, 0.8 or newer\n"
-        "  = pip install 'initcli[safetensors]'"
-    )
-    code = (
-        "import sys\nsys.modules['safetensors'] = None\nfrom initcli.__main__ import main\n"
-        f"sys.argv = ['initcli', 'export', {str(TOUR)!r}, '--out', 'w.' + sys.argv[1]]\nmain()\n"
-    )
-    command = [sys.executable, "-c", code]
-    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True}
-    done = subprocess.run([*command, "safetensors"], **options, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{said}\n")
-    assert list(tmp_path.iterdir()) == []
-    done = subprocess.run([*command, "npz"], **options, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "w.npz\n", "")
-    # Before 0.8 it took the bytes of all tensors.
-    monkeypatch.delattr(safetensors, "TensorSpec")
-    with pytest.raises(OutputError) as raised:
-        exported(tmp_path / "w.safetensors", parameter("a"))
-    assert str(raised.value) == said
-
-
-def test_the_library_works_beside_the_file_where_no_interrupt_waits_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library: Any = safetensors
-    serialize = library.serialize_file
-    seen: list[tuple[threading.Thread, Path]] = []
-
-    def watched(tensors: dict[str, Any], file: Path, **named: Any) -> None:
-        seen.append((threading.current_thread(), file))
-        serialize(tensors, file, **named)
-
-    monkeypatch.setattr(safetensors, "serialize_file", watched)
-    exported(tmp_path / "w.safetensors", parameter("a"))
-    ((thread, file),) = seen
-    assert thread is not threading.main_thread()
-    assert file.parent.parent == tmp_path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")

@@ -18,7 +18,7 @@ import pytest
 import initcli
 from initcli.errors import SignalError
 from initcli.signal.inputs import read_inputs
-from initcli.sources import read as reading
+from initcli.sources.reader import Source
 from support.archives import CONFIG, DENSE, archive
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices that have paths")
@@ -182,13 +182,13 @@ def test_a_file_that_changes_while_it_is_read_is_read_once(
 ) -> None:
     file = tmp_path / "spec.yaml"
     file.write_text("input_shape: [3]\nlayers: [{type: Dens}]\n")
-    parsed = reading._parsed
+    parsed = Source.parsed
 
-    def vanishing(text: str, name: str) -> object:
+    def vanishing(source: Source, text: str, name: str) -> object:
         file.unlink()
-        return parsed(text, name)
+        return parsed(source, text, name)
 
-    monkeypatch.setattr(reading, "_parsed", vanishing)
+    monkeypatch.setattr(Source, "parsed", vanishing)
     with pytest.raises(initcli.InvalidSpec, match=r"2 \| layers: \[\{type: Dens\}\]"):
         initcli.load(str(file))
 

@@ -33,8 +33,8 @@ from initcli.sources.building import Spec
 from initcli.sources.graph import Networks
 from initcli.sources.read import parse
 from initcli.sources.schema import schema_text
-from initcli.types import ArgumentError
-from support.paths import REFERENCE, ROOT, SAMPLES
+from initcli.types import ArgumentError, arguments_of
+from support.paths import REFERENCE, SAMPLES
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
 SPEC = Draft202012Validator(SCHEMA)
@@ -91,7 +91,7 @@ def examples() -> Iterator[Any]:
         for text in (check.triggers, check.passes):
             yield parse(text).data
     for text in re.findall(
-        r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+        r"```yaml\n(.*?)```", (SAMPLES / "README.md").read_text("utf-8"), re.DOTALL
     ):
         if "layers:" in text:
             yield parse(text).data
@@ -311,14 +311,14 @@ def classes() -> Iterator[tuple[str, type[msgspec.Struct]]]:
 
 def test_an_argument_takes_the_values_that_the_reader_takes() -> None:
     arguments = [
-        (field.type, SCHEMA["$defs"][name]["properties"][field.encode_name])
+        (argument.type, SCHEMA["$defs"][name]["properties"][argument.name])
         for name, cls in classes()
-        for field in msgspec.structs.fields(cls)
+        for argument in arguments_of(cls)
     ]
     arguments += [
-        (field.type, SCHEMA["properties"][field.name])
-        for field in msgspec.structs.fields(Spec)
-        if field.name not in ("layers", "outputs", "initializers")
+        (argument.type, SCHEMA["properties"][argument.name])
+        for argument in arguments_of(Spec)
+        if argument.name not in ("layers", "outputs", "initializers")
     ]
     tried: set[str] = set()
     for type_, found in arguments:
@@ -337,11 +337,11 @@ def test_an_argument_takes_the_values_that_the_reader_takes() -> None:
 def mappings(draw: st.DrawFn) -> dict[str, Any]:
     """A layer with most of the arguments that it needs, of values that they take, and others."""
     name, cls = draw(st.sampled_from([each for each in classes() if issubclass(each[1], Layer)]))
-    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    fields = {argument.name: argument for argument in arguments_of(cls)}
     data: dict[str, Any] = {"type": name.partition(".")[2]}
     for field in fields.values():
         if field.required and draw(st.integers(0, 19)):
-            data[field.encode_name] = draw(st.sampled_from(taken(field.type) or VALUES))
+            data[field.name] = draw(st.sampled_from(taken(field.type) or VALUES))
     others = [*fields, "kernel_regularizer", "bias_constraint", "activity_regularizer", "zzz"]
     for other in draw(st.lists(st.sampled_from([*others, "inputs", "reverse"]), max_size=3)):
         wanted = (taken(fields[other].type) if other in fields else []) or VALUES
@@ -370,7 +370,7 @@ def test_a_default_is_a_value_that_the_argument_takes_and_words_say_which() -> N
     dense = SCHEMA["$defs"]["layer.Dense"]
     assert dense["description"].startswith("A fully connected layer")
     assert dense["properties"]["use_bias"]["default"] is True
-    assert dense["properties"]["units"]["description"] == "a whole number of at least 1"
+    assert dense["properties"]["units"]["description"].endswith("A whole number of at least 1.")
     assert dense["required"] == ["units"]
 
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 FORKS = sys.platform == "linux"  # elsewhere what is imported may not survive it
 LONGEST = 120
 """Seconds after which a run is killed whatever was asked for."""
-WRITING = ("files.py", "exporting.py")
+WRITING = ("files.py", "weights_file.py")
 """Where initcli writes files."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.documents.edit import REMOVED, Change
+from initcli.documents.edit import Change
 from initcli.initializers import Chrono, Joined
 from initcli.layers import cells, conv_lstm
 from initcli.model import BuiltLayer
@@ -69,7 +69,7 @@ layers:
             kernel,
             message="the forget gate has no bias: it lets half of the memory through at a step",
             remedy="use_bias: true",
-            changes=[Change((*place, "use_bias"), REMOVED)],
+            changes=[Change((*place, "use_bias"), True)],
         )
 
     @staticmethod
@@ -80,7 +80,7 @@ layers:
             change = Change((*place, "bias_initializer"), "zeros")
             remedy = "bias_initializer: zeros, to which unit_forget_bias adds 1 for that gate"
         else:
-            change = Change((*place, "unit_forget_bias"), REMOVED)
+            change = Change((*place, "unit_forget_bias"), True)
             remedy = "unit_forget_bias: true"
         return evidence.problem(
             layer,

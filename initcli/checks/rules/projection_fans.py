@@ -8,7 +8,7 @@ from initcli.checks import fan_problems
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import miscounted
-from initcli.documents.edit import REMOVED, Change
+from initcli.documents.edit import Change
 from initcli.layers import attention, einsum
 
 
@@ -62,5 +62,5 @@ layers:
                 parameter,
                 message=fan_problems.message(found, "it is no convolution", evidence, layer),
                 remedy="fans: projection, or a file of Keras 3.15",
-                changes=[Change((*path, "fans"), REMOVED)],
+                changes=[Change((*path, "fans"), "projection")],
             )

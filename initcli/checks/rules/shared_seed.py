@@ -48,13 +48,10 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         first: dict[object, tuple[BuiltLayer, Parameter]] = {}
-        taken = {getattr(p.initializer, "seed", None) for _, p in evidence.parameters}
+        taken = {p.initializer.own_seed for _, p in evidence.parameters}
         free = (seed for seed in count() if seed not in taken)
         for layer, parameter in evidence.parameters:
-            distribution, seed = (
-                parameter.distribution,
-                getattr(parameter.initializer, "seed", None),
-            )
+            distribution, seed = parameter.distribution, parameter.initializer.own_seed
             if seed is None or isinstance(distribution, distributions.Constant):
                 continue
             key = (seed, parameter.shape, parameter.dtype, type(distribution))
@@ -82,7 +79,7 @@ layers:
         if isinstance(initializer, Joined):
             # What a person named is the first part.
             initializer = initializer.parts[0]
-        seed = getattr(initializer, "seed", None)
+        seed = initializer.own_seed
         value = {"type": initializer.type_name, **initializer.arguments, "seed": own}
         return evidence.problem(
             layer,

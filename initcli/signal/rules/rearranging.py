@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from initcli.layers import reshaping
+from initcli.layers import preprocessing, reshaping
 from initcli.layers.base import per_axis
 from initcli.signal import arrays
 from initcli.signal.field import Field, field
@@ -123,6 +123,25 @@ def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
             m, n = (m * size, n) if m < n else (m, n * size)
             grows.append(rest.pop(0))
         yield one, two
+
+
+@expected.register
+def _(layer: preprocessing.Preprocessing, place: Place, given: Field) -> Expected:
+    """Entries of the input, in another number."""
+    before, after = place.inputs[0][1:], place.outputs[0][1:]
+    if before == after:
+        return unchanged(given)
+    rank = len(after)
+    axes = feature_axes(layer, place, given)
+    grid = tuple(size for axis, size in enumerate(after, -rank) if axis not in axes)
+    level = given.moments.reshape(4, -1).mean(1)
+    moments = np.broadcast_to(level.reshape(4, *(1,) * len(grid)), (4, *grid))
+    units = math.prod(after) // max(math.prod(grid), 1)
+    more = math.prod(after) / max(math.prod(before), 1)
+    return Expected(
+        field(moments.copy(), units, given.profile),
+        lambda g: [Gradient.even(np.full(given.grid, more * g.second))],
+    )
 
 
 @expected.register
