@@ -8,6 +8,7 @@ draws the pictures.
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from typing import Any
 from msgspec import inspect
 
 from initcli.checks import known_checks
+from initcli.limits import Limits
 from initcli.reports.catalog import CatalogReport, ThingRow
 from initcli.reports.check import CheckReport, FindingRecord
 from initcli.reports.compare import CompareReport, VariantRow
@@ -104,12 +106,34 @@ def generated(name: str) -> str:
                 for code, check in known_checks().items()
             ]
             return table(("code", "finds", "severity"), rows)
+        case ["limits"]:
+            return table(("limit", "default", "can be raised to", "of"), list(limits()))
         case ["reports"]:
             return reports()
         case ["columns"]:
             rows = [(f"`{name}`", column_names(kind)) for name, kind in ROWS.items()]
             return table(("rows of", "columns"), rows)
     return (ROOT / name).read_text("utf-8")
+
+
+def limits() -> Iterator[tuple[str, ...]]:
+    """One row a limit."""
+    for field in inspect.type_info(Limits).fields:  # type: ignore[attr-defined]
+        default, highest = field.default, field.type.type.le
+        description = field.type.extra_json_schema["description"]
+        yield f"`{field.name}`", amount(default), amount(highest), description
+
+
+def amount(number: int) -> str:
+    """A number as people write it: 8 MiB, 250,000, 10⁹, 2⁶²."""
+    for unit, exponent in (("PiB", 50), ("GiB", 30), ("MiB", 20)):
+        if number < 2**60 and number % 2**exponent == 0:
+            return f"{number >> exponent:,} {unit}"
+    for base in (10, 2):
+        power = round(math.log(number, base))
+        if number == base**power and power > 6:
+            return f"{base}{str(power).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return f"{number:,}"
 
 
 def reports() -> str:

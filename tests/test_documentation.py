@@ -10,7 +10,6 @@ import os
 import pkgutil
 import re
 import shutil
-import unicodedata
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from PIL import Image
 
 import initcli
 from documents import DOCUMENTS, PICTURES, ROOT, terminal_svg, updated
-from initcli.limits import HIGHEST, Limits
 
 MODULES = sorted(
     module.name
@@ -121,30 +119,3 @@ def test_the_readme_s_commands_are_the_two_of_ci() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert "pip install '.[test]' && pytest" in README
     assert "README.md" in script
-
-
-def test_the_table_of_limits_is_that_of_the_program() -> None:
-    rows = re.findall(
-        r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$",
-        TEXTS[ROOT / "sample_configs" / "README.md"],
-        re.M,
-    )
-    found = {
-        name: (amount(low), amount(high))
-        for name, low, high in rows
-        if name in Limits.__struct_fields__
-    }
-    assert list(found) == list(Limits.__struct_fields__)
-    for name, (low, high) in found.items():
-        assert low == getattr(Limits(), name)
-        assert high == getattr(HIGHEST, name)
-
-
-def amount(text: str) -> int:
-    """A number as the README writes it: 8 MiB, 10⁹, 250,000."""
-    plain = unicodedata.normalize("NFKC", re.sub("[⁰¹²³⁴-⁹]+", lambda m: f"**{m[0]}", text))
-    number, _, unit = plain.strip().replace(",", "").partition(" ")
-    base, _, power = number.partition("**")
-    size = {"": 1, "MiB": 2**20, "GiB": 2**30, "PiB": 2**50}[unit]
-    value: int = int(base) ** int(power or 1)
-    return value * size

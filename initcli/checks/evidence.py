@@ -11,7 +11,7 @@ import msgspec
 
 from initcli import distributions
 from initcli.checks.base import Problem, merged
-from initcli.checks.graph import Graph, activation_of, looks_up, mixes
+from initcli.checks.graph import Graph, mixes
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
 from initcli.checks.shares import Share, expected_share, seen_share, sums_before_activations
@@ -116,21 +116,21 @@ class Evidence:
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
         """Where in the spec's data a layer, or what initializes a parameter, is written."""
-        if parameter is None or parameter.origin is None:
+        if parameter is None or parameter.owner is None:
             return layer.path
-        inner = _path_within(layer.layer, parameter.origin.layer, parameter.path)
-        argument = parameter.origin.argument
+        inner = _path_within(layer.layer, parameter.owner.layer, parameter.path)
+        argument = parameter.argument
         return (*layer.path, *inner, *([argument] if argument else []))
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
         """The change that gives a parameter another initializer, where an argument does that."""
-        if parameter.origin is None or parameter.origin.argument is None:
+        if parameter.owner is None or parameter.argument is None:
             return ()
         return (Change(self.path(layer, parameter), value),)
 
     def written(self, parameter: Parameter, value: Any) -> str:
         """An initializer for a parameter, as it is pasted."""
-        argument = parameter.origin.argument if parameter.origin else None
+        argument = parameter.argument
         return written(argument or "initializer", value, self.model.document.dialect)
 
     # The graph.
@@ -178,7 +178,7 @@ class Evidence:
             return False
         for index in self.steps_of.get(layer.name, []):
             step = graph.steps[index]
-            inputs = {source.tensor for source in graph.program.sources}
+            inputs = {source.tensor for source in graph.program.inputs}
             from_inputs = all(graph.sources[tensor] <= inputs for tensor in step.inputs)
             if not from_inputs or graph.normalized_later[step.outputs[0]]:
                 return True
@@ -254,7 +254,7 @@ class Evidence:
     def shares(self, index: int) -> Share | None:
         """What of an activation's output is 0, dead or saturated; None where there is none."""
         assert self.graph is not None
-        function = activation_of(self.graph.steps[index].layer)
+        function = self.graph.steps[index].layer.last_activation
         if function is None or self.signal is None:
             return None
         seen = self.signal.layers[index].output
@@ -279,7 +279,7 @@ class Evidence:
         """Mean and standard deviation."""
         assert self.graph is not None
         if tensor not in self.graph.made_by:
-            sources = {source.tensor: source.most for source in self.graph.program.sources}
+            sources = {source.tensor: source.num_tokens for source in self.graph.program.inputs}
             return None if sources.get(tensor) is not None else (0.0, 1.0)
         found = self._layer_signal(tensor)
         if found is None:
@@ -296,7 +296,7 @@ class Evidence:
             size = sum(parameter.size for parameter in step.parameters)
             weights += size
             entries += sum(math.prod(self.graph.size(tensor)[1:]) for tensor in step.outputs)
-            if looks_up(step.layer):
+            if step.layer.acts_as() == "looks_up":
                 continue
             tensors = (*step.inputs, *step.outputs)
             positions = max(math.prod(self.graph.size(t)[1:-1]) for t in tensors)
@@ -347,7 +347,7 @@ class Evidence:
         if solved is not None and solved.kernel.path == parameter.path:
             return with_variance(parameter, solved.variance)
         index = self.steps_of.get(layer.name, [None])[0]
-        if self.graph is not None and index is not None and looks_up(layer.layer):
+        if self.graph is not None and index is not None and layer.layer.acts_as() == "looks_up":
             return "uniform"
         suits = None if index is None else self.scales.critical(index)
         return "he_normal" if suits is not None and suits.scale == 2.0 else "glorot_uniform"

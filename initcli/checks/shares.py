@@ -9,7 +9,7 @@ import numpy as np
 
 from initcli.activations import Activation, Relu, Relu6
 from initcli.checks.critical import is_entrywise
-from initcli.checks.graph import Graph, activation_of, mixes, recurs
+from initcli.checks.graph import Graph, mixes
 from initcli.checks.scales import without_activation
 from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
@@ -58,12 +58,12 @@ def expected_share(function: Activation, sums: Array) -> Share:
 
 def sums_before_activations(graph: Graph) -> dict[int, Array]:
     """By the step what is expected before its activation, at the nodes of a normal distribution."""
-    theory = Theory(graph.program, {}, distribution_moments, training=True)
-    theory.begin({})
+    theory = Theory(graph.program, distribution_moments)
+    theory.begin()
     found: dict[int, Array] = {}
     for index, step in enumerate(graph.steps):
-        function = activation_of(step.layer)
-        if function is not None and is_entrywise(function) and not recurs(step.layer):
+        function = step.layer.last_activation
+        if function is not None and is_entrywise(function) and step.layer.acts_as() != "recurs":
             before = theory.fields.get(step.inputs[0])
             if step.parameters or mixes(step):
                 expected = theory.expected(without_activation(step))

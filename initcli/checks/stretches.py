@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import Graph, mixes, recurs
+from initcli.checks.graph import Graph, mixes
 from initcli.checks.scales import Solved
 
 SMALL = 1e-4
@@ -145,7 +145,8 @@ def is_by_one(evidence: Evidence, indices: list[int], ratio: float) -> bool:
     factors = {index: _factor(evidence, index) * sign for index in indices}
     most = max(factors.values())
     assert evidence.graph is not None
-    if any(recurs(evidence.graph.steps[i].layer) for i in indices if factors[i] == most):
+    largest = (evidence.graph.steps[i].layer for i in indices if factors[i] == most)
+    if any(layer.acts_as() == "recurs" for layer in largest):
         # Its own steps multiply.
         return False
     return abs(math.log(ratio)) - most < math.log(10)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from initcli.errors import DuplicateKey, InvalidSpec, Path, Place, SpecError, UnparsableText, quoted
-from initcli.limits import in_force, remedy
+from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
 class Node(NamedTuple):
@@ -141,7 +141,7 @@ def _trailer(count: int) -> str:
 
 def too_deep() -> str:
     """The message for a text that nests beyond the limit."""
-    return f"this is nested more than {in_force().nesting:,} deep"
+    return f"this is nested more than {NESTING} deep"
 
 
 def too_many_values() -> str:
@@ -151,7 +151,6 @@ def too_many_values() -> str:
 
 def too_many_digits(digits: int) -> str:
     """The message for a whole number with too many digits; empty within the limit."""
-    limit = in_force().digits
-    return (
-        "" if digits <= limit else f"this number has {digits:,} digits, and {limit:,} are allowed"
-    )
+    if digits <= DIGITS:
+        return ""
+    return f"this number has {digits:,} digits, and {DIGITS} are allowed"

@@ -17,7 +17,7 @@ from initcli.documents.document import (
     unparsable,
 )
 from initcli.errors import Path
-from initcli.limits import in_force, remedy
+from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
 def looks_like_json(text: str) -> bool:
@@ -66,13 +66,13 @@ def _exceeded_limit(text: str) -> tuple[int, str, str] | None:
     for match in _BRACKETS.finditer(text):
         if match[1] and match[1] in "[{":
             depth += 1
-            if depth > limits.nesting:
-                return match.start(1), too_deep(), remedy("nesting")
+            if depth > NESTING:
+                return match.start(1), too_deep(), ""
         elif match[1]:
             depth -= 1
     # Few texts come near the other limits and need the slower scan.
     is_small = sum(map(text.count, ",[{")) < limits.values
-    if is_small and not re.search(f"[0-9]{{{limits.digits + 1}}}", text):
+    if is_small and not re.search(f"[0-9]{{{DIGITS + 1}}}", text):
         return None
     values = 1
     for token in _COUNTED.finditer(text):
@@ -82,7 +82,7 @@ def _exceeded_limit(text: str) -> tuple[int, str, str] | None:
             if values > limits.values:
                 return token.start(), too_many_values(), remedy("values")
         elif word.isdecimal() and (problem := too_many_digits(len(word))):
-            return token.start(), problem, remedy("digits", len(word))
+            return token.start(), problem, ""
     return None
 
 

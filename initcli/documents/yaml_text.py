@@ -24,7 +24,7 @@ from initcli.documents.document import (
     unparsable,
 )
 from initcli.errors import quoted
-from initcli.limits import in_force, remedy
+from initcli.limits import NESTING, in_force, remedy
 
 
 def parse_yaml(text: str, file: str) -> Document:
@@ -117,8 +117,8 @@ class _Builder:
             is_keras = "keras" in event.tag or "tensorflow" in event.tag
             advice = "save what the model's to_json() returns" if is_keras else _NO_TAGS
             raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed in a spec", advice)
-        if len(self.open) >= self.limits.nesting:
-            raise _Refused(event, too_deep(), remedy("nesting"))
+        if len(self.open) >= NESTING:
+            raise _Refused(event, too_deep())
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._put(event, value, 1)
         self.open.append((value, event.anchor, self.values - 1))
@@ -257,5 +257,5 @@ def _scalar(event: Any) -> Any:
 def _read(event: Any, kind: str, read: Callable[[str], Any]) -> Any:
     digits = len(event.value.lstrip("+-")) if kind == "int" else 0
     if problem := too_many_digits(digits):
-        raise _Refused(event, problem, remedy("digits", digits))
+        raise _Refused(event, problem)
     return read(event.value)

@@ -6,13 +6,15 @@ import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
+from initcli.activations import Activation, Linear
 from initcli.errors import quoted
+from initcli.initializers import Initializer
 from initcli.layers.flow import Flow, Mask
-from initcli.parameter import Origin, Parameter
+from initcli.parameter import Owner, Parameter
 from initcli.registry import known
 from initcli.types import (
     ArgumentError,
@@ -29,6 +31,18 @@ from initcli.types import (
     shapes_text,
     snake_case,
 )
+
+Role = Literal["normalizes", "scales", "adds", "multiplies", "looks_up", "keeps", "recurs"]
+"""What a layer does to a signal, for those who judge it.
+
+- ``normalizes``: gives its output a size of its own, whatever comes in;
+- ``scales``: gives data the size that their author wants;
+- ``adds``: adds its inputs, so that one of them may be 0;
+- ``multiplies``: multiplies its inputs, so that one may be a gate of another;
+- ``looks_up``: gives vectors of a table;
+- ``keeps``: an activation before it is as good as one behind it;
+- ``recurs``: takes a sequence through the same weights, step by step.
+"""
 
 
 class Takes(NamedTuple):
@@ -68,6 +82,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     takes_masks: ClassVar[Mapping[str, int]] = {}
     """The masks that a call can name, as Keras's arguments, each with its place among them."""
 
+    role: ClassVar[Role | None] = None
+    """What the type does to a signal, where it is one of the roles."""
+
     name: Annotated[str | None, doc("Name of the layer; derived from its type if absent.")] = None
     trainable: Annotated[bool, doc("Whether training changes the layer's weights.")] = True
     dtype: Annotated[
@@ -106,6 +123,26 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         """
         return iter(())
 
+    def weight(
+        self,
+        path: str,
+        shape: Size,
+        argument: str,
+        initializer: Initializer | None = None,
+        **how: Any,
+    ) -> Parameter:
+        """The parameter whose initializer that argument of the layer names.
+
+        ``initializer`` fills it where it is not the argument as it is; ``how`` are other fields.
+        """
+        return Parameter(
+            path=path,
+            shape=shape,
+            initializer=initializer or getattr(self, argument),
+            argument=argument,
+            **how,
+        )
+
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
         """The output for those inputs: an array, or a list of several.
 
@@ -118,6 +155,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         if self.adds_nothing():
             return inputs[0]
         raise NotComputable(f"initcli does not compute {self.type_name}")
+
+    def acts_as(self) -> Role | None:
+        """The layer's role: that of its type, or ``keeps`` where its input passes on."""
+        return "keeps" if self.role is None and self.adds_nothing() else self.role
+
+    @property
+    def last_activation(self) -> Activation | None:
+        """The function that the layer applies last; None where it applies none."""
+        own = getattr(self, "activation", None)
+        return own if isinstance(own, Activation) and not isinstance(own, Linear) else None
 
     @classmethod
     def adds_nothing(cls) -> bool:
@@ -263,7 +310,7 @@ def within(
         yield msgspec.structs.replace(
             parameter,
             path=f"{name}/{parameter.path}",
-            origin=parameter.origin or Origin(layer, parameter.path),
+            owner=parameter.owner or Owner(layer, parameter.path),
             trainable=parameter.trainable and layer.trainable,
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,

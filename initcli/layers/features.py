@@ -33,6 +33,8 @@ class Normalization(Layer, frozen=True, kw_only=True):
     none of them trained.
     """
 
+    role = "scales"
+
     supports_masking = True
 
     axis: int | tuple[int, ...] | None = -1

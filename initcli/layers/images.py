@@ -47,6 +47,8 @@ def real(x: Array) -> Array:
 class Rescaling(Layer, frozen=True, kw_only=True):
     """x · scale + offset, entry by entry or channel by channel."""
 
+    role = "scales"
+
     supports_masking = True
 
     scale: Numbers

@@ -19,6 +19,8 @@ class Preprocessing(Layer, frozen=True, kw_only=True):
     example, so that their mean and standard deviation stay.
     """
 
+    role = "keeps"
+
     registered: ClassVar[bool] = False
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Array:

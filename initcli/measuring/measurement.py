@@ -335,7 +335,7 @@ def _shares(parameter: Parameter, count: int) -> Iterator[Share]:
     whole = parameter.initializer.fills_whole
     portion = chunks if whole else min(max(chunks // 8, 32), 128)
     # Where the parameter comes from is not needed to draw it, and long to send.
-    parameter = parameter if whole else msgspec.structs.replace(parameter, origin=None)
+    parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
     for start in range(0, chunks, portion):
         stop = min(start + portion, chunks)
         yield Share(parameter, range(start, stop), count)

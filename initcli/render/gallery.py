@@ -150,8 +150,8 @@ class _Overview:
 
 def _layer(parameter: Parameter) -> str:
     """The layer that declares the tensor, wherever it stands."""
-    origin = parameter.origin
-    return parameter.path.removesuffix(origin.name if origin else "")
+    owner = parameter.owner
+    return parameter.path.removesuffix(owner.name if owner else "")
 
 
 def _saved(file: Path, content: bytes) -> Path:

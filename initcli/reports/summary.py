@@ -225,7 +225,9 @@ def tensor_records(model: Model, tensors: Iterable[TensorSummary]) -> Iterator[T
         for layer in leaves(model.layers)
         for parameter in layer.parameters
     }
-    return (TensorRecord.of(each, layers[each.parameter.path]) for each in tensors)
+    for each in tensors:
+        path = each.parameter.path
+        yield TensorRecord.of(each, layers.get(path, path.rpartition("/")[0]))
 
 
 def summary_rows(spec: str, model: Model, tensors: Iterable[TensorSummary]) -> Rows:

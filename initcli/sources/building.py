@@ -115,10 +115,9 @@ def _built(
         remedy = "a spec lists `layers`; `initcli init` writes one to begin with"
         raise document.invalid([InvalidValue(message, remedy=remedy)])
     spec = arguments.struct(Spec, data, ())
-    if spec is not None and len(spec.name or "") > limits.in_force().name_characters:
+    if spec is not None and len(spec.name or "") > limits.NAME_CHARACTERS:
         message = f"the name of this model has {len(spec.name or ''):,} characters"
-        remedy = limits.remedy("name_characters", len(spec.name or ""))
-        arguments.errors.append(InvalidValue(message, remedy=remedy, path=("name",)))
+        arguments.errors.append(InvalidValue(message, path=("name",)))
     recipes = data.get("initializers")
     for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
         arguments.recipe(name, recipe, ("initializers", name))
@@ -312,9 +311,7 @@ def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
 
 def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     """Why a parameter cannot be filled, at the argument that names its initializer."""
-    origin = parameter.origin
-    argument = None if origin is None else origin.argument
-    place = (*path, argument or "type")
+    place = (*path, parameter.argument or "type")
     if parameter.size > LARGEST_TENSOR:
         message = f"{parameter.path} would have {parameter.size:.3g} entries"
         yield ShapeMismatch(message, remedy="no tensor can be that large", path=path)

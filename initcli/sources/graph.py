@@ -194,10 +194,9 @@ class Networks(Arguments):
         if data is None:
             return None
         several = isinstance(data, list)
-        if several and len(data) > (most := limits.in_force().inputs):
-            message = f"{len(data):,} inputs are named here, and {most:,} are allowed"
-            remedy = limits.remedy("inputs", len(data))
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+        if several and len(data) > limits.INPUTS:
+            message = f"{len(data):,} inputs are named here, and {limits.INPUTS:,} are allowed"
+            self.errors.append(InvalidValue(message, path=path))
             return ()
         found: list[Reference] = []
         for index, each in enumerate(data if several else [data]):
@@ -242,9 +241,8 @@ class Networks(Arguments):
             return "is empty", ""
         if "/" in name and not self.of_keras:
             return "holds a '/', which separates a layer's name from its tensors'", ""
-        if len(name) > (most := limits.in_force().name_characters):
-            remedy = limits.remedy("name_characters", len(name))
-            return f"has {len(name):,} characters, and {most:,} are allowed", remedy
+        if len(name) > (allowed := limits.NAME_CHARACTERS):
+            return f"has {len(name):,} characters, and {allowed} are allowed", ""
         if printable(name) != name:
             return "holds a character that cannot be printed", ""
         return None

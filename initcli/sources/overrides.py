@@ -27,7 +27,7 @@ from initcli.documents.document import Document, Nodes, Origin, with_values
 from initcli.documents.yaml_text import parse_yaml
 from initcli.errors import InitcliError, InvalidSpec, Path, printable
 from initcli.layers import known_layers
-from initcli.limits import in_force
+from initcli.limits import NESTING
 from initcli.sources.graph import Networks
 
 OPTION = "--set"
@@ -166,7 +166,7 @@ def _steps(text: str) -> tuple[list[_Step], int]:
     if not steps or at >= len(text) or text[at] != "=":
         remedy = "write PATH=VALUE, such as layers.3.units=128"
         raise BadOverride(text, "this does not change a value", remedy)
-    if len(steps) > in_force().nesting:
+    if len(steps) > NESTING:
         raise BadOverride(text, "the path is too long")
     return steps, at + 1
 

@@ -413,7 +413,7 @@ def test_attention_takes_an_initializer_for_each_projection() -> None:
             }
             wanted = {"query": 0.0, "key": 1.0, "value": 2.0, "attention_output": 3.0}
             assert means == wanted
-            arguments = [p.origin.argument for p in model.parameters if p.origin]
+            arguments = [p.argument for p in model.parameters if p.owner]
             assert arguments == [f"{name}_initializer" for name in given]
             rest = built({**layer, "key_initializer": "zeros"}, [5, 8], defaults)
             plain = built(layer, [5, 8], defaults)

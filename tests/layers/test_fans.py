@@ -45,12 +45,12 @@ def counted(shape: list[int], layer: dict[str, Any]) -> dict[str, tuple[int, int
         del spec["layers"][0]["use_bias"]
     built = program(initcli.parse(json.dumps(spec)), 1)
     rng = np.random.default_rng(0)
-    x = rng.uniform(1, 2, built.shapes[built.sources[0].tensor])
+    x = rng.uniform(1, 2, built.shapes[built.inputs[0].tensor])
     values = {p.path: rng.uniform(1, 2, p.shape) for p in built.steps[-1].parameters}
 
     def output(inputs: Any, weights: dict[str, Any]) -> Any:
         about = Pass(lambda p: weights[p.path], "fans")
-        *_, (_, (y, *_)) = forwards(built, {built.sources[0].tensor: inputs}, about)
+        *_, (_, (y, *_)) = forwards(built, {built.inputs[0].tensor: inputs}, about)
         return y.ravel()
 
     def changed(array: Any, evaluate: Any) -> Any:

@@ -125,7 +125,7 @@ def input_of(source: Any, shape: tuple[int, ...], place: int) -> Array:
     """As in tests/reference/make_mask_facts.py."""
     if source.name == "kept_steps":
         return pattern("some", shape, 0.4 + place)
-    if source.most is not None:
+    if source.num_tokens is not None:
         found = np.arange(np.prod(shape)).reshape(shape) * 5 + place
         found = (found * found) % 7
         found[1:, (shape[1] + 1) // 2 :] = 0
@@ -145,7 +145,7 @@ def test_models_do_with_masks_what_those_of_keras_do(name: str, facts: dict[str,
     about = Pass(lambda p: filled(p.path, p.shape, numbers[p.path]), "0")
     tensors = {
         source.tensor: input_of(source, built.shapes[source.tensor], k)
-        for k, source in enumerate(built.sources)
+        for k, source in enumerate(built.inputs)
     }
     for _ in forwards(built, tensors, about):
         pass

@@ -24,8 +24,7 @@ from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
-from initcli.signal.rules import Gradient, Place
-from initcli.signal.rules.base import expected
+from initcli.signal.rules import Context, Gradient, expected
 from support.paths import ROOT, TOUR, facts
 from support.running import run
 
@@ -213,13 +212,13 @@ def test_open_sizes_are_said() -> None:
 def test_pooling_hands_the_sum_of_gradients_on(kind: Any, strides: int) -> None:
     # Σ g over what goes in is Σ g over what comes out, whatever entries have it.
     windows = (24 - 3) // strides + 1
-    place = Place({}, {}, [(4, 24, 8)], [(4, windows, 8)], options={}, training=True)
-    pull = expected(kind(pool_size=3, strides=strides), place, standard((24,), 8)).pull
+    context = Context({}, {}, [(4, 24, 8)], [(4, windows, 8)], options={})
+    pull = expected(kind(pool_size=3, strides=strides), context, standard((24,), 8)).pull
     (back,) = pull(Gradient(np.stack([np.full(windows, 2.0), np.full(windows, 0.5)])))
     assert back is not None
     whole = windows * 2.0 + windows * (windows - 1) * 0.5
-    assert 24 * back.second + 24 * 23 * back.places == pytest.approx(whole)
-    assert back.places > 0
+    assert 24 * back.second + 24 * 23 * back.cross == pytest.approx(whole)
+    assert back.cross > 0
 
 
 # χ and verdicts

@@ -93,12 +93,12 @@ def test_outputs_and_gradients_are_those_of_keras(name: str) -> None:
     # In float64, so that no processor's own rounding turns a ReLU on that others leave off.
     about = Pass(lambda parameter: drawn(parameter).astype(np.float64), "0")
     tensors: dict[int, Array] = {}
-    for k, source in enumerate(built.sources):
+    for k, source in enumerate(built.inputs):
         shape, seed = built.shapes[source.tensor], known["seed"] + k
-        if source.most is None:
+        if source.num_tokens is None:
             tensors[source.tensor] = numbers(shape, seed).astype(np.float64)
         else:
-            ids = np.random.RandomState(seed).randint(0, source.most, shape, np.int32)
+            ids = np.random.RandomState(seed).randint(0, source.num_tokens, shape, np.int32)
             tensors[source.tensor] = ids
     outputs = {(s.name, s.call): found[0] for s, found in forwards(built, tensors, about)}
     cotangents = {

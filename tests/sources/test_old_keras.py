@@ -115,13 +115,13 @@ def test_a_gru_without_words_has_the_defaults_of_its_version(
     model = initcli.parse(sequential(version, GRU))
     found = model.parameters[-1]
     assert found.shape == bias
-    assert found.origin is not None
-    assert str(found.origin.layer.recurrent_activation) == activation
+    assert found.owner is not None
+    assert str(found.owner.layer.recurrent_activation) == activation
     said = {**GRU["config"], "reset_after": True, "recurrent_activation": "tanh"}
     again = initcli.parse(sequential(version, layer("GRU", **said))).parameters[-1]
     assert again.shape == (2, 24)
-    assert again.origin is not None
-    assert str(again.origin.layer.recurrent_activation) == "tanh"
+    assert again.owner is not None
+    assert str(again.owner.layer.recurrent_activation) == "tanh"
 
 
 def test_a_cell_has_the_defaults_of_its_version_too() -> None:

@@ -13,7 +13,7 @@ from initcli import distributions
 from initcli.checks.base import Check, Problem
 from initcli.checks.critical import is_entrywise
 from initcli.checks.evidence import Evidence, is_zero
-from initcli.checks.graph import Graph, activation_of, adds, multiplies
+from initcli.checks.graph import Graph
 from initcli.layers import Layer, convolution
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
@@ -78,7 +78,7 @@ layers:
         for layer, parameter in evidence.parameters:
             distribution, argument = (
                 parameter.distribution,
-                parameter.origin and parameter.origin.argument,
+                parameter.argument,
             )
             if (
                 not isinstance(distribution, distributions.Constant)
@@ -95,7 +95,7 @@ layers:
     def _problem(
         evidence: Evidence, layer: BuiltLayer, parameter: Parameter, message: str
     ) -> Problem:
-        argument = parameter.origin.argument if parameter.origin else None
+        argument = parameter.argument
         value: Any = "ones" if argument in _SCALES else evidence.suitable(layer, parameter)
         return evidence.problem(
             layer,
@@ -112,8 +112,8 @@ def dead_ends(evidence: Evidence) -> list[tuple[BuiltLayer, Parameter]]:
         (layer, parameter)
         for layer, parameter in evidence.parameters
         if is_zero(parameter)
-        and parameter.origin is not None
-        and parameter.origin.argument in (*_KERNELS, *_SCALES)
+        and parameter.owner is not None
+        and parameter.argument in (*_KERNELS, *_SCALES)
         and not _may_be_zero(evidence, layer, parameter)
     ]
 
@@ -137,11 +137,11 @@ def _may_be_constant(evidence: Evidence, layer: BuiltLayer, parameter: Parameter
     """Whether nothing is lost by equal entries that are not 0."""
     if len(parameter.shape) < 2 or evidence.is_result(layer):
         return True
-    origin = parameter.origin
-    inner = origin.layer if origin else layer.layer
+    owner = parameter.owner
+    inner = owner.layer if owner else layer.layer
     if isinstance(inner, convolution.DepthwiseConv | convolution.SeparableConv):
         # Each channel has units of its own, which average its window.
-        return bool(origin and origin.name != "pointwise_kernel" and inner.depth_multiplier == 1)
+        return bool(owner and owner.name != "pointwise_kernel" and inner.depth_multiplier == 1)
     return math.prod(parameter.shape[1:]) == 1
 
 
@@ -152,8 +152,8 @@ def _may_be_zero(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) ->
     steps = evidence.steps_of.get(layer.name, [])
     if not steps or evidence.is_result(layer):
         return True
-    name = parameter.origin.name if parameter.origin else ""
-    zeros = {p.origin.name for p in layer.parameters if p.origin and is_zero(p)}
+    name = parameter.owner.name if parameter.owner else ""
+    zeros = {p.owner.name for p in layer.parameters if p.owner and is_zero(p)}
     if name in ("query/kernel", "key/kernel"):
         return not {"query/kernel", "key/kernel"} <= zeros
     if {"value/kernel", "attention_output/kernel"} <= zeros:
@@ -171,10 +171,10 @@ def _is_carried_around(graph: Graph, index: int) -> bool:
             return False
         for other in behind:
             step = graph.steps[other]
-            if adds(step.layer) or other in seen:
+            if step.layer.acts_as() == "adds" or other in seen:
                 continue
             is_shut = any(is_zero(p) and len(p.shape) > 1 for p in step.parameters)
-            if is_shut or (len(step.inputs) > 1 and not multiplies(step.layer)):
+            if is_shut or (len(step.inputs) > 1 and step.layer.acts_as() != "multiplies"):
                 return False
             seen.add(other)
             waiting.append(other)
@@ -183,7 +183,7 @@ def _is_carried_around(graph: Graph, index: int) -> bool:
 
 def _kills(layer: Layer) -> bool:
     """Whether the layer's activation lets no gradient through where its input is 0."""
-    function = activation_of(layer)
+    function = layer.last_activation
     if function is None or not is_entrywise(function):
         return False
     slope = elementwise_grad(lambda x: function.call(arrays, x))

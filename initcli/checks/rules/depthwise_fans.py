@@ -44,10 +44,10 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            origin = parameter.origin
+            owner = parameter.owner
             kinds = convolution.DepthwiseConv | convolution.SeparableConv
-            if origin is None or not isinstance(origin.layer, kinds):
+            if owner is None or not isinstance(owner.layer, kinds):
                 continue
-            if origin.argument == "depthwise_initializer" and (found := miscounted(parameter)):
+            if parameter.argument == "depthwise_initializer" and (found := miscounted(parameter)):
                 reason = "each output sees one channel"
                 yield fan_problems.problem(evidence, layer, found, reason)

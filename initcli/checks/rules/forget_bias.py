@@ -48,10 +48,10 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            origin = parameter.origin
-            if origin is None or origin.argument != "recurrent_initializer":
+            owner = parameter.owner
+            if owner is None or parameter.argument != "recurrent_initializer":
                 continue
-            inner = origin.layer
+            inner = owner.layer
             if not isinstance(inner, cells.LSTMWeights | conv_lstm.ConvLSTM):
                 continue
             prefix = parameter.path.rpartition("/")[0]
@@ -75,7 +75,7 @@ layers:
     @staticmethod
     def _closed(evidence: Evidence, layer: BuiltLayer, bias: Parameter, mean: float) -> Problem:
         place = evidence.path(layer, bias)[:-1]
-        if bias.origin is not None and bias.origin.layer.unit_forget_bias:
+        if bias.owner is not None and bias.owner.layer.unit_forget_bias:
             # A framework's default has taken the place of Keras's.
             change = Change((*place, "bias_initializer"), "zeros")
             remedy = "bias_initializer: zeros, to which unit_forget_bias adds 1 for that gate"

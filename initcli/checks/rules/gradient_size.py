@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from initcli.checks.base import Check, Problem
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import Graph, mixes, normalizes
+from initcli.checks.graph import Graph, mixes
 from initcli.checks.rules.constant_kernel import dead_ends
 from initcli.checks.stretches import (
     INSENSITIVE,
@@ -85,7 +85,9 @@ layers:
             remedy = without_scale(
                 "gradients", rescaling.unstable, "connect around the layers with Add"
             )
-        elif not rescaling.text and any(normalizes(step.layer) for step in graph.steps[begin:]):
+        elif not rescaling.text and any(
+            step.layer.acts_as() == "normalizes" for step in graph.steps[begin:]
+        ):
             remedy = (
                 "no scale helps, for the normalizations undo it: connect around the layers with "
                 "Add, or take fewer of them"

@@ -37,7 +37,7 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            inner = parameter.origin.layer if parameter.origin else None
+            inner = parameter.owner.layer if parameter.owner else None
             groups = getattr(inner, "groups", 1)
             if isinstance(inner, convolution.ConvTranspose):
                 continue  # whose fans are a matter of their own

@@ -57,7 +57,7 @@ layers:
 
     @staticmethod
     def _of_attention(evidence: Evidence, layer: BuiltLayer) -> Iterator[Problem]:
-        kernels = [p for p in layer.parameters if p.origin and p.origin.name in _PARTS]
+        kernels = [p for p in layer.parameters if p.owner and p.owner.name in _PARTS]
         if len(kernels) < 3 or len({kernel.shape[0] for kernel in kernels}) > 1:
             return
         first = kernels[0]

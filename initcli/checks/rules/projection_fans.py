@@ -44,15 +44,15 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            origin = parameter.origin
+            owner = parameter.owner
             kinds = einsum.EinsumDense | attention.MultiHeadAttention
-            if origin is None or not isinstance(
-                origin.layer, kinds | attention.GroupedQueryAttention
+            if owner is None or not isinstance(
+                owner.layer, kinds | attention.GroupedQueryAttention
             ):
                 continue
             if (found := miscounted(parameter)) is None:
                 continue
-            if origin.layer.fans != "convolution":
+            if owner.layer.fans != "convolution":
                 reason = "it sums over other axes"
                 yield fan_problems.problem(evidence, layer, found, reason)
                 continue

@@ -46,8 +46,8 @@ layers:
 
     def problems(self, evidence: Evidence) -> Iterator[Problem]:
         for layer, parameter in evidence.parameters:
-            origin = parameter.origin
-            if origin is None or not isinstance(origin.layer, convolution.ConvTranspose):
+            owner = parameter.owner
+            if owner is None or not isinstance(owner.layer, convolution.ConvTranspose):
                 continue
             if found := miscounted(parameter):
                 reason = "it sums over the channels that come in, at one in stride² positions"

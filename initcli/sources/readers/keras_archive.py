@@ -6,7 +6,7 @@ from typing import IO
 
 from initcli.documents.document import Document
 from initcli.errors import InvalidSpec
-from initcli.limits import in_force, remedy
+from initcli.limits import ARCHIVE_BYTES, in_force, remedy
 from initcli.sources.reader import Reader, Source
 
 _MEMBER = "config.json"
@@ -36,14 +36,12 @@ def _config(source: Source) -> bytes:
         return _member(source, source.stream)
     import tempfile
 
-    limit = in_force().archive_bytes
     with tempfile.TemporaryFile() as copy:
         part = source.head
         while part:
             copy.write(part)
-            if copy.tell() > limit:
-                message = f"this archive has more than {limit:,} bytes"
-                raise source.refused(message, remedy("archive_bytes", max(2 * limit, copy.tell())))
+            if copy.tell() > ARCHIVE_BYTES:
+                raise source.refused(f"this archive has more than {ARCHIVE_BYTES:,} bytes")
             part = source.stream.read(1 << 20)
         return _member(source, copy)
 
