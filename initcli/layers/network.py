@@ -15,7 +15,7 @@ from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, Shape, ShapeError, Shapes, doc, shape_text
 
 
-class Source(NamedTuple):
+class CallOutput(NamedTuple):
     """One output of one call."""
 
     call: int
@@ -30,12 +30,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     layer: int
-    inputs: tuple[Source, ...] = ()
+    inputs: tuple[CallOutput, ...] = ()
     options: dict[str, bool] = {}
-    masks: dict[str, Source] = {}
+    masks: dict[str, CallOutput] = {}
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[CallOutput, ...]:
         """The inputs and the masks."""
         return (*self.inputs, *self.masks.values())
 
@@ -69,7 +69,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
         tuple[Call, ...], doc("Calls of the layers, in an order in which each can be computed.")
     ]
     inputs: Annotated[tuple[int, ...], doc("Calls of the Input layers.")]
-    outputs: Annotated[tuple[Source, ...], doc("Outputs of calls that are the network's.")]
+    outputs: Annotated[tuple[CallOutput, ...], doc("Outputs of calls that are the network's.")]
     hidden: Annotated[tuple[int, ...], doc("Calls of Input layers that no file names.")] = ()
 
     def output_shape(self, *inputs: Shape) -> list[Shape]:
@@ -179,11 +179,11 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
         given = dict(zip(self.inputs, inputs, strict=True))
         carried = dict(zip(self.inputs, flow.masks, strict=False))
         found: list[list[Array]] = []
-        masks: dict[Source, Mask] = {}
+        masks: dict[CallOutput, Mask] = {}
         for index, call in enumerate(self.calls):
             if index in given:
                 found.append([given[index]])
-                masks[Source(index)] = carried.get(index)
+                masks[CallOutput(index)] = carried.get(index)
                 continue
             layer, name = self.layers[call.layer], self.names[call.layer]
             sources = [found[source.call][source.output] for source in call.inputs]
@@ -198,7 +198,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             after = computed_masks(layer, within, sources, call.options)
             if layer.ends_masks:
                 masks = {source: m for source, m in masks.items() if source not in call.inputs}
-            masks.update({Source(index, output): mask for output, mask in enumerate(after)})
+            masks.update({CallOutput(index, output): mask for output, mask in enumerate(after)})
         return [found[source.call][source.output] for source in self.outputs]
 
 

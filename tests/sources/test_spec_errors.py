@@ -59,7 +59,7 @@ ENTRIES = [
         "zzz",
         errors.UnknownName,
         "unknown initializer 'zzz'",
-        "a function of your own is found with --custom FILE.py",
+        "name a file with your own function by --custom FILE.py",
         id="an initializer that may be a function",
     ),
     pytest.param(
@@ -435,7 +435,7 @@ WHOLE = [
         "layers: [{type: Dense, units: 3}]",
         (1, 1),
         errors.MissingInputShape,
-        "the spec does not say what shape flows into its first layer",
+        "the spec does not give the shape of its input",
         id="no input shape",
     ),
     pytest.param(
@@ -513,7 +513,7 @@ WHOLE = [
     ),
     pytest.param(
         "input_shape: [3]\nlayers: [{type: ReLU}",
-        (3, 1),
+        (2, 22),
         errors.UnparsableText,
         "this is not YAML: while parsing a flow sequence, did not find expected ',' or ']'",
         id="YAML that does not parse",
@@ -552,7 +552,7 @@ WHOLE = [
         "input_shape: [3]\nlayers: [{type: Input, shape: [3]}]",
         (2, 10),
         errors.ShapeMismatch,
-        "what flows in here is known already, from what comes before this Input",
+        "this Input has an input already, from what comes before it",
         id="two inputs",
     ),
     pytest.param(
