@@ -60,7 +60,7 @@ class Scaled(Seeded, frozen=True, kw_only=True):
                 raise ShapeError(
                     f"input_axes and output_axes name axis {axis}, and the last axis of shape "
                     f"{shape_text(shape)} is {len(shape) - 1}",
-                    "axes count from 0, or backwards from -1",
+                    "axes count from 0, or backward from -1",
                 )
         return (
             math.prod(shape[axis] for axis in self.input_axes),

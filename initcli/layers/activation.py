@@ -96,7 +96,7 @@ class PReLU(Layer, frozen=True, kw_only=True):
                 "shared_axes",
                 f"`shared_axes` names axis {max(shared)}, and the last axis of the input "
                 f"{shape_text(shape)} is {len(shape) - 1}",
-                "axes count from 1, for the batch is 0",
+                "axes count from 1; 0 is the batch",
             )
         alpha = tuple(
             1 if axis in shared else known_size(self, shape, axis) for axis in range(1, len(shape))

@@ -1,4 +1,4 @@
-"""Layers that ``keras.applications`` brings along."""
+"""Layers that models of ``keras.applications`` define."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ class Scale(Layer, frozen=True, kw_only=True):
         return x * flow.xp.reshape(flow["scale"], beside)
 
     def _sizes(self, shape: Shape) -> dict[int, int]:
-        """The size of each axis that has scales of its own."""
+        """The sizes of the axes that have a scale for each index."""
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
         if 0 in axes or -len(shape) in axes:
-            message = "`axis` names the batch, whose examples have no weights of their own"
-            raise ArgumentError("axis", message, "axes count from 1, or backwards from -1")
+            message = "`axis` names the batch, which has no weights"
+            raise ArgumentError("axis", message, "axes count from 1, or backward from -1")
         found = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in axes}
         return dict(sorted(found.items()))
 

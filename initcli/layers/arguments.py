@@ -36,8 +36,7 @@ LoraRank = Annotated[
     ),
 ]
 LoraAlpha = Annotated[
-    PositiveFloat | None,
-    doc("Scales the product of the factors by lora_alpha / r; r if absent."),
+    PositiveFloat | None, doc("Scales the product of the factors by lora_alpha / r; r if absent.")
 ]
 Quantization = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""Attention: what each position of a query takes from the positions of a value."""
+"""Attention: each position of a query takes a weighted mean of the positions of a value."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     ) -> Iterator[Parameter]:
         """A kernel (sources…, targets…) with fans of those sizes, and a bias (targets…).
 
-        ``positions`` are the axes that it passes over, the batch among them.
+        ``positions`` are the axes that the kernel does not contract, batch included.
         """
         into, out = len(sources), len(targets)
         shape = (*sources, *targets)
@@ -142,10 +142,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     def attendable(
         self, query: Shape, value: Shape | None, key: Shape | None
     ) -> tuple[Shape, Shape]:
-        """Value and key, which are the query and the value where they are not given.
+        """Value and key, by default the query and the value.
 
         Raises:
-            ShapeError: they do not belong together, position by position.
+            ShapeError: their positions do not match.
         """
         value = query if value is None else value
         key = value if key is None else key
@@ -161,7 +161,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"{type(self).__name__}'s value {shape_text(value)} and key {shape_text(key)} "
                 "differ in their positions",
-                "each value needs a key of its own: give both as many positions",
+                "give both the same number of positions",
             )
         return value, key
 
@@ -199,10 +199,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         return xp.matmul(taken, value), shares
 
     def hidden(self, flow: Flow, query: Mask, sizes: Size, axes: int = 1) -> Mask:
-        """What the masks of query, value and key, and that of the call, leave to be seen.
+        """The scores that the masks of query, value, key and call leave visible.
 
-        ``sizes`` are those of the scores, of which the last 2 · ``axes`` are positions of the
-        queries and of the keys; the masks go before the heads, as in Keras.
+        ``sizes`` are those of the scores, whose last 2 · ``axes`` axes are the positions of the
+        queries and the keys. As in Keras, masks apply before the heads are split.
 
         Raises:
             NotComputable: a mask does not fit the scores.
@@ -319,7 +319,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     attention_output/kernel (heads, value_dim, d), each with a bias of the axes that it produces.
     """
 
-    # Keras takes them off the very tensors, so that a residual connection has lost its mask.
+    # Keras removes them from the tensors themselves, so that residual connections lose their masks.
     ends_masks = True
 
     num_heads: Annotated[PositiveInt, doc("Number of heads.")]
@@ -347,7 +347,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     ) -> Shape | list[Shape]:
         self.attendable(query, value, key)
         output = (*query[:-1], *self.output_sizes(query))
-        # Keras gives the scores of self-attention the query's length twice, whatever the key's.
+        # Keras takes the query's length for that of the key, too, in self-attention.
         scores = (query[0], self.num_heads, query[1], query[1])
         return [output, scores] if return_attention_scores else output
 
@@ -429,7 +429,7 @@ class _Attention(Layer, frozen=True, kw_only=True):
     """Attention between the inputs themselves: query, value and, if different, key."""
 
     supports_masking = True
-    # Keras's one argument `mask`, a list.
+    # Keras passes them as one list, `mask`.
     takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
 
     dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
@@ -456,7 +456,7 @@ class _Attention(Layer, frozen=True, kw_only=True):
         return [output, scores] if return_attention_scores else output
 
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
-        """How well each query (batch, …, queries, d) fits each key: (batch, …, queries, keys)."""
+        """The scores of queries (batch, …, queries, d) and keys: (batch, …, queries, keys)."""
         raise NotImplementedError
 
     def call(
@@ -487,7 +487,7 @@ class _Attention(Layer, frozen=True, kw_only=True):
         return self._masks(flow)[0]
 
     def _masks(self, flow: Flow) -> tuple[Mask, Mask]:
-        """Those of query and value: all that the call names, or else those that they carry."""
+        """The masks of query and value: those of the call, or else those that they carry."""
         if given := flow.given_masks:
             return given.get("query_mask"), given.get("value_mask")
         return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
@@ -524,9 +524,9 @@ class Attention(_Attention, frozen=True, kw_only=True):
 
 
 class AdditiveAttention(_Attention, frozen=True, kw_only=True):
-    """Attention with the score Σ scale · tanh(query + key) (Bahdanau et al. 2014).
+    """Attention with the score Σ scale · tanh(query + key).
 
-    arXiv:1409.0473.
+    Bahdanau et al. 2014, arXiv:1409.0473.
     """
 
     use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = True
@@ -545,9 +545,9 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
 
 
 def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
-    """Which keys a query can see, (queries, keys); None where it can see all.
+    """Visible keys of each query, (queries, keys); None if all are visible.
 
-    ``causal`` lets a query see no later key, ``reach`` none that many positions away or more.
+    ``causal`` hides later keys, ``reach`` keys at that distance or more.
     """
     apart = xp.reshape(xp.arange(scores.shape[-2]), (-1, 1)) - xp.arange(scores.shape[-1])
     seen = apart >= 0 if causal else None
@@ -555,7 +555,7 @@ def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
 
 
 def _both(xp: Any, one: Mask, other: Mask) -> Mask:
-    """Where both masks are True."""
+    """The conjunction of two masks."""
     if one is None or other is None:
         return other if one is None else one
     return xp.logical_and(one, other)

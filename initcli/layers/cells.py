@@ -1,4 +1,4 @@
-"""Recurrent cells: what takes one step, from an input and the states before."""
+"""Recurrent cells: one step, from an input and the previous states."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class Gated(Layer, frozen=True, kw_only=True):
     states: ClassVar[int] = 1
 
     units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
-    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    activation: Annotated[
+        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+    ] = Tanh()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     recurrent_initializer: RecurrentInitializer = Orthogonal()
@@ -82,7 +84,7 @@ class Gated(Layer, frozen=True, kw_only=True):
 
     @property
     def biases(self) -> int:
-        """How many biases are added up at a gate."""
+        """Number of biases that add up at each gate."""
         return 1
 
     @property
@@ -92,26 +94,26 @@ class Gated(Layer, frozen=True, kw_only=True):
 
     @property
     def bias_filler(self) -> Initializer:
-        """What fills the bias."""
+        """The initializer of the bias."""
         return self.bias_initializer
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """The size of each state that the cell hands on; the first is that of its output."""
+        """The sizes of the states; the first is the size of the output."""
         return (self.units,) * self.states
 
     def fed(self, flow: Flow, x: Array) -> Array:
-        """What the input (batch, …, d) adds to the gates: (batch, …, gates · units)."""
+        """The contribution of the input (batch, …, d) to the gates: (batch, …, gates · units)."""
         same = (x.shape[0], *(1,) * (len(x.shape) - 2), x.shape[-1])
         z = flow.xp.matmul(dropped(flow, x, self.dropout % 1, same, self.seed), flow["kernel"])
         return z + self.input_bias(flow) if self.use_bias else z
 
     def input_bias(self, flow: Flow) -> Array:
-        """The bias of what the input adds."""
+        """The bias of the input."""
         return flow["bias"]
 
     def recurred(self, flow: Flow, state: Array, first: int = 0, last: int | None = None) -> Array:
-        """What the state (batch, units) adds to the gates from the first to before the last."""
+        """The contribution of the state (batch, units) to the gates ``first`` ≤ gate < ``last``."""
         kernel, gates = flow["recurrent_kernel"], range(self.gates)[first:last]
         if not 0 < self.recurrent_dropout < 1:
             within = slice(gates.start * self.units, gates.stop * self.units)
@@ -125,11 +127,11 @@ class Gated(Layer, frozen=True, kw_only=True):
         return flow.xp.concatenate(parts, -1)
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
-        """The states after a step, of which the first is the output."""
+        """The states after a step; the first is the output."""
         raise NotImplementedError
 
     def initial(self, flow: Flow, x: Array) -> list[Array]:
-        """States of zeros for a batch like that of x."""
+        """Zero states for the batch of x."""
         return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
 
 
@@ -196,7 +198,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
         return flow["bias"][0] if self.reset_after else flow["bias"]
 
     def state_bias(self, flow: Flow) -> Array:
-        """The bias of what the state adds, with ``reset_after``."""
+        """The bias of the state, with ``reset_after``."""
         return flow["bias"][1]
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
@@ -219,7 +221,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
 
 
 class _Cell:
-    """One step: from an input (batch, d) and the states to an output and the next states."""
+    """One step: an input (batch, d) and the states before give an output and the next states."""
 
     __slots__ = ()
 
@@ -267,7 +269,7 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """The states of every cell, those of the first cell first."""
+        """The states of all cells in order."""
         return tuple(size for cell in self.cells for size in states_of(cell))
 
     def output_shape(self, shape: Shape, *states: Shape) -> list[Shape]:
@@ -280,7 +282,7 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
             shape = (shape[0], output_of(cell))
 
     def initial(self, flow: Flow, x: Array) -> list[Array]:
-        """States of zeros for a batch like that of x."""
+        """Zero states for the batch of x."""
         return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
 
     def call(self, flow: Flow, x: Array, *states: Array) -> list[Array]:
@@ -294,7 +296,7 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
 
 def lstm_step(layer: Any, flow: Flow, gates: Array, carry: Array) -> list[Array]:
-    """Output and carry from the gates input, forget, cell and output before activation."""
+    """Output and carry from the gates input, forget, cell and output, not yet activated."""
     gate, xp = layer.recurrent_activation, flow.xp
     i, f, c, o = xp.split(gates, 4, -1)
     carried = gate.call(xp, f) * carry + gate.call(xp, i) * layer.activation.call(xp, c)
@@ -302,18 +304,18 @@ def lstm_step(layer: Any, flow: Flow, gates: Array, carry: Array) -> list[Array]
 
 
 def states_of(cell: Layer) -> tuple[int, ...]:
-    """The sizes of the states that a cell hands on."""
+    """The sizes of the states of a cell."""
     sizes: tuple[int, ...] = getattr(cell, "state_sizes", ())
     return sizes
 
 
 def output_of(cell: Layer) -> int:
-    """The size of what comes out of a cell."""
+    """The size of the output of a cell."""
     return output_of(cell.cells[-1]) if isinstance(cell, StackedRNNCells) else states_of(cell)[0]
 
 
 def output_index(cell: Layer) -> int:
-    """Which of the states that a cell hands on is what comes out of it."""
+    """The index of the state that is the output of a cell."""
     if not isinstance(cell, StackedRNNCells):
         return 0
     *before, last = cell.cells
@@ -324,7 +326,7 @@ def require_cell(cell: Layer, argument: str) -> None:
     """Raise unless a layer is a cell.
 
     Raises:
-        ArgumentError: it is none.
+        ArgumentError: it is not a cell.
     """
     if not isinstance(cell, (_Cell, StackedRNNCells)):
         kinds = "a cell, such as LSTMCell"

@@ -78,7 +78,9 @@ class ConvLSTM(Sequence, Sliding, Layer, frozen=True, kw_only=True):
     padding: Padding = "valid"
     data_format: ChannelOrder = None
     dilation_rate: DilationRate = 1
-    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    activation: Annotated[
+        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+    ] = Tanh()
     recurrent_activation: RecurrentActivation = Sigmoid()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
@@ -100,8 +102,8 @@ class ConvLSTM(Sequence, Sliding, Layer, frozen=True, kw_only=True):
         sizes = split(step, self.data_format).sizes
         if None in sizes:
             raise ShapeError(
-                f"{type(self).__name__} needs every spatial size of its input, and "
-                f"{shape_text(shape)} leaves one open",
+                f"{type(self).__name__} needs all spatial sizes of its input, and "
+                f"{shape_text(shape)} lacks one",
                 "give the size in input_shape in place of null",
             )
         found = slide(self, sizes, self.window, self.steps, self.dilations, self.padding)

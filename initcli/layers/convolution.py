@@ -66,12 +66,12 @@ class Convolution(Sliding, Layer, frozen=True, kw_only=True):
     bias_initializer: BiasInitializer = Zeros()
 
     def channels(self, shape: Shape) -> int:
-        """The number of channels that come in."""
+        """The number of input channels."""
         require_spatial(self, shape, self.rank)
         return known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
 
     def slid(self, shape: Shape, filters: int) -> Shape:
-        """The shape after the window has slid over the input.
+        """The output shape of the sliding window.
 
         Raises:
             ShapeError: the window is larger than the input.
@@ -81,19 +81,19 @@ class Convolution(Sliding, Layer, frozen=True, kw_only=True):
         return join(shape[0], found, filters, self.data_format)
 
     def convolved(self, flow: Flow, x: Array, kernel: Array, groups: int = 1) -> Array:
-        """The kernel slid over an input whose channels are last."""
+        """The convolution of an input whose channels are last."""
         steps, dilations = self.steps, self.dilations
         padding = ends(x.shape[1:-1], kernel.shape[:-2], steps, dilations, self.padding)
         window = flow.xp.Window(steps, dilations, padding, groups)
         return flow.xp.correlate(x, kernel, window)
 
     def finished(self, flow: Flow, y: Array) -> Array:
-        """What comes out: with the bias, activated, and its channels where they belong."""
+        """The output with bias, activation and channel order."""
         y = channels_back(flow.xp, y + flow["bias"] if self.use_bias else y, self.data_format)
         return self.activation.call(flow.xp, y)
 
     def bias(self, filters: int) -> Iterator[Parameter]:
-        """The bias, one entry an output channel, where there is one."""
+        """The bias, one entry for each output channel, if any."""
         if self.use_bias:
             yield self.weight("bias", (filters,), "bias_initializer")
 
@@ -178,13 +178,13 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
     depthwise_initializer: DepthwiseInitializer = GlorotUniform()
 
     def apart(self, flow: Flow, x: Array, kernel: Array) -> Array:
-        """Each channel of an input whose channels are last, convolved apart."""
+        """The convolution of each channel of an input whose channels are last."""
         *size, channels, multiplier = kernel.shape
         grouped = flow.xp.reshape(kernel, (*size, 1, channels * multiplier))
         return self.convolved(flow, x, grouped, channels)
 
     def depthwise_kernel(self, name: str, shape: Shape) -> Parameter:
-        """The kernel that convolves each channel apart."""
+        """The kernel of the depthwise convolution."""
         return self.weight(
             name,
             (*self.window, self.channels(shape), self.depth_multiplier),
@@ -215,13 +215,13 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
 
 
 class DepthwiseConv1D(DepthwiseConv, frozen=True, kw_only=True):
-    """A convolution of each channel of a sequence alone: kernel (k, channels, depth_multiplier)."""
+    """A convolution of each channel of a sequence alone: kernel (k, channels, m)."""
 
     rank = 1
 
 
 class DepthwiseConv2D(DepthwiseConv, frozen=True, kw_only=True):
-    """A convolution of each channel of an image: kernel (k, k, channels, depth_multiplier)."""
+    """A convolution of each channel of an image alone: kernel (k, k, channels, m)."""
 
     rank = 2
 

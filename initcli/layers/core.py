@@ -1,4 +1,4 @@
-"""Layers of the core: input, dense, and those that only pass on."""
+"""Core layers: input, dense, masking, and layers known only from a file."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class Recorded(Layer, frozen=True, kw_only=True):
 
     @property
     def has_shape(self) -> bool:
-        """Whether the shape of what comes out can be known."""
+        """Whether the output shape can be known."""
         return bool(self.shapes)
 
 
@@ -196,7 +196,7 @@ class Missing(Recorded, frozen=True, kw_only=True):
 
 
 OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
-"""A shape without its batch, or a list of such shapes."""
+"""A shape without the batch, or a list of such shapes."""
 
 
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,7 +208,7 @@ class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
     trainable: Annotated[bool, doc("Whether training changes the weight.")] = True
 
     def __post_init__(self) -> None:
-        # A slash separates the names of layers within the layer, as in Keras.
+        # As in Keras, a slash separates the names of inner layers.
         if not all(self.name.split("/")) or printable(self.name) != self.name:
             raise ArgumentError(
                 "name",
@@ -248,13 +248,13 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         if not isinstance(given, str) and len({isinstance(each, tuple) for each in given}) > 1:
             raise ArgumentError(
                 "output_shape",
-                "`output_shape` is either one shape or a list of shapes, and this is a bit of both",
+                "`output_shape` must be one shape or a list of shapes, not a mixture",
                 "such as [32, 32, 3], or [[32, 32, 3], [10]] for two outputs",
             )
         if self.passes_on and not isinstance(given, str):
             raise ArgumentError(
                 "passes_on",
-                "what passes its input on keeps its shape, and `output_shape` gives another",
+                "`passes_on` keeps the shape of the input, and `output_shape` gives another",
                 "remove one of them",
             )
 
@@ -263,7 +263,7 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         if self.passes_on or given == "same":
             if not inputs:
                 raise ShapeError(
-                    f"{self.kind} has no input whose shape it could keep",
+                    f"{self.kind} has no input whose shape it can keep",
                     "give its `output_shape`, without the batch",
                 )
             return inputs[0]
@@ -305,9 +305,9 @@ class Opaque(Recorded, frozen=True, kw_only=True):
 
 
 def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:
-    """The two factors of a low-rank adaptation of a weight of that shape (Hu et al. 2021).
+    """The factors of a low-rank adaptation of a weight (Hu et al. 2021, arXiv:2106.09685).
 
-    They are float32 whatever the dtype of the layer, as in Keras.
+    As in Keras, they are float32 whatever the dtype of the layer.
     """
     if rank is not None:
         a, b = (*shape[:-1], rank), (rank, shape[-1])
@@ -316,7 +316,7 @@ def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parame
 
 
 def adapted(flow: Flow, weight: str, factors: str, rank: int | None, alpha: float | None) -> Array:
-    """A weight, with alpha / r times the product of its low-rank factors added where it has any."""
+    """A weight plus alpha / r times the product of its low-rank factors, if any."""
     if rank is None:
         return flow[weight]
     change = flow.xp.matmul(flow[f"{factors}_a"], flow[f"{factors}_b"])

@@ -1,4 +1,4 @@
-"""Embeddings: tables of vectors that are looked up, added or put in front."""
+"""Embeddings: tables of vectors that are looked up, added or prepended."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Table(Layer, frozen=True, kw_only=True):
         scheme_of(self.quantization)
 
     def stored(self) -> Stored:
-        """What is stored of the table."""
+        """The stored form of the table."""
         table = self.weight(
             "embeddings",
             (self.input_dim, self.output_dim),
@@ -64,7 +64,7 @@ class Table(Layer, frozen=True, kw_only=True):
         return stored_table(scheme_of(self.quantization), table)
 
     def factors(self) -> Iterator[Parameter]:
-        """The factors of a low-rank adaptation."""
+        """The low-rank factors."""
         return lora("lora_embeddings", (self.input_dim, self.output_dim), self.lora_rank)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -74,7 +74,7 @@ class Table(Layer, frozen=True, kw_only=True):
         yield from stored.after
 
     def output_mask(self, flow: Flow, x: Array, *, reverse: bool = False) -> Mask:
-        """Where the id is not 0, with ``mask_zero``."""
+        """True for ids other than 0, with ``mask_zero``."""
         return flow.xp.constant(x) != 0 if self.mask_zero and not reverse else None
 
     def table(self, flow: Flow) -> Array:

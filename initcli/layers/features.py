@@ -1,4 +1,4 @@
-"""Feature preprocessing: normalizing, binning, hashing and looking up."""
+"""Preprocessing of features: normalization, binning, hashing and lookup."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Normalization(Layer, frozen=True, kw_only=True):
         sizes = tuple(n if axis in kept else 1 for axis, n in enumerate(x.shape))
         own = tuple(x.shape[axis] for axis in sorted(kept))
         mean, variance = (xp.reshape(xp.broadcast_to(v, own), sizes) for v in (mean, variance))
-        # As in Keras, a deviation is at least what its arithmetic resolves.
+        # As in Keras, deviations are at least the epsilon of its arithmetic.
         deviation = xp.maximum(xp.sqrt(variance), numpy.float32(1e-7))
         return mean + x * deviation if self.invert else (x - mean) / deviation
 
@@ -111,7 +111,7 @@ class Normalization(Layer, frozen=True, kw_only=True):
         sizes = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in self._axes}
         if len(sizes) < len(self._axes):
             message = f"`axis` {quoted([*self._axes])} names an axis of {shape_text(shape)} twice"
-            raise ArgumentError("axis", message, "axes count from 0, or backwards from -1")
+            raise ArgumentError("axis", message, "axes count from 0, or backward from -1")
         return tuple(sizes[axis] for axis in sorted(sizes))
 
 
@@ -130,14 +130,14 @@ IndexDtype = Literal[
     "mixed_float16",
     "mixed_bfloat16",
 ]
-"""What hashes are given as."""
+"""Data type of hashes."""
 
-# The last two are old names of multi_hot and tf_idf.
+# The last two are former names of multi_hot and tf_idf.
 OutputMode = Literal["int", "one_hot", "multi_hot", "count", "tf_idf", "binary", "tf-idf"]
 
 
 def _encoded(mode: str, shape: Shape, depth: int | None) -> Shape:
-    """The shape of indices, or of the vectors of ``depth`` entries that stand for them."""
+    """The shape of indices, or of vectors of ``depth`` entries."""
     if mode == "int":
         return shape
     if mode == "one_hot" and (len(shape) < 2 or shape[-1] != 1):
@@ -146,7 +146,7 @@ def _encoded(mode: str, shape: Shape, depth: int | None) -> Shape:
 
 
 def _vectors(mode: str, indices: Array, depth: int) -> Array:
-    """Indices, or the vectors that stand for them."""
+    """Indices, or vectors for them."""
     if mode == "int":
         return indices
     if mode == "one_hot":
@@ -181,7 +181,7 @@ class CategoryEncoding(Layer, frozen=True, kw_only=True):
 
 
 Salt = int | Annotated[tuple[int, ...], msgspec.Meta(min_length=2, max_length=2)]
-"""One key of a hash, or two."""
+"""Key of a hash: one number or two."""
 
 
 def _require_dense_indices(sparse: bool, mode: str) -> None:
@@ -218,7 +218,7 @@ class Discretization(Layer, frozen=True, kw_only=True):
             depth = len(self.bin_boundaries) + 1
         if self.output_mode in ("int", "one_hot"):
             return _encoded(self.output_mode, shape, depth)
-        # Keras takes the second axis for that of the values, and not the last.
+        # Keras takes the second axis for the values, not the last.
         return (shape[0], *shape[2:], depth) if len(shape) > 1 else (depth,)
 
     def call(self, flow: Flow, x: Array) -> Array:
@@ -251,7 +251,7 @@ class _Categories(Preprocessing, frozen=True, kw_only=True):
 
     @property
     def depth(self) -> int | None:
-        """The number of indices; None where only the data say it."""
+        """The number of indices; None if it depends on data."""
         raise NotImplementedError
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Array:
@@ -265,7 +265,7 @@ class _Categories(Preprocessing, frozen=True, kw_only=True):
             return random.integers(0, self.depth, shape)
         if self.output_mode == "one_hot" and self.depth is not None:
             return _one_hot(random.integers(0, self.depth, shape[:-1]), self.depth)
-        raise NotComputable(f"{self.type_name} counts values that only the data know")
+        raise NotComputable(f"{self.type_name} encodes values whose number depends on its data")
 
 
 class Hashing(_Categories, frozen=True, kw_only=True):
@@ -350,7 +350,7 @@ class _Vocabulary(_Categories, frozen=True, kw_only=True):
 
     @property
     def specials(self) -> list[Any]:
-        """What the first indices stand for: absent and unknown values."""
+        """The tokens of the first indices: masked and unknown values."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Images: rescaling, resizing, cropping and augmenting them."""
+"""Preprocessing and augmentation of images."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _Bits = Annotated[float, msgspec.Meta(ge=1, le=8)]
 Numbers = float | tuple[float, ...]
 """One number, or one for each channel."""
 Share = Fraction | Annotated[tuple[Fraction, ...], _PAIR]
-"""A strength from 0 to 1, or the two between which it is drawn."""
+"""A strength from 0 to 1, or its minimum and maximum."""
 SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
-"""A strength from -1 to 1, or the two between which it is drawn."""
+"""A strength from -1 to 1, or its minimum and maximum."""
 Range = Annotated[tuple[float, ...], _PAIR]
-"""The smallest and the largest value of an image."""
-Factor = Annotated[Share, doc("Strength of the change: its maximum, or its minimum and maximum.")]
+"""Minimum and maximum of the values of an image."""
+Factor = Annotated[Share, doc("Strength of the change: its maximum, or minimum and maximum.")]
 SignedFactor = Annotated[
-    SignedShare, doc("Strength of the change: its maximum, or its minimum and maximum.")
+    SignedShare, doc("Strength of the change: its maximum, or minimum and maximum.")
 ]
 Extent = Annotated[
     Share,
-    doc("Size of the change as a share of the image: its maximum, or its minimum and maximum."),
+    doc("Size of the change as a share of the image: its maximum, or minimum and maximum."),
 ]
 Zoom = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
 Shear = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
@@ -201,10 +201,18 @@ class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
 class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
     """Changes brightness, contrast, saturation and hue."""
 
-    brightness_factor: SignedFactor | None = None
-    contrast_factor: Factor | None = None
-    saturation_factor: SignedFactor | None = None
-    hue_factor: Factor | None = None
+    brightness_factor: Annotated[
+        SignedShare | None, doc("Strength of the change of brightness; none if absent.")
+    ] = None
+    contrast_factor: Annotated[
+        Share | None, doc("Strength of the change of contrast; none if absent.")
+    ] = None
+    saturation_factor: Annotated[
+        SignedShare | None, doc("Strength of the change of saturation; none if absent.")
+    ] = None
+    hue_factor: Annotated[Share | None, doc("Strength of the change of hue; none if absent.")] = (
+        None
+    )
 
 
 class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
@@ -238,7 +246,7 @@ class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
     ] = 3
     sigma: Annotated[
         Share,
-        doc("Standard deviation of the blur in pixels: its maximum, or its minimum and maximum."),
+        doc("Standard deviation of the blur in pixels: its maximum, or minimum and maximum."),
     ] = 1.0
 
 
@@ -295,7 +303,7 @@ class _Moving(_Random, frozen=True, kw_only=True):
 class RandomRotation(_Moving, frozen=True, kw_only=True):
     """Rotates images."""
 
-    factor: Annotated[SignedShare, doc("Angle in turns: its maximum, or its minimum and maximum.")]
+    factor: Annotated[SignedShare, doc("Angle in turns: its maximum, or minimum and maximum.")]
 
 
 class RandomTranslation(_Moving, frozen=True, kw_only=True):
@@ -303,11 +311,11 @@ class RandomTranslation(_Moving, frozen=True, kw_only=True):
 
     height_factor: Annotated[
         SignedShare,
-        doc("Vertical shift as a share of the height: its maximum, or its minimum and maximum."),
+        doc("Vertical shift as a share of the height: its maximum, or minimum and maximum."),
     ]
     width_factor: Annotated[
         SignedShare,
-        doc("Horizontal shift as a share of the width: its maximum, or its minimum and maximum."),
+        doc("Horizontal shift as a share of the width: its maximum, or minimum and maximum."),
     ]
 
 
@@ -316,7 +324,7 @@ class RandomZoom(_Moving, frozen=True, kw_only=True):
 
     height_factor: Annotated[
         Zoom,
-        doc("Vertical zoom as a share of the height: its maximum, or its minimum and maximum."),
+        doc("Vertical zoom as a share of the height: its maximum, or minimum and maximum."),
     ]
     width_factor: Annotated[
         Zoom | None,
@@ -329,11 +337,11 @@ class RandomShear(_Moving, frozen=True, kw_only=True):
 
     x_factor: Annotated[
         Shear,
-        doc("Horizontal shear: its maximum, or its minimum and maximum."),
+        doc("Horizontal shear: its maximum, or minimum and maximum."),
     ] = 0.0
     y_factor: Annotated[
         Shear,
-        doc("Vertical shear: its maximum, or its minimum and maximum."),
+        doc("Vertical shear: its maximum, or minimum and maximum."),
     ] = 0.0
 
 

@@ -1,4 +1,4 @@
-"""Merging layers: several inputs become one."""
+"""Layers that merge several inputs."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class _Merging(Layer, frozen=True, kw_only=True):
         return (batches.pop() if batches else None, *merged)
 
     def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
-        """Where any input has an entry; None unless every input has a mask."""
+        """The disjunction of the masks; None unless every input has one."""
         xp, masks = flow.xp, flow.masks
         return None if any(m is None for m in masks) else reduce(xp.logical_or, masks)
 
     def kept(self, flow: Flow, inputs: tuple[Array, ...]) -> list[Mask]:
-        """The masks of the entries of the aligned inputs, each of its input's shape.
+        """The masks of the aligned inputs, each with the shape of its input.
 
-        As in Keras, an input that gets an axis loses its mask.
+        As in Keras, an input that gains an axis loses its mask.
         """
         xp, rank = flow.xp, max(len(x.shape) for x in inputs)
         masks = flow.masks or (None,) * len(inputs)
@@ -56,7 +56,7 @@ class _Merging(Layer, frozen=True, kw_only=True):
         ]
 
     def chosen(self, flow: Flow, inputs: tuple[Array, ...], choose: Callable[..., Array]) -> Array:
-        """The inputs one after another through ``choose``, of which one that is absent is none."""
+        """The inputs reduced by ``choose``, without masked entries."""
         xp = flow.xp
         found, present = None, None
         for x, kept in zip(self.aligned(xp, inputs), self.kept(flow, inputs), strict=True):
@@ -71,7 +71,7 @@ class _Merging(Layer, frozen=True, kw_only=True):
         return found
 
     def aligned(self, xp: Any, inputs: tuple[Array, ...]) -> list[Array]:
-        """The inputs with as many axes each, those that were missing after the batch."""
+        """The inputs with equal ranks; new axes follow the batch."""
         rank = max(len(x.shape) for x in inputs)
         return [
             xp.reshape(x, (x.shape[0], *(1,) * (rank - len(x.shape)), *x.shape[1:])) for x in inputs
@@ -182,7 +182,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"Concatenate joins along axis {self.axis}, and the last axis of its input "
                 f"{shape_text(shape)} is {rank - 1}",
-                "axes count from 0, which is the batch, or backwards from -1",
+                "axes count from 0, the batch, or backward from -1",
             )
         along = self.axis % rank
         found = list(shape)
@@ -210,7 +210,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
         return flow.xp.concatenate(inputs, self.axis)
 
     def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
-        """The masks joined as the inputs are; what has none is there."""
+        """The masks joined like the inputs; inputs without a mask are valid."""
         xp = flow.xp
         if all(mask is None for mask in flow.masks):
             return None
@@ -244,7 +244,7 @@ class Dot(Layer, frozen=True, kw_only=True):
             if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
                 raise ShapeError(
                     f"Dot cannot sum over axis {axis} of its input {shape_text(shape)}",
-                    f"axes count from 1, for the batch is 0, to {len(shape) - 1}",
+                    f"axes count from 1 (0 is the batch) to {len(shape) - 1}",
                 )
             axes.append(axis % len(shape))
         sizes = {one[axes[0]], other[axes[1]]} - {None}

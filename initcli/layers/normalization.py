@@ -1,4 +1,4 @@
-"""Normalizations: layers that give their input mean 0 and variance 1 over some of its axes."""
+"""Layers that normalize their input over some of its axes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
     gamma_initializer: Annotated[Initializer, doc("Fills gamma.")] = Ones()
 
     def gamma_and_beta(self, shape: tuple[int, ...]) -> Iterator[Parameter]:
-        """gamma where the layer scales, and beta where it centers."""
+        """gamma if the layer scales, and beta if it centers."""
         if self.scale:
             yield self.weight("gamma", shape, "gamma_initializer")
         if self.center:
@@ -96,7 +96,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
             yield _statistic("renorm_stddev", channels, stddev)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        """In training by the mean and variance of the batch, else by those that were moved."""
+        """Normalizes by the statistics of the batch in training, else by the moving ones."""
         xp, axis = flow.xp, self.axis % len(x.shape)
         shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
         axes = tuple(i for i in range(len(x.shape)) if i != axis)
@@ -110,7 +110,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         variance = average(centered * centered)
         if not self.renorm:
             return self.finished(flow, centered / xp.sqrt(variance + self.epsilon), shape)
-        # Ioffe 2017: as by the moved statistics, but for gradients, which do not see r and d.
+        # Ioffe 2017: normalize by the moving statistics, with no gradient through r and d.
         moved, stddev = (xp.reshape(flow[f"renorm_{name}"], shape) for name in ("mean", "stddev"))
         seen = xp.sqrt(xp.constant(variance) + self.epsilon)
         stddev = xp.maximum(stddev, self.epsilon**0.5)
@@ -151,7 +151,7 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         xp, axes, shape = flow.xp, *_placed(self.axis, x)
         centered = x if self.rms_scaling else x - xp.mean(x, axes, keepdims=True)
         if self.rms_scaling:
-            # Keras divides by the variance about the mean all the same.
+            # Keras divides by the variance about the mean nevertheless.
             about = x - xp.mean(x, axes, keepdims=True)
             variance = xp.mean(about * about, axes, keepdims=True)
         else:
@@ -172,7 +172,7 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.groups < 1 and self.groups != -1:
-            remedy = "-1 makes each channel a group of its own"
+            remedy = "-1 makes each channel a group"
             message = f"`groups` must be at least 1, or -1, not {self.groups}"
             raise ArgumentError("groups", message, remedy)
 
@@ -236,7 +236,7 @@ class UnitNormalization(Layer, frozen=True, kw_only=True):
 
 
 def _averaging(flow: Flow, x: Array, axes: tuple[int, ...]) -> Callable[[Array], Array]:
-    """The mean over the axes of x, of those entries that no mask hides."""
+    """The mean of the unmasked entries of x over the axes."""
     xp = flow.xp
     if (mask := flow.mask) is None:
         return lambda y: xp.mean(y, axes, keepdims=True)
@@ -244,13 +244,13 @@ def _averaging(flow: Flow, x: Array, axes: tuple[int, ...]) -> Callable[[Array],
         wanted = f"{x.ndim - 1} axes for an input of {x.ndim}"
         raise NotComputable(f"BatchNormalization takes a mask of {wanted}, not of {mask.ndim}")
     kept = xp.broadcast_to(mask[..., None], x.shape)
-    # As in Keras, which divides by no 0.
+    # As in Keras, to avoid a division by 0.
     count = xp.sum(kept, axes, x.dtype, keepdims=True) + x.dtype.type(1e-7)
     return lambda y: xp.sum(xp.where(kept, y, x.dtype.type(0)), axes, keepdims=True) / count
 
 
 def _sizes(layer: Layer, shape: Shape, axis: Axes) -> tuple[int, ...]:
-    """The sizes of the axes, in Keras's order: sorted as they are written."""
+    """The sizes of the axes, sorted as Keras sorts them."""
     axes = (axis,) if isinstance(axis, int) else sorted(axis)
     return tuple(known_size(layer, shape, each) for each in axes)
 
@@ -260,7 +260,7 @@ def _statistic(name: str, shape: tuple[int, ...], initializer: Initializer) -> P
 
 
 def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
-    """What fills a standard deviation where ``variance`` fills its square."""
+    """The initializer of a standard deviation whose square ``variance`` fills."""
     distribution = variance.distribution_for(shape)
     if distribution is None or set(distribution.atoms.values()) != {1.0} or distribution.mean < 0:
         raise ArgumentError(
@@ -277,7 +277,7 @@ def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
 
 
 def _placed(axis: Axes, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes, and the shape in which what has their sizes stands beside x."""
+    """The axes, and the shape that broadcasts their weights against x."""
     given = (axis,) if isinstance(axis, int) else axis
     axes = tuple(sorted(each % len(x.shape) for each in given))
     return axes, tuple(size if i in axes else 1 for i, size in enumerate(x.shape))

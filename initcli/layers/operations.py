@@ -1,7 +1,7 @@
 """Operations on tensors: what ``x + y`` or ``x[:, 0]`` becomes in a Functional Keras model.
 
-An operation has no weights. Where a rule knows the shape that its function gives, that is its
-output's; else it is the one that the file records.
+An operation has no weights. Its output shape follows from a rule for its function, or is the one
+that the file records.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Operation(Recorded, frozen=True, kw_only=True):
 
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         found = shape_of(self.function, self.arguments, self.keywords, inputs)
-        # The file may know what no rule does.
+        # The file may record what no rule knows.
         return Recorded.output_shape(self) if found is None else found
 
     def call(self, flow: Flow, *inputs: Array) -> Any:
@@ -66,7 +66,7 @@ class Operation(Recorded, frozen=True, kw_only=True):
 
 
 def _as_precise(found: Any, inputs: tuple[Array, ...]) -> Any:
-    """What comes out, in the precision of what went in: NumPy makes float64 of whole numbers."""
+    """An output in the precision of the input; NumPy converts integers to float64."""
     if isinstance(found, list):
         return [_as_precise(each, inputs) for each in found]
     is_wide = any(str(x.dtype) == "float64" for x in inputs)
@@ -74,7 +74,7 @@ def _as_precise(found: Any, inputs: tuple[Array, ...]) -> Any:
 
 
 def _with_arrays(value: Any, inputs: tuple[Array, ...]) -> Any:
-    """An argument with its arrays in place."""
+    """An argument with arrays in place of references."""
     if isinstance(value, dict) and set(value) == {"input"}:
         return inputs[value["input"]]
     if isinstance(value, list | tuple):

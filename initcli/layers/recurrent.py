@@ -1,4 +1,4 @@
-"""Recurrent layers, which take a sequence through a cell step by step."""
+"""Recurrent layers, which apply a cell to a sequence step by step."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from initcli.types import (
     doc,
 )
 
-# A struct cannot inherit fields from two sides, so that what layers share beside their cells is a
-# class without fields, and each layer writes its own.
+# A struct cannot inherit fields from two bases, so the class that layers share besides their cells
+# has no fields, and each layer declares its own.
 
 
 Step = Callable[[Array, list[Array]], list[Array]]
-"""What comes in and the states before, to the states after."""
+"""From an input and the previous states to the next states."""
 
 
 def unstacked(x: Array) -> list[Array]:
@@ -71,7 +71,7 @@ class Sequence:
     def sequence(
         self: Any, shape: Shape, output: Shape, states: list[Shape]
     ) -> Shape | list[Shape]:
-        """What comes out, when ``output`` and ``states`` (without batch) come out of one step."""
+        """The output shapes, given those of one step without the batch."""
         if self.stateful and shape[0] is None:
             raise ShapeError(
                 f"{type(self).__name__} is stateful, and needs a batch of known size",
@@ -89,15 +89,15 @@ class Sequence:
         step: Step,
         output: Callable[[list[Array]], Array],
     ) -> Array | list[Array]:
-        """Take the steps, first to last or backwards, and give what comes out.
+        """Run the steps in order or backward, and return the output.
 
-        ``output`` gives what comes out for the states after a step. At a step that is absent the
-        states stay as they are, and what came out before comes out again, or zeros with
+        ``output`` maps the states after a step to its output. A masked step leaves the states
+        unchanged, and repeats the previous output, or outputs zeros with
         ``zero_output_for_mask``.
         """
         xp, outputs = flow.xp, []
         present = _present(flow.mask if "mask" in self.takes_masks else None, len(steps))
-        # Before the first step that is there, unrolled layers put out zeros.
+        # Unrolled layers output zeros before the first valid step.
         began = xp.zeros(steps[0].shape[:1], bool)
         order = range(len(steps))
         for index in reversed(order) if self.go_backwards else order:
@@ -118,19 +118,19 @@ class Sequence:
         return [whole, *states] if self.return_state else whole
 
     def output_mask(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Mask:
-        """That of the sequence, where a sequence comes out."""
+        """The mask of the sequence, if the output is a sequence."""
         return flow.passed_mask if self.return_sequences else None
 
 
 def _present(mask: Mask, steps: int) -> list[Mask]:
-    """Which examples have each step: one of which anything is there."""
+    """The examples with each step: any of its entries is valid."""
     if mask is None:
         return [None] * steps
     return unstacked(mask.reshape(*mask.shape[:2], -1).any(-1))
 
 
 def _where(xp: Any, rows: Array, x: Array, other: Array) -> Array:
-    """The rows of x where ``rows`` says so, and else those of the other."""
+    """The rows of x where ``rows`` is True, else those of the other array."""
     return xp.where(xp.reshape(rows, (-1, *(1,) * (len(x.shape) - 1))), x, other)
 
 
@@ -305,7 +305,7 @@ class RNN(Sequence, Layer, frozen=True, kw_only=True):
 
     @property
     def one_cell(self) -> Layer:
-        """The cell; several are one stack."""
+        """The cell; several cells are stacked."""
         return StackedRNNCells(cells=self.cell) if isinstance(self.cell, tuple) else self.cell
 
     def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:

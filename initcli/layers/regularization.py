@@ -1,4 +1,4 @@
-"""Layers that act in training only, and have no weights."""
+"""Layers without weights that act only in training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from initcli.types import Array, Fraction, NonNegativeFloat, PositiveInt, Shape,
 def dropped(
     flow: Flow, x: Array, rate: float, shape: tuple[int, ...], seed: int | None = None
 ) -> Array:
-    """x times a mask of that shape, which is 1/(1 − rate), or 0 with probability ``rate``."""
+    """x times a random mask: 0 with probability ``rate``, else 1/(1 − rate)."""
     if not flow.training or rate == 0:
         return x
     if rate == 1:

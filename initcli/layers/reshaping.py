@@ -1,4 +1,4 @@
-"""Layers that rearrange, repeat, pad or cut their input."""
+"""Layers that rearrange, repeat, pad or crop their input."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from initcli.types import (
     shape_text,
 )
 
-# A pair is not tuple[int, int]: msgspec 0.22 crashes on those beside a bounded number.
+# Not tuple[int, int]: msgspec 0.22 crashes on it in a union with a bounded number.
 Ends = NonNegativeInt | tuple[NonNegativeInt | tuple[NonNegativeInt, ...], ...]
-"""What to add or cut at both ends of each axis: one number, one an axis, or one a side."""
+"""Entries at each end of an axis: one number, one for each axis, or a pair for each."""
 
 
 class Flatten(Layer, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Flatten(Layer, frozen=True, kw_only=True):
         return (shape[0], math.prod(size for size in sizes if size is not None))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        # Keras puts channels last before it flattens what has them first.
+        # Keras moves channels to the last axis before it flattens.
         x = channels_last(flow.xp, x, self.data_format) if len(x.shape) > 1 else x
         return flow.xp.reshape(x, (x.shape[0], -1))
 
@@ -63,7 +63,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
             raise ArgumentError("target_shape", f"`target_shape` must hold {wanted}")
         if self.target_shape.count(-1) > 1:
             message = f"`target_shape` may have one -1, not {self.target_shape.count(-1)}"
-            remedy = "-1 stands for the size that is left over"
+            remedy = "-1 stands for the remaining size"
             raise ArgumentError("target_shape", message, remedy)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -81,7 +81,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
             given, wanted = shape_text(shape[1:]), shape_text(self.target_shape)
             raise ShapeError(
                 f"Reshape cannot make {wanted} of {given}, which has {count:,} entries",
-                "the sizes of both must multiply to the same number",
+                "the products of the sizes must be equal",
             )
         return (shape[0], *self.target_shape)
 
@@ -128,7 +128,7 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
 
 
 class _Ends(Layer, frozen=True, kw_only=True):
-    """A layer that adds to both ends of each of ``rank`` spatial axes, or cuts from them."""
+    """A layer that changes both ends of each of ``rank`` spatial axes."""
 
     rank: ClassVar[int]
     argument: ClassVar[str]
@@ -158,13 +158,13 @@ class _Ends(Layer, frozen=True, kw_only=True):
         if any(size is not None and size < 1 for size in changed):
             raise ShapeError(
                 f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}",
-                "take less from its ends",
+                "remove fewer entries",
             )
         return join(shape[0], changed, channels, self.order)
 
 
 def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ...]:
-    """How many entries each end of each axis has."""
+    """The number of entries at each end of each axis."""
     if rank == 1:
         pair = (value, value) if isinstance(value, int) else value
         if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
@@ -183,7 +183,7 @@ def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ..
 
 
 def _shown(value: Ends) -> str:
-    """Numbers and pairs as a spec would have them."""
+    """Numbers and pairs as a spec writes them."""
     if isinstance(value, int):
         return quoted(value)
     return quoted([end if isinstance(end, int) else [*end] for end in value])
@@ -346,7 +346,7 @@ def _interpolation(size: int, times: int, method: str) -> Array:
     """The weights (size · times, size) of old entries in new ones.
 
     Entry i lies at (i + 1/2) / times − 1/2. The kernel is a triangle (bilinear) or the cubic of
-    Keys (1981) with a = −1/2.
+    Keys 1981 (doi:10.1109/TASSP.1981.1163711) with a = −1/2.
     """
     places = (numpy.arange(size * times)[:, None] + 0.5) / times - 0.5
     x = numpy.abs(places - numpy.arange(size))

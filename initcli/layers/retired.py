@@ -1,4 +1,4 @@
-"""Layers of Keras 1 that Keras 2 read and did not offer any more."""
+"""Layers of Keras 1 that Keras 2 could only load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spectrograms of sound: a fixed one in mel bands, and one whose transform can be trained."""
+"""Spectrograms of sound: a fixed one in mel bands, and a trainable transform."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
             both = f"({self.frame_step}) must be at most `frame_length` ({self.frame_length})"
             raise ArgumentError("frame_step", f"`frame_step` {both}")
         if self.frame_length == 1 and self.frame_step is None:
-            message = "`frame_length` 1 needs a `frame_step`, for half of it is none"
+            message = "`frame_length` 1 needs a `frame_step`"
             raise ArgumentError("frame_length", message, "write `frame_step: 1`")
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -131,5 +131,5 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
 
     @property
     def _bands(self) -> int:
-        # Without a length of its own, the next power of two.
+        # The next power of two by default.
         return (self.fft_length or 1 << (self.frame_length - 1).bit_length()) // 2 + 1

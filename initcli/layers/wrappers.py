@@ -1,4 +1,4 @@
-"""Wrappers: layers that hold another layer."""
+"""Layers that hold another layer."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         return [merged, *before, *after]
 
     def output_mask(self, flow: Flow, x: Array, *initial_state: Array) -> Mask | list[Mask]:
-        """That of the sequence, where a sequence comes out."""
+        """The mask of the sequence, if the output is a sequence."""
         if not _flag(self.layer, "return_sequences"):
             return None
         mask = flow.passed_mask
@@ -184,7 +184,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     def _both(self) -> tuple[Layer, Layer]:
         backward = self.backward_layer
         if backward is None and self.layer.acts_as() == "recurs":
-            # Not the opposite of what the layer does: a layer that goes backwards is refused.
+            # Always True: a layer that already goes backward is refused.
             reverse: dict[str, Any] = {"go_backwards": True}
             backward = msgspec.structs.replace(self.layer, **reverse)
         return self.layer, backward or self.layer
@@ -206,7 +206,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
         return self.layer.sized(shape, *inputs)
 
     def held(self, shape: Shape) -> tuple[Parameter, list[Parameter]]:
-        """The kernel, and all parameters of the layer that it holds.
+        """The kernel, and all parameters of the inner layer.
 
         Raises:
             ArgumentError: the layer has no kernel.
@@ -221,7 +221,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
         return kernel, found
 
     def normalized(self, flow: Flow, kernel: Array) -> Array:
-        """The kernel that the layer is computed with."""
+        """The kernel that replaces the layer's own."""
         raise NotImplementedError
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
@@ -237,7 +237,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
 
 
 _KERNELS = ("kernel", "embeddings")
-"""What a weight may be called that a wrapper normalizes."""
+"""Names of the weights that a wrapper normalizes."""
 
 
 class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
@@ -253,7 +253,7 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
-        # Keras lists the kernel as the wrapper's own.
+        # Keras lists the kernel as the wrapper's.
         yield kernel
         yield Parameter(
             path="vector_u",
@@ -266,7 +266,7 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
         yield from (each for each in found if each is not kernel)
 
     def normalized(self, flow: Flow, kernel: Array) -> Array:
-        """The kernel over σ = v W uᵀ, of which the power iteration makes u and v."""
+        """The kernel divided by σ = v W uᵀ, with u and v from the power iteration."""
         xp = flow.xp
         if not flow.training or not xp.any(xp.constant(kernel) != 0):
             return kernel
@@ -311,9 +311,9 @@ class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
 
 
 def _putting_zeros(layer: Layer, where_absent: bool) -> Layer:
-    """The layer with ``zero_output_for_mask``, which Keras sets whatever the layer says.
+    """The layer with ``zero_output_for_mask`` set, as Keras always does.
 
-    A layer that takes no mask has nothing to set.
+    Layers without masks stay unchanged.
     """
     if not hasattr(layer, "zero_output_for_mask"):
         return layer
@@ -326,5 +326,5 @@ def _flag(layer: Layer, name: str) -> bool:
 
 
 def _unit(xp: Any, x: Array) -> Array:
-    """x over its norm."""
+    """x divided by its norm."""
     return x / xp.sqrt(xp.maximum(xp.sum(x * x), 1e-12))
