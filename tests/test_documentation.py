@@ -21,7 +21,7 @@ import initcli
 from initcli.limits import HIGHEST, Limits
 from initcli.render.data import COLUMNS as SUMMARY
 from initcli.render.signal_data import COLUMNS as SIGNAL
-from initcli.signal.verdict import Verdict
+from initcli.signal.judgment import Verdict
 
 MODULES = sorted(
     module.name

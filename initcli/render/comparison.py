@@ -13,7 +13,7 @@ from initcli.render.rows import Rows
 from initcli.render.signal_data import signal_data, verdict_data
 from initcli.render.signal_table import depth_scale, figure
 from initcli.signal.comparison import Compared
-from initcli.signal.verdict import Verdict
+from initcli.signal.judgment import Verdict
 
 _WIDE = 116
 """Columns from which every figure has a column."""

@@ -11,8 +11,8 @@ import msgspec
 
 from initcli.render.rows import Row, Rows
 from initcli.signal.figures import LayerSignal, OutputSignal, Signal, Spread, TensorSignal
+from initcli.signal.judgment import Verdict, verdict
 from initcli.signal.theory import Prediction
-from initcli.signal.verdict import Verdict, verdict
 
 _FIGURES = OutputSignal.__struct_fields__
 _PREDICTED = Prediction.__struct_fields__

@@ -123,11 +123,11 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
     ]
     return Signal(
         model=model,
+        program=built,
         batch=built.batch,
         draws=0,
         layers=tuple(layers),
         notes=(*_open_sizes(built), *note_of(heeding(built))),
-        results=_results(built),
     )
 
 
@@ -325,18 +325,13 @@ def _gathered(
     notes = (*notes, *note_of(heeded, max(shares.values(), default=0.0)))
     return Signal(
         model=model,
+        program=built,
         batch=built.batch,
         draws=len(seen),
+        input_rms={tensor: rms(x) for tensor, x in given.items() if x.dtype.kind == "f"},
         layers=tuple(layers),
         tensors=tuple(_tensors(model, seen)),
         notes=notes,
-        results=_results(built),
-    )
-
-
-def _results(built: Program) -> frozenset[str]:
-    return frozenset(
-        step.name for step in built.steps if set(step.outputs).intersection(built.results)
     )
 
 

@@ -34,7 +34,7 @@ def output_figures(layer: Layer, y: Array) -> dict[str, float]:
     count = rows.size
     mean = sum(float(row.sum(dtype=np.float64)) for row in rows) / count
     squares, zeros, saturated = 0.0, 0, 0
-    bounds = _bounds(layer)
+    bounds = output_bounds(layer)
     direction = np.zeros(rows.shape[1])
     length = 0
     for row in rows:
@@ -71,8 +71,8 @@ def _dead(layer: Layer, y: Array) -> float:
     return 1 - float(np.mean(np.any(y != 0, axes)))
 
 
-def _bounds(layer: Layer) -> tuple[float | None, float | None] | None:
-    """What the layer's activation is bounded by, where it is."""
+def output_bounds(layer: Layer) -> tuple[float | None, float | None] | None:
+    """The bounds of a layer's activation; None where it has none."""
     if isinstance(layer, ReLU):
         return None if layer.max_value is None else (None, layer.max_value)
     activation = getattr(layer, "activation", None)

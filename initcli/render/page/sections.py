@@ -36,7 +36,7 @@ from initcli.types import SEVERITIES
 if TYPE_CHECKING:  # what a page of tensors does without
     from initcli.checks import Finding, Report
     from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
-    from initcli.signal.verdict import Verdict
+    from initcli.signal.judgment import Verdict
 
 _OUTPUT = ("std", "zeros", "dead_units", "saturated", "correlation")
 
@@ -57,7 +57,7 @@ def tensors_page(
 
 def signal_page(signal: Signal) -> Page:
     """A page with the signal through the depth."""
-    from initcli.signal.verdict import verdict
+    from initcli.signal.judgment import verdict
 
     found = verdict(signal)
     facts = SignalFacts(
