@@ -1,21 +1,22 @@
-"""Activations: the functions that a layer applies to its output, one class each, as in Keras 3.
+"""Activations: functions that a layer applies to its output, one class each.
 
-The formulas are those of ``keras.activations``; x is one entry, unless an axis is named.
+The formulas are those of ``keras.activations`` in Keras 3, by entry x unless they name an axis.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from initcli.registry import known
 from initcli.types import (
     Array,
     NonNegativeFloat,
     NotComputable,
     PositiveFloat,
-    public_subclasses,
+    doc,
     snake_case,
 )
 
@@ -24,9 +25,14 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """A function of a layer's output."""
 
     aliases: ClassVar[tuple[str, ...]] = ()
-    """Names beside the snake_case form of the class's own."""
+    """Names besides the snake_case form of the class name."""
     bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
-    """What the output tends to without end where the input grows, so that the slope dies."""
+    """Limits of the output for large inputs, where the gradient vanishes; None for no limit."""
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the activation in a spec."""
+        return snake_case(cls.__name__), *cls.aliases
 
     def call(self, xp: Any, x: Array) -> Array:
         """The activation of x, in the array namespace ``xp``."""
@@ -34,6 +40,11 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 
     def __str__(self) -> str:
         return snake_case(type(self).__name__)
+
+
+Axis = Annotated[int, doc("Axis of the input, counted from 0 or backward from -1.")]
+Slope = Annotated[NonNegativeFloat, doc("Slope for negative inputs.")]
+Alpha = Annotated[float, doc("Limit of the output for large negative inputs, negated.")]
 
 
 class Linear(Activation, frozen=True, kw_only=True):
@@ -44,11 +55,11 @@ class Linear(Activation, frozen=True, kw_only=True):
 
 
 class Relu(Activation, frozen=True, kw_only=True):
-    """max(x, 0), with a slope below ``threshold`` and a cap at ``max_value``"""
+    """max(x, 0), or with a slope below ``threshold`` and a cap at ``max_value``"""
 
-    negative_slope: NonNegativeFloat = 0.0
-    max_value: NonNegativeFloat | None = None
-    threshold: NonNegativeFloat = 0.0
+    negative_slope: Slope = 0.0
+    max_value: Annotated[NonNegativeFloat | None, doc("Upper bound of the output.")] = None
+    threshold: Annotated[NonNegativeFloat, doc("Input where the slope changes.")] = 0.0
 
     def call(self, xp: Any, x: Array) -> Array:
         low = self.negative_slope * (x - self.threshold) if self.negative_slope else 0.0
@@ -59,7 +70,7 @@ class Relu(Activation, frozen=True, kw_only=True):
 class LeakyRelu(Activation, frozen=True, kw_only=True):
     """x for x ≥ 0, ``negative_slope`` · x below"""
 
-    negative_slope: NonNegativeFloat = 0.2
+    negative_slope: Slope = 0.2
 
     def call(self, xp: Any, x: Array) -> Array:
         return xp.where(x > 0, x, self.negative_slope * x)
@@ -77,7 +88,7 @@ class Relu6(Activation, frozen=True, kw_only=True):
 class Softmax(Activation, frozen=True, kw_only=True):
     """exp(x) / Σ exp(x) over ``axis``"""
 
-    axis: int = -1
+    axis: Axis = -1
 
     def call(self, xp: Any, x: Array) -> Array:
         y = xp.exp(x - xp.constant(x).max(self.axis, keepdims=True))
@@ -87,7 +98,7 @@ class Softmax(Activation, frozen=True, kw_only=True):
 class LogSoftmax(Activation, frozen=True, kw_only=True):
     """x − log Σ exp(x) over ``axis``"""
 
-    axis: int = -1
+    axis: Axis = -1
 
     def call(self, xp: Any, x: Array) -> Array:
         x = x - xp.constant(x).max(self.axis, keepdims=True)
@@ -97,7 +108,7 @@ class LogSoftmax(Activation, frozen=True, kw_only=True):
 class Celu(Activation, frozen=True, kw_only=True):
     """x for x ≥ 0, ``alpha`` (exp(x / alpha) − 1) below"""
 
-    alpha: float = 1.0
+    alpha: Alpha = 1.0
 
     def call(self, xp: Any, x: Array) -> Array:
         return xp.where(x > 0, x, self.alpha * xp.expm1(xp.where(x > 0, 0.0, x) / self.alpha))
@@ -106,14 +117,14 @@ class Celu(Activation, frozen=True, kw_only=True):
 class Elu(Activation, frozen=True, kw_only=True):
     """x for x ≥ 0, ``alpha`` (exp(x) − 1) below"""
 
-    alpha: float = 1.0
+    alpha: Alpha = 1.0
 
     def call(self, xp: Any, x: Array) -> Array:
         return xp.where(x > 0, x, self.alpha * xp.expm1(xp.where(x > 0, 0.0, x)))
 
 
 class Selu(Activation, frozen=True, kw_only=True):
-    """1.0507 · elu(x) with alpha 1.6733 (Klambauer et al. 2017)"""
+    """1.0507 · elu(x) with alpha 1.6733 (Klambauer et al. 2017, arXiv:1706.02515)"""
 
     def call(self, xp: Any, x: Array) -> Array:
         alpha, scale = 1.6732632423543772, 1.0507009873554805
@@ -139,16 +150,16 @@ class Softsign(Activation, frozen=True, kw_only=True):
 class Squareplus(Activation, frozen=True, kw_only=True):
     """(x + √(x² + b)) / 2"""
 
-    b: NonNegativeFloat = 4.0
+    b: Annotated[NonNegativeFloat, doc("Smoothness; 0 gives max(x, 0).")] = 4.0
 
     def call(self, xp: Any, x: Array) -> Array:
         return (x + xp.sqrt(x * x + self.b)) / 2
 
 
 class SoftShrink(Activation, frozen=True, kw_only=True):
-    """x moved towards 0 by ``threshold``, and 0 within it"""
+    """x moved toward 0 by ``threshold``; 0 for |x| ≤ ``threshold``"""
 
-    threshold: NonNegativeFloat = 0.5
+    threshold: Annotated[NonNegativeFloat, doc("Half the width of the interval of zeros.")] = 0.5
 
     def call(self, xp: Any, x: Array) -> Array:
         t = self.threshold
@@ -156,7 +167,7 @@ class SoftShrink(Activation, frozen=True, kw_only=True):
 
 
 class SparsePlus(Activation, frozen=True, kw_only=True):
-    """0 for x ≤ −1, (x + 1)² / 4 to x = 1, x above"""
+    """0 for x ≤ −1, (x + 1)² / 4 up to x = 1, x above"""
 
     def call(self, xp: Any, x: Array) -> Array:
         inside = (x + 1) * (x + 1) / 4
@@ -173,9 +184,9 @@ class Silu(Activation, frozen=True, kw_only=True):
 
 
 class Gelu(Activation, frozen=True, kw_only=True):
-    """x Φ(x), or its tanh approximation (Hendrycks & Gimpel 2016)"""
+    """x Φ(x), or its tanh approximation (Hendrycks & Gimpel 2016, arXiv:1606.08415)"""
 
-    approximate: bool = False
+    approximate: Annotated[bool, doc("Whether to use the tanh approximation.")] = False
 
     def call(self, xp: Any, x: Array) -> Array:
         if self.approximate:
@@ -186,7 +197,7 @@ class Gelu(Activation, frozen=True, kw_only=True):
 class Glu(Activation, frozen=True, kw_only=True):
     """a · sigmoid(b) for the halves a, b of ``axis``"""
 
-    axis: int = -1
+    axis: Axis = -1
 
     def call(self, xp: Any, x: Array) -> Array:
         a, b = xp.split(x, 2, self.axis)
@@ -203,11 +214,11 @@ class Tanh(Activation, frozen=True, kw_only=True):
 
 
 class Sin(Activation, frozen=True, kw_only=True):
-    """sin(``w0`` · x), with ``w0`` = 30 in SIREN (Sitzmann et al. 2020, arXiv:2006.09661)"""
+    """sin(``w0`` · x) (Sitzmann et al. 2020, arXiv:2006.09661)"""
 
     aliases: ClassVar[tuple[str, ...]] = ("sine",)
 
-    w0: float = 1.0
+    w0: Annotated[float, doc("Factor on the input; 30 in SIREN.")] = 1.0
 
     def call(self, xp: Any, x: Array) -> Array:
         return xp.sin(self.w0 * x)
@@ -221,10 +232,10 @@ class TanhShrink(Activation, frozen=True, kw_only=True):
 
 
 class Threshold(Activation, frozen=True, kw_only=True):
-    """x above ``threshold``, ``default_value`` below"""
+    """x above ``threshold``, else ``default_value``"""
 
-    threshold: float = 0.0
-    default_value: float = 0.0
+    threshold: Annotated[float, doc("Inputs above it pass unchanged.")] = 0.0
+    default_value: Annotated[float, doc("Output for inputs up to the threshold.")] = 0.0
 
     def call(self, xp: Any, x: Array) -> Array:
         return xp.where(x > self.threshold, x, self.default_value)
@@ -240,7 +251,7 @@ class Sigmoid(Activation, frozen=True, kw_only=True):
 
 
 class SparseSigmoid(Activation, frozen=True, kw_only=True):
-    """0 for x ≤ −1, (x + 1) / 2 to x = 1, 1 above"""
+    """0 for x ≤ −1, (x + 1) / 2 up to x = 1, 1 above"""
 
     bounds = (0.0, 1.0)
 
@@ -256,11 +267,13 @@ class Exponential(Activation, frozen=True, kw_only=True):
 
 
 class HardSigmoid(Activation, frozen=True, kw_only=True):
-    """min(max(``slope`` · x + 1/2, 0), 1); the slope is 0.2 in Keras 1 and 2"""
+    """min(max(``slope`` · x + 1/2, 0), 1)"""
 
     bounds = (0.0, 1.0)
 
-    slope: PositiveFloat = 1 / 6
+    slope: Annotated[PositiveFloat, doc("Slope at 0; 1/6 in Keras 3, 0.2 in Keras 1 and 2.")] = (
+        1 / 6
+    )
 
     def call(self, xp: Any, x: Array) -> Array:
         y = self.slope * x + 0.5
@@ -288,7 +301,7 @@ class HardTanh(Activation, frozen=True, kw_only=True):
 class HardShrink(Activation, frozen=True, kw_only=True):
     """x where |x| > ``threshold``, else 0"""
 
-    threshold: NonNegativeFloat = 0.5
+    threshold: Annotated[NonNegativeFloat, doc("Half the width of the interval of zeros.")] = 0.5
 
     def call(self, xp: Any, x: Array) -> Array:
         return xp.where(xp.abs(x) > self.threshold, x, 0.0)
@@ -311,11 +324,12 @@ class LogSigmoid(Activation, frozen=True, kw_only=True):
 class Sparsemax(Activation, frozen=True, kw_only=True):
     """max(x − τ, 0) over ``axis``, with the τ of Keras: (s₁ + … + s_k − 1) / k
 
-    s_j is the sum of the j largest entries, and k the last j of which the j-th is more than
-    (s_j − 1) / j. Martins & Astudillo (2016), whose outputs add up to 1, have s_k for that sum.
+    s_j is the sum of the j largest entries, and k the last j whose j-th largest entry is more than
+    (s_j − 1) / j. In Martins & Astudillo 2016 (arXiv:1602.02068) τ is (s_k − 1) / k, so that the
+    outputs add up to 1.
     """
 
-    axis: int = -1
+    axis: Axis = -1
 
     def call(self, xp: Any, x: Array) -> Array:
         order = xp.argsort(-xp.constant(x), self.axis, kind="stable")
@@ -324,7 +338,7 @@ class Sparsemax(Activation, frozen=True, kw_only=True):
         shape[self.axis] = -1
         places = xp.reshape(xp.arange(1, largest.shape[self.axis] + 1), shape)
         k = (largest * places > largest.cumsum(self.axis) - 1).sum(self.axis, keepdims=True)
-        # An entry stands in the sums from its own on.
+        # The entry of rank r is part of s_j for j > r.
         ranks = xp.argsort(order, self.axis)
         times = xp.where(ranks < k, k - ranks, 0).astype(largest.dtype)
         threshold = (xp.sum(times * x, self.axis, keepdims=True) - 1) / k.astype(largest.dtype)
@@ -332,9 +346,9 @@ class Sparsemax(Activation, frozen=True, kw_only=True):
 
 
 class Opaque(Activation, frozen=True, kw_only=True):
-    """A function that only its author's code can compute"""
+    """A function of the model's author, whose code is not run"""
 
-    function: str
+    function: Annotated[str, doc("Name of the function.")]
 
     def call(self, xp: Any, x: Array) -> Array:
         raise NotComputable(f"{self.function} is its author's own code, which is not run")
@@ -343,11 +357,6 @@ class Opaque(Activation, frozen=True, kw_only=True):
         return self.function
 
 
-@cache
 def known_activations() -> dict[str, type[Activation]]:
-    """Every activation by each of its names."""
-    names: dict[str, type[Any]] = {}
-    for cls in public_subclasses(Activation):
-        for name in (snake_case(cls.__name__), *cls.aliases):
-            names[name] = cls
-    return names
+    """Every activation, by each of its names."""
+    return known(Activation)

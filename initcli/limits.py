@@ -1,105 +1,97 @@
-"""Limits of what is read and drawn, so that no input hangs a machine or takes all its memory.
+"""Limits of what is read and drawn, so that no input hangs a machine or exhausts its memory.
 
-Each limit has a name, and whoever trusts an input can raise it: on the command line with
-``--limit NAME=N``, and in Python so:
-
->>> from initcli.limits import in_force, limited
->>> in_force().extended_files
-20
->>> with limited(extended_files=50):
-...     in_force().extended_files
-50
+A user raises a limit with ``--limit NAME=N``, a caller in Python with :func:`limited`. The bounds
+below the limits are fixed: no honest input reaches them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from initcli.errors import InitcliError, did_you_mean, listed, quoted
 
+NESTING = 100
+"""Depth of mappings and lists inside one another."""
+DIGITS = 200
+"""Digits of a whole number."""
+NAME_CHARACTERS = 200
+"""Characters of a name."""
+INPUTS = 1_000
+"""Inputs of one layer, and outputs of a model."""
+EXTENDED_FILES = 20
+"""Specs that extend one another."""
+ARCHIVE_BYTES = 16 * 2**30
+"""Bytes of a .keras file read from standard input."""
+
 
 class InvalidLimit(InitcliError):
-    """A limit that there is not, or a number that it cannot be."""
+    """Unknown limit, or a value out of range."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is accepted of each thing, at most.
+    """The largest amounts that are accepted; ``le`` is the value up to which each can be raised."""
 
-    :data:`HIGHEST` says up to where each can be raised.
-    """
-
-    file_bytes: int = 8 * 2**20
-    """Bytes of a spec, or of the configuration in a .keras file."""
-    archive_bytes: int = 16 * 2**30
-    """Bytes of a .keras file that comes through standard input."""
-    input_bytes: int = 4 * 2**30
-    """Bytes of the arrays that ``--input`` reads."""
-    nesting: int = 100
-    """Mappings and lists inside one another."""
-    values: int = 250_000
-    """Values of a spec, every alias counted as all that it stands for."""
-    digits: int = 200
-    """Digits of a whole number."""
-    extended_files: int = 20
-    """Specs that extend one another."""
-    name_characters: int = 200
-    """Characters of a layer's name."""
-    layers: int = 20_000
-    """Layers of a model, every repetition and every further call counted."""
-    inputs: int = 1_000
-    """Inputs of one layer, and outputs of a model."""
-    positions: int = 12_000_000
-    """Positions, such as pixels or tokens of an example, that the signal has in all tensors
-    together; each takes some 120 bytes."""
-    weights: int = 10**13
-    """Weights that are drawn; so many take a day on a hundred cores."""
-    errors: int = 100
-    """Errors of a spec that are looked for before the rest of it is left alone."""
+    file_bytes: Annotated[
+        int, Meta(le=2**32, description="bytes of a spec, or of the configuration in a .keras file")
+    ] = 8 * 2**20
+    input_bytes: Annotated[
+        int, Meta(le=2**50, description="bytes of the arrays that --input reads")
+    ] = 4 * 2**30
+    values: Annotated[
+        int, Meta(le=10**9, description="values of a spec, with every alias expanded")
+    ] = 250_000
+    layers: Annotated[
+        int, Meta(le=10**8, description="layers of a model, with repetitions and further calls")
+    ] = 20_000
+    positions: Annotated[
+        int,
+        Meta(
+            le=10**12,
+            description="pixels or tokens of an example in all tensors of the signal together; "
+            "each takes about 120 bytes",
+        ),
+    ] = 12_000_000
+    weights: Annotated[
+        int, Meta(le=2**62, description="weights to draw; the default takes 100 cores a day")
+    ] = 10**13
+    errors: Annotated[int, Meta(le=10**9, description="errors of a spec to report")] = 100
 
 
-HIGHEST = Limits(
-    file_bytes=2**32,
-    archive_bytes=2**50,
-    input_bytes=2**50,
-    nesting=150,  # what is nested is gone through by functions that call themselves
-    values=10**9,
-    digits=4300,  # Python's own limit for a text that becomes a whole number
-    extended_files=100,
-    name_characters=10_000,
-    layers=10**8,
-    inputs=10**6,
-    positions=10**12,
-    weights=2**62,
-    errors=10**9,
-)
-"""Up to where each limit can be raised."""
-
-_CURRENT: ContextVar[Limits] = ContextVar("limits")
 _DEFAULT = Limits()
+_CURRENT: ContextVar[Limits] = ContextVar("limits", default=_DEFAULT)
 
 
 def in_force() -> Limits:
-    """The limits that hold here: those of the innermost :func:`limited`, or else the defaults."""
-    return _CURRENT.get(_DEFAULT)
+    """The limits of the innermost :func:`limited`, or the defaults."""
+    return _CURRENT.get()
+
+
+@cache
+def highest() -> dict[str, int]:
+    """The value up to which each limit can be raised."""
+    hints = get_type_hints(Limits, include_extras=True)
+    return {name: hints[name].__metadata__[0].le for name in Limits.__struct_fields__}
 
 
 @contextmanager
 def limited(**changes: int) -> Iterator[Limits]:
-    """Other limits within a ``with``; those that are not named stay as they are.
+    """Change limits within a ``with`` statement.
 
     Raises:
-        InvalidLimit: there is no limit of that name, or it cannot be that number.
+        InvalidLimit: unknown limit, or a value out of range.
 
     >>> import initcli
-    >>> with initcli.limited(name_characters=300) as limits:
-    ...     limits.name_characters
-    300
+    >>> with initcli.limited(layers=50_000) as limits:
+    ...     limits.layers
+    50000
     """
     for name, value in changes.items():
         _check(name, value)
@@ -111,45 +103,40 @@ def limited(**changes: int) -> Iterator[Limits]:
 
 
 def from_options(texts: Iterable[str]) -> dict[str, int]:
-    """What ``--limit NAME=N`` says, each time it is given, as :func:`limited` takes it.
+    """The arguments of :func:`limited` that texts of the form ``NAME=N`` ask for.
 
-    N is a whole number, which may be written as ``1e14``.
+    N is a whole number, also in the form ``1e14``.
 
     Raises:
-        InvalidLimit: a text has another form, or there is no such limit or number.
+        InvalidLimit: another form, an unknown limit, or a value out of range.
     """
     changes: dict[str, int] = {}
     for text in texts:
-        name, _, number = text.partition("=")
-        found = _NUMBER.match(number.strip())
-        if found is None:
+        name, _, number = (part.strip() for part in text.partition("="))
+        match = re.fullmatch(r"([0-9]{1,30})(?:[eE]\+?([0-9]{1,2}))?", number)
+        if match is None:
             raise InvalidLimit(
-                f"--limit takes NAME=N, such as layers=200000, not {quoted(text)}\n"
-                f"  = the names are {listed(Limits.__struct_fields__, 'and')}"
+                f"--limit takes NAME=N, such as layers=200000, not {quoted(text)}",
+                f"the names are {listed(Limits.__struct_fields__, 'and')}",
             )
-        name, value = name.strip(), int(found[1]) * 10 ** int(found[2] or 0)
-        _check(name, value)
-        changes[name] = value
+        changes[name] = int(match[1]) * 10 ** int(match[2] or 0)
+        _check(name, changes[name])
     return changes
 
 
-_NUMBER = re.compile(r"([0-9]{1,30})(?:[eE]\+?([0-9]{1,2}))?\Z")
-
-
 def remedy(name: str, needed: int | None = None) -> str:
-    """What to write where the limit of that name is exceeded, by ``needed`` if that is known."""
-    now, highest = getattr(in_force(), name), getattr(HIGHEST, name)
-    if now >= highest or (needed or 0) > highest:
-        return f"the limit {name} is {now:,}, and it can be raised to {highest:,} at most"
-    return f"--limit {name}={needed or min(2 * now, highest)} raises it"
+    """How to raise a limit that is exceeded, to ``needed`` if that is known."""
+    now, bound = getattr(in_force(), name), highest()[name]
+    if now >= bound or (needed or 0) > bound:
+        return f"the limit {name} is {now:,}, and it can be raised to {bound:,} at most"
+    return f"--limit {name}={needed or min(2 * now, bound)} raises it"
 
 
 def _check(name: str, value: Any) -> None:
-    highest: Mapping[str, int] = msgspec.structs.asdict(HIGHEST)
-    if name not in highest:
-        hint = did_you_mean(name, highest) or f"there are {listed(highest, 'and')}"
+    if name not in highest():
+        hint = did_you_mean(name, highest()) or f"the names are {listed(highest(), 'and')}"
         raise InvalidLimit(f"there is no limit {quoted(name)}", hint)
-    if type(value) is not int or not 1 <= value <= highest[name]:
+    if type(value) is not int or not 1 <= value <= highest()[name]:
         raise InvalidLimit(
-            f"the limit {name} is a whole number from 1 to {highest[name]:,}, not {quoted(value)}"
+            f"the limit {name} is a whole number from 1 to {highest()[name]:,}, not {quoted(value)}"
         )

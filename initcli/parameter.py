@@ -14,27 +14,11 @@ from initcli.random.streams import Stream, parameter_stream, seeded_stream
 from initcli.types import BYTES, Size, TensorDtype
 
 
-class Origin(NamedTuple):
+class Owner(NamedTuple):
     """The layer that declares a parameter, and what it calls it."""
 
     layer: Any
     name: str
-
-    @property
-    def argument(self) -> str | None:
-        """The layer's argument that says how the parameter is initialized."""
-        owner, _, last = self.name.rpartition("/")
-        own = f"{owner.removeprefix('attention_')}_initializer"
-        if last == "kernel" and getattr(self.layer, own, None) is not None:
-            return own
-        wanted = (
-            f"{last}_initializer",
-            f"{last.removesuffix('_kernel')}_initializer",
-            "depthwise_initializer",
-            "initializer",
-        )
-        fields = self.layer.__struct_fields__
-        return next((argument for argument in wanted if argument in fields), None)
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +28,12 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     layer's name (``conv1d/kernel``), and the seed is the model's, as is the dtype unless the layer
     ``keeps_dtype`` whatever that of the model.
 
+    ``argument`` is the layer's argument that names the initializer; None where none does.
     ``contracts`` are the axes that one entry of the layer's output is summed over, and ``produces``
     those along which one entry of its input is multiplied; an axis in neither keeps what it is.
     Where a sum runs over a part of an axis only, as groups and strides have it, ``divided`` says by
     how much fewer entries meet in a sum, and in how many fewer sums an entry stands. None is
-    unknown, or no sum.
+    unknown, and () no sum.
     """
 
     path: str
@@ -58,7 +43,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     dtype: TensorDtype = "float32"
     keeps_dtype: bool = False
     seed: int = 0
-    origin: Origin | None = None
+    argument: str | None = None
+    owner: Owner | None = None
     contracts: tuple[int, ...] | None = None
     produces: tuple[int, ...] | None = None
     divided: tuple[int, int] = (1, 1)
@@ -88,6 +74,11 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         return declared.fans(self.shape) if own is None or declared.counts_fans else own
 
     @property
+    def is_summed(self) -> bool:
+        """Whether entries meet in sums; where the layer does not say, whether it is a matrix."""
+        return len(self.shape) > 1 if self.contracts is None else bool(self.contracts)
+
+    @property
     def wired_fans(self) -> Fans | None:
         """How many entries meet in a sum, and in how many sums an entry of the input stands."""
         if self.contracts is None or self.produces is None:
@@ -106,5 +97,5 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stream(self) -> Stream:
         """The random bits of the parameter: by its path, or by the initializer's own seed."""
-        own = getattr(self.initializer, "seed", None)
+        own = self.initializer.own_seed
         return parameter_stream(self.seed, self.path) if own is None else seeded_stream(own)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
+
+
+def doc(text: str) -> msgspec.Meta:
+    """The description of a field: ``units: Annotated[int, doc("Number of output features.")]``."""
+    return msgspec.Meta(description=text)
+
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
@@ -112,26 +119,37 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-Class = TypeVar("Class")
+class Argument(NamedTuple):
+    """One argument of a layer, an initializer or an activation: a field of its class."""
+
+    name: str
+    """The name in a spec."""
+    attribute: str
+    type: Any
+    """The type without the description."""
+    description: str
+    required: bool
+    default: Any
 
 
-def public_subclasses(base: type[Class]) -> list[type[Class]]:
-    """Every class derived from ``base`` that a spec can name, in written order.
-
-    It cannot name those with a leading underscore, nor those that say ``registered = False``.
-    """
-    found: list[type[Class]] = []
-    for child in base.__subclasses__():
-        if not child.__name__.startswith("_") and vars(child).get("registered", True):
-            found.append(child)
-        found += public_subclasses(child)
-    return found
-
-
-def field_names(cls: type[msgspec.Struct]) -> list[str]:
-    """The fields of a struct, those that a class itself adds before those it inherits."""
+@cache
+def arguments_of(cls: type[msgspec.Struct]) -> tuple[Argument, ...]:
+    """The arguments of a class, its own before those it inherits."""
     bases = [base for base in cls.__mro__[1:] if issubclass(base, msgspec.Struct)]
-    inherited = [set(base.__struct_fields__) for base in bases if base is not msgspec.Struct]
-    return sorted(
-        cls.__struct_fields__, key=lambda name: sum(name in fields for fields in inherited)
-    )
+    inherited = [name for base in bases for name in base.__struct_fields__]
+    fields = sorted(msgspec.structs.fields(cls), key=lambda field: inherited.count(field.name))
+    return tuple(map(_argument, fields))
+
+
+def _argument(field: msgspec.structs.FieldInfo) -> Argument:
+    type_, description = field.type, ""
+    if get_origin(type_) is Annotated:
+        inner, *metas = get_args(type_)
+        for meta in metas:
+            description = meta.description or description
+        kept = [meta for meta in metas if meta.description is None]
+        type_ = Annotated[(inner, *kept)] if kept else inner
+    default = field.default
+    if default is msgspec.NODEFAULT:
+        default = field.default_factory() if callable(field.default_factory) else None
+    return Argument(field.encode_name, field.name, type_, description, field.required, default)

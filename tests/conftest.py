@@ -1,4 +1,4 @@
-"""How the tests run: with examples that are the same each time, and one thread a process."""
+"""Settings for every test: the same examples in CI, signals as in a terminal, one thread each."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import signal
 
 from hypothesis import settings
 
-# CI tries the same examples each time, so that a submission is not judged by its luck.
+# CI tries the same examples each time: a change is not judged by chance.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
-# A shell ignores SIGINT in what it runs in the background, and so would all that the tests start.
+# A shell has background jobs ignore SIGINT, and nohup has them ignore SIGHUP; child processes
+# inherit that. A handler is reset to the default in children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
-# There are as many processes as cores, whose threads would only wait for one another. NumPy reads
-# this when it is first imported, which is after this.
+# pytest-xdist starts one process per core, so more threads would only compete. NumPy reads this at
+# its first import, which is later.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")

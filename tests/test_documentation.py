@@ -10,18 +10,14 @@ import os
 import pkgutil
 import re
 import shutil
-import unicodedata
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from PIL import Image
-from readme_outputs import PICTURES, README, ROOT, commands, terminal_svg, with_outputs
 
 import initcli
-from initcli.limits import HIGHEST, Limits
-from initcli.render.data import COLUMNS as SUMMARY
-from initcli.render.signal_data import COLUMNS as SIGNAL
-from initcli.signal.judgment import Verdict
+from documents import DOCUMENTS, PICTURES, ROOT, terminal_svg, updated
 
 MODULES = sorted(
     module.name
@@ -30,15 +26,48 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the README's pipelines are those of a POSIX shell")
-@pytest.mark.skipif(shutil.which("bash") is None, reason="the README's pipelines need a shell")
-@pytest.mark.skipif(
-    version("rich").startswith("14.0."), reason="this release of Rich lays tables out otherwise"
+TEXTS = {path: path.read_text("utf-8") for path in DOCUMENTS}
+README = TEXTS[ROOT / "README.md"]
+documents = pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=[path.parent.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 )
-def test_the_readme_shows_what_its_commands_print() -> None:
-    readme = README.read_text("utf-8")
-    assert len(commands(readme)) >= 7
-    assert with_outputs(readme) == readme, "run python tests/readme_outputs.py"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the pipelines are those of a POSIX shell")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the pipelines need bash")
+@pytest.mark.skipif(
+    version("rich").startswith("14.0."), reason="Rich 14.0 lays tables out differently"
+)
+@documents
+def test_a_document_shows_the_outputs_of_its_commands(path: Path) -> None:
+    assert updated(TEXTS[path]) == TEXTS[path], "run python tests/documents.py"
+
+
+@documents
+def test_the_python_of_a_document_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert doctest.testfile(str(path), module_relative=False, encoding="utf-8").failed == 0
+
+
+@documents
+def test_the_links_of_a_document_lead_to_files(path: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", TEXTS[path])
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_readme_is_short_and_leads_to_every_other_document() -> None:
+    assert len(README.splitlines()) <= 250
+    for path in DOCUMENTS[1:]:
+        assert f"({path.relative_to(ROOT).as_posix()})" in README
+
+
+def test_the_samples_are_described() -> None:
+    text = TEXTS[ROOT / "sample_configs" / "README.md"]
+    listed = set(re.findall(r"^\| .*?\[`([\w.]+)`\]", text, re.M)) | set(
+        re.findall(r"\[`([\w.]+)`\]\(", text)
+    )
+    there = {path.name for path in (ROOT / "sample_configs").iterdir() if path.is_file()}
+    assert listed == there - {"README.md", "initcli.schema.json"}
 
 
 def words(svg: str) -> list[str]:
@@ -47,29 +76,17 @@ def words(svg: str) -> list[str]:
     return html.unescape(re.sub(r"<[^>]*>", " ", body)).replace("\xa0", " ").split()
 
 
-def test_the_readme_s_picture_is_the_summary() -> None:
+def test_the_picture_of_the_readme_is_the_summary() -> None:
     shown = (PICTURES / "summary.svg").read_text("utf-8")
     assert "40,152" in words(shown)
-    assert words(shown) == words(terminal_svg()), "run python tests/readme_outputs.py"
+    assert words(shown) == words(terminal_svg()), "run python tests/documents.py"
 
 
 @pytest.mark.parametrize("name", ["overview.png", "compare.png", "page.png"])
-def test_the_readme_s_pictures_are_pictures(name: str) -> None:
-    assert f"pictures/{name}" in README.read_text("utf-8")
+def test_the_pictures_of_the_documents_are_pictures(name: str) -> None:
+    assert any(f"pictures/{name}" in text for text in TEXTS.values())
     with Image.open(PICTURES / name) as image:
         image.load()
-
-
-def test_the_readme_s_comparison_is_what_was_measured() -> None:
-    measured = (ROOT / "tests" / "benchmarks" / "peers.md").read_text("utf-8")
-    assert measured in README.read_text("utf-8"), "run tests/benchmarks/peers.py, and copy"
-
-
-def test_the_readme_s_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    result = doctest.testfile(str(README), module_relative=False, encoding="utf-8")
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 @pytest.mark.parametrize("module", ["initcli", *MODULES])
@@ -100,44 +117,5 @@ def test_every_public_function_has_an_example_that_runs(name: str) -> None:
 
 def test_the_readme_s_commands_are_the_two_of_ci() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert "pip install '.[test]' && pytest" in README.read_text("utf-8")
+    assert "pip install '.[test]' && pytest" in README
     assert "README.md" in script
-
-
-def test_the_readme_s_table_of_limits_is_that_of_the_program() -> None:
-    rows = re.findall(
-        r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$", README.read_text("utf-8"), re.M
-    )
-    found = {
-        name: (amount(low), amount(high))
-        for name, low, high in rows
-        if name in Limits.__struct_fields__
-    }
-    assert list(found) == list(Limits.__struct_fields__)
-    for name, (low, high) in found.items():
-        assert low == getattr(Limits(), name)
-        assert high == getattr(HIGHEST, name)
-
-
-def amount(text: str) -> int:
-    """A number as the README writes it: 8 MiB, 10⁹, 250,000."""
-    plain = unicodedata.normalize("NFKC", re.sub("[⁰¹²³⁴-⁹]+", lambda m: f"**{m[0]}", text))
-    number, _, unit = plain.strip().replace(",", "").partition(" ")
-    base, _, power = number.partition("**")
-    size = {"": 1, "MiB": 2**20, "GiB": 2**30, "PiB": 2**50}[unit]
-    value: int = int(base) ** int(power or 1)
-    return value * size
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [SUMMARY, SIGNAL, Verdict.__struct_fields__],
-    ids=["summary", "signal", "compare"],
-)
-def test_the_readme_names_every_column(columns: tuple[str, ...]) -> None:
-    said = set(re.findall(r"`(\w+)`", README.read_text("utf-8").partition("## JSON")[2]))
-    assert {
-        name.removesuffix("_low").removesuffix("_high")
-        for name in columns
-        if not name.startswith("distribution_")
-    } <= said

@@ -22,11 +22,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import typer
-from error_cases import CASES, DENSE, Case
 
 import initcli
+from error_cases import CASES, DENSE, Case
 from initcli.cli.app import app
-from initcli.documents.archive import BadArchive
 from initcli.documents.document import Document
 from initcli.documents.yaml_text import _Refused
 from initcli.errors import InitcliError, InvalidSpec, SpecError, printable
@@ -35,7 +34,7 @@ from initcli.types import ArgumentError, NotComputable, ShapeError
 
 TABLE = Path(__file__).with_name("error_messages.md")
 PACKAGE = Path(initcli.__file__).parent
-BASES = (InitcliError, ShapeError, ArgumentError, NotComputable, NotRead, BadArchive, _Refused)
+BASES = (InitcliError, ShapeError, ArgumentError, NotComputable, NotRead, _Refused)
 """What carries a message; whatever derives from these does too."""
 
 

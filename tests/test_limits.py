@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from test_hostile_files import CONFIG, DENSE, archive
 
 import initcli
-from initcli.limits import HIGHEST, InvalidLimit, Limits, from_options, in_force, limited
+from initcli.limits import NESTING, InvalidLimit, Limits, from_options, highest, in_force, limited
 from initcli.signal.inputs import read_inputs
+from support.archives import CONFIG, DENSE
 
 KERAS = CONFIG.decode()
-
-
-class Pipe(io.BytesIO):
-    """Bytes that come once."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 def load_file(folder: Path) -> None:
@@ -35,22 +25,9 @@ def load_file(folder: Path) -> None:
     initcli.load(str(folder / "spec.yaml"))
 
 
-def load_piped_archive(_: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", SimpleNamespace(buffer=Pipe(archive(("config.json", CONFIG)))))
-        initcli.load("-")
-
-
 def load_arrays(folder: Path) -> None:
     np.save(folder / "x.npy", np.zeros((4, 3)))
     read_inputs(str(folder / "x.npy"), initcli.parse(DENSE))
-
-
-def load_chain(folder: Path) -> None:
-    for number in range(4):
-        (folder / f"{number}.yaml").write_text(f"extends: {number + 1}.yaml\n")
-    (folder / "4.yaml").write_text(DENSE)
-    initcli.load(str(folder / "0.yaml"))
 
 
 def parse(text: str) -> Callable[[Path], object]:
@@ -67,21 +44,9 @@ def draw(_: Path) -> None:
 
 EXCEEDING: dict[str, list[Callable[[Path], object]]] = {
     "file_bytes": [load_file],
-    "archive_bytes": [load_piped_archive],
     "input_bytes": [load_arrays],
-    "nesting": [parse(DENSE), parse(KERAS)],
     "values": [parse(DENSE), parse(KERAS)],
-    "digits": [parse(DENSE.replace("3", "33")), parse(KERAS.replace("3", "33"))],
-    "extended_files": [load_chain],
-    "name_characters": [
-        parse(DENSE.replace("units", "name: xx, units")),
-        parse(f"name: xx\n{DENSE}"),
-        parse(KERAS),
-    ],
     "layers": [parse(DENSE)],
-    "inputs": [
-        parse("input_shape: [3]\nlayers: [{type: ReLU, name: r}, {type: Add, inputs: [r, r]}]")
-    ],
     "positions": [predict],
     "weights": [draw],
 }
@@ -133,19 +98,19 @@ def test_limits_hold_within_their_block_alone_even_when_it_fails() -> None:
         with limited(values=8):
             assert (in_force().layers, in_force().values) == (7, 8)
         assert (in_force().layers, in_force().values) == (7, before.values)
-    with pytest.raises(initcli.InvalidSpec), limited(nesting=1):
+    with pytest.raises(initcli.InvalidSpec), limited(values=1):
         initcli.parse(DENSE)
     assert in_force() == before
 
 
 @pytest.mark.parametrize("name", Limits.__struct_fields__)
 def test_a_limit_ends_where_raising_it_would_do_harm(name: str) -> None:
-    highest = getattr(HIGHEST, name)
-    assert highest >= getattr(Limits(), name)
-    with limited(**{name: highest}):
-        assert getattr(in_force(), name) == highest
-    for number in (0, -1, highest + 1, 1.5, True):
-        with pytest.raises(InvalidLimit, match=f"{name} is a whole number from 1 to {highest:,}"):
+    bound = highest()[name]
+    assert bound >= getattr(Limits(), name)
+    with limited(**{name: bound}):
+        assert getattr(in_force(), name) == bound
+    for number in (0, -1, bound + 1, 1.5, True):
+        with pytest.raises(InvalidLimit, match=f"{name} is a whole number from 1 to {bound:,}"):
             limited(**{name: number}).__enter__()  # type: ignore[arg-type]
 
 
@@ -153,7 +118,7 @@ def test_a_limit_ends_where_raising_it_would_do_harm(name: str) -> None:
     ("text", "message"),
     [
         ("layer=3", "there is no limit 'layer'\n  = did you mean 'layers'?"),
-        ("zzz=3", "there is no limit 'zzz'\n  = there are file_bytes, archive_bytes"),
+        ("zzz=3", "there is no limit 'zzz'\n  = the names are file_bytes, input_bytes"),
         ("layers", "--limit takes NAME=N, such as layers=200000, not 'layers'"),
         ("layers=", "--limit takes NAME=N"),
         ("layers=many", "--limit takes NAME=N"),
@@ -204,18 +169,16 @@ def keras_networks(depth: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("made", "levels"), [(blocks, 2), (networks, 2), (wrappers, 1), (keras_networks, 4)]
+    ("made", "levels"), [(blocks, 2), (networks, 2), (wrappers, 1), (keras_networks, 3)]
 )
 def test_the_deepest_nesting_that_can_be_allowed_is_read(
     made: Callable[[int], str], levels: int
 ) -> None:
-    depth = (HIGHEST.nesting - 6) // levels
-    with limited(nesting=HIGHEST.nesting):
-        model = initcli.parse(made(depth))
-        assert len(model.parameters) == 2
-        assert list(initcli.theory(model))
+    model = initcli.parse(made((NESTING - 6) // levels))
+    assert len(model.parameters) == 2
+    assert list(initcli.theory(model))
     with pytest.raises(initcli.InvalidSpec, match="nested more than 100 deep"):
-        initcli.parse(made(depth))
+        initcli.parse(made(NESTING // levels + 1))
 
 
 def test_the_limits_are_few_and_plain_numbers() -> None:

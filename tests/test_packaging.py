@@ -18,10 +18,9 @@ import yaml
 
 import initcli
 from initcli.cli.app import app
+from support.paths import ROOT, TOUR
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "initcli"
-TOUR = ROOT / "sample_configs" / "tour.yaml"
 
 # Each is run under `-W error`; the paths that draw and write differ most between versions.
 COMMANDS = [

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
@@ -20,8 +18,11 @@ from initcli.initializers import Initializer
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input
 from initcli.layers.network import Network
-from initcli.render.data import summary_json
-from initcli.types import public_subclasses
+from initcli.registry import public_subclasses
+from initcli.reports.record import json_text
+from initcli.reports.summary import SummaryReport
+from initcli.types import arguments_of
+from support.paths import facts
 
 Data = Any
 NONSENSE: st.SearchStrategy[Data] = st.sampled_from(
@@ -72,7 +73,7 @@ def values(kind: Any, depth: int) -> st.SearchStrategy[Data]:
 def fields(cls: type[msgspec.Struct]) -> dict[str, tuple[Any, bool]]:
     """The types of a class's arguments by name, and whether they have to be given."""
     found: dict[str, tuple[Any, bool]] = {}
-    for field in msgspec.structs.fields(cls):
+    for field in arguments_of(cls):
         if field.type in (Initializer, Initializer | None, Activation, Layer):
             base = field.type if isinstance(field.type, type) else Initializer
             kind: Any = inspect.StructType(base, ())
@@ -80,7 +81,7 @@ def fields(cls: type[msgspec.Struct]) -> dict[str, tuple[Any, bool]]:
             kind = inspect.StructType(Layer, ())
         else:
             kind = inspect.type_info(field.type)
-        found[field.encode_name] = (kind, field.required)
+        found[field.name] = (kind, field.required)
     return found
 
 
@@ -104,9 +105,8 @@ TYPES = [cls for cls in public_subclasses(Layer) if not issubclass(cls, Network 
 
 def _cases() -> dict[str, list[tuple[list[int | None], dict[str, Data]]]]:
     """Shapes and arguments that go together, of layers that take one input."""
-    file = Path(__file__).parent / "reference" / "layer_cases.yaml"
     found: dict[str, list[tuple[list[int | None], dict[str, Data]]]] = {}
-    for kind, cases in yaml.safe_load(file.read_text("utf-8"))["accepted"].items():
+    for kind, cases in facts("layer_cases.yaml")["accepted"].items():
         for shape, arguments in cases:
             if not any(isinstance(size, list) for size in shape):
                 found.setdefault(kind, []).append((shape, arguments))
@@ -167,7 +167,7 @@ def graphs(draw: st.DrawFn) -> Data:
 
 def held(model: initcli.Model) -> None:
     """What holds for every model."""
-    report = json.loads(summary_json(model, initcli.theory(model)))
+    report = json.loads(json_text(SummaryReport.of(model, initcli.theory(model))))
     assert report["totals"]["params"] == sum(tensor["size"] for tensor in report["tensors"])
     assert report["totals"]["params"] == sum(layer["params"] for layer in report["layers"])
     assert len({layer["name"] for layer in report["layers"]}) == len(report["layers"])

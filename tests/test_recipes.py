@@ -1,4 +1,4 @@
-"""The README's recipes do what they say, each where its tool is installed."""
+"""The recipes of the documents work, each where its tool is installed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from readme_outputs import README, missing_tools
-from test_command_line import ROOT
 
-TEXT = README.read_text("utf-8")
+from documents import DOCUMENTS, missing_tools
+from support.paths import ROOT
+
+TEXT = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
 BROKEN = """\
 input_shape: [8]
 layers: [{type: Dense, units: 8, kernel_initializer: zeros}, {type: Dense, units: 1}]
@@ -23,7 +24,7 @@ layers: [{type: Dense, units: 8, kernel_initializer: zeros}, {type: Dense, units
 
 
 def block(language: str, beginning: str) -> str:
-    """The README's block in that language whose first line begins so."""
+    """The block of the documents in that language with that beginning."""
     blocks = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
     (found,) = [each for each in blocks if each.startswith(beginning)]
     return str(found)

@@ -73,6 +73,11 @@ class Check:
     name: ClassVar[str]
     severity: ClassVar[Severity] = "error"
 
+    @classmethod
+    def registered_names(cls) -> tuple[str, ...]:
+        """The code, by which checks are known."""
+        return (cls.code,)
+
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """What is wrong, in the order of the layers."""
         raise NotImplementedError

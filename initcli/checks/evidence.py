@@ -20,7 +20,7 @@ from initcli.layers import Layer
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
-from initcli.signal.graph import Graph, looks_up, mixes
+from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment, is_zero
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
@@ -111,21 +111,21 @@ class Evidence:
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
         """Where in the spec's data a layer, or what initializes a parameter, is written."""
-        if parameter is None or parameter.origin is None:
+        if parameter is None or parameter.owner is None:
             return layer.path
-        inner = _path_within(layer.layer, parameter.origin.layer, parameter.path)
-        argument = parameter.origin.argument
+        inner = _path_within(layer.layer, parameter.owner.layer, parameter.path)
+        argument = parameter.argument
         return (*layer.path, *inner, *([argument] if argument else []))
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
         """The change that gives a parameter another initializer, where an argument does that."""
-        if parameter.origin is None or parameter.origin.argument is None:
+        if parameter.owner is None or parameter.argument is None:
             return ()
         return (Change(self.path(layer, parameter), value),)
 
     def written(self, parameter: Parameter, value: Any) -> str:
         """An initializer of a parameter as text to paste."""
-        argument = parameter.origin.argument if parameter.origin else None
+        argument = parameter.argument if parameter.owner else None
         return written(argument or "initializer", value, self.model.document.dialect)
 
     # The graph
@@ -169,7 +169,7 @@ class Evidence:
         graph = self.graph
         if graph is None:
             return False
-        inputs = {source.tensor for source in graph.program.sources}
+        inputs = {source.tensor for source in graph.program.inputs}
         steps = [graph.steps[index] for index in self.steps_of.get(layer.name, [])]
         return any(
             graph.normalized_later[step.outputs[0]]
@@ -243,7 +243,7 @@ class Evidence:
         products = 0.0
         for step in self.graph.steps:
             products += _MOVING * sum(math.prod(self.graph.size(t)[1:]) for t in step.outputs)
-            if not looks_up(step.layer):
+            if step.layer.acts_as() != "looks_up":
                 tensors = (*step.inputs, *step.outputs)
                 positions = max(math.prod(self.graph.size(t)[1:-1]) for t in tensors)
                 products += positions * sum(parameter.size for parameter in step.parameters)
@@ -266,7 +266,7 @@ class Evidence:
         if solved is not None and solved.kernel.path == parameter.path:
             return with_variance(parameter, solved.variance)
         index = self.steps_of.get(layer.name, [None])[0]
-        if index is not None and looks_up(layer.layer):
+        if index is not None and layer.layer.acts_as() == "looks_up":
             return "uniform"
         suits = None if index is None else self.scales.critical(index)
         return "he_normal" if suits is not None and suits.scale == 2.0 else "glorot_uniform"

@@ -51,7 +51,7 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
 
 def _counts_axes(parameter: Parameter) -> bool:
     """Whether the layer tells initializers which axes it sums over."""
-    layer = parameter.origin.layer if parameter.origin else None
+    layer = parameter.owner.layer if parameter.owner else None
     return getattr(layer, "fans", None) == "projection"
 
 

@@ -12,20 +12,12 @@ from initcli.checks.critical import Critical, critical
 from initcli.checks.fans import wiring
 from initcli.layers import convolution, core, einsum, merging
 from initcli.parameter import Parameter
-from initcli.signal.graph import (
-    Graph,
-    activation_of,
-    adds,
-    keeps,
-    mixes,
-    multiplies,
-    normalizes,
-)
+from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import is_entrywise, without_activation
 from initcli.signal.program import Step
 from initcli.signal.rules import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
-from initcli.sources.vary import KERNELS
+from initcli.sources.overrides import KERNELS
 
 _UNSTABLE = math.log(100)
 """How much layers of an activation may change a signal at the best scale, as a logarithm."""
@@ -95,8 +87,8 @@ class Scales:
             return Weight(0.0, one.variance) if one.kernel is parameter else Weight(0.0, 0.0)
 
         owners: dict[str, Solved] = {}
-        theory = Theory(graph.program, {}, moments, training=True)
-        theory.begin({})
+        theory = Theory(graph.program, moments)
+        theory.begin()
         wanted: dict[int, float] = dict.fromkeys(theory.fields, 1.0)
         for index, step in enumerate(graph.steps):
             if step.inputs == step.outputs:
@@ -132,7 +124,7 @@ class Scales:
             return False
         behind = self.graph.behind(found[1])
         while len(behind) == 1 and not self.graph.steps[behind[0]].parameters:
-            if multiplies(self.graph.steps[behind[0]].layer):
+            if self.graph.steps[behind[0]].layer.acts_as() == "multiplies":
                 return True
             behind = self.graph.behind(behind[0])
         return False
@@ -212,7 +204,7 @@ class Scales:
                 if maker is not None:
                     found[maker] = (1 / len(chain), graph.skips[index].carried)
         for index, step in enumerate(graph.steps):
-            if index in graph.skips or not adds(step.layer):
+            if index in graph.skips or step.layer.acts_as() != "adds":
                 continue
             makers = [self.last_mixing(tensor) for tensor in step.inputs]
             for maker in makers:
@@ -227,7 +219,7 @@ class Scales:
             step = graph.steps[index]
             if mixes(step):
                 return index if main_kernel(step) is not None else None
-            if normalizes(step.layer) or len(step.inputs) != 1 or step.parameters:
+            if step.layer.acts_as() == "normalizes" or len(step.inputs) != 1 or step.parameters:
                 return None
             tensor = step.inputs[0]
         return None
@@ -240,9 +232,9 @@ class Scales:
         """
         actual = float(theory.fields[step.outputs[0]].second.mean())
         known = [tensor for tensor in step.inputs if tensor in wanted]
-        activates = activation_of(step.layer) is not None
-        remakes = mixes(step) or step.parameters or activates or keeps(step.layer)
-        if remakes or not known or normalizes(step.layer):
+        activates = step.layer.last_activation is not None
+        remakes = mixes(step) or step.parameters or activates or step.layer.acts_as() == "keeps"
+        if remakes or not known or step.layer.acts_as() == "normalizes":
             return actual
         if len(step.inputs) == 1:
             return wanted[known[0]]
@@ -257,12 +249,12 @@ def main_kernel(step: Step) -> Parameter | None:
     """The kernel whose scale sets that of what a step sums."""
     if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
         return None
-    kernels = [p for p in step.parameters if p.origin is not None and p.origin.argument in KERNELS]
+    kernels = [p for p in step.parameters if p.owner is not None and p.argument in KERNELS]
     return kernels[-1] if kernels else None
 
 
 def _is_bias(parameter: Parameter) -> bool:
-    return parameter.origin is not None and parameter.origin.argument == "bias_initializer"
+    return parameter.owner is not None and parameter.argument == "bias_initializer"
 
 
 def _sums(

@@ -11,7 +11,7 @@ from initcli.layers import Layer
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
 from initcli.signal import arrays
-from initcli.signal.graph import Graph, activation_of, adds, multiplies
+from initcli.signal.graph import Graph
 from initcli.signal.judgment import is_entrywise, is_zero
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _KERNELS = (
 
 def is_kernel(parameter: Parameter) -> bool:
     """Whether all that passes a layer passes these weights."""
-    return parameter.origin is not None and parameter.origin.argument in _KERNELS
+    return parameter.owner is not None and parameter.argument in _KERNELS
 
 
 def dead_ends(evidence: Evidence) -> list[tuple[BuiltLayer, Parameter]]:
@@ -42,10 +42,7 @@ def dead_ends(evidence: Evidence) -> list[tuple[BuiltLayer, Parameter]]:
         (layer, parameter)
         for layer, parameter in evidence.parameters
         if is_zero(parameter)
-        and (
-            is_kernel(parameter)
-            or (parameter.origin is not None and parameter.origin.argument in SCALES)
-        )
+        and (is_kernel(parameter) or (parameter.owner is not None and parameter.argument in SCALES))
         and not _may_be_zero(evidence, layer, parameter)
     ]
 
@@ -57,8 +54,8 @@ def _may_be_zero(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) ->
     steps = evidence.steps_of.get(layer.name, [])
     if not steps or evidence.is_result(layer):
         return True
-    name = parameter.origin.name if parameter.origin else ""
-    zeros = {p.origin.name for p in layer.parameters if p.origin and is_zero(p)}
+    name = parameter.owner.name if parameter.owner else ""
+    zeros = {p.owner.name for p in layer.parameters if p.owner and is_zero(p)}
     if name in ("query/kernel", "key/kernel"):
         return not {"query/kernel", "key/kernel"} <= zeros
     if {"value/kernel", "attention_output/kernel"} <= zeros:
@@ -76,10 +73,10 @@ def _is_carried_around(graph: Graph, index: int) -> bool:
             return False
         for other in behind:
             step = graph.steps[other]
-            if adds(step.layer) or other in seen:
+            if step.layer.acts_as() == "adds" or other in seen:
                 continue
             is_shut = any(is_zero(p) and len(p.shape) > 1 for p in step.parameters)
-            if is_shut or (len(step.inputs) > 1 and not multiplies(step.layer)):
+            if is_shut or (len(step.inputs) > 1 and step.layer.acts_as() != "multiplies"):
                 return False
             seen.add(other)
             waiting.append(other)
@@ -88,7 +85,7 @@ def _is_carried_around(graph: Graph, index: int) -> bool:
 
 def _stops_gradients(layer: Layer) -> bool:
     """Whether the layer's activation has slope 0 at 0."""
-    function = activation_of(layer)
+    function = layer.last_activation
     if function is None or not is_entrywise(function):
         return False
     slope = elementwise_grad(lambda x: function.call(arrays, x))

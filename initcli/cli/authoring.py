@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from initcli.cli.terminal import data_stream, write, write_path
+from initcli.reports import REPORTS
 
 SCHEMA_FILE = "initcli.schema.json"
 """What a schema is called beside the specs that name it."""
@@ -54,8 +55,24 @@ layers:
 """
 
 
-def schema() -> None:
+def schema(
+    report: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"[{'|'.join(REPORTS)}]",
+            help="The schema of this command's --format json instead.",
+            autocompletion=lambda: list(REPORTS),
+        ),
+    ] = None,
+) -> None:
     """Print a JSON Schema of the spec, for editors and validators."""
+    if report is not None:
+        if report not in REPORTS:
+            raise typer.BadParameter(f"it is one of {', '.join(REPORTS)}", param_hint="--report")
+        from initcli.reports.record import schema_text as report_schema
+
+        write(report_schema(report))
+        return
     from initcli.sources.schema import schema_text
 
     # JSON is UTF-8 wherever it is read, and the encoding of a Windows pipe is another.
@@ -85,7 +102,7 @@ def init(
         write(STARTER)
         return
     from initcli.errors import OutputError, printable
-    from initcli.files import link_target, write_whole
+    from initcli.files import write_whole
 
     path = Path(file)
     texts = {path: STARTER.replace("model.yaml", printable(file))}
@@ -99,5 +116,5 @@ def init(
             message = f"{printable(str(each))} is there already"
             raise OutputError(message, "--force writes over it")
     for each, text in texts.items():
-        write_whole(link_target(each), text.encode())
+        write_whole(each, text.encode())
         write_path(each)

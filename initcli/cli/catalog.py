@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from initcli.cli.completion import names
-from initcli.cli.options import Format, FormatOption, write_rows
+from initcli.cli.options import FormatOption, write_rows
 from initcli.cli.terminal import console, printed, write
 
 
@@ -16,16 +16,18 @@ def catalog(
         str | None,
         typer.Argument(help="One of them, to see all that is known of it.", autocompletion=names),
     ] = None,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """List the layers, initializers and activations that a spec can name, and the checks."""
-    from initcli.render.catalog import catalog_json, catalog_page, catalog_rows
-    from initcli.reports.catalog import catalog, matching
+    from initcli.reports.catalog import CatalogReport, catalog, catalog_rows, matching
+    from initcli.reports.record import json_text
 
     things = catalog() if name is None else matching(name)
-    if format is Format.json:
-        write(catalog_json(things) + "\n")
-    elif format is Format.table:
+    if format == "json":
+        write(json_text(CatalogReport.of(things)))
+    elif format == "table":
+        from initcli.render.catalog import catalog_page
+
         page, _ = console()
         write(printed(page, catalog_page(things)))
     else:

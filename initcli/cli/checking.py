@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from initcli.cli.options import (
     Seed,
     Settings,
     Theory,
+    format_option,
 )
 from initcli.cli.terminal import (
     complain,
@@ -27,22 +27,12 @@ from initcli.cli.terminal import (
     write_own,
     write_to_stderr,
 )
+from initcli.render.formats import FINDINGS_FORMATS
 
 if TYPE_CHECKING:
     from initcli.checks import Report
     from initcli.checks.fixing import Fixed
     from initcli.errors import InitcliError
-
-
-class FindingsFormat(StrEnum):
-    """What findings are printed as."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-    markdown = "markdown"
-    github = "github"
 
 
 _CODES = "Codes or names of checks, or how codes begin: I2,I101. Can be given several times."
@@ -80,9 +70,7 @@ def check(
     diff: Annotated[
         bool, typer.Option("--diff", help="Print what --fix would change, and change nothing.")
     ] = False,
-    format: Annotated[
-        FindingsFormat, typer.Option(help="What to print.", case_sensitive=False)
-    ] = FindingsFormat.table,
+    format: Annotated[str, format_option(FINDINGS_FORMATS)] = "table",
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit status 1 where there are warnings alone, too.")
     ] = False,
@@ -212,25 +200,27 @@ def _save(fixed: Fixed) -> None:
 def _print(
     reports: Sequence[Report],
     not_read: Mapping[str, InitcliError],
-    format: FindingsFormat,
+    format: str,
     to_stderr: bool,
 ) -> None:
     """Print the findings; beside a mended spec on standard output they go to standard error."""
     from initcli.render import findings
+    from initcli.render.formats import ROWS
+    from initcli.reports.check import CheckReport, check_rows
+    from initcli.reports.record import json_text
 
-    if format is FindingsFormat.github:
+    if format == "github":
         text = findings.findings_github(reports, not_read)
     elif not reports:
         text = ""  # nothing was judged, so that nothing was found is no news
-    elif format is FindingsFormat.json:
-        text = findings.findings_json(reports, list(not_read)) + "\n"
-    elif format is FindingsFormat.table:
+    elif format == "json":
+        text = json_text(CheckReport.of(reports, list(not_read)))
+    elif format == "table":
         page, _ = console()
         text = printed(page, findings.findings_page(reports, len(not_read)))
     else:
-        from initcli.render.rows import lines
-
-        text = "".join(lines(format, findings.findings_rows(reports, len(not_read))))
+        rows = check_rows(reports, findings.total(reports, len(not_read)))
+        text = "".join(ROWS[format](rows, True))
     if to_stderr:
         write_to_stderr(text)
     else:

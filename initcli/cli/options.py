@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -12,25 +11,34 @@ import typer
 
 from initcli.cli.completion import filters, settings
 from initcli.cli.terminal import complain, messages, patience, say, write
+from initcli.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.parameter import Parameter
-    from initcli.render.rows import Rows
+    from initcli.reports.record import Rows
 
 
-class Format(StrEnum):
-    """What a report is printed as."""
+def format_option(formats: Sequence[str]) -> Any:
+    """The option that names one of the formats."""
 
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-    markdown = "markdown"
+    def parse(text: str) -> str:
+        if text.lower() not in formats:
+            from initcli.errors import quoted
+
+            raise typer.BadParameter(f"{quoted(text)} is not one of {', '.join(formats)}")
+        return text.lower()
+
+    return typer.Option(
+        help="Output format.",
+        metavar=f"[{'|'.join(formats)}]",
+        parser=parse,
+        autocompletion=lambda: list(formats),
+    )
 
 
-FormatOption = Annotated[Format, typer.Option(help="What to print.", case_sensitive=False)]
+FormatOption = Annotated[str, format_option(FORMATS)]
 Spec = Annotated[
     str,
     typer.Argument(
@@ -201,11 +209,9 @@ def chosen(model: Model, filter: Sequence[str] | None) -> Sequence[Parameter]:
     return model.matching(filter) if filter else model.parameters
 
 
-def write_rows(format: Format, rows: Rows, *, first: bool = True) -> None:
-    """Write rows one by one as they come; ``first`` is whether no others came before them."""
-    from initcli.render.rows import lines
+def write_rows(format: str, rows: Rows, *, first: bool = True) -> None:
+    """Write rows as they come; ``first`` is whether no others came before them."""
+    from initcli.render.formats import ROWS
 
-    if format is Format.markdown and not first:
-        write("\n")
-    for line in lines(format, rows, titled=first):
+    for line in ROWS[format](rows, first):
         write(line)

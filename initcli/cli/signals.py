@@ -15,7 +15,6 @@ from initcli.cli.options import (
     Custom,
     Defaults,
     Draws,
-    Format,
     FormatOption,
     Html,
     Input,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 def signal(
     specs: Specs,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
     batch: Batch = None,
     draws: Draws = 5,
     theory: Theory = False,
@@ -74,10 +73,10 @@ def signal(
             say(note)
         _print_signal(spec, found, format, filter or (), first=first)
         if out is not None:
-            from initcli.files import link_target, write_whole
+            from initcli.files import write_whole
             from initcli.render.signal_plot import signal_picture
 
-            write_whole(link_target(Path(out)), signal_picture(found, _picture_format(out)))
+            write_whole(Path(out), signal_picture(found, _picture_format(out)))
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
@@ -97,21 +96,23 @@ def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: st
 
 
 def _print_signal(
-    spec: str, found: Signal, format: Format, only: Sequence[str], *, first: bool
+    spec: str, found: Signal, format: str, only: Sequence[str], *, first: bool
 ) -> None:
-    if format is Format.table:
+    if format == "table":
         from initcli.render.signal_table import signal_table
 
         page, plain = console()
         table = signal_table(found, width=page.width, ascii_only=plain, only=only)
         write("\n" * (not first) + printed(page, table))
         return
-    from initcli.render import signal_data
+    from initcli.reports.signal import SignalReport, signal_rows
 
-    if format is Format.json:
-        write(signal_data.signal_json(found, only) + "\n")
+    if format == "json":
+        from initcli.reports.record import json_text
+
+        write(json_text(SignalReport.of(found, only)))
     else:
-        write_rows(format, signal_data.signal_rows(spec, found, only), first=first)
+        write_rows(format, signal_rows(spec, found, only), first=first)
 
 
 def compare(
@@ -140,7 +141,7 @@ def compare(
             autocompletion=frameworks,
         ),
     ] = None,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
     batch: Batch = None,
     draws: Draws = 5,
     theory: Theory = False,
@@ -172,24 +173,27 @@ def compare(
         say(note)
     _print_comparison(found, format)
     if out is not None:
-        from initcli.files import link_target, write_whole
+        from initcli.files import write_whole
         from initcli.render.signal_plot import comparison_picture
 
         pictured = [(each.label, each.signal) for each in found]
-        write_whole(link_target(Path(out)), comparison_picture(pictured, kind))
+        write_whole(Path(out), comparison_picture(pictured, kind))
 
 
-def _print_comparison(found: Sequence[Compared], format: Format) -> None:
-    from initcli.render import comparison
+def _print_comparison(found: Sequence[Compared], format: str) -> None:
+    from initcli.reports.compare import CompareReport, compare_rows
 
-    if format is Format.table:
+    if format == "table":
+        from initcli.render.comparison import comparison_table
+
         page, plain = console()
-        table = comparison.comparison_table(found, width=page.width, ascii_only=plain)
-        write(printed(page, table))
-    elif format is Format.json:
-        write(comparison.comparison_json(found) + "\n")
+        write(printed(page, comparison_table(found, width=page.width, ascii_only=plain)))
+    elif format == "json":
+        from initcli.reports.record import json_text
+
+        write(json_text(CompareReport.of(found)))
     else:
-        write_rows(format, comparison.comparison_rows(found))
+        write_rows(format, compare_rows(found))
 
 
 def _names(text: str | None) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -14,7 +15,6 @@ from initcli.cli.options import (
     Custom,
     Defaults,
     Filter,
-    Format,
     FormatOption,
     Jobs,
     Loading,
@@ -27,7 +27,7 @@ from initcli.cli.options import (
     for_each,
     write_rows,
 )
-from initcli.cli.terminal import console, printed, progress, say, write, write_path
+from initcli.cli.terminal import console, data_stream, printed, progress, say, write, write_path
 
 if TYPE_CHECKING:
     from initcli.model import Model
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # What one process takes, roughly: it decides who does the work, not what comes out.
 _SECONDS_A_WEIGHT = 1e-8
 _SECONDS_A_PICTURE = 0.04
+_SCREENS = 3
+"""Screens that a table may fill before repeated blocks are folded."""
 
 
 class _Drawing(NamedTuple):
@@ -97,11 +99,19 @@ def _bins(text: str) -> int:
 
 def summary(
     specs: Specs,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
     depth: Annotated[
         int | None,
         typer.Option(min=1, help="Levels of names to show; blocks below are folded."),
     ] = None,
+    all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Show every layer. Without it, a table of more than three screens shows the first "
+            "of equal blocks only; in a pipe it always has all.",
+        ),
+    ] = False,
     filter: Filter = None,
     theory: Annotated[
         bool, typer.Option("--theory", help="Distributions and shapes alone; nothing is drawn.")
@@ -139,21 +149,24 @@ def summary(
 
     def summarized(spec: str, model: Model, first: bool) -> None:
         only = chosen(model, filter)
-        if format is Format.json:
-            from initcli.render.data import summary_json
+        if format == "json":
+            from initcli.reports.record import json_text
+            from initcli.reports.summary import SummaryReport
 
-            write(summary_json(model, tensors(model, only)) + "\n")
+            write(json_text(SummaryReport.of(model, tensors(model, only))))
             return
-        if format is not Format.table:
-            from initcli.render.data import summary_rows
+        if format != "table":
+            from initcli.reports.summary import summary_rows
 
             write_rows(format, summary_rows(spec, model, tensors(model, only)), first=first)
             return
-        from initcli.render.outline import outline, shown_parameters
+        from initcli.render.outline import outline, shortened, shown_parameters
         from initcli.render.table import summary_table
 
         paths = {parameter.path for parameter in only} if filter else None
         rows = outline(model.layers, depth, paths)
+        if not all and depth is None and data_stream().isatty():
+            rows = shortened(rows, _SCREENS * get_terminal_size().lines)
         # What is folded need not be drawn.
         shown = tensors(model, shown_parameters(rows))
         page, plain = console()

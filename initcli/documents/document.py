@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from initcli.errors import DuplicateKey, InvalidSpec, Path, Place, SpecError, quoted
-from initcli.limits import in_force, remedy
+from initcli.errors import DuplicateKey, InvalidSpec, Path, Place, SpecError, UnparsableText, quoted
+from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
-class Mark(NamedTuple):
-    """A position in a text: line and column, both from 0."""
+class Node(NamedTuple):
+    """Where a value, and its key in a mapping, stand in a text, as offsets of characters.
 
-    line: int
-    column: int
+    ``is_block`` marks a YAML mapping or list that is written by indentation, and ``sharing`` a
+    value with an anchor, or an alias of one.
+    """
+
+    start: int
+    end: int
+    key: tuple[int, int] | None = None
+    is_block: bool = False
+    sharing: Literal["", "anchor", "alias"] = ""
 
 
-class Marks(NamedTuple):
-    """Where the values and the keys of a document begin, by path, and which keys repeat."""
-
-    values: dict[Path, Mark]
-    keys: dict[Path, Mark]
-    repeated: list[tuple[Path, Mark]]
+Nodes = dict[Path, Node]
+"""The nodes of a text by path. What an alias stands for has none."""
 
 
 class Origin(NamedTuple):
-    """Where a part of a document's data comes from."""
+    """The document and path that a part of a document's data was taken from."""
 
     document: Document
     path: Path
@@ -35,25 +39,27 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """One text's data; its marks are found when an error first asks for them.
+    """The data of one text.
 
-    Data that was made of other documents' knows by ``origins`` where each part of it stands.
+    The nodes of a JSON text are found when an error or an edit first asks for them. Data made from
+    several documents says in ``origins`` where each part stands.
     """
 
     file: str
     text: str
     data: Any
-    find_marks: Callable[[], Marks] = field(compare=False)
+    find_nodes: Callable[[], Nodes] = field(compare=False)
     origins: Mapping[Path, Origin] = field(default_factory=dict)
     dialect: Literal["initcli", "keras"] = "initcli"
     notes: tuple[str, ...] = ()
 
     @cached_property
-    def _marks(self) -> Marks:
-        return self.find_marks()
+    def nodes(self) -> Nodes:
+        """The nodes of the text by path."""
+        return self.find_nodes()
 
     def origin(self, path: Path) -> Origin:
-        """The document of a file in which the value at ``path`` stands, and where in that."""
+        """The document whose text holds the value at ``path``, and its path there."""
         for length in range(len(path), -1, -1):
             origin = self.origins.get(path[:length])
             if origin is not None:
@@ -61,46 +67,90 @@ class Document:
         return Origin(self, path)
 
     def place(self, path: Path, at_key: bool = False) -> Place:
-        """Where the value (or the key) at ``path`` stands, or else the nearest that holds it."""
+        """The position of the value (or key) at ``path``, else of the nearest enclosing value."""
         origin = self.origin(path)
         if origin.document is not self:
             return origin.document.place(origin.path, at_key)
-        if at_key and path in self._marks.keys:
-            return place(self.file, self.text, self._marks.keys[path])
-        while path and path not in self._marks.values:
+        node = self.nodes.get(path)
+        if at_key and node is not None and node.key is not None:
+            return place(self.file, self.text, node.key[0])
+        while path and path not in self.nodes:
             path = path[:-1]
-        return place(self.file, self.text, self._marks.values.get(path, Mark(0, 0)))
+        return place(self.file, self.text, self.nodes[path].start if path in self.nodes else 0)
 
     def invalid(self, errors: Sequence[SpecError]) -> InvalidSpec:
-        """The errors as one, each knowing its place in this document."""
+        """The errors as one, each with its position in this document."""
         for error in errors:
             error.place = error.place or self.place(error.path, error.at_key)
-        return InvalidSpec(errors, _more(len(errors)))
+        return InvalidSpec(errors, _trailer(len(errors)))
 
 
-def place(file: str, text: str, mark: Mark) -> Place:
-    """A mark as a person counts lines and columns, with the line it is on."""
-    lines = text.split("\n", mark.line + 1)
-    line = lines[mark.line].rstrip("\r") if mark.line < len(lines) else ""
-    return Place(file, mark.line + 1, mark.column + 1, line)
+def with_values(data: Any, values: Mapping[Path, Any]) -> Any:
+    """The data with other values at some paths, an outer path winning over those within it.
+
+    What does not change is shared with the original. A last key need not exist yet.
+    """
+    if not values:
+        return data
+    if () in values:
+        return values[()]
+    below: defaultdict[Any, dict[Path, Any]] = defaultdict(dict)
+    for path, value in values.items():
+        below[path[0]][path[1:]] = value
+    changed = data.copy()
+    for key, inner in below.items():
+        is_new = isinstance(data, dict) and key not in data
+        changed[key] = with_values(None if is_new else data[key], inner)
+    return changed
 
 
-def repeated_keys(file: str, text: str, repeated: list[tuple[Path, Mark]]) -> InvalidSpec:
-    """The error for keys that stand twice in their mapping."""
+def place(file: str, text: str, offset: int) -> Place:
+    """The line and column of an offset, with the text of the line."""
+    start = text.rfind("\n", 0, offset) + 1
+    end = text.find("\n", offset)
+    line = text[start : end if end >= 0 else len(text)].rstrip("\r")
+    return Place(file, text.count("\n", 0, offset) + 1, offset - start + 1, line)
+
+
+def unparsable(file: str, text: str, offset: int, message: str, remedy: str = "") -> InvalidSpec:
+    """The error for a text that does not parse, or that exceeds a limit."""
+    error = UnparsableText(message, remedy=remedy)
+    error.place = place(file, text, offset)
+    return InvalidSpec([error])
+
+
+def repeated_keys(file: str, text: str, repeated: Sequence[tuple[str, int]]) -> InvalidSpec:
+    """The error for keys that stand twice in their mapping, each with its offset."""
     errors = []
-    for path, mark in repeated[: in_force().errors]:
+    for key, offset in repeated[: in_force().errors]:
         error = DuplicateKey(
-            f"the key {quoted(path[-1])} stands twice in this mapping",
-            remedy="keep one of the two",
-            path=path,
+            f"the key {quoted(key)} stands twice in this mapping", remedy="keep one of the two"
         )
-        error.place = place(file, text, mark)
+        error.place = place(file, text, offset)
         errors.append(error)
-    return InvalidSpec(errors, _more(len(errors)))
+    return InvalidSpec(errors, _trailer(len(errors)))
 
 
-def _more(found: int) -> str:
-    """What is said behind so many errors: nothing, unless they may be not all."""
-    if found < (most := in_force().errors):
+def _trailer(count: int) -> str:
+    """The trailer shown when the error limit was reached."""
+    limit = in_force().errors
+    if count < limit:
         return ""
-    return f"there may be more than these {most:,} errors\n  = {remedy('errors')}"
+    return f"there may be more than these {limit:,} errors\n  = {remedy('errors')}"
+
+
+def too_deep() -> str:
+    """The message for a text that nests beyond the limit."""
+    return f"this is nested more than {NESTING} deep"
+
+
+def too_many_values() -> str:
+    """The message for a text with more values than the limit."""
+    return f"this has more than {in_force().values:,} values, those of aliases counted"
+
+
+def too_many_digits(digits: int) -> str:
+    """The message for a whole number with too many digits; empty within the limit."""
+    if digits <= DIGITS:
+        return ""
+    return f"this number has {digits:,} digits, and {DIGITS} are allowed"

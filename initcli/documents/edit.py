@@ -1,153 +1,188 @@
-"""Changes to the text of a spec: values come and go, while comments and layout stay."""
+"""Edits of a YAML or JSON text that keep its comments, layout and line ends.
+
+A value is replaced where it stands, and a new key goes behind the last key of its mapping. What is
+shared by an anchor, an alias or a merge key (``<<``) is not edited, since the edit would reach
+other places too. The new text is read again and compared with what it must say before it is used.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from initcli.documents.document import Document
-from initcli.documents.json_text import looks_like_json, parse_json
-from initcli.documents.spans import COLON, Node, json_events, tree, yaml_events
-from initcli.documents.yaml_text import parse_yaml
+from initcli.documents.document import Document, Node, with_values
+from initcli.documents.parsing import is_json, parse_text
+from initcli.documents.yaml_text import COLON
 from initcli.errors import InitcliError, InvalidSpec, Path, printable
-
-REMOVED = object()
-"""In place of a value: the key goes."""
 
 
 class Change(NamedTuple):
-    """The value that the key at the end of a path is to have, or ``REMOVED``."""
+    """The value that the key at the end of ``path`` gets."""
 
     path: Path
     value: Any
 
 
 class CannotEdit(InitcliError):
-    """A change of a text that leads nowhere, or that cannot be made without harm."""
+    """A change that cannot be made to a text without harm."""
 
 
-def edited(text: str, file: str, changes: Sequence[Change]) -> str:
-    """The YAML or JSON text with keys of its mappings set, added or removed.
+class _Edit(NamedTuple):
+    """A range of a text and what takes its place."""
 
-    What shares an anchor with something that changes keeps its own data, unless it is to change
-    likewise. Of two changes of one path the later one counts.
+    start: int
+    end: int
+    new: str
+
+
+def edited(text: str, file: str, changes: Iterable[Change]) -> str:
+    """The text with values of its mappings replaced, or added under new keys.
 
     Raises:
-        CannotEdit: a path leads nowhere, a value is no plain data, one change lies within another,
-            or the new text would not read as it should.
+        CannotEdit: a path does not lead to a key of a mapping, its value is shared, or the new
+            text would not say what it must.
         InvalidSpec: the text does not parse.
     """
-    data = _parsed(text, file).data
+    document = parse_text(text, file)
+    write = _write_json if is_json(text, file) else yaml_flow
+    edits: list[_Edit] = []
+    added: defaultdict[Path, list[str]] = defaultdict(list)
+    anchors = [node.start for node in document.nodes.values() if node.sharing == "anchor"]
+    wanted: dict[Path, Any] = {}
+    for path, value in dict(changes).items():
+        holder = _holder(document, path)
+        if path[-1] in holder and _is_same(holder[path[-1]], value):
+            continue
+        _refuse_shared(document, path, path[-1] in holder, anchors)
+        wanted[path] = value
+        if path in document.nodes:
+            edits += _replacement(text, document.nodes[path], write(value))
+        else:
+            added[path[:-1]].append(f"{write(path[-1])}: {write(value)}")
+    # Where an inner and an outer mapping end at the same place, the inner key goes first.
+    for path in sorted(added, key=len, reverse=True):
+        edits += _addition(document, path, added[path])
+    pieces, done = [], 0
+    for edit in sorted(edits, key=lambda edit: edit[:2]):
+        pieces += [text[done : edit.start], edit.new]
+        done = max(done, edit.end)
+    new = "".join([*pieces, text[done:]])
     try:
-        wishes = _wishes(data, changes)
-        found = _Editor(text, file, data, wishes).edited()
-        right = _same(_parsed(found, file).data, _changed(data, wishes))
-    except (InvalidSpec, RecursionError):
-        right = False
-    if not right:
+        is_right = _is_same(parse_text(new, file).data, with_values(document.data, wanted))
+    except InvalidSpec:
+        is_right = False
+    if not is_right:
         message = f"{printable(file)} is written in a way that these changes would break"
         raise CannotEdit(message, "make them by hand")
-    return found
+    return new
 
 
-def _is_json(text: str, file: str) -> bool:
-    return file.endswith(".json") or looks_like_json(text)
-
-
-def _parsed(text: str, file: str) -> Document:
-    return parse_json(text, file) if _is_json(text, file) else parse_yaml(text, file)
-
-
-_Wishes: TypeAlias = "dict[str | int, _Wishes | Change]"
-"""Changes by the first key of their paths, by the second and so on."""
-
-
-def _wishes(data: Any, changes: Iterable[Change]) -> _Wishes:
-    """All changes that change something."""
-    wishes: _Wishes = {}
-    for path, value in {change.path: change.value for change in changes}.items():
-        holder, key = _at(data, path[:-1]), path[-1] if path else None
-        if not isinstance(holder, dict) or not isinstance(key, str):
-            raise CannotEdit(f"{_named(path)} is no key of a mapping, and only these can be edited")
-        if value is REMOVED and key not in holder:
-            raise CannotEdit(f"{_named(path)} cannot be removed, for it is not there")
-        if value is not REMOVED:
-            value = _plain(path, value)
-            if key in holder and _same(holder[key], value):
-                continue
-        inner: _Wishes | Change = wishes
-        for step in path[:-1]:
-            inner = {} if isinstance(inner, Change) else inner.setdefault(step, {})
-        if isinstance(inner, Change) or key in inner:
-            raise CannotEdit(f"{_named(path)} is changed twice, once with what is around it")
-        inner[key] = Change(path, value)
-    return wishes
-
-
-def _plain(path: Path, value: Any) -> Any:
-    """The value as a reader would give it."""
+def _holder(document: Document, path: Path) -> dict[str, Any]:
+    """The mapping that holds the last key of a path."""
+    data = document.data
     try:
-        text = json.dumps(value, ensure_ascii=False)
-        text.encode()
-        return json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise CannotEdit(f"{_named(path)} cannot have this value: {error}") from None
-
-
-def _named(path: Path) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in path)
-    return f"`{''.join(steps).removeprefix('.')}`"
-
-
-def _at(data: Any, path: Path) -> Any:
-    """The part of data or wishes at a path; None where there is none."""
-    for step in path:
-        if isinstance(data, dict):
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
+        for step in path[:-1]:
             data = data[step]
-        else:
-            return None
+    except (LookupError, TypeError):
+        data = None
+    if not path or not isinstance(data, dict) or not isinstance(path[-1], str):
+        message = f"`{'.'.join(map(str, path))}` is not a key of a mapping"
+        raise CannotEdit(printable(message), "only these can be edited")
     return data
 
 
-def _changed(data: Any, wishes: _Wishes | Change) -> Any:
-    """The data with changes; what does not change is shared."""
-    if isinstance(wishes, Change):
-        return wishes.value
-    if not wishes:
-        return data
-    found = data.copy()
-    for key, wish in wishes.items():
-        if isinstance(wish, Change) and wish.value is REMOVED:
-            del found[key]
-        else:
-            found[key] = _changed(_at(data, (key,)), wish)
-    return found
+def _refuse_shared(
+    document: Document, path: Path, is_present: bool, anchors: Sequence[int]
+) -> None:
+    """Raise CannotEdit where the value at a path is shared by an anchor, an alias or a merge."""
+    *outer, own = (document.nodes.get(path[:length]) for length in range(len(path) + 1))
+    shared = next((length for length, node in enumerate(outer) if node and node.sharing), None)
+    if shared is None and own is None and is_present:
+        shared = len(path) - 1
+    if shared is None and own is not None and any(own.start <= at < own.end for at in anchors):
+        shared = len(path)
+    if shared is not None:
+        place = document.place(path[:shared])
+        message = f"{place}: this value is shared by a YAML anchor, alias or <<"
+        raise CannotEdit(message, "write it out in each place, or change it by hand")
 
 
-def _same(a: Any, b: Any) -> bool:
-    """Whether two data are the same in every type, so that 1 is not 1.0."""
+def _is_same(a: Any, b: Any) -> bool:
+    """Whether two values are equal in every type, so that 1 is not 1.0."""
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
+
+
+def _replacement(text: str, node: Node, new: str) -> list[_Edit]:
+    if node.start == node.end:
+        new = f" {new}" if text[node.start - 1] == ":" else f": {new}"
+        return [_Edit(node.start, node.end, new)]
+    colon = COLON.match(text, node.key[1]) if node.is_block and node.key else None
+    if colon is None:
+        return [_Edit(node.start, node.end, new)]
+    # The value stands below its key, behind which there may be a comment.
+    line_end = _line_end(text, colon.end())
+    return [
+        _Edit(colon.end(), colon.end(), f" {new}"),
+        _Edit(line_end, _line_end(text, node.end), ""),
+    ]
+
+
+def _addition(document: Document, path: Path, pairs: list[str]) -> list[_Edit]:
+    text, nodes = document.text, document.nodes
+    newline = "\r\n" if "\r\n" in text else "\n"
+    holder = _holder(document, (*path, ""))
+    keys = [nodes[(*path, key)] for key in (*holder, "<<") if (*path, key) in nodes]
+    if not keys:
+        inside = nodes[path].start + 1
+        return [_Edit(inside, inside, ", ".join(pairs))]
+    last = max(keys, key=lambda node: node.end)
+    assert last.key is not None
+    if nodes[path].is_block:
+        at = _line_end(text, last.end)
+        first = min(node.key[0] for node in keys if node.key)
+        indent = " " * (first - _line_start(text, first))
+        return [_Edit(at, at, "".join(f"{newline}{indent}{pair}" for pair in pairs))]
+    lead = text[_line_start(text, last.key[0]) : last.key[0]]
+    if lead.strip() or "\n" not in text[last.end : nodes[path].end]:
+        return [_Edit(last.end, last.end, "".join(f", {pair}" for pair in pairs))]
+    comma = _COMMA.match(text, last.end)
+    at = _line_end(text, comma.end() if comma else last.end)
+    lines = f"{newline}{lead}" + f",{newline}{lead}".join(pairs)
+    edits = [] if comma else [_Edit(last.end, last.end, ",")]
+    return [*edits, _Edit(at, at, f"{lines}," if comma else lines)]
+
+
+_COMMA = re.compile(r"[ \t]*,")
+
+
+def _line_start(text: str, at: int) -> int:
+    return text.rfind("\n", 0, at) + 1
+
+
+def _line_end(text: str, at: int) -> int:
+    """Where the line ends that holds an offset, before its line break."""
+    end = text.find("\n", at)
+    end = len(text) if end < 0 else end
+    return end - (end > at and text[end - 1] == "\r")
 
 
 _WORDS = re.compile(r"[^\W\d][\w./+-]*(?: [\w./+-]+)*\Z")
 _NO_TEXTS = ("null", "true", "false")
 
 
-def _json(value: Any) -> str:
+def _write_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 def yaml_flow(value: Any) -> str:
-    """Plain data in flow style, each text without quotes where it is a text without them."""
+    """Plain data in flow style, with quotes only around texts that need them."""
     if isinstance(value, dict):
-        return "{" + ", ".join(_pairs(value, yaml_flow)) + "}"
+        pairs = (f"{yaml_flow(key)}: {yaml_flow(each)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(yaml_flow, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
@@ -156,242 +191,5 @@ def yaml_flow(value: Any) -> str:
         return json.dumps(value)
     if _WORDS.match(value) and value.lower() not in _NO_TEXTS:
         return value
-    # JSON leaves characters unescaped that are line breaks to YAML, or not allowed in it.
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in _json(value))
-
-
-def _within(a: Any, b: Any) -> bool:
-    """Whether both are mappings, and the second has all keys of the first."""
-    return isinstance(a, dict) and isinstance(b, dict) and a.keys() <= b.keys()
-
-
-def _beyond(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """What a mapping says that another does not say."""
-    return {key: value for key, value in b.items() if key not in a or not _same(a[key], value)}
-
-
-def _pairs(data: dict[str, Any], write: Callable[[Any], str]) -> list[str]:
-    return [f"{write(key)}: {write(value)}" for key, value in data.items()]
-
-
-_COMMA = re.compile(r"(?:\s|#[^\n]*+)*+,")
-_LINE_END = re.compile(r"[ \t]*(?:#[^\n]*)?\r?\n")
-
-
-class _Line(NamedTuple):
-    """Where a line begins, where what breaks it begins, and where the next line does."""
-
-    start: int
-    end: int
-    following: int
-
-
-class _Spot(NamedTuple):
-    """Where a key and its value stand within braces, from the comma before to the one behind."""
-
-    key: str | int
-    before: int
-    start: int
-    end: int
-    behind: int
-
-
-class _Editor:
-    """Goes through the values in the order of the text and collects what to put where.
-
-    Only what stays in the text is visited, so an anchor that no visit came by is gone.
-    """
-
-    def __init__(self, text: str, file: str, data: Any, wishes: _Wishes) -> None:
-        is_json = _is_json(text, file)
-        self.text = text
-        self.data = data
-        self.wishes = wishes
-        self.write = _json if is_json else yaml_flow
-        self.merges = not is_json
-        events = json_events(text) if is_json else yaml_events(text)
-        self.aliases: defaultdict[Node, list[Node]] = defaultdict(list)
-        self.root = tree(text, events, self.aliases)
-        self.newline = "\r\n" if "\r\n" in text else "\n"
-        self.breaks = [found.start() for found in re.finditer("\n", text)]
-        self.edits: list[tuple[int, int, str]] = []
-        # How each anchored value that the new text has changes.
-        self.anchored: dict[Node, _Wishes | Change] = {}
-
-    def edited(self) -> str:
-        self._visit(self.root, self.wishes)
-        pieces, done = [], 0
-        # What is put at one position stays in the order in which it was: the inner first.
-        for start, end, new in sorted(self.edits, key=lambda edit: edit[:2]):
-            pieces += [self.text[done:start], new]
-            done = max(done, end)
-        return "".join([*pieces, self.text[done:]])
-
-    def _visit(self, node: Node, wishes: _Wishes | Change) -> None:
-        if node.target is not None:
-            self._alias(node, node.target, wishes)
-        elif isinstance(wishes, Change):
-            self._set(node, wishes)
-        else:
-            if node.begin.anchor is not None:
-                self.anchored[node] = wishes
-            if node.begin.kind == "mapping":
-                self._mapping(node, wishes)
-            else:
-                for index, child in node.children.items():
-                    self._visit(child, wishes.get(index, {}))
-
-    def _set(self, node: Node, change: Change) -> None:
-        others = [_at(self.wishes, alias.path) for alias in self.aliases[node]]
-        values = [other.value for other in others if isinstance(other, Change)]
-        if any(value is not REMOVED and _same(value, change.value) for value in values):
-            self.anchored[node] = change
-            self._replace(node, change.value, node.begin.anchor)
-        else:
-            self._replace(node, change.value)
-
-    def _alias(self, node: Node, source: Node, wishes: _Wishes | Change) -> None:
-        if not wishes and self.anchored.get(source) == {}:
-            return
-        # What is merged has no path of its own in the data.
-        path = source.path if "<<" in node.path else node.path
-        if "<<" in path:
-            raise CannotEdit(f"`*{node.begin.word}` stands for a part of a `<<`; change it by hand")
-        old = _at(self.data, path)
-        new = _changed(old, wishes)
-        if source in self.anchored:
-            now = _changed(old, self.anchored[source])
-            if _same(now, new):
-                return
-            if isinstance(wishes, Change) or not _within(now, new):
-                self._replace(node, new)
-            else:
-                pairs = [f"<<: *{node.begin.word}", *_pairs(_beyond(now, new), yaml_flow)]
-                self._rewrite(node, f"{{{', '.join(pairs)}}}")
-        elif isinstance(wishes, Change):
-            self._replace(node, new)
-        else:
-            self.anchored[source] = wishes
-            self._replace(node, new, node.begin.word)
-
-    def _mapping(self, node: Node, wishes: _Wishes) -> None:
-        merge = node.children.get("<<") if self.merges else None
-        merged = self._merged(node, merge)
-        if not wishes and (merge is None or merged is None):
-            for child in node.children.values():
-                self._visit(child, {})
-            return
-        old = _at(self.data, node.path)
-        new = _changed(old, wishes)
-        own = {key for key, child in node.children.items() if child is not merge}
-        base = {key: old[key] for key in old.keys() - own} if merged is None else merged
-        gone = own - new.keys()
-        added = {key: value for key, value in _beyond(base, new).items() if key not in own}
-        empty = len(gone) == len(node.children) > 0
-        if not base.keys() <= new.keys() or (gone and merged is None) or empty:
-            self._replace(node, new, node.begin.anchor)
-            return
-        # The mapping's own keys make up for how what is merged changes.
-        met = merge is not None and merged is not None and merge.target in self.anchored
-        for key, child in node.children.items():
-            if key not in gone and not (met and child is merge):
-                self._visit(child, wishes.get(key, {}))
-        if node.begin.flow:
-            self._edit_flow(node, gone, _pairs(added, self.write))
-        else:
-            self._edit_block(node, gone, _pairs(added, self.write))
-
-    def _merged(self, node: Node, merge: Node | None) -> dict[str, Any] | None:
-        """What the mapping will have by its ``<<``; None where that is not known."""
-        if merge is None:
-            return {}
-        source = merge.target
-        if source is None or "<<" in node.path + source.path:
-            return None
-        found = _changed(_at(self.data, source.path), self.anchored.get(source, {}))
-        return found if isinstance(found, dict) else None
-
-    def _edit_flow(self, node: Node, gone: set[str | int], pairs: list[str]) -> None:
-        spots: list[_Spot] = []
-        for key, child in node.children.items():
-            before = spots[-1].behind if spots else node.begin.end
-            comma = _COMMA.match(self.text, child.end)
-            behind = comma.end() if comma else child.end
-            spots.append(_Spot(key, before, child.key[0], child.end, behind))
-        cut, kept = node.begin.end, None
-        for index, spot in enumerate(spots):
-            if spot.key not in gone:
-                kept = spot
-                continue
-            lead = self.text[spot.before : spot.start]
-            rest = _LINE_END.match(self.text, spot.behind)
-            start, end = spot.start, spot.behind
-            if "\n" in lead and rest:
-                start, end = spot.before + lead.rindex("\n") + 1, rest.end()
-            elif kept is not None and "#" not in lead and cut <= spot.before:
-                start = spot.before
-            elif index + 1 < len(spots):
-                end = spots[index + 1].start
-            self._put(start, end)
-            cut = end
-        if kept is None:
-            self._put(cut, cut, ", ".join(pairs))
-            return
-        has_comma, ends_with_comma = kept.behind > kept.end, spots[-1].behind > spots[-1].end
-        lead = self.text[kept.before : kept.start]
-        if pairs and "\n" in lead and "\n" in self.text[kept.end : node.end]:
-            indent = self.newline + lead[lead.rindex("\n") + 1 :]
-            end = self._line(kept.behind).end
-            self._put(kept.end, kept.end, "" if has_comma else ",")
-            self._put(end, end, indent + f",{indent}".join(pairs) + "," * ends_with_comma)
-            return
-        self._put(kept.end, kept.end, "".join(f", {pair}" for pair in pairs))
-        if has_comma and not ends_with_comma:
-            self._put(kept.behind - 1, kept.behind)
-
-    def _edit_block(self, node: Node, gone: set[str | int], pairs: list[str]) -> None:
-        keys = {key: child.key[0] for key, child in node.children.items()}
-        kept = [key for key in keys if key not in gone]
-        first = min(keys.values())
-        line = self._line(first).start
-        cut = line
-        if self.text[line:first].strip():
-            # Behind the dash of a list no whole line can go.
-            cut = keys[kept[0]]
-            self._put(first, cut)
-        for key, start in keys.items():
-            if key in gone and start >= cut:
-                following = self._line(node.children[key].end).following
-                self._put(self._line(start).start, following)
-        lines = [" " * (first - line) + pair for pair in pairs]
-        _, end, following = self._line(node.children[kept[-1]].end)
-        if end < following:
-            self._put(following, following, "".join(new + self.newline for new in lines))
-        else:
-            self._put(end, end, "".join(self.newline + new for new in lines))
-
-    def _replace(self, node: Node, value: Any, anchor: str | None = None) -> None:
-        new = self.write(value)
-        self._rewrite(node, new if anchor is None else f"&{anchor} {new}")
-
-    def _rewrite(self, node: Node, new: str) -> None:
-        if node.start == node.end:
-            new = f" {new}" if self.text[node.start - 1] == ":" else f": {new}"
-        colon = COLON.match(self.text, node.key[1]) if node.key[0] < node.key[1] else None
-        if colon and not node.begin.flow and self._line(colon.end()).end < node.start:
-            # Below its key, where a comment may stand behind the key.
-            self._put(colon.end(), colon.end(), f" {new}")
-            self._put(self._line(colon.end()).end, self._line(node.end).end)
-        else:
-            self._put(node.start, node.end, new)
-
-    def _put(self, start: int, end: int, new: str = "") -> None:
-        self.edits.append((start, end, new))
-
-    def _line(self, at: int) -> _Line:
-        index = bisect_left(self.breaks, at)
-        start = self.breaks[index - 1] + 1 if index else 0
-        if index == len(self.breaks):
-            return _Line(start, len(self.text), len(self.text))
-        end = self.breaks[index]
-        return _Line(start, end - (end > at and self.text[end - 1] == "\r"), end + 1)
+    # JSON leaves characters unescaped that YAML takes for line breaks, or does not allow.
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in _write_json(value))

@@ -1,4 +1,4 @@
-"""JSON texts: data from the standard parser, places from a second look when an error needs them."""
+"""JSON texts: data from the standard parser, nodes from a second pass when they are needed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import json
 import re
 from typing import Any
 
-from initcli.documents.document import Document, Mark, Marks, place, repeated_keys
-from initcli.errors import InvalidSpec, Path, UnparsableText
-from initcli.limits import in_force, remedy
+from initcli.documents.document import (
+    Document,
+    Node,
+    Nodes,
+    repeated_keys,
+    too_deep,
+    too_many_digits,
+    too_many_values,
+    unparsable,
+)
+from initcli.errors import Path
+from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
 def looks_like_json(text: str) -> bool:
@@ -20,7 +29,7 @@ def parse_json(text: str, file: str) -> Document:
     """Parse a JSON text.
 
     Raises:
-        InvalidSpec: the text is no JSON, repeats a key, nests too deeply or has too many values.
+        InvalidSpec: the text is not JSON, repeats a key, nests too deeply or has too many values.
     """
     repeats = False
 
@@ -30,107 +39,80 @@ def parse_json(text: str, file: str) -> Document:
         repeats = repeats or len(data) < len(pairs)
         return data
 
-    if found := _beyond_limits(text):
-        at, message, way_out = found
-        mark = Mark(text.count("\n", 0, at), at - (text.rfind("\n", 0, at) + 1))
-        raise _refused(file, text, mark, message, way_out)
+    if exceeded := _exceeded_limit(text):
+        raise unparsable(file, text, *exceeded)
     try:
         data = json.loads(text, object_pairs_hook=mapping)
     except json.JSONDecodeError as error:
-        mark = Mark(error.lineno - 1, error.colno - 1)
-        raise _refused(file, text, mark, f"this is not JSON: {error.msg.lower()}") from None
+        message = f"this is not JSON: {error.msg.lower()}"
+        raise unparsable(file, text, error.pos, message) from None
     if repeats:
-        raise repeated_keys(file, text, _find_marks(text).repeated)
-    return Document(file, text, data, lambda: _find_marks(text))
-
-
-def too_many_digits(digits: int) -> str:
-    """What is wrong with a whole number of so many digits, if anything is."""
-    most = in_force().digits
-    return "" if digits <= most else f"this number has {digits:,} digits, and {most:,} are allowed"
-
-
-def _refused(file: str, text: str, mark: Mark, message: str, way_out: str = "") -> InvalidSpec:
-    error = UnparsableText(message, remedy=way_out)
-    error.place = place(file, text, mark)
-    return InvalidSpec([error])
+        raise repeated_keys(file, text, _find_nodes(text)[1])
+    return Document(file, text, data, lambda: _find_nodes(text)[0])
 
 
 _BEGINNING = re.compile(r'\s*+(\{\s*+("|\})|\[\s*+[\[{"\]])')
-# A text that nothing ends goes on to the end, or else it would be searched from each of its quotes.
+# An unterminated string runs to the end; otherwise each of its quotes would start a new search.
 _STRING = r'"(?:[^"\\]|\\.)*+(?:"|\Z)'
-# Everything up to the next bracket at once, for most of a text is of no interest.
 _BRACKETS = re.compile(rf'(?:[^"\[{{\]}}]++|{_STRING})*+([\[{{\]}}]?)', re.DOTALL)
 _COUNTED = re.compile(_STRING + r"|[\[{\]},]|[0-9][^\s,\]}]*+", re.DOTALL)
-_TOKENS = re.compile(_STRING + r"|[\[{\]},:]|[^\s\[{\]},:\"]++|\n", re.DOTALL)
+_TOKENS = re.compile(_STRING + r"|[\[{\]},]|[^\s\[{\]},:\"]++", re.DOTALL)
 
 
-def _beyond_limits(text: str) -> tuple[int, str, str] | None:
-    """Where a text exceeds a limit, which, and what to do about it; before anything is built."""
-    most = in_force()
+def _exceeded_limit(text: str) -> tuple[int, str, str] | None:
+    """Offset, message and remedy where a text exceeds a limit, before anything is built."""
+    limits = in_force()
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        if found[1] and found[1] in "[{":
+    for match in _BRACKETS.finditer(text):
+        if match[1] and match[1] in "[{":
             depth += 1
-            if depth > most.nesting:
-                return found.start(1), too_deep(), remedy("nesting")
-        elif found[1]:
+            if depth > NESTING:
+                return match.start(1), too_deep(), ""
+        elif match[1]:
             depth -= 1
-    # Few texts come near the other limits, and have to be looked at more closely.
-    is_small = sum(map(text.count, ",[{")) < most.values
-    if is_small and not re.search(f"[0-9]{{{most.digits + 1}}}", text):
+    # Few texts come near the other limits and need the slower scan.
+    is_small = sum(map(text.count, ",[{")) < limits.values
+    if is_small and not re.search(f"[0-9]{{{DIGITS + 1}}}", text):
         return None
     values = 1
     for token in _COUNTED.finditer(text):
         word = token[0]
         if word in ",[{":
             values += 1
-            if values > most.values:
+            if values > limits.values:
                 return token.start(), too_many_values(), remedy("values")
         elif word.isdecimal() and (problem := too_many_digits(len(word))):
-            return token.start(), problem, remedy("digits", len(word))
+            return token.start(), problem, ""
     return None
 
 
-def too_deep() -> str:
-    """What is wrong with a text of more nesting than is allowed."""
-    return f"this is nested more than {in_force().nesting:,} deep"
-
-
-def too_many_values() -> str:
-    """What is wrong with a text of more values than are allowed."""
-    return f"this has more than {in_force().values:,} values, those of aliases counted"
-
-
-def _find_marks(text: str) -> Marks:
-    """Walk the tokens of a valid JSON text and note where each key and value begins."""
-    marks = Marks({}, {}, [])
-    # The path of the value to come; below an open list its last item counts, below an open
-    # mapping it is the last key, or None before a key.
+def _find_nodes(text: str) -> tuple[Nodes, list[tuple[str, int]]]:
+    """The nodes of a valid JSON text, and the keys that repeat with their offsets."""
+    nodes: Nodes = {}
+    repeated: list[tuple[str, int]] = []
+    # The path of the next value; in a list its last step is the index, in a mapping the key, or
+    # None where a key comes next. `opened` holds the path of each open bracket.
     path: list[Any] = []
-    open_lists: list[bool] = []
-    line, line_start = 0, 0
+    opened: list[Path] = []
+    key: tuple[int, int] | None = None
     for token in _TOKENS.finditer(text):
-        word = token[0]
-        mark = Mark(line, token.start() - line_start)
-        if word == "\n":
-            line, line_start = line + 1, token.end()
-        elif word in "]}":
+        word, span = token[0], token.span()
+        if word in "]}":
             path.pop()
-            open_lists.pop()
+            here = opened.pop()
+            nodes[here] = nodes[here]._replace(end=span[1])
         elif word == ",":
-            path[-1] = path[-1] + 1 if open_lists[-1] else None
-        elif word == ":":
-            pass
+            path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
         elif path and path[-1] is None:
             path[-1] = json.loads(word)
-            here: Path = tuple(path)
-            if here in marks.keys:
-                marks.repeated.append((here, mark))
-            marks.keys[here] = mark
+            key = span
+            if tuple(path) in nodes:
+                repeated.append((path[-1], span[0]))
         else:
-            marks.values[tuple(path)] = mark
+            here = tuple(path)
+            nodes[here] = Node(*span, key)
+            key = None
             if word in "[{":
+                opened.append(here)
                 path.append(0 if word == "[" else None)
-                open_lists.append(word == "[")
-    return marks
+    return nodes, repeated

@@ -1,8 +1,8 @@
 """YAML texts, read as a stream of events and never as objects.
 
-No tag can build anything; depth, aliases and size are bounded before they are expanded; scalars
-follow the core schema of YAML 1.2.1 (https://yaml.org/spec/1.2.1/#id2804923), in which ``1e-3`` is
-a number and ``no`` a text.
+No tag can build anything. Depth, aliases and size are bounded before they are expanded. Scalars
+follow the core schema of YAML 1.2.1 (https://yaml.org/spec/1.2.1/#id2804923), where ``1e-3`` is a
+number and ``no`` a text.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ from typing import Any
 
 import yaml
 
-from initcli.documents.document import Document, Mark, Marks, place, repeated_keys
-from initcli.documents.json_text import too_deep, too_many_digits, too_many_values
-from initcli.errors import InvalidSpec, UnparsableText, quoted
-from initcli.limits import in_force, remedy
+from initcli.documents.document import (
+    Document,
+    Node,
+    Nodes,
+    repeated_keys,
+    too_deep,
+    too_many_digits,
+    too_many_values,
+    unparsable,
+)
+from initcli.errors import quoted
+from initcli.limits import NESTING, in_force, remedy
 
 
 def parse_yaml(text: str, file: str) -> Document:
@@ -26,29 +34,28 @@ def parse_yaml(text: str, file: str) -> Document:
         InvalidSpec: the text does not parse, repeats a key, uses tags, nests too deeply or
             expands to too much.
     """
+    builder = _Builder(text)
     try:
-        builder = _Builder(text)
         builder.build()
     except _Refused as refused:
-        raise _invalid(file, text, refused.mark, refused.message, refused.remedy) from None
+        raise unparsable(file, text, refused.offset, refused.message, refused.remedy) from None
     except yaml.MarkedYAMLError as error:
-        found = error.problem_mark or error.context_mark
-        mark = Mark(found.line, found.column) if found else Mark(0, 0)
+        mark = error.problem_mark or error.context_mark
+        offset = mark.index if mark else 0
         reason = ", ".join(part for part in (error.context, error.problem) if part)
-        remedy = _mended(text, mark, reason)
-        raise _invalid(file, text, mark, f"this is not YAML: {reason}", remedy) from None
+        advice = _advice(text, offset, reason)
+        raise unparsable(file, text, offset, f"this is not YAML: {reason}", advice) from None
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        mark = Mark(before.count("\n"), len(before) - (before.rfind("\n") + 1))
-        raise _invalid(file, text, mark, f"this is not YAML: {error.reason}") from None
-    if builder.marks.repeated:
-        raise repeated_keys(file, text, builder.marks.repeated)
-    return Document(file, text, builder.data, lambda: builder.marks)
+        message = f"this is not YAML: {error.reason}"
+        raise unparsable(file, text, error.position, message) from None
+    if builder.repeated:
+        raise repeated_keys(file, text, builder.repeated)
+    return Document(file, text, builder.data, lambda: builder.nodes)
 
 
-def _mended(text: str, mark: Mark, reason: str) -> str:
-    """What helps against the usual mistakes."""
-    if place("", text, mark).text[mark.column :].startswith("\t"):
+def _advice(text: str, offset: int, reason: str) -> str:
+    """The remedy for common mistakes."""
+    if text.startswith("\t", offset):
         return "indent with spaces, not with tabs"
     for bracket, what in (("]", "list"), ("}", "mapping")):
         if f"or '{bracket}'" in reason:
@@ -57,11 +64,11 @@ def _mended(text: str, mark: Mark, reason: str) -> str:
 
 
 class _Refused(Exception):
-    """A text that parses, and that is refused all the same."""
+    """Raised for a text that parses but is not allowed."""
 
-    def __init__(self, event: yaml.Event, message: str, remedy: str = "") -> None:
+    def __init__(self, event: Any, message: str, remedy: str = "") -> None:
         super().__init__(message)
-        self.mark = _mark(event)
+        self.offset = event.start_mark.index
         self.message = message
         self.remedy = remedy
 
@@ -71,17 +78,21 @@ class _Builder:
 
     def __init__(self, text: str) -> None:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        self.text = text
         self.events = yaml.parse(text, Loader=loader)
-        self.most = in_force()
-        self.marks = Marks({}, {}, [])
+        self.limits = in_force()
+        self.nodes: Nodes = {}
+        self.repeated: list[tuple[str, int]] = []
         self.data: Any = None
         self.anchors: dict[str, tuple[Any, int]] = {}
         self.values = 0
         self.documents = 0
-        # One entry a mapping or list that is still open: the value, its anchor, and the count of
-        # values before it; and in the path the index or the key of what comes next in it.
+        # One entry for each open mapping or list: the value, its anchor and the count of values
+        # before it. The last step of the path is the index or key of the next value in it.
         self.open: list[tuple[Any, str | None, int]] = []
         self.path: list[Any] = []
+        self.key: tuple[int, int] | None = None
+        self.end = 0
 
     def build(self) -> None:
         for event in self.events:
@@ -106,16 +117,21 @@ class _Builder:
             is_keras = "keras" in event.tag or "tensorflow" in event.tag
             advice = "save what the model's to_json() returns" if is_keras else _NO_TAGS
             raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed in a spec", advice)
-        if len(self.open) >= self.most.nesting:
-            raise _Refused(event, too_deep(), remedy("nesting"))
+        if len(self.open) >= NESTING:
+            raise _Refused(event, too_deep())
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._put(event, value, 1)
         self.open.append((value, event.anchor, self.values - 1))
         self.path.append(_NO_KEY if isinstance(value, dict) else 0)
 
-    def _end(self, event: yaml.Event) -> None:
+    def _end(self, event: Any) -> None:
         value, anchor, before = self.open.pop()
         self.path.pop()
+        here = tuple(self.path)
+        if not self.nodes[here].is_block:
+            self.end = event.end_mark.index
+        # The end of a block lies behind blank lines and comments: its last value ends it.
+        self.nodes[here] = self.nodes[here]._replace(end=self.end)
         if anchor is not None:
             self.anchors[anchor] = (value, self.values - before)
         if isinstance(value, dict) and _MERGE in value:
@@ -140,20 +156,36 @@ class _Builder:
     def _put(self, event: Any, value: Any, size: int) -> None:
         """Put a value where the open mapping or list expects it."""
         self.values += size
-        if self.values > self.most.values:
+        if self.values > self.limits.values:
             raise _Refused(event, too_many_values(), remedy("values", self.values))
         if isinstance(event, yaml.ScalarEvent) and event.anchor is not None:
             self.anchors[event.anchor] = (value, 1)
+        self.nodes[tuple(self.path)] = self._node(event)
         if not self.open:
             self.data = value
-            self.marks.values[()] = _mark(event)
             return
         parent = self.open[-1][0]
-        self.marks.values[tuple(self.path)] = _mark(event)
         if isinstance(parent, dict):
             parent[self.path[-1]] = value
         else:
             parent.append(value)
+
+    def _node(self, event: Any) -> Node:
+        start, end = event.start_mark.index, event.end_mark.index
+        key, self.key = self.key, None
+        if isinstance(event, yaml.AliasEvent):
+            self.end = end
+            return Node(start, end, key, sharing="alias")
+        is_block = False
+        if not isinstance(event, yaml.ScalarEvent):
+            is_block = not event.flow_style
+        elif event.style in ("|", ">"):
+            end = start + len(self.text[start:end].rstrip())
+        elif start == end and key is not None:
+            colon = COLON.match(self.text, key[1])
+            start = end = colon.end() if colon else key[1]
+        self.end = end
+        return Node(start, end, key, is_block, "" if event.anchor is None else "anchor")
 
     def _advance(self) -> None:
         """Expect the next item, or the next key, once a value is complete."""
@@ -165,16 +197,17 @@ class _Builder:
         if not isinstance(event, yaml.ScalarEvent):
             raise _Refused(event, "a key is a plain text, not a mapping, a list or an alias")
         self.path[-1] = event.value
-        here = tuple(self.path)
-        if here in self.marks.keys:
-            self.marks.repeated.append((here, _mark(event)))
-        self.marks.keys[here] = _mark(event)
+        self.key = (event.start_mark.index, event.end_mark.index)
+        if tuple(self.path) in self.nodes:
+            self.repeated.append((event.value, self.key[0]))
 
 
+COLON = re.compile(r"\s*:")
+"""What stands between a key and its value."""
 _NO_KEY = object()
 _CORE = "tag:yaml.org,2002:"
 _PYTHON = f"{_CORE}python/"
-"""Begins the tags that PyYAML writes; those of plain values are read, as ``to_yaml()`` has them."""
+"""Prefix of PyYAML's tags. Those of plain values are read: Keras's ``to_yaml()`` writes them."""
 _COLLECTIONS = (
     *(None, "!", f"{_CORE}map", f"{_CORE}seq"),
     *(f"{_PYTHON}tuple", f"{_PYTHON}list", f"{_PYTHON}dict"),
@@ -224,16 +257,5 @@ def _scalar(event: Any) -> Any:
 def _read(event: Any, kind: str, read: Callable[[str], Any]) -> Any:
     digits = len(event.value.lstrip("+-")) if kind == "int" else 0
     if problem := too_many_digits(digits):
-        raise _Refused(event, problem, remedy("digits", digits))
+        raise _Refused(event, problem)
     return read(event.value)
-
-
-def _mark(event: yaml.Event) -> Mark:
-    mark = event.start_mark
-    return Mark(mark.line, mark.column) if mark else Mark(0, 0)
-
-
-def _invalid(file: str, text: str, mark: Mark, message: str, remedy: str = "") -> InvalidSpec:
-    error = UnparsableText(message, remedy=remedy)
-    error.place = place(file, text, mark)
-    return InvalidSpec([error])

@@ -45,9 +45,9 @@ def with_defaults(
     started: dict[str, Initializer] = {}
     notes: list[str] = []
     for mine in owned.values():
-        origin = mine[0].origin
-        assert origin is not None
-        layer: Layer = origin.layer
+        owner = mine[0].owner
+        assert owner is not None
+        layer: Layer = owner.layer
         unset = [each for each in mine if _is_unset(each)]
         quantized = any(each.dtype in CODES for each in mine)
         rule = None if quantized else rule_of(rules, layer)
@@ -68,8 +68,8 @@ def with_defaults(
 
 def _refuse_foreign(framework: Framework, parameters: Iterable[Parameter]) -> None:
     for parameter in parameters:
-        assert parameter.origin is not None
-        layer: Layer = parameter.origin.layer
+        assert parameter.owner is not None
+        layer: Layer = parameter.owner.layer
         defaults = _defaults(type(layer))
         for argument, other in layer.only_in.items():
             if framework != other and getattr(layer, argument) != defaults[argument]:
@@ -82,22 +82,21 @@ def _refuse_foreign(framework: Framework, parameters: Iterable[Parameter]) -> No
 
 def _owner(parameter: Parameter) -> tuple[int, str]:
     """The layer that declares a parameter, and where it stands."""
-    assert parameter.origin is not None
-    return id(parameter.origin.layer), parameter.path.removesuffix(parameter.origin.name)
+    assert parameter.owner is not None
+    return id(parameter.owner.layer), parameter.path.removesuffix(parameter.owner.name)
 
 
 def _name(parameter: Parameter) -> str:
-    assert parameter.origin is not None
-    return parameter.origin.name
+    assert parameter.owner is not None
+    return parameter.owner.name
 
 
 def _is_unset(parameter: Parameter) -> bool:
     """Whether the spec leaves it to the layer what fills the parameter."""
-    origin = parameter.origin
-    if origin is None or origin.argument is None:
+    argument, owner = parameter.argument, parameter.owner
+    if argument is None or owner is None:
         return True
-    default = _defaults(type(origin.layer))[origin.argument]
-    return getattr(origin.layer, origin.argument) is default
+    return getattr(owner.layer, argument) is _defaults(type(owner.layer))[argument]
 
 
 def _defaults(cls: type[Layer]) -> dict[str, Any]:

@@ -1,22 +1,17 @@
-"""Initializers: rules for filling a tensor, one class each.
-
-Importing this package makes every initializer known.
-"""
-
-from functools import cache
+"""Initializers: rules for filling a tensor, one class each."""
 
 from initcli.initializers.base import Initializer
-from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Identity, Ones, Zeros
-from initcli.initializers.custom import Custom
-from initcli.initializers.joined import (
+from initcli.initializers.composite import (
     ICNR,
     Chrono,
     Joined,
     NormOf,
+    ZeroRow,
     per_gate,
     unit_forget_bias,
-    zero_row,
 )
+from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Identity, Ones, Zeros
+from initcli.initializers.custom import Custom
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from initcli.initializers.random import (
     RandomNormal,
@@ -36,7 +31,7 @@ from initcli.initializers.scaling import (
     SirenFirst,
     VarianceScaling,
 )
-from initcli.types import public_subclasses, snake_case
+from initcli.registry import known
 
 __all__ = [
     "ICNR",
@@ -67,19 +62,14 @@ __all__ = [
     "Sparse",
     "TruncatedNormal",
     "VarianceScaling",
+    "ZeroRow",
     "Zeros",
     "known_initializers",
     "per_gate",
     "unit_forget_bias",
-    "zero_row",
 ]
 
 
-@cache
 def known_initializers() -> dict[str, type[Initializer]]:
-    """Every initializer that a spec can say, by each of its names."""
-    names: dict[str, type[Initializer]] = {}
-    for cls in public_subclasses(Initializer):
-        for name in (cls.__name__, snake_case(cls.__name__), *cls.aliases):
-            names[name] = cls
-    return names
+    """Every registered initializer, by each of its names."""
+    return known(Initializer)

@@ -1,30 +1,30 @@
-"""What every initializer is: its arguments as fields, a distribution for a shape, and a way to
-fill it."""
+"""The interface of every initializer, and the fans of a shape."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
 from initcli.distributions import Distribution, Floats
-from initcli.types import Size, field_names
+from initcli.types import Size, arguments_of, doc, snake_case
 
 
 class Fans(NamedTuple):
-    """How many entries feed one unit (``fan_in``), and how many units one entry's input feeds."""
+    """Number of inputs of one output unit, and of outputs that one input unit feeds."""
 
     fan_in: int
     fan_out: int
 
 
 def compute_fans(shape: Size) -> Fans:
-    """The fans of a tensor, by the rule of Keras.
+    """The fans of a tensor by the rule of Keras 3.
 
-    A matrix is (fan_in, fan_out); of anything larger the last two axes are channels and the rest
-    is a receptive field that multiplies both (``keras.src.initializers.random_initializers``).
+    A matrix is (fan_in, fan_out). In a tensor of higher rank the last two axes are channels, and
+    the others a receptive field that multiplies both fans.
     """
     if len(shape) == 0:
         return Fans(1, 1)
@@ -38,10 +38,9 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     """A rule for filling a tensor. Shapes are those of Keras: (…, fan_in, fan_out)."""
 
     aliases: ClassVar[tuple[str, ...]] = ()
-    """Names beside the class's own and its snake_case form."""
+    """Names besides the class name and its snake_case form."""
     registered: ClassVar[bool] = True
-    """Whether a spec can name this very class, if not those that derive from it."""
-
+    """Whether a spec can name this class; subclasses are registered unless they say otherwise."""
     counts_fans: ClassVar[bool] = False
     """Whether the distribution depends on the fans."""
 
@@ -50,35 +49,61 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         return compute_fans(shape)
 
     def distribution_for(self, shape: Size) -> Distribution | None:
-        """The distribution of one entry of a tensor of that shape; None where nobody can know it.
+        """The distribution of one entry of a tensor of that shape; None if it is unknown.
 
         Raises:
-            ShapeError: a tensor of that shape cannot be filled.
+            ShapeError: the initializer cannot fill a tensor of that shape.
         """
         raise NotImplementedError
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
-        """Fill ``out`` with entries ``start``, ``start + 1``, … of the tensor in row order.
+        """Fill ``out`` with the entries of the flattened tensor from index ``start``.
 
-        Entries drawn independently of one another need no more than their distribution.
+        By default entries are independent draws of the distribution.
         """
         distribution = self.distribution_for(shape)
         assert distribution is not None
         distribution.draw(rng, out)
 
+    @property
+    def fills_whole(self) -> bool:
+        """Whether entries depend on one another, so that only :meth:`tensor` can make them."""
+        return False
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        """The whole tensor, from one generator."""
+        out = np.empty(math.prod(shape), dtype)
+        self.fill(out, 0, shape, rng)
+        return out.reshape(shape)
+
+    def scratch(self, shape: Size) -> int:
+        """Number of entries that :meth:`tensor` holds in memory at once."""
+        return 3 * math.prod(shape)
+
     def copies(self, shape: Size) -> int:
-        """How many times each value that is drawn stands in the tensor."""
+        """How often each drawn value is repeated in the tensor."""
         return 1
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the initializer in a spec."""
+        return cls.__name__, snake_case(cls.__name__), *cls.aliases
+
+    @property
+    def own_seed(self) -> int | None:
+        """The initializer's own seed; None if the model's seed decides."""
+        return None
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments by name, the class's own before those it inherits, without the unset."""
-        values = {name: getattr(self, name) for name in field_names(type(self))}
+        """The arguments by name, without those that are None."""
+        names = [argument.attribute for argument in arguments_of(type(self))]
+        values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     @property
     def type_name(self) -> str:
-        """What the initializer is called: its class, or a custom one's function."""
+        """The name in reports: that of the class, or of a custom function."""
         return type(self).__name__
 
     def __str__(self) -> str:
@@ -87,25 +112,31 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
 
 class Seeded(Initializer, frozen=True, kw_only=True):
-    """An initializer that draws. With a ``seed`` of its own it gives the same values everywhere."""
+    """An initializer that draws random numbers."""
 
     registered = False
 
-    seed: int | None = None
+    seed: Annotated[
+        int | None,
+        doc(
+            "Own seed, which gives the same values in every model; if absent, values follow from "
+            "the model's seed and the parameter's path."
+        ),
+    ] = None
+
+    @property
+    def own_seed(self) -> int | None:
+        return self.seed
 
 
 class Whole(Seeded, frozen=True, kw_only=True):
-    """An initializer whose entries depend on one another, so that the tensor is made as a whole."""
+    """An initializer that makes the tensor as a whole."""
 
     registered = False
 
-    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        """The whole tensor, of that shape and dtype."""
-        raise NotImplementedError
-
-    def scratch(self, shape: Size) -> int:
-        """Entries that are held at once while the tensor is made."""
-        return 3 * math.prod(shape)
+    @property
+    def fills_whole(self) -> bool:
+        return True
 
 
 def _short(value: Any) -> str:

@@ -1,9 +1,9 @@
-"""Initializers that leave nothing to chance."""
+"""Initializers without randomness."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from initcli import distributions
 from initcli.distributions import Distribution, Floats
 from initcli.errors import did_you_mean, listed, quoted
 from initcli.initializers.base import Initializer
-from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, shape_text
+from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, shape_text
 
 
 class Zeros(Initializer, frozen=True, kw_only=True):
-    """Every entry is 0."""
+    """All zeros."""
 
     aliases: ClassVar[tuple[str, ...]] = ("zero",)
 
@@ -24,7 +24,7 @@ class Zeros(Initializer, frozen=True, kw_only=True):
 
 
 class Ones(Initializer, frozen=True, kw_only=True):
-    """Every entry is 1."""
+    """All ones."""
 
     aliases: ClassVar[tuple[str, ...]] = ("one",)
 
@@ -33,38 +33,41 @@ class Ones(Initializer, frozen=True, kw_only=True):
 
 
 class Constant(Initializer, frozen=True, kw_only=True):
-    """Every entry is ``value``."""
+    """All entries equal."""
 
-    value: float = 0.0
+    value: Annotated[float, doc("Value of every entry.")] = 0.0
 
     def distribution_for(self, shape: Size) -> Distribution:
         return distributions.Constant(self.value)
 
 
 class Identity(Initializer, frozen=True, kw_only=True):
-    """``gain`` on the diagonal of a matrix, 0 beside it.
+    """A matrix with ``gain`` on its diagonal and 0 elsewhere.
 
-    An entry of an r × c matrix is ``gain`` with probability 1/max(r, c), or 1/min(r, c) where
-    ``repeated`` identities stand beside one another along the longer side (as in Keras 2.2.3).
+    A share of 1/max(r, c) of the entries of an r × c matrix is ``gain``, or 1/min(r, c) if
+    ``repeated``.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("IdentityInitializer",)
 
-    gain: float = 1.0
-    repeated: bool | None = None
+    gain: Annotated[float, doc("Value on the diagonal.")] = 1.0
+    repeated: Annotated[
+        bool | None,
+        doc("Whether identities repeat along the longer side of the matrix, as in Keras 2.2.3."),
+    ] = None
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 2:
-            remedy = "the identity of a convolution is Dirac" if len(shape) > 2 else ""
+            remedy = "for a convolution, use Dirac" if len(shape) > 2 else ""
             message = f"Identity fills matrices only, not shape {shape_text(shape)}"
             raise ShapeError(message, remedy)
         if not self.repeated:
             return _sparse(self.gain, 1 / max(shape))
         if max(shape) % min(shape):
             raise ShapeError(
-                "repeated identities need a side that is a multiple of the other, not shape "
+                "repeated identities need one side to be a multiple of the other, not shape "
                 f"{shape_text(shape)}",
-                "leave `repeated` out, for ones on one diagonal",
+                "remove `repeated` for ones on one diagonal",
             )
         return _sparse(self.gain, 1 / min(shape))
 
@@ -77,24 +80,26 @@ class Identity(Initializer, frozen=True, kw_only=True):
 class Dirac(Initializer, frozen=True, kw_only=True):
     """A convolution that passes its input on: 1 from channel i to channel i at the kernel's center.
 
-    With ``groups``, each group of output channels repeats the first input channels. Kernels are
-    (k…, in, out), and the center of an axis of size k is k // 2. An entry is 1 with probability
-    groups · min(in, out/groups) / size. (``torch.nn.init.dirac_``, there for kernels
-    (out, in, k…).)
+    Kernels are (k…, in, out), and the center of an axis of size k is k // 2. A share of
+    groups · min(in, out/groups) / size of the entries is 1. As ``torch.nn.init.dirac_``, whose
+    kernels are (out, in, k…).
     """
 
-    groups: PositiveInt = 1
+    groups: Annotated[
+        PositiveInt,
+        doc("Groups of output channels, each of which repeats the first input channels."),
+    ] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
                 f"Dirac fills convolution kernels of 3 to 5 axes, not shape {shape_text(shape)}",
-                "for a matrix, take Identity" if len(shape) == 2 else "",
+                "for a matrix, use Identity" if len(shape) == 2 else "",
             )
         if shape[-1] % self.groups:
             raise ShapeError(
                 f"Dirac's `groups` ({self.groups}) must divide the {shape[-1]} output channels",
-                "`groups: 1` always does",
+                "use `groups: 1`",
             )
         ones = self.groups * min(shape[-2], shape[-1] // self.groups)
         return _sparse(1.0, ones / math.prod(shape))
@@ -110,30 +115,30 @@ class Dirac(Initializer, frozen=True, kw_only=True):
 class Bilinear(Initializer, frozen=True, kw_only=True):
     """A transposed convolution that enlarges an image by bilinear interpolation.
 
-    Kernels are (k…, out / groups, in). From channel i to channel i there is the product over the
-    axes of 1 − |j − c| / f, with f = ⌈k/2⌉ and c = f − 1 for odd k, f − 1/2 for even, and 0 from
-    any channel to another (Long et al. 2015, arXiv:1411.4038, section 3.3; Caffe's
-    ``BilinearFiller`` with as many groups as channels). For strides of s, k is 2s − s mod 2.
+    Kernels are (k…, out / groups, in). The weight from a channel to itself is the product over the
+    axes of 1 − |j − c| / f, with f = ⌈k/2⌉ and c = f − 1 for odd k, f − 1/2 for even k; between
+    channels it is 0. A stride of s needs k = 2s − s mod 2. (Long et al. 2015, arXiv:1411.4038,
+    section 3.3; Caffe's ``BilinearFiller``, with as many groups as channels.)
     """
 
-    groups: PositiveInt = 1
+    groups: Annotated[PositiveInt, doc("The `groups` of the layer.")] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
                 "Bilinear fills kernels of transposed convolutions of 3 to 5 axes, not shape "
                 f"{shape_text(shape)}",
-                "it is for Conv2DTranspose and its like",
+                "use it for Conv1DTranspose, Conv2DTranspose or Conv3DTranspose",
             )
         if shape[-1] != shape[-2] * self.groups:
             raise ShapeError(
                 f"Bilinear needs as many filters as input channels, and shape {shape_text(shape)} "
                 f"with `groups: {self.groups}` has {shape[-2] * self.groups} and {shape[-1]}",
-                "give the initializer the `groups` of its layer, and the layer as many filters",
+                "set `groups` to that of the layer, and its filters to the number of channels",
             )
-        if math.prod(shape[:-2]) > _MOST_ENTRIES:
-            message = f"Bilinear fills windows of at most {_MOST_ENTRIES:,} entries"
-            raise ShapeError(message, "take a smaller kernel_size")
+        if math.prod(shape[:-2]) > _MAX_ENTRIES:
+            message = f"Bilinear fills windows of at most {_MAX_ENTRIES:,} entries"
+            raise ShapeError(message, "use a smaller kernel_size")
         window = distributions.Empirical(
             "bilinear", tuple(sorted(self._window(shape).ravel().tolist()))
         )
@@ -155,29 +160,38 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
         return window
 
 
-_MOST_ENTRIES = 2**24
-"""Entries of a kernel at most whose distribution knows each of them."""
+_MAX_ENTRIES = 2**24
+"""Maximum number of entries of a kernel whose distribution holds each of them."""
 
 
 class STFT(Initializer, frozen=True, kw_only=True):
     """The kernel of a short-time Fourier transform, of shape (frame length, 1, frequencies).
 
-    Entry (t, 0, f) is w(t) cos(2πtf/N) / s for the ``real`` side and −w(t) sin(2πtf/N) / s for
-    the ``imag`` side, with N = 2 (frequencies − 1), the window w, and s = √Σw² for ``density``,
-    Σ|w| for ``spectrum`` and 1 without scaling. (``keras.initializers.STFT``.)
+    Entry (t, 0, f) is w(t) cos(2πtf/N) / s for the real side and −w(t) sin(2πtf/N) / s for the
+    imaginary side, with N = 2 (frequencies − 1) and the window w (``keras.initializers.STFT``).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("STFTInitializer",)
 
-    side: Literal["real", "imag"] = "real"
-    window: str | tuple[float, ...] | None = "hann"
-    scaling: Literal["density", "spectrum"] | None = "density"
-    periodic: bool = False
+    side: Annotated[
+        Literal["real", "imag"], doc("Real part (cosines) or imaginary part (sines).")
+    ] = "real"
+    window: Annotated[
+        str | tuple[float, ...] | None,
+        doc("Window that weights a frame: its name, or one value for each entry of the frame."),
+    ] = "hann"
+    scaling: Annotated[
+        Literal["density", "spectrum"] | None,
+        doc("Divisor s: √Σw² for `density`, Σ|w| for `spectrum`, 1 if null."),
+    ] = "density"
+    periodic: Annotated[
+        bool, doc("Whether the window has period n, as for spectral analysis, or n − 1.")
+    ] = False
 
     def __post_init__(self) -> None:
         if isinstance(self.window, str) and self.window not in _COSINE_WINDOWS:
             known = did_you_mean(self.window, _COSINE_WINDOWS)
-            known = known or f"there are {listed(sorted(_COSINE_WINDOWS), 'and')}"
+            known = known or f"use {listed(sorted(_COSINE_WINDOWS))}"
             raise ArgumentError("window", f"unknown window {quoted(self.window)}", known)
 
     def distribution_for(self, shape: Size) -> Distribution:
@@ -185,19 +199,19 @@ class STFT(Initializer, frozen=True, kw_only=True):
             raise ShapeError(
                 "STFT fills kernels (frame length, 1, frequencies) with 2 frequencies or more, "
                 f"not shape {shape_text(shape)}",
-                "it is for a Conv1D on one channel, with 2 filters or more",
+                "use it for a Conv1D on one channel with 2 filters or more",
             )
-        if math.prod(shape) > _MOST_ENTRIES:
+        if math.prod(shape) > _MAX_ENTRIES:
             raise ShapeError(
-                f"STFT fills kernels of at most {_MOST_ENTRIES:,} entries, not shape "
+                f"STFT fills kernels of at most {_MAX_ENTRIES:,} entries, not shape "
                 f"{shape_text(shape)}",
-                "take a smaller kernel_size, or fewer filters",
+                "use a smaller kernel_size or fewer filters",
             )
         if not isinstance(self.window, str) and self.window and len(self.window) != shape[0]:
             raise ShapeError(
                 f"STFT's `window` must have {shape[0]} values, one for each entry of the frame, "
                 f"not {len(self.window)}",
-                "give as many values as kernel_size, or the name of a window",
+                "give kernel_size values, or the name of a window",
             )
         return distributions.Empirical(
             "STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist())
@@ -251,7 +265,7 @@ _COSINE_WINDOWS: dict[str, tuple[float, ...]] = {
 
 
 def _sparse(value: float, probability: float) -> Distribution:
-    """``value`` with that probability, and 0 otherwise."""
+    """``value`` with that probability, else 0."""
     if probability == 1 or value == 0:
         return distributions.Constant(value)
     return distributions.Mixture(

@@ -1,19 +1,16 @@
-"""Initializers that a person wrote as a Python function ``f(shape, dtype=None)``.
+"""Initializers written as Python functions ``f(shape, dtype=None)``.
 
-Only a file named on the command line is ever run; a spec cannot name one.
+Only files named on the command line are run; a spec cannot name one.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import signal
-import stat
-import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -34,15 +31,14 @@ from initcli.types import ArgumentError, Size, shape_text
 
 
 class Custom(Whole, frozen=True, kw_only=True):
-    """What the function ``name`` of a ``--custom`` file returns.
+    """The tensor that the function ``name`` of a ``--custom`` file returns.
 
-    Its distribution is its author's secret, unless the function has an attribute ``distribution``:
-    the initializer whose distribution its values follow, by name or as a mapping, which is then
-    ``declared``.
+    It is called as f(shape, dtype=…, rng=…), with those of the last two that it takes: the NumPy
+    name of the tensor's dtype, and the ``numpy.random.Generator`` of the parameter's stream.
+    ``given`` are further arguments, from the spec.
 
-    The function is called as f(shape, dtype=…, rng=…), with those of the last two that it takes:
-    dtype is NumPy's name of the tensor's dtype and rng the ``numpy.random.Generator`` of the
-    parameter's stream. Beside them it gets the arguments that the spec gives it, by name.
+    The distribution is unknown, unless the function has an attribute ``distribution``: an
+    initializer with the same distribution (``declared``).
     """
 
     registered = False
@@ -53,17 +49,16 @@ class Custom(Whole, frozen=True, kw_only=True):
     given: tuple[tuple[str, Any], ...] = ()
 
     def with_arguments(self, given: Mapping[str, Any]) -> Custom:
-        """The same function called with those arguments; what distribution they lead to, nobody
-        declared.
+        """The same function with those arguments. The declared distribution does not cover them.
 
         Raises:
             ArgumentError: the function does not take one of them, or needs another.
         """
-        own = self._own
+        own, takes_any = self._parameters
         for name in given:
-            if name not in own and not self._takes_any:
+            if name not in own and not (takes_any and name not in _OFFERED):
                 takes = f"it takes {listed([f'`{each}`' for each in own], 'and')}" if own else ""
-                remedy = did_you_mean(name, own) or takes or "it takes no arguments of a spec"
+                remedy = did_you_mean(name, own) or takes or "it takes no arguments"
                 message = f"the function '{self.name}' takes no `{quoted(name).strip(chr(39))}`"
                 raise ArgumentError(name, message, remedy)
         for name, parameter in own.items():
@@ -75,57 +70,48 @@ class Custom(Whole, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, declared=None, given=tuple(given.items()))
 
     @property
-    def _own(self) -> dict[str, inspect.Parameter]:
-        """What the function takes by name beside what it is always offered."""
+    def _parameters(self) -> tuple[dict[str, inspect.Parameter], bool]:
+        """The parameters that a spec can set, and whether the function takes any others."""
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        return {
+        named = {
             each.name: each
             for each in parameters
             if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
-            and each.name not in _OFFERED
         }
-
-    @property
-    def _takes_any(self) -> bool:
-        parameters = inspect.signature(self.function).parameters.values()
-        return any(each.kind is each.VAR_KEYWORD for each in parameters)
+        own = {name: each for name, each in named.items() if name not in _OFFERED}
+        return own, any(each.kind is each.VAR_KEYWORD for each in parameters)
 
     def distribution_for(self, shape: Size) -> Distribution | None:
         return None if self.declared is None else self.declared.distribution_for(shape)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        taken, takes_any = inspect.signature(self.function).parameters, self._parameters[1]
         offered = dict(zip(_OFFERED, (dtype.name, rng), strict=True))
-        taken = inspect.signature(self.function).parameters
-        every = self._takes_any
-        keywords = {name: value for name, value in offered.items() if every or name in taken}
-        keywords |= dict(self.given)
+        keywords = {name: offered[name] for name in _OFFERED if takes_any or name in taken}
         try:
-            result = self.function(shape, **keywords)
-        except BaseException as error:
-            _refuse_to_hide(error)
-            raise self._failed(f"raised {_described(error)}", _line(error, self._file)) from error
-        try:
+            result = self.function(shape, **keywords, **dict(self.given))
             returned = np.asarray(result)
         except BaseException as error:
-            _refuse_to_hide(error)
-            if isinstance(error, TypeError | ValueError):
-                raise self._no_array(result) from None
-            what = f"returned {_kind(result)}, which is no array: {_described(error)}"
-            raise self._failed(what, _line(error, self._file), _WANTED) from error
+            _reraise_interrupt(error)
+            line = _line(error, self.function.__code__.co_filename)
+            raise self._failed(f"raised {_text(error)}", line) from error
         if returned.dtype.kind not in "fiub":
-            raise self._no_array(result)
-        with np.errstate(all="ignore"):  # what is lost is said below
+            raise self._failed(
+                f"returned {_kind(result)}, not an array of numbers",
+                remedy="return an array of numbers of the given shape",
+            )
+        with np.errstate(all="ignore"):  # overflow is reported below
             tensor = returned.astype(dtype, copy=False)
         if tensor.shape != shape:
-            found = shape_text(tensor.shape)
-            wanted = f"{shape_text(shape)}, which it was given"
-            raise self._failed(f"returned an array of shape {found}, not {wanted}")
+            expected = f"{shape_text(shape)}, the given shape"
+            raise self._failed(
+                f"returned an array of shape {shape_text(tensor.shape)}, not {expected}"
+            )
         if not np.isfinite(tensor).all():
             what = "NaN" if np.isnan(tensor).any() else "an infinite value"
             if np.isfinite(returned).all():
-                what = f"a value beyond what {dtype.name} holds"
-            counted = f"among its {tensor.size:,} values"
-            raise self._failed(f"returned {what} {counted}, and every weight must be finite")
+                what = f"a value out of the range of {dtype.name}"
+            raise self._failed(f"returned {what}; every weight must be finite")
         return tensor
 
     @property
@@ -139,58 +125,36 @@ class Custom(Whole, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return super().__str__() if self.given else f"{self.name}()"
 
-    @property
-    def _file(self) -> str:
-        return self.function.__code__.co_filename
-
-    def _no_array(self, result: object) -> CustomFunctionError:
-        return self._failed(f"returned {_kind(result)}, not an array of numbers", remedy=_WANTED)
-
     def _failed(self, what: str, line: int | None = None, remedy: str = "") -> CustomFunctionError:
-        place = f"{self._file}:{line or self.function.__code__.co_firstlineno}"
+        code = self.function.__code__
+        place = f"{printable(code.co_filename)}:{line or code.co_firstlineno}"
         return CustomFunctionError(f"{place}: the initializer '{self.name}' {what}", remedy)
 
 
 _OFFERED = ("dtype", "rng")
-"""What a function gets without asking, beside the shape, if it takes it."""
-_WANTED = "it must return an array of numbers, of the shape that it is given"
+"""Arguments that a function gets besides the shape if it takes them."""
 
 
 def load_functions(file: str) -> dict[str, Custom]:
-    """Run a Python file and return its public functions as initializers, by name.
-
-    Public is what the file itself defines under a name without a leading underscore.
+    """Run a Python file and return the public functions that it defines, by name.
 
     Raises:
-        CustomFunctionError: the file cannot be read, or fails when it is run.
+        CustomFunctionError: the file cannot be read, or fails.
     """
-    path = Path(file)
     try:
-        mode, reason = path.stat().st_mode, ""
+        source = Path(file).read_bytes()
     except (OSError, ValueError) as error:
-        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
-        why = getattr(error, "strerror", None)
-        mode, reason = 0, "there is no such file" if is_missing else f"it cannot be read: {why}"
-    if stat.S_ISDIR(mode):
-        reason = "this is a directory, not a file"
-    elif mode and not stat.S_ISREG(mode):
-        reason = "this is a pipe or a device, not a file"
-    if reason:
+        why = (isinstance(error, OSError) and error.strerror) or error
         remedy = nearest_file(file, (".py",))
-        raise CustomFunctionError(f"{printable(file)}: {reason}", remedy)
-    spec = importlib.util.spec_from_file_location("initcli_custom", path)
-    if spec is None or spec.loader is None:
-        message = "the name of a file of initializers must end in .py"
-        raise CustomFunctionError(f"{printable(file)}: {message}")
-    module = importlib.util.module_from_spec(spec)
+        raise CustomFunctionError(f"{printable(file)}: cannot be read: {why}", remedy) from None
+    module = ModuleType("initcli_custom")
+    module.__file__ = file
     try:
-        with _no_compiled_file():
-            spec.loader.exec_module(module)
+        exec(compile(source, file, "exec", dont_inherit=True), vars(module))
     except BaseException as error:
-        _refuse_to_hide(error)
-        origin = spec.origin or file  # absolute, as it stands in the traceback
-        line = error.lineno if isinstance(error, SyntaxError) else _line(error, origin)
-        message = f"this file cannot be run: {_described(error)}"
+        _reraise_interrupt(error)
+        line = error.lineno if isinstance(error, SyntaxError) else _line(error, file)
+        message = f"this file cannot be run: {_text(error)}"
         raise CustomFunctionError(f"{printable(file)}:{line or 1}: {message}") from error
     return {
         name: Custom(name=name, function=value)
@@ -201,39 +165,24 @@ def load_functions(file: str) -> dict[str, Custom]:
     }
 
 
-@contextmanager
-def _no_compiled_file() -> Iterator[None]:
-    """While a person's file is imported, nothing is written into its folder."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
-
-
 def _line(error: BaseException, file: str) -> int | None:
-    """The last line of that file that the error passed through."""
+    """The last line of the file in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == Path(file)]
-    return lines[-1] if lines else None
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
 
 
-def _refuse_to_hide(error: BaseException) -> None:
-    """Raise an interrupt anew that is a person's, and not a function's own.
+def _reraise_interrupt(error: BaseException) -> None:
+    """Raise an interrupt of the user again; one that the function raises itself is its failure.
 
-    Where Python's own handler is at work the two cannot be told apart.
+    Under Python's own handler the two cannot be told apart.
     """
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if isinstance(error, Interrupted) or (isinstance(error, KeyboardInterrupt) and is_default):
         raise error
 
 
-def _described(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # the text of a person's own exception may fail as well
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _text(error: BaseException) -> str:
+    return " ".join(traceback.format_exception_only(error)[-1].split())
 
 
 def _kind(result: object) -> str:

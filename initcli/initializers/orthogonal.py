@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -11,28 +11,31 @@ from initcli import distributions
 from initcli.distributions import Distribution, Floats
 from initcli.initializers.base import Whole
 from initcli.random.variates import fill_normal
-from initcli.types import PositiveInt, ShapeError, Size, shape_text
+from initcli.types import PositiveInt, ShapeError, Size, doc, shape_text
+
+Gain = Annotated[float, doc("Factor on the orthogonal matrix.")]
 
 
 class Orthogonal(Whole, frozen=True, kw_only=True):
-    """``gain`` times a matrix with orthonormal columns, or rows where it is wide.
+    """``gain`` times a random matrix with orthonormal columns, or rows if it is wide.
 
-    A tensor of higher rank is the matrix (all axes but the last, last axis); ``row_axes`` is the
-    number of leading axes that are rows where it is another (1 in Keras 1). Each column is a
-    uniform point on a sphere, so an entry has variance gain² / max(rows, columns).
-    (Saxe et al. 2014; Mezzadri 2007 for the sign of R's diagonal, without which the matrix
-    is orthogonal and not Haar.)
+    A tensor of higher rank is the matrix (all axes but the last, last axis). The matrix is uniform
+    (Haar) among all such, so an entry has the variance gain² / max(rows, columns). (Saxe et al.
+    2014, arXiv:1312.6120; Mezzadri 2007, arXiv:math-ph/0609050.)
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("OrthogonalInitializer",)
 
-    gain: float = 1.0
-    row_axes: PositiveInt | None = None
+    gain: Gain = 1.0
+    row_axes: Annotated[
+        PositiveInt | None,
+        doc("Number of leading axes that form the rows; all but the last if absent. 1 in Keras 1."),
+    ] = None
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) < 2:
             message = f"Orthogonal fills tensors of 2 axes or more, not shape {shape_text(shape)}"
-            raise ShapeError(message, "a vector has nothing to be orthogonal to; use zeros")
+            raise ShapeError(message, "for a vector, use zeros")
         return _entry(max(self._matrix(shape)), self.gain)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
@@ -41,7 +44,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
         return matrix.reshape(shape)
 
     def scratch(self, shape: Size) -> int:
-        # The matrix, a copy in the order of its entries, and some vectors.
+        # The matrix, a contiguous copy, and some vectors.
         return 2 * math.prod(shape) + 4 * _BLOCK * max(self._matrix(shape))
 
     def _matrix(self, shape: Size) -> tuple[int, int]:
@@ -50,35 +53,32 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
 
 
 class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
-    """A convolution that is orthogonal at its center and 0 elsewhere, for kernels (k…, in, out).
+    """A convolution kernel (k…, in, out) that is orthogonal at its center and 0 elsewhere.
 
-    ``gain`` times a matrix with orthonormal rows at index (k − 1) // 2 of every spatial axis; it
-    needs in ≤ out (Xiao et al. 2018; ``jax.nn.initializers.delta_orthogonal``, whose scale is the
-    gain here).
+    ``gain`` times a random matrix with orthonormal rows at index (k − 1) // 2 of every spatial
+    axis; in ≤ out. (Xiao et al. 2018, arXiv:1806.05393; ``jax.nn.initializers.delta_orthogonal``.)
     """
 
-    gain: float = 1.0
+    gain: Gain = 1.0
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) not in (3, 4, 5):
             raise ShapeError(
                 "DeltaOrthogonal fills convolution kernels of 3 to 5 axes, "
                 f"not shape {shape_text(shape)}",
-                "for a matrix, take Orthogonal" if len(shape) == 2 else "",
+                "for a matrix, use Orthogonal" if len(shape) == 2 else "",
             )
         if shape[-2] > shape[-1]:
             raise ShapeError(
                 f"DeltaOrthogonal needs at least as many output channels ({shape[-1]}) as input "
                 f"channels ({shape[-2]})",
-                f"take {shape[-2]} filters or more, or Orthogonal",
+                f"use {shape[-2]} filters or more, or Orthogonal",
             )
         center = _entry(shape[-1], self.gain)
-        places = math.prod(shape[:-2])
-        if places == 1:
+        share = 1 / math.prod(shape[:-2])
+        if share == 1:
             return center
-        return distributions.Mixture(
-            (1 - 1 / places, 1 / places), (distributions.Constant(0.0), center)
-        )
+        return distributions.Mixture((1 - share, share), (distributions.Constant(0.0), center))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         tensor = np.zeros(shape, dtype)
@@ -88,23 +88,23 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
 
 
 def haar(rows: int, columns: int, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-    """A matrix with orthonormal columns (rows where it is wide), uniform among all such.
+    """A matrix with orthonormal columns (rows if it is wide), uniform among all such.
 
-    It is the product of reflections of normal vectors, one of each length from the number of rows
-    down, with its columns signed: what the QR decomposition of a normal matrix would come to, whose
-    diagonal is made positive, without the decomposition (Stewart 1980; Mezzadri 2007, section 5).
-    A product of reflections is orthogonal whatever the vectors are, so nothing here is
-    ill-conditioned.
+    It is the Q of the QR decomposition of a normal matrix with the signs of R's diagonal made
+    positive, computed without decomposition as a product of reflections of normal vectors of
+    decreasing length (Stewart 1980, doi:10.1137/0717034; Mezzadri 2007, arXiv:math-ph/0609050,
+    section 5). A product of reflections is orthogonal for any vectors, so it is well-conditioned.
 
-    The reflections of a block of vectors V are one product with I − V T Vᵀ, where T⁻¹ is the upper
-    triangle of VᵀV with half of its diagonal (Joffrain et al. 2006), and are applied from the last
-    block to the first, as in LAPACK's ``orgqr``: 2mn² − 2n³/3 operations for m × n.
+    The reflections of a block of vectors V are applied at once, as I − V T Vᵀ, where T⁻¹ is the
+    upper triangle of VᵀV with half of its diagonal (Joffrain et al. 2006,
+    doi:10.1145/1141885.1141886), from the last block to the first, as in LAPACK's ``orgqr``:
+    2mn² − 2n³/3 operations for an m × n matrix.
     """
     m, n = max(rows, columns), min(rows, columns)
     q = np.empty((m, n), dtype)
     blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     for block in blocks:
-        # A block's vectors are below the diagonal of q until it is their turn.
+        # The vectors wait below the diagonal of q until their block is applied.
         part = q[block.start :, block]
         normals = np.empty(part.size, dtype)
         fill_normal(rng, normals, 0.0, 1.0)
@@ -123,15 +123,15 @@ def haar(rows: int, columns: int, rng: np.random.Generator, dtype: np.dtype[Any]
 
 
 _BLOCK = 128
-"""Vectors whose reflections are applied together; it is part of what makes a seed's values."""
+"""Number of reflections applied at once; the values of a seed depend on it."""
 _PANEL = 2048
-"""Rows that are worked on at a time, so that what is made of them stays in the cache."""
+"""Rows processed at a time, so that intermediate results stay in the cache."""
 
 
 def _reflections(x: Floats) -> tuple[Floats, Floats, Floats]:
     """V and T of the reflections of the columns of x below its diagonal, and the columns' signs.
 
-    The reflection of a vector x takes it to −sign(x₁) |x| e₁, by v = x + sign(x₁) |x| e₁.
+    The reflection of x, with v = x + sign(x₁) |x| e₁, maps it to −sign(x₁) |x| e₁.
     """
     size = x.shape[1]
     v = x.copy()
@@ -143,7 +143,7 @@ def _reflections(x: Floats) -> tuple[Floats, Floats, Floats]:
         gram += panel.T @ panel
     signs = np.where(np.diagonal(top) < 0, -1.0, 1.0)
     added = np.diag(signs * np.sqrt(np.diagonal(gram)))
-    # With E the first columns of the identity, (X + EΔ)ᵀ(X + EΔ) from XᵀX.
+    # From XᵀX to (X + EΔ)ᵀ(X + EΔ), with E the first columns of the identity.
     gram += top.T @ added + added @ top + added**2
     t = np.linalg.inv(np.triu(gram, 1) + np.diag(np.diagonal(gram) / 2))
     v[:size] += added.astype(v.dtype)
@@ -151,6 +151,11 @@ def _reflections(x: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _entry(dimension: int, gain: float) -> Distribution:
-    if gain == 0:
+    """The distribution of a coordinate of a unit vector times ``gain``."""
+    radius = abs(gain)
+    if radius == 0:
         return distributions.Constant(0.0)
-    return distributions.SphereCoordinate(dimension, abs(gain))
+    if dimension == 1:
+        ends = (distributions.Constant(-radius), distributions.Constant(radius))
+        return distributions.Mixture((0.5, 0.5), ends)
+    return distributions.SphereCoordinate(dimension, radius)

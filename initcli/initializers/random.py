@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,18 @@ from initcli import distributions
 from initcli.distributions import Distribution, Floats
 from initcli.initializers.base import Seeded, Whole
 from initcli.random import standard_normal
-from initcli.types import ArgumentError, Fraction, NonNegativeFloat, ShapeError, Size, shape_text
+from initcli.types import (
+    ArgumentError,
+    Fraction,
+    NonNegativeFloat,
+    ShapeError,
+    Size,
+    doc,
+    shape_text,
+)
+
+Mean = Annotated[float, doc("Mean of the normal distribution.")]
+Stddev = Annotated[NonNegativeFloat, doc("Standard deviation of the normal distribution.")]
 
 
 class RandomNormal(Seeded, frozen=True, kw_only=True):
@@ -19,8 +30,8 @@ class RandomNormal(Seeded, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("normal",)
 
-    mean: float = 0.0
-    stddev: NonNegativeFloat = 0.05
+    mean: Mean = 0.0
+    stddev: Stddev = 0.05
 
     def distribution_for(self, shape: Size) -> Distribution:
         return normal(self.mean, self.stddev)
@@ -31,15 +42,15 @@ class RandomUniform(Seeded, frozen=True, kw_only=True):
 
     aliases: ClassVar[tuple[str, ...]] = ("uniform",)
 
-    minval: float = -0.05
-    maxval: float = 0.05
+    minval: Annotated[float, doc("Lower bound.")] = -0.05
+    maxval: Annotated[float, doc("Upper bound, at least `minval`.")] = 0.05
 
     def __post_init__(self) -> None:
         if self.maxval < self.minval:
             raise ArgumentError(
                 "maxval",
                 f"`maxval` ({self.maxval:g}) must not be less than `minval` ({self.minval:g})",
-                "where they are not given, minval is -0.05 and maxval 0.05",
+                "the defaults are -0.05 and 0.05",
             )
 
     def distribution_for(self, shape: Size) -> Distribution:
@@ -47,40 +58,42 @@ class RandomUniform(Seeded, frozen=True, kw_only=True):
 
 
 class TruncatedNormal(Seeded, frozen=True, kw_only=True):
-    """N(mean, stddev²) cut at ``lower`` and ``upper`` standard deviations from the mean.
+    """N(mean, stddev²) truncated at ``lower`` and ``upper`` standard deviations from the mean.
 
-    Without bounds the cut is at two, as in Keras, and the standard deviation of what is drawn is
-    0.8796 · stddev. ``lower`` and ``upper`` are those of ``jax.nn.initializers.truncated_normal``;
-    ``torch.nn.init.trunc_normal_`` states the same bounds as a = mean + lower · stddev and
-    b = mean + upper · stddev.
+    With the default bounds of ±2, those of Keras, the values have the standard deviation
+    0.8796 · stddev. The bounds are those of ``jax.nn.initializers.truncated_normal``;
+    ``torch.nn.init.trunc_normal_`` takes a = mean + lower · stddev and b = mean + upper · stddev.
     """
 
-    mean: float = 0.0
-    stddev: NonNegativeFloat = 0.05
-    lower: float | None = None
-    upper: float | None = None
+    mean: Annotated[float, doc("Mean before truncation.")] = 0.0
+    stddev: Annotated[NonNegativeFloat, doc("Standard deviation before truncation.")] = 0.05
+    lower: Annotated[
+        float | None, doc("Lower bound in standard deviations from the mean; -2 if absent.")
+    ] = None
+    upper: Annotated[
+        float | None, doc("Upper bound in standard deviations from the mean; 2 if absent.")
+    ] = None
 
     def __post_init__(self) -> None:
         low, high = self._bounds
         if not math.isfinite(high - low):
             raise ArgumentError(
                 "upper",
-                f"`upper` ({high:g}) and `lower` ({low:g}) must be finite, and so must what lies "
-                "between them",
-                "they count standard deviations; -10 and 10 cut next to nothing",
+                f"`upper` ({high:g}), `lower` ({low:g}) and their difference must be finite",
+                "they count standard deviations; -10 and 10 truncate almost nothing",
             )
         if not low < high:
             raise ArgumentError(
                 "upper",
                 f"`upper` ({high:g}) must be more than `lower` ({low:g})",
-                "where they are not given, lower is -2 and upper 2",
+                "the defaults are -2 and 2",
             )
         if standard_normal.mass(low, high) < 1e-200:
             raise ArgumentError(
                 "lower",
-                f"a normal distribution has next to nothing between `lower` ({low:g}) and `upper` "
+                f"a normal distribution has almost no mass between `lower` ({low:g}) and `upper` "
                 f"({high:g}) standard deviations",
-                "take bounds that lie nearer to 0, or have it between them",
+                "use bounds nearer to 0",
             )
 
     def distribution_for(self, shape: Size) -> Distribution:
@@ -96,15 +109,14 @@ class TruncatedNormal(Seeded, frozen=True, kw_only=True):
 
 
 class Sparse(Whole, frozen=True, kw_only=True):
-    """N(0, stddev²) with a share ``sparsity`` of what leaves each input unit set to 0.
+    """N(0, stddev²) with ⌈sparsity · out⌉ random zeros in each row of a kernel (in, out).
 
-    For a kernel (in, out), ⌈sparsity · out⌉ entries of each row, chosen at random, are 0
-    (Martens 2010, Deep learning via Hessian-free optimization; ``torch.nn.init.sparse_``, there
-    columns of (out, in)).
+    Martens 2010, Deep learning via Hessian-free optimization, ICML. As ``torch.nn.init.sparse_``,
+    which puts the zeros into the columns of (out, in).
     """
 
-    sparsity: Fraction
-    stddev: NonNegativeFloat = 0.01
+    sparsity: Annotated[Fraction, doc("Share of zeros among the outgoing weights of each input.")]
+    stddev: Annotated[NonNegativeFloat, doc("Standard deviation of the other weights.")] = 0.01
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 2:
@@ -133,17 +145,17 @@ class Sparse(Whole, frozen=True, kw_only=True):
 
 
 def normal(mean: float, std: float) -> Distribution:
-    """N(mean, std²), or the constant that it is for std 0."""
+    """N(mean, std²), or a constant for std 0."""
     return distributions.Normal(mean, std) if std > 0 else distributions.Constant(mean)
 
 
 def uniform(low: float, high: float) -> Distribution:
-    """U(low, high), or the constant that it is for an empty interval."""
+    """U(low, high), or a constant if the bounds are equal."""
     return distributions.Uniform(low, high) if high > low else distributions.Constant(low)
 
 
 def truncated(mean: float, std: float, lower: float = -2.0, upper: float = 2.0) -> Distribution:
-    """N(mean, std²) cut at ``lower`` and ``upper`` standard deviations from its mean."""
+    """N(mean, std²) truncated at ``lower`` and ``upper`` standard deviations from the mean."""
     if std == 0:
         return distributions.Constant(mean)
     return distributions.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std)

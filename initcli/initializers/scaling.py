@@ -1,19 +1,15 @@
-"""Variance scaling: one rule, and the names that its settings go by.
-
-An entry gets the variance scale / n, with n the fan-in, the fan-out or a mean of the two, so that
-a signal keeps its size on its way through the layer.
-"""
+"""Variance scaling: the variance of an entry is scale / n for a fan or a mean of the fans n."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from initcli import distributions
 from initcli.distributions import Distribution
 from initcli.initializers.base import Fans, Seeded, compute_fans
 from initcli.initializers.random import truncated
-from initcli.types import PositiveFloat, ShapeError, Size, shape_text
+from initcli.types import PositiveFloat, ShapeError, Size, doc, shape_text
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 Kind = Literal[
@@ -26,30 +22,37 @@ Kind = Literal[
 FanRule = Literal["keras2", "keras2_0", "keras1"]
 
 TRUNCATION = 0.87962566103423978
-"""The standard deviation of a standard normal distribution that is cut at ±2."""
+"""Standard deviation of a standard normal distribution truncated at ±2."""
 
 
 class Scaled(Seeded, frozen=True, kw_only=True):
-    """Variance scale / n over the fans of ``input_axes`` and ``output_axes``, or of the shape.
-
-    ``fan_rule`` counts the fans of a shape as an earlier Keras did: Keras 2 before TensorFlow
-    took it over (``keras2``), Keras 2.0.0 to 2.0.5 (``keras2_0``), or Keras 1 (``keras1``).
-    """
+    """An initializer whose distribution depends on the fans alone."""
 
     registered = False
 
-    input_axes: tuple[int, ...] | None = None
-    output_axes: tuple[int, ...] | None = None
-    fan_rule: FanRule | None = None
+    input_axes: Annotated[
+        tuple[int, ...] | None,
+        doc("Axes whose sizes multiply to the fan-in, with `output_axes`; Keras's rule if absent."),
+    ] = None
+    output_axes: Annotated[
+        tuple[int, ...] | None,
+        doc("Axes whose sizes multiply to the fan-out, with `input_axes`; Keras's rule if absent."),
+    ] = None
+    fan_rule: Annotated[
+        FanRule | None,
+        doc(
+            "Count the fans of a shape as Keras 2 (`keras2`), Keras 2.0.0 to 2.0.5 (`keras2_0`) or "
+            "Keras 1 (`keras1`); as Keras 3 if absent."
+        ),
+    ] = None
 
     counts_fans = True
 
     def fans(self, shape: Size) -> Fans:
-        """The product of the sizes of the axes where both are given, and else Keras's rule."""
         return Fans(*map(round, self._exact_fans(shape)))
 
     def _exact_fans(self, shape: Size) -> tuple[float, float]:
-        """The fans, which are no whole numbers where they are the root of a size."""
+        """The fans, which the rule of Keras 1 and 2 may take as the square root of a size."""
         if self.input_axes is None or self.output_axes is None:
             return compute_fans(shape) if self.fan_rule is None else _earlier(self.fan_rule, shape)
         for axis in (*self.input_axes, *self.output_axes):
@@ -75,8 +78,8 @@ class Scaled(Seeded, frozen=True, kw_only=True):
 def _earlier(rule: FanRule, shape: Size) -> tuple[float, float]:
     """The fans of a tensor by the rule of an earlier Keras (``_compute_fans``, ``get_fans``).
 
-    Of ranks that are those of no matrix and no convolution's kernel both are the root of the size.
-    Until 2.0.5 the receptive field was that of the first two axes, whatever the rank.
+    Both are the square root of the size for ranks other than those of matrices and convolution
+    kernels. Until 2.0.5 the first two axes were the receptive field, whatever the rank.
     """
     kernels = (4, 5) if rule == "keras1" else (3, 4, 5)
     if len(shape) == 2:
@@ -89,18 +92,24 @@ def _earlier(rule: FanRule, shape: Size) -> tuple[float, float]:
 
 
 class VarianceScaling(Scaled, frozen=True, kw_only=True):
-    """Mean 0 and variance scale / n.
+    """Mean 0 and variance scale / n, with n the mean of the fans that ``mode`` names.
 
-    n is the fan-in, the fan-out, their mean (``fan_avg``) or their geometric mean
-    (``fan_geo_avg``, of JAX). The distribution is uniform on ±√(3 · variance), normal, or a normal
-    cut at twice its standard deviation, which is then widened by 1/0.8796 so that the variance is
-    kept. An ``uncorrected_truncated_normal`` is not widened, so that its standard deviation is
-    0.8796 of what the scale says, as in Keras before 2.2.0.
+    Uniform on ±√(3 · variance), normal, or truncated at two standard deviations. Truncation takes
+    the standard deviation to 0.8796 of its value, which ``truncated_normal`` corrects.
     """
 
-    scale: PositiveFloat = 1.0
-    mode: Mode = "fan_in"
-    distribution: Kind = "truncated_normal"
+    scale: Annotated[PositiveFloat, doc("Variance of an entry times n.")] = 1.0
+    mode: Annotated[
+        Mode,
+        doc("n: a fan, the mean of the two (`fan_avg`) or their geometric mean (`fan_geo_avg`)."),
+    ] = "fan_in"
+    distribution: Annotated[
+        Kind,
+        doc(
+            "Shape of the distribution. `normal` is `truncated_normal`; "
+            "`uncorrected_truncated_normal` is that of Keras before 2.2.0."
+        ),
+    ] = "truncated_normal"
 
     def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
         return scaled(fans, self.scale, self.mode, self.distribution)
@@ -127,7 +136,7 @@ def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Ki
 
 
 class _Named(Scaled, frozen=True, kw_only=True):
-    """A setting of variance scaling that has a name of its own."""
+    """Variance scaling with fixed settings."""
 
     setting: ClassVar[tuple[float, Mode, Kind]]
 
@@ -136,37 +145,43 @@ class _Named(Scaled, frozen=True, kw_only=True):
 
 
 class GlorotUniform(_Named, frozen=True, kw_only=True):
-    """U(−c, c) with c = √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    """U(−c, c) with c = √(6 / (fan_in + fan_out)).
+
+    Glorot & Bengio 2010, PMLR 9:249–256.
+    """
 
     setting = (1.0, "fan_avg", "uniform")
 
 
 class GlorotNormal(_Named, frozen=True, kw_only=True):
-    """A truncated normal of variance 2 / (fan_in + fan_out) (Glorot & Bengio 2010)."""
+    """Truncated normal of variance 2 / (fan_in + fan_out).
+
+    Glorot & Bengio 2010, PMLR 9:249–256.
+    """
 
     setting = (1.0, "fan_avg", "truncated_normal")
 
 
 class HeUniform(_Named, frozen=True, kw_only=True):
-    """U(−c, c) with c = √(6 / fan_in) (He et al. 2015)."""
+    """U(−c, c) with c = √(6 / fan_in) (He et al. 2015, arXiv:1502.01852)."""
 
     setting = (2.0, "fan_in", "uniform")
 
 
 class HeNormal(_Named, frozen=True, kw_only=True):
-    """A truncated normal of variance 2 / fan_in (He et al. 2015)."""
+    """Truncated normal of variance 2 / fan_in (He et al. 2015, arXiv:1502.01852)."""
 
     setting = (2.0, "fan_in", "truncated_normal")
 
 
 class LecunUniform(_Named, frozen=True, kw_only=True):
-    """U(−c, c) with c = √(3 / fan_in) (LeCun et al. 1998)."""
+    """U(−c, c) with c = √(3 / fan_in) (LeCun et al. 1998, doi:10.1007/3-540-49430-8_2)."""
 
     setting = (1.0, "fan_in", "uniform")
 
 
 class LecunNormal(_Named, frozen=True, kw_only=True):
-    """A truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
+    """Truncated normal of variance 1 / fan_in (LeCun et al. 1998, doi:10.1007/3-540-49430-8_2)."""
 
     setting = (1.0, "fan_in", "truncated_normal")
 
@@ -174,7 +189,7 @@ class LecunNormal(_Named, frozen=True, kw_only=True):
 class SirenFirst(Scaled, frozen=True, kw_only=True):
     """U(−1/fan_in, 1/fan_in): the first layer of a SIREN (Sitzmann et al. 2020, arXiv:2006.09661).
 
-    Its activation is ``sin`` with w0 = 30 (section 3.2 of the paper).
+    Its activation is ``sin`` with w0 = 30 (section 3.2).
     """
 
     def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
@@ -182,14 +197,16 @@ class SirenFirst(Scaled, frozen=True, kw_only=True):
 
 
 class Siren(Scaled, frozen=True, kw_only=True):
-    """U(−b, b) with b = √(c / fan_in) / w0: the layers of a SIREN behind its first.
+    """U(−b, b) with b = √(c / fan_in) / w0: the layers of a SIREN behind the first.
 
-    Before ``sin`` with the same ``w0`` it makes w0 · x a standard normal number
-    (Sitzmann et al. 2020, arXiv:2006.09661, theorem 1.8 of the supplement).
+    Before ``sin`` with the same ``w0`` it makes w0 · x standard normal (Sitzmann et al. 2020,
+    arXiv:2006.09661, theorem 1.8 of the supplement).
     """
 
-    w0: PositiveFloat = 30.0
-    c: PositiveFloat = 6.0
+    w0: Annotated[PositiveFloat, doc("The `w0` of the activation.")] = 30.0
+    c: Annotated[
+        PositiveFloat, doc("Six times the variance of w0 · x for inputs that are sines.")
+    ] = 6.0
 
     def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
         bound = math.sqrt(self.c / fans[0]) / self.w0

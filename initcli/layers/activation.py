@@ -43,12 +43,15 @@ class ReLU(Layer, frozen=True, kw_only=True):
     threshold: NonNegativeFloat = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
-        same = Relu(
+        return self.last_activation.call(flow.xp, x)
+
+    @property
+    def last_activation(self) -> ActivationFunction:
+        return Relu(
             max_value=self.max_value,
             negative_slope=self.negative_slope,
             threshold=self.threshold,
         )
-        return same.call(flow.xp, x)
 
 
 class LeakyReLU(Layer, frozen=True, kw_only=True):
@@ -59,7 +62,11 @@ class LeakyReLU(Layer, frozen=True, kw_only=True):
     negative_slope: NonNegativeFloat = 0.3
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return LeakyRelu(negative_slope=self.negative_slope).call(flow.xp, x)
+        return self.last_activation.call(flow.xp, x)
+
+    @property
+    def last_activation(self) -> ActivationFunction:
+        return LeakyRelu(negative_slope=self.negative_slope)
 
 
 class PReLU(Layer, frozen=True, kw_only=True):
@@ -87,10 +94,14 @@ class PReLU(Layer, frozen=True, kw_only=True):
         alpha = tuple(
             1 if axis in shared else known_size(self, shape, axis) for axis in range(1, len(shape))
         )
-        yield Parameter(path="alpha", shape=alpha, initializer=self.alpha_initializer)
+        yield self.weight("alpha", alpha, "alpha_initializer", contracts=())
 
     def call(self, flow: Flow, x: Array) -> Array:
         return flow.xp.where(x > 0, x, flow["alpha"] * x)
+
+    @property
+    def last_activation(self) -> ActivationFunction:
+        return LeakyRelu(negative_slope=0.0)
 
 
 class ThresholdedReLU(Layer, frozen=True, kw_only=True):
@@ -101,7 +112,11 @@ class ThresholdedReLU(Layer, frozen=True, kw_only=True):
     theta: NonNegativeFloat = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return Threshold(threshold=self.theta).call(flow.xp, x)
+        return self.last_activation.call(flow.xp, x)
+
+    @property
+    def last_activation(self) -> ActivationFunction:
+        return Threshold(threshold=self.theta)
 
 
 class ELU(Layer, frozen=True, kw_only=True):
@@ -112,7 +127,11 @@ class ELU(Layer, frozen=True, kw_only=True):
     alpha: float = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
-        return Elu(alpha=self.alpha).call(flow.xp, x)
+        return self.last_activation.call(flow.xp, x)
+
+    @property
+    def last_activation(self) -> ActivationFunction:
+        return Elu(alpha=self.alpha)
 
 
 class Softmax(Layer, frozen=True, kw_only=True):

@@ -63,7 +63,7 @@ class Scale(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         sizes = tuple(self._sizes(shape).values())
-        yield Parameter(path="scale", shape=sizes, initializer=self.initializer)
+        yield self.weight("scale", sizes, "initializer")
 
     def call(self, flow: Flow, x: Array) -> Array:
         sizes = self._sizes(x.shape)
@@ -92,6 +92,8 @@ class StochasticDepth(Layer, frozen=True, kw_only=True):
 
 class CustomScaleLayer(Layer, frozen=True, kw_only=True):
     """The first input and ``scale`` times the second, as Inception-ResNet adds its residuals."""
+
+    role = "adds"
 
     merges = True
 

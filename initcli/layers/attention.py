@@ -78,18 +78,20 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         shape = (*sources, *targets)
         axes = tuple(range(into + out))
         found = Projection(shape, axes[:into], axes[into:], targets, ())
-        own = getattr(self, f"{name.removeprefix('attention_')}_initializer", None)
-        initializer = self.kernel_initializer if own is None else own
-        kernel = Parameter(
-            path="kernel",
-            shape=shape,
-            initializer=projecting(initializer, found, self.fans),
+        argument = f"{name.removeprefix('attention_')}_initializer"
+        if getattr(self, argument, None) is None:
+            argument = "kernel_initializer"
+        kernel = self.weight(
+            "kernel",
+            shape,
+            argument,
+            projecting(getattr(self, argument), found, self.fans),
             contracts=found.input_axes,
             produces=found.output_axes,
         )
         scale = (*(1,) * positions, *targets)
         stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)
-        bias = Parameter(path="bias", shape=targets, initializer=self.bias_initializer)
+        bias = self.weight("bias", targets, "bias_initializer")
         for each in (*stored.before, *((bias,) if self.use_bias else ()), *stored.after):
             yield msgspec.structs.replace(each, path=f"{name}/{each.path}")
 

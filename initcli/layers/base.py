@@ -6,13 +6,16 @@ import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
+from initcli.activations import Activation, Linear
 from initcli.errors import quoted
+from initcli.initializers import Initializer
 from initcli.layers.flow import Flow, Mask
-from initcli.parameter import Origin, Parameter
+from initcli.parameter import Owner, Parameter
+from initcli.registry import known
 from initcli.types import (
     ArgumentError,
     Array,
@@ -23,11 +26,23 @@ from initcli.types import (
     ShapeError,
     Shapes,
     Size,
-    public_subclasses,
+    doc,
     shape_text,
     shapes_text,
     snake_case,
 )
+
+Role = Literal["normalizes", "scales", "adds", "multiplies", "looks_up", "keeps", "recurs"]
+"""What a layer does to a signal, for those who judge it.
+
+- ``normalizes``: gives its output a size of its own, whatever comes in;
+- ``scales``: gives data the size that their author wants;
+- ``adds``: adds its inputs, so that one of them may be 0;
+- ``multiplies``: multiplies its inputs, so that one may be a gate of another;
+- ``looks_up``: gives vectors of a table;
+- ``keeps``: an activation before it is as good as one behind it;
+- ``recurs``: takes a sequence through the same weights, step by step.
+"""
 
 
 class Takes(NamedTuple):
@@ -67,9 +82,18 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     takes_masks: ClassVar[Mapping[str, int]] = {}
     """The masks that a call can name, as Keras's arguments, each with its place among them."""
 
-    name: str | None = None
-    trainable: bool = True
-    dtype: DtypePolicy | None = None
+    role: ClassVar[Role | None] = None
+    """What the type does to a signal, where it is one of the roles."""
+
+    name: Annotated[str | None, doc("Name of the layer; derived from its type if absent.")] = None
+    trainable: Annotated[bool, doc("Whether training changes the layer's weights.")] = True
+    dtype: Annotated[
+        DtypePolicy | None,
+        doc(
+            "Data type of the computation and the weights; the model's if absent. A mixed policy "
+            "computes in half precision with float32 weights."
+        ),
+    ] = None
 
     def output_shape(self, *inputs: Any, **options: Any) -> Shape | list[Shape]:
         """The shape that comes out for inputs of those shapes, or a list of them for several.
@@ -99,16 +123,54 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         """
         return iter(())
 
-    def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
-        """What comes out for those inputs: an array, or a list of several.
+    def weight(
+        self,
+        path: str,
+        shape: Size,
+        argument: str,
+        initializer: Initializer | None = None,
+        **how: Any,
+    ) -> Parameter:
+        """The parameter whose initializer that argument of the layer names.
 
-        Options are those of :meth:`output_shape`.
+        ``initializer`` fills it where it is not the argument as it is; ``how`` are other fields.
+        """
+        return Parameter(
+            path=path,
+            shape=shape,
+            initializer=initializer or getattr(self, argument),
+            argument=argument,
+            **how,
+        )
+
+    def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
+        """The output for those inputs: an array, or a list of several.
+
+        Options are those of :meth:`output_shape`. A layer that adds nothing to what this class
+        says passes its input on.
 
         Raises:
-            NotComputable: only its author's code, or no number, could tell.
+            NotComputable: the layer's class does not say how to compute the output.
         """
-        reason = "which works on text or by its author's code"
-        raise NotComputable(f"initcli does not compute {self.type_name}, {reason}")
+        if self.adds_nothing():
+            return inputs[0]
+        raise NotComputable(f"initcli does not compute {self.type_name}")
+
+    def acts_as(self) -> Role | None:
+        """The layer's role: that of its type, or ``keeps`` where its input passes on."""
+        return "keeps" if self.role is None and self.adds_nothing() else self.role
+
+    @property
+    def last_activation(self) -> Activation | None:
+        """The function that the layer applies last; None where it applies none."""
+        own = getattr(self, "activation", None)
+        return own if isinstance(own, Activation) and not isinstance(own, Linear) else None
+
+    @classmethod
+    def adds_nothing(cls) -> bool:
+        """Whether the type has no weights, and neither a shape nor a computation of its own."""
+        own = (cls.parameters, cls.output_shape, cls.call)
+        return own == (Layer.parameters, Layer.output_shape, Layer.call)
 
     def heeds_masks(self, flow: Flow) -> bool:
         """Whether the masks of a call change what comes out."""
@@ -134,6 +196,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     def type_name(self) -> str:
         """What the layer's type is called."""
         return type(self).__name__
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        """The names of the type in a spec."""
+        return cls.__name__, *cls.aliases
 
     @classmethod
     def default_name(cls) -> str:
@@ -243,7 +310,7 @@ def within(
         yield msgspec.structs.replace(
             parameter,
             path=f"{name}/{parameter.path}",
-            origin=parameter.origin or Origin(layer, parameter.path),
+            owner=parameter.owner or Owner(layer, parameter.path),
             trainable=parameter.trainable and layer.trainable,
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,
@@ -263,14 +330,9 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
     return names
 
 
-@cache
 def known_layers() -> dict[str, type[Layer]]:
     """Every layer type by each of its names."""
-    names: dict[str, type[Layer]] = {}
-    for cls in public_subclasses(Layer):
-        for name in (cls.__name__, *cls.aliases):
-            names[name] = cls
-    return names
+    return known(Layer)
 
 
 def known_size(layer: Layer, shape: Shape, axis: int) -> int:

@@ -57,27 +57,16 @@ class Gated(Layer, frozen=True, kw_only=True):
         """The weights for a step of shape (batch, d)."""
         width = self.gates * self.units
         inputs = known_size(self, shape, -1)
-        yield Parameter(
-            path="kernel",
-            shape=(inputs, width),
-            initializer=self._gate_by_gate(self.kernel_initializer),
-            contracts=(0,),
-            produces=(1,),
-        )
-        yield Parameter(
-            path="recurrent_kernel",
-            shape=(self.units, width),
-            initializer=self._gate_by_gate(self.recurrent_initializer),
-            contracts=(0,),
-            produces=(1,),
-        )
+        for path, size, argument in (
+            ("kernel", inputs, "kernel_initializer"),
+            ("recurrent_kernel", self.units, "recurrent_initializer"),
+        ):
+            made: Initializer = getattr(self, argument)
+            if self.gates_apart and self.gates > 1:
+                made = per_gate(made, self.gates, self.units)
+            yield self.weight(path, (size, width), argument, made, contracts=(0,), produces=(1,))
         if self.use_bias:
-            yield Parameter(path="bias", shape=self.bias_shape, initializer=self.bias_filler)
-
-    def _gate_by_gate(self, initializer: Initializer) -> Initializer:
-        if self.gates_apart and self.gates > 1:
-            return per_gate(initializer, self.gates, self.units)
-        return initializer
+            yield self.weight("bias", self.bias_shape, "bias_initializer", self.bias_filler)
 
     @property
     def biases(self) -> int:

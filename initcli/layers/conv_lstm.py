@@ -117,21 +117,19 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         bias: Initializer = self.bias_initializer
         if self.unit_forget_bias and not isinstance(bias, Chrono):
             bias = unit_forget_bias(bias, self.filters)
-        found = [
-            ("kernel", (*self._window, channels, width), self.kernel_initializer),
-            ("recurrent_kernel", (*self._window, self.filters, width), self.recurrent_initializer),
-            *([("bias", (width,), bias)] if self.use_bias else []),
-        ]
-        for name, size, initializer in found:
-            path = f"conv_lstm_cell/{name}"
-            window = tuple(range(self.rank)) if len(size) > 1 else None
-            yield Parameter(
-                path=path,
-                shape=size,
-                initializer=initializer,
-                contracts=None if window is None else (*window, self.rank),
-                produces=None if window is None else (*window, self.rank + 1),
+        for name, size, argument in (
+            ("kernel", channels, "kernel_initializer"),
+            ("recurrent_kernel", self.filters, "recurrent_initializer"),
+        ):
+            yield self.weight(
+                f"conv_lstm_cell/{name}",
+                (*self._window, size, width),
+                argument,
+                contracts=tuple(range(self.rank + 1)),
+                produces=(*range(self.rank), self.rank + 1),
             )
+        if self.use_bias:
+            yield self.weight("conv_lstm_cell/bias", (width,), "bias_initializer", bias)
 
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
         xp, own = flow.xp, flow.within("conv_lstm_cell")

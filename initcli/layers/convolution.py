@@ -109,7 +109,7 @@ class Convolution(Layer, frozen=True, kw_only=True):
     def bias(self, filters: int) -> Iterator[Parameter]:
         """The bias, one entry an output channel, where there is one."""
         if self.use_bias:
-            yield Parameter(path="bias", shape=(filters,), initializer=self.bias_initializer)
+            yield self.weight("bias", (filters,), "bias_initializer")
 
 
 class _Conv(Convolution, frozen=True, kw_only=True):
@@ -140,10 +140,10 @@ class _Conv(Convolution, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (*self.window, self.channels(shape) // self.groups, self.filters)
-        yield Parameter(
-            path="kernel",
-            shape=kernel,
-            initializer=self.kernel_initializer,
+        yield self.weight(
+            "kernel",
+            kernel,
+            "kernel_initializer",
             trainable=self.lora_rank is None,
             contracts=tuple(range(self.rank + 1)),
             produces=(*range(self.rank), self.rank + 1),
@@ -204,10 +204,10 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
 
     def depthwise_kernel(self, name: str, shape: Shape) -> Parameter:
         """The kernel that convolves each channel apart."""
-        return Parameter(
-            path=name,
-            shape=(*self.window, self.channels(shape), self.depth_multiplier),
-            initializer=self.depthwise_initializer,
+        return self.weight(
+            name,
+            (*self.window, self.channels(shape), self.depth_multiplier),
+            "depthwise_initializer",
             contracts=tuple(range(self.rank)),
             produces=(*range(self.rank), self.rank + 1),
         )
@@ -265,10 +265,10 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         yield self.depthwise_kernel("depthwise_kernel", shape)
         mixed = self.channels(shape) * self.depth_multiplier
-        yield Parameter(
-            path="pointwise_kernel",
-            shape=(*(1,) * self.rank, mixed, self.filters),
-            initializer=self.pointwise_initializer,
+        yield self.weight(
+            "pointwise_kernel",
+            (*(1,) * self.rank, mixed, self.filters),
+            "pointwise_initializer",
             contracts=tuple(range(self.rank + 1)),
             produces=(*range(self.rank), self.rank + 1),
         )
@@ -341,10 +341,10 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
         return join(shape[0], found, self.filters, self.data_format)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        yield Parameter(
-            path="kernel",
-            shape=(*self.window, self.filters // self.groups, self.channels(shape)),
-            initializer=self.kernel_initializer,
+        yield self.weight(
+            "kernel",
+            (*self.window, self.filters // self.groups, self.channels(shape)),
+            "kernel_initializer",
             contracts=(*range(self.rank), self.rank + 1),
             produces=tuple(range(self.rank + 1)),
             divided=(self.groups * math.prod(per_axis(self.strides, self.rank, "strides")), 1),

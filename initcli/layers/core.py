@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from initcli.activations import Activation, Linear
 from initcli.errors import printable, quoted
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, Role, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
 from initcli.parameter import Parameter
@@ -22,6 +22,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
@@ -101,10 +102,10 @@ class Dense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (known_size(self, shape, -1), self.units)
-        weight = Parameter(
-            path="kernel",
-            shape=kernel,
-            initializer=self.kernel_initializer,
+        weight = self.weight(
+            "kernel",
+            kernel,
+            "kernel_initializer",
             trainable=self.lora_rank is None,
             contracts=(0,),
             produces=(1,),
@@ -113,7 +114,7 @@ class Dense(Layer, frozen=True, kw_only=True):
         stored = stored_kernel(scheme_of(self.quantization), weight, matrix, "kernel_zero")
         yield from stored.before
         if self.use_bias:
-            yield Parameter(path="bias", shape=(self.units,), initializer=self.bias_initializer)
+            yield self.weight("bias", (self.units,), "bias_initializer")
         yield from lora("lora_kernel", kernel, self.lora_rank)
         yield from stored.after
 
@@ -126,6 +127,8 @@ class Dense(Layer, frozen=True, kw_only=True):
 
 class Masking(Layer, frozen=True, kw_only=True):
     """Marks time steps whose every feature is ``mask_value`` as absent."""
+
+    role = "keeps"
 
     supports_masking = True
 
@@ -141,6 +144,8 @@ class Masking(Layer, frozen=True, kw_only=True):
 
 class Identity(Layer, frozen=True, kw_only=True):
     """Passes its input on."""
+
+    role = "keeps"
 
     supports_masking = True
 
@@ -182,10 +187,10 @@ OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
     """A weight of a layer of one's own: its name within the layer, shape and initializer."""
 
-    name: str
-    shape: tuple[PositiveInt, ...]
-    initializer: Initializer
-    trainable: bool = True
+    name: Annotated[str, doc("Name of the weight within the layer.")]
+    shape: Annotated[tuple[PositiveInt, ...], doc("Sizes of its axes.")]
+    initializer: Annotated[Initializer, doc("Fills the weight.")]
+    trainable: Annotated[bool, doc("Whether training changes the weight.")] = True
 
     def __post_init__(self) -> None:
         # A slash separates the names of layers within the layer, as in Keras.
@@ -269,6 +274,9 @@ class Opaque(Recorded, frozen=True, kw_only=True):
     @property
     def type_name(self) -> str:
         return self.kind
+
+    def acts_as(self) -> Role | None:
+        return "keeps" if self.passes_on else None
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
         if self.passes_on:

@@ -96,10 +96,11 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         found = self.project(shape)
-        kernel = Parameter(
-            path="kernel",
-            shape=found.kernel,
-            initializer=projecting(self.kernel_initializer, found, self.fans),
+        kernel = self.weight(
+            "kernel",
+            found.kernel,
+            "kernel_initializer",
+            projecting(self.kernel_initializer, found, self.fans),
             trainable=self.lora_rank is None,
             contracts=found.input_axes,
             produces=self.new_axes,
@@ -110,7 +111,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         stored = stored_projection(scheme, kernel, found, scale)
         yield from stored.before
         if found.bias is not None:
-            yield Parameter(path="bias", shape=found.bias, initializer=self.bias_initializer)
+            yield self.weight("bias", found.bias, "bias_initializer")
         yield from lora("lora_kernel", found.kernel, self.lora_rank)
         yield from stored.after
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from initcli.initializers import GlorotUniform, Initializer, RandomUniform, Zeros, zero_row
+from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow, Mask
@@ -33,6 +33,8 @@ from initcli.types import (
 class Table(Layer, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors of ``output_dim`` entries."""
 
+    role = "looks_up"
+
     supports_masking = True
 
     registered = False
@@ -50,10 +52,10 @@ class Table(Layer, frozen=True, kw_only=True):
 
     def stored(self) -> Stored:
         """What is stored of the table."""
-        table = Parameter(
-            path="embeddings",
-            shape=(self.input_dim, self.output_dim),
-            initializer=self.embeddings_initializer,
+        table = self.weight(
+            "embeddings",
+            (self.input_dim, self.output_dim),
+            "embeddings_initializer",
             trainable=self.lora_rank is None,
         )
         return stored_table(scheme_of(self.quantization), table)
@@ -108,8 +110,10 @@ class Embedding(Table, frozen=True, kw_only=True):
             yield msgspec.structs.replace(parameter, initializer=filled) if is_table else parameter
 
     def padded(self, initializer: Initializer) -> Initializer:
-        """What fills the table where that initializer fills all rows but that of the padding."""
-        return initializer if self.padding_idx is None else zero_row(initializer, self._padding)
+        """The initializer of the table, with zeros in the row of the padding."""
+        if self.padding_idx is None:
+            return initializer
+        return ZeroRow(filled=initializer, row=self._padding)
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, table = flow.xp, self.table(flow)
@@ -150,10 +154,10 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
         scheme, stored = scheme_of(self.quantization), self.stored()
         yield from stored.before
         if not self.tie_weights and scheme is None:
-            yield Parameter(
-                path="reverse_embeddings",
-                shape=(self.output_dim, self.input_dim),
-                initializer=self.embeddings_initializer,
+            yield self.weight(
+                "reverse_embeddings",
+                (self.output_dim, self.input_dim),
+                "embeddings_initializer",
             )
         yield from self.factors()
         yield from stored.after
@@ -179,6 +183,8 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     and are added to it by an Add.
     """
 
+    role = "looks_up"
+
     sequence_length: PositiveInt
     initializer: Initializer = GlorotUniform()
 
@@ -198,7 +204,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         size = (self.sequence_length, known_size(self, shape, -1))
-        yield Parameter(path="embeddings", shape=size, initializer=self.initializer)
+        yield self.weight("embeddings", size, "initializer")
 
     def call(self, flow: Flow, x: Array) -> Array:
         positions = flow["embeddings"][: x.shape[-2]]
@@ -217,7 +223,7 @@ class ClassToken(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         size = (1, 1, known_size(self, shape, -1))
-        yield Parameter(path="token", shape=size, initializer=self.token_initializer)
+        yield self.weight("token", size, "token_initializer", contracts=())
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp

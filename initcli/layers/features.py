@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy
 
-from initcli.errors import did_you_mean, listed, quoted
+from initcli.errors import quoted
 from initcli.initializers import Ones, Zeros
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, known_size, output_shapes
 from initcli.layers.flow import Flow
+from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -30,6 +32,8 @@ class Normalization(Layer, frozen=True, kw_only=True):
     Unless mean and variance are given: mean and variance of the sizes of ``axis``, and count (),
     none of them trained.
     """
+
+    role = "scales"
 
     supports_masking = True
 
@@ -168,47 +172,28 @@ class CategoryEncoding(Layer, frozen=True, kw_only=True):
         )
 
 
-class HashedCrossing(Layer, frozen=True, kw_only=True):
-    """The hash of two features together, as one of ``num_bins`` indices."""
-
-    num_bins: PositiveInt
-    output_mode: Literal["int", "one_hot"] = "int"
-    sparse: bool = False
-    dtype: IndexDtype | None = None  # type: ignore[assignment]  # hashes are whole numbers
-
-    def output_shape(self, one: Shape, other: Shape) -> Shape:
-        if one[-1] != other[-1]:
-            raise ShapeError(
-                f"HashedCrossing needs two features of one shape, not {shape_text(one)} and "
-                f"{shape_text(other)}"
-            )
-        return _encoded(self.output_mode, one, self.num_bins)
+Salt = int | Annotated[tuple[int, ...], msgspec.Meta(min_length=2, max_length=2)]
+"""One key of a hash, or two."""
 
 
-_NOT_SPARSE = "`sparse` cannot be true where `output_mode` is 'int', for indices are not sparse"
-_SPARSE_MODES = "remove it, or take output_mode: one_hot, multi_hot or count"
+def _require_dense_indices(sparse: bool, mode: str) -> None:
+    if sparse and mode == "int":
+        message = "`sparse` cannot be true where `output_mode` is 'int': indices are not sparse"
+        remedy = "remove it, or take output_mode: one_hot, multi_hot or count"
+        raise ArgumentError("sparse", message, remedy)
 
 
-class _Indexing(Layer, frozen=True, kw_only=True):
-    """What turns values into indices, or into vectors with an entry for each index."""
-
-    output_mode: Literal["int", "one_hot", "multi_hot", "count"] = "int"
-    sparse: bool = False
-
-    def __post_init__(self) -> None:
-        if self.sparse and self.output_mode == "int":
-            raise ArgumentError("sparse", _NOT_SPARSE, _SPARSE_MODES)
-
-
-class Discretization(_Indexing, frozen=True, kw_only=True):
+class Discretization(Layer, frozen=True, kw_only=True):
     """The bin in which each value lies."""
 
     bin_boundaries: tuple[float, ...] | None = None
     num_bins: PositiveInt | None = None
     epsilon: float = 0.01
+    output_mode: Literal["int", "one_hot", "multi_hot", "count"] = "int"
+    sparse: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _require_dense_indices(self.sparse, self.output_mode)
         if (self.bin_boundaries is None) == (self.num_bins is None):
             given = "neither" if self.num_bins is None else "both"
             message = f"Discretization needs either `bin_boundaries` or `num_bins`, and has {given}"
@@ -236,17 +221,48 @@ class Discretization(_Indexing, frozen=True, kw_only=True):
         return counts if self.output_mode == "count" else numpy.minimum(counts, 1)
 
 
-class Hashing(_Indexing, frozen=True, kw_only=True):
+class _Categories(Preprocessing, frozen=True, kw_only=True):
+    """Turns values into indices, or into vectors with an entry for each index.
+
+    What it computes depends on data or on text. In its place indices are drawn: all alike, or those
+    of the input where their number is not known.
+    """
+
+    output_mode: OutputMode = "int"
+    sparse: bool = False
+
+    def __post_init__(self) -> None:
+        _require_dense_indices(self.sparse, self.output_mode)
+
+    @property
+    def depth(self) -> int | None:
+        """The number of indices; None where only the data say it."""
+        raise NotImplementedError
+
+    def call(self, flow: Flow, *inputs: Array, **options: Any) -> Array:
+        x = flow.xp.constant(inputs[0])
+        (shape,) = output_shapes(self, tuple(each.shape for each in inputs), options)
+        shape = self.sized(shape, x.shape)
+        random = flow.generator("categories")
+        if self.output_mode == "int":
+            if self.depth is None:
+                return x.reshape(-1)[random.integers(0, x.size, shape)]
+            return random.integers(0, self.depth, shape)
+        if self.output_mode == "one_hot" and self.depth is not None:
+            return _one_hot(random.integers(0, self.depth, shape[:-1]), self.depth)
+        raise NotComputable(f"{self.type_name} counts values that only the data know")
+
+
+class Hashing(_Categories, frozen=True, kw_only=True):
     """The hash of each value, as one of ``num_bins`` indices."""
 
     num_bins: PositiveInt
     mask_value: Any = None
-    salt: int | tuple[int, ...] | None = None
+    salt: Salt | None = None
     dtype: IndexDtype | None = None  # type: ignore[assignment]  # hashes are whole numbers
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_salt(self.salt)
         if self.output_mode == "int" and self.dtype not in (None, "int32", "int64"):
             wanted = "'int32' or 'int64' where `output_mode` is 'int'"
             raise ArgumentError("dtype", f"`dtype` must be {wanted}, not {quoted(self.dtype)}")
@@ -254,98 +270,64 @@ class Hashing(_Indexing, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         return shape if self.output_mode == "int" else (*shape[:-1], self.num_bins)
 
-
-def _check_salt(salt: int | tuple[int, ...] | None) -> None:
-    if isinstance(salt, tuple) and len(salt) != 2:
-        message = f"`salt` must be one whole number or two, not {quoted([*salt])}"
-        raise ArgumentError("salt", message)
+    @property
+    def depth(self) -> int | None:
+        return self.num_bins
 
 
-class _Vocabulary(Layer, frozen=True, kw_only=True):
-    """What knows a list of values by their indices, the first of which stand for unknown ones.
+class HashedCrossing(_Categories, frozen=True, kw_only=True):
+    """The hash of two features together, as one of ``num_bins`` indices."""
+
+    num_bins: PositiveInt
+    output_mode: Literal["int", "one_hot"] = "int"
+    dtype: IndexDtype | None = None  # type: ignore[assignment]  # hashes are whole numbers
+
+    def output_shape(self, one: Shape, other: Shape) -> Shape:
+        if one[-1] != other[-1]:
+            raise ShapeError(
+                f"HashedCrossing needs two features of one shape, not {shape_text(one)} and "
+                f"{shape_text(other)}"
+            )
+        return _encoded(self.output_mode, one, self.num_bins)
+
+    @property
+    def depth(self) -> int | None:
+        return self.num_bins
+
+
+class _Vocabulary(_Categories, frozen=True, kw_only=True):
+    """What gives the values of a vocabulary their indices, the first of which are for unknown ones.
 
     ``vocabulary`` is a list or, as in Keras, the name of a file, which is not read. It may begin
     with what stands for absent and for unknown values.
     """
 
-    max_tokens: PositiveInt | None = None
-    output_mode: OutputMode = "int"
+    max_tokens: Annotated[int, msgspec.Meta(ge=2)] | None = None
     pad_to_max_tokens: bool = False
-    sparse: bool = False
     vocabulary: Any = None
     idf_weights: Any = None
     vocabulary_size: PositiveInt | None = None
 
     def __post_init__(self) -> None:
-        frequencies = self.output_mode in ("tf_idf", "tf-idf")
-        if self.sparse and self.output_mode == "int":
-            raise ArgumentError("sparse", _NOT_SPARSE, _SPARSE_MODES)
-        if self.max_tokens == 1:
-            remedy = "one index stands for unknown values already"
-            raise ArgumentError("max_tokens", "`max_tokens` must be at least 2, not 1", remedy)
+        super().__post_init__()
         if self.pad_to_max_tokens and self.max_tokens is None:
             message = "`pad_to_max_tokens` needs `max_tokens`, which is not given"
             raise ArgumentError("pad_to_max_tokens", message)
-        if self.idf_weights is not None and not frequencies:
-            message = f"`idf_weights` needs output_mode: tf_idf, not {quoted(self.output_mode)}"
-            raise ArgumentError("idf_weights", message)
-        if frequencies and self.vocabulary is not None and self.idf_weights is None:
-            message = "output_mode: tf_idf needs `idf_weights` beside a `vocabulary`"
-            raise ArgumentError("idf_weights", message, "give one number for each of its values")
-        if self._given is not None:
-            self._check_vocabulary(self._given)
-
-    def _check_vocabulary(self, given: list[Any]) -> None:
-        tokens, mask = self._tokens(given), self._specials[0]
-        if not given:
-            raise ArgumentError("vocabulary", "`vocabulary` is empty", "list values, or remove it")
-        written = [repr(token) for token in tokens]
-        if len(set(written)) < len(written):
-            twice = next(token for token in tokens if written.count(repr(token)) > 1)
-            message = f"`vocabulary` has {quoted(twice)} twice"
-            raise ArgumentError("vocabulary", message, "keep one of the two")
-        if mask is not None and mask in tokens:
-            message = f"`vocabulary` has {quoted(mask)}, which stands for absent values"
-            raise ArgumentError("vocabulary", message, "take it out")
-        needed = self._first + len(tokens)
-        if self.max_tokens is not None and needed > self.max_tokens:
-            message = f"`max_tokens` ({self.max_tokens}) is less than the {needed} of `vocabulary`"
-            remedy = f"those of unknown values count too: `max_tokens: {needed}` or more"
-            raise ArgumentError("max_tokens", message, remedy)
-        if isinstance(self.idf_weights, list | tuple) and len(self.idf_weights) != len(given):
-            wanted = f"{len(given)} entries, as many as `vocabulary`"
-            message = f"`idf_weights` must have {wanted}, not {len(self.idf_weights)}"
-            raise ArgumentError("idf_weights", message)
 
     @property
     def depth(self) -> int | None:
-        """How many entries the vectors have, or None where Keras does not know."""
         if self.pad_to_max_tokens:
             return self.max_tokens
-        if self._given is None:
+        if not isinstance(self.vocabulary, list | tuple):
             return self.vocabulary_size
-        return self._first + len(self._tokens(self._given))
+        specials = self.specials
+        given = list(self.vocabulary)
+        return len(given) + (0 if given[: len(specials)] == specials else len(specials))
 
     @property
-    def _given(self) -> list[Any] | None:
-        return list(self.vocabulary) if isinstance(self.vocabulary, list | tuple) else None
-
-    @property
-    def _specials(self) -> tuple[Any, list[Any]]:
-        """What stands for absent values, and for unknown ones, as often as it has an index."""
+    def specials(self) -> list[Any]:
+        """What the first indices stand for: absent and unknown values."""
         raise NotImplementedError
-
-    @property
-    def _first(self) -> int:
-        """The index of the first value, after those of what is absent or unknown."""
-        mask, unknown = self._specials
-        return len(unknown) + (mask is not None and self.output_mode == "int")
-
-    def _tokens(self, given: list[Any]) -> list[Any]:
-        """The vocabulary without what stands for other values."""
-        mask, unknown = self._specials
-        specials = [mask] * (self._first - len(unknown)) + unknown
-        return given[self._first :] if given[: self._first] == specials else given
 
 
 class _Lookup(_Vocabulary, frozen=True, kw_only=True):
@@ -356,24 +338,15 @@ class _Lookup(_Vocabulary, frozen=True, kw_only=True):
     oov_token: Any = None
     invert: bool = False
     oov_method: Literal["floormod", "farmhash"] = "floormod"
-    salt: int | tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_salt(self.salt)
-        if self.invert and self.output_mode != "int":
-            wanted = f"'int' where `invert` is true, not {quoted(self.output_mode)}"
-            raise ArgumentError("output_mode", f"`output_mode` must be {wanted}")
-        if self.invert and self.oov_token in self._tokens(self._given or []):
-            message = f"`vocabulary` has {quoted(self.oov_token)}, which stands for unknown values"
-            raise ArgumentError("vocabulary", message, "take it out")
+    salt: Salt | None = None
 
     def output_shape(self, shape: Shape) -> Shape:
         return _encoded(self.output_mode, shape, self.depth)
 
     @property
-    def _specials(self) -> tuple[Any, list[Any]]:
-        return self.mask_token, [self.oov_token] * self.num_oov_indices
+    def specials(self) -> list[Any]:
+        has_mask = self.mask_token is not None and self.output_mode == "int"
+        return [self.mask_token] * has_mask + [self.oov_token] * self.num_oov_indices
 
 
 class IntegerLookup(_Lookup, frozen=True, kw_only=True):
@@ -381,12 +354,6 @@ class IntegerLookup(_Lookup, frozen=True, kw_only=True):
 
     oov_token: Any = -1
     vocabulary_dtype: Literal["int64"] = "int64"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.salt is not None and self.oov_method != "farmhash":
-            message = f"`salt` needs oov_method: farmhash, not {quoted(self.oov_method)}"
-            raise ArgumentError("salt", message)
 
 
 class StringLookup(_Lookup, frozen=True, kw_only=True):
@@ -406,25 +373,6 @@ class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
     ragged: bool = False
     encoding: str = "utf-8"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        known = {
-            "standardize": ("lower_and_strip_punctuation", "lower", "strip_punctuation"),
-            "split": ("whitespace", "character"),
-        }
-        for argument, names in known.items():
-            given = getattr(self, argument)
-            # What is no text is the function of an author, which is not run.
-            if isinstance(given, str) and given not in names:
-                choices = listed(["null", *map(quoted, names)])
-                message = f"`{argument}` must be {choices}, not {quoted(given)}"
-                raise ArgumentError(argument, message, did_you_mean(given, names))
-        if self.output_mode != "int" and self.output_sequence_length is not None:
-            wanted = f"output_mode: int, not {quoted(self.output_mode)}"
-            raise ArgumentError(
-                "output_sequence_length", f"`output_sequence_length` needs {wanted}"
-            )
-
     def output_shape(self, shape: Shape) -> Shape:
         if self.output_mode == "int":
             return (shape[0], self.output_sequence_length)
@@ -434,5 +382,5 @@ class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
         return _encoded(self.output_mode, words, self.depth)
 
     @property
-    def _specials(self) -> tuple[Any, list[Any]]:
-        return "", ["[UNK]"]
+    def specials(self) -> list[Any]:
+        return ["", "[UNK]"] if self.output_mode == "int" else ["[UNK]"]

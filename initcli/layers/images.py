@@ -1,20 +1,20 @@
-"""Images: rescaling, resizing and cropping them, and the boxes that are marked on them."""
+"""Images: rescaling, resizing, cropping and augmenting them."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy
 
-from initcli.errors import quoted
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
-from initcli.layers.resampling import resampled
-from initcli.layers.spatial import channels_back, channels_last
+from initcli.layers.preprocessing import Preprocessing, nearest
 from initcli.types import (
     Array,
     DataFormat,
-    NotComputable,
+    Fraction,
+    NonNegativeFloat,
     PositiveInt,
     Shape,
     ShapeError,
@@ -22,20 +22,32 @@ from initcli.types import (
     shape_text,
 )
 
+_PAIR = msgspec.Meta(min_length=2, max_length=2)
+_Signed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+_Zoom = Annotated[float, msgspec.Meta(gt=-1, le=1)]
+_Bits = Annotated[float, msgspec.Meta(ge=1, le=8)]
+
 Numbers = float | tuple[float, ...]
-"""One number, or several: for the channels, or two between which one is drawn."""
-Generator = numpy.random.Generator
-Transformation = dict[str, Any]
-"""What was drawn for a batch of images, by Keras's names; nothing where nothing is to be done."""
+"""One number, or one for each channel."""
+Share = Fraction | Annotated[tuple[Fraction, ...], _PAIR]
+"""A strength from 0 to 1, or the two between which it is drawn."""
+SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
+"""A strength from -1 to 1, or the two between which it is drawn."""
+Range = Annotated[tuple[float, ...], _PAIR]
+"""The smallest and the largest value of an image."""
+Interpolation = Literal["nearest", "bilinear"]
+FillMode = Literal["constant", "reflect", "wrap", "nearest"]
 
 
 def real(x: Array) -> Array:
-    """x, or whole numbers as real ones."""
+    """An array as floating-point numbers."""
     return x if numpy.issubdtype(x.dtype, numpy.floating) else x.astype("float32")
 
 
 class Rescaling(Layer, frozen=True, kw_only=True):
     """x · scale + offset, entry by entry or channel by channel."""
+
+    role = "scales"
 
     supports_masking = True
 
@@ -48,38 +60,22 @@ class Rescaling(Layer, frozen=True, kw_only=True):
         return x * scale + offset
 
 
-class ImageLayer(Layer, frozen=True, kw_only=True):
-    """What works on images: (batch, height, width, channels), or one of them without the batch."""
+class ImageLayer(Preprocessing, frozen=True, kw_only=True):
+    """A layer for images (batch, height, width, channels), or one of them without the batch."""
 
-    registered: ClassVar[bool] = False
+    registered = False
 
     data_format: DataFormat | None = None
 
-    @property
-    def layout(self) -> DataFormat | None:
-        """Where the layer looks for the channels."""
-        return self.data_format
-
-    def changed(self, flow: Flow, images: Array) -> Array:
-        """What comes out for images (batch, height, width, channels)."""
-        return images
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        xp, rank = flow.xp, len(x.shape)
-        if rank not in (3, 4):
-            shape = shape_text(x.shape)
-            wanted = "images (height, width, channels)"
-            raise NotComputable(f"{self.type_name} needs {wanted}, not {shape}")
-        batch = real(x) if rank == 4 else xp.expand_dims(real(x), 0)
-        found = self.changed(flow, channels_last(xp, batch, self.layout))
-        found = channels_back(xp, found, self.layout)
-        return found if rank == 4 else xp.reshape(found, found.shape[1:])
+    def passed_on(self, xp: Any, x: Array, shape: Size) -> Array:
+        x = real(x)
+        for axis, size in enumerate(shape):
+            x = nearest(x, axis, size)
+        return x
 
 
 class _Sized(ImageLayer, frozen=True, kw_only=True):
-    """What gives images a height and a width."""
-
-    registered = False
+    """A layer that gives images a height and a width."""
 
     height: PositiveInt
     width: PositiveInt
@@ -95,14 +91,9 @@ class _Sized(ImageLayer, frozen=True, kw_only=True):
         sizes[first : first + 2] = self.height, self.width
         return tuple(sizes)
 
-    @property
-    def size(self) -> Size:
-        """The height and the width."""
-        return self.height, self.width
-
 
 class Resizing(_Sized, frozen=True, kw_only=True):
-    """Images of another height and width, by interpolation."""
+    """Gives images another height and width, by interpolation."""
 
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area"] = (
         "bilinear"
@@ -113,102 +104,231 @@ class Resizing(_Sized, frozen=True, kw_only=True):
     fill_value: float = 0.0
     antialias: bool = False
 
-    def changed(self, flow: Flow, images: Array) -> Array:
-        xp = flow.xp
-        if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
-            both = "`crop_to_aspect_ratio` and `pad_to_aspect_ratio`"
-            raise NotComputable(f"{both} cannot both be true")
-        if self.fill_mode != "constant":
-            only = "'constant', which is all that Keras has"
-            raise NotComputable(f"`fill_mode` must be {only}, not {quoted(self.fill_mode)}")
-        if self.crop_to_aspect_ratio:
-            images = middle(images, fitting(images.shape[1:3], self.size))
-        elif self.pad_to_aspect_ratio:
-            images = self._padded(xp, images)
-        return resized(xp, images, self.size, self.interpolation, self.antialias)
-
-    def _padded(self, xp: Any, images: Array) -> Array:
-        height, width = images.shape[1:3]
-        tall = max(height, int(float(width * self.height) / self.width))
-        wide = max(width, int(float(height * self.width) / self.height))
-        # As in Keras, both ends alike: what is odd stays missing.
-        rows, columns = (tall - height) // 2, (wide - width) // 2
-        ends = ((0, 0), (rows, rows), (columns, columns) if rows == 0 else (0, 0), (0, 0))
-        return xp.pad(images, ends, "constant", constant_values=self.fill_value)
-
 
 class CenterCrop(_Sized, frozen=True, kw_only=True):
-    """The middle of each image."""
-
-    def changed(self, flow: Flow, images: Array) -> Array:
-        height, width = images.shape[1:3]
-        if height >= self.height and width >= self.width:
-            return middle(images, self.size)
-        part = middle(images, fitting((height, width), self.size))
-        return resized(flow.xp, part, self.size)
+    """Takes the middle of each image."""
 
 
 class RandomCrop(_Sized, frozen=True, kw_only=True):
-    """A part of each image, anywhere in it."""
+    """Takes a part of each image at a random place."""
 
     seed: int | None = None
 
-    def changed(self, flow: Flow, images: Array) -> Array:
-        if not flow.training:
-            return images
-        drawn = self.transformation(flow.generator("crop", self.seed), images.shape)
-        return self.transformed(flow.xp, images, drawn)
-
-    def transformation(self, random: Generator, shape: Size) -> Transformation:
-        """The first row and column of the part, which is the same in all images of a batch."""
-        height, width = shape[1:3]
-        if height > self.height and width > self.width:
-            row = int(random.integers(0, height - self.height + 1))
-            return {"start": (row, int(random.integers(0, width - self.width + 1)))}
-        tall, wide = fitting((height, width), self.size)
-        return {"start": ((height - tall) // 2, (width - wide) // 2)}
-
-    def transformed(self, xp: Any, images: Array, drawn: Transformation) -> Array:
-        """The part that starts there, interpolated where images are too small for it."""
-        return resized(xp, _part(images, drawn["start"], self.size), self.size)
-
 
 class MaxNumBoundingBoxes(ImageLayer, frozen=True, kw_only=True):
-    """Leaves ``max_number`` boxes of each image, or fills them up with ``fill_value``."""
+    """Keeps ``max_number`` boxes of each image, or adds boxes of ``fill_value``."""
 
     max_number: int
     fill_value: int = -1
 
 
-def fitting(size: Size, wanted: Size) -> Size:
-    """The largest height and width within ``size`` of which one is to the other as in ``wanted``.
+class _Random(ImageLayer, frozen=True, kw_only=True):
+    """A random augmentation."""
 
-    They are whole numbers, as Keras rounds them.
-    """
-    (height, width), (tall, wide) = size, wanted
-    return (
-        max(min(height, int(float(width * tall) / wide)), 1),
-        max(min(width, int(float(height * wide) / tall)), 1),
-    )
+    seed: int | None = None
 
 
-def middle(images: Array, size: Size) -> Array:
-    """The part of images (batch, height, width, channels) about their center."""
-    height, width = images.shape[1:3]
-    return _part(images, ((height - size[0]) // 2, (width - size[1]) // 2), size)
+class _Ranged(ImageLayer, frozen=True, kw_only=True):
+    """An augmentation that needs the range of the values of images."""
+
+    value_range: Range = (0, 255)
 
 
-def _part(images: Array, start: Size, size: Size) -> Array:
-    if tuple(images.shape[1:3]) == tuple(size):
-        return images
-    rows, columns = (slice(first, first + n) for first, n in zip(start, size, strict=True))
-    return images[:, rows, columns]
+class _RandomRanged(_Ranged, frozen=True, kw_only=True):
+    """A random augmentation that needs the range of the values of images."""
+
+    seed: int | None = None
 
 
-def resized(
-    xp: Any, images: Array, size: Size, method: str = "bilinear", antialias: bool = False
-) -> Array:
-    """Images (batch, height, width, channels) of another height and width."""
-    for axis, length in enumerate(size, 1):
-        images = resampled(xp, images, axis, length, method, antialias)
-    return images
+class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
+    """Adds up to ``factor`` of the range."""
+
+    factor: SignedShare
+
+
+class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
+    """Stretches values about their mean."""
+
+    factor: Share
+
+
+class RandomHue(_RandomRanged, frozen=True, kw_only=True):
+    """Turns the hue."""
+
+    factor: Share
+
+
+class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
+    """Changes the saturation."""
+
+    factor: SignedShare
+
+
+class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
+    """Sharpens or blurs."""
+
+    factor: Share
+
+
+class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
+    """Fades images of three channels towards gray."""
+
+    factor: SignedShare
+
+
+class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
+    """Changes brightness, contrast, saturation and hue."""
+
+    brightness_factor: SignedShare | None = None
+    contrast_factor: Share | None = None
+    saturation_factor: SignedShare | None = None
+    hue_factor: Share | None = None
+
+
+class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
+    """Leaves ``factor`` bits of each value."""
+
+    factor: _Bits | Annotated[tuple[NonNegativeFloat, ...], _PAIR]
+
+
+class RandomInvert(_RandomRanged, frozen=True, kw_only=True):
+    """Inverts values."""
+
+    factor: Share = 1.0
+
+
+class RandomGrayscale(_Random, frozen=True, kw_only=True):
+    """Takes the color out of some images."""
+
+    factor: Fraction = 0.5
+
+
+class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
+    """Blurs by a Gaussian of an odd width."""
+
+    factor: Share = 1.0
+    kernel_size: PositiveInt | Annotated[tuple[PositiveInt, ...], _PAIR] = 3
+    sigma: Share = 1.0
+
+
+class Solarization(_RandomRanged, frozen=True, kw_only=True):
+    """Inverts values above a threshold."""
+
+    addition_factor: Share = 0.0
+    threshold_factor: Share = 0.0
+
+
+class AutoContrast(_Ranged, frozen=True, kw_only=True):
+    """Stretches each channel to the whole range."""
+
+
+class Equalization(_Ranged, frozen=True, kw_only=True):
+    """Spreads each channel evenly over the range."""
+
+    bins: PositiveInt = 256
+
+
+class ContrastLimitedAdaptiveHistogramEqualization(_Ranged, frozen=True, kw_only=True):
+    """Equalizes tile by tile, up to a contrast (Zuiderveld 1994)."""
+
+    clip_limit: float = 4.0
+    tile_grid_size: Annotated[tuple[PositiveInt, ...], _PAIR] = (8, 8)
+
+
+class RandomFlip(_Random, frozen=True, kw_only=True):
+    """Mirrors images."""
+
+    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
+
+
+class _Moving(_Random, frozen=True, kw_only=True):
+    """An augmentation that moves pixels, and fills the places that they leave."""
+
+    fill_mode: FillMode = "reflect"
+    interpolation: Interpolation = "bilinear"
+    fill_value: float = 0.0
+
+
+class RandomRotation(_Moving, frozen=True, kw_only=True):
+    """Rotates images by up to ``factor`` turns."""
+
+    factor: SignedShare
+
+
+class RandomTranslation(_Moving, frozen=True, kw_only=True):
+    """Moves images by up to a share of their height and width."""
+
+    height_factor: SignedShare
+    width_factor: SignedShare
+
+
+class RandomZoom(_Moving, frozen=True, kw_only=True):
+    """Zooms by up to a share of the height and width."""
+
+    height_factor: _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
+    width_factor: _Zoom | Annotated[tuple[_Zoom, ...], _PAIR] | None = None
+
+
+class RandomShear(_Moving, frozen=True, kw_only=True):
+    """Shears images along one axis or both."""
+
+    x_factor: Fraction | Annotated[tuple[_Signed, ...], _PAIR] = 0.0
+    y_factor: Fraction | Annotated[tuple[_Signed, ...], _PAIR] = 0.0
+
+
+class RandomPerspective(_Random, frozen=True, kw_only=True):
+    """Changes the perspective of images."""
+
+    factor: Share = 1.0
+    scale: Fraction = 1.0
+    interpolation: Interpolation = "bilinear"
+    fill_value: float = 0.0
+
+
+class RandomElasticTransform(_RandomRanged, frozen=True, kw_only=True):
+    """Bends images."""
+
+    factor: Share = 1.0
+    scale: Share = 1.0
+    interpolation: Interpolation = "bilinear"
+    fill_mode: FillMode | Literal["mirror"] = "reflect"
+    fill_value: float = 0.0
+
+
+class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
+    """Erases a rectangle."""
+
+    factor: Share = 1.0
+    scale: Share = (0.02, 0.33)
+    fill_value: Any = None
+
+
+class CutMix(_Random, frozen=True, kw_only=True):
+    """Puts a part of one image into another (Yun et al. 2019)."""
+
+    factor: Share = 1.0
+
+
+class MixUp(_Random, frozen=True, kw_only=True):
+    """Blends images in pairs (Zhang et al. 2017)."""
+
+    alpha: NonNegativeFloat = 0.2
+
+
+class RandAugment(_RandomRanged, frozen=True, kw_only=True):
+    """Applies ``num_ops`` of many augmentations (Cubuk et al. 2019)."""
+
+    num_ops: PositiveInt = 2
+    factor: Share = 0.5
+    interpolation: Interpolation = "bilinear"
+
+
+class AugMix(_RandomRanged, frozen=True, kw_only=True):
+    """Mixes chains of augmentations (Hendrycks et al. 2019)."""
+
+    num_chains: PositiveInt = 3
+    chain_depth: PositiveInt = 3
+    factor: Share = 0.3
+    alpha: NonNegativeFloat = 1.0
+    all_ops: bool = True
+    interpolation: Interpolation = "bilinear"

@@ -121,17 +121,17 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         places = self.positions(shape)
         is_dense = self.implementation == 1  # else windows are parts of axes, or of one axis
-        yield Parameter(
-            path="kernel",
-            shape=self._kernel(places),
-            initializer=self.kernel_initializer,
+        yield self.weight(
+            "kernel",
+            self._kernel(places),
+            "kernel_initializer",
             contracts=(1,) if is_dense else None,
             produces=(1, 2) if is_dense else None,
             divided=(1, places.channels),
         )
         if self.use_bias:
             bias = (*places.after, self.filters)
-            yield Parameter(path="bias", shape=bias, initializer=self.bias_initializer)
+            yield self.weight("bias", bias, "bias_initializer")
 
     def _kernel(self, places: Positions) -> Size:
         if self.implementation == 1:

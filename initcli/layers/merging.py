@@ -98,12 +98,16 @@ class _Merging(Layer, frozen=True, kw_only=True):
 class Add(_Merging, frozen=True, kw_only=True):
     """The sum of its inputs."""
 
+    role = "adds"
+
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return reduce(operator.add, self.aligned(flow.xp, inputs))
 
 
 class Subtract(_Merging, frozen=True, kw_only=True):
     """The first of its two inputs less the second."""
+
+    role = "adds"
 
     def output_shape(self, shape: Shape, other: Shape) -> Shape:  # type: ignore[override]
         return _Merging.output_shape(self, shape, other)
@@ -115,6 +119,8 @@ class Subtract(_Merging, frozen=True, kw_only=True):
 
 class Multiply(_Merging, frozen=True, kw_only=True):
     """The product of its inputs, entry by entry."""
+
+    role = "multiplies"
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         xp = flow.xp
@@ -134,6 +140,8 @@ class Multiply(_Merging, frozen=True, kw_only=True):
 
 class Average(_Merging, frozen=True, kw_only=True):
     """The mean of its inputs, entry by entry."""
+
+    role = "adds"
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return reduce(operator.add, self.aligned(flow.xp, inputs)) / len(inputs)

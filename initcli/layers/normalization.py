@@ -37,9 +37,9 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
     def gamma_and_beta(self, shape: tuple[int, ...]) -> Iterator[Parameter]:
         """gamma where the layer scales, and beta where it centers."""
         if self.scale:
-            yield Parameter(path="gamma", shape=shape, initializer=self.gamma_initializer)
+            yield self.weight("gamma", shape, "gamma_initializer")
         if self.center:
-            yield Parameter(path="beta", shape=shape, initializer=self.beta_initializer)
+            yield self.weight("beta", shape, "beta_initializer")
 
     def finished(self, flow: Flow, x: Array, shape: tuple[int, ...]) -> Array:
         """gamma · x + beta, each reshaped to ``shape``."""
@@ -54,6 +54,8 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     gamma, beta, moving_mean and moving_variance, each (channels,), the last two not trained; with
     ``renorm`` also moving_stddev, renorm_mean and renorm_stddev (Ioffe 2017).
     """
+
+    role = "normalizes"
 
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
@@ -73,13 +75,12 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         channels = (known_size(self, shape, self.axis),)
         yield from self.gamma_and_beta(channels)
-        mean, variance = self.moving_mean_initializer, self.moving_variance_initializer
-        yield _statistic("moving_mean", channels, mean)
-        yield _statistic("moving_variance", channels, variance)
+        for name in ("moving_mean", "moving_variance"):
+            yield self.weight(name, channels, f"{name}_initializer", trainable=False)
         if self.renorm:
-            stddev = _square_root(variance, channels)
+            stddev = _square_root(self.moving_variance_initializer, channels)
             yield _statistic("moving_stddev", channels, stddev)
-            yield _statistic("renorm_mean", channels, mean)
+            yield _statistic("renorm_mean", channels, self.moving_mean_initializer)
             yield _statistic("renorm_stddev", channels, stddev)
 
     def call(self, flow: Flow, x: Array) -> Array:
@@ -114,6 +115,8 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     """Normalizes each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
 
+    role = "normalizes"
+
     axis: Axes = -1
     rms_scaling: bool = False
 
@@ -143,6 +146,8 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     gamma and beta are (channels,); ``groups`` −1 makes each channel a group of its own.
     """
+
+    role = "normalizes"
 
     groups: int = 32
     axis: int = -1
@@ -178,6 +183,8 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 class RMSNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019), times scale."""
 
+    role = "normalizes"
+
     axis: Axes = -1
     epsilon: NonNegativeFloat = 1e-6
 
@@ -197,6 +204,8 @@ class RMSNormalization(Layer, frozen=True, kw_only=True):
 
 class UnitNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the Euclidean norm over ``axis``."""
+
+    role = "normalizes"
 
     supports_masking = True
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from initcli.activations import Activation, known_activations
+from initcli.layers.base import Role, known_layers
 from initcli.layers.computations import computation
 from initcli.layers.core import Recorded
 from initcli.layers.flow import Flow
@@ -47,6 +49,15 @@ class Operation(Recorded, frozen=True, kw_only=True):
         except ARGUMENTS_MAKE_NO_SENSE as error:
             what = f"the operation {self.function} cannot be computed"
             raise NotComputable(f"{what}: {error}") from None
+
+    def acts_as(self) -> Role | None:
+        same = known_layers().get(self.function)
+        return same.role if same is not None and same.merges else None
+
+    @property
+    def last_activation(self) -> Activation | None:
+        same = known_activations().get(self.function.lower())
+        return None if same is None else same()
 
     @property
     def type_name(self) -> str:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, ClassVar
 
 from initcli.initializers import Initializer, unit_forget_bias
-from initcli.layers.base import Layer, within
+from initcli.layers.base import Layer, Role, within
 from initcli.layers.cells import (
     GRUWeights,
     LSTMWeights,
@@ -50,6 +50,7 @@ class Sequence:
 
     __slots__ = ()
 
+    role: ClassVar[Role | None] = "recurs"
     supports_masking: ClassVar[bool] = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 

@@ -32,6 +32,8 @@ def _noise_shape(given: tuple[int | None, ...] | None, x: Array) -> tuple[int, .
 class Dropout(Layer, frozen=True, kw_only=True):
     """Sets a share ``rate`` of the entries to 0 and scales the others by 1/(1 − rate)."""
 
+    role = "keeps"
+
     supports_masking = True
 
     rate: Fraction
@@ -44,6 +46,8 @@ class Dropout(Layer, frozen=True, kw_only=True):
 
 class _SpatialDropout(Layer, frozen=True, kw_only=True):
     """Drops whole channels of an input with ``rank`` spatial axes."""
+
+    role = "keeps"
 
     supports_masking = True
 
@@ -87,6 +91,8 @@ class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
 class AlphaDropout(Layer, frozen=True, kw_only=True):
     """Dropout that keeps the mean and variance of its input (Klambauer et al. 2017)."""
 
+    role = "keeps"
+
     supports_masking = True
 
     rate: Fraction
@@ -106,6 +112,8 @@ class AlphaDropout(Layer, frozen=True, kw_only=True):
 class GaussianDropout(Layer, frozen=True, kw_only=True):
     """Multiplies by N(1, rate/(1 − rate))."""
 
+    role = "keeps"
+
     supports_masking = True
 
     rate: Fraction
@@ -121,6 +129,8 @@ class GaussianDropout(Layer, frozen=True, kw_only=True):
 class GaussianNoise(Layer, frozen=True, kw_only=True):
     """Adds N(0, stddev²)."""
 
+    role = "keeps"
+
     supports_masking = True
 
     stddev: Fraction
@@ -135,6 +145,8 @@ class GaussianNoise(Layer, frozen=True, kw_only=True):
 
 class ActivityRegularization(Layer, frozen=True, kw_only=True):
     """Adds l1 · Σ|x| + l2 · Σx² to the loss."""
+
+    role = "keeps"
 
     supports_masking = True
 

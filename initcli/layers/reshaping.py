@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, Literal
 
+import numpy
+
 from initcli.errors import quoted
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.flow import Flow
@@ -14,6 +16,7 @@ from initcli.types import (
     Array,
     DataFormat,
     NonNegativeInt,
+    NotComputable,
     PositiveInt,
     Shape,
     ShapeError,
@@ -306,8 +309,6 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
         return join(shape[0], larger, channels, self.data_format)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        from initcli.layers.resampling import resampling
-
         xp = flow.xp
         x = channels_last(xp, x, self.data_format)
         method = getattr(self, "interpolation", "nearest")
@@ -315,7 +316,7 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
             if method == "nearest":
                 x = xp.repeat(x, times, axis)
             else:
-                weights = resampling(x.shape[axis], x.shape[axis] * times, method)
+                weights = _interpolation(x.shape[axis], times, method)
                 x = xp.moveaxis(xp.tensordot(x, weights.astype(x.dtype), (axis, 1)), -1, axis)
         return channels_back(xp, x, self.data_format)
 
@@ -332,3 +333,22 @@ class UpSampling3D(_UpSampling, frozen=True, kw_only=True):
     """Enlarges a volume by repeating its planes, rows and columns."""
 
     rank = 3
+
+
+def _interpolation(size: int, times: int, method: str) -> Array:
+    """The weights (size · times, size) of old entries in new ones.
+
+    Entry i lies at (i + 1/2) / times − 1/2. The kernel is a triangle (bilinear) or the cubic of
+    Keys (1981) with a = −1/2.
+    """
+    places = (numpy.arange(size * times)[:, None] + 0.5) / times - 0.5
+    x = numpy.abs(places - numpy.arange(size))
+    if method == "bilinear":
+        weights = numpy.maximum(1 - x, 0.0)
+    elif method == "bicubic":
+        inside = (1.5 * x - 2.5) * x * x + 1
+        outside = ((-0.5 * x + 2.5) * x - 4) * x + 2
+        weights = numpy.where(x < 1, inside, numpy.where(x < 2, outside, 0.0))
+    else:
+        raise NotComputable(f"initcli does not compute interpolation by {method}")
+    return weights / weights.sum(1, keepdims=True)

@@ -31,16 +31,16 @@ class MaxoutDense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (self.features, known_size(self, shape, -1), self.units)
-        yield Parameter(
-            path="kernel",
-            shape=kernel,
-            initializer=self.kernel_initializer,
+        yield self.weight(
+            "kernel",
+            kernel,
+            "kernel_initializer",
             contracts=(1,),
             produces=(0, 2),
         )
         if self.use_bias:
             bias = (self.features, self.units)
-            yield Parameter(path="bias", shape=bias, initializer=self.bias_initializer)
+            yield self.weight("bias", bias, "bias_initializer")
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
@@ -66,7 +66,7 @@ class Highway(Layer, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         d = known_size(self, shape, -1)
         for path in ("kernel", "carry_kernel"):
-            yield Parameter(path=path, shape=(d, d), initializer=self.kernel_initializer)
+            yield self.weight(path, (d, d), "kernel_initializer", contracts=(0,), produces=(1,))
         if self.use_bias:
             yield Parameter(path="bias", shape=(d,), initializer=Zeros())
             yield Parameter(path="carry_bias", shape=(d,), initializer=Ones())

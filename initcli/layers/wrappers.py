@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from initcli.activations import Activation
 from initcli.errors import quoted
 from initcli.initializers import Initializer, NormOf, TruncatedNormal
-from initcli.layers.base import Layer, computed, output_shapes, within
+from initcli.layers.base import Layer, Role, computed, output_shapes, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, Size, shape_text
@@ -45,6 +46,13 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         own = flow.within(inner.name or inner.default_name(), masks)
         return [xp.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
 
+    def acts_as(self) -> Role | None:
+        return self.layer.acts_as()
+
+    @property
+    def last_activation(self) -> Activation | None:
+        return self.layer.last_activation
+
     def sized(self, shape: Shape, *inputs: Size) -> Shape:
         (given,) = inputs
         inner = self.layer.sized((shape[0], *shape[2:]), (given[0], *given[2:]))
@@ -68,6 +76,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     ``merge_mode`` says how their outputs become one; null leaves them two.
     """
 
+    role = "recurs"
     holds_layers = True
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
@@ -79,7 +88,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         forward, backward = self._both
         for argument, each in (("layer", forward), ("backward_layer", backward)):
-            if not hasattr(each, "go_backwards"):
+            if each.acts_as() != "recurs":
                 kind = type(each).__name__
                 wanted = f"a recurrent layer, such as LSTM, not {kind}"
                 raise ArgumentError(argument, f"`{argument}` of Bidirectional must be {wanted}")
@@ -160,7 +169,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     @property
     def _both(self) -> tuple[Layer, Layer]:
         backward = self.backward_layer
-        if backward is None and hasattr(self.layer, "go_backwards"):
+        if backward is None and self.layer.acts_as() == "recurs":
             # Not the opposite of what the layer does: a layer that goes backwards is refused.
             reverse: dict[str, Any] = {"go_backwards": True}
             backward = msgspec.structs.replace(self.layer, **reverse)
@@ -268,10 +277,11 @@ class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
         entries = kernel.size // kernel.shape[-1]
-        yield Parameter(
-            path="g",
-            shape=(kernel.shape[-1],),
-            initializer=self.g_initializer or NormOf(source=kernel.path, count=entries),
+        yield self.weight(
+            "g",
+            (kernel.shape[-1],),
+            "g_initializer",
+            self.g_initializer or NormOf(source=kernel.path, count=entries),
             dtype=kernel.dtype,
             keeps_dtype=kernel.keeps_dtype,
             trainable=kernel.trainable,

@@ -94,17 +94,26 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class Histogram(msgspec.Struct, frozen=True):
-    """Counts between ascending edges; + adds the counts of two parts of a tensor.
+    """Counts between ascending edges; + adds the counts of two histograms with the same edges.
 
     Bin i holds the values in [edges[i], edges[i+1]), the last bin its upper edge too. Values
-    below the first edge or above the last count to the first or the last bin.
+    below the first edge count to the first bin, values above the last edge to the last bin.
+
+    >>> edges = np.array([0.0, 1.0, 2.0])
+    >>> (Histogram(edges, np.array([1, 2])) + Histogram(edges, np.array([0, 5]))).counts.tolist()
+    [1, 7]
     """
 
     edges: Edges
     counts: Counts
 
     def __add__(self, other: Histogram) -> Histogram:
+        if not np.array_equal(self.edges, other.edges):
+            raise ValueError(f"histograms have different edges: {self} and {other}")
         return Histogram(self.edges, self.counts + other.counts)
+
+    def __str__(self) -> str:
+        return f"{self.counts.size} bins from {self.edges[0]:g} to {self.edges[-1]:g}"
 
     def merged(self, low: float, high: float, bins: int) -> Histogram:
         """At most ``bins`` wider bins from the least value ``low`` to the greatest, ``high``."""

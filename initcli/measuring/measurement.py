@@ -20,7 +20,6 @@ import numpy as np
 from initcli import limits
 from initcli.distributions import Floats
 from initcli.errors import TooLarge
-from initcli.initializers.base import Whole
 from initcli.measuring.histogram import Counts, Grid, Histogram, around
 from initcli.parameter import Parameter
 from initcli.random.scratch import scratch
@@ -333,10 +332,10 @@ def _refuse_endless(wanted: list[tuple[Parameter, int]]) -> None:
 def _shares(parameter: Parameter, count: int) -> Iterator[Share]:
     """The first ``count`` entries of a tensor, cut into shares by their number alone."""
     chunks = -(-count // CHUNK)
-    whole = isinstance(parameter.initializer, Whole)
+    whole = parameter.initializer.fills_whole
     portion = chunks if whole else min(max(chunks // 8, 32), 128)
     # Where the parameter comes from is not needed to draw it, and long to send.
-    parameter = parameter if whole else msgspec.structs.replace(parameter, origin=None)
+    parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
     for start in range(0, chunks, portion):
         stop = min(start + portion, chunks)
         yield Share(parameter, range(start, stop), count)
@@ -344,4 +343,4 @@ def _shares(parameter: Parameter, count: int) -> Iterator[Share]:
 
 def _stays(share: Share) -> bool:
     """Whether a share needs a whole tensor, of which one at a time is enough to hold."""
-    return isinstance(share.parameter.initializer, Whole)
+    return share.parameter.initializer.fills_whole

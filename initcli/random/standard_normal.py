@@ -1,6 +1,6 @@
-"""The standard normal distribution, whole and between two bounds, exact in its tails.
+"""The standard normal distribution, whole or truncated, accurate in its tails; and erf.
 
-φ(z) = exp(−z²/2)/√(2π) is its density and Φ its cumulative distribution.
+φ(z) = exp(−z²/2)/√(2π) is its density and Φ its cumulative distribution function.
 """
 
 from __future__ import annotations
@@ -14,8 +14,61 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 
-# SciPy's erfc would cost 0.4 s of import for what is asked of it: a few dozen edges a tensor.
+# Only called for the few dozen edges of a histogram.
 _erfc = np.frompyfunc(math.erfc, 1, 1)
+
+# Rational approximations of Cody 1969, doi:10.1090/S0025-5718-1969-0247736-4: erf(x) is
+# x P(x²)/Q(x²) for x ≤ 0.46875 and 1 − exp(−x²) P(x)/Q(x) above. Coefficients of P and Q, those of
+# the highest power first.
+_NEAR = (
+    (1.85777706184603153e-1, 1.0),
+    (3.16112374387056560e0, 2.36012909523441209e1),
+    (1.13864154151050156e2, 2.44024637934444173e2),
+    (3.77485237685302021e2, 1.28261652607737228e3),
+    (3.20937758913846947e3, 2.84423683343917062e3),
+)
+_FAR = (
+    (2.15311535474403846e-8, 1.0),
+    (5.64188496988670089e-1, 1.57449261107098347e1),
+    (8.88314979438837594e0, 1.17693950891312499e2),
+    (6.61191906371416295e1, 5.37181101862009858e2),
+    (2.98635138197400131e2, 1.62138957456669019e3),
+    (8.81952221241769090e2, 3.29079923573345963e3),
+    (1.71204761263407058e3, 4.36261909014324716e3),
+    (2.05107837782607147e3, 3.43936767414372164e3),
+    (1.23033935479799725e3, 1.23033935480374942e3),
+)
+_CHUNK = 1 << 14
+"""Entries computed at a time, so that intermediate results stay in the cache."""
+
+
+def erf(x: Any) -> Floats:
+    """The error function, to a few units in the last place of float32 or float64."""
+    x = np.asarray(x)
+    x = x.astype(np.result_type(x, np.float32), copy=False)
+    out = np.empty(x.shape, x.dtype)
+    inputs, outputs = x.reshape(-1), out.reshape(-1)
+    for start in range(0, x.size, _CHUNK):
+        chunk = inputs[start : start + _CHUNK]
+        size = np.minimum(np.abs(chunk), 6)  # erf(6) rounds to 1
+        square = size * size
+        far = 1 - np.exp(-square) * _ratio(_FAR, size)
+        near = size * _ratio(_NEAR, np.minimum(square, 0.25))
+        signed = np.copysign(np.where(size <= 0.46875, near, far), chunk)
+        outputs[start : start + _CHUNK] = signed
+    return out
+
+
+def _ratio(coefficients: tuple[tuple[float, float], ...], x: Floats) -> Floats:
+    """P(x)/Q(x) by Horner's rule."""
+    p, q = np.zeros_like(x), np.zeros_like(x)
+    for a, b in coefficients:
+        p *= x
+        p += a
+        q *= x
+        q += b
+    p /= q
+    return p
 
 
 @cache

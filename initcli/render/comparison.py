@@ -1,19 +1,15 @@
-"""Several signals side by side: as a ranked table, as plain data, and as rows."""
+"""Several signals side by side, as a ranked table."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 
 from initcli.errors import printable
-from initcli.render.rows import Rows
-from initcli.render.signal_data import signal_data, verdict_data
 from initcli.render.signal_table import depth_scale, figure
 from initcli.signal.comparison import Compared
-from initcli.signal.judgment import Verdict
 
 _WIDE = 116
 """Columns from which every figure has a column."""
@@ -47,25 +43,6 @@ def comparison_table(
         label = label.replace("·", "-") if ascii_only else label
         table.add_row(str(rank), label, *cells, found.text)
     return table
-
-
-def comparison_json(compared: Sequence[Compared]) -> str:
-    """One JSON object: the variants, the best first, each with its whole signal."""
-    return json.dumps({"variants": [_data(each) for each in compared]}, allow_nan=False)
-
-
-def comparison_rows(compared: Sequence[Compared]) -> Rows:
-    """One row a model, the best first."""
-    rows = (
-        {"rank": rank, "variant": each.label, **verdict_data(each.verdict)}
-        for rank, each in enumerate(compared, 1)
-    )
-    shown = ("rank", "variant", "output_std", "std_ratio", "gradient_ratio", "text")
-    return Rows(("rank", "variant", *Verdict.__struct_fields__), rows, shown=shown)
-
-
-def _data(each: Compared) -> dict[str, object]:
-    return {"variant": each.label, **signal_data(each.signal)}
 
 
 def _share(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -15,24 +14,9 @@ from rich.text import Text
 
 from initcli.checks import Check, Finding, Report
 from initcli.errors import InitcliError, InvalidSpec, printable
-from initcli.render.rows import Rows
 from initcli.types import SEVERITIES
 
-_KEYS = (
-    "code",
-    "rule",
-    "severity",
-    "layer",
-    "layers",
-    "tensor",
-    "file",
-    "line",
-    "column",
-    "message",
-    "why",
-    "remedy",
-)
-_COLOURS = {"error": "bold red", "warning": "yellow"}
+_COLORS = {"error": "bold red", "warning": "yellow"}
 
 
 def findings_page(reports: Sequence[Report], not_read: int = 0) -> RenderableType:
@@ -42,26 +26,8 @@ def findings_page(reports: Sequence[Report], not_read: int = 0) -> RenderableTyp
     parts: list[RenderableType] = []
     for _, group in groupby(found, key=lambda each: (each.severity, each.code)):
         parts += _section(list(group))
-    parts.append(Text(_total(reports, not_read)))
+    parts.append(Text(total(reports, not_read)))
     return Group(*parts)
-
-
-def findings_json(reports: Sequence[Report], not_read: Sequence[str] = ()) -> str:
-    """One JSON object with all findings, and the specs that could not be judged."""
-    found = [finding for report in reports for finding in report.findings]
-    rows = [{key: getattr(finding, key) for key in _KEYS} for finding in found]
-    return json.dumps({"findings": rows, "not_read": list(not_read)})
-
-
-def findings_rows(reports: Sequence[Report], not_read: int = 0) -> Rows:
-    """One row a finding."""
-    found = (finding for report in reports for finding in report.findings)
-    rows = (
-        {**{key: getattr(each, key) for key in _KEYS}, "layers": " ".join(each.layers)}
-        for each in found
-    )
-    shown = ("code", "severity", "file", "line", "layer", "message", "remedy")
-    return Rows(_KEYS, rows, shown=shown, facts=_total(reports, not_read))
 
 
 def findings_github(
@@ -98,7 +64,7 @@ def _command(severity: str, place: Mapping[str, object], title: str, message: st
 
 def explanation(check: type[Check]) -> RenderableType:
     """The documentation of a check."""
-    heading = Text.assemble((check.code, _COLOURS[check.severity]), f" {check.name}")
+    heading = Text.assemble((check.code, _COLORS[check.severity]), f" {check.name}")
     heading.append(f"  {check.severity}", "dim")
     parts: list[RenderableType] = [heading, Text(""), Text(check.title())]
     for section, text in check.sections().items():
@@ -121,7 +87,7 @@ def _unwrapped(paragraph: str) -> str:
 
 def _section(group: Sequence[Finding]) -> Iterator[RenderableType]:
     first = group[0]
-    heading = Text.assemble((first.code, _COLOURS[first.severity]), f" {first.rule}")
+    heading = Text.assemble((first.code, _COLORS[first.severity]), f" {first.rule}")
     heading.append(f"  {first.severity}", "dim")
     yield heading
     yield Padding(Text(first.why, "dim"), (0, 0, 0, 2), expand=False)
@@ -136,7 +102,8 @@ def _section(group: Sequence[Finding]) -> Iterator[RenderableType]:
     yield Text("")
 
 
-def _total(reports: Sequence[Report], not_read: int) -> str:
+def total(reports: Sequence[Report], not_read: int) -> str:
+    """The number of findings, in a sentence."""
     text = _counted(reports)
     if not_read:
         text += f" {not_read} of {not_read + len(reports)} specs could not be read."

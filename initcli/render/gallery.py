@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from initcli.files import file_stems, make_folder, refuse_other_folder, write_whole
+from initcli.files import file_stems, make_folder, write_whole
 from initcli.measuring.measurement import data_histogram
 from initcli.model import Model
 from initcli.parameter import Parameter
@@ -68,7 +67,7 @@ def save_histograms(
     ...     [file.name for file in initcli.save_histograms(model, pathlib.Path(folder))]
     ['dense.kernel.png', 'dense.bias.png', 'overview.png']
     """
-    made = make_folder(folder)
+    make_folder(folder)
     style = style or Style()
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder, style)
@@ -94,14 +93,13 @@ def save_histograms(
     for parameter, (_, (picture, cell)) in zip(wanted, drawn, strict=True):
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
-        yield _saved(file, picture, made)
+        yield _saved(file, picture)
         overview.add(_layer(parameter), cell)
     for file, content in overview.pages():
-        yield _saved(file, content, made)
+        yield _saved(file, content)
     if page:
         from initcli.render.page import save_page, tensors_page
 
-        refuse_other_folder(folder, made)
         yield save_page(folder, tensors_page(model, kept, files))
 
 
@@ -152,12 +150,10 @@ class _Overview:
 
 def _layer(parameter: Parameter) -> str:
     """The layer that declares the tensor, wherever it stands."""
-    origin = parameter.origin
-    return parameter.path.removesuffix(origin.name if origin else "")
+    owner = parameter.owner
+    return parameter.path.removesuffix(owner.name if owner else "")
 
 
-def _saved(file: Path, content: bytes, made: os.stat_result) -> Path:
-    """Save a picture in the folder that was made for it, and in no other one."""
-    refuse_other_folder(file.parent, made)
+def _saved(file: Path, content: bytes) -> Path:
     write_whole(file, content)
     return file

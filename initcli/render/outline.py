@@ -1,10 +1,9 @@
-"""What a summary shows of a large model: layers, and folds that stand for many of them."""
+"""The rows of a summary's table: layers, and folds that stand for several of them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from itertools import groupby, takewhile
 
 import msgspec
 
@@ -12,31 +11,56 @@ from initcli.model import BuiltLayer, leaves
 from initcli.parameter import Parameter
 from initcli.types import Shapes
 
+_MAX_BLOCK = 400
+"""Maximum number of rows of a block whose repetitions are found."""
+_MIN_SAVED = 4
+"""Minimum number of lines that a fold of repetitions must save."""
+
 
 class Row(msgspec.Struct, frozen=True):
-    """One layer and those of its tensors that are shown; a network's own stand further below."""
+    """One layer and those of its tensors that are shown; the layers of a network follow it."""
 
     layer: BuiltLayer
     parameters: tuple[Parameter, ...]
 
+    @property
+    def name(self) -> str:
+        """The name of the layer."""
+        return self.layer.name
 
-class Fold(msgspec.Struct, frozen=True):
-    """A block or a network in one row, or several blocks on end that are alike.
+    @property
+    def kind(self) -> Hashable:
+        """Equal for rows that differ in names and values only."""
+        return _kind(self.layer)
 
-    ``layers`` and ``tensors`` count what is in one of them, ``size`` the weights in all.
+    @property
+    def lines(self) -> int:
+        """The approximate number of lines of the row in a table of 80 columns."""
+        spreads = (each.distribution is None or each.distribution.std for each in self.parameters)
+        return 1 + sum(3 if spread else 1 for spread in spreads)
+
+
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """One row for a block or a network, or for several equal ones in sequence.
+
+    ``layers`` and ``tensors`` are those of one block, ``size`` counts the weights of all.
+    ``repeats`` is whether the first block stands above the fold.
     """
 
-    first: str
+    name: str
     last: str
-    count: int
+    count: int = 1
     layers: int
     tensors: int
     size: int
     output_shapes: Shapes
+    kind: Hashable
+    repeats: bool = False
+    lines: int = 2
 
     @property
     def rows(self) -> int:
-        """The layers and tensors that the fold stands for."""
+        """The number of layers and tensors in the fold."""
         return self.count * (self.layers + self.tensors)
 
 
@@ -46,11 +70,24 @@ def outline(
     """The rows of a summary.
 
     Args:
-        layers: those of a model.
-        depth: levels of names that are shown; what is named ``block_0/dense`` has two.
-        only: paths of the tensors that are shown, and with them their layers alone.
+        layers: the layers of a model.
+        depth: levels of names to show; ``block_0/dense`` has two.
+        only: paths of the tensors to show, each under its layer.
     """
-    return _alike(_rows(layers, depth, only))
+    rows: list[Row | Fold] = []
+    for row in _rows(layers, depth, only):
+        last = rows[-1] if rows else None
+        if isinstance(row, Fold) and isinstance(last, Fold) and row.kind == last.kind:
+            size, count = last.size + row.size, last.count + 1
+            rows[-1] = msgspec.structs.replace(last, last=row.last, count=count, size=size)
+        else:
+            rows.append(row)
+    return rows
+
+
+def shortened(rows: Sequence[Row | Fold], max_lines: int) -> list[Row | Fold]:
+    """The rows, with repetitions of a block folded if there are more lines than allowed."""
+    return list(rows) if _lines(rows) <= max_lines else list(_shortened(rows))
 
 
 def shown_parameters(rows: Iterable[Row | Fold]) -> list[Parameter]:
@@ -62,11 +99,9 @@ def _rows(
     layers: Iterable[BuiltLayer], depth: int | None, only: Collection[str] | None
 ) -> Iterator[Row | Fold]:
     for prefix, group in groupby(layers, key=lambda layer: _prefix(layer.name, depth)):
-        members = [layer for layer in group if _shown(layer, only) or only is None]
-        if not members:
-            continue
-        whole = [m for m in members if m.layers]
-        if any(m.name != prefix for m in members) or (whole and _levels(prefix) == depth):
+        members = [layer for layer in group if only is None or _shown(layer, only)]
+        networks = [member for member in members if member.layers]
+        if any(m.name != prefix for m in members) or (networks and _levels(prefix) == depth):
             yield _fold(prefix, members, only)
             continue
         for member in members:
@@ -79,7 +114,6 @@ def _levels(name: str) -> int:
 
 
 def _prefix(name: str, depth: int | None) -> str:
-    """The levels of a name that are shown."""
     return name if depth is None else "/".join(name.split("/")[:depth])
 
 
@@ -87,43 +121,94 @@ def _shown(layer: BuiltLayer, only: Collection[str] | None) -> list[Parameter]:
     return [each for each in layer.parameters if only is None or each.path in only]
 
 
+def _kind(layer: BuiltLayer) -> Hashable:
+    parameters = (
+        (each.name, each.shape, each.dtype, each.trainable, str(each.initializer))
+        for each in layer.parameters
+    )
+    return (layer.type, layer.output_shapes, *parameters)
+
+
 def _fold(prefix: str, members: Sequence[BuiltLayer], only: Collection[str] | None) -> Fold:
     return Fold(
-        first=prefix,
+        name=prefix,
         last=prefix,
-        count=1,
         layers=sum(1 for _ in leaves(members)),
         tensors=sum(len(_shown(member, only)) for member in members),
         size=sum(member.size for member in members),
         output_shapes=members[-1].output_shapes,
+        kind=tuple(map(_kind, leaves(members))),
     )
 
 
-def _alike(rows: Iterable[Row | Fold]) -> list[Row | Fold]:
-    """The rows with folds that repeat a block joined into one."""
-    found: list[Row | Fold] = []
-    for row in rows:
-        last = found[-1] if found else None
-        if isinstance(row, Fold) and isinstance(last, Fold) and _repeats(last, row):
-            found[-1] = msgspec.structs.replace(
-                last,
-                last=row.last,
-                count=last.count + 1,
-                size=last.size + row.size,
-                output_shapes=row.output_shapes,
-            )
-        else:
-            found.append(row)
-    return found
+def _lines(rows: Iterable[Row | Fold]) -> int:
+    return sum(row.lines for row in rows)
 
 
-def _repeats(one: Fold, two: Fold) -> bool:
-    """Whether a fold is the next repetition of what another ends with."""
-    before, after = (re.fullmatch(r"(.*_)(\d{1,9})", name) for name in (one.last, two.first))
-    return (
-        before is not None
-        and after is not None
-        and before[1] == after[1]
-        and int(after[2]) == int(before[2]) + 1
-        and (one.layers, one.tensors, one.size) == (two.layers, two.tensors, two.size * one.count)
+def _shortened(rows: Sequence[Row | Fold]) -> Iterator[Row | Fold]:
+    kinds = [row.kind for row in rows]
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+    codes = [numbers[kind] for kind in kinds]
+    scopes = [row.name.rpartition("/")[0] for row in rows]
+    start = 0
+    while start < len(rows):
+        length, count = _repetition(codes, scopes, start)
+        end = start + length * count
+        repetitions = rows[start + length : end]
+        if _lines(repetitions) < 2 + _MIN_SAVED:
+            yield rows[start]
+            start += 1
+            continue
+        yield from _shortened(rows[start : start + length])
+        yield _repeated(repetitions, count - 1)
+        start = end
+
+
+def _repetition(codes: Sequence[int], scopes: Sequence[str], start: int) -> tuple[int, int]:
+    """The length of the block at ``start`` that repeats furthest, and how often it stands there.
+
+    A block is some rows within one scope of names, or whole scopes.
+    """
+    best = (1, 1)
+    starts_scope = start == 0 or scopes[start - 1] != scopes[start]
+    for length in range(1, min(_MAX_BLOCK, (len(codes) - start) // 2) + 1):
+        end = start + length
+        is_scope = starts_scope and scopes[end - 1] != scopes[end]
+        if codes[end] != codes[start] or not (is_scope or scopes[end] == scopes[start]):
+            continue
+        block = codes[start : start + length]
+        count = 1
+        while codes[start + count * length : start + (count + 1) * length] == block:
+            count += 1
+        if (count - 1) * length > (best[1] - 1) * best[0]:
+            best = length, count
+    return best
+
+
+def _repeated(rows: Sequence[Row | Fold], count: int) -> Fold:
+    """One fold for ``count`` equal blocks."""
+    length = len(rows) // count
+    inner = [row for row in rows if not (isinstance(row, Row) and row.layer.layers)]
+    layers = sum(row.layers * row.count if isinstance(row, Fold) else 1 for row in inner)
+    tensors = sum(
+        row.tensors * row.count if isinstance(row, Fold) else len(row.parameters) for row in inner
     )
+    last = rows[-1]
+    return Fold(
+        name=_block_name(rows[:length], 0),
+        last=_block_name(rows[-length:], -1),
+        count=count,
+        layers=layers // count,
+        tensors=tensors // count,
+        size=sum(row.size if isinstance(row, Fold) else row.layer.size for row in inner),
+        output_shapes=last.output_shapes if isinstance(last, Fold) else last.layer.output_shapes,
+        kind=None,
+        repeats=True,
+    )
+
+
+def _block_name(rows: Sequence[Row | Fold], place: int) -> str:
+    """The name that all rows of a block are within, or else that of its first or last row."""
+    levels = zip(*(row.name.split("/") for row in rows), strict=False)
+    common = takewhile(lambda names: len(set(names)) == 1, levels)
+    return "/".join(names[0] for names in common) or rows[place].name

@@ -1,10 +1,11 @@
-"""The summary as a table for people, in a terminal or a file."""
+"""The summary as a table, for a terminal or a file."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -13,18 +14,20 @@ from initcli.errors import printable
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline
-from initcli.reports.summary import TensorSummary, totals
+from initcli.reports.record import columns
+from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, TensorSummary, totals
 from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
+"""Width of a figure."""
 _WIDE = 116
-"""Columns from which a tensor's name and its numbers share a line."""
+"""Width from which a tensor's name and its figures share a line."""
 _NARROW = 72
-"""Columns below which numbers do not stand in columns."""
-_LEAST = 16
-"""Columns at least that a text at the left end has beside one at the right end."""
+"""Width below which figures are not in columns."""
+_MIN_LEFT = 16
+"""Minimum width of a text at the left end beside one at the right end."""
 _DRAWN = "drawn"
-_COLUMNS = ("mean", "std", "min", "max")
+_BY_NAME = {column.name: column for column in columns(TensorRecord)}
 
 
 def summary_table(
@@ -37,8 +40,8 @@ def summary_table(
 ) -> RenderableType:
     """Every layer with its type, output shape and weights, and under it its tensors.
 
-    A tensor has its initializer, its distribution, and two rows of numbers: drawn above, expected
-    below. ``rows`` are what an outline shows of the model, all of it by default.
+    A constant tensor takes one line. Others have two rows of figures: those of the values, and
+    those of the distribution. ``rows`` are the outline to show, by default that of all layers.
     """
     page = _Page(width, ascii_only)
     by_path = {tensor.parameter.path: tensor for tensor in tensors}
@@ -67,9 +70,9 @@ class _Page:
             Text(printable(model.name), "bold"), Text(self.dot.join(facts), "dim")
         )
         if self.width >= _NARROW:
-            header = [Text(word, "dim") for word in (*_COLUMNS, "distribution")]
-            label = "tensor: drawn, distribution" if drawn else "tensor: distribution"
-            yield from self._numbers(Text(label, "dim"), header, indent=0)
+            titles = [*(str(column.heading) for column in TABLE_COLUMNS)]
+            titles.append("histogram" if drawn else "distribution")
+            yield from self._figures(Text("tensor", "dim"), [Text(t, "dim") for t in titles], 0)
         rule = Text(("-" if self.ascii_only else "─") * self.width, "dim")
         yield rule
         for row in rows:
@@ -84,47 +87,51 @@ class _Page:
         yield from self._totals(model)
         if hidden := len(model.parameters) - len(tensors):
             shown = f"{_counted(len(tensors), 'tensor')} shown, {hidden:,} not"
-            yield from self._folded(Text(shown, "dim"))
+            if any(isinstance(row, Fold) and row.repeats for row in rows):
+                shown += "; --all shows all"
+            yield from self._wrapped(Text(shown, "dim"))
         for note in model.notes:
-            yield from self._folded(Text(f"note: {printable(note)}", "yellow"))
+            yield from self._wrapped(Text(f"note: {printable(note)}", "yellow"))
 
     def _ends(self, left: Text, *right: Text) -> Iterator[Text]:
-        """Cells of one line, the first at the left end and the others at the right end."""
+        """One line: the first cell at the left end, the others at the right end."""
         yield from self._line(left, Text("  ").join(right), gap=2)
 
-    def _numbers(self, label: Text, cells: list[Text], indent: int = 3) -> Iterator[Text]:
-        """A label and, at the right end, four numbers and a picture."""
+    def _figures(self, label: Text, cells: list[Text], indent: int = 3) -> Iterator[Text]:
+        """A label and, at the right end, figures and a picture."""
+        *figures, picture = cells
         if self.width < _NARROW:
-            named = [Text(f"{n} ", "dim") + c for n, c in zip(_COLUMNS, cells, strict=False)]
-            line = Text("  ").join([label, *named, *cells[len(_COLUMNS) :]])
-            yield from self._folded(line, indent)
+            headings = (Text(f"{column.heading} ", "dim") for column in TABLE_COLUMNS)
+            named = [
+                heading + cell for heading, cell in zip(headings, figures, strict=True) if cell
+            ]
+            yield from self._wrapped(Text("  ").join([label, *named, picture]), indent)
             return
-        *numbers, picture = cells
         right = Text("")
-        for number in numbers:
-            right.append(" " * (_NUMBER + 1 - number.cell_len)).append_text(number)
+        for figure in figures:
+            right.append(" " * (_NUMBER + 1 - figure.cell_len)).append_text(figure)
         right.append(" ").append_text(picture).append(" " * (self.picture - picture.cell_len))
         yield from self._line(label, right, indent)
 
     def _line(self, left: Text, right: Text, indent: int = 0, gap: int = 0) -> Iterator[Text]:
-        """Text at both ends of a line; the left one goes on below where it is too long."""
+        """Text at both ends of a line; a long one at the left continues below."""
         room = self.width - indent - right.cell_len - gap
-        if room < min(left.cell_len, _LEAST):
-            yield from self._folded(left, indent)
-            for line in self._folded(right):
+        if room < min(left.cell_len, _MIN_LEFT):
+            yield from self._wrapped(left, indent)
+            for line in self._wrapped(right):
                 line.pad_left(max(self.width - line.cell_len, 0))
                 yield line
             return
-        first, *others = self._folded(left, indent, room)
+        first, *others = self._wrapped(left, indent, room)
         first.append(" " * (self.width - first.cell_len - right.cell_len)).append_text(right)
         first.rstrip()
         yield first
         yield from others
 
-    def _folded(self, text: Text, indent: int = 0, room: int | None = None) -> Iterator[Text]:
-        """The text in lines of at most ``room`` columns, the width without the indent by default.
+    def _wrapped(self, text: Text, indent: int = 0, room: int | None = None) -> Iterator[Text]:
+        """The text in lines of at most ``room`` columns, by default the width without the indent.
 
-        Rich's own tables do this and more, and take ten times as long.
+        Rich's own tables take ten times as long.
         """
         room = self.width - indent if room is None else room
         if text.cell_len <= room:
@@ -144,69 +151,72 @@ class _Page:
         yield from self._ends(name, *self._facts(layer.output_shapes, layer.size))
 
     def _fold(self, fold: Fold) -> Iterator[Text]:
-        """One row for many, whose title says for how many."""
-        several = fold.count > 1
         ellipsis = " ... " if self.ascii_only else " … "
-        title = f"{fold.first}{ellipsis}{fold.last}" if several else fold.first
-        rows = Text(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
-        name = Text(title, "bold") + rows
+        title = fold.name if fold.name == fold.last else f"{fold.name}{ellipsis}{fold.last}"
+        name = Text(title, "bold")
+        name.append(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
         yield from self._ends(name, *self._facts(fold.output_shapes, fold.size))
-        times = f"{fold.count} blocks of " if several else ""
-        held = f"{times}{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
-        yield from self._folded(Text(held, "dim"), 2)
+        held = f"{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
+        if fold.repeats:
+            held = f"{_counted(fold.count, 'more block')} of {held}, as above"
+        elif fold.count > 1:
+            held = f"{fold.count} blocks of {held}"
+        yield from self._wrapped(Text(held, "dim"), 2)
 
     def _facts(self, shapes: Shapes, size: int) -> tuple[Text, Text]:
         shown = Text(shapes_text(shapes) if shapes else "?")
         return shown, Text(f"{size:>12,}", "bold" if size else "dim")
 
     def _tensor(self, model: Model, name: str, tensor: TensorSummary) -> Iterator[Text]:
-        parameter = tensor.parameter
+        parameter, distribution, seen = tensor.parameter, tensor.distribution, tensor.measured
         title = Text(f"{name} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
         if parameter.dtype != model.dtype:
             title.append(f"{self.dot}{parameter.dtype}", "dim")
         if not parameter.trainable:
             title.append(f"{self.dot}not trained", "dim")
-        (label, cells), *expected = self._rows(tensor)
+        record = TensorRecord.of(tensor, "")
+        figures = [self._figure(column.value(record)) for column in TABLE_COLUMNS]
+        expected = [
+            self._figure(_BY_NAME[column.expected].value(record) if column.expected else None)
+            for column in TABLE_COLUMNS
+        ]
+        text = "distribution not known" if distribution is None else self._plain(distribution.text)
+        label = text
+        if seen is not None and seen.count < parameter.size:
+            label = f"first {seen.count:,}"
+        elif seen is not None:
+            label = _DRAWN
+        agrees = all(not e or f in ("", e) for f, e in zip(figures, expected, strict=True))
+        if distribution is not None and distribution.std == 0 and agrees:
+            title.append(f"  {text}", "dim")
+            if label not in (text, _DRAWN):
+                title.append(f"{self.dot}{label}", "dim")
+            yield from self._wrapped(title, 2)
+            return
+        if distribution is None and seen is not None:
+            label = text if label == _DRAWN else f"{text}{self.dot}{label}"
+        cells = [Text(f or e) for f, e in zip(figures, expected, strict=True)]
+        cells.append(Text(self._picture(tensor), "blue"))
         if self.wide:
             if label != _DRAWN:
                 title.append(f"  {label}", "dim")
-            yield from self._numbers(title, cells, indent=2)
+            yield from self._figures(title, cells, indent=2)
         else:
-            yield from self._folded(title, 2)
-            yield from self._numbers(Text(label, "dim"), cells)
-        for label, cells in expected:
-            yield from self._numbers(Text(label, "dim"), cells)
-
-    def _rows(self, tensor: TensorSummary) -> Iterator[tuple[str, list[Text]]]:
-        """What was drawn and what the distribution expects, or one row for both where they are
-        the same."""
-        distribution, seen = tensor.distribution, tensor.measured
-        text = "distribution not known" if distribution is None else self._plain(distribution.text)
-        expected = (
-            []
-            if distribution is None
-            else [distribution.mean, distribution.std, *distribution.support]
-        )
-        numbers = [self._plain(_number(value)) for value in expected] or [""] * len(_COLUMNS)
-        ramp = ASCII if self.ascii_only else BLOCKS
-        if seen is None:
-            picture = (
-                ""
-                if distribution is None
-                else distribution_sparkline(distribution, self.picture, ramp)
+            yield from self._wrapped(title, 2)
+            yield from self._figures(Text(label, "dim"), cells)
+        if seen is not None and distribution is not None:
+            yield from self._figures(
+                Text(text, "dim"), [*(Text(e, "dim") for e in expected), self._fit(tensor)]
             )
-            yield text, [*map(Text, numbers), Text(picture, "blue")]
-            return
-        drawn = [_number(n) for n in (seen.mean, seen.std, seen.min, seen.max)]
-        cells = [*map(Text, drawn), Text(sparkline(seen.shown, self.picture, ramp), "blue")]
-        some = seen.count < tensor.parameter.size
-        label = f"first {seen.count:,}" if some else _DRAWN
-        if drawn == numbers or distribution is None:
-            yield f"{text}{self.dot}{label}" if some else text, cells
-        else:
-            yield label, cells
-            yield text, [*(Text(n, "dim") for n in numbers), self._fit(tensor)]
+
+    def _picture(self, tensor: TensorSummary) -> str:
+        ramp = ASCII if self.ascii_only else BLOCKS
+        if tensor.measured is not None:
+            return sparkline(tensor.measured.shown, self.picture, ramp)
+        if tensor.distribution is not None:
+            return distribution_sparkline(tensor.distribution, self.picture, ramp)
+        return ""
 
     def _fit(self, tensor: TensorSummary) -> Text:
         if tensor.fit is None:
@@ -222,8 +232,17 @@ class _Page:
         kinds = Text(f"trainable {sums.trainable:,}{self.dot}non-trainable {sums.non_trainable:,}")
         yield from self._ends(weights, kinds)
 
+    def _figure(self, value: Any) -> str:
+        """A value in four digits, or in as many as fit; nothing for None."""
+        if value is None or isinstance(value, str):
+            return value or ""
+        if isinstance(value, float) and math.isinf(value):
+            return self._plain("∞" if value > 0 else "-∞")
+        forms = (f"{value:.{digits}g}" for digits in (4, 3, 2))
+        return next((form for form in forms if len(form) <= _NUMBER), f"{value:.1e}")
+
     def _plain(self, text: str) -> str:
-        """The text in ASCII where nothing else can be shown."""
+        """The text, in ASCII if the terminal has nothing else."""
         if not self.ascii_only:
             return text
         for sign, plain in (("²", "^2"), ("±", "+-"), ("σ", " std"), ("∞", "inf"), ("·", "*")):
@@ -235,16 +254,8 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _number(value: float) -> str:
-    """Four digits, or as many of them as there is room for."""
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    forms = (f"{value:.{digits}g}" for digits in (4, 3, 2))
-    return next((form for form in forms if len(form) <= _NUMBER), f"{value:.1e}")
-
-
 def size_text(count: int) -> str:
-    """Bytes with a unit that keeps the number short."""
+    """A size in bytes, in a suitable unit."""
     size, unit = float(count), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
         if size < 1024:

@@ -1,1 +1,4 @@
-"""Reports: what a command says, as records."""
+"""Reports: what each command says, as one record that tables, JSON, rows and pages are made of."""
+
+REPORTS = ("summary", "signal", "compare", "check", "catalog")
+"""The commands that report; the module of each has the record of its JSON."""

@@ -1,73 +1,117 @@
-"""What there is: every layer, initializer, activation and check, from the classes themselves."""
+"""The catalog: every layer, initializer, activation and check, from the classes themselves."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from initcli.activations import known_activations
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import known_initializers
-from initcli.layers import known_layers
-from initcli.sources.describe import describe, written_default
-from initcli.types import field_names
+from initcli.layers import Layer, known_layers
+from initcli.reports.record import Rows, record, rows_of
+from initcli.sources.describe import describe, written
+from initcli.types import arguments_of
 
 
-@dataclass(frozen=True)
-class Argument:
-    """One argument: the values it takes in words, and its default as a spec would write it."""
+class Argument(msgspec.Struct, frozen=True):
+    """One argument of a layer, an initializer or an activation."""
 
-    name: str
-    takes: str
-    required: bool
-    default: Any = None
+    name: Annotated[str, Meta(description="Name of the argument.")]
+    description: Annotated[str, Meta(description="Meaning, with unit and range.")]
+    takes: Annotated[str, Meta(description="Values that it takes, in words.")]
+    required: Annotated[bool, Meta(description="Whether it must be given.")]
+    default: Annotated[Any, Meta(description="Default, as a spec writes it.")] = None
 
 
-@dataclass(frozen=True)
-class Thing:
-    """A layer, an initializer, an activation or a check, with what its documentation says."""
+class Thing(msgspec.Struct, frozen=True):
+    """A layer, an initializer, an activation or a check."""
 
-    kind: str
-    name: str
-    aliases: tuple[str, ...]
-    text: str
-    arguments: tuple[Argument, ...]
+    kind: Annotated[str, Meta(description="layer, initializer, activation or check.")]
+    name: Annotated[str, Meta(description="Name; the code of a check.")]
+    aliases: Annotated[tuple[str, ...], Meta(description="Other names.")]
+    text: Annotated[str, Meta(description="Documentation.")]
+    arguments: Annotated[tuple[Argument, ...], Meta(description="Arguments.")]
 
     @property
     def title(self) -> str:
         """The first line of the text."""
-        return self.text.partition("\n")[0]
+        return self.text.partition("\n")[0].replace("``", "`")
+
+    @property
+    def own_arguments(self) -> list[Argument]:
+        """The arguments but those that all layers have, the required ones first."""
+        general = Layer.__struct_fields__ if self.kind == "layer" else ()
+        own = (argument for argument in self.arguments if argument.name not in general)
+        return sorted(own, key=lambda argument: not argument.required)
+
+
+class CatalogReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a spec can name, and every check."""
+
+    layers: Annotated[tuple[Thing, ...], Meta(description="Layers.")]
+    initializers: Annotated[tuple[Thing, ...], Meta(description="Initializers.")]
+    activations: Annotated[tuple[Thing, ...], Meta(description="Activations.")]
+    checks: Annotated[tuple[Thing, ...], Meta(description="Checks.")]
+
+    @classmethod
+    def of(cls, things: Iterable[Thing]) -> CatalogReport:
+        """The report on some things or on all."""
+        kinds: dict[str, list[Thing]] = {name: [] for name in cls.__struct_fields__}
+        for thing in things:
+            kinds[f"{thing.kind}s"].append(thing)
+        return cls(**{name: tuple(kind) for name, kind in kinds.items()})
+
+
+class ThingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing of the catalog as a row."""
+
+    kind: Annotated[str, Meta(description="layer, initializer, activation or check.")]
+    name: Annotated[str, Meta(description="Name; the code of a check.")]
+    aliases: Annotated[tuple[str, ...], Meta(description="Other names.")]
+    arguments: Annotated[tuple[str, ...], Meta(description="Names of its own arguments.")]
+    title: Annotated[str, Meta(description="First line of the documentation.")]
+
+
+def catalog_rows(things: Sequence[Thing]) -> Rows:
+    """One row a thing."""
+    return rows_of(ThingRow, map(_row, things), {})
+
+
+def _row(thing: Thing) -> ThingRow:
+    arguments = tuple(argument.name for argument in thing.own_arguments)
+    return record(ThingRow, thing, arguments=arguments)
 
 
 def catalog() -> list[Thing]:
-    """Everything that a spec can name, and every check, by kind and in alphabetical order."""
-    return [*_spoken(), *_checks()]
+    """Everything that a spec can name, and every check, by kind and name."""
+    return [*_registered(), *_checks()]
 
 
 def matching(name: str) -> list[Thing]:
-    """What goes by that name, however it is written.
+    """Everything of that name or alias, in upper or lower case.
 
     Raises:
-        NotInCatalog: nothing does.
+        NotInCatalog: there is nothing.
     """
     things: list[Thing] = []
-    for more in (_spoken, _checks):
+    for more in (_registered, _checks):
         things += more()
         for form in (str, str.lower):
-            found = [t for t in things if form(name) in map(form, (t.name, *t.aliases))]
-            if found:
-                return found
+            matches = [t for t in things if form(name) in map(form, (t.name, *t.aliases))]
+            if matches:
+                return matches
     names = [each for thing in things for each in (thing.name, *thing.aliases)]
     remedy = did_you_mean(name, names) or "`initcli catalog` lists all there is"
     raise NotInCatalog(f"nothing is called {quoted(name)}", remedy)
 
 
-def _spoken() -> list[Thing]:
-    """What a spec can name."""
+def _registered() -> list[Thing]:
+    """Everything that a spec can name."""
     kinds = (
         _things("layer", known_layers()),
         _things("initializer", known_initializers()),
@@ -77,7 +121,7 @@ def _spoken() -> list[Thing]:
 
 
 def _checks() -> list[Thing]:
-    """The checks, which are imported only when they are asked for."""
+    """The checks, imported only when needed."""
     from initcli.checks import known_checks
 
     return [
@@ -95,9 +139,11 @@ def _things(kind: str, known: dict[str, type[Any]]) -> Iterable[Thing]:
 
 
 def _arguments(cls: type[msgspec.Struct]) -> Iterable[Argument]:
-    fields = {field.name: field for field in msgspec.structs.fields(cls)}
-    for attribute in field_names(cls):
-        field = fields[attribute]
-        takes = describe(field.type)
-        default = None if field.required else written_default(field)
-        yield Argument(field.encode_name, takes, field.required, default)
+    for argument in arguments_of(cls):
+        yield Argument(
+            argument.name,
+            argument.description,
+            describe(argument.type),
+            argument.required,
+            written(argument.default),
+        )

@@ -1,25 +1,28 @@
-"""The summary of a model: every tensor, its distribution, what was drawn of it, and how well they
-fit."""
+"""The summary of a model: every tensor, its distribution, what was drawn of it, and the fit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from initcli.distributions import Distribution
+from initcli.initializers import Initializer
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
-from initcli.model import Model
+from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
+from initcli.reports.record import ModelRecord, Rows, columns, record, rows_of
 from initcli.sampling.workers import HERE, Workers
 
 
 class TensorSummary(msgspec.Struct, frozen=True):
-    """One parameter; distribution and fit are None where nobody can know the distribution.
+    """One parameter; distribution and fit are None where the distribution is not known.
 
-    Of theory alone there is neither a measurement nor a fit.
+    Without draws there is neither a measurement nor a fit.
     """
 
     parameter: Parameter
@@ -29,12 +32,237 @@ class TensorSummary(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Weights of a model, and the bytes that they take."""
+    """Number of weights of a model, and their size."""
 
-    params: int
-    trainable: int
-    non_trainable: int
-    bytes: int
+    params: Annotated[int, Meta(description="Number of weights.")]
+    trainable: Annotated[int, Meta(description="Number of trainable weights.")]
+    non_trainable: Annotated[int, Meta(description="Number of weights that are not trained.")]
+    bytes: Annotated[int, Meta(description="Size of all weights in memory, in bytes.")]
+
+
+class HistogramRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of values between edges."""
+
+    edges: Annotated[tuple[float, ...], Meta(description="Edges of the bins, in rising order.")]
+    counts: Annotated[tuple[int, ...], Meta(description="Values in each bin.")]
+
+
+class MeasuredRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Statistics of measured values."""
+
+    count: Annotated[
+        int, Meta(description="Number of measured values; less than size with --max-draws.")
+    ]
+    mean: Annotated[
+        float,
+        Meta(description="Mean.", extra={"heading": "mean", "expected": "distribution_mean"}),
+    ]
+    std: Annotated[
+        float,
+        Meta(
+            description="Standard deviation (divided by the count, as numpy.std).",
+            extra={"heading": "std", "expected": "distribution_std"},
+        ),
+    ]
+    min: Annotated[
+        float,
+        Meta(description="Least value.", extra={"heading": "min", "expected": "distribution_low"}),
+    ]
+    max: Annotated[
+        float,
+        Meta(
+            description="Greatest value.", extra={"heading": "max", "expected": "distribution_high"}
+        ),
+    ]
+    zeros: Annotated[int, Meta(description="Number of values that are exactly 0.")]
+    nans: Annotated[int, Meta(description="Number of NaNs; sampled values have none.")] = 0
+    infs: Annotated[int, Meta(description="Number of infinities; sampled values have none.")] = 0
+    histogram: Annotated[
+        HistogramRecord | None,
+        Meta(description="Histogram from min to max, in at most 64 bins.", extra={"row": None}),
+    ]
+
+
+class DistributionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The distribution of one element."""
+
+    type: Annotated[str, Meta(description="Class of the distribution.", extra={"row": None})]
+    text: Annotated[str, Meta(description="Short text, such as U(-0.05, 0.05).", extra={"row": ""})]
+    mean: Annotated[float, Meta(description="Mean.")]
+    std: Annotated[float, Meta(description="Standard deviation.")]
+    low: Annotated[float, Meta(description="Lower end of the support; null if unbounded.")]
+    high: Annotated[float, Meta(description="Upper end of the support; null if unbounded.")]
+
+
+class FitRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The Kolmogorov–Smirnov test of the values against the distribution."""
+
+    statistic: Annotated[
+        float, Meta(description="Largest distance between the two cumulative distributions.")
+    ]
+    p_value: Annotated[
+        float, Meta(description="Probability of such a distance or a larger one by chance.")
+    ]
+
+
+class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor of the model."""
+
+    path: Annotated[str, Meta(description="Path, such as conv1d/kernel.")]
+    layer: Annotated[str, Meta(description="Name of the layer that has the tensor.")]
+    name: Annotated[str, Meta(description="Last part of the path, such as kernel.")]
+    shape: Annotated[tuple[int, ...], Meta(description="Shape, in Keras's layout.")]
+    size: Annotated[int, Meta(description="Number of elements.")]
+    dtype: Annotated[str, Meta(description="Dtype of the elements.")]
+    trainable: Annotated[bool, Meta(description="Whether the tensor is trained.")]
+    fan_in: Annotated[int, Meta(description="Fan-in, as the initializer counts it.")]
+    fan_out: Annotated[int, Meta(description="Fan-out, as the initializer counts it.")]
+    initializer: Annotated[
+        dict[str, Any],
+        Meta(description="Initializer: its type, its text, and its arguments."),
+    ]
+    distribution: Annotated[
+        DistributionRecord | None,
+        Meta(description="Distribution of one element; null if not known."),
+    ]
+    values: Annotated[
+        str | None, Meta(description="Origin of the values: sampled; null if none were measured.")
+    ]
+    measured: Annotated[
+        MeasuredRecord | None,
+        Meta(description="Statistics of the values; null with --theory.", extra={"row": ""}),
+    ]
+    fit: Annotated[
+        FitRecord | None,
+        Meta(description="Goodness of fit; null without a distribution or values."),
+    ]
+    match: Annotated[
+        None,
+        Meta(description="Reserved for values read from a file.", extra={"row": None}),
+    ] = None
+
+    @classmethod
+    def of(cls, tensor: TensorSummary, layer: str) -> TensorRecord:
+        """The record of a tensor; fields of other names are the parameter's own."""
+        parameter, measured = tensor.parameter, tensor.measured
+        fans = parameter.fans
+        return record(
+            cls,
+            parameter,
+            layer=layer,
+            fan_in=fans.fan_in,
+            fan_out=fans.fan_out,
+            initializer=_initializer(parameter.initializer),
+            distribution=tensor.distribution and _distribution(tensor.distribution),
+            values=None if measured is None else "sampled",
+            measured=measured and _measured(measured),
+            fit=tensor.fit and record(FitRecord, tensor.fit),
+            match=None,
+        )
+
+
+TABLE_COLUMNS = tuple(column for column in columns(TensorRecord) if column.heading)
+"""The columns of figures that tables of tensors have."""
+
+
+class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer of the model."""
+
+    name: Annotated[str, Meta(description="Name of the layer.")]
+    type: Annotated[str, Meta(description="Type of the layer.")]
+    output_shape: Annotated[
+        list[Any],
+        Meta(
+            description="Output shape, null for an unknown size such as the batch; a list of "
+            "shapes if there are several outputs, an empty one if the shape is not known."
+        ),
+    ]
+    params: Annotated[int, Meta(description="Number of weights.")]
+    layers: Annotated[
+        tuple[LayerRecord, ...] | UnsetType,
+        Meta(description="Layers of a network within the model."),
+    ] = UNSET
+
+    @classmethod
+    def of(cls, layer: BuiltLayer) -> LayerRecord:
+        """The record of a layer and of those within it."""
+        shapes = [list(shape) for shape in layer.output_shapes]
+        return cls(
+            name=layer.name,
+            type=layer.type,
+            output_shape=shapes[0] if len(shapes) == 1 else shapes,
+            params=layer.size,
+            layers=tuple(map(cls.of, layer.layers)) or UNSET,
+        )
+
+
+class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Every tensor of a model: shape, initializer, distribution, and values."""
+
+    model: Annotated[ModelRecord, Meta(description="The model.")]
+    layers: Annotated[tuple[LayerRecord, ...], Meta(description="Layers, in order.")]
+    tensors: Annotated[
+        tuple[TensorRecord, ...],
+        Meta(description="Tensors, in Keras's order; those that match --filter."),
+    ]
+    totals: Annotated[Totals, Meta(description="Sums over all tensors of the model.")]
+
+    @classmethod
+    def of(cls, model: Model, tensors: Iterable[TensorSummary]) -> SummaryReport:
+        """The report on a model, of which some or all tensors are given."""
+        return cls(
+            model=ModelRecord.of(model),
+            layers=tuple(map(LayerRecord.of, model.layers)),
+            tensors=tuple(tensor_records(model, tensors)),
+            totals=totals(model),
+        )
+
+
+def tensor_records(model: Model, tensors: Iterable[TensorSummary]) -> Iterator[TensorRecord]:
+    """The record of each tensor, as it comes."""
+    layers = {
+        parameter.path: layer.name
+        for layer in leaves(model.layers)
+        for parameter in layer.parameters
+    }
+    for each in tensors:
+        path = each.parameter.path
+        yield TensorRecord.of(each, layers.get(path, path.rpartition("/")[0]))
+
+
+def summary_rows(spec: str, model: Model, tensors: Iterable[TensorSummary]) -> Rows:
+    """One row a tensor, as it comes; ``spec`` is how the model was named on the command line."""
+    sums = totals(model)
+    facts = [f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"]
+    facts.append(f"{sums.params:,} weights, {sums.trainable:,} of them trainable")
+    shown = ["path", "shape", "size", "initializer", "distribution"]
+    shown += [*(column.name for column in TABLE_COLUMNS), "fit_p_value"]
+    return rows_of(
+        TensorRecord,
+        tensor_records(model, tensors),
+        {"spec": spec, "model": model.name},
+        title=model.name,
+        facts=", ".join(facts),
+        shown=shown,
+    )
+
+
+def _initializer(initializer: Initializer) -> dict[str, Any]:
+    arguments = msgspec.to_builtins(initializer.arguments)
+    return {"type": initializer.type_name, "text": str(initializer), **arguments}
+
+
+def _distribution(distribution: Distribution) -> DistributionRecord:
+    low, high = distribution.support
+    kind = type(distribution).__name__
+    return record(DistributionRecord, distribution, type=kind, low=low, high=high)
+
+
+def _measured(measured: Measurement) -> MeasuredRecord:
+    shown = measured.shown
+    edges, counts = tuple(shown.edges.tolist()), tuple(shown.counts.tolist())
+    histogram = HistogramRecord(edges=edges, counts=counts)
+    return record(MeasuredRecord, measured, nans=0, infs=0, histogram=histogram)
 
 
 def summarize(

@@ -16,7 +16,7 @@ import numpy as np
 
 from initcli.distributions import Floats
 from initcli.errors import TooLarge
-from initcli.initializers.base import Whole
+from initcli.initializers.base import Initializer
 from initcli.parameter import Parameter
 from initcli.types import LARGEST, WHOLE, TensorDtype
 
@@ -38,7 +38,7 @@ def draw(parameter: Parameter) -> Floats:
     ((8, 4), 'float32', True)
     """
     refuse_beyond_memory(parameter, parameter.size * working_dtype(parameter.dtype).itemsize)
-    if isinstance(parameter.initializer, Whole):
+    if parameter.initializer.fills_whole:
         return _whole(parameter.initializer, parameter)
     parts = [draw_chunk(parameter, chunk) for chunk in range(chunk_count(parameter))]
     return np.concatenate(parts).reshape(parameter.shape)
@@ -55,7 +55,7 @@ def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
 
 def draw_chunks(parameter: Parameter, chunks: range) -> Iterator[Floats]:
     """Some of the chunks, in order; a tensor that is made whole is made once for all of them."""
-    if isinstance(parameter.initializer, Whole):
+    if parameter.initializer.fills_whole:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
         flat = _whole(parameter.initializer, parameter).reshape(-1)
         yield from (flat[chunk * CHUNK : (chunk + 1) * CHUNK] for chunk in chunks)
@@ -71,7 +71,7 @@ def chunk_count(parameter: Parameter) -> int:
 def scratch_bytes(parameter: Parameter) -> int:
     """Bytes that are held at once while the parameter is drawn chunk by chunk."""
     itemsize = working_dtype(parameter.dtype).itemsize
-    if isinstance(parameter.initializer, Whole):
+    if parameter.initializer.fills_whole:
         return parameter.initializer.scratch(parameter.shape) * itemsize
     return CHUNK * itemsize
 
@@ -145,7 +145,7 @@ def rounding_limits(edges: Floats, dtype: TensorDtype) -> Floats:
     return rounding_edges(np.append(edges[:-1], np.nextafter(edges[-1], np.inf)), dtype)
 
 
-def _whole(initializer: Whole, parameter: Parameter) -> Floats:
+def _whole(initializer: Initializer, parameter: Parameter) -> Floats:
     dtype = working_dtype(parameter.dtype)
     tensor = initializer.tensor(parameter.shape, parameter.stream.generator(), dtype)
     refuse_beyond_dtype(parameter, tensor)

@@ -1,7 +1,7 @@
-"""Workers: who does the tasks of a measurement: this process, several, or a Dask cluster.
+"""Workers: what does the work: this process, several processes, or a Dask cluster.
 
-A task is a function of a share of the work, and shares are made without a thought of who will do
-them; results come back in the order of the shares. So they do not depend on the workers.
+Work is a function and a sequence of items. Results come in the order of the items, so they do not
+depend on the workers.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -25,100 +25,100 @@ import initcli
 from initcli.errors import InitcliError, WorkersError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
+    from multiprocessing.connection import Connection
+    from queue import SimpleQueue
 
 PATIENCE = 10.0
-"""Seconds to wait for a cluster's scheduler, and for a first worker of it."""
+"""Seconds to wait for a cluster's scheduler, and for its workers."""
 
-MOST_A_CORE = 8
-"""Processes for a core at most; more than one make nothing faster."""
-_MOST_ON_WINDOWS = 61
-"""What Windows can wait for, see :class:`concurrent.futures.ProcessPoolExecutor`."""
+MAX_PER_CORE = 8
+"""Processes per core at most; more than one per core make nothing faster."""
 
-Share = TypeVar("Share")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Workers(msgspec.Struct, frozen=True):
-    """An executor of tasks, how many of them to keep under way, and the errors of a lost worker.
+    """A function that submits work, and how many submitted items to wait for at most.
 
-    Without an executor, tasks are done one after another where they are asked for. ``tend`` is
-    called every now and then while a result is waited for.
+    Without ``submit``, work is done in this process. ``watch`` is called repeatedly while a result
+    is awaited, and raises WorkersError when none will come. ``losses`` are the exceptions that tell
+    of lost workers.
     """
 
-    executor: Executor | None = None
+    submit: Callable[[Callable[[Any], Any], Any], Future[Any]] | None = None
     ahead: int = 1
-    lost: tuple[type[Exception], ...] = ()
-    tend: Callable[[], None] = lambda: None
+    watch: Callable[[], None] = lambda: None
+    losses: tuple[type[Exception], ...] = ()
 
     def in_order(
         self,
-        task: Callable[[Share], Result],
-        shares: Iterable[Share],
-        stays: Callable[[Share], bool] = lambda _: False,
-    ) -> Iterator[tuple[Share, Result]]:
-        """Do the task for every share; what comes back is in the shares' order.
+        work: Callable[[Item], Result],
+        items: Iterable[Item],
+        stays: Callable[[Item], bool] = lambda _: False,
+    ) -> Iterator[tuple[Item, Result]]:
+        """Yield each item with its result, in the order of the items.
 
         Args:
-            task: a function that can be sent to another process.
-            shares: what to do it for; taken as the work goes on.
-            stays: whether a share is for this process alone, where one is done at a time.
+            work: the function to call; it can be pickled.
+            items: taken one by one while the work goes on.
+            stays: whether an item must be done in this process, one at a time.
         """
-        if self.executor is None:
-            yield from ((share, task(share)) for share in shares)
+        if self.submit is None:
+            yield from ((item, work(item)) for item in items)
             return
         from concurrent.futures import ThreadPoolExecutor
 
-        under_way: deque[tuple[Share, Future[Result]]] = deque()
+        pending: deque[tuple[Item, Future[Result]]] = deque()
         this_process = ThreadPoolExecutor(1)
         try:
-            for share in shares:
-                executor = this_process if stays(share) else self.executor
-                with self._losses_told():
-                    under_way.append((share, executor.submit(task, share)))
-                while under_way and (len(under_way) >= self.ahead or under_way[0][1].done()):
-                    yield self._first(under_way)
-            while under_way:
-                yield self._first(under_way)
+            for item in items:
+                submit = this_process.submit if stays(item) else self.submit
+                with self._losses_reported():
+                    pending.append((item, submit(work, item)))
+                while pending and (len(pending) >= self.ahead or pending[0][1].done()):
+                    yield self._first(pending)
+            while pending:
+                yield self._first(pending)
         finally:
-            for _, future in under_way:
+            for _, future in pending:
                 future.cancel()
             this_process.shutdown(wait=False, cancel_futures=True)
 
-    def _first(self, under_way: deque[tuple[Share, Future[Result]]]) -> tuple[Share, Result]:
+    def _first(self, pending: deque[tuple[Item, Future[Result]]]) -> tuple[Item, Result]:
         from concurrent.futures import wait
 
-        share, future = under_way.popleft()
-        # On Windows a wait without an end cannot be interrupted.
-        while not future.done():
-            if not wait([future], timeout=0.5).done:
-                self.tend()
-        with self._losses_told():
-            return share, future.result()
+        item, future = pending.popleft()
+        # On Windows a wait without a timeout cannot be interrupted.
+        while not wait([future], timeout=0.5).done:
+            self.watch()
+        with self._losses_reported():
+            return item, future.result()
 
     @contextmanager
-    def _losses_told(self) -> Iterator[None]:
-        """With the errors of a lost worker as what a person can do something about."""
+    def _losses_reported(self) -> Iterator[None]:
         try:
             yield
         except InitcliError:
             raise
-        except self.lost as error:
-            what = str(error) or type(error).__name__
-            raise WorkersError(f"the workers failed before their work was done: {what}") from None
+        except self.losses as error:
+            reason = str(error) or type(error).__name__
+            message = f"the workers failed before their work was done: {reason}"
+            raise WorkersError(message) from None
 
 
 HERE = Workers()
 """This process alone.
 
-Threads would not be faster: the steps of a task are so short that they would spend their time on
-handing over Python's interpreter lock.
+Threads would not be faster: the steps of the work are so short that they would mostly wait for
+Python's interpreter lock.
 """
 
 
 @contextmanager
 def processes(jobs: int | None = None) -> Iterator[Workers]:
-    """Processes, one a core unless told, and :data:`MOST_A_CORE` a core at most.
+    """Processes, one per core by default, and at most :data:`MAX_PER_CORE` per core.
 
     A script that calls this must guard its main part with ``if __name__ == "__main__"``, as
     :mod:`multiprocessing` demands.
@@ -134,48 +134,84 @@ def processes(jobs: int | None = None) -> Iterator[Workers]:
     True
     """
     import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
+    from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+    from queue import SimpleQueue
 
-    count = _count(jobs)
-    context = multiprocessing.get_context("fork" if _can_fork() else "spawn")
-    others = set(multiprocessing.active_children())
-    executor: ProcessPoolExecutor | None = None
-    interrupted = False
+    count = min(jobs or cores(), MAX_PER_CORE * cores())
+    context: Any = multiprocessing.get_context("fork" if _can_fork() else "spawn")
+    idle: SimpleQueue[Connection] = SimpleQueue()
+    started: list[Any] = []
+    # A thread per process waits for its results.
+    threads = ThreadPoolExecutor(count)
     try:
         with warnings.catch_warnings():
-            # Python 3.12 warns of the threads that NumPy's BLAS has and looks after itself.
+            # Python 3.12 warns of threads of NumPy's BLAS, which handles forks itself.
             warnings.simplefilter("ignore", DeprecationWarning)
-            try:
-                executor = ProcessPoolExecutor(count, context, _start_worker)
-                executor.submit(int)
-            except (OSError, RuntimeError) as error:
-                # Nobody else would ever end those that did start.
-                for process in set(multiprocessing.active_children()) - others:
-                    process.kill()
-                why = (isinstance(error, OSError) and error.strerror) or str(error)
-                message = f"{count} processes cannot be started: {why}"
-                raise WorkersError(message, "--jobs 1 needs none") from None
-        yield Workers(executor, 4 * count + 64, (BrokenProcessPool,), partial(_release, executor))
-    except KeyboardInterrupt:
-        interrupted = True
-        raise
+            for _ in range(count):
+                here, there = context.Pipe()
+                process = context.Process(target=_serve, args=(there,), daemon=True)
+                try:
+                    process.start()
+                except OSError as error:
+                    message = f"{count} processes cannot be started: {error.strerror or error}"
+                    raise WorkersError(message, "--jobs 1 needs none") from None
+                there.close()
+                started.append(process)
+                idle.put(here)
+
+        def submit(work: Callable[[Item], Result], item: Item) -> Future[Result]:
+            return threads.submit(_request, idle, work, item)
+
+        yield Workers(submit, 4 * count + 64, losses=(BrokenExecutor,))
     finally:
-        if executor is not None:
-            executor.shutdown(wait=not interrupted, cancel_futures=True)
-
-
-def _release(pool: Any) -> None:
-    """End a pool that waits for the rest of a result whose sender was killed in the midst of it.
-
-    Python waits for that as long as there is anybody who could send, and has no other way to end
-    it than what a pool keeps to itself.
-    """
-    processes = list((pool._processes or {}).values())
-    if any(not process.is_alive() for process in processes):
-        for process in processes:
+        for process in started:
             process.kill()
-        pool._result_queue._writer.close()
+        threads.shutdown(cancel_futures=True)
+        for process in started:
+            process.join()
+
+
+def _request(idle: SimpleQueue[Connection], work: Callable[[Item], Result], item: Item) -> Result:
+    """Have an idle process do the work."""
+    from concurrent.futures import BrokenExecutor
+
+    connection = idle.get()
+    try:
+        connection.send((work, item))
+        result, error = connection.recv()
+    except (EOFError, OSError):
+        raise BrokenExecutor("a process was killed") from None
+    finally:
+        idle.put(connection)
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]
+
+
+def _serve(connection: Connection) -> None:
+    """Do what is requested until this process is killed or its parent ends."""
+    import multiprocessing
+
+    # The parent handles interrupts and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    while True:
+        work, item = connection.recv()
+        result, error = None, None
+        try:
+            result = work(item)
+        except Exception as raised:
+            raised.add_note(traceback.format_exc())
+            error = raised
+        connection.send((result, error))
 
 
 @contextmanager
@@ -183,104 +219,90 @@ def cluster(address: str) -> Iterator[Workers]:
     """The workers of a Dask cluster, by the address of its scheduler.
 
     Raises:
-        WorkersError: Dask is not installed, nobody answers there, or the connection is lost.
+        WorkersError: Dask is not installed, no scheduler answers, or the connection is lost.
     """
+    from concurrent.futures import Future
+
     try:
         from distributed import Client
     except ImportError:
         raise WorkersError(
             "measuring on a cluster needs Dask: pip install 'initcli[cluster]'"
         ) from None
-    connect: Any = Client  # typed only where Dask is installed
+    made: Future[Any] = Future()
+
+    def connect() -> None:
+        try:
+            made.set_result(Client(address, timeout=PATIENCE, set_as_default=False))
+        except Exception as error:
+            made.set_exception(error)
+
+    # Dask waits much longer than its timeout for a server that stays silent.
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        client = _in_time(partial(connect, address, timeout=PATIENCE, set_as_default=False))
+        client = made.result(3 * PATIENCE)
     except Exception as error:
-        # What another server answers makes Dask come across anything.
-        is_told = isinstance(error, OSError | ValueError | TypeError)
-        what = str(error) if is_told else "it is another server that answers"
-        raise WorkersError(f"no Dask scheduler answers at {address!r}: {what}") from None
-    with _unlogged("distributed", "tornado"):
+        # Dask raises anything when another kind of server answers.
+        known = isinstance(error, OSError | ValueError | TypeError)
+        reason = (str(error) or "it is silent") if known else "another server answers"
+        raise WorkersError(f"no Dask scheduler answers at {address!r}: {reason}") from None
+    with _muted("distributed", "tornado"):
         try:
             _refuse_other_versions(client)
-            yield Workers(client.get_executor(), 256, (Exception,), _Watch(client))
+            watch = _Watch(client)
+            yield Workers(client.get_executor().submit, 256, watch, (Exception,))
         finally:
-            # One that is gone is not waited for.
             with contextlib.suppress(Exception):
-                _in_time(client.close)
+                client.close(timeout=PATIENCE)
 
 
 class _Watch:
-    """Raises WorkersError once a cluster has been gone for a while, for which Dask would wait."""
+    """Raises WorkersError after a cluster has been lost for a while; Dask would wait for ever."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._last_seen = self._last_asked = time.monotonic()
 
     def __call__(self) -> None:
-        now = time.monotonic()
-        if now - self._last_asked < PATIENCE / 4:
+        if time.monotonic() - self._last_asked < PATIENCE / 4:
             return
-        self._last_asked = now
-        gone = "its scheduler" if self._client.status != "running" else ""
-        if not gone and not _in_time(self._client.nthreads):
-            gone = "its workers"
-        if not gone:
+        self._last_asked = time.monotonic()
+        try:
+            lost = "" if self._client.nthreads() else "its workers"
+        except Exception:
+            lost = "its scheduler"
+        if not lost:
             self._last_seen = time.monotonic()
-        elif now - self._last_seen > PATIENCE:
-            raise WorkersError(f"the Dask cluster has lost {gone}")
+        elif time.monotonic() - self._last_seen > PATIENCE:
+            raise WorkersError(f"the Dask cluster has lost {lost}")
 
 
 @contextmanager
-def _unlogged(*libraries: str) -> Iterator[None]:
-    """Without what libraries log of failures that are told as errors."""
+def _muted(*libraries: str) -> Iterator[None]:
+    """Disable the loggers of libraries, whose failures are reported as errors."""
     import logging
 
     names = [each for each in logging.root.manager.loggerDict if each.split(".")[0] in libraries]
     loggers = [each for each in map(logging.getLogger, names) if not each.disabled]
+    for logger in loggers:
+        logger.disabled = True
     try:
-        for each in loggers:
-            each.disabled = True
         yield
     finally:
-        for each in loggers:
-            each.disabled = False
-
-
-def _in_time(do: Callable[[], Result]) -> Result:
-    """What a function returns or raises, if that does not take several times :data:`PATIENCE`.
-
-    Raises:
-        TimeoutError: it takes longer; it is left to itself.
-    """
-    from concurrent.futures import Future
-
-    done: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(do())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return done.result(3 * PATIENCE)
-    except TimeoutError:
-        if done.done():
-            raise
-        raise TimeoutError(f"it is silent for {3 * PATIENCE:.0f} s") from None
+        for logger in loggers:
+            logger.disabled = False
 
 
 def _refuse_other_versions(client: Any) -> None:
-    """Raise WorkersError where workers cannot draw, or would draw other values."""
+    """Raise WorkersError when there are no workers, or workers that might draw other values."""
     try:
-        _in_time(partial(client.wait_for_workers, 1, timeout=PATIENCE))
+        client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
         raise WorkersError(
             "the Dask cluster has no workers", "`dask worker ADDRESS` starts one"
         ) from None
     try:
-        versions = set(_in_time(partial(client.run, _version)).values())
+        versions = set(client.run(_version).values())
     except Exception as error:  # whatever keeps a worker from importing initcli
         raise WorkersError(f"the cluster's workers cannot run initcli: {error}") from None
     if others := versions - {_version()}:
@@ -295,43 +317,20 @@ def _version() -> str:
 
 
 def suitable(jobs: int | None, seconds: float) -> contextlib.AbstractContextManager[Workers]:
-    """The workers on this machine that do work soonest that takes one process that long."""
+    """Processes when they pay for work that takes one process ``seconds``; else this process."""
     start = 0.1 if _can_fork() else 0.3
     worth = (jobs or cores()) > 1 and seconds > 5 * start
     return processes(jobs) if worth else contextlib.nullcontext(HERE)
-
-
-def _count(jobs: int | None) -> int:
-    """How many processes to start."""
-    count = min(jobs or cores(), MOST_A_CORE * cores())
-    return min(count, _MOST_ON_WINDOWS) if sys.platform == "win32" else count
 
 
 def cores() -> int:
     """Cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have no such call.
+    except AttributeError:  # macOS and Windows
         return os.cpu_count() or 1
 
 
 def _can_fork() -> bool:
-    """Whether a fork is safe: on Linux, as long as there is no thread that might hold a lock."""
+    """Whether a fork is safe: on Linux, while no other thread can hold a lock."""
     return sys.platform == "linux" and threading.active_count() == 1
-
-
-def _start_worker() -> None:
-    """Leave interrupts to the process that waits for the results, and end when it does."""
-    import multiprocessing
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whoever ends a worker does not mean what the program does when it is ended itself.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -10,7 +10,7 @@ filters), the filters of the first group of channels first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from autograd.extend import defvjp, primitive
 from autograd.tracer import getval
 from numpy.lib.stride_tricks import as_strided
 
+from initcli.random import standard_normal
 from initcli.types import Array
 
 _BLOCK = 1 << 23
@@ -72,19 +73,6 @@ def reach(sizes: tuple[int, ...], size: tuple[int, ...], window: Window) -> Reac
     return Reach(tuple(cuts), window._replace(dilation=tuple(dilations), padding=tuple(paddings)))
 
 
-class Sampling(NamedTuple):
-    """How values between pixels are made up, and those beyond the last one.
-
-    ``interpolation`` is bilinear or nearest. ``fill_mode`` says how an image a b c d goes on:
-    constant (k k | a b c d | k k with k = ``fill_value``), nearest (a a | a b c d | d d), wrap
-    (c d | a b c d | a b), reflect (b a | a b c d | d c) or mirror (c b | a b c d | c b).
-    """
-
-    interpolation: str = "bilinear"
-    fill_mode: str = "constant"
-    fill_value: float = 0.0
-
-
 def __getattr__(name: str) -> Any:
     """Whatever is not here is NumPy's, as autograd wraps it."""
     return getattr(autograd.numpy, name)
@@ -108,10 +96,8 @@ defvjp(sigmoid, lambda ans, x: lambda g: g * ans * (1 - ans))
 
 @primitive
 def erf(x: Array) -> Array:
-    """The error function. autograd's own would import all of SciPy, which takes a second."""
-    from scipy.special import erf as special
-
-    return special(x)
+    """The error function."""
+    return standard_normal.erf(x)
 
 
 defvjp(erf, lambda ans, x: lambda g: g * ((2 / math.sqrt(math.pi)) * numpy.exp(-x * x)))
@@ -133,108 +119,6 @@ def _lookup_vjp(ans: Array, table: Array, indices: Array) -> Any:
 
 
 defvjp(lookup, _lookup_vjp, None)
-
-
-@primitive
-def stepwise(function: Callable[[Array], Array], x: Array) -> Array:
-    """What a function makes of x that is flat but for jumps: no gradient flows through it."""
-    return function(x)
-
-
-defvjp(stepwise, lambda ans, function, x: lambda g: numpy.zeros_like(x), argnums=(1,))
-
-
-@primitive
-def flip(x: Array, axis: int) -> Array:
-    """x with the entries along an axis in reverse."""
-    return numpy.flip(x, axis)
-
-
-defvjp(flip, lambda ans, x, axis: lambda g: numpy.flip(g, axis), None)
-
-
-@primitive
-def sampled(images: Array, rows: Array, columns: Array, sampling: Sampling) -> Array:
-    """Images (batch, height, width, channels) at places (batch, *out): (batch, *out, channels)."""
-    shape = images.shape
-    rows, columns = (_broadcast(each, shape[0]) for each in (rows, columns))
-    out = numpy.empty((*rows.shape, shape[-1]), images.dtype)
-    for image, into, row, column in zip(images, out, rows, columns, strict=True):
-        matrix, missing = _gathering(row, column, shape[1:3], sampling, images.dtype)
-        found = matrix @ image.reshape(-1, shape[-1])
-        if missing is not None:
-            found += sampling.fill_value * missing[:, None]
-        into[...] = found.reshape(into.shape)
-    return out
-
-
-def _sampled_vjp(ans: Array, images: Array, rows: Array, columns: Array, sampling: Sampling) -> Any:
-    shape, dtype = images.shape, images.dtype
-    rows, columns = (_broadcast(each, shape[0]) for each in (rows, columns))
-
-    def vjp(g: Array) -> Array:
-        found = numpy.empty(shape, dtype)
-        for into, row, column, pulled in zip(found, rows, columns, g, strict=True):
-            matrix, _ = _gathering(row, column, shape[1:3], sampling, dtype)
-            pulled = pulled.reshape(-1, shape[-1]).astype(dtype)
-            into[...] = (matrix.T @ pulled).reshape(into.shape)
-        return found
-
-    return vjp
-
-
-defvjp(sampled, _sampled_vjp, None, None, None)
-
-
-def _broadcast(places: Array, batch: int) -> Array:
-    return numpy.broadcast_to(places, (batch, *places.shape[1:]))
-
-
-def _gathering(
-    rows: Array, columns: Array, size: tuple[int, ...], sampling: Sampling, dtype: Any
-) -> tuple[Any, Array | None]:
-    """The sparse matrix (places, pixels) of what each place takes from each pixel.
-
-    Beside it, for each place, the share that no pixel has, if there may be one.
-    """
-    from scipy.sparse import csr_array
-
-    down = _neighbours(rows.reshape(-1), size[0], sampling)
-    across = _neighbours(columns.reshape(-1), size[1], sampling)
-    pairs = list(product(down, across))
-    pixels = numpy.stack([i * size[1] + j for (i, _), (j, _) in pairs], -1)
-    shares = numpy.stack([a * b for (_, a), (_, b) in pairs], -1).astype(dtype)
-    starts = numpy.arange(0, pixels.size + 1, len(pairs), dtype=pixels.dtype)
-    shape = (rows.size, math.prod(size))
-    matrix = csr_array((shares.reshape(-1), pixels.reshape(-1), starts), shape)
-    return matrix, 1 - shares.sum(-1) if sampling.fill_mode == "constant" else None
-
-
-def _neighbours(places: Array, size: int, sampling: Sampling) -> list[tuple[Array, Array]]:
-    """The entries between which each place lies, each with its share."""
-    # Whole numbers have an end, and divisions by next to nothing none.
-    places = numpy.clip(numpy.nan_to_num(places), -1e9, 1e9)
-    if sampling.interpolation == "nearest":
-        whole = numpy.trunc(places + numpy.copysign(0.5, places)).astype("int32")
-        found = [(whole, numpy.ones_like(places))]
-    else:
-        below = numpy.floor(places)
-        share, whole = places - below, below.astype("int32")
-        found = [(whole, 1 - share), (whole + 1, share)]
-    return [_within(index, share, size, sampling.fill_mode) for index, share in found]
-
-
-def _within(index: Array, share: Array, size: int, mode: str) -> tuple[Array, Array]:
-    """An index that may lie beyond the entries as one that does not."""
-    if mode == "wrap":
-        return index % size, share
-    if mode == "mirror" and size > 1:
-        return numpy.abs((index + size - 1) % (2 * size - 2) - (size - 1)), share
-    if mode == "reflect":
-        turned = index % (2 * size)
-        return numpy.minimum(turned, 2 * size - 1 - turned), share
-    kept = numpy.clip(index, 0, size - 1)
-    return kept, numpy.where(kept == index, share, 0) if mode == "constant" else share
 
 
 @primitive

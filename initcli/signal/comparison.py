@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -17,7 +19,7 @@ from initcli.signal.judgment import Verdict, verdict
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
 from initcli.sources.building import build
 from initcli.sources.load import custom_functions, read_changed
-from initcli.sources.vary import combinations, varied
+from initcli.sources.overrides import varied
 from initcli.types import Array
 
 
@@ -62,25 +64,20 @@ def variants(
     """
     functions = custom_functions(custom)
     changes = list(changes)
-    options: dict[str, Sequence[str]] = {
-        "kernel": list(kernel_initializers),
-        "activation": list(activations),
-        "defaults": list(defaults),
-    }
+    options: list[list[Any]] = [
+        list(each) or [None] for each in (kernel_initializers, activations, defaults)
+    ]
     found = []
     for source in sources:
         document = read_changed(source, changes)
         own = {*functions, *_recipes(document.data)}
         _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})
         _refuse_unknown("activation", activations, set(known_activations()))
-        for chosen in combinations(options):
-            changed = varied(
-                document, kernel=chosen.get("kernel"), activation=chosen.get("activation")
-            )
-            whose: Framework | None = chosen.get("defaults")  # type: ignore[assignment]
-            model = build(changed, seed=seed, defaults=whose, functions=functions)
-            names = [source] if len(sources) > 1 else []
-            label = " · ".join([*names, *chosen.values()]) or model.name
+        for kernel, activation, framework in product(*options):
+            changed = varied(document, kernel=kernel, activation=activation)
+            model = build(changed, seed=seed, defaults=framework, functions=functions)
+            names = [source if len(sources) > 1 else None, kernel, activation, framework]
+            label = " · ".join(name for name in names if name) or model.name
             found.append((label, model))
     return found
 
@@ -136,4 +133,9 @@ def compare(
                 model, batch=batch, draws=draws, inputs=inputs, progress=progress
             )
         found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
-    return sorted(found, key=lambda each: each.verdict.distance)
+    return sorted(found, key=_distance)
+
+
+def _distance(compared: Compared) -> float:
+    distance = compared.verdict.distance
+    return math.inf if distance is None else distance

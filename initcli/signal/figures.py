@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from initcli.errors import NoSuchTensor, did_you_mean, quoted
 from initcli.model import BuiltLayer, Model, leaves
@@ -15,58 +17,71 @@ from initcli.types import Size
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """A figure over the draws: its median, the least and the greatest."""
+    """A figure over the draws."""
 
-    median: float
-    low: float
-    high: float
+    median: Annotated[float, Meta(description="Median of the draws.", extra={"row": ""})]
+    low: Annotated[float, Meta(description="Lowest of the draws.")]
+    high: Annotated[float, Meta(description="Highest of the draws.")]
 
 
 class OutputSignal(msgspec.Struct, frozen=True):
-    """What was seen of a layer's output.
+    """Measured statistics of a layer's output."""
 
-    ``mean`` and ``std`` are of all its entries, ``zeros`` the share of those that are exactly 0,
-    ``dead_units`` that of the units (channels) that are 0 in the whole batch, ``saturated`` that of
-    the entries within 1 % of a bound of the activation; ``correlation`` is the mean cosine of two
-    examples' outputs.
-    """
-
-    mean: Spread
-    std: Spread
-    zeros: Spread
-    dead_units: Spread
-    saturated: Spread | None
-    correlation: Spread | None
+    mean: Annotated[Spread, Meta(description="Mean of all entries.")]
+    std: Annotated[Spread, Meta(description="Standard deviation of all entries.")]
+    zeros: Annotated[Spread, Meta(description="Fraction of entries that are exactly 0.")]
+    dead_units: Annotated[
+        Spread, Meta(description="Fraction of units (channels) that are 0 in the whole batch.")
+    ]
+    saturated: Annotated[
+        Spread | None,
+        Meta(
+            description="Fraction of entries within 1 % of a bound of the activation; null if it "
+            "has no bound."
+        ),
+    ]
+    correlation: Annotated[
+        Spread | None, Meta(description="Mean cosine similarity of two examples' outputs.")
+    ]
 
 
 class GradientSignal(msgspec.Struct, frozen=True):
-    """The root mean square of the gradient with respect to an output."""
+    """Measured gradient with respect to a layer's output."""
 
-    rms: Spread
+    rms: Annotated[Spread, Meta(description="Root mean square of all entries.")]
 
 
 class LayerSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a layer: what was seen of its (first) output, and what is expected.
+    """One call of a layer: its (first) output as measured and as predicted."""
 
-    ``output`` is None of whole numbers and where nothing was drawn, ``gradient`` where no result
-    depends on the output.
-    """
-
-    name: str
-    type: str
-    call: int
-    shape: Size
-    output: OutputSignal | None
-    gradient: GradientSignal | None
-    predicted: Prediction
+    name: Annotated[str, Meta(description="Name of the layer.", extra={"row": "layer"})]
+    type: Annotated[str, Meta(description="Type of the layer.")]
+    call: Annotated[int, Meta(description="Number of earlier calls of the same layer.")]
+    shape: Annotated[Size, Meta(description="Shape of the (first) output, batch included.")]
+    output: Annotated[
+        OutputSignal | None,
+        Meta(description="Measured output; null for integers and where nothing was drawn."),
+    ]
+    gradient: Annotated[
+        GradientSignal | None,
+        Meta(description="Measured gradient; null if no result depends on the output."),
+    ]
+    predicted: Annotated[
+        Prediction, Meta(description="Mean-field predictions; null where no theory applies.")
+    ]
 
 
 class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """The root mean square of a trained parameter's gradient, and that over its weights' own."""
+    """The gradient of one trained parameter."""
 
-    path: str
-    gradient_rms: Spread
-    gradient_to_weight: Spread | None
+    path: Annotated[str, Meta(description="Path of the parameter.")]
+    gradient_rms: Annotated[Spread, Meta(description="Root mean square of the gradient.")]
+    gradient_to_weight: Annotated[
+        Spread | None,
+        Meta(
+            description="Gradient RMS divided by the RMS of the weights; null if those are all 0."
+        ),
+    ]
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,115 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-from initcli import activations
-from initcli.activations import Activation, Linear
-from initcli.layers import (
-    Layer,
-    activation,
-    applications,
-    core,
-    embedding,
-    features,
-    images,
-    merging,
-    normalization,
-    operations,
-    regularization,
-    wrappers,
-)
+from initcli.activations import Activation
 from initcli.signal.program import Program, Step
 from initcli.types import Size
-
-_NORMALIZING = (
-    normalization.BatchNormalization,
-    normalization.LayerNormalization,
-    normalization.GroupNormalization,
-    normalization.RMSNormalization,
-    normalization.UnitNormalization,
-)
-_SCALING = (images.Rescaling, features.Normalization)
-"""Layers that give data the size that their author wants."""
-_ADDING = (merging.Add, merging.Subtract, merging.Average, applications.CustomScaleLayer)
-_ADDING_OPERATIONS = ("Add", "Subtract", "Average")
-_LOOKING_UP = (embedding.Table, embedding.PositionEmbedding, embedding.ClassToken)
-_KEEPING = (
-    core.Identity,
-    core.Masking,
-    regularization.Dropout,
-    regularization.SpatialDropout1D,
-    regularization.SpatialDropout2D,
-    regularization.SpatialDropout3D,
-    regularization.AlphaDropout,
-    regularization.GaussianDropout,
-    regularization.GaussianNoise,
-    regularization.ActivityRegularization,
-)
-"""Layers through which an activation is still that of the layer before."""
-
-
-def normalizes(layer: Layer) -> bool:
-    """Whether what comes out has a size of its own, whatever came in."""
-    return isinstance(layer, _NORMALIZING)
-
-
-def adds(layer: Layer) -> bool:
-    """Whether it adds its inputs, so that one of them may be 0."""
-    if isinstance(layer, operations.Operation):
-        return layer.function in _ADDING_OPERATIONS
-    return isinstance(layer, _ADDING)
-
-
-def multiplies(layer: Layer) -> bool:
-    """Whether it multiplies its inputs, so that one may be a gate of another."""
-    if isinstance(layer, operations.Operation):
-        return layer.function == "Multiply"
-    return isinstance(layer, merging.Multiply)
-
-
-def keeps(layer: Layer) -> bool:
-    """Whether an activation before it is as good as one behind it."""
-    return isinstance(layer, _KEEPING)
-
-
-def recurs(layer: Layer) -> bool:
-    """Whether it takes a sequence through the same weights, step by step."""
-    inner = layer.layer if isinstance(layer, wrappers.Bidirectional) else layer
-    return hasattr(inner, "go_backwards")
-
-
-def looks_up(layer: Layer) -> bool:
-    """Whether what comes out are vectors of a table."""
-    return isinstance(layer, _LOOKING_UP)
 
 
 def mixes(step: Step) -> bool:
     """Whether a step makes sums of what comes in, with weights that some initializer drew."""
-    is_table = looks_up(step.layer) and not step.options.get("reverse", False)
-    return not is_table and any(len(parameter.shape) > 1 for parameter in step.parameters)
-
-
-def activation_of(layer: Layer) -> Activation | None:
-    """The function that a layer applies last; None where it applies none."""
-    match layer:
-        case activation.ReLU():
-            return activations.Relu(
-                max_value=layer.max_value,
-                negative_slope=layer.negative_slope,
-                threshold=layer.threshold,
-            )
-        case activation.LeakyReLU():
-            return activations.LeakyRelu(negative_slope=layer.negative_slope)
-        case activation.ELU():
-            return activations.Elu(alpha=layer.alpha)
-        case activation.PReLU():
-            return activations.LeakyRelu(negative_slope=0.0)
-        case wrappers.TimeDistributed():
-            return activation_of(layer.layer)
-        case operations.Operation():
-            known = activations.known_activations().get(layer.function.lower())
-            return None if known is None else known()
-    found = getattr(layer, "activation", None)
-    return found if isinstance(found, Activation) and not isinstance(found, Linear) else None
+    is_table = step.layer.acts_as() == "looks_up" and not step.options.get("reverse", False)
+    return not is_table and any(parameter.is_summed for parameter in step.parameters)
 
 
 class Skip(NamedTuple):
@@ -180,16 +80,16 @@ class Graph:
         """
         while True:
             step = self.steps[index]
-            if (found := activation_of(step.layer)) is not None:
+            if (found := step.layer.last_activation) is not None:
                 return found, index
             following = self.behind(index)
             if len(following) != 1:
                 return None
             (index,) = following
             layer = self.steps[index].layer
-            if activation_of(layer) is None and not keeps(layer):
+            if layer.last_activation is None and layer.acts_as() != "keeps":
                 return None
-            if self.steps[index].parameters and not isinstance(layer, activation.PReLU):
+            if mixes(self.steps[index]):
                 return None
 
     @cached_property
@@ -208,15 +108,13 @@ class Graph:
         return found
 
     def _begins(self, step: Step) -> bool:
-        layer = step.layer
-        if isinstance(layer, embedding.ClassToken):
-            return False
+        role = step.layer.acts_as()
         reverse = step.options.get("reverse", False)
-        return normalizes(layer) or isinstance(layer, _SCALING) or (looks_up(layer) and not reverse)
+        return role in ("normalizes", "scales") or (role == "looks_up" and not reverse)
 
     def _breaks(self, step: Step) -> bool:
         """Whether a row of layers ends: at a normalization, a sum of branches or a gate."""
-        return self._begins(step) or multiplies(step.layer) or adds(step.layer)
+        return self._begins(step) or step.layer.acts_as() in ("multiplies", "adds")
 
     @cached_property
     def depths(self) -> list[int]:
@@ -247,7 +145,7 @@ class Graph:
         """For each tensor whether all that it becomes goes through a normalization."""
         found = [tensor not in self.program.results for tensor in range(len(self.program.shapes))]
         for step in reversed(self.steps):
-            if step.inputs == step.outputs or normalizes(step.layer):
+            if step.inputs == step.outputs or step.layer.acts_as() == "normalizes":
                 continue
             later = all(found[tensor] for tensor in step.outputs)
             for tensor in step.inputs:
@@ -259,7 +157,7 @@ class Graph:
         """The tensors that all of the signal passes, in order: no branch leads around them."""
         last = {t: max(i) for t, i in self.taken_by.items()}
         last |= dict.fromkeys(self.program.results, len(self.steps))
-        carried = {source.tensor for source in self.program.sources}
+        carried = {source.tensor for source in self.program.inputs}
         alive = {tensor for tensor in carried if tensor in last}
         found: list[int] = sorted(alive) if len(alive) == 1 else []
         for index, step in enumerate(self.steps):
@@ -282,7 +180,7 @@ class Graph:
         """
         found: dict[int, Skip] = {}
         for index, step in enumerate(self.steps):
-            if not adds(step.layer) or len(step.inputs) != 2:
+            if step.layer.acts_as() != "adds" or len(step.inputs) != 2:
                 continue
             one, other = step.inputs
             if self._depends(other, one):

@@ -16,7 +16,7 @@ from initcli.layers.core import Input
 from initcli.model import Model
 from initcli.random.streams import Stream
 from initcli.sampling.chunks import working_dtype
-from initcli.signal.program import Program, Source
+from initcli.signal.program import InputTensor, Program
 from initcli.types import Array, Size, shape_text
 
 
@@ -74,7 +74,7 @@ def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Arr
     Raises:
         SignalError: there is no such input, or it does not fit.
     """
-    sources = {source.name: source for source in built.sources}
+    sources = {source.name: source for source in built.inputs}
     found: dict[int, Array] = {}
     for name, x in inputs.items():
         source = sources.get(name)
@@ -85,7 +85,7 @@ def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Arr
     return found
 
 
-def _fitting(source: Source, x: Array, shape: Size) -> Array:
+def _fitting(source: InputTensor, x: Array, shape: Size) -> Array:
     what = f"the input {quoted(source.name)}"
     if x.dtype.kind not in "fiub":
         raise SignalError(f"{what} must hold numbers, not values of the type {x.dtype.name}")
@@ -93,7 +93,7 @@ def _fitting(source: Source, x: Array, shape: Size) -> Array:
         found = f"has shape {shape_text(x.shape)}, and the model takes {shape_text(shape)}"
         raise SignalError(f"{what} {found}", "the first axis of an array counts the examples")
     x = x[: shape[0]]
-    if source.most is None:
+    if source.num_tokens is None:
         if not np.all(np.isfinite(x)):
             raise SignalError(f"{what} must hold finite numbers, and has NaN or infinite ones")
         held = float(np.finfo(np.float32).max)
@@ -102,20 +102,20 @@ def _fitting(source: Source, x: Array, shape: Size) -> Array:
             wanted = f"numbers that float32 holds, at most {held:.3g}, and has {largest:.3g}"
             raise SignalError(f"{what} must hold {wanted}", "scale it down")
         return x.astype(np.float32)
-    wrong = x[(x != np.floor(x)) | (x < 0) | (x >= source.most)]
+    wrong = x[(x != np.floor(x)) | (x < 0) | (x >= source.num_tokens)]
     if wrong.size:
-        wanted = f"whole numbers from 0 to {source.most - 1}, not {wrong.flat[0]:g}"
+        wanted = f"whole numbers from 0 to {source.num_tokens - 1}, not {wrong.flat[0]:g}"
         raise SignalError(f"{what} must hold {wanted}")
     return x.astype(np.int64)
 
 
-def drawn_input(source: Source, shape: Size, seed: int, model: Model) -> Array:
+def drawn_input(source: InputTensor, shape: Size, seed: int, model: Model) -> Array:
     """Standard normal numbers, or whole ones that are all as probable."""
-    if source.most is None:
+    if source.num_tokens is None:
         dtype = working_dtype(model.dtype)
         return standard_normal(f"input {source.name}", seed, shape, dtype)
     generator = Stream(f"initcli 1\0input\0{seed}\0{source.name}").generator()
-    return generator.integers(0, source.most, shape)
+    return generator.integers(0, source.num_tokens, shape)
 
 
 def standard_normal(purpose: str, seed: int, shape: Size, dtype: Any) -> Array:

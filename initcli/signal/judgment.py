@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from initcli import distributions
 from initcli.activations import (
@@ -30,7 +31,7 @@ from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
 from initcli.signal.figures import LayerSignal, Signal
-from initcli.signal.graph import Graph, activation_of, mixes, recurs
+from initcli.signal.graph import Graph, mixes
 from initcli.signal.observing import near_bounds, output_bounds
 from initcli.signal.program import Step
 from initcli.signal.theory import Theory, distribution_moments
@@ -147,7 +148,7 @@ class Judgment:
         if tensor not in self.graph.made_by:
             if tensor in self.signal.input_rms:
                 return self.signal.input_rms[tensor]
-            kinds = {source.tensor: source.most for source in self.graph.program.sources}
+            kinds = {source.tensor: source.num_tokens for source in self.graph.program.inputs}
             return 1.0 if kinds.get(tensor) is None else None
         figures = self._figures(tensor)
         return None if figures is None else math.hypot(*figures)
@@ -260,7 +261,9 @@ class Judgment:
         sign = 1 if ratio > 1 else -1
         logs = {index: sign * self._log_factor(index) for index in steps}
         largest = max(logs.values())
-        if any(recurs(self.graph.steps[i].layer) for i in steps if logs[i] == largest):
+        if any(
+            self.graph.steps[i].layer.acts_as() == "recurs" for i in steps if logs[i] == largest
+        ):
             return False  # Its own time steps multiply.
         return abs(math.log(ratio)) - largest < math.log(10)
 
@@ -320,7 +323,7 @@ class Judgment:
         Measured shares are medians over draws.
         """
         layer = self.graph.steps[index].layer
-        function = activation_of(layer)
+        function = layer.last_activation
         if function is None:
             return None
         rectifies = _rectifies(function)
@@ -342,14 +345,15 @@ class Judgment:
         )
 
     @cached_property
-    def _all_shares(self) -> list[Shares]:
+    def all_shares(self) -> list[Shares]:
+        """The shares of every activation of which they are known."""
         shares = (self.shares(index) for index in range(len(self.graph.steps)))
         return [each for each in shares if each is not None]
 
     @cached_property
     def saturated(self) -> list[Shares]:
         """The activations whose output is saturated."""
-        return [each for each in self._all_shares if (each.saturated or 0.0) > SATURATED]
+        return [each for each in self.all_shares if (each.saturated or 0.0) > SATURATED]
 
     @cached_property
     def dead(self) -> Shares | None:
@@ -357,7 +361,7 @@ class Judgment:
 
         ``dead`` is None where the zeros alone tell.
         """
-        for each in self._all_shares:
+        for each in self.all_shares:
             if each.zeros is None:
                 continue
             units = max(self.graph.size(self.graph.steps[each.step].outputs[0])[-1], 1)
@@ -370,12 +374,12 @@ class Judgment:
     @cached_property
     def _sums(self) -> dict[int, Array]:
         """Predicted input of each activation, by step, at the nodes of a normal distribution."""
-        theory = Theory(self.graph.program, {}, distribution_moments, training=True)
-        theory.begin({})
+        theory = Theory(self.graph.program, distribution_moments)
+        theory.begin()
         sums: dict[int, Array] = {}
         for index, step in enumerate(self.graph.steps):
-            function = activation_of(step.layer)
-            if function is not None and is_entrywise(function) and not recurs(step.layer):
+            function = step.layer.last_activation
+            if function is not None and is_entrywise(function) and step.layer.acts_as() != "recurs":
                 before = theory.fields.get(step.inputs[0])
                 if step.parameters or mixes(step):
                     expected = theory.expected(without_activation(step))
@@ -416,36 +420,55 @@ def _rectifies(function: Activation) -> bool:
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """A judgment in a few figures, each None where unknown.
 
-    Args:
-        text: the problems in words, ``keeps its size`` or ``not known``.
-        output_std: standard deviation of the last layer.
-        std_ratio: that of the last hidden layer over that of the first. Hidden are layers with
-            weights that are no results.
-        gradient_ratio: gradient RMS at the first hidden layer over that at the last.
-        chi: factor for the mean square of a small change from one hidden layer to the next, on
-            average: by theory, or else by gradients (Schoenholz et al. 2017, arXiv:1611.01232).
-        depth_scale: number of hidden layers in which that changes e times, 1 / |ln chi|.
-        worst: hidden layer whose standard deviation differs most from the first's.
-        dead_units: largest share of dead units in any layer.
-        saturated: largest share of saturated entries in any layer.
-        layer: layer that changes the size of the signal most within its worst stretch.
-        factor: factor by which that layer changes it.
-        distance: distance from a signal that keeps its size, in powers of ten; infinite where the
-            signal overflows or no gradient reaches the first layer.
+    Hidden layers are those with weights that are no results of the model.
     """
 
-    text: str
-    output_std: float | None
-    std_ratio: float | None
-    gradient_ratio: float | None
-    chi: float | None
-    depth_scale: float | None
-    worst: str | None
-    dead_units: float | None
-    saturated: float | None
-    layer: str | None
-    factor: float | None
-    distance: float
+    text: Annotated[str, Meta(description="The problems in words; or how much is known.")]
+    output_std: Annotated[
+        float | None, Meta(description="Standard deviation of the last layer's output.")
+    ]
+    std_ratio: Annotated[
+        float | None,
+        Meta(description="Output std of the last hidden layer divided by that of the first."),
+    ]
+    gradient_ratio: Annotated[
+        float | None,
+        Meta(description="Gradient RMS of the first hidden layer divided by that of the last."),
+    ]
+    chi: Annotated[
+        float | None,
+        Meta(
+            description="Mean factor from one hidden layer to the next of the mean square of a "
+            "small change, predicted or else from the gradients (χ of Schoenholz et al. 2017)."
+        ),
+    ]
+    depth_scale: Annotated[
+        float | None,
+        Meta(description="1 / |ln χ|: hidden layers over which that change grows e times."),
+    ]
+    worst: Annotated[
+        str | None, Meta(description="Hidden layer whose std is furthest from the first's.")
+    ]
+    dead_units: Annotated[
+        float | None, Meta(description="Largest fraction of dead units of any layer.")
+    ]
+    saturated: Annotated[
+        float | None, Meta(description="Largest fraction of saturated entries of any layer.")
+    ]
+    layer: Annotated[
+        str | None,
+        Meta(description="Layer that changes the size of the signal most, in its worst stretch."),
+    ]
+    factor: Annotated[
+        float | None, Meta(description="Factor by which that layer changes the signal's RMS.")
+    ]
+    distance: Annotated[
+        float | None,
+        Meta(
+            description="Distance from a signal that keeps its size, in powers of ten; null if it "
+            "overflows, no gradient reaches the first layer, or nothing is known."
+        ),
+    ]
 
 
 def verdict(signal: Signal) -> Verdict:
@@ -473,7 +496,7 @@ def verdict(signal: Signal) -> Verdict:
     chi = _chi(hidden, gradient_ratio)
     layer, factor = _cause(judgment)
     text = "overflows" if overflows else ", ".join(_problems(judgment, unreached))
-    distance = math.inf if overflows or unreached or not known else _distance(judgment)
+    distance = None if overflows or unreached or not known else _distance(judgment)
     return Verdict(
         text=text or _without_problems(judgment, layer, factor),
         output_std=known[-1] if known else None,
@@ -486,7 +509,7 @@ def verdict(signal: Signal) -> Verdict:
         saturated=max(saturated, default=None),
         layer=layer,
         factor=factor,
-        distance=distance + max(dead, default=0.0) + max(saturated, default=0.0),
+        distance=distance,
     )
 
 
@@ -545,12 +568,19 @@ def _cause(judgment: Judgment) -> tuple[str | None, float | None]:
     return judgment.graph.steps[index].name, factor
 
 
-def _distance(judgment: Judgment) -> float:
-    """Powers of ten by which the size of the signal, or its sensitivity, changes at most."""
+def _distance(judgment: Judgment) -> float | None:
+    """Powers of ten by which the size of the signal, or its sensitivity, changes at most.
+
+    The largest shares of dead units and of saturated entries are added; None if infinite.
+    """
     distances = [growth.distance for growth in judgment.stretches.values()]
     if sizes := [each.size for each in judgment.sensitivities]:
         distances += [abs(math.log(size / sizes[-1])) for size in sizes]
-    return max(distances, default=0.0) / math.log(10)
+    shares = judgment.all_shares
+    lost = max((each.dead or 0.0 for each in shares), default=0.0)
+    lost += max((each.saturated or 0.0 for each in shares), default=0.0)
+    distance = max(distances, default=0.0) / math.log(10) + lost
+    return distance if math.isfinite(distance) else None
 
 
 def _hidden_layers(signal: Signal) -> list[LayerSignal]:

@@ -1,4 +1,4 @@
-"""Which layers of a program act on masks, and what share of the steps masks hide from them."""
+"""Which layers of a program heed masks, and the share of the steps that masks hide from them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from initcli.signal import arrays
 from initcli.signal.program import Program, Step
 from initcli.types import Array, NotComputable
 
-_MOST_NAMED = 4
+_MAX_NAMED = 4
 """Layers that a note names."""
 
 
 def heeding(built: Program) -> list[Step]:
-    """The steps whose layers would give something else without the masks that reach them.
+    """The steps whose outputs the masks that reach them change.
 
-    Only which tensors have masks matters for that: each is followed as one of a single entry.
+    Only which tensors have masks matters here: each mask is followed with a single entry.
     """
-    found: list[Step] = []
+    steps: list[Step] = []
     masks: dict[int, Mask] = {}
     ones = [np.ones((1,) * len(shape), np.float32) for shape in built.shapes]
     for step in built.steps:
@@ -34,7 +34,7 @@ def heeding(built: Program) -> list[Step]:
             given_masks={name: ones[tensor] != 0 for name, tensor in step.masks.items()},
         )
         if step.layer.heeds_masks(flow):
-            found.append(step)
+            steps.append(step)
         inputs = [ones[tensor] for tensor in step.inputs]
         try:
             after = computed_masks(step.layer, flow, inputs, step.options)
@@ -43,27 +43,27 @@ def heeding(built: Program) -> list[Step]:
         if step.layer.ends_masks:
             masks.update(dict.fromkeys(step.inputs))
         masks.update(zip(step.outputs, after, strict=False))
-    return found
+    return steps
 
 
 def hidden_share(
     step: Step, tensors: Mapping[int, Array], given: Mapping[int, tuple[Mask, ...]]
 ) -> float:
-    """The largest share of steps that a mask hides from a step's layer.
+    """The largest share of the steps that a mask hides from a layer.
 
-    ``given`` are the masks that came with the inputs of a step, by the number of its first output.
+    ``given`` are the masks that came with the inputs of each step, by its first output.
     """
     carried = [mask for mask in given.get(step.outputs[0], ()) if mask is not None]
     named = [tensors[tensor] != 0 for tensor in step.masks.values()]
     return max((1 - float(np.mean(mask)) for mask in (*carried, *named)), default=0.0)
 
 
-def note_of(steps: Sequence[Step], share: float | None = None) -> tuple[str, ...]:
-    """What predictions leave out of account; ``share`` is what was measured of it, if anything."""
+def mask_notes(steps: Sequence[Step], share: float | None = None) -> tuple[str, ...]:
+    """What predictions leave out; ``share`` is the measured share of hidden steps, if any."""
     if not steps or share == 0:
         return ()
     names = list(dict.fromkeys(f"'{step.name}'" for step in steps))
-    shown = ", ".join(names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    shown = ", ".join(names[:_MAX_NAMED])
+    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
     assumed = f"predictions assume that no mask hides a step from {shown}{more}"
     return (assumed if share is None else f"{assumed}, and {share:.2g} of the steps are hidden",)

@@ -1,8 +1,8 @@
 """Passes through a program: forwards, and backwards layer by layer.
 
-Forwards, every tensor is kept. Backwards, each layer is computed once more, under autograd, and its
-gradients are pulled back through it alone: what is held at any time is the program's tensors and
-the intermediate results of a single layer.
+The forward pass keeps every tensor. The backward pass computes each layer once more under autograd
+and pulls gradients back through it alone, so that it holds the tensors of the program and the
+intermediate results of a single layer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from initcli.errors import SignalError
 from initcli.layers.base import computed, computed_masks
 from initcli.layers.flow import Flow, Mask, as_mask
 from initcli.parameter import Parameter
-from initcli.sampling.chunks import working_dtype
+from initcli.sampling.chunks import draw, working_dtype
 from initcli.signal import arrays
 from initcli.signal.program import Program, Step
 from initcli.types import Array, NotComputable
@@ -32,28 +32,31 @@ Values = Callable[[Parameter], Array]
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """What a pass needs beside its inputs: the weights' values, and a key of its random numbers.
+    """What a pass needs beside its inputs: the values of weights, and a key of its random numbers.
 
-    A pass forwards finds the ``masks`` that tensors carry, by their numbers, and those that each
+    The forward pass records the ``masks`` that tensors carry, by their numbers, and those that each
     step was ``given`` with its inputs, by the number of its first output.
     """
 
     values: Values
     key: str
-    training: bool = True
     masks: dict[int, Array] = {}
     given: dict[int, tuple[Mask, ...]] = {}
 
 
 def forwards(
-    program: Program, given: Mapping[int, Array], about: Pass
+    program: Program, tensors: dict[int, Array], about: Pass
 ) -> Iterator[tuple[Step, list[Array]]]:
-    """Every step with what comes out of it; ``given`` has the sources' tensors, and then all.
+    """Every step with its outputs, which are added to ``tensors``.
+
+    Args:
+        program: what to compute.
+        tensors: the inputs.
+        about: the weights.
 
     Raises:
         SignalError: a layer cannot be computed.
     """
-    tensors = given if isinstance(given, dict) else dict(given)
     for step in program.steps:
         weights = {name: about.values(p) for name, p in step.weights.items()}
         carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
@@ -61,15 +64,17 @@ def forwards(
             about.given[step.outputs[0]] = carried
         flow = _flow(step, weights, tensors, about)
         inputs = [tensors[i] for i in step.inputs]
-        found = _computed(step, flow, inputs)
-        tensors.update(zip(step.outputs, found, strict=True))
+        outputs = _computed(step, flow, inputs)
+        tensors.update(zip(step.outputs, outputs, strict=True))
         if step.inputs != step.outputs:
-            masks = zip(step.outputs, _masked(step, flow, inputs), strict=False)
+            with _named(step):
+                after = computed_masks(step.layer, flow, inputs, step.options)
             if step.layer.ends_masks:
                 for tensor in step.inputs:
                     about.masks.pop(tensor, None)
+            masks = zip(step.outputs, after, strict=False)
             about.masks.update({i: mask for i, mask in masks if mask is not None})
-        yield step, found
+        yield step, outputs
 
 
 class Gradients(NamedTuple):
@@ -85,16 +90,13 @@ def backwards(
 ) -> Iterator[Gradients]:
     """The gradients of Σ result · cotangent, from the last step to the first.
 
-    A gradient is None where nothing depends on the tensor. Those of a layer that is called several
-    times come call by call, and add up.
+    A gradient is None where no result depends on the tensor. Those of a layer that is called
+    several times come call by call, and add up.
     """
     gradients: dict[int, Array] = dict(cotangents)
     for step in reversed(program.steps):
         outputs = [gradients.get(tensor) for tensor in step.outputs]
-        if all(each is None for each in outputs):
-            yield Gradients(step, outputs, {})
-            continue
-        if step.inputs == step.outputs:
+        if all(each is None for each in outputs) or step.inputs == step.outputs:
             yield Gradients(step, outputs, {})
             continue
         weights = {name: about.values(p) for name, p in step.weights.items()}
@@ -117,30 +119,30 @@ def _pulled(
     """Gradients with respect to the trained weights, and to the inputs, each with its tensor."""
     trained = [name for name, p in step.weights.items() if p.trainable]
     inputs = [tensors[tensor] for tensor in step.inputs]
-    moving = [place for place, x in enumerate(inputs) if _is_real(x)]
+    real = [index for index, x in enumerate(inputs) if np.issubdtype(x.dtype, np.floating)]
 
     def function(variables: Any) -> Any:
         now = dict(weights)
         now.update(zip(trained, variables[: len(trained)], strict=True))
         taken = list(inputs)
-        for place, x in zip(moving, variables[len(trained) :], strict=True):
-            taken[place] = x
-        found = _computed(step, _flow(step, now, tensors, about), taken)
-        return boxed([y for y, g in zip(found, outputs, strict=True) if g is not None])
+        for index, x in zip(real, variables[len(trained) :], strict=True):
+            taken[index] = x
+        made = _computed(step, _flow(step, now, tensors, about), taken)
+        return boxed([y for y, g in zip(made, outputs, strict=True) if g is not None])
 
-    variables = boxed([*(weights[name] for name in trained), *(inputs[i] for i in moving)])
+    variables = boxed([*(weights[name] for name in trained), *(inputs[i] for i in real)])
     with warnings.catch_warnings():
-        # What comes out may not depend on what goes in, as of a count; then gradients are 0.
+        # An output that does not depend on the inputs, such as a count, has gradients of 0.
         warnings.filterwarnings("ignore", "Output seems independent of input")
         pull, _ = make_vjp(function, variables)
     try:
-        found = pull(boxed([g for g in outputs if g is not None]))
+        back = pull(boxed([g for g in outputs if g is not None]))
     except (ValueError, IndexError) as error:
         message = f"the gradient ends at '{step.name}': {error}"
         raise SignalError(message, _WITHOUT_DRAWS) from None
-    to_weights = dict(zip(trained, found[: len(trained)], strict=True))
-    places = (step.inputs[place] for place in moving)
-    return to_weights, list(zip(places, found[len(trained) :], strict=True))
+    to_weights = dict(zip(trained, back[: len(trained)], strict=True))
+    tensors_of = (step.inputs[index] for index in real)
+    return to_weights, list(zip(tensors_of, back[len(trained) :], strict=True))
 
 
 def _flow(
@@ -150,7 +152,6 @@ def _flow(
         xp=arrays,
         weights=weights,
         key=f"{about.key}\0{step.name}\0{step.call}",
-        training=about.training,
         masks=about.given.get(step.outputs[0], (None,) * len(step.inputs)),
         given_masks={name: as_mask(arrays, tensors[i]) for name, i in step.masks.items()},
     )
@@ -161,14 +162,9 @@ def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
         return computed(step.layer, flow, inputs, step.options)
 
 
-def _masked(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Mask]:
-    with _named(step):
-        return computed_masks(step.layer, flow, inputs, step.options)
-
-
 @contextmanager
 def _named(step: Step) -> Iterator[None]:
-    """Raise what goes wrong in a layer with its name."""
+    """Raise the errors of a layer with its name."""
     try:
         yield
     except (NotComputable, ValueError, IndexError) as error:
@@ -177,24 +173,19 @@ def _named(step: Step) -> Iterator[None]:
         raise SignalError(message, "; ".join(filter(None, (own, _WITHOUT_DRAWS)))) from None
 
 
-def _is_real(x: Array) -> bool:
-    return bool(np.issubdtype(x.dtype, np.floating))
-
-
-def drawn_values(held: int) -> Values:
-    """Draws a parameter when it is asked for, and keeps ``held`` bytes of what was drawn."""
-    from initcli.sampling.chunks import draw
-
+def drawn_values(max_bytes: int) -> Values:
+    """Draws a parameter when it is asked for, and keeps up to ``max_bytes`` of what was drawn."""
     kept: dict[str, Array] = {}
-    room = [held]
+    room = max_bytes
 
     def values(parameter: Parameter) -> Array:
+        nonlocal room
         if parameter.path in kept:
             return kept[parameter.path]
-        found = draw(parameter)
-        if (size := parameter.size * working_dtype(parameter.dtype).itemsize) <= room[0]:
-            room[0] -= size
-            kept[parameter.path] = found
-        return found
+        drawn = draw(parameter)
+        if (size := parameter.size * working_dtype(parameter.dtype).itemsize) <= room:
+            room -= size
+            kept[parameter.path] = drawn
+        return drawn
 
     return values

@@ -28,7 +28,7 @@ from initcli.layers import Layer, known_layers
 from initcli.layers.core import OwnWeight
 from initcli.limits import in_force
 from initcli.sources.describe import choices, describe
-from initcli.types import ArgumentError, field_names
+from initcli.types import ArgumentError, arguments_of
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
@@ -138,7 +138,7 @@ class Arguments:
     def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
         """A struct of that class from its fields."""
         before = len(self.errors)
-        types, required, own = _fields(cls)
+        types, required, attributes = _fields(cls)
         unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
         for key in unknown:
             self.errors.append(_unknown_argument(cls, key, (*path, key)))
@@ -149,7 +149,7 @@ class Arguments:
                 message = f"{_name(cls)} needs `{name}`, {describe(types[name])}"
                 self.errors.append(MissingArgument(message, path=path))
         values = {
-            own[name]: self.value(types[name], name, value, (*path, name))
+            attributes[name]: self.value(types[name], name, value, (*path, name))
             for name, value in data.items()
             if name in types
         }
@@ -262,12 +262,12 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 def _fields(
     cls: type[msgspec.Struct],
 ) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
-    """By the name of each argument: its type, whether it is required, and its attribute."""
-    fields = msgspec.structs.fields(cls)
+    """The arguments' types by name, the names of the required ones, and attributes by name."""
+    arguments = arguments_of(cls)
     return (
-        {f.encode_name: f.type for f in fields},
-        tuple(f.encode_name for f in fields if f.required),
-        {f.encode_name: f.name for f in fields},
+        {each.name: each.type for each in arguments},
+        tuple(each.name for each in arguments if each.required),
+        {each.name: each.attribute for each in arguments},
     )
 
 
@@ -294,8 +294,7 @@ def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecEr
             at_key=True,
         )
     general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
-    named = {attribute: name for name, attribute in _fields(cls)[2].items()}
-    own = [named[a] for a in field_names(cls) if a not in general] or list(types)
+    own = [each.name for each in arguments_of(cls) if each.attribute not in general] or list(types)
     remedy = did_you_mean(key, types)
     if not remedy:
         remedy = f"it takes {listed([f'`{name}`' for name in own], 'and')}"

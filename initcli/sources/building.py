@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,6 +41,7 @@ from initcli.types import (
     Shape,
     ShapeError,
     Shapes,
+    doc,
 )
 
 LARGEST_TENSOR = 2**62
@@ -51,13 +52,23 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a spec."""
 
     layers: tuple[Any, ...]
-    name: str | None = None
-    input_shape: tuple[PositiveInt | None, ...] | None = None
-    batch_size: PositiveInt | None = None
+    name: Annotated[str | None, doc("Name of the model.")] = None
+    input_shape: Annotated[
+        tuple[PositiveInt | None, ...] | None,
+        doc(
+            "Shape of the first layer's input without the batch; null for an unknown size. A model "
+            "with Input layers needs none."
+        ),
+    ] = None
+    batch_size: Annotated[
+        PositiveInt | None, doc("Size of the batch, for layers whose weights depend on it.")
+    ] = None
     outputs: Any = None
-    seed: int = 0
-    dtype: Dtype = "float32"
-    defaults: Framework = "keras"
+    seed: Annotated[int, doc("The same seed gives the same values on every machine.")] = 0
+    dtype: Annotated[Dtype, doc("Data type of the weights.")] = "float32"
+    defaults: Annotated[
+        Framework, doc("Framework whose default initializers fill the parameters without one.")
+    ] = "keras"
     initializers: dict[str, Any] = {}
 
 
@@ -104,10 +115,9 @@ def _built(
         remedy = "a spec lists `layers`; `initcli init` writes one to begin with"
         raise document.invalid([InvalidValue(message, remedy=remedy)])
     spec = arguments.struct(Spec, data, ())
-    if spec is not None and len(spec.name or "") > limits.in_force().name_characters:
+    if spec is not None and len(spec.name or "") > limits.NAME_CHARACTERS:
         message = f"the name of this model has {len(spec.name or ''):,} characters"
-        remedy = limits.remedy("name_characters", len(spec.name or ""))
-        arguments.errors.append(InvalidValue(message, remedy=remedy, path=("name",)))
+        arguments.errors.append(InvalidValue(message, path=("name",)))
     recipes = data.get("initializers")
     for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
         arguments.recipe(name, recipe, ("initializers", name))
@@ -301,9 +311,7 @@ def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
 
 def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
     """Why a parameter cannot be filled, at the argument that names its initializer."""
-    origin = parameter.origin
-    argument = None if origin is None else origin.argument
-    place = (*path, argument or "type")
+    place = (*path, parameter.argument or "type")
     if parameter.size > LARGEST_TENSOR:
         message = f"{parameter.path} would have {parameter.size:.3g} entries"
         yield ShapeMismatch(message, remedy="no tensor can be that large", path=path)

@@ -18,38 +18,13 @@ from initcli.activations import Activation
 from initcli.initializers import Initializer
 from initcli.layers import Layer
 from initcli.layers.core import OwnWeight
-from initcli.sources.building import Spec
-from initcli.sources.describe import choices, describe, written_default
-from initcli.types import field_names
+from initcli.sources.describe import choices, describe, written
+from initcli.types import arguments_of
 
 Schema = dict[str, Any]
 """A JSON Schema as plain data."""
 Classes = Mapping[type[Any], list[str]]
 """Classes, each with its names, of which its own comes first."""
-
-
-_MEANINGS: dict[type[msgspec.Struct], dict[str, str]] = {
-    Spec: {
-        "name": "what the model is called",
-        "input_shape": "what flows into the first layer, without the batch; null for a size that "
-        "is not known; instead of it there may be Input layers",
-        "batch_size": "the size of the batch, where a layer needs it",
-        "seed": "the same seed gives the same values everywhere",
-        "dtype": "what the weights are held in",
-        "defaults": "whose default initializers fill what is not said",
-    },
-    Layer: {
-        "name": "what the layer is called; after its type, when absent",
-        "trainable": "whether training would change its weights",
-        "dtype": "what it computes in, where that is not the model's dtype",
-    },
-    OwnWeight: {
-        "name": "what the weight is called within its layer",
-        "shape": "the sizes of its axes",
-        "trainable": "whether training would change it",
-    },
-}
-"""What a key is for whose values say too little of it."""
 
 
 def initializer_schema(classes: Classes) -> Schema:
@@ -166,18 +141,16 @@ def _title(cls: type[msgspec.Struct]) -> str:
     return _text(cls).partition("\n")[0]
 
 
-def arguments_of(cls: type[msgspec.Struct]) -> Schema:
-    """The fields of a class, its own before those it inherits."""
-    fields = {field.name: field for field in msgspec.structs.fields(cls)}
+def arguments_schema(cls: type[msgspec.Struct]) -> Schema:
+    """The arguments of a class, its own before those it inherits."""
     taken: dict[str, Schema] = {}
-    for attribute in field_names(cls):
-        field = fields[attribute]
-        meaning = _MEANINGS.get(cls, {}).get(field.encode_name)
-        words = f"{meaning}: {describe(field.type)}" if meaning else describe(field.type)
-        taken[field.encode_name] = {"description": words, **_value(field.type)}
-        if not field.required:
-            taken[field.encode_name]["default"] = written_default(field)
-    required = [field.encode_name for field in fields.values() if field.required]
+    for argument in arguments_of(cls):
+        takes = describe(argument.type)
+        description = f"{argument.description} {takes[0].upper()}{takes[1:]}.".lstrip()
+        taken[argument.name] = {"description": description, **_value(argument.type)}
+        if not argument.required:
+            taken[argument.name]["default"] = written(argument.default)
+    required = [argument.name for argument in arguments_of(cls) if argument.required]
     return {"properties": taken, **({"required": required} if required else {})}
 
 
@@ -195,7 +168,7 @@ def _value(type_: Any) -> Schema:
     if type_ == tuple[Layer, ...]:
         return several
     if type_ == tuple[OwnWeight, ...]:
-        own = {"type": "object", **arguments_of(OwnWeight), "additionalProperties": False}
+        own = {"type": "object", **arguments_schema(OwnWeight), "additionalProperties": False}
         return {"type": "array", "items": own}
     if type_ == Layer | tuple[Layer, ...]:
         return {"if": {"type": "array"}, "then": several, "else": inner}

@@ -1,7 +1,8 @@
-"""What values a type admits, in the words of an error message, and defaults as a spec has them."""
+"""Types in words, for messages and documentation, and default values as a spec writes them."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -51,14 +52,8 @@ def choices(type_: Any) -> tuple[str, ...]:
     return tuple(value for kind in literals for value in kind.values if isinstance(value, str))
 
 
-def written_default(field: msgspec.structs.FieldInfo) -> Any:
-    """A default as a spec would write it."""
-    if field.default is msgspec.NODEFAULT:
-        return field.default_factory() if callable(field.default_factory) else None
-    return _written(field.default)
-
-
-def _written(value: Any) -> Any:
+def written(value: Any) -> Any:
+    """The value of an argument as a spec writes it."""
     if isinstance(value, Initializer):
         return {"type": value.type_name, **value.arguments} if _differs(value) else value.type_name
     if isinstance(value, Activation):
@@ -88,7 +83,8 @@ def _describe(info: Any) -> str:
         ):
             if isinstance(kind, msgspec.inspect.AnyType):
                 return "a list"
-            return f"a list of {_plural(_describe(kind))}"
+            count = f"{info.max_length} " if info.max_length else ""
+            return f"a list of {count}{_plural(_describe(kind))}"
         case _:
             return _SIMPLE.get(type(info), "another value")
 
@@ -112,6 +108,4 @@ def _bounds(info: Any) -> str:
 
 
 def _plural(text: str) -> str:
-    for one, many in (("a whole", "whole"), ("a list", "lists"), ("a number", "numbers")):
-        text = text.replace(one, many)
-    return text.replace("whole number ", "whole numbers ")
+    return re.sub(r"\ba (whole number|number|list|text)\b", r"\1s", text)

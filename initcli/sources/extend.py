@@ -47,8 +47,8 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
     found = _resolved(str(path))
     if found in here:
         raise refused(f"{quoted(file)} extends this file in turn")
-    if len(here) > (most := limits.in_force().extended_files):
-        raise refused(f"more than {most} files extend one another", limits.remedy("extended_files"))
+    if len(here) > limits.EXTENDED_FILES:
+        raise refused(f"more than {limits.EXTENDED_FILES} files extend one another")
     if not any(found.is_relative_to(folder) for folder in (here[0].parent, _resolved("."))):
         message = f"{quoted(file)} is neither in the folder of this spec nor in the working folder"
         raise refused(message, "run initcli in a folder that holds both, or copy the other here")

@@ -78,7 +78,7 @@ class Networks(Arguments):
             name=self.value(str | None, "name", data.get("name"), (*path, "name")),
             trainable=self.value(bool, "trainable", data.get("trainable", True), path) is not False,
         )
-        written = self._entries(entries, (*path, "layers"))
+        written = self.entries(entries, (*path, "layers"))
         has_inputs = any(isinstance(entry.layer, Input) for entry in written)
         if path and not has_inputs:
             # Whatever a network is called on flows into its first layer.
@@ -91,14 +91,10 @@ class Networks(Arguments):
         except CannotGoOn:
             return None
 
-    def entries(self, entries: Sequence[Any]) -> tuple[Entry, ...]:
-        """The entries of a list of layers, each with its name; mistakes stand in ``errors``."""
-        return self._entries(entries, ())
-
-    def _entries(self, entries: Sequence[Any], path: Path) -> tuple[Entry, ...]:
-        """The entries of one list, each with its name."""
-        found = [self._entry(entry, (*path, index)) for index, entry in enumerate(entries)]
-        return tuple(named(found, self.errors))
+    def entries(self, entries: Sequence[Any], path: Path) -> tuple[Entry, ...]:
+        """The entries of one list, each with its name; mistakes are added to ``errors``."""
+        made = [self._entry(entry, (*path, index)) for index, entry in enumerate(entries)]
+        return tuple(named(made, self.errors))
 
     def _entry(self, data: Any, path: Path) -> Entry:
         mapping: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
@@ -158,7 +154,7 @@ class Networks(Arguments):
             place = (*path, "inputs")
             self.errors.append(InvalidValue(message, remedy=remedy, path=place))
         block: list[Entry] = []
-        for inner in self._entries(entries, (*path, "layers")):
+        for inner in self.entries(entries, (*path, "layers")):
             if isinstance(inner.layer, Input):
                 message = "an Input cannot stand in a block"
                 self.errors.append(InvalidValue(message, path=inner.path))
@@ -198,10 +194,9 @@ class Networks(Arguments):
         if data is None:
             return None
         several = isinstance(data, list)
-        if several and len(data) > (most := limits.in_force().inputs):
-            message = f"{len(data):,} inputs are named here, and {most:,} are allowed"
-            remedy = limits.remedy("inputs", len(data))
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+        if several and len(data) > limits.INPUTS:
+            message = f"{len(data):,} inputs are named here, and {limits.INPUTS:,} are allowed"
+            self.errors.append(InvalidValue(message, path=path))
             return ()
         found: list[Reference] = []
         for index, each in enumerate(data if several else [data]):
@@ -246,9 +241,8 @@ class Networks(Arguments):
             return "is empty", ""
         if "/" in name and not self.of_keras:
             return "holds a '/', which separates a layer's name from its tensors'", ""
-        if len(name) > (most := limits.in_force().name_characters):
-            remedy = limits.remedy("name_characters", len(name))
-            return f"has {len(name):,} characters, and {most:,} are allowed", remedy
+        if len(name) > (allowed := limits.NAME_CHARACTERS):
+            return f"has {len(name):,} characters, and {allowed} are allowed", ""
         if printable(name) != name:
             return "holds a character that cannot be printed", ""
         return None

@@ -71,8 +71,7 @@ def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
     """The public functions of Python files, as initializers by name; the files are run.
 
     Raises:
-        CustomFunctionError: a file cannot be loaded, or a function declares what is no
-            distribution.
+        CustomFunctionError: a file cannot be loaded, or a declared distribution is invalid.
     """
     functions: dict[str, Custom] = {}
     for file in files:
@@ -82,18 +81,24 @@ def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
 
 
 def _with_distribution(custom: Custom) -> Custom:
-    """A function with the initializer whose distribution it declares, where it has an attribute
-    ``distribution``."""
+    """The function with the initializer that its attribute ``distribution`` names, if any."""
+    if hasattr(custom.function, "law"):
+        code = custom.function.__code__
+        raise CustomFunctionError(
+            f"{code.co_filename}:{code.co_firstlineno}: the attribute `law` of '{custom.name}' is "
+            "now called `distribution`",
+            f"write {custom.name}.distribution = ...",
+        )
     declared = getattr(custom.function, "distribution", None)
     if declared is None:
         return custom
     arguments = Arguments()
     found = arguments.initializer(declared, ())
     if found is None or arguments.errors:
-        problem = arguments.errors[0] if arguments.errors else "it is no initializer"
+        problem = arguments.errors[0] if arguments.errors else "unknown value"
         code = custom.function.__code__
         raise CustomFunctionError(
-            f"{code.co_filename}:{code.co_firstlineno}: the distribution of '{custom.name}' is no "
+            f"{code.co_filename}:{code.co_firstlineno}: `{custom.name}.distribution` is not an "
             f"initializer: {problem}"
         )
     return msgspec.structs.replace(custom, declared=found)

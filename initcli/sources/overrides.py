@@ -1,9 +1,9 @@
-"""``--set PATH=VALUE``: values of a spec that are changed before it is read as a model.
+"""Values of a spec that are changed before it is read as a model: ``--set`` and ``compare``.
 
-A path is made of steps with dots between them: a key of a mapping, the number of an item from 0
-(``layers.3`` or ``layers[3]``), ``[key=value]`` for the items of a list that have it (the name that
-a layer gets by default counts as its name), ``*`` for all items or keys, and ``**`` for whatever
-lies below at any depth::
+``--set PATH=VALUE`` takes a path of steps with dots between them: a key of a mapping, the index of
+an item from 0 (``layers.3`` or ``layers[3]``), ``[key=value]`` for the items of a list that have
+it (a layer's default name counts as its name), ``*`` for all items or keys, and ``**`` for
+everything below at any depth::
 
     seed=3
     layers.3.units=128
@@ -11,7 +11,7 @@ lies below at any depth::
     layers[type=Dense].bias_initializer={type: Constant, value: 0.1}
     layers.*.kernel_initializer=he_normal
 
-Where a step stands for several layers, those that do not take the argument stay as they are.
+Where a step matches several layers, those that do not take the argument stay as they are.
 """
 
 from __future__ import annotations
@@ -23,36 +23,42 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-from initcli.documents.document import Document, Mark, Marks, Origin
+from initcli.documents.document import Document, Nodes, Origin, with_values
 from initcli.documents.yaml_text import parse_yaml
-from initcli.errors import InitcliError, InvalidSpec, Path, nearest, printable
+from initcli.errors import InitcliError, InvalidSpec, Path, printable
 from initcli.layers import known_layers
-from initcli.limits import in_force
+from initcli.limits import NESTING
 from initcli.sources.graph import Networks
 
 OPTION = "--set"
-_MOST_COMPARED = 5_000
-"""Paths of a spec that are looked at for the nearest one, at most."""
-_MOST_CHANGED = 100_000
-"""Values that one override changes, at most."""
+_MAX_COMPARED = 5_000
+"""Paths of a spec that are searched for the nearest one."""
+_MAX_CHANGED = 100_000
+"""Values that one override may change."""
+
+KERNELS = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
+"""The arguments that initialize a layer's main weights."""
+_KEPT_ACTIVATIONS = ("linear", "softmax", "log_softmax")
+"""Activations that ``compare`` does not vary."""
+_ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU", "PReLU")
 
 
 class BadOverride(InitcliError):
-    """An override that is none, or whose path leads nowhere."""
+    """An override that cannot be parsed, or whose path does not exist."""
 
     def __init__(self, text: str, message: str, remedy: str = "") -> None:
         super().__init__(f"{OPTION} {printable(text)[:200]}: {message}", remedy)
 
 
 class _Step(NamedTuple):
-    """One step of a path: a key or the number of an item, ``*``, ``**``, or a condition."""
+    """One step of a path: a key or an index, ``*``, ``**``, or a condition."""
 
     word: str
     condition: tuple[str, str] | None = None
 
     @property
-    def many(self) -> bool:
-        """Whether it may stand for several values."""
+    def is_pattern(self) -> bool:
+        """Whether it may match several values."""
         return self.condition is not None or self.word in ("*", "**")
 
     def __str__(self) -> str:
@@ -60,74 +66,87 @@ class _Step(NamedTuple):
 
 
 def overridden(document: Document, changes: Iterable[str]) -> Document:
-    """The document with values changed, each as a text ``PATH=VALUE``, one after another.
+    """The document with values changed, each by a text ``PATH=VALUE``, one after another.
 
-    Errors at a changed value show the override as their place.
+    An error at a changed value gives the override as its position.
 
     Raises:
-        BadOverride: a text is no override, or its path leads nowhere.
-        InvalidSpec: a value is no YAML.
+        BadOverride: a text is not an override, or its path does not exist.
     """
     for text in changes:
-        document = _overridden(document, text)
+        steps, start = _steps(text)
+        value = _value(text, start)
+        paths = list(islice(_matches(document.data, steps, text), _MAX_CHANGED + 1))
+        if len(paths) > _MAX_CHANGED:
+            raise BadOverride(text, f"it changes more than {_MAX_CHANGED:,} values")
+        changed = set(paths)
+        # The text no longer holds the data, so that what keeps its place needs an origin.
+        origins = {(): Origin(document, ())} | {
+            path: origin for path, origin in document.origins.items() if not _is_in(path, changed)
+        }
+        for path in paths:
+            if not _is_in(path[:-1], changed):
+                origins[path] = Origin(value, ())
+        data = with_values(document.data, dict.fromkeys(paths, value.data))
+        document = replace(document, data=data, origins=origins)
     return document
 
 
-def paths(data: Any) -> Iterator[str]:
-    """The paths of the values in a spec, outer ones before what is in them."""
-    for path, _ in _walk(data, ()):
-        if path:
-            yield _shown(path)
+def varied(
+    document: Document, *, kernel: str | None = None, activation: str | None = None
+) -> Document:
+    """The document with one initializer for all kernels, and one activation for all layers.
 
-
-def _overridden(document: Document, text: str) -> Document:
-    steps, start = _steps(text)
-    value = _value(text, start)
+    Linear and softmax activations and those of the last layer stay as they are.
+    """
     data = document.data
-    found = list(islice(_places(data, steps, text), _MOST_CHANGED + 1))
-    if len(found) > _MOST_CHANGED:
-        raise BadOverride(text, f"it changes more than {_MOST_CHANGED:,} values")
-    origins = dict(document.origins)
-    # What has no origin yet stands in the document itself, which the changed data is not.
-    origins.setdefault((), Origin(document, ()))
-    for path in _outermost(found):
-        data = _with(data, path, value.data)
-        for inner in [place for place in origins if place[: len(path)] == path]:
-            del origins[inner]
-        origins[path] = Origin(value, ())
-    return replace(document, data=data, origins=origins)
+    layers = data.get("layers") if isinstance(data, Mapping) else None
+    if not isinstance(layers, list):
+        return document
+    values: dict[Path, Any] = {}
+    for path, entry in _walk(layers, ("layers",)):
+        if kernel is not None:
+            values |= {(*path, name): kernel for name in KERNELS if _takes(entry, name)}
+        if activation is None or path[:2] == ("layers", len(layers) - 1):
+            continue
+        if isinstance(entry, dict) and entry.get("type") in _ACTIVATION_LAYERS:
+            kept = {key: value for key, value in entry.items() if key in ("name", "inputs")}
+            values[path] = {"type": "Activation", "activation": activation, **kept}
+        elif _takes(entry, "activation") and (given := entry.get("activation")) is not None:
+            name = given.get("type") if isinstance(given, Mapping) else given
+            if name not in _KEPT_ACTIVATIONS:
+                values[(*path, "activation")] = activation
+    return replace(document, data=with_values(data, values))
 
 
-def _outermost(places: Iterable[Path]) -> list[Path]:
-    """The places that do not lie within another of them, which takes the value as a whole."""
-    found: dict[Path, None] = {}
-    for path in sorted(places, key=len):
-        if not any(path[:length] in found for length in range(len(path))):
-            found[path] = None
-    return list(found)
+def paths(data: Any) -> Iterator[str]:
+    """The paths of all values in a spec, outer ones first."""
+    return (".".join(map(str, path)) for path, _ in _walk(data, ()) if path)
+
+
+def _is_in(path: Path, changed: set[Path]) -> bool:
+    """Whether a path is one of those that change, or lies within one."""
+    return any(path[:length] in changed for length in range(len(path) + 1))
 
 
 def _value(text: str, start: int) -> Document:
-    """The value behind the equals sign, whose places are those in the whole text."""
+    """The value after the equals sign, with positions in the whole text."""
     try:
         parsed = parse_yaml(text[start:] or "null", OPTION)
     except InvalidSpec as error:
         reason = error.errors[0]
         raise BadOverride(text, f"its value: {reason.message}", reason.remedy) from None
 
-    def marks() -> Marks:
-        found = parsed.find_marks()
-        return Marks(
-            {path: _moved(mark, start) for path, mark in found.values.items()},
-            {path: _moved(mark, start) for path, mark in found.keys.items()},
-            [],
-        )
+    def nodes() -> Nodes:
+        return {
+            path: node._replace(
+                start=node.start + start,
+                key=node.key and (node.key[0] + start, node.key[1] + start),
+            )
+            for path, node in parsed.nodes.items()
+        }
 
-    return Document(OPTION, text, parsed.data, marks)
-
-
-def _moved(mark: Mark, by: int) -> Mark:
-    return Mark(mark.line, mark.column + by) if mark.line == 0 else mark
+    return Document(OPTION, text, parsed.data, nodes)
 
 
 _STEP = re.compile(r"\.?(?:\[([^\]=]+)=([^\]]*)\]|\[([0-9]+|\*)\]|([^.\[\]=]+))")
@@ -146,25 +165,25 @@ def _steps(text: str) -> tuple[list[_Step], int]:
         at = step.end()
     if not steps or at >= len(text) or text[at] != "=":
         remedy = "write PATH=VALUE, such as layers.3.units=128"
-        raise BadOverride(text, "this is no change of a value", remedy)
-    if len(steps) > in_force().nesting:
+        raise BadOverride(text, "this does not change a value", remedy)
+    if len(steps) > NESTING:
         raise BadOverride(text, "the path is too long")
     return steps, at + 1
 
 
-def _places(data: Any, steps: list[_Step], text: str) -> Iterator[Path]:
-    """The paths that the steps lead to, of which the last key need not be there yet."""
+def _matches(data: Any, steps: list[_Step], text: str) -> Iterator[Path]:
+    """The paths that the steps match, of which the last key need not exist yet."""
     *inner, last = steps
     held: list[tuple[Path, Any]] = [((), data)]
-    for number, step in enumerate(inner):
-        held = [place for path, value in held for place in _next(path, value, step)]
+    for index, step in enumerate(inner):
+        held = [match for path, value in held for match in _next(path, value, step)]
         if not held:
-            raise _leads_nowhere(data, steps, number, text)
-    several = any(step.many for step in steps)
-    found = [path for path, value in held for path in _ends(path, value, last, several)]
-    if not found:
-        raise _leads_nowhere(data, steps, len(inner), text)
-    yield from dict.fromkeys(found)
+            raise _no_match(data, steps, index, text)
+    is_pattern = any(step.is_pattern for step in steps)
+    ends = [path for path, value in held for path in _ends(path, value, last, is_pattern)]
+    if not ends:
+        raise _no_match(data, steps, len(inner), text)
+    yield from dict.fromkeys(ends)
 
 
 def _next(path: Path, value: Any, step: _Step) -> Iterator[tuple[Path, Any]]:
@@ -174,24 +193,24 @@ def _next(path: Path, value: Any, step: _Step) -> Iterator[tuple[Path, Any]]:
         yield from _walk(value, path)
     elif step.word == "*":
         yield from _items(path, value)
-    elif (key := _key(value, step.word)) is not None and key in _keys(value):
+    elif (key := _key(value, step.word)) is not None:
         yield (*path, key), value[key]
 
 
-def _ends(path: Path, value: Any, last: _Step, several: bool) -> Iterator[Path]:
-    """Where the value goes: where it is, or under a new key of a mapping."""
-    if last.many:
-        yield from (place for place, _ in _next(path, value, last))
+def _ends(path: Path, value: Any, last: _Step, is_pattern: bool) -> Iterator[Path]:
+    """Where the value goes: to an existing one, or under a new key of a mapping."""
+    if last.is_pattern:
+        yield from (end for end, _ in _next(path, value, last))
     elif isinstance(value, dict):
-        if not several or last.word in value or _takes(value, last.word):
+        if not is_pattern or last.word in value or _takes(value, last.word):
             yield (*path, last.word)
-    elif (key := _key(value, last.word)) is not None and key in _keys(value):
+    elif (key := _key(value, last.word)) is not None:
         yield (*path, key)
 
 
-def _takes(entry: Mapping[str, Any], argument: str) -> bool:
+def _takes(entry: Any, argument: str) -> bool:
     """Whether an entry is a layer that takes an argument of that name."""
-    kind = entry.get("type")
+    kind = entry.get("type") if isinstance(entry, Mapping) else None
     cls = known_layers().get(kind) if isinstance(kind, str) else None
     return cls is not None and argument in cls.__struct_encode_fields__
 
@@ -202,89 +221,55 @@ def _with_condition(
     key, wanted = condition
     if not isinstance(value, list):
         return
-    named = dict(zip(range(len(value)), _names(value), strict=True)) if key == "name" else {}
-    for index, item in enumerate(value):
-        there = item.get(key) if isinstance(item, dict) else None
-        if str(there) == wanted or named.get(index) == wanted:
+    names = _names(value) if key == "name" else [None] * len(value)
+    for index, (item, name) in enumerate(zip(value, names, strict=True)):
+        given = item.get(key) if isinstance(item, dict) else None
+        if wanted in (str(given), name):
             yield (*path, index), item
 
 
 def _names(entries: list[Any]) -> list[str]:
-    """The names of the layers in a list, those they get by default too."""
+    """The names of the layers in a list, default names included."""
     networks = Networks()
-    networks.errors = []  # However many there are, they are reported when the model is built.
-    return [entry.name for entry in networks.entries(entries)]
+    networks.errors = []  # Errors without a limit: they are reported when the model is built.
+    return [entry.name for entry in networks.entries(entries, ())]
 
 
 def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     """A value and all within it."""
     waiting = [(path, value)]
     while waiting:
-        place, found = waiting.pop()
-        yield place, found
-        waiting += reversed(list(_items(place, found)))
+        here, each = waiting.pop()
+        yield here, each
+        waiting += reversed(list(_items(here, each)))
 
 
 def _items(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    for key in _keys(value):
-        yield (*path, key), value[key]
-
-
-def _keys(value: Any) -> Iterable[Any]:
+    pairs: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
-        return value.keys()
-    return range(len(value)) if isinstance(value, list) else ()
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = enumerate(value)
+    return (((*path, key), each) for key, each in pairs)
 
 
 def _key(value: Any, word: str) -> str | int | None:
-    """A step as a key of that value."""
-    if isinstance(value, list):
-        return int(word) if word.isdecimal() and len(word) < 10 else None
-    return word
+    """A step as an existing key or index of a value."""
+    if isinstance(value, dict):
+        return word if word in value else None
+    is_index = isinstance(value, list) and word.isdecimal() and len(word) < 10
+    return int(word) if is_index and int(word) < len(value) else None
 
 
-def _with(data: Any, path: Path, value: Any) -> Any:
-    """The data with another value at a path; what does not change is shared."""
-    if not path:
-        return value
-    found = data.copy()
-    key: Any = path[0]
-    found[key] = _with(data[key] if key in _keys(data) else None, path[1:], value)
-    return found
-
-
-def _leads_nowhere(data: Any, steps: list[_Step], number: int, text: str) -> BadOverride:
-    """That a step has nothing to go to, with the path that is most like what was written."""
-    step, before = steps[number], _joined(steps[:number])
-    where = f"in `{before}`" if before else "in the spec"
-    message = f"there is no `{step}` {where}"
-    if any(each.many for each in steps[:number]) and number == len(steps) - 1:
+def _no_match(data: Any, steps: list[_Step], index: int, text: str) -> BadOverride:
+    """The error for a step that matches nothing, with the most similar path."""
+    step, before = steps[index], _joined(steps[:index])
+    message = f"there is no `{step}` {f'in `{before}`' if before else 'in the spec'}"
+    if any(each.is_pattern for each in steps[:index]) and index == len(steps) - 1:
         message = f"no layer there takes `{step}`"
-    found = _nearest_path(data, steps, number)
-    return BadOverride(text, message, f"the nearest path is `{found}`" if found else "")
-
-
-def _nearest_path(data: Any, steps: list[_Step], number: int) -> str:
-    """The path that is most like what was written: with one step mended, or else of all paths."""
-    holders = [data]
-    for step in steps[:number]:
-        holders = [value for each in holders for _, value in _next((), each, step)]
-    for holder in holders[:1]:
-        meant = nearest(steps[number].word, map(str, _keys(holder)))
-        if meant:
-            wanted = [*steps[:number], _Step(meant), *steps[number + 1 :]]
-            if _exists(data, wanted):
-                return _joined(wanted)
-    known = list(islice(paths(data), _MOST_COMPARED))
-    found = difflib.get_close_matches(_joined(steps)[:200], reversed(known), n=1, cutoff=0.4)
-    return found[0] if found else ""
-
-
-def _exists(data: Any, steps: list[_Step]) -> bool:
-    held = [data]
-    for step in steps:
-        held = [value for each in held for _, value in _next((), each, step)]
-    return bool(held)
+    known = list(islice(paths(data), _MAX_COMPARED))
+    near = difflib.get_close_matches(_joined(steps)[:200], reversed(known), n=1, cutoff=0.4)
+    return BadOverride(text, message, f"the nearest path is `{near[0]}`" if near else "")
 
 
 def _joined(steps: Iterable[_Step]) -> str:
@@ -292,7 +277,3 @@ def _joined(steps: Iterable[_Step]) -> str:
     for step in steps:
         text += str(step) if step.condition or not text else f".{step}"
     return text
-
-
-def _shown(path: Path) -> str:
-    return ".".join(map(str, path))

@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from initcli.activations import known_activations
 from initcli.initializers import known_initializers
 from initcli.layers import Layer, known_layers
@@ -18,7 +16,7 @@ from initcli.sources.class_schema import (
     Classes,
     Schema,
     activation_schema,
-    arguments_of,
+    arguments_schema,
     chosen_by_type,
     class_schema,
     has,
@@ -29,6 +27,7 @@ from initcli.sources.class_schema import (
 )
 from initcli.sources.describe import describe
 from initcli.sources.extend import KEY as EXTENDS
+from initcli.types import arguments_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -65,14 +64,16 @@ def schema() -> Schema:
         "initializer_type": type_names("initializer", initializers),
         "activation": activation_schema(activations),
         "activation_type": type_names("activation", activations),
-        **{f"argument.{name}": each for name, each in arguments_of(Layer)["properties"].items()},
+        **{
+            f"argument.{name}": each for name, each in arguments_schema(Layer)["properties"].items()
+        },
     }
     for cls, names in layers.items():
         arguments = _network(cls) if issubclass(cls, Network) else _layer(cls)
         definitions[f"layer.{names[0]}"] = class_schema(cls, names, arguments)
     for kind, classes in (("initializer", initializers), ("activation", activations)):
         for cls, names in classes.items():
-            definitions[f"{kind}.{names[0]}"] = class_schema(cls, names, arguments_of(cls))
+            definitions[f"{kind}.{names[0]}"] = class_schema(cls, names, arguments_schema(cls))
     return {
         "$schema": DIALECT,
         "title": "initcli spec",
@@ -85,7 +86,7 @@ def schema() -> Schema:
 
 def _spec() -> Schema:
     """A spec: its keys, of which it needs ``layers`` unless it extends another spec."""
-    keys = arguments_of(Spec)
+    keys = arguments_schema(Spec)
     own = keys["properties"]
     own["layers"] = {
         "description": "the layers, each taking what comes out of the one before unless it says "
@@ -276,12 +277,12 @@ def _masks(names: Iterable[str]) -> Schema:
 
 def _layer(cls: type[Layer]) -> Schema:
     """The arguments of a layer, and what else an entry may say of one."""
-    arguments = arguments_of(cls)
+    arguments = arguments_schema(cls)
     taken: dict[str, Schema] = arguments["properties"]
-    general = {field.encode_name: field.type for field in msgspec.structs.fields(Layer)}
-    for field in msgspec.structs.fields(cls):
-        if general.get(field.encode_name) == field.type:
-            taken[field.encode_name] = to(f"argument.{field.encode_name}")
+    general = arguments_of(Layer)
+    for argument in arguments_of(cls):
+        if argument in general:
+            taken[argument.name] = to(f"argument.{argument.name}")
     weights = [name.removesuffix("_initializer") for name in taken if name.endswith("_initializer")]
     silent = "activity_regularizer"
     if weights:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from beside import beside, python
 
 from initcli.initializers.orthogonal import haar
 from initcli.sampling.workers import cores
+from support.beside import beside, python
 
 CHUNK = 1 << 16
 Fill = Callable[[np.random.Generator, Any], Any]

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from beside import beside
 
 from initcli.documents.edit import Change, edited
 from initcli.documents.json_text import parse_json
 from initcli.documents.yaml_text import parse_yaml
+from support.beside import beside
 
 LAYERS = 3_000
 TEXTS = {

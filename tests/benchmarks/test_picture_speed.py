@@ -8,10 +8,11 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from beside import ROOT, beside
 
 import initcli
 from initcli.render.plots import Style, TensorPicture, tensor_picture
+from support.beside import beside
+from support.paths import ROOT
 
 
 class Tour:

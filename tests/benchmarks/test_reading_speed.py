@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from typing import Any
 
-from beside import ROOT, beside
-
 import initcli
+from support.beside import beside
+from support.keras_models import models
 
 
 def test_a_keras_model_of_1126_tensors(benchmark: Any) -> None:
-    raw = gzip.decompress((ROOT / "tests/reference/keras3_models.json.gz").read_bytes())
     # NASNetMobile's own JSON: 771 layers.
-    text = json.dumps(json.loads(raw)["models"]["nas_net_mobile"]["json"])
+    text = json.dumps(models("keras3")["nas_net_mobile"]["json"])
     model = beside(benchmark, lambda: json.loads(text), lambda: initcli.parse(text))
     assert len(model.parameters) == 1126
 

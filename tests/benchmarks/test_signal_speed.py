@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import numpy as np
-from beside import beside
 from threadpoolctl import threadpool_limits
 
 import initcli
+from support.beside import beside
 
 
 def test_a_stack_of_20_wide_layers(benchmark: Any) -> None:

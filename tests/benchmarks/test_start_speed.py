@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from beside import ROOT, beside, python
+from support.beside import beside, python
+from support.paths import SAMPLES
 
-SAMPLES = ROOT / "sample_configs"
 IMPORTS = python("-c", "import numpy, typer, rich.table, yaml, msgspec")
 
 

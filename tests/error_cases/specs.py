@@ -59,6 +59,8 @@ def of_texts() -> Iterator[Case]:
     deep = '{"a":' * 101 + "1" + "}" * 101
     yield Case("deep JSON", "summary spec.json", {"spec.json": deep})
     repeated = "input_shape: [3]\nlayers: [{repeat: 9, layers: [{type: ReLU}]}]\n"
+    many = f"input_shape: [3]\nlayers: [{{type: Add, inputs: [{', '.join(['input'] * 1001)}]}}]\n"
+    yield Case("too many inputs", "summary spec.yaml", {"spec.yaml": many})
     yield Case("too many layers", "summary spec.yaml --limit layers=8", {"spec.yaml": repeated})
     for title, value, base in (
         ("extends no path", "3", ""),
@@ -74,7 +76,7 @@ def of_texts() -> Iterator[Case]:
         "a change of everything",
         "summary spec.yaml --set layers[*].units=3",
         {"spec.yaml": DENSE},
-        lambda patch: patch.setattr(overrides, "_MOST_CHANGED", 0),
+        lambda patch: patch.setattr(overrides, "_MAX_CHANGED", 0),
     )
     yield Case(
         "extends a pipe",
@@ -123,9 +125,10 @@ def _read_archive_from_pipe() -> None:
     with (
         os.fdopen(reading, encoding="utf-8") as stdin,
         pytest.MonkeyPatch.context() as patch,
-        limited(archive_bytes=1500, file_bytes=1000),
+        limited(file_bytes=1000),
     ):
         patch.setattr(sys, "stdin", stdin)
+        patch.setattr("initcli.sources.readers.keras_archive.ARCHIVE_BYTES", 1500)
         initcli.load("-")
 
 
@@ -263,3 +266,5 @@ def of_functions() -> Iterator[Case]:
         yield Case(f"a function that takes {title}", command, {"spec.yaml": given, "own.py": code})
     declared = "def mine(shape):\n    return 0\nmine.distribution = 'he_unifrom'\n"
     yield Case("a distribution that is none", command, {"spec.yaml": spec, "own.py": declared})
+    renamed = declared.replace(".distribution", ".law")
+    yield Case("a distribution called law", command, {"spec.yaml": spec, "own.py": renamed})

@@ -38,12 +38,13 @@ def read_signal(text: str) -> None:
     """The same, to what theory predicts of the signal."""
     initcli = _initcli()
     from initcli.model import leaves
-    from initcli.render.signal_data import signal_json
+    from initcli.reports.record import json_text
+    from initcli.reports.signal import SignalReport
 
     model = initcli.parse(text)
     # Every layer takes some milliseconds, in which the fuzzer would rather try other texts.
     if len(list(leaves(model.layers))) <= _MOST_PREDICTED:
-        signal_json(initcli.predict_signal(model))
+        json_text(SignalReport.of(initcli.predict_signal(model)))
 
 
 def read_archive(raw: bytes) -> None:
@@ -124,11 +125,11 @@ def _initcli() -> Any:
 
 
 def _summarized(model: Any) -> None:
-    from initcli.render.data import summary_json
-    from initcli.reports.summary import theory
+    from initcli.reports.record import json_text
+    from initcli.reports.summary import SummaryReport, theory
 
     if len(model.parameters) <= _MOST_PARAMETERS:
-        json.loads(summary_json(model, theory(model)))
+        json.loads(json_text(SummaryReport.of(model, theory(model))))
 
 
 def seeds() -> Iterator[bytes]:

@@ -8,7 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fuzz_readers import READERS, seeds, try_one, words
+
+from fuzz.fuzz_readers import READERS, seeds, try_one, words
 
 CORPUS = Path(__file__).parent / "corpus.zip"
 SECONDS = 30

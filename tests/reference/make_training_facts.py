@@ -84,7 +84,7 @@ def made(layer, **given):
 def built(model):
     """The Keras model of a spec, and its layers, one for each step of initcli's program."""
     steps = program(model, BATCH)
-    (source,) = steps.sources
+    (source,) = steps.inputs
     tensors = {source.tensor: keras.Input(steps.shapes[source.tensor][1:])}
     layers = []
     for step in steps.steps:

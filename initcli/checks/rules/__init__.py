@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 
 from initcli.checks.base import Check
-from initcli.types import public_subclasses
+from initcli.registry import known
 
 
 @cache
@@ -15,4 +15,4 @@ def known_checks() -> dict[str, type[Check]]:
     """Every check by its code, in the order of the codes."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         import_module(module.name)
-    return {cls.code: cls for cls in sorted(public_subclasses(Check), key=lambda cls: cls.code)}
+    return dict(sorted(known(Check).items()))

@@ -79,7 +79,7 @@ class ConstantKernel(Check):
     def _finding(
         self, evidence: Evidence, layer: BuiltLayer, parameter: Parameter, fault: str
     ) -> Finding:
-        is_scale = parameter.origin is not None and parameter.origin.argument in SCALES
+        is_scale = parameter.owner is not None and parameter.argument in SCALES
         return self.finding(
             evidence,
             layer,
@@ -93,9 +93,9 @@ def _may_be_constant(evidence: Evidence, layer: BuiltLayer, parameter: Parameter
     """Whether equal entries that are not 0 lose nothing."""
     if len(parameter.shape) < 2 or evidence.is_result(layer):
         return True
-    origin = parameter.origin
-    inner = origin.layer if origin else layer.layer
+    owner = parameter.owner
+    inner = owner.layer if owner else layer.layer
     if isinstance(inner, convolution.DepthwiseConv | convolution.SeparableConv):
         # Each channel has units of its own, which average its window.
-        return bool(origin and origin.name != "pointwise_kernel" and inner.depth_multiplier == 1)
+        return bool(owner and owner.name != "pointwise_kernel" and inner.depth_multiplier == 1)
     return math.prod(parameter.shape[1:]) == 1

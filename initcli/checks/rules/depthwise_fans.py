@@ -48,11 +48,11 @@ class DepthwiseFans(MiscountedFans):
     name = "depthwise-fans"
 
     def reason(self, parameter: Parameter) -> str | None:
-        origin = parameter.origin
+        owner = parameter.owner
         kinds = convolution.DepthwiseConv | convolution.SeparableConv
         is_depthwise = (
-            origin is not None
-            and isinstance(origin.layer, kinds)
-            and origin.argument == "depthwise_initializer"
+            owner is not None
+            and isinstance(owner.layer, kinds)
+            and parameter.argument == "depthwise_initializer"
         )
         return "each output sees one channel" if is_depthwise else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.documents.edit import REMOVED, Change
+from initcli.documents.edit import Change
 from initcli.initializers import Chrono, Joined
 from initcli.layers import cells, conv_lstm
 from initcli.parameter import Parameter
@@ -55,10 +55,10 @@ class ForgetBias(Check):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         for layer, parameter in evidence.parameters:
-            origin = parameter.origin
-            if origin is None or origin.argument != "recurrent_initializer":
+            owner = parameter.owner
+            if owner is None or parameter.argument != "recurrent_initializer":
                 continue
-            if not isinstance(origin.layer, cells.LSTMWeights | conv_lstm.ConvLSTM):
+            if not isinstance(owner.layer, cells.LSTMWeights | conv_lstm.ConvLSTM):
                 continue
             place = evidence.path(layer, parameter)[:-1]
             prefix = parameter.path.rpartition("/")[0]
@@ -70,12 +70,12 @@ class ForgetBias(Check):
                     parameter,
                     message="the forget gate has no bias: each step halves the memory",
                     remedy="use_bias: true",
-                    changes=[Change((*place, "use_bias"), REMOVED)],
+                    changes=[Change((*place, "use_bias"), True)],
                 )
             elif (mean := _forget_mean(bias)) is not None and mean < _MIN_MEAN:
                 remedy = "unit_forget_bias: true"
-                change = Change((*place, "unit_forget_bias"), REMOVED)
-                if origin.layer.unit_forget_bias:
+                change = Change((*place, "unit_forget_bias"), True)
+                if owner.layer.unit_forget_bias:
                     # The default of another framework has taken the place of Keras's.
                     remedy = "bias_initializer: zeros, to which unit_forget_bias adds 1"
                     change = Change((*place, "bias_initializer"), "zeros")

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.signal.graph import mixes, normalizes
+from initcli.signal.graph import mixes
 from initcli.signal.judgment import Judgment, Sensitivity
 
 
@@ -90,7 +90,9 @@ class GradientSize(Check):
         remedy = rescaling.text or f"{around}, or put normalizations in"
         if rescaling.unstable:
             remedy = rescaling.without_scale("gradients", around)
-        elif not rescaling.text and any(normalizes(step.layer) for step in graph.steps[begin:]):
+        elif not rescaling.text and any(
+            step.layer.acts_as() == "normalizes" for step in graph.steps[begin:]
+        ):
             remedy = f"no scale helps, as normalizations undo it: {around}, or use fewer of them"
         return self.finding(
             evidence,

@@ -44,7 +44,7 @@ class GroupedFans(MiscountedFans):
     name = "grouped-fans"
 
     def reason(self, parameter: Parameter) -> str | None:
-        layer = parameter.origin.layer if parameter.origin else None
+        layer = parameter.owner.layer if parameter.owner else None
         groups = getattr(layer, "groups", 1)
         if isinstance(layer, convolution.ConvTranspose) or not isinstance(groups, int):
             return None

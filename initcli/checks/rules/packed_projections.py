@@ -64,7 +64,7 @@ class PackedProjections(Check):
                 yield from self._of_split(evidence, evidence.graph, layer)
 
     def _of_attention(self, evidence: Evidence, layer: BuiltLayer) -> Iterator[Finding]:
-        kernels = [p for p in layer.parameters if p.origin and p.origin.name in _PARTS]
+        kernels = [p for p in layer.parameters if p.owner and p.owner.name in _PARTS]
         if len(kernels) < 3 or len({kernel.shape[0] for kernel in kernels}) > 1:
             return
         first = kernels[0]

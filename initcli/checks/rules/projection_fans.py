@@ -5,7 +5,7 @@ from __future__ import annotations
 from initcli.checks.base import Finding
 from initcli.checks.evidence import Evidence
 from initcli.checks.miscounted import Miscounted, MiscountedFans
-from initcli.documents.edit import REMOVED, Change
+from initcli.documents.edit import Change
 from initcli.layers import attention, einsum
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
@@ -49,7 +49,7 @@ class ProjectionFans(MiscountedFans):
     name = "projection-fans"
 
     def reason(self, parameter: Parameter) -> str | None:
-        layer = parameter.origin.layer if parameter.origin else None
+        layer = parameter.owner.layer if parameter.owner else None
         kinds = einsum.EinsumDense | attention.MultiHeadAttention | attention.GroupedQueryAttention
         if not isinstance(layer, kinds):
             return None
@@ -64,7 +64,7 @@ class ProjectionFans(MiscountedFans):
         reason: str,
     ) -> Finding:
         finding = super()._finding(evidence, layer, parameter, fans, reason)
-        if parameter.origin is None or parameter.origin.layer.fans != "convolution":
+        if parameter.owner is None or parameter.owner.layer.fans != "convolution":
             return finding
         return self.finding(
             evidence,
@@ -72,5 +72,5 @@ class ProjectionFans(MiscountedFans):
             parameter,
             message=finding.message,
             remedy="fans: projection, or a file of Keras 3.15",
-            changes=[Change((*finding.path[:-1], "fans"), REMOVED)],
+            changes=[Change((*finding.path[:-1], "fans"), "projection")],
         )

@@ -58,10 +58,10 @@ class SharedSeed(Check):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         first: dict[object, tuple[BuiltLayer, Parameter]] = {}
-        taken = {_seed(parameter) for _, parameter in evidence.parameters}
+        taken = {parameter.initializer.own_seed for _, parameter in evidence.parameters}
         free = (seed for seed in count() if seed not in taken)
         for layer, parameter in evidence.parameters:
-            seed, distribution = _seed(parameter), parameter.distribution
+            seed, distribution = parameter.initializer.own_seed, parameter.distribution
             if seed is None or isinstance(distribution, distributions.Constant):
                 continue
             key = (seed, parameter.shape, parameter.dtype, type(distribution))
@@ -87,8 +87,3 @@ class SharedSeed(Check):
                     "seed": None if is_one else next(free),
                 },
             )
-
-
-def _seed(parameter: Parameter) -> int | None:
-    seed: int | None = getattr(parameter.initializer, "seed", None)
-    return seed

@@ -47,8 +47,8 @@ class TransposedFans(MiscountedFans):
     name = "transposed-fans"
 
     def reason(self, parameter: Parameter) -> str | None:
-        if parameter.origin is None or not isinstance(
-            parameter.origin.layer, convolution.ConvTranspose
+        if parameter.owner is None or not isinstance(
+            parameter.owner.layer, convolution.ConvTranspose
         ):
             return None
         return "it sums over the channels that come in, at one in stride² positions"

@@ -1,11 +1,9 @@
-"""A tensor's histogram and what its distribution puts into the same bins, as numbers that a page
-carries."""
+"""A tensor's histogram, and what its distribution expects in the same bins."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -16,73 +14,56 @@ from initcli.measuring.measurement import SHOWN_BINS
 from initcli.sampling.chunks import rounding_limits
 from initcli.types import TensorDtype
 
-MOST_MARKS = 8
-"""Atoms of a distribution up to which each is shown by itself."""
+MAX_MARKS = 8
+"""Number of atoms of a distribution up to which each is shown on its own."""
 _DIGITS = 6
-"""Digits of an expected number of entries."""
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
+"""Significant digits of an expected number of entries."""
 
 
-class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that a distribution takes with a probability of its own.
-
-    ``bin`` is the number of the bin that holds it, and ``entries`` how many are expected there.
-    """
+class Mark(msgspec.Struct, frozen=True):
+    """An atom of a distribution: its value, its bin, and the entries expected there."""
 
     value: float
-    bin: Count
-    entries: Amount
+    bin: int
+    entries: float
 
 
-class Bars(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class Bars(msgspec.Struct, frozen=True, kw_only=True):
     """A histogram and its distribution, bin by bin, in entries.
 
-    Bins are as wide as one another but for the first and the last: their edges are ``low``,
-    ``start``, ``start + width``, … and ``high``. ``counts`` are the entries drawn, none where
-    nothing was. ``curve`` holds the entries that the distribution puts into each bin, none where
-    nobody knows it, without those of its ``marks``.
+    All bins but the first and the last have the same width: the edges are ``low``, ``start``,
+    ``start + width``, … and ``high``. ``counts`` are measured, empty if nothing was. ``curve`` is
+    expected, without the ``marks``; it is empty if the distribution is not known.
     """
 
     low: float
     start: float
     width: float
     high: float
-    counts: tuple[Count, ...] = ()
-    curve: tuple[Amount, ...] = ()
+    counts: tuple[int, ...] = ()
+    curve: tuple[float, ...] = ()
     marks: tuple[Mark, ...] = ()
-
-    def __post_init__(self) -> None:
-        lengths = {len(each) for each in (self.counts, self.curve) if each}
-        if len(lengths) != 1 or not self.low < self.high or not self.width > 0:
-            raise ValueError("bars without bins, or of several numbers of bins")
-        if any(mark.bin >= self.bins for mark in self.marks):
-            raise ValueError("a mark beyond the bins")
-        if self.bins > 1 and not self.low < self.start <= self.high:
-            raise ValueError("bins that are not in order")
 
     @property
     def bins(self) -> int:
-        """How many bins there are."""
+        """The number of bins."""
         return max(len(self.counts), len(self.curve))
 
     @property
     def edges(self) -> Edges:
-        """The edges of the bins, one more than there are bins."""
+        """The edges of the bins."""
         inner = self.start + self.width * np.arange(self.bins - 1)
         return np.concatenate([[self.low], inner, [self.high]])
 
     def height(self, entries: Sequence[float]) -> Floats:
-        """Entries of each bin as those of a bin of the full width, so that even ones stand even."""
+        """Entries scaled to bins of the full width, so that equal densities have equal heights."""
         return np.array(entries) * (self.width / np.diff(self.edges))
 
 
-def drawn_bars(histogram: Histogram, distribution: Distribution | None, dtype: TensorDtype) -> Bars:
-    """The bars of values that were drawn, with what their distribution expects, rounded as they
-    were."""
+def measured_bars(
+    histogram: Histogram, distribution: Distribution | None, dtype: TensorDtype
+) -> Bars:
+    """The bars of measured values, with what their distribution expects at the same rounding."""
     edges, counts = _without_slivers(histogram)
     number = int(counts.sum())
     curve, marks = (
@@ -92,9 +73,9 @@ def drawn_bars(histogram: Histogram, distribution: Distribution | None, dtype: T
 
 
 def _without_slivers(histogram: Histogram) -> tuple[Edges, Counts]:
-    """The bins, those at the ends one with their neighbours where they are narrower than half.
+    """The bins; a bin at an end that is narrower than half the others joins its neighbor.
 
-    A few entries in next to no width would tower over all.
+    A few entries in a tiny width would be higher than all others.
     """
     edges, counts = histogram.edges, histogram.counts
     half = np.max(np.diff(edges)) / 2
@@ -108,10 +89,10 @@ def _without_slivers(histogram: Histogram) -> tuple[Edges, Counts]:
 
 
 def distribution_bars(distribution: Distribution, size: int, dtype: TensorDtype) -> Bars:
-    """The bars of a distribution of which nothing was drawn, for a tensor of ``size`` entries."""
+    """The bars of a distribution, for a tensor of ``size`` entries that was not drawn."""
     low, high = distribution.extent
     edges = np.linspace(low, high, SHOWN_BINS + 1) if low < high else around(low)
-    if not np.all(np.diff(edges) > 0):  # a range in which floats have no room for as many bins
+    if not np.all(np.diff(edges) > 0):  # floats are too coarse here
         edges = np.array([low, high]) if low < high else around(low)
     curve, marks = _expected(distribution, edges, size, dtype)
     return _bars(edges, (), curve, marks)
@@ -137,18 +118,17 @@ def _bars(
 def _expected(
     distribution: Distribution, edges: Edges, number: int, dtype: TensorDtype
 ) -> tuple[tuple[float, ...], tuple[Mark, ...]]:
-    """The entries that a distribution puts into each bin: those of its density, and its few
-    atoms."""
+    """The expected entries of each bin, and apart from them those of a few atoms."""
     limits = rounding_limits(edges, dtype)
     entries = np.diff(distribution.below(limits)) * number
     atoms = distribution.atoms
     marks = []
-    if len(atoms) <= MOST_MARKS:
+    if len(atoms) <= MAX_MARKS:
         for value, probability in sorted(atoms.items()):
-            place = int(np.searchsorted(limits, value, side="right")) - 1
-            if 0 <= place < entries.size:
-                entries[place] -= probability * number
-                marks.append(Mark(value, place, probability * number))
+            index = int(np.searchsorted(limits, value, side="right")) - 1
+            if 0 <= index < entries.size:
+                entries[index] -= probability * number
+                marks.append(Mark(value, index, probability * number))
     if len(marks) == len(atoms) and math.isclose(sum(atoms.values()), 1.0):
         return (0.0,) * entries.size, tuple(marks)
     return _rounded(np.maximum(entries, 0.0)), tuple(marks)

@@ -43,6 +43,8 @@ function general(value, digits = 4) {
   const size = String(Math.abs(exponent)).padStart(2, "0");
   return `${trimmed(mantissa)}e${exponent < 0 ? "-" : "+"}${size}`;
 }
+/** The value at a path of keys; null where there is none. */
+const at = (value, path) => path.reduce((inner, key) => inner?.[key] ?? null, value);
 const counted = (value) => value.toLocaleString("en-US");
 function amount(value) {
   for (const [size, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
@@ -93,32 +95,27 @@ function tensorTable(page) {
   const body = one("#tensor-table tbody");
   const rows = [...body.rows];
   const words = tensors.map((each) =>
-    [each.path, each.initializer, each.distribution ? each.distribution.text : "distribution not known"].join(" ").toLowerCase());
+    [each.path, each.initializer.text, each.distribution ? each.distribution.text : "distribution not known"].join(" ").toLowerCase());
   const collator = new Intl.Collator("en", { numeric: true });
   let order = tensors.map((_, place) => place);
   let visible = order;
 
-  const figures = (each) => each.drawn || (each.distribution && {
-    ...each.distribution,
-    min: each.distribution.low ?? -Infinity,
-    max: each.distribution.high ?? Infinity,
-  });
   const keys = {
     path: (each) => each.path,
     shape: (each) => each.shape,
     size: (each) => each.size,
-    initializer: (each) => each.initializer,
+    initializer: (each) => each.initializer.text,
     distribution: (each) => (each.distribution ? each.distribution.text : null),
-    p: (each) => (each.fit ? each.fit.p : null),
+    p: (each) => (each.fit ? each.fit.p_value : null),
   };
-  for (const name of ["mean", "std", "min", "max"]) {
-    keys[name] = (each) => figures(each)?.[name] ?? null;
-  }
+  page.columns.forEach((column, number) => {
+    keys[number] = (each) => at(each, each.measured ? column.path : column.expected ?? column.path);
+  });
   const kinds = {
     all: () => true,
     kernel: (each) => /kernel[^/]*$/.test(each.path),
     bias: (each) => /bias[^/]*$/.test(each.path),
-    poor: (each, place) => rows[place].querySelector(".tag.poor") !== null,
+    poor: (each) => each.poor,
   };
 
   function compare(one, other) {
@@ -154,7 +151,7 @@ function tensorTable(page) {
     const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const kind = kinds[one("input[name=kind]:checked").value];
     const fits = (place) =>
-      terms.every((term) => words[place].includes(term)) && kind(tensors[place], place);
+      terms.every((term) => words[place].includes(term)) && kind(tensors[place]);
     visible = order.filter(fits);
     const chosen = new Set(visible);
     rows.forEach((row, place) => {
@@ -185,7 +182,7 @@ function tensorTable(page) {
   // A browser may have kept what stood in the fields.
   show();
 
-  openTensors(tensors, () => visible, (place) => rows[place].querySelector("a"));
+  openTensors(page, () => visible, (place) => rows[place].querySelector("a"));
 }
 
 /** The cells of the overview that are folded become part of the document when they are opened. */
@@ -205,7 +202,7 @@ function otherCells() {
 
 // ---------------------------------------------------------------- one tensor
 
-function openTensors(tensors, shown, link) {
+function openTensors({ tensors, columns }, shown, link) {
   const dialog = one("#tensor");
   const places = new Map(tensors.map((each, place) => [each.path, place]).reverse());
   let current = null;
@@ -227,7 +224,7 @@ function openTensors(tensors, shown, link) {
       return;
     }
     current = place;
-    draw(tensors[place]);
+    draw(tensors[place], columns);
     const among = shown().indexOf(place);
     one("#previous").disabled = among <= 0;
     one("#next").disabled = among < 0 || among >= shown().length - 1;
@@ -278,22 +275,22 @@ function openTensors(tensors, shown, link) {
   follow();
 }
 
-function draw(tensor) {
+function draw(tensor, columns) {
   one("#tensor-title").textContent = tensor.path;
   const distribution = tensor.distribution;
-  const drawn = tensor.drawn;
+  const drawn = tensor.measured;
   const some = drawn && drawn.count < tensor.size;
   const facts = [
-    ["initializer", tensor.initializer],
+    ["initializer", tensor.initializer.text],
     ["distribution", distribution ? distribution.text : "not known"],
     ["shape", shapeText(tensor.shape)],
     ["weights", counted(tensor.size)],
     ["dtype", tensor.dtype],
     ["fan in, fan out", `${counted(tensor.fan_in)}, ${counted(tensor.fan_out)}`],
-    ["trained", tensor.trainable === false ? "no" : "yes"],
+    ["trained", tensor.trainable ? "yes" : "no"],
     drawn && ["drawn", some ? `the first ${counted(drawn.count)}` : "all"],
     tensor.fit && ["distance from the distribution", `${general(tensor.fit.statistic, 3)} (Kolmogorov–Smirnov)`],
-    tensor.fit && ["fit p", `${general(tensor.fit.p, 2)}${tensor.fit.p < 1e-3 ? " (poor)" : ""}`],
+    tensor.fit && ["fit p", `${general(tensor.fit.p_value, 2)}${tensor.poor ? " (poor)" : ""}`],
   ].filter(Boolean);
   const row = ([name, value]) =>
     html("tr", {}, html("th", { scope: "row" }, name), html("td", {}, value));
@@ -305,16 +302,18 @@ function draw(tensor) {
     : null;
   one("#tensor-body").replaceChildren(
     ...(tensor.bars ? histogram(tensor) : [html("p", { class: "nothing" }, "Nothing to picture.")]),
-    html("div", { class: "columns" }, figuresTable(tensor), html("div", {}, plain, picture)),
+    html("div", { class: "columns" }, figuresTable(tensor, columns), html("div", {}, plain, picture)),
   );
 }
 
-function figuresTable({ distribution, drawn }) {
-  const ends = distribution && { min: general(distribution.low) || "-∞", max: general(distribution.high) || "∞" };
-  const rows = ["mean", "std", "min", "max"].map((name) => [
-    name,
-    drawn ? general(drawn[name]) : null,
-    distribution ? (ends[name] ?? general(distribution[name])) : null,
+function figuresTable(tensor, columns) {
+  const { distribution, measured: drawn } = tensor;
+  const rows = columns.map(({ heading, path, expected }) => [
+    heading,
+    general(at(tensor, path)),
+    distribution && expected
+      ? general(at(tensor, expected)) || { low: "-∞", high: "∞" }[expected.at(-1)]
+      : null,
   ]);
   if (drawn) rows.push(["zeros", counted(drawn.zeros), null]);
   const titles = ["", drawn && "drawn", distribution && "distribution"].filter((title) => title !== null && title !== undefined);
@@ -330,10 +329,9 @@ function figuresTable({ distribution, drawn }) {
 
 /** The large histogram of a tensor, with a slider that reads out its bins. */
 function histogram(tensor) {
-  const { bars, distribution, drawn } = tensor;
-  const counts = bars.counts ?? [];
-  const curve = bars.curve ?? [];
-  const marks = bars.marks ?? [];
+  const { distribution, measured: drawn } = tensor;
+  const { bars } = tensor;
+  const { counts, curve, marks } = bars;
   const bins = Math.max(counts.length, curve.length);
   const edges = [bars.low];
   for (let bin = 0; bin < bins - 1; bin++) edges.push(bars.start + bin * bars.width);
@@ -379,14 +377,14 @@ function histogram(tensor) {
   const upTicks = ticks(0, top, 5);
   const wide = window.matchMedia("(min-width: 44rem)").matches;
   const acrossTicks = ticks(low, high, wide ? 8 : 4);
-  const up = upTicks.values.filter((value) => drawn === undefined || value === Math.round(value) || top < 2);
+  const up = upTicks.values.filter((value) => !drawn || value === Math.round(value) || top < 2);
   const place = (share) => `${(share * 100).toFixed(2)}%`;
   const cursor = svg("rect", { class: "chosen", y: 0, height: 400, x: -10, width: 0 });
   const said = `Histogram of ${tensor.path}. ` +
     (drawn ? `${counted(drawn.count)} entries drawn from ${general(drawn.min)} to ${general(drawn.max)}, ` +
       `mean ${general(drawn.mean)}, standard deviation ${general(drawn.std)}. ` : "Nothing was drawn. ") +
     (distribution ? `The distribution is ${distribution.text}, with mean ${general(distribution.mean)} and standard deviation ${general(distribution.std)}.` +
-      (tensor.fit ? ` The fit has p ${general(tensor.fit.p, 2)}.` : "") : "The distribution is not known.");
+      (tensor.fit ? ` The fit has p ${general(tensor.fit.p_value, 2)}.` : "") : "The distribution is not known.");
   const plot = svg("svg", { class: "plot", role: "img", "aria-label": said },
     ...up.map((value) => svg("line", { class: "grid", x1: 0, x2: "100%",
       y1: place(1 - value / top), y2: place(1 - value / top) })),
@@ -455,8 +453,8 @@ function signalReadout(signal) {
     const layer = signal.layers[place];
     const text = [
       `${place + 1}: ${layer.name} (${layer.type})`,
-      figure("output std", layer.std, layer.predicted_std),
-      figure("gradient rms", layer.gradient, layer.predicted_gradient),
+      figure("output std", layer.output?.std, layer.predicted.std),
+      figure("gradient rms", layer.gradient?.rms, layer.predicted.gradient_rms),
     ].filter(Boolean).join(" · ");
     output.textContent = text;
     range.setAttribute("aria-valuetext", text);

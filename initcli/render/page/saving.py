@@ -2,67 +2,63 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
-import msgspec
-
 from initcli.errors import OutputError, printable
 from initcli.files import make_folder, write_whole
-from initcli.render.page.facts import FORM, Page
-from initcli.render.page.writing import DATA_ID, GENERATOR, page_html
+from initcli.render.page.data import Page
+from initcli.render.page.writing import DATA, GENERATOR, page_html
 
 PAGE_FILE = "index.html"
-"""The name of a page's file in its folder."""
+"""File name of a page in its folder."""
 _HEAD = 512
-"""Bytes at the beginning of a page in which it says that it is initcli's."""
-_MOST_BYTES = 1 << 27
-"""Bytes of an earlier page that are read at most; one that is larger is written anew."""
+"""Bytes at the beginning of a file that hold the generator's line, if it is a page."""
+_MAX_BYTES = 1 << 27
+"""Bytes of an earlier page that are read; a larger one is replaced."""
 
 
 def save_page(folder: Path, page: Page) -> Path:
-    """Save a page as ``index.html`` in a folder, which is made if it is missing.
+    """Save a page as ``index.html`` in a folder, which is created if needed.
 
-    Where a page of the same model is there, its other sections are kept. A page of another model,
-    or one whose data cannot be read, is replaced.
+    The other sections of an earlier page of the same model are kept. A page of another model or
+    version, or one whose data was changed, is replaced.
 
     Returns:
         The path of the file.
 
     Raises:
-        OutputError: the folder cannot be made, the file cannot be written, or there is an
-            ``index.html`` that is not initcli's.
+        OutputError: the folder cannot be created, the file cannot be written, or there is an
+            ``index.html`` that initcli did not write.
     """
     make_folder(folder)
     file = folder / PAGE_FILE
     earlier = _earlier(file)
-    if earlier is not None and earlier.model.is_of(page.model):
-        page = page.joined(earlier)
+    if earlier is not None and all(earlier[key] == page[key] for key in ("version", "model")):
+        page = {**earlier, **page}
     write_whole(file, page_html(page).encode())
     return file
 
 
 def _earlier(file: Path) -> Page | None:
-    """The page that a file holds, or None where there is none that can be read."""
+    """The page in a file; None if there is none with intact data."""
     try:
         with file.open("rb") as stream:
             content = stream.read(_HEAD)
             if GENERATOR.encode() not in content:
                 reason = "the file that is there is not initcli's"
                 raise OutputError(f"{printable(str(file))}: cannot be written: {reason}")
-            content += stream.read(_MOST_BYTES)
+            content += stream.read(_MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         if os.path.isdir(file):  # noqa: PTH112  # never fails
-            return None  # which writing will say
+            return None  # writing reports it
         raise OutputError(f"{printable(str(file))}: cannot be read: {error.strerror}") from None
-    _, found, rest = content.partition(f'id="{DATA_ID}">'.encode())
-    data, ended, _ = rest.partition(b"</script>")
-    if not found or not ended:
+    found = DATA.search(content)
+    if found is None or hashlib.sha256(found[2]).hexdigest().encode() != found[1]:
         return None
-    try:
-        page = msgspec.json.decode(data, type=Page)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return page if page.form == FORM else None
+    page: Page = json.loads(found[2])
+    return page

@@ -1,31 +1,34 @@
-"""Shapes of a page's pictures: paths of SVG in units of their own, which the page stretches."""
+"""SVG paths of a page's pictures, in units that the page stretches."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 
 from initcli.render.page.bars import Bars
-from initcli.render.page.facts import LayerFacts, SignalFacts, SpreadFacts
 
 SMALL_BINS = 32
-"""Bins of a small histogram at most."""
+"""Maximum number of bins of a small histogram."""
 SMALL_HEIGHT = 48
-"""Units from the bottom to the top of a small histogram."""
+"""Height of a small histogram, in units."""
 PANEL = (1000, 400)
-"""Units of a panel of the signal, across and down."""
-_LEAST_DECADES = 0.5
-"""What a logarithmic axis spans at least; what hardly changes is not to look as if it did."""
-_MOST_TICKS = 7
+"""Width and height of a panel of the signal, in units."""
+_MIN_DECADES = 0.5
+"""Minimum span of a logarithmic axis, so that small changes look small."""
+_MAX_TICKS = 7
 _DOTS = 60
-"""Layers up to which each has its dot."""
+"""Number of layers up to which each has a dot."""
+
+Layer = Mapping[str, Any]
+"""A layer of a signal as built-in values."""
 
 
 class Small(msgspec.Struct, frozen=True):
-    """A small histogram, ``bins`` units wide: the bars, the distribution's curve and its marks."""
+    """A small histogram, ``bins`` units wide: bars, the distribution's curve, and its marks."""
 
     bins: int
     bars: str
@@ -34,7 +37,7 @@ class Small(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """A label of an axis, at a percentage of its length from the left or the top."""
+    """A label of an axis; ``place`` is a percentage from the left or the top."""
 
     place: str
     text: str
@@ -43,7 +46,7 @@ class Tick(msgspec.Struct, frozen=True):
 class Panel(msgspec.Struct, frozen=True):
     """One figure of the signal through the depth, on a logarithmic axis.
 
-    ``band`` goes from the least to the greatest draw, ``dots`` are points of lines without length.
+    ``band`` spans the draws; ``text`` describes the panel for a screen reader.
     """
 
     name: str
@@ -58,8 +61,9 @@ class Panel(msgspec.Struct, frozen=True):
     text: str
 
 
-def small_histogram(bars: Bars) -> Small:
-    """The shapes of a histogram in few bins, each one unit wide."""
+def small_histogram(data: Mapping[str, Any]) -> Small:
+    """The shapes of a histogram, given as built-in values, in few bins of one unit."""
+    bars = msgspec.convert(data, Bars)
     step = math.ceil(bars.bins / SMALL_BINS)
     drawn, distribution = (
         _averaged(bars.height(each).tolist(), step) if each else []
@@ -93,13 +97,13 @@ def small_histogram(bars: Bars) -> Small:
 
 
 def _averaged(values: Sequence[float], step: int) -> list[float]:
-    """Neighbouring bins as one: the mean of each few."""
+    """The mean of every ``step`` neighboring bins."""
     parts = (values[start : start + step] for start in range(0, len(values), step))
     return [sum(part) / len(part) for part in parts]
 
 
 def _stairs(levels: Sequence[int]) -> str:
-    """Bars beside one another, from the bottom up and down again."""
+    """The outline of adjacent bars."""
     path, run = [f"M0 {SMALL_HEIGHT}"], 0
     for place, here in enumerate(levels):
         if place and here == levels[place - 1]:
@@ -110,40 +114,33 @@ def _stairs(levels: Sequence[int]) -> str:
     return "".join([*path, f"h{run}V{SMALL_HEIGHT}z"])
 
 
-def panels(signal: SignalFacts) -> list[Panel]:
+def panels(layers: Sequence[Layer]) -> list[Panel]:
     """The panels of a signal: the output's standard deviation, and the gradient."""
+    outputs = [(layer["output"] or {}).get("std") for layer in layers]
+    gradients = [(layer["gradient"] or {}).get("rms") for layer in layers]
     return [
-        _panel(
-            "std",
-            "Standard deviation of the output",
-            signal.layers,
-            lambda layer: layer.std,
-            lambda layer: layer.predicted_std,
-        ),
-        _panel(
-            "gradient",
-            "Root mean square of the gradient",
-            signal.layers,
-            lambda layer: layer.gradient,
-            lambda layer: layer.predicted_gradient,
-        ),
+        _panel("std", "Standard deviation of the output", layers, outputs, "std"),
+        _panel("gradient", "Root mean square of the gradient", layers, gradients, "gradient_rms"),
     ]
 
 
 def _panel(
     name: str,
     title: str,
-    layers: Sequence[LayerFacts],
-    measured: Callable[[LayerFacts], SpreadFacts | None],
-    predicted: Callable[[LayerFacts], float | None],
+    layers: Sequence[Layer],
+    measured: Sequence[Mapping[str, float | None] | None],
+    predicted: str,
 ) -> Panel:
-    seen = [(i, spread) for i, layer in enumerate(layers) if (spread := measured(layer))]
-    shown = [(i, s.median, s) for i, s in seen if s.median is not None and s.median > 0]
-    expected = [
-        (i, value) for i, layer in enumerate(layers) if (value := predicted(layer)) and value > 0
-    ]
-    values = [median for _, median, _ in shown] + [value for _, value in expected]
-    values += [end for _, _, s in shown for end in (s.low, s.high) if end is not None and end > 0]
+    """A panel; an infinite figure is None and has no point."""
+    seen = [(i, spread) for i, spread in enumerate(measured) if spread]
+    medians = [(i, median) for i, spread in seen if (median := spread["median"])]
+    shown = [(i, median, measured[i] or {}) for i, median in medians]
+    predictions = [layer["predicted"][predicted] for layer in layers]
+    expected = [(i, value) for i, value in enumerate(predictions) if value]
+    lows = [(i, median if each["low"] is None else each["low"]) for i, median, each in shown]
+    highs = [(i, median if each["high"] is None else each["high"]) for i, median, each in shown]
+    points = [*medians, *expected, *lows, *highs]
+    values = [value for _, value in points if value > 0]
     low, high = _range(values)
     width, height = PANEL
     last = max(len(layers) - 1, 1)
@@ -159,18 +156,15 @@ def _panel(
         text = "L".join(f"{across(i)} {down(value)}" for i, value in points)
         return f"M{text}" if text else ""
 
-    lows = [(i, median if s.low is None else s.low) for i, median, s in shown]
-    highs = [(i, median if s.high is None else s.high) for i, median, s in shown]
     band = polyline([*lows, *reversed(highs)])
-    medians = [(i, median) for i, median, _ in shown]
     dots = "".join(f"M{across(i)} {down(value)}h0" for i, value in medians)
-    zeros = sum(s.median == 0 for _, s in seen)
-    beyond = sum(s.median is None for _, s in seen)
+    zeros = sum(spread["median"] == 0 for _, spread in seen)
+    overflows = sum(spread["median"] is None for _, spread in seen)
     if not seen:
-        zeros = sum(predicted(layer) == 0 for layer in layers)
+        zeros = predictions.count(0)
     notes = [
         f"{what} at {count} layer{'' if count == 1 else 's'}"
-        for count, what in ((zeros, "0"), (beyond, "overflows"))
+        for count, what in ((zeros, "0"), (overflows, "overflows"))
         if count
     ]
     return Panel(
@@ -187,23 +181,23 @@ def _panel(
             Tick(f"{(high - power) / (high - low):.2%}", text) for power, text in _ticks(low, high)
         ),
         notes=tuple(notes),
-        text=_said(title, layers, medians, expected, notes),
+        text=_description(title, layers, medians, expected, notes),
     )
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Powers of ten at the ends of an axis that shows the values."""
+    """Exponents of ten at the ends of an axis for the values."""
     logs = [math.log10(value) for value in values] or [0.0]
     low, high = min(logs), max(logs)
-    margin = max(_LEAST_DECADES - (high - low), 0.0) / 2 + 0.06 * max(high - low, _LEAST_DECADES)
+    margin = max(_MIN_DECADES - (high - low), 0.0) / 2 + 0.06 * max(high - low, _MIN_DECADES)
     return low - margin, high + margin
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Powers of ten, or numbers between them where the axis spans few."""
+    """Labels at powers of ten, or between them on a short axis."""
     powers = range(math.ceil(low), math.floor(high) + 1)
     if len(powers) >= 3:
-        step = math.ceil(len(powers) / _MOST_TICKS)
+        step = math.ceil(len(powers) / _MAX_TICKS)
         return [(power, _power(power)) for power in powers if power % step == 0]
     decades = range(math.floor(low), math.ceil(high) + 1)
     for digits in ((1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
@@ -224,7 +218,7 @@ def _power(power: int) -> str:
 
 
 def _layer_ticks(count: int) -> list[int]:
-    """Which of so many layers have their number below."""
+    """The layers whose numbers label the axis."""
     if count <= 12:
         return list(range(count))
     step = next(
@@ -236,25 +230,25 @@ def _layer_ticks(count: int) -> list[int]:
     return [0, *(i - 1 for i in range(step, count + 1, step) if i > 1)]
 
 
-def _said(
+def _description(
     title: str,
-    layers: Sequence[LayerFacts],
+    layers: Sequence[Layer],
     medians: Sequence[tuple[int, float]],
     expected: Sequence[tuple[int, float]],
     notes: Sequence[str],
 ) -> str:
-    """What a panel shows, in words."""
+    """A panel in words."""
     points, how = (medians, "measured") if medians else (expected, "predicted")
     if not points:
         return f"{title}: nothing to show."
     (first, start), (last, end) = points[0], points[-1]
-    least, most = (chosen(points, key=lambda point: point[1]) for chosen in (min, max))
+    least, greatest = (choose(points, key=lambda point: point[1]) for choose in (min, max))
     parts = [
         f"{title} over {len(layers)} layers, {how}",
-        f"{start:.3g} at {layers[first].name}, the first",
-        f"{end:.3g} at {layers[last].name}, the last",
-        f"least {least[1]:.3g} at {layers[least[0]].name}",
-        f"greatest {most[1]:.3g} at {layers[most[0]].name}",
+        f"{start:.3g} at {layers[first]['name']}, the first",
+        f"{end:.3g} at {layers[last]['name']}, the last",
+        f"least {least[1]:.3g} at {layers[least[0]]['name']}",
+        f"greatest {greatest[1]:.3g} at {layers[greatest[0]]['name']}",
         *notes,
     ]
     return "; ".join(parts) + "."

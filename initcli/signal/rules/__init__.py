@@ -1,11 +1,11 @@
-"""What each kind of layer does to a field, and to the gradients that come back: one rule a kind.
+"""What each kind of layer does to a field, and to the gradients that pass back: one rule a kind.
 
-A rule is a function that is registered for a class of layers: it gives the field of what comes out,
-and a function that takes the gradient of that to those of the inputs. Layers without a rule have no
-prediction; it goes on from what is measured.
+A rule is a class derived from :class:`Rule` that names the layers it is for. It gives the field of
+the output, and a function that takes the output's gradient to those of the inputs. A layer without
+a rule has no prediction.
 """
 
-from initcli.signal.rules import (  # noqa: F401  # whose rules are known once they are imported
+from initcli.signal.rules import (  # noqa: F401  # registers the rules
     attention,
     dropping,
     entries,
@@ -19,13 +19,29 @@ from initcli.signal.rules import (  # noqa: F401  # whose rules are known once t
     wrapping,
 )
 from initcli.signal.rules.base import (
+    Axes,
+    Context,
     Expected,
     Gradient,
     NoTheory,
-    Place,
     Pull,
+    Rule,
     Weight,
+    expected,
+    rule_of,
 )
 from initcli.signal.rules.layout import predicted
 
-__all__ = ["Expected", "Gradient", "NoTheory", "Place", "Pull", "Weight", "predicted"]
+__all__ = [
+    "Axes",
+    "Context",
+    "Expected",
+    "Gradient",
+    "NoTheory",
+    "Pull",
+    "Rule",
+    "Weight",
+    "expected",
+    "predicted",
+    "rule_of",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,137 +13,167 @@ from initcli.activations import Sigmoid
 from initcli.layers import attention
 from initcli.signal.field import NODES, Field, multiplied, normal
 from initcli.signal.rules.base import (
+    Context,
     Expected,
     Gradient,
     NoTheory,
-    Place,
+    Pull,
+    Rule,
     connected,
-    expected,
     then,
 )
 from initcli.signal.rules.entries import activated, softmax_moment
 from initcli.types import Array
 
 
-@expected.register(attention.MultiHeadAttention)
-@expected.register(attention.GroupedQueryAttention)
-def _(layer: Any, place: Place, *given: Field) -> Expected:
+class AttentionRule(Rule):
+    layers = (attention.Attention,)
+
+    def expected(self, layer: attention.Attention, context: Context, *given: Field) -> Expected:
+        query, value, key = _roles(given)
+        if layer.score_mode != "dot" or len(query.grid) != 1:
+            raise NoTheory("scores of another kind")
+        scores = _Scores(
+            heads=1,
+            scale=context.weights["scale"].mean if layer.use_scale else 1.0,
+            dropout=layer.dropout,
+            is_causal=context.options.get("use_causal_mask", False),
+            window=None,
+            features=key.units,
+        )
+        output, pull = _mixed(query, key, value, scores)
+        return Expected(output, lambda g: _to_inputs(pull(g), len(given)))
+
+
+class MultiHeadAttentionRule(Rule):
+    layers = (attention.MultiHeadAttention, attention.GroupedQueryAttention)
+
+    def expected(self, layer: Any, context: Context, *given: Field) -> Expected:
+        query, value, key = _roles(given)
+        axes = getattr(layer, "attention_axes", None)
+        if axes not in (None, 1, (1,), (-2,)) or len(query.grid) != 1:
+            raise NoTheory("attention over several axes")
+        is_grouped = isinstance(layer, attention.GroupedQueryAttention)
+        heads = layer.num_query_heads if is_grouped else layer.num_heads
+        shared = heads // layer.num_key_value_heads if is_grouped else 1
+        width = layer.head_dim if is_grouped else layer.key_dim
+        depth = width if is_grouped else layer.value_dim or layer.key_dim
+
+        def projected(name: str, source: Field, fan_in: int, units: int) -> Expected:
+            weights = context.within(name).weights
+            return connected(source, fan_in, units, weights["kernel"], weights.get("bias"))
+
+        queries = projected("query", query, query.units, heads * width)
+        keys = projected("key", key, key.units, heads // shared * width)
+        values = projected("value", value, value.units, heads // shared * depth)
+        scores = _Scores(
+            heads=heads,
+            scale=1 / math.sqrt(width),
+            dropout=layer.dropout,
+            is_causal=context.options.get("use_causal_mask", False),
+            window=layer.sliding_window,
+            features=value.units,
+        )
+        between, pull_mixed = mixing = _mixed(queries.output, keys.output, values.output, scores)
+        gate = None
+        if layer.use_gate:
+            sums = projected("gate", query, query.units, heads * depth)
+            gate = then(sums, lambda y: activated(Sigmoid(), y))
+            between = multiplied([between, gate.output])
+        units = context.outputs[0][-1]
+        output = projected("attention_output", between, heads * depth, units)
+
+        def pull(g: Gradient) -> Sequence[Gradient | None]:
+            (inside,) = output.pull(g)
+            assert inside is not None
+            through_gate: Gradient | None = None
+            if gate is not None:
+                (through_gate,) = gate.pull(inside.times(float(mixing.output.second.mean())))
+                inside = inside.times(float(gate.output.second.mean()))
+            back = []
+            times = (1, shared, shared)
+            for step, part, n in zip(
+                (queries, keys, values), pull_mixed(inside), times, strict=True
+            ):
+                assert part is not None
+                (each,) = step.pull(part.times(n))
+                assert each is not None
+                back.append(each)
+            if through_gate is not None:
+                back[0] = back[0].plus(through_gate)
+            return _to_inputs(back, len(given))
+
+        return Expected(output.output, pull)
+
+
+def _roles(given: Sequence[Field]) -> tuple[Field, Field, Field]:
+    """Query, value and key, of which the latter may be left out."""
     query = given[0]
     value = given[1] if len(given) > 1 else query
-    key = given[2] if len(given) > 2 else value
-    axes = getattr(layer, "attention_axes", None)
-    if axes not in (None, 1, (1,), (-2,)) or len(query.grid) != 1:
-        raise NoTheory("attention over several axes")
-    is_grouped = isinstance(layer, attention.GroupedQueryAttention)
-    heads = layer.num_query_heads if is_grouped else layer.num_heads
-    shared = heads // layer.num_key_value_heads if is_grouped else 1
-    width = layer.head_dim if is_grouped else layer.key_dim
-    depth = width if is_grouped else layer.value_dim or layer.key_dim
-
-    def projected(name: str, source: Field, units: int) -> Expected:
-        own = place.within(name)
-        return connected(
-            source, source.units, units, own.weights["kernel"], own.weights.get("bias")
-        )
-
-    queries = projected("query", query, heads * width)
-    keys = projected("key", key, heads // shared * width)
-    values = projected("value", value, heads // shared * depth)
-    mixing = mixed(
-        queries.output,
-        keys.output,
-        values.output,
-        heads,
-        1 / math.sqrt(width),
-        layer.dropout if place.training else 0.0,
-        place.options.get("use_causal_mask", False),
-        layer.sliding_window,
-        value.units,
-    )
-    between, gate = mixing.output, None
-    if layer.use_gate:
-        gate = then(projected("gate", query, heads * depth), lambda y: activated(Sigmoid(), y))
-        between = multiplied([between, gate.output])
-    own = place.within("attention_output")
-    units = place.outputs[0][-1]
-    output = connected(
-        between, heads * depth, units, own.weights["kernel"], own.weights.get("bias")
-    )
-
-    def pull(g: Gradient) -> list[Gradient | None]:
-        (inside,) = output.pull(g)
-        assert inside is not None
-        through_gate: Gradient | None = None
-        if gate is not None:
-            (through_gate,) = gate.pull(inside.times(float(mixing.output.second.mean())))
-            inside = inside.times(float(gate.output.second.mean()))
-        parts = mixing.pull(inside)
-        back = []
-        for step, part, times in zip(
-            (queries, keys, values), parts, (1, shared, shared), strict=True
-        ):
-            (found,) = step.pull(part.times(times))
-            assert found is not None
-            back.append(found)
-        to_query, to_key, to_value = back
-        if through_gate is not None:
-            to_query = to_query.plus(through_gate)
-        if len(given) == 1:
-            return [to_query.plus(to_key).plus(to_value)]
-        if len(given) == 2:
-            return [to_query, to_key.plus(to_value)]
-        return [to_query, to_value, to_key]
-
-    return Expected(output.output, pull)
+    return query, value, given[2] if len(given) > 2 else value
 
 
-class Mixing(NamedTuple):
-    """What attention gives, and how gradients come back to query, key and value."""
+def _to_inputs(back: Sequence[Gradient | None], count: int) -> list[Gradient | None]:
+    """Gradients of query, key and value as those of so many inputs."""
+    to_query, to_key, to_value = back
+    assert to_query is not None
+    assert to_key is not None
+    assert to_value is not None
+    if count == 1:
+        return [to_query.plus(to_key).plus(to_value)]
+    return [to_query, to_key.plus(to_value)] if count == 2 else [to_query, to_value, to_key]
+
+
+class _Scores(NamedTuple):
+    """How values are weighed. ``window`` is how far a query sees, if there is a limit.
+
+    ``features`` counts the dimensions of what keys and values are made from.
+    """
+
+    heads: int
+    scale: float
+    dropout: float
+    is_causal: bool
+    window: int | None
+    features: int
+
+
+class _Mixed(NamedTuple):
+    """What attention gives, and how gradients pass back to query, key and value."""
 
     output: Field
-    pull: Callable[[Gradient], list[Gradient]]
+    pull: Pull
 
 
-def mixed(
-    query: Field,
-    key: Field,
-    value: Field,
-    heads: int,
-    scale: float,
-    dropout: float,
-    causal: bool,
-    reach: int | None,
-    features: int,
-) -> Mixing:
-    """Values in shares that a softmax makes of scores, which are normal over the keys.
+def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> _Mixed:
+    """Values in shares a that a softmax makes of scores, which are normal over the keys.
 
     Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes nothing.
-    Of the shares E[Σ a²] counts, and that what is chosen by its score is alike: a normal vector in
-    ``features`` dimensions, weighed by e^(u·x), has the mean u.
+    What counts of the shares is E[Σ a²], and that values chosen by score are alike: a normal vector
+    in ``features`` dimensions, weighed by e^(u·x), has the mean u.
     """
+    heads, scale, dropout = scores.heads, scores.scale, scores.dropout
     width = query.units // heads
     q, k, v = query.moments, key.moments, value.moments
     spread = k[0] - k[2]
-    variance = scale**2 * width * q[0] * max(float(spread.mean()), 0.0)
+    variance = float((scale**2 * width * q[0] * max(float(spread.mean()), 0.0)).mean())
     (steps,), (positions,) = query.grid, key.grid
-    seen = np.minimum(np.arange(steps) + 1.0, positions) if causal else np.full(steps, positions)
-    if reach is not None:
-        ahead = 0 if causal else np.minimum(np.arange(steps)[::-1], reach - 1)
-        seen = np.minimum(np.arange(steps), reach - 1) + 1 + ahead
-    seen = np.asarray(seen, float)
-    typical_variance = float(variance.mean())
-    squares = _squares(typical_variance, seen, 2 / width + 2 / features)
-    aligned = np.minimum(typical_variance / features, 1.0) * (1 - squares)
-    even = _in_common(seen) if causal else 1 / seen
-    # A query that sees only what was before it meets the values of those positions.
-    level = np.cumsum(v, 1) / np.arange(1, positions + 1) if causal else v.mean(1, keepdims=True)
-    level = level[:, np.minimum(np.arange(steps), positions - 1)] if causal else level
+    seen = _keys_seen(steps, positions, scores)
+    squares = _squares(variance, seen, 2 / width + 2 / scores.features)
+    aligned = np.minimum(variance / scores.features, 1.0) * (1 - squares)
+    if scores.is_causal:
+        even = _in_common(seen)
+        # A query meets the values of the positions before it.
+        level = np.cumsum(v, 1) / np.arange(1, positions + 1)
+        level = level[:, np.minimum(np.arange(steps), positions - 1)]
+    else:
+        even, level = 1 / seen, v.mean(1, keepdims=True)
 
     def alike(pair: int) -> float:
-        """How alike the patterns of two queries are, in another example or at another place."""
+        """How alike the shares of two queries are, in another example or at another position."""
         whole = float((q[0] * np.maximum(spread, 0).mean()).mean())
-        inputs = float(q[pair].mean() * ((k[1] - k[3]) if pair != 2 else spread).mean())
-        return min(max(inputs / whole, 0.0), 1.0) if whole > 0 else 0.0
+        both = float(q[pair].mean() * ((k[1] - k[3]) if pair != 2 else spread).mean())
+        return min(max(both / whole, 0.0), 1.0) if whole > 0 else 0.0
 
     kept = squares / (1 - dropout) if dropout < 1 else 0 * squares
     moments = np.empty((4, steps))
@@ -152,54 +182,63 @@ def mixed(
     for pair, near, far in ((1, 1, 3), (2, 0, 2), (3, 1, 3)):
         share = even + (squares - even) * alike(pair)
         moments[pair] = share * level[near] + (1 - share) * level[far]
-    depth = value.units
-    found = normal(moments, np.full(steps, value.mean), heads * depth // max(heads, 1))
+    output = normal(moments, np.full(steps, value.mean), value.units)
     centered = max(float((level[0] - level[2]).mean()), 0.0)
     typical, first = float(squares.mean()), float(kept.mean())
 
-    def pull(g: Gradient) -> list[Gradient]:
-        same, places = g.second, g.places
+    def pull(g: Gradient) -> list[Gradient | None]:
+        same, cross = g.second, g.cross
         n = float(positions)
         across = float(even.mean()) + (typical - float(even.mean())) * alike(2)
         to_value = np.zeros((2, positions))
-        to_value[0] = steps / n * (first * same + (steps - 1) * across * places)
+        to_value[0] = steps / n * (first * same + (steps - 1) * across * cross)
         others = max(n - 1, 1)
-        to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * places)
+        to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * cross)
         # Of the scores: a (g·v − Σ a g·v), summed over the features of a head.
-        scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
-        to_query, to_key = np.zeros((2, steps)), np.zeros((2, positions))
-        to_query[0] = scale**2 * n * scores * max(float(spread.mean()), 0.0)
-        to_key[0] = scale**2 * steps * scores * float(q[0].mean())
-        return [Gradient(to_query), Gradient(to_key), Gradient(to_value)]
+        to_scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
+        to_query = np.full(steps, scale**2 * n * to_scores * max(float(spread.mean()), 0.0))
+        to_key = np.full(positions, scale**2 * steps * to_scores * float(q[0].mean()))
+        return [Gradient.even(to_query), Gradient.even(to_key), Gradient(to_value)]
 
-    return Mixing(found, pull)
+    return _Mixed(output, pull)
+
+
+def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:
+    """How many keys each query sees."""
+    before = np.arange(steps)
+    if scores.window is not None:
+        ahead = 0 if scores.is_causal else np.minimum(before[::-1], scores.window - 1)
+        return np.asarray(np.minimum(before, scores.window - 1) + 1 + ahead, float)
+    if scores.is_causal:
+        return np.minimum(before + 1.0, positions)
+    return np.full(steps, float(positions))
 
 
 def _in_common(seen: Array) -> Array:
-    """E[Σ a a'] of even shares at each query and any other, of which none sees less than the last.
+    """E[Σ a a'] of even shares at each query and any other, where later queries see more.
 
     Two that see n and m ≥ n of the keys have n of the shares 1/n · 1/m in common.
     """
     count = len(seen)
     later = np.cumsum((1 / seen)[::-1])[::-1] - 1 / seen
-    found: Array = (np.arange(1, count + 1) / seen + later) / count
-    return found
+    common: Array = (np.arange(1, count + 1) / seen + later) / count
+    return common
 
 
 def _squares(variance: float, seen: Array, uneven: float) -> Array:
     """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys.
 
-    The variance differs from query to query, as squares of few normal numbers do: it is that of a
-    gamma distribution, ``uneven`` times its own square, with quantiles of Wilson and Hilferty
-    (1931).
+    The variance differs from query to query, as squares of few normal numbers do: it has a gamma
+    distribution with a variance ``uneven`` times its squared mean, whose quantiles are those of
+    Wilson and Hilferty (1931, doi:10.1073/pnas.17.12.684).
     """
     numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
     cubes = np.maximum(1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3, 0.0) ** 3
     logs = np.log(np.clip(variance * cubes, _VARIANCES[0], _VARIANCES[-1]))
     rows = [np.exp(np.interp(logs, np.log(_VARIANCES), _log_squares(int(n)))) for n in numbers]
     table = np.log(np.array(rows) @ _QUERY_WEIGHTS)
-    found: Array = np.exp(np.interp(np.log(seen), np.log(numbers), table))
-    return found
+    squares: Array = np.exp(np.interp(np.log(seen), np.log(numbers), table))
+    return squares
 
 
 @cache
@@ -210,26 +249,6 @@ def _log_squares(n: int) -> Array:
 
 
 _VARIANCES = np.geomspace(1e-4, 1e4, 49)
-"""Of scores; less is as good as none, and more leaves one key alone."""
+"""Variances of scores. Less is as good as none, and more leaves one key alone."""
 _QUERIES, _QUERY_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _QUERY_WEIGHTS = _QUERY_WEIGHTS / _QUERY_WEIGHTS.sum()
-
-
-@expected.register(attention.Attention)
-def _(layer: Any, place: Place, *given: Field) -> Expected:
-    query, value = given[:2]
-    key = given[2] if len(given) > 2 else value
-    if layer.score_mode != "dot" or len(query.grid) != 1:
-        raise NoTheory("scores of another kind")
-    scale = place.weights["scale"].mean if layer.use_scale else 1.0
-    dropout = layer.dropout if place.training else 0.0
-    causal = place.options.get("use_causal_mask", False)
-    found = mixed(query, key, value, 1, scale, dropout, causal, None, key.units)
-
-    def pull(g: Gradient) -> list[Gradient | None]:
-        to_query, to_key, to_value = found.pull(g)
-        if len(given) == 2:
-            return [to_query, to_key.plus(to_value)]
-        return [to_query, to_value, to_key]
-
-    return Expected(found.output, pull)

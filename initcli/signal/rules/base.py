@@ -1,34 +1,37 @@
-"""What a rule is: the fields of what comes out of a layer, and how gradients come back through it.
+"""What a rule is: the field of a layer's output, and how gradients pass back through the layer.
 
-Gradients of two examples, of two units and of two branches are taken to be independent, and but for
-their tilt independent of what flows forwards (Schoenholz et al. 2017).
+Gradients of two examples, two units or two branches are taken to be independent, and but for their
+tilt independent of the forward signal (Schoenholz et al. 2017, arXiv:1611.01232).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
 from initcli.layers.base import Layer
-from initcli.signal.field import WEIGHTS, Field, field, mapped, normal
+from initcli.registry import public_subclasses
+from initcli.signal.field import NODES, WEIGHTS, Field, field, mapped, normal
 from initcli.types import Array, DataFormat, Size
 
 _TINY = 1e-300
 
+Axes = tuple[int, ...]
+"""Axes of a tensor in rising order, counted from the end: −1 is the last."""
+
 
 class Gradient(msgspec.Struct, frozen=True):
-    """What is expected of the gradient with respect to a tensor.
+    """What theory expects of the gradient with respect to a tensor.
 
-    ``moments`` are E[g²] of an entry at each position, and E[g g'] at two positions of an example:
-    (2, positions…). ``tilt`` is E[g² | z] / E[g²] for the normal number ``latent`` behind an entry,
-    at the nodes: pooling sends gradients to large entries alone. None is 1 everywhere. ``lags`` is
-    E[g g'] / E[g²] at two positions of a sequence that are 0, 1, … apart, where that is known.
-    ``parts`` are the gradients of units that stand beside one another, each with their number.
+    ``moments`` are E[g²] of an entry at each position, and E[g g'] of two positions of an example:
+    (2, positions…). ``tilt`` is E[g² | z] / E[g²] at the nodes, for the normal number ``latent``
+    behind an entry: pooling sends gradients to large entries only. None is 1 everywhere. ``lags``
+    is E[g g'] / E[g²] of two positions of a sequence that are 0, 1, … apart, where known.
+    ``parts`` are the gradients of concatenated units, each with its number of units.
     """
 
     moments: Array
@@ -39,35 +42,35 @@ class Gradient(msgspec.Struct, frozen=True):
 
     @classmethod
     def even(cls, second: Array) -> Gradient:
-        """Entries that are independent at any two positions, of those E[g²]."""
+        """The gradient of that E[g²], independent between positions."""
         return cls(np.stack([second, np.zeros_like(second)]))
 
     @property
     def grid(self) -> Size:
-        """The positions' sizes."""
+        """The sizes of the positions."""
         sizes: Size = self.moments.shape[1:]
         return sizes
 
     @property
     def second(self) -> float:
-        """E[g²] over all positions."""
+        """E[g²], averaged over positions."""
         return float(self.moments[0].mean())
 
     @property
-    def places(self) -> float:
-        """E[g g'] over all positions."""
+    def cross(self) -> float:
+        """E[g g'] of two positions, averaged over positions."""
         return float(self.moments[1].mean())
 
     def with_moments(self, moments: Array) -> Gradient:
-        """The same entries with other moments."""
+        """The same gradient with other moments."""
         return Gradient(moments, self.tilt, self.latent, self.lags)
 
     def times(self, factors: Any) -> Gradient:
-        """Moments times a number, or one for each of them."""
+        """The gradient with its moments multiplied by a number, or by one for each moment."""
         return self.with_moments(self.moments * factors)
 
     def plus(self, other: Gradient) -> Gradient:
-        """The sum of two that are independent."""
+        """The sum of two independent gradients."""
         for one, two in ((self, other), (other, self)):
             if one.parts is not None:
                 counts = len(one.parts)
@@ -84,50 +87,39 @@ class Gradient(msgspec.Struct, frozen=True):
         tilted = [each for each in both if each.tilt is not None]
         if not tilted or len({each.latent for each in tilted}) > 1:
             return Gradient(moments, lags=lags)
-        even = np.ones_like(WEIGHTS)
         tilt = sum(
-            each.second / total * (even if each.tilt is None else each.tilt) for each in both
+            each.second / total * (np.ones_like(WEIGHTS) if each.tilt is None else each.tilt)
+            for each in both
         )
         return Gradient(moments, np.asarray(tilt), tilted[0].latent, lags)
 
     @property
     def all_lags(self) -> Array:
-        """The lags, alike where they are not known."""
+        """The lags; all the same where they are not known."""
         if self.lags is not None:
             return self.lags
-        found = np.full(self.grid, self.places / max(self.second, _TINY))
-        found[:1] = 1.0
-        return found
+        lags = np.full(self.grid, self.cross / max(self.second, _TINY))
+        lags[:1] = 1.0
+        return lags
 
     def tilt_of(self, given: Field) -> Array | None:
-        """The tilt, where it is by the normal number that is behind that field."""
+        """The tilt, if it is by the normal number behind that field."""
         return self.tilt if self.latent == given.latent else None
 
-    def at(self, grid: Size) -> Gradient:
-        """The gradient of as many entries at other positions, alike everywhere."""
-        if self.grid == grid:
-            return self
-        moments = np.zeros((2, *grid))
-        moments[0] = self.second
-        if grid and self.grid:
-            moments[1] = self.places
-        return self.with_moments(moments)
-
     def folded(self, grid: Size) -> Gradient:
-        """The gradient of what was repeated along axes that it does not have."""
+        """The gradient before the tensor was broadcast from that grid."""
         if self.grid == grid:
             return self
         lost = math.prod(self.grid) / max(math.prod(grid), 1)
-        total = lost * self.second + lost * (lost - 1) * self.places
+        total = lost * self.second + lost * (lost - 1) * self.cross
         return Gradient.even(np.full(grid, total))
 
 
-def divided(parts: Sequence[tuple[int, Gradient | None]]) -> Gradient:
-    """The gradient of units beside one another, of so many units each."""
-    known = tuple((units, each) for units, each in parts if each is not None)
-    total = sum(units for units, _ in known)
-    moments = sum(each.moments * (units / total) for units, each in known)
-    return Gradient(np.asarray(moments), parts=known)
+def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
+    """The gradient of concatenated units, of parts with so many units each."""
+    total = sum(units for units, _ in parts)
+    moments = sum(each.moments * (units / total) for units, each in parts)
+    return Gradient(np.asarray(moments), parts=tuple(parts))
 
 
 Pull = Callable[[Gradient], Sequence[Gradient | None]]
@@ -139,7 +131,7 @@ class NoTheory(Exception):
 
 
 class Weight(NamedTuple):
-    """Mean and variance of the entries of a parameter, and whether its columns are orthogonal."""
+    """Mean and variance of a parameter's entries, and whether its columns are orthogonal."""
 
     mean: float
     variance: float
@@ -151,11 +143,12 @@ class Weight(NamedTuple):
         return self.variance + self.mean**2
 
 
-class Place(NamedTuple):
-    """Where a layer stands: its weights' moments and shapes, what flows in and out, its options.
+class Context(NamedTuple):
+    """What a rule knows of a call beside the layer and the fields.
 
-    ``tied`` is E[x e] of the entries that flow in and those of the table's row that they were made
-    of, where they come back into that table.
+    ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
+    the layer; ``inputs`` and ``outputs`` the shapes of the tensors. ``tied`` is E[x e] of an input
+    entry and the table row that it was made from, where the input returns to that table.
     """
 
     weights: dict[str, Weight]
@@ -163,16 +156,15 @@ class Place(NamedTuple):
     inputs: list[Size]
     outputs: list[Size]
     options: Mapping[str, bool]
-    training: bool
     tied: float | None = None
 
     @property
     def batch(self) -> int:
-        """Examples."""
+        """The number of examples."""
         return self.inputs[0][0]
 
-    def within(self, name: str) -> Place:
-        """The place of a layer within, whose weights stand under that name."""
+    def within(self, name: str) -> Context:
+        """The context of a layer inside the layer, whose weights have that prefix."""
         start = f"{name}/"
         weights = {k.removeprefix(start): v for k, v in self.weights.items() if k.startswith(start)}
         sizes = {k.removeprefix(start): v for k, v in self.sizes.items() if k.startswith(start)}
@@ -180,68 +172,129 @@ class Place(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What is expected of a layer's first output, and how gradients come back through it.
+    """What theory expects of a layer's first output, and how gradients pass back.
 
-    ``axes`` are those on which the output's units stand, where these are not those of the input.
+    ``axes`` hold the output's units, where they are not those of the input.
     """
 
     output: Field
     pull: Pull
-    axes: tuple[int, ...] | None = None
+    axes: Axes | None = None
 
 
-@singledispatch
-def expected(layer: Layer, place: Place, *fields: Field) -> Expected:
-    """What is expected of a layer for inputs of those fields.
+class Rule:
+    """What theory knows of a kind of layer.
 
-    Raises:
-        NoTheory: no rule covers the layer.
+    To add a rule, derive a class and name the ``layers`` it is for. A layer has the rule of the
+    first class in its MRO that one names.
     """
-    raise NoTheory(layer.type_name)
+
+    layers: ClassVar[tuple[type[Any], ...]] = ()
+
+    def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
+        """The axes that must hold the units of the inputs; by default the channels."""
+        first = getattr(layer, "data_format", None) == "channels_first"
+        return (1 - len(context.inputs[0]),) if first else (-1,)
+
+    def expected(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Expected:
+        """The output for inputs of those fields.
+
+        Raises:
+            NoTheory: the rule does not cover this case.
+        """
+        raise NoTheory(layer.type_name)
+
+    def kept(self, layer: Any, fields: Sequence[Field], output: Field) -> Sequence[float] | None:
+        """The factor of each input's E[x y] in that of the output, for any earlier tensor y.
+
+        None where that is not known. By default it is known of functions of single entries: what
+        they have in common with other normal numbers is what is linear in theirs.
+        """
+        given = fields[0]
+        before = _linear(given)
+        is_function = output.latent == given.latent and output.grid == given.grid
+        return [_linear(output) / before] if len(fields) == 1 and is_function and before else None
+
+
+class EntrywiseRule(Rule):
+    """The base of rules that hold wherever the units of the only input stand."""
+
+    def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
+        axes: Axes = fields[0].axes
+        return axes
+
+
+class UnlistedRule(EntrywiseRule):
+    """A layer that adds nothing passes its input on; of any other nothing is known."""
+
+    layers = (Layer,)
+
+    def expected(self, layer: Layer, context: Context, *fields: Field) -> Expected:
+        if not layer.adds_nothing():
+            raise NoTheory(layer.type_name)
+        return unchanged(fields[0])
+
+
+def rule_of(layer: Layer) -> Rule:
+    """The rule of a layer."""
+    rules = {cls: rule for rule in public_subclasses(Rule) for cls in rule.layers}
+    return next(rules[cls] for cls in type(layer).__mro__ if cls in rules)()
+
+
+def expected(layer: Layer, context: Context, *fields: Field) -> Expected:
+    """The output of a layer, for inputs whose units stand on the axes of its rule."""
+    return rule_of(layer).expected(layer, context, *fields)
+
+
+def counted_from_end(axis: int | tuple[int, ...], rank: int) -> Axes:
+    """Axes of a tensor of that rank with the batch, which may be counted from either end."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    return tuple(sorted(each % rank - rank for each in axes))
+
+
+def channels_and_grid(shape: Size, data_format: DataFormat | None) -> tuple[int, Size]:
+    """The channels and spatial sizes of a shape."""
+    if data_format == "channels_first":
+        return shape[1], shape[2:]
+    return shape[-1], shape[1:-1]
+
+
+def _linear(given: Field) -> float:
+    """E[x z] of an entry and the normal number behind it."""
+    return math.sqrt(float(given.second.mean())) * float(WEIGHTS @ (NODES * given.profile))
 
 
 def unchanged(given: Field) -> Expected:
-    """What passes as it is."""
+    """The input itself."""
     return Expected(given, lambda g: [g])
 
 
 def then(first: Expected, *rest: Callable[[Field], Expected]) -> Expected:
     """One step after another."""
-    found = first
     for step in rest:
-        after = step(found.output)
+        after = step(first.output)
 
-        def pull(g: Gradient, before: Pull = found.pull, last: Pull = after.pull) -> Any:
+        def pull(g: Gradient, before: Pull = first.pull, last: Pull = after.pull) -> Any:
             (inside,) = last(g)
             return before(inside) if inside is not None else [None]
 
-        found = Expected(after.output, pull)
-    return found
+        first = Expected(after.output, pull)
+    return first
 
 
 def affine(given: Field, scale: float, offset: float) -> Expected:
     """scale · x + offset."""
-    found = mapped(lambda x: scale * x + offset, given)
-    return Expected(found, lambda g: [g.times(scale * scale)])
+    output = mapped(lambda x: scale * x + offset, given)
+    return Expected(output, lambda g: [g.times(scale * scale)])
 
 
 def weighted(given: Field, weight: Weight) -> Expected:
-    """x times one weight a unit."""
-    moments = weight.second * given.moments
+    """x times one weight per unit."""
     values = given.profile if weight.mean >= 0 else -given.profile
     latent = given.latent if weight.variance == 0 else None
-    found = field(moments, given.units, values, latent, given.pinned, given.lags)
-    return Expected(found, lambda g: [g.times(weight.second)])
-
-
-def summed(given: Field, fan_in: float, kernel: Weight) -> tuple[Array, Array]:
-    """Moments and means of Σ w x over ``fan_in`` units of one position."""
-    moments, means = given.moments, given.means
-    total = fan_in * fan_in * means**2 + fan_in * (moments - means**2)
-    return (
-        fan_in * kernel.variance * moments + kernel.mean**2 * total,
-        kernel.mean * fan_in * means,
-    )
+    moments = weight.second * given.moments
+    output = field(moments, given.units, values, latent, given.pinned, given.lags)
+    return Expected(output, lambda g: [g.times(weight.second)])
 
 
 def with_bias(moments: Array, means: Array, bias: Weight | None) -> tuple[Array, Array]:
@@ -251,30 +304,63 @@ def with_bias(moments: Array, means: Array, bias: Weight | None) -> tuple[Array,
     return moments + bias.second + 2 * bias.mean * means, means + bias.mean
 
 
-def connected(
-    given: Field, fan_in: float, units: int, kernel: Weight, bias: Weight | None
-) -> Expected:
-    """Σ w x + b over all units of a position: q' = fan_in Var[w] q + Var[b] (Poole et al. 2016).
+class Window(NamedTuple):
+    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose."""
 
-    Backwards, E[g²] of an input is units · E[w²] · E[g²] of an output.
+    over: Callable[[Array], Array]
+    back: Callable[[Array], Array]
+
+
+_ONE_POSITION = Window(lambda x: x, lambda x: x)
+
+
+def weighted_sum(
+    given: Field,
+    units: int,
+    kernel: Weight,
+    bias: Weight | None,
+    *,
+    depth: float,
+    window: Window | None = None,
+    feeds: int | None = None,
+    fan_in: float = math.inf,
+) -> Expected:
+    """Σ w x + b: E[y²] = fan_in Var[w] E[x²] + Var[b] (Poole et al. 2016, arXiv:1606.05340).
+
+    Moments add up over a window as entries do over units (Xiao et al. 2018, arXiv:1806.05393).
+    Backwards, E[g²] of an input is the number of outputs that it feeds · E[w²] · E[g²] of one.
+
+    Args:
+        given: the input.
+        units: of the output.
+        kernel: the weights.
+        bias: added to the sum, if any.
+        depth: units that enter a sum.
+        window: positions that enter it; by default one alone.
+        feeds: units of the output that an entry enters; by default all.
+        fan_in: entries of a sum, of which orthogonal weights keep the length.
     """
-    moments, means = with_bias(*summed(given, fan_in, kernel), bias)
-    back = units * kernel.second
+    over, back = window or _ONE_POSITION
+    lags = given.lags if window is None else None
+    means = given.means
+    moments = depth * kernel.variance * over(given.moments)
+    total = np.zeros(moments.shape[1:])
+    if kernel.mean:
+        total = kernel.mean * depth * over(means[None])[0]
+        rest = over(given.moments - means**2)
+        moments = moments + total**2 + kernel.mean**2 * depth * rest
+    output = normal(*with_bias(moments, total, bias), units, lags)
+    if kernel.orthogonal:
+        output = msgspec.structs.replace(output, steady=min(units / max(fan_in, 1), 1.0))
+    factor = (units if feeds is None else feeds) * kernel.second
     return Expected(
-        steadied(normal(moments, means, units, given.lags), kernel, fan_in),
-        lambda g: [Gradient(back * g.moments, lags=g.lags)],
+        output,
+        lambda g: [Gradient(factor * back(g.moments), lags=g.lags if window is None else None)],
     )
 
 
-def steadied(found: Field, kernel: Weight, fan_in: float) -> Field:
-    """Sums whose weights may be orthogonal: they keep a vector's length as far as they can."""
-    if not kernel.orthogonal:
-        return found
-    return msgspec.structs.replace(found, steady=min(found.units / max(fan_in, 1), 1.0))
-
-
-def channels_and_grid(shape: Size, data_format: DataFormat | None) -> tuple[int, Size]:
-    """Channels and spatial sizes of a shape."""
-    if data_format == "channels_first":
-        return shape[1], shape[2:]
-    return shape[-1], shape[1:-1]
+def connected(
+    given: Field, fan_in: float, units: int, kernel: Weight, bias: Weight | None
+) -> Expected:
+    """Σ w x + b over all units of a position."""
+    return weighted_sum(given, units, kernel, bias, depth=fan_in, fan_in=fan_in)

@@ -10,111 +10,97 @@ import numpy as np
 from initcli.layers import normalization
 from initcli.signal.field import NODES, WEIGHTS, Field, field, hidden, normal, pair_shares
 from initcli.signal.rules.base import (
+    Axes,
+    Context,
     Expected,
     Gradient,
     NoTheory,
-    Place,
+    Rule,
     Weight,
     affine,
+    counted_from_end,
     divided,
-    expected,
     then,
     weighted,
     with_bias,
 )
-from initcli.signal.rules.layout import Axes, counted_from_end, feature_axes, independent
+from initcli.signal.rules.layout import independent
 from initcli.signal.rules.merging import beside
 from initcli.types import Array
 
 
-@feature_axes.register(normalization.BatchNormalization)
-@feature_axes.register(normalization.LayerNormalization)
-@feature_axes.register(normalization.GroupNormalization)
-@feature_axes.register(normalization.RMSNormalization)
-@feature_axes.register(normalization.UnitNormalization)
-def _(layer: Any, place: Place, given: Field) -> Axes:
-    return counted_from_end(layer.axis, len(place.inputs[0]))
+class _NormalizationRule(Rule):
+    def axes(self, layer: Any, context: Context, given: Field) -> Axes:
+        return counted_from_end(layer.axis, len(context.inputs[0]))
 
 
-def scaled(found: Expected, place: Place) -> Expected:
-    """gamma · x + beta."""
-    gamma, beta = place.weights.get("gamma"), place.weights.get("beta")
-    if gamma is not None and gamma != Weight(1.0, 0.0):
-        found = then(found, lambda y: weighted(y, gamma))
-    if beta is not None and beta != Weight(0.0, 0.0):
-        y = found.output
-        moments, means = with_bias(y.moments, y.means, beta)
-        found = Expected(normal(moments, means, y.units), found.pull)
-    return found
-
-
-def standardized(given: Field, level: Array, variance: Array, values: Array) -> Field:
-    """(x − μ) / √variance, where E[μ²] is the level."""
-    moments = (given.moments - level) / variance
-    moments[0] = np.maximum(moments[0], 0.0)
-    lags = given.lags
-    if lags is not None:
-        share = float(level.mean()) / max(float(given.second.mean()), 1e-300)
-        lags = (lags - share) / max(1 - share, 1e-300)
-    return field(moments, given.units, values, given.latent, True, lags)
-
-
-@expected.register
-def _(layer: normalization.BatchNormalization, place: Place, given: Field) -> Expected:
+class BatchNormalizationRule(_NormalizationRule):
     """Channel by channel: the mean that is taken off is that of all pairs of entries.
 
-    Backwards the mean of g, and what of g goes along the output, are taken off (Yang et al. 2019).
+    Backwards, the mean of g and the part of g along the output are taken off (Yang et al. 2019,
+    arXiv:1902.08129).
     """
-    if layer.renorm:
-        raise NoTheory("renorm")
-    if not (place.training and layer.trainable):
-        variance = place.weights["moving_variance"].mean + layer.epsilon
-        center = place.weights["moving_mean"].mean
-        return scaled(affine(given, variance**-0.5, -center * variance**-0.5), place)
-    if given.parts is None:
-        return scaled(_by_channel(layer, place, given), place)
-    steps = [_by_channel(layer, place, part) for part in given.parts]
-    together = beside([step.output for step in steps])
 
-    def pull(g: Gradient) -> list[Gradient | None]:
-        parts = zip(given.parts or (), steps, together.pull(g), strict=True)
-        back = [(part, step.pull(each)[0]) for part, step, each in parts if each is not None]
-        return [divided([(part.units, each) for part, each in back])]
+    layers = (normalization.BatchNormalization,)
 
-    return scaled(Expected(together.output, pull), place)
+    def expected(
+        self, layer: normalization.BatchNormalization, context: Context, given: Field
+    ) -> Expected:
+        if layer.renorm:
+            raise NoTheory("renorm")
+        if not layer.trainable:
+            scale = (context.weights["moving_variance"].mean + layer.epsilon) ** -0.5
+            center = context.weights["moving_mean"].mean
+            return _scaled(affine(given, scale, -center * scale), context)
+        if given.parts is None:
+            return _scaled(_by_channel(layer, context, given), context)
+        steps = [_by_channel(layer, context, part) for part in given.parts]
+        together = beside([step.output for step in steps])
+
+        def pull(g: Gradient) -> list[Gradient | None]:
+            back: list[tuple[int, Gradient]] = []
+            for part, step, each in zip(given.parts or (), steps, together.pull(g), strict=True):
+                (inside,) = [None] if each is None else step.pull(each)
+                if inside is not None:
+                    back.append((part.units, inside))
+            return [divided(back)]
+
+        return _scaled(Expected(together.output, pull), context)
 
 
-def _by_channel(layer: normalization.BatchNormalization, place: Place, given: Field) -> Expected:
-    shares = pair_shares(place.batch, math.prod(given.grid))
+def _by_channel(
+    layer: normalization.BatchNormalization, context: Context, given: Field
+) -> Expected:
+    shares = pair_shares(context.batch, math.prod(given.grid))
     # E[x μ] at each position, for the mean μ over the batch and all positions.
-    beside_mean = np.tensordot(shares, given.moments, 1)
-    centered = given.moments - 2 * beside_mean + beside_mean.mean()
+    with_center = np.tensordot(shares, given.moments, 1)
+    centered = given.moments - 2 * with_center + with_center.mean()
     centered[0] = np.maximum(centered[0], 0.0)
-    channels = _channels(given, float(centered[0].mean()), layer.epsilon)
-    values = given.profile - float(WEIGHTS @ given.profile)
     spread = float(centered[0].mean())
+    channels = _channels(given, spread, layer.epsilon)
+    values = given.profile - float(WEIGHTS @ given.profile)
     size = spread / channels.kept if channels.kept > 0 else spread + layer.epsilon
-    found = field(centered / size, given.units, values, given.latent, pinned=True)
-    unit = found.moments.reshape(4, -1).mean(1)
+    output = field(centered / size, given.units, values, given.latent, pinned=True)
+    unit = output.moments.reshape(4, -1).mean(1)
 
     def pull(g: Gradient) -> list[Gradient | None]:
-        pairs = np.array([g.second, 0.0, g.places, 0.0])
+        pairs = np.array([g.second, 0.0, g.cross, 0.0])
         off = float(shares @ pairs)
         along = float(shares @ (pairs * unit))
-        kept = np.stack([np.maximum(g.moments[0] - off - along, 0.0), g.moments[1] - off])
+        rest = np.stack([np.maximum(g.moments[0] - off - along, 0.0), g.moments[1] - off])
         before = g.tilt_of(given)
         tilt = channels.tilt if before is None else before * channels.tilt
         tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)
-        return [Gradient(kept * channels.inverse, tilt, given.latent)]
+        return [Gradient(rest * channels.inverse, tilt, given.latent)]
 
-    return Expected(found, pull)
+    return Expected(output, pull)
 
 
 class _Channels(NamedTuple):
-    """Channels whose variances V differ, because their means do and the entries are no sums.
+    """Channels whose variances V differ, because their means do and entries are no plain sums.
 
-    ``kept`` is E[V / (V + ε)], ``inverse`` E[1 / (V + ε)], and ``tilt`` the latter for entries of
-    each normal number, as a share of it.
+    ``kept`` is E[V / (V + ε)], ``inverse`` E[1 / (V + ε)], and ``tilt`` the latter given each
+    normal number, relative to its mean.
     """
 
     kept: float
@@ -123,7 +109,7 @@ class _Channels(NamedTuple):
 
 
 def _channels(given: Field, variance: float, epsilon: float) -> _Channels:
-    """By the part of the normal number behind an entry that a channel has in all of them."""
+    """By the part of the normal number behind an entry that all entries of a channel share."""
     common = float(np.clip(hidden(given)[2].mean(), 0.0, 0.999))
     means, rest = NODES[_MEANS], NODES[_REST]
     at_means, at_rest = (WEIGHTS[part] / WEIGHTS[part].sum() for part in (_MEANS, _REST))
@@ -143,53 +129,75 @@ _MEANS = slice(5, None, 10)
 _REST = slice(2, None, 5)
 
 
-def _mean_square(g: Gradient, units: int, is_group: bool) -> float:
-    """E[ḡ²] for the mean over units of one position, or over all positions."""
-    positions = math.prod(g.grid) if is_group else 1
-    return (g.second / positions + (1 - 1 / positions) * g.places) / max(units, 1)
+class UnitStatisticsRule(_NormalizationRule):
+    """Normalizations by the units of one position, or of a group of units at all positions."""
 
-
-@expected.register(normalization.LayerNormalization)
-@expected.register(normalization.GroupNormalization)
-@expected.register(normalization.RMSNormalization)
-@expected.register(normalization.UnitNormalization)
-def _(layer: Any, place: Place, given: Field) -> Expected:
-    is_group = isinstance(layer, normalization.GroupNormalization)
-    given = independent(given)
-    centers = is_group or (
-        isinstance(layer, normalization.LayerNormalization) and not layer.rms_scaling
+    layers = (
+        normalization.LayerNormalization,
+        normalization.GroupNormalization,
+        normalization.RMSNormalization,
+        normalization.UnitNormalization,
     )
-    means = given.means if centers else np.zeros(given.grid)
-    second, count = given.second, given.units
-    level = means**2
-    if is_group:
-        groups = given.units if layer.groups == -1 else layer.groups
-        count, positions = given.units // groups, math.prod(given.grid)
-        # Units of a group have their own means over positions.
-        places = float((given.moments[2] - level).mean()) / count * (1 - 1 / positions)
-        level = np.full(given.grid, float(level.mean()) + places)
-        second = np.full(given.grid, float(second.mean()))
-    variance = np.maximum(second - level, 0.0)
-    if isinstance(layer, normalization.UnitNormalization):
-        # The layer's own least square, so that a vector of zeros stays one.
-        size = np.maximum(second * given.units, 1e-24)
-    elif isinstance(layer, normalization.LayerNormalization) and layer.rms_scaling:
-        size = second - given.means**2 + layer.epsilon
-    else:
-        size = variance + layer.epsilon
-    values = given.profile - (float(WEIGHTS @ given.profile) if centers else 0.0)
-    found = standardized(given, level, size, values)
-    # E[1 / S] is more than 1 / E[S] for a mean S of few squares.
-    uneven = 1 / (1 - min(2 / max(count * (math.prod(given.grid) if is_group else 1), 1), 0.5))
-    together = count * (math.prod(given.grid) if is_group else 1)
 
-    def pull(g: Gradient) -> list[Gradient | None]:
-        # What goes along the output is taken off, and the mean where that is.
-        off = g.second / max(together, 1) + centers * _mean_square(g, count, is_group)
-        kept = np.maximum(1 - off / max(g.second, 1e-300), 0.0)
-        return [g.times(kept / size * uneven)]
+    def expected(self, layer: Any, context: Context, given: Field) -> Expected:
+        is_group = isinstance(layer, normalization.GroupNormalization)
+        is_scaled = getattr(layer, "rms_scaling", False)
+        centers = is_group or (
+            isinstance(layer, normalization.LayerNormalization) and not is_scaled
+        )
+        given = independent(given)
+        means = given.means if centers else np.zeros(given.grid)
+        second, count, positions = given.second, given.units, 1
+        level = means**2
+        if is_group:
+            groups = given.units if layer.groups == -1 else layer.groups
+            count, positions = given.units // groups, math.prod(given.grid)
+            # Units of a group have their own means over positions.
+            places = float((given.moments[2] - level).mean()) / count * (1 - 1 / positions)
+            level = np.full(given.grid, float(level.mean()) + places)
+            second = np.full(given.grid, float(second.mean()))
+        if isinstance(layer, normalization.UnitNormalization):
+            # Below this the layer leaves a vector as it is.
+            size = np.maximum(second * given.units, 1e-24)
+        elif is_scaled:
+            size = second - given.means**2 + layer.epsilon
+        else:
+            size = np.maximum(second - level, 0.0) + layer.epsilon
+        values = given.profile - (float(WEIGHTS @ given.profile) if centers else 0.0)
+        together = max(count * positions, 1)
+        # E[1 / S] is more than 1 / E[S] for a mean S of few squares.
+        uneven = 1 / (1 - min(2 / together, 0.5))
 
-    weights = dict(place.weights)
-    if "scale" in weights:
-        weights["gamma"] = weights["scale"]
-    return scaled(Expected(found, pull), place._replace(weights=weights))
+        def pull(g: Gradient) -> list[Gradient | None]:
+            # What goes along the output is taken off, and the mean where the layer centers.
+            mean = (g.second / positions + (1 - 1 / positions) * g.cross) / max(count, 1)
+            off = g.second / together + centers * mean
+            kept = np.maximum(1 - off / max(g.second, 1e-300), 0.0)
+            return [g.times(kept / size * uneven)]
+
+        output = _standardized(given, level, size, values)
+        return _scaled(Expected(output, pull), context)
+
+
+def _standardized(given: Field, level: Array, variance: Array, values: Array) -> Field:
+    """(x − μ) / √variance, where E[μ²] is the level."""
+    moments = (given.moments - level) / variance
+    moments[0] = np.maximum(moments[0], 0.0)
+    lags = given.lags
+    if lags is not None:
+        share = float(level.mean()) / max(float(given.second.mean()), 1e-300)
+        lags = (lags - share) / max(1 - share, 1e-300)
+    return field(moments, given.units, values, given.latent, True, lags)
+
+
+def _scaled(normalized: Expected, context: Context) -> Expected:
+    """gamma · x + beta; RMSNormalization calls its gamma ``scale``."""
+    gamma = context.weights.get("gamma", context.weights.get("scale"))
+    beta = context.weights.get("beta")
+    if gamma is not None and gamma != Weight(1.0, 0.0):
+        normalized = then(normalized, lambda y: weighted(y, gamma))
+    if beta is not None and beta != Weight(0.0, 0.0):
+        y = normalized.output
+        moments, means = with_bias(y.moments, y.means, beta)
+        normalized = Expected(normal(moments, means, y.units), normalized.pull)
+    return normalized

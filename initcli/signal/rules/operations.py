@@ -2,99 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from autograd import elementwise_grad
 
 from initcli.activations import known_activations
 from initcli.layers import merging
+from initcli.layers.base import Layer
 from initcli.layers.computations import computation, is_elementwise
 from initcli.layers.operations import Operation
-from initcli.layers.pooling import GlobalAveragePooling1D
 from initcli.signal import arrays
 from initcli.signal.field import Field, normal
-from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, affine, expected
-from initcli.signal.rules.entries import activated, through
-from initcli.signal.rules.layout import Axes, as_given, as_most_have, feature_axes
+from initcli.signal.rules.base import (
+    Axes,
+    Context,
+    Expected,
+    Gradient,
+    NoTheory,
+    Rule,
+    affine,
+    rule_of,
+)
+from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted, reshaped
-from initcli.types import Array, snake_case
+from initcli.signal.rules.windows import averaged_over_all
+from initcli.types import snake_case
 
-_MERGING: dict[str, Callable[[], Any]] = {
-    "Add": merging.Add,
-    "Subtract": merging.Subtract,
-    "Multiply": merging.Multiply,
-    "Maximum": merging.Maximum,
-    "Minimum": merging.Minimum,
+_MERGING: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in (merging.Add, merging.Subtract, merging.Multiply, merging.Maximum, merging.Minimum)
 }
 _OPERANDS = ("x", "y", "x1", "x2", "a", "b")
 _REARRANGING = ("Reshape", "ExpandDims", "Squeeze")
 _BY_UNITS = ("GetItem", "Mean", "Softmax", "LogSoftmax", "Sparsemax", "Glu")
-"""Operations that go by units on the last axis."""
+"""Operations that need the units on the last axis."""
 
 
-@feature_axes.register
-def _(layer: Operation, place: Place, *fields: Field) -> Axes:
-    if len(fields) > 1:
-        return as_most_have(layer, place, *fields)
-    return (-1,) if layer.function in _BY_UNITS else as_given(layer, place, *fields)
+class OperationRule(Rule):
+    layers = (Operation,)
+
+    def axes(self, layer: Operation, context: Context, *fields: Field) -> Axes:
+        if len(fields) > 1:
+            return rule_of(merging.Add()).axes(layer, context, *fields)
+        return (-1,) if layer.function in _BY_UNITS else fields[0].axes
+
+    def expected(self, layer: Operation, context: Context, *fields: Field) -> Expected:
+        function, operands = layer.function, _operands(layer)
+        same = _as_layer(layer, len(fields))
+        if same is not None:
+            return rule_of(same).expected(same, context, *fields)
+        if len(fields) != 1:
+            raise NoTheory(function)
+        (field,) = fields
+        scale = _scale(function, operands)
+        if scale is not None:
+            return affine(field, *scale)
+        if function in _REARRANGING:
+            return reshaped(field, context.inputs[0][1:], context.outputs[0][1:])
+        if function == "Transpose":
+            return permuted(field, _order(layer, len(context.inputs[0])))
+        if function == "GetItem":
+            return _picked(layer, field)
+        if function == "Mean":
+            return _mean(layer, len(context.inputs[0]), field)
+        activation = known_activations().get(snake_case(function))
+        if activation is not None and _are_tensors(operands):
+            return activated(activation(**layer.keywords), field)
+        compute = computation(arrays, function)
+        is_of_one = len(operands) == 1 and _are_tensors(operands)
+        if compute is None or not is_elementwise(function) or not is_of_one:
+            raise NoTheory(function)
+        return entrywise(compute, field)
+
+    def kept(
+        self, layer: Operation, fields: Sequence[Field], output: Field
+    ) -> Sequence[float] | None:
+        same = _as_layer(layer, len(fields))
+        if same is None:
+            return super().kept(layer, fields, output)
+        return rule_of(same).kept(same, fields, output)
 
 
-@expected.register
-def _(layer: Operation, place: Place, *fields: Field) -> Expected:
-    function = layer.function
-    # Keras 2 gives operands by name.
-    given = (*layer.arguments, *(layer.keywords[k] for k in _OPERANDS if k in layer.keywords))
-    if function in _MERGING and len(fields) == 2 and _are_tensors(given):
-        return expected(_MERGING[function](), place, *fields)
-    if function == "Concatenate" and len(fields) > 1:
-        axis = layer.keywords.get("axis", -1)
-        return expected(merging.Concatenate(axis=axis), place, *fields)
-    if len(fields) != 1:
-        raise NoTheory(function)
-    (field,) = fields
-    scale = _scale(function, given)
-    if scale is not None:
-        return affine(field, *scale)
-    if function in _REARRANGING:
-        return reshaped(field, place.inputs[0][1:], place.outputs[0][1:])
-    if function == "Transpose":
-        return permuted(field, _order(layer, len(place.inputs[0])))
-    if function == "GetItem":
-        return _picked(layer, place, field)
-    if function == "Mean":
-        return _mean(layer, place, field)
-    activation = known_activations().get(snake_case(function))
-    if activation is not None and _are_tensors(given):
-        return activated(activation(**layer.keywords), field)
-    if is_elementwise(function) and len(given) == 1 and _are_tensors(given):
-        return _of_entries(computation(arrays, function), field)
-    raise NoTheory(function)
+def _operands(layer: Operation) -> tuple[Any, ...]:
+    """What the operation is of; Keras 2 gives operands by name."""
+    return (*layer.arguments, *(layer.keywords[k] for k in _OPERANDS if k in layer.keywords))
 
 
-def _of_entries(function: Any, given: Field) -> Expected:
-    """A function of single entries, of which some may be no number."""
-    slope = elementwise_grad(function)
-
-    def finite(values: Array) -> Array:
-        if not np.all(np.isfinite(values)):
-            raise NoTheory("what is not finite")
-        return values
-
-    return through(lambda x: finite(function(x)), lambda x: finite(slope(x)), given)
+def _as_layer(layer: Operation, count: int) -> Layer | None:
+    """The layer that does the same to several tensors, if there is one."""
+    if count == 2 and layer.function in _MERGING and _are_tensors(_operands(layer)):
+        return _MERGING[layer.function]()
+    if count > 1 and layer.function == "Concatenate":
+        return merging.Concatenate(axis=layer.keywords.get("axis", -1))
+    return None
 
 
 def _are_tensors(arguments: tuple[Any, ...]) -> bool:
     return all(isinstance(each, dict) and set(each) == {"input"} for each in arguments)
 
 
-def _scale(function: str, given: tuple[Any, ...]) -> tuple[float, float] | None:
+def _argument(layer: Operation, name: str) -> Any:
+    """The first argument beside the tensor, or the one of that name."""
+    return layer.arguments[1] if len(layer.arguments) > 1 else layer.keywords.get(name)
+
+
+def _scale(function: str, operands: tuple[Any, ...]) -> tuple[float, float] | None:
     """Factor and summand of an operation with one number, if it is one."""
-    numbers = [each for each in given if isinstance(each, int | float)]
-    if len(given) != 2 or len(numbers) != 1:
+    numbers = [each for each in operands if isinstance(each, int | float)]
+    if len(operands) != 2 or len(numbers) != 1:
         return None
-    number, is_first = float(numbers[0]), isinstance(given[0], int | float)
+    number, is_first = float(numbers[0]), isinstance(operands[0], int | float)
     if function == "Add":
         return 1.0, number
     if function == "Subtract":
@@ -108,50 +126,43 @@ def _scale(function: str, given: tuple[Any, ...]) -> tuple[float, float] | None:
 
 def _order(layer: Operation, rank: int) -> list[int]:
     """Where each axis beside the batch comes from, the batch not counted."""
-    axes = layer.keywords.get("axes", layer.arguments[1] if len(layer.arguments) > 1 else None)
+    axes = _argument(layer, "axes")
     order = [axis % rank for axis in axes] if axes is not None else [*range(rank)][::-1]
     if order[0] != 0:
         raise NoTheory("examples along another axis")
     return [axis - 1 for axis in order[1:]]
 
 
-def _picked(layer: Operation, place: Place, given: Field) -> Expected:
+def _picked(layer: Operation, given: Field) -> Expected:
     """x[:, k], one position of a sequence."""
-    key = layer.arguments[1] if len(layer.arguments) > 1 else layer.keywords.get("key")
+    key = _argument(layer, "key")
     keys = key if isinstance(key, list | tuple) else [key]
     whole = {"start": None, "stop": None, "step": None}
     others = [*keys[:1], *keys[2:]]
-    if len(given.grid) != 1 or len(keys) < 2 or any(each != whole for each in others):
-        raise NoTheory("GetItem")
-    if not isinstance(keys[1], int):
+    is_one = len(keys) > 1 and isinstance(keys[1], int)
+    if len(given.grid) != 1 or not is_one or any(each != whole for each in others):
         raise NoTheory("GetItem")
     here = keys[1]
-    found = normal(given.moments[:, here], given.means[here], given.units)
 
     def pull(g: Gradient) -> list[Gradient | None]:
         second = np.zeros(given.grid)
         second[here] = g.second
         return [Gradient.even(second)]
 
-    return Expected(found, pull)
+    return Expected(normal(given.moments[:, here], given.means[here], given.units), pull)
 
 
-def _mean(layer: Operation, place: Place, given: Field) -> Expected:
+def _mean(layer: Operation, rank: int, given: Field) -> Expected:
     """The mean over the positions of a sequence, or over the units."""
-    rank = len(place.inputs[0])
-    axis = layer.keywords.get("axis", layer.arguments[1] if len(layer.arguments) > 1 else None)
+    axis = _argument(layer, "axis")
     axes = [
         each % rank for each in (axis if isinstance(axis, list) else [axis]) if each is not None
     ]
     keepdims = bool(layer.keywords.get("keepdims", False))
     if axes == [1] and len(given.grid) == 1:
-        return expected(GlobalAveragePooling1D(keepdims=keepdims), place, given)
+        return averaged_over_all(given, (1,) if keepdims else ())
     if axes != [rank - 1] or not keepdims:
         raise NoTheory("a mean over other axes")
-    n = given.units
-    alike = given.means**2
-    moments = alike + (given.moments - alike) / n
-    return Expected(
-        normal(moments, given.means, 1),
-        lambda g: [Gradient(g.moments / n**2)],
-    )
+    n, level = given.units, given.means**2
+    moments = level + (given.moments - level) / n
+    return Expected(normal(moments, given.means, 1), lambda g: [Gradient(g.moments / n**2)])

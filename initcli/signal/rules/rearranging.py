@@ -9,36 +9,37 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from initcli.layers import reshaping
+from initcli.layers import preprocessing, reshaping
 from initcli.layers.base import per_axis
 from initcli.signal import arrays
 from initcli.signal.field import Field, field
 from initcli.signal.rules.base import (
+    Context,
+    EntrywiseRule,
     Expected,
     Gradient,
     NoTheory,
-    Place,
-    expected,
+    Rule,
     then,
     unchanged,
 )
-from initcli.signal.rules.layout import as_given, feature_axes, laid
+from initcli.signal.rules.layout import laid
 from initcli.signal.rules.windows import box
 from initcli.types import Size
 
-for _kind in (reshaping.Flatten, reshaping.Reshape, reshaping.Permute):
-    feature_axes.register(_kind, as_given)
+
+class ReshapeRule(EntrywiseRule):
+    layers = (reshaping.Flatten, reshaping.Reshape)
+
+    def expected(self, layer: Any, context: Context, given: Field) -> Expected:
+        return reshaped(given, context.inputs[0][1:], context.outputs[0][1:])
 
 
-@expected.register(reshaping.Flatten)
-@expected.register(reshaping.Reshape)
-def _(layer: Any, place: Place, given: Field) -> Expected:
-    return reshaped(given, place.inputs[0][1:], place.outputs[0][1:])
+class PermuteRule(EntrywiseRule):
+    layers = (reshaping.Permute,)
 
-
-@expected.register
-def _(layer: reshaping.Permute, place: Place, given: Field) -> Expected:
-    return permuted(given, [axis - 1 for axis in layer.dims])
+    def expected(self, layer: reshaping.Permute, context: Context, given: Field) -> Expected:
+        return permuted(given, [axis - 1 for axis in layer.dims])
 
 
 def permuted(given: Field, order: Sequence[int]) -> Expected:
@@ -50,25 +51,23 @@ def permuted(given: Field, order: Sequence[int]) -> Expected:
     moves = [1 + grid.index(axis) for axis in order if axis not in units]
     if moves == sorted(moves) and axes == given.axes:
         return unchanged(given)
-    moments = given.moments.transpose(0, *moves)
     # Entries that have moved are not functions of the numbers that now stand beside them.
-    found = field(moments, given.units, given.profile, pinned=given.pinned)
-    return_ = np.argsort([0, *moves])
-    return Expected(found, lambda g: [Gradient(g.moments.transpose(return_))], axes)
+    moments = given.moments.transpose(0, *moves)
+    output = field(moments, given.units, given.profile, pinned=given.pinned)
+    back = np.argsort([0, *moves])
+    return Expected(output, lambda g: [Gradient(g.moments.transpose(back))], axes)
 
 
 def reshaped(given: Field, shape: Size, target: Size) -> Expected:
     """The same entries, in the same order, on other axes.
 
-    Axes fall into groups, each of as many entries before as after. A group of units alone remains
-    one, as does one of positions. Where positions and units become one axis they are all units.
+    Axes fall into groups, each of as many entries before as after. A group of units alone stays
+    one, and so does a group of positions. A group with both becomes units.
     """
     rank = len(shape)
     units = {axis + rank for axis in given.axes}
-    groups = list(_groups(shape, target))
-    joined = set[int]()
-    axes = set[int]()
-    for before, after in groups:
+    joined, axes = set[int](), set[int]()
+    for before, after in _groups(shape, target):
         if units.intersection(before):
             joined.update(before)
             axes.update(after)
@@ -77,28 +76,29 @@ def reshaped(given: Field, shape: Size, target: Size) -> Expected:
     grid = tuple(size for axis, size in enumerate(target) if axis not in axes)
 
     def move(y: Field) -> Expected:
-        found = msgspec.structs.replace(
+        is_same = grid == y.grid
+        output = msgspec.structs.replace(
             y,
             second=y.second.reshape(grid),
             ratios=y.ratios.reshape(3, *grid),
-            lags=y.lags if grid == y.grid else None,
-            parts=y.parts if grid == y.grid else None,
+            lags=y.lags if is_same else None,
+            parts=y.parts if is_same else None,
             entangled=False,
         )
 
         def pull(g: Gradient) -> list[Gradient | None]:
-            lags = g.lags if grid == y.grid else None
-            moments = g.moments.reshape(2, *inside.grid)
-            return [Gradient(moments, g.tilt, g.latent, lags, g.parts if grid == y.grid else None)]
+            if is_same:
+                return [g]
+            return [Gradient(g.moments.reshape(2, *inside.grid), g.tilt, g.latent)]
 
-        return Expected(found, pull)
+        return Expected(output, pull)
 
     output, pull, _ = then(step, move)
     return Expected(output, pull, tuple(sorted(axis - len(target) for axis in axes)))
 
 
 def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
-    """The axes before and after whose entries are the same, as few together as can be.
+    """The smallest groups of axes whose entries are the same before and after.
 
     Axes of size 1 that are in no group stand alone.
     """
@@ -125,50 +125,81 @@ def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
         yield one, two
 
 
-@expected.register
-def _(layer: reshaping.RepeatVector, place: Place, given: Field) -> Expected:
-    same, inputs = (float(each.mean()) for each in given.moments[:2])
-    moments = np.empty((4, layer.n))
-    moments[0] = moments[2] = same
-    moments[1] = moments[3] = inputs
-    found = field(moments, given.units, given.profile, pinned=given.pinned)
-    return Expected(found, lambda g: [g.folded(())])
+class PreprocessingRule(Rule):
+    """Entries of the input, in another number."""
+
+    layers = (preprocessing.Preprocessing,)
+
+    def expected(self, layer: Any, context: Context, given: Field) -> Expected:
+        before, after = context.inputs[0][1:], context.outputs[0][1:]
+        if before == after:
+            return unchanged(given)
+        axes = self.axes(layer, context, given)
+        grid = tuple(size for axis, size in enumerate(after, -len(after)) if axis not in axes)
+        mean = given.moments.reshape(4, -1).mean(1).reshape(4, *(1,) * len(grid))
+        moments = np.broadcast_to(mean, (4, *grid))
+        units = math.prod(after) // max(math.prod(grid), 1)
+        more = math.prod(after) / max(math.prod(before), 1)
+        return Expected(
+            field(moments, units, given.profile),
+            lambda g: [Gradient.even(np.full(given.grid, more * g.second))],
+        )
 
 
-@expected.register(reshaping._ZeroPadding)
-@expected.register(reshaping._Cropping)
-@expected.register(reshaping.Cropping1D)
-def _(layer: Any, place: Place, given: Field) -> Expected:
-    is_padding = isinstance(layer, reshaping._ZeroPadding)
-    amount = layer.padding if is_padding else layer.cropping
-    around = reshaping.each_end(amount, layer.rank, "padding" if is_padding else "cropping")
-    grid = given.grid
-    cuts = (slice(None), *(slice(a, n + a) for n, (a, b) in zip(grid, around, strict=True)))
-    inner = (slice(None), *(slice(a, n - b) for n, (a, b) in zip(grid, around, strict=True)))
-    wide = [(0, 0), *around]
-    moments = np.pad(given.moments, wide) if is_padding else given.moments[inner]
-    found = field(moments, given.units, given.profile, given.latent, given.pinned)
-    if is_padding:
-        return Expected(found, lambda g: [g.with_moments(g.moments[cuts])])
-    return Expected(found, lambda g: [g.with_moments(np.pad(g.moments, wide))])
+class RepeatVectorRule(Rule):
+    layers = (reshaping.RepeatVector,)
+
+    def expected(self, layer: reshaping.RepeatVector, context: Context, given: Field) -> Expected:
+        same, inputs = (float(each.mean()) for each in given.moments[:2])
+        moments = np.empty((4, layer.n))
+        moments[::2], moments[1::2] = same, inputs
+        output = field(moments, given.units, given.profile, pinned=given.pinned)
+        return Expected(output, lambda g: [g.folded(())])
 
 
-@expected.register(reshaping.UpSampling1D)
-@expected.register(reshaping._UpSampling)
-def _(layer: Any, place: Place, given: Field) -> Expected:
-    if getattr(layer, "interpolation", "nearest") != "nearest":
-        raise NoTheory("interpolation")
-    rank = getattr(layer, "rank", 1)
-    times = per_axis(layer.size, rank, "size")
-    moments = given.moments
-    for axis, more in enumerate(times, 1):
-        moments = np.repeat(moments, more, axis)
-    found = field(moments, given.units, given.profile, given.latent, given.pinned)
-    window = arrays.Window(times, (1,) * rank, ((0, 0),) * rank)
-    n = math.prod(times)
+class EndsRule(Rule):
+    """Padding with zeros, and cropping."""
 
-    def pull(g: Gradient) -> list[Gradient | None]:
-        same, places = (box(each[None], times, window)[0] for each in g.moments)
-        return [g.with_moments(np.stack([same + (n - 1) * places, n * places]))]
+    layers = (reshaping._Ends,)
 
-    return Expected(found, pull)
+    def expected(self, layer: Any, context: Context, given: Field) -> Expected:
+        is_padding = isinstance(layer, reshaping._ZeroPadding)
+        argument = "padding" if is_padding else "cropping"
+        around = reshaping.each_end(getattr(layer, argument), layer.rank, argument)
+        wide = [(0, 0), *around]
+        ends = zip(given.grid, around, strict=True)
+        if is_padding:
+            inner = (slice(None), *(slice(a, n + a) for n, (a, _) in ends))
+            moments = np.pad(given.moments, wide)
+        else:
+            inner = (slice(None), *(slice(a, n - b) for n, (a, b) in ends))
+            moments = given.moments[inner]
+
+        def pull(g: Gradient) -> list[Gradient | None]:
+            back = g.moments[inner] if is_padding else np.pad(g.moments, wide)
+            return [g.with_moments(back)]
+
+        output = field(moments, given.units, given.profile, given.latent, given.pinned)
+        return Expected(output, pull)
+
+
+class UpSamplingRule(Rule):
+    layers = (reshaping.UpSampling1D, reshaping._UpSampling)
+
+    def expected(self, layer: Any, context: Context, given: Field) -> Expected:
+        if getattr(layer, "interpolation", "nearest") != "nearest":
+            raise NoTheory("interpolation")
+        rank = len(given.grid)
+        times = per_axis(layer.size, rank, "size")
+        moments = given.moments
+        for axis, more in enumerate(times, 1):
+            moments = np.repeat(moments, more, axis)
+        output = field(moments, given.units, given.profile, given.latent, given.pinned)
+        window = arrays.Window(times, (1,) * rank, ((0, 0),) * rank)
+        n = math.prod(times)
+
+        def pull(g: Gradient) -> list[Gradient | None]:
+            same, cross = (box(each[None], times, window)[0] for each in g.moments)
+            return [g.with_moments(np.stack([same + (n - 1) * cross, n * cross]))]
+
+        return Expected(output, pull)

@@ -1,10 +1,11 @@
-"""Rules of recurrent layers: a deep network whose layers are the steps (Chen et al. 2018).
+"""Rules of recurrent layers: deep networks whose layers are the steps (Chen et al. 2018).
 
-All steps share their weights, so that what flows at one step depends on what flows at every other:
-a second moment is kept for every two steps, of one example and of two. Gates are taken to be
-independent of one another and of the state (Gilboa et al. 2019).
+All steps share their weights, so that the signal at one step depends on that at every other: a
+second moment is kept for every two steps, of one example and of two (arXiv:1806.05394). Gates are
+taken to be independent of one another and of the state (Gilboa et al. 2019, arXiv:1901.08987).
 
-Matrices are (2, steps, steps): E[x x'] at two steps of one example, and of two examples.
+A matrix (pairs, steps, steps) holds E[x x'] at every two steps, of one example and of two.
+Gradients come from the last step, so that the backward passes count steps from the end.
 """
 
 from __future__ import annotations
@@ -20,66 +21,62 @@ from initcli.initializers import Chrono
 from initcli.layers import recurrent
 from initcli.signal import arrays
 from initcli.signal.field import NODES, WEIGHTS, Field, at_lags, lags_of, normal, shared
-from initcli.signal.rules.base import Expected, Gradient, NoTheory, Place, Weight, expected
+from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, Rule, Weight
 from initcli.types import Array
 
 _TINY = 1e-300
-_MOST_STEPS = 1024
-"""Of every two steps something is kept, and computed from all before them."""
+_MAX_STEPS = 1024
+"""Every two steps have an entry, which is computed from all steps before them."""
 
 
 class Unrolled(NamedTuple):
-    """E[h h'] of the states, E[h] by step, and what takes E[g g'] of the states to the inputs'."""
+    """E[h h'] of the states, E[h] by step, and what takes E[g g'] of states to that of inputs.
+
+    Gradients count steps from the end.
+    """
 
     states: Array
     means: Array
     pull: Callable[[Array], Array]
 
 
-@expected.register(recurrent.SimpleRNN)
-@expected.register(recurrent.LSTM)
-@expected.register(recurrent.GRU)
-@expected.register(recurrent.CuDNNLSTM)
-@expected.register(recurrent.CuDNNGRU)
-def _(layer: Any, place: Place, given: Field, *states: Field) -> Expected:
-    if states or len(given.grid) != 1:
-        raise NoTheory("initial states")
-    steps = given.grid[0]
-    if steps > _MOST_STEPS:
-        raise NoTheory(f"more than {_MOST_STEPS} steps")
-    if isinstance(layer.bias_initializer, Chrono):
-        raise NoTheory("gates with a time scale for each unit")
-    turned = slice(None, None, -1 if layer.go_backwards else 1)
-    rule = _RULES[type(layer)]
-    own = place if layer.cell_name is None else place.within(layer.cell_name)
-    fed = _fed(layer, own, _matrix(given)[:, turned, turned])
-    unrolled = rule(layer, fed)
+class _RecurrentRule(Rule):
+    """The base of rules of recurrent layers, which say how a layer unrolls."""
 
-    def pulled(outer: Array) -> list[Gradient | None]:
-        found = unrolled.pull(outer)[turned, turned]
-        same = np.diagonal(found)
-        places = (found.sum(1) - same) / max(steps - 1, 1)
-        return [Gradient(np.stack([same, places]), lags=lags_of(found))]
+    def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
+        raise NotImplementedError
 
-    same, inputs = (np.diagonal(each) for each in unrolled.states)
-    if not layer.return_sequences:
-        last = np.array([same[-1], inputs[-1], same[-1], inputs[-1]])
-        output = normal(last, unrolled.means[-1], layer.units)
+    def expected(self, layer: Any, context: Context, given: Field, *states: Field) -> Expected:
+        if states or len(given.grid) != 1:
+            raise NoTheory("initial states")
+        steps = given.grid[0]
+        if steps > _MAX_STEPS:
+            raise NoTheory(f"more than {_MAX_STEPS} steps")
+        if isinstance(layer.bias_initializer, Chrono):
+            raise NoTheory("gates with a time scale for each unit")
+        turned = slice(None, None, -1 if layer.go_backwards else 1)
+        own = context if layer.cell_name is None else context.within(layer.cell_name)
+        unrolled = self.unrolled(layer, _fed(layer, own, _matrix(given)[:, turned, turned]))
 
-        def pull_last(g: Gradient) -> list[Gradient | None]:
-            outer = np.zeros((steps, steps))
-            outer[-1, -1] = g.second
-            return pulled(outer)
+        def pull(g: Gradient) -> list[Gradient | None]:
+            if layer.return_sequences:
+                outer = at_lags(g.moments[0], g.moments[1], g.lags)
+            else:
+                outer = np.zeros((steps, steps))
+                outer[-1, -1] = g.second
+            back = unrolled.pull(outer[None, ::-1, ::-1])[0, ::-1, ::-1][turned, turned]
+            same = np.diagonal(back)
+            cross = (back.sum(1) - same) / max(steps - 1, 1)
+            return [Gradient(np.stack([same, cross]), lags=lags_of(back))]
 
-        return Expected(output, pull_last)
-    places, both = ((m.sum(1) - np.diagonal(m)) / max(steps - 1, 1) for m in unrolled.states)
-    moments = np.stack([same, inputs, places, both])
-    output = normal(moments, unrolled.means, layer.units, lags=lags_of(unrolled.states[0]))
-
-    def pull(g: Gradient) -> list[Gradient | None]:
-        return pulled(at_lags(g.moments[0], g.moments[1], g.lags))
-
-    return Expected(output, pull)
+        same, inputs = (np.diagonal(each) for each in unrolled.states)
+        if not layer.return_sequences:
+            last = np.array([same[-1], inputs[-1], same[-1], inputs[-1]])
+            return Expected(normal(last, unrolled.means[-1], layer.units), pull)
+        places, both = ((m.sum(1) - np.diagonal(m)) / max(steps - 1, 1) for m in unrolled.states)
+        moments = np.stack([same, inputs, places, both])
+        lags = lags_of(unrolled.states[0])
+        return Expected(normal(moments, unrolled.means, layer.units, lags=lags), pull)
 
 
 class _Fed(NamedTuple):
@@ -93,18 +90,14 @@ class _Fed(NamedTuple):
     biases: Weight
 
 
-def _fed(layer: Any, place: Place, given: Array) -> _Fed:
-    kernel, inner = place.weights["kernel"], place.weights["recurrent_kernel"]
-    units, features = layer.units, place.sizes["kernel"][0]
+def _fed(layer: Any, context: Context, given: Array) -> _Fed:
+    kernel, inner = context.weights["kernel"], context.weights["recurrent_kernel"]
+    units, features = layer.units, context.sizes["kernel"][0]
     distribution = layer.bias_initializer.distribution_for((units,)) if layer.use_bias else None
-    bias = (
-        Weight(0.0, 0.0) if distribution is None else Weight(distribution.mean, distribution.std**2)
-    )
-    bias = Weight(layer.biases * bias.mean, layer.biases * bias.variance)
-    kept = [
-        1 - rate if place.training and 0 < rate < 1 else 1.0
-        for rate in (layer.dropout, layer.recurrent_dropout)
-    ]
+    bias = Weight(0.0, 0.0)
+    if distribution is not None:
+        bias = Weight(layer.biases * distribution.mean, layer.biases * distribution.std**2)
+    kept = [1 - rate if 0 < rate < 1 else 1.0 for rate in (layer.dropout, layer.recurrent_dropout)]
     # A mask is the same at all steps of an example.
     masks = np.array([[1 / kept[0]], [1.0]])[:, :, None]
     return _Fed(
@@ -127,9 +120,14 @@ class _Gate(NamedTuple):
     function: Callable[[Array], Array]
     mean: float = 0.0
 
+    @classmethod
+    def of(cls, activation: Activation, mean: float) -> _Gate:
+        """An activation as a gate."""
+        return cls(lambda z: activation.call(arrays, z), mean)
+
     @property
     def slope(self) -> _Gate:
-        """Its derivative."""
+        """The derivative."""
         return _Gate(elementwise_grad(self.function), self.mean)
 
     def pairs(self, variance: float, rho: Array) -> Array:
@@ -144,43 +142,47 @@ class _Gate(NamedTuple):
         return self.function(self.mean + np.sqrt(max(variance, 0.0)) * NODES)
 
 
-def _gate(function: Activation, mean: float) -> _Gate:
-    return _Gate(lambda z: function.call(arrays, z), mean)
-
-
 class _Steps:
-    """A matrix that is filled step by step, from the first to the last or the other way."""
+    """E[x x'] at every two steps, filled step by step."""
 
-    def __init__(self, steps: int) -> None:
-        self.whole = np.zeros((2, steps, steps))
+    def __init__(self, steps: int, pairs: int = 2) -> None:
+        self.whole = np.zeros((pairs, steps, steps))
 
     def fill(self, step: int, row: Array) -> None:
-        """Set all pairs of a step and those up to it: (2, step + 1)."""
+        """Set all pairs of a step and those up to it: (pairs, step + 1)."""
         self.whole[:, step, : step + 1] = row
         self.whole[:, : step + 1, step] = row
 
+    def row(self, step: int) -> Array:
+        """The pairs of a step and those up to it."""
+        return self.whole[:, step, : step + 1]
+
     def before(self, step: int) -> Array:
-        """The row of the step before, one step back: (2, step + 1), 0 before the start."""
-        found = np.zeros((2, step + 1))
+        """The row of the step before, moved on by one step; 0 before the start."""
+        row = np.zeros((len(self.whole), step + 1))
         if step:
-            found[:, 1:] = self.whole[:, step - 1, :step]
-        return found
+            row[:, 1:] = self.whole[:, step - 1, :step]
+        return row
 
     def variance(self, step: int) -> float:
-        """Of a step."""
+        """E[x²] at a step."""
         return max(float(self.whole[0, step, step]), _TINY)
 
     def correlations(self, step: int) -> Array:
-        """Of a step with those up to it: (2, step + 1)."""
+        """The correlations of a step with those up to it."""
         sizes = np.maximum(np.diagonal(self.whole[0])[: step + 1], _TINY)
-        found: Array = self.whole[:, step, : step + 1] / np.sqrt(self.variance(step) * sizes)
-        return found
+        correlations: Array = self.row(step) / np.sqrt(self.variance(step) * sizes)
+        return correlations
+
+    def backwards(self) -> Array:
+        """The pairs of one example, with steps counted from the end: (1, steps, steps)."""
+        return self.whole[:1, ::-1, ::-1]
 
 
 class _Kept:
-    """A memory m_t = f_t m_(t−1) + e_t, where e is a product whose factors are independent.
+    """A memory m_t = f_t m_(t−1) + e_t x_t, of a product whose factors are independent.
 
-    ``weights[t, s]`` is what is expected to be left at step t of the entry at step s.
+    ``weights[t, s]`` is what is expected to be left at step t of x at step s.
     """
 
     def __init__(self, steps: int) -> None:
@@ -189,207 +191,183 @@ class _Kept:
         self.enter = np.zeros(steps)
 
     def add(self, step: int, forget: float, enter: float) -> None:
-        """Let a step have those expectations of its factors."""
+        """Set the expected factors of a step."""
         self.forget[step], self.enter[step] = forget, enter
         if step:
             self.weights[step] = forget * self.weights[step - 1]
         self.weights[step, step] = enter
 
     def cross(self, entries: Array, step: int) -> Array:
-        """E[m_(t−1) e_s] + E[m_(s−1) e_t] with their expected factors: (2, step + 1)."""
-        found = np.zeros((2, step + 1))
+        """f_t e_s E[m_(t−1) x_s] + e_t f_s E[m_(s−1) x_t] for s ≤ t: (pairs, step + 1)."""
+        row = np.zeros((len(entries), step + 1))
         if not step:
-            return found
+            return row
         near = entries[:, :step, : step + 1]
         left = np.einsum("v,kvs->ks", self.weights[step - 1, :step], near)
-        found += self.forget[step] * self.enter[: step + 1] * left
+        row += self.forget[step] * self.enter[: step + 1] * left
         right = entries[:, :step, step] @ self.weights[:step, :step].T
-        found[:, 1:] += self.enter[step] * self.forget[1 : step + 1] * right
-        return found
+        row[:, 1:] += self.enter[step] * self.forget[1 : step + 1] * right
+        return row
 
-
-class _Returning:
-    """The gradient of a memory, which comes back from later steps: (steps, steps)."""
-
-    def __init__(self, forget: Array, enter: Array) -> None:
-        steps = len(forget)
-        self.forget, self.enter = forget, enter
-        # What of a step's gradient is expected to reach each step before it.
-        self.weights = np.zeros((steps, steps))
-        for step in range(steps - 1, -1, -1):
-            self.weights[step, step] = enter[step]
-            if step + 1 < steps:
-                self.weights[step, step + 1 :] = (
-                    forget[step + 1] * self.weights[step + 1, step + 1 :]
-                )
-
-    def cross(self, arriving: Array, step: int) -> Array:
-        """As :meth:`_Kept.cross`, for this step and those after it."""
+    def backwards(self, enter: Array) -> _Kept:
+        """The memory's gradient, which comes back from later steps, counted from the end."""
         steps = len(self.forget)
-        found = np.zeros(steps - step)
-        if step + 1 == steps:
-            return found
-        later = self.weights[step + 1 :, step + 1 :]
-        left = later @ arriving[step, step + 1 :]
-        found[:-1] += self.enter[step] * self.forget[step + 1 :] * left
-        right = arriving[step:, step + 1 :] @ self.weights[step + 1, step + 1 :]
-        found += self.enter[step:] * self.forget[step + 1] * right
-        return found
+        forget = np.append(0.0, self.forget[:0:-1])
+        gradient = _Kept(steps)
+        for step in range(steps):
+            gradient.add(step, float(forget[step]), float(enter[steps - 1 - step]))
+        return gradient
 
 
-def _filled(matrix: Array, step: int, row: Array) -> None:
-    matrix[step, step:] = row
-    matrix[step:, step] = row
-
-
-def _after(matrix: Array, step: int) -> Array:
-    """The row of the step after, one step on; 0 beyond the end."""
-    steps = len(matrix)
-    found = np.zeros(steps - step)
-    if step + 1 < steps:
-        found[:-1] = matrix[step + 1, step + 1 :]
-    return found
-
-
-def _simple(layer: Any, fed: _Fed) -> Unrolled:
+class SimpleRNNRule(_RecurrentRule):
     """h_t = φ(W x_t + U h_(t−1) + b)"""
-    steps = fed.inputs.shape[1]
-    squash = _gate(layer.activation, fed.biases.mean)
-    z, h, slope = _Steps(steps), _Steps(steps), _Steps(steps)
-    means = np.zeros(steps)
-    for t in range(steps):
-        z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
-        size, rho = z.variance(t), z.correlations(t)
-        h.fill(t, squash.pairs(size, rho))
-        slope.fill(t, squash.slope.pairs(size, rho))
-        means[t] = squash.first(size)
 
-    def pull(outer: Array) -> Array:
-        gates = np.zeros((steps, steps))
-        for t in range(steps - 1, -1, -1):
-            arriving = outer[t, t:] + fed.to_state * _after(gates, t)
-            _filled(gates, t, arriving * slope.whole[0, t, t:])
-        return fed.to_input * gates
+    layers = (recurrent.SimpleRNN,)
 
-    return Unrolled(h.whole, means, pull)
+    def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
+        steps = fed.inputs.shape[1]
+        squash = _Gate.of(layer.activation, fed.biases.mean)
+        z, h, slope = _Steps(steps), _Steps(steps), _Steps(steps)
+        means = np.zeros(steps)
+        for t in range(steps):
+            z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
+            size, rho = z.variance(t), z.correlations(t)
+            h.fill(t, squash.pairs(size, rho))
+            slope.fill(t, squash.slope.pairs(size, rho))
+            means[t] = squash.first(size)
+
+        def pull(outer: Array) -> Array:
+            gates, slopes = _Steps(steps, 1), slope.backwards()
+            for t in range(steps):
+                here = (slice(None), t, slice(t + 1))
+                gates.fill(t, (outer[here] + fed.to_state * gates.before(t)) * slopes[here])
+            return fed.to_input * gates.whole
+
+        return Unrolled(h.whole, means, pull)
 
 
-def _lstm(layer: Any, fed: _Fed) -> Unrolled:
+class LSTMRule(_RecurrentRule):
     """c_t = f c_(t−1) + i g and h_t = o φ(c_t), for gates f, i, o and a candidate g."""
-    steps = fed.inputs.shape[1]
-    shift = fed.biases.mean
-    forget_shift = shift
-    if layer.use_bias and layer.unit_forget_bias:
-        # One of the biases is ones.
-        forget_shift = 1.0 + shift * (layer.biases - 1) / layer.biases
-    gate, forget = (_gate(layer.recurrent_activation, m) for m in (shift, forget_shift))
-    squash, plain = (_gate(layer.activation, m) for m in (shift, 0.0))
-    z, c, h = _Steps(steps), _Steps(steps), _Steps(steps)
-    opened, kept, candidates, shown = (_Steps(steps) for _ in range(4))
-    gate_slope, forget_slope, squash_slope, plain_slope = (_Steps(steps) for _ in range(4))
-    memory, plain_first = _Kept(steps), np.zeros(steps)
-    for t in range(steps):
-        z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
-        size, rho = z.variance(t), z.correlations(t)
-        for matrix, function in (
-            (opened, gate),
-            (kept, forget),
-            (candidates, squash),
-            (gate_slope, gate.slope),
-            (forget_slope, forget.slope),
-            (squash_slope, squash.slope),
-        ):
-            matrix.fill(t, function.pairs(size, rho))
-        memory.add(t, forget.first(size), gate.first(size))
-        entered = opened.whole[:, t, : t + 1] * candidates.whole[:, t, : t + 1]
-        carried = kept.whole[:, t, : t + 1] * c.before(t)
-        c.fill(t, carried + entered + memory.cross(candidates.whole, t))
-        wide, rho = c.variance(t), c.correlations(t)
-        shown.fill(t, plain.pairs(wide, rho))
-        plain_slope.fill(t, plain.slope.pairs(wide, rho))
-        plain_first[t] = plain.slope.first(wide)
-        h.fill(t, opened.whole[:, t, : t + 1] * shown.whole[:, t, : t + 1])
 
-    def pull(outer: Array) -> Array:
-        before = np.zeros((steps, steps))
-        before[1:, 1:] = c.whole[0, :-1, :-1]
-        open_slope = gate_slope.whole[0]
-        into_carry = candidates.whole[0] * open_slope + before * forget_slope.whole[0]
-        into_carry = into_carry + opened.whole[0] * squash_slope.whole[0]
-        returning = _Returning(memory.forget, memory.enter * plain_first)
-        gates, arriving, carry = (np.zeros((steps, steps)) for _ in range(3))
-        passing = opened.whole[0] * plain_slope.whole[0]
-        for t in range(steps - 1, -1, -1):
-            _filled(arriving, t, outer[t, t:] + fed.to_state * _after(gates, t))
-            row = arriving[t, t:] * passing[t, t:] + returning.cross(arriving, t)
-            if t + 1 < steps:
-                row[:-1] += kept.whole[0, t + 1, t + 1 :] * carry[t + 1, t + 1 :]
-            _filled(carry, t, row)
-            shown_here = arriving[t, t:] * shown.whole[0, t, t:] * open_slope[t, t:]
-            _filled(gates, t, row * into_carry[t, t:] + shown_here)
-        return fed.to_input * gates
+    layers = (recurrent.LSTM, recurrent.CuDNNLSTM)
 
-    return Unrolled(h.whole, np.zeros(steps), pull)
+    def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
+        steps = fed.inputs.shape[1]
+        shift = fed.biases.mean
+        forget_shift = shift
+        if layer.use_bias and layer.unit_forget_bias:
+            # One of the biases is ones.
+            forget_shift = 1.0 + shift * (layer.biases - 1) / layer.biases
+        gate, forget = (_Gate.of(layer.recurrent_activation, m) for m in (shift, forget_shift))
+        squash, plain = (_Gate.of(layer.activation, m) for m in (shift, 0.0))
+        z, c, h = _Steps(steps), _Steps(steps), _Steps(steps)
+        opened, kept, candidates, shown = (_Steps(steps) for _ in range(4))
+        gate_slope, forget_slope, squash_slope, plain_slope = (_Steps(steps) for _ in range(4))
+        memory, plain_first = _Kept(steps), np.zeros(steps)
+        for t in range(steps):
+            z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
+            size, rho = z.variance(t), z.correlations(t)
+            for matrix, function in (
+                (opened, gate),
+                (kept, forget),
+                (candidates, squash),
+                (gate_slope, gate.slope),
+                (forget_slope, forget.slope),
+                (squash_slope, squash.slope),
+            ):
+                matrix.fill(t, function.pairs(size, rho))
+            memory.add(t, forget.first(size), gate.first(size))
+            entered = opened.row(t) * candidates.row(t)
+            c.fill(t, kept.row(t) * c.before(t) + entered + memory.cross(candidates.whole, t))
+            wide, rho = c.variance(t), c.correlations(t)
+            shown.fill(t, plain.pairs(wide, rho))
+            plain_slope.fill(t, plain.slope.pairs(wide, rho))
+            plain_first[t] = plain.slope.first(wide)
+            h.fill(t, opened.row(t) * shown.row(t))
+
+        def pull(outer: Array) -> Array:
+            open_slope, open_gate = gate_slope.backwards(), opened.backwards()
+            into_carry = candidates.backwards() * open_slope
+            into_carry += _delayed(c).backwards() * forget_slope.backwards()
+            into_carry += open_gate * squash_slope.backwards()
+            returning = memory.backwards(memory.enter * plain_first)
+            passing = open_gate * plain_slope.backwards()
+            shown_slope = shown.backwards() * open_slope
+            carried = kept.backwards()
+            gates, arriving, carry = (_Steps(steps, 1) for _ in range(3))
+            for t in range(steps):
+                here = (slice(None), t, slice(t + 1))
+                arriving.fill(t, outer[here] + fed.to_state * gates.before(t))
+                row = arriving.row(t) * passing[here] + returning.cross(arriving.whole, t)
+                if t:
+                    row[:, 1:] += carried[:, t - 1, :t] * carry.whole[:, t - 1, :t]
+                carry.fill(t, row)
+                gates.fill(t, row * into_carry[here] + arriving.row(t) * shown_slope[here])
+            return fed.to_input * gates.whole
+
+        return Unrolled(h.whole, np.zeros(steps), pull)
 
 
-def _gru(layer: Any, fed: _Fed) -> Unrolled:
+class GRURule(_RecurrentRule):
     """h_t = u h_(t−1) + (1 − u) g, whose candidate g sees the state through a gate r."""
-    steps = fed.inputs.shape[1]
-    update = _gate(layer.recurrent_activation, fed.biases.mean)
-    squash = _gate(layer.activation, fed.biases.mean)
-    z, inside, h = _Steps(steps), _Steps(steps), _Steps(steps)
-    kept, candidates = _Steps(steps), _Steps(steps)
-    slope, squash_slope = _Steps(steps), _Steps(steps)
-    memory = _Kept(steps)
-    for t in range(steps):
-        fresh, back = fed.inputs[:, t, : t + 1], fed.again * h.before(t)
-        z.fill(t, fresh + back)
-        size, rho = z.variance(t), z.correlations(t)
-        kept.fill(t, update.pairs(size, rho))
-        slope.fill(t, update.slope.pairs(size, rho))
-        inside.fill(t, fresh + kept.whole[:, t, : t + 1] * back)
-        wide, rho = inside.variance(t), inside.correlations(t)
-        candidates.fill(t, squash.pairs(wide, rho))
-        squash_slope.fill(t, squash.slope.pairs(wide, rho))
-        first = update.first(size)
-        memory.add(t, first, 1 - first)
-        both = kept.whole[:, t, : t + 1]
-        left = 1 - memory.forget[t] - memory.forget[: t + 1] + both
-        entered = left * candidates.whole[:, t, : t + 1]
-        # One gate both keeps and enters: its variance comes off what crosses.
-        share = (memory.forget[t] - both) / max(memory.forget[t] * memory.enter[t], _TINY)
-        cross = memory.cross(candidates.whole, t) * share
-        h.fill(t, both * h.before(t) + entered + cross)
 
-    def pull(outer: Array) -> Array:
-        before = np.zeros((steps, steps))
-        before[1:, 1:] = h.whole[0, :-1, :-1]
-        first = memory.forget
-        left = 1 - first[:, None] - first[None, :] + kept.whole[0]
-        returning = _Returning(first, np.ones(steps))
-        gates, states, arriving, whole = (np.zeros((steps, steps)) for _ in range(4))
-        again = float(fed.again[0, 0])
-        for t in range(steps - 1, -1, -1):
-            _filled(arriving, t, outer[t, t:] + fed.to_state * _after(states, t))
-            row = arriving[t, t:] + returning.cross(arriving, t)
-            if t + 1 < steps:
-                row[:-1] += kept.whole[0, t + 1, t + 1 :] * whole[t + 1, t + 1 :]
-            _filled(whole, t, row)
-            candidate = row * left[t, t:] * squash_slope.whole[0, t, t:]
-            apart = before[t, t:] + candidates.whole[0, t, t:]
-            updated = row * apart * slope.whole[0, t, t:]
-            reset = candidate * again * before[t, t:] * slope.whole[0, t, t:]
-            _filled(gates, t, candidate + updated + reset)
-            _filled(states, t, updated + reset + candidate * kept.whole[0, t, t:])
-        return fed.to_input * gates
+    layers = (recurrent.GRU, recurrent.CuDNNGRU)
 
-    return Unrolled(h.whole, np.zeros(steps), pull)
+    def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
+        steps = fed.inputs.shape[1]
+        update = _Gate.of(layer.recurrent_activation, fed.biases.mean)
+        squash = _Gate.of(layer.activation, fed.biases.mean)
+        z, inside, h = _Steps(steps), _Steps(steps), _Steps(steps)
+        kept, candidates = _Steps(steps), _Steps(steps)
+        slope, squash_slope = _Steps(steps), _Steps(steps)
+        memory = _Kept(steps)
+        for t in range(steps):
+            fresh, back = fed.inputs[:, t, : t + 1], fed.again * h.before(t)
+            z.fill(t, fresh + back)
+            size, rho = z.variance(t), z.correlations(t)
+            kept.fill(t, update.pairs(size, rho))
+            slope.fill(t, update.slope.pairs(size, rho))
+            inside.fill(t, fresh + kept.row(t) * back)
+            wide, rho = inside.variance(t), inside.correlations(t)
+            candidates.fill(t, squash.pairs(wide, rho))
+            squash_slope.fill(t, squash.slope.pairs(wide, rho))
+            first = update.first(size)
+            memory.add(t, first, 1 - first)
+            both = kept.row(t)
+            left = 1 - memory.forget[t] - memory.forget[: t + 1] + both
+            entered = left * candidates.row(t)
+            # One gate both keeps and enters: its variance comes off what crosses.
+            share = (memory.forget[t] - both) / max(memory.forget[t] * memory.enter[t], _TINY)
+            h.fill(t, both * h.before(t) + entered + memory.cross(candidates.whole, t) * share)
+
+        def pull(outer: Array) -> Array:
+            before, carried = _delayed(h).backwards(), kept.backwards()
+            first = memory.forget[::-1]
+            left = 1 - first[:, None] - first[None, :] + carried
+            into_candidate = left * squash_slope.backwards()
+            slopes = slope.backwards()
+            into_update = (before + candidates.backwards()) * slopes
+            into_reset = float(fed.again[0, 0]) * before * slopes
+            returning = memory.backwards(np.ones(steps))
+            gates, states, arriving, carry = (_Steps(steps, 1) for _ in range(4))
+            for t in range(steps):
+                here = (slice(None), t, slice(t + 1))
+                arriving.fill(t, outer[here] + fed.to_state * states.before(t))
+                row = arriving.row(t) + returning.cross(arriving.whole, t)
+                if t:
+                    row[:, 1:] += carried[:, t - 1, :t] * carry.whole[:, t - 1, :t]
+                carry.fill(t, row)
+                candidate = row * into_candidate[here]
+                others = row * into_update[here] + candidate * into_reset[here]
+                gates.fill(t, candidate + others)
+                states.fill(t, others + candidate * carried[here])
+            return fed.to_input * gates.whole
+
+        return Unrolled(h.whole, np.zeros(steps), pull)
 
 
-_RULES: dict[type[Any], Callable[[Any, _Fed], Unrolled]] = {
-    recurrent.SimpleRNN: _simple,
-    recurrent.LSTM: _lstm,
-    recurrent.GRU: _gru,
-    recurrent.CuDNNLSTM: _lstm,
-    recurrent.CuDNNGRU: _gru,
-}
+def _delayed(matrix: _Steps) -> _Steps:
+    """The same pairs one step later; 0 at the start."""
+    later = _Steps(matrix.whole.shape[1], 1)
+    later.whole[:, 1:, 1:] = matrix.whole[:1, :-1, :-1]
+    return later

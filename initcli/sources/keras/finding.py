@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from initcli.activations import known_activations
-from initcli.documents.document import Document, Origin
+from initcli.documents.document import Document, Origin, with_values
 from initcli.documents.json_text import looks_like_json, parse_json
 from initcli.errors import InvalidValue, Path
 from initcli.initializers import known_initializers
@@ -99,13 +99,8 @@ def _decoded(document: Document, path: Path) -> Document:
     if not isinstance(text, str) or not looks_like_json(text):
         return document
     inner = parse_json(text, document.file)
-    data = _with(document.data, path, inner.data)
+    data = with_values(document.data, {path: inner.data})
     return replace(document, data=data, origins={(): Origin(document, ()), path: Origin(inner, ())})
-
-
-def _with(data: Mapping[str, Any], path: Path, value: Any) -> dict[Any, Any]:
-    key, *rest = path
-    return {**data, key: _with(data[str(key)], tuple(rest), value) if rest else value}
 
 
 def _refuse_graph_model(document: Document) -> None:

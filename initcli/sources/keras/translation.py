@@ -62,6 +62,7 @@ from initcli.sources.keras.vocabulary import (
     RENAMED,
     says_nothing,
 )
+from initcli.types import arguments_of
 
 _NETWORKS = ("Functional", "Model", "Sequential")
 """Classes whose configuration lists layers."""
@@ -502,17 +503,16 @@ class _Unknown(Exception):
 @cache
 def _types(cls: type[msgspec.Struct]) -> dict[str, Any]:
     """The types of a struct's arguments."""
-    return {f.encode_name: f.type for f in msgspec.structs.fields(cls)}
+    return {argument.name: argument.type for argument in arguments_of(cls)}
 
 
 @cache
 def _initializers(cls: type[Layer]) -> dict[str, str]:
     """The names of the initializers that a layer has where nobody names others."""
-    fields = msgspec.structs.fields(cls)
     return {
-        field.encode_name: field.default.type_name
-        for field in fields
-        if field.type is Initializer and isinstance(field.default, Initializer)
+        argument.name: argument.default.type_name
+        for argument in arguments_of(cls)
+        if argument.type is Initializer and isinstance(argument.default, Initializer)
     }
 
 

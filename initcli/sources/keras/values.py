@@ -40,9 +40,9 @@ def as_name(name: str, path: Path) -> str:
     Raises:
         NotRead: it is longer than a name may be.
     """
-    if len(name) > (most := limits.in_force().name_characters):
-        message = f"the name {quoted(name)} has {len(name):,} characters, and {most:,} are allowed"
-        raise NotRead(message, path, limits.remedy("name_characters", len(name)))
+    if len(name) > (allowed := limits.NAME_CHARACTERS):
+        message = f"the name {quoted(name)} has {len(name):,} characters, and {allowed} are allowed"
+        raise NotRead(message, path)
     return printable(name)
 
 

@@ -1,0 +1,262 @@
+"""Initializers that fill parts of a tensor by other initializers, or derive it from another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+
+from initcli import distributions
+from initcli.distributions import Distribution, Floats, Mixture
+from initcli.initializers.base import Fans, Initializer, Whole
+from initcli.initializers.constant import Ones
+from initcli.initializers.scaling import HeNormal
+from initcli.random.streams import seeded_stream
+from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, shape_text
+
+
+class Joined(Whole, frozen=True, kw_only=True):
+    """Slices of the last axis, of the given ``sizes``, filled by one initializer each.
+
+    The first of ``parts`` is the one named in the spec; ``remark`` names what was made of it.
+    """
+
+    registered = False
+
+    parts: tuple[Initializer, ...]
+    sizes: tuple[int, ...]
+    remark: str
+
+    counts_fans = True
+
+    def fans(self, shape: Size) -> Fans:
+        """The fans of the first part."""
+        return self.parts[0].fans((*shape[:-1], self.sizes[0]))
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        weights: dict[Distribution, int] = {}
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            distribution = part.distribution_for((*shape[:-1], size))
+            if distribution is None:
+                return None
+            weights[distribution] = weights.get(distribution, 0) + size
+        if len(weights) == 1:
+            return next(iter(weights))
+        total = sum(self.sizes)
+        return Mixture(tuple(size / total for size in weights.values()), tuple(weights))
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        slices = [
+            part.tensor((*shape[:-1], size), rng, dtype)
+            for part, size in zip(self.parts, self.sizes, strict=True)
+        ]
+        return np.concatenate(slices, axis=-1)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {**self.parts[0].arguments, self.remark: True}
+
+    @property
+    def type_name(self) -> str:
+        return self.parts[0].type_name
+
+
+def unit_forget_bias(initializer: Initializer, units: int, before: int = 1) -> Joined:
+    """The bias of an LSTM by the gates input, forget, cell and output, with ones for the second.
+
+    Jozefowicz et al. 2015, PMLR 37:2342–2350. Like Keras it fills at once the last two gates, and
+    the ``before`` blocks of ``units`` that precede the forget gate.
+    """
+    return Joined(
+        parts=(initializer, Ones(), initializer),
+        sizes=(before * units, units, 2 * units),
+        remark="unit_forget_bias",
+        seed=initializer.own_seed,
+    )
+
+
+def per_gate(initializer: Initializer, gates: int, units: int) -> Joined:
+    """A separate draw for the matrix of each gate."""
+    return Joined(
+        parts=(initializer,) * gates,
+        sizes=(units,) * gates,
+        remark="per_gate",
+        seed=initializer.own_seed,
+    )
+
+
+class ICNR(Whole, frozen=True, kw_only=True):
+    """The kernel of a sub-pixel convolution that starts as nearest-neighbor upsampling.
+
+    Of a kernel (k…, in, out) with d spatial axes, out / scaleᵈ filters are drawn and each is
+    repeated for the scaleᵈ pixels that it becomes (Aitken et al. 2017, arXiv:1707.02937).
+    """
+
+    aliases: ClassVar[tuple[str, ...]] = ("icnr",)
+
+    scale: Annotated[PositiveInt, doc("Upsampling factor of each spatial axis.")] = 2
+    initializer: Annotated[Initializer, doc("Draws the filters that are repeated.")] = HeNormal()
+    order: Annotated[
+        Literal["depth_to_space", "pixel_shuffle"],
+        doc(
+            "Order of the output channels: pixel first (`depth_to_space`, TensorFlow) or channel "
+            "first (`pixel_shuffle`, PyTorch)."
+        ),
+    ] = "depth_to_space"
+
+    def fans(self, shape: Size) -> Fans:
+        """The fans of the drawn filters."""
+        return self.initializer.fans(self._drawn(shape))
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        return self.initializer.distribution_for(self._drawn(shape))
+
+    def copies(self, shape: Size) -> int:
+        return int(self.scale ** (len(shape) - 2)) * self.initializer.copies(self._drawn(shape))
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        if self.initializer.own_seed is not None:
+            rng = seeded_stream(self.initializer.own_seed).generator()
+        drawn = self.initializer.tensor(self._drawn(shape), rng, dtype)
+        times = shape[-1] // drawn.shape[-1]
+        if self.order == "pixel_shuffle":
+            return np.repeat(drawn, times, -1)
+        return np.concatenate([drawn] * times, -1)
+
+    def _drawn(self, shape: Size) -> Size:
+        """The shape of the drawn filters."""
+        if len(shape) not in (3, 4, 5):
+            message = (
+                f"ICNR fills convolution kernels of 3 to 5 axes, not shape {shape_text(shape)}"
+            )
+            raise ShapeError(message, "use it for the convolution before a depth_to_space")
+        # Bounded, because the power of a large scale takes long to compute and to print.
+        pixels = min(self.scale, shape[-1] + 1) ** (len(shape) - 2)
+        if shape[-1] % pixels:
+            raise ShapeError(
+                f"ICNR needs a multiple of {pixels} filters, not the {shape[-1]} of shape "
+                f"{shape_text(shape)}",
+                f"use a multiple of {pixels} filters, or another `scale`",
+            )
+        return (*shape[:-1], shape[-1] // pixels)
+
+
+class Chrono(Whole, frozen=True, kw_only=True):
+    """The bias of an LSTM for long memories, by the gates input, forget, cell and output.
+
+    The forget gate's bias is log u with u ~ U(1, ``max_time`` − 1), the input gate's −log u with
+    the same u, and that of the others 0 (Tallec & Ollivier 2018, arXiv:1804.11188, equation 16).
+    ``unit_forget_bias`` adds nothing to it.
+    """
+
+    max_time: Annotated[
+        float, doc("Longest range of dependence in time steps, more than 2, such as 784.")
+    ]
+
+    def __post_init__(self) -> None:
+        if not self.max_time > 2:
+            raise ArgumentError(
+                "max_time",
+                f"`max_time` must be more than 2, not {self.max_time:g}",
+                "give the longest range of dependence in time steps, such as 784",
+            )
+
+    @property
+    def forget(self) -> Distribution:
+        """The distribution of the forget gate's bias."""
+        return distributions.LogOfUniform(self.max_time - 1)
+
+    def distribution_for(self, shape: Size) -> Distribution:
+        if len(shape) != 1 or shape[0] % 4:
+            raise ShapeError(
+                f"Chrono fills the bias of an LSTM's four gates, not shape {shape_text(shape)}",
+                "use it for the `bias_initializer` of LSTM, LSTMCell or ConvLSTM",
+            )
+        inverse = distributions.LogOfUniform(self.max_time - 1, -1)
+        return Mixture((0.5, 0.25, 0.25), (distributions.Constant(0.0), inverse, self.forget))
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        forget = np.empty(shape[0] // 4, dtype)
+        self.forget.draw(rng, forget)
+        return np.concatenate([-forget, forget, np.zeros(shape[0] // 2, dtype)])
+
+
+class ZeroRow(Initializer, frozen=True, kw_only=True):
+    """A table filled by another initializer, with one row of zeros.
+
+    ``torch.nn.Embedding`` has such a row for ``padding_idx``.
+    """
+
+    registered = False
+
+    filled: Initializer
+    row: int
+
+    def fans(self, shape: Size) -> Fans:
+        return self.filled.fans(shape)
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        distribution, zero = self.filled.distribution_for(shape), distributions.Constant(0.0)
+        if distribution is None or distribution == zero:
+            return distribution
+        share = 1 / shape[0]
+        return zero if share == 1 else Mixture((share, 1 - share), (zero, distribution))
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        self.filled.fill(out, start, shape, rng)
+        first = self.row * shape[1] - start
+        out[max(first, 0) : max(first + shape[1], 0)] = 0
+
+    @property
+    def fills_whole(self) -> bool:
+        return self.filled.fills_whole
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        table = self.filled.tensor(shape, rng, dtype)
+        table[self.row] = 0
+        return table
+
+    def scratch(self, shape: Size) -> int:
+        return self.filled.scratch(shape)
+
+    @property
+    def own_seed(self) -> int | None:
+        return self.filled.own_seed
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {**self.filled.arguments, "padding_idx": self.row}
+
+    @property
+    def type_name(self) -> str:
+        return self.filled.type_name
+
+
+class NormOf(Whole, frozen=True, kw_only=True):
+    """The Euclidean norm over all axes but the last of ``source``, a parameter of the same layer.
+
+    ``values`` returns that parameter, ``count`` of whose entries make up a norm, and
+    ``source_distribution`` is the distribution of its entries.
+    """
+
+    registered = False
+
+    source: str
+    count: int
+    values: Callable[[], Floats] | None = None
+    source_distribution: Distribution | None = None
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        zero = distributions.Constant(0.0)
+        return zero if self.source_distribution == zero else None
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        assert self.values is not None
+        kernel = self.values().astype(np.float64).reshape(-1, shape[-1])
+        norm: Floats = np.sqrt((kernel * kernel).sum(0)).astype(dtype)
+        return norm
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"of": self.source}

@@ -1,0 +1,117 @@
+"""Output formats: the enumeration, and how the rows of a report are written in each.
+
+A row is one line whatever its values hold, so output that is cut between lines has whole rows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from initcli.errors import printable
+
+if TYPE_CHECKING:
+    from initcli.reports.record import Rows
+
+
+def _jsonl(rows: Rows, titled: bool) -> Iterator[str]:
+    for row in rows.rows:
+        yield json.dumps({name: _finite(row[name]) for name in rows.columns}) + "\n"
+
+
+def _csv(rows: Rows, titled: bool) -> Iterator[str]:
+    return _separated(rows, titled, ",", _quoted)
+
+
+def _tsv(rows: Rows, titled: bool) -> Iterator[str]:
+    return _separated(rows, titled, "\t", _unformulated)
+
+
+def _markdown(rows: Rows, titled: bool) -> Iterator[str]:
+    columns = rows.shown or rows.columns
+    if not titled:
+        yield "\n"
+    if rows.title:
+        yield f"## {_escaped(rows.title)}\n\n"
+    if rows.facts:
+        yield f"{_escaped(rows.facts)}\n\n"
+    yield f"| {' | '.join(name.replace('_', ' ') for name in columns)} |\n"
+    yield f"|{' --- |' * len(columns)}\n"
+    for row in rows.rows:
+        yield f"| {' | '.join(_escaped(_rounded(row[name])) for name in columns)} |\n"
+
+
+ROWS: dict[str, Callable[[Rows, bool], Iterator[str]]] = {
+    "jsonl": _jsonl,
+    "csv": _csv,
+    "tsv": _tsv,
+    "markdown": _markdown,
+}
+"""The formats of rows: each takes rows, and whether they are the first of the output."""
+FORMATS = ("table", "json", *ROWS)
+"""The formats of every report."""
+FINDINGS_FORMATS = (*FORMATS, "github")
+"""The formats of ``check``."""
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _separated(
+    rows: Rows, titled: bool, separator: str, cell: Callable[[Any], str]
+) -> Iterator[str]:
+    if titled:
+        yield separator.join(map(cell, rows.columns)) + "\n"
+    for row in rows.rows:
+        yield separator.join(cell(row[name]) for name in rows.columns) + "\n"
+
+
+def _unformulated(value: Any) -> str:
+    """A cell; text that a spreadsheet would compute begins with ', as OWASP advises."""
+    # Escapes line breaks and tabs, which would end the row or the cell.
+    text = printable(_text(value))
+    is_formula = isinstance(value, str) and len(text) > 1 and text.lstrip()[:1] in _FORMULA
+    return f"'{text}" if is_formula else text
+
+
+def _quoted(value: Any) -> str:
+    """A cell of a CSV, in quotes where needed."""
+    text = _unformulated(value)
+    needed = any(sign in text for sign in ',"') or text != text.strip() or text != _text(value)
+    return '"' + text.replace('"', '""') + '"' if needed else text
+
+
+_FORMULA = frozenset("=+-@＝＋－＠")
+"""First characters of a formula; tabs and line breaks are escaped before."""
+
+
+def _text(value: Any) -> str:
+    """A value as text; unknown values and those that are not finite are empty."""
+    if value is None or _finite(value) is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "x".join("?" if each is None else str(each) for each in value)
+    return str(value)
+
+
+def _rounded(value: Any) -> str:
+    """A value for people."""
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return _text(value).replace("x", " × ") if isinstance(value, list) else _text(value)
+
+
+_SIGNS = re.compile(r"([\\`*_\[\]<>|#~])")
+
+
+def _escaped(text: str) -> str:
+    """Text without any meaning to Markdown."""
+    return _SIGNS.sub(r"\\\1", printable(text))

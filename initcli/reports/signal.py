@@ -1,0 +1,60 @@
+"""The report on a signal: every layer's output and gradient, measured and predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from initcli.reports.record import ModelRecord, Rows, record, rows_of
+from initcli.signal.figures import LayerSignal, Signal, TensorSignal
+from initcli.signal.judgment import Verdict, verdict
+
+_SHOWN = (
+    *("layer", "type", "output_std", "predicted_std", "output_zeros", "output_correlation"),
+    *("gradient_rms", "predicted_gradient_rms"),
+)
+
+
+class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The size of every layer's output and gradient, measured and predicted."""
+
+    model: Annotated[ModelRecord, Meta(description="The model.")]
+    batch: Annotated[int, Meta(description="Number of examples.")]
+    draws: Annotated[int, Meta(description="Number of draws; 0 with --theory.")]
+    layers: Annotated[
+        tuple[LayerSignal, ...], Meta(description="Calls of layers, in the order of computation.")
+    ]
+    tensors: Annotated[tuple[TensorSignal, ...], Meta(description="Trained tensors.")]
+    verdict: Annotated[Verdict, Meta(description="Verdict on the whole signal.")]
+    notes: Annotated[tuple[str, ...], Meta(description="What was assumed.")]
+
+    @classmethod
+    def of(cls, signal: Signal, only: Sequence[str] = ()) -> SignalReport:
+        """The report on the layers and tensors that match, or on all; the verdict is on all.
+
+        Raises:
+            NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
+        """
+        shown = signal.matching(only) if only else signal
+        return record(cls, shown, model=ModelRecord.of(signal.model), verdict=verdict(signal))
+
+
+def signal_rows(spec: str, signal: Signal, only: Sequence[str] = ()) -> Rows:
+    """One row a layer; ``spec`` is how the model was named on the command line.
+
+    Raises:
+        NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
+    """
+    shown = signal.matching(only) if only else signal
+    drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "nothing drawn"
+    return rows_of(
+        LayerSignal,
+        shown.layers,
+        {"spec": spec, "model": signal.model.name},
+        title=signal.model.name,
+        facts=f"batch {signal.batch}, {drawn}: {verdict(signal).text}",
+        shown=_SHOWN,
+    )

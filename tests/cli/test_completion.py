@@ -1,0 +1,89 @@
+"""What a shell completes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from support.paths import ROOT, TOUR
+
+
+def completed(*words: str) -> list[str]:
+    """What bash is told when the tab key is pressed behind these words."""
+    done = subprocess.run(
+        [sys.executable, "-m", "initcli"],
+        env={
+            **os.environ,
+            "PYTHONUTF8": "1",
+            "_INITCLI_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(("initcli", *words)),
+            "COMP_CWORD": str(len(words)),
+        },
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.stderr == ""
+    return [line for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("su",), ["summary"]),
+        (("summary", "--form"), ["--format"]),
+        (("summary", str(TOUR), "--format", "j"), ["json", "jsonl"]),
+        (("catalog", "MaxPooli"), ["MaxPooling1D", "MaxPooling2D", "MaxPooling3D"]),
+        (("catalog", "he_"), ["he_normal", "he_uniform"]),
+        (
+            ("compare", str(TOUR), "--kernel-initializer", "glorot_"),
+            ["glorot_normal", "glorot_uniform"],
+        ),
+        (("compare", str(TOUR), "--kernel-initializer", "zeros,he_n"), ["zeros,he_normal"]),
+        (("compare", str(TOUR), "--activation", "relu6,ta"), ["relu6,tanh", "relu6,tanh_shrink"]),
+        (("compare", str(TOUR), "--defaults", "keras,"), ["keras,flax", "keras,torch"]),
+        (("summary", str(TOUR), "--defaults", "t"), ["torch"]),
+        (("check", str(TOUR), "--select", "I101,I30"), [f"I101,I30{n}" for n in range(1, 6)]),
+        (("summary", str(TOUR), "--filter", "dense_1/"), ["dense_1/bias", "dense_1/kernel"]),
+        (("summary", str(TOUR), "--set", "layers.3.u"), ["layers.3.units="]),
+        (
+            ("summary", str(TOUR), "--set", "layers.3.activation=sig"),
+            ["layers.3.activation=sigmoid"],
+        ),
+        (
+            ("summary", str(TOUR), "--set", "layers.3.kernel_initializer=he_"),
+            ["layers.3.kernel_initializer=he_normal", "layers.3.kernel_initializer=he_uniform"],
+        ),
+        (("summary", "no_such_file", "--filter", "dense"), []),
+    ],
+)
+def test_the_shell_completes(words: tuple[str, ...], expected: list[str]) -> None:
+    assert sorted(completed(*words)) == sorted(expected)
+
+
+def test_every_command_is_completed() -> None:
+    assert set(completed("")) >= {
+        "summary",
+        "hist",
+        "signal",
+        "compare",
+        "check",
+        "export",
+        "catalog",
+    }
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_installed(shell: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "initcli", "--show-completion", shell],
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert "_INITCLI_COMPLETE" in done.stdout
