@@ -1,4 +1,4 @@
-"""The checks, one a file. To add one is to add its file here: nothing else needs to be told."""
+"""The checks, one in each file. To add one, add its file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 
 from initcli.checks.base import Check
+from initcli.registry import known
 
 
 @cache
@@ -14,5 +15,4 @@ def known_checks() -> dict[str, type[Check]]:
     """Every check by its code, in the order of the codes."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         import_module(module.name)
-    found = {cls.code: cls for cls in Check.__subclasses__()}
-    return dict(sorted(found.items()))
+    return dict(sorted(known(Check).items()))
