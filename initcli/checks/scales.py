@@ -15,7 +15,7 @@ from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import is_entrywise, without_activation
 from initcli.signal.program import Step
-from initcli.signal.rules import Weight
+from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
 from initcli.sources.overrides import KERNELS
 
