@@ -62,7 +62,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     ] = False
     sliding_window: Annotated[
         PositiveInt | None,
-        doc("Number of neighboring steps that a step attends to; all if absent."),
+        doc("Distance from which keys are hidden from a query; no limit if absent."),
     ] = None
     flash_attention: Annotated[
         bool | None, doc("Whether Keras uses flash attention; it changes no value.")
