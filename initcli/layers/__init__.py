@@ -1,58 +1,20 @@
-"""Layers: one class for each layer type, one file for each family."""
+"""Layers: one class a layer type, one file a family. A file here needs to be told nowhere else."""
 
-from initcli.layers import (
-    activation,
-    applications,
-    attention,
-    cells,
-    conv_lstm,
-    convolution,
-    core,
-    einsum,
-    embedding,
-    features,
-    images,
-    local,
-    merging,
-    network,
-    normalization,
-    operations,
-    pooling,
-    preprocessing,
-    recurrent,
-    regularization,
-    reshaping,
-    retired,
-    spectrograms,
-    wrappers,
-)
-from initcli.layers.base import Layer, known_layers
+from __future__ import annotations
 
-__all__ = [
-    "Layer",
-    "activation",
-    "applications",
-    "attention",
-    "cells",
-    "conv_lstm",
-    "convolution",
-    "core",
-    "einsum",
-    "embedding",
-    "features",
-    "images",
-    "known_layers",
-    "local",
-    "merging",
-    "network",
-    "normalization",
-    "operations",
-    "pooling",
-    "preprocessing",
-    "recurrent",
-    "regularization",
-    "reshaping",
-    "retired",
-    "spectrograms",
-    "wrappers",
-]
+import pkgutil
+from functools import cache
+from importlib import import_module
+
+from initcli.layers.base import Layer
+from initcli.registry import known
+
+__all__ = ["Layer", "known_layers"]
+
+
+@cache
+def known_layers() -> dict[str, type[Layer]]:
+    """Every layer type by each of its names."""
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        import_module(module.name)
+    return known(Layer)

@@ -15,7 +15,6 @@ from initcli.errors import quoted
 from initcli.initializers import Initializer
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Owner, Parameter
-from initcli.registry import known
 from initcli.types import (
     ArgumentError,
     Array,
@@ -328,11 +327,6 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
             counts[stem] = number + 1
         names.append(layer.name or (f"{stem}_{number}" if number else stem))
     return names
-
-
-def known_layers() -> dict[str, type[Layer]]:
-    """Every registered layer type, by each of its names."""
-    return known(Layer)
 
 
 def known_size(layer: Layer, shape: Shape, axis: int) -> int:

@@ -28,6 +28,7 @@ from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import (
+    Sliding,
     channels_back,
     channels_last,
     ends,
@@ -46,19 +47,14 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
-    Size,
     doc,
 )
 
 
-class Convolution(Layer, frozen=True, kw_only=True):
+class Convolution(Sliding, Layer, frozen=True, kw_only=True):
     """A window that slides over ``rank`` spatial axes: the base of all convolutions."""
 
     registered = False
-
-    rank: ClassVar[int]
-    dilates_strided: ClassVar[bool] = False
-    """Whether strides and dilation may both exceed 1."""
 
     kernel_size: KernelSize
     strides: Strides = 1
@@ -68,30 +64,6 @@ class Convolution(Layer, frozen=True, kw_only=True):
     activation: OutputActivation = Linear()
     use_bias: UseBias = True
     bias_initializer: BiasInitializer = Zeros()
-
-    def __post_init__(self) -> None:
-        stride, dilation, _ = max(self.steps), max(self.dilations), self.window
-        if stride > 1 and dilation > 1 and not self.dilates_strided:
-            raise ArgumentError(
-                "dilation_rate",
-                f"`strides` ({stride}) and `dilation_rate` ({dilation}) cannot both be more than 1",
-                "remove one of them",
-            )
-
-    @property
-    def window(self) -> Size:
-        """The size of the kernel along each spatial axis."""
-        return per_axis(self.kernel_size, self.rank, "kernel_size")
-
-    @property
-    def steps(self) -> Size:
-        """The stride along each spatial axis."""
-        return per_axis(self.strides, self.rank, "strides")
-
-    @property
-    def dilations(self) -> Size:
-        """The dilation along each spatial axis."""
-        return per_axis(self.dilation_rate, self.rank, "dilation_rate")
 
     def channels(self, shape: Shape) -> int:
         """The number of input channels."""
@@ -138,7 +110,7 @@ class _Conv(Convolution, frozen=True, kw_only=True):
     lora_alpha: LoraAlpha = None
 
     def __post_init__(self) -> None:
-        Convolution.__post_init__(self)
+        super().__post_init__()
         _require_groups(self.groups, self.filters)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -332,7 +304,7 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
     kernel_initializer: KernelInitializer = GlorotUniform()
 
     def __post_init__(self) -> None:
-        Convolution.__post_init__(self)
+        super().__post_init__()
         for extra, stride in zip(self._output_padding, self.steps, strict=True):
             if extra is not None and extra >= stride:
                 raise ArgumentError(
