@@ -234,7 +234,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def output_sizes(self, query: Shape) -> Size:
-        """The sizes of the output's axes beside the positions."""
+        """The sizes of the output's axes other than the positions."""
         return (known_size(self, query, -1),)
 
     def positions(self, rank: int) -> list[int]:
