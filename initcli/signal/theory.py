@@ -183,7 +183,7 @@ class Theory:
             _give_up(step, error)
             return None
 
-        def pull(g: Gradient) -> Sequence[Gradient | None]:
+        def pull(g: Gradient) -> Sequence[Gradient]:
             try:
                 with np.errstate(all="ignore"):
                     return expected.pull(g)
@@ -272,7 +272,7 @@ class Theory:
             return
         total, before = 0.0, 0.0
         for tensor, each in zip(step.inputs, back, strict=True):
-            if each is not None and tensor in self.changes:
+            if tensor in self.changes:
                 sizes = math.prod(self.program.shapes[tensor][1:]) / max(math.prod(shape[1:]), 1)
                 total += sizes * each.second * self.changes[tensor]
                 before += self.changes[tensor]
@@ -316,13 +316,14 @@ class Theory:
                 continue
             weights = self.ties.passed(step, through.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
-                if each is not None:
-                    before, others = gradients.get(source), through.get(source, frozenset())
-                    if weights & others:
-                        # Gradients that pass through the same weights are not independent.
-                        lost.add(source)
-                    through[source] = weights | others
-                    gradients[source] = each if before is None else before.plus(each)
+                if source in self.ids:
+                    continue
+                before, others = gradients.get(source), through.get(source, frozenset())
+                if weights & others:
+                    # Gradients that pass through the same weights are not independent.
+                    lost.add(source)
+                through[source] = weights | others
+                gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
 
     def _grid(self, tensor: int) -> Size:

@@ -17,7 +17,6 @@ from initcli.signal.rules.base import (
     Expected,
     Gradient,
     NoTheory,
-    Pull,
     Rule,
     connected,
 )
@@ -40,8 +39,8 @@ class AttentionRule(Rule):
             window=None,
             features=key.units,
         )
-        output, pull = _mixed(query, key, value, scores)
-        return Expected(output, lambda g: _to_inputs(pull(g), len(given)))
+        mixed = _mixed(query, key, value, scores)
+        return Expected(mixed.output, lambda g: _to_inputs(mixed.pull(g), len(given)))
 
 
 class MultiHeadAttentionRule(Rule):
@@ -73,8 +72,8 @@ class MultiHeadAttentionRule(Rule):
             window=layer.sliding_window,
             features=value.units,
         )
-        between, pull_mixed = mixing = _mixed(queries.output, keys.output, values.output, scores)
-        gate = None
+        mixed = _mixed(queries.output, keys.output, values.output, scores)
+        between, gate = mixed.output, None
         if layer.use_gate:
             sums = projected("gate", query, query.units, heads * depth)
             gate = sums.then(lambda y: activated(Sigmoid(), y))
@@ -82,24 +81,18 @@ class MultiHeadAttentionRule(Rule):
         units = context.outputs[0][-1]
         output = projected("attention_output", between, heads * depth, units)
 
-        def pull(g: Gradient) -> Sequence[Gradient | None]:
+        def pull(g: Gradient) -> Sequence[Gradient]:
             (inside,) = output.pull(g)
-            assert inside is not None
-            through_gate: Gradient | None = None
+            through = inside if gate is None else inside.times(float(gate.output.second.mean()))
+            to_query, to_key, to_value = mixed.pull(through)
+            back = [
+                *queries.pull(to_query),
+                *keys.pull(to_key.times(shared)),
+                *values.pull(to_value.times(shared)),
+            ]
             if gate is not None:
-                (through_gate,) = gate.pull(inside.times(float(mixing.output.second.mean())))
-                inside = inside.times(float(gate.output.second.mean()))
-            back = []
-            times = (1, shared, shared)
-            for step, part, n in zip(
-                (queries, keys, values), pull_mixed(inside), times, strict=True
-            ):
-                assert part is not None
-                (each,) = step.pull(part.times(n))
-                assert each is not None
-                back.append(each)
-            if through_gate is not None:
-                back[0] = back[0].plus(through_gate)
+                (to_gate,) = gate.pull(inside.times(float(mixed.output.second.mean())))
+                back[0] = back[0].plus(to_gate)
             return _to_inputs(back, len(given))
 
         return Expected(output.output, pull)
@@ -112,12 +105,9 @@ def _roles(given: Sequence[Field]) -> tuple[Field, Field, Field]:
     return query, value, given[2] if len(given) > 2 else value
 
 
-def _to_inputs(back: Sequence[Gradient | None], count: int) -> list[Gradient | None]:
+def _to_inputs(back: Sequence[Gradient], count: int) -> list[Gradient]:
     """Gradients of query, key and value as those of so many inputs."""
     to_query, to_key, to_value = back
-    assert to_query is not None
-    assert to_key is not None
-    assert to_value is not None
     if count == 1:
         return [to_query.plus(to_key).plus(to_value)]
     return [to_query, to_key.plus(to_value)] if count == 2 else [to_query, to_value, to_key]
@@ -137,19 +127,13 @@ class _Scores(NamedTuple):
     features: int
 
 
-class _Mixed(NamedTuple):
-    """What attention gives, and how gradients pass back to query, key and value."""
+def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
+    """The output of attention, with gradients of query, key and value.
 
-    output: Field
-    pull: Pull
-
-
-def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> _Mixed:
-    """Values in shares a that a softmax makes of scores, which are normal over the keys.
-
-    Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes nothing.
-    What counts of the shares is E[Σ a²], and that values chosen by score are alike: a normal vector
-    in ``features`` dimensions, weighed by e^(u·x), has the mean u.
+    The output has values in shares a that a softmax makes of scores, which are normal over the
+    keys. Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes
+    nothing. What counts of the shares is E[Σ a²], and that values chosen by score are alike: a
+    normal vector in ``features`` dimensions, weighed by e^(u·x), has the mean u.
     """
     heads, scale, dropout = scores.heads, scores.scale, scores.dropout
     width = query.units // heads
@@ -185,7 +169,7 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> _Mixed:
     centered = max(float((level[0] - level[2]).mean()), 0.0)
     typical, first = float(squares.mean()), float(kept.mean())
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         same, cross = g.second, g.cross
         n = float(positions)
         across = float(even.mean()) + (typical - float(even.mean())) * alike(2)
@@ -199,7 +183,7 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> _Mixed:
         to_key = np.full(positions, scale**2 * steps * to_scores * float(q[0].mean()))
         return [Gradient.even(to_query), Gradient.even(to_key), Gradient(to_value)]
 
-    return _Mixed(output, pull)
+    return Expected(output, pull)
 
 
 def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:

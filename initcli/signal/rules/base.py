@@ -122,7 +122,7 @@ def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
     return Gradient(np.asarray(moments), parts=tuple(parts))
 
 
-Pull = Callable[[Gradient], Sequence[Gradient | None]]
+Pull = Callable[[Gradient], Sequence[Gradient]]
 """Takes the gradient of the first output to those of the inputs."""
 
 
@@ -184,12 +184,7 @@ class Expected(NamedTuple):
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
         after = step(self.output)
-
-        def pull(g: Gradient) -> Sequence[Gradient | None]:
-            (inside,) = after.pull(g)
-            return [None] if inside is None else self.pull(inside)
-
-        return Expected(after.output, pull)
+        return Expected(after.output, lambda g: self.pull(*after.pull(g)))
 
 
 class Rule:

@@ -60,7 +60,8 @@ class OpaqueRule(Rule):
     def expected(self, layer: core.Opaque, context: Context, *given: Field) -> Expected:
         if not layer.passes_on:
             raise NoTheory(layer.type_name)
-        return Expected(given[0], lambda g: [g, *[None] * (len(given) - 1)])
+        others = [Gradient.even(np.zeros(each.grid)) for each in given[1:]]
+        return Expected(given[0], lambda g: [g, *others])
 
 
 class FunctionRule(EntrywiseRule):
@@ -184,7 +185,7 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     factors = slopes(slope, given)
     squares = slope(math.sqrt(float(given.second.mean())) * given.profile) ** 2
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         tilt = g.tilt_of(given)
         before = np.ones_like(WEIGHTS) if tilt is None else tilt
         mean = float(WEIGHTS @ (before * squares))

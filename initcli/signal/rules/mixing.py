@@ -73,8 +73,8 @@ class EinsumDenseRule(Rule):
         order = [1 + rest.index(a) for a in kept]
         if order != sorted(order):
             linear = linear.then(lambda y: _transposed(y, order))
-        output, pull, _ = linear.then(lambda y: activated(layer.activation, y, axes))
-        return Expected(output, pull, axes)
+        linear = linear.then(lambda y: activated(layer.activation, y, axes))
+        return linear._replace(axes=axes)
 
 
 def _with_weights_apart(given: Field, own: list[int]) -> Expected:
@@ -193,7 +193,7 @@ class LocallyConnectedRule(Rule):
         means = convolved.output.means
         moments = np.concatenate([convolved.output.moments[:2], np.stack([means**2, means**2])])
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             return [Gradient.even(filters * kernel.second * window.back(g.moments[:1])[0])]
 
         axes = self.axes(layer, context, given)
@@ -217,7 +217,7 @@ class TableRule(Rule):
         # Two entries are of the same row with probability 1 / input_dim.
         moments[1:] = table.mean**2 + table.variance / layer.input_dim
         output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
-        return Expected(output, lambda g: [None])
+        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
 
 
 def _tied(apart: Field, common: float, width: int) -> Field:
@@ -251,8 +251,8 @@ class PositionEmbeddingRule(Rule):
         moments = np.empty((4, *context.inputs[0][1:-1]))
         moments[0] = moments[1] = table.second
         moments[2] = moments[3] = table.mean**2
-        means = np.full(moments.shape[1:], table.mean)
-        return Expected(normal(moments, means, context.inputs[0][-1]), lambda g: [None])
+        output = normal(moments, np.full(moments.shape[1:], table.mean), context.inputs[0][-1])
+        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
 
 
 class ClassTokenRule(Rule):

@@ -58,7 +58,7 @@ class _RecurrentRule(Rule):
         own = context if layer.cell_name is None else context.within(layer.cell_name)
         unrolled = self.unrolled(layer, _fed(layer, own, _matrix(given)[:, turned, turned]))
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             if layer.return_sequences:
                 outer = at_lags(g.moments[0], g.moments[1], g.lags)
             else:
