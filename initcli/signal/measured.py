@@ -186,23 +186,23 @@ def _built(
     if batch is None and lengths:
         batch = min(lengths)
     shapes = {name: tuple(x.shape[1:]) for name, x in (inputs or {}).items()}
-    built = program(model, batch or BATCH, shapes)
+    wanted = batch or BATCH
+    built = program(model, wanted, shapes)
     room = int(_USABLE * physical_memory())
     if needed_bytes(built) <= room:
         return built, _assumptions(built)
-    fitting = (BATCH >> k for k in range(1, BATCH.bit_length()))
-    candidates = range((batch or 1) - 1, 0, -1) if batch and batch <= BATCH else fitting
-    best = next((n for n in candidates if needed_bytes(program(model, n)) <= room), None)
+    halves = (wanted >> k for k in range(1, wanted.bit_length()))
+    best = next((n for n in halves if needed_bytes(program(model, n)) <= room), None)
     taken = (
         f"{needed_bytes(built) / 2**30:,.1f} GiB of memory, and this machine has "
         f"{room / 2**30:,.1f} for it"
     )
     if batch is None and best is not None and not inputs:
         built = program(model, best)
-        note = f"a batch of {best}, for one of {BATCH} would take {taken}"
+        note = f"a batch of {best}, for one of {wanted} would take {taken}"
         return built, (note, *_assumptions(built))
     remedy = f"--batch {best} fits" if best else "not even one example fits; see --theory"
-    raise SignalError(f"a batch of {batch or BATCH} would take {taken}; {remedy}")
+    raise SignalError(f"a batch of {wanted} would take {taken}; {remedy}")
 
 
 def _assumptions(built: Program) -> tuple[str, ...]:
