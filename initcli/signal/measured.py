@@ -162,7 +162,7 @@ def needed_bytes(built: Program) -> int:
     """About how much memory the passes need.
 
     They hold every tensor, and of one layer at a time its weights, their gradients and intermediate
-    results, which are taken for six times its inputs and outputs.
+    results, estimated as six times its inputs and outputs.
     """
     sizes = [math.prod(shape) for shape in built.shapes]
     inside = max(
@@ -209,7 +209,7 @@ def _assumptions(built: Program) -> tuple[str, ...]:
     """What a program takes for granted, as notes."""
     notes: list[str] = []
     if built.length is not None:
-        notes.append(f"sizes that the spec leaves open are taken for {built.length}")
+        notes.append(f"sizes that the spec leaves open are taken to be {built.length}")
     layers = ((step.name, step.layer) for step in built.steps)
     passed = dict.fromkeys(name for name, layer in layers if isinstance(layer, Preprocessing))
     if passed:

@@ -20,7 +20,7 @@ from initcli.signal.rules.base import (
     Rule,
     connected,
 )
-from initcli.signal.rules.entries import activated, softmax_moment
+from initcli.signal.rules.entries import activated, softmax_moments
 from initcli.types import Array
 
 
@@ -215,20 +215,21 @@ def _squares(variance: float, seen: Array, uneven: float) -> Array:
     distribution with a variance ``uneven`` times its squared mean, whose quantiles are those of
     Wilson and Hilferty (1931, doi:10.1073/pnas.17.12.684).
     """
-    numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
+    counts = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
     cubes = np.maximum(1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3, 0.0) ** 3
     logs = np.log(np.clip(variance * cubes, _VARIANCES[0], _VARIANCES[-1]))
-    rows = [np.exp(np.interp(logs, np.log(_VARIANCES), _log_squares(int(n)))) for n in numbers]
+    rows = [np.exp(np.interp(logs, np.log(_VARIANCES), row)) for row in _log_squares(*counts)]
     table = np.log(np.array(rows) @ _QUERY_WEIGHTS)
-    squares: Array = np.exp(np.interp(np.log(seen), np.log(numbers), table))
+    squares: Array = np.exp(np.interp(np.log(seen), np.log(counts), table))
     return squares
 
 
 @cache
-def _log_squares(n: int) -> Array:
-    """log E[Σ a²] for n keys, at each of the variances."""
-    squares = [n * softmax_moment(math.sqrt(each) * NODES, n, 2) for each in _VARIANCES]
-    return np.log(squares)
+def _log_squares(*counts: float) -> Array:
+    """log E[Σ a²] for numbers of keys, at each of the variances: (counts, variances)."""
+    n = np.array(counts)
+    squares = [n * softmax_moments(math.sqrt(each) * NODES, n, 2) for each in _VARIANCES]
+    return np.log(np.transpose(squares))
 
 
 _VARIANCES = np.geomspace(1e-4, 1e4, 49)

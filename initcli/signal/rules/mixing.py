@@ -227,7 +227,7 @@ def _tied(apart: Field, common: float, width: int) -> Field:
         np.concatenate([others, single]), np.concatenate([WEIGHTS * (1 - share), WEIGHTS * share])
     )
     values = with_mean(values, float(means.mean()), float(moments[0].mean()))
-    # The row that is met stands out in every draw alike.
+    # That row stands out in every draw.
     return field(moments, apart.units, values, pinned=True)
 
 

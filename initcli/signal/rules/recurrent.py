@@ -182,7 +182,7 @@ class _Steps:
 class _Kept:
     """A memory m_t = f_t m_(t−1) + e_t x_t, of a product whose factors are independent.
 
-    ``weights[t, s]`` is what is expected to be left at step t of x at step s.
+    ``weights[t, s]`` is the expected factor of x_s in m_t.
     """
 
     def __init__(self, steps: int) -> None:

@@ -65,7 +65,7 @@ class BidirectionalRule(Rule):
         )
         other = backward.output
         if other.grid:
-            # What the backward layer gives last stands first.
+            # The backward layer reads the last position first.
             other = field(other.moments[:, ::-1], other.units, other.profile, lags=other.lags)
         if layer.merge_mode == "concat":
             merged = beside([forward.output, other]).output
