@@ -43,6 +43,22 @@ class AlsoHalved(Halved, frozen=True, kw_only=True):
     registered = False
 
 
+class HalvedRule(EntrywiseRule):
+    layers = (Halved,)
+
+    def expected(self, layer: Layer, context: Context, given: Field) -> Expected:
+        return affine(given, 0.5, 0.0)
+
+
+class Unknown(Layer, frozen=True, kw_only=True):
+    """A layer with a computation of its own, and no rule."""
+
+    registered = False
+
+    def call(self, flow: Any, x: Array) -> Array:
+        return x / 2
+
+
 def test_a_layer_that_adds_nothing_passes_its_input_on() -> None:
     given = standard((), 8)
     output, pull, _ = predicted(Silent(), CONTEXT, given)
@@ -52,16 +68,11 @@ def test_a_layer_that_adds_nothing_passes_its_input_on() -> None:
 
 
 def test_a_rule_is_one_class_and_holds_for_derived_layers() -> None:
-    given = standard((), 8)
     for layer in (Halved(), AlsoHalved()):
-        with pytest.raises(NoTheory):
-            predicted(layer, CONTEXT, given)
+        output = predicted(layer, CONTEXT, standard((), 8)).output
+        assert float(output.second) == pytest.approx(0.25)
 
-    class HalvedRule(EntrywiseRule):
-        layers = (Halved,)
 
-        def expected(self, layer: Layer, context: Context, given: Field) -> Expected:
-            return affine(given, 0.5, 0.0)
-
-    for layer in (Halved(), AlsoHalved()):
-        assert float(predicted(layer, CONTEXT, given).output.second) == pytest.approx(0.25)
+def test_a_layer_without_a_rule_is_not_known() -> None:
+    with pytest.raises(NoTheory):
+        predicted(Unknown(), CONTEXT, standard((), 8))

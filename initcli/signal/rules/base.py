@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -242,8 +243,13 @@ class UnlistedRule(EntrywiseRule):
 
 def rule_of(layer: Layer) -> Rule:
     """The rule of a layer."""
+    return _rule_of_type(type(layer))
+
+
+@cache
+def _rule_of_type(layer_type: type[Layer]) -> Rule:
     rules = {cls: rule for rule in public_subclasses(Rule) for cls in rule.layers}
-    return next(rules[cls] for cls in type(layer).__mro__ if cls in rules)()
+    return next(rules[cls] for cls in layer_type.__mro__ if cls in rules)()
 
 
 def expected(layer: Layer, context: Context, *fields: Field) -> Expected:

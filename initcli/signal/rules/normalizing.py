@@ -58,7 +58,7 @@ class BatchNormalizationRule(_NormalizationRule):
 
         def pull(g: Gradient) -> list[Gradient]:
             back = zip(steps, together.pull(g), strict=True)
-            return [divided([(s.output.units, *s.pull(each)) for s, each in back])]
+            return [divided([(s.output.units, s.pull(each)[0]) for s, each in back])]
 
         return _scaled(Expected(together.output, pull), context)
 
