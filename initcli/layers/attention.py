@@ -347,7 +347,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     ) -> Shape | list[Shape]:
         self.attendable(query, value, key)
         output = (*query[:-1], *self.output_sizes(query))
-        # Keras gives the scores of self-attention the query's length twice, whatever the key's.
+        # Keras takes the query's length for that of the key, too, in self-attention.
         scores = (query[0], self.num_heads, query[1], query[1])
         return [output, scores] if return_attention_scores else output
 

@@ -118,11 +118,11 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
     nothing: list[None] = [None] * len(built.steps)
     return Signal(
         model=model,
+        program=built,
         batch=built.batch,
         draws=0,
         layers=_layers(built, nothing, nothing, predictions(built)),
         notes=(*_assumptions(built), *mask_notes(heeding(built))),
-        results=_results(built),
     )
 
 
@@ -310,18 +310,13 @@ def _gathered(
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
         model=model,
+        program=built,
         batch=built.batch,
         draws=len(taken),
+        input_rms={tensor: rms(x) for tensor, x in given.items() if x.dtype.kind == "f"},
         layers=_layers(built, outputs, gradients, expected),
         tensors=tuple(_tensors(model, taken)),
         notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
-        results=_results(built),
-    )
-
-
-def _results(built: Program) -> frozenset[str]:
-    return frozenset(
-        step.name for step in built.steps if set(step.outputs).intersection(built.results)
     )
 
 

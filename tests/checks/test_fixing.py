@@ -113,7 +113,7 @@ def test_a_failing_stack_is_quiet_afterwards_and_its_signal_better(
 def test_every_remedy_that_can_be_written_mends_its_finding(
     rule: type[Check], tmp_path: Path
 ) -> None:
-    of_example(rule, rule.triggers, tmp_path)
+    of_example(rule, rule.example("Reported"), tmp_path)
     found = fix(str(tmp_path / "spec.yaml"))
     assert rule.code in {finding.code for finding in found.first.findings}
     assert rule.code not in {finding.code for finding in found.last.findings}
@@ -171,7 +171,7 @@ def test_only_the_lines_at_fault_change() -> None:
     changed = [number for number, (old, new) in pairs if old != new]
     assert changed == sorted({finding.line for finding in found.first.findings})
     assert before[0].startswith("#")
-    assert found.mended == len(found.first.findings)
+    assert found.fixed == len(found.first.findings)
 
 
 def test_a_scale_is_solved_for_what_a_layer_really_takes(tmp_path: Path) -> None:
