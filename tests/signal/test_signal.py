@@ -204,7 +204,7 @@ def test_a_layer_that_nobody_can_compute_is_named() -> None:
 
 def test_open_sizes_are_said() -> None:
     signal = predict_signal(initcli.load(str(ROOT / "sample_configs" / "lstm_imdb.yaml")))
-    assert signal.notes == ("sizes that the spec leaves open are taken for 32",)
+    assert signal.notes == ("sizes that the spec leaves open are taken to be 32",)
 
 
 @pytest.mark.parametrize("kind", [MaxPooling1D, AveragePooling1D])
