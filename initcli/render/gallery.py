@@ -38,7 +38,7 @@ def save_histograms(
     style: Style | None = None,
     page: bool = False,
     workers: Workers = HERE,
-    most: int | None = None,
+    max_entries: int | None = None,
 ) -> Iterator[Path]:
     """Save the histogram of every tensor, then ``overview.png`` and its further pages.
 
@@ -50,7 +50,7 @@ def save_histograms(
         style: format and look of the pictures; PNG by default.
         page: also write a page to browse, ``index.html``.
         workers: processes to use, see :mod:`initcli.sampling.workers`; this one by default.
-        most: entries of a tensor to show at most, its first; all by default.
+        max_entries: number of first entries of a tensor to show; all by default.
 
     Yields:
         The path of each picture once it is written.
@@ -72,7 +72,9 @@ def save_histograms(
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder, style)
     wanted = list(model.parameters if only is None else only)
-    found: Iterable[TensorSummary] = summarize(model, only=wanted, workers=workers, most=most)
+    found: Iterable[TensorSummary] = summarize(
+        model, only=wanted, workers=workers, max_entries=max_entries
+    )
     limits = None
     if style.same_scale:
         found = list(found)

@@ -232,7 +232,7 @@ def _measured(measured: Measurement) -> MeasuredRecord:
     shown = measured.shown
     edges, counts = tuple(shown.edges.tolist()), tuple(shown.counts.tolist())
     histogram = HistogramRecord(edges=edges, counts=counts)
-    return record(MeasuredRecord, measured, nans=0, infs=0, histogram=histogram)
+    return record(MeasuredRecord, measured, histogram=histogram)
 
 
 def summarize(
@@ -240,7 +240,7 @@ def summarize(
     *,
     only: Iterable[Parameter] | None = None,
     workers: Workers = HERE,
-    most: int | None = None,
+    max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
     """Draw and measure every parameter, and hold it against its distribution, in the model's order.
@@ -249,7 +249,7 @@ def summarize(
         model: whose parameters.
         only: some of them, such as :meth:`Model.matching` finds; all by default.
         workers: who is to do it, see :mod:`initcli.sampling.workers`; this process by default.
-        most: entries of a tensor to measure at most, its first; all by default.
+        max_entries: measure only the first so many entries of a tensor; all by default.
         progress: told of the weights that are done, as they are.
 
     Raises:
@@ -265,7 +265,9 @@ def summarize(
     dense/bias constant 0 True
     """
     wanted = model.parameters if only is None else only
-    for parameter, seen in measure(wanted, workers=workers, most=most, progress=progress):
+    for parameter, seen in measure(
+        wanted, workers=workers, max_entries=max_entries, progress=progress
+    ):
         distribution = parameter.distribution
         copies = parameter.initializer.copies(parameter.shape)
         found = None if distribution is None else fit(distribution, seen, parameter.dtype, copies)
