@@ -82,13 +82,13 @@ def build(
     """Check a spec and resolve it into a model.
 
     Args:
-        document: the spec's data.
-        seed: wins over the spec's own.
-        defaults: whose default initializers; wins over the spec's own.
+        document: the spec.
+        seed: seed of all weights; overrides the spec's own.
+        defaults: framework whose default initializers apply; overrides the spec's own.
         functions: custom initializers by name.
 
     Raises:
-        InvalidSpec: with all problems of the spec.
+        InvalidSpec: with all errors of the spec.
     """
     arguments = Networks(functions)
     arguments.of_keras = document.dialect == "keras"
@@ -272,8 +272,8 @@ class _Building:
         self, layer: Layer, name: str, inputs: Shapes, trainable: bool, path: Path
     ) -> tuple[Parameter, ...]:
         try:
-            found = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
-            found, notes = with_defaults(self.spec.defaults, found)
+            own = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
+            own, notes = with_defaults(self.spec.defaults, own)
         except (ShapeError, ArgumentError) as error:
             self.errors.append(_spec_error(error, layer, path))
             return ()
@@ -282,7 +282,7 @@ class _Building:
             msgspec.structs.replace(
                 parameter, trainable=parameter.trainable and trainable, seed=self.spec.seed
             )
-            for parameter in found
+            for parameter in own
         )
         finished = tuple(_linked(parameter, finished) for parameter in finished)
         if path not in self.reported:

@@ -168,7 +168,9 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_file_of_another_kind_is_one_error(kind: str) -> None:
-    with pytest.raises(initcli.InvalidSpec, match="this is not a spec: it has no `layers`") as caught:
+    with pytest.raises(
+        initcli.InvalidSpec, match="this is not a spec: it has no `layers`"
+    ) as caught:
         initcli.parse(OTHERS[kind])
     assert len(caught.value.errors) == 1
 

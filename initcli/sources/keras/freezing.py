@@ -47,11 +47,11 @@ class Freezing(NamedTuple):
         wraps = issubclass(cls, _WRAPPERS)
         return self.of_wrappers if wraps else self.of_holders or not cls.holds_layers
 
-    def of_layer(self, cls: type[Layer], found: Mapping[str, Any]) -> dict[str, Any]:
+    def of_layer(self, cls: type[Layer], arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a layer without the flags that have no effect."""
         wraps = issubclass(cls, _WRAPPERS)
         kept = self.counts(cls)
-        own = {key: value for key, value in found.items() if kept or key != "trainable"}
+        own = {key: value for key, value in arguments.items() if kept or key != "trainable"}
         if wraps and self.sets_flags:
             for argument in ("layer", "backward_layer"):
                 if isinstance(inner := own.get(argument), dict):
@@ -59,10 +59,10 @@ class Freezing(NamedTuple):
         return own
 
 
-def seems_frozen(found: Mapping[str, Any]) -> bool:
+def seems_frozen(arguments: Mapping[str, Any]) -> bool:
     """Whether a layer is not trainable but holds a layer that is."""
-    held = _held(found)
-    return found.get("trainable") is False and not (held and all(map(_is_frozen, held)))
+    held = _held(arguments)
+    return arguments.get("trainable") is False and not (held and all(map(_is_frozen, held)))
 
 
 def _is_frozen(entry: Any) -> bool:

@@ -33,7 +33,7 @@ from initcli.sources.keras.calls import (
 )
 from initcli.sources.keras.first import branches_of, merged, of_keras1
 from initcli.sources.keras.freezing import freezing_of, seems_frozen
-from initcli.sources.keras.notes import THAWED, few, named, of_quantized
+from initcli.sources.keras.notes import THAWED, few, note_on, of_quantized
 from initcli.sources.keras.quantization import policy_in, quantization_of
 from initcli.sources.keras.tensorflow import operation_of_tensorflow
 from initcli.sources.keras.values import (
@@ -88,7 +88,7 @@ def from_keras(document: Document) -> Document:
         invalid = InvalidValue(str(error), remedy=error.remedy, path=error.path)
         raise document.invalid([invalid]) from None
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
-    of_layers = [named(names, *kind) for kind, names in translation.noted.items()]
+    of_layers = [note_on(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
     return replace(document, data=data, origins=origins, dialect="keras", notes=notes)
 
