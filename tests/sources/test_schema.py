@@ -354,6 +354,20 @@ def test_a_layer_is_valid_where_the_reader_takes_it(data: dict[str, Any]) -> Non
     assert bool(found) is bool(wrong), (wrong, found)
 
 
+def test_every_argument_has_a_description_of_one_sentence_or_more() -> None:
+    for name, cls in (*classes(), ("spec", Spec)):
+        for argument in arguments_of(cls):
+            if cls is Spec and argument.name in ("layers", "outputs", "initializers"):
+                continue  # described by the schema
+            text = argument.description
+            assert text.endswith("."), (name, argument.name)
+            assert text[0] == text[0].upper(), (name, argument.name)
+            definition = SCHEMA if cls is Spec else SCHEMA["$defs"][name]
+            said = definition["properties"][argument.name]
+            shared = SCHEMA["$defs"].get(said.get("$ref", "").removeprefix("#/$defs/"), {})
+            assert (said.get("description") or shared["description"]).startswith(text)
+
+
 def test_a_default_is_a_value_that_the_argument_takes_and_words_say_which() -> None:
     for name, definition in (("spec", SCHEMA), *SCHEMA["$defs"].items()):
         for argument, found in definition.get("properties", {}).items():

@@ -7,7 +7,7 @@ counted over kernels stored with other orders of axes (``keras/initializations.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from initcli.errors import Path, quoted
@@ -97,8 +97,19 @@ def of_keras1(
     if not dilated:
         arguments.pop("dilation_rate", None)
     _padded(arguments)
-    if (change := _CHANGES.get(kind)) is not None:
-        change(arguments, config, version, path)
+    if kind in ("LSTM", "GRU") and config.get("consume_less") != "gpu":
+        # Each gate had matrices of its own, and from 1.2 on the recurrent ones were initialized
+        # like the kernel.
+        arguments["gates_apart"] = True
+        if version.numbers >= (1, 2):
+            arguments["recurrent_initializer"] = config.get("init", "glorot_uniform")
+    if kind == "LSTM":
+        forget = config.get("forget_bias_init", "one")
+        if not isinstance(forget, str) or forget not in _BIASES:
+            raise _refused(f"forget_bias_init {quoted(forget)}", version, path)
+        arguments["unit_forget_bias"] = _BIASES[forget]
+    if kind == "BatchNormalization" and config.get("mode", 0) == 1:
+        raise _refused("a BatchNormalization with mode 1", version, path)
     _initialized(kind, arguments, config, version)
     return kind, arguments
 
@@ -121,46 +132,6 @@ def _padded(arguments: dict[str, Any]) -> None:
         arguments["padding"] = line if is_line else [ends[:2], ends[2:]]
     elif isinstance(padding, list) and len(padding) == 4:
         arguments["padding"] = [padding[:2], padding[2:]]
-
-
-Change = Callable[[dict[str, Any], Mapping[str, Any], Version, Path], None]
-
-
-def _gated(
-    arguments: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path
-) -> None:
-    """Each gate had matrices of its own, unless the layer was built for a GPU."""
-    if config.get("consume_less") == "gpu":
-        return
-    arguments["gates_apart"] = True
-    if version.numbers >= (1, 2):
-        # The recurrent matrices were initialized like the kernel.
-        arguments["recurrent_initializer"] = config.get("init", "glorot_uniform")
-
-
-def _lstm(
-    arguments: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path
-) -> None:
-    _gated(arguments, config, version, path)
-    forget = config.get("forget_bias_init", "one")
-    if not isinstance(forget, str) or forget not in _BIASES:
-        raise _refused(f"forget_bias_init {quoted(forget)}", version, path)
-    arguments["unit_forget_bias"] = _BIASES[forget]
-
-
-def _normalized(
-    arguments: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path
-) -> None:
-    if config.get("mode", 0) == 1:
-        raise _refused("a BatchNormalization with mode 1", version, path)
-
-
-_CHANGES: Mapping[str, Change] = {
-    "LSTM": _lstm,
-    "GRU": _gated,
-    "BatchNormalization": _normalized,
-}
-"""Changes to the configuration of single layers."""
 
 
 # Merge, which Keras 2 kept until 2.2
