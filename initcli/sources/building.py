@@ -31,14 +31,13 @@ from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw
 from initcli.sources.arguments import TooManyErrors, argument_error
 from initcli.sources.assembly import Built
-from initcli.sources.entries import is_broken
+from initcli.sources.entries import BROKEN
 from initcli.sources.graph import Networks
 from initcli.types import (
     LARGEST,
     ArgumentError,
     Dtype,
     PositiveInt,
-    Shape,
     ShapeError,
     Shapes,
     doc,
@@ -187,7 +186,7 @@ def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
 
     def failed(call: int, error: ShapeError | ArgumentError) -> None:
         layer, path = network.layers[network.calls[call].layer], paths[call]
-        if is_broken(layer) or path in reported:
+        if layer is BROKEN or path in reported:
             return
         reported.add(path)
         errors.append(_spec_error(error, layer, path))
@@ -197,18 +196,14 @@ def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
         layer, path = network.layers[network.calls[call].layer], paths[call]
         if not shapes.outputs and isinstance(layer, Recorded):
             continue
-        largest = max((_entries(shape) for shape in shapes.outputs), default=0)
+        sizes = (math.prod(n for n in shape if n is not None) for shape in shapes.outputs)
+        largest = max(sizes, default=0)
         if largest > LARGEST_TENSOR and path not in reported:
             reported.add(path)
             message = f"the output of this {layer.type_name} would have too many entries"
             remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
             errors.append(ShapeMismatch(message, remedy=remedy, path=path))
     return shaped
-
-
-def _entries(shape: Shape) -> int:
-    """The number of entries of one example."""
-    return math.prod(size for size in shape if size is not None)
 
 
 def _spec_error(error: ShapeError | ArgumentError, layer: Layer, path: Path) -> SpecError:

@@ -61,6 +61,13 @@ class Source:
         return source
 
     @cached_property
+    def _content(self) -> bytes:
+        """The content up to one byte more than the limit; a stream can be read only once."""
+        with system_errors(self.name):
+            rest = max(in_force().file_bytes + 1 - len(self.head), 0)
+            return self.head + self.stream.read(rest)
+
+    @cached_property
     def text(self) -> str:
         """The content as text.
 
@@ -68,12 +75,12 @@ class Source:
             InvalidSpec: it is too large, or not UTF-8.
         """
         limit = in_force().file_bytes
-        with system_errors(self.name):
-            content = self.head + self.stream.read(max(limit + 1 - len(self.head), 0))
-        if len(content) > limit:
+        if len(self._content) > limit:
             message = f"a spec may have at most {limit:,} bytes"
-            raise self.refused(message, remedy("file_bytes", self._size()))
-        return self.decoded(content, self.name)
+            status = os.fstat(self.stream.fileno())
+            size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            raise self.refused(message, remedy("file_bytes", size))
+        return self.decoded(self._content, self.name)
 
     @cached_property
     def document(self) -> Document:
@@ -120,11 +127,6 @@ class Source:
     def refused(self, message: str, remedy: str = "", name: str = "") -> InvalidSpec:
         """The error for a source that cannot be read."""
         return unreadable(name or self.name, message, remedy)
-
-    def _size(self) -> int | None:
-        """Size of a regular file in bytes; None for pipes and devices."""
-        status = os.fstat(self.stream.fileno())
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def unreadable(name: str, message: str, remedy: str = "") -> InvalidSpec:
