@@ -142,7 +142,8 @@ def _built(
     shaped = _shaped(built, arguments.errors)
     notes = [*document.notes, *_overruled(arguments)]
     if document.dialect == "keras" and spec.defaults != "keras":
-        notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
+        whose = spec.defaults
+        notes.append(f"the defaults of {whose} change nothing: a Keras file names its initializers")
     building = _Building(spec, arguments, notes)
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
     if document.dialect == "keras":
