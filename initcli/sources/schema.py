@@ -32,8 +32,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema_text(*, ascii_only: bool = False) -> str:
-    """The schema as an indented JSON text; the same classes always give the same text."""
-    return json.dumps(schema(), indent=2, ensure_ascii=ascii_only) + "\n"
+    """The schema as a JSON text; the same classes always give the same text."""
+    return json.dumps(schema(), separators=(",", ":"), ensure_ascii=ascii_only) + "\n"
 
 
 def schema() -> Schema:
