@@ -77,7 +77,8 @@ class Source:
         limit = in_force().file_bytes
         if len(self._content) > limit:
             message = f"a spec may have at most {limit:,} bytes"
-            status = os.fstat(self.stream.fileno())
+            with system_errors(self.name):
+                status = os.fstat(self.stream.fileno())
             size = status.st_size if stat.S_ISREG(status.st_mode) else None
             raise self.refused(message, remedy("file_bytes", size))
         return self.decoded(self._content, self.name)
