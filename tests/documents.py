@@ -125,7 +125,10 @@ def limits() -> Iterator[tuple[str, ...]]:
 
 
 def amount(number: int) -> str:
-    """A number as people write it: 250,000, 10⁹, 2⁶²."""
+    """A number as people write it: 8 MiB, 250,000, 10⁹, 2⁶²."""
+    for unit, exponent in (("PiB", 50), ("GiB", 30), ("MiB", 20)):
+        if number < 2**60 and number % 2**exponent == 0:
+            return f"{number >> exponent:,} {unit}"
     for base in (10, 2):
         power = round(math.log(number, base))
         if number == base**power and power > 6:

@@ -75,7 +75,7 @@ stacks = st.builds(
     st.sampled_from(["float16", "bfloat16", "float32", "float64"]),
     st.integers(0, 2**40),
 )
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def built(spec: dict[str, Any]) -> initcli.Model:

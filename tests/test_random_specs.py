@@ -174,7 +174,7 @@ def held(model: initcli.Model) -> None:
     assert len({tensor["path"] for tensor in report["tensors"]}) == len(report["tensors"])
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs())
 def test_layers_with_any_arguments_are_a_model_or_errors_with_a_place(spec: Data) -> None:
     try:
@@ -189,7 +189,7 @@ def test_layers_with_any_arguments_are_a_model_or_errors_with_a_place(spec: Data
     assert again.parameters == model.parameters
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stacks(), st.integers(1, 3))
 def test_a_block_that_repeats_is_that_block_written_out(
     drawn: tuple[list[int | None], Data], repeat: int

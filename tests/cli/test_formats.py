@@ -208,8 +208,10 @@ def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatc
         assert happened == ["printed"] * head + ["measured", "printed"] * 10
 
 
-@pytest.mark.parametrize("report", REPORTS)
-@pytest.mark.parametrize("form", ROWS)
+@pytest.mark.parametrize(
+    ("report", "form"),
+    list(zip(REPORTS, ["csv", "jsonl", "markdown", "csv", "jsonl"], strict=True)),
+)
 def test_whoever_reads_one_line_gets_a_whole_one_and_no_complaint(report: str, form: str) -> None:
     with start(*REPORTS[report], "--format", form) as process:
         assert process.stdout is not None

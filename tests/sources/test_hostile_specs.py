@@ -320,7 +320,7 @@ SPECIAL = ["[", "]", "{", "}", ":", ",", "- ", "&a ", "*a", "!!int ", "|", ">", 
 NUMBERS = ["0", "-1", "1e9", ".nan", "-.inf", "0x10", "null", "true", "~", "99999999999999999999"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_a_mangled_spec_is_a_model_or_an_error(data: st.DataObject) -> None:
     text = TOUR
@@ -332,7 +332,7 @@ def test_a_mangled_spec_is_a_model_or_an_error(data: st.DataObject) -> None:
     assert outcome(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
