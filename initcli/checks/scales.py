@@ -17,7 +17,7 @@ from initcli.checks.graph import (
 from initcli.layers import convolution, core, einsum, merging
 from initcli.parameter import Parameter
 from initcli.signal.program import Step
-from initcli.signal.rules import Weight
+from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
 from initcli.sources.overrides import KERNELS
 

@@ -74,9 +74,10 @@ def signal(
         _print_signal(spec, found, format, filter or (), first=first)
         if out is not None:
             from initcli.files import write_whole
-            from initcli.render.signal_plot import signal_picture
+            from initcli.render.signal_plot import signals_picture
 
-            write_whole(Path(out), signal_picture(found, _picture_format(out)))
+            pictured = [(model.name, found)]
+            write_whole(Path(out), signals_picture(pictured, _picture_format(out)))
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
@@ -174,10 +175,10 @@ def compare(
     _print_comparison(found, format)
     if out is not None:
         from initcli.files import write_whole
-        from initcli.render.signal_plot import comparison_picture
+        from initcli.render.signal_plot import signals_picture
 
         pictured = [(each.label, each.signal) for each in found]
-        write_whole(Path(out), comparison_picture(pictured, kind))
+        write_whole(Path(out), signals_picture(pictured, kind))
 
 
 def _print_comparison(found: Sequence[Compared], format: str) -> None:

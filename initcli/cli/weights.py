@@ -45,13 +45,13 @@ _SCREENS = 3
 class _Drawing(NamedTuple):
     """Who draws, and how many entries of a tensor at most."""
 
-    most: int | None = None
+    max_entries: int | None = None
     jobs: int | None = None
     cluster: str | None = None
 
     def weights(self, parameters: Iterable[Parameter]) -> int:
         """How many weights are drawn."""
-        return sum(min(each.size, self.most or each.size) for each in parameters)
+        return sum(min(each.size, self.max_entries or each.size) for each in parameters)
 
     def seconds(self, parameters: Iterable[Parameter]) -> float:
         """What one process takes for them, roughly."""
@@ -73,7 +73,11 @@ class _Drawing(NamedTuple):
         # Processes start before the bar does, whose thread keeps them from the fastest way.
         with several as workers, progress(self.weights(only), "weights") as bar:
             yield from summarize(
-                model, only=only, workers=workers, most=self.most, progress=bar.advance
+                model,
+                only=only,
+                workers=workers,
+                max_entries=self.max_entries,
+                progress=bar.advance,
             )
 
 
@@ -254,7 +258,7 @@ def hist(
                 style=style,
                 page=html,
                 workers=workers,
-                most=max_draws,
+                max_entries=max_draws,
             ):
                 write_path(file)
                 bar.advance(1)

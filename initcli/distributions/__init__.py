@@ -9,7 +9,7 @@ from initcli.distributions.continuous import (
     Uniform,
 )
 from initcli.distributions.discrete import Constant, Empirical
-from initcli.distributions.mixture import Mixture
+from initcli.distributions.mixture import Mixture, with_zeros
 from initcli.random.standard_normal import Floats
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "SphereCoordinate",
     "TruncatedNormal",
     "Uniform",
+    "with_zeros",
 ]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from initcli.distributions.base import Distribution
+from initcli.distributions.discrete import Constant
 from initcli.random.standard_normal import Floats
 
 
@@ -56,3 +57,11 @@ class Mixture(Distribution, frozen=True):
     @property
     def _weighted(self) -> list[tuple[float, Distribution]]:
         return list(zip(self.weights, self.parts, strict=True))
+
+
+def with_zeros(distribution: Distribution, share: float) -> Distribution:
+    """0 with probability ``share``, else a value of ``distribution``."""
+    zero = Constant(0.0)
+    if share == 0 or distribution == zero:
+        return distribution
+    return zero if share == 1 else Mixture((share, 1 - share), (zero, distribution))

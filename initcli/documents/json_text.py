@@ -104,10 +104,10 @@ def _find_nodes(text: str) -> tuple[Nodes, list[tuple[str, int]]]:
         elif word == ",":
             path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
         elif path and path[-1] is None:
-            path[-1] = json.loads(word)
-            key = span
+            name: str = json.loads(word)
+            path[-1], key = name, span
             if tuple(path) in nodes:
-                repeated.append((path[-1], span[0]))
+                repeated.append((name, span[0]))
         else:
             here = tuple(path)
             nodes[here] = Node(*span, key)

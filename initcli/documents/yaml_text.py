@@ -171,7 +171,7 @@ class _Builder:
             parent.append(value)
 
     def _node(self, event: Any) -> Node:
-        start, end = event.start_mark.index, event.end_mark.index
+        start, end = _span(event)
         key, self.key = self.key, None
         if isinstance(event, yaml.AliasEvent):
             self.end = end
@@ -197,9 +197,13 @@ class _Builder:
         if not isinstance(event, yaml.ScalarEvent):
             raise _Refused(event, "a key is a plain text, not a mapping, a list or an alias")
         self.path[-1] = event.value
-        self.key = (event.start_mark.index, event.end_mark.index)
+        self.key = _span(event)
         if tuple(self.path) in self.nodes:
             self.repeated.append((event.value, self.key[0]))
+
+
+def _span(event: Any) -> tuple[int, int]:
+    return event.start_mark.index, event.end_mark.index
 
 
 COLON = re.compile(r"\s*:")

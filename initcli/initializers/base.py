@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from initcli.distributions import Distribution, Floats
-from initcli.types import Size, arguments_of, doc, snake_case
+from initcli.types import ShapeError, Size, arguments_of, doc, shape_text, snake_case
 
 
 class Fans(NamedTuple):
@@ -32,6 +32,16 @@ def compute_fans(shape: Size) -> Fans:
         return Fans(shape[0], shape[0])
     receptive_field = math.prod(shape[:-2])
     return Fans(shape[-2] * receptive_field, shape[-1] * receptive_field)
+
+
+def require_convolution(initializer: Initializer, shape: Size, remedy: str) -> None:
+    """Raise ShapeError unless the shape is that of a convolution kernel."""
+    if len(shape) not in (3, 4, 5):
+        raise ShapeError(
+            f"{initializer.type_name} fills convolution kernels of 3 to 5 axes, not shape "
+            f"{shape_text(shape)}",
+            remedy,
+        )
 
 
 class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):

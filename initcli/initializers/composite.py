@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from initcli import distributions
-from initcli.distributions import Distribution, Floats, Mixture
-from initcli.initializers.base import Fans, Initializer, Whole
+from initcli.distributions import Distribution, Floats, Mixture, with_zeros
+from initcli.initializers.base import Fans, Initializer, Whole, require_convolution
 from initcli.initializers.constant import Ones
 from initcli.initializers.scaling import HeNormal
 from initcli.random.streams import seeded_stream
@@ -126,11 +126,7 @@ class ICNR(Whole, frozen=True, kw_only=True):
 
     def _drawn(self, shape: Size) -> Size:
         """The shape of the drawn filters."""
-        if len(shape) not in (3, 4, 5):
-            message = (
-                f"ICNR fills convolution kernels of 3 to 5 axes, not shape {shape_text(shape)}"
-            )
-            raise ShapeError(message, "use it for the convolution before a depth_to_space")
+        require_convolution(self, shape, "use it for the convolution before a depth_to_space")
         # Bounded, because the power of a large scale takes long to compute and to print.
         pixels = min(self.scale, shape[-1] + 1) ** (len(shape) - 2)
         if shape[-1] % pixels:
@@ -197,11 +193,8 @@ class ZeroRow(Initializer, frozen=True, kw_only=True):
         return self.filled.fans(shape)
 
     def distribution_for(self, shape: Size) -> Distribution | None:
-        distribution, zero = self.filled.distribution_for(shape), distributions.Constant(0.0)
-        if distribution is None or distribution == zero:
-            return distribution
-        share = 1 / shape[0]
-        return zero if share == 1 else Mixture((share, 1 - share), (zero, distribution))
+        distribution = self.filled.distribution_for(shape)
+        return None if distribution is None else with_zeros(distribution, 1 / shape[0])
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         self.filled.fill(out, start, shape, rng)

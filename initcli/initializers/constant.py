@@ -10,7 +10,7 @@ import numpy as np
 from initcli import distributions
 from initcli.distributions import Distribution, Floats
 from initcli.errors import did_you_mean, listed, quoted
-from initcli.initializers.base import Initializer
+from initcli.initializers.base import Initializer, require_convolution
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, shape_text
 
 
@@ -62,14 +62,14 @@ class Identity(Initializer, frozen=True, kw_only=True):
             message = f"Identity fills matrices only, not shape {shape_text(shape)}"
             raise ShapeError(message, remedy)
         if not self.repeated:
-            return _sparse(self.gain, 1 / max(shape))
+            return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / max(shape))
         if max(shape) % min(shape):
             raise ShapeError(
                 "repeated identities need one side to be a multiple of the other, not shape "
                 f"{shape_text(shape)}",
                 "remove `repeated` for ones on one diagonal",
             )
-        return _sparse(self.gain, 1 / min(shape))
+        return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / min(shape))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         rows, columns = np.divmod(np.arange(start, start + out.size), shape[1])
@@ -91,18 +91,14 @@ class Dirac(Initializer, frozen=True, kw_only=True):
     ] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
-        if len(shape) not in (3, 4, 5):
-            raise ShapeError(
-                f"Dirac fills convolution kernels of 3 to 5 axes, not shape {shape_text(shape)}",
-                "for a matrix, use Identity" if len(shape) == 2 else "",
-            )
+        require_convolution(self, shape, "for a matrix, use Identity")
         if shape[-1] % self.groups:
             raise ShapeError(
                 f"Dirac's `groups` ({self.groups}) must divide the {shape[-1]} output channels",
                 "use `groups: 1`",
             )
         ones = self.groups * min(shape[-2], shape[-1] // self.groups)
-        return _sparse(1.0, ones / math.prod(shape))
+        return distributions.with_zeros(distributions.Constant(1.0), 1 - ones / math.prod(shape))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         *place, source, target = np.unravel_index(np.arange(start, start + out.size), shape)
@@ -124,12 +120,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
     groups: Annotated[PositiveInt, doc("The `groups` of the layer.")] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
-        if len(shape) not in (3, 4, 5):
-            raise ShapeError(
-                "Bilinear fills kernels of transposed convolutions of 3 to 5 axes, not shape "
-                f"{shape_text(shape)}",
-                "use it for Conv1DTranspose, Conv2DTranspose or Conv3DTranspose",
-            )
+        require_convolution(self, shape, "use it for a transposed convolution")
         if shape[-1] != shape[-2] * self.groups:
             raise ShapeError(
                 f"Bilinear needs as many filters as input channels, and shape {shape_text(shape)} "
@@ -142,10 +133,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
         window = distributions.Empirical(
             "bilinear", tuple(sorted(self._window(shape).ravel().tolist()))
         )
-        if shape[-2] == 1:
-            return window
-        share = 1 / shape[-2]
-        return distributions.Mixture((1 - share, share), (distributions.Constant(0.0), window))
+        return distributions.with_zeros(window, 1 - 1 / shape[-2])
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         *place, target, source = np.unravel_index(np.arange(start, start + out.size), shape)
@@ -262,12 +250,3 @@ _COSINE_WINDOWS: dict[str, tuple[float, ...]] = {
     "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168),
     "flattop": (0.21557895, 0.41663158, 0.277263158, 0.083578947, 0.006947368),
 }
-
-
-def _sparse(value: float, probability: float) -> Distribution:
-    """``value`` with that probability, else 0."""
-    if probability == 1 or value == 0:
-        return distributions.Constant(value)
-    return distributions.Mixture(
-        (1 - probability, probability), (distributions.Constant(0.0), distributions.Constant(value))
-    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from initcli import distributions
 from initcli.distributions import Distribution, Floats
-from initcli.initializers.base import Whole
+from initcli.initializers.base import Whole, require_convolution
 from initcli.random.variates import fill_normal
 from initcli.types import PositiveInt, ShapeError, Size, doc, shape_text
 
@@ -62,12 +62,7 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
     gain: Gain = 1.0
 
     def distribution_for(self, shape: Size) -> Distribution:
-        if len(shape) not in (3, 4, 5):
-            raise ShapeError(
-                "DeltaOrthogonal fills convolution kernels of 3 to 5 axes, "
-                f"not shape {shape_text(shape)}",
-                "for a matrix, use Orthogonal" if len(shape) == 2 else "",
-            )
+        require_convolution(self, shape, "for a matrix, use Orthogonal")
         if shape[-2] > shape[-1]:
             raise ShapeError(
                 f"DeltaOrthogonal needs at least as many output channels ({shape[-1]}) as input "
@@ -75,10 +70,7 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
                 f"use {shape[-2]} filters or more, or Orthogonal",
             )
         center = _entry(shape[-1], self.gain)
-        share = 1 / math.prod(shape[:-2])
-        if share == 1:
-            return center
-        return distributions.Mixture((1 - share, share), (distributions.Constant(0.0), center))
+        return distributions.with_zeros(center, 1 - 1 / math.prod(shape[:-2]))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         tensor = np.zeros(shape, dtype)

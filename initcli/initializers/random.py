@@ -76,24 +76,13 @@ class TruncatedNormal(Seeded, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         low, high = self._bounds
-        if not math.isfinite(high - low):
+        finite = math.isfinite(high - low)
+        if not (finite and low < high and standard_normal.mass(low, high) > 1e-200):
             raise ArgumentError(
-                "upper",
-                f"`upper` ({high:g}), `lower` ({low:g}) and their difference must be finite",
-                "they count standard deviations; -10 and 10 truncate almost nothing",
-            )
-        if not low < high:
-            raise ArgumentError(
-                "upper",
-                f"`upper` ({high:g}) must be more than `lower` ({low:g})",
+                "lower" if self.upper is None else "upper",
+                f"the interval from `lower` ({low:g}) to `upper` ({high:g}) standard deviations "
+                "must be finite, and must have a positive probability",
                 "the defaults are -2 and 2",
-            )
-        if standard_normal.mass(low, high) < 1e-200:
-            raise ArgumentError(
-                "lower",
-                f"a normal distribution has almost no mass between `lower` ({low:g}) and `upper` "
-                f"({high:g}) standard deviations",
-                "use bounds nearer to 0",
             )
 
     def distribution_for(self, shape: Size) -> Distribution:
@@ -122,12 +111,7 @@ class Sparse(Whole, frozen=True, kw_only=True):
         if len(shape) != 2:
             raise ShapeError(f"Sparse fills matrices only, not shape {shape_text(shape)}")
         share = self._zeros(shape) / shape[1]
-        rest = normal(0.0, self.stddev)
-        if share == 0:
-            return rest
-        if share == 1 or self.stddev == 0:
-            return distributions.Constant(0.0)
-        return distributions.Mixture((share, 1 - share), (distributions.Constant(0.0), rest))
+        return distributions.with_zeros(normal(0.0, self.stddev), share)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         tensor = rng.standard_normal(shape, dtype=dtype.type)

@@ -60,7 +60,7 @@ class Scaled(Seeded, frozen=True, kw_only=True):
                 raise ShapeError(
                     f"input_axes and output_axes name axis {axis}, and the last axis of shape "
                     f"{shape_text(shape)} is {len(shape) - 1}",
-                    "axes count from 0, or backwards from -1",
+                    "axes count from 0, or backward from -1",
                 )
         return (
             math.prod(shape[axis] for axis in self.input_axes),
@@ -101,7 +101,7 @@ class VarianceScaling(Scaled, frozen=True, kw_only=True):
     scale: Annotated[PositiveFloat, doc("Variance of an entry times n.")] = 1.0
     mode: Annotated[
         Mode,
-        doc("n: a fan, the mean of the two (`fan_avg`) or their geometric mean (`fan_geo_avg`)."),
+        doc("Divisor n: a fan, their mean (`fan_avg`) or their geometric mean (`fan_geo_avg`)."),
     ] = "fan_in"
     distribution: Annotated[
         Kind,

@@ -1,7 +1,4 @@
-"""Layers: one class a layer type, one file a family.
-
-Importing this package makes every layer type known.
-"""
+"""Layers: one class for each layer type, one file for each family."""
 
 from initcli.layers import (
     activation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Activation as ActivationFunction
 from initcli.activations import Elu, LeakyRelu, Relu, Threshold
@@ -18,29 +18,32 @@ from initcli.types import (
     NotComputable,
     PositiveInt,
     Shape,
+    doc,
     shape_text,
 )
 
 
 class Activation(Layer, frozen=True, kw_only=True):
-    """Applies an activation by name."""
+    """Applies an activation."""
 
     supports_masking = True
 
-    activation: ActivationFunction
+    activation: Annotated[
+        ActivationFunction, doc("Function to apply: its name, or a mapping with its arguments.")
+    ]
 
     def call(self, flow: Flow, x: Array) -> Array:
         return self.activation.call(flow.xp, x)
 
 
 class ReLU(Layer, frozen=True, kw_only=True):
-    """max(x, 0), with a slope below ``threshold`` and a cap at ``max_value``."""
+    """max(x, 0), or with a slope below ``threshold`` and a cap at ``max_value``."""
 
     supports_masking = True
 
-    max_value: NonNegativeFloat | None = None
-    negative_slope: NonNegativeFloat = 0.0
-    threshold: NonNegativeFloat = 0.0
+    max_value: Annotated[NonNegativeFloat | None, doc("Upper bound of the output.")] = None
+    negative_slope: Annotated[NonNegativeFloat, doc("Slope for negative inputs.")] = 0.0
+    threshold: Annotated[NonNegativeFloat, doc("Input where the slope changes.")] = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         return self.last_activation.call(flow.xp, x)
@@ -59,7 +62,7 @@ class LeakyReLU(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    negative_slope: NonNegativeFloat = 0.3
+    negative_slope: Annotated[NonNegativeFloat, doc("Slope for negative inputs.")] = 0.3
 
     def call(self, flow: Flow, x: Array) -> Array:
         return self.last_activation.call(flow.xp, x)
@@ -70,16 +73,20 @@ class LeakyReLU(Layer, frozen=True, kw_only=True):
 
 
 class PReLU(Layer, frozen=True, kw_only=True):
-    """x for x ≥ 0, alpha · x below, with a learned alpha.
+    """x for x ≥ 0, alpha · x below, with a learned alpha (He et al. 2015, arXiv:1502.01852).
 
-    alpha has the shape of the input without its batch, and size 1 on the ``shared_axes``
-    (counted from 1, the batch being 0).
+    alpha has the shape of the input without the batch, with size 1 along ``shared_axes``.
     """
 
     supports_masking = True
 
-    alpha_initializer: Initializer = Zeros()
-    shared_axes: PositiveInt | tuple[PositiveInt, ...] | None = None
+    alpha_initializer: Annotated[Initializer, doc("Fills the slopes for negative inputs.")] = (
+        Zeros()
+    )
+    shared_axes: Annotated[
+        PositiveInt | tuple[PositiveInt, ...] | None,
+        doc("Axes along which slopes are shared, counted from 1 (0 is the batch)."),
+    ] = None
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         given = self.shared_axes
@@ -89,7 +96,7 @@ class PReLU(Layer, frozen=True, kw_only=True):
                 "shared_axes",
                 f"`shared_axes` names axis {max(shared)}, and the last axis of the input "
                 f"{shape_text(shape)} is {len(shape) - 1}",
-                "axes count from 1, for the batch is 0",
+                "axes count from 1; 0 is the batch",
             )
         alpha = tuple(
             1 if axis in shared else known_size(self, shape, axis) for axis in range(1, len(shape))
@@ -105,11 +112,11 @@ class PReLU(Layer, frozen=True, kw_only=True):
 
 
 class ThresholdedReLU(Layer, frozen=True, kw_only=True):
-    """x where x > ``theta``, 0 elsewhere (Konda et al. 2014, arXiv:1402.3337; of Keras 1 and 2)."""
+    """x for x > ``theta``, else 0 (Konda et al. 2014, arXiv:1402.3337). Keras 1 and 2."""
 
     supports_masking = True
 
-    theta: NonNegativeFloat = 1.0
+    theta: Annotated[NonNegativeFloat, doc("Inputs up to this value give 0.")] = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         return self.last_activation.call(flow.xp, x)
@@ -124,7 +131,7 @@ class ELU(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    alpha: float = 1.0
+    alpha: Annotated[float, doc("Limit of the output for large negative inputs, negated.")] = 1.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         return self.last_activation.call(flow.xp, x)
@@ -135,13 +142,15 @@ class ELU(Layer, frozen=True, kw_only=True):
 
 
 class Softmax(Layer, frozen=True, kw_only=True):
-    """exp(x) / Σ exp(x) over ``axis`` (or several)."""
+    """exp(x) / Σ exp(x) over ``axis``."""
 
     supports_masking = True
 
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
 
-    axis: int | tuple[int, ...] = -1
+    axis: Annotated[
+        int | tuple[int, ...], doc("Axis that sums to 1, or several axes that do so together.")
+    ] = -1
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, mask = flow.xp, flow.mask

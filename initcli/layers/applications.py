@@ -1,8 +1,9 @@
-"""Layers that ``keras.applications`` brings along."""
+"""Layers that models of ``keras.applications`` define."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from initcli.initializers import Constant, Initializer, Ones
 from initcli.layers.base import Layer, known_size
@@ -16,15 +17,16 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
 
 class LayerScale(Layer, frozen=True, kw_only=True):
-    """x · gamma, one gamma a channel that starts at ``init_values`` (Touvron et al. 2021)."""
+    """x · gamma, with one gamma for each channel (Touvron et al. 2021, arXiv:2103.17239)."""
 
-    init_values: float
-    projection_dim: PositiveInt
+    init_values: Annotated[float, doc("Initial value of gamma.")]
+    projection_dim: Annotated[PositiveInt, doc("Number of channels.")]
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[-1] not in (self.projection_dim, None):
@@ -44,18 +46,20 @@ class LayerScale(Layer, frozen=True, kw_only=True):
 
 
 class Scale(Layer, frozen=True, kw_only=True):
-    """x times a learned scale: one number, or one for each entry of ``axis``.
+    """x times a learned scale: one number, or one for each index of ``axis``.
 
-    Shapes: scale () without ``axis``, else (the sizes of those axes…). Behind a residual branch,
-    ``initializer: zeros`` makes it ReZero (Bachlechner et al. 2020, arXiv:2003.04887) or SkipInit
-    (De & Smith 2020, arXiv:2002.10444), and a small constant over ``axis: -1`` LayerScale (Touvron
-    et al. 2021, arXiv:2103.17239).
+    After a residual branch, zeros make it ReZero (Bachlechner et al. 2020, arXiv:2003.04887) or
+    SkipInit (De & Smith 2020, arXiv:2002.10444), and a small constant over ``axis: -1`` LayerScale
+    (Touvron et al. 2021, arXiv:2103.17239).
     """
 
     supports_masking = True
 
-    axis: int | tuple[int, ...] | None = None
-    initializer: Initializer = Ones()
+    axis: Annotated[
+        int | tuple[int, ...] | None,
+        doc("Axes with a scale for each index; a single scale if absent."),
+    ] = None
+    initializer: Annotated[Initializer, doc("Fills the scale.")] = Ones()
 
     def output_shape(self, shape: Shape) -> Shape:
         self._sizes(shape)
@@ -71,19 +75,21 @@ class Scale(Layer, frozen=True, kw_only=True):
         return x * flow.xp.reshape(flow["scale"], beside)
 
     def _sizes(self, shape: Shape) -> dict[int, int]:
-        """The size of each axis that has scales of its own."""
+        """The sizes of the axes that have a scale for each index."""
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
         if 0 in axes or -len(shape) in axes:
-            message = "`axis` names the batch, whose examples have no weights of their own"
-            raise ArgumentError("axis", message, "axes count from 1, or backwards from -1")
+            message = "`axis` names the batch, which has no weights"
+            raise ArgumentError("axis", message, "axes count from 1, or backward from -1")
         found = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in axes}
         return dict(sorted(found.items()))
 
 
 class StochasticDepth(Layer, frozen=True, kw_only=True):
-    """Drops a residual path with probability ``drop_path_rate`` in training (Huang et al. 2016)."""
+    """Drops the residual path of random examples (Huang et al. 2016, arXiv:1603.09382)."""
 
-    drop_path_rate: Fraction
+    drop_path_rate: Annotated[
+        Fraction, doc("Probability of dropping the residual path of an example.")
+    ]
 
     def call(self, flow: Flow, x: Array) -> Array:
         shape = (x.shape[0], *(1,) * (len(x.shape) - 1))
@@ -91,13 +97,13 @@ class StochasticDepth(Layer, frozen=True, kw_only=True):
 
 
 class CustomScaleLayer(Layer, frozen=True, kw_only=True):
-    """The first input and ``scale`` times the second, as Inception-ResNet adds its residuals."""
+    """The first input plus ``scale`` times the second: the residual sum of Inception-ResNet."""
 
     role = "adds"
 
     merges = True
 
-    scale: float
+    scale: Annotated[float, doc("Factor on the second input.")]
 
     def output_shape(self, shape: Shape, residual: Shape) -> Shape:
         if shape != residual:

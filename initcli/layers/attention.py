@@ -1,15 +1,16 @@
-"""Attention: what each position of a query takes from the positions of a value."""
+"""Attention: each position of a query takes a weighted mean of the positions of a value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
+from initcli.layers.arguments import Quantization, Seed
 from initcli.layers.base import Layer, known_size
 from initcli.layers.einsum import Counted, Projection, projecting, stored_projection
 from initcli.layers.flow import Flow, Mask
@@ -25,6 +26,7 @@ from initcli.types import (
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
     shapes_text,
 )
@@ -32,13 +34,17 @@ from initcli.types import (
 _POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
 
 
-class _Projecting(Layer, frozen=True, kw_only=True):
-    """Attention between projections of its inputs, whose weights stand under their names.
+class Heads(NamedTuple):
+    """The numbers of heads, and the sizes of a head's vectors."""
 
-    ``query_initializer``, ``key_initializer``, ``value_initializer`` and ``output_initializer``,
-    which Keras has not, fill the kernel of one projection in place of ``kernel_initializer``: the
-    output's leads back into the residual stream, where schemes start it smaller.
-    """
+    queries: int
+    keys: int
+    key_dim: int
+    value_dim: int
+
+
+class _Projecting(Layer, frozen=True, kw_only=True):
+    """Attention between learned projections of the inputs."""
 
     holds_layers = True
     supports_masking = True
@@ -49,20 +55,58 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         "attention_mask": 6,
     }
 
-    dropout: Fraction = 0.0
-    use_bias: bool = True
-    use_gate: bool = False
-    sliding_window: PositiveInt | None = None
-    flash_attention: bool | None = None
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    query_initializer: Initializer | None = None
-    key_initializer: Initializer | None = None
-    value_initializer: Initializer | None = None
-    output_initializer: Initializer | None = None
-    fans: Counted = "projection"
-    quantization: str | None = None
-    seed: int | None = None
+    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
+    use_bias: Annotated[bool, doc("Whether the projections add biases.")] = True
+    use_gate: Annotated[
+        bool, doc("Whether a learned sigmoid gate multiplies the output of each head.")
+    ] = False
+    sliding_window: Annotated[
+        PositiveInt | None,
+        doc("Number of neighboring steps that a step attends to; all if absent."),
+    ] = None
+    flash_attention: Annotated[
+        bool | None, doc("Whether Keras uses flash attention; it changes no value.")
+    ] = None
+    kernel_initializer: Annotated[Initializer, doc("Fills the kernels of the projections.")] = (
+        GlorotUniform()
+    )
+    bias_initializer: Annotated[Initializer, doc("Fills the biases of the projections.")] = Zeros()
+    query_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the query projection instead of `kernel_initializer`. Not in "
+            "Keras."
+        ),
+    ] = None
+    key_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the key projection instead of `kernel_initializer`; not in Keras."
+        ),
+    ] = None
+    value_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the value projection instead of `kernel_initializer`. Not in "
+            "Keras."
+        ),
+    ] = None
+    output_initializer: Annotated[
+        Initializer | None,
+        doc(
+            "Fills the kernel of the output projection instead of `kernel_initializer`. Not in "
+            "Keras."
+        ),
+    ] = None
+    fans: Annotated[
+        Counted,
+        doc(
+            "Axes that count as fans: those summed and produced (`projection`), or those of a "
+            "convolution kernel, as in Keras 2."
+        ),
+    ] = "projection"
+    quantization: Quantization = None
+    seed: Seed = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
@@ -72,7 +116,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     ) -> Iterator[Parameter]:
         """A kernel (sources…, targets…) with fans of those sizes, and a bias (targets…).
 
-        ``positions`` are the axes that it passes over, the batch among them.
+        ``positions`` are the axes that the kernel does not contract, batch included.
         """
         into, out = len(sources), len(targets)
         shape = (*sources, *targets)
@@ -98,10 +142,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     def attendable(
         self, query: Shape, value: Shape | None, key: Shape | None
     ) -> tuple[Shape, Shape]:
-        """Value and key, which are the query and the value where they are not given.
+        """Value and key, by default the query and the value.
 
         Raises:
-            ShapeError: they do not belong together, position by position.
+            ShapeError: their positions do not match.
         """
         value = query if value is None else value
         key = value if key is None else key
@@ -117,7 +161,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"{type(self).__name__}'s value {shape_text(value)} and key {shape_text(key)} "
                 "differ in their positions",
-                "each value needs a key of its own: give both as many positions",
+                "give both the same number of positions",
             )
         return value, key
 
@@ -138,10 +182,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         causal: bool,
         is_fused: bool,
     ) -> tuple[Array, Array]:
-        """What each query takes, and the shares: of (batch, heads, positions, features) each.
+        """The result for each query, and the scores: (batch, heads, positions, features) each.
 
-        A query from which ``kept`` hides every key takes all alike where Keras fuses attention,
-        and nothing elsewhere.
+        A query from which ``kept`` hides every key averages all values where Keras fuses attention,
+        and gives 0 elsewhere.
         """
         xp = flow.xp
         scores = xp.matmul(query, xp.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
@@ -155,10 +199,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         return xp.matmul(taken, value), shares
 
     def hidden(self, flow: Flow, query: Mask, sizes: Size, axes: int = 1) -> Mask:
-        """What the masks of query, value and key, and that of the call, leave to be seen.
+        """The scores that the masks of query, value, key and call leave visible.
 
-        ``sizes`` are those of the scores, of which the last 2 · ``axes`` are positions of the
-        queries and of the keys; the masks go before the heads, as in Keras.
+        ``sizes`` are those of the scores, whose last 2 · ``axes`` axes are the positions of the
+        queries and the keys. As in Keras, masks apply before the heads are split.
 
         Raises:
             NotComputable: a mask does not fit the scores.
@@ -184,65 +228,38 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             wanted = f"{self.type_name}'s masks, {shapes}, do not fit its scores"
             raise NotComputable(f"{wanted} {shape_text(sizes)}") from None
 
-    def is_fused(self, rank: int, return_scores: bool) -> bool:
-        """Whether Keras leaves attention between inputs of that rank to one fused operation."""
-        return rank == 3 and self.dropout == 0 and not return_scores
+    @property
+    def heads(self) -> Heads:
+        """The numbers of heads and the sizes of their vectors."""
+        raise NotImplementedError
 
+    def output_sizes(self, query: Shape) -> Size:
+        """The sizes of the output's axes beside the positions."""
+        return (known_size(self, query, -1),)
 
-class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
-    """Attention in several heads at once (Vaswani et al. 2017).
+    def positions(self, rank: int) -> list[int]:
+        """The axes of an input of that rank over which a query attends."""
+        return list(range(1, rank - 1))
 
-    Inputs are query, value and key; the value is the query and the key the value where they are
-    not given. Shapes: query/kernel (d, heads, key_dim), key/kernel (d, heads, key_dim),
-    value/kernel (d, heads, value_dim), attention_output/kernel (heads, value_dim, d), each with a
-    bias of the axes after its input. Fans are those of the projections: d and heads · key_dim.
-    """
-
-    # Keras takes them off the very tensors, so that a residual connection has lost its mask.
-    ends_masks = True
-
-    num_heads: PositiveInt
-    key_dim: PositiveInt
-    value_dim: PositiveInt | None = None
-    output_shape_: PositiveInt | tuple[PositiveInt, ...] | None = msgspec.field(
-        default=None, name="output_shape"
-    )
-    attention_axes: int | tuple[int, ...] | None = None
-
-    def output_shape(
-        self,
-        query: Shape,
-        value: Shape | None = None,
-        key: Shape | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Shape | list[Shape]:
-        self.attendable(query, value, key)
-        output = (*query[:-1], *self._output_sizes(query))
-        # Keras gives the scores of self-attention the query's length twice, whatever the key's.
-        scores = (query[0], self.num_heads, query[1], query[1])
-        return [output, scores] if return_attention_scores else output
+    def query_mask(self, flow: Flow) -> Mask:
+        """The mask of the query."""
+        return flow.masks[0] if flow.masks else None
 
     def parameters(
         self, query: Shape, value: Shape | None = None, key: Shape | None = None
     ) -> Iterator[Parameter]:
         value, key = self.attendable(query, value, key)
-        keys = (self.num_heads, self.key_dim)
-        values = (self.num_heads, self.value_dim or self.key_dim)
-        rank = len(query) - 1
-        yield from self.projection("query", (known_size(self, query, -1),), keys, rank)
+        heads, rank = self.heads, len(query) - 1
+        features = (known_size(self, query, -1),)
+        mixed = (heads.queries, heads.value_dim)
+        yield from self.projection("query", features, (heads.queries, heads.key_dim), rank)
+        keys = (heads.keys, heads.key_dim)
         yield from self.projection("key", (known_size(self, key, -1),), keys, rank)
         if self.use_gate:
-            yield from self.projection("gate", (known_size(self, query, -1),), values, rank)
+            yield from self.projection("gate", features, mixed, rank)
+        values = (heads.keys, heads.value_dim)
         yield from self.projection("value", (known_size(self, value, -1),), values, rank)
-        yield from self.projection("attention_output", values, self._output_sizes(query), rank)
-
-    def _output_sizes(self, query: Shape) -> Size:
-        given = self.output_shape_
-        if given is None or given == ():
-            return (known_size(self, query, -1),)
-        return (given,) if isinstance(given, int) else given
+        yield from self.projection("attention_output", mixed, self.output_sizes(query), rank)
 
     def call(
         self,
@@ -254,56 +271,120 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Array | list[Array]:
-        xp, source = flow.xp, query
+        xp = flow.xp
         value = query if value is None else value
         key = value if key is None else key
-        rank = len(source.shape)
-        given = self.attention_axes
-        if given is None:
-            given = tuple(range(1, rank - 1))
-        axes = [each % rank for each in ((given,) if isinstance(given, int) else given)]
+        rank = len(query.shape)
+        axes = self.positions(rank)
         rest = [axis for axis in range(1, rank - 1) if axis not in axes]
-        # (batch, …, heads, positions, features), the positions of all attention axes as one.
+        # (batch, …, heads, positions, features), the positions of all attended axes as one.
         order = [0, *rest, rank - 1, *axes, rank]
 
-        def heads(name: str, x: Array) -> Array:
+        def projected(name: str, x: Array) -> Array:
             y = xp.transpose(self.projected(flow, name, x), order)
             return xp.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
 
-        queries, keys, values = heads("query", query), heads("key", key), heads("value", value)
-        positions = [tuple(x.shape[axis] for axis in axes) for x in (query, key)]
-        sizes = (*queries.shape[:-2], *positions[0], *positions[1])
-        own = flow.masks[0] if flow.masks else None
-        kept = self.hidden(flow, own, sizes, len(axes))
+        times = self.heads.queries // self.heads.keys
+        queries = projected("query", query)
+        keys, values = (
+            xp.repeat(y, times, len(rest) + 1) if times > 1 else y
+            for y in (projected("key", key), projected("value", value))
+        )
+        sizes = (
+            *queries.shape[:-2],
+            *(query.shape[axis] for axis in axes),
+            *(key.shape[axis] for axis in axes),
+        )
+        kept = self.hidden(flow, self.query_mask(flow), sizes, len(axes))
         if kept is not None:
             kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
-        is_fused = self.is_fused(rank, return_attention_scores)
+        # Keras leaves attention between such inputs to one operation.
+        is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
         found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
         unpacked = xp.reshape(
-            found, (*found.shape[:-2], *(source.shape[axis] for axis in axes), found.shape[-1])
+            found, (*found.shape[:-2], *(query.shape[axis] for axis in axes), found.shape[-1])
         )
         mixed = xp.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
         if self.use_gate:
-            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", source))
+            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", query))
         output = self.projected(flow, "attention_output", mixed, 2)
-        if not return_attention_scores:
-            return output
-        return [output, xp.reshape(shares, sizes)]
+        return [output, xp.reshape(shares, sizes)] if return_attention_scores else output
+
+
+class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
+    """Attention in several heads (Vaswani et al. 2017, arXiv:1706.03762).
+
+    Inputs are query, value and key; by default the value is the query and the key the value.
+    Shapes: query/kernel and key/kernel (d, heads, key_dim), value/kernel (d, heads, value_dim),
+    attention_output/kernel (heads, value_dim, d), each with a bias of the axes that it produces.
+    """
+
+    # Keras removes them from the tensors themselves, so that residual connections lose their masks.
+    ends_masks = True
+
+    num_heads: Annotated[PositiveInt, doc("Number of heads.")]
+    key_dim: Annotated[PositiveInt, doc("Size of a query and a key of one head.")]
+    value_dim: Annotated[
+        PositiveInt | None, doc("Size of a value of one head; `key_dim` if absent.")
+    ] = None
+    output_shape_: Annotated[
+        PositiveInt | tuple[PositiveInt, ...] | None,
+        doc("Size of the output's features, or sizes of several axes; as the query if absent."),
+    ] = msgspec.field(default=None, name="output_shape")
+    attention_axes: Annotated[
+        int | tuple[int, ...] | None,
+        doc("Axes to attend over; all between the batch and the features if absent."),
+    ] = None
+
+    def output_shape(
+        self,
+        query: Shape,
+        value: Shape | None = None,
+        key: Shape | None = None,
+        *,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Shape | list[Shape]:
+        self.attendable(query, value, key)
+        output = (*query[:-1], *self.output_sizes(query))
+        # Keras gives the scores of self-attention the query's length twice, whatever the key's.
+        scores = (query[0], self.num_heads, query[1], query[1])
+        return [output, scores] if return_attention_scores else output
+
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim)
+
+    def output_sizes(self, query: Shape) -> Size:
+        given = self.output_shape_
+        if given is None or given == ():
+            return super().output_sizes(query)
+        return (given,) if isinstance(given, int) else given
+
+    def positions(self, rank: int) -> list[int]:
+        given = self.attention_axes
+        if given is None:
+            return super().positions(rank)
+        return [each % rank for each in ((given,) if isinstance(given, int) else given)]
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
-    """Attention whose query heads share fewer heads of key and value (Ainslie et al. 2023).
+    """Attention whose query heads share heads of key and value.
 
-    Inputs are query, value and key; the value is the query and the key the value where they are
-    not given. Shapes: query/kernel (d, query heads, head_dim), key/kernel and value/kernel
-    (d, key-value heads, head_dim), attention_output/kernel (query heads, head_dim, d).
+    Ainslie et al. 2023, arXiv:2305.13245.
+
+    Inputs are query, value and key; by default the value is the query and the key the value.
+    Shapes: query/kernel (d, query heads, head_dim), key/kernel and value/kernel (d, key-value
+    heads, head_dim), attention_output/kernel (query heads, head_dim, d).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
 
-    head_dim: PositiveInt
-    num_query_heads: PositiveInt
-    num_key_value_heads: PositiveInt
+    head_dim: Annotated[PositiveInt, doc("Size of a query, key and value of one head.")]
+    num_query_heads: Annotated[
+        PositiveInt, doc("Number of query heads, a multiple of `num_key_value_heads`.")
+    ]
+    num_key_value_heads: Annotated[PositiveInt, doc("Number of key and value heads.")]
 
     def __post_init__(self) -> None:
         if self.num_query_heads % self.num_key_value_heads:
@@ -336,58 +417,22 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         scores = (query[0], self.num_query_heads, query[1], key[1])
         return [query, scores] if return_attention_scores else query
 
-    def parameters(
-        self, query: Shape, value: Shape | None = None, key: Shape | None = None
-    ) -> Iterator[Parameter]:
-        value, key = self.attendable(query, value, key)
-        features = known_size(self, query, -1)
-        heads = (self.num_query_heads, self.head_dim)
-        shared = (self.num_key_value_heads, self.head_dim)
-        yield from self.projection("query", (features,), heads, 2)
-        yield from self.projection("key", (known_size(self, key, -1),), shared, 2)
-        if self.use_gate:
-            yield from self.projection("gate", (features,), heads, 2)
-        yield from self.projection("value", (known_size(self, value, -1),), shared, 2)
-        yield from self.projection("attention_output", heads, (features,), 2)
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.num_query_heads, self.num_key_value_heads, self.head_dim, self.head_dim)
 
-    def call(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Array | list[Array]:
-        xp, source = flow.xp, query
-        value = query if value is None else value
-        key = value if key is None else key
-        times = self.num_query_heads // self.num_key_value_heads
-        queries = xp.swapaxes(self.projected(flow, "query", query), 1, 2)
-        keys, values = (
-            xp.repeat(xp.swapaxes(self.projected(flow, name, x), 1, 2), times, 1)
-            for name, x in (("key", key), ("value", value))
-        )
-        own = flow.given_masks.get("query_mask", flow.masks[0] if flow.masks else None)
-        kept = self.hidden(flow, own, (*queries.shape[:-1], keys.shape[-2]))
-        is_fused = self.is_fused(len(source.shape), return_attention_scores)
-        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
-        mixed = xp.swapaxes(found, 1, 2)
-        if self.use_gate:
-            mixed = mixed * xp.sigmoid(self.projected(flow, "gate", source))
-        output = self.projected(flow, "attention_output", mixed, 2)
-        return [output, shares] if return_attention_scores else output
+    def query_mask(self, flow: Flow) -> Mask:
+        return flow.given_masks.get("query_mask", super().query_mask(flow))
 
 
 class _Attention(Layer, frozen=True, kw_only=True):
-    """Attention between the inputs themselves: query, value and, if it differs, key."""
+    """Attention between the inputs themselves: query, value and, if different, key."""
 
     supports_masking = True
-    # Keras's one argument `mask`, a list.
+    # Keras passes them as one list, `mask`.
     takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
 
-    dropout: Fraction = 0.0
+    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
 
     def output_shape(
         self,
@@ -411,7 +456,7 @@ class _Attention(Layer, frozen=True, kw_only=True):
         return [output, scores] if return_attention_scores else output
 
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
-        """How well each query (batch, …, queries, d) fits each key: (batch, …, queries, keys)."""
+        """The scores of queries (batch, …, queries, d) and keys: (batch, …, queries, keys)."""
         raise NotImplementedError
 
     def call(
@@ -442,21 +487,24 @@ class _Attention(Layer, frozen=True, kw_only=True):
         return self._masks(flow)[0]
 
     def _masks(self, flow: Flow) -> tuple[Mask, Mask]:
-        """Those of query and value: all that the call names, or else those that they carry."""
+        """The masks of query and value: those of the call, or else those that they carry."""
         if given := flow.given_masks:
             return given.get("query_mask"), given.get("value_mask")
         return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
 
 
 class Attention(_Attention, frozen=True, kw_only=True):
-    """Dot-product attention (Luong et al. 2015), or that of tanh(query + key).
+    """Dot-product attention (Luong et al. 2015, arXiv:1508.04025).
 
-    With ``use_scale`` a scalar scale, with ``score_mode: concat`` a scalar concat_score_weight.
+    Weights: a scalar scale with ``use_scale``, a scalar concat_score_weight for ``concat`` scores.
     """
 
-    use_scale: bool = False
-    score_mode: Literal["dot", "concat"] = "dot"
-    seed: int | None = None
+    use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = False
+    score_mode: Annotated[
+        Literal["dot", "concat"],
+        doc("Score of a query and a key: their dot product, or the sum of tanh(query + key)."),
+    ] = "dot"
+    seed: Seed = None
 
     def parameters(
         self, query: Shape, value: Shape, key: Shape | None = None
@@ -476,9 +524,12 @@ class Attention(_Attention, frozen=True, kw_only=True):
 
 
 class AdditiveAttention(_Attention, frozen=True, kw_only=True):
-    """Attention by Σ scale · tanh(query + key) (Bahdanau et al. 2015): scale is (features,)."""
+    """Attention with the score Σ scale · tanh(query + key).
 
-    use_scale: bool = True
+    Bahdanau et al. 2014, arXiv:1409.0473.
+    """
+
+    use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = True
 
     def parameters(
         self, query: Shape, value: Shape, key: Shape | None = None
@@ -494,9 +545,9 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
 
 
 def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
-    """Which keys a query can see, (queries, keys); None where it can see all.
+    """Visible keys of each query, (queries, keys); None if all are visible.
 
-    ``causal`` lets a query see no later key, ``reach`` none that many positions away or more.
+    ``causal`` hides later keys, ``reach`` keys at that distance or more.
     """
     apart = xp.reshape(xp.arange(scores.shape[-2]), (-1, 1)) - xp.arange(scores.shape[-1])
     seen = apart >= 0 if causal else None
@@ -504,7 +555,7 @@ def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
 
 
 def _both(xp: Any, one: Mask, other: Mask) -> Mask:
-    """Where both masks are True."""
+    """The conjunction of two masks."""
     if one is None or other is None:
         return other if one is None else one
     return xp.logical_and(one, other)

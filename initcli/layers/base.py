@@ -1,4 +1,4 @@
-"""What every layer is: its arguments as fields, its outputs' shapes, and its parameters."""
+"""The interface of every layer: arguments as fields, output shapes, and parameters."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from initcli.types import (
 )
 
 Role = Literal["normalizes", "scales", "adds", "multiplies", "looks_up", "keeps", "recurs"]
-"""What a layer does to a signal, for those who judge it.
+"""What a layer does to a signal.
 
-- ``normalizes``: gives its output a size of its own, whatever comes in;
-- ``scales``: gives data the size that their author wants;
-- ``adds``: adds its inputs, so that one of them may be 0;
+- ``normalizes``: normalizes its output;
+- ``scales``: scales input data;
+- ``adds``: adds its inputs, so that one may be 0;
 - ``multiplies``: multiplies its inputs, so that one may be a gate of another;
-- ``looks_up``: gives vectors of a table;
-- ``keeps``: an activation before it is as good as one behind it;
-- ``recurs``: takes a sequence through the same weights, step by step.
+- ``looks_up``: looks up vectors of a table;
+- ``keeps``: commutes with activations;
+- ``recurs``: applies the same weights at every step of a sequence.
 """
 
 
 class Takes(NamedTuple):
-    """What a call of a layer takes: how many inputs, under which names, and which options."""
+    """The inputs and options of a call of a layer."""
 
     least: int
     most: float
@@ -55,35 +55,35 @@ class Takes(NamedTuple):
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
-    """One entry of a stack. Shapes have the batch first, which is None where it is not known.
+    """One entry of a stack. Shapes begin with the batch, which is None if unknown.
 
-    The positional arguments of ``output_shape`` are the shapes of the inputs, one each; its
-    keyword-only arguments are options of a single call, all of them booleans.
+    ``output_shape`` takes the shape of each input as a positional argument, and the options of a
+    call, all booleans, as keyword-only arguments.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ()
-    """Other names of the type."""
+    """Further names of the type."""
 
     needs_batch: ClassVar[bool] = True
-    """Whether every input has an axis for the batch; only operations on tensors can do without."""
+    """Whether inputs must have a batch axis; only operations on tensors need none."""
 
     registered: ClassVar[bool] = True
-    """Whether a spec can name this very class, if not those that derive from it."""
+    """Whether a spec can name this class; subclasses are registered unless they say otherwise."""
     holds_layers: ClassVar[bool] = False
-    """Whether all of its weights are those of layers that it holds, or that Keras makes within."""
+    """Whether all its weights belong to layers inside it."""
     only_in: ClassVar[Mapping[str, str]] = {}
-    """Arguments that only one framework has, each with that framework's name."""
+    """Arguments of a single framework, with the name of the framework."""
     merges: ClassVar[bool] = False
-    """Whether a single input would be a mistake."""
+    """Whether the layer needs several inputs to make sense."""
     supports_masking: ClassVar[bool] = False
-    """Whether what comes out may carry a mask; a mask ends at any other layer."""
+    """Whether the output may carry a mask; masks end at other layers."""
     ends_masks: ClassVar[bool] = False
-    """Whether its inputs have no masks any more for those that take them later."""
+    """Whether its inputs lose their masks for later layers."""
     takes_masks: ClassVar[Mapping[str, int]] = {}
-    """The masks that a call can name, as Keras's arguments, each with its place among them."""
+    """The mask arguments of a call, with their positions in Keras."""
 
     role: ClassVar[Role | None] = None
-    """What the type does to a signal, where it is one of the roles."""
+    """What the type does to a signal; None for none of the roles."""
 
     name: Annotated[str | None, doc("Name of the layer; derived from its type if absent.")] = None
     trainable: Annotated[bool, doc("Whether training changes the layer's weights.")] = True
@@ -96,7 +96,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     ] = None
 
     def output_shape(self, *inputs: Any, **options: Any) -> Shape | list[Shape]:
-        """The shape that comes out for inputs of those shapes, or a list of them for several.
+        """The output shape for inputs of those shapes, or a list for several outputs.
 
         Raises:
             ShapeError: an input does not fit.
@@ -106,16 +106,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         return shape
 
     def sized(self, shape: Shape, *inputs: Size) -> Shape:
-        """A shape of the output with sizes that :meth:`output_shape` leaves open, where inputs say.
+        """The output shape with unknown sizes filled in from the shapes of actual inputs.
 
-        By default they are those of an input with as many axes, at the same places.
+        By default from the same axes of the first input, if it has the same rank.
         """
         if inputs and len(shape) == len(inputs[0]):
             return tuple(b if a is None else a for a, b in zip(shape, inputs[0], strict=True))
         return shape
 
     def parameters(self, *inputs: Any, **options: Any) -> Iterator[Parameter]:
-        """The parameters for inputs of those shapes, in Keras's order, named within the layer.
+        """The parameters for inputs of those shapes, in Keras's order; paths are relative.
 
         Raises:
             ShapeError: an input does not fit.
@@ -157,44 +157,44 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         raise NotComputable(f"initcli does not compute {self.type_name}")
 
     def acts_as(self) -> Role | None:
-        """The layer's role: that of its type, or ``keeps`` where its input passes on."""
+        """The layer's role: that of its type, or ``keeps`` if its input passes on."""
         return "keeps" if self.role is None and self.adds_nothing() else self.role
 
     @property
     def last_activation(self) -> Activation | None:
-        """The function that the layer applies last; None where it applies none."""
+        """The activation that the layer applies last; None for none."""
         own = getattr(self, "activation", None)
         return own if isinstance(own, Activation) and not isinstance(own, Linear) else None
 
     @classmethod
     def adds_nothing(cls) -> bool:
-        """Whether the type has no weights, and neither a shape nor a computation of its own."""
+        """Whether the type defines no weights, no shape and no computation."""
         own = (cls.parameters, cls.output_shape, cls.call)
         return own == (Layer.parameters, Layer.output_shape, Layer.call)
 
     def heeds_masks(self, flow: Flow) -> bool:
-        """Whether the masks of a call change what comes out."""
+        """Whether masks change the output of a call."""
         if "mask" in self.takes_masks:
             return flow.mask is not None
         return bool(self.takes_masks) and flow.has_masks
 
     def output_mask(self, flow: Flow, *inputs: Array, **options: Any) -> Mask | list[Mask]:
-        """The mask that the output carries, or a list of them for several outputs.
+        """The mask of the output, or a list for several outputs.
 
-        It is that of the first input, unless the call names another.
+        By default that of the first input, unless the call names another.
         """
         return flow.passed_mask if self.supports_masking else None
 
     @property
     def weights_dtype(self) -> Dtype | None:
-        """The dtype of the layer's own weights; None where it is the model's."""
+        """The dtype of the layer's weights; None for the model's."""
         if self.dtype == "mixed_float16" or self.dtype == "mixed_bfloat16":
             return "float32"
         return self.dtype
 
     @property
     def type_name(self) -> str:
-        """What the layer's type is called."""
+        """The name of the layer's type in reports."""
         return type(self).__name__
 
     @classmethod
@@ -204,13 +204,13 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
     @classmethod
     def default_name(cls) -> str:
-        """What Keras calls the first such layer that has no name."""
+        """The name of the first unnamed layer of this type, as in Keras."""
         return snake_case(cls.__name__)
 
     @classmethod
     @cache
     def takes(cls) -> Takes:
-        """What a call takes, as the signature of ``output_shape`` says."""
+        """The inputs and options of a call, from the signature of ``output_shape``."""
         if cls.output_shape is Layer.output_shape:
             return Takes(1, 1, ("shape",), ())
         given = list(inspect.signature(cls.output_shape).parameters.values())[1:]
@@ -224,11 +224,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
     @classmethod
     def has_weights(cls) -> bool:
-        """Whether layers of this type have parameters at all."""
+        """Whether layers of this type have parameters."""
         return cls.parameters is not Layer.parameters
 
     def require_rank(self, shape: Shape, rank: int, axes: str) -> None:
-        """Raise unless the input has that rank, the batch counted; ``axes`` says what it needs."""
+        """Raise ShapeError unless the input has that rank, batch included; ``axes`` names them."""
         if len(shape) != rank:
             raise ShapeError(
                 f"{type(self).__name__} needs an input of {rank - 1} axes beside the batch "
@@ -239,7 +239,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 def output_shapes(
     layer: Layer, inputs: Shapes, options: Mapping[str, bool] | None = None
 ) -> Shapes:
-    """The shapes of all outputs of a call.
+    """The shapes of the outputs of a call.
 
     Raises:
         ShapeError: the inputs are too few or too many, or do not fit.
@@ -269,7 +269,7 @@ def computed(
     """All outputs of a call.
 
     Raises:
-        NotComputable: only the layer's author's code, or no number, could tell.
+        NotComputable: the output cannot be computed.
     """
     found = layer.call(flow, *inputs, **_known(layer, options))
     return list(found) if isinstance(found, list | tuple) else [found]
@@ -278,21 +278,21 @@ def computed(
 def computed_masks(
     layer: Layer, flow: Flow, inputs: Sequence[Array], options: Mapping[str, bool] | None = None
 ) -> list[Mask]:
-    """The masks of the outputs of a call, from the first; what is beyond them has none.
+    """The masks of the first outputs of a call; further outputs have none.
 
     Raises:
-        NotComputable: the masks of the inputs do not fit one another.
+        NotComputable: the shapes of the masks do not match.
     """
     try:
         found = layer.output_mask(flow, *inputs, **_known(layer, options))
     except ValueError:
         shapes = shapes_text(tuple(mask.shape for mask in flow.masks if mask is not None))
-        raise NotComputable(f"the masks of its inputs, {shapes}, do not fit one another") from None
+        raise NotComputable(f"the masks of its inputs, {shapes}, do not match") from None
     return found if isinstance(found, list) else [found]
 
 
 def _known(layer: Layer, options: Mapping[str, bool] | None) -> dict[str, bool]:
-    """The options that a call of the layer has."""
+    """The options that the layer takes."""
     names = layer.takes().options
     return {name: value for name, value in (options or {}).items() if name in names}
 
@@ -300,9 +300,9 @@ def _known(layer: Layer, options: Mapping[str, bool] | None) -> dict[str, bool]:
 def within(
     layer: Layer, name: str, parameters: Iterable[Parameter], dtype: Dtype | None = None
 ) -> Iterator[Parameter]:
-    """A layer's parameters as its owner's: under its name, and trained and typed as it says.
+    """Parameters of an inner layer as those of its owner, with its name, dtype and trainability.
 
-    ``dtype`` is that of the owner, for what has none of its own.
+    ``dtype`` is the owner's, for layers without a dtype.
     """
     own = layer.weights_dtype or dtype
     for parameter in parameters:
@@ -318,7 +318,7 @@ def within(
 
 
 def sublayer_names(layers: Iterable[Layer]) -> list[str]:
-    """What layers within another are called: as they say, or after their type with a number."""
+    """The names of layers within another: their own, or their type with a number."""
     names: list[str] = []
     counts: dict[str, int] = {}
     for layer in layers:
@@ -331,17 +331,17 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
 
 
 def known_layers() -> dict[str, type[Layer]]:
-    """Every layer type by each of its names."""
+    """Every registered layer type, by each of its names."""
     return known(Layer)
 
 
 def known_size(layer: Layer, shape: Shape, axis: int) -> int:
-    """The size of an axis that must be known, because a parameter depends on it."""
+    """The size of an axis, which must be known."""
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(
             f"{type(layer).__name__} works on axis {axis}, and the last axis of its input "
             f"{shape_text(shape)} is {len(shape) - 1}",
-            "axes count from 0, which is the batch, or backwards from -1",
+            "axes count from 0, the batch, or backward from -1",
         )
     size = shape[axis]
     if size is None:
@@ -357,7 +357,7 @@ def per_axis(value: int | tuple[int, ...], rank: int, argument: str) -> tuple[in
     """One number for all spatial axes, or one for each.
 
     Raises:
-        ArgumentError: there are not as many numbers as axes.
+        ArgumentError: the number of entries is not that of the axes.
     """
     if isinstance(value, int):
         return (value,) * rank

@@ -1,9 +1,9 @@
-"""Recurrent cells: what takes one step, from an input and the states before."""
+"""Recurrent cells: one step, from an input and the previous states."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.initializers import (
@@ -14,6 +14,16 @@ from initcli.initializers import (
     Zeros,
     per_gate,
     unit_forget_bias,
+)
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    RecurrentActivation,
+    RecurrentDropout,
+    RecurrentInitializer,
+    Seed,
+    UnitForgetBias,
+    UseBias,
 )
 from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
@@ -26,15 +36,15 @@ from initcli.types import (
     PositiveInt,
     Shape,
     Size,
+    doc,
 )
 
 
 class Gated(Layer, frozen=True, kw_only=True):
-    """A cell's weights: ``gates`` matrices side by side for the input and for the state before.
+    """The weights of a cell: one matrix for each of ``gates``, for the input and for the state.
 
-    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias. With
-    ``gates_apart`` an initializer fills the matrix of each gate as a tensor of its own (as in Keras
-    1 and Flax), and else all gates' matrices as one.
+    Shapes: kernel (d, gates · units), recurrent_kernel (units, gates · units), bias (gates ·
+    units,).
     """
 
     registered = False
@@ -42,16 +52,18 @@ class Gated(Layer, frozen=True, kw_only=True):
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
-    units: PositiveInt
-    activation: Activation = Tanh()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    recurrent_initializer: Initializer = Orthogonal()
-    bias_initializer: Initializer = Zeros()
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
-    gates_apart: bool = False
+    units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
+    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    recurrent_initializer: RecurrentInitializer = Orthogonal()
+    bias_initializer: BiasInitializer = Zeros()
+    dropout: Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")] = 0.0
+    recurrent_dropout: RecurrentDropout = 0.0
+    seed: Seed = None
+    gates_apart: Annotated[
+        bool, doc("Whether the matrix of each gate is filled separately, as in Keras 1 and Flax.")
+    ] = False
 
     def weights(self, shape: Shape) -> Iterator[Parameter]:
         """The weights for a step of shape (batch, d)."""
@@ -70,7 +82,7 @@ class Gated(Layer, frozen=True, kw_only=True):
 
     @property
     def biases(self) -> int:
-        """How many biases are added up at a gate."""
+        """Number of biases that add up at each gate."""
         return 1
 
     @property
@@ -80,26 +92,26 @@ class Gated(Layer, frozen=True, kw_only=True):
 
     @property
     def bias_filler(self) -> Initializer:
-        """What fills the bias."""
+        """The initializer of the bias."""
         return self.bias_initializer
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """The size of each state that the cell hands on; the first is that of its output."""
+        """The sizes of the states; the first is the size of the output."""
         return (self.units,) * self.states
 
     def fed(self, flow: Flow, x: Array) -> Array:
-        """What the input (batch, …, d) adds to the gates: (batch, …, gates · units)."""
+        """The contribution of the input (batch, …, d) to the gates: (batch, …, gates · units)."""
         same = (x.shape[0], *(1,) * (len(x.shape) - 2), x.shape[-1])
         z = flow.xp.matmul(dropped(flow, x, self.dropout % 1, same, self.seed), flow["kernel"])
         return z + self.input_bias(flow) if self.use_bias else z
 
     def input_bias(self, flow: Flow) -> Array:
-        """The bias of what the input adds."""
+        """The bias of the input."""
         return flow["bias"]
 
     def recurred(self, flow: Flow, state: Array, first: int = 0, last: int | None = None) -> Array:
-        """What the state (batch, units) adds to the gates from the first to before the last."""
+        """The contribution of the state (batch, units) to the gates ``first`` ≤ gate < ``last``."""
         kernel, gates = flow["recurrent_kernel"], range(self.gates)[first:last]
         if not 0 < self.recurrent_dropout < 1:
             within = slice(gates.start * self.units, gates.stop * self.units)
@@ -113,11 +125,11 @@ class Gated(Layer, frozen=True, kw_only=True):
         return flow.xp.concatenate(parts, -1)
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
-        """The states after a step, of which the first is the output."""
+        """The states after a step; the first is the output."""
         raise NotImplementedError
 
     def initial(self, flow: Flow, x: Array) -> list[Array]:
-        """States of zeros for a batch like that of x."""
+        """Zero states for the batch of x."""
         return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
 
 
@@ -133,9 +145,9 @@ class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
 
 
 class LSTMWeights(Gated, frozen=True, kw_only=True):
-    """Gates input, forget, cell and output (Hochreiter & Schmidhuber 1997), in that order.
+    """The weights of an LSTM, by the gates input, forget, cell and output.
 
-    With ``unit_forget_bias`` the bias of the forget gate starts at one (Jozefowicz et al. 2015).
+    Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735.
     """
 
     registered = False
@@ -143,8 +155,8 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
     gates = 4
     states = 2
 
-    recurrent_activation: Activation = Sigmoid()
-    unit_forget_bias: bool = True
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    unit_forget_bias: UnitForgetBias = True
 
     @property
     def bias_filler(self) -> Initializer:
@@ -157,18 +169,20 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
 
 
 class GRUWeights(Gated, frozen=True, kw_only=True):
-    """Gates update, reset and candidate (Cho et al. 2014), in that order.
+    """The weights of a GRU, by the gates update, reset and candidate.
 
-    With ``reset_after`` the reset gate acts on what the recurrent kernel gave, and the bias is
-    (2, 3 · units), one row for the input and one for the state; without, it is (3 · units,).
+    Cho et al. 2014, arXiv:1406.1078. The bias is (2, 3 · units) with ``reset_after``, one row for
+    the input and one for the state, else (3 · units,).
     """
 
     registered = False
 
     gates = 3
 
-    recurrent_activation: Activation = Sigmoid()
-    reset_after: bool = True
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    reset_after: Annotated[
+        bool, doc("Whether the reset gate acts on the output of the recurrent kernel, as in cuDNN.")
+    ] = True
 
     @property
     def biases(self) -> int:
@@ -182,7 +196,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
         return flow["bias"][0] if self.reset_after else flow["bias"]
 
     def state_bias(self, flow: Flow) -> Array:
-        """The bias of what the state adds, with ``reset_after``."""
+        """The bias of the state, with ``reset_after``."""
         return flow["bias"][1]
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
@@ -205,7 +219,7 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
 
 
 class _Cell:
-    """One step: (batch, d) and the states before, to the output and the states after."""
+    """One step: an input (batch, d) and the states before give an output and the next states."""
 
     __slots__ = ()
 
@@ -236,11 +250,13 @@ class GRUCell(_Cell, GRUWeights, frozen=True, kw_only=True):
 
 
 class StackedRNNCells(Layer, frozen=True, kw_only=True):
-    """Cells one upon the other: each takes the output of the one before."""
+    """Cells of which each takes the output of the previous one."""
 
     holds_layers = True
 
-    cells: tuple[Layer, ...]
+    cells: Annotated[
+        tuple[Layer, ...], doc("The cells; each takes the output of the previous one.")
+    ]
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -251,7 +267,7 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """The states of every cell, those of the first cell first."""
+        """The states of all cells in order."""
         return tuple(size for cell in self.cells for size in states_of(cell))
 
     def output_shape(self, shape: Shape, *states: Shape) -> list[Shape]:
@@ -264,7 +280,7 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
             shape = (shape[0], output_of(cell))
 
     def initial(self, flow: Flow, x: Array) -> list[Array]:
-        """States of zeros for a batch like that of x."""
+        """Zero states for the batch of x."""
         return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
 
     def call(self, flow: Flow, x: Array, *states: Array) -> list[Array]:
@@ -278,7 +294,7 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
 
 
 def lstm_step(layer: Any, flow: Flow, gates: Array, carry: Array) -> list[Array]:
-    """Output and carry from the gates input, forget, cell and output before activation."""
+    """Output and carry from the gates input, forget, cell and output, not yet activated."""
     gate, xp = layer.recurrent_activation, flow.xp
     i, f, c, o = xp.split(gates, 4, -1)
     carried = gate.call(xp, f) * carry + gate.call(xp, i) * layer.activation.call(xp, c)
@@ -286,18 +302,18 @@ def lstm_step(layer: Any, flow: Flow, gates: Array, carry: Array) -> list[Array]
 
 
 def states_of(cell: Layer) -> tuple[int, ...]:
-    """The sizes of the states that a cell hands on."""
+    """The sizes of the states of a cell."""
     sizes: tuple[int, ...] = getattr(cell, "state_sizes", ())
     return sizes
 
 
 def output_of(cell: Layer) -> int:
-    """The size of what comes out of a cell."""
+    """The size of the output of a cell."""
     return output_of(cell.cells[-1]) if isinstance(cell, StackedRNNCells) else states_of(cell)[0]
 
 
 def output_index(cell: Layer) -> int:
-    """Which of the states that a cell hands on is what comes out of it."""
+    """The index of the state that is the output of a cell."""
     if not isinstance(cell, StackedRNNCells):
         return 0
     *before, last = cell.cells
@@ -308,7 +324,7 @@ def require_cell(cell: Layer, argument: str) -> None:
     """Raise unless a layer is a cell.
 
     Raises:
-        ArgumentError: it is none.
+        ArgumentError: it is not a cell.
     """
     if not isinstance(cell, (_Cell, StackedRNNCells)):
         kinds = "a cell, such as LSTMCell"

@@ -1,4 +1,4 @@
-"""What Keras's operations compute: those that models are made of, by the names of their classes."""
+"""The computations of common Keras operations, by the names of their classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OTHERWISE_CALLED = {"IsFinite": "Isfinite", "IsInf": "Isinf", "IsNan": "Isnan"}
 
 
 def computation(xp: Any, function: str) -> Computation | None:
-    """The function of that name in an array namespace, with the arguments that Keras's has."""
+    """The operation of that name in an array namespace, with the arguments of Keras."""
     function = _OTHERWISE_CALLED.get(function, function)
     if function in _OF_NUMPY:
         return _of_numpy(xp, getattr(xp, snake_case(function)))
@@ -43,13 +43,13 @@ def computation(xp: Any, function: str) -> Computation | None:
 
 
 def is_elementwise(function: str) -> bool:
-    """Whether it is a function of NumPy's of each entry alone."""
+    """Whether it is an elementwise function of NumPy."""
     return function in _OF_NUMPY and function != "Cumsum"
 
 
 def _of_numpy(xp: Any, function: Computation) -> Computation:
     def computed(*values: Any, name: Any = None, **others: Any) -> Any:
-        # Keras 2 gives operands by names that NumPy does not have.
+        # Keras 2 names operands that NumPy takes by position.
         operands = [*values, *others.values()]
         dtype = next((x.dtype for x in operands if hasattr(x, "dtype")), None)
         return function(*(xp.asarray(x, dtype) if isinstance(x, list) else x for x in operands))
@@ -69,7 +69,7 @@ def _axes(axis: Any) -> Any:
 
 
 class _Computations:
-    """Those that NumPy does not have, or has with other arguments."""
+    """Operations that NumPy lacks, or has with other arguments."""
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
@@ -78,7 +78,7 @@ class _Computations:
         return x
 
     def cast(self, x: Array, dtype: Any = None, **more: Any) -> Array:
-        """Real numbers keep their precision, through which gradients flow."""
+        """Floating-point numbers keep their precision, so that gradients flow."""
         wanted = _dtype(x, dtype)
         if wanted == x.dtype:
             return x
@@ -128,7 +128,7 @@ class _Computations:
 
     def reshape(self, x: Array, newshape: Any) -> Array:
         sizes = [newshape] if isinstance(newshape, int) else list(newshape)
-        # What the file leaves open is the batch; of several such sizes all but the last are known.
+        # An unknown size in a file is the batch; with several, all but the last are known.
         sizes = [-1 if not isinstance(size, int) else size for size in sizes]
         if sizes.count(-1) > 1 and sizes[0] == -1:
             sizes[0] = x.shape[0]
@@ -230,7 +230,7 @@ class _Computations:
 
 
 def _dtype(x: Array, given: Any) -> Any:
-    """The dtype of that name for numbers such as those of x, by its kind."""
+    """The dtype of that name, or that of x if both are floating-point."""
     name = str(x.dtype if given is None else given)
     if name == "bool":
         return bool
@@ -240,7 +240,7 @@ def _dtype(x: Array, given: Any) -> Any:
 
 
 def _place(key: Any) -> Any:
-    """A slice is a mapping of start, stop and step, and an ellipsis the text "..."."""
+    """An index from a file: slices are mappings of start, stop and step, an ellipsis is "..."."""
     if isinstance(key, dict):
         return slice(key["start"], key["stop"], key["step"])
     return Ellipsis if key == "..." else key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from initcli.activations import Activation, Sigmoid, Tanh
 from initcli.errors import quoted
@@ -14,6 +14,26 @@ from initcli.initializers import (
     Orthogonal,
     Zeros,
     unit_forget_bias,
+)
+from initcli.layers.arguments import (
+    BiasInitializer,
+    ChannelOrder,
+    DilationRate,
+    Filters,
+    GoBackwards,
+    KernelInitializer,
+    KernelSize,
+    RecurrentActivation,
+    RecurrentDropout,
+    RecurrentInitializer,
+    ReturnSequences,
+    ReturnState,
+    Seed,
+    Stateful,
+    Strides,
+    UnitForgetBias,
+    UseBias,
+    ZeroOutputForMask,
 )
 from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.cells import lstm_step
@@ -33,23 +53,20 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    DataFormat,
     Fraction,
-    PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
 )
 
-Sizes = PositiveInt | tuple[PositiveInt, ...]
-
 
 class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
-    """An LSTM whose products are convolutions (Shi et al. 2015), over ``rank`` spatial axes.
+    """An LSTM whose products are convolutions over ``rank`` spatial axes.
 
-    Shapes: input (batch, steps, …, channels), kernel (k…, channels, 4f), recurrent_kernel
-    (k…, f, 4f), bias (4f,), with f = filters.
+    Shi et al. 2015, arXiv:1506.04214. Shapes: input (batch, steps, …, channels), kernel (k…,
+    channels, 4f), recurrent_kernel (k…, f, 4f), bias (4f,), with f = filters.
     """
 
     registered = False
@@ -57,27 +74,32 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
 
     rank: ClassVar[int]
 
-    filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes = 1
-    padding: str = "valid"
-    data_format: DataFormat | None = None
-    dilation_rate: Sizes = 1
-    activation: Activation = Tanh()
-    recurrent_activation: Activation = Sigmoid()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    recurrent_initializer: Initializer = Orthogonal()
-    bias_initializer: Initializer = Zeros()
-    unit_forget_bias: bool = True
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    zero_output_for_mask: bool = False
+    filters: Filters
+    kernel_size: KernelSize
+    strides: Strides = 1
+    padding: Annotated[
+        str,
+        doc(
+            "`valid`: no padding of the input. `same`: zeros around it. The state is always padded."
+        ),
+    ] = "valid"
+    data_format: ChannelOrder = None
+    dilation_rate: DilationRate = 1
+    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    recurrent_initializer: RecurrentInitializer = Orthogonal()
+    bias_initializer: BiasInitializer = Zeros()
+    unit_forget_bias: UnitForgetBias = True
+    dropout: Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")] = 0.0
+    recurrent_dropout: RecurrentDropout = 0.0
+    seed: Seed = None
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    zero_output_for_mask: ZeroOutputForMask = False
 
     def __post_init__(self) -> None:
         per_axis(self.kernel_size, self.rank, "kernel_size")
@@ -100,8 +122,8 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         sizes = split(step, self.data_format).sizes
         if None in sizes:
             raise ShapeError(
-                f"{type(self).__name__} needs every spatial size of its input, and "
-                f"{shape_text(shape)} leaves one open",
+                f"{type(self).__name__} needs all spatial sizes of its input, and "
+                f"{shape_text(shape)} lacks one",
                 "give the size in input_shape in place of null",
             )
         strides = per_axis(self.strides, self.rank, "strides")

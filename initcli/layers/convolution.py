@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.initializers import GlorotUniform, Initializer, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    CausalPadding,
+    ChannelOrder,
+    DepthwiseInitializer,
+    DilationRate,
+    Filters,
+    KernelInitializer,
+    KernelSize,
+    LoraAlpha,
+    LoraRank,
+    OutputActivation,
+    Padding,
+    Strides,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
@@ -26,37 +42,32 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    DataFormat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
 )
-
-Sizes = PositiveInt | tuple[PositiveInt, ...]
-Padding = Literal["valid", "same"]
-CausalPadding = Literal["valid", "same", "causal"]
 
 
 class Convolution(Layer, frozen=True, kw_only=True):
-    """What all convolutions share: a window that slides over ``rank`` spatial axes."""
+    """A window that slides over ``rank`` spatial axes: the base of all convolutions."""
 
     registered = False
 
     rank: ClassVar[int]
     dilates_strided: ClassVar[bool] = False
-    """Whether strides and dilation may both be more than 1."""
+    """Whether strides and dilation may both exceed 1."""
 
-    kernel_size: Sizes
-    strides: Sizes = 1
+    kernel_size: KernelSize
+    strides: Strides = 1
     padding: CausalPadding = "valid"
-    data_format: DataFormat | None = None
-    dilation_rate: Sizes = 1
-    activation: Activation = Linear()
-    use_bias: bool = True
-    bias_initializer: Initializer = Zeros()
+    data_format: ChannelOrder = None
+    dilation_rate: DilationRate = 1
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    bias_initializer: BiasInitializer = Zeros()
 
     def __post_init__(self) -> None:
         per_axis(self.kernel_size, self.rank, "kernel_size")
@@ -72,16 +83,16 @@ class Convolution(Layer, frozen=True, kw_only=True):
 
     @property
     def window(self) -> Size:
-        """The kernel's size along each spatial axis."""
+        """The size of the kernel along each spatial axis."""
         return per_axis(self.kernel_size, self.rank, "kernel_size")
 
     def channels(self, shape: Shape) -> int:
-        """The number of channels that come in."""
+        """The number of input channels."""
         require_spatial(self, shape, self.rank)
         return known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
 
     def slid(self, shape: Shape, filters: int) -> Shape:
-        """The shape after the window has slid over the input.
+        """The output shape of the sliding window.
 
         Raises:
             ShapeError: the window is larger than the input.
@@ -93,7 +104,7 @@ class Convolution(Layer, frozen=True, kw_only=True):
         return join(shape[0], found, filters, self.data_format)
 
     def convolved(self, flow: Flow, x: Array, kernel: Array, groups: int = 1) -> Array:
-        """The kernel slid over an input whose channels are last."""
+        """The convolution of an input whose channels are last."""
         size = kernel.shape[:-2]
         strides = per_axis(self.strides, self.rank, "strides")
         dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
@@ -102,28 +113,26 @@ class Convolution(Layer, frozen=True, kw_only=True):
         return flow.xp.correlate(x, kernel, window)
 
     def finished(self, flow: Flow, y: Array) -> Array:
-        """What comes out: with the bias, activated, and its channels where they belong."""
+        """The output with bias, activation and channel order."""
         y = channels_back(flow.xp, y + flow["bias"] if self.use_bias else y, self.data_format)
         return self.activation.call(flow.xp, y)
 
     def bias(self, filters: int) -> Iterator[Parameter]:
-        """The bias, one entry an output channel, where there is one."""
+        """The bias, one entry for each output channel, if any."""
         if self.use_bias:
             yield self.weight("bias", (filters,), "bias_initializer")
 
 
 class _Conv(Convolution, frozen=True, kw_only=True):
-    """A convolution. Shapes: kernel (k…, channels / groups, filters), bias (filters,).
+    """A convolution: kernel (k…, channels / groups, filters), bias (filters,)."""
 
-    The output keeps the batch and has ``filters`` channels and as many windows as fit on each
-    spatial axis.
-    """
-
-    filters: PositiveInt
-    groups: PositiveInt = 1
-    kernel_initializer: Initializer = GlorotUniform()
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
+    filters: Filters
+    groups: Annotated[
+        PositiveInt, doc("Number of groups of channels that are convolved separately.")
+    ] = 1
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
 
     def __post_init__(self) -> None:
         Convolution.__post_init__(self)
@@ -161,7 +170,7 @@ class _Conv(Convolution, frozen=True, kw_only=True):
 class Conv1D(_Conv, frozen=True, kw_only=True):
     """A convolution over time: (batch, steps, channels) to (batch, windows, filters).
 
-    Kernel (k, channels / groups, filters), bias (filters,). ``causal`` pads the past only.
+    Kernel (k, channels / groups, filters), bias (filters,).
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("Convolution1D",)
@@ -188,22 +197,24 @@ class Conv3D(_Conv, frozen=True, kw_only=True):
 
 
 class _Depthwise(Convolution, frozen=True, kw_only=True):
-    """What convolves each channel apart first: kernel (k…, channels, depth_multiplier)."""
+    """A convolution of each channel alone: kernel (k…, channels, depth_multiplier)."""
 
     dilates_strided = True
 
     padding: Padding = "valid"
-    depth_multiplier: PositiveInt = 1
-    depthwise_initializer: Initializer = GlorotUniform()
+    depth_multiplier: Annotated[
+        PositiveInt, doc("Number of output channels for each input channel.")
+    ] = 1
+    depthwise_initializer: DepthwiseInitializer = GlorotUniform()
 
     def apart(self, flow: Flow, x: Array, kernel: Array) -> Array:
-        """Each channel of an input whose channels are last, convolved apart."""
+        """The convolution of each channel of an input whose channels are last."""
         *size, channels, multiplier = kernel.shape
         grouped = flow.xp.reshape(kernel, (*size, 1, channels * multiplier))
         return self.convolved(flow, x, grouped, channels)
 
     def depthwise_kernel(self, name: str, shape: Shape) -> Parameter:
-        """The kernel that convolves each channel apart."""
+        """The kernel of the depthwise convolution."""
         return self.weight(
             name,
             (*self.window, self.channels(shape), self.depth_multiplier),
@@ -214,10 +225,9 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
 
 
 class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
-    """Convolves each channel apart: kernel (k…, channels, m), bias (channels · m,).
+    """A convolution of each channel alone: kernel (k…, channels, m), bias (channels · m,).
 
-    Keras computes the kernel's fans as for a plain convolution, as if every channel fed every
-    output.
+    Keras counts fans as for an ordinary convolution, as if every channel fed every output.
     """
 
     registered = False
@@ -235,28 +245,30 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
 
 
 class DepthwiseConv1D(DepthwiseConv, frozen=True, kw_only=True):
-    """Convolves each channel of a sequence apart: kernel (k, channels, depth_multiplier)."""
+    """A convolution of each channel of a sequence alone: kernel (k, channels, m)."""
 
     rank = 1
 
 
 class DepthwiseConv2D(DepthwiseConv, frozen=True, kw_only=True):
-    """Convolves each channel of an image apart: kernel (k, k, channels, depth_multiplier)."""
+    """A convolution of each channel of an image alone: kernel (k, k, channels, m)."""
 
     rank = 2
 
 
 class SeparableConv(_Depthwise, frozen=True, kw_only=True):
-    """Convolves each channel apart, then mixes channels.
+    """A convolution of each channel alone, then one of size 1 that mixes the channels.
 
-    Shapes: depthwise_kernel (k…, channels, m), pointwise_kernel (1…, channels · m, filters),
-    bias (filters,).
+    Shapes: depthwise_kernel (k…, channels, m), pointwise_kernel (1…, channels · m, filters), bias
+    (filters,).
     """
 
     registered = False
 
-    filters: PositiveInt
-    pointwise_initializer: Initializer = GlorotUniform()
+    filters: Filters
+    pointwise_initializer: Annotated[Initializer, doc("Fills the pointwise kernel.")] = (
+        GlorotUniform()
+    )
 
     def output_shape(self, shape: Shape) -> Shape:
         self.channels(shape)
@@ -300,20 +312,26 @@ class SeparableConv2D(SeparableConv, frozen=True, kw_only=True):
 
 
 class ConvTranspose(Convolution, frozen=True, kw_only=True):
-    """The transpose of a convolution: kernel (k…, filters / groups, channels), bias (filters,).
+    """A transposed convolution: kernel (k…, filters / groups, channels), bias (filters,).
 
-    Keras computes the kernel's fans as for a plain convolution, so that fan_in counts the filters
-    and fan_out the input channels. Only PyTorch has ``groups`` here.
+    Keras counts fans as for an ordinary convolution, so that fan_in counts the filters and fan_out
+    the input channels.
     """
 
     registered = False
     only_in: ClassVar[Mapping[str, str]] = {"groups": "torch"}
 
-    filters: PositiveInt
-    groups: PositiveInt = 1
+    filters: Filters
+    groups: Annotated[
+        PositiveInt,
+        doc("Number of groups of channels that are convolved separately. Only in PyTorch."),
+    ] = 1
     padding: Padding = "valid"
-    output_padding: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
-    kernel_initializer: Initializer = GlorotUniform()
+    output_padding: Annotated[
+        NonNegativeInt | tuple[NonNegativeInt, ...] | None,
+        doc("Number added to the size of the output along each spatial axis."),
+    ] = None
+    kernel_initializer: KernelInitializer = GlorotUniform()
 
     def __post_init__(self) -> None:
         Convolution.__post_init__(self)

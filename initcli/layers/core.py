@@ -1,4 +1,4 @@
-"""Layers of the core: input, dense, and those that only pass on."""
+"""Core layers: input, dense, masking, and layers known only from a file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.errors import printable, quoted
 from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    LoraAlpha,
+    LoraRank,
+    OutputActivation,
+    Quantization,
+    Units,
+    UseBias,
+)
 from initcli.layers.base import Layer, Role, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
@@ -18,7 +28,6 @@ from initcli.types import (
     ArgumentError,
     Array,
     NotComputable,
-    PositiveFloat,
     PositiveInt,
     Shape,
     ShapeError,
@@ -45,13 +54,18 @@ InputDtype = Literal[
 
 
 class Input(Layer, frozen=True, kw_only=True):
-    """What flows into the model; ``shape`` is without the batch, null where a size is unknown."""
+    """An input of the model."""
 
     aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
 
-    shape: tuple[PositiveInt | None, ...]
-    batch_size: PositiveInt | None = None
-    dtype: InputDtype | None = None  # type: ignore[assignment]  # token ids are whole numbers
+    shape: Annotated[
+        tuple[PositiveInt | None, ...],
+        doc("Shape of the input without the batch; null for an unknown size."),
+    ]
+    batch_size: Annotated[PositiveInt | None, doc("Size of the batch, if fixed.")] = None
+    dtype: Annotated[InputDtype | None, doc("Data type of the input; integers are token ids.")] = (
+        None  # type: ignore[assignment]  # token ids are whole numbers
+    )
 
     def output_shape(self) -> Shape:
         return (self.batch_size, *self.shape)
@@ -71,22 +85,20 @@ class Input(Layer, frozen=True, kw_only=True):
 class Dense(Layer, frozen=True, kw_only=True):
     """A fully connected layer: activation(x · kernel + bias).
 
-    Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank``
-    r the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
-    ``quantization`` says how Keras stores the kernel: int8, int4/GROUP, float8/HISTORY,
-    gptq/BITS/GROUP or awq/4/GROUP.
+    Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank`` r
+    the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
     """
 
     supports_masking = True
 
-    units: PositiveInt
-    activation: Activation = Linear()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-    quantization: str | None = None
+    units: Units
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    quantization: Quantization = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
@@ -126,13 +138,13 @@ class Dense(Layer, frozen=True, kw_only=True):
 
 
 class Masking(Layer, frozen=True, kw_only=True):
-    """Marks time steps whose every feature is ``mask_value`` as absent."""
+    """Masks time steps whose features all equal ``mask_value``."""
 
     role = "keeps"
 
     supports_masking = True
 
-    mask_value: float = 0.0
+    mask_value: Annotated[float, doc("Value of the features of a masked step.")] = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         present = self.output_mask(flow, x)
@@ -143,7 +155,7 @@ class Masking(Layer, frozen=True, kw_only=True):
 
 
 class Identity(Layer, frozen=True, kw_only=True):
-    """Passes its input on."""
+    """Returns its input."""
 
     role = "keeps"
 
@@ -154,24 +166,27 @@ class Identity(Layer, frozen=True, kw_only=True):
 
 
 class Recorded(Layer, frozen=True, kw_only=True):
-    """What may have no shape but the one that a file records; without one, nothing comes out."""
+    """A layer whose output shape may be known only from a file; without one it is unknown."""
 
     registered = False
     needs_batch = False
 
-    shapes: tuple[tuple[PositiveInt | None, ...], ...] = ()
+    shapes: Annotated[
+        tuple[tuple[PositiveInt | None, ...], ...],
+        doc("Output shapes, batch included, as a Keras file records them."),
+    ] = ()
 
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         return list(self.shapes)
 
     @property
     def has_shape(self) -> bool:
-        """Whether the shape of what comes out can be known."""
+        """Whether the output shape can be known."""
         return bool(self.shapes)
 
 
 class Missing(Recorded, frozen=True, kw_only=True):
-    """Stands where nothing is known, and nothing is to be said about it."""
+    """Stands for a layer of which nothing is known and nothing is reported."""
 
     registered = False
 
@@ -181,11 +196,11 @@ class Missing(Recorded, frozen=True, kw_only=True):
 
 
 OwnShapes = tuple[PositiveInt | tuple[PositiveInt | None, ...] | None, ...]
-"""A shape without its batch, or a list of such shapes."""
+"""A shape without the batch, or a list of such shapes."""
 
 
 class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
-    """A weight of a layer of one's own: its name within the layer, shape and initializer."""
+    """A weight of a layer that initcli does not know."""
 
     name: Annotated[str, doc("Name of the weight within the layer.")]
     shape: Annotated[tuple[PositiveInt, ...], doc("Sizes of its axes.")]
@@ -193,7 +208,7 @@ class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
     trainable: Annotated[bool, doc("Whether training changes the weight.")] = True
 
     def __post_init__(self) -> None:
-        # A slash separates the names of layers within the layer, as in Keras.
+        # As in Keras, a slash separates the names of inner layers.
         if not all(self.name.split("/")) or printable(self.name) != self.name:
             raise ArgumentError(
                 "name",
@@ -203,21 +218,22 @@ class OwnWeight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opaque(Recorded, frozen=True, kw_only=True):
-    """A layer of one's own, which only its author's code can compute.
+    """A layer that initcli does not know and cannot compute; its code is not run."""
 
-    ``kind`` is what its author calls it. ``output_shape`` is the shape of its output without the
-    batch, a list of shapes for several outputs, ``same`` for that of its (first) input, or
-    ``recorded`` for the ``shapes`` that a Keras file records, which count the batch.
-    ``parameters`` are its weights. With ``passes_on`` it gives its input on as it is, as a dropout
-    does in inference; else no signal goes through it.
-    """
-
-    kind: str = "Opaque"
-    output_shape_: Literal["same", "recorded"] | OwnShapes = msgspec.field(
-        default="same", name="output_shape"
+    kind: Annotated[str, doc("Name of the layer's class.")] = "Opaque"
+    output_shape_: Annotated[
+        Literal["same", "recorded"] | OwnShapes,
+        doc(
+            "Output shape without the batch, or a list of shapes; `same` for that of the first "
+            "input, `recorded` for `shapes`."
+        ),
+    ] = msgspec.field(default="same", name="output_shape")
+    parameters_: Annotated[tuple[OwnWeight, ...], doc("Weights of the layer.")] = msgspec.field(
+        default=(), name="parameters"
     )
-    parameters_: tuple[OwnWeight, ...] = msgspec.field(default=(), name="parameters")
-    passes_on: bool = False
+    passes_on: Annotated[
+        bool, doc("Whether the output is the first input; if not, no signal goes through.")
+    ] = False
 
     def __post_init__(self) -> None:
         if not self.kind or printable(self.kind) != self.kind:
@@ -232,13 +248,13 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         if not isinstance(given, str) and len({isinstance(each, tuple) for each in given}) > 1:
             raise ArgumentError(
                 "output_shape",
-                "`output_shape` is either one shape or a list of shapes, and this is a bit of both",
+                "`output_shape` must be one shape or a list of shapes, not a mixture",
                 "such as [32, 32, 3], or [[32, 32, 3], [10]] for two outputs",
             )
         if self.passes_on and not isinstance(given, str):
             raise ArgumentError(
                 "passes_on",
-                "what passes its input on keeps its shape, and `output_shape` gives another",
+                "`passes_on` keeps the shape of the input, and `output_shape` gives another",
                 "remove one of them",
             )
 
@@ -247,7 +263,7 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         if self.passes_on or given == "same":
             if not inputs:
                 raise ShapeError(
-                    f"{self.kind} has no input whose shape it could keep",
+                    f"{self.kind} has no input whose shape it can keep",
                     "give its `output_shape`, without the batch",
                 )
             return inputs[0]
@@ -289,9 +305,9 @@ class Opaque(Recorded, frozen=True, kw_only=True):
 
 
 def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:
-    """The two factors of a low-rank adaptation of a weight of that shape (Hu et al. 2021).
+    """The factors of a low-rank adaptation of a weight (Hu et al. 2021, arXiv:2106.09685).
 
-    They are float32 whatever the dtype of the layer, as in Keras.
+    As in Keras, they are float32 whatever the dtype of the layer.
     """
     if rank is not None:
         a, b = (*shape[:-1], rank), (rank, shape[-1])
@@ -300,7 +316,7 @@ def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parame
 
 
 def adapted(flow: Flow, weight: str, factors: str, rank: int | None, alpha: float | None) -> Array:
-    """A weight, with alpha / r times the product of its low-rank factors added where it has any."""
+    """A weight plus alpha / r times the product of its low-rank factors, if any."""
     if rank is None:
         return flow[weight]
     change = flow.xp.matmul(flow[f"{factors}_a"], flow[f"{factors}_b"])

@@ -1,17 +1,25 @@
-"""Products over any axes: the kernel's shape follows from an equation."""
+"""Tensor products whose kernel shape follows from an equation."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.errors import quoted
 from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    LoraAlpha,
+    LoraRank,
+    OutputActivation,
+    Quantization,
+)
 from initcli.layers.base import Layer
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
@@ -27,21 +35,20 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    PositiveFloat,
     PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
 )
 
 Counted = Literal["projection", "convolution"]
-"""How fans are counted: over the axes that are summed and those that come out, or, as Keras 2 does,
-as if all axes but the last two were a window."""
+"""How fans count: by the axes contracted and produced, or as for a convolution kernel."""
 
 
 class Projection(NamedTuple):
-    """What an equation makes of one input: the weights' shapes, the kernel's fans, the output."""
+    """The shapes of weights and output, and the fans, for one input."""
 
     kernel: Size
     input_axes: tuple[int, ...]
@@ -53,25 +60,36 @@ class Projection(NamedTuple):
 class EinsumDense(Layer, frozen=True, kw_only=True):
     """A dense layer over the axes that ``equation`` names, such as ``abc,cde->abde``.
 
-    The letters are those of the input, of the kernel and of the output; ``...`` stands for axes in
-    front of the input's letters, or behind them. ``output_shape`` gives the sizes after the batch,
-    and ``bias_axes`` the letters of the output that the bias has.
-
-    Initializers of variance scaling count as fan_out the kernel's axes that the output has, and as
-    fan_in the others (Keras 3.15, ``EinsumDense.build``), unless ``fans`` are a ``convolution``'s.
-    ``quantization`` says how the kernel is stored, as in Dense.
+    Initializers count as fan_out the kernel axes of the output, and the others as fan_in (Keras
+    3.15, ``EinsumDense.build``).
     """
 
-    equation: str
-    output_shape_: PositiveInt | tuple[PositiveInt | None, ...] = msgspec.field(name="output_shape")
-    activation: Activation = Linear()
-    bias_axes: str | None = None
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-    fans: Counted = "projection"
-    quantization: str | None = None
+    equation: Annotated[
+        str,
+        doc(
+            "Axes of input, kernel and output, such as `abc,cde->abde`; `...` stands for more axes."
+        ),
+    ]
+    output_shape_: Annotated[
+        PositiveInt | tuple[PositiveInt | None, ...],
+        doc("Sizes of the output without the batch; null for sizes of the input."),
+    ] = msgspec.field(name="output_shape")
+    activation: OutputActivation = Linear()
+    bias_axes: Annotated[
+        str | None, doc("Axes of the output that the bias has; no bias if absent.")
+    ] = None
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    fans: Annotated[
+        Counted,
+        doc(
+            "Axes that count as fans: those summed and produced (`projection`), or those of a "
+            "convolution kernel, as in Keras 2."
+        ),
+    ] = "projection"
+    quantization: Quantization = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
@@ -85,7 +103,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         return self.project(shape).output
 
     def sized(self, shape: Shape, *inputs: Size) -> Shape:
-        """The sizes that ``output_shape`` leaves open are those of the letters in the input."""
+        """Unknown sizes are those of the same letters in the input."""
         letters, (given,) = _letters(self.equation), inputs
         known = dict(zip(letters.input, given[len(given) - len(letters.input) :], strict=True))
         if letters.dots == "right":
@@ -123,14 +141,14 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
 
     @property
     def new_axes(self) -> tuple[int, ...]:
-        """The kernel's axes that the input does not have; one of all three stays as it is."""
+        """The axes of the kernel that the input lacks."""
         letters = _letters(self.equation)
         return tuple(i for i, a in enumerate(letters.kernel) if a not in letters.input)
 
     def axes(self, shape: Shape) -> Letters:
-        """The letters of the equation, with one for each axis that dots stand for."""
+        """The letters of the equation, with one for each axis of the dots."""
         letters = _letters(self.equation)
-        # An equation has none of these.
+        # Letters that equations cannot contain.
         dots = "".join(chr(ord("α") + i) for i in range(len(shape) - len(letters.input)))
         if letters.dots == "left":
             return Letters(dots + letters.input, letters.kernel, dots + letters.output, "")
@@ -140,7 +158,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         """The shapes for an input of that shape.
 
         Raises:
-            ShapeError: the equation does not fit the input or the output's sizes.
+            ShapeError: the equation does not match the input or the output sizes.
         """
         letters = _letters(self.equation)
         given = self.output_shape_
@@ -150,9 +168,9 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"EinsumDense's equation {quoted(self.equation)} takes an input of "
                 f"{len(letters.input)} axes with the batch, not {shape_text(shape)}",
-                "one letter stands for each axis, and the first for the batch",
+                "each letter stands for one axis, the first for the batch",
             )
-        # Where the letters of the input and of the output begin.
+        # Where the letters of input and output begin.
         first = elided if letters.dots == "left" else 0
         if letters.dots == "left":
             output = (*shape[: max(elided, 1)], *sizes)
@@ -194,7 +212,7 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
 
 
 def projecting(initializer: Initializer, projection: Projection, counted: Counted) -> Initializer:
-    """The initializer with the fans of that projection, where it counts fans and has no axes."""
+    """The initializer with the axes of the projection, if it counts fans and has no axes."""
     if not isinstance(initializer, Scaled) or counted == "convolution":
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:
@@ -207,15 +225,15 @@ def projecting(initializer: Initializer, projection: Projection, counted: Counte
 def stored_projection(
     scheme: Scheme | None, kernel: Parameter, projection: Projection, scale: Size
 ) -> Stored:
-    """What is stored of a projection's kernel; ``scale`` is the shape of the scales of int8.
+    """The stored form of the kernel; ``scale`` is the shape of the scales of int8.
 
     Raises:
-        ArgumentError: Keras does not quantize such a kernel in that way.
+        ArgumentError: Keras does not quantize such a kernel.
     """
     shape = projection.kernel
     rows = math.prod(shape[axis] for axis in projection.input_axes)
     if scheme is not None and scheme.mode in ("gptq", "awq"):
-        # Keras takes the largest axis for the model's own, whatever the equation says.
+        # Keras takes the largest axis for the model's features, whatever the equation says.
         if len(shape) not in (2, 3):
             message = f"{scheme.mode} quantizes kernels of 2 or 3 axes, not {shape_text(shape)}"
             raise ArgumentError("quantization", message, "int8 quantizes any")
@@ -225,7 +243,7 @@ def stored_projection(
 
 
 class Letters(NamedTuple):
-    """The letters of an equation, and the side on which it has dots."""
+    """The letters of an equation, and the side of its dots."""
 
     input: str
     kernel: str
@@ -241,10 +259,10 @@ _EQUATIONS = (
 
 
 def _letters(equation: str) -> Letters:
-    """The letters of an equation, and the side on which it has dots.
+    """The letters of an equation, and the side of its dots.
 
     Raises:
-        ArgumentError: it has no such form, or names an axis that it says nothing of.
+        ArgumentError: the equation is malformed, or an axis of the output has no size.
     """
     for dots, pattern in _EQUATIONS:
         if match := pattern.match(equation):
@@ -268,7 +286,7 @@ def _letters(equation: str) -> Letters:
 
 
 def _bias(axes: str | None, output: str, sizes: dict[str, int | None], behind: int) -> Size | None:
-    """The bias's shape: from its first axis on, 1 where it has no letter."""
+    """The shape of the bias, from its first axis on, with 1 for other axes."""
     if not axes:
         return None
     letters = output[min(output.find(letter) for letter in axes) :]

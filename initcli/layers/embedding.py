@@ -1,12 +1,14 @@
-"""Embeddings: tables of vectors that are looked up, added or put in front."""
+"""Embeddings: tables of vectors that are looked up, added or prepended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
+from initcli.layers.arguments import LoraAlpha, LoraRank, Quantization
 from initcli.layers.base import Layer, known_size
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow, Mask
@@ -26,6 +28,7 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
@@ -39,19 +42,19 @@ class Table(Layer, frozen=True, kw_only=True):
 
     registered = False
 
-    input_dim: PositiveInt
-    output_dim: PositiveInt
-    embeddings_initializer: Initializer = RandomUniform()
-    mask_zero: bool = False
-    lora_rank: PositiveInt | None = None
-    lora_alpha: PositiveFloat | None = None
-    quantization: str | None = None
+    input_dim: Annotated[PositiveInt, doc("Number of vectors: the size of the vocabulary.")]
+    output_dim: Annotated[PositiveInt, doc("Size of a vector.")]
+    embeddings_initializer: Annotated[Initializer, doc("Fills the table.")] = RandomUniform()
+    mask_zero: Annotated[bool, doc("Whether id 0 is padding, which later layers ignore.")] = False
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    quantization: Quantization = None
 
     def __post_init__(self) -> None:
         scheme_of(self.quantization)
 
     def stored(self) -> Stored:
-        """What is stored of the table."""
+        """The stored form of the table."""
         table = self.weight(
             "embeddings",
             (self.input_dim, self.output_dim),
@@ -61,7 +64,7 @@ class Table(Layer, frozen=True, kw_only=True):
         return stored_table(scheme_of(self.quantization), table)
 
     def factors(self) -> Iterator[Parameter]:
-        """The factors of a low-rank adaptation."""
+        """The low-rank factors."""
         return lora("lora_embeddings", (self.input_dim, self.output_dim), self.lora_rank)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -71,7 +74,7 @@ class Table(Layer, frozen=True, kw_only=True):
         yield from stored.after
 
     def output_mask(self, flow: Flow, x: Array, *, reverse: bool = False) -> Mask:
-        """Where the id is not 0, with ``mask_zero``."""
+        """True for ids other than 0, with ``mask_zero``."""
         return flow.xp.constant(x) != 0 if self.mask_zero and not reverse else None
 
     def table(self, flow: Flow) -> Array:
@@ -84,12 +87,12 @@ class Table(Layer, frozen=True, kw_only=True):
 class Embedding(Table, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors, looked up by token id.
 
-    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim). The
-    vector of ``padding_idx`` is 0 and gets no gradient, as in ``torch.nn.Embedding``; one that is
-    negative counts from the end. ``quantization`` says how the table is stored: int8 or int4/GROUP.
+    Shapes: input (…) of ids, embeddings (input_dim, output_dim), output (…, output_dim).
     """
 
-    padding_idx: int | None = None
+    padding_idx: Annotated[
+        int | None, doc("Id whose vector is 0 and not trained; negative ids count from the end.")
+    ] = None
 
     def __post_init__(self) -> None:
         Table.__post_init__(self)
@@ -129,16 +132,18 @@ class Embedding(Table, frozen=True, kw_only=True):
 
 
 class ReversibleEmbedding(Table, frozen=True, kw_only=True):
-    """An embedding that also turns vectors back into scores of every token.
+    """An embedding that also maps vectors back to a score for every token.
 
-    Called with ``reverse`` it gives x · embeddingsᵀ, (…, input_dim): a language model whose head
-    is tied to its embedding calls it twice. Without ``tie_weights`` it has reverse_embeddings
-    (output_dim, input_dim) for that.
+    Called with ``reverse`` it returns x · embeddingsᵀ, (…, input_dim): the head of a language model
+    with tied embeddings. Without ``tie_weights`` it multiplies by reverse_embeddings (output_dim,
+    input_dim) instead.
     """
 
-    tie_weights: bool = True
-    reverse_dtype: Dtype | None = None
-    logit_soft_cap: PositiveFloat | None = None
+    tie_weights: Annotated[bool, doc("Whether the table also maps vectors back to scores.")] = True
+    reverse_dtype: Annotated[Dtype | None, doc("Data type of the scores.")] = None
+    logit_soft_cap: Annotated[
+        PositiveFloat | None, doc("Bound c of the scores: c · tanh(scores / c).")
+    ] = None
 
     def output_shape(self, shape: Shape, *, reverse: bool = False) -> Shape:
         if not reverse:
@@ -158,6 +163,8 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
                 "reverse_embeddings",
                 (self.output_dim, self.input_dim),
                 "embeddings_initializer",
+                contracts=(0,),
+                produces=(1,),
             )
         yield from self.factors()
         yield from stored.after
@@ -177,16 +184,15 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
 
 
 class PositionEmbedding(Layer, frozen=True, kw_only=True):
-    """One learned vector for each position (KerasHub): embeddings (sequence_length, d).
+    """A learned vector for each position (KerasHub): embeddings (sequence_length, d).
 
-    They have the shape of the input, (batch, steps, d) for any steps up to ``sequence_length``,
-    and are added to it by an Add.
+    The output has the shape of the input, (batch, steps, d); an Add adds them.
     """
 
     role = "looks_up"
 
-    sequence_length: PositiveInt
-    initializer: Initializer = GlorotUniform()
+    sequence_length: Annotated[PositiveInt, doc("Maximum number of steps.")]
+    initializer: Annotated[Initializer, doc("Fills the position vectors.")] = GlorotUniform()
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 3:
@@ -212,9 +218,9 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 
 
 class ClassToken(Layer, frozen=True, kw_only=True):
-    """Puts a learned vector in front of a sequence (Dosovitskiy et al. 2021): token (1, 1, d)."""
+    """Prepends a learned vector to a sequence (Dosovitskiy et al. 2021, arXiv:2010.11929)."""
 
-    token_initializer: Initializer = Zeros()
+    token_initializer: Annotated[Initializer, doc("Fills the token.")] = Zeros()
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 3, "(steps, features)")

@@ -1,4 +1,4 @@
-"""Feature preprocessing: normalizing, binning, hashing and looking up."""
+"""Preprocessing of features: normalization, binning, hashing and lookup."""
 
 from __future__ import annotations
 
@@ -22,25 +22,30 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
 
 class Normalization(Layer, frozen=True, kw_only=True):
-    """(x − mean) / √variance over ``axis``, of data that the layer is shown before training.
+    """(x − mean) / √variance, with statistics learned from data before training.
 
-    Unless mean and variance are given: mean and variance of the sizes of ``axis``, and count (),
-    none of them trained.
+    Weights, unless they are given: mean and variance with the sizes of ``axis``, and count ().
     """
 
     role = "scales"
 
     supports_masking = True
 
-    axis: int | tuple[int, ...] | None = -1
-    mean: Any = None
-    variance: Any = None
-    invert: bool = False
+    axis: Annotated[
+        int | tuple[int, ...] | None,
+        doc("Axes with a mean and a variance for each index; a single pair if null."),
+    ] = -1
+    mean: Annotated[Any, doc("Known means; learned from data before training if absent.")] = None
+    variance: Annotated[
+        Any, doc("Known variances; learned from data before training if absent.")
+    ] = None
+    invert: Annotated[bool, doc("Whether to undo the normalization.")] = False
 
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.variance is None):
@@ -93,7 +98,7 @@ class Normalization(Layer, frozen=True, kw_only=True):
         sizes = tuple(n if axis in kept else 1 for axis, n in enumerate(x.shape))
         own = tuple(x.shape[axis] for axis in sorted(kept))
         mean, variance = (xp.reshape(xp.broadcast_to(v, own), sizes) for v in (mean, variance))
-        # As in Keras, a deviation is at least what its arithmetic resolves.
+        # As in Keras, deviations are at least the epsilon of its arithmetic.
         deviation = xp.maximum(xp.sqrt(variance), numpy.float32(1e-7))
         return mean + x * deviation if self.invert else (x - mean) / deviation
 
@@ -106,7 +111,7 @@ class Normalization(Layer, frozen=True, kw_only=True):
         sizes = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in self._axes}
         if len(sizes) < len(self._axes):
             message = f"`axis` {quoted([*self._axes])} names an axis of {shape_text(shape)} twice"
-            raise ArgumentError("axis", message, "axes count from 0, or backwards from -1")
+            raise ArgumentError("axis", message, "axes count from 0, or backward from -1")
         return tuple(sizes[axis] for axis in sorted(sizes))
 
 
@@ -125,14 +130,14 @@ IndexDtype = Literal[
     "mixed_float16",
     "mixed_bfloat16",
 ]
-"""What hashes are given as."""
+"""Data type of hashes."""
 
-# The last two are old names of multi_hot and tf_idf.
+# The last two are former names of multi_hot and tf_idf.
 OutputMode = Literal["int", "one_hot", "multi_hot", "count", "tf_idf", "binary", "tf-idf"]
 
 
 def _encoded(mode: str, shape: Shape, depth: int | None) -> Shape:
-    """The shape of indices, or of the vectors of ``depth`` entries that stand for them."""
+    """The shape of indices, or of vectors of ``depth`` entries."""
     if mode == "int":
         return shape
     if mode == "one_hot" and (len(shape) < 2 or shape[-1] != 1):
@@ -141,7 +146,7 @@ def _encoded(mode: str, shape: Shape, depth: int | None) -> Shape:
 
 
 def _vectors(mode: str, indices: Array, depth: int) -> Array:
-    """Indices, or the vectors that stand for them."""
+    """Indices, or vectors for them."""
     if mode == "int":
         return indices
     if mode == "one_hot":
@@ -156,11 +161,14 @@ def _one_hot(indices: Array, depth: int) -> Array:
 
 
 class CategoryEncoding(Layer, frozen=True, kw_only=True):
-    """Indices as vectors of ``num_tokens`` entries."""
+    """Encodes indices as vectors of ``num_tokens`` entries."""
 
-    num_tokens: PositiveInt
-    output_mode: Literal["one_hot", "multi_hot", "count", "binary"] = "multi_hot"
-    sparse: bool = False
+    num_tokens: Annotated[PositiveInt, doc("Number of categories.")]
+    output_mode: Annotated[
+        Literal["one_hot", "multi_hot", "count", "binary"],
+        doc("Encoding of the output: indices, or a vector for each example."),
+    ] = "multi_hot"
+    sparse: Annotated[bool, doc("Whether Keras returns a sparse tensor.")] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         return _encoded(self.output_mode, shape, self.num_tokens)
@@ -173,7 +181,7 @@ class CategoryEncoding(Layer, frozen=True, kw_only=True):
 
 
 Salt = int | Annotated[tuple[int, ...], msgspec.Meta(min_length=2, max_length=2)]
-"""One key of a hash, or two."""
+"""Key of a hash: one number or two."""
 
 
 def _require_dense_indices(sparse: bool, mode: str) -> None:
@@ -184,13 +192,18 @@ def _require_dense_indices(sparse: bool, mode: str) -> None:
 
 
 class Discretization(Layer, frozen=True, kw_only=True):
-    """The bin in which each value lies."""
+    """Maps each value to the index of its bin."""
 
-    bin_boundaries: tuple[float, ...] | None = None
-    num_bins: PositiveInt | None = None
-    epsilon: float = 0.01
-    output_mode: Literal["int", "one_hot", "multi_hot", "count"] = "int"
-    sparse: bool = False
+    bin_boundaries: Annotated[
+        tuple[float, ...] | None, doc("Boundaries between the bins; learned from data if absent.")
+    ] = None
+    num_bins: Annotated[PositiveInt | None, doc("Number of bins to learn.")] = None
+    epsilon: Annotated[float, doc("Error tolerance of learned boundaries.")] = 0.01
+    output_mode: Annotated[
+        Literal["int", "one_hot", "multi_hot", "count"],
+        doc("Encoding of the output: indices, or a vector for each example."),
+    ] = "int"
+    sparse: Annotated[bool, doc("Whether Keras returns a sparse tensor.")] = False
 
     def __post_init__(self) -> None:
         _require_dense_indices(self.sparse, self.output_mode)
@@ -205,7 +218,7 @@ class Discretization(Layer, frozen=True, kw_only=True):
             depth = len(self.bin_boundaries) + 1
         if self.output_mode in ("int", "one_hot"):
             return _encoded(self.output_mode, shape, depth)
-        # Keras takes the second axis for that of the values, and not the last.
+        # Keras takes the second axis for the values, not the last.
         return (shape[0], *shape[2:], depth) if len(shape) > 1 else (depth,)
 
     def call(self, flow: Flow, x: Array) -> Array:
@@ -222,21 +235,23 @@ class Discretization(Layer, frozen=True, kw_only=True):
 
 
 class _Categories(Preprocessing, frozen=True, kw_only=True):
-    """Turns values into indices, or into vectors with an entry for each index.
+    """Maps values to indices, or to vectors with an entry for each index.
 
-    What it computes depends on data or on text. In its place indices are drawn: all alike, or those
-    of the input where their number is not known.
+    The true output depends on data or text. Instead indices are drawn uniformly, or are those of
+    the input if their number is unknown.
     """
 
-    output_mode: OutputMode = "int"
-    sparse: bool = False
+    output_mode: Annotated[
+        OutputMode, doc("Encoding of the output: indices, or a vector for each example.")
+    ] = "int"
+    sparse: Annotated[bool, doc("Whether Keras returns a sparse tensor.")] = False
 
     def __post_init__(self) -> None:
         _require_dense_indices(self.sparse, self.output_mode)
 
     @property
     def depth(self) -> int | None:
-        """The number of indices; None where only the data say it."""
+        """The number of indices; None if it depends on data."""
         raise NotImplementedError
 
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Array:
@@ -250,16 +265,16 @@ class _Categories(Preprocessing, frozen=True, kw_only=True):
             return random.integers(0, self.depth, shape)
         if self.output_mode == "one_hot" and self.depth is not None:
             return _one_hot(random.integers(0, self.depth, shape[:-1]), self.depth)
-        raise NotComputable(f"{self.type_name} counts values that only the data know")
+        raise NotComputable(f"{self.type_name} encodes values whose number depends on its data")
 
 
 class Hashing(_Categories, frozen=True, kw_only=True):
-    """The hash of each value, as one of ``num_bins`` indices."""
+    """Maps each value to one of ``num_bins`` indices by its hash."""
 
-    num_bins: PositiveInt
-    mask_value: Any = None
-    salt: Salt | None = None
-    dtype: IndexDtype | None = None  # type: ignore[assignment]  # hashes are whole numbers
+    num_bins: Annotated[PositiveInt, doc("Number of indices.")]
+    mask_value: Annotated[Any, doc("Value that is mapped to index 0.")] = None
+    salt: Annotated[Salt | None, doc("Key of the hash function: one number or two.")] = None
+    dtype: Annotated[IndexDtype | None, doc("Data type of the output.")] = None  # type: ignore[assignment]  # hashes are whole numbers
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -276,11 +291,14 @@ class Hashing(_Categories, frozen=True, kw_only=True):
 
 
 class HashedCrossing(_Categories, frozen=True, kw_only=True):
-    """The hash of two features together, as one of ``num_bins`` indices."""
+    """Maps pairs of features to one of ``num_bins`` indices by their hash."""
 
-    num_bins: PositiveInt
-    output_mode: Literal["int", "one_hot"] = "int"
-    dtype: IndexDtype | None = None  # type: ignore[assignment]  # hashes are whole numbers
+    num_bins: Annotated[PositiveInt, doc("Number of indices.")]
+    output_mode: Annotated[
+        Literal["int", "one_hot"],
+        doc("Encoding of the output: indices, or a vector for each example."),
+    ] = "int"
+    dtype: Annotated[IndexDtype | None, doc("Data type of the output.")] = None  # type: ignore[assignment]  # hashes are whole numbers
 
     def output_shape(self, one: Shape, other: Shape) -> Shape:
         if one[-1] != other[-1]:
@@ -296,17 +314,23 @@ class HashedCrossing(_Categories, frozen=True, kw_only=True):
 
 
 class _Vocabulary(_Categories, frozen=True, kw_only=True):
-    """What gives the values of a vocabulary their indices, the first of which are for unknown ones.
+    """Maps tokens to their indices in a vocabulary; the first indices are for unknown tokens."""
 
-    ``vocabulary`` is a list or, as in Keras, the name of a file, which is not read. It may begin
-    with what stands for absent and for unknown values.
-    """
-
-    max_tokens: Annotated[int, msgspec.Meta(ge=2)] | None = None
-    pad_to_max_tokens: bool = False
-    vocabulary: Any = None
-    idf_weights: Any = None
-    vocabulary_size: PositiveInt | None = None
+    max_tokens: Annotated[
+        Annotated[int, msgspec.Meta(ge=2)] | None, doc("Maximum size of the vocabulary.")
+    ] = None
+    pad_to_max_tokens: Annotated[
+        bool, doc("Whether vectors have `max_tokens` entries even if the vocabulary is smaller.")
+    ] = False
+    vocabulary: Annotated[
+        Any, doc("The tokens in order of their indices, or the name of a file, which is not read.")
+    ] = None
+    idf_weights: Annotated[Any, doc("Inverse document frequency of each token, for `tf_idf`.")] = (
+        None
+    )
+    vocabulary_size: Annotated[
+        PositiveInt | None, doc("Number of tokens, if `vocabulary` is absent.")
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -326,19 +350,24 @@ class _Vocabulary(_Categories, frozen=True, kw_only=True):
 
     @property
     def specials(self) -> list[Any]:
-        """What the first indices stand for: absent and unknown values."""
+        """The tokens of the first indices: masked and unknown values."""
         raise NotImplementedError
 
 
 class _Lookup(_Vocabulary, frozen=True, kw_only=True):
-    """The index of each value in a vocabulary."""
+    """Maps each token to its index in a vocabulary."""
 
-    num_oov_indices: NonNegativeInt = 1
-    mask_token: Any = None
-    oov_token: Any = None
-    invert: bool = False
-    oov_method: Literal["floormod", "farmhash"] = "floormod"
-    salt: Salt | None = None
+    num_oov_indices: Annotated[NonNegativeInt, doc("Number of indices for unknown tokens.")] = 1
+    mask_token: Annotated[Any, doc("Token that is mapped to index 0.")] = None
+    oov_token: Annotated[Any, doc("Token that stands for unknown ones in the inverse mapping.")] = (
+        None
+    )
+    invert: Annotated[bool, doc("Whether to map indices to tokens.")] = False
+    oov_method: Annotated[
+        Literal["floormod", "farmhash"],
+        doc("Function that maps unknown tokens to several indices."),
+    ] = "floormod"
+    salt: Annotated[Salt | None, doc("Key of the hash function: one number or two.")] = None
 
     def output_shape(self, shape: Shape) -> Shape:
         return _encoded(self.output_mode, shape, self.depth)
@@ -350,28 +379,38 @@ class _Lookup(_Vocabulary, frozen=True, kw_only=True):
 
 
 class IntegerLookup(_Lookup, frozen=True, kw_only=True):
-    """The index of each whole number in a vocabulary."""
+    """Maps each integer to its index in a vocabulary."""
 
-    oov_token: Any = -1
-    vocabulary_dtype: Literal["int64"] = "int64"
+    oov_token: Annotated[
+        Any, doc("Token that stands for unknown ones in the inverse mapping.")
+    ] = -1
+    vocabulary_dtype: Annotated[Literal["int64"], doc("Data type of the tokens.")] = "int64"
 
 
 class StringLookup(_Lookup, frozen=True, kw_only=True):
-    """The index of each text in a vocabulary."""
+    """Maps each string to its index in a vocabulary."""
 
-    oov_token: Any = "[UNK]"
-    encoding: str = "utf-8"
+    oov_token: Annotated[Any, doc("Token that stands for unknown ones in the inverse mapping.")] = (
+        "[UNK]"
+    )
+    encoding: Annotated[str, doc("Encoding of the text.")] = "utf-8"
 
 
 class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
-    """Texts as indices of words, (batch, output_sequence_length), or as counts of words."""
+    """Maps texts to indices of words, (batch, output_sequence_length), or to counts of words."""
 
-    standardize: Any = "lower_and_strip_punctuation"
-    split: Any = "whitespace"
-    ngrams: int | tuple[int, ...] | None = None
-    output_sequence_length: PositiveInt | None = None
-    ragged: bool = False
-    encoding: str = "utf-8"
+    standardize: Annotated[Any, doc("Normalization of the text before it is split.")] = (
+        "lower_and_strip_punctuation"
+    )
+    split: Annotated[Any, doc("Where to split the text into tokens.")] = "whitespace"
+    ngrams: Annotated[
+        int | tuple[int, ...] | None, doc("Lengths of n-grams to form: a maximum, or a list.")
+    ] = None
+    output_sequence_length: Annotated[
+        PositiveInt | None, doc("Number of steps to which the output is cut or padded.")
+    ] = None
+    ragged: Annotated[bool, doc("Whether Keras returns a ragged tensor.")] = False
+    encoding: Annotated[str, doc("Encoding of the text.")] = "utf-8"
 
     def output_shape(self, shape: Shape) -> Shape:
         if self.output_mode == "int":

@@ -1,4 +1,4 @@
-"""What a layer computes with, beside its inputs: arrays' functions, its weights, random numbers."""
+"""The context of a call: array functions, weights, masks and random numbers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import msgspec
 from initcli.types import Array
 
 Mask = Array | None
-"""Which steps of a tensor are there, as booleans; None where all of them are."""
+"""Valid steps of a tensor as booleans; None if all are valid."""
 
 
 def as_mask(xp: Any, x: Array) -> Array:
-    """A tensor as a mask: True where it is not 0."""
+    """A mask that is True where the tensor is not 0."""
     return xp.constant(x) != 0
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """One call of one layer.
 
-    ``xp`` is the array namespace (:mod:`initcli.signal.arrays`), ``weights`` are the layer's by
-    name, ``key`` tells the call's random numbers from those of others.
+    ``xp`` is the array namespace (:mod:`initcli.signal.arrays`), ``weights`` the layer's weights
+    by name, and ``key`` identifies the random numbers of the call.
 
-    A mask is an array of booleans that is False at the steps that are absent. ``masks`` are those
-    that the inputs carry, one for each input; ``given_masks`` those that the call names.
+    A mask is a boolean array, False at masked steps. ``masks`` are those that the inputs carry,
+    one for each; ``given_masks`` are those that the call names.
     """
 
     xp: Any
@@ -43,9 +43,9 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mask(self) -> Mask:
-        """The mask of a layer that takes one: what the call names, or what its input carries.
+        """The mask argument: that of the call, or the one that the input carries.
 
-        As in Keras 3, what is called on several tensors takes none by itself.
+        As in Keras 3, a call with several inputs takes none of theirs.
         """
         own = self.masks[0] if len(self.masks) == 1 else None
         return self.given_masks.get("mask", own)
@@ -57,7 +57,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed_mask(self) -> Mask:
-        """The mask that passes on: what the call names, or what the first input carries."""
+        """The mask that passes on: that of the call, or of the first input."""
         return self.given_masks.get("mask", self.masks[0] if self.masks else None)
 
     def within(
@@ -66,7 +66,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         masks: tuple[Mask, ...] = (),
         given_masks: Mapping[str, Array] | None = None,
     ) -> Flow:
-        """The call of a layer within, whose weights stand under that name, with its own masks."""
+        """The context of an inner layer, whose weights are under that name."""
         start = f"{name}/"
         inside = {
             path.removeprefix(start): value
@@ -82,7 +82,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def generator(self, purpose: str = "", seed: int | None = None) -> Any:
-        """A NumPy generator: every time the same for the same call and purpose."""
+        """A NumPy generator, always the same for one call and purpose."""
         from initcli.random.streams import Stream
 
         key = self.key if seed is None else f"seed {seed}"

@@ -1,4 +1,4 @@
-"""Images: rescaling, resizing, cropping and augmenting them."""
+"""Preprocessing and augmentation of images."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy
 
+from initcli.layers.arguments import ChannelOrder, Seed
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
 from initcli.layers.preprocessing import Preprocessing, nearest
 from initcli.types import (
     Array,
-    DataFormat,
     Fraction,
     NonNegativeFloat,
     PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
 )
 
@@ -30,13 +31,26 @@ _Bits = Annotated[float, msgspec.Meta(ge=1, le=8)]
 Numbers = float | tuple[float, ...]
 """One number, or one for each channel."""
 Share = Fraction | Annotated[tuple[Fraction, ...], _PAIR]
-"""A strength from 0 to 1, or the two between which it is drawn."""
+"""A maximum from 0 to 1, or a minimum and a maximum."""
 SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
-"""A strength from -1 to 1, or the two between which it is drawn."""
-Range = Annotated[tuple[float, ...], _PAIR]
-"""The smallest and the largest value of an image."""
-Interpolation = Literal["nearest", "bilinear"]
-FillMode = Literal["constant", "reflect", "wrap", "nearest"]
+"""A maximum from -1 to 1, or a minimum and a maximum."""
+_ZoomShare = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
+_ShearShare = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
+_Pair = Annotated[tuple[PositiveInt, ...], _PAIR]
+
+Strength = Annotated[Share, doc("Strength of the change: its maximum, or minimum and maximum.")]
+SignedStrength = Annotated[
+    SignedShare, doc("Strength of the change: its maximum, or minimum and maximum.")
+]
+Extent = Annotated[Share, doc("Size as a share of the image: its maximum, or minimum and maximum.")]
+Interpolation = Annotated[Literal["nearest", "bilinear"], doc("Method for values between pixels.")]
+FillMode = Annotated[
+    Literal["constant", "reflect", "wrap", "nearest"], doc("Values outside the image.")
+]
+FillValue = Annotated[float, doc("Value outside the image for `constant`.")]
+ValueRange = Annotated[
+    tuple[float, ...], _PAIR, doc("Minimum and maximum of the values of an image.")
+]
 
 
 def real(x: Array) -> Array:
@@ -51,8 +65,10 @@ class Rescaling(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    scale: Numbers
-    offset: Numbers = 0.0
+    scale: Annotated[Numbers, doc("Factor: one number, or one for each channel.")]
+    offset: Annotated[Numbers, doc("Added after scaling: one number, or one for each channel.")] = (
+        0.0
+    )
 
     def call(self, flow: Flow, x: Array) -> Array:
         x = real(x)
@@ -65,7 +81,7 @@ class ImageLayer(Preprocessing, frozen=True, kw_only=True):
 
     registered = False
 
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
     def passed_on(self, xp: Any, x: Array, shape: Size) -> Array:
         x = real(x)
@@ -75,10 +91,10 @@ class ImageLayer(Preprocessing, frozen=True, kw_only=True):
 
 
 class _Sized(ImageLayer, frozen=True, kw_only=True):
-    """A layer that gives images a height and a width."""
+    """A layer whose output images have a given height and width."""
 
-    height: PositiveInt
-    width: PositiveInt
+    height: Annotated[PositiveInt, doc("Height of the output in pixels.")]
+    width: Annotated[PositiveInt, doc("Width of the output in pixels.")]
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (3, 4):
@@ -93,242 +109,277 @@ class _Sized(ImageLayer, frozen=True, kw_only=True):
 
 
 class Resizing(_Sized, frozen=True, kw_only=True):
-    """Gives images another height and width, by interpolation."""
+    """Resizes images by interpolation."""
 
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area"] = (
-        "bilinear"
-    )
-    crop_to_aspect_ratio: bool = False
-    pad_to_aspect_ratio: bool = False
-    fill_mode: str = "constant"
-    fill_value: float = 0.0
-    antialias: bool = False
+    interpolation: Annotated[
+        Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area"],
+        doc("Method for values between pixels."),
+    ] = "bilinear"
+    crop_to_aspect_ratio: Annotated[
+        bool, doc("Whether to crop the image to the aspect ratio of the output.")
+    ] = False
+    pad_to_aspect_ratio: Annotated[
+        bool, doc("Whether to pad the image to the aspect ratio of the output.")
+    ] = False
+    fill_mode: Annotated[str, doc("Values outside the image.")] = "constant"
+    fill_value: FillValue = 0.0
+    antialias: Annotated[bool, doc("Whether to average pixels when shrinking.")] = False
 
 
 class CenterCrop(_Sized, frozen=True, kw_only=True):
-    """Takes the middle of each image."""
+    """Crops the center of each image."""
 
 
 class RandomCrop(_Sized, frozen=True, kw_only=True):
-    """Takes a part of each image at a random place."""
+    """Crops each image at a random position."""
 
-    seed: int | None = None
+    seed: Seed = None
 
 
 class MaxNumBoundingBoxes(ImageLayer, frozen=True, kw_only=True):
-    """Keeps ``max_number`` boxes of each image, or adds boxes of ``fill_value``."""
+    """Pads or truncates the bounding boxes of each image to ``max_number``."""
 
-    max_number: int
-    fill_value: int = -1
+    max_number: Annotated[int, doc("Number of boxes of each image.")]
+    fill_value: Annotated[int, doc("Value of added boxes.")] = -1
 
 
 class _Random(ImageLayer, frozen=True, kw_only=True):
     """A random augmentation."""
 
-    seed: int | None = None
+    seed: Seed = None
 
 
 class _Ranged(ImageLayer, frozen=True, kw_only=True):
-    """An augmentation that needs the range of the values of images."""
+    """An augmentation that depends on the range of pixel values."""
 
-    value_range: Range = (0, 255)
+    value_range: ValueRange = (0, 255)
 
 
 class _RandomRanged(_Ranged, frozen=True, kw_only=True):
-    """A random augmentation that needs the range of the values of images."""
+    """A random augmentation that depends on the range of pixel values."""
 
-    seed: int | None = None
+    seed: Seed = None
 
 
 class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
-    """Adds up to ``factor`` of the range."""
+    """Adds up to ``factor`` of the value range."""
 
-    factor: SignedShare
+    factor: SignedStrength
 
 
 class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
-    """Stretches values about their mean."""
+    """Scales values about their mean."""
 
-    factor: Share
+    factor: Strength
 
 
 class RandomHue(_RandomRanged, frozen=True, kw_only=True):
-    """Turns the hue."""
+    """Shifts the hue."""
 
-    factor: Share
+    factor: Strength
 
 
 class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
     """Changes the saturation."""
 
-    factor: SignedShare
+    factor: SignedStrength
 
 
 class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
     """Sharpens or blurs."""
 
-    factor: Share
+    factor: Strength
 
 
 class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
-    """Fades images of three channels towards gray."""
+    """Blends images with their gray versions."""
 
-    factor: SignedShare
+    factor: SignedStrength
 
 
 class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
     """Changes brightness, contrast, saturation and hue."""
 
-    brightness_factor: SignedShare | None = None
-    contrast_factor: Share | None = None
-    saturation_factor: SignedShare | None = None
-    hue_factor: Share | None = None
+    brightness_factor: Annotated[
+        SignedShare | None, doc("Strength of the change of brightness; none if absent.")
+    ] = None
+    contrast_factor: Annotated[
+        Share | None, doc("Strength of the change of contrast; none if absent.")
+    ] = None
+    saturation_factor: Annotated[
+        SignedShare | None, doc("Strength of the change of saturation; none if absent.")
+    ] = None
+    hue_factor: Annotated[Share | None, doc("Strength of the change of hue; none if absent.")] = (
+        None
+    )
 
 
 class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
-    """Leaves ``factor`` bits of each value."""
+    """Reduces the bits of each value."""
 
-    factor: _Bits | Annotated[tuple[NonNegativeFloat, ...], _PAIR]
+    factor: Annotated[
+        _Bits | Annotated[tuple[NonNegativeFloat, ...], _PAIR],
+        doc("Bits to keep: one number, or minimum and maximum."),
+    ]
 
 
 class RandomInvert(_RandomRanged, frozen=True, kw_only=True):
     """Inverts values."""
 
-    factor: Share = 1.0
+    factor: Annotated[Share, doc("Probability of inverting an image.")] = 1.0
 
 
 class RandomGrayscale(_Random, frozen=True, kw_only=True):
-    """Takes the color out of some images."""
+    """Converts some images to gray."""
 
-    factor: Fraction = 0.5
+    factor: Annotated[Fraction, doc("Share of the images that become gray.")] = 0.5
 
 
 class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
-    """Blurs by a Gaussian of an odd width."""
+    """Blurs images by a Gaussian."""
 
-    factor: Share = 1.0
-    kernel_size: PositiveInt | Annotated[tuple[PositiveInt, ...], _PAIR] = 3
-    sigma: Share = 1.0
+    factor: Strength = 1.0
+    kernel_size: Annotated[
+        PositiveInt | _Pair, doc("Size of the window: one number, or height and width.")
+    ] = 3
+    sigma: Annotated[Share, doc("Standard deviation of the blur in pixels.")] = 1.0
 
 
 class Solarization(_RandomRanged, frozen=True, kw_only=True):
     """Inverts values above a threshold."""
 
-    addition_factor: Share = 0.0
-    threshold_factor: Share = 0.0
+    addition_factor: Annotated[Share, doc("Share of the value range added before inverting.")] = 0.0
+    threshold_factor: Annotated[Share, doc("Threshold as a share of the value range.")] = 0.0
 
 
 class AutoContrast(_Ranged, frozen=True, kw_only=True):
-    """Stretches each channel to the whole range."""
+    """Stretches each channel to the value range."""
 
 
 class Equalization(_Ranged, frozen=True, kw_only=True):
-    """Spreads each channel evenly over the range."""
+    """Equalizes the histogram of each channel."""
 
-    bins: PositiveInt = 256
+    bins: Annotated[PositiveInt, doc("Number of bins of the histogram.")] = 256
 
 
 class ContrastLimitedAdaptiveHistogramEqualization(_Ranged, frozen=True, kw_only=True):
-    """Equalizes tile by tile, up to a contrast (Zuiderveld 1994)."""
+    """Equalizes the histogram of each tile.
 
-    clip_limit: float = 4.0
-    tile_grid_size: Annotated[tuple[PositiveInt, ...], _PAIR] = (8, 8)
+    Zuiderveld 1994, doi:10.1016/B978-0-12-336156-1.50061-6.
+    """
+
+    clip_limit: Annotated[float, doc("Maximum contrast.")] = 4.0
+    tile_grid_size: Annotated[_Pair, doc("Number of tiles along height and width.")] = (8, 8)
 
 
 class RandomFlip(_Random, frozen=True, kw_only=True):
     """Mirrors images."""
 
-    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
+    mode: Annotated[
+        Literal["horizontal", "vertical", "horizontal_and_vertical"],
+        doc("Axes along which images are mirrored."),
+    ] = "horizontal_and_vertical"
 
 
 class _Moving(_Random, frozen=True, kw_only=True):
-    """An augmentation that moves pixels, and fills the places that they leave."""
+    """An augmentation that moves pixels and fills the gaps."""
 
     fill_mode: FillMode = "reflect"
     interpolation: Interpolation = "bilinear"
-    fill_value: float = 0.0
+    fill_value: FillValue = 0.0
 
 
 class RandomRotation(_Moving, frozen=True, kw_only=True):
-    """Rotates images by up to ``factor`` turns."""
+    """Rotates images."""
 
-    factor: SignedShare
+    factor: Annotated[SignedShare, doc("Angle in turns: its maximum, or its minimum and maximum.")]
 
 
 class RandomTranslation(_Moving, frozen=True, kw_only=True):
-    """Moves images by up to a share of their height and width."""
+    """Shifts images."""
 
-    height_factor: SignedShare
-    width_factor: SignedShare
+    height_factor: Annotated[SignedShare, doc("Vertical shift as a share of the height.")]
+    width_factor: Annotated[SignedShare, doc("Horizontal shift as a share of the width.")]
 
 
 class RandomZoom(_Moving, frozen=True, kw_only=True):
-    """Zooms by up to a share of the height and width."""
+    """Zooms images."""
 
-    height_factor: _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
-    width_factor: _Zoom | Annotated[tuple[_Zoom, ...], _PAIR] | None = None
+    height_factor: Annotated[_ZoomShare, doc("Vertical zoom as a share of the height.")]
+    width_factor: Annotated[
+        _ZoomShare | None, doc("Horizontal zoom; as the vertical one if absent.")
+    ] = None
 
 
 class RandomShear(_Moving, frozen=True, kw_only=True):
     """Shears images along one axis or both."""
 
-    x_factor: Fraction | Annotated[tuple[_Signed, ...], _PAIR] = 0.0
-    y_factor: Fraction | Annotated[tuple[_Signed, ...], _PAIR] = 0.0
+    x_factor: Annotated[_ShearShare, doc("Horizontal shear.")] = 0.0
+    y_factor: Annotated[_ShearShare, doc("Vertical shear.")] = 0.0
 
 
 class RandomPerspective(_Random, frozen=True, kw_only=True):
     """Changes the perspective of images."""
 
-    factor: Share = 1.0
-    scale: Fraction = 1.0
+    factor: Annotated[Share, doc("Probability of changing an image.")] = 1.0
+    scale: Annotated[Fraction, doc("Maximum size of the change as a share of the image.")] = 1.0
     interpolation: Interpolation = "bilinear"
-    fill_value: float = 0.0
+    fill_value: FillValue = 0.0
 
 
 class RandomElasticTransform(_RandomRanged, frozen=True, kw_only=True):
-    """Bends images."""
+    """Distorts images elastically."""
 
-    factor: Share = 1.0
-    scale: Share = 1.0
+    factor: Strength = 1.0
+    scale: Extent = 1.0
     interpolation: Interpolation = "bilinear"
-    fill_mode: FillMode | Literal["mirror"] = "reflect"
-    fill_value: float = 0.0
+    fill_mode: Annotated[
+        Literal["constant", "reflect", "wrap", "nearest", "mirror"],
+        doc("Values outside the image."),
+    ] = "reflect"
+    fill_value: FillValue = 0.0
 
 
 class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
     """Erases a rectangle."""
 
-    factor: Share = 1.0
-    scale: Share = (0.02, 0.33)
-    fill_value: Any = None
+    factor: Strength = 1.0
+    scale: Extent = (0.02, 0.33)
+    fill_value: Annotated[Any, doc("Value of erased pixels; random if absent.")] = None
 
 
 class CutMix(_Random, frozen=True, kw_only=True):
-    """Puts a part of one image into another (Yun et al. 2019)."""
+    """Pastes a part of one image into another (Yun et al. 2019, arXiv:1905.04899)."""
 
-    factor: Share = 1.0
+    factor: Strength = 1.0
 
 
 class MixUp(_Random, frozen=True, kw_only=True):
-    """Blends images in pairs (Zhang et al. 2017)."""
+    """Blends pairs of images (Zhang et al. 2017, arXiv:1710.09412)."""
 
-    alpha: NonNegativeFloat = 0.2
+    alpha: Annotated[
+        NonNegativeFloat, doc("Parameter of the beta distribution of the mixing weight.")
+    ] = 0.2
 
 
 class RandAugment(_RandomRanged, frozen=True, kw_only=True):
-    """Applies ``num_ops`` of many augmentations (Cubuk et al. 2019)."""
+    """Applies random augmentations (Cubuk et al. 2019, arXiv:1909.13719)."""
 
-    num_ops: PositiveInt = 2
-    factor: Share = 0.5
+    num_ops: Annotated[PositiveInt, doc("Number of operations applied to an image.")] = 2
+    factor: Strength = 0.5
     interpolation: Interpolation = "bilinear"
 
 
 class AugMix(_RandomRanged, frozen=True, kw_only=True):
-    """Mixes chains of augmentations (Hendrycks et al. 2019)."""
+    """Blends chains of random augmentations (Hendrycks et al. 2019, arXiv:1912.02781)."""
 
-    num_chains: PositiveInt = 3
-    chain_depth: PositiveInt = 3
-    factor: Share = 0.3
-    alpha: NonNegativeFloat = 1.0
-    all_ops: bool = True
+    num_chains: Annotated[PositiveInt, doc("Number of chains of operations.")] = 3
+    chain_depth: Annotated[PositiveInt, doc("Maximum number of operations of a chain.")] = 3
+    factor: Strength = 0.3
+    alpha: Annotated[
+        NonNegativeFloat, doc("Parameter of the Dirichlet distribution of the chains' weights.")
+    ] = 1.0
+    all_ops: Annotated[
+        bool, doc("Whether to use operations that change brightness and color, too.")
+    ] = True
     interpolation: Interpolation = "bilinear"

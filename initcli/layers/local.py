@@ -1,39 +1,45 @@
-"""Locally connected layers: convolutions with weights of their own at each position.
-
-Keras 1 and 2 have them; Keras 3 does not.
-"""
+"""Locally connected layers: convolutions with separate weights at each position."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy
 
-from initcli.activations import Activation, Linear
-from initcli.initializers import GlorotUniform, Initializer, Zeros
+from initcli.activations import Linear
+from initcli.initializers import GlorotUniform, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    ChannelOrder,
+    Filters,
+    KernelInitializer,
+    KernelSize,
+    OutputActivation,
+    Padding,
+    Strides,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size, per_axis
-from initcli.layers.convolution import Padding, Sizes
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import join, require_spatial, slide, split
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    DataFormat,
-    PositiveInt,
     Shape,
     ShapeError,
     Size,
+    doc,
     shape_text,
 )
 
 
 class Positions(NamedTuple):
-    """Where windows stand: spatial sizes before and after, and what is padded around.
+    """Positions of windows: spatial sizes before and after, and padding.
 
-    A negative padding is of entries that are in no window.
+    Negative padding removes entries that no window covers.
     """
 
     before: Size
@@ -43,34 +49,36 @@ class Positions(NamedTuple):
 
     @property
     def windows(self) -> int:
-        """How many windows there are."""
+        """Number of windows."""
         return math.prod(self.after)
 
 
 class LocallyConnected(Layer, frozen=True, kw_only=True):
-    """A convolution whose weights are other ones at each of its p positions.
+    """A convolution with separate weights at each of its p positions. Keras 1 and 2.
 
-    Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With
-    ``implementation`` 2 the kernel connects every input with every output, and what lies outside of
-    the windows is drawn, counted and not used: (sizes…, channels, positions…, filters), channels
-    before sizes for channels_first. With 3 it is a vector of the weights that are used.
-    (``tf.keras.layers.LocallyConnected1D``, ``LocallyConnected2D``, of Keras before 3.)
+    Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With ``implementation``
+    2 the kernel connects every input with every output, (sizes…, channels, positions…, filters),
+    and the entries outside the windows are drawn but unused; channels come before sizes for
+    channels_first. With 3 it is a vector of the used weights.
     """
 
     registered = False
 
     rank: ClassVar[int]
 
-    filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes = 1
+    filters: Filters
+    kernel_size: KernelSize
+    strides: Strides = 1
     padding: Padding = "valid"
-    data_format: DataFormat | None = None
-    activation: Activation = Linear()
-    use_bias: bool = True
-    kernel_initializer: Initializer = GlorotUniform()
-    bias_initializer: Initializer = Zeros()
-    implementation: Literal[1, 2, 3] = 1
+    data_format: ChannelOrder = None
+    activation: OutputActivation = Linear()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    bias_initializer: BiasInitializer = Zeros()
+    implementation: Annotated[
+        Literal[1, 2, 3],
+        doc("Storage of the kernel: by position (1), dense (2), or the used weights alone (3)."),
+    ] = 1
 
     def __post_init__(self) -> None:
         per_axis(self.kernel_size, self.rank, "kernel_size")
@@ -84,7 +92,7 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
 
     @property
     def window(self) -> Size:
-        """The kernel's size along each spatial axis."""
+        """The size of the kernel along each spatial axis."""
         return per_axis(self.kernel_size, self.rank, "kernel_size")
 
     @property
@@ -97,15 +105,15 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         sizes = split(shape, self.data_format).sizes
         if None in sizes:
             raise ShapeError(
-                f"{type(self).__name__} needs every spatial size of its input, and "
-                f"{shape_text(shape)} leaves one open",
+                f"{type(self).__name__} needs all spatial sizes of its input, and "
+                f"{shape_text(shape)} lacks one",
                 "give the size in input_shape in place of null",
             )
         found = slide(self, sizes, self.window, self.steps, (1,) * self.rank, self.padding)
         return join(shape[0], found, self.filters, self.data_format)
 
     def positions(self, shape: Shape) -> Positions:
-        """Where the windows stand on an input of that shape."""
+        """The positions of the windows on an input of that shape."""
         channels = known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
         before = split(shape, self.data_format).sizes
         after = split(self.output_shape(shape), self.data_format).sizes
@@ -113,7 +121,7 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         counts = tuple(size for size in after if size is not None)
         padding = []
         for n, m, k, s in zip(sizes, counts, self.window, self.steps, strict=True):
-            # Windows of `same` stand around every stride, not as those of a convolution.
+            # Windows of `same` are centered on every stride, unlike those of a convolution.
             start = k // 2 if self.padding == "same" else 0
             padding.append((start, (m - 1) * s + k - n - start))
         return Positions(sizes, counts, channels, tuple(padding))
@@ -148,9 +156,9 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         return (channels, *sizes) if first else (*sizes, channels)
 
     def _entries(self, places: Positions) -> tuple[Array, Array]:
-        """For each position and each place in the window, the entry of the image, or of padding.
+        """The entry of the image for each position and window offset.
 
-        Both are (positions, places): flat indices over the spatial sizes, and whether there is one.
+        Two arrays (positions, offsets): flat indices over the spatial sizes, and False for padding.
         """
         index = numpy.zeros((places.windows, math.prod(self.window)), numpy.int64)
         there = numpy.ones(index.shape, numpy.bool_)
@@ -171,7 +179,7 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         flat = xp.reshape(x, (x.shape[0], -1, places.channels))
         patches = flat[:, index] * there[:, :, None].astype(x.dtype)
         if first:
-            # Keras takes the entries of a window channel by channel where those come first.
+            # Keras orders the entries of a window by channel for channels_first.
             patches = xp.swapaxes(patches, 2, 3)
         patches = xp.reshape(patches, (x.shape[0], places.windows, -1))
         kernel = self._at_positions(flow, places, index, there)
@@ -185,7 +193,7 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         return self.activation.call(xp, y)
 
     def _at_positions(self, flow: Flow, places: Positions, index: Array, there: Array) -> Array:
-        """The kernel as implementation 1 has it: (positions, window · channels, filters)."""
+        """The kernel in the form of implementation 1: (positions, window · channels, filters)."""
         xp, kernel = flow.xp, flow["kernel"]
         if self.implementation == 1:
             return kernel
@@ -197,7 +205,7 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
         place = inputs[..., None] * width + outputs[:, None, None, :]
         used = numpy.broadcast_to(there[:, :, None, None], place.shape)
         if self.implementation == 3:
-            # The vector holds what is used, output by output, and of each its inputs in order.
+            # The vector holds the used weights by output, then by input.
             order = outputs[:, None, None, :] * math.prod((*places.before, places.channels))
             keys = (order + inputs[..., None])[used]
             place = numpy.zeros(place.shape, numpy.int64)
@@ -209,27 +217,27 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
 
 
 def _within(windows: int, size: int, stride: int, padding: tuple[int, int]) -> int:
-    """How many entries of all windows along an axis are no padding."""
+    """The number of entries of all windows along an axis that are not padding."""
     total = windows * size
     for padded in padding:
-        # The first window has all of the padding, the next a stride less, and so on.
+        # Each window covers a stride less of the padding than the previous one.
         reaching = max(min(windows, -(-padded // stride)), 0)
         total -= reaching * padded - stride * reaching * (reaching - 1) // 2
     return total
 
 
 def _flat(place: Array, channel: Array, places: int, first: bool) -> Array:
-    """Flat indices of channels at places."""
+    """Flat indices of channels at positions."""
     return channel * places + place if first else place * len(channel) + channel
 
 
 class LocallyConnected1D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over time with weights of its own at each of its windows."""
+    """A convolution over time with separate weights at each window."""
 
     rank = 1
 
 
 class LocallyConnected2D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over an image with weights of its own at each of its windows."""
+    """A convolution over an image with separate weights at each window."""
 
     rank = 2

@@ -1,22 +1,22 @@
-"""Merging layers: several inputs become one."""
+"""Layers that merge several inputs."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any
 
 from initcli.errors import listed, quoted
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow, Mask
-from initcli.types import ArgumentError, Array, Shape, ShapeError, shape_text
+from initcli.types import ArgumentError, Array, Shape, ShapeError, doc, shape_text
 
 
 class _Merging(Layer, frozen=True, kw_only=True):
-    """What takes the entries of its inputs together.
+    """Combines its inputs entry by entry.
 
-    Axes of size 1 are repeated, and an input with fewer axes gets them after the batch.
+    Axes of size 1 are broadcast; an input with fewer axes gets axes of size 1 after the batch.
     """
 
     supports_masking = True
@@ -37,14 +37,14 @@ class _Merging(Layer, frozen=True, kw_only=True):
         return (batches.pop() if batches else None, *merged)
 
     def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
-        """Where any input has an entry; None unless every input has a mask."""
+        """The disjunction of the masks; None unless every input has one."""
         xp, masks = flow.xp, flow.masks
         return None if any(m is None for m in masks) else reduce(xp.logical_or, masks)
 
     def kept(self, flow: Flow, inputs: tuple[Array, ...]) -> list[Mask]:
-        """The masks of the entries of the aligned inputs, each of its input's shape.
+        """The masks of the aligned inputs, each with the shape of its input.
 
-        As in Keras, an input that gets an axis loses its mask.
+        As in Keras, an input that gains an axis loses its mask.
         """
         xp, rank = flow.xp, max(len(x.shape) for x in inputs)
         masks = flow.masks or (None,) * len(inputs)
@@ -56,7 +56,7 @@ class _Merging(Layer, frozen=True, kw_only=True):
         ]
 
     def chosen(self, flow: Flow, inputs: tuple[Array, ...], choose: Callable[..., Array]) -> Array:
-        """The inputs one after another through ``choose``, of which one that is absent is none."""
+        """The inputs reduced by ``choose``, without masked entries."""
         xp = flow.xp
         found, present = None, None
         for x, kept in zip(self.aligned(xp, inputs), self.kept(flow, inputs), strict=True):
@@ -71,7 +71,7 @@ class _Merging(Layer, frozen=True, kw_only=True):
         return found
 
     def aligned(self, xp: Any, inputs: tuple[Array, ...]) -> list[Array]:
-        """The inputs with as many axes each, those that were missing after the batch."""
+        """The inputs with equal ranks; new axes follow the batch."""
         rank = max(len(x.shape) for x in inputs)
         return [
             xp.reshape(x, (x.shape[0], *(1,) * (rank - len(x.shape)), *x.shape[1:])) for x in inputs
@@ -105,7 +105,7 @@ class Add(_Merging, frozen=True, kw_only=True):
 
 
 class Subtract(_Merging, frozen=True, kw_only=True):
-    """The first of its two inputs less the second."""
+    """The first input minus the second."""
 
     role = "adds"
 
@@ -118,7 +118,7 @@ class Subtract(_Merging, frozen=True, kw_only=True):
 
 
 class Multiply(_Merging, frozen=True, kw_only=True):
-    """The product of its inputs, entry by entry."""
+    """The product of its inputs."""
 
     role = "multiplies"
 
@@ -139,7 +139,7 @@ class Multiply(_Merging, frozen=True, kw_only=True):
 
 
 class Average(_Merging, frozen=True, kw_only=True):
-    """The mean of its inputs, entry by entry."""
+    """The mean of its inputs."""
 
     role = "adds"
 
@@ -148,7 +148,7 @@ class Average(_Merging, frozen=True, kw_only=True):
 
 
 class Maximum(_Merging, frozen=True, kw_only=True):
-    """The largest of its inputs, entry by entry."""
+    """The maximum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.maximum)
@@ -158,7 +158,7 @@ class Maximum(_Merging, frozen=True, kw_only=True):
 
 
 class Minimum(_Merging, frozen=True, kw_only=True):
-    """The smallest of its inputs, entry by entry."""
+    """The minimum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.minimum)
@@ -168,13 +168,13 @@ class Minimum(_Merging, frozen=True, kw_only=True):
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):
-    """Its inputs beside one another along ``axis``."""
+    """Joins its inputs along ``axis``."""
 
     supports_masking = True
 
     merges = True
 
-    axis: int = -1
+    axis: Annotated[int, doc("Axis along which the inputs are joined; -1 is the last.")] = -1
 
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
         rank = len(shape)
@@ -182,7 +182,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"Concatenate joins along axis {self.axis}, and the last axis of its input "
                 f"{shape_text(shape)} is {rank - 1}",
-                "axes count from 0, which is the batch, or backwards from -1",
+                "axes count from 0, the batch, or backward from -1",
             )
         along = self.axis % rank
         found = list(shape)
@@ -210,7 +210,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
         return flow.xp.concatenate(inputs, self.axis)
 
     def output_mask(self, flow: Flow, *inputs: Array) -> Mask:
-        """The masks joined as the inputs are; what has none is there."""
+        """The masks joined like the inputs; inputs without a mask are valid."""
         xp = flow.xp
         if all(mask is None for mask in flow.masks):
             return None
@@ -225,12 +225,12 @@ class Concatenate(Layer, frozen=True, kw_only=True):
 
 
 class Dot(Layer, frozen=True, kw_only=True):
-    """The products of two inputs, summed over an axis of each."""
+    """The product of two inputs, summed over an axis of each."""
 
     supports_masking = True
 
-    axes: int | tuple[int, ...]
-    normalize: bool = False
+    axes: Annotated[int | tuple[int, ...], doc("Axis to sum over, of both inputs or one for each.")]
+    normalize: Annotated[bool, doc("Whether to divide each input by its Euclidean norm.")] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.axes, int) and len(self.axes) != 2:
@@ -244,7 +244,7 @@ class Dot(Layer, frozen=True, kw_only=True):
             if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
                 raise ShapeError(
                     f"Dot cannot sum over axis {axis} of its input {shape_text(shape)}",
-                    f"axes count from 1, for the batch is 0, to {len(shape) - 1}",
+                    f"axes count from 1 (0 is the batch) to {len(shape) - 1}",
                 )
             axes.append(axis % len(shape))
         sizes = {one[axes[0]], other[axes[1]]} - {None}

@@ -1,10 +1,10 @@
-"""Networks: layers that call one another, as a model or as one layer of a larger model."""
+"""Networks of layers: a model, or one layer of a larger model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 
@@ -12,10 +12,10 @@ from initcli.layers.base import Layer, computed, computed_masks, output_shapes, 
 from initcli.layers.core import Input, Recorded
 from initcli.layers.flow import Flow, Mask, as_mask
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, Shape, ShapeError, Shapes, shape_text
+from initcli.types import ArgumentError, Array, Shape, ShapeError, Shapes, doc, shape_text
 
 
-class Source(NamedTuple):
+class CallOutput(NamedTuple):
     """One output of one call."""
 
     call: int
@@ -23,25 +23,25 @@ class Source(NamedTuple):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer applied once: to which tensors, and with which options.
+    """One application of a layer to tensors, with options.
 
-    A layer that is applied more than once is shared: it has several calls and one set of weights.
-    ``masks`` are those that the call names, beside those that its inputs carry.
+    A shared layer has several calls and one set of weights.
+    ``masks`` are those that the call names.
     """
 
     layer: int
-    inputs: tuple[Source, ...] = ()
+    inputs: tuple[CallOutput, ...] = ()
     options: dict[str, bool] = {}
-    masks: dict[str, Source] = {}
+    masks: dict[str, CallOutput] = {}
 
     @property
-    def sources(self) -> tuple[Source, ...]:
-        """All that it takes, masks too."""
+    def sources(self) -> tuple[CallOutput, ...]:
+        """The inputs and the masks."""
         return (*self.inputs, *self.masks.values())
 
 
 class Shaped(NamedTuple):
-    """The shapes of what flows into a call and of what comes out."""
+    """The input and output shapes of a call."""
 
     inputs: Shapes
     outputs: Shapes
@@ -50,31 +50,33 @@ class Shaped(NamedTuple):
 Failed = Callable[[int, ShapeError | ArgumentError], None]
 
 
-MOST_SHAPES = 1_000
-"""Different shapes that one network is called on at most."""
+MAX_SHAPES = 1_000
+"""Maximum number of input shapes of one network."""
 
 
 class Network(Layer, frozen=True, kw_only=True, dict=True):
-    """Layers by name, their calls in an order in which each can be computed, inputs and outputs.
+    """Named layers and their calls, in an order in which each can be computed.
 
-    ``inputs`` are the calls of Input layers; ``hidden`` those of them that stand in no file.
+    ``inputs`` are the calls of Input layers; ``hidden`` those of them that no file names.
     """
 
     registered = False
     needs_batch = False
 
-    names: tuple[str, ...]
-    layers: tuple[Layer, ...]
-    calls: tuple[Call, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[Source, ...]
-    hidden: tuple[int, ...] = ()
+    names: Annotated[tuple[str, ...], doc("Names of the layers.")]
+    layers: Annotated[tuple[Layer, ...], doc("The layers.")]
+    calls: Annotated[
+        tuple[Call, ...], doc("Calls of the layers, in an order in which each can be computed.")
+    ]
+    inputs: Annotated[tuple[int, ...], doc("Calls of the Input layers.")]
+    outputs: Annotated[tuple[CallOutput, ...], doc("Outputs of calls that are the network's.")]
+    hidden: Annotated[tuple[int, ...], doc("Calls of Input layers that no file names.")] = ()
 
     def output_shape(self, *inputs: Shape) -> list[Shape]:
-        # Networks that call one another many times over would else be walked without end.
+        # Networks that call one another many times would otherwise take too long.
         if inputs not in self._known:
-            if len(self._known) >= MOST_SHAPES:
-                raise ShapeError(f"this network is called on more than {MOST_SHAPES:,} shapes")
+            if len(self._known) >= MAX_SHAPES:
+                raise ShapeError(f"this network is called on more than {MAX_SHAPES:,} shapes")
             self._known[inputs] = self._output_shape(inputs)
         return self._known[inputs]
 
@@ -96,9 +98,9 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             yield from within(layer, name, layer.parameters(*shaped[calls[0]].inputs))
 
     def shapes(self, inputs: Shapes | None = None, failed: Failed | None = None) -> list[Shaped]:
-        """The shapes at every call, for inputs of those shapes or else of the Inputs' own.
+        """The shapes at every call, for inputs of those shapes, by default those of the Inputs.
 
-        With ``failed``, what goes wrong is told to it, and nothing is known of what comes after.
+        Errors are passed to ``failed`` if given; the shapes that follow are then unknown.
 
         Raises:
             ShapeError: the inputs are too few or too many, or do not fit.
@@ -143,7 +145,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
         return found
 
     def _require_recorded(self, call: Call) -> None:
-        """Raise where nothing is known of an input because nobody recorded what comes out."""
+        """Raise ShapeError if the output shape of an input was not recorded."""
         for source in call.inputs:
             index = self.calls[source.call].layer
             layer = self.layers[index]
@@ -156,7 +158,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
                 )
 
     def _matched(self, inputs: Shapes) -> dict[int, Shape]:
-        """The shape of each Input, which must admit what comes in."""
+        """The shape of each Input, which must match the input."""
         if len(inputs) != len(self.inputs):
             counted = f"{len(self.inputs)} input{'s' * (len(self.inputs) != 1)}"
             raise ShapeError(f"{type(self).__name__} takes {counted}, not {len(inputs)}")
@@ -177,17 +179,17 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
         given = dict(zip(self.inputs, inputs, strict=True))
         carried = dict(zip(self.inputs, flow.masks, strict=False))
         found: list[list[Array]] = []
-        masks: dict[Source, Mask] = {}
+        masks: dict[CallOutput, Mask] = {}
         for index, call in enumerate(self.calls):
             if index in given:
                 found.append([given[index]])
-                masks[Source(index)] = carried.get(index)
+                masks[CallOutput(index)] = carried.get(index)
                 continue
             layer, name = self.layers[call.layer], self.names[call.layer]
             sources = [found[source.call][source.output] for source in call.inputs]
             named = {k: found[source.call][source.output] for k, source in call.masks.items()}
             own = tuple(masks.get(source) for source in call.inputs)
-            # What is called twice draws other random numbers the second time.
+            # The second call of a layer draws other random numbers.
             within = msgspec.structs.replace(
                 flow.within(name, own, {k: as_mask(flow.xp, mask) for k, mask in named.items()}),
                 key=f"{flow.key}/{name}#{index}",
@@ -196,22 +198,22 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             after = computed_masks(layer, within, sources, call.options)
             if layer.ends_masks:
                 masks = {source: m for source, m in masks.items() if source not in call.inputs}
-            masks.update({Source(index, output): mask for output, mask in enumerate(after)})
+            masks.update({CallOutput(index, output): mask for output, mask in enumerate(after)})
         return [found[source.call][source.output] for source in self.outputs]
 
 
 class Functional(Network, frozen=True, kw_only=True):
-    """A network of layers whose inputs are named."""
+    """A network of named layers."""
 
     aliases: ClassVar[tuple[str, ...]] = ("Model",)
 
 
 class Sequential(Network, frozen=True, kw_only=True):
-    """A stack of layers, each taking what comes out of the one before."""
+    """A stack of layers, each of which takes the output of the previous one."""
 
 
 def way_to_say(name: str) -> str:
-    """How a person says the shape that a file does not record."""
+    """How to specify a shape that a file does not record."""
     return (
         f"say it with --set '**[name={name}].output_shape=same' if it keeps the shape of its "
         "input, or with =[32,32,3] without the batch"

@@ -1,12 +1,13 @@
-"""Normalizations: layers that give their input mean 0 and variance 1 over some of its axes."""
+"""Layers that normalize their input over some of its axes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.initializers import Constant, Initializer, Ones, Zeros
+from initcli.layers.arguments import Axes, Epsilon
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
@@ -18,24 +19,23 @@ from initcli.types import (
     NotComputable,
     Shape,
     ShapeError,
+    doc,
 )
-
-Axes = int | tuple[int, ...]
 
 
 class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
-    """What ends in gamma · x + beta, one of each for every index of the normalized axes."""
+    """A normalization that ends in gamma · x + beta, both with the sizes of the normalized axes."""
 
     supports_masking = True
 
-    epsilon: NonNegativeFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: Initializer = Zeros()
-    gamma_initializer: Initializer = Ones()
+    epsilon: Epsilon = 1e-3
+    center: Annotated[bool, doc("Whether to add a learned beta.")] = True
+    scale: Annotated[bool, doc("Whether to multiply by a learned gamma.")] = True
+    beta_initializer: Annotated[Initializer, doc("Fills beta.")] = Zeros()
+    gamma_initializer: Annotated[Initializer, doc("Fills gamma.")] = Ones()
 
     def gamma_and_beta(self, shape: tuple[int, ...]) -> Iterator[Parameter]:
-        """gamma where the layer scales, and beta where it centers."""
+        """gamma if the layer scales, and beta if it centers."""
         if self.scale:
             yield self.weight("gamma", shape, "gamma_initializer")
         if self.center:
@@ -49,24 +49,36 @@ class _ScaledAndCentered(Layer, frozen=True, kw_only=True):
 
 
 class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each channel over the batch (Ioffe & Szegedy 2015).
+    """Normalizes each channel over the batch (Ioffe & Szegedy 2015, arXiv:1502.03167).
 
-    gamma, beta, moving_mean and moving_variance, each (channels,), the last two not trained; with
-    ``renorm`` also moving_stddev, renorm_mean and renorm_stddev (Ioffe 2017).
+    Weights, each (channels,): gamma, beta, and moving_mean and moving_variance, which are not
+    trained; with ``renorm`` also moving_stddev, renorm_mean and renorm_stddev.
     """
 
     role = "normalizes"
 
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    axis: int = -1
-    momentum: Fraction = 0.99
-    moving_mean_initializer: Initializer = Zeros()
-    moving_variance_initializer: Initializer = Ones()
-    renorm: bool = False
-    renorm_clipping: dict[str, Any] | None = None
-    renorm_momentum: Fraction = 0.99
-    synchronized: bool = False
+    axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1
+    momentum: Annotated[
+        Fraction, doc("Share of the moving mean and variance that an update keeps.")
+    ] = 0.99
+    moving_mean_initializer: Annotated[Initializer, doc("Fills the moving mean.")] = Zeros()
+    moving_variance_initializer: Annotated[Initializer, doc("Fills the moving variance.")] = Ones()
+    renorm: Annotated[
+        bool,
+        doc(
+            "Whether to correct the statistics of a batch by moving ones (Ioffe 2017, "
+            "arXiv:1702.03275)."
+        ),
+    ] = False
+    renorm_clipping: Annotated[
+        dict[str, Any] | None, doc("Bounds rmin, rmax and dmax of the correction.")
+    ] = None
+    renorm_momentum: Annotated[
+        Fraction, doc("Share of the moving statistics of the correction that an update keeps.")
+    ] = 0.99
+    synchronized: Annotated[bool, doc("Whether Keras shares statistics between devices.")] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         known_size(self, shape, self.axis)
@@ -84,7 +96,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
             yield _statistic("renorm_stddev", channels, stddev)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        """In training by the mean and variance of the batch, else by those that were moved."""
+        """Normalizes by the statistics of the batch in training, else by the moving ones."""
         xp, axis = flow.xp, self.axis % len(x.shape)
         shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
         axes = tuple(i for i in range(len(x.shape)) if i != axis)
@@ -98,7 +110,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         variance = average(centered * centered)
         if not self.renorm:
             return self.finished(flow, centered / xp.sqrt(variance + self.epsilon), shape)
-        # Ioffe 2017: as by the moved statistics, but for gradients, which do not see r and d.
+        # Ioffe 2017: normalize by the moving statistics, with no gradient through r and d.
         moved, stddev = (xp.reshape(flow[f"renorm_{name}"], shape) for name in ("mean", "stddev"))
         seen = xp.sqrt(xp.constant(variance) + self.epsilon)
         stddev = xp.maximum(stddev, self.epsilon**0.5)
@@ -113,12 +125,18 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each example over ``axis`` (Ba et al. 2016): gamma and beta have its shape."""
+    """Normalizes each example over ``axis`` (Ba et al. 2016, arXiv:1607.06450).
+
+    gamma and beta have the sizes of ``axis``.
+    """
 
     role = "normalizes"
 
     axis: Axes = -1
-    rms_scaling: bool = False
+    rms_scaling: Annotated[
+        bool,
+        doc("Whether to divide by the standard deviation alone, without subtracting the mean."),
+    ] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         _sizes(self, shape, self.axis)
@@ -133,7 +151,7 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
         xp, axes, shape = flow.xp, *_placed(self.axis, x)
         centered = x if self.rms_scaling else x - xp.mean(x, axes, keepdims=True)
         if self.rms_scaling:
-            # Keras divides by the variance about the mean all the same.
+            # Keras divides by the variance about the mean nevertheless.
             about = x - xp.mean(x, axes, keepdims=True)
             variance = xp.mean(about * about, axes, keepdims=True)
         else:
@@ -142,19 +160,19 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
-    """Normalizes each example over groups of channels (Wu & He 2018).
+    """Normalizes each example over groups of channels (Wu & He 2018, arXiv:1803.08494).
 
-    gamma and beta are (channels,); ``groups`` −1 makes each channel a group of its own.
+    gamma and beta are (channels,).
     """
 
     role = "normalizes"
 
-    groups: int = 32
-    axis: int = -1
+    groups: Annotated[int, doc("Number of groups of channels; -1 for one group per channel.")] = 32
+    axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1
 
     def __post_init__(self) -> None:
         if self.groups < 1 and self.groups != -1:
-            remedy = "-1 makes each channel a group of its own"
+            remedy = "-1 makes each channel a group"
             message = f"`groups` must be at least 1, or -1, not {self.groups}"
             raise ArgumentError("groups", message, remedy)
 
@@ -181,12 +199,12 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
 
 class RMSNormalization(Layer, frozen=True, kw_only=True):
-    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019), times scale."""
+    """Divides by the root mean square over ``axis`` (Zhang & Sennrich 2019, arXiv:1910.07467)."""
 
     role = "normalizes"
 
     axis: Axes = -1
-    epsilon: NonNegativeFloat = 1e-6
+    epsilon: Annotated[NonNegativeFloat, doc("Added to the mean square before the root.")] = 1e-6
 
     def output_shape(self, shape: Shape) -> Shape:
         _sizes(self, shape, self.axis)
@@ -218,7 +236,7 @@ class UnitNormalization(Layer, frozen=True, kw_only=True):
 
 
 def _averaging(flow: Flow, x: Array, axes: tuple[int, ...]) -> Callable[[Array], Array]:
-    """The mean over the axes of x, of those entries that no mask hides."""
+    """The mean of the unmasked entries of x over the axes."""
     xp = flow.xp
     if (mask := flow.mask) is None:
         return lambda y: xp.mean(y, axes, keepdims=True)
@@ -226,13 +244,13 @@ def _averaging(flow: Flow, x: Array, axes: tuple[int, ...]) -> Callable[[Array],
         wanted = f"{x.ndim - 1} axes for an input of {x.ndim}"
         raise NotComputable(f"BatchNormalization takes a mask of {wanted}, not of {mask.ndim}")
     kept = xp.broadcast_to(mask[..., None], x.shape)
-    # As in Keras, which divides by no 0.
+    # As in Keras, to avoid a division by 0.
     count = xp.sum(kept, axes, x.dtype, keepdims=True) + x.dtype.type(1e-7)
     return lambda y: xp.sum(xp.where(kept, y, x.dtype.type(0)), axes, keepdims=True) / count
 
 
 def _sizes(layer: Layer, shape: Shape, axis: Axes) -> tuple[int, ...]:
-    """The sizes of the axes, in Keras's order: sorted as they are written."""
+    """The sizes of the axes, sorted as Keras sorts them."""
     axes = (axis,) if isinstance(axis, int) else sorted(axis)
     return tuple(known_size(layer, shape, each) for each in axes)
 
@@ -242,7 +260,7 @@ def _statistic(name: str, shape: tuple[int, ...], initializer: Initializer) -> P
 
 
 def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
-    """What fills a standard deviation where ``variance`` fills its square."""
+    """The initializer of a standard deviation whose square ``variance`` fills."""
     distribution = variance.distribution_for(shape)
     if distribution is None or set(distribution.atoms.values()) != {1.0} or distribution.mean < 0:
         raise ArgumentError(
@@ -259,7 +277,7 @@ def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
 
 
 def _placed(axis: Axes, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes, and the shape in which what has their sizes stands beside x."""
+    """The axes, and the shape that broadcasts their weights against x."""
     given = (axis,) if isinstance(axis, int) else axis
     axes = tuple(sorted(each % len(x.shape) for each in given))
     return axes, tuple(size if i in axes else 1 for i, size in enumerate(x.shape))

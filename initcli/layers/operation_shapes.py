@@ -1,4 +1,4 @@
-"""What shapes come out of Keras's operations: one rule for all functions that are alike in that."""
+"""Output shapes of Keras operations: one rule for functions that behave alike."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from typing import Any, NamedTuple
 
 from initcli.types import Shape
 
-MOST_AXES = 64
-"""Axes of a tensor at most."""
-MOST_OUTPUTS = 10_000
-"""Outputs of one operation at most."""
+MAX_AXES = 64
+"""Maximum rank of a tensor."""
+MAX_OUTPUTS = 10_000
+"""Maximum number of outputs of an operation."""
 
 
 class Tensor(NamedTuple):
-    """An argument that is a tensor of that shape."""
+    """A tensor argument of that shape."""
 
     shape: Shape
 
 
 class _Call(NamedTuple):
-    """What an operation was called with."""
+    """The arguments of an operation."""
 
     positional: list[Any]
     keywords: dict[str, Any]
 
     def tensor(self, place: int = 0) -> Shape:
-        """The shape of one of the tensors, in the order in which they are given."""
+        """The shape of the tensor with that index."""
         return self.tensors[place]
 
     @property
     def tensors(self) -> list[Shape]:
-        """The shapes of all tensors, those in lists too."""
+        """The shapes of all tensors, including those in lists."""
         values = (*self.positional, *self.keywords.values())
         return [tensor.shape for tensor in _tensors(values)]
 
     @property
     def operands(self) -> list[Shape]:
-        """The shapes of what is joined: of all in a first list of tensors, or of every argument."""
+        """The shapes of the operands: the tensors of a list in first position, or all arguments."""
         first = self.positional[0] if self.positional else next(iter(self.keywords.values()), None)
         if isinstance(first, list) and any(isinstance(each, Tensor) for each in first):
             return [_shape_of(each) for each in first]
         return [_shape_of(each) for each in self.positional if isinstance(each, Tensor | list)]
 
     def option(self, name: str, place: int | None = None, default: Any = None) -> Any:
-        """An argument by name, or by its place among the positional ones."""
+        """An argument by name or position."""
         if name in self.keywords:
             return self.keywords[name]
         if place is not None and place < len(self.positional):
@@ -65,7 +65,7 @@ ARGUMENTS_MAKE_NO_SENSE = (
     OverflowError,
     AttributeError,
 )
-"""What a function fails with on arguments that a file can hold, and nobody means."""
+"""Errors that meaningless arguments in a file raise."""
 
 
 def shape_of(
@@ -74,9 +74,9 @@ def shape_of(
     keywords: Mapping[str, Any],
     inputs: tuple[Shape, ...],
 ) -> Shape | list[Shape] | None:
-    """The shape that a function gives for inputs of those shapes, or a list of them for several.
+    """The output shape of a function, or a list for several outputs.
 
-    None where no rule knows the function, or its arguments make no sense.
+    None if the function is unknown or its arguments are meaningless.
     """
     rule = _RULES.get(function)
     if rule is None:
@@ -94,7 +94,7 @@ def shape_of(
 
 
 def _rule(functions: str) -> Callable[[Rule], Rule]:
-    """Make a function the rule of the operations of those names."""
+    """Register a rule for the operations of those names."""
 
     def register(rule: Rule) -> Rule:
         _RULES.update(dict.fromkeys(functions.split(), rule))
@@ -104,7 +104,7 @@ def _rule(functions: str) -> Callable[[Rule], Rule]:
 
 
 def _filled(value: Any, inputs: tuple[Shape, ...]) -> Any:
-    """An argument with its tensors in place."""
+    """An argument with tensors in place of references."""
     if isinstance(value, dict) and set(value) == {"input"}:
         return Tensor(inputs[value["input"]])
     if isinstance(value, list | tuple):
@@ -113,8 +113,8 @@ def _filled(value: Any, inputs: tuple[Shape, ...]) -> Any:
 
 
 def _is_shape(value: Any) -> bool:
-    """Whether a rule made a shape of whatever a file says."""
-    sizes = value if isinstance(value, tuple) and len(value) <= MOST_AXES else (-1,)
+    """Whether a rule returned a valid shape."""
+    sizes = value if isinstance(value, tuple) and len(value) <= MAX_AXES else (-1,)
     return all(size is None or (type(size) is int and size >= 0) for size in sizes)
 
 
@@ -137,7 +137,7 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
     Threshold Tril Triu Trunc ZerosLike Argsort Dropout ConvertToTensor"""
 )
 def _same(call: _Call) -> Shape:
-    """Entry by entry, of one tensor."""
+    """Elementwise functions of one tensor."""
     return call.tensor()
 
 
@@ -148,7 +148,7 @@ def _same(call: _Call) -> Shape:
     SquaredDifference"""
 )
 def _broadcast(call: _Call) -> Shape:
-    """Entry by entry, of several tensors and numbers."""
+    """Elementwise functions of several tensors and numbers."""
     shapes = [_shape_of(value) for value in (*call.positional, *call.keywords.values())]
     found: list[int | None] = []
     for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
@@ -160,7 +160,7 @@ def _broadcast(call: _Call) -> Shape:
 
 
 def _shape_of(value: Any) -> Shape:
-    """The shape of an argument: a tensor's, or that of a number or of numbers in lists."""
+    """The shape of an argument: a tensor, a number, or nested lists of numbers."""
     if isinstance(value, Tensor):
         return value.shape
     if isinstance(value, list):
@@ -173,7 +173,7 @@ def _shape_of(value: Any) -> Shape:
     Sum Var Nanmax Nanmean Nanmin Nansum"""
 )
 def _reduced(call: _Call) -> Shape:
-    """Over ``axis``, or over all axes."""
+    """Reductions over ``axis``, or over all axes."""
     shape = call.tensor()
     given = call.option("axis", 1)
     axes = _axes(given, len(shape)) if given is not None else tuple(range(len(shape)))
@@ -296,8 +296,8 @@ def _split(call: _Call) -> list[Shape]:
 
 
 def _few(count: int) -> int:
-    """A number of outputs, unless nobody could hold so many."""
-    if count > MOST_OUTPUTS:
+    """A number of outputs within the limit."""
+    if count > MAX_OUTPUTS:
         raise ValueError
     return count
 

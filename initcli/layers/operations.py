@@ -1,12 +1,12 @@
 """Operations on tensors: what ``x + y`` or ``x[:, 0]`` becomes in a Functional Keras model.
 
-An operation has no weights. Where a rule knows the shape that its function gives, that is its
-output's; else it is the one that the file records.
+An operation has no weights. Its output shape follows from a rule for its function, or is the one
+that the file records.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,26 +16,26 @@ from initcli.layers.computations import computation
 from initcli.layers.core import Recorded
 from initcli.layers.flow import Flow
 from initcli.layers.operation_shapes import ARGUMENTS_MAKE_NO_SENSE, shape_of
-from initcli.types import Array, NotComputable, Shape
+from initcli.types import Array, NotComputable, Shape, doc
 
 
 class Operation(Recorded, frozen=True, kw_only=True):
-    """One of Keras's operations, such as Add or GetItem, called on its inputs.
+    """A Keras operation, such as Add or GetItem, called on its inputs."""
 
-    ``kind`` is what the type of its layer is called where that is something else.
-
-    ``arguments`` and ``keywords`` are those of the call, in which ``{input: k}`` stands for input
-    k; ``shapes`` are the outputs' as they were recorded.
-    """
-
-    function: str
-    kind: str | None = None
-    arguments: tuple[Any, ...] = ()
-    keywords: dict[str, Any] = msgspec.field(default_factory=dict)
+    function: Annotated[str, doc("Name of the operation in Keras.")]
+    kind: Annotated[str | None, doc("Name of the layer's type, if not that of the operation.")] = (
+        None
+    )
+    arguments: Annotated[
+        tuple[Any, ...], doc("Positional arguments; {input: k} stands for input k.")
+    ] = ()
+    keywords: Annotated[
+        dict[str, Any], doc("Keyword arguments; {input: k} stands for input k.")
+    ] = msgspec.field(default_factory=dict)
 
     def output_shape(self, *inputs: Shape) -> Shape | list[Shape]:
         found = shape_of(self.function, self.arguments, self.keywords, inputs)
-        # The file may know what no rule does.
+        # The file may record what no rule knows.
         return Recorded.output_shape(self) if found is None else found
 
     def call(self, flow: Flow, *inputs: Array) -> Any:
@@ -65,7 +65,7 @@ class Operation(Recorded, frozen=True, kw_only=True):
 
 
 def _as_precise(found: Any, inputs: tuple[Array, ...]) -> Any:
-    """What comes out, in the precision of what went in: NumPy makes float64 of whole numbers."""
+    """An output in the precision of the input; NumPy converts integers to float64."""
     if isinstance(found, list):
         return [_as_precise(each, inputs) for each in found]
     is_wide = any(str(x.dtype) == "float64" for x in inputs)
@@ -73,7 +73,7 @@ def _as_precise(found: Any, inputs: tuple[Array, ...]) -> Any:
 
 
 def _with_arrays(value: Any, inputs: tuple[Array, ...]) -> Any:
-    """An argument with its arrays in place."""
+    """An argument with arrays in place of references."""
     if isinstance(value, dict) and set(value) == {"input"}:
         return inputs[value["input"]]
     if isinstance(value, list | tuple):

@@ -1,12 +1,12 @@
-"""Pooling: the largest or the mean of a window, or of the whole input."""
+"""Pooling: the maximum or mean of a window, or of the whole input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from initcli.layers.arguments import ChannelOrder, Padding, Sizes
 from initcli.layers.base import Layer, per_axis
-from initcli.layers.convolution import Padding, Sizes
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.spatial import (
     channels_back,
@@ -17,18 +17,23 @@ from initcli.layers.spatial import (
     slide,
     split,
 )
-from initcli.types import Array, DataFormat, Shape, Size
+from initcli.types import Array, Shape, Size, doc
 
 
 class _Pooling(Layer, frozen=True, kw_only=True):
-    """A window that slides over ``rank`` spatial axes, by ``strides`` or else its own size."""
+    """A window that slides over ``rank`` spatial axes."""
 
     rank: ClassVar[int]
 
-    pool_size: Sizes = 2
-    strides: Sizes | None = None
+    pool_size: Annotated[
+        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
+    ] = 2
+    strides: Annotated[
+        Sizes | None,
+        doc("Step of the window: one number, or one for each axis; its size if absent."),
+    ] = None
     padding: Padding = "valid"
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.pool_size, self.rank, "pool_size")
@@ -44,7 +49,7 @@ class _Pooling(Layer, frozen=True, kw_only=True):
         return join(shape[0], found, channels, self.data_format)
 
     def _window(self, flow: Flow, x: Array) -> tuple[Size, Any]:
-        """The window's size, and how it slides over an input whose channels are last."""
+        """The size and motion of the window on an input whose channels are last."""
         size = per_axis(self.pool_size, self.rank, "pool_size")
         strides = size if self.strides is None else per_axis(self.strides, self.rank, "strides")
         every = (1,) * self.rank
@@ -53,7 +58,7 @@ class _Pooling(Layer, frozen=True, kw_only=True):
 
 
 class _MaxPooling(_Pooling, frozen=True, kw_only=True):
-    """The largest entry of each window."""
+    """The maximum of each window."""
 
     def call(self, flow: Flow, x: Array) -> Array:
         x = channels_last(flow.xp, x, self.data_format)
@@ -62,18 +67,20 @@ class _MaxPooling(_Pooling, frozen=True, kw_only=True):
 
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
-    """The mean of each window; its size has no default over two axes and more, as in Keras."""
+    """The mean of each window. Over two or more axes Keras has no default size."""
 
-    pool_size: Sizes
+    pool_size: Annotated[
+        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
+    ]
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
         x = channels_last(xp, x, self.data_format)
-        # The places that never meet an entry would fill the memory.
+        # Window positions that cover only padding could fill the memory.
         inner = xp.reach(x.shape[1:-1], *self._window(flow, x))
         size, window = inner.size, inner.window
         ones = xp.ones((*size, 1, 1), x.dtype)
-        # What is padded does not count.
+        # Padding does not count.
         present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
         count = xp.correlate(present, ones, window._replace(groups=1))
         kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
@@ -81,12 +88,12 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
 
 
 class _GlobalPooling(Layer, frozen=True, kw_only=True):
-    """One number a channel, whatever the spatial sizes, which ``keepdims`` keeps as 1."""
+    """Reduces all spatial axes to one number for each channel."""
 
     rank: ClassVar[int]
 
-    data_format: DataFormat | None = None
-    keepdims: bool = False
+    data_format: ChannelOrder = None
+    keepdims: Annotated[bool, doc("Whether to keep the spatial axes, with size 1.")] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
@@ -94,7 +101,7 @@ class _GlobalPooling(Layer, frozen=True, kw_only=True):
         return join(shape[0], (1,) * self.rank if self.keepdims else (), channels, self.data_format)
 
     def _finished(self, xp: Any, y: Array) -> Array:
-        """What comes out, of an input (batch, 1, …, channels)."""
+        """The output for a result (batch, 1, …, channels)."""
         if self.keepdims:
             return channels_back(xp, y, self.data_format)
         return xp.reshape(y, (y.shape[0], y.shape[-1]))
@@ -117,7 +124,7 @@ class _GlobalAveragePooling(_GlobalPooling, frozen=True, kw_only=True):
 
 
 class MaxPooling1D(_MaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each window of a sequence."""
+    """The maximum of each window of a sequence."""
 
     aliases: ClassVar[tuple[str, ...]] = ("MaxPool1D",)
 
@@ -125,7 +132,7 @@ class MaxPooling1D(_MaxPooling, frozen=True, kw_only=True):
 
 
 class MaxPooling2D(_MaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each window of an image."""
+    """The maximum of each window of an image."""
 
     aliases: ClassVar[tuple[str, ...]] = ("MaxPool2D",)
 
@@ -133,7 +140,7 @@ class MaxPooling2D(_MaxPooling, frozen=True, kw_only=True):
 
 
 class MaxPooling3D(_MaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each window of a volume."""
+    """The maximum of each window of a volume."""
 
     aliases: ClassVar[tuple[str, ...]] = ("MaxPool3D",)
 
@@ -165,7 +172,7 @@ class AveragePooling3D(_AveragePooling, frozen=True, kw_only=True):
 
 
 class GlobalMaxPooling1D(_GlobalMaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each channel of a sequence."""
+    """The maximum of each channel of a sequence."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool1D",)
 
@@ -173,7 +180,7 @@ class GlobalMaxPooling1D(_GlobalMaxPooling, frozen=True, kw_only=True):
 
 
 class GlobalMaxPooling2D(_GlobalMaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each channel of an image."""
+    """The maximum of each channel of an image."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool2D",)
 
@@ -181,7 +188,7 @@ class GlobalMaxPooling2D(_GlobalMaxPooling, frozen=True, kw_only=True):
 
 
 class GlobalMaxPooling3D(_GlobalMaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each channel of a volume."""
+    """The maximum of each channel of a volume."""
 
     aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool3D",)
 
@@ -189,7 +196,7 @@ class GlobalMaxPooling3D(_GlobalMaxPooling, frozen=True, kw_only=True):
 
 
 class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
-    """The mean of each channel of a sequence, over the steps that no mask hides."""
+    """The mean of each channel of a sequence, over its unmasked steps."""
 
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
@@ -204,7 +211,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
         xp = flow.xp
         x = channels_last(xp, x, self.data_format)
         kept = xp.expand_dims(mask, -1)
-        # Where every step is absent there is no mean, in Keras as here.
+        # As in Keras, there is no mean if every step is masked.
         total = xp.sum(xp.where(kept, x, x.dtype.type(0)), 1, keepdims=True)
         return self._finished(xp, total / xp.sum(kept, 1, x.dtype, keepdims=True))
 
@@ -229,12 +236,14 @@ class GlobalAveragePooling3D(_GlobalAveragePooling, frozen=True, kw_only=True):
 
 
 class _AdaptivePooling(Layer, frozen=True, kw_only=True):
-    """As many windows along each of ``rank`` spatial axes as ``output_size`` says."""
+    """Divides each of ``rank`` spatial axes into ``output_size`` windows."""
 
     rank: ClassVar[int]
 
-    output_size: Sizes
-    data_format: DataFormat | None = None
+    output_size: Annotated[
+        Sizes, doc("Number of windows: one number, or one for each spatial axis.")
+    ]
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.output_size, self.rank, "output_size")
@@ -246,7 +255,7 @@ class _AdaptivePooling(Layer, frozen=True, kw_only=True):
         return join(shape[0], sizes, channels, self.data_format)
 
     def _pooled(self, flow: Flow, x: Array, pool: Callable[[Array, int], Array]) -> Array:
-        """Axis by axis: window i of m over n entries goes from ⌊in/m⌋ to ⌈(i+1)n/m⌉."""
+        """Pools axis by axis: window i of m over n entries spans ⌊in/m⌋ to ⌈(i+1)n/m⌉."""
         x = channels_last(flow.xp, x, self.data_format)
         for axis, m in enumerate(per_axis(self.output_size, self.rank, "output_size"), 1):
             n = x.shape[axis]
@@ -268,19 +277,19 @@ class _AdaptiveAveragePooling(_AdaptivePooling, frozen=True, kw_only=True):
 
 
 class AdaptiveMaxPooling1D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each of ``output_size`` windows of a sequence."""
+    """The maximum of each of ``output_size`` windows of a sequence."""
 
     rank = 1
 
 
 class AdaptiveMaxPooling2D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each of ``output_size`` windows of an image."""
+    """The maximum of each of ``output_size`` windows of an image."""
 
     rank = 2
 
 
 class AdaptiveMaxPooling3D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
-    """The largest entry of each of ``output_size`` windows of a volume."""
+    """The maximum of each of ``output_size`` windows of a volume."""
 
     rank = 3
 

@@ -1,4 +1,4 @@
-"""Layers that prepare data: weights neither depend on what they do nor take part in it."""
+"""Layers that prepare data, without effect on weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from initcli.types import Array, Size
 
 
 class Preprocessing(Layer, frozen=True, kw_only=True):
-    """A layer that prepares data. It is not computed: its input passes on, and a note says so.
+    """A layer that prepares data. It is not computed: its input passes on, with a note.
 
-    Where the output has another shape than the input, its entries are input entries of the same
-    example, so that their mean and standard deviation stay.
+    If the shape changes, output entries are input entries of the same example, which preserves
+    their mean and standard deviation.
     """
 
     role = "keeps"
@@ -29,7 +29,7 @@ class Preprocessing(Layer, frozen=True, kw_only=True):
         return self.passed_on(flow.xp, inputs[0], sizes)
 
     def passed_on(self, xp: Any, x: Array, shape: Size) -> Array:
-        """An input as an output of that shape."""
+        """An input reshaped to an output shape."""
         if x.shape == shape:
             return x
         flat = xp.reshape(x, (x.shape[0], -1))
@@ -37,7 +37,7 @@ class Preprocessing(Layer, frozen=True, kw_only=True):
 
 
 def nearest(x: Array, axis: int, size: int) -> Array:
-    """An array with ``size`` entries along an axis, each the nearest one of ``x``."""
+    """x resized along an axis by nearest neighbors."""
     old = x.shape[axis]
     places = ((numpy.arange(size) + 0.5) * old / size).astype("int64")
     return x if old == size else x[(*(slice(None),) * axis, places)]

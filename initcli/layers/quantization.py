@@ -1,8 +1,8 @@
-"""Quantized weights: what a layer stores in place of a kernel of floating-point numbers.
+"""Quantized weights: the tensors that a layer stores in place of a floating-point kernel.
 
 Shapes, dtypes and first values are those of Keras 3.15 (``quantized_build`` of Dense, EinsumDense,
-Embedding and ReversibleEmbedding): codes start as zeros and scales as ones, and what they come to
-stands in a file of weights alone. For float8 the kernel itself stays (Micikevicius et al. 2022,
+Embedding and ReversibleEmbedding): codes start as zeros and scales as ones, and only a weights file
+has their final values. For float8 the kernel itself stays (Micikevicius et al. 2022,
 arXiv:2209.05433), beside scales and histories that training overwrites.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from initcli.distributions import Distribution, Floats
 from initcli.errors import quoted
 from initcli.initializers import Initializer, Ones, Zeros
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, NotComputable, ShapeError, Size, TensorDtype
+from initcli.types import ArgumentError, NotComputable, ShapeError, Size, TensorDtype, doc
 
 Mode = Literal["int8", "int4", "float8", "gptq", "awq"]
 
@@ -33,19 +33,19 @@ _NUMBERS: dict[str, tuple[int, ...]] = {
     "gptq": (4, -1),
     "awq": (4, -1),
 }
-"""What the numbers of a mode are where they are not given."""
+"""Default numbers of a mode."""
 
 
 class Scheme(NamedTuple):
-    """How a kernel is stored."""
+    """The storage of a kernel."""
 
     mode: Mode
     bits: int
     """Bits of one code; two codes of 4 bits share a byte."""
     group: int | None
-    """Entries of the summed axis that share a scale; None where all do."""
+    """Entries of the contracted axis that share a scale; None for all."""
     history: int
-    """Steps that float8 remembers the largest values of."""
+    """Number of steps whose maxima float8 keeps."""
 
 
 def scheme_of(text: str | None) -> Scheme | None:
@@ -53,7 +53,7 @@ def scheme_of(text: str | None) -> Scheme | None:
     ``awq/4/GROUP`` names, in Keras's own form.
 
     Raises:
-        ArgumentError: it names none.
+        ArgumentError: unknown scheme.
     """
     if text is None:
         return None
@@ -78,7 +78,7 @@ def scheme_of(text: str | None) -> Scheme | None:
 
 
 class Matrix(NamedTuple):
-    """A kernel as a matrix: what is summed over, and what comes out."""
+    """A kernel as a matrix (contracted, produced)."""
 
     rows: int
     columns: int
@@ -87,15 +87,15 @@ class Matrix(NamedTuple):
 
 
 class Group(Initializer, frozen=True, kw_only=True):
-    """The number of each entry's group: ⌊i / size⌋."""
+    """The group of each entry: ⌊i / size⌋."""
 
     registered = False
 
-    size: int
+    size: Annotated[int, doc("Factor: one number, or one for each spatial axis.")]
 
     def distribution_for(self, shape: Size) -> Distribution:
-        if math.prod(shape) > _MOST_ENTRIES:
-            raise ShapeError(f"a quantized kernel sums over {_MOST_ENTRIES:,} entries at most")
+        if math.prod(shape) > _MAX_ENTRIES:
+            raise ShapeError(f"a quantized kernel sums over {_MAX_ENTRIES:,} entries at most")
         return distributions.Empirical(
             "groups", tuple(float(i // self.size) for i in range(shape[0]))
         )
@@ -104,8 +104,8 @@ class Group(Initializer, frozen=True, kw_only=True):
         out[:] = np.arange(start, start + out.size) // self.size
 
 
-_MOST_ENTRIES = 2**24
-"""Entries of an index of groups at most: its distribution knows each of them."""
+_MAX_ENTRIES = 2**24
+"""Maximum number of entries of a group index, whose distribution holds each of them."""
 
 
 class Stored(NamedTuple):
@@ -116,7 +116,7 @@ class Stored(NamedTuple):
 
 
 def stored_kernel(scheme: Scheme | None, kernel: Parameter, matrix: Matrix, zero: str) -> Stored:
-    """What is stored of a kernel; ``zero`` is the name of GPTQ's and AWQ's zero points."""
+    """The stored form of a kernel; ``zero`` names the zero points of GPTQ and AWQ."""
     if scheme is None:
         return Stored((kernel,))
     rows, columns = matrix.rows, matrix.columns
@@ -148,10 +148,10 @@ def stored_kernel(scheme: Scheme | None, kernel: Parameter, matrix: Matrix, zero
 
 
 def stored_table(scheme: Scheme | None, table: Parameter) -> Stored:
-    """What is stored of a table of vectors, (vectors, entries).
+    """The stored form of a table (vectors, entries).
 
     Raises:
-        ArgumentError: Keras does not quantize tables in that way.
+        ArgumentError: Keras does not quantize tables by this scheme.
     """
     if scheme is None:
         return Stored((table,))
@@ -171,7 +171,7 @@ def stored_table(scheme: Scheme | None, table: Parameter) -> Stored:
 
 
 def stored_reverse(scheme: Scheme, count: int, size: int) -> Iterator[Parameter]:
-    """What is stored of the matrix (size, count) that leads from vectors back to scores."""
+    """The stored form of the matrix (size, count) that maps vectors back to scores."""
     name = "reverse_embeddings"
     yield _codes(name, (_packed(size) if scheme.mode == "int4" else size, count))
     if scheme.group is None:
@@ -183,16 +183,16 @@ def stored_reverse(scheme: Scheme, count: int, size: int) -> Iterator[Parameter]
 
 
 def require_floats(scheme: Scheme | None, kind: str) -> None:
-    """Raise NotComputable where a kernel's numbers stand in a file of weights alone."""
+    """Raise NotComputable if only a weights file has the values of a kernel."""
     if scheme is not None and scheme.mode != "float8":
         raise NotComputable(
-            f"initcli does not compute a {kind} of {scheme.mode} codes, which start as zeros: what "
-            "they come to stands in the model's weights alone"
+            f"initcli does not compute a {kind} of {scheme.mode} codes, whose values are "
+            "only in the model's weights"
         )
 
 
 def _packed(size: int) -> int:
-    """Bytes of that many codes of 4 bits."""
+    """Number of bytes of 4-bit codes."""
     return (size + 1) // 2
 
 
@@ -208,7 +208,7 @@ def _scale(path: str, shape: Size) -> Parameter:
 
 
 def _index(rows: int, group: int | None) -> Parameter:
-    """The group of each row; GPTQ and AWQ find it, and start with zeros."""
+    """The group of each row; zeros for GPTQ and AWQ, which determine it later."""
     initializer = Zeros() if group is None else Group(size=group)
     return Parameter(
         path="g_idx", shape=(rows,), initializer=initializer, trainable=False, keeps_dtype=True

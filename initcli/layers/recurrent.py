@@ -1,12 +1,21 @@
-"""Recurrent layers, which take a sequence through a cell step by step."""
+"""Recurrent layers, which apply a cell to a sequence step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from initcli.initializers import Initializer, unit_forget_bias
+from initcli.layers.arguments import (
+    GoBackwards,
+    ReturnSequences,
+    ReturnState,
+    Stateful,
+    Unroll,
+    UseCudnn,
+    ZeroOutputForMask,
+)
 from initcli.layers.base import Layer, Role, within
 from initcli.layers.cells import (
     GRUWeights,
@@ -26,14 +35,15 @@ from initcli.types import (
     Shape,
     ShapeError,
     Size,
+    doc,
 )
 
-# A struct cannot inherit fields from two sides, so that what layers share beside their cells is a
-# class without fields, and each layer writes its own.
+# A struct cannot inherit fields from two bases, so the class that layers share besides their cells
+# has no fields, and each layer declares its own.
 
 
 Step = Callable[[Array, list[Array]], list[Array]]
-"""What comes in and the states before, to the states after."""
+"""From an input and the previous states to the next states."""
 
 
 def unstacked(x: Array) -> list[Array]:
@@ -42,10 +52,9 @@ def unstacked(x: Array) -> list[Array]:
 
 
 class Sequence:
-    """What takes a sequence: (batch, steps, d) to the last output, or to all of them.
+    """A layer that takes a sequence (batch, steps, d) and returns the last output, or all outputs.
 
-    With ``return_state`` the last states come out as well. Initial states may come in beside the
-    sequence.
+    Initial states may follow the sequence as further inputs.
     """
 
     __slots__ = ()
@@ -62,7 +71,7 @@ class Sequence:
     def sequence(
         self: Any, shape: Shape, output: Shape, states: list[Shape]
     ) -> Shape | list[Shape]:
-        """What comes out, when ``output`` and ``states`` (without batch) come out of one step."""
+        """The output shapes, given those of one step without the batch."""
         if self.stateful and shape[0] is None:
             raise ShapeError(
                 f"{type(self).__name__} is stateful, and needs a batch of known size",
@@ -80,15 +89,15 @@ class Sequence:
         step: Step,
         output: Callable[[list[Array]], Array],
     ) -> Array | list[Array]:
-        """Take the steps, first to last or backwards, and give what comes out.
+        """Run the steps in order or backward, and return the output.
 
-        ``output`` gives what comes out for the states after a step. At a step that is absent the
-        states stay as they are, and what came out before comes out again, or zeros with
+        ``output`` maps the states after a step to its output. A masked step leaves the states
+        unchanged, and repeats the previous output, or outputs zeros with
         ``zero_output_for_mask``.
         """
         xp, outputs = flow.xp, []
         present = _present(flow.mask if "mask" in self.takes_masks else None, len(steps))
-        # Before the first step that is there, unrolled layers put out zeros.
+        # Unrolled layers output zeros before the first valid step.
         began = xp.zeros(steps[0].shape[:1], bool)
         order = range(len(steps))
         for index in reversed(order) if self.go_backwards else order:
@@ -109,24 +118,24 @@ class Sequence:
         return [whole, *states] if self.return_state else whole
 
     def output_mask(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Mask:
-        """That of the sequence, where a sequence comes out."""
+        """The mask of the sequence, if the output is a sequence."""
         return flow.passed_mask if self.return_sequences else None
 
 
 def _present(mask: Mask, steps: int) -> list[Mask]:
-    """Which examples have each step: one of which anything is there."""
+    """The examples with each step: any of its entries is valid."""
     if mask is None:
         return [None] * steps
     return unstacked(mask.reshape(*mask.shape[:2], -1).any(-1))
 
 
 def _where(xp: Any, rows: Array, x: Array, other: Array) -> Array:
-    """The rows of x where ``rows`` says so, and else those of the other."""
+    """The rows of x where ``rows`` is True, else those of the other array."""
     return xp.where(xp.reshape(rows, (-1, *(1,) * (len(x.shape) - 1))), x, other)
 
 
 class _Recurrent(Sequence):
-    """A layer that holds one cell, whose weights stand under ``cell_name`` if it has one."""
+    """A layer that holds one cell, whose weights are under ``cell_name`` if it has one."""
 
     __slots__ = ()
 
@@ -158,73 +167,71 @@ class _Recurrent(Sequence):
 class SimpleRNN(_Recurrent, SimpleRNNWeights, frozen=True, kw_only=True):
     """A fully connected recurrence: h = activation(x · kernel + h · recurrent_kernel + bias).
 
-    Shapes: input (batch, steps, d), kernel (d, units), recurrent_kernel (units, units),
-    bias (units,), output (batch, units) or (batch, steps, units).
+    Shapes: input (batch, steps, d), kernel (d, units), recurrent_kernel (units, units), bias
+    (units,), output (batch, units) or (batch, steps, units).
     """
 
     cell_name = "simple_rnn_cell"
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
 
 
 class LSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997).
+    """Long short-term memory (Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735).
 
     Shapes: input (batch, steps, d), kernel (d, 4u), recurrent_kernel (u, 4u), bias (4u,), for the
-    gates input, forget, cell and output, with u = units; with ``unit_forget_bias`` the bias of
-    the forget gate starts at one.
+    gates input, forget, cell and output, with u = units.
     """
 
     cell_name = "lstm_cell"
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
-    use_cudnn: bool | str = "auto"
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
+    use_cudnn: UseCudnn = "auto"
 
 
 class GRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
-    """Gated recurrent unit (Cho et al. 2014).
+    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078).
 
-    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), for the gates
-    update, reset and candidate, with u = units; bias (2, 3u) with ``reset_after``, else (3u,).
+    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), for the gates update,
+    reset and candidate, with u = units; bias (2, 3u) with ``reset_after``, else (3u,).
     """
 
     cell_name = "gru_cell"
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
-    use_cudnn: bool | str = "auto"
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
+    use_cudnn: UseCudnn = "auto"
 
 
 class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
-    """The LSTM of NVIDIA's cuDNN library, of Keras 2: an LSTM with two biases.
+    """The LSTM of cuDNN in Keras 2, with two biases.
 
-    Shapes: input (batch, steps, d), kernel (d, 4u), recurrent_kernel (u, 4u), bias (8u,): one for
-    the input and then one for the state, with u = units. ``unit_forget_bias`` sets the forget
-    gate's in the second to one.
+    Shapes: input (batch, steps, d), kernel (d, 4u), recurrent_kernel (u, 4u), bias (8u,): that of
+    the input, then that of the state, with u = units. ``unit_forget_bias`` applies to the second.
     """
 
     cell_name = None
     supports_masking = False
     takes_masks: ClassVar[Mapping[str, int]] = {}
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
 
     @property
     def biases(self) -> int:
@@ -246,20 +253,20 @@ class CuDNNLSTM(_Recurrent, LSTMWeights, frozen=True, kw_only=True):
 
 
 class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
-    """The GRU of NVIDIA's cuDNN library, of Keras 2: a GRU with ``reset_after``.
+    """The GRU of cuDNN in Keras 2, with ``reset_after``.
 
-    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), bias (6u,): one for
-    the input and then one for the state, with u = units.
+    Shapes: input (batch, steps, d), kernel (d, 3u), recurrent_kernel (u, 3u), bias (6u,): that of
+    the input, then that of the state, with u = units.
     """
 
     cell_name = None
     supports_masking = False
     takes_masks: ClassVar[Mapping[str, int]] = {}
 
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
 
     def __post_init__(self) -> None:
         if not self.reset_after:
@@ -279,24 +286,26 @@ class CuDNNGRU(_Recurrent, GRUWeights, frozen=True, kw_only=True):
 
 
 class RNN(Sequence, Layer, frozen=True, kw_only=True):
-    """Takes a sequence through any cell, or through several that are stacked."""
+    """Processes a sequence with a cell, or with several stacked cells."""
 
     holds_layers = True
 
-    cell: Layer | tuple[Layer, ...]
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
+    cell: Annotated[
+        Layer | tuple[Layer, ...], doc("The cell that processes a step, or several stacked cells.")
+    ]
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    unroll: Unroll = False
+    zero_output_for_mask: ZeroOutputForMask = False
 
     def __post_init__(self) -> None:
         require_cell(self.one_cell, "cell")
 
     @property
     def one_cell(self) -> Layer:
-        """The cell; several are one stack."""
+        """The cell; several cells are stacked."""
         return StackedRNNCells(cells=self.cell) if isinstance(self.cell, tuple) else self.cell
 
     def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:

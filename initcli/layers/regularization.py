@@ -1,19 +1,20 @@
-"""Layers that act in training only, and have no weights."""
+"""Layers without weights that act only in training."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from initcli.layers.arguments import ChannelOrder, Rate, Seed
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import require_spatial
-from initcli.types import Array, DataFormat, Fraction, NonNegativeFloat, PositiveInt, Shape
+from initcli.types import Array, Fraction, NonNegativeFloat, PositiveInt, Shape, doc
 
 
 def dropped(
     flow: Flow, x: Array, rate: float, shape: tuple[int, ...], seed: int | None = None
 ) -> Array:
-    """x times a mask of that shape, which is 1/(1 − rate), or 0 with probability ``rate``."""
+    """x times a random mask: 0 with probability ``rate``, else 1/(1 − rate)."""
     if not flow.training or rate == 0:
         return x
     if rate == 1:
@@ -30,22 +31,25 @@ def _noise_shape(given: tuple[int | None, ...] | None, x: Array) -> tuple[int, .
 
 
 class Dropout(Layer, frozen=True, kw_only=True):
-    """Sets a share ``rate`` of the entries to 0 and scales the others by 1/(1 − rate)."""
+    """Sets random entries to 0 in training and scales the others by 1/(1 − rate)."""
 
     role = "keeps"
 
     supports_masking = True
 
-    rate: Fraction
-    noise_shape: tuple[PositiveInt | None, ...] | None = None
-    seed: int | None = None
+    rate: Rate
+    noise_shape: Annotated[
+        tuple[PositiveInt | None, ...] | None,
+        doc("Shape of the random mask, batch included; entries along axes of size 1 share theirs."),
+    ] = None
+    seed: Seed = None
 
     def call(self, flow: Flow, x: Array) -> Array:
         return dropped(flow, x, self.rate, _noise_shape(self.noise_shape, x), self.seed)
 
 
 class _SpatialDropout(Layer, frozen=True, kw_only=True):
-    """Drops whole channels of an input with ``rank`` spatial axes."""
+    """Drops whole channels (Tompson et al. 2014, arXiv:1411.4280)."""
 
     role = "keeps"
 
@@ -53,8 +57,8 @@ class _SpatialDropout(Layer, frozen=True, kw_only=True):
 
     rank: ClassVar[int]
 
-    rate: Fraction
-    seed: int | None = None
+    rate: Annotated[Fraction, doc("Share of the channels set to 0 in training.")]
+    seed: Seed = None
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
@@ -77,7 +81,7 @@ class SpatialDropout2D(_SpatialDropout, frozen=True, kw_only=True):
 
     rank = 2
 
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
 
 class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
@@ -85,19 +89,22 @@ class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
 
     rank = 3
 
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
 
 class AlphaDropout(Layer, frozen=True, kw_only=True):
-    """Dropout that keeps the mean and variance of its input (Klambauer et al. 2017)."""
+    """Dropout that keeps mean and variance (Klambauer et al. 2017, arXiv:1706.02515)."""
 
     role = "keeps"
 
     supports_masking = True
 
-    rate: Fraction
-    noise_shape: tuple[PositiveInt | None, ...] | None = None
-    seed: int | None = None
+    rate: Rate
+    noise_shape: Annotated[
+        tuple[PositiveInt | None, ...] | None,
+        doc("Shape of the random mask, batch included; entries along axes of size 1 share theirs."),
+    ] = None
+    seed: Seed = None
 
     def call(self, flow: Flow, x: Array) -> Array:
         if not flow.training or self.rate == 0:
@@ -116,8 +123,8 @@ class GaussianDropout(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    rate: Fraction
-    seed: int | None = None
+    rate: Annotated[Fraction, doc("Variance of the factor is rate / (1 − rate).")]
+    seed: Seed = None
 
     def call(self, flow: Flow, x: Array) -> Array:
         if not flow.training or self.rate in (0, 1):
@@ -133,8 +140,8 @@ class GaussianNoise(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    stddev: Fraction
-    seed: int | None = None
+    stddev: Annotated[Fraction, doc("Standard deviation of the noise.")]
+    seed: Seed = None
 
     def call(self, flow: Flow, x: Array) -> Array:
         if not flow.training or self.stddev == 0:
@@ -150,8 +157,8 @@ class ActivityRegularization(Layer, frozen=True, kw_only=True):
 
     supports_masking = True
 
-    l1: NonNegativeFloat = 0.0
-    l2: NonNegativeFloat = 0.0
+    l1: Annotated[NonNegativeFloat, doc("Weight of Σ|x|.")] = 0.0
+    l2: Annotated[NonNegativeFloat, doc("Weight of Σx².")] = 0.0
 
     def call(self, flow: Flow, x: Array) -> Array:
         return x

@@ -1,13 +1,14 @@
-"""Layers that rearrange, repeat, pad or cut their input."""
+"""Layers that rearrange, repeat, pad or crop their input."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy
 
 from initcli.errors import quoted
+from initcli.layers.arguments import ChannelOrder
 from initcli.layers.base import Layer, per_axis
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import channels_back, channels_last, join, require_spatial, split
@@ -20,18 +21,19 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
-# A pair is not tuple[int, int]: msgspec 0.22 crashes on those beside a bounded number.
+# Not tuple[int, int]: msgspec 0.22 crashes on it in a union with a bounded number.
 Ends = NonNegativeInt | tuple[NonNegativeInt | tuple[NonNegativeInt, ...], ...]
-"""What to add or cut at both ends of each axis: one number, one an axis, or one a side."""
+"""Entries at each end of an axis: one number, one for each axis, or a pair for each."""
 
 
 class Flatten(Layer, frozen=True, kw_only=True):
-    """All axes beside the batch as one."""
+    """Joins all axes except the batch."""
 
-    data_format: DataFormat | None = None
+    data_format: ChannelOrder = None
 
     def output_shape(self, shape: Shape) -> Shape:
         sizes = shape[1:]
@@ -40,15 +42,18 @@ class Flatten(Layer, frozen=True, kw_only=True):
         return (shape[0], math.prod(size for size in sizes if size is not None))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        # Keras puts channels last before it flattens what has them first.
+        # Keras moves channels to the last axis before it flattens.
         x = channels_last(flow.xp, x, self.data_format) if len(x.shape) > 1 else x
         return flow.xp.reshape(x, (x.shape[0], -1))
 
 
 class Reshape(Layer, frozen=True, kw_only=True):
-    """The same entries in ``target_shape`` (without the batch), where one size may be −1."""
+    """Reshapes each example to ``target_shape``."""
 
-    target_shape: tuple[int, ...]
+    target_shape: Annotated[
+        tuple[int, ...],
+        doc("Shape of the output without the batch; one size may be -1, for what is left."),
+    ]
 
     def __post_init__(self) -> None:
         if any(size < 1 and size != -1 for size in self.target_shape):
@@ -58,7 +63,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
             raise ArgumentError("target_shape", f"`target_shape` must hold {wanted}")
         if self.target_shape.count(-1) > 1:
             message = f"`target_shape` may have one -1, not {self.target_shape.count(-1)}"
-            remedy = "-1 stands for the size that is left over"
+            remedy = "-1 stands for the remaining size"
             raise ArgumentError("target_shape", message, remedy)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -76,7 +81,7 @@ class Reshape(Layer, frozen=True, kw_only=True):
             given, wanted = shape_text(shape[1:]), shape_text(self.target_shape)
             raise ShapeError(
                 f"Reshape cannot make {wanted} of {given}, which has {count:,} entries",
-                "the sizes of both must multiply to the same number",
+                "the products of the sizes must be equal",
             )
         return (shape[0], *self.target_shape)
 
@@ -85,9 +90,11 @@ class Reshape(Layer, frozen=True, kw_only=True):
 
 
 class Permute(Layer, frozen=True, kw_only=True):
-    """The axes in another order; ``dims`` counts them from 1, the batch being 0."""
+    """Permutes the axes."""
 
-    dims: tuple[PositiveInt, ...]
+    dims: Annotated[
+        tuple[PositiveInt, ...], doc("Order of the axes, counted from 1 (0 is the batch).")
+    ]
 
     def __post_init__(self) -> None:
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
@@ -108,9 +115,9 @@ class Permute(Layer, frozen=True, kw_only=True):
 
 
 class RepeatVector(Layer, frozen=True, kw_only=True):
-    """The input ``n`` times over: (batch, d) to (batch, n, d)."""
+    """Repeats the input: (batch, d) to (batch, n, d)."""
 
-    n: PositiveInt
+    n: Annotated[PositiveInt, doc("Number of copies.")]
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")
@@ -121,14 +128,14 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
 
 
 class _Ends(Layer, frozen=True, kw_only=True):
-    """What changes the ends of each of ``rank`` spatial axes."""
+    """A layer that changes both ends of each of ``rank`` spatial axes."""
 
     rank: ClassVar[int]
 
     def changed(
         self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None
     ) -> Shape:
-        """The shape with that many entries more along each spatial axis, none left empty."""
+        """The shape with that many more entries along each spatial axis, none empty."""
         require_spatial(self, shape, self.rank)
         sizes, channels = split(shape, data_format)
         found = tuple(
@@ -137,18 +144,18 @@ class _Ends(Layer, frozen=True, kw_only=True):
         if any(size is not None and size < 1 for size in found):
             raise ShapeError(
                 f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}",
-                "take less from its ends",
+                "remove fewer entries",
             )
         return join(shape[0], found, channels, data_format)
 
 
 def both_ends(value: Ends, rank: int, argument: str) -> tuple[int, ...]:
-    """How many entries the two ends of each axis have together."""
+    """The number of entries at both ends of each axis."""
     return tuple(sum(pair) for pair in each_end(value, rank, argument))
 
 
 def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ...]:
-    """How many entries each end of each axis has."""
+    """The number of entries at each end of each axis."""
     if rank == 1:
         pair = (value, value) if isinstance(value, int) else value
         if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
@@ -167,7 +174,7 @@ def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ..
 
 
 def _shown(value: Ends) -> str:
-    """Numbers and pairs as a spec would have them."""
+    """Numbers and pairs as a spec writes them."""
     if isinstance(value, int):
         return quoted(value)
     return quoted([end if isinstance(end, int) else [*end] for end in value])
@@ -178,16 +185,19 @@ def _pair(ends: tuple[Any, ...]) -> tuple[int, int]:
 
 
 def _cropped(x: Array, cuts: tuple[tuple[int, int], ...]) -> Array:
-    """An input whose channels are last without the ends of its spatial axes."""
+    """An input whose channels are last, cropped."""
     kept = (slice(a, n - b) for n, (a, b) in zip(x.shape[1:-1], cuts, strict=True))
     return x[(slice(None), *kept)]
 
 
 class _ZeroPadding(_Ends, frozen=True, kw_only=True):
-    """Zeros around the input: one number, one for each axis, or a pair for each axis."""
+    """Pads spatial axes with zeros."""
 
-    padding: Ends = 1
-    data_format: DataFormat | None = None
+    padding: Annotated[
+        Ends,
+        doc("Number of zeros at each end: one number, one for each axis, or a pair for each axis."),
+    ] = 1
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         both_ends(self.padding, self.rank, "padding")
@@ -204,28 +214,34 @@ class _ZeroPadding(_Ends, frozen=True, kw_only=True):
 
 
 class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros before and after a sequence: one number for both ends, or a pair."""
+    """Pads a sequence with zeros."""
 
     rank = 1
 
 
 class ZeroPadding2D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros around an image: one number, one for each axis, or a pair for each axis."""
+    """Pads an image with zeros."""
 
     rank = 2
 
 
 class ZeroPadding3D(_ZeroPadding, frozen=True, kw_only=True):
-    """Zeros around a volume: one number, one for each axis, or a pair for each axis."""
+    """Pads a volume with zeros."""
 
     rank = 3
 
 
 class _Cropping(_Ends, frozen=True, kw_only=True):
-    """Cuts the ends off: one number, one for each axis, or a pair for each axis."""
+    """Crops spatial axes at both ends."""
 
-    cropping: Ends
-    data_format: DataFormat | None = None
+    cropping: Annotated[
+        Ends,
+        doc(
+            "Number of entries to remove at each end: one number, one for each axis, or a pair "
+            "for each."
+        ),
+    ]
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         both_ends(self.cropping, self.rank, "cropping")
@@ -241,11 +257,13 @@ class _Cropping(_Ends, frozen=True, kw_only=True):
 
 
 class Cropping1D(_Ends, frozen=True, kw_only=True):
-    """Cuts steps off a sequence: one number for both ends, or a pair."""
+    """Crops a sequence at both ends."""
 
     rank = 1
 
-    cropping: Ends = (1, 1)
+    cropping: Annotated[
+        Ends, doc("Number of steps to remove at each end: one number, or a pair.")
+    ] = (1, 1)
 
     def __post_init__(self) -> None:
         both_ends(self.cropping, self.rank, "cropping")
@@ -259,25 +277,37 @@ class Cropping1D(_Ends, frozen=True, kw_only=True):
 
 
 class Cropping2D(_Cropping, frozen=True, kw_only=True):
-    """Cuts the borders off an image: one number, one for each axis, or a pair for each axis."""
+    """Crops an image at its borders."""
 
     rank = 2
 
-    cropping: Ends = ((0, 0), (0, 0))
+    cropping: Annotated[
+        Ends,
+        doc(
+            "Number of entries to remove at each end: one number, one for each axis, or a pair "
+            "for each."
+        ),
+    ] = ((0, 0), (0, 0))
 
 
 class Cropping3D(_Cropping, frozen=True, kw_only=True):
-    """Cuts the borders off a volume: one number, one for each axis, or a pair for each axis."""
+    """Crops a volume at its borders."""
 
     rank = 3
 
-    cropping: Ends = ((1, 1), (1, 1), (1, 1))
+    cropping: Annotated[
+        Ends,
+        doc(
+            "Number of entries to remove at each end: one number, one for each axis, or a pair "
+            "for each."
+        ),
+    ] = ((1, 1), (1, 1), (1, 1))
 
 
 class UpSampling1D(Layer, frozen=True, kw_only=True):
     """Repeats each step of a sequence ``size`` times."""
 
-    size: PositiveInt = 2
+    size: Annotated[PositiveInt, doc("Factor: one number, or one for each spatial axis.")] = 2
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, 1)
@@ -288,12 +318,15 @@ class UpSampling1D(Layer, frozen=True, kw_only=True):
 
 
 class _UpSampling(Layer, frozen=True, kw_only=True):
-    """Enlarges each spatial axis by ``size``."""
+    """Enlarges each spatial axis by the factor ``size``."""
 
     rank: ClassVar[int]
 
-    size: PositiveInt | tuple[PositiveInt, ...] = 2
-    data_format: DataFormat | None = None
+    size: Annotated[
+        PositiveInt | tuple[PositiveInt, ...],
+        doc("Factor: one number, or one for each spatial axis."),
+    ] = 2
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         per_axis(self.size, self.rank, "size")
@@ -322,15 +355,18 @@ class _UpSampling(Layer, frozen=True, kw_only=True):
 
 
 class UpSampling2D(_UpSampling, frozen=True, kw_only=True):
-    """Enlarges an image by repeating or interpolating its rows and columns."""
+    """Enlarges an image by repetition or interpolation."""
 
     rank = 2
 
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest"
+    interpolation: Annotated[
+        Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"],
+        doc("Method for values between pixels."),
+    ] = "nearest"
 
 
 class UpSampling3D(_UpSampling, frozen=True, kw_only=True):
-    """Enlarges a volume by repeating its planes, rows and columns."""
+    """Enlarges a volume by repetition."""
 
     rank = 3
 
@@ -339,7 +375,7 @@ def _interpolation(size: int, times: int, method: str) -> Array:
     """The weights (size · times, size) of old entries in new ones.
 
     Entry i lies at (i + 1/2) / times − 1/2. The kernel is a triangle (bilinear) or the cubic of
-    Keys (1981) with a = −1/2.
+    Keys 1981 (doi:10.1109/TASSP.1981.1163711) with a = −1/2.
     """
     places = (numpy.arange(size * times)[:, None] + 0.5) / times - 0.5
     x = numpy.abs(places - numpy.arange(size))

@@ -1,29 +1,37 @@
-"""Layers of Keras 1 that Keras 2 read and did not offer any more."""
+"""Layers of Keras 1 that Keras 2 could only load."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from initcli.activations import Activation, Linear
+from initcli.activations import Linear
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
+from initcli.layers.arguments import (
+    BiasInitializer,
+    KernelInitializer,
+    OutputActivation,
+    Units,
+    UseBias,
+)
 from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.types import Array, PositiveInt, Shape
+from initcli.types import Array, PositiveInt, Shape, doc
 
 
 class MaxoutDense(Layer, frozen=True, kw_only=True):
-    """The largest of ``features`` linear maps, entry by entry (Goodfellow et al. 2013).
+    """The maximum of ``features`` linear maps (Goodfellow et al. 2013, arXiv:1302.4389). Keras 1.
 
-    Shapes: input (batch, d), kernel (features, d, units), bias (features, units), output
-    (batch, units). (arXiv:1302.4389; of Keras 1.)
+    Shapes: input (batch, d), kernel (features, d, units), bias (features, units), output (batch,
+    units).
     """
 
-    units: PositiveInt
-    features: PositiveInt = 4
-    kernel_initializer: Initializer = GlorotUniform()
-    use_bias: bool = True
-    bias_initializer: Initializer = Zeros()
+    units: Units
+    features: Annotated[PositiveInt, doc("Number of linear maps.")] = 4
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    use_bias: UseBias = True
+    bias_initializer: BiasInitializer = Zeros()
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")
@@ -49,15 +57,15 @@ class MaxoutDense(Layer, frozen=True, kw_only=True):
 
 
 class Highway(Layer, frozen=True, kw_only=True):
-    """t · activation(x · kernel + bias) + (1 − t) · x, with a gate t of weights of its own.
+    """t · activation(x · kernel + bias) + (1 − t) · x, with a learned gate t. Keras 1.
 
-    t is sigmoid(x · carry_kernel + carry_bias), and its bias starts at one. Shapes: kernels (d, d),
-    biases (d,) for an input (batch, d). (Srivastava et al. 2015, arXiv:1505.00387; of Keras 1.)
+    t is sigmoid(x · carry_kernel + carry_bias), whose bias starts at 1. Shapes: input (batch, d),
+    kernels (d, d), biases (d,). (Srivastava et al. 2015, arXiv:1505.00387.)
     """
 
-    activation: Activation = Linear()
-    kernel_initializer: Initializer = GlorotUniform()
-    use_bias: bool = True
+    activation: OutputActivation = Linear()
+    kernel_initializer: Annotated[Initializer, doc("Fills both kernels.")] = GlorotUniform()
+    use_bias: UseBias = True
 
     def output_shape(self, shape: Shape) -> Shape:
         self.require_rank(shape, 2, "(features)")

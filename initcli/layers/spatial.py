@@ -1,4 +1,4 @@
-"""Sizes of what has spatial axes and channels: sequences, images, volumes."""
+"""Sizes of tensors with spatial axes and channels: sequences, images, volumes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ AXES = {
     2: "(height, width, channels)",
     3: "(depth, height, width, channels)",
 }
-"""What the axes beside the batch are, by how many of them are spatial."""
+"""The axes besides the batch, by the number of spatial axes."""
 
 
 class Spatial(NamedTuple):
-    """An input's spatial sizes apart from its channels."""
+    """The spatial sizes and the channels of an input."""
 
     sizes: Shape
     channels: int | None
 
 
 def require_spatial(layer: Layer, shape: Shape, rank: int) -> None:
-    """Raise unless the input has ``rank`` spatial axes and channels beside the batch."""
+    """Raise ShapeError unless the input has a batch, ``rank`` spatial axes and channels."""
     layer.require_rank(shape, rank + 2, AXES[rank])
 
 
 def split(shape: Shape, data_format: DataFormat | None) -> Spatial:
-    """Spatial sizes and channels of a shape with the batch first; channels are last by default."""
+    """The spatial sizes and channels of a shape; channels are last by default."""
     if data_format == "channels_first":
         return Spatial(shape[2:], shape[1])
     return Spatial(shape[1:-1], shape[-1])
@@ -46,7 +46,7 @@ def join(
 def slide(
     layer: Layer, sizes: Shape, window: Size, strides: Size, dilation: Size, padding: str
 ) -> Shape:
-    """How many windows fit along each axis.
+    """The number of windows along each axis.
 
     ``valid`` keeps within the input, ⌊(n − d(k−1) − 1)/s⌋ + 1; ``same`` and ``causal`` pad it,
     ⌈n/s⌉.
@@ -80,10 +80,10 @@ def spread(
     padding: str,
     output_padding: int | None,
 ) -> int | None:
-    """The size that a transposed convolution spreads an axis to.
+    """The output size of a transposed convolution along an axis.
 
     With the window's reach r = d(k−1) + 1: (n − 1)s + r + p for ``valid``, where p is max(r, s) − r
-    unless given; ns for ``same``, or (n − 1)s + (r mod 2) + p where p is given.
+    by default; ns for ``same``, or (n − 1)s + (r mod 2) + p where p is given.
     """
     if size is None:
         return None
@@ -99,9 +99,9 @@ def spread(
 def ends(
     sizes: Size, window: Size, strides: Size, dilation: Size, padding: str
 ) -> tuple[tuple[int, int], ...]:
-    """What is padded before and after each axis, for as many windows as :func:`slide` says.
+    """The padding before and after each axis, for the windows of :func:`slide`.
 
-    As in TensorFlow, ``same`` pads the end more where it cannot pad both ends alike.
+    As in TensorFlow, ``same`` pads an odd entry at the end.
     """
     found = []
     for n, k, s, d in zip(sizes, window, strides, dilation, strict=True):
@@ -123,9 +123,9 @@ def spread_ends(
     sizes: Size,
     spread_sizes: Size,
 ) -> tuple[tuple[int, int], ...]:
-    """What a transposed convolution from ``sizes`` to ``spread_sizes`` cuts off each axis's ends.
+    """The entries that a transposed convolution removes at the ends of each axis.
 
-    A negative number is what it adds. The ends of ``same`` are Keras's.
+    Negative numbers add entries. ``same`` is that of Keras.
     """
     found = []
     axes = zip(window, strides, dilation, output_padding, sizes, spread_sizes, strict=True)

@@ -1,41 +1,48 @@
-"""Spectrograms of sound: a fixed one in mel bands, and one whose transform can be trained."""
+"""Spectrograms of sound: a fixed one in mel bands, and a trainable transform."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from initcli.initializers import STFT
+from initcli.layers.arguments import ChannelOrder, Padding
 from initcli.layers.base import known_size
 from initcli.layers.preprocessing import Preprocessing
 from initcli.layers.spatial import join, require_spatial, slide, split
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
-    DataFormat,
     PositiveInt,
     Shape,
     ShapeError,
+    doc,
     shape_text,
 )
 
 
 class MelSpectrogram(Preprocessing, frozen=True, kw_only=True):
-    """Sound as the power in ``num_mel_bins`` bands: (batch, samples) to (batch, bins, frames)."""
+    """Mel-scale power spectrogram of sound: (batch, samples) to (batch, bins, frames)."""
 
-    fft_length: PositiveInt = 2048
-    sequence_stride: PositiveInt = 512
-    sequence_length: PositiveInt | None = None
-    window: str | None = "hann"
-    sampling_rate: PositiveInt = 16000
-    num_mel_bins: PositiveInt = 128
-    min_freq: float = 20.0
-    max_freq: float | None = None
-    power_to_db: bool = True
-    top_db: float = 80.0
-    mag_exp: float = 2.0
-    min_power: float = 1e-10
-    ref_power: float = 1.0
+    fft_length: Annotated[PositiveInt, doc("Samples of a Fourier transform.")] = 2048
+    sequence_stride: Annotated[PositiveInt, doc("Samples between the starts of two frames.")] = 512
+    sequence_length: Annotated[
+        PositiveInt | None, doc("Samples of a frame; `fft_length` if absent.")
+    ] = None
+    window: Annotated[
+        str | None, doc("Window that weights the samples of a frame; null for none.")
+    ] = "hann"
+    sampling_rate: Annotated[PositiveInt, doc("Samples per second.")] = 16000
+    num_mel_bins: Annotated[PositiveInt, doc("Number of bands.")] = 128
+    min_freq: Annotated[float, doc("Lowest frequency in hertz.")] = 20.0
+    max_freq: Annotated[
+        float | None, doc("Highest frequency in hertz; half the sampling rate if absent.")
+    ] = None
+    power_to_db: Annotated[bool, doc("Whether the output is in decibels.")] = True
+    top_db: Annotated[float, doc("Decibels below the maximum at which values are clipped.")] = 80.0
+    mag_exp: Annotated[float, doc("Exponent of the magnitude: 1 for energy, 2 for power.")] = 2.0
+    min_power: Annotated[float, doc("Lower bound of the power before the logarithm.")] = 1e-10
+    ref_power: Annotated[float, doc("Power that is 0 decibels.")] = 1.0
 
     def __post_init__(self) -> None:
         if self.sequence_length is not None and self.sequence_length > self.fft_length:
@@ -52,21 +59,36 @@ class MelSpectrogram(Preprocessing, frozen=True, kw_only=True):
 
 
 class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
-    """The short-time Fourier transform of sound, as a convolution that can be trained.
+    """Short-time Fourier transform of sound, as a trainable convolution.
 
-    real_kernel and imag_kernel, each (frame_length, 1, fft_length / 2 + 1), as ``mode`` needs them.
+    Weights: real_kernel and imag_kernel, (frame_length, 1, fft_length / 2 + 1), as ``mode`` needs
+    them.
     """
 
-    mode: Literal["log", "magnitude", "psd", "real", "imag", "angle", "stft"] = "log"
-    frame_length: PositiveInt = 256
-    frame_step: PositiveInt | None = None
-    fft_length: PositiveInt | None = None
-    window: str | None = "hann"
-    periodic: bool = False
-    scaling: Literal["density", "spectrum"] | None = "density"
-    padding: Literal["valid", "same"] = "valid"
-    expand_dims: bool = False
-    data_format: DataFormat | None = None
+    mode: Annotated[
+        Literal["log", "magnitude", "psd", "real", "imag", "angle", "stft"],
+        doc("What to output of the complex transform."),
+    ] = "log"
+    frame_length: Annotated[PositiveInt, doc("Samples of a frame.")] = 256
+    frame_step: Annotated[
+        PositiveInt | None, doc("Samples between the starts of two frames; half a frame if absent.")
+    ] = None
+    fft_length: Annotated[
+        PositiveInt | None, doc("Samples of a Fourier transform; `frame_length` if absent.")
+    ] = None
+    window: Annotated[
+        str | None, doc("Window that weights the samples of a frame; null for none.")
+    ] = "hann"
+    periodic: Annotated[
+        bool, doc("Whether the window has period n, as for spectral analysis, or n − 1.")
+    ] = False
+    scaling: Annotated[
+        Literal["density", "spectrum"] | None,
+        doc("Normalization by the window: of the power density, of the amplitude, or none."),
+    ] = "density"
+    padding: Padding = "valid"
+    expand_dims: Annotated[bool, doc("Whether frequencies and channels are separate axes.")] = False
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         if self.fft_length is not None and self.fft_length < self.frame_length:
@@ -76,7 +98,7 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
             both = f"({self.frame_step}) must be at most `frame_length` ({self.frame_length})"
             raise ArgumentError("frame_step", f"`frame_step` {both}")
         if self.frame_length == 1 and self.frame_step is None:
-            message = "`frame_length` 1 needs a `frame_step`, for half of it is none"
+            message = "`frame_length` 1 needs a `frame_step`"
             raise ArgumentError("frame_length", message, "write `frame_step: 1`")
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -109,5 +131,5 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
 
     @property
     def _bands(self) -> int:
-        # Without a length of its own, the next power of two.
+        # The next power of two by default.
         return (self.fft_length or 1 << (self.frame_length - 1).bit_length()) // 2 + 1

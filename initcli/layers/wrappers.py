@@ -1,9 +1,9 @@
-"""Wrappers: layers that hold another layer."""
+"""Layers that hold another layer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -13,17 +13,26 @@ from initcli.initializers import Initializer, NormOf, TruncatedNormal
 from initcli.layers.base import Layer, Role, computed, output_shapes, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, PositiveInt, Shape, ShapeError, Size, shape_text
+from initcli.types import (
+    ArgumentError,
+    Array,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    doc,
+    shape_text,
+)
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
-    """The same layer at every step: (batch, steps, …) as if each step were an example."""
+    """Applies a layer to every step of a sequence (batch, steps, …)."""
 
     holds_layers = True
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    layer: Layer
+    layer: Annotated[Layer, doc("Layer to apply to every step.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = [
@@ -71,9 +80,9 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
 
 
 class Bidirectional(Layer, frozen=True, kw_only=True):
-    """A recurrent layer forwards, and one like it backwards (Schuster & Paliwal 1997).
+    """A recurrent layer forward and another one backward.
 
-    ``merge_mode`` says how their outputs become one; null leaves them two.
+    Schuster & Paliwal 1997, doi:10.1109/78.650093.
     """
 
     role = "recurs"
@@ -81,9 +90,14 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
-    layer: Layer
-    merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
-    backward_layer: Layer | None = None
+    layer: Annotated[Layer, doc("Recurrent layer to apply forward.")]
+    merge_mode: Annotated[
+        Literal["concat", "sum", "mul", "ave"] | None,
+        doc("How to combine the two outputs; null returns both."),
+    ] = "concat"
+    backward_layer: Annotated[
+        Layer | None, doc("Recurrent layer to apply backward; a copy of `layer` if absent.")
+    ] = None
 
     def __post_init__(self) -> None:
         forward, backward = self._both
@@ -153,7 +167,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         return [merged, *before, *after]
 
     def output_mask(self, flow: Flow, x: Array, *initial_state: Array) -> Mask | list[Mask]:
-        """That of the sequence, where a sequence comes out."""
+        """The mask of the sequence, if the output is a sequence."""
         if not _flag(self.layer, "return_sequences"):
             return None
         mask = flow.passed_mask
@@ -170,19 +184,19 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     def _both(self) -> tuple[Layer, Layer]:
         backward = self.backward_layer
         if backward is None and self.layer.acts_as() == "recurs":
-            # Not the opposite of what the layer does: a layer that goes backwards is refused.
+            # Always True: a layer that already goes backward is refused.
             reverse: dict[str, Any] = {"go_backwards": True}
             backward = msgspec.structs.replace(self.layer, **reverse)
         return self.layer, backward or self.layer
 
 
 class KernelWrapper(Layer, frozen=True, kw_only=True):
-    """Computes the layer that it holds with another kernel, made of the layer's own."""
+    """Computes a layer with a kernel derived from its own."""
 
     registered = False
     holds_layers = True
 
-    layer: Layer
+    layer: Annotated[Layer, doc("Layer whose kernel is normalized.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
         found = output_shapes(self.layer, (shape,))
@@ -192,7 +206,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
         return self.layer.sized(shape, *inputs)
 
     def held(self, shape: Shape) -> tuple[Parameter, list[Parameter]]:
-        """The kernel, and all parameters of the layer that it holds.
+        """The kernel, and all parameters of the inner layer.
 
         Raises:
             ArgumentError: the layer has no kernel.
@@ -207,7 +221,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
         return kernel, found
 
     def normalized(self, flow: Flow, kernel: Array) -> Array:
-        """The kernel that the layer is computed with."""
+        """The kernel that replaces the layer's own."""
         raise NotImplementedError
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
@@ -223,21 +237,23 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
 
 
 _KERNELS = ("kernel", "embeddings")
-"""What a weight may be called that a wrapper normalizes."""
+"""Names of the weights that a wrapper normalizes."""
 
 
 class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
-    """Divides the kernel of the layer that it holds by its largest singular value.
+    """Divides the kernel of a layer by its largest singular value.
 
-    Miyato et al. 2018. vector_u (1, the kernel's last axis), not trained, is where the power
-    iteration starts.
+    Miyato et al. 2018, arXiv:1802.05957. vector_u (1, last axis of the kernel), which is not
+    trained, is the start of the power iteration.
     """
 
-    power_iterations: PositiveInt = 1
+    power_iterations: Annotated[
+        PositiveInt, doc("Iterations of the power method in each training step.")
+    ] = 1
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
-        # Keras lists the kernel as the wrapper's own.
+        # Keras lists the kernel as the wrapper's.
         yield kernel
         yield Parameter(
             path="vector_u",
@@ -250,7 +266,7 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
         yield from (each for each in found if each is not kernel)
 
     def normalized(self, flow: Flow, kernel: Array) -> Array:
-        """The kernel over σ = v W uᵀ, of which the power iteration makes u and v."""
+        """The kernel divided by σ = v W uᵀ, with u and v from the power iteration."""
         xp = flow.xp
         if not flow.training or not xp.any(xp.constant(kernel) != 0):
             return kernel
@@ -264,15 +280,14 @@ class SpectralNormalization(KernelWrapper, frozen=True, kw_only=True):
 
 
 class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
-    """Gives the kernel v of the layer that it holds the length g for each unit: g · v / ‖v‖.
+    """Replaces the kernel v of a layer by g · v / ‖v‖.
 
-    Salimans & Kingma 2016, arXiv:1602.07868. g (units,) has one entry for each of v's last axis,
-    and the norm is taken over the others. It starts as ‖v‖, so that the layer starts as it would
-    without (``torch.nn.utils.parametrizations.weight_norm``), unless ``g_initializer`` says
-    otherwise; Flax's starts at ones.
+    Salimans & Kingma 2016, arXiv:1602.07868. The norm is taken over all axes but the last, and g
+    has one entry for each index of the last. g starts as ‖v‖, so that the layer starts unchanged
+    (``torch.nn.utils.parametrizations.weight_norm``), unless ``g_initializer`` is given.
     """
 
-    g_initializer: Initializer | None = None
+    g_initializer: Annotated[Initializer | None, doc("Fills the lengths g; ‖v‖ if absent.")] = None
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel, found = self.held(shape)
@@ -296,9 +311,9 @@ class WeightNormalization(KernelWrapper, frozen=True, kw_only=True):
 
 
 def _putting_zeros(layer: Layer, where_absent: bool) -> Layer:
-    """The layer with ``zero_output_for_mask``, which Keras sets whatever the layer says.
+    """The layer with ``zero_output_for_mask`` set, as Keras always does.
 
-    A layer that takes no mask has nothing to set.
+    Layers without masks stay unchanged.
     """
     if not hasattr(layer, "zero_output_for_mask"):
         return layer
@@ -311,5 +326,5 @@ def _flag(layer: Layer, name: str) -> bool:
 
 
 def _unit(xp: Any, x: Array) -> Array:
-    """x over its norm."""
+    """x divided by its norm."""
     return x / xp.sqrt(xp.maximum(xp.sum(x * x), 1e-12))

@@ -1,4 +1,4 @@
-"""Goodness of fit: measured values held against the distribution that they were to follow."""
+"""Goodness of fit of measured values to the distribution they should follow."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from initcli.sampling.chunks import rounding_edges, working_dtype
 from initcli.types import TensorDtype
 
 DOUBTFUL = 1e-3
-"""Below this probability a fit is poor; one tensor in a thousand falls there by chance."""
+"""A fit with a smaller probability is poor; one tensor in a thousand has one by chance."""
 _MANY = 100_000
-"""Values from which the tail is that of the limit, with its first correction."""
+"""Number of values from which the tail is the limit with its first correction."""
 _ROUNDINGS = 4
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 _FAR = 4.0
-"""From this n d² on, both one-sided statistics exceed d less than once in 10¹² draws."""
+"""For n d² from here on, both one-sided statistics exceed d less than once in 10¹² draws."""
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """The Kolmogorov–Smirnov test, on every value of a few and on bins of many.
+    """The Kolmogorov–Smirnov test: exact for up to 140 values, on the edges of bins for more.
 
-    ``statistic`` is the largest distance between the share of the values below a number and the
-    share that the distribution puts there; for more than 140 values, numbers that are edges of
-    bins. ``p_value`` is the probability that as many independent draws of the distribution lie that
-    far apart or further; with bins, with a distribution that has atoms, and with entries that
-    depend on one another, the test is conservative.
+    ``statistic`` is the largest distance between the cumulative distributions of the values and of
+    the distribution. ``p_value`` is the probability that as many independent draws have that
+    distance or a larger one. The test is conservative with bins, for distributions with atoms, and
+    for entries that depend on one another.
     """
 
     statistic: float
@@ -38,14 +37,18 @@ class Fit(msgspec.Struct, frozen=True):
 
     @property
     def is_poor(self) -> bool:
-        """Whether chance alone gives such a fit less than once in a thousand tensors."""
+        """Whether chance gives such a fit to less than one tensor in a thousand."""
         return self.p_value < DOUBTFUL
 
 
 def fit(distribution: Distribution, seen: Measurement, dtype: TensorDtype, copies: int = 1) -> Fit:
-    """Hold a measurement against a distribution, rounded to the dtype as the values were.
+    """Test measured values against a distribution, rounded to the dtype of the values.
 
-    Each value that was drawn stands ``copies`` times among those that were measured.
+    Args:
+        distribution: the distribution the values should follow.
+        seen: the measurement of the values.
+        dtype: the dtype of the values.
+        copies: how many times the initializer repeats each value that it draws.
 
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [100], layers: [{type: Dense, units: 100}]}")
@@ -55,15 +58,15 @@ def fit(distribution: Distribution, seen: Measurement, dtype: TensorDtype, copie
     """
     values = None if seen.values is None else np.array(seen.values)
     if values is None and distribution.std == 0:
-        # The bins of a constant do not tell it from others.
+        # Bins do not tell a constant from other values near it.
         values = np.array([seen.min, seen.max])
     if values is None:
         below = np.cumsum(seen.histogram.counts)[:-1] / seen.count
         expected = distribution.below(rounding_edges(seen.histogram.edges[1:-1], dtype))
         statistic = float(np.max(np.abs(below - expected), initial=0.0))
     else:
-        # The distance is largest at a value or just before it. What is computed, as orthogonal
-        # matrices are, may miss a value that the distribution has by some roundings.
+        # The distance is largest at a value or just before it. Computed values, such as those of
+        # orthogonal matrices, may miss an atom of the distribution by some roundings.
         near = _ROUNDINGS * np.spacing(np.abs(values).astype(working_dtype(dtype)))
         ranks = [np.searchsorted(values, values, side) / values.size for side in _SIDES]
         under = distribution.below(rounding_edges(values - near, dtype))
@@ -75,10 +78,10 @@ def fit(distribution: Distribution, seen: Measurement, dtype: TensorDtype, copie
 def exceeded(n: int, d: float) -> float:
     """Probability that the two-sided Kolmogorov–Smirnov statistic of n draws is at least d.
 
-    Exact to ten digits up to 140 draws, by a power of a matrix (Marsaglia, Tsang and Wang 2003,
-    doi:10.18637/jss.v008.i18) or in the tail as twice the one-sided probability (Smirnov 1944,
-    Miller 1956), which holds of many draws too; the rest by the expansion of Pelz and Good (1976),
-    as Simard and L'Ecuyer (2011, doi:10.18637/jss.v039.i11) combine them.
+    Up to 140 draws it is exact to ten digits, by a power of a matrix (Marsaglia, Tsang and Wang
+    2003, doi:10.18637/jss.v008.i18). The tail is twice the one-sided probability (Smirnov 1944,
+    Miller 1956), the rest the expansion of Pelz and Good (1976). Simard and L'Ecuyer (2011,
+    doi:10.18637/jss.v039.i11) combine them in this way.
     """
     if d >= 1 or n * d <= 0.5:
         return float(d < 1)

@@ -1,4 +1,4 @@
-"""Histograms that fill chunk by chunk and add up."""
+"""Histograms that are used chunk by chunk and add up."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Edges = NDArray[np.float64]
 
 
 class Grid(msgspec.Struct, frozen=True):
-    """Bins whose edges are multiples of a power of two.
+    """Bins whose edges are multiples of a power of two, 2**exponent.
 
-    Scaling by a power of two rounds nothing that is not subnormal, so a value's bin is found by one
-    multiplication and is the right one.
+    Scaling by a power of two is exact for all but subnormal numbers, so one multiplication finds
+    the right bin of a value.
     """
 
     first: int
@@ -29,8 +29,8 @@ class Grid(msgspec.Struct, frozen=True):
 
     @classmethod
     def over(cls, low: float, high: float, bins: int) -> Grid:
-        """A grid with at least ``bins`` bins over [low, high], and less than twice as many."""
-        # Beyond 2^50 in the middle of the range the bins of a float64 are wider than asked for.
+        """A grid over [low, high] with at least ``bins`` bins, and less than twice as many."""
+        # A float64 has no narrower bins.
         finest = max(abs(low), abs(high)) * 2.0**-50
         width = max((high - low) / bins, finest, 2.0**-1000)
         exponent = math.floor(math.log2(width))
@@ -39,54 +39,54 @@ class Grid(msgspec.Struct, frozen=True):
 
     @property
     def edges(self) -> Edges:
-        """The edges of the bins, one more than there are bins."""
+        """The edges of the bins, in rising order."""
         edges: Edges = np.ldexp(
             np.arange(self.first, self.first + self.bins + 1, dtype=float), self.exponent
         )
         return edges
 
     def count(self, values: Floats) -> Counts:
-        """How many values each bin holds; those beyond the ends count to the bin at that end."""
+        """Number of values in each bin; the first and last bins include those beyond them."""
         counts = np.zeros(self.bins, np.int64)
         self.add(values, float(values.min()), float(values.max()), counts)
         return counts
 
     def add(self, values: Floats, low: float, high: float, counts: Counts) -> None:
-        """Add the values, of which ``low`` is the least and ``high`` the greatest, to counts."""
+        """Add the values, which lie in [low, high], to ``counts``."""
         fits_single = abs(self.first) + self.bins < 2**24 and abs(self.exponent) < 100
         kind = values.dtype.type if fits_single else np.float64
-        places, indices = scratch((kind, values.size), (np.intp, values.size))
+        positions, indices = scratch((kind, values.size), (np.intp, values.size))
         scale = kind(2.0**-self.exponent)
         if kind is values.dtype.type:
-            np.multiply(values, scale, out=places)
+            np.multiply(values, scale, out=positions)
         else:
-            np.copyto(places, values)
-            places *= scale
-        np.floor(places, out=places)
-        first, last = self._place(low), self._place(high)
+            np.copyto(positions, values)
+            positions *= scale
+        np.floor(positions, out=positions)
+        first, last = self._bin(low), self._bin(high)
         if last - first > 4 * self.bins:
             first, last = self.first, self.first + self.bins - 1
-            np.clip(places, first, last, out=places)
-        places -= kind(first)
+            np.clip(positions, first, last, out=positions)
+        positions -= kind(first)
         if kind is np.float32:
-            # Two casts, the first in its own memory, are faster than one that widens and cuts.
-            whole = places.view(np.int32)
-            np.copyto(whole, places, casting="unsafe")
+            # Two casts, the first in place, are faster than one that widens and truncates.
+            whole = positions.view(np.int32)
+            np.copyto(whole, positions, casting="unsafe")
             np.copyto(indices, whole)
         else:
-            np.copyto(indices, places, casting="unsafe")
-        found = np.bincount(indices)
-        # Where the values reach beyond the grid, so does what was found.
+            np.copyto(indices, positions, casting="unsafe")
+        added = np.bincount(indices)
+        # Values beyond the grid make this reach beyond it too.
         before = max(self.first - first, 0)
         upto = max(self.first + self.bins - first, 0)
-        inner = found[before:upto]
+        inner = added[before:upto]
         start = max(first - self.first, 0)
         counts[start : start + inner.size] += inner
-        counts[0] += found[:before].sum()
-        counts[-1] += found[upto:].sum()
+        counts[0] += added[:before].sum()
+        counts[-1] += added[upto:].sum()
 
-    def _place(self, value: float) -> int:
-        """The bin of a value, counted from 0 on the line."""
+    def _bin(self, value: float) -> int:
+        """The bin of a value, numbered so that bin 0 starts at 0."""
         try:
             return math.floor(math.ldexp(value, -self.exponent))
         except OverflowError:
@@ -116,11 +116,11 @@ class Histogram(msgspec.Struct, frozen=True):
         return f"{self.counts.size} bins from {self.edges[0]:g} to {self.edges[-1]:g}"
 
     def merged(self, low: float, high: float, bins: int) -> Histogram:
-        """At most ``bins`` wider bins from the least value ``low`` to the greatest, ``high``."""
+        """At most ``bins`` wider bins, from the least value ``low`` to the greatest, ``high``."""
         if low == high:
             return Histogram(around(low), np.array([self.counts.sum()]))
-        filled = np.flatnonzero(self.counts)
-        first, last = int(filled[0]), int(filled[-1]) + 1
+        used = np.flatnonzero(self.counts)
+        first, last = int(used[0]), int(used[-1]) + 1
         starts = np.arange(first, last, math.ceil((last - first) / bins))
         edges = np.append(self.edges[starts], self.edges[last])
         edges[0] = low
@@ -129,17 +129,17 @@ class Histogram(msgspec.Struct, frozen=True):
         return Histogram(edges, np.add.reduceat(self.counts[:last], starts))
 
     def between(self, edges: Floats) -> Floats:
-        """How many values lie between other edges, as if each bin's were spread evenly."""
+        """Number of values between other edges, as if each bin's values were spread evenly."""
         cumulative = np.concatenate([[0.0], np.cumsum(self.counts)])
         return np.diff(np.interp(edges, self.edges, cumulative))
 
     def quantiles(self, *shares: float) -> list[float]:
-        """The values below which those shares lie, as if each bin's values were spread evenly."""
+        """The quantiles at ``shares``, as if each bin's values were spread evenly."""
         cumulative = np.concatenate([[0], np.cumsum(self.counts)]) / self.counts.sum()
         return [float(np.interp(share, cumulative, self.edges)) for share in shares]
 
 
 def around(value: float) -> Edges:
-    """The edges of one bin around a value: half a unit to both sides, or more where it is large."""
+    """The edges of one bin around a value: half a unit on both sides, more for large values."""
     half = max(0.5, abs(value) / 1000)
     return np.array([value - half, value + half])

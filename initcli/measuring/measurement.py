@@ -1,9 +1,8 @@
-"""Measuring: what is seen of the values of a parameter.
+"""Measuring: statistics of the values of a parameter.
 
-A measurement is made chunk by chunk and never holds more than a chunk of the values; the
-measurements of two parts of a tensor add up to that of both, so processes and machines only have
-to share the chunks out. The order of addition is fixed, so the result does not depend on how many
-there were.
+Values are measured chunk by chunk, so no more than a chunk is held. Measurements of two parts of a
+tensor add up to that of both; parts and the order of addition are fixed, so the result does not
+depend on the workers.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ from initcli.sampling.chunks import (
 from initcli.sampling.workers import HERE, Workers
 
 FINE_BINS = 1024
-"""Bins that a measurement's histogram has at least, on the range that the distribution shows."""
+"""Minimum number of bins of a measurement, over the range that the distribution shows."""
 SHOWN_BINS = 64
-"""Bins of the histogram that is shown of it, at most."""
-MOST_BINS = 10_000
-"""Bins of a histogram at most."""
+"""Maximum number of bins of the histogram that is shown of it."""
+MAX_BINS = 10_000
+"""Maximum number of bins of any histogram."""
 FEW = 140
-"""Values that a measurement holds all of, at most."""
-_HELD = 1 << 22
-"""Entries up to which a tensor is held whole to find the edges that NumPy would choose."""
+"""Maximum number of values that a measurement keeps."""
+_MAX_EXACT = 1 << 22
+"""Maximum number of entries of a tensor whose bins are exactly those that NumPy chooses."""
 
 Progress = Callable[[int], None]
-"""Is told of a number of weights that are done."""
+"""Called with the number of weights of each part of the work that is done."""
 
 
-class Share(msgspec.Struct, frozen=True):
-    """Those chunks of a parameter that one task takes, of its first ``count`` entries."""
+class Portion(msgspec.Struct, frozen=True):
+    """The chunks of a parameter that one task takes, of the first ``count`` entries."""
 
     parameter: Parameter
     chunks: range
     count: int
 
     @property
-    def last(self) -> bool:
+    def is_last(self) -> bool:
         """Whether the entries end here."""
         return self.chunks.stop * CHUNK >= self.count
 
@@ -68,11 +67,12 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """What was seen of ``count`` values; + gives that of two parts together.
+    """Statistics of ``count`` finite values; + gives those of two parts together.
 
     ``squares`` is the sum of squared deviations from the mean, in float64, merged as in
-    Chan, Golub & LeVeque 1979. ``histogram`` is on a grid of the distribution's, and fine.
-    ``values`` are all of them in rising order where there are few, up to 140, and else None.
+    Chan, Golub & LeVeque 1979. ``histogram`` has fine bins, on a grid that depends on the
+    distribution. ``values`` are all of up to 140 values in rising order, else None. ``nans`` and
+    ``infs`` count further values that are not finite.
     """
 
     count: int
@@ -83,11 +83,13 @@ class Measurement(msgspec.Struct, frozen=True):
     zeros: int
     histogram: Histogram
     values: tuple[float, ...] | None = None
+    nans: int = 0
+    infs: int = 0
 
     @property
     def std(self) -> float:
         """Standard deviation of the values (divided by their count, as ``numpy.std``)."""
-        return math.sqrt(self.squares / self.count)
+        return math.sqrt(self.squares / max(self.count, 1))
 
     @property
     def shown(self) -> Histogram:
@@ -96,17 +98,19 @@ class Measurement(msgspec.Struct, frozen=True):
 
     def __add__(self, other: Measurement) -> Measurement:
         count = self.count + other.count
-        apart = other.mean - self.mean
-        between = apart * apart * (self.count * (other.count / count))
+        share = other.count / max(count, 1)
+        difference = other.mean - self.mean
         return Measurement(
             count=count,
-            mean=self.mean + apart * (other.count / count),
-            squares=self.squares + other.squares + between,
+            mean=self.mean + difference * share,
+            squares=self.squares + other.squares + difference * difference * (self.count * share),
             min=min(self.min, other.min),
             max=max(self.max, other.max),
             zeros=self.zeros + other.zeros,
             histogram=self.histogram + other.histogram,
             values=_few(self.values, other.values),
+            nans=self.nans + other.nans,
+            infs=self.infs + other.infs,
         )
 
 
@@ -120,19 +124,19 @@ def measure(
     parameters: Iterable[Parameter],
     *,
     workers: Workers = HERE,
-    most: int | None = None,
+    max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Parameter, Measurement]]:
-    """Draw every parameter and measure it, chunk by chunk.
+    """Sample every parameter and measure it, chunk by chunk.
 
     Args:
-        parameters: what to draw.
-        workers: who is to do it, see :mod:`initcli.sampling.workers`; this process by default.
-        most: entries of a tensor to measure at most, its first; all by default.
-        progress: told of every share that is done how many weights it had.
+        parameters: the parameters to sample.
+        workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
+        max_entries: measure only the first so many entries of a tensor; all by default.
+        progress: called with the number of weights of each part that is done.
 
     Raises:
-        TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
 
@@ -143,41 +147,41 @@ def measure(
     dense/kernel 1000000 0.032 0
     dense/bias 1000 0.0 1000
     """
-    wanted = [(parameter, min(parameter.size, most or parameter.size)) for parameter in parameters]
-    _refuse_endless(wanted)
-    shares = (share for parameter, count in wanted for share in _shares(parameter, count))
-    found = workers.in_order(_measure_share, shares, _stays)
-    for parameter, _ in wanted:
-        yield parameter, reduce(add, _of_one_tensor(found, progress))
+    counts = [(each, min(each.size, max_entries or each.size)) for each in parameters]
+    _refuse_too_large(counts)
+    portions = (portion for parameter, count in counts for portion in _portions(parameter, count))
+    parts = workers.in_order(_measure_portion, portions, _stays)
+    for parameter, _ in counts:
+        yield parameter, reduce(add, _of_one_tensor(parts, progress))
 
 
 def _of_one_tensor(
-    found: Iterator[tuple[Share, Measurement]], progress: Progress | None
+    parts: Iterator[tuple[Portion, Measurement]], progress: Progress | None
 ) -> Iterator[Measurement]:
-    for share, part in found:
+    for portion, part in parts:
         if progress is not None:
             progress(part.count)
         yield part
-        if share.last:
+        if portion.is_last:
             return
 
 
-def measure_values(values: Floats, grid: Grid, center: float | None = None) -> Measurement:
-    """Measure values that are held.
-
-    ``center`` is a number near their mean, such as that of their distribution; without one they are
-    gone through twice.
-    """
-    tally = _Tally(grid, float(values.mean(dtype=np.float64)) if center is None else center)
+def measure_values(values: Floats, grid: Grid) -> Measurement:
+    """Measure an array."""
+    center = float(values.mean(dtype=np.float64))
+    if not math.isfinite(center):
+        finite = values[np.isfinite(values)]
+        center = float(finite.mean(dtype=np.float64)) if finite.size else 0.0
+    tally = _Tally(grid, center)
     tally.add(values)
     return tally.measurement
 
 
 class _Tally:
-    """What is seen of values, chunk after chunk, in one pass.
+    """Statistics of values, added chunk by chunk in one pass.
 
     With d = x − c for a center c near the mean, the mean is c + Σd/n and the sum of squared
-    deviations Σd² − (Σd)²/n, which loses no digits as long as c is within a few deviations.
+    deviations Σd² − (Σd)²/n, which loses no digits if c is within a few deviations.
     """
 
     def __init__(self, grid: Grid, center: float) -> None:
@@ -186,7 +190,7 @@ class _Tally:
         self.count = 0
         self.sum = self.squares = 0.0
         self.min, self.max = math.inf, -math.inf
-        self.zeros = 0
+        self.zeros = self.nans = self.infs = 0
         self.values: tuple[float, ...] | None = ()
         self.counts = np.zeros(grid.bins, np.int64)
 
@@ -195,7 +199,16 @@ class _Tally:
         np.copyto(deviations, values)
         if self.center:
             deviations -= self.center
-        self.sum += float(deviations.sum())
+        total = float(deviations.sum())
+        if not math.isfinite(total):
+            finite = values[np.isfinite(values)]
+            nans = int(np.count_nonzero(np.isnan(values)))
+            self.nans += nans
+            self.infs += values.size - finite.size - nans
+            if finite.size:
+                self.add(finite)
+            return
+        self.sum += total
         np.multiply(deviations, deviations, out=deviations)
         self.squares += float(deviations.sum())
         np.equal(values, 0, out=zeros)
@@ -210,16 +223,18 @@ class _Tally:
     def measurement(self) -> Measurement:
         # A sum of equal values rounds; their mean does not.
         same = self.min == self.max
-        mean = self.min if same else self.center + self.sum / self.count
+        mean = self.sum / max(self.count, 1)
         return Measurement(
             count=self.count,
-            mean=mean,
-            squares=0.0 if same else max(self.squares - self.sum * (self.sum / self.count), 0.0),
+            mean=self.min if same else self.center + mean,
+            squares=0.0 if same else max(self.squares - self.sum * mean, 0.0),
             min=self.min,
             max=self.max,
             zeros=self.zeros,
             histogram=Histogram(self.grid.edges, self.counts),
             values=self.values,
+            nans=self.nans,
+            infs=self.infs,
         )
 
 
@@ -230,15 +245,15 @@ def data_histogram(
     *,
     workers: Workers = HERE,
 ) -> Histogram:
-    """The histogram of a parameter on edges that come from its data, as NumPy would choose them.
+    """The histogram of a parameter with edges that depend on its values, as NumPy chooses them.
 
-    The values are drawn a second time, since the edges are known only once all have been seen.
+    The values are sampled a second time, since the edges are known only after the first time.
 
     Args:
-        parameter: what to draw.
+        parameter: the parameter to sample.
         seen: its measurement.
-        bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
-        workers: who is to do it, see :mod:`initcli.sampling.workers`; this process by default.
+        bins: number of bins; that of ``numpy.histogram_bin_edges(…, "auto")`` by default.
+        workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
 
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
@@ -250,61 +265,61 @@ def data_histogram(
     if seen.min == seen.max:
         return Histogram(around(seen.min), np.array([seen.count]))
     ends = np.array([seen.min, seen.max], working_dtype(parameter.dtype))
-    # Between two values of a dtype there are only so many others to tell bins apart.
-    steps = int((seen.max - seen.min) / float(np.max(np.spacing(np.abs(ends)))))
-    if seen.count <= _HELD:
+    # NumPy refuses bins that are narrower than the distance of two values of the dtype.
+    max_bins = max(1, int((seen.max - seen.min) / float(np.max(np.spacing(np.abs(ends))))))
+    if seen.count <= _MAX_EXACT:
         chunks = range(-(-seen.count // CHUNK))
-        values = np.concatenate(list(Share(parameter, chunks, seen.count).draw()))
-        bins = max(1, min(bins or _auto_bins(seen, values), steps))
+        values = np.concatenate(list(Portion(parameter, chunks, seen.count).draw()))
+        bins = min(bins or _exact_auto_bins(seen, values), max_bins)
         counts: Counts = np.histogram(values, bins, (ends[0], ends[1]))[0]
     else:
-        bins = max(1, min(bins or auto_bins(seen), steps))
-        count = partial(_count_share, (ends[0], ends[1]), bins)
-        parts = workers.in_order(count, _shares(parameter, seen.count), _stays)
+        bins = min(bins or auto_bins(seen), max_bins)
+        count = partial(_count_portion, (ends[0], ends[1]), bins)
+        parts = workers.in_order(count, _portions(parameter, seen.count), _stays)
         counts = reduce(add, (part for _, part in parts))
     return Histogram(np.histogram_bin_edges(ends, bins).astype(np.float64), counts)
 
 
-def _count_share(ends: tuple[Any, Any], bins: int, share: Share) -> Counts:
-    counts = np.zeros(bins, np.int64)
-    for values in share.draw():
-        counts += np.histogram(values, bins, ends)[0]
-    return counts
+def _count_portion(ends: tuple[Any, Any], bins: int, portion: Portion) -> Counts:
+    return reduce(add, (np.histogram(values, bins, ends)[0] for values in portion.draw()))
 
 
-def _auto_bins(seen: Measurement, values: Floats) -> int:
-    """As many bins as NumPy's "auto" gives, unless that is too many."""
-    quartiles = [float(quartile) for quartile in np.percentile(values, (25, 75))]
-    bins = _bins(seen, quartiles)
-    if bins == MOST_BINS:
+def _exact_auto_bins(seen: Measurement, values: Floats) -> int:
+    """The number of bins of NumPy's "auto", unless that is too large."""
+    bins = _bins(seen, *np.percentile(values, (25, 75)).tolist())
+    if bins == MAX_BINS:
         return bins
     try:
         return np.histogram_bin_edges(values, "auto").size - 1
-    except ValueError:  # NumPy refuses bins narrower than the dtype's values are apart.
+    except ValueError:  # bins narrower than the dtype's values are apart
         return bins
 
 
 def auto_bins(seen: Measurement) -> int:
-    """About as many bins as NumPy's "auto" gives, from the measurement alone."""
-    return 1 if seen.min == seen.max else _bins(seen, seen.histogram.quantiles(0.25, 0.75))
+    """About the number of bins of NumPy's "auto", from the measurement alone."""
+    return 1 if seen.min == seen.max else _bins(seen, *seen.histogram.quantiles(0.25, 0.75))
 
 
-def _bins(seen: Measurement, quartiles: list[float]) -> int:
-    """The more of Sturges's and of Freedman and Diaconis's number of bins, as NumPy's "auto"."""
+def _bins(seen: Measurement, first_quartile: float, third_quartile: float) -> int:
+    """The larger of Sturges's and of Freedman and Diaconis's number of bins, as NumPy's "auto"."""
     extent = seen.max - seen.min
     sturges = extent / (math.log2(seen.count) + 1)
-    freedman_diaconis = 2 * (quartiles[1] - quartiles[0]) / seen.count ** (1 / 3) or sturges
-    return math.ceil(min(extent / min(freedman_diaconis, sturges), MOST_BINS))
+    freedman_diaconis = 2 * (third_quartile - first_quartile) / seen.count ** (1 / 3) or sturges
+    return math.ceil(min(extent / min(freedman_diaconis, sturges), MAX_BINS))
 
 
-def _measure_share(share: Share) -> Measurement:
-    """Draw a share and measure it."""
-    distribution = share.parameter.distribution
-    chunks: Iterable[Floats] = share.draw()
+def _measure_portion(portion: Portion) -> Measurement:
+    """Sample a portion and measure it."""
+    distribution = portion.parameter.distribution
+    chunks: Iterable[Floats] = portion.draw()
     if distribution is None:
-        # Nobody knows the range of a custom initializer before it has been seen.
+        # The range of a custom initializer is not known before its values.
         chunks = list(chunks)
-        grid = Grid.over(min(map(_least, chunks)), max(map(_greatest, chunks)), FINE_BINS)
+        low, high = (
+            min(float(each.min()) for each in chunks),
+            max(float(each.max()) for each in chunks),
+        )
+        grid = Grid.over(low, high, FINE_BINS)
         return reduce(add, (measure_values(values, grid) for values in chunks))
     tally = _Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
     for values in chunks:
@@ -312,35 +327,26 @@ def _measure_share(share: Share) -> Measurement:
     return tally.measurement
 
 
-def _least(values: Floats) -> float:
-    return float(values.min())
-
-
-def _greatest(values: Floats) -> float:
-    return float(values.max())
-
-
-def _refuse_endless(wanted: list[tuple[Parameter, int]]) -> None:
-    weights = sum(count for _, count in wanted)
-    if weights > (most := limits.in_force().weights):
-        message = f"{weights:,} weights are to be drawn, and {most:,} are allowed"
+def _refuse_too_large(counts: list[tuple[Parameter, int]]) -> None:
+    weights = sum(count for _, count in counts)
+    if weights > (allowed := limits.in_force().weights):
+        message = f"{weights:,} weights are to be drawn, and {allowed:,} are allowed"
         raise TooLarge(message, limits.remedy("weights", weights))
-    for parameter, _ in wanted:
+    for parameter, _ in counts:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
 
 
-def _shares(parameter: Parameter, count: int) -> Iterator[Share]:
-    """The first ``count`` entries of a tensor, cut into shares by their number alone."""
+def _portions(parameter: Parameter, count: int) -> Iterator[Portion]:
+    """The first ``count`` entries of a tensor, in portions that depend on the count alone."""
     chunks = -(-count // CHUNK)
     whole = parameter.initializer.fills_whole
-    portion = chunks if whole else min(max(chunks // 8, 32), 128)
-    # Where the parameter comes from is not needed to draw it, and long to send.
+    size = chunks if whole else min(max(chunks // 8, 32), 128)
+    # The owner is not needed to sample, and expensive to send.
     parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
-    for start in range(0, chunks, portion):
-        stop = min(start + portion, chunks)
-        yield Share(parameter, range(start, stop), count)
+    for start in range(0, chunks, size):
+        yield Portion(parameter, range(start, min(start + size, chunks)), count)
 
 
-def _stays(share: Share) -> bool:
-    """Whether a share needs a whole tensor, of which one at a time is enough to hold."""
-    return share.parameter.initializer.fills_whole
+def _stays(portion: Portion) -> bool:
+    """Whether a portion needs a whole tensor, of which only one at a time is held."""
+    return portion.parameter.initializer.fills_whole

@@ -1,1 +1,1 @@
-"""Random bits and what is made of them: streams, variates, the standard normal."""
+"""Random streams, variates, and the standard normal distribution."""

@@ -75,9 +75,9 @@ def _ratio(coefficients: tuple[tuple[float, float], ...], x: Floats) -> Floats:
 def legendre() -> tuple[Floats, Floats]:
     """The 64 nodes and weights of Gauss–Legendre quadrature on [−1, 1].
 
-    The nodes are the eigenvalues of a symmetric matrix with k/√(4k² − 1) beside its diagonal, the
-    weights twice the squares of its eigenvectors' first entries (Golub & Welsch 1969).
-    ``numpy.polynomial``, which has the same, takes 8 ms to import.
+    Nodes are the eigenvalues of a symmetric matrix with k/√(4k² − 1) next to its diagonal, weights
+    twice the squares of the first entries of its eigenvectors (Golub & Welsch 1969,
+    doi:10.1090/S0025-5718-69-99647-1). Importing ``numpy.polynomial`` would take 8 ms.
     """
     k = np.arange(1, 64)
     beside = np.diag(k / np.sqrt(4.0 * k * k - 1), 1)
@@ -106,17 +106,17 @@ def mass(a: float, b: float) -> float:
 
 
 def moments_between(a: float, b: float) -> tuple[float, float]:
-    """Mean and variance of the distribution cut to [a, b].
+    """Mean and variance of the distribution truncated to [a, b].
 
     With Z = Φ(b) − Φ(a) they are (φ(a) − φ(b))/Z and 1 + (aφ(a) − bφ(b))/Z − mean² (Johnson,
-    Kotz & Balakrishnan 1994, section 10.1). Between near bounds these lose all of their digits,
-    and Gauss–Legendre none.
+    Kotz & Balakrishnan 1994, section 10.1). These cancel for close bounds, where Gauss–Legendre
+    quadrature is exact.
     """
     low, high = without_tails(a, b)
     if high - low < 8:
         nodes, weights = legendre()
         middle, half = (low + high) / 2, (high - low) / 2
-        # exp(−z²/2) apart from a factor, so that far tails do not vanish.
+        # exp(−z²/2) up to a factor, which keeps far tails from underflow.
         weights = weights * np.exp(-half * nodes * (middle + half * nodes / 2))
         weights /= weights.sum()
         center = 0.0 if low == -high else float(weights @ nodes)
@@ -128,8 +128,8 @@ def moments_between(a: float, b: float) -> tuple[float, float]:
 
 
 def without_tails(a: float, b: float) -> tuple[float, float]:
-    """The bounds without a tail below 1e-17 of the density's top.
+    """The bounds, moved in where the density is below 1e-17 of its maximum.
 
-    Further than 40/a beyond a bound a > 0 nothing is left that a float could tell from 0.
+    That is at 40/a beyond a bound a > 0.
     """
     return (max(a, b + 40 / b) if b < 0 else a), (min(b, a + 40 / a) if a > 0 else b)

@@ -1,9 +1,8 @@
-"""Random variates: buffers filled with uniform, normal and truncated normal numbers.
+"""Random variates: uniform, normal and truncated normal numbers.
 
-Single precision is made here from raw bits, in whole-array steps that IEEE 754 rounds correctly
-(+, −, ×, ÷, √, casts and integer operations), so that the values are the same on every machine;
-exp, log, sin and cos, which differ between processors, are left out. Double precision is the
-generator's own.
+Single precision is computed from raw bits by operations that IEEE 754 rounds correctly (+, −, ×, ÷,
+√, casts and integer operations), so that values are the same on every machine; exp, log, sin and
+cos differ between processors. Double precision is that of NumPy's generator.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from initcli.random.standard_normal import Floats
 
 _Single = np.float32
 
-# Minimax polynomials of the relative error, lowest power first.
+# Polynomials with minimal relative error, lowest power first.
 _SIN = (0.9999999968, -0.1666665022, 0.008332016453, -0.0001950182201)
 """sin h = h · p(h²) for |h| ≤ π/4, to 4e-9."""
 _ATANH = (1.000000119, 0.3332609436, 0.2064879597)
@@ -30,11 +29,11 @@ _ROOT_HALF = int(np.float32(math.sqrt(0.5)).view(np.int32))
 _ROOT_HALF_OF_2_31 = int(np.float32(math.sqrt(0.5) * 2**31).view(np.int32))
 _MANTISSA = 0x7FFFFF
 _SMALL = 1 << 12
-"""Of 2³¹ numbers that stand for u, those that get further bits."""
+"""Values of u · 2³¹ below this one get further bits."""
 
 
 def fill_uniform(rng: np.random.Generator, out: Floats, low: float, high: float) -> None:
-    """Fill ``out`` with numbers from ``low`` to ``high``, of 32 random bits (53 in float64)."""
+    """Fill ``out`` with uniform numbers of 32 random bits (53 in float64)."""
     if out.dtype != _Single:
         rng.random(out=out)
         out *= high - low
@@ -49,8 +48,8 @@ def fill_uniform(rng: np.random.Generator, out: Floats, low: float, high: float)
 def fill_normal(rng: np.random.Generator, out: Floats, mean: float, std: float) -> None:
     """Fill ``out`` with normal numbers.
 
-    By the transform of Box & Muller 1958: with u, v uniform on (0, 1), √(−2 ln u)·cos 2πv and
-    √(−2 ln u)·sin 2πv are normal and independent. u has 38 bits near 0, so that the tails reach
+    Box & Muller 1958, doi:10.1214/aoms/1177706645: with u, v uniform on (0, 1), √(−2 ln u)·cos 2πv
+    and √(−2 ln u)·sin 2πv are normal and independent. u has 38 bits near 0, so that the tails reach
     7.3 standard deviations.
     """
     if out.dtype != _Single:
@@ -67,10 +66,10 @@ def fill_normal(rng: np.random.Generator, out: Floats, mean: float, std: float) 
 
 
 def fill_truncated(rng: np.random.Generator, out: Floats, a: float, b: float) -> None:
-    """Fill ``out`` with standard normal numbers between ``a`` and ``b``, by rejection.
+    """Fill ``out`` with standard normal numbers between ``a`` and ``b`` by rejection.
 
-    Candidates are normal where the bounds keep most of them, and otherwise uniform between the
-    bounds, kept with probability φ(z)/max φ.
+    Candidates are normal if the bounds keep more than a fifth of them, else uniform between the
+    bounds and kept with probability φ(z)/max φ.
     """
     kept = standard_normal.mass(a, b)
     fill = _fill_kept if kept > 0.2 else _fill_uniforms_kept
@@ -78,7 +77,7 @@ def fill_truncated(rng: np.random.Generator, out: Floats, a: float, b: float) ->
 
 
 def _words(rng: np.random.Generator, count: int) -> NDArray[np.uint32]:
-    """Words of 32 random bits, the same on machines of either byte order."""
+    """Words of 32 random bits, the same for either byte order."""
     pairs: NDArray[np.uint64] = rng.bit_generator.random_raw(-(-count // 2))
     words: NDArray[np.uint32] = pairs.astype("<u8", copy=False).view("<u4")[:count]
     return words.astype(np.uint32, copy=False)
@@ -88,13 +87,13 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
     """Fill ``out``, of an even size, with normal numbers of mean 0."""
     half = out.size // 2
     words = _words(rng, out.size)
-    # Every array is used for several things in turn, to stay within the processor's cache.
+    # Arrays are reused, to stay within the processor's cache.
     p, q = out[:half], out[half:]
     a, b = words[:half], words[half:]
     sign, t, w = scratch((np.uint32, half), (_Single, half), (_Single, half))
 
-    # u = f / 2³¹ from word a, with f into the memory of a. Where f is small, and the numbers that
-    # are normal would be few, it gets seven bits of word b as a fraction.
+    # u = f / 2³¹ from word a, with f in the memory of a. A small f gets seven bits of word b as a
+    # fraction, because tail values would be too few otherwise.
     a >>= 1
     few = np.flatnonzero(a < _SMALL) if a.min() < _SMALL else None
     f = a.view(_Single)
@@ -103,8 +102,8 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
     if few is not None:
         f[few] += ((b[few] & 127) - _Single(63.5)) / _Single(128)
 
-    # From word b a sign, and half an angle from −π/4 to π/4 with its sine s and its cosine c, of
-    # which ½ cos = ½ − s² and ½ sin = s·c go into q and p.
+    # From word b: a sign, and half an angle from −π/4 to π/4 with sine s and cosine c, of which
+    # ½ cos = ½ − s² and ½ sin = s·c go into q and p.
     np.left_shift(b, 24, out=sign)
     sign &= 1 << 31
     turn, angle = b.view(np.int32), b.view(_Single)
@@ -123,7 +122,7 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
     np.sqrt(cosine, out=cosine)
     p *= cosine
 
-    # −2 ln u into b, with u = 2^e m and √½ ≤ m < √2; less one bit, for where f was rounded to 2³¹.
+    # −2 ln u into b, with u = 2^e m and √½ ≤ m < √2; less one bit, in case f was rounded to 2³¹.
     bits, radius = a.view(np.int32), b.view(_Single)
     bits -= _ROOT_HALF_OF_2_31 + 1
     np.right_shift(bits, 23, out=b.view(np.int32))
@@ -152,12 +151,12 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
 
 
 def _to_float(bits: NDArray[Any], out: Floats) -> None:
-    """The floats of whole numbers from −2³¹ to 2³¹; both may lie in the same memory."""
+    """Convert 32-bit integers to floats; both arrays may share memory."""
     np.copyto(out, bits.view(np.int32), casting="unsafe")
 
 
 def _polynomial(coefficients: Any, x: Floats, out: Floats) -> None:
-    """Σ cₖ xᵏ by Horner's rule, in single precision."""
+    """Σ cₖ xᵏ by Horner's rule in single precision."""
     *lower, first, highest = (_Single(c) for c in coefficients)
     np.multiply(x, highest, out=out)
     out += first
@@ -167,7 +166,7 @@ def _polynomial(coefficients: Any, x: Floats, out: Floats) -> None:
 
 
 def _fill_kept(rng: np.random.Generator, out: Floats, a: float, b: float, kept: float) -> None:
-    """Fill ``out`` with normal numbers, and those out of bounds with spare ones."""
+    """Fill ``out`` with normal numbers, and replace those out of bounds."""
     spares = math.ceil(out.size * (1 / kept - 1) * 1.1) + 8
     z = np.empty(out.size + spares, out.dtype)
     fill_normal(rng, z, 0.0, 1.0)
@@ -176,7 +175,7 @@ def _fill_kept(rng: np.random.Generator, out: Floats, a: float, b: float, kept: 
     out[:] = z[: out.size]
     gaps = np.flatnonzero(outside[: out.size])
     fillings = z[out.size :][~outside[out.size :]][: gaps.size]
-    if fillings.size < gaps.size:  # hardly ever
+    if fillings.size < gaps.size:  # rare
         more = np.empty(gaps.size - fillings.size, out.dtype)
         _fill_kept(rng, more, a, b, kept)
         fillings = np.concatenate([fillings, more])
@@ -186,7 +185,7 @@ def _fill_kept(rng: np.random.Generator, out: Floats, a: float, b: float, kept: 
 def _fill_uniforms_kept(
     rng: np.random.Generator, out: Floats, a: float, b: float, kept: float
 ) -> None:
-    """Fill ``out`` with uniform numbers, kept with probability φ(z)/max φ."""
+    """Fill ``out`` with uniform candidates, kept with probability φ(z)/max φ."""
     low, high = standard_normal.without_tails(a, b)
     top = 0.0 if a <= 0 <= b else min(abs(a), abs(b))
     acceptance = kept / ((high - low) * float(standard_normal.pdf(np.array(top))))

@@ -1,5 +1,4 @@
-"""Histograms in the terminal: bars of block characters, and the distribution as a line over
-them."""
+"""Histograms in the terminal: bars of block characters, with the distribution over them."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from initcli.distributions import Distribution, Floats
+from initcli.distributions import Floats
 from initcli.errors import printable
 from initcli.measuring.histogram import Histogram, around
 from initcli.measuring.measurement import auto_bins
@@ -20,22 +19,22 @@ from initcli.model import Model
 from initcli.render.blocks import BLOCKS
 from initcli.reports.summary import TensorSummary
 from initcli.sampling.chunks import rounding_limits
-from initcli.types import TensorDtype, shape_text
+from initcli.types import shape_text
 
 HEIGHT = 8
-"""Lines of the bars."""
-_WIDEST = 100
-"""Columns of the bars at most."""
+"""Height of the bars, in lines."""
+_MAX_WIDTH = 100
+"""Maximum width of the bars, in columns."""
 _LABEL = 7
-"""Columns of the numbers at the left end."""
+"""Width of the numbers at the left end."""
 _SINGLE = 21
-"""Bins where there is but one value."""
+"""Number of bins for a constant."""
 _FLOOR = 0.5
-"""Entries at the foot of a logarithmic scale."""
+"""Entries at the bottom of a logarithmic scale."""
 
 
 def heading(model: Model, *, ascii_only: bool = False) -> RenderableType:
-    """What is drawn, and in which colors."""
+    """The model, and a legend."""
     dot = " - " if ascii_only else " · "
     facts = dot.join((f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"))
     bar, line = ("#", "o") if ascii_only else ("█", "•")
@@ -54,10 +53,10 @@ class BarChart:
 
     Args:
         width: columns of the page.
-        ascii_only: whether nothing but ASCII is written.
-        bins: how many; by default as many as suit the values, or of a common axis the columns.
-        log: whether entries are counted on a logarithmic scale.
-        scale: both ends of the axis of weights; those of each tensor where there is none.
+        ascii_only: use ASCII only.
+        bins: number of bins; by default what suits the values, or the columns on a common axis.
+        log: use a logarithmic scale for the entries.
+        scale: ends of a common axis of weights; by default each tensor has its own.
     """
 
     width: int
@@ -67,7 +66,7 @@ class BarChart:
     scale: tuple[float, float] | None = None
 
     def of(self, tensor: TensorSummary) -> RenderableType:
-        """The histogram of one tensor, under its name, its distribution and its figures."""
+        """The histogram of one tensor, below its name, its distribution and its figures."""
         seen, parameter = tensor.measured, tensor.parameter
         assert seen is not None
         dot = " - " if self.ascii_only else " · "
@@ -78,18 +77,14 @@ class BarChart:
         )
         facts = [distribution, f"n {seen.count:,}", f"mean {seen.mean:.4g}", f"std {seen.std:.4g}"]
         facts += [f"min {seen.min:.4g}", f"max {seen.max:.4g}"]
-        if (
-            tensor.fit is not None
-            and tensor.distribution is not None
-            and tensor.distribution.std > 0
-        ):
+        if tensor.fit and tensor.distribution and tensor.distribution.std > 0:
             facts.append(f"fit p={tensor.fit.p_value:.2g}")
         ends = self.scale or (seen.min, seen.max)
         if ends[0] == ends[1]:
             low, high = around(ends[0]).tolist()
             ends = low, high
-        columns = max(8, min(_WIDEST, self.width - _LABEL - 1))
-        # A single value stands in the middle.
+        columns = max(8, min(_MAX_WIDTH, self.width - _LABEL - 1))
+        # A constant is one bar in the middle.
         single = seen.min == seen.max and not self.scale
         suited = _SINGLE if single else columns if self.scale else auto_bins(seen)
         cells = min(self.bins or suited, columns)
@@ -98,13 +93,14 @@ class BarChart:
         counts = _counts(seen.histogram, seen.min, seen.max, edges)
         expected = None
         if tensor.distribution is not None:
-            expected = _expected(tensor.distribution, edges, parameter.dtype) * seen.count
+            rounded = rounding_limits(edges, parameter.dtype)
+            expected = np.diff(tensor.distribution.below(rounded)) * seen.count
         lines = self._lines(counts, expected, repeat)
         axis = self._axis(ends, cells * repeat)
         return Group("", title, Text(dot.join(facts), "dim"), *lines, axis)
 
     def _lines(self, counts: Floats, expected: Floats | None, repeat: int) -> Iterator[Text]:
-        """The lines of the bars from the top, each with the count at its upper end."""
+        """The lines of the bars from the top, with labels."""
         top = max(float(counts.max()), 1.0)
         if expected is not None:
             top = max(top, float(expected.max()))
@@ -119,12 +115,12 @@ class BarChart:
             yield text
 
     def _cell(self, line: int, height: float, mark: float) -> tuple[str, str]:
-        """What stands in a line where the bar and the distribution are so high, and its style."""
-        # A distribution that expects less than half an eighth of a line is not drawn.
+        """A character and its style, for the heights of the bar and of the distribution."""
+        # Less than half of the lowest block is not drawn.
         if mark > 1 / 16 and line == min(int(mark), HEIGHT - 1):
             return "o" if self.ascii_only else "•", "bold red"
         eighths = min(max(height - line, 0.0), 1.0) * 8
-        # What there is at all is seen at the foot.
+        # A single entry is visible at the bottom.
         filled = math.ceil(eighths - 1e-9) if line == 0 else round(eighths)
         return (" #"[filled > 0] if self.ascii_only else BLOCKS[filled]), "blue"
 
@@ -136,7 +132,7 @@ class BarChart:
         return over / math.log(top / _FLOOR) * HEIGHT
 
     def _label(self, line: int, top: float) -> str:
-        """The count at the upper end of a line, at every other one."""
+        """The count at the top of every other line."""
         if line % 2 == 0:
             return ""
         share = (line + 1) / HEIGHT
@@ -151,18 +147,13 @@ class BarChart:
 
 
 def _counts(histogram: Histogram, low: float, high: float, edges: Floats) -> Floats:
-    """A fine histogram's counts between other edges, each bin's values spread evenly over it."""
+    """The counts of a fine histogram between other edges, interpolated within bins."""
     if low == high:
-        found = np.zeros(edges.size - 1)
-        place = int(np.searchsorted(edges, low, side="right")) - 1
-        found[min(max(place, 0), found.size - 1)] = histogram.counts.sum()
-        return found
+        counts = np.zeros(edges.size - 1)
+        index = int(np.searchsorted(edges, low, side="right")) - 1
+        counts[min(max(index, 0), counts.size - 1)] = histogram.counts.sum()
+        return counts
     return histogram.merged(low, high, histogram.counts.size).between(edges)
-
-
-def _expected(distribution: Distribution, edges: Floats, dtype: TensorDtype) -> Floats:
-    """The probability of a value between edges, once it is rounded to the dtype."""
-    return np.diff(distribution.below(rounding_limits(edges, dtype)))
 
 
 def _short(count: float) -> str:

@@ -12,8 +12,7 @@ ASCII = " .:-=+*#@"
 
 
 def distribution_sparkline(distribution: Distribution, width: int, ramp: str = BLOCKS) -> str:
-    """What a distribution shows of itself, as ``width`` characters whose height is a
-    probability."""
+    """A distribution as ``width`` characters, each as high as the probability of its cell."""
     low, high = distribution.extent
     if low == high:
         return ramp[-1].center(width)
@@ -23,9 +22,9 @@ def distribution_sparkline(distribution: Distribution, width: int, ramp: str = B
 
 
 def sparkline(histogram: Histogram, width: int, ramp: str = BLOCKS) -> str:
-    """The histogram as ``width`` characters whose height is a density.
+    """A histogram as ``width`` characters, each as high as the count of its cell.
 
-    Only cells without any value are blank. A single value is one full cell in the middle.
+    Only empty cells are blank. A constant is one full cell in the middle.
     """
     edges, counts = histogram.edges, histogram.counts
     if counts.size == 1:

@@ -24,9 +24,9 @@ from initcli.reports.summary import TensorSummary, common_range, summarize
 from initcli.sampling.workers import HERE, Workers
 
 ROWS_PER_PAGE = 8
-"""Rows that one page of the overview shows."""
-MOST_COLUMNS = 4
-"""Tensors that stand beside one another in the overview."""
+"""Number of rows on a page of the overview."""
+MAX_COLUMNS = 4
+"""Maximum number of tensors in a row of the overview."""
 
 
 def save_histograms(
@@ -38,25 +38,25 @@ def save_histograms(
     style: Style | None = None,
     page: bool = False,
     workers: Workers = HERE,
-    most: int | None = None,
+    max_entries: int | None = None,
 ) -> Iterator[Path]:
-    """Save the histogram of every tensor, then ``overview.png`` and further pages of it.
+    """Save the histogram of every tensor, then ``overview.png`` and its further pages.
 
     Args:
-        model: whose tensors.
-        folder: where to; it is made if it is missing.
-        bins: how many, or None for as many as ``numpy.histogram_bin_edges(…, "auto")`` gives.
-        only: some of the parameters, such as :meth:`Model.matching` finds; all by default.
-        style: how pictures are made; PNG by default.
-        page: whether to write a page to browse too, ``index.html``.
-        workers: who is to do it, see :mod:`initcli.sampling.workers`; this process by default.
-        most: entries of a tensor to show at most, its first; all by default.
+        model: the model.
+        folder: the folder to write to; it is created if needed.
+        bins: number of bins; by default that of ``numpy.histogram_bin_edges(…, "auto")``.
+        only: the parameters to show; all by default.
+        style: format and look of the pictures; PNG by default.
+        page: also write a page to browse, ``index.html``.
+        workers: processes to use, see :mod:`initcli.sampling.workers`; this one by default.
+        max_entries: number of first entries of a tensor to show; all by default.
 
     Yields:
         The path of each picture once it is written.
 
     Raises:
-        OutputError: the folder cannot be made, or a picture cannot be written.
+        OutputError: the folder cannot be created, or a picture cannot be written.
         TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
@@ -72,7 +72,9 @@ def save_histograms(
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder, style)
     wanted = list(model.parameters if only is None else only)
-    found: Iterable[TensorSummary] = summarize(model, only=wanted, workers=workers, most=most)
+    found: Iterable[TensorSummary] = summarize(
+        model, only=wanted, workers=workers, max_entries=max_entries
+    )
     limits = None
     if style.same_scale:
         found = list(found)
@@ -94,7 +96,8 @@ def save_histograms(
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
         yield _saved(file, picture)
-        overview.add(_layer(parameter), cell)
+        name = parameter.owner.name if parameter.owner else ""
+        overview.add(parameter.path.removesuffix(name), cell)
     for file, content in overview.pages():
         yield _saved(file, content)
     if page:
@@ -104,17 +107,16 @@ def save_histograms(
 
 
 def _drawn(task: tuple[TensorPicture, Style]) -> tuple[bytes, Pixels | TensorPicture]:
-    """A tensor's own picture, and what the overview shows of it."""
+    """A tensor's own picture, and its cell in the overview."""
     picture, style = task
     small = picture if style.is_vector else tensor_cell(picture, style)
     return tensor_picture(picture, style), small
 
 
 class _Overview:
-    """Pages of small pictures, one row a layer, or more where it has many tensors.
+    """Pages of small pictures, one row a layer, or more for a layer with many tensors.
 
-    A page is made when it is full, so that no more than one is held; all but the first are
-    compressed until the pictures before them are written.
+    A full page is compressed at once, so that the cells of only one page are in memory.
     """
 
     def __init__(self, folder: Path, style: Style) -> None:
@@ -125,8 +127,8 @@ class _Overview:
         self.done: list[bytes] = []
 
     def add(self, layer: str, cell: Pixels | TensorPicture) -> None:
-        """Put a tensor of that layer beside the last one, or into a new row."""
-        if self.rows and layer == self.layer and len(self.rows[-1]) < MOST_COLUMNS:
+        """Add a tensor of a layer to the last row, or to a new one."""
+        if self.rows and layer == self.layer and len(self.rows[-1]) < MAX_COLUMNS:
             self.rows[-1].append(cell)
             return
         if len(self.rows) == ROWS_PER_PAGE:
@@ -135,7 +137,7 @@ class _Overview:
         self.layer = layer
 
     def pages(self) -> Iterator[tuple[Path, bytes]]:
-        """The pages, and where they belong."""
+        """The pages with their paths."""
         if self.rows:
             self._finish_page()
         for page, content in enumerate(self.done, start=1):
@@ -146,12 +148,6 @@ class _Overview:
         rows, style = self.rows, self.style
         self.done.append(vector_page(rows, style) if style.is_vector else png(tiled(rows), style))
         self.rows = []
-
-
-def _layer(parameter: Parameter) -> str:
-    """The layer that declares the tensor, wherever it stands."""
-    owner = parameter.owner
-    return parameter.path.removesuffix(owner.name if owner else "")
 
 
 def _saved(file: Path, content: bytes) -> Path:

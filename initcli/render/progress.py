@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for work that takes longer than a second."""
+"""A progress bar on standard error for work that takes longer than a second."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ PATIENCE = 1.0
 
 
 class ProgressBar:
-    """Is told what is done of ``total``, and shows the share, the rate and the time left.
-
-    It comes after a second and is gone at the end.
-    """
+    """Shows percentage, rate and remaining time after a second, and disappears at the end."""
 
     def __init__(self, total: int, unit: str) -> None:
         share = TextColumn("{task.percentage:.0f}%")
-        # What is printed while it is shown goes where it was meant to, perhaps into a pipe.
+        # Output must not be redirected: it may go to a pipe.
         self._bar = Progress(
             *(BarColumn(), share, _Rate(unit), TimeRemainingColumn()),
             console=Console(stderr=True),
@@ -31,7 +28,6 @@ class ProgressBar:
             redirect_stderr=False,
         )
         self._task = self._bar.add_task("", total=total)
-        # It refreshes itself, so one that shows it late is all that is needed.
         self._timer = Timer(PATIENCE, self._bar.start)
         self._timer.daemon = True
 
@@ -45,12 +41,12 @@ class ProgressBar:
         self._bar.stop()
 
     def advance(self, done: int) -> None:
-        """So much more is done."""
+        """Report progress."""
         self._bar.advance(self._task, done)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Out of the way of what is printed on the same terminal."""
+        """Hide the bar while output is printed on the same terminal."""
         shown = not self._timer.is_alive() and self._bar.live.is_started
         if shown:
             self._bar.stop()
@@ -60,7 +56,7 @@ class ProgressBar:
 
 
 class _Rate(ProgressColumn):
-    """What is done, and how much of it a second."""
+    """The amount done, and the rate per second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
-"""The signal as a table for people: growth and decay as bars on a logarithmic scale."""
+"""The signal as a table: growth and decay as bars on a logarithmic scale."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,14 +15,17 @@ from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
 from initcli.signal.verdict import Verdict, gradient_of, std_of, verdict
 
 _WIDE = 116
-"""Columns from which every figure has a column."""
-_ENDLESS = 1e6
-"""Layers from which a depth scale is as good as infinite."""
+"""Width from which every figure has a column."""
 _NARROW = 72
-"""Columns below which there are no bars."""
+"""Width below which there are no bars."""
+_ENDLESS = 1e6
+"""Depth scale, in layers, from which it is shown as infinite."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
-_LEAST_DECADES = 2.0
-"""What a whole bar spans at least, so that what hardly changes does not look as if it did."""
+_MIN_DECADES = 2.0
+"""Minimum span of a full bar, so that small changes look small."""
+
+Column = tuple[str, Callable[[Any], str]]
+"""The heading of a column, empty for bars, and the text of its cells."""
 
 
 def signal_table(
@@ -31,9 +35,9 @@ def signal_table(
 
     Args:
         signal: what to show.
-        width: columns.
-        ascii_only: whether nothing but ASCII is written.
-        only: patterns of names; the verdict is on the whole signal all the same.
+        width: columns of the page.
+        ascii_only: use ASCII only.
+        only: patterns of names to show; the verdict is on the whole signal.
 
     Raises:
         NoSuchTensor: a pattern matches none.
@@ -45,7 +49,7 @@ def signal_table(
         parts.append(page.layers(shown.layers, signal.draws > 0))
     if shown.tensors:
         parts.append(page.tensors(shown.tensors))
-    parts += [Text(line) for line in page.ending(verdict(signal))]
+    parts.append(Text(page.dot.join(page.ending(verdict(signal)))))
     return Group(*parts)
 
 
@@ -57,6 +61,7 @@ class _Page:
         self.ascii_only = ascii_only
         self.bar = 14 if self.wide else 8 if width >= _NARROW else 0
         self.dot = " - " if ascii_only else " · "
+        self.chi = "chi" if ascii_only else "χ"
 
     def heading(self, signal: Signal) -> Text:
         facts = [f"batch {signal.batch}"]
@@ -72,132 +77,135 @@ class _Page:
         return name.append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
 
     def layers(self, layers: Sequence[LayerSignal], drawn: bool) -> Table:
-        """One row a layer; where nothing was drawn the figures are the predicted ones alone."""
-        table = self._table()
-        table.add_column("layer", overflow="fold", ratio=1)
-        if self.wide:
-            table.add_column("type", overflow="fold", style="cyan")
-        titles = ["output std", *(["theory"] if drawn else []), ""]
-        chi = "chi" if self.ascii_only else "χ"
-        figures = ["zeros", "dead", "sat.", "corr.", chi] if self.wide else ["zeros", "corr."]
-        if not drawn:
-            figures = ["corr.", chi]
-        titles += [*figures, "gradient", *(["theory"] if drawn else []), ""]
-        self._add_figures(table, titles)
-        outputs = self._scale(map(std_of, layers))
-        gradients = self._scale(map(gradient_of, layers))
-        for layer in layers:
-            name = printable(layer.name) + (f" (call {layer.call + 1})" if layer.call else "")
-            cells = [name, *([printable(layer.type)] if self.wide else [])]
-            cells.append(figure(std_of(layer)))
-            if drawn:
-                cells.append(figure(layer.predicted.std))
-            cells.append(self._drawn_bar(std_of(layer), outputs))
-            cells += self._shares(layer) if drawn else [_correlation(layer.predicted.correlation)]
-            if self.wide or not drawn:
-                cells.append(figure(layer.predicted.chi))
-            cells.append(figure(gradient_of(layer)))
-            if drawn:
-                cells.append(figure(layer.predicted.gradient_rms))
-            cells.append(self._drawn_bar(gradient_of(layer), gradients))
-            table.add_row(*cells)
-        return table
+        """One row a layer; without draws all figures are predictions."""
 
-    def _add_figures(self, table: Table, titles: Sequence[str]) -> None:
-        """Columns of figures, and without a title those of bars, which may be of no width."""
-        for title in titles:
-            if title:
-                table.add_column(title, justify="right", no_wrap=True)
-            else:
-                table.add_column("", no_wrap=True, width=self.bar or None)
+        def predicted(heading: str, name: str) -> Column:
+            return heading, lambda layer: figure(getattr(layer.predicted, name))
+
+        def share(heading: str, name: str) -> Column:
+            return heading, lambda layer: share_text(_median(getattr(layer.output, name, None)))
+
+        shares = [share("zeros", "zeros")]
+        if self.wide:
+            shares += [share("dead", "dead_units"), share("sat.", "saturated")]
+        if not drawn:
+            shares = []
+        columns: list[Column] = [
+            ("output std", lambda layer: figure(std_of(layer))),
+            *([predicted("theory", "std")] if drawn else []),
+            ("", self._bars(layers, std_of)),
+            *shares,
+            ("corr.", _correlation),
+            *([predicted(self.chi, "chi")] if self.wide or not drawn else []),
+            ("gradient", lambda layer: figure(gradient_of(layer))),
+            *([predicted("theory", "gradient_rms")] if drawn else []),
+            ("", self._bars(layers, gradient_of)),
+        ]
+        names: list[Column] = [("layer", _call)]
+        if self.wide:
+            names.append(("type", lambda layer: printable(layer.type)))
+        return self._table(names, columns, layers)
 
     def tensors(self, tensors: Sequence[TensorSignal]) -> Table:
         """One row a trained tensor."""
-        table = self._table()
-        table.add_column("tensor", overflow="fold", ratio=1)
-        self._add_figures(table, ["gradient", "", "gradient / weight", ""])
-        sizes = self._scale(tensor.gradient_rms.median for tensor in tensors)
-        ratios = self._scale(_median(tensor.gradient_to_weight) for tensor in tensors)
-        for tensor in tensors:
-            size, ratio = tensor.gradient_rms.median, _median(tensor.gradient_to_weight)
-            table.add_row(
-                printable(tensor.path),
-                figure(size),
-                self._drawn_bar(size, sizes),
-                figure(ratio),
-                self._drawn_bar(ratio, ratios),
-            )
-        return table
+
+        def gradient(tensor: TensorSignal) -> float | None:
+            return _median(tensor.gradient_rms)
+
+        def ratio(tensor: TensorSignal) -> float | None:
+            return _median(tensor.gradient_to_weight)
+
+        columns: list[Column] = [
+            ("gradient", lambda tensor: figure(gradient(tensor))),
+            ("", self._bars(tensors, gradient)),
+            ("gradient / weight", lambda tensor: figure(ratio(tensor))),
+            ("", self._bars(tensors, ratio)),
+        ]
+        return self._table([("tensor", lambda tensor: printable(tensor.path))], columns, tensors)
 
     def ending(self, found: Verdict) -> Iterator[str]:
-        """What it comes to."""
-        facts = [found.text]
+        """The verdict and its figures."""
+        yield found.text
         if found.std_ratio is not None:
-            facts.append(f"last hidden layer's std / first's {figure(found.std_ratio)}")
+            yield f"last hidden layer's std / first's {figure(found.std_ratio)}"
         if found.gradient_ratio is not None:
-            facts.append(f"first's gradient / last's {figure(found.gradient_ratio)}")
+            yield f"first's gradient / last's {figure(found.gradient_ratio)}"
         if found.chi is not None and found.depth_scale is not None:
-            chi = "chi" if self.ascii_only else "χ"
             scale = depth_scale(found.depth_scale, self.ascii_only)
-            facts.append(f"{chi} {found.chi:.3g} a layer, depth scale {scale} layers")
-        yield self.dot.join(facts)
+            yield f"{self.chi} {found.chi:.3g} a layer, depth scale {scale} layers"
 
-    def _table(self) -> Table:
-        return Table(
-            box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False
-        )
+    def _table(
+        self, names: Sequence[Column], columns: Sequence[Column], rows: Iterable[Any]
+    ) -> Table:
+        table = plain_table()
+        for heading, _ in names:
+            style, ratio = ("cyan", None) if heading == "type" else (None, 1)
+            table.add_column(heading, overflow="fold", style=style, ratio=ratio)
+        for heading, _ in columns:
+            if heading:
+                table.add_column(heading, justify="right", no_wrap=True)
+            else:
+                table.add_column("", no_wrap=True, width=self.bar or None)
+        for row in rows:
+            table.add_row(*(cell(row) for _, cell in (*names, *columns)))
+        return table
 
-    def _shares(self, layer: LayerSignal) -> list[str]:
-        output = layer.output
-        if output is None:
-            return [""] * (4 if self.wide else 2)
-        found = [_share(output.zeros)]
-        if self.wide:
-            found += [_share(output.dead_units), _share(output.saturated)]
-        return [*found, _correlation(_median(output.correlation))]
+    def _bars(
+        self, rows: Sequence[Any], value: Callable[[Any], float | None]
+    ) -> Callable[[Any], str]:
+        """Bars of a column, on the scale of all its values."""
+        logs = [math.log10(v) for v in map(value, rows) if v is not None and 0 < v < math.inf]
+        low, high = min(logs, default=0.0), max(logs, default=0.0)
+        margin = max(_MIN_DECADES - (high - low), 0.0) / 2
+        low, high = low - margin, high + margin
 
-    def _scale(self, values: Iterable[float | None]) -> tuple[float, float]:
-        """Powers of ten at both ends of the bars of a column."""
-        logs = [math.log10(v) for v in values if v is not None and 0 < v < math.inf]
-        if not logs:
-            return 0.0, _LEAST_DECADES
-        low, high = min(logs), max(logs)
-        missing = max(_LEAST_DECADES - (high - low), 0.0) / 2
-        return low - missing, high + missing
+        def bar(row: Any) -> str:
+            size = value(row)
+            if size is None or not size > 0 or not self.bar:
+                return ""
+            share = 1.0 if size == math.inf else (math.log10(size) - low) / (high - low)
+            eighths = max(1, round(min(max(share, 0.0), 1.0) * self.bar * 8))
+            if self.ascii_only:
+                return "#" * max(1, eighths // 8)
+            whole, rest = divmod(eighths, 8)
+            return _BLOCKS[8] * whole + (_BLOCKS[rest] if rest else "")
 
-    def _drawn_bar(self, value: float | None, scale: tuple[float, float]) -> str:
-        if value is None or not value > 0 or not self.bar:
-            return ""
-        low, high = scale
-        share = 1.0 if value == math.inf else (math.log10(value) - low) / (high - low)
-        eighths = max(1, round(min(max(share, 0.0), 1.0) * self.bar * 8))
-        if self.ascii_only:
-            return "#" * max(1, eighths // 8)
-        whole, rest = divmod(eighths, 8)
-        return _BLOCKS[8] * whole + (_BLOCKS[rest] if rest else "")
+        return bar
+
+
+def plain_table() -> Table:
+    """A table of the full width without lines."""
+    return Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+
+
+def figure(value: float | None) -> str:
+    """A number in three digits; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.3g}" if math.isfinite(value) else "inf"
+
+
+def share_text(value: float | None) -> str:
+    """A fraction as a percentage; nothing for None."""
+    return "" if value is None else f"{100 * value:.0f}%"
+
+
+def depth_scale(layers: float | None, ascii_only: bool) -> str:
+    """A depth scale in layers."""
+    if layers is None or layers < _ENDLESS:
+        return figure(layers)
+    return "inf" if ascii_only else "∞"
 
 
 def _median(value: Spread | None) -> float | None:
     return None if value is None else value.median
 
 
-def figure(value: float | None) -> str:
-    """A number in three digits."""
-    if value is None:
-        return ""
-    return f"{value:.3g}" if math.isfinite(value) else "inf"
+def _call(layer: LayerSignal) -> str:
+    return printable(layer.name) + (f" (call {layer.call + 1})" if layer.call else "")
 
 
-def depth_scale(layers: float | None, ascii_only: bool) -> str:
-    """A depth scale, infinite where nobody has as many layers."""
-    if layers is None or layers < _ENDLESS:
-        return figure(layers)
-    return "inf" if ascii_only else "∞"
-
-
-def _share(value: Spread | None) -> str:
-    return "" if value is None else f"{100 * value.median:.0f}%"
-
-
-def _correlation(value: float | None) -> str:
+def _correlation(layer: LayerSignal) -> str:
+    output = layer.output
+    value = layer.predicted.correlation if output is None else _median(output.correlation)
     return "" if value is None else f"{value:.2f}".replace("-0.00", "0.00")

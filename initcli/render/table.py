@@ -13,7 +13,7 @@ from rich.text import Text
 from initcli.errors import printable
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
-from initcli.render.outline import Fold, Row, outline
+from initcli.render.outline import Fold, Row, outline, shown_parameters
 from initcli.reports.record import columns
 from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, TensorSummary, totals
 from initcli.types import Shapes, shape_text, shapes_text
@@ -85,8 +85,9 @@ class _Page:
                 yield from self._tensor(model, name, tensors[parameter.path])
         yield rule
         yield from self._totals(model)
-        if hidden := len(model.parameters) - len(tensors):
-            shown = f"{_counted(len(tensors), 'tensor')} shown, {hidden:,} not"
+        count = len(shown_parameters(rows))
+        if hidden := len(model.parameters) - count:
+            shown = f"{_counted(count, 'tensor')} shown, {hidden:,} not"
             if any(isinstance(row, Fold) and row.repeats for row in rows):
                 shown += "; --all shows all"
             yield from self._wrapped(Text(shown, "dim"))
@@ -238,6 +239,8 @@ class _Page:
             return value or ""
         if isinstance(value, float) and math.isinf(value):
             return self._plain("∞" if value > 0 else "-∞")
+        if isinstance(value, int) and len(f"{value:,}") <= _NUMBER:
+            return f"{value:,}"
         forms = (f"{value:.{digits}g}" for digits in (4, 3, 2))
         return next((form for form in forms if len(form) <= _NUMBER), f"{value:.1e}")
 

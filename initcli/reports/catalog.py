@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from initcli.activations import known_activations
 from initcli.errors import NotInCatalog, did_you_mean, quoted
 from initcli.initializers import known_initializers
 from initcli.layers import Layer, known_layers
-from initcli.reports.record import Rows, record, rows_of
+from initcli.reports.record import Rows, doc, record, rows_of
 from initcli.sources.describe import describe, written
 from initcli.types import arguments_of
 
@@ -21,21 +20,21 @@ from initcli.types import arguments_of
 class Argument(msgspec.Struct, frozen=True):
     """One argument of a layer, an initializer or an activation."""
 
-    name: Annotated[str, Meta(description="Name of the argument.")]
-    description: Annotated[str, Meta(description="Meaning, with unit and range.")]
-    takes: Annotated[str, Meta(description="Values that it takes, in words.")]
-    required: Annotated[bool, Meta(description="Whether it must be given.")]
-    default: Annotated[Any, Meta(description="Default, as a spec writes it.")] = None
+    name: Annotated[str, doc("Name of the argument.")]
+    description: Annotated[str, doc("Meaning, with unit and range.")]
+    takes: Annotated[str, doc("Values that it takes, in words.")]
+    required: Annotated[bool, doc("Whether it must be given.")]
+    default: Annotated[Any, doc("Default, as a spec writes it.")] = None
 
 
 class Thing(msgspec.Struct, frozen=True):
     """A layer, an initializer, an activation or a check."""
 
-    kind: Annotated[str, Meta(description="layer, initializer, activation or check.")]
-    name: Annotated[str, Meta(description="Name; the code of a check.")]
-    aliases: Annotated[tuple[str, ...], Meta(description="Other names.")]
-    text: Annotated[str, Meta(description="Documentation.")]
-    arguments: Annotated[tuple[Argument, ...], Meta(description="Arguments.")]
+    kind: Annotated[str, doc("layer, initializer, activation or check.")]
+    name: Annotated[str, doc("Name; the code of a check.")]
+    aliases: Annotated[tuple[str, ...], doc("Other names.")]
+    text: Annotated[str, doc("Documentation.")]
+    arguments: Annotated[tuple[Argument, ...], doc("Arguments.")]
 
     @property
     def title(self) -> str:
@@ -53,10 +52,10 @@ class Thing(msgspec.Struct, frozen=True):
 class CatalogReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a spec can name, and every check."""
 
-    layers: Annotated[tuple[Thing, ...], Meta(description="Layers.")]
-    initializers: Annotated[tuple[Thing, ...], Meta(description="Initializers.")]
-    activations: Annotated[tuple[Thing, ...], Meta(description="Activations.")]
-    checks: Annotated[tuple[Thing, ...], Meta(description="Checks.")]
+    layers: Annotated[tuple[Thing, ...], doc("Layers.")]
+    initializers: Annotated[tuple[Thing, ...], doc("Initializers.")]
+    activations: Annotated[tuple[Thing, ...], doc("Activations.")]
+    checks: Annotated[tuple[Thing, ...], doc("Checks.")]
 
     @classmethod
     def of(cls, things: Iterable[Thing]) -> CatalogReport:
@@ -70,11 +69,11 @@ class CatalogReport(msgspec.Struct, frozen=True, kw_only=True):
 class ThingRow(msgspec.Struct, frozen=True, kw_only=True):
     """One thing of the catalog as a row."""
 
-    kind: Annotated[str, Meta(description="layer, initializer, activation or check.")]
-    name: Annotated[str, Meta(description="Name; the code of a check.")]
-    aliases: Annotated[tuple[str, ...], Meta(description="Other names.")]
-    arguments: Annotated[tuple[str, ...], Meta(description="Names of its own arguments.")]
-    title: Annotated[str, Meta(description="First line of the documentation.")]
+    kind: Annotated[str, doc("layer, initializer, activation or check.")]
+    name: Annotated[str, doc("Name; the code of a check.")]
+    aliases: Annotated[tuple[str, ...], doc("Other names.")]
+    arguments: Annotated[tuple[str, ...], doc("Names of its own arguments.")]
+    title: Annotated[str, doc("First line of the documentation.")]
 
 
 def catalog_rows(things: Sequence[Thing]) -> Rows:

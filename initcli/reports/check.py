@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from initcli.checks import Report
-from initcli.reports.record import Rows, record, rows_of
+from initcli.reports.record import Rows, doc, record, rows_of
 from initcli.types import Severity
 
 _SHOWN = ("code", "severity", "file", "line", "layer", "message", "remedy")
@@ -18,29 +17,27 @@ _SHOWN = ("code", "severity", "file", "line", "layer", "message", "remedy")
 class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One problem of a model, and its place in a file."""
 
-    code: Annotated[str, Meta(description="Code of the check, such as I202.")]
-    rule: Annotated[str, Meta(description="Name of the check, such as signal-size.")]
-    severity: Annotated[Severity, Meta(description="Severity of the finding.")]
-    layer: Annotated[str, Meta(description="The layer to look at first.")]
-    layers: Annotated[tuple[str, ...], Meta(description="All layers involved.")]
-    tensor: Annotated[str | None, Meta(description="Path of the parameter at fault, if any.")]
-    file: Annotated[str, Meta(description="File to change.")]
-    line: Annotated[int, Meta(description="Line in the file, from 1.")]
-    column: Annotated[int, Meta(description="Column in the line, from 1.")]
-    message: Annotated[str, Meta(description="The problem, with its numbers.")]
-    why: Annotated[str, Meta(description="Why it matters, with a source.")]
-    remedy: Annotated[str, Meta(description="What to write instead.")]
-    fixable: Annotated[bool, Meta(description="Whether --fix can write the remedy.")]
+    code: Annotated[str, doc("Code of the check, such as I202.")]
+    rule: Annotated[str, doc("Name of the check, such as signal-size.")]
+    severity: Annotated[Severity, doc("Severity of the finding.")]
+    layer: Annotated[str, doc("The layer to look at first.")]
+    layers: Annotated[tuple[str, ...], doc("All layers involved.")]
+    tensor: Annotated[str | None, doc("Path of the parameter at fault, if any.")]
+    file: Annotated[str, doc("File to change.")]
+    line: Annotated[int, doc("Line in the file, from 1.")]
+    column: Annotated[int, doc("Column in the line, from 1.")]
+    message: Annotated[str, doc("The problem, with its numbers.")]
+    why: Annotated[str, doc("Why it matters, with a source.")]
+    remedy: Annotated[str, doc("What to write instead.")]
+    fixable: Annotated[bool, doc("Whether --fix can write the remedy.")]
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """The findings on all specs."""
 
-    findings: Annotated[
-        tuple[FindingRecord, ...], Meta(description="Findings, in the order of each file.")
-    ]
+    findings: Annotated[tuple[FindingRecord, ...], doc("Findings, in the order of each file.")]
     not_read: Annotated[
-        tuple[str, ...], Meta(description="Specs that could not be read, as they were named.")
+        tuple[str, ...], doc("Specs that could not be read, as they were named.")
     ] = ()
 
     @classmethod

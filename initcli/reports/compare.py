@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
-from initcli.reports.record import Rows, record, rows_of
+from initcli.reports.record import Rows, doc, record, rows_of
 from initcli.reports.signal import SignalReport
 from initcli.signal.comparison import Compared
 from initcli.signal.verdict import Verdict
@@ -19,13 +18,13 @@ _SHOWN = ("rank", "variant", "output_std", "std_ratio", "gradient_ratio", "text"
 class VariantReport(SignalReport, frozen=True, kw_only=True):
     """The signal of one variant."""
 
-    variant: Annotated[str, Meta(description="Label of the variant.")]
+    variant: Annotated[str, doc("Label of the variant.")]
 
 
 class CompareReport(msgspec.Struct, frozen=True, kw_only=True):
     """Several variants and their signals."""
 
-    variants: Annotated[tuple[VariantReport, ...], Meta(description="Variants, best first.")]
+    variants: Annotated[tuple[VariantReport, ...], doc("Variants, best first.")]
 
     @classmethod
     def of(cls, compared: Sequence[Compared]) -> CompareReport:
@@ -41,9 +40,9 @@ class CompareReport(msgspec.Struct, frozen=True, kw_only=True):
 class VariantRow(msgspec.Struct, frozen=True, kw_only=True):
     """One variant as a row."""
 
-    rank: Annotated[int, Meta(description="Rank, from 1 for the best.")]
-    variant: Annotated[str, Meta(description="Label of the variant.")]
-    verdict: Annotated[Verdict, Meta(description="Verdict on its signal.", extra={"row": ""})]
+    rank: Annotated[int, doc("Rank, from 1 for the best.")]
+    variant: Annotated[str, doc("Label of the variant.")]
+    verdict: Annotated[Verdict, doc("Verdict on its signal.", row="")]
 
 
 def compare_rows(compared: Sequence[Compared]) -> Rows:

@@ -1,6 +1,6 @@
 """Records: structs whose described fields make the JSON, the rows and the schema of a report.
 
-A field says more in its ``Meta(extra=…)``:
+A field is described by ``doc``, which may say more:
 
 - ``row``: its name in rows; "" is the name of the struct around it, None leaves it out.
 - ``heading``: its heading in the tables of tensors; ``expected`` is the path of the field that
@@ -24,14 +24,19 @@ from initcli.model import Model
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
+def doc(text: str, **extra: str | None) -> Meta:
+    """The description of a field, and what else it says."""
+    return Meta(description=text, extra=extra)
+
+
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The model of a report."""
 
-    name: Annotated[str, Meta(description="Name of the model.")]
-    seed: Annotated[int, Meta(description="Seed of the random values.")]
-    dtype: Annotated[str, Meta(description="Dtype of layers that have none of their own.")]
-    defaults: Annotated[str, Meta(description="Framework whose default initializers apply.")]
-    source: Annotated[str, Meta(description="What the model was read from: spec or keras.")]
+    name: Annotated[str, doc("Name of the model.")]
+    seed: Annotated[int, doc("Seed of the random values.")]
+    dtype: Annotated[str, doc("Dtype of layers that have none of their own.")]
+    defaults: Annotated[str, doc("Framework whose default initializers apply.")]
+    source: Annotated[str, doc("What the model was read from: spec or keras.")]
 
     @classmethod
     def of(cls, model: Model) -> ModelRecord:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
-from initcli.reports.record import ModelRecord, Rows, record, rows_of
+from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
 from initcli.signal.figures import LayerSignal, Signal, TensorSignal
 from initcli.signal.verdict import Verdict, verdict
 
@@ -21,15 +20,13 @@ _SHOWN = (
 class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
     """The size of every layer's output and gradient, measured and predicted."""
 
-    model: Annotated[ModelRecord, Meta(description="The model.")]
-    batch: Annotated[int, Meta(description="Number of examples.")]
-    draws: Annotated[int, Meta(description="Number of draws; 0 with --theory.")]
-    layers: Annotated[
-        tuple[LayerSignal, ...], Meta(description="Calls of layers, in the order of computation.")
-    ]
-    tensors: Annotated[tuple[TensorSignal, ...], Meta(description="Trained tensors.")]
-    verdict: Annotated[Verdict, Meta(description="Verdict on the whole signal.")]
-    notes: Annotated[tuple[str, ...], Meta(description="What was assumed.")]
+    model: Annotated[ModelRecord, doc("The model.")]
+    batch: Annotated[int, doc("Number of examples.")]
+    draws: Annotated[int, doc("Number of draws; 0 with --theory.")]
+    layers: Annotated[tuple[LayerSignal, ...], doc("Calls of layers, in the order of computation.")]
+    tensors: Annotated[tuple[TensorSignal, ...], doc("Trained tensors.")]
+    verdict: Annotated[Verdict, doc("Verdict on the whole signal.")]
+    notes: Annotated[tuple[str, ...], doc("What was assumed.")]
 
     @classmethod
     def of(cls, signal: Signal, only: Sequence[str] = ()) -> SignalReport:

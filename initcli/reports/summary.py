@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
@@ -15,7 +15,7 @@ from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
-from initcli.reports.record import ModelRecord, Rows, columns, record, rows_of
+from initcli.reports.record import ModelRecord, Rows, columns, doc, record, rows_of
 from initcli.sampling.workers import HERE, Workers
 
 
@@ -34,112 +34,84 @@ class TensorSummary(msgspec.Struct, frozen=True):
 class Totals(msgspec.Struct, frozen=True):
     """Number of weights of a model, and their size."""
 
-    params: Annotated[int, Meta(description="Number of weights.")]
-    trainable: Annotated[int, Meta(description="Number of trainable weights.")]
-    non_trainable: Annotated[int, Meta(description="Number of weights that are not trained.")]
-    bytes: Annotated[int, Meta(description="Size of all weights in memory, in bytes.")]
+    params: Annotated[int, doc("Number of weights.")]
+    trainable: Annotated[int, doc("Number of trainable weights.")]
+    non_trainable: Annotated[int, doc("Number of weights that are not trained.")]
+    bytes: Annotated[int, doc("Size of all weights in memory, in bytes.")]
 
 
 class HistogramRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of values between edges."""
 
-    edges: Annotated[tuple[float, ...], Meta(description="Edges of the bins, in rising order.")]
-    counts: Annotated[tuple[int, ...], Meta(description="Values in each bin.")]
+    edges: Annotated[tuple[float, ...], doc("Edges of the bins, in rising order.")]
+    counts: Annotated[tuple[int, ...], doc("Values in each bin.")]
 
 
 class MeasuredRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of measured values."""
 
-    count: Annotated[
-        int, Meta(description="Number of measured values; less than size with --max-draws.")
-    ]
-    mean: Annotated[
-        float,
-        Meta(description="Mean.", extra={"heading": "mean", "expected": "distribution_mean"}),
-    ]
+    count: Annotated[int, doc("Number of measured values; less than size with --max-draws.")]
+    mean: Annotated[float, doc("Mean.", heading="mean", expected="distribution_mean")]
     std: Annotated[
         float,
-        Meta(
-            description="Standard deviation (divided by the count, as numpy.std).",
-            extra={"heading": "std", "expected": "distribution_std"},
+        doc(
+            "Standard deviation (divided by the count, as numpy.std).",
+            heading="std",
+            expected="distribution_std",
         ),
     ]
-    min: Annotated[
-        float,
-        Meta(description="Least value.", extra={"heading": "min", "expected": "distribution_low"}),
-    ]
-    max: Annotated[
-        float,
-        Meta(
-            description="Greatest value.", extra={"heading": "max", "expected": "distribution_high"}
-        ),
-    ]
-    zeros: Annotated[int, Meta(description="Number of values that are exactly 0.")]
-    nans: Annotated[int, Meta(description="Number of NaNs; sampled values have none.")] = 0
-    infs: Annotated[int, Meta(description="Number of infinities; sampled values have none.")] = 0
+    min: Annotated[float, doc("Least value.", heading="min", expected="distribution_low")]
+    max: Annotated[float, doc("Greatest value.", heading="max", expected="distribution_high")]
+    zeros: Annotated[int, doc("Number of values that are exactly 0.")]
+    nans: Annotated[int, doc("Number of NaNs; sampled values have none.")] = 0
+    infs: Annotated[int, doc("Number of infinities; sampled values have none.")] = 0
     histogram: Annotated[
-        HistogramRecord | None,
-        Meta(description="Histogram from min to max, in at most 64 bins.", extra={"row": None}),
+        HistogramRecord | None, doc("Histogram from min to max, in at most 64 bins.", row=None)
     ]
 
 
 class DistributionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The distribution of one element."""
 
-    type: Annotated[str, Meta(description="Class of the distribution.", extra={"row": None})]
-    text: Annotated[str, Meta(description="Short text, such as U(-0.05, 0.05).", extra={"row": ""})]
-    mean: Annotated[float, Meta(description="Mean.")]
-    std: Annotated[float, Meta(description="Standard deviation.")]
-    low: Annotated[float, Meta(description="Lower end of the support; null if unbounded.")]
-    high: Annotated[float, Meta(description="Upper end of the support; null if unbounded.")]
+    type: Annotated[str, doc("Class of the distribution.", row=None)]
+    text: Annotated[str, doc("Short text, such as U(-0.05, 0.05).", row="")]
+    mean: Annotated[float, doc("Mean.")]
+    std: Annotated[float, doc("Standard deviation.")]
+    low: Annotated[float, doc("Lower end of the support; null if unbounded.")]
+    high: Annotated[float, doc("Upper end of the support; null if unbounded.")]
 
 
 class FitRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The Kolmogorov–Smirnov test of the values against the distribution."""
 
-    statistic: Annotated[
-        float, Meta(description="Largest distance between the two cumulative distributions.")
-    ]
-    p_value: Annotated[
-        float, Meta(description="Probability of such a distance or a larger one by chance.")
-    ]
+    statistic: Annotated[float, doc("Largest distance between the two cumulative distributions.")]
+    p_value: Annotated[float, doc("Probability of such a distance or a larger one by chance.")]
 
 
 class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of the model."""
 
-    path: Annotated[str, Meta(description="Path, such as conv1d/kernel.")]
-    layer: Annotated[str, Meta(description="Name of the layer that has the tensor.")]
-    name: Annotated[str, Meta(description="Last part of the path, such as kernel.")]
-    shape: Annotated[tuple[int, ...], Meta(description="Shape, in Keras's layout.")]
-    size: Annotated[int, Meta(description="Number of elements.")]
-    dtype: Annotated[str, Meta(description="Dtype of the elements.")]
-    trainable: Annotated[bool, Meta(description="Whether the tensor is trained.")]
-    fan_in: Annotated[int, Meta(description="Fan-in, as the initializer counts it.")]
-    fan_out: Annotated[int, Meta(description="Fan-out, as the initializer counts it.")]
+    path: Annotated[str, doc("Path, such as conv1d/kernel.")]
+    layer: Annotated[str, doc("Name of the layer that has the tensor.")]
+    name: Annotated[str, doc("Last part of the path, such as kernel.")]
+    shape: Annotated[tuple[int, ...], doc("Shape, in Keras's layout.")]
+    size: Annotated[int, doc("Number of elements.")]
+    dtype: Annotated[str, doc("Dtype of the elements.")]
+    trainable: Annotated[bool, doc("Whether the tensor is trained.")]
+    fan_in: Annotated[int, doc("Fan-in, as the initializer counts it.")]
+    fan_out: Annotated[int, doc("Fan-out, as the initializer counts it.")]
     initializer: Annotated[
-        dict[str, Any],
-        Meta(description="Initializer: its type, its text, and its arguments."),
+        dict[str, Any], doc("Initializer: its type, its text, and its arguments.")
     ]
     distribution: Annotated[
-        DistributionRecord | None,
-        Meta(description="Distribution of one element; null if not known."),
+        DistributionRecord | None, doc("Distribution of one element; null if not known.")
     ]
-    values: Annotated[
-        str | None, Meta(description="Origin of the values: sampled; null if none were measured.")
-    ]
+    values: Annotated[str | None, doc("Origin of the values: sampled; null if none were measured.")]
     measured: Annotated[
-        MeasuredRecord | None,
-        Meta(description="Statistics of the values; null with --theory.", extra={"row": ""}),
+        MeasuredRecord | None, doc("Statistics of the values; null with --theory.", row="")
     ]
-    fit: Annotated[
-        FitRecord | None,
-        Meta(description="Goodness of fit; null without a distribution or values."),
-    ]
-    match: Annotated[
-        None,
-        Meta(description="Reserved for values read from a file.", extra={"row": None}),
-    ] = None
+    fit: Annotated[FitRecord | None, doc("Goodness of fit; null without a distribution or values.")]
+    match: Annotated[None, doc("Reserved for values read from a file.", row=None)] = None
 
     @classmethod
     def of(cls, tensor: TensorSummary, layer: str) -> TensorRecord:
@@ -168,19 +140,18 @@ TABLE_COLUMNS = tuple(column for column in columns(TensorRecord) if column.headi
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One layer of the model."""
 
-    name: Annotated[str, Meta(description="Name of the layer.")]
-    type: Annotated[str, Meta(description="Type of the layer.")]
+    name: Annotated[str, doc("Name of the layer.")]
+    type: Annotated[str, doc("Type of the layer.")]
     output_shape: Annotated[
         list[Any],
-        Meta(
-            description="Output shape, null for an unknown size such as the batch; a list of "
+        doc(
+            "Output shape, null for an unknown size such as the batch; a list of "
             "shapes if there are several outputs, an empty one if the shape is not known."
         ),
     ]
-    params: Annotated[int, Meta(description="Number of weights.")]
+    params: Annotated[int, doc("Number of weights.")]
     layers: Annotated[
-        tuple[LayerRecord, ...] | UnsetType,
-        Meta(description="Layers of a network within the model."),
+        tuple[LayerRecord, ...] | UnsetType, doc("Layers of a network within the model.")
     ] = UNSET
 
     @classmethod
@@ -199,13 +170,12 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
 class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     """Every tensor of a model: shape, initializer, distribution, and values."""
 
-    model: Annotated[ModelRecord, Meta(description="The model.")]
-    layers: Annotated[tuple[LayerRecord, ...], Meta(description="Layers, in order.")]
+    model: Annotated[ModelRecord, doc("The model.")]
+    layers: Annotated[tuple[LayerRecord, ...], doc("Layers, in order.")]
     tensors: Annotated[
-        tuple[TensorRecord, ...],
-        Meta(description="Tensors, in Keras's order; those that match --filter."),
+        tuple[TensorRecord, ...], doc("Tensors, in Keras's order; those that match --filter.")
     ]
-    totals: Annotated[Totals, Meta(description="Sums over all tensors of the model.")]
+    totals: Annotated[Totals, doc("Sums over all tensors of the model.")]
 
     @classmethod
     def of(cls, model: Model, tensors: Iterable[TensorSummary]) -> SummaryReport:
@@ -262,7 +232,7 @@ def _measured(measured: Measurement) -> MeasuredRecord:
     shown = measured.shown
     edges, counts = tuple(shown.edges.tolist()), tuple(shown.counts.tolist())
     histogram = HistogramRecord(edges=edges, counts=counts)
-    return record(MeasuredRecord, measured, nans=0, infs=0, histogram=histogram)
+    return record(MeasuredRecord, measured, histogram=histogram)
 
 
 def summarize(
@@ -270,7 +240,7 @@ def summarize(
     *,
     only: Iterable[Parameter] | None = None,
     workers: Workers = HERE,
-    most: int | None = None,
+    max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
     """Draw and measure every parameter, and hold it against its distribution, in the model's order.
@@ -279,7 +249,7 @@ def summarize(
         model: whose parameters.
         only: some of them, such as :meth:`Model.matching` finds; all by default.
         workers: who is to do it, see :mod:`initcli.sampling.workers`; this process by default.
-        most: entries of a tensor to measure at most, its first; all by default.
+        max_entries: measure only the first so many entries of a tensor; all by default.
         progress: told of the weights that are done, as they are.
 
     Raises:
@@ -295,7 +265,9 @@ def summarize(
     dense/bias constant 0 True
     """
     wanted = model.parameters if only is None else only
-    for parameter, seen in measure(wanted, workers=workers, most=most, progress=progress):
+    for parameter, seen in measure(
+        wanted, workers=workers, max_entries=max_entries, progress=progress
+    ):
         distribution = parameter.distribution
         copies = parameter.initializer.copies(parameter.shape)
         found = None if distribution is None else fit(distribution, seen, parameter.dtype, copies)

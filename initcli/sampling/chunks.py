@@ -1,9 +1,9 @@
-"""Drawing: the values of a parameter, whole or chunk by chunk.
+"""Sampling the values of a parameter, whole or chunk by chunk.
 
-A tensor's entries, in row order, are cut into chunks of :data:`CHUNK`; chunk k is drawn from
-generator k of the parameter's stream, whoever draws it and whenever. Values are drawn in float32
-(float64 for float64) and rounded to the parameter's dtype; there being no bfloat16 in NumPy, values
-of the half types are held as the float32 numbers that they are, and so are whole numbers.
+The entries of a tensor, in row order, are divided into chunks of :data:`CHUNK`. Chunk k is drawn
+from generator k of the parameter's stream, so the values do not depend on who draws it and when.
+Values are drawn in float32 (float64 for float64) and rounded to the parameter's dtype. NumPy has no
+bfloat16, so values of both half types, and of integer types, are held as float32 numbers.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from initcli.parameter import Parameter
 from initcli.types import LARGEST, WHOLE, TensorDtype
 
 CHUNK = 1 << 16
-"""Entries of a chunk: small enough for a cache, and part of what makes a seed's values."""
+"""Entries of a chunk: small enough for a cache. The values of a seed depend on it."""
 
 
 def draw(parameter: Parameter) -> Floats:
-    """The whole tensor.
+    """Sample a whole tensor.
 
     Raises:
-        TooLarge: it does not fit in this machine's memory.
-        CustomFunctionError: its function failed.
+        TooLarge: the tensor does not fit in memory.
+        CustomFunctionError: a custom initializer failed.
 
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
@@ -45,7 +45,7 @@ def draw(parameter: Parameter) -> Floats:
 
 
 def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
-    """Entries chunk · CHUNK and on, of a parameter whose initializer works by entries."""
+    """Sample one chunk of a parameter whose initializer works by entries."""
     start = chunk * CHUNK
     out = np.empty(min(CHUNK, parameter.size - start), working_dtype(parameter.dtype))
     rng = parameter.stream.generator(chunk)
@@ -54,7 +54,7 @@ def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
 
 
 def draw_chunks(parameter: Parameter, chunks: range) -> Iterator[Floats]:
-    """Some of the chunks, in order; a tensor that is made whole is made once for all of them."""
+    """Sample some chunks in order; a tensor that is made whole is made once for all of them."""
     if parameter.initializer.fills_whole:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
         flat = _whole(parameter.initializer, parameter).reshape(-1)
@@ -64,12 +64,12 @@ def draw_chunks(parameter: Parameter, chunks: range) -> Iterator[Floats]:
 
 
 def chunk_count(parameter: Parameter) -> int:
-    """How many chunks the tensor has."""
+    """Number of chunks of the tensor."""
     return -(-parameter.size // CHUNK)
 
 
 def scratch_bytes(parameter: Parameter) -> int:
-    """Bytes that are held at once while the parameter is drawn chunk by chunk."""
+    """Bytes held at once while the parameter is sampled chunk by chunk."""
     itemsize = working_dtype(parameter.dtype).itemsize
     if parameter.initializer.fills_whole:
         return parameter.initializer.scratch(parameter.shape) * itemsize
@@ -77,18 +77,18 @@ def scratch_bytes(parameter: Parameter) -> int:
 
 
 def refuse_beyond_memory(parameter: Parameter, needed: int) -> None:
-    """Raise TooLarge when ``needed`` bytes are more than this machine has."""
-    if needed > (there_are := physical_memory()):
+    """Raise TooLarge if ``needed`` bytes exceed the memory of this machine."""
+    if needed > (available := physical_memory()):
         raise TooLarge(
             f"{parameter.path} must be held whole to be drawn with {parameter.initializer}, which "
             f"takes {needed / 2**30:,.1f} GiB of memory, and this machine has "
-            f"{there_are / 2**30:,.1f}",
+            f"{available / 2**30:,.1f}",
             "with --theory nothing is drawn",
         )
 
 
 def physical_memory() -> int:
-    """Bytes of memory of this machine; 16 GiB are assumed where the system does not say."""
+    """Bytes of memory of this machine; 16 GiB if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -96,32 +96,31 @@ def physical_memory() -> int:
 
 
 def working_dtype(dtype: TensorDtype) -> np.dtype[Any]:
-    """What the values of a dtype are drawn and held in."""
+    """The NumPy dtype in which values of a dtype are drawn and held."""
     return np.dtype(np.float64 if dtype == "float64" else np.float32)
 
 
 def rounded(values: Floats, dtype: TensorDtype) -> Floats:
-    """The nearest values that the dtype has, ties to even."""
+    """The nearest values of the dtype, ties to even."""
     if dtype == "float16":
         return values.astype(np.float16).astype(values.dtype)
     if dtype in WHOLE:
         return np.rint(values)
     if dtype == "bfloat16":
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-        found = bits >> np.uint32(16)
-        found &= np.uint32(1)
-        found += np.uint32(0x7FFF)
-        found += bits
-        found &= np.uint32(0xFFFF0000)
-        return found.view(np.float32)
+        result = bits >> np.uint32(16)
+        result &= np.uint32(1)
+        result += np.uint32(0x7FFF)
+        result += bits
+        result &= np.uint32(0xFFFF0000)
+        return result.view(np.float32)
     return values
 
 
 def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
-    """Where a value must lie, before rounding, to be less than each edge after it.
+    """The bound below which a value must lie before rounding to be below each edge after it.
 
-    It is the middle between the least value of the dtype that is not below the edge and the
-    greatest that is.
+    It is halfway between the two values of the dtype next to the edge, of which one is below it.
     """
     if dtype == "float64":
         return edges
@@ -138,9 +137,9 @@ def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
 
 
 def rounding_limits(edges: Floats, dtype: TensorDtype) -> Floats:
-    """Between which numbers a value must lie, before rounding, to be in each bin of a histogram.
+    """The bounds of values before rounding that fall into each bin of a histogram after it.
 
-    The last bin holds its upper edge too.
+    The last bin includes its upper edge.
     """
     return rounding_edges(np.append(edges[:-1], np.nextafter(edges[-1], np.inf)), dtype)
 
@@ -153,7 +152,7 @@ def _whole(initializer: Initializer, parameter: Parameter) -> Floats:
 
 
 def refuse_beyond_dtype(parameter: Parameter, values: Floats) -> None:
-    """Raise TooLarge when a value is more than the parameter's dtype holds."""
+    """Raise TooLarge if a value exceeds the range of the parameter's dtype."""
     largest = max(abs(float(values.min())), abs(float(values.max())))
     if largest > LARGEST[parameter.dtype]:
         raise TooLarge(

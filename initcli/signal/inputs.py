@@ -1,4 +1,4 @@
-"""What flows in: inputs of one's own, from NumPy's files, and drawn ones."""
+"""Inputs of the signal: arrays from NumPy files, and drawn ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from initcli import limits
 from initcli.errors import SignalError, did_you_mean, listed, nearest_file, quoted
-from initcli.layers.core import Input
 from initcli.model import Model
 from initcli.random.streams import Stream
 from initcli.sampling.chunks import working_dtype
@@ -21,27 +20,26 @@ from initcli.types import Array, Size, shape_text
 
 
 def read_inputs(file: str, model: Model) -> dict[str, Array]:
-    """The arrays of a .npy file (of a model's one input) or a .npz file, by the inputs' names.
+    """The arrays of a .npy file (for a model with one input) or a .npz file, by input name.
 
     Raises:
-        SignalError: it cannot be read, or says nothing of an input.
+        SignalError: the file cannot be read, or has no array for an input.
     """
     network = model.network
     names = [network.names[network.calls[index].layer] for index in network.inputs]
-    assert all(isinstance(network.layers[network.calls[i].layer], Input) for i in network.inputs)
     try:
         with np.errstate(all="ignore"), FilePath(file).open("rb") as stream:
             _refuse_large(file, os.fstat(stream.fileno()).st_size)
-            found = np.load(stream, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                arrays = {names[0]: found}
+            loaded = np.load(stream, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                arrays = {names[0]: loaded}
             else:
-                with found:
-                    _refuse_large(file, sum(info.file_size for info in found.zip.infolist()))
-                    arrays = {name: found[name] for name in found.files}
+                with loaded:
+                    _refuse_large(file, sum(info.file_size for info in loaded.zip.infolist()))
+                    arrays = {name: loaded[name] for name in loaded.files}
     except SignalError:
         raise
-    except Exception as error:  # NumPy and zipfile raise whatever a file makes them come across.
+    except Exception as error:  # NumPy and zipfile raise many kinds of errors for broken files.
         reason = getattr(error, "strerror", None) or error or type(error).__name__
         if isinstance(error, FileNotFoundError):
             remedy = nearest_file(file, (".npy", ".npz")) or "numpy.save(FILE, x) writes one"
@@ -49,7 +47,7 @@ def read_inputs(file: str, model: Model) -> dict[str, Array]:
         if isinstance(error, ValueError) and "pickle" in str(error):
             reason = "it is no .npy or .npz file, or holds more than numbers"
         raise SignalError(f"{file}: cannot be read as NumPy's arrays: {reason}") from None
-    # Of an archive's members, those that are no arrays come as bytes.
+    # NumPy gives members of an archive that are no arrays as bytes.
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     missing = [name for name in names if name not in arrays]
     if missing:
@@ -62,63 +60,62 @@ def read_inputs(file: str, model: Model) -> dict[str, Array]:
 
 
 def _refuse_large(file: str, size: int) -> None:
-    """Raise SignalError where arrays have more bytes than are allowed."""
-    if size > (most := limits.in_force().input_bytes):
-        message = f"{file}: its arrays have {size:,} bytes, and {most:,} are allowed"
+    """Raise SignalError where arrays have more bytes than the limit."""
+    if size > (limit := limits.in_force().input_bytes):
+        message = f"{file}: its arrays have {size:,} bytes, and {limit:,} are allowed"
         raise SignalError(message, limits.remedy("input_bytes", size))
 
 
-def fitting_inputs(built: Program, inputs: Mapping[str, Array]) -> dict[int, Array]:
-    """One's own inputs by tensor, as the program needs them.
+def fitting_inputs(built: Program, arrays: Mapping[str, Array]) -> dict[int, Array]:
+    """The given inputs by tensor, as the program needs them.
 
     Raises:
         SignalError: there is no such input, or it does not fit.
     """
-    sources = {source.name: source for source in built.inputs}
-    found: dict[int, Array] = {}
-    for name, x in inputs.items():
-        source = sources.get(name)
-        if source is None:
-            known = did_you_mean(name, sources) or f"it has {listed(islice(sources, 9), 'and')}"
+    inputs = {each.name: each for each in built.inputs}
+    tensors: dict[int, Array] = {}
+    for name, x in arrays.items():
+        own = inputs.get(name)
+        if own is None:
+            known = did_you_mean(name, inputs) or f"it has {listed(islice(inputs, 9), 'and')}"
             raise SignalError(f"the model has no input {quoted(name)}", known)
-        found[source.tensor] = _fitting(source, np.asarray(x), built.shapes[source.tensor])
-    return found
+        tensors[own.tensor] = _fitting(own, np.asarray(x), built.shapes[own.tensor])
+    return tensors
 
 
-def _fitting(source: InputTensor, x: Array, shape: Size) -> Array:
-    what = f"the input {quoted(source.name)}"
+def _fitting(own: InputTensor, x: Array, shape: Size) -> Array:
+    what = f"the input {quoted(own.name)}"
     if x.dtype.kind not in "fiub":
         raise SignalError(f"{what} must hold numbers, not values of the type {x.dtype.name}")
     if x.shape[1:] != shape[1:] or len(x) < shape[0]:
-        found = f"has shape {shape_text(x.shape)}, and the model takes {shape_text(shape)}"
-        raise SignalError(f"{what} {found}", "the first axis of an array counts the examples")
+        problem = f"has shape {shape_text(x.shape)}, and the model takes {shape_text(shape)}"
+        raise SignalError(f"{what} {problem}", "the first axis of an array counts the examples")
     x = x[: shape[0]]
-    if source.num_tokens is None:
+    if own.num_tokens is None:
         if not np.all(np.isfinite(x)):
             raise SignalError(f"{what} must hold finite numbers, and has NaN or infinite ones")
-        held = float(np.finfo(np.float32).max)
+        limit = float(np.finfo(np.float32).max)
         largest = float(np.max(np.abs(x.astype(np.float64)), initial=0.0))
-        if largest > held:
-            wanted = f"numbers that float32 holds, at most {held:.3g}, and has {largest:.3g}"
+        if largest > limit:
+            wanted = f"numbers that float32 holds, at most {limit:.3g}, and has {largest:.3g}"
             raise SignalError(f"{what} must hold {wanted}", "scale it down")
         return x.astype(np.float32)
-    wrong = x[(x != np.floor(x)) | (x < 0) | (x >= source.num_tokens)]
+    wrong = x[(x != np.floor(x)) | (x < 0) | (x >= own.num_tokens)]
     if wrong.size:
-        wanted = f"whole numbers from 0 to {source.num_tokens - 1}, not {wrong.flat[0]:g}"
+        wanted = f"whole numbers from 0 to {own.num_tokens - 1}, not {wrong.flat[0]:g}"
         raise SignalError(f"{what} must hold {wanted}")
     return x.astype(np.int64)
 
 
-def drawn_input(source: InputTensor, shape: Size, seed: int, model: Model) -> Array:
-    """Standard normal numbers, or whole ones that are all as probable."""
-    if source.num_tokens is None:
-        dtype = working_dtype(model.dtype)
-        return standard_normal(f"input {source.name}", seed, shape, dtype)
-    generator = Stream(f"initcli 1\0input\0{seed}\0{source.name}").generator()
-    return generator.integers(0, source.num_tokens, shape)
+def drawn_input(own: InputTensor, shape: Size, seed: int, model: Model) -> Array:
+    """Standard normal numbers, or uniform whole ones."""
+    if own.num_tokens is None:
+        return standard_normal(f"input {own.name}", seed, shape, working_dtype(model.dtype))
+    generator = Stream(f"initcli 1\0input\0{seed}\0{own.name}").generator()
+    return generator.integers(0, own.num_tokens, shape)
 
 
 def standard_normal(purpose: str, seed: int, shape: Size, dtype: Any) -> Array:
-    """The same numbers for the same purpose and seed."""
+    """Standard normal numbers; the same for the same purpose and seed."""
     generator = Stream(f"initcli 1\0{purpose}\0{seed}").generator()
     return generator.standard_normal(shape, np.float32).astype(dtype)

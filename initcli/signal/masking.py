@@ -1,8 +1,8 @@
-"""Which layers of a program heed masks, and the share of the steps that masks hide from them."""
+"""Which layers of a program heed masks, and what predictions leave out because of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from initcli.layers.base import computed_masks
 from initcli.layers.flow import Flow, Mask
 from initcli.signal import arrays
 from initcli.signal.program import Program, Step
-from initcli.types import Array, NotComputable
+from initcli.types import NotComputable
 
 _MAX_NAMED = 4
 """Layers that a note names."""
@@ -44,18 +44,6 @@ def heeding(built: Program) -> list[Step]:
             masks.update(dict.fromkeys(step.inputs))
         masks.update(zip(step.outputs, after, strict=False))
     return steps
-
-
-def hidden_share(
-    step: Step, tensors: Mapping[int, Array], given: Mapping[int, tuple[Mask, ...]]
-) -> float:
-    """The largest share of the steps that a mask hides from a layer.
-
-    ``given`` are the masks that came with the inputs of each step, by its first output.
-    """
-    carried = [mask for mask in given.get(step.outputs[0], ()) if mask is not None]
-    named = [tensors[tensor] != 0 for tensor in step.masks.values()]
-    return max((1 - float(np.mean(mask)) for mask in (*carried, *named)), default=0.0)
 
 
 def mask_notes(steps: Sequence[Step], share: float | None = None) -> tuple[str, ...]:

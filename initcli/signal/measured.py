@@ -26,11 +26,11 @@ from initcli.signal.figures import (
     TensorSignal,
 )
 from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
-from initcli.signal.masking import heeding, hidden_share, mask_notes
+from initcli.signal.masking import heeding, mask_notes
 from initcli.signal.observing import output_figures, rms
 from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, program
-from initcli.signal.rules import Weight
+from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
     Prediction,
@@ -51,14 +51,14 @@ _USABLE = 0.7
 
 
 class _Draw(msgspec.Struct, frozen=True):
-    """What was measured in one draw, by the number of the step or the parameter's path."""
+    """What was measured in one draw, by the number of the step, or the path of the parameter."""
 
     outputs: dict[int, dict[str, float]]
     gradients: dict[int, float]
     tensors: dict[str, tuple[float, float]]
     """The RMS of a parameter's gradient, and of its values."""
     hidden: dict[int, float]
-    """The share of the steps of a sequence that masks hide from a layer."""
+    """As in :class:`Pass`."""
 
 
 def measure_signal(
@@ -240,12 +240,6 @@ def _one_draw(
             if np.issubdtype(output.dtype, np.floating):
                 outputs[index] = output_figures(step.layer, output)
             advance()
-        heed = {id(step) for step in heeding(built)}
-        hidden = {
-            index: hidden_share(step, tensors, about.given)
-            for index, step in enumerate(built.steps)
-            if id(step) in heed
-        }
         cotangents = {
             tensor: _cotangent(f"cotangent {k}", seed, tensors[tensor], about.masks.get(tensor))
             for k, tensor in enumerate(built.results)
@@ -267,7 +261,7 @@ def _one_draw(
                         values = about.values(parameter)
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
-    return _Draw(outputs, gradients, sizes, hidden)
+    return _Draw(outputs, gradients, sizes, about.hidden)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
@@ -312,8 +306,8 @@ def _gathered(
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
     expected = predictions(built, measured, _moments, fields)
-    shares = {index: max(draw.hidden[index] for draw in taken) for index in taken[0].hidden}
-    heeded = [built.steps[index] for index, share in shares.items() if share > 0]
+    shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
+    heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
         model=model,
         batch=built.batch,

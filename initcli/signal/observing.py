@@ -1,4 +1,4 @@
-"""What is seen of one array of the signal: its size, and what of it is 0, dead or saturated."""
+"""Figures of one array of the signal: its size, and what of it is 0, dead or saturated."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ def output_figures(layer: Layer, y: Array) -> dict[str, float]:
     squares, zeros, saturated = 0.0, 0, 0
     bounds = _bounds(layer)
     direction = np.zeros(rows.shape[1])
-    length = 0
+    directions = 0
     for row in rows:
         wide = row.astype(np.float64)
         norm = math.sqrt(float(np.sum(wide * wide)))
         if norm > 0 and math.isfinite(norm):
             direction += wide / norm
-            length += 1
+            directions += 1
         wide -= mean
         squares += float(np.sum(wide * wide))
         zeros += row.size - int(np.count_nonzero(row))
         if bounds is not None:
             saturated += int(np.count_nonzero(near_bounds(row, bounds)))
-    found = {
+    figures = {
         "mean": mean,
         "std": math.sqrt(squares / count) if math.isfinite(squares) else math.inf,
         "zeros": zeros / count,
         "dead_units": _dead(layer, y),
     }
     if bounds is not None:
-        found["saturated"] = saturated / count
-    if length > 1:
-        pairs = float(np.sum(direction * direction)) - length
-        found["correlation"] = pairs / (length * (length - 1))
-    return found
+        figures["saturated"] = saturated / count
+    if directions > 1:
+        pairs = float(np.sum(direction * direction)) - directions
+        figures["correlation"] = pairs / (directions * (directions - 1))
+    return figures
 
 
 def _dead(layer: Layer, y: Array) -> float:
@@ -72,23 +72,21 @@ def _dead(layer: Layer, y: Array) -> float:
 
 
 def _bounds(layer: Layer) -> tuple[float | None, float | None] | None:
-    """What the layer's activation is bounded by, where it is."""
-    if isinstance(layer, ReLU):
-        return None if layer.max_value is None else (None, layer.max_value)
-    activation = getattr(layer, "activation", None)
-    found: tuple[float | None, float | None] = getattr(activation, "bounds", (None, None))
+    """The bounds of the layer's activation, if it has any."""
+    activation = layer if isinstance(layer, ReLU) else getattr(layer, "activation", None)
+    bounds: tuple[float | None, float | None] = getattr(activation, "bounds", (None, None))
     if getattr(activation, "max_value", None) is not None:
-        found = (None, activation.max_value)  # type: ignore[union-attr]
-    return None if found == (None, None) else found
+        bounds = (None, activation.max_value)  # type: ignore[union-attr]
+    return None if bounds == (None, None) else bounds
 
 
 def near_bounds(y: Array, bounds: tuple[float | None, float | None]) -> Array:
     """Which entries are within a hundredth of the range of a bound."""
     low, high = bounds
     margin = _NEAR * ((high or 0.0) - (low or 0.0))
-    found = np.zeros(y.shape, bool)
+    near = np.zeros(y.shape, bool)
     if high is not None:
-        found |= y >= high - margin
+        near |= y >= high - margin
     if low is not None:
-        found |= y <= low + margin
-    return found
+        near |= y <= low + margin
+    return near

@@ -34,14 +34,16 @@ Values = Callable[[Parameter], Array]
 class Pass(msgspec.Struct, frozen=True):
     """What a pass needs beside its inputs: the values of weights, and a key of its random numbers.
 
-    The forward pass records the ``masks`` that tensors carry, by their numbers, and those that each
-    step was ``given`` with its inputs, by the number of its first output.
+    The forward pass records the ``masks`` that tensors carry, by their numbers. By the number of
+    the first output it records the masks that a step was ``given`` with its inputs, and the largest
+    share of the steps of a sequence that masks have ``hidden`` from a layer that heeds them.
     """
 
     values: Values
     key: str
     masks: dict[int, Array] = {}
     given: dict[int, tuple[Mask, ...]] = {}
+    hidden: dict[int, float] = {}
 
 
 def forwards(
@@ -63,6 +65,9 @@ def forwards(
         if any(mask is not None for mask in carried):
             about.given[step.outputs[0]] = carried
         flow = _flow(step, weights, tensors, about)
+        if step.layer.heeds_masks(flow):
+            masks = [mask for mask in (*flow.masks, *flow.given_masks.values()) if mask is not None]
+            about.hidden[step.outputs[0]] = max(1 - float(np.mean(mask)) for mask in masks)
         inputs = [tensors[i] for i in step.inputs]
         outputs = _computed(step, flow, inputs)
         tensors.update(zip(step.outputs, outputs, strict=True))
@@ -72,8 +77,8 @@ def forwards(
             if step.layer.ends_masks:
                 for tensor in step.inputs:
                     about.masks.pop(tensor, None)
-            masks = zip(step.outputs, after, strict=False)
-            about.masks.update({i: mask for i, mask in masks if mask is not None})
+            made = zip(step.outputs, after, strict=False)
+            about.masks.update({i: mask for i, mask in made if mask is not None})
         yield step, outputs
 
 

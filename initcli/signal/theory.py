@@ -17,16 +17,8 @@ from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
-from initcli.signal.rules import (
-    Axes,
-    Context,
-    Expected,
-    Gradient,
-    NoTheory,
-    Pull,
-    Weight,
-    predicted,
-)
+from initcli.signal.rules.base import Axes, Context, Expected, Gradient, NoTheory, Pull, Weight
+from initcli.signal.rules.layout import predicted
 from initcli.signal.ties import Ties
 from initcli.types import CODES, NotComputable, Size
 

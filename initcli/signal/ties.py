@@ -14,7 +14,7 @@ from initcli.layers import merging
 from initcli.layers.embedding import ReversibleEmbedding, Table
 from initcli.signal.field import Field
 from initcli.signal.program import Program, Step
-from initcli.signal.rules import NoTheory, rule_of
+from initcli.signal.rules.base import NoTheory, rule_of
 
 Common = Mapping[int, float | None]
 """E[x y] of a tensor's entries x and those y of another, by the number of that one; None where it

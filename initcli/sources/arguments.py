@@ -1,4 +1,4 @@
-"""One mapping of a spec to one layer, initializer or activation, with every problem collected."""
+"""Layers, initializers and activations from plain data, with all errors collected."""
 
 from __future__ import annotations
 
@@ -32,20 +32,16 @@ from initcli.types import ArgumentError, arguments_of
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
-_LAYERS = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
-"""The types of arguments that are layers themselves."""
+LAYER_TYPES = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
+"""The types of arguments that are layers."""
 
 
 class TooManyErrors(Exception):
-    """So many errors were found that nobody would read more."""
+    """Raised when the error limit is reached."""
 
 
 class Errors(list[SpecError]):
-    """The errors of a spec, which end with the limit of that name.
-
-    A spec of a hundred thousand errors would else take minutes, in which a remedy is thought of
-    for each of them.
-    """
+    """The errors of a spec, up to the limit: finding remedies for 100,000 would take minutes."""
 
     def append(self, error: SpecError) -> None:
         super().append(error)
@@ -54,13 +50,12 @@ class Errors(list[SpecError]):
 
 
 class Arguments:
-    """Makes layers and initializers of plain data.
+    """Makes layers, initializers and activations from plain data.
 
-    Whatever cannot be made is None, and why stands in ``errors``; where these become too many,
-    TooManyErrors is raised.
+    Invalid data gives None and adds to ``errors``; TooManyErrors is raised at their limit.
 
     Args:
-        functions: initializers of ``--custom``, by name; they win over everything else.
+        functions: initializers of ``--custom`` by name, which win over all others.
     """
 
     def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
@@ -69,14 +64,14 @@ class Arguments:
         self.errors: list[SpecError] = Errors()
 
     def layer(self, data: Any, path: Path) -> Layer | None:
-        """The layer that a mapping with a ``type`` describes."""
+        """The layer of a mapping with a ``type``."""
         cls = self._class(data, path, "layer", known_layers())
         return None if cls is None else self.struct(cls, data, path)
 
     def initializer(self, data: Any, path: Path) -> Initializer | None:
-        """The initializer of that name, or that a mapping with a ``type`` describes.
+        """The initializer of a name, or of a mapping with a ``type``.
 
-        Null is GlorotUniform, which is what Keras takes for an initializer of None.
+        Null is GlorotUniform, as an initializer of None is in Keras.
         """
         if data is None:
             return GlorotUniform()
@@ -97,7 +92,7 @@ class Arguments:
         return None if cls is None else self.struct(cls, _mapping(data), path)
 
     def _called(self, function: Custom, data: Mapping[str, Any], path: Path) -> Initializer | None:
-        """A function of ``--custom`` with the arguments that it is given."""
+        """A function of ``--custom`` with its arguments."""
         given = {key: _hashable(value) for key, value in data.items() if key != "type"}
         try:
             return function.with_arguments(given)
@@ -106,23 +101,23 @@ class Arguments:
             return None
 
     def _function(self, name: Any, path: Path) -> Initializer | None:
-        """A function of ``--custom``, and nothing else of that name."""
+        """A function of ``--custom``, but no other initializer of that name."""
         if isinstance(name, str) and name in self.functions:
             return self._called(self.functions[name], {}, path)
         message = f"the initializer {quoted(name)} is its author's own code, which is not run"
-        remedy = f"--custom FILE.py with a function {name} stands for it"
+        remedy = f"define a function {name} in a file and add --custom FILE.py"
         self.errors.append(UnknownName(message, remedy=remedy, path=path))
         return None
 
     def activation(self, data: Any, path: Path) -> Activation | None:
-        """The activation of that name, or that a mapping with a ``type`` describes."""
+        """The activation of a name, or of a mapping with a ``type``."""
         if data is None:
             return Linear()
         cls = self._class(data, path, "activation", known_activations())
         return None if cls is None else self.struct(cls, _mapping(data), path)
 
     def recipe(self, name: str, data: Any, path: Path) -> None:
-        """Keep an initializer under a name of one's own, for what comes after it."""
+        """Define a recipe: an initializer under a name for use in layers."""
         if name in known_initializers():
             self.errors.append(
                 InvalidValue(
@@ -136,13 +131,13 @@ class Arguments:
             self.recipes[name] = made
 
     def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
-        """A struct of that class from its fields."""
+        """An instance of the class from its arguments."""
         before = len(self.errors)
         types, required, attributes = _fields(cls)
         unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
         for key in unknown:
             self.errors.append(_unknown_argument(cls, key, (*path, key)))
-        # What is there under a name with a slip in it is not missing as well.
+        # An argument whose name is misspelled is not reported as missing too.
         meant = [did_you_mean(key, types) for key in unknown]
         for name in required:
             if name not in data and not any(f"'{name}'" in question for question in meant):
@@ -168,7 +163,7 @@ class Arguments:
             return self.initializer(value, path)
         if type_ is Activation:
             return self.activation(value, path)
-        if type_ in _LAYERS:
+        if type_ in LAYER_TYPES:
             return self._layers(type_, name, value, path)
         if type_ == tuple[OwnWeight, ...]:
             return self._weights(name, value, path)
@@ -200,7 +195,7 @@ class Arguments:
         return tuple(self.layer(each, (*path, index)) for index, each in enumerate(value))
 
     def _weights(self, name: str, value: Any, path: Path) -> Any:
-        """The weights of a layer of one's own."""
+        """The weights that a user declares for a layer."""
         if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
             message = f"`{name}` must be {describe(tuple[OwnWeight, ...])}, not {quoted(value)}"
             remedy = "such as [{name: kernel, shape: [3, 4], initializer: he_normal}]"
@@ -216,7 +211,7 @@ class Arguments:
         known: Mapping[str, type[Made]],
         own: Iterable[str] = (),
     ) -> type[Made] | None:
-        """The class that a name, or the ``type`` of a mapping, stands for."""
+        """The class of a name, or of the ``type`` of a mapping."""
         named = isinstance(data, str) and kind != "layer"
         if not named and not isinstance(data, Mapping):
             name = "" if kind == "layer" else "a name or "
@@ -236,25 +231,25 @@ class Arguments:
             return known[name]
         remedy = did_you_mean(name, (*known, *own))
         if not remedy and kind == "initializer":
-            remedy = "a function of your own is found with --custom FILE.py"
+            remedy = "name a file with your own function by --custom FILE.py"
         remedy = remedy or f"`initcli catalog` lists every {kind}"
         self.errors.append(UnknownName(f"unknown {kind} {quoted(name)}", remedy=remedy, path=place))
         return None
 
 
 def argument_error(error: ArgumentError, data: Mapping[str, Any], path: Path) -> SpecError:
-    """The error of an argument as one of the spec, at the argument where it was written."""
+    """The error of an argument as an error of the spec, at the argument if it was given."""
     place = (*path, error.argument) if error.argument in data else path
     return InvalidValue(str(error), remedy=error.remedy, path=place)
 
 
 def _hashable(value: Any) -> Any:
-    """A value with tuples for lists, as initializers hold them."""
+    """A value with its lists as tuples, which initializers hold."""
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def _mapping(data: Any) -> Mapping[str, Any]:
-    """The arguments beside a name alone: none."""
+    """The data if it is a mapping; none for a name alone."""
     return data if isinstance(data, Mapping) else {}
 
 
@@ -272,10 +267,9 @@ def _fields(
 
 
 def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
-    """Whether a key is no argument and yet no mistake.
+    """Whether a key that is not an argument may be ignored.
 
-    It says which class this is, or it regularises or constrains a weight, which changes no value
-    that the weight starts with.
+    It is the type, or a regularizer or constraint, which changes no initial value.
     """
     if key == cls.__struct_config__.tag_field:
         return True
@@ -326,7 +320,7 @@ def _finite(value: Any) -> bool:
 
 
 def _hint(value: Any) -> str:
-    """What somebody meant who wrote a boolean of YAML 1.1, or a number in quotes."""
+    """The remedy for a boolean of YAML 1.1 or a number in quotes."""
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", value):
         return f"write {value} without quotes"
     if isinstance(value, str) and value.lower() in ("yes", "on", "no", "off"):

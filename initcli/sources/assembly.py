@@ -1,9 +1,9 @@
-"""Entries to a network: blocks are repeated, names found, and calls put in order."""
+"""Assembly of entries to a network: blocks repeat, names are resolved, calls are ordered."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -24,15 +24,15 @@ from initcli.errors import (
 )
 from initcli.layers import Layer
 from initcli.layers.core import Input
-from initcli.layers.network import Call, Network, Source
+from initcli.layers.network import Call, CallOutput, Network
 from initcli.sources.entries import BROKEN, Entry, Reference
 
 INPUT = "input"
-"""What flows into a block, or into a stack that has an input_shape."""
+"""The name of the input of a block, or of a stack with an input_shape."""
 
 
 class _Item(msgspec.Struct):
-    """One call of the network to be; layer is None until the layer that it shares is found."""
+    """One call of the network; ``layer`` is None until a shared layer is resolved."""
 
     name: str
     path: Path
@@ -40,30 +40,30 @@ class _Item(msgspec.Struct):
     layer: int | None
     shared: str = ""
     inputs: Sequence[Reference] = ()
-    sources: list[Source] = []
+    sources: list[CallOutput] = []
     options: Mapping[str, bool] = {}
     masks: Mapping[str, Reference] = {}
-    mask_sources: dict[str, Source] = {}
+    mask_sources: dict[str, CallOutput] = {}
 
     @property
-    def before(self) -> list[Source]:
-        """All that comes before it: what it takes, masks too."""
+    def before(self) -> list[CallOutput]:
+        """The calls whose outputs it takes, masks included."""
         return [*self.sources, *self.mask_sources.values()]
 
 
 class Built(NamedTuple):
-    """A network, and where each of its calls is written."""
+    """A network, and the path of each of its calls."""
 
     network: Network
     paths: list[Path]
 
 
 class CannotGoOn(Exception):
-    """What is wrong leaves nothing that could be said of the rest."""
+    """Raised when the errors found leave nothing else to check."""
 
 
 class Assembly:
-    """Collects the calls of one network, finds whom they name, and puts them in order."""
+    """Collects the calls of one network, resolves the names in them, and orders them."""
 
     def __init__(self, errors: list[SpecError], flows_in: Layer | None) -> None:
         self.errors = errors
@@ -72,7 +72,7 @@ class Assembly:
         self.items: list[_Item] = []
         self.places: dict[str, int] = {}
         self.reported: set[Path] = set()
-        self.most = limits.in_force().layers
+        self.max_layers = limits.in_force().layers
         self.flows_in = flows_in
         if flows_in is not None:
             self._new(_Item(INPUT, (), "", 0), flows_in)
@@ -88,7 +88,7 @@ class Assembly:
         """The network of those entries."""
         if self.flows_in is None and not any(isinstance(e.layer, Input) for e in entries):
             remedy = "add `input_shape: [28, 28, 1]`, without the batch, or an Input layer"
-            message = "the spec does not say what shape flows into its first layer"
+            message = "the spec does not give the shape of its input"
             self.errors.append(MissingInputShape(message, remedy=remedy))
             raise CannotGoOn
         last = self._add(entries, "", None if self.flows_in is None else 0)
@@ -96,36 +96,36 @@ class Assembly:
             self._resolve(item)
         if self.reported:
             raise CannotGoOn
-        given = [self._found(reference, "") for reference in outputs or ()]
+        given = [self._resolved(reference, "") for reference in outputs or ()]
         inputs = [i for i, item in enumerate(self.items) if self._is_input(item)]
-        ordered = [self._found(reference, "") for reference in order or ()]
+        ordered = [self._resolved(reference, "") for reference in order or ()]
         if ordered and sorted(source.call for source in ordered if source) == sorted(inputs):
             inputs = [source.call for source in ordered if source]
         places = self._order()
-        found = {item: call for call, item in enumerate(places)}
-        calls = tuple(self._call(self.items[item], found) for item in places)
+        numbers = {item: call for call, item in enumerate(places)}
+        calls = tuple(self._call(self.items[item], numbers) for item in places)
         fed = {source.call for call in calls for source in call.sources}
-        # Layers are listed as they are first called.
-        listed_layers = dict.fromkeys(call.layer for call in calls)
-        number = {layer: index for index, layer in enumerate(listed_layers)}
-        ends = [Source(found[source.call], source.output) for source in given if source]
+        # Layers are listed in the order of their first calls.
+        order_of_layers = dict.fromkeys(call.layer for call in calls)
+        number = {layer: index for index, layer in enumerate(order_of_layers)}
+        ends = [CallOutput(numbers[source.call], source.output) for source in given if source]
         if not ends and last is not None and "Sequential" in cls.__name__:
-            ends = [Source(found[last])]
-        ends = ends or [Source(i) for i in range(len(calls)) if i not in fed]
+            ends = [CallOutput(numbers[last])]
+        ends = ends or [CallOutput(i) for i in range(len(calls)) if i not in fed]
         network = cls(
             name=own.name,
             trainable=own.trainable,
-            names=tuple(self.names[layer] for layer in listed_layers),
-            layers=tuple(self.layers[layer] for layer in listed_layers),
+            names=tuple(self.names[layer] for layer in order_of_layers),
+            layers=tuple(self.layers[layer] for layer in order_of_layers),
             calls=tuple(msgspec.structs.replace(call, layer=number[call.layer]) for call in calls),
-            inputs=tuple(found[item] for item in inputs),
+            inputs=tuple(numbers[item] for item in inputs),
             outputs=tuple(ends),
             hidden=() if self.flows_in is None else (number[0],),
         )
         return Built(network, [self.items[item].path for item in places])
 
     def _add(self, entries: Sequence[Entry], scope: str, flow: int | None) -> int | None:
-        """Add a list of entries under a scope; what comes out of the last of them."""
+        """Add a list of entries under a scope; returns the call that ends it."""
         for entry in entries:
             name = f"{scope}{entry.name}"
             if entry.block:
@@ -136,9 +136,9 @@ class Assembly:
             if entry.inputs is not None:
                 item.inputs = entry.inputs
             elif not isinstance(entry.layer, Input) and flow is not None:
-                item.sources = [Source(flow)]
+                item.sources = [CallOutput(flow)]
             if isinstance(entry.layer, Input) and self.flows_in is not None:
-                message = "what flows in here is known already, from what comes before this Input"
+                message = "this Input has an input already, from what comes before it"
                 remedy = "give either input_shape or an Input as the first layer"
                 self.errors.append(ShapeMismatch(message, remedy=remedy, path=entry.path))
                 raise CannotGoOn
@@ -147,7 +147,7 @@ class Assembly:
 
     def _add_block(self, entry: Entry, name: str, scope: str, flow: int | None) -> int | None:
         if entry.inputs:
-            source = self._found(entry.inputs[0], scope)
+            source = self._resolved(entry.inputs[0], scope)
             flow = None if source is None else source.call
         for number in range(1 if entry.repeat is None else entry.repeat):
             inner = name if entry.repeat is None else f"{name}_{number}"
@@ -161,8 +161,8 @@ class Assembly:
         return flow
 
     def _new(self, item: _Item, layer: Layer | None) -> int:
-        if len(self.items) >= self.most:
-            message = f"this makes more than {self.most:,} layers"
+        if len(self.items) >= self.max_layers:
+            message = f"this makes more than {self.max_layers:,} layers"
             way_out = limits.remedy("layers")
             self.errors.append(InvalidValue(message, remedy=way_out, path=item.path))
             raise CannotGoOn
@@ -181,29 +181,29 @@ class Assembly:
         return isinstance(layer, Input) or layer is self.flows_in
 
     def _resolve(self, item: _Item) -> None:
-        """Find the layers that an item names."""
+        """Resolve the names in an item."""
         for reference in item.inputs:
-            if source := self._found(reference, item.scope):
+            if source := self._resolved(reference, item.scope):
                 item.sources.append(source)
         for name, reference in item.masks.items():
-            if source := self._found(reference, item.scope):
+            if source := self._resolved(reference, item.scope):
                 item.mask_sources[name] = source
         if not item.shared:
             assert item.layer is not None
             self._require_masks(item, self.layers[item.layer])
             return
         place = Reference(item.shared, 0, (*item.path, "call"))
-        source = self._found(place, item.scope)
+        source = self._resolved(place, item.scope)
         target = None if source is None else self.items[source.call]
         walked = 0
         while target is not None and target.shared and target is not item:
             walked += 1
             if walked > len(self.items):
-                break  # They call one another.
-            again = self._found(place._replace(name=target.shared), target.scope)
+                break  # They call one another in a circle.
+            again = self._resolved(place._replace(name=target.shared), target.scope)
             target = None if again is None else self.items[again.call]
         if target is item or (target is not None and target.layer is None):
-            message = f"'{item.shared}' is a call, and of no layer"
+            message = f"'{item.shared}' is a call that leads to no layer"
             remedy = "`call` takes the name of a layer"
             self.errors.append(UnknownName(message, remedy=remedy, path=place.path))
         if target is None or target.layer is None:
@@ -231,12 +231,12 @@ class Assembly:
                 error = UnknownArgument(message, remedy=remedy, path=path, at_key=True)
                 self.errors.append(error)
 
-    def _found(self, reference: Reference, scope: str) -> Source | None:
-        """Whom a reference means: the nearest of that name, looking outwards."""
+    def _resolved(self, reference: Reference, scope: str) -> CallOutput | None:
+        """The call that a reference names: the nearest in the enclosing scopes."""
         looked = scope
         while True:
             if (place := self.places.get(f"{looked}{reference.name}")) is not None:
-                return Source(place, reference.output)
+                return CallOutput(place, reference.output)
             if not looked:
                 break
             looked = looked[:-1].rpartition("/")[0]
@@ -252,21 +252,21 @@ class Assembly:
         return None
 
     def _order(self) -> list[int]:
-        """The items in an order in which each comes after all that it takes, as written if it can.
+        """The items in an order in which each follows its inputs, as written where possible.
 
-        A further call of a layer comes after the first, but then as early as it can, so that
-        layers keep their order.
+        A further call of a layer follows the first, as early as possible, so that layers keep
+        their order.
         """
         first = {item.layer: i for i, item in enumerate(self.items) if not item.shared}
-        waits: list[int] = []
+        before: list[dict[int, None]] = []
         followers: list[list[int]] = [[] for _ in self.items]
         for index, item in enumerate(self.items):
-            before = {source.call for source in item.before}
+            before.append(dict.fromkeys(source.call for source in item.before))
             if item.shared and item.layer in first:
-                before.add(first[item.layer])
-            waits.append(len(before))
-            for call in before:
+                before[-1][first[item.layer]] = None
+            for call in before[-1]:
                 followers[call].append(index)
+        waits = list(map(len, before))
         ready = [(not self.items[i].shared, i) for i, left in enumerate(waits) if not left]
         heapq.heapify(ready)
         order: list[int] = []
@@ -278,27 +278,16 @@ class Assembly:
                 if not waits[follower]:
                     heapq.heappush(ready, (not self.items[follower].shared, follower))
         if len(order) < len(self.items):
-            self._report_circle(set(range(len(self.items))) - set(order))
+            self._report_circle(set(range(len(self.items))) - set(order), before)
         return order
 
-    def _report_circle(self, left: set[int]) -> None:
-        """Walk against the flow until a layer comes again: what lies between is a circle."""
+    def _report_circle(self, left: set[int], before: Sequence[Iterable[int]]) -> None:
+        """Walk against the flow until a call comes again: those between are a circle."""
         index = min(left)
         walked: list[int] = []
         while index not in walked:
             walked.append(index)
-            item = self.items[index]
-            before = [source.call for source in item.before if source.call in left]
-            # A further call waits for the first as well.
-            index = (
-                before[0]
-                if before
-                else next(
-                    i
-                    for i in left
-                    if self.items[i].layer == item.layer and not self.items[i].shared
-                )
-            )
+            index = next(call for call in before[index] if call in left)
         circle = [index, *reversed(walked[walked.index(index) :])]
         names = " → ".join(self.items[i].name for i in circle[:8]) + " …" * (len(circle) > 8)
         message = f"layers feed one another in a circle: {names}"
@@ -307,14 +296,14 @@ class Assembly:
         raise CannotGoOn
 
     @staticmethod
-    def _call(item: _Item, found: Mapping[int, int]) -> Call:
+    def _call(item: _Item, numbers: Mapping[int, int]) -> Call:
         assert item.layer is not None
         return Call(
             layer=item.layer,
-            inputs=tuple(Source(found[each.call], each.output) for each in item.sources),
+            inputs=tuple(CallOutput(numbers[each.call], each.output) for each in item.sources),
             options=dict(item.options),
             masks={
-                name: Source(found[each.call], each.output)
+                name: CallOutput(numbers[each.call], each.output)
                 for name, each in item.mask_sources.items()
             },
         )

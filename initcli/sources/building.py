@@ -1,4 +1,4 @@
-"""Building a model: a checked spec, its layers in their places, with their parameters."""
+"""Building of a model: a checked spec, its layers and their parameters."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from initcli.types import (
 )
 
 LARGEST_TENSOR = 2**62
-"""Entries of one tensor at most, of weights or of one example that flows through the layers."""
+"""Maximum number of entries of one tensor, of weights or of one example."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ def _built(
         message = f"a spec is a mapping with `layers`, not {quoted(data)}"
         raise document.invalid([InvalidValue(message)])
     if _is_something_else(data):
-        message = "this is no spec: it has no `layers`, and its keys are others"
+        message = "this is not a spec: it has no `layers` and unknown keys"
         remedy = "a spec lists `layers`; `initcli init` writes one to begin with"
         raise document.invalid([InvalidValue(message, remedy=remedy)])
     spec = arguments.struct(Spec, data, ())
@@ -125,7 +125,7 @@ def _built(
     if isinstance(data.get("layers"), list):
         keys = ("layers", "outputs", "input_layers", "trainable")
         entries = {key: document.data[key] for key in keys if key in document.data}
-        # Entries are checked for what can be known without the rest of the spec.
+        # Entries are checked even if the rest of the spec is wrong.
         shape = None if spec is None else spec.input_shape
         flows_in = None
         if shape is not None or "input_shape" in data:
@@ -147,11 +147,11 @@ def _built(
     building = _Building(spec, arguments, notes)
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
     if document.dialect == "keras":
-        # Imported for what is no plain spec, so that a plain one is read sooner.
-        from initcli.sources.keras.notes import few, of_unknown
+        # Not needed to read a plain spec.
+        from initcli.sources.keras.notes import of_unknown
 
-        opaque = [(each.name, each.layer) for each in leaves(layers)]
-        notes += few(of_unknown((name, it) for name, it in opaque if isinstance(it, Opaque)))
+        every = [(each.name, each.layer) for each in leaves(layers)]
+        notes += of_unknown((name, layer) for name, layer in every if isinstance(layer, Opaque))
     if arguments.errors:
         raise document.invalid(arguments.errors)
     return Model(
@@ -167,7 +167,7 @@ def _built(
 
 
 def _is_something_else(data: Mapping[str, Any]) -> bool:
-    """Whether a mapping is no spec with a slip in it, but a file of another kind."""
+    """Whether a mapping is a file of another kind rather than a spec with a mistake."""
     unknown = [key for key in data if key not in Spec.__struct_fields__]
     return "layers" not in data and len(unknown) > 1 and nearest("layers", unknown) == ""
 
@@ -181,7 +181,7 @@ def _overruled(arguments: Networks) -> Iterator[str]:
 
 
 def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
-    """The shapes at every call; what goes wrong is added to the errors, once a place."""
+    """The shapes at every call; errors are added once for each place."""
     network, paths = built
     reported: set[Path] = set()
 
@@ -200,14 +200,14 @@ def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
         largest = max((_entries(shape) for shape in shapes.outputs), default=0)
         if largest > LARGEST_TENSOR and path not in reported:
             reported.add(path)
-            message = f"what comes out of this {layer.type_name} would have too many entries"
+            message = f"the output of this {layer.type_name} would have too many entries"
             remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
             errors.append(ShapeMismatch(message, remedy=remedy, path=path))
     return shaped
 
 
 def _entries(shape: Shape) -> int:
-    """The entries of one example."""
+    """The number of entries of one example."""
     return math.prod(size for size in shape if size is not None)
 
 
@@ -219,7 +219,7 @@ def _spec_error(error: ShapeError | ArgumentError, layer: Layer, path: Path) -> 
 
 
 class _Building:
-    """Puts the layers of a network in their places, with their parameters."""
+    """Builds the layers of a network with their parameters."""
 
     def __init__(self, spec: Spec, arguments: Networks, notes: list[str]) -> None:
         self.spec = spec
@@ -236,7 +236,7 @@ class _Building:
         trainable: bool,
         paths: list[Path],
     ) -> Iterator[BuiltLayer]:
-        """The layers as they are listed, named under ``prefix``; paths are those of the calls."""
+        """The listed layers, named under ``prefix``; ``paths`` are those of the calls."""
         calls = network.calls_of_layers()
         for index, (name, layer) in enumerate(zip(network.names, network.layers, strict=True)):
             first = calls[index][0]
@@ -291,13 +291,13 @@ class _Building:
                 for problem in _unfillable(parameter, path):
                     self.errors.append(problem)
             if len(self.errors) > before:
-                # A block that repeats says so once.
+                # A repeated block is reported once.
                 self.reported.add(path)
         return finished
 
 
 def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
-    """The parameter; what is computed from another of its layer has that one's values at hand."""
+    """The parameter; one computed from another of its layer gets access to that one's values."""
     made = parameter.initializer
     if not isinstance(made, NormOf):
         return parameter
@@ -310,7 +310,7 @@ def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
 
 
 def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
-    """Why a parameter cannot be filled, at the argument that names its initializer."""
+    """Why a parameter cannot be filled, at the argument of its initializer."""
     place = (*path, parameter.argument or "type")
     if parameter.size > LARGEST_TENSOR:
         message = f"{parameter.path} would have {parameter.size:.3g} entries"

@@ -1,14 +1,14 @@
 """JSON Schemas of the classes that a spec can name: their names, arguments and values.
 
-Where a mapping has a ``type``, that decides which arguments it takes: one if and then for each
-class, so that a validator speaks of the one that is meant, and not of all that are not.
+The ``type`` of a mapping decides which arguments it takes, by one ``if`` and ``then`` for each
+class, so that a validator reports on the class that is meant and not on all others.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,21 +24,18 @@ from initcli.types import arguments_of
 Schema = dict[str, Any]
 """A JSON Schema as plain data."""
 Classes = Mapping[type[Any], list[str]]
-"""Classes, each with its names, of which its own comes first."""
+"""The names of each class, its own name first."""
 
 
 def initializer_schema(classes: Classes) -> Schema:
     """An initializer: a name, which may be that of a recipe or of a function, or a mapping."""
-    function = {
-        "description": "the name of a function of --custom, and nothing else of that name",
-        "type": "string",
-    }
+    function = {"description": "Name of a function of --custom.", "type": "string"}
     return {
-        "description": "an initializer: its name, that of a recipe or of a function of --custom, "
-        "or a mapping with its `type` and arguments",
-        # The names that are known are there for an editor to offer.
+        "description": "An initializer: its name, that of a recipe or of a function of --custom, "
+        "or a mapping with its `type` and arguments.",
+        # Any text is valid; the known names are listed for an editor to offer.
         "anyOf": [
-            *_by_name_alone(classes),
+            *_names_without_arguments(classes),
             {"type": ["string", "null"]},
             {
                 "if": {**has("function"), "maxProperties": 1},
@@ -52,87 +49,71 @@ def initializer_schema(classes: Classes) -> Schema:
 def activation_schema(classes: Classes) -> Schema:
     """An activation: a name or a mapping."""
     return {
-        "description": "an activation: its name, or a mapping with its `type` and arguments",
+        "description": "An activation: its name, or a mapping with its `type` and arguments.",
         "anyOf": [
-            *_by_name_alone(classes),
+            *_names_without_arguments(classes),
             {"type": "null"},
             chosen_by_type("activation", classes),
         ],
     }
 
 
-def _by_name_alone(classes: Classes) -> list[Schema]:
-    """The names of those that need no argument."""
+def _names_without_arguments(classes: Classes) -> list[Schema]:
+    """The names of the classes that need no argument."""
     return [
-        name
+        {"const": name, "description": _title(cls)}
         for cls, names in classes.items()
-        if not any(field.required for field in msgspec.structs.fields(cls))
-        for name in _known(cls, names)
+        if not _needs_arguments(cls)
+        for name in names
     ]
 
 
-def chosen_by_type(kind: str, classes: Classes) -> Schema:
-    """A mapping of which ``type`` says which class's arguments it takes.
+def _needs_arguments(cls: type[msgspec.Struct]) -> bool:
+    return any(argument.required for argument in arguments_of(cls))
 
-    The family comes before the class: a validator would else compare each type with all others.
-    """
-    families: dict[str, list[list[str]]] = {}
-    for cls, names in classes.items():
-        families.setdefault(cls.__module__, []).append(names)
+
+def chosen_by_type(kind: str, classes: Classes) -> Schema:
+    """A mapping whose ``type`` says which class's arguments it takes."""
     return {
         "type": "object",
         "properties": {"type": to(f"{kind}_type")},
         "required": ["type"],
         "if": has("type"),
-        "then": {"allOf": [_family(kind, names) for names in families.values()]},
-    }
-
-
-def _family(kind: str, classes: list[list[str]]) -> Schema:
-    # An editor would show an enum to whoever points at the type, so this is a pattern.
-    any_name = "|".join(name for names in classes for name in names)
-    return {
-        "if": {"properties": {"type": {"pattern": f"^({any_name})$"}}},
         "then": {
             "allOf": [
-                {
-                    "if": {"properties": {"type": one_of(names)}},
-                    "then": to(f"{kind}.{names[0]}"),
-                }
-                for names in classes
+                {"if": {"properties": {"type": one_of(names)}}, "then": to(f"{kind}.{names[0]}")}
+                for names in classes.values()
             ]
         },
     }
 
 
 def type_names(kind: str, classes: Classes) -> Schema:
-    """The names of a kind, each with what it stands for, which an editor shows beside it."""
+    """The names of a kind, each with the description that an editor shows beside it."""
     return {
-        "description": f"which {kind} this is",
-        "anyOf": [name for cls, names in classes.items() for name in _known(cls, names)],
+        "description": f"The type of {kind}.",
+        "anyOf": [
+            {"const": name, "description": _title(cls)}
+            for cls, names in classes.items()
+            for name in names
+        ],
     }
 
 
-def _known(cls: type[msgspec.Struct], names: list[str]) -> list[Schema]:
-    return [{"const": name, "description": _title(cls)} for name in names]
-
-
 def class_schema(cls: type[msgspec.Struct], names: list[str], arguments: Schema) -> Schema:
-    """The arguments of one class, whose other names are behind its own."""
+    """The arguments of one class."""
+    own_type = {"type": {"description": _title(cls), **one_of(names)}}
     return {
         "title": names[0],
         "description": _text(cls),
         **arguments,
-        "properties": {
-            "type": {"description": _title(cls), **one_of(names)},
-            **arguments["properties"],
-        },
+        "properties": {**own_type, **arguments["properties"]},
         "additionalProperties": False,
     }
 
 
 def _text(cls: type[msgspec.Struct]) -> str:
-    """What a class says of itself, a paragraph a line."""
+    """The documentation of a class, one paragraph a line."""
     paragraphs = inspect.cleandoc(cls.__doc__ or "").replace("``", "`").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
@@ -143,15 +124,15 @@ def _title(cls: type[msgspec.Struct]) -> str:
 
 def arguments_schema(cls: type[msgspec.Struct]) -> Schema:
     """The arguments of a class, its own before those it inherits."""
-    taken: dict[str, Schema] = {}
+    properties: dict[str, Schema] = {}
     for argument in arguments_of(cls):
         takes = describe(argument.type)
         description = f"{argument.description} {takes[0].upper()}{takes[1:]}.".lstrip()
-        taken[argument.name] = {"description": description, **_value(argument.type)}
+        properties[argument.name] = {"description": description, **_value(argument.type)}
         if not argument.required:
-            taken[argument.name]["default"] = written(argument.default)
+            properties[argument.name]["default"] = written(argument.default)
     required = [argument.name for argument in arguments_of(cls) if argument.required]
-    return {"properties": taken, **({"required": required} if required else {})}
+    return {"properties": properties, **({"required": required} if required else {})}
 
 
 def _value(type_: Any) -> Schema:
@@ -160,25 +141,25 @@ def _value(type_: Any) -> Schema:
         return to("initializer")
     if type_ is Activation:
         return to("activation")
-    inner, several = to("inner_layer"), {"type": "array", "items": to("inner_layer")}
+    layer, layers = to("inner_layer"), {"type": "array", "items": to("inner_layer")}
     if type_ is Layer:
-        return inner
+        return layer
     if type_ == Layer | None:
-        return {"if": {"not": {"type": "null"}}, "then": inner}
+        return {"if": {"not": {"type": "null"}}, "then": layer}
     if type_ == tuple[Layer, ...]:
-        return several
+        return layers
+    if type_ == Layer | tuple[Layer, ...]:
+        return {"if": {"type": "array"}, "then": layers, "else": layer}
     if type_ == tuple[OwnWeight, ...]:
         own = {"type": "object", **arguments_schema(OwnWeight), "additionalProperties": False}
         return {"type": "array", "items": own}
-    if type_ == Layer | tuple[Layer, ...]:
-        return {"if": {"type": "array"}, "then": several, "else": inner}
     return _plain(type_)
 
 
 @cache
 def _plain(type_: Any) -> Schema:
-    """The values of a type in which no layer, initializer or activation is."""
-    schema = _joined(msgspec.json.schema(type_))
+    """The values of a type that holds no layer, initializer or activation."""
+    schema = msgspec.json.schema(type_)
     if not (texts := choices(type_)):
         return schema
     either = "|".join(
@@ -189,41 +170,17 @@ def _plain(type_: Any) -> Schema:
     return {"anyOf": [schema, {"type": "string", "pattern": f"^({either})$"}]}
 
 
-_NULL = {"type": "null"}
-
-
-def _joined(schema: Schema) -> Schema:
-    """A schema without anyOf where it can say the same in one, for clearer messages.
-
-    What it says of numbers, texts and lists holds for values of that type alone.
-    """
-    if "items" in schema:
-        schema["items"] = _joined(schema["items"])
-    if "anyOf" not in schema:
-        return schema
-    parts = [{"enum": [None]} if p == _NULL else _joined(p) for p in schema["anyOf"]]
-    if all("enum" in part for part in parts):
-        return {"enum": [value for part in parts for value in part["enum"]]}
-    parts = [_joined(part) for part in schema["anyOf"]]
-    if not all("type" in part for part in parts):
-        return {"anyOf": parts}
-    joined: Schema = {"type": [part["type"] for part in parts]}
-    for part in parts:
-        joined |= {key: value for key, value in part.items() if key != "type"}
-    return joined
-
-
-def one_of(names: list[str]) -> Schema:
-    """One of those texts."""
-    return {"const": names[0]} if len(names) == 1 else {"anyOf": [{"const": n} for n in names]}
+def one_of(names: Iterable[str]) -> Schema:
+    """One of several texts."""
+    # An editor shows an `enum` to whoever points at the value.
+    return {"anyOf": [{"const": name} for name in names]}
 
 
 def has(key: str) -> Schema:
-    """A mapping in which that key is."""
-    # What is nothing yet is asked as well, and of what is no mapping every key is there.
+    """A mapping with that key."""
     return {"type": "object", "required": [key]}
 
 
 def to(definition: str) -> Schema:
-    """What stands elsewhere in the schema, under that name."""
+    """A reference to a definition of the schema."""
     return {"$ref": f"#/$defs/{definition}"}

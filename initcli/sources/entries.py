@@ -1,4 +1,4 @@
-"""The entries of a spec as they are written, each with its name."""
+"""The entries of a spec as written, each with its name."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from initcli.errors import (
-    DuplicateName,
-    Path,
-    SpecError,
-)
+from initcli.errors import DuplicateName, Path, SpecError
 from initcli.layers import Layer
 from initcli.layers.core import Missing
 
 BROKEN = Missing()
-"""Stands for a layer that could not be made, whose mistakes are reported already."""
+"""In place of a layer whose errors have been reported."""
 
 
 class Reference(NamedTuple):
-    """A layer that is named as an input, and which of its outputs."""
+    """A layer named as an input, and the index of its output."""
 
     name: str
     output: int
@@ -28,7 +24,7 @@ class Reference(NamedTuple):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One entry as it is written: a layer, or one more call of a layer, or a block."""
+    """One entry: a layer, a further call of a layer, or a block."""
 
     path: Path
     name: str
@@ -42,12 +38,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def is_broken(layer: Layer) -> bool:
-    """Whether a layer stands for one whose mistakes are reported already."""
+    """Whether the errors of a layer have been reported."""
     return layer is BROKEN
 
 
 def named(entries: list[Entry], errors: list[SpecError]) -> Iterable[Entry]:
-    """The entries with names: their own, or their type's and a number, as in Keras."""
+    """The entries with names: their own, or that of their type and a number, as in Keras."""
     taken: dict[str, Entry] = {}
     blocks: dict[str, int] = {}
     for entry in entries:
@@ -83,7 +79,7 @@ def named(entries: list[Entry], errors: list[SpecError]) -> Iterable[Entry]:
 
 
 def _stem(entry: Entry) -> str:
-    """What an entry is called when it has no name."""
+    """The default name of an entry, without its number."""
     if entry.block:
         return "block"
     if entry.shared:
@@ -93,9 +89,9 @@ def _stem(entry: Entry) -> str:
 
 
 def _numbered(stem: str, number: int, is_block: bool) -> str:
-    """The name of the number-th entry of that stem: conv1d, conv1d_1, …
+    """The default name of an entry by its number: conv1d, conv1d_1, …
 
-    A second block is block2, for block_1 is the second repetition of the first.
+    A second block is block2: block_1 is the second repetition of the first.
     """
     if number == 1:
         return stem

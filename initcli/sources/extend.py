@@ -1,7 +1,7 @@
-"""``extends``: a spec that goes on where another one ends.
+"""``extends``: a spec that continues another one.
 
-A spec may come from anywhere, so it reaches only files that its reader keeps together: those in
-the folder of the spec that is read, and those in the working folder.
+A spec may come from an untrusted source, so that it can name only files in its own folder and in
+the working folder.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Read = Callable[[str], Document]
 
 
 def extended(document: Document, read: Read) -> Document:
-    """A document with all that it extends: the layers of the other first, its own keys winning.
+    """A document joined with the one it extends, whose layers come first; its own keys win.
 
     Raises:
-        InvalidSpec: the other cannot be read, is out of reach, or extends the first in turn.
+        InvalidSpec: the other cannot be read, is not allowed, or extends the first in turn.
     """
     return _extended(document, read, ())
 
@@ -59,9 +59,9 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
 
 
 def _read_quietly(file: str, read: Read) -> Document:
-    """Another document, of which no word is shown unless it is a mapping, as a spec is.
+    """Another document; errors quote its text only if it is a mapping, as a spec is.
 
-    A file that is no spec is none of the business of whoever wrote its name into one.
+    A spec must not make initcli print parts of files that are not specs.
     """
     try:
         document = read(file)
@@ -71,7 +71,7 @@ def _read_quietly(file: str, read: Read) -> Document:
                 error.place = error.place._replace(text="")
         raise InvalidSpec(invalid.errors) from None
     if not isinstance(document.data, Mapping):
-        error = InvalidValue("a spec is a mapping with `layers`, and this is none")
+        error = InvalidValue("a spec is a mapping with `layers`, and this file is not")
         error.place = document.place(())._replace(text="")
         raise InvalidSpec([error])
     return document
@@ -80,14 +80,14 @@ def _read_quietly(file: str, read: Read) -> Document:
 def _resolved(file: str) -> FilePath:
     try:
         return FilePath(file).resolve()
-    except (OSError, ValueError, RuntimeError):  # the last of links that lead to one another
-        with suppress(OSError):  # of a working folder that is gone
+    except (OSError, ValueError, RuntimeError):  # RuntimeError for a circle of links
+        with suppress(OSError):  # the working folder may be gone
             return FilePath(file).absolute()
         return FilePath(file)
 
 
 def _is_special(file: FilePath) -> bool:
-    """Whether something is there that is no file, and may never end or never begin."""
+    """Whether the path is a pipe or a device, which reading could block on."""
     try:
         mode = file.stat().st_mode
     except (OSError, ValueError):
@@ -96,7 +96,7 @@ def _is_special(file: FilePath) -> bool:
 
 
 def _joined(base: Document, own: Document) -> Document:
-    """Both as one document, in which every part knows where it stands."""
+    """Both as one document, in which every part knows its origin."""
     first: Mapping[str, Any] = base.data
     origins: dict[Path, Origin] = {(): Origin(own, ())}
     data: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def _joined(base: Document, own: Document) -> Document:
 
 
 def _connected(layers: list[Any], outputs: Any) -> list[Any]:
-    """Layers of which the first takes what the other spec says it gives, if that is one thing."""
+    """The layers, of which the first takes the other spec's output if that has only one."""
     one = isinstance(outputs, list) and len(outputs) == 1
     if not layers or not one or not isinstance(layers[0], dict):
         return layers

@@ -1,4 +1,4 @@
-"""The entries of a spec to a network, with every mistake in them."""
+"""Reading of a spec's entries to networks, with every error in them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from initcli.sources.entries import BROKEN, Entry, Reference, named
 
 
 class Networks(Arguments):
-    """Arguments among which whole networks may be.
+    """Arguments that may be whole networks.
 
-    ``of_keras`` says that names are Keras's, which, of Keras 2, may hold slashes.
+    ``of_keras`` allows the names of Keras 2, which may contain slashes.
     """
 
     of_keras = False
@@ -39,7 +39,7 @@ class Networks(Arguments):
     def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
         super().__init__(functions)
         self.built: dict[int, Built] = {}
-        """The networks that are layers, with where their calls are written, by their ids."""
+        """The networks that are layers, by id, with the paths of their calls."""
 
     def layer(self, data: Any, path: Path) -> Layer | None:
         kind = data.get("type") if isinstance(data, Mapping) else None
@@ -54,9 +54,9 @@ class Networks(Arguments):
     def network(
         self, data: Mapping[str, Any], path: Path, flows_in: Layer | None = None
     ) -> Built | None:
-        """The network of a mapping with ``layers``; ``flows_in`` stands for what is not an entry.
+        """The network of a mapping with ``layers``; ``flows_in`` is an input without an entry.
 
-        What is wrong stands in ``errors``; it is None where nothing can be said of the rest.
+        Errors are added to ``errors``; the network is None if they leave nothing else to check.
         """
         cls = _network_types()[data["type"]]
         entries = data.get("layers")
@@ -81,7 +81,7 @@ class Networks(Arguments):
         written = self.entries(entries, (*path, "layers"))
         has_inputs = any(isinstance(entry.layer, Input) for entry in written)
         if path and not has_inputs:
-            # Whatever a network is called on flows into its first layer.
+            # The input of the call goes to the first layer.
             flows_in = Missing()
         outputs = self._references(data.get("outputs"), (*path, "outputs"))
         order = self._references(data.get("input_layers"), (*path, "input_layers"))
@@ -104,8 +104,8 @@ class Networks(Arguments):
                 message = f"`name` must be a text, not {quoted(name)}"
                 self.errors.append(InvalidValue(message, path=(*path, "name")))
                 name = None
-            elif found := self._unusable(name):
-                problem, remedy = found
+            elif fault := self._unusable(name):
+                problem, remedy = fault
                 message = f"the name {quoted(name)} {problem}"
                 self.errors.append(InvalidValue(message, remedy=remedy, path=(*path, "name")))
                 name = None
@@ -127,7 +127,7 @@ class Networks(Arguments):
                 data.pop("name", None)
         layer = self.layer(data, path)
         if layer is not None and layer.merges and inputs is None:
-            message = f"{layer.type_name} merges several inputs, and here it is given one"
+            message = f"{layer.type_name} merges several inputs, but has only one here"
             remedy = "name them: `inputs: [one, other]`"
             self.errors.append(MissingArgument(message, remedy=remedy, path=path))
             layer = None
@@ -149,8 +149,8 @@ class Networks(Arguments):
             self.errors.append(MissingArgument(message, path=path))
             return msgspec.structs.replace(entry, layer=BROKEN)
         if entry.inputs is not None and len(entry.inputs) != 1:
-            message = "a block takes one input, which is `input` inside"
-            remedy = "layers inside may name any layer outside as well"
+            message = "a block takes one input, which its layers call `input`"
+            remedy = "its layers may also name any layer outside the block"
             place = (*path, "inputs")
             self.errors.append(InvalidValue(message, remedy=remedy, path=place))
         block: list[Entry] = []
@@ -190,7 +190,7 @@ class Networks(Arguments):
                 self.errors.append(error)
 
     def _references(self, data: Any, path: Path) -> tuple[Reference, ...] | None:
-        """What ``inputs`` or ``outputs`` names: one layer, or a list of them."""
+        """The layers that ``inputs`` or ``outputs`` names: one, or a list of them."""
         if data is None:
             return None
         several = isinstance(data, list)
@@ -198,13 +198,14 @@ class Networks(Arguments):
             message = f"{len(data):,} inputs are named here, and {limits.INPUTS:,} are allowed"
             self.errors.append(InvalidValue(message, path=path))
             return ()
-        found: list[Reference] = []
-        for index, each in enumerate(data if several else [data]):
-            found += self._reference(each, (*path, index) if several else path)
-        return tuple(found)
+        return tuple(
+            reference
+            for index, each in enumerate(data if several else [data])
+            for reference in self._reference(each, (*path, index) if several else path)
+        )
 
     def _reference(self, data: Any, path: Path) -> list[Reference]:
-        """What names one layer; nothing where it does not."""
+        """A reference to one layer, empty if it is not valid."""
         match data:
             case str():
                 return [Reference(data, 0, path)]
@@ -220,7 +221,7 @@ class Networks(Arguments):
         return []
 
     def _masks(self, data: Any, path: Path) -> dict[str, Reference]:
-        """The masks that a call names, each a layer's output."""
+        """The masks that a call names, each an output of a layer."""
         if data is None:
             return {}
         path = (*path, "masks")
@@ -236,7 +237,7 @@ class Networks(Arguments):
         }
 
     def _unusable(self, name: str) -> tuple[str, str] | None:
-        """What is wrong with a layer's name, if anything is, and what to do about it."""
+        """The problem with a layer's name and its remedy, if there is one."""
         if not name:
             return "is empty", ""
         if "/" in name and not self.of_keras:

@@ -1,4 +1,4 @@
-"""From a path to a model."""
+"""Loading of models from files and texts."""
 
 from __future__ import annotations
 

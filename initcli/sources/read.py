@@ -9,9 +9,9 @@ from pathlib import Path as FilePath
 from typing import IO
 
 from initcli.documents.document import Document
-from initcli.errors import nearest_file
+from initcli.errors import InvalidSpec, nearest_file
 from initcli.sources.extend import extended
-from initcli.sources.reader import Source, unreadable
+from initcli.sources.reader import Reader, Source, unreadable
 from initcli.sources.readers import known_readers
 
 _SPEC_SUFFIXES = (".yaml", ".yml", ".json")
@@ -44,10 +44,15 @@ def _read_file(source: str) -> Document:
 
 
 def _read(source: Source) -> Document:
-    for reader in known_readers():
-        if reader.recognizes(source):
-            return reader.read(source)
-    return source.document
+    reader = next((each for each in known_readers() if _recognizes(each, source)), None)
+    return source.document if reader is None else reader.read(source)
+
+
+def _recognizes(reader: Reader, source: Source) -> bool:
+    try:
+        return reader.recognizes(source)
+    except InvalidSpec:
+        return False  # reported when the content is read
 
 
 def _opened(file: str) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""A JSON Schema of the spec, made of the classes of all that it can name, for editors."""
+"""The JSON Schema of a spec for editors, made from the classes that a spec can name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from initcli.sources.class_schema import (
     to,
     type_names,
 )
-from initcli.sources.describe import describe
 from initcli.sources.extend import KEY as EXTENDS
 from initcli.types import arguments_of
 
@@ -40,8 +39,8 @@ def schema_text(*, ascii_only: bool = False) -> str:
 def schema() -> Schema:
     """The JSON Schema of a spec, in the dialect of 2020-12, as plain data.
 
-    It holds what can be said of data by its shape: which keys a mapping has and what values they
-    take. Whether layers fit one another, only reading the spec can tell.
+    It describes the shape of the data: the keys of each mapping and their values. Whether layers
+    fit one another is known only once the spec is read.
 
     >>> import initcli
     >>> initcli.schema()["$schema"]
@@ -50,6 +49,7 @@ def schema() -> Schema:
     layers = _names(known_layers())
     initializers = _names(known_initializers())
     activations = _names(known_activations())
+    of_any_layer = arguments_schema(Layer)["properties"]
     definitions: dict[str, Schema] = {
         "entry": _entry(layers),
         "layer": chosen_by_type("layer", layers),
@@ -57,16 +57,14 @@ def schema() -> Schema:
         "inner_layer": _inner_layer(layers),
         "block": _block(layers),
         "call": _call(layers),
-        "name": _name(),
-        "references": _references(),
-        "reference": _reference(),
+        "name": _NAME,
+        "references": _REFERENCES,
+        "reference": _REFERENCE,
         "initializer": initializer_schema(initializers),
         "initializer_type": type_names("initializer", initializers),
         "activation": activation_schema(activations),
         "activation_type": type_names("activation", activations),
-        **{
-            f"argument.{name}": each for name, each in arguments_schema(Layer)["properties"].items()
-        },
+        **{f"argument.{name}": each for name, each in of_any_layer.items()},
     }
     for cls, names in layers.items():
         arguments = _network(cls) if issubclass(cls, Network) else _layer(cls)
@@ -84,35 +82,69 @@ def schema() -> Schema:
     }
 
 
+_NAME: Schema = {
+    "description": "Name of the layer or block; by default that of its type.",
+    "type": ["string", "null"],
+    "minLength": 1,
+    "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$",
+}
+_REFERENCE: Schema = {
+    "description": "The name of a layer, or one of a layer's several outputs.",
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {
+                "layer": {"description": "Name of the layer.", "type": "string"},
+                "output": {
+                    "description": "Index of its output, from 0.",
+                    "type": "integer",
+                    "minimum": 0,
+                },
+            },
+            "required": ["layer", "output"],
+            "additionalProperties": False,
+        },
+    ],
+}
+_REFERENCES: Schema = {
+    "description": "The layer that flows in, or a list of them; by default the one before.",
+    "if": {"type": "array"},
+    "then": {"items": to("reference")},
+    "else": {"anyOf": [*_REFERENCE["anyOf"], {"type": "null"}]},
+}
+_OPTION: Schema = {
+    "description": "Of this call alone: true or false.",
+    "type": "boolean",
+}
+
+
+def _entries(description: str) -> Schema:
+    return {"description": description, "type": "array", "minItems": 1, "items": to("entry")}
+
+
 def _spec() -> Schema:
     """A spec: its keys, of which it needs ``layers`` unless it extends another spec."""
     keys = arguments_schema(Spec)
     own = keys["properties"]
-    own["layers"] = {
-        "description": "the layers, each taking what comes out of the one before unless it says "
-        "otherwise",
-        "type": "array",
-        "items": to("entry"),
-    }
-    own["outputs"] = {
-        "description": "the layers whose outputs are the model's; those that nobody takes, when "
-        "absent",
-        **to("references"),
-    }
+    layers = "The layers, each taking the output of the one before unless it names its inputs."
+    own["layers"] = {"description": layers, "type": "array", "items": to("entry")}
+    outputs = "The layers whose outputs are the model's; by default those that no layer takes."
+    own["outputs"] = {**to("references"), "description": outputs}
     own["initializers"] = {
-        "description": "recipes: an initializer for each name of your own",
+        "description": "Recipes: an initializer for each name of your own.",
         "type": "object",
         "propertyNames": {"not": {"enum": sorted(known_initializers())}},
         "additionalProperties": to("initializer"),
     }
-    extends = {
-        "description": "another spec, or a Keras model's file, whose layers come first",
+    own[EXTENDS] = {
+        "description": "Path of another spec or Keras file, whose layers come first.",
         "type": "string",
         "minLength": 1,
     }
     return {
         "type": "object",
-        "properties": {**own, EXTENDS: extends},
+        "properties": own,
         "additionalProperties": False,
         "if": {"not": {"required": [EXTENDS]}},
         "then": {"required": keys["required"], "properties": {"layers": {"minItems": 1}}},
@@ -126,12 +158,9 @@ def _entry(layers: Classes) -> Schema:
         **to("layer"),
         "properties": {"name": to("name")},
         "if": {"properties": {"type": one_of(merging)}},
-        "then": {
-            "properties": {"inputs": {"not": {"type": "null"}}},
-            "required": ["inputs"],
-        },
+        "then": {"properties": {"inputs": {"not": {"type": "null"}}}, "required": ["inputs"]},
     }
-    # Nothing is there yet that says what it will be: an editor offers all that can.
+    # For an entry without any key yet, an editor offers the keys that decide what it is.
     begun = {
         "properties": {
             "type": to("layer_type"),
@@ -141,14 +170,9 @@ def _entry(layers: Classes) -> Schema:
         "required": ["type"],
     }
     return {
-        "description": "a layer, a block of layers, or a further call of a layer",
+        "description": "A layer, a block of layers, or a further call of a layer.",
         "type": "object",
-        "if": {
-            "anyOf": [
-                has("repeat"),
-                {**has("layers"), "not": has("type")},
-            ]
-        },
+        "if": {"anyOf": [has("repeat"), {**has("layers"), "not": has("type")}]},
         "then": to("block"),
         "else": {
             "if": has("call"),
@@ -160,33 +184,25 @@ def _entry(layers: Classes) -> Schema:
 
 def _block(layers: Classes) -> Schema:
     """Layers under a name of their own, once or repeated."""
-    reference = to("reference")
+    no_input = {"properties": {"type": {"not": {"enum": layers[Input]}}}}
     return {
         "title": "block",
         "description": "Layers that repeat, each repetition with weights of its own; without "
-        "`repeat` just a scope. Inside, `input` is what flows in.",
+        "`repeat` a scope for names. Inside, `input` names what flows in.",
         "properties": {
             "repeat": {
-                "description": "how many times the layers stand one after the other",
+                "description": "Number of repetitions, one after the other.",
                 "type": ["integer", "null"],
                 "minimum": 1,
             },
             "name": to("name"),
             "inputs": {
-                "description": "the layer that flows in; the one before, when absent",
+                "description": "The layer that flows in; by default the one before.",
                 "if": {"type": "array"},
-                "then": {"items": reference, "minItems": 1, "maxItems": 1},
-                "else": {"anyOf": [*_reference()["anyOf"], {"type": "null"}]},
+                "then": {"items": to("reference"), "minItems": 1, "maxItems": 1},
+                "else": _REFERENCES["else"],
             },
-            "layers": {
-                "description": "the layers of the block",
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    **to("entry"),
-                    "properties": {"type": {"not": {"enum": layers[Input]}}},
-                },
-            },
+            "layers": {**_entries("The layers of the block."), "items": to("entry") | no_input},
         },
         "required": ["layers"],
         "additionalProperties": False,
@@ -194,24 +210,20 @@ def _block(layers: Classes) -> Schema:
 
 
 def _call(layers: Iterable[type[Layer]]) -> Schema:
-    """One more call of a layer."""
+    """A further call of a layer."""
     return {
         "title": "call",
-        "description": "A layer that is there already, applied once more with the same weights.",
+        "description": "A layer applied once more, with the same weights.",
         "properties": {
-            "call": {"description": "the name of the layer", "type": "string"},
+            "call": {"description": "Name of the layer.", "type": "string"},
             "name": to("name"),
             "inputs": to("references"),
             "masks": _masks({name for cls in layers for name in cls.takes_masks}),
-            **{option: _option() for option in _options(layers)},
+            **dict.fromkeys(_options(layers), _OPTION),
         },
         "required": ["call"],
         "additionalProperties": False,
     }
-
-
-def _option() -> Schema:
-    return {"description": f"of this call alone: {describe(bool)}", "type": "boolean"}
 
 
 def _options(layers: Iterable[type[Layer]]) -> list[str]:
@@ -220,55 +232,15 @@ def _options(layers: Iterable[type[Layer]]) -> list[str]:
 
 
 def _inner_layer(layers: Iterable[type[Layer]]) -> Schema:
-    """A layer that another holds, which is called by that one alone."""
+    """A layer that another holds, which alone calls it."""
     ours = dict.fromkeys(("inputs", "masks", *_options(layers)), False)
     return {**to("layer"), "properties": ours}
 
 
-def _name() -> Schema:
-    return {
-        "description": "what this is called; after its type where it has no name",
-        "type": ["string", "null"],
-        "minLength": 1,
-        "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$",
-    }
-
-
-def _references() -> Schema:
-    return {
-        "description": "the layer that flows in, or a list of them; the one before, when absent",
-        "if": {"type": "array"},
-        "then": {"items": to("reference")},
-        "else": {"anyOf": [*_reference()["anyOf"], {"type": "null"}]},
-    }
-
-
-def _reference() -> Schema:
-    return {
-        "description": "the name of a layer, or one of a layer's several outputs",
-        "anyOf": [
-            {"type": "string"},
-            {
-                "type": "object",
-                "properties": {
-                    "layer": {"description": "the name of a layer", "type": "string"},
-                    "output": {
-                        "description": "which of its outputs, from 0",
-                        "type": "integer",
-                        "minimum": 0,
-                    },
-                },
-                "required": ["layer", "output"],
-                "additionalProperties": False,
-            },
-        ],
-    }
-
-
 def _masks(names: Iterable[str]) -> Schema:
     return {
-        "description": "which layer's output is which mask of this call, beside those that its "
-        "inputs carry",
+        "description": "Layers whose outputs are the masks of this call, beside those that its "
+        "inputs carry.",
         "type": ["object", "null"],
         "properties": {name: to("reference") for name in sorted(names)},
         "additionalProperties": False,
@@ -276,46 +248,39 @@ def _masks(names: Iterable[str]) -> Schema:
 
 
 def _layer(cls: type[Layer]) -> Schema:
-    """The arguments of a layer, and what else an entry may say of one."""
-    arguments = arguments_schema(cls)
-    taken: dict[str, Schema] = arguments["properties"]
+    """The arguments of a layer, and what else its entry may say."""
+    schema = arguments_schema(cls)
+    properties: dict[str, Schema] = schema["properties"]
     general = arguments_of(Layer)
     for argument in arguments_of(cls):
         if argument in general:
-            taken[argument.name] = to(f"argument.{argument.name}")
-    weights = [name.removesuffix("_initializer") for name in taken if name.endswith("_initializer")]
-    silent = "activity_regularizer"
+            properties[argument.name] = to(f"argument.{argument.name}")
+    suffix = "_initializer"
+    weights = [name.removesuffix(suffix) for name in properties if name.endswith(suffix)]
+    ignored = "activity_regularizer"
     if weights:
-        silent += f"|({'|'.join(weights)})_(regularizer|constraint)"
-    taken["inputs"] = to("references")
+        ignored += f"|({'|'.join(weights)})_(regularizer|constraint)"
+    properties["inputs"] = to("references")
     if cls.takes_masks:
-        taken["masks"] = _masks(cls.takes_masks)
-    for option in cls.takes().options:
-        taken[option] = _option()
-    # Keras's, which change nothing here: they are accepted, and no editor need offer them.
-    return {**arguments, "patternProperties": {f"^({silent})$": True}}
+        properties["masks"] = _masks(cls.takes_masks)
+    properties |= dict.fromkeys(cls.takes().options, _OPTION)
+    # Arguments of Keras that change no initial weight are accepted, but an editor offers none.
+    return {**schema, "patternProperties": {f"^({ignored})$": True}}
 
 
 def _network(cls: type[Network]) -> Schema:
-    """What the mapping of a network within the model may hold."""
+    """The keys of a network within the model."""
+    order = "The Input layers, in the order in which the network takes its inputs."
     return {
         "properties": {
             "name": to("argument.name"),
             "trainable": to("argument.trainable"),
-            "layers": {
-                "description": "the layers of the network",
-                "type": "array",
-                "minItems": 1,
-                "items": to("entry"),
-            },
+            "layers": _entries("The layers of the network."),
             "outputs": {
-                "description": "the layers whose outputs are the network's",
                 **to("references"),
+                "description": "The layers whose outputs are the network's.",
             },
-            "input_layers": {
-                "description": "its Input layers, in the order in which it takes its inputs",
-                **to("references"),
-            },
+            "input_layers": {**to("references"), "description": order},
             "inputs": to("references"),
         },
         "required": ["layers"],

@@ -477,7 +477,7 @@ def test_a_declaration_that_is_no_distribution_is_an_error(
     )
     told = run("summary", SAMPLES / "tour.yaml", "--custom", file)
     assert told.returncode == 2
-    assert f"{file}:1: the distribution of 'own' is no initializer" in told.stderr
+    assert f"{file}:1: `own.distribution` is not an initializer" in told.stderr
     assert "Traceback" not in told.stderr
 
 

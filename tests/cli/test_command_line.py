@@ -526,7 +526,7 @@ def test_the_first_entries_are_those_of_the_whole_tensor() -> None:
         spec = json.dumps({"input_shape": [500], "layers": [layer]})
         kernel = initcli.parse(spec).parameters[0]
         for most in (1, 70_000, 200_000, 10**9):
-            ((_, seen),) = initcli.measure([kernel], most=most)
+            ((_, seen),) = initcli.measure([kernel], max_entries=most)
             first = initcli.draw(kernel).ravel()[:most].astype(np.float64)
             assert seen.count == first.size
             assert (seen.min, seen.max) == (first.min(), first.max())

@@ -120,7 +120,7 @@ def of_signals() -> Iterator[Case]:
         "a network of too many shapes",
         "summary spec.yaml",
         {"spec.yaml": shared},
-        cause=lambda patch: patch.setattr(network, "MOST_SHAPES", 0),
+        cause=lambda patch: patch.setattr(network, "MAX_SHAPES", 0),
     )
 
 
@@ -129,7 +129,7 @@ MASKED = {
 input_shape: [4, 3]
 layers: [{type: Masking}, {type: Softmax}]
 """,
-    "masks that do not fit one another": """
+    "masks that do not match": """
 layers:
   - {type: Input, shape: [6, 3]}
   - {type: Masking, name: steps}

@@ -361,7 +361,7 @@ def test_arguments_that_cannot_be() -> None:
         RandomUniform(minval=1.0, maxval=-1.0)
     with pytest.raises(ArgumentError, match="upper"):
         TruncatedNormal(lower=2.0, upper=1.0)
-    with pytest.raises(ArgumentError, match="a normal distribution has next to nothing"):
+    with pytest.raises(ArgumentError, match="must have a positive probability"):
         TruncatedNormal(lower=50.0, upper=60.0)
 
 

@@ -209,6 +209,27 @@ def test_a_grid_counts_as_numpy_does(
     np.testing.assert_array_equal(grid.count(values), np.histogram(inside, grid.edges)[0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_are_not_finite_are_counted_apart(dtype: Any) -> None:
+    finite = np.array([3.0, 0.0, -1.0, 2.5], dtype)
+    others = np.array([np.nan, np.inf, -np.inf, np.nan, np.inf], dtype)
+    grid = Grid.over(-5.0, 5.0, 64)
+    expected = measure_values(finite, grid)
+    assert (expected.nans, expected.infs) == (0, 0)
+    mixed = np.concatenate([finite, others])
+    for found in (
+        measure_values(mixed, grid),
+        measure_values(finite, grid) + measure_values(others, grid),
+        measure_values(others, grid) + measure_values(finite, grid),
+    ):
+        assert (found.count, found.nans, found.infs) == (4, 2, 3)
+        assert (found.min, found.max, found.zeros) == (-1.0, 3.0, 1)
+        assert found.mean == pytest.approx(expected.mean, rel=1e-12)
+        assert found.std == pytest.approx(expected.std, rel=1e-12)
+        assert found.values == expected.values
+        np.testing.assert_array_equal(found.histogram.counts, expected.histogram.counts)
+
+
 @pytest.mark.parametrize("edges", [[0.0, 1.0, 3.0], [0.0, 1.0, 2.0, 3.0]])
 def test_histograms_of_different_edges_do_not_add_up(edges: list[float]) -> None:
     one = Histogram(np.array([0.0, 1.0, 2.0]), np.array([3, 4]))
@@ -256,7 +277,7 @@ def test_bins_of_a_tensor_that_is_not_held_are_numpy_s_to_a_few(
 ) -> None:
     p = parameter(RandomNormal(), (2000, 500))
     exact = data_histogram(p, seen(p))
-    monkeypatch.setattr("initcli.measuring.measurement._HELD", 1000)
+    monkeypatch.setattr("initcli.measuring.measurement._MAX_EXACT", 1000)
     streamed = data_histogram(p, seen(p))
     assert streamed.counts.sum() == p.size
     # The quartiles are known to one of 1024 bins over eight deviations: 0.6 % of their distance.

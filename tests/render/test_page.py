@@ -117,7 +117,7 @@ def test_the_distribution_puts_as_many_entries_into_the_bins_as_it_has_there(dty
         distribution, seen = summary.distribution, summary.measured
         assert distribution is not None
         assert seen is not None
-        expected = sum(bars.curve) + sum(mark.entries for mark in bars.marks)
+        expected = sum(bars.expected)
         # Values round to those of the dtype, so the distribution's share is that of what rounds
         # into reach.
         reach = rounding_edges(np.array([bars.low, np.nextafter(bars.high, np.inf)]), dtype)
@@ -128,38 +128,35 @@ def test_the_distribution_puts_as_many_entries_into_the_bins_as_it_has_there(dty
 def test_an_even_distribution_stands_level_whatever_the_width_of_the_last_bin() -> None:
     for seed in range(20):
         (bars,) = bars_of(model("random_uniform", units=40, seed=seed, dtype="float64"))
-        level = bars.height(bars.curve)
-        assert level == pytest.approx(np.full(bars.bins, level[1]), rel=1e-4)
+        level = bars.height(bars.expected)
+        assert level == pytest.approx(np.full(level.size, level[1]), rel=1e-4)
         # No bin is so narrow that an entry or two would tower over all others.
         assert np.min(np.diff(bars.edges)) >= bars.width / 2
 
 
-def test_atoms_are_marks_beside_the_density() -> None:
+def test_an_atom_stands_in_its_bin() -> None:
     (bars,) = bars_of(model({"type": "Sparse", "sparsity": 0.75}, units=32))
-    (mark,) = bars.marks
-    assert mark.value == 0
-    assert mark.entries == 0.75 * 32 * 32
-    assert bars.edges[mark.bin] <= 0 < bars.edges[mark.bin + 1]
-    # Where the zeros are the density goes on as beside it.
-    assert bars.curve[mark.bin] == pytest.approx(bars.curve[mark.bin + 1], rel=0.1)
+    highest = int(np.argmax(bars.expected))
+    assert bars.edges[highest] <= 0 < bars.edges[highest + 1]
+    beside = bars.expected[highest + 1]
+    assert bars.expected[highest] - beside == pytest.approx(0.75 * 32 * 32, rel=0.02)
 
 
 def test_a_density_without_bound_has_a_finite_height() -> None:
     (bars,) = bars_of(model({"type": "Orthogonal", "gain": 1.0}, units=2))
-    assert all(map(math.isfinite, bars.curve))
+    assert all(map(math.isfinite, bars.expected))
     distribution = SphereCoordinate(2, 1.0)
     of_distribution = distribution_bars(distribution, 1000, "float64")
-    assert sum(of_distribution.curve) == pytest.approx(1000, rel=1e-5)
-    assert of_distribution.curve[0] > of_distribution.curve[32]
+    assert sum(of_distribution.expected) == pytest.approx(1000, rel=1e-5)
+    assert of_distribution.expected[0] > of_distribution.expected[32]
 
 
 @pytest.mark.parametrize("value", [65504.0, -65504.0, 6e-8, 0.4])
-def test_a_constant_of_half_precision_is_one_mark(value: float) -> None:
+def test_a_constant_of_half_precision_is_one_bar(value: float) -> None:
     (bars,) = bars_of(model({"type": "Constant", "value": value}, dtype="float16"))
-    assert bars.counts == (64,)
-    (mark,) = bars.marks
-    assert (mark.bin, mark.entries) == (0, 64)
-    assert "M" in small_histogram(msgspec.to_builtins(bars)).marks
+    assert (bars.counts, bars.expected) == ((64,), (64.0,))
+    small = small_histogram(msgspec.to_builtins(bars))
+    assert (small.bins, small.bars, small.line) == (1, "M.45 48V2h.1V48z", "M.42 2h.16")
 
 
 def test_half_precision_to_its_ends_is_drawn() -> None:
@@ -198,7 +195,7 @@ def test_a_distribution_that_nobody_knows_is_said_to_be_unknown() -> None:
     (tensor,) = page["tensors"]
     assert tensor["distribution"] is None
     assert tensor["fit"] is None
-    assert tensor["bars"]["curve"] == []
+    assert tensor["bars"]["expected"] == []
     assert "not known" in " ".join(Elements(page_html(page)).text)
 
 

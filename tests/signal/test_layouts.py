@@ -20,8 +20,8 @@ from initcli.layers import known_layers
 from initcli.signal import theory
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
-from initcli.signal.rules import NoTheory
-from initcli.signal.rules import predicted as by_rule
+from initcli.signal.rules.base import NoTheory
+from initcli.signal.rules.layout import predicted as by_rule
 from initcli.types import NotComputable
 from support.paths import facts
 

@@ -24,7 +24,7 @@ from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
-from initcli.signal.rules import Context, Gradient, expected
+from initcli.signal.rules.base import Context, Gradient, expected
 from support.paths import ROOT, TOUR, facts
 from support.running import run
 

@@ -10,7 +10,7 @@ import pytest
 
 import initcli
 from initcli import errors
-from initcli.layers.network import Source
+from initcli.layers.network import CallOutput
 from support.paths import SAMPLES
 
 
@@ -98,7 +98,7 @@ def test_several_inputs_and_outputs() -> None:
         "{type: Dense, name: b, units: 4}",
         rest="outputs: [b, a]\n",
     )
-    assert named.network.outputs == (Source(2), Source(1))
+    assert named.network.outputs == (CallOutput(2), CallOutput(1))
 
 
 def test_one_of_several_outputs_is_named_by_its_number() -> None:
@@ -261,7 +261,7 @@ MISTAKES = [
     pytest.param(
         ["{type: Add}"],
         errors.MissingArgument,
-        "Add merges several inputs, and here it is given one",
+        "Add merges several inputs, but has only one here",
         "name them: `inputs: [one, other]`",
         id="a merge of one",
     ),
@@ -289,7 +289,7 @@ MISTAKES = [
     pytest.param(
         ["{call: a, name: a}"],
         errors.UnknownName,
-        "'a' is a call, and of no layer",
+        "'a' is a call that leads to no layer",
         "`call` takes the name of a layer",
         id="a call of itself",
     ),
@@ -419,7 +419,7 @@ def test_a_mistake_in_either_file_has_its_place_there(tmp_path: Path) -> None:
         ("extends: itself.yaml\n", "'itself.yaml' extends this file in turn"),
         ("extends: 3\n", "`extends` must be the path of another spec, not 3"),
         ("extends: none.yaml\n", "there is no such file"),
-        ("extends: text.txt\n", "a spec is a mapping with `layers`, and this is none"),
+        ("extends: text.txt\n", "a spec is a mapping with `layers`, and this file is not"),
     ],
 )
 def test_what_cannot_be_extended(tmp_path: Path, text: str, message: str) -> None:

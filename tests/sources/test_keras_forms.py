@@ -168,7 +168,9 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_file_of_another_kind_is_one_error(kind: str) -> None:
-    with pytest.raises(initcli.InvalidSpec, match="this is no spec: it has no `layers`") as caught:
+    with pytest.raises(
+        initcli.InvalidSpec, match="this is not a spec: it has no `layers`"
+    ) as caught:
         initcli.parse(OTHERS[kind])
     assert len(caught.value.errors) == 1
 
@@ -195,7 +197,7 @@ def test_an_input_without_a_shape_is_the_place_of_the_error(said: dict[str, Any]
     with pytest.raises(initcli.InvalidSpec) as caught:
         initcli.parse(text)
     (error,) = caught.value.errors
-    assert error.message.startswith("this InputLayer says no shape")
+    assert error.message.startswith("this InputLayer has no shape")
     assert error.place is not None
     assert error.place.line < text[: text.index("Conv2D")].count("\n")
 
@@ -241,3 +243,10 @@ def test_a_binary_file_is_called_one(tmp_path: Path, content: bytes, message: st
 def test_objects_of_python_are_refused_with_a_way_on(tag: str) -> None:
     with pytest.raises(initcli.InvalidSpec, match=r"save what the model's to_json\(\) returns"):
         initcli.parse(f"class_name: Sequential\nconfig: !!python/{tag} [1]\n")
+
+
+def test_a_key_in_both_cases_is_an_error() -> None:
+    text = '{"className": "Sequential", "config": {"layers": [%s]}}'
+    text %= '{"className": "Dense", "config": {"units": 3, "useBias": true, "use_bias": false}}'
+    with pytest.raises(initcli.InvalidSpec, match=r"1:11\d: `use_bias` stands twice"):
+        initcli.parse(text)

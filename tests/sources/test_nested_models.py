@@ -106,7 +106,7 @@ def test_what_takes_token_ids_is_fed_with_whole_numbers() -> None:
 def test_a_first_layer_that_takes_several_inputs_says_no_shape() -> None:
     inner = functional("inner", SHAPE)
     inner["config"]["input_layers"].append(["x", 0, 0])
-    with pytest.raises(InvalidSpec, match="does not say what shape flows"):
+    with pytest.raises(InvalidSpec, match="does not give the shape of its input"):
         initcli.parse(json.dumps(stack(inner, dense(2))))
 
 

@@ -59,7 +59,7 @@ ENTRIES = [
         "zzz",
         errors.UnknownName,
         "unknown initializer 'zzz'",
-        "a function of your own is found with --custom FILE.py",
+        "name a file with your own function by --custom FILE.py",
         id="an initializer that may be a function",
     ),
     pytest.param(
@@ -276,7 +276,7 @@ ENTRIES = [
         "{type: RandomU",
         errors.InvalidValue,
         "`maxval` (0.05) must not be less than `minval` (1)",
-        "where they are not given, minval is -0.05 and maxval 0.05",
+        "the defaults are -0.05 and 0.05",
         id="an empty interval",
     ),
     pytest.param(
@@ -333,7 +333,7 @@ ENTRIES = [
         "{type",
         errors.ShapeMismatch,
         "Reshape cannot make (5, 5) of (8, 6), which has 48 entries",
-        "the sizes of both must multiply to the same number",
+        "the products of the sizes must be equal",
         id="a reshape of another size",
     ),
     pytest.param(
@@ -357,7 +357,7 @@ ENTRIES = [
         "{type",
         errors.ShapeMismatch,
         "BatchNormalization works on axis 4, and the last axis of its input (None, 8, 6) is 2",
-        "axes count from 0, which is the batch, or backwards from -1",
+        "axes count from 0, the batch, or backward from -1",
         id="an axis that is not there",
     ),
     pytest.param(
@@ -373,7 +373,7 @@ ENTRIES = [
         "{type: Id",
         errors.UnfillableShape,
         "Identity fills matrices only, not shape (2, 6, 3) (conv1d/kernel)",
-        "the identity of a convolution is Dirac",
+        "for a convolution, use Dirac",
         id="an identity of a convolution",
     ),
     pytest.param(
@@ -381,7 +381,7 @@ ENTRIES = [
         "orthogonal",
         errors.UnfillableShape,
         "Orthogonal fills tensors of 2 axes or more, not shape (3,) (dense/bias)",
-        "a vector has nothing to be orthogonal to; use zeros",
+        "for a vector, use zeros",
         id="an orthogonal bias",
     ),
     pytest.param(
@@ -435,7 +435,7 @@ WHOLE = [
         "layers: [{type: Dense, units: 3}]",
         (1, 1),
         errors.MissingInputShape,
-        "the spec does not say what shape flows into its first layer",
+        "the spec does not give the shape of its input",
         id="no input shape",
     ),
     pytest.param(
@@ -513,7 +513,7 @@ WHOLE = [
     ),
     pytest.param(
         "input_shape: [3]\nlayers: [{type: ReLU}",
-        (3, 1),
+        (2, 22),
         errors.UnparsableText,
         "this is not YAML: while parsing a flow sequence, did not find expected ',' or ']'",
         id="YAML that does not parse",
@@ -552,7 +552,7 @@ WHOLE = [
         "input_shape: [3]\nlayers: [{type: Input, shape: [3]}]",
         (2, 10),
         errors.ShapeMismatch,
-        "what flows in here is known already, from what comes before this Input",
+        "this Input has an input already, from what comes before it",
         id="two inputs",
     ),
     pytest.param(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
@@ -14,45 +13,26 @@ from initcli.measuring.measurement import SHOWN_BINS
 from initcli.sampling.chunks import rounding_limits
 from initcli.types import TensorDtype
 
-MAX_MARKS = 8
-"""Number of atoms of a distribution up to which each is shown on its own."""
-_DIGITS = 6
-"""Significant digits of an expected number of entries."""
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """An atom of a distribution: its value, its bin, and the entries expected there."""
-
-    value: float
-    bin: int
-    entries: float
-
 
 class Bars(msgspec.Struct, frozen=True, kw_only=True):
     """A histogram and its distribution, bin by bin, in entries.
 
     All bins but the first and the last have the same width: the edges are ``low``, ``start``,
-    ``start + width``, … and ``high``. ``counts`` are measured, empty if nothing was. ``curve`` is
-    expected, without the ``marks``; it is empty if the distribution is not known.
+    ``start + width``, … and ``high``. ``counts`` are measured, empty if nothing was; ``expected``
+    is empty if the distribution is not known.
     """
 
     low: float
     start: float
     width: float
     high: float
-    counts: tuple[int, ...] = ()
-    curve: tuple[float, ...] = ()
-    marks: tuple[Mark, ...] = ()
-
-    @property
-    def bins(self) -> int:
-        """The number of bins."""
-        return max(len(self.counts), len(self.curve))
+    counts: tuple[int, ...]
+    expected: tuple[float, ...]
 
     @property
     def edges(self) -> Edges:
         """The edges of the bins."""
-        inner = self.start + self.width * np.arange(self.bins - 1)
+        inner = self.start + self.width * np.arange(max(len(self.counts), len(self.expected)) - 1)
         return np.concatenate([[self.low], inner, [self.high]])
 
     def height(self, entries: Sequence[float]) -> Floats:
@@ -66,10 +46,17 @@ def measured_bars(
     """The bars of measured values, with what their distribution expects at the same rounding."""
     edges, counts = _without_slivers(histogram)
     number = int(counts.sum())
-    curve, marks = (
-        ((), ()) if distribution is None else _expected(distribution, edges, number, dtype)
-    )
-    return _bars(edges, tuple(counts.tolist()), curve, marks)
+    expected = () if distribution is None else _expected(distribution, edges, number, dtype)
+    return _bars(edges, tuple(counts.tolist()), expected)
+
+
+def distribution_bars(distribution: Distribution, size: int, dtype: TensorDtype) -> Bars:
+    """The bars of a distribution, for a tensor of ``size`` entries that was not drawn."""
+    low, high = distribution.extent
+    edges = np.linspace(low, high, SHOWN_BINS + 1) if low < high else around(low)
+    if not np.all(np.diff(edges) > 0):  # floats are too coarse here
+        edges = np.array([low, high]) if low < high else around(low)
+    return _bars(edges, (), _expected(distribution, edges, size, dtype))
 
 
 def _without_slivers(histogram: Histogram) -> tuple[Edges, Counts]:
@@ -88,51 +75,20 @@ def _without_slivers(histogram: Histogram) -> tuple[Edges, Counts]:
     return edges, counts
 
 
-def distribution_bars(distribution: Distribution, size: int, dtype: TensorDtype) -> Bars:
-    """The bars of a distribution, for a tensor of ``size`` entries that was not drawn."""
-    low, high = distribution.extent
-    edges = np.linspace(low, high, SHOWN_BINS + 1) if low < high else around(low)
-    if not np.all(np.diff(edges) > 0):  # floats are too coarse here
-        edges = np.array([low, high]) if low < high else around(low)
-    curve, marks = _expected(distribution, edges, size, dtype)
-    return _bars(edges, (), curve, marks)
-
-
-def _bars(
-    edges: Edges, counts: tuple[int, ...], curve: tuple[float, ...], marks: tuple[Mark, ...]
-) -> Bars:
-    inner = edges[1:-1]
-    start = float(inner[0]) if inner.size else float(edges[-1])
-    width = float(inner[1] - inner[0]) if inner.size > 1 else float(np.max(np.diff(edges)))
+def _bars(edges: Edges, counts: tuple[int, ...], expected: tuple[float, ...]) -> Bars:
+    low, *inner, high = edges.tolist()
     return Bars(
-        low=float(edges[0]),
-        start=start,
-        width=width,
-        high=float(edges[-1]),
+        low=low,
+        start=inner[0] if inner else high,
+        width=inner[1] - inner[0] if len(inner) > 1 else float(np.max(np.diff(edges))),
+        high=high,
         counts=counts,
-        curve=curve,
-        marks=marks,
+        expected=expected,
     )
 
 
 def _expected(
     distribution: Distribution, edges: Edges, number: int, dtype: TensorDtype
-) -> tuple[tuple[float, ...], tuple[Mark, ...]]:
-    """The expected entries of each bin, and apart from them those of a few atoms."""
-    limits = rounding_limits(edges, dtype)
-    entries = np.diff(distribution.below(limits)) * number
-    atoms = distribution.atoms
-    marks = []
-    if len(atoms) <= MAX_MARKS:
-        for value, probability in sorted(atoms.items()):
-            index = int(np.searchsorted(limits, value, side="right")) - 1
-            if 0 <= index < entries.size:
-                entries[index] -= probability * number
-                marks.append(Mark(value, index, probability * number))
-    if len(marks) == len(atoms) and math.isclose(sum(atoms.values()), 1.0):
-        return (0.0,) * entries.size, tuple(marks)
-    return _rounded(np.maximum(entries, 0.0)), tuple(marks)
-
-
-def _rounded(values: Floats) -> tuple[float, ...]:
-    return tuple(float(f"{value:.{_DIGITS}g}") for value in values.tolist())
+) -> tuple[float, ...]:
+    entries = np.diff(distribution.below(rounding_limits(edges, dtype))) * number
+    return tuple(float(f"{value:.6g}") for value in np.maximum(entries, 0.0).tolist())

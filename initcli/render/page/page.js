@@ -331,19 +331,16 @@ function figuresTable(tensor, columns) {
 function histogram(tensor) {
   const { distribution, measured: drawn } = tensor;
   const { bars } = tensor;
-  const { counts, curve, marks } = bars;
-  const bins = Math.max(counts.length, curve.length);
+  const { counts, expected } = bars;
+  const bins = Math.max(counts.length, expected.length);
   const edges = [bars.low];
   for (let bin = 0; bin < bins - 1; bin++) edges.push(bars.start + bin * bars.width);
   edges.push(bars.high);
-  // The bins at the ends have widths of their own; all stand as high as if they had the same.
-  const scale = edges.slice(1).map((edge, bin) => bars.width / (edge - edges[bin]));
-  const bar = counts.map((count, bin) => count * scale[bin]);
-  const line = curve.map((entries, bin) => entries * scale[bin]);
-  const held = new Array(bins).fill(0);
-  for (const mark of marks) held[mark.bin] += mark.entries;
-  const tops = marks.map((mark) => (line[mark.bin] ?? 0) + held[mark.bin] * scale[mark.bin]);
-  const top = Math.max(...bar, ...line, ...tops, 1e-300) * 1.05;
+  // The bins at the ends have widths of their own: equal densities get equal heights.
+  const height = (count, bin) => (count * bars.width) / (edges[bin + 1] - edges[bin]);
+  const bar = counts.map(height);
+  const line = expected.map(height);
+  const top = Math.max(...bar, ...line, 1e-300) * 1.05;
   const margin = bins > 1 ? 0.03 * (bars.high - bars.low) : 0;
   const [low, high] = [bars.low - margin, bars.high + margin];
   const across = (value) => ((value - low) / (high - low)) * 1000;
@@ -353,26 +350,15 @@ function histogram(tensor) {
   const shape = (value, left, right) =>
     `M${f(across(left))} 400V${f(down(value))}H${f(across(right))}V400z`;
   let barPath = bar.map((value, bin) => (value ? shape(value, edges[bin], edges[bin + 1]) : "")).join("");
-  if (bins === 1 && bar.length) {
+  let linePath = line.map((value, bin) =>
+    `${bin ? "" : `M${f(across(edges[0]))} ${f(down(value))}`}V${f(down(value))}H${f(across(edges[bin + 1]))}`).join("");
+  if (bins === 1) {
     // All are one value, which has no width.
-    const [middle, half] = [(bars.low + bars.high) / 2, (bars.high - bars.low) / 80];
-    barPath = shape(bar[0], middle - half, middle + half);
+    const middle = (bars.low + bars.high) / 2;
+    const half = (bars.high - bars.low) / 80;
+    if (bar.length) barPath = shape(bar[0], middle - half, middle + half);
+    if (line.length) linePath = `M${f(across(middle - 2 * half))} ${f(down(line[0]))}H${f(across(middle + 2 * half))}`;
   }
-  let curvePath = "";
-  if (line.some((value) => value > 0)) {
-    const points = line.map((value, bin) => [(edges[bin] + edges[bin + 1]) / 2, value]);
-    // On to the ends as it goes there.
-    const beyond = (near, far) => Math.max(bins > 1 ? 1.5 * line[near] - 0.5 * line[far] : line[0], 0);
-    points.unshift([edges[0], beyond(0, 1)]);
-    points.push([edges[bins], beyond(bins - 1, bins - 2)]);
-    curvePath = "M" + points.map(([x, y]) => `${f(across(x))} ${f(down(y))}`).join("L");
-  }
-  const markPath = marks.map((mark, place) => {
-    const middle = bins === 1 ? (bars.low + bars.high) / 2 : (edges[mark.bin] + edges[mark.bin + 1]) / 2;
-    const half = Math.max((edges[mark.bin + 1] - edges[mark.bin]) / 2, (high - low) / 80);
-    const reach = bins === 1 ? (high - low) / 40 : half;
-    return `M${f(across(middle - reach))} ${f(down(tops[place]))}H${f(across(middle + reach))}`;
-  }).join("");
 
   const upTicks = ticks(0, top, 5);
   const wide = window.matchMedia("(min-width: 44rem)").matches;
@@ -390,7 +376,7 @@ function histogram(tensor) {
       y1: place(1 - value / top), y2: place(1 - value / top) })),
     svg("svg", { viewBox: "0 0 1000 400", preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("path", { class: "bars", d: barPath }), cursor,
-      svg("path", { class: "distribution", d: curvePath }), svg("path", { class: "distribution", d: markPath })));
+      svg("path", { class: "distribution", d: linePath })));
   const figure = html("figure", { class: "chart" },
     html("figcaption", { class: "key" },
       ...(drawn ? [html("span", { class: "swatch drawn" }), "drawn "] : []),
@@ -409,11 +395,10 @@ function histogram(tensor) {
     range.value = bin;
     cursor.setAttribute("x", f(across(edges[bin])));
     cursor.setAttribute("width", f(across(edges[bin + 1]) - across(edges[bin])));
-    const expected = (curve[bin] ?? 0) + held[bin];
     const text = [
       `${general(edges[bin])} to ${general(edges[bin + 1])}`,
       drawn && `${counted(counts[bin])} drawn`,
-      distribution && `${amount(Number(expected.toPrecision(4)))} expected`,
+      distribution && `${amount(Number(expected[bin].toPrecision(4)))} expected`,
     ].filter(Boolean).join(" · ");
     output.textContent = text;
     range.setAttribute("aria-valuetext", text);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -28,12 +28,11 @@ Layer = Mapping[str, Any]
 
 
 class Small(msgspec.Struct, frozen=True):
-    """A small histogram, ``bins`` units wide: bars, the distribution's curve, and its marks."""
+    """A small histogram, ``bins`` units wide: its bars and the line of the distribution."""
 
     bins: int
     bars: str
-    curve: str
-    marks: str
+    line: str
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -64,36 +63,21 @@ class Panel(msgspec.Struct, frozen=True):
 def small_histogram(data: Mapping[str, Any]) -> Small:
     """The shapes of a histogram, given as built-in values, in few bins of one unit."""
     bars = msgspec.convert(data, Bars)
-    step = math.ceil(bars.bins / SMALL_BINS)
-    drawn, distribution = (
+    step = math.ceil((bars.edges.size - 1) / SMALL_BINS)
+    counts, expected = (
         _averaged(bars.height(each).tolist(), step) if each else []
-        for each in (bars.counts, bars.curve)
+        for each in (bars.counts, bars.expected)
     )
-    marks = {mark.bin // step: 0.0 for mark in bars.marks}
-    for mark in bars.marks:
-        marks[mark.bin // step] += mark.entries / step
-    tops = [distribution[place] + entries for place, entries in marks.items()]
-    top = max((*drawn, *distribution, *tops), default=0.0) or 1.0
-    bins = max(len(drawn), len(distribution))
-
-    def level(value: float) -> int:
-        return SMALL_HEIGHT - round(value / top * (SMALL_HEIGHT - 2))
-
-    if bins == 1:
-        shape = f"M.45 {SMALL_HEIGHT}V{level(drawn[0])}h.1V{SMALL_HEIGHT}z" if drawn else ""
-        curve = f"M0 {level(distribution[0])}h1" if distribution and distribution[0] else ""
-        return Small(1, shape, curve, "".join(f"M.42 {level(each)}h.16" for each in tops))
-    curve = ""
-    if any(distribution):
-        levels = [level(value) for value in distribution]
-        moves = (b - a for a, b in pairwise(levels))
-        curve = f"M0 {levels[0]}h.5l" + " ".join(f"1 {move}" for move in moves) + "h.5"
-    return Small(
-        bins,
-        _stairs([level(value) for value in drawn]) if drawn else "",
-        curve.replace(" -", "-"),
-        "".join(f"M{place} {level(distribution[place] + marks[place])}h1" for place in marks),
+    top = max((*counts, *expected)) or 1.0
+    drawn, line = (
+        [SMALL_HEIGHT - round(value / top * (SMALL_HEIGHT - 2)) for value in values]
+        for values in (counts, expected)
     )
+    if len(drawn or line) == 1:
+        shape = f"M.45 {SMALL_HEIGHT}V{drawn[0]}h.1V{SMALL_HEIGHT}z" if drawn else ""
+        return Small(1, shape, f"M.42 {line[0]}h.16" if line else "")
+    outline = f"M0 {SMALL_HEIGHT}{_stairs(drawn)}V{SMALL_HEIGHT}z" if drawn else ""
+    return Small(len(drawn or line), outline, f"M0 {line[0]}{_stairs(line)}" if line else "")
 
 
 def _averaged(values: Sequence[float], step: int) -> list[float]:
@@ -103,15 +87,9 @@ def _averaged(values: Sequence[float], step: int) -> list[float]:
 
 
 def _stairs(levels: Sequence[int]) -> str:
-    """The outline of adjacent bars."""
-    path, run = [f"M0 {SMALL_HEIGHT}"], 0
-    for place, here in enumerate(levels):
-        if place and here == levels[place - 1]:
-            run += 1
-            continue
-        path.append(f"{f'h{run}' if run else ''}V{here}")
-        run = 1
-    return "".join([*path, f"h{run}V{SMALL_HEIGHT}z"])
+    """Steps from the left to the right, one unit wide, equal ones joined."""
+    runs = ((level, len(list(run))) for level, run in groupby(levels))
+    return "".join(f"V{level}h{length}" for level, length in runs)
 
 
 def panels(layers: Sequence[Layer]) -> list[Panel]:

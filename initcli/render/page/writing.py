@@ -113,7 +113,9 @@ def _figure(tensor: dict[str, Any], column: dict[str, Any]) -> str:
         value = value and value[name]
     if value is None and tensor["distribution"] and path:
         return {"low": "-∞", "high": "∞"}.get(path[-1], "")
-    return _number(value) if isinstance(value, int | float) else ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None else _number(value)
 
 
 def _data(page: Page) -> str:

@@ -18,30 +18,3 @@ from initcli.signal.rules import (  # noqa: F401  # registers the rules
     windows,
     wrapping,
 )
-from initcli.signal.rules.base import (
-    Axes,
-    Context,
-    Expected,
-    Gradient,
-    NoTheory,
-    Pull,
-    Rule,
-    Weight,
-    expected,
-    rule_of,
-)
-from initcli.signal.rules.layout import predicted
-
-__all__ = [
-    "Axes",
-    "Context",
-    "Expected",
-    "Gradient",
-    "NoTheory",
-    "Pull",
-    "Rule",
-    "Weight",
-    "expected",
-    "predicted",
-    "rule_of",
-]

@@ -20,7 +20,6 @@ from initcli.signal.rules.base import (
     Pull,
     Rule,
     connected,
-    then,
 )
 from initcli.signal.rules.entries import activated, softmax_moment
 from initcli.types import Array
@@ -78,7 +77,7 @@ class MultiHeadAttentionRule(Rule):
         gate = None
         if layer.use_gate:
             sums = projected("gate", query, query.units, heads * depth)
-            gate = then(sums, lambda y: activated(Sigmoid(), y))
+            gate = sums.then(lambda y: activated(Sigmoid(), y))
             between = multiplied([between, gate.output])
         units = context.outputs[0][-1]
         output = projected("attention_output", between, heads * depth, units)

@@ -181,6 +181,16 @@ class Expected(NamedTuple):
     pull: Pull
     axes: Axes | None = None
 
+    def then(self, step: Callable[[Field], Expected]) -> Expected:
+        """What another step makes of the output."""
+        after = step(self.output)
+
+        def pull(g: Gradient) -> Sequence[Gradient | None]:
+            (inside,) = after.pull(g)
+            return [None] if inside is None else self.pull(inside)
+
+        return Expected(after.output, pull)
+
 
 class Rule:
     """What theory knows of a kind of layer.
@@ -267,19 +277,6 @@ def _linear(given: Field) -> float:
 def unchanged(given: Field) -> Expected:
     """The input itself."""
     return Expected(given, lambda g: [g])
-
-
-def then(first: Expected, *rest: Callable[[Field], Expected]) -> Expected:
-    """One step after another."""
-    for step in rest:
-        after = step(first.output)
-
-        def pull(g: Gradient, before: Pull = first.pull, last: Pull = after.pull) -> Any:
-            (inside,) = last(g)
-            return before(inside) if inside is not None else [None]
-
-        first = Expected(after.output, pull)
-    return first
 
 
 def affine(given: Field, scale: float, offset: float) -> Expected:

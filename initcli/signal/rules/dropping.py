@@ -37,11 +37,10 @@ class DropoutRule(_NoiseRule):
         values = np.concatenate([given.profile * more, [0.0]])
         profile = profile_of(values, np.append(WEIGHTS * (1 - rate), rate))
         # Some layers drop a unit at all positions.
-        is_whole = not isinstance(layer, regularization.Dropout) or layer.noise_shape is not None
-        lags = given.lags
-        if lags is not None and not is_whole:
-            lags = np.append(1.0, lags[1:] / more)
-        return _scaled(given, more, more if is_whole else 1.0, profile, lags)
+        if not isinstance(layer, regularization.Dropout) or layer.noise_shape is not None:
+            return _with_noise(given, more, more, profile, given.lags)
+        lags = None if given.lags is None else np.append(1.0, given.lags[1:] / more)
+        return _with_noise(given, more, 1.0, profile, lags)
 
 
 class GaussianDropoutRule(_NoiseRule):
@@ -50,7 +49,7 @@ class GaussianDropoutRule(_NoiseRule):
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         if not 0 < layer.rate < 1:
             return unchanged(given)
-        return _scaled(given, 1 / (1 - layer.rate), 1.0, given.profile, None)
+        return _with_noise(given, 1 / (1 - layer.rate), 1.0, given.profile, None)
 
 
 class GaussianNoiseRule(_NoiseRule):
@@ -64,31 +63,28 @@ class GaussianNoiseRule(_NoiseRule):
 
 
 class AlphaDropoutRule(EntrywiseRule):
-    """Entries become the least value of a SELU, and all are scaled to the moments from before."""
+    """Entries become the lower bound of SELU; an affine map then restores standard moments."""
 
     layers = (regularization.AlphaDropout,)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
-        if layer.rate in (0, 1):
+        rate, bound = layer.rate, -1.6732632423543772 * 1.0507009873554805
+        if rate in (0, 1):
             return unchanged(given)
-        least = -1.6732632423543772 * 1.0507009873554805
-        scale = ((1 - layer.rate) * (1 + layer.rate * least**2)) ** -0.5
-        shift = -scale * least * layer.rate
-        kept = 1 - layer.rate
+        kept = 1 - rate
         moments, means = given.moments, given.means
-        after = kept**2 * moments + 2 * kept * layer.rate * least * means
-        after += (layer.rate * least) ** 2
-        after[0] = kept * moments[0] + layer.rate * least**2
-        mean = kept * means + layer.rate * least
-        after = scale**2 * after + 2 * scale * shift * mean + shift**2
-        size = math.sqrt(float(given.second.mean()))
-        values = np.append(scale * size * given.profile + shift, scale * least + shift)
-        profile = profile_of(values, np.append(WEIGHTS * kept, layer.rate))
-        output = field(after, given.units, profile, pinned=given.pinned)
-        return Expected(output, lambda g: [g.times(scale**2 * kept)])
+        dropped = kept**2 * moments + 2 * kept * rate * bound * means + (rate * bound) ** 2
+        dropped[0] = kept * moments[0] + rate * bound**2
+        values = np.append(math.sqrt(float(given.second.mean())) * given.profile, bound)
+        profile = profile_of(values, np.append(WEIGHTS * kept, rate))
+        scale = (kept * (1 + rate * bound**2)) ** -0.5
+        restored = affine(
+            field(dropped, given.units, profile, pinned=given.pinned), scale, -scale * bound * rate
+        )
+        return Expected(restored.output, lambda g: [g.times(scale**2 * kept)])
 
 
-def _scaled(
+def _with_noise(
     given: Field, same: float, places: float, profile: Array, lags: Array | None
 ) -> Expected:
     """Entries times independent factors of mean 1: E[f²] of one, and E[f f'] of two positions."""

@@ -22,7 +22,6 @@ from initcli.signal.rules.base import (
     Window,
     channels_and_grid,
     connected,
-    then,
     weighted_sum,
 )
 from initcli.signal.rules.entries import activated
@@ -36,7 +35,7 @@ class DenseRule(Rule):
     def expected(self, layer: core.Dense, context: Context, given: Field) -> Expected:
         kernel, bias = context.weights["kernel"], context.weights.get("bias")
         linear = connected(given, context.inputs[0][-1], layer.units, kernel, bias)
-        return then(linear, lambda y: activated(layer.activation, y))
+        return linear.then(lambda y: activated(layer.activation, y))
 
 
 class EinsumDenseRule(Rule):
@@ -70,11 +69,11 @@ class EinsumDenseRule(Rule):
         linear = connected(given, given.units, units, kernel, bias)
         own = [i for i, a in enumerate(rest) if a in letters.kernel]
         if own:
-            linear = then(linear, lambda y: _with_weights_apart(y, own))
+            linear = linear.then(lambda y: _with_weights_apart(y, own))
         order = [1 + rest.index(a) for a in kept]
         if order != sorted(order):
-            linear = then(linear, lambda y: _transposed(y, order))
-        output, pull, _ = then(linear, lambda y: activated(layer.activation, y, axes))
+            linear = linear.then(lambda y: _transposed(y, order))
+        output, pull, _ = linear.then(lambda y: activated(layer.activation, y, axes))
         return Expected(output, pull, axes)
 
 
@@ -136,7 +135,7 @@ class ConvolutionRule(Rule):
                 if is_separable:
                     pointwise = weights["pointwise_kernel"]
                     mixed = channels * each
-                    linear = then(linear, lambda y: connected(y, mixed, filters, pointwise, bias))
+                    linear = linear.then(lambda y: connected(y, mixed, filters, pointwise, bias))
             else:
                 groups = getattr(layer, "groups", 1)
                 depth = channels // groups
@@ -151,7 +150,7 @@ class ConvolutionRule(Rule):
                     fan_in=math.prod(layer.window) * depth,
                 )
         axes = self.axes(layer, context, given)
-        return then(linear, lambda y: activated(layer.activation, y, axes))
+        return linear.then(lambda y: activated(layer.activation, y, axes))
 
 
 def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Window:
@@ -199,7 +198,7 @@ class LocallyConnectedRule(Rule):
 
         axes = self.axes(layer, context, given)
         linear = Expected(normal(moments, means, filters), pull)
-        return then(linear, lambda y: activated(layer.activation, y, axes))
+        return linear.then(lambda y: activated(layer.activation, y, axes))
 
 
 class TableRule(Rule):

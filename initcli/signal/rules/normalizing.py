@@ -20,7 +20,6 @@ from initcli.signal.rules.base import (
     affine,
     counted_from_end,
     divided,
-    then,
     weighted,
     with_bias,
 )
@@ -195,7 +194,7 @@ def _scaled(normalized: Expected, context: Context) -> Expected:
     gamma = context.weights.get("gamma", context.weights.get("scale"))
     beta = context.weights.get("beta")
     if gamma is not None and gamma != Weight(1.0, 0.0):
-        normalized = then(normalized, lambda y: weighted(y, gamma))
+        normalized = normalized.then(lambda y: weighted(y, gamma))
     if beta is not None and beta != Weight(0.0, 0.0):
         y = normalized.output
         moments, means = with_bias(y.moments, y.means, beta)

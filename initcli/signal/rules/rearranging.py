@@ -20,7 +20,6 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Rule,
-    then,
     unchanged,
 )
 from initcli.signal.rules.layout import laid
@@ -93,7 +92,7 @@ def reshaped(given: Field, shape: Size, target: Size) -> Expected:
 
         return Expected(output, pull)
 
-    output, pull, _ = then(step, move)
+    output, pull, _ = step.then(move)
     return Expected(output, pull, tuple(sorted(axis - len(target) for axis in axes)))
 
 

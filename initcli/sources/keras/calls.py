@@ -1,6 +1,7 @@
-"""Calls of layers in a Keras file: which tensors, among which other values.
+"""Calls of layers in a Keras file: their tensors among other arguments.
 
-A call has one form in files of Keras 3 and another in those of Keras 2.
+Keras 3 writes a call as ``args`` and ``kwargs`` with tensors in them, Keras 2 as a list of tensors
+(layer, call, output) and keywords.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from initcli.layers.operations import Operation
 from initcli.sources.keras.values import (
     NotRead,
     as_list,
+    as_mapping_or_empty,
     built_for,
     is_functional,
     layers_of,
@@ -27,12 +29,12 @@ from initcli.sources.keras.values import (
 
 
 class TensorOf(NamedTuple):
-    """One output of one call of a layer, and its shape where the file says it."""
+    """One output of one call of a layer, and its shape if the file records it."""
 
     layer: str
     node: int
     output: int
-    shape: tuple[int | None, ...] | None
+    shape: tuple[int | None, ...] | None = None
 
     @property
     def reference(self) -> Any:
@@ -41,87 +43,72 @@ class TensorOf(NamedTuple):
 
 
 def call_name(layer: str, node: int) -> str:
-    """What a call of a layer is called; only the first has the layer's own name."""
+    """The name of a call; the first has the layer's own."""
     return layer if not node else f"{layer} · call {node + 1}"
 
 
 @dataclass
 class CallArguments:
-    """What a layer was called with: tensors among other values."""
+    """The arguments of one call, tensors among other values.
+
+    ``is_one`` is set for Keras 2, whose positional tensors are the first argument together.
+    """
 
     positional: list[Any] = field(default_factory=list)
     keywords: dict[str, Any] = field(default_factory=dict)
     is_one: bool = False
-    """Whether what stands by place is all of it the first argument, as in Keras 2."""
 
 
-ONE_INPUT = CallArguments([TensorOf("", 0, 0, None)])
-"""What a layer of a Sequential model is called with."""
+ONE_INPUT = CallArguments([TensorOf("", 0, 0)])
+"""The call of a layer of a Sequential model."""
 
 
 def call_of(data: Any, path: Path) -> CallArguments:
-    """What one call was given: the two forms of Keras 3 and Keras 2."""
+    """The arguments of one call.
+
+    Raises:
+        NotRead: it does not name outputs of layers.
+    """
     if _is_of_keras_3(data):
-        keywords = data.get("kwargs")
-        return CallArguments(
-            [_tensors(each) for each in as_list(data.get("args"))],
-            {k: _tensors(v) for k, v in keywords.items()} if isinstance(keywords, Mapping) else {},
-        )
-    found = CallArguments(is_one=True)
+        keywords = as_mapping_or_empty(data.get("kwargs"))
+        arguments = [_tensors(each) for each in as_list(data.get("args"))]
+        return CallArguments(arguments, _tensors(dict(keywords)))
+    call = CallArguments(is_one=True)
     inputs = list(data.values()) if isinstance(data, Mapping) else as_list(data)
     if inputs and isinstance(inputs[0], str):
         inputs = [inputs]
     for each in inputs:
-        if not (isinstance(each, list) and len(each) >= 3):
-            raise NotRead(f"{quoted(each)} names no output of a layer", path)
-        name, node, output, *rest = each
-        if name == "_CONSTANT_VALUE":
-            found.positional.append(plain(output))
-        elif isinstance(name, str) and _is_index(node) and _is_index(output):
-            found.positional.append(TensorOf(name, node, output, None))
-        else:
-            raise NotRead(f"{quoted(each)} names no output of a layer", path)
-        if rest and isinstance(rest[0], Mapping):
-            found.keywords.update({k: _old_tensors(v) for k, v in rest[0].items()})
-    return found
+        match each:
+            case ["_CONSTANT_VALUE", _, value, *rest]:
+                call.positional.append(plain(value))
+            case [str(name), int(node), int(output), *rest] if node >= 0 and output >= 0:
+                call.positional.append(TensorOf(name, node, output))
+            case _:
+                raise NotRead(f"{quoted(each)} names no output of a layer", path)
+        call.keywords |= _tensors(dict(as_mapping_or_empty(rest[0] if rest else None)))
+    return call
 
 
 def _is_of_keras_3(call: Any) -> bool:
     return isinstance(call, Mapping) and ("args" in call or "kwargs" in call)
 
 
-def _is_index(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
 def _tensors(value: Any) -> Any:
-    """A value of Keras 3 with its tensors in place."""
-    if isinstance(value, list):
-        return [_tensors(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    config = value.get("config")
-    if value.get("class_name") == "__keras_tensor__" and isinstance(config, Mapping):
-        match config.get("keras_history"):
-            case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
-                return TensorOf(name, node, output, shape_of(config.get("shape")))
-        return None
-    if "class_name" in value:
-        return plain(value)
-    return {key: _tensors(each) for key, each in value.items()}
-
-
-def _old_tensors(value: Any) -> Any:
-    """A keyword of Keras 2 with its tensors in place: lists of a name and two numbers."""
+    """A value with its tensors in place, as Keras 3 or Keras 2 writes them."""
     match value:
+        case {"class_name": "__keras_tensor__", "config": dict(config)}:
+            match config.get("keras_history"):
+                case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
+                    return TensorOf(name, node, output, shape_of(config.get("shape")))
+            return None
         case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
-            return TensorOf(name, node, output, None)
-        case list():
-            return [_old_tensors(each) for each in value]
+            return TensorOf(name, node, output)
         case {"class_name": _}:
             return plain(value)
+        case list():
+            return [_tensors(each) for each in value]
         case dict():
-            return {key: _old_tensors(each) for key, each in value.items()}
+            return {key: _tensors(each) for key, each in value.items()}
     return value
 
 
@@ -137,66 +124,72 @@ def _flat(value: Any) -> Iterator[TensorOf]:
             yield from _flat(value[key])
 
 
+def ends_of(value: Any) -> list[TensorOf]:
+    """The inputs or outputs of a network: one, a list, or a mapping of them."""
+    return list(_flat(_tensors(value)))
+
+
 Nodes = dict[str, list[CallArguments]]
+"""The calls of each layer."""
 
 
 def numbered_from_zero(
     nodes: Nodes, ends: dict[str, list[TensorOf]], layers: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Nodes, dict[str, list[TensorOf]]]:
-    """The same with every layer's calls numbered from 0; ``layers`` is what the file says of them.
+    """The same with every layer's calls numbered from 0; ``layers`` are their data.
 
-    A model that is a layer comes with a call of its own, of its Input, which no file lists. Keras 2
-    counts it everywhere (``reconstruct_from_config``), for any model that begins with an input.
-    Keras 3 counts it for Functional models, and only where a model names its inputs and outputs
+    A model used as a layer has an implicit first call, of its Input, which no file lists. Keras 2
+    counts it everywhere, for any model that begins with an input (``reconstruct_from_config``).
+    Keras 3 counts it for Functional models, and only in a model's inputs and outputs
     (``functional_from_config``).
     """
     calls = [call for data in layers.values() for call in as_list(data.get("inbound_nodes"))]
     is_keras_3 = any(_is_of_keras_3(call) for call in calls)
     late = {name for name, data in layers.items() if is_functional(data)}
-    late_in_calls: set[str] = set()
     if not is_keras_3:
-        stacks = {name for name, data in layers.items() if layers_of(data) and taken_by(data)}
-        late = late_in_calls = late | stacks
+        late |= {name for name, data in layers.items() if layers_of(data) and taken_by(data)}
 
-    def moved(value: Any, from_one: set[str]) -> Any:
-        if isinstance(value, TensorOf) and value.layer in from_one:
-            # Python takes what Keras 3 makes of a 0 there, which is -1, for the last.
+    def moved(value: Any) -> Any:
+        if isinstance(value, TensorOf) and value.layer in late:
+            # Keras 3 makes -1 of a 0 here, which Python takes for the last.
             last = len(nodes[value.layer]) - 1
             return value._replace(node=value.node - 1 if value.node or not is_keras_3 else last)
         if isinstance(value, list):
-            return [moved(each, from_one) for each in value]
+            return [moved(each) for each in value]
         if isinstance(value, dict):
-            return {key: moved(each, from_one) for key, each in value.items()}
+            return {key: moved(each) for key, each in value.items()}
         return value
 
-    found: Nodes = {name: [] for name in nodes}
-    for name, given in nodes.items():
-        for call in given:
-            positional = moved(call.positional, late_in_calls)
-            keywords = moved(call.keywords, late_in_calls)
-            found[name].append(CallArguments(positional, keywords, call.is_one))
-    return found, {key: moved(given, late) for key, given in ends.items()}
+    if not is_keras_3:
+        nodes = {
+            name: [
+                CallArguments(moved(call.positional), moved(call.keywords), call.is_one)
+                for call in given
+            ]
+            for name, given in nodes.items()
+        }
+    return nodes, {key: moved(given) for key, given in ends.items()}
 
 
 def require_calls(nodes: Nodes, taken: Any, path: Path) -> None:
-    """Raise NotRead where an output is taken of a call that no layer of those has."""
+    """Raise NotRead where an output is taken of a call that a layer does not have."""
     for tensor in _flat(taken):
         calls = len(nodes.get(tensor.layer, ())) or 1
         if tensor.layer in nodes and not 0 <= tensor.node < calls:
             times = "once" if calls == 1 else f"{calls:,} times"
             raise NotRead(
-                f"{quoted(tensor.layer)} is called {times} here, and this takes what comes out of "
-                f"its call number {tensor.node + 1:,}",
+                f"{quoted(tensor.layer)} is called {times} here, and this takes the output of its "
+                f"call number {tensor.node + 1:,}",
                 path,
-                "save the model anew: its calls are numbered as no Keras numbers them",
+                "save the model anew: no version of Keras numbers calls like this",
             )
 
 
 def recorded_shapes(
-    nodes: Mapping[str, list[CallArguments]], layers: Mapping[str, Mapping[str, Any]]
+    nodes: Nodes, layers: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, int], dict[int, tuple[int | None, ...]]]:
-    """The shapes of outputs, as those say that take them."""
-    found: dict[tuple[str, int], dict[int, tuple[int | None, ...]]] = {}
+    """The shapes of outputs by layer and call, as recorded where they are taken."""
+    shapes: dict[tuple[str, int], dict[int, tuple[int | None, ...]]] = {}
     for name, calls in nodes.items():
         for number, call in enumerate(calls):
             taken = list(_flat([call.positional, call.keywords]))
@@ -205,12 +198,12 @@ def recorded_shapes(
                 if shape is None and not number and len(taken) == 1:
                     shape = built_for(layers[name])
                 if shape is not None:
-                    found.setdefault((tensor.layer, tensor.node), {})[tensor.output] = shape
-    return found
+                    shapes.setdefault((tensor.layer, tensor.node), {})[tensor.output] = shape
+    return shapes
 
 
 def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs and options of a call of that layer."""
+    """The inputs, masks and options of a call of that layer, as an entry has them."""
     cls = known_layers()[entry["type"]]
     takes = cls.takes()
     masks: dict[str, TensorOf] = {}
@@ -219,16 +212,16 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
     elif issubclass(cls, Opaque):
         tensors = list(_flat([call.positional, call.keywords]))
     elif issubclass(cls, Network):
-        # The mask that a network is called with is the one that its inputs carry.
+        # The mask of a network's call is the one that its inputs carry.
         keywords = {key: value for key, value in call.keywords.items() if key != "mask"}
         tensors = list(_flat([call.positional, keywords]))
     else:
-        call, masks = _apart(call, cls)
+        call, masks = _without_masks(call, cls)
         tensors = list(_flat(call.positional))
         slots: dict[str, TensorOf] = dict(zip(takes.names, tensors, strict=False))
-        by_name = [name for name in takes.names if isinstance(call.keywords.get(name), TensorOf)]
+        by_name = {n: t for n in takes.names if isinstance(t := call.keywords.get(n), TensorOf)}
         if by_name:
-            slots |= {name: call.keywords[name] for name in by_name}
+            slots |= by_name
             last = max(takes.names.index(name) for name in slots)
             first = next(iter(slots.values()))
             tensors = [slots.get(name, first) for name in takes.names[: last + 1]]
@@ -236,33 +229,34 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
             # The first argument by its own name, such as `inputs` or `sequences`.
             tensors = [v for v in call.keywords.values() if isinstance(v, TensorOf)][:1]
         tensors += _flat(call.keywords.get("initial_state"))
-    found: dict[str, Any] = {"inputs": [tensor.reference for tensor in tensors]}
-    for option in takes.options:
-        if isinstance(call.keywords.get(option), bool):
-            found[option] = call.keywords[option]
+    options = {name: call.keywords.get(name) for name in takes.options}
+    named: dict[str, Any] = {"inputs": [tensor.reference for tensor in tensors]}
+    named |= {name: value for name, value in options.items() if isinstance(value, bool)}
     if masks:
-        found["masks"] = {name: tensor.reference for name, tensor in masks.items()}
-    return found
+        named["masks"] = {name: tensor.reference for name, tensor in masks.items()}
+    return named
 
 
-def _apart(call: CallArguments, cls: type[Layer]) -> tuple[CallArguments, dict[str, TensorOf]]:
-    """A call without the masks that it names, and these."""
+def _without_masks(
+    call: CallArguments, cls: type[Layer]
+) -> tuple[CallArguments, dict[str, TensorOf]]:
+    """A call without its masks, and the masks."""
     positional, keywords = list(call.positional), dict(call.keywords)
-    found: dict[str, Any] = {}
+    masks: dict[str, Any] = {}
     if isinstance(several := keywords.get("mask"), list):
         # One argument for the masks of several inputs.
-        found.update(zip(cls.takes_masks, several, strict=False))
+        masks |= zip(cls.takes_masks, several, strict=False)
         del keywords["mask"]
     for name, place in cls.takes_masks.items():
         if place < len(positional) and not call.is_one:
             given, positional[place] = positional[place], None
             if isinstance(given, list):
-                found.update(zip(cls.takes_masks, given, strict=False))
+                masks |= zip(cls.takes_masks, given, strict=False)
             else:
-                found[name] = given
+                masks[name] = given
         if name in keywords:
-            found[name] = keywords.pop(name)
-    masks = {name: each for name, each in found.items() if isinstance(each, TensorOf)}
+            masks[name] = keywords.pop(name)
+    masks = {name: each for name, each in masks.items() if isinstance(each, TensorOf)}
     return CallArguments(positional, keywords), masks
 
 
@@ -272,17 +266,16 @@ def operation_of(
     call: CallArguments | None,
     shapes: Sequence[tuple[int | None, ...]],
 ) -> dict[str, Any]:
-    """An operation on tensors, with its arguments beside those of its call."""
+    """The entry of an operation on tensors, with its own arguments and those of its call."""
     call = call or CallArguments()
-    order: list[TensorOf] = []
+    inputs = 0
 
     def placed(value: Any) -> Any:
+        nonlocal inputs
         if isinstance(value, TensorOf):
-            order.append(value)
-            return {"input": len(order) - 1}
-        if isinstance(value, list):
-            return [placed(each) for each in value]
-        return plain(value)
+            inputs += 1
+            return {"input": inputs - 1}
+        return [placed(each) for each in value] if isinstance(value, list) else plain(value)
 
     positional = [placed(each) for each in call.positional]
     keywords = {key: placed(each) for key, each in call.keywords.items()}
@@ -294,16 +287,3 @@ def operation_of(
         "keywords": {**own, **keywords},
         "shapes": [list(shape) for shape in shapes],
     }
-
-
-def ends_of(value: Any) -> Iterator[TensorOf]:
-    """The inputs or outputs of a network: one, a list, or a mapping of them."""
-    match value:
-        case [str(name), int(node), int(output)] if node >= 0 and output >= 0:
-            yield TensorOf(name, node, output, None)
-        case list():
-            for each in value:
-                yield from ends_of(each)
-        case dict():
-            for key in sorted(value):
-                yield from ends_of(value[key])

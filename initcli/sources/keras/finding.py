@@ -1,4 +1,4 @@
-"""Find the Keras model in a file's data, whatever stands around it."""
+"""Search for the Keras model in a file's data, whatever stands around it."""
 
 from __future__ import annotations
 
@@ -18,52 +18,55 @@ from initcli.initializers import known_initializers
 from initcli.layers import known_layers
 from initcli.sources.keras.vocabulary import says_nothing
 
-_AROUND: tuple[Path, ...] = (
+_PATHS: tuple[Path, ...] = (
     (),
     ("model_config",),
     ("modelTopology",),
     ("modelTopology", "model_config"),
 )
-"""Where a model stands in a file; TensorFlow.js puts others around it."""
+"""Where a model stands in a file; TensorFlow.js wraps it."""
 _STRUCTURE = frozenset(
     """class_name config keras_version inbound_nodes input_layers output_layers batch_input_shape
     batch_shape input_shape build_input_shape build_config model_config layers name""".split()  # noqa: SIM905
 )
-"""Keys of a model's file that are no layer's arguments."""
+"""Keys of a model's file that are not arguments of a layer."""
 _CHOICES = ("data_format", "mode", "distribution", "merge_mode", "activation")
-"""Keys whose values are names that TensorFlow.js writes in camelCase, as it does keys."""
+"""Arguments whose values TensorFlow.js writes in camelCase, as it does keys."""
 
 
 def model_in(document: Document) -> Document | None:
-    """The Keras model that a document holds; None where it holds none.
+    """The Keras model that a document holds, if any.
 
     Its data is ``{"class_name": …, "config": …}``, with the version of Keras that the file names.
-    Each part knows where in the file it stands. Read are models within other data, also as
-    text, the result of ``get_config()`` alone, and keys in camelCase.
+    A model may stand within other data, as JSON in a text, as the result of ``get_config()`` alone,
+    and with keys in camelCase.
 
     Raises:
-        InvalidSpec: the file is a TensorFlow.js graph model, or text within it is not JSON.
+        InvalidSpec: the file is a TensorFlow.js graph model, a text in it is not JSON, or a key
+            stands in both camelCase and snake_case.
     """
     _refuse_graph_model(document)
-    for path in _AROUND:
+    for path in _PATHS:
         document = _decoded(document, path)
-        found = _model(_at(document.data, path))
-        if found is None:
+        data = _at(document.data, path)
+        model = _model(data)
+        if model is None:
             continue
         version = next(_versions(document.data, path), None)
-        data = found if version is None else {"keras_version": version, **found}
         origins: dict[Path, Origin] = {(): Origin(document, path)}
-        if _is_config(_at(document.data, path)):
+        if _is_config(data):
             origins[("config",)] = Origin(document, path)
-        return _in_snake_case(replace(document, data=data, origins=origins))
+        if version is not None and "kerasVersion" not in model:
+            model = {"keras_version": version, **model}
+        return _in_snake_case(replace(document, data=model, origins=origins))
     return None
 
 
 def _model(data: Any) -> dict[str, Any] | None:
-    """The mapping of a model, with the keys of Keras; None where the data is none."""
+    """The mapping of a model with the keys of Keras; None for other data."""
     if isinstance(data, Mapping):
-        named = {_snake_case(key): value for key, value in data.items()}
-        if "class_name" in named and "layers" not in named:
+        keys = {_snake_case(key) for key in data}
+        if "class_name" in keys and "layers" not in keys:
             return dict(data)
     if _is_config(data):
         functional = isinstance(data, Mapping) and {"input_layers", "inputLayers"} & data.keys()
@@ -72,19 +75,19 @@ def _model(data: Any) -> dict[str, Any] | None:
 
 
 def _is_config(data: Any) -> bool:
-    """Whether data is what a network's ``get_config()`` returns: layers with their classes."""
+    """Whether data is the ``get_config()`` of a network: layers with their classes."""
     layers = data.get("layers") if isinstance(data, Mapping) else data
     if not isinstance(layers, list) or not layers or not isinstance(layers[0], Mapping):
         return False
-    return any(key in layers[0] for key in ("class_name", "className"))
+    return bool({"class_name", "className"} & layers[0].keys())
 
 
 def _versions(data: Any, path: Path) -> Iterator[Any]:
-    """The versions of Keras that a file names, that nearest to the model first."""
+    """The versions of Keras that a file names, the one nearest to the model first."""
     for length in range(len(path), -1, -1):
-        found = _at(data, path[:length])
-        if isinstance(found, Mapping):
-            yield from (found[key] for key in ("keras_version", "kerasVersion") if key in found)
+        holder = _at(data, path[:length])
+        if isinstance(holder, Mapping):
+            yield from (holder[key] for key in ("keras_version", "kerasVersion") if key in holder)
 
 
 def _at(data: Any, path: Path) -> Any:
@@ -94,7 +97,7 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _decoded(document: Document, path: Path) -> Document:
-    """The document with the text at a path decoded, where that is JSON once more."""
+    """The document with the JSON text at a path, if there is one, decoded."""
     text = _at(document.data, path)
     if not isinstance(text, str) or not looks_like_json(text):
         return document
@@ -116,46 +119,44 @@ def _refuse_graph_model(document: Document) -> None:
         raise document.invalid([InvalidValue(message, remedy=remedy)])
 
 
-# Keys in camelCase
-
-
 def _in_snake_case(document: Document) -> Document:
-    """The document with keys of Keras's own that are in camelCase in snake_case."""
+    """The document with Keras's own keys in snake_case."""
     origins = dict(document.origins)
-    before = len(origins)
+    count = len(origins)
 
     def named(value: Any, path: Path, source: Path) -> Any:
         if isinstance(value, list):
             return [named(each, (*path, i), (*source, i)) for i, each in enumerate(value)]
         if not isinstance(value, Mapping):
             return value
-        found = {}
+        result: dict[str, Any] = {}
         for key, each in value.items():
             own = _snake_case(key)
+            if own in result:
+                message = f"`{own}` stands twice in this mapping, in camelCase and in snake_case"
+                place = (*source, key)
+                error = InvalidValue(message, remedy="keep one of the two", path=place, at_key=True)
+                raise document.invalid([error])
             if own != key:
                 origins[(*path, own)] = document.origin((*source, key))
             if own in _CHOICES and isinstance(each, str):
-                each = _choice(each)
-            found[own] = named(each, (*path, own), (*source, key))
-        return found
+                each = each if each in known_activations() else _separated(each)
+            result[own] = named(each, (*path, own), (*source, key))
+        return result
 
     data = named(document.data, (), ())
-    return document if len(origins) == before else replace(document, data=data, origins=origins)
+    return document if len(origins) == count else replace(document, data=data, origins=origins)
 
 
 def _snake_case(key: str) -> str:
-    """A key in snake_case, if Keras has one of that name, and else as it is."""
-    found = _separated(key)
-    is_own = found in _STRUCTURE or found in _arguments() or says_nothing(found)
-    return found if is_own else key
-
-
-def _choice(value: str) -> str:
-    return value if value in known_activations() else _separated(value)
+    """A key in snake_case if Keras has one of that name, else as it is."""
+    separated = _separated(key)
+    is_own = separated in _STRUCTURE or separated in _arguments() or says_nothing(separated)
+    return separated if is_own else key
 
 
 def _separated(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: f"_{found[0].lower()}", name)
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda match: f"_{match[0].lower()}", name)
 
 
 @cache

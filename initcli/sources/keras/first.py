@@ -1,7 +1,7 @@
-"""Layers of Keras 1, whose arguments had other names, under those of Keras 2.
+"""Translation of Keras 1 layers to Keras 2.
 
-What they say of initializers is translated as well: names meant other distributions, and fans were
-counted over the axes of kernels that were stored in another order (``keras/initializations.py`` and
+Their arguments had other names, the names of initializers meant other distributions, and fans were
+counted over kernels stored with other orders of axes (``keras/initializations.py`` and
 ``keras/layers`` of the tags 1.0.0 to 1.2.2).
 """
 
@@ -28,7 +28,7 @@ _KINDS = {
 }
 """Layers under their names in Keras 2."""
 _ONLY_THERE = ("Deconvolution2D", "Deconv2D", "ConvLSTM2D", "SReLU", "ParametricSoftplus")
-"""Layers whose arguments or weights no layer of Keras 2 has."""
+"""Layers that have no counterpart in Keras 2."""
 
 _NAMES = {
     "output_dim": "units",
@@ -56,10 +56,10 @@ _NAMES_OF: Mapping[str, Mapping[str, str]] = {
     "PReLU": {"init": "alpha_initializer"},
     "UpSampling1D": {"length": "size"},
 }
-"""Arguments under their names in Keras 2, and those that are others in one layer."""
+"""Arguments under their names in Keras 2, where one layer differs from the others."""
 _SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
 _SILENT = ("consume_less", "mode", "forget_bias_init")
-"""Arguments that are read apart, or that change neither shape nor first weight."""
+"""Arguments that are read elsewhere, or that change neither a shape nor an initial weight."""
 
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
 _BIASES = {"one": True, "zero": False}
@@ -68,10 +68,10 @@ _BIASES = {"one": True, "zero": False}
 def of_keras1(
     kind: str, config: Mapping[str, Any], version: Version, path: Path
 ) -> tuple[str, dict[str, Any]]:
-    """The type and the configuration of a layer of Keras 1, as Keras 2 would say them.
+    """The type and the configuration of a Keras 1 layer as Keras 2 writes them.
 
     Raises:
-        NotRead: Keras 2 has nothing like it.
+        NotRead: Keras 2 has no counterpart.
     """
     if kind in _ONLY_THERE:
         raise _refused(f"a {kind}", version, path)
@@ -112,7 +112,7 @@ def _refused(what: str, version: Version, path: Path) -> NotRead:
 
 
 def _padded(found: dict[str, Any]) -> None:
-    """Padding of images at four ends, or by names, as pairs."""
+    """Write padding of four sides, or of named ones, as pairs."""
     padding = plain(found.get("padding"))
     if isinstance(padding, Mapping):
         ends = [padding.get(f"{end}_pad", 0) for end in ("top", "bottom", "left", "right")]
@@ -127,12 +127,12 @@ Change = Callable[[dict[str, Any], Mapping[str, Any], Version, Path], None]
 
 
 def _gated(found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path) -> None:
-    """Each gate's matrices were tensors of their own, unless they were made for a GPU."""
+    """Each gate had matrices of its own, unless the layer was built for a GPU."""
     if config.get("consume_less") == "gpu":
         return
     found["gates_apart"] = True
     if version.numbers >= (1, 2):
-        # Those for the state were filled like those for the input.
+        # The recurrent matrices were initialized like the kernel.
         found["recurrent_initializer"] = config.get("init", "glorot_uniform")
 
 
@@ -156,7 +156,7 @@ _CHANGES: Mapping[str, Change] = {
     "GRU": _gated,
     "BatchNormalization": _normalized,
 }
-"""What else becomes of a layer's configuration."""
+"""Changes to the configuration of single layers."""
 
 
 # Merge, which Keras 2 kept until 2.2
@@ -173,7 +173,7 @@ _MODES = {
 
 
 def merged(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The layer that a Merge is by its mode; one whose mode is its author's code stays."""
+    """The layer that a Merge is by its mode; one with a function as its mode stays."""
     mode = config.get("mode")
     kind = _MODES.get(mode) if isinstance(mode, str) else None
     if kind is None or config.get("mode_type", "raw") != "raw":
@@ -188,7 +188,7 @@ def merged(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def branches_of(data: Any) -> list[Any] | None:
-    """The models that a Merge brings together, where the Merge itself lists them."""
+    """The models that a Merge lists."""
     config = data.get("config") if isinstance(data, Mapping) else None
     if not isinstance(config, Mapping) or data.get("class_name") != "Merge":
         return None
@@ -219,24 +219,24 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "distribution": "untruncated_normal",
     },
 }
-"""What the names of Keras 1 meant."""
+"""The initializers that the names of Keras 1 meant."""
 _DEFAULTS = {
     "Embedding": {"embeddings_initializer": "uniform"},
     "SimpleRNN": {"recurrent_initializer": "orthogonal"},
     "GRU": {"recurrent_initializer": "orthogonal"},
     "LSTM": {"recurrent_initializer": "orthogonal"},
 }
-"""Initializers of layers whose configuration names none; those of a kernel are Glorot's."""
+"""Default initializers other than Glorot's for kernels."""
 _CONVOLUTIONS = {"Conv1D": 1, "Conv2D": 2, "Conv3D": 3, "SeparableConv2D": 2}
 _UNSHARED = ("LocallyConnected1D", "LocallyConnected2D", "MaxoutDense")
 _OF_HIGHER_RANK = (*_UNSHARED, "PReLU")
-"""Layers with tensors whose fans were the root of their size."""
+"""Layers with tensors whose fans were the square root of their size."""
 
 
 def _initialized(
     kind: str, found: dict[str, Any], config: Mapping[str, Any], version: Version
 ) -> None:
-    """Each initializer as what its name meant."""
+    """Replace each initializer by the one that its name meant."""
     if kind == "SeparableConv2D":
         init = found.pop("kernel_initializer", "glorot_uniform")
         found["depthwise_initializer"] = found["pointwise_initializer"] = init
@@ -258,7 +258,7 @@ def _initialized(
 
 
 def _counted_by_rank(initializer: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by which an initializer sees what is no convolution's kernel."""
+    """The arguments that count fans of a tensor that is not a convolution's kernel."""
     cls = known_initializers()[initializer["type"]]
     if cls is Orthogonal:
         return {"row_axes": 1}
@@ -266,10 +266,7 @@ def _counted_by_rank(initializer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _order(kind: str, is_theano: bool, version: Version) -> list[int | None]:
-    """The axes of a kernel (k…, channels, filters) in the order in which Keras 1 stored them.
-
-    None is an axis of size 1.
-    """
+    """The axes of a kernel (k…, channels, filters) in Keras 1's order; None has size 1."""
     rank = _CONVOLUTIONS[kind]
     if kind == "Conv1D":
         return [2, 1, 0, None] if version.numbers < (1, 1) else [0, None, 1, 2]
@@ -280,22 +277,22 @@ def _order(kind: str, is_theano: bool, version: Version) -> list[int | None]:
 def _counted(
     initializer: Mapping[str, Any], kind: str, is_theano: bool, version: Version
 ) -> dict[str, Any]:
-    """The arguments by which an initializer sees a convolution's kernel as it was stored."""
+    """The arguments that count fans of a convolution's kernel as Keras 1 stored it."""
     cls = known_initializers()[initializer["type"]]
     order = _order(kind, is_theano, version)
     filters = _CONVOLUTIONS[kind] + 1
     if cls is Orthogonal:
-        # The first axis was the matrix's rows; rows of filters are as good as columns of filters.
+        # The first axis gave the rows; orthogonal rows of filters are as good as columns.
         return {} if order[0] == filters else {"row_axes": 1}
     if not issubclass(cls, Scaled):
         return {}
     if is_theano or kind == "Conv1D" or version.numbers < (1, 2, 1):
-        # As of (filters, channels, …), whatever the order is: until 1.2.1 the order was given to a
-        # function that did not get it.
+        # Until 1.2.1 the order did not reach the function that counts, which assumed
+        # (filters, channels, …).
         inward, outward, field = order[1], order[0], order[2:]
     else:
         inward, outward, field = order[-2], order[-1], order[:2]
-    # Until 1.0.4 the fan-out had no receptive field.
+    # Until 1.0.4 the fan-out did not include the receptive field.
     fans = (inward, *field), (outward, *(field if version.numbers >= (1, 0, 4) else ()))
     inputs, outputs = ([axis for axis in axes if axis is not None] for axes in fans)
     spatial = range(filters - 1)

@@ -1,14 +1,14 @@
-"""Which ``trainable: false`` of a Keras file reaches weights once Keras has read the file.
+"""Which ``trainable: false`` in a Keras file freezes weights once Keras has read the file.
 
-In a spec a layer that is not trainable freezes all that it holds. Keras's ``from_config`` does not:
+In a spec, a layer that is not trainable freezes all that it holds. ``from_config`` differs:
 
-- A network's own flag is written down but not applied, except that of an outermost Functional
-  model in Keras 3. Freezing a network writes the flag of every layer in it as well.
-- Keras 3: a weight has a flag of its own, which it gets from the layer that makes it. What a layer
-  hands to layers within it says nothing (``Layer.trainable``, ``Layer._track_variable``).
-- Keras 2 within TensorFlow: a layer that is not trainable hides all that it holds.
-- Keras 2.1.4 to 2.3.1: so does it here, but TimeDistributed and Bidirectional set the flags of what
-  they hold to their own; before 2.1.4 their own flag says nothing.
+- A network's flag is saved but not applied, except for an outermost Functional model in Keras 3.
+  Freezing a network also saves the flag of every layer in it.
+- Keras 3: each weight takes its flag from the layer that creates it. A layer's flag does not reach
+  the layers within it (``Layer.trainable``, ``Layer._track_variable``).
+- Keras 2 in TensorFlow: a layer that is not trainable freezes all that it holds.
+- Keras 2.1.4 to 2.3.1: likewise, but TimeDistributed and Bidirectional overwrite the flags of the
+  layers they hold; before 2.1.4 the flag of these two has no effect.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ _WRAPPERS = (TimeDistributed, Bidirectional)
 
 
 class Freezing(NamedTuple):
-    """How one generation of Keras applies the flags of a file."""
+    """How one generation of Keras applies the flags in a file."""
 
     of_networks: bool
-    """Whether the outermost Functional model freezes what it holds."""
+    """Whether the outermost Functional model freezes its layers."""
     of_holders: bool
-    """Whether layers freeze layers that they hold, other than by setting their flags."""
+    """Whether layers freeze the layers that they hold."""
     of_wrappers: bool
-    """Whether TimeDistributed and Bidirectional freeze what they hold."""
+    """Whether TimeDistributed and Bidirectional do."""
     sets_flags: bool
-    """Whether those two set the flags of what they hold."""
+    """Whether those two overwrite the flags of the layers that they hold."""
 
     def of_network(self, config: Mapping[str, Any], is_outermost: bool) -> dict[str, Any]:
-        """The flag of a network that counts, if it does."""
+        """The flag of a network, if it has an effect."""
         given = config.get("trainable")
         counts = is_outermost and self.of_networks and "input_layers" in config
         return {"trainable": False} if counts and given is not None and not truth(given) else {}
 
     def counts(self, cls: type[Layer]) -> bool:
-        """Whether a layer's own flag reaches weights."""
+        """Whether a layer's flag has an effect."""
         wraps = issubclass(cls, _WRAPPERS)
         return self.of_wrappers if wraps else self.of_holders or not cls.holds_layers
 
     def of_layer(self, cls: type[Layer], found: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a layer with only those flags, its own and below it, that count."""
+        """The arguments of a layer without the flags that have no effect."""
         wraps = issubclass(cls, _WRAPPERS)
         kept = self.counts(cls)
         own = {key: value for key, value in found.items() if kept or key != "trainable"}
@@ -60,13 +60,13 @@ class Freezing(NamedTuple):
 
 
 def seems_frozen(found: Mapping[str, Any]) -> bool:
-    """Whether a layer says that it is not trainable, and a layer that it holds is trained."""
+    """Whether a layer is not trainable but holds a layer that is."""
     held = _held(found)
     return found.get("trainable") is False and not (held and all(map(_is_frozen, held)))
 
 
 def _is_frozen(entry: Any) -> bool:
-    """Whether no flag that counts leaves anything in an entry to be trained."""
+    """Whether nothing in an entry is trained."""
     if not isinstance(entry, Mapping) or entry.get("type") in (None, "Input"):
         return True
     held = _held(entry)
@@ -86,7 +86,7 @@ _KERAS_20 = Freezing(False, True, False, False)
 
 
 def freezing_of(version: Version) -> Freezing:
-    """How that version of Keras applies the flags of a file that it reads."""
+    """How that version of Keras applies the flags in a file."""
     if not version.is_old:
         return _KERAS_3
     if version.maker != "keras":

@@ -1,32 +1,50 @@
-"""What the reader of a Keras model should know that no spec can say."""
+"""Notes on a Keras model about facts that no spec expresses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 
 from initcli.errors import listed, quoted
 from initcli.layers.core import Opaque
 
+_MAX_NAMES = 5
+_MAX_NOTES = 50
+
+THAWED = (
+    "trainable is false, but Keras applies that to none of the layers within when it reads the "
+    "file, and trains them as they say themselves"
+)
+"""The note on layers whose own flag freezes nothing."""
+
 
 def few(notes: Iterable[str]) -> tuple[str, ...]:
-    """As many of the notes as somebody would read."""
-    found = tuple(notes)
-    more = len(found) - _NOTED
-    return found if more <= 0 else (*found[:_NOTED], f"{more:,} more such notes are left out")
+    """The first notes, and how many are left out."""
+    every = tuple(notes)
+    more = len(every) - _MAX_NOTES
+    return every if more <= 0 else (*every[:_MAX_NOTES], f"{more:,} more such notes are left out")
 
 
-def of_unknown(layers: Iterable[tuple[str, Opaque]]) -> Iterator[str]:
-    """What there is to say of layers, by name, that are code of their author: once for each kind.
+def of_quantized(scheme: str) -> str:
+    """The note on layers with quantized weights."""
+    if scheme.partition("/")[0] == "float8":
+        return (
+            "kernels are drawn as their initializers say; rounding to float8 while they compute "
+            "is left out"
+        )
+    return (
+        "the file names initializers, but Keras makes codes of zeros and scales of ones, which a "
+        "file of weights then replaces"
+    )
 
-    What a person has said of a layer is not said again.
-    """
+
+def of_unknown(layers: Iterable[tuple[str, Opaque]]) -> tuple[str, ...]:
+    """Notes on layers of their author's own code, one for each kind."""
     alike: dict[tuple[str, str], list[str]] = {}
     for name, layer in layers:
-        alike.setdefault((layer.kind, "; ".join(_unknown(layer))), []).append(quoted(name))
-    for (kind, said), names in alike.items():
-        if said:
-            what = f"{_named(names)} ({kind})"
-            yield f"{what}: its author's own code, which is not run; {said}"
+        if unknown := "; ".join(_unknown(layer)):
+            note = f"its author's own code, which is not run; {unknown}"
+            alike.setdefault((layer.kind, note), []).append(name)
+    return few(named(names, kind, note) for (kind, note), names in alike.items())
 
 
 def _unknown(layer: Opaque) -> Iterator[str]:
@@ -37,38 +55,8 @@ def _unknown(layer: Opaque) -> Iterator[str]:
         yield "weights of its own, if there are any, are not counted"
 
 
-def of_quantized(quantized: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What there is to say of layers with quantized weights, once for each scheme."""
-    for scheme, names in quantized.items():
-        shown = _named(names)
-        mode = scheme.partition("/")[0]
-        if mode == "float8":
-            yield (
-                f"{shown} ({mode}): kernels are drawn as their initializers say; rounding to "
-                "float8 while they compute is left out"
-            )
-        else:
-            yield (
-                f"{shown} ({mode}): the file names initializers, but Keras makes codes of zeros "
-                "and scales of ones, which a file of weights then replaces"
-            )
-
-
-def of_thawed(names: Sequence[str]) -> Iterator[str]:
-    """What there is to say of layers whose own flag freezes nothing."""
-    if names:
-        yield (
-            f"{_named(names)}: trainable is false, but Keras applies that to none of the layers "
-            "within when it reads the file, and trains them as they say themselves"
-        )
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return listed(names if more <= 0 else [*names[:_NAMED], f"{more} more"], "and")
-
-
-_NAMED = 5
-"""Layers of one type that a note names."""
-_NOTED = 50
-"""Notes on one file."""
+def named(names: list[str], kind: str, note: str) -> str:
+    """A note on several layers, with their names and what they have in common."""
+    more = len(names) - _MAX_NAMES
+    shown = [*map(quoted, names[:_MAX_NAMES]), *([f"{more} more"] if more > 0 else [])]
+    return f"{listed(shown, 'and')}{f' ({kind})' if kind else ''}: {note}"

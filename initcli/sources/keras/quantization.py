@@ -1,4 +1,4 @@
-"""How a layer of a Keras file is quantized, as its dtype policy and its configuration say."""
+"""How a layer of a Keras file is quantized, by its dtype policy and its configuration."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ _MODES = ("int8", "int4", "float8", "gptq", "awq")
 
 
 def policy_in(value: Any) -> Mapping[str, Any]:
-    """The configuration of a dtype policy; of a map of policies, that of its default."""
+    """The configuration of a dtype policy, or of the default of a map of policies."""
     config = value.get("config") if isinstance(value, Mapping) else None
     if isinstance(config, Mapping) and "default_policy" in config:
-        found = config["default_policy"]
-        return policy_in(found) if isinstance(found, Mapping) else {"name": found}
+        default = config["default_policy"]
+        return policy_in(default) if isinstance(default, Mapping) else {"name": default}
     return config if isinstance(config, Mapping) else {}
 
 
 def quantization_of(config: Mapping[str, Any]) -> str | None:
-    """The scheme of a layer, such as ``int4/128``; None where its weights are floating-point.
+    """The scheme of a layer, such as ``int4/128``; None for floating-point weights.
 
-    The policy is an object with a ``mode``, or a name such as ``int8_from_float32``. Of int4, the
-    layer's own ``quantization_config`` says over which blocks there are scales.
+    The policy is an object with a ``mode``, or a name such as ``int8_from_float32``. For int4, the
+    layer's own ``quantization_config`` has the block size of the scales.
     """
     value = config.get("dtype")
     policy = policy_in(value) if isinstance(value, Mapping) else {"name": value}

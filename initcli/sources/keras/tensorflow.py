@@ -1,4 +1,4 @@
-"""TensorFlow's functions in files of Keras 2, under the names of Keras 3's operations."""
+"""TensorFlow functions in files of Keras 2, under the names of Keras 3's operations."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ _KEYWORDS = {
 def operation_of_tensorflow(
     config: Mapping[str, Any], keywords: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
-    """The operation that a function such as ``math.reduce_mean`` is, and its keywords.
+    """The operation and keywords of a function such as ``math.reduce_mean``.
 
-    A function that has no counterpart keeps its name, and its output the recorded shape.
+    A function without a counterpart keeps its name, and its output has the recorded shape.
     """
     function = config.get("function")
     full = function if isinstance(function, str) else str(config.get("name", "operation"))
@@ -68,7 +68,7 @@ def operation_of_tensorflow(
         given["newshape"] = given.pop("shape")
     sections = given.get("indices_or_sections")
     if name == "Split" and isinstance(sections, list):
-        # Sizes of the parts, and not where they end.
+        # TensorFlow gives the sizes of the parts, Keras where they end.
         ends: list[int] = []
         for size in sections[:-1]:
             if not isinstance(size, int):

@@ -1,7 +1,8 @@
-"""A Keras model's layers to the entries of a spec, and its networks to networks."""
+"""Translation of a Keras model's layers to the entries of a spec."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,8 @@ from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
 from initcli.layers.operations import Operation
+from initcli.sources.arguments import LAYER_TYPES
+from initcli.sources.describe import choices
 from initcli.sources.keras.calls import (
     ONE_INPUT,
     CallArguments,
@@ -30,15 +33,17 @@ from initcli.sources.keras.calls import (
 )
 from initcli.sources.keras.first import branches_of, merged, of_keras1
 from initcli.sources.keras.freezing import freezing_of, seems_frozen
-from initcli.sources.keras.notes import few, of_quantized, of_thawed
+from initcli.sources.keras.notes import THAWED, few, named, of_quantized
 from initcli.sources.keras.quantization import policy_in, quantization_of
 from initcli.sources.keras.tensorflow import operation_of_tensorflow
 from initcli.sources.keras.values import (
     NotRead,
     as_list,
     as_mapping,
+    as_mapping_or_empty,
     as_name,
     built_for,
+    config_of,
     is_of_keras,
     plain,
     seed_of,
@@ -58,21 +63,20 @@ from initcli.sources.keras.vocabulary import (
     INPUT_SHAPES,
     OLD,
     PASSING_ON,
-    POLICIES,
     RENAMED,
     says_nothing,
 )
-from initcli.types import arguments_of
+from initcli.types import DtypePolicy, arguments_of
 
 _NETWORKS = ("Functional", "Model", "Sequential")
 """Classes whose configuration lists layers."""
 
 
 def from_keras(document: Document) -> Document:
-    """The spec that says what the Keras model of :func:`.finding.model_in` says.
+    """The spec of a Keras model that :func:`.finding.model_in` returned.
 
     Raises:
-        InvalidSpec: it is no model whose layers could be read.
+        InvalidSpec: its layers cannot be read.
     """
     version, guess = version_of(document.data)
     translation = _Translation(version)
@@ -81,53 +85,38 @@ def from_keras(document: Document) -> Document:
     try:
         data = translation.network(document.data, (), ())
     except NotRead as error:
-        found = InvalidValue(str(error), remedy=error.remedy, path=error.path)
-        raise document.invalid([found]) from None
+        invalid = InvalidValue(str(error), remedy=error.remedy, path=error.path)
+        raise document.invalid([invalid]) from None
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
-    return replace(
-        document,
-        data=data,
-        origins=origins,
-        dialect="keras",
-        notes=few(
-            dict.fromkeys(
-                [
-                    *translation.notes,
-                    *of_thawed(translation.thawed),
-                    *of_quantized(translation.quantized),
-                ]
-            )
-        ),
-    )
+    of_layers = [named(names, *kind) for kind, names in translation.noted.items()]
+    notes = few(dict.fromkeys([*translation.notes, *of_layers]))
+    return replace(document, data=data, origins=origins, dialect="keras", notes=notes)
 
 
 class _Translation:
-    """Walks a model's JSON; paths of what it makes lead back to the file by ``origins``."""
+    """Walks a model's JSON; ``origins`` lead from the paths of the spec to those of the file.
+
+    ``noted`` are the names of layers by what they have in common and the note on it.
+    """
 
     def __init__(self, version: Version) -> None:
         self.version = version
         self.freezing = freezing_of(version)
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
-        # The names of layers whose `trainable: false` does not reach the layers that they hold.
-        self.thawed: list[str] = []
-        # The names of layers whose weights are quantized, by how they are.
-        self.quantized: dict[str, list[str]] = {}
+        self.noted: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
 
     def network(self, data: Any, source: Path, target: Path) -> dict[str, Any]:
         """The mapping of a whole network."""
         data = as_mapping(data, source, "a Keras model")
-        config, at = data.get("config"), (*source, "config")
-        layers: Any = config
-        if isinstance(config, Mapping):
+        config, at = config_of(data), (*source, "config")
+        layers: Any = data.get("config")
+        if isinstance(layers, Mapping):
             layers, at = config.get("layers"), (*at, "layers")
-        else:
-            config = {}
-        name = data.get("class_name")
         if not isinstance(layers, list):
             raise NotRead(
-                f"{quoted(name)} has no list of layers: only Sequential and Functional models say "
-                "in their JSON what they are made of",
+                f"{quoted(data.get('class_name'))} has no list of layers: only Sequential "
+                "and Functional models list theirs in JSON",
                 at,
                 "build it with keras.Sequential or keras.Model(inputs, outputs), or write "
                 "its layers as a spec",
@@ -135,12 +124,12 @@ class _Translation:
         self.origins[target] = (*source, "config")
         self.origins[(*target, "layers")] = at
         functional = any(isinstance(each, Mapping) and "inbound_nodes" in each for each in layers)
-        made = self._functional if functional else self._sequential
-        found = made(config, layers, at, target)
+        translate = self._functional if functional else self._sequential
+        network = translate(config, layers, at, target)
         self.origins[(*target, "type")] = (*source, "class_name")
-        if isinstance(own := config.get("name"), str):
-            found["name"] = own
-        return {**found, **self.freezing.of_network(config, is_outermost=not target)}
+        if isinstance(name := config.get("name"), str):
+            network["name"] = name
+        return {**network, **self.freezing.of_network(config, is_outermost=not target)}
 
     # Sequential models
 
@@ -152,11 +141,9 @@ class _Translation:
         entries: list[dict[str, Any]] = []
         for index, data in enumerate(layers):
             data = as_mapping(data, (*at, index), "a layer")
-            inner = data.get("config")
-            inner = inner if isinstance(inner, Mapping) else {}
             if not entries and data.get("class_name") != "InputLayer":
                 built = shape_of(config.get("build_input_shape"))
-                shape, dtype = taken_by(data) or (built, inner.get("dtype"))
+                shape, dtype = taken_by(data) or (built, config_of(data).get("dtype"))
                 if shape is not None:
                     entries.append(_input(shape, dtype, "sequential_input"))
             recorded = built_for(layers[index + 1]) if index + 1 < len(layers) else None
@@ -166,7 +153,7 @@ class _Translation:
         return {"type": "Sequential", "layers": entries}
 
     def _branched(self, layers: list[Any], at: Path, target: Path) -> dict[str, Any]:
-        """A Sequential that begins with a Merge of others, whose layers stand beside its own."""
+        """A Sequential of Keras 1 that begins with a Merge of others, as one Functional model."""
         entries: list[dict[str, Any]] = []
         inputs: list[str] = []
 
@@ -176,7 +163,7 @@ class _Translation:
             name = entry.get("name") or f"layer_{len(entries)}"
             entry["name"] = name
             if all(each["name"] != name for each in entries):
-                # A branch that stands twice is one.
+                # A branch may be listed twice.
                 entries.append({**entry, "inputs": given} if given else entry)
             return str(name)
 
@@ -189,8 +176,7 @@ class _Translation:
                     ends = [(*here, "config", "layers", i) for i in range(len(branches))]
                     last = [branch(each, end) for each, end in zip(branches, ends, strict=True)]
                 elif not index:
-                    inner = data.get("config") if isinstance(data, Mapping) else None
-                    inner = inner if isinstance(inner, Mapping) else {}
+                    inner = config_of(data)
                     shape = shape_of(inner.get("batch_input_shape"))
                     start = f"{inner.get('name', 'sequential')}_input"
                     if all(each["name"] != start for each in entries):
@@ -227,9 +213,7 @@ class _Translation:
         for index, data in enumerate(layers):
             data = as_mapping(data, (*at, index), "a layer")
             name = data.get("name")
-            if not isinstance(name, str):
-                inner = data.get("config")
-                name = inner.get("name") if isinstance(inner, Mapping) else None
+            name = name if isinstance(name, str) else config_of(data).get("name")
             if not isinstance(name, str):
                 raise NotRead("this layer has no name", (*at, index))
             if name in named:
@@ -243,18 +227,18 @@ class _Translation:
             for index, (name, data) in enumerate(named.items())
         }
         ends = {
-            ours: list(ends_of(config.get(key)))
-            for key, ours in (("input_layers", "input_layers"), ("output_layers", "outputs"))
+            "input_layers": ends_of(config.get("input_layers")),
+            "outputs": ends_of(config.get("output_layers")),
         }
         nodes, ends = numbered_from_zero(nodes, ends, named)
         for index, made in enumerate(nodes.values()):
-            for number, each in enumerate(made):
-                taken = [each.positional, each.keywords]
+            for number, call in enumerate(made):
+                taken = [call.positional, call.keywords]
                 require_calls(nodes, taken, (*at, index, "inbound_nodes", number))
         require_calls(nodes, list(ends.values()), at[:-1])
         recorded = recorded_shapes(nodes, named)
         entries: list[dict[str, Any]] = []
-        calls: list[tuple[dict[str, Any], Path]] = []
+        again: list[tuple[dict[str, Any], Path]] = []
         for index, (name, data) in enumerate(named.items()):
             place, origin = (*target, "layers", len(entries)), (*at, index)
             outputs = recorded.get((name, 0), {})
@@ -266,19 +250,19 @@ class _Translation:
             entries.append(entry)
             if inbound and entry["type"] != "Input":
                 entry.update(inputs_of(inbound[0], entry))
-                for number, again in enumerate(inbound[1:], start=1):
-                    call = {"call": name, "name": call_name(name, number)}
-                    call.update(inputs_of(again, entry))
-                    calls.append((call, (*origin, "inbound_nodes", number)))
-        for call, origin in calls:
+                for number, call in enumerate(inbound[1:], start=1):
+                    further = {"call": name, "name": call_name(name, number)}
+                    further |= inputs_of(call, entry)
+                    again.append((further, (*origin, "inbound_nodes", number)))
+        for further, origin in again:
             self.origins[(*target, "layers", len(entries))] = origin
-            entries.append(call)
-        found: dict[str, Any] = {"type": "Functional", "layers": entries}
-        for ours, given in ends.items():
+            entries.append(further)
+        network: dict[str, Any] = {"type": "Functional", "layers": entries}
+        for key, given in ends.items():
             if given:
-                found[ours] = [end.reference for end in given]
-                self.origins[(*target, ours)] = at[:-1]
-        return found
+                network[key] = [end.reference for end in given]
+                self.origins[(*target, key)] = at[:-1]
+        return network
 
     # Layers
 
@@ -290,7 +274,7 @@ class _Translation:
         shapes: Sequence[tuple[int | None, ...]],
         node: CallArguments | None = None,
     ) -> dict[str, Any]:
-        """The mapping of one layer; ``shapes`` are those of its outputs as they are recorded."""
+        """The entry of one layer; ``shapes`` are the recorded ones of its outputs."""
         kind = data.get("class_name")
         if not isinstance(kind, str):
             raise NotRead("a layer needs a `class_name`", source)
@@ -304,11 +288,10 @@ class _Translation:
             raise NotRead(f"{quoted(kind)} has no `config`", source)
         self.origins[target] = (*source, "config")
         self.origins[(*target, "type")] = (*source, "class_name")
-        name = config.get("name") if isinstance(config, Mapping) else None
-        name = data.get("name", name)
+        name = data.get("name", config_of(data).get("name"))
         if _is_network(kind, config):
             return self.network(data, source, target)
-        config = config if isinstance(config, Mapping) else {}
+        config = config_of(data)
         if self.version.is_first and not own:
             kind, config = of_keras1(kind, config, self.version, (*source, "config"))
         if kind == "Merge" and self.version.is_old and not own:
@@ -317,23 +300,23 @@ class _Translation:
         if isinstance(module, str) and ".ops." in module:
             return operation_of(kind, config, node, shapes)
         if kind in ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"):
-            called = node or CallArguments()
-            function, keywords = operation_of_tensorflow(config, called.keywords)
+            call = node or CallArguments()
+            function, keywords = operation_of_tensorflow(config, call.keywords)
             function = as_name(function, (*source, "config"))
-            known = CallArguments(called.positional, keywords)
-            return {**operation_of(function, {}, known, shapes), "kind": kind}
+            call = CallArguments(call.positional, keywords)
+            return {**operation_of(function, {}, call, shapes), "kind": kind}
         if kind in PASSING_ON and not own:
             return {**operation_of("Identity", {}, node or ONE_INPUT, shapes), "kind": kind}
         cls = None if own else known_layers().get(kind)
         if cls is None or not is_of_keras(data, kind) or issubclass(cls, Opaque | Operation):
             return self._opaque(kind, name, config, shapes)
         if cls is Input:
-            given = next((key for key in INPUT_SHAPES if config.get(key) is not None), None)
-            shape = shape_of(config[given]) if given else None
+            key = next((key for key in INPUT_SHAPES if config.get(key) is not None), None)
+            shape = shape_of(config[key]) if key else None
             if shape is None:
-                said = f"`{given}` is no shape" if given else "no `batch_shape`"
-                at = (*source, "config", *([given] if given else []))
-                raise NotRead(f"this InputLayer says no shape: {said}", at, _SHAPED)
+                reason = f"`{key}` is not a shape" if key else "it has no `batch_shape`"
+                at = (*source, "config", *([key] if key else []))
+                raise NotRead(f"this InputLayer has no shape: {reason}", at, _SHAPE_EXAMPLE)
             return _input(shape, config.get("dtype"), name if isinstance(name, str) else None)
         try:
             entry = {"type": kind, **self._arguments(cls, config, (*source, "config"), target)}
@@ -350,9 +333,9 @@ class _Translation:
         config: Mapping[str, Any],
         shapes: Sequence[tuple[int | None, ...]],
     ) -> dict[str, Any]:
-        given = shape_of(config.get("output_shape"))
-        if not shapes and kind in ("Lambda", "Merge") and given:
-            shapes = [(None, *given)]
+        sizes = shape_of(config.get("output_shape"))
+        if not shapes and kind in ("Lambda", "Merge") and sizes:
+            shapes = [(None, *sizes)]
         entry: dict[str, Any] = {
             "type": "Opaque",
             "kind": kind,
@@ -368,60 +351,59 @@ class _Translation:
     ) -> dict[str, Any]:
         """A layer's arguments under the names of Keras 3."""
         types = _types(cls)
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         for key, value in config.items():
             name = RENAMED.get((cls.__name__, key), key)
             if name == "dtype":
                 if (dtype := self._dtype(value)) is not None:
-                    found["dtype"] = dtype
+                    arguments["dtype"] = dtype
             elif name == "trainable":
-                found["trainable"] = truth(value) is not False
+                arguments["trainable"] = truth(value) is not False
             elif name == "axis" and isinstance(value, list) and len(value) == 1:
-                found["axis"] = value[0]
+                arguments["axis"] = value[0]
             elif name in types:
                 place = (*target, name)
                 self.origins[place] = (*source, key)
-                found[name] = self._value(types[name], value, (*source, key), place)
+                arguments[name] = self._value(types[name], value, (*source, key), place)
                 if types[name] is Initializer:
-                    found[name] = with_fans(self.version, cls, name, found[name])
+                    arguments[name] = with_fans(self.version, cls, name, arguments[name])
             elif not says_nothing(name):
                 shown = quoted(name).strip("'")
                 self.notes.append(f"{cls.__name__}'s argument `{shown}` is not known, and ignored")
+        shown = str(config.get("name") or cls.__name__)
         if "quantization" in types and (scheme := quantization_of(config)):
-            found["quantization"] = scheme
-            shown = quoted(config.get("name") or cls.__name__)
-            self.quantized.setdefault(scheme, []).append(shown)
-        if found.get("bin_boundaries") is not None:
-            found.pop("num_bins", None)  # A layer that has seen its data writes down both.
+            arguments["quantization"] = scheme
+            self.noted[scheme.partition("/")[0], of_quantized(scheme)].append(shown)
+        if arguments.get("bin_boundaries") is not None:
+            arguments.pop("num_bins", None)  # A layer adapted to data writes down both.
         for name, default in _initializers(cls).items():
-            if name not in found:
-                counted = with_fans(self.version, cls, name, {"type": default})
-                if len(counted) > 1:
-                    found[name] = counted
+            counted = with_fans(self.version, cls, name, {"type": default})
+            if name not in arguments and len(counted) > 1:
+                arguments[name] = counted
         for name, value in meaning(self.version, cls.__name__).items():
-            if name not in found:
-                found[name] = self._value(types[name], value, source, (*target, name))
-        if not self.freezing.counts(cls) and seems_frozen(found):
-            self.thawed.append(quoted(config.get("name") or cls.__name__))
-        return self.freezing.of_layer(cls, found)
+            if name not in arguments:
+                arguments[name] = self._value(types[name], value, source, (*target, name))
+        if not self.freezing.counts(cls) and seems_frozen(arguments):
+            self.noted["", THAWED].append(shown)
+        return self.freezing.of_layer(cls, arguments)
 
     def _dtype(self, value: Any) -> str | None:
-        """The name of a dtype policy that a layer can have."""
+        """The dtype policy of a layer, if a spec can name it."""
         if isinstance(value, Mapping):
             config = policy_in(value)
             value = config.get("name") or config.get("source_name")
         if not isinstance(value, str):
             return None
         value = value.rpartition("_from_")[2]
-        return value if value in POLICIES else None
+        return value if value in choices(DtypePolicy) else None
 
     def _value(self, type_: Any, value: Any, source: Path, target: Path) -> Any:
-        """An argument's value, with what was serialized as an object in plain form."""
+        """An argument's value, with serialized objects as plain data."""
         if type_ is Initializer:
             return self._object(value, source, target)
         if type_ is Activation:
             return self._activation(value, source, target)
-        if _is_layer_type(type_):
+        if type_ in LAYER_TYPES:
             if isinstance(value, list):
                 return [
                     self._inner(each, (*source, i), (*target, i)) for i, each in enumerate(value)
@@ -430,23 +412,23 @@ class _Translation:
         return truth(value) if type_ is bool else plain(value)
 
     def _inner(self, value: Any, source: Path, target: Path) -> dict[str, Any]:
-        """A layer that is another's argument; the other cannot be made without it."""
+        """A layer that is an argument of another, which cannot be made without it."""
         entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
             raise _Unknown(entry["kind"])
         return entry
 
     def _object(self, value: Any, source: Path, target: Path) -> Any:
-        """An initializer as it was in the file's version; a function is known by its name."""
-        found = self._initializer(value, source, target)
-        kind = found.get("type") if isinstance(found, Mapping) else found
+        """An initializer with the meaning that it had in the file's version."""
+        given = self._initializer(value, source, target)
+        kind = given.get("type") if isinstance(given, Mapping) else given
         cls = known_initializers().get(kind) if isinstance(kind, str) else None
         if cls is None:
-            return found
-        return initializer_of(self.version, cls, found if isinstance(found, dict) else {})
+            return given
+        return initializer_of(self.version, cls, given if isinstance(given, dict) else {})
 
     def _initializer(self, value: Any, source: Path, target: Path) -> Any:
-        """An initializer: a name, or its class and arguments."""
+        """An initializer as a name or a mapping; one of the author's code as a function."""
         if isinstance(value, str) and ">" in value:
             return {"function": value.rpartition(">")[2]}
         if not isinstance(value, Mapping) or "class_name" not in value:
@@ -462,13 +444,12 @@ class _Translation:
             return {"function": name}
         self.origins[target] = (*source, "config")
         self.origins[(*target, "type")] = (*source, "class_name")
-        arguments = config if isinstance(config, Mapping) else {}
-        types = _types(cls)
-        found = {"type": cls.__name__}
-        for key, each in arguments.items():
-            if key in types and each is not None:
-                found[key] = seed_of(each) if key == "seed" else plain(each)
-        return found
+        given = as_mapping_or_empty(config)
+        return {"type": cls.__name__} | {
+            key: seed_of(each) if key == "seed" else plain(each)
+            for key, each in given.items()
+            if key in _types(cls) and each is not None
+        }
 
     def _activation(self, value: Any, source: Path, target: Path) -> Any:
         """An activation: a name, a function, or a layer that is called on the output."""
@@ -483,21 +464,20 @@ class _Translation:
         for form in (name, name.lower(), AS_ACTIVATION.get(name, "")):
             if form in known:
                 types = _types(known[form])
-                arguments = config if isinstance(config, Mapping) else {}
-                kept: dict[Any, Any] = meaning(self.version, form)
-                for key, each in arguments.items():
-                    kept[RENAMED.get((name, key), RENAMED.get((form, key), key))] = each
-                return {"type": form, **{k: plain(v) for k, v in kept.items() if k in types}}
+                given: dict[Any, Any] = meaning(self.version, form)
+                for key, each in as_mapping_or_empty(config).items():
+                    given[RENAMED.get((name, key), RENAMED.get((form, key), key))] = each
+                return {"type": form, **{k: plain(v) for k, v in given.items() if k in types}}
         name = as_name(name, source)
         self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")
         return {"type": "opaque", "function": name}
 
 
-_SHAPED = "a shape begins with the batch, such as [null, 28, 28, 1]"
+_SHAPE_EXAMPLE = "a shape begins with the batch, such as [null, 28, 28, 1]"
 
 
 class _Unknown(Exception):
-    """A layer that holds another whose code only its author has."""
+    """Raised for a layer that holds a layer of its author's own code."""
 
 
 @cache
@@ -508,7 +488,7 @@ def _types(cls: type[msgspec.Struct]) -> dict[str, Any]:
 
 @cache
 def _initializers(cls: type[Layer]) -> dict[str, str]:
-    """The names of the initializers that a layer has where nobody names others."""
+    """The names of a layer's default initializers, by argument."""
     return {
         argument.name: argument.default.type_name
         for argument in arguments_of(cls)
@@ -516,38 +496,22 @@ def _initializers(cls: type[Layer]) -> dict[str, str]:
     }
 
 
-def _is_layer_type(type_: Any) -> bool:
-    return type_ in (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
-
-
-def _is_network(kind: str, config: Any) -> bool:
+def _is_network(kind: str, config: Mapping[str, Any] | list[Any]) -> bool:
     """Whether a configuration is that of a network, whatever its class is called."""
     if isinstance(config, list):
         return kind == "Sequential"
-    if not isinstance(config, Mapping):
-        return False
-    layers = config.get("layers")
-    if not isinstance(layers, list):
-        return False
-    return kind in _NETWORKS or "input_layers" in config
+    has_layers = isinstance(config.get("layers"), list)
+    return has_layers and (kind in _NETWORKS or "input_layers" in config)
 
 
 def _input(shape: tuple[int | None, ...] | None, dtype: Any, name: str | None) -> dict[str, Any]:
-    """An Input of a shape that has the batch first."""
+    """The entry of an Input of a shape with its batch."""
     batch, *sizes = shape or (None,)
     entry: dict[str, Any] = {"type": "Input", "shape": sizes}
     if batch is not None:
         entry["batch_size"] = batch
-    if isinstance(dtype, str) and dtype in _input_dtypes():
+    if isinstance(dtype, str) and dtype in choices(_types(Input)["dtype"]):
         entry["dtype"] = dtype
     if name:
         entry["name"] = name
     return entry
-
-
-@cache
-def _input_dtypes() -> tuple[str, ...]:
-    info = msgspec.inspect.type_info(_types(Input)["dtype"])
-    assert isinstance(info, msgspec.inspect.UnionType)
-    kinds = [kind for kind in info.types if isinstance(kind, msgspec.inspect.LiteralType)]
-    return tuple(str(value) for kind in kinds for value in kind.values)

@@ -1,4 +1,4 @@
-"""Values of Keras's serialization in plain form."""
+"""Values of Keras's serialization as plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FROM_HUB = ("PositionEmbedding", "ReversibleEmbedding")
 
 
 class NotRead(Exception):
-    """A part of the file that is no Keras model, and where it stands."""
+    """Raised for a part of a file that cannot be read as a Keras model's, with its path."""
 
     def __init__(self, message: str, path: Path, remedy: str = "") -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class NotRead(Exception):
 
 
 def as_mapping(value: Any, path: Path, what: str) -> Mapping[str, Any]:
-    """The value, which must be a mapping; ``what`` says what it is.
+    """The value, which must be a mapping; ``what`` names it in the message.
 
     Raises:
         NotRead: it is something else.
@@ -34,78 +34,82 @@ def as_mapping(value: Any, path: Path, what: str) -> Mapping[str, Any]:
     return value
 
 
+def as_mapping_or_empty(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def as_name(name: str, path: Path) -> str:
-    """The name of a class or a function, as it can be shown.
+    """The printable name of a class or a function.
 
     Raises:
-        NotRead: it is longer than a name may be.
+        NotRead: it is too long.
     """
-    if len(name) > (allowed := limits.NAME_CHARACTERS):
-        message = f"the name {quoted(name)} has {len(name):,} characters, and {allowed} are allowed"
+    if len(name) > (limit := limits.NAME_CHARACTERS):
+        message = f"the name {quoted(name)} has {len(name):,} characters, and {limit} are allowed"
         raise NotRead(message, path)
     return printable(name)
 
 
-def as_list(value: Any) -> list[Any]:
-    """The value if it is a list, and else an empty one."""
-    return value if isinstance(value, list) else []
+def config_of(data: Any) -> Mapping[str, Any]:
+    """The configuration of a layer, empty if it has none."""
+    return as_mapping_or_empty(as_mapping_or_empty(data).get("config"))
 
 
 def is_of_keras(data: Mapping[str, Any], kind: str) -> bool:
-    """Whether a class of that name is Keras's own, and not a namesake."""
+    """Whether a class of that name is Keras's own, and not a user's of the same name."""
     module = data.get("module")
-    if not isinstance(module, str):
-        registered = data.get("registered_name")
-        return not isinstance(registered, str) or registered.rpartition(">")[0] in (
-            "",
-            "Custom_Keras",
-        )
-    package = module.partition(".")[0]
-    return package in _KERAS or (package in _HUB and kind in _FROM_HUB)
+    if isinstance(module, str):
+        package = module.partition(".")[0]
+        return package in _KERAS or (package in _HUB and kind in _FROM_HUB)
+    registered = data.get("registered_name")
+    package = registered.rpartition(">")[0] if isinstance(registered, str) else ""
+    return package in ("", "Custom_Keras")
 
 
 def shape_of(value: Any) -> tuple[int | None, ...] | None:
-    """A shape with its batch, or None where the value is none."""
+    """A shape with its batch; None if the value is not a shape."""
     value = plain(value)
     if not isinstance(value, list):
         return None
-    for size in value:
-        if size is not None and (type(size) is not int or size < 1):
-            return None
-    return tuple(value)
+    is_shape = all(size is None or (type(size) is int and size >= 1) for size in value)
+    return tuple(value) if is_shape else None
 
 
 def built_for(data: Any) -> tuple[int | None, ...] | None:
     """The shape of the input that a layer was built for."""
-    found = data.get("build_config") if isinstance(data, Mapping) else None
-    return shape_of(found.get("input_shape")) if isinstance(found, Mapping) else None
+    build_config = as_mapping_or_empty(as_mapping_or_empty(data).get("build_config"))
+    return shape_of(build_config.get("input_shape"))
 
 
 def layers_of(data: Mapping[str, Any]) -> list[Any]:
-    """The layers that a network lists, and none for any other layer."""
+    """The layers of a network; none for any other layer."""
     config = data.get("config")
     return as_list(config.get("layers") if isinstance(config, Mapping) else config)
 
 
 def is_functional(data: Mapping[str, Any]) -> bool:
     """Whether a layer is a Functional model, whatever its class is called."""
-    config = data.get("config")
-    return isinstance(config, Mapping) and "input_layers" in config and "layers" in config
+    return {"input_layers", "layers"} <= config_of(data).keys()
 
 
 def taken_by(data: Any) -> tuple[tuple[int | None, ...], Any] | None:
-    """The shape that flows into a layer by its own configuration, and its dtype.
+    """The shape and the dtype of a layer's input as its own configuration gives them.
 
-    A network says it by its first layer or its only Input, which may be a network in turn, or by
-    the shape that it was built for.
+    For a network, its first layer or its only Input gives them, which may be a network in turn, or
+    else the shape that it was built for.
     """
     built: list[tuple[int | None, ...] | None] = []
     while isinstance(data, Mapping):
-        config = data.get("config")
-        config = config if isinstance(config, Mapping) else {}
-        found = next((s for s in map(shape_of, map(config.get, INPUT_SHAPES)) if s), None)
-        if found is not None:
-            return found, config.get("dtype")
+        config = config_of(data)
+        shape = next((s for s in map(shape_of, map(config.get, INPUT_SHAPES)) if s), None)
+        if shape is not None:
+            return shape, config.get("dtype")
         built += [built_for(data), shape_of(config.get("build_input_shape"))]
         data = _first_of(data)
     shape = next((shape for shape in reversed(built) if shape), None)
@@ -113,7 +117,7 @@ def taken_by(data: Any) -> tuple[tuple[int | None, ...], Any] | None:
 
 
 def _first_of(data: Mapping[str, Any]) -> Any:
-    """The layer that takes what flows into a network, if one alone does."""
+    """The layer that takes a network's input, if there is only one."""
     layers = layers_of(data)
     if not is_functional(data):
         return layers[0] if layers else None
@@ -126,34 +130,29 @@ def _first_of(data: Mapping[str, Any]) -> Any:
 
 def plain(value: Any) -> Any:
     """Tuples, arrays and other objects of Keras's serialization as plain values."""
-    if isinstance(value, list):
-        return [plain(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    kind, config = value.get("class_name"), value.get("config")
-    if kind == "__tuple__":
-        return plain(value.get("items", config))
-    if kind == "TensorShape":
-        return plain(value.get("items"))
-    if kind in ("__tensor__", "__numpy__") and isinstance(config, Mapping):
-        return plain(config.get("value"))
-    if kind == "__slice__" and isinstance(config, Mapping):
-        return {key: config.get(key) for key in ("start", "stop", "step")}
-    if kind == "__ellipsis__":
-        return "..."
-    if value.get("type") == "ndarray":
-        return plain(value.get("value"))
-    return {key: plain(each) for key, each in value.items()}
+    match value:
+        case list():
+            return [plain(each) for each in value]
+        case {"class_name": "__tuple__" | "TensorShape", **rest}:
+            return plain(rest.get("items", rest.get("config")))
+        case {"class_name": "__tensor__" | "__numpy__", "config": dict(config)}:
+            return plain(config.get("value"))
+        case {"class_name": "__slice__", "config": dict(config)}:
+            return {key: config.get(key) for key in ("start", "stop", "step")}
+        case {"class_name": "__ellipsis__"}:
+            return "..."
+        case {"type": "ndarray", **rest}:
+            return plain(rest.get("value"))
+        case dict():
+            return {key: plain(each) for key, each in value.items()}
+    return value
 
 
 def truth(value: Any) -> Any:
-    """A boolean argument as Python takes it, which is what Keras does with a number or None."""
+    """A boolean argument; Keras takes a number or None as Python does."""
     return bool(value) if value is None or isinstance(value, int | float) else value
 
 
 def seed_of(value: Any) -> Any:
-    """A seed; that of a generator is the one that it was made with."""
-    if isinstance(value, Mapping):
-        config = value.get("config")
-        return config.get("seed") if isinstance(config, Mapping) else None
-    return value
+    """A seed, or the one that a seed generator was made with."""
+    return config_of(value).get("seed") if isinstance(value, Mapping) else value

@@ -1,26 +1,26 @@
-"""What the words of a file meant in the version of Keras that wrote it.
+"""Defaults and names that had another meaning in the version of Keras that wrote a file.
 
-Definitions are those of the tags of ``keras-team/keras``, of ``tf.keras`` (whose versions end in
-``-tf``, and from 2.4 on do not) and of TensorFlow.js' ``tfjs-layers``. One line of
-:data:`_MEANINGS` is one change.
+They follow the tags of ``keras-team/keras``, ``tf.keras`` (whose versions end in ``-tf`` before
+2.4) and TensorFlow.js's ``tfjs-layers``. One line of :data:`_MEANINGS` is one change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from initcli.initializers import Initializer, Scaled, VarianceScaling, known_initializers
 from initcli.layers import Layer
 from initcli.layers.local import LocallyConnected
+from initcli.sources.keras.values import config_of, layers_of
 
 Maker = Literal["keras", "tensorflow", "tfjs"]
 Numbers = tuple[int, ...]
 
 
 class Version(NamedTuple):
-    """A version of Keras, of whoever made it."""
+    """A version of Keras and its maker."""
 
     maker: Maker
     numbers: Numbers
@@ -45,9 +45,9 @@ _LAST_OF_1 = Version("keras", (1, 2, 2))
 
 
 class Meaning(NamedTuple):
-    """What a layer, an activation or an initializer has where a file says nothing.
+    """Arguments that a layer, an activation or an initializer has by default.
 
-    It holds for versions of ``maker`` (None is all) from ``since`` to before ``before``.
+    They hold for versions of ``maker`` (any if None) from ``since`` until before ``before``.
     """
 
     word: str
@@ -65,9 +65,9 @@ _NARROW = "uncorrected_truncated_normal"
 _ALWAYS: Numbers = (1_000_000,)
 
 FANS = "fans"
-"""The word for what every initializer that counts fans has."""
+"""The entry for all initializers that count fans."""
 DISTRIBUTIONS = "distributions"
-"""The word for what the distributions of variance scaling are called here."""
+"""The entry for the names of variance scaling's distributions."""
 
 _MEANINGS = (
     Meaning("hard_sigmoid", {"slope": 0.2}, None, (), (3,)),
@@ -86,49 +86,48 @@ _MEANINGS = (
     Meaning(FANS, {"fan_rule": "keras2"}, "keras", (2, 0, 6), (2, 4)),
     Meaning(FANS, {"fan_rule": "keras2"}, "tfjs", (), _ALWAYS),
     Meaning(DISTRIBUTIONS, {"normal": _NARROW}, "keras", (2,), (2, 2)),
-    # TensorFlow 1.4 to 1.9; what came after writes truncated_normal.
+    # TensorFlow 1.4 to 1.9; later versions write truncated_normal.
     Meaning(DISTRIBUTIONS, {"normal": _NARROW}, "tensorflow", (2,), (2, 2, 4)),
-    # What is not called "normal" is uniform there.
+    # Any name but "normal" means uniform there.
     Meaning(DISTRIBUTIONS, {"normal": _NARROW, "truncated_normal": "uniform"}, "tfjs", (), _ALWAYS),
 )
 
 
 def meaning(version: Version, word: str) -> dict[str, Any]:
-    """What a word had in that version that it has not here."""
-    found: dict[str, Any] = {}
-    for each in _MEANINGS:
-        if (
-            each.word == word
-            and each.maker in (None, version.maker)
-            and each.since <= version.numbers < each.before
-        ):
-            found |= each.arguments
-    return found
+    """The arguments that a name had by default in that version, where they differ from today."""
+    return {
+        name: value
+        for each in _MEANINGS
+        if each.word == word
+        and each.maker in (None, version.maker)
+        and each.since <= version.numbers < each.before
+        for name, value in each.arguments.items()
+    }
 
 
 def initializer_of(version: Version, cls: type[Initializer], given: dict[str, Any]) -> Any:
-    """What an initializer's class and arguments meant in that version, as arguments with a type."""
-    found = {"type": cls.__name__} | meaning(version, cls.__name__) | given
+    """The initializer that a class and arguments meant in that version, as a mapping."""
+    initializer = {"type": cls.__name__} | meaning(version, cls.__name__) | given
     words = meaning(version, DISTRIBUTIONS)
     if cls is VarianceScaling:
-        word = found.get("distribution", "normal")
+        word = initializer.get("distribution", "normal")
         if isinstance(word, str):
-            found["distribution"] = words.get(word, _PRESENT.get(word, word))
+            initializer["distribution"] = words.get(word, _PRESENT.get(word, word))
     elif issubclass(cls, Scaled) and version.maker != "tensorflow" and "normal" in words:
-        # Names of variance scaling meant the "normal" of their time.
+        # Names such as he_normal meant the "normal" of their version.
         scale, mode, distribution = getattr(cls, "setting")  # noqa: B009
         if distribution == "truncated_normal":
-            found |= {"scale": scale, "mode": mode, "distribution": words["normal"]}
-            found["type"] = "VarianceScaling"
-    return found
+            initializer |= {"scale": scale, "mode": mode, "distribution": words["normal"]}
+            initializer["type"] = "VarianceScaling"
+    return initializer
 
 
 _PRESENT = {"normal": "truncated_normal"}
-"""Distributions of Keras 2 under the names of Keras 3."""
+"""Distributions of Keras 2 under their names in Keras 3."""
 
 
 def with_fans(version: Version, cls: type[Layer], argument: str, initializer: Any) -> Any:
-    """An initializer that counts fans as that version did, where that may make a difference."""
+    """The initializer with that version's way to count fans, where it can make a difference."""
     rule = meaning(version, FANS)
     if not rule or not isinstance(initializer, Mapping) or not _counts_fans(initializer):
         return initializer
@@ -144,7 +143,7 @@ def _counts_fans(initializer: Mapping[str, Any]) -> bool:
 
 
 def _rank(cls: type[Layer], argument: str) -> int | None:
-    """The rank of the tensor that an argument of such layers fills, where all of them have one."""
+    """The rank of the kernel that an argument initializes, if it is always the same."""
     if argument.partition("_")[0] not in _KERNELS:
         return None
     if issubclass(cls, LocallyConnected):
@@ -157,7 +156,7 @@ _KERNELS = ("kernel", "recurrent", "depthwise", "pointwise", "embeddings")
 
 
 def version_of(model: Mapping[str, Any]) -> tuple[Version, str]:
-    """The version that a model names, or the latest that its form allows; and a note on a guess."""
+    """The version that a model names, else the latest that writes its form, with a note."""
     if (named := _named(model.get("keras_version"))) is not None:
         return named, ""
     guess = _guessed(model)
@@ -167,10 +166,10 @@ def version_of(model: Mapping[str, Any]) -> tuple[Version, str]:
 
 
 def _named(text: Any) -> Version | None:
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text[:100]) if isinstance(text, str) else None
-    if found is None:
+    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text[:100]) if isinstance(text, str) else None
+    if match is None:
         return None
-    numbers = tuple(int(part[:6]) for part in found.groups() if part)
+    numbers = tuple(int(part[:6]) for part in match.groups() if part)
     if text.startswith("tfjs"):
         return Version("tfjs", numbers)
     of_tensorflow = text.rstrip().endswith("-tf") or (2, 4) <= numbers < (3,)
@@ -191,10 +190,5 @@ def _guessed(model: Any) -> Version:
 
 
 def _layers(model: Any) -> Iterator[Mapping[str, Any]]:
-    """The configurations of a model's layers, not of those within."""
-    config = model.get("config")
-    layers: Any = config.get("layers") if isinstance(config, Mapping) else config
-    for layer in layers if isinstance(layers, Sequence) else ():
-        inner = layer.get("config") if isinstance(layer, Mapping) else None
-        if isinstance(inner, Mapping):
-            yield inner
+    """The configurations of a model's own layers."""
+    return map(config_of, layers_of(model))

@@ -1,4 +1,4 @@
-"""Words of Keras's files that a spec says otherwise, or not at all."""
+"""Names in Keras's files that a spec has under another name, or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ OLD = {
     "UnifiedLSTM": "LSTM",
     "UnifiedGRU": "GRU",
 }
-"""Layers of Keras 2 that are others in Keras 3."""
+"""Layers of Keras 2 under their names in Keras 3."""
 PASSING_ON = ("AddLoss", "AddMetric")
-"""Layers of Keras 2 that are gone, and that kept the shape of their input."""
+"""Layers that Keras 3 no longer has, whose output is their input."""
 RENAMED = {
     ("LeakyReLU", "alpha"): "negative_slope",
     ("ReLU", "alpha"): "negative_slope",
@@ -25,9 +25,9 @@ RENAMED = {
     ("Highway", "init"): "kernel_initializer",
     ("Highway", "bias"): "use_bias",
 }
-"""Arguments of Keras 2 under the names of Keras 3, by their layer or activation."""
+"""Arguments of Keras 2 under their names in Keras 3, by layer or activation."""
 INPUT_SHAPES = ("batch_shape", "batch_input_shape")
-"""Keys of the shape that flows into a layer, the batch first."""
+"""Keys for the shape of a layer's input, the batch first."""
 SILENT = frozenset(
     """adjustment autocast batch_input_shape batch_shape batch_size build_config causal class_name
     experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
@@ -36,9 +36,7 @@ SILENT = frozenset(
     seed time_major unroll use_cudnn value_shape virtual_batch_size weights zero_output_for_mask
     output_shape _build_input_shape _build_shapes_dict""".split()  # noqa: SIM905
 )
-"""Keys of a configuration that say nothing of shapes or of first weights where no argument does."""
-POLICIES = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
-"""Policies of what a layer computes in that a spec can name."""
+"""Keys that change no shape and no initial weight, unless the layer has such an argument."""
 AS_ACTIVATION = {
     "LeakyReLU": "leaky_relu",
     "ReLU": "relu",
@@ -46,9 +44,9 @@ AS_ACTIVATION = {
     "Softmax": "softmax",
     "ThresholdedReLU": "threshold",
 }
-"""Layers that are an activation, and may stand where one is named."""
+"""Layers that may stand where an activation is named."""
 
 
 def says_nothing(key: str) -> bool:
-    """Whether a key of a configuration changes nothing here where no argument has its name."""
+    """Whether a key may be ignored if the layer has no such argument."""
     return key == "name" or key in SILENT or key.endswith(("_regularizer", "_constraint"))

@@ -1,0 +1,66 @@
+"""A reader of a new format is one class that nothing else needs to be told of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from initcli.errors import InvalidSpec
+from initcli.sources.read import read
+from initcli.sources.reader import Source
+from initcli.sources.readers import known_readers
+
+NEW_READER = """
+import sys
+from initcli.documents.document import Document
+from initcli.sources.reader import Reader, Source
+
+class Widths(Reader):
+    suffixes = (".widths",)
+
+    def recognizes(self, source: Source) -> bool:
+        return source.head.startswith(b"widths ")
+
+    def read(self, source: Source) -> Document:
+        first, *rest = map(int, source.text.split()[1:])
+        data = {"input_shape": [first], "layers": [{"type": "Dense", "units": n} for n in rest]}
+        return Document(source.name, source.text, data, dict)
+
+from initcli.cli.app import app
+app(sys.argv[1:])
+"""
+
+
+def test_a_new_reader_is_found_with_no_other_edit(tmp_path: Path) -> None:
+    (tmp_path / "net.widths").write_text("widths 3 4 5")
+    (tmp_path / "bad.widths").write_text("widths 3 0")
+    command = [sys.executable, "-c", NEW_READER, "summary", "--theory", "--format", "csv"]
+    done = subprocess.run(
+        [*command, "net.widths"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "dense_1/kernel" in done.stdout
+    bad = subprocess.run(
+        [*command, "bad.widths"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("bad.widths:1:1: `units` must be")
+    missing = subprocess.run(
+        [*command, "nett.widths"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "did you mean 'net.widths'?" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04\0", b"\x89HDF\r\n\x1a\n\0", b'{"class_name": "x"}']
+)
+def test_a_format_is_recognized_by_one_reader_at_most(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "model.yaml"
+    file.write_bytes(content)
+    with file.open("rb") as stream:
+        source = Source(str(file), stream)
+        assert sum(reader.recognizes(source) for reader in known_readers()) == 1
+    with pytest.raises(InvalidSpec):
+        read(str(file))
