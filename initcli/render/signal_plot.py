@@ -33,8 +33,8 @@ def signals_picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
             alone = len(signals) == 1
             labels = ("measured", "predicted") if alone else (printable(label), None)
             expected_color = COLORS[1] if alone else color
-            stds = [layer.output and layer.output.std for layer in signal.layers]
-            gradients = [layer.gradient and layer.gradient.rms for layer in signal.layers]
+            stds = [layer.output.std if layer.output else None for layer in signal.layers]
+            gradients = [layer.gradient.rms if layer.gradient else None for layer in signal.layers]
             predicted_stds = [layer.predicted.std for layer in signal.layers]
             predicted_gradients = [layer.predicted.gradient_rms for layer in signal.layers]
             _draw(upper, stds, predicted_stds, labels, style, expected_color)

@@ -282,7 +282,7 @@ def test_pretty_json_is_edited() -> None:
 
 def test_json_on_one_line_is_edited() -> None:
     text = '{"a": [{"b": 1, "c": "}, #"}], "d": {"e": -1.5e3}, "f\\u00e9": true}'
-    changes = ((("a", 0, "b"), None), (("d", "f"), 2), (("fé",), "x"), (("g",), []))
+    changes: Any = ((("a", 0, "b"), None), (("d", "f"), 2), (("fé",), "x"), (("g",), []))
     assert changed(text, *changes, file="<stdin>") == (
         '{"a": [{"b": null, "c": "}, #"}], "d": {"e": -1.5e3, "f": 2}, "f\\u00e9": "x", "g": []}'
     )

@@ -60,7 +60,7 @@ def read_archive(raw: bytes) -> None:
 
 def edit_text(text: str) -> None:
     """A text whose value at a path, given by numbers before the first NUL, changes."""
-    from initcli.documents.edit import REMOVED, Change, edited
+    from initcli.documents.edit import Change, edited
     from initcli.sources.read import parse
 
     steps, _, spec = text.partition("\0")
@@ -76,7 +76,7 @@ def edit_text(text: str) -> None:
             break
         path.append(keys[ord(step) % len(keys)])
         data = data[path[-1]]
-    for value in (REMOVED, "he_normal", {"type": "Constant", "value": 1.5}):
+    for value in ("he_normal", {"type": "Constant", "value": 1.5}):
         edited(spec, "<text>", [Change(tuple(path), value)])
 
 

@@ -46,7 +46,7 @@ def test_a_constant_of_which_a_part_is_drawn_says_so() -> None:
     model = initcli.load(str(SAMPLES / "tour.yaml"))
     console = Console(width=80, file=io.StringIO(), color_system=None)
     with console.capture() as capture:
-        console.print(summary_table(model, initcli.summarize(model, most=10), width=80))
+        console.print(summary_table(model, initcli.summarize(model, max_entries=10), width=80))
     assert "  bias (64,)  Ones  constant 1 · first 10" in capture.get().splitlines()
 
 
