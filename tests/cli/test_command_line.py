@@ -135,7 +135,12 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "trainable": True,
         "fan_in": 192,
         "fan_out": 48,
-        "initializer": {"type": "RandomUniform", "minval": -0.05, "maxval": 0.05},
+        "initializer": {
+            "type": "RandomUniform",
+            "text": "RandomUniform(minval=-0.05, maxval=0.05)",
+            "minval": -0.05,
+            "maxval": 0.05,
+        },
     }
     assert first["distribution"] == {
         "type": "Uniform",
