@@ -28,16 +28,13 @@ class Owner(NamedTuple):
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of a layer.
 
-    A layer names its parameters as Keras does (``kernel``); in a model the path begins with the
-    layer's name (``conv1d/kernel``), and the seed is the model's, as is the dtype unless the layer
-    ``keeps_dtype`` whatever that of the model.
+    ``path`` is relative to the layer (``kernel``), and in a model begins with the layer's name
+    (``conv1d/kernel``). In a model, seed and dtype are the model's, unless ``keeps_dtype``.
 
-    ``argument`` is the layer's argument that names the initializer; None where none does.
-    ``contracts`` are the axes that one entry of the layer's output is summed over, and ``produces``
-    those along which one entry of its input is multiplied; an axis in neither keeps what it is.
-    Where a sum runs over a part of an axis only, as groups and strides have it, ``divided`` says by
-    how much fewer entries meet in a sum, and in how many fewer sums an entry stands. None is
-    unknown, and () no sum.
+    ``argument`` is the layer's argument that names the initializer; None if there is none.
+    ``contracts`` are the axes that a layer sums over for one entry of its output: the true fan-in.
+    ``produces`` are the axes that one entry of the input reaches: the true fan-out. ``divided`` are
+    divisors of both fans, for groups and strides. None is unknown; () is no sum.
     """
 
     path: str
