@@ -62,33 +62,34 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bytes(self) -> int:
-        """What the entries take in memory, in bytes."""
+        """The size in memory, in bytes."""
         return self.size * BYTES[self.dtype]
 
     @property
     def fans(self) -> Fans:
-        """Fan-in and fan-out: as the initializer counts them where its distribution depends on
-        them, else
-        those that the layer's sums have, if it says so."""
+        """Fan-in and fan-out as the initializer counts them, if its distribution depends on them.
+
+        Otherwise the true fans, if the layer says them.
+        """
         declared = getattr(self.initializer, "declared", None) or self.initializer
         own = self.wired_fans
         return declared.fans(self.shape) if own is None or declared.counts_fans else own
 
     @property
     def is_summed(self) -> bool:
-        """Whether entries meet in sums; where the layer does not say, whether it is a matrix."""
+        """Whether the layer sums over entries; if unknown, whether there are several axes."""
         return len(self.shape) > 1 if self.contracts is None else bool(self.contracts)
 
     @property
     def wired_fans(self) -> Fans | None:
-        """How many entries meet in a sum, and in how many sums an entry of the input stands."""
+        """The true fans; None if unknown."""
         if self.contracts is None or self.produces is None:
             return None
-        found = (
+        counts = (
             max(round(math.prod(self.shape[axis] for axis in axes) / fewer), 1)
             for axes, fewer in zip((self.contracts, self.produces), self.divided, strict=True)
         )
-        return Fans(*found)
+        return Fans(*counts)
 
     @property
     def distribution(self) -> Distribution | None:

@@ -38,8 +38,8 @@ class Defaults:
 
     Weights that are summed over get the initializer of ``kernel``, and biases that of ``bias`` for
     the kernel before them. ``rules`` override this by layer type, and apply to derived types.
-    ``layers`` are the types that the framework has, besides those with a rule; ``notes`` explain how
-    it differs from Keras. To add a framework, derive a class in a module of this package.
+    ``layers`` are the types that the framework has, besides those with a rule; ``notes`` explain
+    how it differs from Keras. To add a framework, derive a class in a module of this package.
     """
 
     name: ClassVar[str]
