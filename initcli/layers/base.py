@@ -297,19 +297,25 @@ def _known(layer: Layer, options: Mapping[str, bool] | None) -> dict[str, bool]:
 
 
 def within(
-    layer: Layer, name: str, parameters: Iterable[Parameter], dtype: Dtype | None = None
+    layer: Layer,
+    name: str,
+    parameters: Iterable[Parameter],
+    dtype: Dtype | None = None,
+    keys: tuple[str | int, ...] = (),
 ) -> Iterator[Parameter]:
     """Parameters of an inner layer as those of its owner, with its name, dtype and trainability.
 
-    ``dtype`` is the owner's, for layers without a dtype.
+    ``dtype`` is the owner's, for layers without a dtype; ``keys`` are the owner's arguments that
+    lead to the layer.
     """
     own = layer.weights_dtype or dtype
     for parameter in parameters:
+        declared = parameter.owner or Owner(layer, parameter.path)
         kept = parameter.keeps_dtype or own is None
         yield msgspec.structs.replace(
             parameter,
             path=f"{name}/{parameter.path}",
-            owner=parameter.owner or Owner(layer, parameter.path),
+            owner=declared._replace(keys=(*keys, *declared.keys)),
             trainable=parameter.trainable and layer.trainable,
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,
