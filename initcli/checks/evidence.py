@@ -16,7 +16,6 @@ from initcli.checks.zeros import dead_ends
 from initcli.documents.edit import Change
 from initcli.errors import Path, SignalError, TooLarge
 from initcli.initializers import LecunNormal
-from initcli.layers import Layer
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
@@ -113,9 +112,8 @@ class Evidence:
         """Where in the spec's data a layer, or what initializes a parameter, is written."""
         if parameter is None or parameter.owner is None:
             return layer.path
-        inner = _path_within(layer.layer, parameter.owner.layer, parameter.path)
-        argument = parameter.argument
-        return (*layer.path, *inner, *([argument] if argument else []))
+        argument = () if parameter.argument is None else (parameter.argument,)
+        return (*layer.path, *parameter.owner.keys, *argument)
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
         """The change that gives a parameter another initializer, where an argument does that."""
@@ -311,30 +309,6 @@ class Evidence:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-def _path_within(outer: Layer, inner: Layer, path: str) -> Path:
-    """The keys that lead from a wrapper to the layer it holds which declares a parameter."""
-    if outer is inner or type(outer) is type(inner):
-        return ()
-    for field in ("backward_layer", "layer", "cell", "cells"):
-        held = getattr(outer, field, None)
-        if field == "backward_layer" and path.split("/")[1:2] != [f"backward_{_name(held)}"]:
-            continue
-        for index, each in enumerate(held if isinstance(held, tuple) else [held]):
-            if not isinstance(each, Layer):
-                continue
-            step: Path = (field, index) if isinstance(held, tuple) else (field,)
-            if each is inner or type(each) is type(inner):
-                return step
-            deeper = _path_within(each, inner, path)
-            if deeper:
-                return (*step, *deeper)
-    return ()
-
-
-def _name(layer: Any) -> str | None:
-    return layer.name if isinstance(layer, Layer) else None
 
 
 def _redrawn(layer: BuiltLayer, paths: set[str]) -> BuiltLayer:

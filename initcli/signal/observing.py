@@ -72,7 +72,7 @@ def _dead(layer: Layer, y: Array) -> float:
 
 
 def output_bounds(layer: Layer) -> tuple[float | None, float | None] | None:
-    """The bounds of the layer's activation, if it has any."""
+    """The bounds of the layer's activation; None where it has none."""
     activation = layer if isinstance(layer, ReLU) else getattr(layer, "activation", None)
     bounds: tuple[float | None, float | None] = getattr(activation, "bounds", (None, None))
     if getattr(activation, "max_value", None) is not None:
