@@ -157,7 +157,7 @@ def check(
 def _each(
     specs: Sequence[str], options: dict[str, Any], changes: Sequence[str], *, fixing: bool
 ) -> Iterator[tuple[str, tuple[Report, Fixed | None] | InitcliError]]:
-    """What is found of each spec, and how it was mended; the error of one that is wrong itself."""
+    """What is found of each spec, and how it was fixed; the error of one that is wrong itself."""
     from initcli.checks import check, chosen_checks
     from initcli.errors import InitcliError
     from initcli.sources.load import load
@@ -185,7 +185,7 @@ def _each(
 
 
 def _save(fixed: Fixed) -> None:
-    """Save what was mended in its file, or print it where it came from standard input."""
+    """Save the fixed spec in its file, or print it where it came from standard input."""
     from pathlib import Path
 
     from initcli.files import rewrite
@@ -194,7 +194,7 @@ def _save(fixed: Fixed) -> None:
         write_own(fixed.after)
     elif fixed.after != fixed.before:
         rewrite(Path(fixed.file), fixed.before, fixed.after)
-        say(f"{fixed.file}: {fixed.fixed} of {len(fixed.first.findings)} findings mended")
+        say(f"{fixed.file}: {fixed.fixed} of {len(fixed.first.findings)} findings fixed")
 
 
 def _print(
@@ -203,7 +203,7 @@ def _print(
     format: str,
     to_stderr: bool,
 ) -> None:
-    """Print the findings; beside a mended spec on standard output they go to standard error."""
+    """Print the findings; beside a fixed spec on standard output they go to standard error."""
     from initcli.render import findings
     from initcli.render.formats import ROWS
     from initcli.reports.check import CheckReport, check_rows

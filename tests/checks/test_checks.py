@@ -610,7 +610,7 @@ def test_the_command_prints_findings_and_sets_its_status(tmp_path: Path) -> None
     assert "I202 signal-size  error" in shown.stdout
     assert f"{bad}:1:" in " ".join(shown.stdout.split())
     assert "= kernel_initializer: he_uniform" in shown.stdout
-    assert shown.stdout.splitlines()[-1] == "Found 1 error. 1 can be mended with --fix."
+    assert shown.stdout.splitlines()[-1] == "Found 1 error. 1 fixable with --fix."
     warned = run("check", SAMPLES / "tour.yaml")
     assert warned.returncode == 0
     assert "warnings" in warned.stdout
