@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,6 @@ from initcli.cli.terminal import (
     say,
     write,
     write_own,
-    write_to_stderr,
 )
 from initcli.render.formats import FINDINGS_FORMATS
 
@@ -222,7 +222,7 @@ def _print(
         rows = check_rows(reports, findings.total(reports, len(not_read)))
         text = "".join(ROWS[format](rows, True))
     if to_stderr:
-        write_to_stderr(text)
+        sys.stderr.write(text)
     else:
         write(text)
 

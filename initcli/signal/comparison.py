@@ -18,8 +18,9 @@ from initcli.signal.figures import Signal
 from initcli.signal.judgment import Verdict, verdict
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
 from initcli.sources.building import build
-from initcli.sources.load import custom_functions, read_changed
-from initcli.sources.overrides import varied
+from initcli.sources.load import custom_functions
+from initcli.sources.overrides import overridden, varied
+from initcli.sources.read import read
 from initcli.types import Array
 
 
@@ -69,7 +70,7 @@ def variants(
     ]
     found = []
     for source in sources:
-        document = read_changed(source, changes)
+        document = overridden(read(source), changes)
         own = {*functions, *_recipes(document.data)}
         _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})
         _refuse_unknown("activation", activations, set(known_activations()))

@@ -33,7 +33,7 @@ SAMPLES = sorted(
     for path in (ROOT / "sample_configs").iterdir()
     if path.suffix in (".yaml", ".json")
     and "custom" not in path.name
-    and path.name != "initcli.schema.json"
+    and path.name not in ("initcli.schema.json", "llama3_405b.yaml")  # the latter is slow
 )
 
 
