@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from initcli import process
 
 
 def main() -> None:
-    """Run the command line, with a start and an end that do not wait for the garbage collector.
-
-    What is made at the start lives until the end, and to look through it again and again takes a
-    tenth of a short command's time.
-    """
-    process.end_when_asked()
+    """Run the command line; every error ends in a message and an exit status."""
+    process.handle_signals()
+    # What is made at the start lives until the end, so frequent collections find nothing.
     gc.set_threshold(200_000)
     try:
-        process.take_streams()
-        process.mend_environment()
-        from initcli.cli.app import run
+        process.replace_streams()
+        # A notebook may name a backend that is not installed here.
+        os.environ["MPLBACKEND"] = "agg"
+        from initcli.cli.app import app
 
-        run()
-    except BaseException as end:
-        # An interrupt in the midst of an import may come as any other exception.
-        if process.asked_to_end() or isinstance(end, KeyboardInterrupt):
-            process.leave(process.interrupt_status())
-        if isinstance(end, SystemExit):
-            _leave_threads(end.code)
-        elif refusal := process.refusal(end):
-            sys.stderr.write(f"initcli: {refusal}\n")
-            process.leave(2)
+        app(prog_name="initcli")
+    except BaseException as error:
+        # An interrupt of an import may arrive as any other exception.
+        process.leave_if_interrupted(error)
+        if not isinstance(error, SystemExit):
+            process.leave(process.report_failure(error, debug="--debug" in sys.argv))
+        _leave_threads(error.code)
         raise
     finally:
         gc.freeze()
 
 
 def _leave_threads(status: object) -> None:
-    """End at once where Python would wait for threads: all is written that is to be.
+    """End at once if threads are running, for which Python would wait.
 
-    They are in the middle of a large matrix, or a person's own functions started them.
+    They compute a large matrix, or a user's own function started them.
     """
     import threading
 
-    if any(
-        not each.daemon for each in threading.enumerate() if each is not threading.main_thread()
-    ):
+    others = [each for each in threading.enumerate() if each is not threading.main_thread()]
+    if not all(each.daemon for each in others):
         process.leave(status if isinstance(status, int) else 0)
 
 

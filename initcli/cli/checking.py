@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,6 @@ from initcli.cli.terminal import (
     say,
     write,
     write_own,
-    write_to_stderr,
 )
 from initcli.render.formats import FINDINGS_FORMATS
 
@@ -194,7 +194,7 @@ def _save(fixed: Fixed) -> None:
         write_own(fixed.after)
     elif fixed.after != fixed.before:
         rewrite(Path(fixed.file), fixed.before, fixed.after)
-        say(f"{fixed.file}: {fixed.mended} of {len(fixed.first.findings)} findings mended")
+        say(f"{fixed.file}: {fixed.fixed} of {len(fixed.first.findings)} findings mended")
 
 
 def _print(
@@ -222,7 +222,7 @@ def _print(
         rows = check_rows(reports, findings.total(reports, len(not_read)))
         text = "".join(ROWS[format](rows, True))
     if to_stderr:
-        write_to_stderr(text)
+        sys.stderr.write(text)
     else:
         write(text)
 

@@ -1,12 +1,11 @@
-"""What the commands say to a person: pages as wide as the terminal, progress, and messages.
+"""Output of the commands: data as wide as the terminal, progress, notes and errors.
 
-Whatever is heavy is imported where it is used, so that ``--help`` answers at once.
+Slow imports are made where they are used, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import (
@@ -29,22 +28,18 @@ if TYPE_CHECKING:
 
     from initcli.render.progress import ProgressBar
 
-REPORTS = "https://github.com/initcli/initcli/issues"
-"""Where failures of the program itself are reported."""
-UNEXPECTED = 70
-"""The exit status of such a failure (EX_SOFTWARE of sysexits.h)."""
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 _DATA: ContextVar[TextIO | None] = ContextVar("data", default=None)
 
 
 class NoBar:
-    """In place of a progress bar that nobody would see."""
+    """Replaces a progress bar that nobody would see."""
 
     def advance(self, done: int) -> None:
-        """So much more is done."""
+        """Do nothing."""
 
     def hidden(self) -> AbstractContextManager[None]:
-        """Out of the way, as it always is."""
+        """Do nothing."""
         return nullcontext()
 
 
@@ -53,7 +48,7 @@ _BAR: ContextVar[ProgressBar | NoBar] = ContextVar("bar", default=NoBar())  # no
 
 @contextmanager
 def progress(total: int, unit: str) -> Iterator[ProgressBar | NoBar]:
-    """A progress bar, which is not even imported where standard error is no terminal."""
+    """A progress bar if standard error is a terminal."""
     if _QUIET.get() or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield NoBar()
         return
@@ -68,7 +63,7 @@ def progress(total: int, unit: str) -> Iterator[ProgressBar | NoBar]:
 
 
 def console() -> tuple[Console, bool]:
-    """What prints as wide and as colorful as standard output is, and whether in ASCII alone."""
+    """A console with the width and colors of standard output, and whether that is ASCII only."""
     from io import StringIO
 
     from rich.console import Console
@@ -76,7 +71,7 @@ def console() -> tuple[Console, bool]:
     terminal = Console(file=data_stream())
     page = Console(
         file=StringIO(),
-        width=min(max(_width(terminal), _NARROWEST), _WIDEST),
+        width=min(max(_width(terminal), _MIN_WIDTH), _MAX_WIDTH),
         force_terminal=terminal.is_terminal,
         color_system=terminal.color_system,  # type: ignore[arg-type]  # one of its own names
         legacy_windows=False,
@@ -85,12 +80,11 @@ def console() -> tuple[Console, bool]:
     return page, not _can_print("█─²±σ∞")
 
 
-_NARROWEST, _WIDEST = 20, 1000
-"""Columns that a page has, however narrow or wide the terminal says that it is."""
+_MIN_WIDTH, _MAX_WIDTH = 20, 1000
 
 
 def _width(terminal: Console) -> int:
-    """The columns that are asked for, or those of the terminal that standard output is."""
+    """The width in the environment, or else that of the terminal that standard output is."""
     if "COLUMNS" not in os.environ:
         with suppress(OSError, ValueError):
             return os.get_terminal_size(data_stream().fileno()).columns
@@ -98,33 +92,17 @@ def _width(terminal: Console) -> int:
 
 
 def printed(page: Console, content: RenderableType) -> str:
-    """What a console prints, as text that standard output can show."""
+    """The output of a console, as text that standard output can show."""
     with page.capture() as capture:
         page.print(content)
     text = capture.get()
     return text if _can_print(text) else _in_ascii(text)
 
 
-def _in_ascii(text: str) -> str:
-    """The text with what an ASCII terminal has not spelled out."""
-    import unicodedata
-
-    def plain(sign: str) -> str:
-        name = unicodedata.name(sign, "").split()
-        if name[:1] == ["GREEK"]:
-            return name[-1].capitalize() if "CAPITAL" in name else name[-1].lower()
-        return unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() or sign
-
-    text = text.translate(_PLAIN)
-    return "".join(sign if sign.isascii() else plain(sign) for sign in text)
-
-
-_PLAIN = str.maketrans(
+_ASCII = str.maketrans(
     {
-        "‖": "|",
         "²": "^2",
         "±": "+-",
-        "·": "-",
         "σ": "std",
         "√": "sqrt",
         "⌈": "ceil(",
@@ -135,12 +113,14 @@ _PLAIN = str.maketrans(
         "≈": "~",
         "≤": "<=",
         "≥": ">=",
-        "−": "-",
-        "–": "-",
-        "—": "-",
         "×": "x",
         "→": "->",
         "…": "...",
+        "‖": "|",
+        "·": "-",
+        "−": "-",
+        "–": "-",
+        "—": "-",
         "’": "'",
         "‘": "'",
         "“": '"',
@@ -148,30 +128,36 @@ _PLAIN = str.maketrans(
         "′": "'",
     }
 )
-"""What stands for signs whose names do not say it."""
+"""ASCII for signs that do not decompose into it."""
+
+
+def _in_ascii(text: str) -> str:
+    import unicodedata
+
+    text = unicodedata.normalize("NFKD", text.translate(_ASCII))
+    return text.encode("ascii", "replace").decode()
 
 
 def say(note: object) -> None:
-    """A line to the person on standard error, with nothing in it that a terminal would obey."""
+    """Print a note to standard error."""
     from initcli.errors import printable
 
     if not _QUIET.get():
-        _tell(f"initcli: {printable(str(note))}")
+        process.tell(f"initcli: {printable(str(note))}")
 
 
 @contextmanager
 def patience(specs: Iterable[str]) -> Iterator[None]:
-    """Say after a second that a pipe, a device or a terminal is read, which may take for ever."""
-    named = [spec for spec in specs if _may_wait(spec)]
-    if not named:
+    """Print a note if a spec is read from a terminal or a pipe for more than a second."""
+    slow = [spec for spec in specs if _may_wait(spec)]
+    if not slow:
         yield
         return
     from contextvars import copy_context
     from threading import Timer
 
-    what = "standard input" if named[0] == "-" else named[0]
-    note = f"still reading {what}, which ends when whoever writes to it closes it"
-    timer = Timer(1.0, copy_context().run, (say, note))
+    name = "standard input" if slow[0] == "-" else slow[0]
+    timer = Timer(1.0, copy_context().run, (say, f"still reading {name}"))
     timer.daemon = True
     timer.start()
     try:
@@ -182,114 +168,60 @@ def patience(specs: Iterable[str]) -> Iterator[None]:
 
 
 def _may_wait(spec: str) -> bool:
-    """Whether a spec comes from a terminal, or from what is neither file nor folder."""
     if spec == "-":
         return sys.stdin is not None and sys.stdin.isatty()
-    try:
-        mode = Path(spec).stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    with suppress(OSError, ValueError):
+        return Path(spec).is_fifo()
+    return False
 
 
 def complain(error: Exception) -> None:
-    """The message of an error, with nothing in it that a terminal would obey."""
+    """Print the message of an error to standard error."""
     from initcli.errors import printable
 
-    text = "\n".join(_short(printable(line)) for line in str(error).split("\n"))
-    if not _can_print(text, sys.stderr):
-        text = text.translate(_PLAIN)
-    _tell(text)
+    text = "\n".join(_shortened(printable(line)) for line in str(error).split("\n"))
+    process.tell(text if _can_print(text, sys.stderr) else _in_ascii(text))
 
 
-def _tell(line: str) -> None:
-    """Print to standard error; where that is full or gone, nobody can be told."""
-    with suppress(OSError):
-        print(line, file=sys.stderr)
-
-
-def _short(line: str) -> str:
-    """The beginning and the end of a line that is longer than anybody reads."""
-    return line if len(line) <= _LONGEST_LINE else f"{line[:200]}...{line[-200:]}"
-
-
-_LONGEST_LINE = 500
+def _shortened(line: str) -> str:
+    return line if len(line) <= 500 else f"{line[:200]}...{line[-200:]}"
 
 
 @contextmanager
-def messages(*, quiet: bool = False, debug: bool = False) -> Iterator[None]:
-    """Turn what is a person's to mend into a message and status 2, an interrupt into 130.
-
-    Args:
-        quiet: whether notes and progress bars are left out.
-        debug: whether a failure of the program itself shows its traceback, and what has no
-            prediction says why.
-    """
+def messages(*, quiet: bool, debug: bool) -> Iterator[None]:
+    """Report the errors of a command with a message and an exit status."""
     from initcli.errors import InitcliError
 
     before, stream = _QUIET.set(quiet), _DATA.set(sys.stdout)
+    if debug:
+        import logging
+
+        logging.basicConfig()
+        logging.getLogger("initcli").setLevel(logging.DEBUG)
     try:
-        process.make_room_for_numpy()
-        # What a person's own functions print is no data.
-        with redirect_stdout(sys.stderr), _logged() if debug else nullcontext():
+        # Output of a user's own functions is no data.
+        with redirect_stdout(sys.stderr):
             yield
     except InitcliError as error:
         complain(error)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        # Threads that are in the middle of a large matrix are not waited for.
-        process.leave(process.interrupt_status())
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception as error:
-        if process.asked_to_end():
-            process.leave(process.interrupt_status())
-        if refusal := process.refusal(error):
-            _tell(f"initcli: {refusal}")
-            raise typer.Exit(2) from None
-        confess(error, debug=debug)
-        raise typer.Exit(UNEXPECTED) from None
+    except (KeyboardInterrupt, Exception) as error:
+        process.leave_if_interrupted(error)
+        raise typer.Exit(process.report_failure(error, debug=debug)) from None
     finally:
         _QUIET.reset(before)
         _DATA.reset(stream)
 
 
-@contextmanager
-def _logged() -> Iterator[None]:
-    """What modules log, on standard error."""
-    import logging
-
-    logger, handler = logging.getLogger("initcli"), logging.StreamHandler(sys.stderr)
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-
-
 def data_stream() -> TextIO:
-    """Standard output, which during a command nothing else is printed to."""
+    """Standard output, to which nothing else is printed during a command."""
     return _DATA.get() or sys.stdout
 
 
-def confess(error: BaseException, *, debug: bool) -> None:
-    """Say that the program itself failed, in one line, or with all that led there."""
-    from initcli.errors import printable
-
-    if debug:
-        import traceback
-
-        traceback.print_exception(error)
-    what = printable(f"{type(error).__name__}: {error}")[:300]
-    how = f"please report it at {REPORTS}" + ("" if debug else ", with what --debug says")
-    _tell(f"initcli: this should not have happened ({what}); {how}")
-
-
 def write(content: str | bytes) -> None:
-    """Write to standard output, or end: quietly where nobody reads any more."""
+    """Write to standard output."""
     stream = data_stream()
     try:
         with _BAR.get().hidden() if stream.isatty() else nullcontext():
@@ -303,7 +235,7 @@ def write(content: str | bytes) -> None:
 
 
 def write_own(text: str) -> None:
-    """Write a person's own text: as it is, or on a terminal without what it would obey."""
+    """Write a user's own text; on a terminal without control characters."""
     from initcli.errors import printable
 
     if data_stream().isatty():
@@ -312,10 +244,7 @@ def write_own(text: str) -> None:
 
 
 def write_path(path: Path) -> None:
-    """Write a path as a line: its own bytes, or on a terminal nothing that it would obey.
-
-    So ``hist`` can be piped into ``xargs``, whatever the folder is called.
-    """
+    """Write a path as a line: its own bytes for a pipe, and printable text on a terminal."""
     from initcli.errors import printable
 
     stream = data_stream()
@@ -325,14 +254,6 @@ def write_path(path: Path) -> None:
         write(f"{path}\n")
     else:
         write(os.fsencode(path) + b"\n")
-
-
-def write_to_stderr(text: str) -> None:
-    """Write data to standard error, beside other data on standard output."""
-    sys.stderr.write(text)
-    sys.stderr.flush()
-    if process.is_lost(sys.stderr):
-        raise typer.Exit(2)
 
 
 def _can_print(text: str, stream: TextIO | None = None) -> bool:

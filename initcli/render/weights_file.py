@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
+import numpy.random  # its import would lose an interrupt while a file is written
 
 from initcli.errors import OutputError, listed, printable, quoted
 from initcli.files import written_whole

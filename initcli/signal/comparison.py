@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -14,8 +15,8 @@ from initcli.frameworks import Framework
 from initcli.initializers import known_initializers
 from initcli.model import Model
 from initcli.signal.figures import Signal
+from initcli.signal.judgment import Verdict, verdict
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
-from initcli.signal.verdict import Verdict, verdict
 from initcli.sources.building import build
 from initcli.sources.load import custom_functions
 from initcli.sources.overrides import overridden, varied
@@ -133,4 +134,9 @@ def compare(
                 model, batch=batch, draws=draws, inputs=inputs, progress=progress
             )
         found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
-    return sorted(found, key=lambda each: each.verdict.badness)
+    return sorted(found, key=_distance)
+
+
+def _distance(compared: Compared) -> float:
+    distance = compared.verdict.distance
+    return math.inf if distance is None else distance
