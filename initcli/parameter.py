@@ -15,10 +15,14 @@ from initcli.types import BYTES, Size, TensorDtype
 
 
 class Owner(NamedTuple):
-    """The layer that declares a parameter, and what it calls it."""
+    """The layer that declares a parameter, and its name for it.
+
+    ``keys`` lead to the layer from the one that holds it: the arguments of wrappers.
+    """
 
     layer: Any
     name: str
+    keys: tuple[str | int, ...] = ()
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,14 @@
 """The registry: every class derived from a base, by the names that users write for it.
 
-To register a class is to define it in a module that its package imports.
+To register a class is to define it in a file of its package, which :func:`import_modules` imports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Protocol, TypeVar
 
 
@@ -17,6 +19,12 @@ class Named(Protocol):
     def registered_names(cls) -> Iterable[str]:
         """The names that stand for the class, the preferred one first."""
         ...
+
+
+def import_modules(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package, which registers their classes."""
+    for module in iter_modules(path, f"{package}."):
+        import_module(module.name)
 
 
 Class = TypeVar("Class")

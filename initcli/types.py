@@ -1,8 +1,7 @@
-"""The kinds of values that arguments take, and the few things that shapes need everywhere."""
+"""Types of arguments, shapes and dtypes, and the errors that layers and initializers raise."""
 
 from __future__ import annotations
 
-import math
 import re
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -24,29 +23,28 @@ Dtype = Literal["float16", "bfloat16", "float32", "float64"]
 DtypePolicy = Literal[
     "float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"
 ]
-"""What a layer computes in; a mixed policy computes in half precision with float32 weights."""
+"""Dtype of a layer's computation; mixed policies combine half precision with float32 weights."""
 TensorDtype = Literal[
     "float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64"
 ]
-"""What a tensor holds; whole numbers are codes of quantized weights, or counts, such as that of a
-normalization's examples."""
+"""Dtype of a tensor; integers are codes of quantized weights, or counts."""
 CODES: tuple[TensorDtype, ...] = ("int8", "uint8")
-"""The dtypes of codes, which are no weights before scales are known."""
+"""Dtypes of codes, which become weights only with their scales."""
 WHOLE: tuple[TensorDtype, ...] = (*CODES, "int32", "int64")
-"""The dtypes of whole numbers."""
+"""Integer dtypes."""
 DataFormat = Literal["channels_last", "channels_first"]
 Severity = Literal["error", "warning"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning")
-"""How much a finding matters, the worst first."""
+"""Severities of findings, the worst first."""
 
 Array = Any
-"""An array of NumPy's, or autograd's box around one: what layers compute with."""
+"""A NumPy array, or an autograd box around one."""
 Shape = tuple[int | None, ...]
-"""Sizes of a layer's input or output, the batch first; None where a size is not known."""
+"""Sizes of an input or output of a layer, batch first; None for an unknown size."""
 Shapes = tuple[Shape, ...]
-"""The shapes of a layer's inputs, or of its outputs."""
+"""Shapes of the inputs or outputs of a layer."""
 Size = tuple[int, ...]
-"""Sizes of a parameter, all of them known."""
+"""Sizes of a parameter."""
 
 BYTES: dict[TensorDtype, int] = {
     "float16": 2,
@@ -69,12 +67,12 @@ LARGEST: dict[TensorDtype, float] = {
     "int32": 2.0**31 - 1,
     "int64": 2.0**63 - 1,
 }
-"""The largest number of a dtype, and of float64 the largest whose square it holds: beyond that no
-standard deviation can be measured."""
+"""Largest number of a dtype; for float64 the largest whose square is finite, so that standard
+deviations can be measured."""
 
 
 class ArgumentError(ValueError):
-    """Raised while a layer or an initializer is made: ``argument`` has a value that cannot be."""
+    """An argument of a layer or an initializer has an invalid value."""
 
     def __init__(self, argument: str, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -83,7 +81,7 @@ class ArgumentError(ValueError):
 
 
 class ShapeError(ValueError):
-    """Raised when a layer is given an input that does not fit, or an initializer such a tensor."""
+    """A shape does not fit a layer or an initializer."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -91,7 +89,7 @@ class ShapeError(ValueError):
 
 
 class NotComputable(Exception):
-    """Raised where a layer's output cannot be computed; ``remedy`` says how it could be."""
+    """The output of a layer cannot be computed."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -99,22 +97,17 @@ class NotComputable(Exception):
 
 
 def shape_text(shape: Shape) -> str:
-    """``(None, 126, 16)``, as Keras writes it."""
+    """A shape as Keras writes it: ``(None, 126, 16)``."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def shapes_text(shapes: Shapes) -> str:
-    """One shape, or several beside one another."""
+    """Shapes, separated by commas."""
     return ", ".join(map(shape_text, shapes))
 
 
-def entries(shape: Size) -> int:
-    """The number of entries of a tensor of that shape."""
-    return math.prod(shape)
-
-
 def snake_case(name: str) -> str:
-    """Keras's default name for a thing of that class: ``MaxPooling1D`` → ``max_pooling1d``."""
+    """The snake_case form of a class name, as in Keras: ``MaxPooling1D`` → ``max_pooling1d``."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 

@@ -1,6 +1,6 @@
-"""Every error message of the program is provoked, and stands in a table for people to read.
+"""Every error message of the program is provoked by a case in ``tests/error_cases``.
 
-``tests/error_messages.md`` is that table; ``python tests/test_error_messages.py`` writes it anew.
+``python tests/test_error_messages.py`` prints all messages as a page of Markdown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from initcli.errors import InitcliError, InvalidSpec, SpecError, printable
 from initcli.sources.keras.values import NotRead
 from initcli.types import ArgumentError, NotComputable, ShapeError
 
-TABLE = Path(__file__).with_name("error_messages.md")
 PACKAGE = Path(initcli.__file__).parent
 BASES = (InitcliError, ShapeError, ArgumentError, NotComputable, NotRead, _Refused)
 """What carries a message; whatever derives from these does too."""
@@ -123,9 +122,9 @@ def test_a_slip_in_a_command_or_an_option_is_answered_with_what_was_meant(
     assert meant in said(Case(command, command, {"spec.yaml": DENSE}))[0]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="paths have other slashes on Windows")
-def test_the_table_is_up_to_date() -> None:
-    assert table() == TABLE.read_text("utf-8"), "run `python tests/test_error_messages.py`"
+def test_the_table_has_a_row_for_every_module_with_messages() -> None:
+    modules = {line[3:] for line in table().splitlines() if line.startswith("## ")}
+    assert {"files.py", "limits.py", "sources/building.py"} <= modules
 
 
 # --------------------------------------------------------------------------- what there is
@@ -274,11 +273,7 @@ def table() -> str:
                 origin = next(s for s in seen if s.message in each.message)
                 module = next(iter(origin.sites)).module
                 modules.setdefault(module, {})[_row(each)] = None
-    lines = [
-        "# Every error message",
-        "",
-        "Written by `python tests/test_error_messages.py`, which provokes each of them.",
-    ]
+    lines = ["# Every error message"]
     for module, rows in sorted(modules.items()):
         lines += ["", f"## {module}", "", "| error | place | message | remedy |"]
         lines += ["| --- | --- | --- | --- |"]
@@ -305,5 +300,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    TABLE.write_text(table(), "utf-8", newline="\n")
-    print(os.path.relpath(TABLE))  # noqa: T201
+    print(table())  # noqa: T201

@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from initcli.documents.edit import Change
 from initcli.errors import Path, printable
+from initcli.model import BuiltLayer
+from initcli.parameter import Parameter
 from initcli.types import Severity
 
 if TYPE_CHECKING:
     from initcli.checks.evidence import Evidence
 
 
-def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """The changes with one for each place, the last that was asked for."""
-    return tuple({change.path: change for change in changes}.values())
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check sees in one place.
-
-    Args:
-        layer: whose problem it is.
-        others: the layers that take part in it.
-        tensor: the path of the parameter at fault, where it is one.
-        path: where in the spec's data it stands.
-        message: what was seen, with its numbers.
-        remedy: what to write instead.
-        changes: the remedy as changes of the spec, where it can be written at all.
-        severity: where it is not the check's own.
-    """
-
-    layer: str
-    others: tuple[str, ...] = ()
-    tensor: str | None = None
-    path: Path
-    message: str
-    remedy: str
-    changes: tuple[Change, ...] = ()
-    severity: Severity | None = None
-
-
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One problem of a model, and where in its file it stands.
 
-    ``layers`` are all that take part, ``layer`` before them: those of a stretch through which a
-    signal goes, or of a block that repeats. ``path`` is where in the spec's data the finding
-    stands, and line and column count from 1.
+    Args:
+        code: of the check, and ``rule`` its name.
+        layer: layer at fault.
+        layers: all layers that take part, such as those of a stretch or of a repeated block.
+        tensor: path of the parameter at fault, where it is one.
+        path: place in the spec's data; ``file``, ``line`` and ``column`` are that place in text,
+            counted from 1.
+        message: what was seen, with its numbers.
+        why: why it is bad.
+        remedy: what to write instead.
+        changes: the remedy as changes of the spec, where it can be written.
     """
 
     code: str
@@ -81,26 +63,65 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Check:
     """A rule about how weights start.
 
-    A check is one class in a file of its own in ``checks/rules``. Its documentation is what
-    ``--explain`` shows, before a spec that the check finds fault with and one that it just does
-    not.
+    A check is one class in a file of its own in ``checks/rules``. Its docstring is its
+    documentation: a title, then sections under ``##`` headings, among them *What it does*,
+    *Why is this bad*, *Reported* and *Not reported* (a spec each, which tests run) and
+    *References*.
     """
 
     code: ClassVar[str]
     name: ClassVar[str]
     severity: ClassVar[Severity] = "error"
-    why: ClassVar[str]
-    """Why it matters, in a sentence that names who found out."""
-    triggers: ClassVar[str]
-    """A spec with the problem."""
-    passes: ClassVar[str]
-    """A spec that just does not have it."""
-    custom: ClassVar[str] = ""
-    """A file of initializers that both name, where the check is about such."""
 
-    def problems(self, evidence: Evidence) -> Iterator[Problem]:
+    @classmethod
+    def registered_names(cls) -> tuple[str, ...]:
+        """The code, by which checks are known."""
+        return (cls.code,)
+
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """What is wrong, in the order of the layers."""
         raise NotImplementedError
+
+    def finding(
+        self,
+        evidence: Evidence,
+        layer: BuiltLayer,
+        parameter: Parameter | None = None,
+        *,
+        message: str,
+        initializer: Any = None,
+        remedy: str = "",
+        changes: Iterable[Change] = (),
+        others: Iterable[str] = (),
+        severity: Severity | None = None,
+    ) -> Finding:
+        """A finding at a layer, or at what initializes one of its parameters.
+
+        The remedy is a text with changes of the spec, or another ``initializer`` of the parameter.
+        """
+        document = evidence.model.document
+        path = evidence.path(layer, parameter)
+        if parameter is not None and initializer is not None:
+            remedy = evidence.written(parameter, initializer)
+            changes = evidence.change(layer, parameter, initializer)
+        place = document.place(path)
+        return Finding(
+            code=self.code,
+            rule=self.name,
+            severity=severity or self.severity,
+            layer=layer.name,
+            layers=tuple(dict.fromkeys((layer.name, *others))),
+            tensor=None if parameter is None else parameter.path,
+            path=path,
+            file=place.file,
+            line=place.line,
+            column=place.column,
+            message=message,
+            why=self.why(),
+            remedy=remedy,
+            # Python writes Keras's files, and a remedy belongs there.
+            changes=() if document.dialect == "keras" else merged(changes),
+        )
 
     @classmethod
     def text(cls) -> str:
@@ -111,3 +132,30 @@ class Check:
     def title(cls) -> str:
         """The first line of the documentation."""
         return cls.text().partition("\n")[0]
+
+    @classmethod
+    def sections(cls) -> dict[str, str]:
+        """The sections of the documentation by their headings."""
+        _, *parts = re.split(r"^## (.+)\n", cls.text(), flags=re.MULTILINE)
+        return {
+            heading: text.strip() for heading, text in zip(parts[::2], parts[1::2], strict=True)
+        }
+
+    @classmethod
+    def why(cls) -> str:
+        """Why it is bad."""
+        return " ".join(cls.sections()["Why is this bad"].split())
+
+    @classmethod
+    def example(cls, section: str) -> str:
+        """The code in a section, such as the spec in *Reported*."""
+        code = re.search(r"^```\w+\n(.*?)^```$", cls.sections().get(section, ""), _BLOCK)
+        return "" if code is None else code[1]
+
+
+_BLOCK = re.DOTALL | re.MULTILINE
+
+
+def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """The changes with one for each place: the last."""
+    return tuple({change.path: change for change in changes}.values())

@@ -9,15 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from autograd import elementwise_grad
 
-from initcli.activations import (
-    Activation,
-    Glu,
-    Linear,
-    LogSoftmax,
-    Opaque,
-    Softmax,
-    Sparsemax,
-)
+from initcli.activations import Activation, Linear
 from initcli.signal import arrays
 from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.observing import near_bounds
@@ -33,7 +25,6 @@ _MOST_SATURATED = 0.25
 _USUAL = (1.0, 2.0)
 """Scales with names, of LeCun and He, that are as good as any where they change little."""
 _LITTLE = math.log(5)
-_NOT_ENTRYWISE = (Glu, Softmax, LogSoftmax, Sparsemax, Opaque)
 
 
 class Critical(NamedTuple):
@@ -51,11 +42,6 @@ class Critical(NamedTuple):
     def badness(self) -> float:
         """The larger of the two."""
         return max(abs(self.size), abs(self.sensitivity))
-
-
-def is_entrywise(activation: Activation) -> bool:
-    """Whether it is a function of single entries that anyone can compute."""
-    return not isinstance(activation, _NOT_ENTRYWISE)
 
 
 @lru_cache(maxsize=256)

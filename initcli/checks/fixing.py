@@ -1,4 +1,4 @@
-"""``check --fix``: remedies written into the spec, until there is nothing more to write."""
+"""``check --fix``: write remedies into a spec until there is nothing more to write."""
 
 from __future__ import annotations
 
@@ -19,15 +19,12 @@ from initcli.sources.load import custom_functions
 from initcli.sources.read import parse, read
 from initcli.types import SEVERITIES
 
-_ROUNDS = 6
-"""How often what a remedy uncovers is mended in turn."""
+_MAX_ROUNDS = 6
+"""Rounds in which remedies of findings that came to light with the last ones are written."""
 
 
 class Fixed(msgspec.Struct, frozen=True, kw_only=True):
-    """A spec's text before and after, what was found in the first, and what is still in the last.
-
-    ``notes`` say what could not be written, and why.
-    """
+    """A spec's text before and after, the findings of each, and notes on what was not written."""
 
     file: str
     before: str
@@ -37,13 +34,13 @@ class Fixed(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     @property
-    def mended(self) -> int:
-        """How many findings there are no more."""
+    def fixed(self) -> int:
+        """The number of findings that are gone."""
         return max(len(self.first.findings) - len(self.last.findings), 0)
 
     @property
     def diff(self) -> str:
-        """What was changed, as a unified diff."""
+        """The changes as a unified diff."""
         before, after = (text.splitlines(keepends=True) for text in (self.before, self.after))
         name = printable(self.file)
         lines = difflib.unified_diff(before, after, fromfile=name, tofile=name)
@@ -65,39 +62,37 @@ def fix(
     batch: int | None = None,
     draws: int | None = None,
 ) -> Fixed:
-    """Write remedies into a spec's text; nothing is saved.
+    """Write remedies into a spec's text, errors before warnings; nothing is saved.
 
-    Errors are mended before warnings, and what then comes to light after that. Each remedy is that
-    of its finding; the scales of kernels are solved for together, so that the signal keeps its size
-    at each layer.
+    The scales of kernels are solved for together, so that the signal keeps its size at each layer.
 
     Args:
-        source: the path of a spec, or ``-`` for standard input.
-        seed: as in :func:`initcli.load`, and so are ``defaults`` and ``custom``.
-        select: as in :func:`initcli.check`, and so are ``ignore`` and ``how``.
+        source: path of a spec, or ``-`` for standard input.
+        seed: as in :func:`initcli.load`, as are ``defaults`` and ``custom``.
+        select: as in :func:`initcli.check`, as are ``ignore``, ``how``, ``batch`` and ``draws``.
 
     Raises:
         InvalidSpec: the spec cannot be read, or is wrong.
 
     >>> import initcli
     >>> fixed = initcli.fix("sample_configs/mlp_tanh_deep.yaml")
-    >>> len(fixed.first.findings), len(fixed.last.findings), fixed.mended
+    >>> len(fixed.first.findings), len(fixed.last.findings), fixed.fixed
     (1, 0, 1)
     """
     functions = custom_functions(custom)
 
-    def judged(document: Document) -> Report:
+    def checked(document: Document) -> Report:
         model = build(document, seed=seed, defaults=defaults, functions=functions)
         return check(model, select=select, ignore=ignore, how=how, batch=batch, draws=draws)
 
     document = read(source)
-    first = last = judged(document)
+    first = last = checked(document)
     file, before = document.file, document.text
     notes: list[str] = []
     if document.dialect == "keras" and first.findings:
-        notes.append(f"{file} is made by Keras: the remedies belong into its model's Python")
+        notes.append(f"{file} is made by Keras: write the remedies into its model's Python")
     text = before
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         changes = _changes(document, last.findings, notes)
         if not changes:
             break
@@ -110,28 +105,22 @@ def fix(
             break
         text = changed
         document = parse(text, file)
-        last = judged(document)
-    return Fixed(
-        file=file,
-        before=before,
-        after=text,
-        first=first,
-        last=last,
-        notes=tuple(dict.fromkeys(notes)),
-    )
+        last = checked(document)
+    notes = list(dict.fromkeys(notes))
+    return Fixed(file=file, before=before, after=text, first=first, last=last, notes=tuple(notes))
 
 
 def _changes(document: Document, findings: Sequence[Finding], notes: list[str]) -> list[Change]:
-    """The changes of the worst findings, where they stand in the document's own file."""
+    """The changes of the most severe findings that stand in the document's own file."""
     fixable = [finding for finding in findings if finding.changes]
     worst = min((SEVERITIES.index(each.severity) for each in fixable), default=0)
-    found: list[Change] = []
+    own: list[Change] = []
     for change in merged(
         change for each in fixable if each.severity == SEVERITIES[worst] for change in each.changes
     ):
         origin = document.origin(change.path)
-        if origin.document.file != document.file:
-            notes.append(f"{origin.document.file}, which this extends, is mended by itself")
+        if origin.document.file == document.file:
+            own.append(change._replace(path=origin.path))
         else:
-            found.append(change._replace(path=origin.path))
-    return found
+            notes.append(f"{origin.document.file}, which this extends, has to be fixed by itself")
+    return own

@@ -31,13 +31,13 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
         rows = math.prod(shape[:-1])
         return {"type": "Orthogonal", "gain": _rounded(math.sqrt(variance * max(rows, shape[-1])))}
     uniform = _is_uniform(parameter)
-    found = wiring(parameter)
+    wired = wiring(parameter)
     fan_in = compute_fans(shape).fan_in
     axes: dict[str, Any] = {}
-    if found is not None and math.prod(shape[axis] for axis in found.input_axes) != fan_in:
-        fan_in = math.prod(shape[axis] for axis in found.input_axes)
+    if wired is not None and wired.inputs(shape) != fan_in:
+        fan_in = wired.inputs(shape)
         if not _counts_axes(parameter):
-            axes = {"input_axes": list(found.input_axes), "output_axes": list(found.output_axes)}
+            axes = {"input_axes": list(wired.input_axes), "output_axes": list(wired.output_axes)}
     scale = variance * fan_in
     if not axes:
         for name, known in _NAMES:

@@ -8,14 +8,12 @@ from functools import cached_property
 import msgspec
 
 from initcli.activations import Activation, Linear
-from initcli.checks.critical import Critical, critical, is_entrywise
+from initcli.checks.critical import Critical, critical
 from initcli.checks.fans import wiring
-from initcli.checks.graph import (
-    Graph,
-    mixes,
-)
 from initcli.layers import convolution, core, einsum, merging
 from initcli.parameter import Parameter
+from initcli.signal.graph import Graph, mixes
+from initcli.signal.judgment import is_entrywise, without_activation
 from initcli.signal.program import Step
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
@@ -200,7 +198,7 @@ class Scales:
         """The mixing steps that end a branch, with the share of the carried tensor they may add."""
         graph = self.graph
         found: dict[int, tuple[float, int]] = {}
-        for chain in self.chains:
+        for chain in graph.chains:
             for index in chain:
                 maker = self.last_mixing(graph.skips[index].end)
                 if maker is not None:
@@ -213,17 +211,6 @@ class Scales:
                 if maker is not None:
                     found.setdefault(maker, (1 / len(makers), graph.steps[maker].inputs[0]))
         return found
-
-    @cached_property
-    def chains(self) -> list[list[int]]:
-        """Sums that close residual branches, those in a row with no normalization between."""
-        graph = self.graph
-        chains: dict[frozenset[int], list[int]] = {}
-        for index, skip in graph.skips.items():
-            # A branch with a normalization adds as much each time, and not a share of the sum.
-            if graph.sources[skip.end] == graph.sources[skip.carried]:
-                chains.setdefault(graph.sources[skip.carried], []).append(index)
-        return list(chains.values())
 
     def last_mixing(self, tensor: int) -> int | None:
         """The mixing step that gives a tensor its size, up to what has no weights."""
@@ -285,11 +272,3 @@ def _sums(
     finally:
         theory.moments = before
     return None if found is None else float(found.output.second.mean())
-
-
-def without_activation(step: Step) -> Step:
-    """A step that gives its sums."""
-    layer = step.layer
-    if "activation" not in layer.__struct_fields__:
-        return step
-    return msgspec.structs.replace(step, layer=msgspec.structs.replace(layer, activation=Linear()))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from initcli.cli.terminal import data_stream, write, write_path
+from initcli.cli.terminal import write, write_path
 from initcli.reports import REPORTS
 
 SCHEMA_FILE = "initcli.schema.json"
@@ -75,9 +74,7 @@ def schema(
         return
     from initcli.sources.schema import schema_text
 
-    # JSON must be UTF-8, and a Windows pipe has another encoding.
-    encoding = codecs.lookup(data_stream().encoding or "ascii").name
-    write(schema_text(ascii_only=encoding != "utf-8"))
+    write(schema_text())
 
 
 def init(

@@ -196,7 +196,7 @@ def _save(fixed: Fixed) -> None:
         write_own(fixed.after)
     elif fixed.after != fixed.before:
         rewrite(Path(fixed.file), fixed.before, fixed.after)
-        say(f"{fixed.file}: {fixed.mended} of {len(fixed.first.findings)} findings fixed")
+        say(f"{fixed.file}: {fixed.fixed} of {len(fixed.first.findings)} findings fixed")
 
 
 def _print(

@@ -157,13 +157,13 @@ def summary(
 
             write_rows(format, summary_rows(spec, model, tensors(model, only)), first=first)
             return
-        from initcli.render.outline import outline, shortened, shown_parameters
+        from initcli.render.outline import outline, shown_parameters
         from initcli.render.table import summary_table
 
         paths = {parameter.path for parameter in only} if filter else None
-        rows = outline(model.layers, depth, paths)
-        if not all and depth is None and data_stream().isatty():
-            rows = shortened(rows, _SCREENS * get_terminal_size().lines)
+        is_whole = all or not data_stream().isatty()
+        max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
+        rows = outline(model.layers, depth, paths, max_lines)
         # Folded tensors need no values.
         shown = tensors(model, shown_parameters(rows))
         page, plain = console()

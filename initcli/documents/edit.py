@@ -77,7 +77,7 @@ def edited(text: str, file: str, changes: Iterable[Change]) -> str:
         is_right = False
     if not is_right:
         message = f"{printable(file)} is written in a way that these changes would break"
-        raise CannotEdit(message, "make them by hand")
+        raise CannotEdit(f"{message}; make them by hand")
     return new
 
 
@@ -90,8 +90,7 @@ def _holder(document: Document, path: Path) -> dict[str, Any]:
     except (LookupError, TypeError):
         data = None
     if not path or not isinstance(data, dict) or not isinstance(path[-1], str):
-        message = f"`{'.'.join(map(str, path))}` is not a key of a mapping"
-        raise CannotEdit(printable(message), "only these can be edited")
+        raise CannotEdit(printable(f"`{'.'.join(map(str, path))}` is not a key of a mapping"))
     return data
 
 
@@ -108,7 +107,7 @@ def _refuse_shared(
     if shared is not None:
         place = document.place(path[:shared])
         message = f"{place}: this value is shared by a YAML anchor, alias or <<"
-        raise CannotEdit(message, "write it out in each place, or change it by hand")
+        raise CannotEdit(f"{message}; write it out in each place, or change it by hand")
 
 
 def _is_same(a: Any, b: Any) -> bool:

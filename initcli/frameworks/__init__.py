@@ -38,9 +38,10 @@ def with_defaults(
     given = list(parameters)
     groups: dict[tuple[int, str], list[Parameter]] = {}
     for parameter in given:
-        layer, name = _owner(parameter)
-        _refuse_foreign(framework, layer)
-        groups.setdefault((id(layer), parameter.path.removesuffix(name)), []).append(parameter)
+        owner = _owner(parameter)
+        _refuse_foreign(framework, owner.layer)
+        key = id(owner.layer), parameter.path.removesuffix(owner.name)
+        groups.setdefault(key, []).append(parameter)
     if framework == "keras":
         return given, []
     defaults = known(Defaults)[framework]()

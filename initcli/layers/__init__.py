@@ -1,58 +1,13 @@
 """Layers: one class for each layer type, one file for each family."""
 
-from initcli.layers import (
-    activation,
-    applications,
-    attention,
-    cells,
-    conv_lstm,
-    convolution,
-    core,
-    einsum,
-    embedding,
-    features,
-    images,
-    local,
-    merging,
-    network,
-    normalization,
-    operations,
-    pooling,
-    preprocessing,
-    recurrent,
-    regularization,
-    reshaping,
-    retired,
-    spectrograms,
-    wrappers,
-)
-from initcli.layers.base import Layer, known_layers
+from initcli.layers.base import Layer
+from initcli.registry import import_modules, known
 
-__all__ = [
-    "Layer",
-    "activation",
-    "applications",
-    "attention",
-    "cells",
-    "conv_lstm",
-    "convolution",
-    "core",
-    "einsum",
-    "embedding",
-    "features",
-    "images",
-    "known_layers",
-    "local",
-    "merging",
-    "network",
-    "normalization",
-    "operations",
-    "pooling",
-    "preprocessing",
-    "recurrent",
-    "regularization",
-    "reshaping",
-    "retired",
-    "spectrograms",
-    "wrappers",
-]
+__all__ = ["Layer", "known_layers"]
+
+import_modules(__name__, __path__)
+
+
+def known_layers() -> dict[str, type[Layer]]:
+    """Every registered layer type, by each of its names."""
+    return known(Layer)

@@ -62,7 +62,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     ] = False
     sliding_window: Annotated[
         PositiveInt | None,
-        doc("Number of neighboring steps that a step attends to; all if absent."),
+        doc("Distance from which keys are hidden from a query; no limit if absent."),
     ] = None
     flash_attention: Annotated[
         bool | None, doc("Whether Keras uses flash attention; it changes no value.")
@@ -234,7 +234,7 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def output_sizes(self, query: Shape) -> Size:
-        """The sizes of the output's axes beside the positions."""
+        """The sizes of the output's axes other than the positions."""
         return (known_size(self, query, -1),)
 
     def positions(self, rank: int) -> list[int]:
@@ -347,7 +347,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     ) -> Shape | list[Shape]:
         self.attendable(query, value, key)
         output = (*query[:-1], *self.output_sizes(query))
-        # Keras gives the scores of self-attention the query's length twice, whatever the key's.
+        # Keras takes the query's length for that of the key, too, in self-attention.
         scores = (query[0], self.num_heads, query[1], query[1])
         return [output, scores] if return_attention_scores else output
 

@@ -15,7 +15,6 @@ from initcli.errors import quoted
 from initcli.initializers import Initializer
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Owner, Parameter
-from initcli.registry import known
 from initcli.types import (
     ArgumentError,
     Array,
@@ -298,19 +297,25 @@ def _known(layer: Layer, options: Mapping[str, bool] | None) -> dict[str, bool]:
 
 
 def within(
-    layer: Layer, name: str, parameters: Iterable[Parameter], dtype: Dtype | None = None
+    layer: Layer,
+    name: str,
+    parameters: Iterable[Parameter],
+    dtype: Dtype | None = None,
+    keys: tuple[str | int, ...] = (),
 ) -> Iterator[Parameter]:
     """Parameters of an inner layer as those of its owner, with its name, dtype and trainability.
 
-    ``dtype`` is the owner's, for layers without a dtype.
+    ``dtype`` is the owner's, for layers without a dtype; ``keys`` are the owner's arguments that
+    lead to the layer.
     """
     own = layer.weights_dtype or dtype
     for parameter in parameters:
+        declared = parameter.owner or Owner(layer, parameter.path)
         kept = parameter.keeps_dtype or own is None
         yield msgspec.structs.replace(
             parameter,
             path=f"{name}/{parameter.path}",
-            owner=parameter.owner or Owner(layer, parameter.path),
+            owner=declared._replace(keys=(*keys, *declared.keys)),
             trainable=parameter.trainable and layer.trainable,
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,
@@ -328,11 +333,6 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
             counts[stem] = number + 1
         names.append(layer.name or (f"{stem}_{number}" if number else stem))
     return names
-
-
-def known_layers() -> dict[str, type[Layer]]:
-    """Every registered layer type, by each of its names."""
-    return known(Layer)
 
 
 def known_size(layer: Layer, shape: Shape, axis: int) -> int:

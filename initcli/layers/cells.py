@@ -53,7 +53,9 @@ class Gated(Layer, frozen=True, kw_only=True):
     states: ClassVar[int] = 1
 
     units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
-    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    activation: Annotated[
+        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+    ] = Tanh()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     recurrent_initializer: RecurrentInitializer = Orthogonal()
@@ -275,8 +277,9 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
         return [(shape[0], output_of(self)), *sizes]
 
     def parameters(self, shape: Shape, *states: Shape) -> Iterator[Parameter]:
-        for cell, name in zip(self.cells, sublayer_names(self.cells), strict=True):
-            yield from within(cell, name, cell.parameters(shape))
+        names = sublayer_names(self.cells)
+        for index, (cell, name) in enumerate(zip(self.cells, names, strict=True)):
+            yield from within(cell, name, cell.parameters(shape), keys=("cells", index))
             shape = (shape[0], output_of(cell))
 
     def initial(self, flow: Flow, x: Array) -> list[Array]:

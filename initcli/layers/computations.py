@@ -19,6 +19,8 @@ _OF_NUMPY = frozenset(
     GreaterEqual Less LessEqual NotEqual LogicalAnd LogicalNot LogicalOr LogicalXor BitwiseAnd
     BitwiseNot BitwiseOr BitwiseXor Isfinite Isinf Isnan""".split()  # noqa: SIM905
 )
+_MOVING = frozenset(["Transpose", "Swapaxes", "Moveaxis", "Squeeze", "Repeat", "Tile"])
+"""Functions of NumPy's that have the arguments of Keras's, tuples for lists."""
 _REDUCTIONS = frozenset(
     ["All", "Amax", "Amin", "Any", "Max", "Mean", "Min", "Prod", "Std", "Sum", "Var"]
 )
@@ -30,8 +32,8 @@ def computation(xp: Any, function: str) -> Computation | None:
     function = _OTHERWISE_CALLED.get(function, function)
     if function in _OF_NUMPY:
         return _of_numpy(xp, getattr(xp, snake_case(function)))
-    if function in _REDUCTIONS:
-        return _reduction(getattr(xp, snake_case(function)))
+    if function in _MOVING or function in _REDUCTIONS:
+        return _with_tuples(getattr(xp, snake_case(function)))
     own = _Computations(xp)
     found = getattr(own, snake_case(function), None)
     if found is not None:
@@ -57,11 +59,11 @@ def _of_numpy(xp: Any, function: Computation) -> Computation:
     return computed
 
 
-def _reduction(function: Computation) -> Computation:
-    def reduced(x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-        return function(x, axis=_axes(axis), keepdims=keepdims)
+def _with_tuples(function: Computation) -> Computation:
+    def computed(x: Array, *values: Any, **named: Any) -> Any:
+        return function(x, *map(_axes, values), **{k: _axes(v) for k, v in named.items()})
 
-    return reduced
+    return computed
 
 
 def _axes(axis: Any) -> Any:
@@ -134,15 +136,6 @@ class _Computations:
             sizes[0] = x.shape[0]
         return self.xp.reshape(x, tuple(sizes))
 
-    def transpose(self, x: Array, axes: Any = None) -> Array:
-        return self.xp.transpose(x, _axes(axes))
-
-    def swapaxes(self, x: Array, axis1: int, axis2: int) -> Array:
-        return self.xp.swapaxes(x, axis1, axis2)
-
-    def moveaxis(self, x: Array, source: Any, destination: Any) -> Array:
-        return self.xp.moveaxis(x, _axes(source), _axes(destination))
-
     def expand_dims(self, x: Array, axis: Any) -> Array:
         places = axis if isinstance(axis, list) else [axis]
         rank = x.ndim + len(places)
@@ -150,9 +143,6 @@ class _Computations:
         rest = iter(x.shape)
         sizes = tuple(1 if i in inserted else next(rest) for i in range(rank))
         return self.xp.reshape(x, sizes)
-
-    def squeeze(self, x: Array, axis: Any = None) -> Array:
-        return self.xp.squeeze(x, axis=_axes(axis))
 
     def ravel(self, x: Array) -> Array:
         return self.xp.reshape(x, (-1,))
@@ -205,12 +195,6 @@ class _Computations:
         ends = [[pad_width, pad_width]] if isinstance(pad_width, int) else pad_width
         ends = ends * x.ndim if len(ends) == 1 else ends
         return self.xp.pad(x, [tuple(each) for each in ends], "constant")
-
-    def repeat(self, x: Array, repeats: int, axis: int | None = None) -> Array:
-        return self.xp.repeat(x, repeats, axis)
-
-    def tile(self, x: Array, repeats: Any) -> Array:
-        return self.xp.tile(x, _axes(repeats))
 
     def broadcast_to(self, x: Array, shape: Any) -> Array:
         sizes = tuple(n if isinstance(n, int) else x.shape[0] for n in shape)

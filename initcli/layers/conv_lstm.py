@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from initcli.activations import Activation, Sigmoid, Tanh
-from initcli.errors import quoted
 from initcli.initializers import (
     Chrono,
     GlorotUniform,
@@ -23,6 +22,7 @@ from initcli.layers.arguments import (
     GoBackwards,
     KernelInitializer,
     KernelSize,
+    Padding,
     RecurrentActivation,
     RecurrentDropout,
     RecurrentInitializer,
@@ -35,13 +35,14 @@ from initcli.layers.arguments import (
     UseBias,
     ZeroOutputForMask,
 )
-from initcli.layers.base import Layer, known_size, per_axis
+from initcli.layers.base import Layer, known_size
 from initcli.layers.cells import lstm_step
 from initcli.layers.flow import Flow
 from initcli.layers.recurrent import Sequence, unstacked
 from initcli.layers.regularization import dropped
 from initcli.layers.spatial import (
     AXES,
+    Sliding,
     channels_back,
     channels_last,
     ends,
@@ -51,7 +52,6 @@ from initcli.layers.spatial import (
 )
 from initcli.parameter import Parameter
 from initcli.types import (
-    ArgumentError,
     Array,
     Fraction,
     Shape,
@@ -62,7 +62,7 @@ from initcli.types import (
 )
 
 
-class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
+class ConvLSTM(Sequence, Sliding, Layer, frozen=True, kw_only=True):
     """An LSTM whose products are convolutions over ``rank`` spatial axes.
 
     Shi et al. 2015, arXiv:1506.04214. Shapes: input (batch, steps, …, channels), kernel (k…,
@@ -72,20 +72,15 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
     registered = False
     holds_layers = True
 
-    rank: ClassVar[int]
-
     filters: Filters
     kernel_size: KernelSize
     strides: Strides = 1
-    padding: Annotated[
-        str,
-        doc(
-            "`valid`: no padding of the input. `same`: zeros around it. The state is always padded."
-        ),
-    ] = "valid"
+    padding: Padding = "valid"
     data_format: ChannelOrder = None
     dilation_rate: DilationRate = 1
-    activation: Annotated[Activation, doc("Function applied to the candidate state.")] = Tanh()
+    activation: Annotated[
+        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+    ] = Tanh()
     recurrent_activation: RecurrentActivation = Sigmoid()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
@@ -101,21 +96,6 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
     stateful: Stateful = False
     zero_output_for_mask: ZeroOutputForMask = False
 
-    def __post_init__(self) -> None:
-        per_axis(self.kernel_size, self.rank, "kernel_size")
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        if max(strides) > 1 and max(dilation) > 1:
-            raise ArgumentError(
-                "dilation_rate",
-                f"`strides` ({max(strides)}) and `dilation_rate` ({max(dilation)}) cannot both be "
-                "more than 1",
-                "remove one of them",
-            )
-        if self.padding not in ("valid", "same"):
-            message = f"`padding` must be 'valid' or 'same', not {quoted(self.padding)}"
-            raise ArgumentError("padding", message)
-
     def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
         self.require_rank(shape, self.rank + 3, f"(steps, {AXES[self.rank][1:]}")
         step = self._step(shape)
@@ -126,9 +106,7 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
                 f"{shape_text(shape)} lacks one",
                 "give the size in input_shape in place of null",
             )
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        found = slide(self, sizes, self._window, strides, dilation, self.padding)
+        found = slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
         state = join(None, found, self.filters, self.data_format)[1:]
         return self.sequence(shape, state, [state, state])
 
@@ -145,7 +123,7 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         ):
             yield self.weight(
                 f"conv_lstm_cell/{name}",
-                (*self._window, size, width),
+                (*self.window, size, width),
                 argument,
                 contracts=tuple(range(self.rank + 1)),
                 produces=(*range(self.rank), self.rank + 1),
@@ -157,12 +135,10 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
         xp, own = flow.xp, flow.within("conv_lstm_cell")
         batch, steps = x.shape[:2]
         frames = channels_last(xp, xp.reshape(x, (batch * steps, *x.shape[2:])), self.data_format)
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
         kept = dropped(
             own, frames, self.dropout % 1, (1,) * (frames.ndim - 1) + frames.shape[-1:], self.seed
         )
-        fed = self._convolved(own, kept, "kernel", strides, dilation, self.padding)
+        fed = self._convolved(own, kept, "kernel", self.steps, self.dilations, self.padding)
         if self.use_bias:
             fed = fed + own["bias"]
         fed = xp.reshape(fed, (batch, steps, *fed.shape[1:]))
@@ -186,13 +162,9 @@ class ConvLSTM(Sequence, Layer, frozen=True, kw_only=True):
     def _convolved(
         self, flow: Flow, x: Array, weight: str, strides: Size, dilation: Size, padding: str
     ) -> Array:
-        around = ends(x.shape[1:-1], self._window, strides, dilation, padding)
+        around = ends(x.shape[1:-1], self.window, strides, dilation, padding)
         window = flow.xp.Window(strides, dilation, around)
         return flow.xp.correlate(x, flow[weight], window)
-
-    @property
-    def _window(self) -> Size:
-        return per_axis(self.kernel_size, self.rank, "kernel_size")
 
     def _step(self, shape: Shape) -> Shape:
         return (shape[0], *shape[2:])

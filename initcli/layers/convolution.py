@@ -28,6 +28,7 @@ from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import (
+    Sliding,
     channels_back,
     channels_last,
     ends,
@@ -46,19 +47,14 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
-    Size,
     doc,
 )
 
 
-class Convolution(Layer, frozen=True, kw_only=True):
+class Convolution(Sliding, Layer, frozen=True, kw_only=True):
     """A window that slides over ``rank`` spatial axes: the base of all convolutions."""
 
     registered = False
-
-    rank: ClassVar[int]
-    dilates_strided: ClassVar[bool] = False
-    """Whether strides and dilation may both exceed 1."""
 
     kernel_size: KernelSize
     strides: Strides = 1
@@ -68,23 +64,6 @@ class Convolution(Layer, frozen=True, kw_only=True):
     activation: OutputActivation = Linear()
     use_bias: UseBias = True
     bias_initializer: BiasInitializer = Zeros()
-
-    def __post_init__(self) -> None:
-        per_axis(self.kernel_size, self.rank, "kernel_size")
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        if max(strides) > 1 and max(dilation) > 1 and not self.dilates_strided:
-            raise ArgumentError(
-                "dilation_rate",
-                f"`strides` ({max(strides)}) and `dilation_rate` ({max(dilation)}) cannot both be "
-                "more than 1",
-                "remove one of them",
-            )
-
-    @property
-    def window(self) -> Size:
-        """The size of the kernel along each spatial axis."""
-        return per_axis(self.kernel_size, self.rank, "kernel_size")
 
     def channels(self, shape: Shape) -> int:
         """The number of input channels."""
@@ -98,18 +77,14 @@ class Convolution(Layer, frozen=True, kw_only=True):
             ShapeError: the window is larger than the input.
         """
         sizes = split(shape, self.data_format).sizes
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        found = slide(self, sizes, self.window, strides, dilation, self.padding)
+        found = slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
         return join(shape[0], found, filters, self.data_format)
 
     def convolved(self, flow: Flow, x: Array, kernel: Array, groups: int = 1) -> Array:
         """The convolution of an input whose channels are last."""
-        size = kernel.shape[:-2]
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        padding = ends(x.shape[1:-1], size, strides, dilation, self.padding)
-        window = flow.xp.Window(strides, dilation, padding, groups)
+        steps, dilations = self.steps, self.dilations
+        padding = ends(x.shape[1:-1], kernel.shape[:-2], steps, dilations, self.padding)
+        window = flow.xp.Window(steps, dilations, padding, groups)
         return flow.xp.correlate(x, kernel, window)
 
     def finished(self, flow: Flow, y: Array) -> Array:
@@ -135,16 +110,11 @@ class _Conv(Convolution, frozen=True, kw_only=True):
     lora_alpha: LoraAlpha = None
 
     def __post_init__(self) -> None:
-        Convolution.__post_init__(self)
-        if self.filters % self.groups:
-            raise ArgumentError(
-                "groups", f"`groups` ({self.groups}) must divide `filters` ({self.filters})"
-            )
+        super().__post_init__()
+        _require_groups(self.groups, self.filters)
 
     def output_shape(self, shape: Shape) -> Shape:
-        channels = self.channels(shape)
-        if channels % self.groups:
-            raise ShapeError(f"`groups` ({self.groups}) must divide the {channels} input channels")
+        _require_groups(self.groups, self.filters, self.channels(shape))
         return self.slid(shape, self.filters)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -334,29 +304,26 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
     kernel_initializer: KernelInitializer = GlorotUniform()
 
     def __post_init__(self) -> None:
-        Convolution.__post_init__(self)
-        strides = per_axis(self.strides, self.rank, "strides")
-        for extra, stride in zip(self._output_padding, strides, strict=True):
+        super().__post_init__()
+        for extra, stride in zip(self._output_padding, self.steps, strict=True):
             if extra is not None and extra >= stride:
                 raise ArgumentError(
                     "output_padding",
                     f"`output_padding` ({extra}) must be less than `strides` ({stride})",
                 )
-        if self.filters % self.groups:
-            raise ArgumentError(
-                "groups", f"`groups` ({self.groups}) must divide `filters` ({self.filters})"
-            )
+        _require_groups(self.groups, self.filters)
 
     def output_shape(self, shape: Shape) -> Shape:
-        channels = self.channels(shape)
-        if channels % self.groups:
-            raise ShapeError(f"`groups` ({self.groups}) must divide the {channels} input channels")
-        sizes = split(shape, self.data_format).sizes
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        axes = zip(sizes, self.window, strides, dilation, self._output_padding, strict=True)
-        found = tuple(spread(size, k, s, d, self.padding, extra) for size, k, s, d, extra in axes)
-        return join(shape[0], found, self.filters, self.data_format)
+        _require_groups(self.groups, self.filters, self.channels(shape))
+        sizes = self.spread_sizes(split(shape, self.data_format).sizes)
+        return join(shape[0], sizes, self.filters, self.data_format)
+
+    def spread_sizes(self, sizes: Shape) -> Shape:
+        """The spatial sizes of the output."""
+        axes = zip(
+            sizes, self.window, self.steps, self.dilations, self._output_padding, strict=True
+        )
+        return tuple(spread(n, k, s, d, self.padding, extra) for n, k, s, d, extra in axes)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         yield self.weight(
@@ -365,20 +332,17 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
             "kernel_initializer",
             contracts=(*range(self.rank), self.rank + 1),
             produces=tuple(range(self.rank + 1)),
-            divided=(self.groups * math.prod(per_axis(self.strides, self.rank, "strides")), 1),
+            divided=(self.groups * math.prod(self.steps), 1),
         )
         yield from self.bias(self.filters)
 
     def call(self, flow: Flow, x: Array) -> Array:
         x = channels_last(flow.xp, x, self.data_format)
-        strides = per_axis(self.strides, self.rank, "strides")
-        dilation = per_axis(self.dilation_rate, self.rank, "dilation_rate")
-        extras, sizes = self._output_padding, x.shape[1:-1]
-        axes = zip(sizes, self.window, strides, dilation, extras, strict=True)
-        spreads = [spread(n, k, s, d, self.padding, extra) for n, k, s, d, extra in axes]
-        wider = tuple(size for size in spreads if size is not None)
-        padding = spread_ends(self.window, strides, dilation, self.padding, extras, sizes, wider)
-        window = flow.xp.Window(strides, dilation, padding, self.groups)
+        sizes = x.shape[1:-1]
+        wider = tuple(size or 0 for size in self.spread_sizes(sizes))
+        steps, dilations, extras = self.steps, self.dilations, self._output_padding
+        padding = spread_ends(self.window, steps, dilations, self.padding, extras, sizes, wider)
+        window = flow.xp.Window(steps, dilations, padding, self.groups)
         return self.finished(flow, flow.xp.spread(x, flow["kernel"], window, wider))
 
     @property
@@ -410,3 +374,11 @@ class Conv3DTranspose(ConvTranspose, frozen=True, kw_only=True):
     aliases: ClassVar[tuple[str, ...]] = ("Convolution3DTranspose",)
 
     rank = 3
+
+
+def _require_groups(groups: int, filters: int, channels: int = 0) -> None:
+    """Raise unless the groups divide the output channels and the input channels."""
+    if filters % groups:
+        raise ArgumentError("groups", f"`groups` ({groups}) must divide `filters` ({filters})")
+    if channels % groups:
+        raise ShapeError(f"`groups` ({groups}) must divide the {channels} input channels")

@@ -157,12 +157,7 @@ class Masking(Layer, frozen=True, kw_only=True):
 class Identity(Layer, frozen=True, kw_only=True):
     """Returns its input."""
 
-    role = "keeps"
-
     supports_masking = True
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        return x
 
 
 class Recorded(Layer, frozen=True, kw_only=True):

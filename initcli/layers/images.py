@@ -31,26 +31,27 @@ _Bits = Annotated[float, msgspec.Meta(ge=1, le=8)]
 Numbers = float | tuple[float, ...]
 """One number, or one for each channel."""
 Share = Fraction | Annotated[tuple[Fraction, ...], _PAIR]
-"""A maximum from 0 to 1, or a minimum and a maximum."""
+"""A strength from 0 to 1, or its minimum and maximum."""
 SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
-"""A maximum from -1 to 1, or a minimum and a maximum."""
-_ZoomShare = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
-_ShearShare = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
-_Pair = Annotated[tuple[PositiveInt, ...], _PAIR]
-
-Strength = Annotated[Share, doc("Strength of the change: its maximum, or minimum and maximum.")]
-SignedStrength = Annotated[
+"""A strength from -1 to 1, or its minimum and maximum."""
+Range = Annotated[tuple[float, ...], _PAIR]
+"""Minimum and maximum of the values of an image."""
+Factor = Annotated[Share, doc("Strength of the change: its maximum, or minimum and maximum.")]
+SignedFactor = Annotated[
     SignedShare, doc("Strength of the change: its maximum, or minimum and maximum.")
 ]
-Extent = Annotated[Share, doc("Size as a share of the image: its maximum, or minimum and maximum.")]
+Extent = Annotated[
+    Share,
+    doc("Size of the change as a share of the image: its maximum, or minimum and maximum."),
+]
+Zoom = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
+Shear = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
 Interpolation = Annotated[Literal["nearest", "bilinear"], doc("Method for values between pixels.")]
-FillMode = Annotated[
-    Literal["constant", "reflect", "wrap", "nearest"], doc("Values outside the image.")
-]
+_OUTSIDE = doc(
+    "Values outside the image: a constant, or those of its reflection, repetition or nearest pixel."
+)
+FillMode = Annotated[Literal["constant", "reflect", "wrap", "nearest"], _OUTSIDE]
 FillValue = Annotated[float, doc("Value outside the image for `constant`.")]
-ValueRange = Annotated[
-    tuple[float, ...], _PAIR, doc("Minimum and maximum of the values of an image.")
-]
 
 
 def real(x: Array) -> Array:
@@ -121,7 +122,7 @@ class Resizing(_Sized, frozen=True, kw_only=True):
     pad_to_aspect_ratio: Annotated[
         bool, doc("Whether to pad the image to the aspect ratio of the output.")
     ] = False
-    fill_mode: Annotated[str, doc("Values outside the image.")] = "constant"
+    fill_mode: Annotated[str, _OUTSIDE] = "constant"
     fill_value: FillValue = 0.0
     antialias: Annotated[bool, doc("Whether to average pixels when shrinking.")] = False
 
@@ -152,7 +153,7 @@ class _Random(ImageLayer, frozen=True, kw_only=True):
 class _Ranged(ImageLayer, frozen=True, kw_only=True):
     """An augmentation that depends on the range of pixel values."""
 
-    value_range: ValueRange = (0, 255)
+    value_range: Annotated[Range, doc("Minimum and maximum of the values of an image.")] = (0, 255)
 
 
 class _RandomRanged(_Ranged, frozen=True, kw_only=True):
@@ -164,37 +165,37 @@ class _RandomRanged(_Ranged, frozen=True, kw_only=True):
 class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
     """Adds up to ``factor`` of the value range."""
 
-    factor: SignedStrength
+    factor: SignedFactor
 
 
 class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
     """Scales values about their mean."""
 
-    factor: Strength
+    factor: Factor
 
 
 class RandomHue(_RandomRanged, frozen=True, kw_only=True):
     """Shifts the hue."""
 
-    factor: Strength
+    factor: Factor
 
 
 class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
     """Changes the saturation."""
 
-    factor: SignedStrength
+    factor: SignedFactor
 
 
 class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
     """Sharpens or blurs."""
 
-    factor: Strength
+    factor: Factor
 
 
 class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
     """Blends images with their gray versions."""
 
-    factor: SignedStrength
+    factor: SignedFactor
 
 
 class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
@@ -219,7 +220,7 @@ class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
 
     factor: Annotated[
         _Bits | Annotated[tuple[NonNegativeFloat, ...], _PAIR],
-        doc("Bits to keep: one number, or minimum and maximum."),
+        doc("Number of bits to keep: one number, or its minimum and maximum."),
     ]
 
 
@@ -238,18 +239,26 @@ class RandomGrayscale(_Random, frozen=True, kw_only=True):
 class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
     """Blurs images by a Gaussian."""
 
-    factor: Strength = 1.0
+    factor: Factor = 1.0
     kernel_size: Annotated[
-        PositiveInt | _Pair, doc("Size of the window: one number, or height and width.")
+        PositiveInt | Annotated[tuple[PositiveInt, ...], _PAIR],
+        doc("Size of the window: one number, or height and width."),
     ] = 3
-    sigma: Annotated[Share, doc("Standard deviation of the blur in pixels.")] = 1.0
+    sigma: Annotated[
+        Share,
+        doc("Standard deviation of the blur in pixels: its maximum, or minimum and maximum."),
+    ] = 1.0
 
 
 class Solarization(_RandomRanged, frozen=True, kw_only=True):
     """Inverts values above a threshold."""
 
-    addition_factor: Annotated[Share, doc("Share of the value range added before inverting.")] = 0.0
-    threshold_factor: Annotated[Share, doc("Threshold as a share of the value range.")] = 0.0
+    addition_factor: Annotated[
+        Share, doc("Share of the value range that is added before inverting.")
+    ] = 0.0
+    threshold_factor: Annotated[
+        Share, doc("Share of the value range above which values are inverted.")
+    ] = 0.0
 
 
 class AutoContrast(_Ranged, frozen=True, kw_only=True):
@@ -269,7 +278,9 @@ class ContrastLimitedAdaptiveHistogramEqualization(_Ranged, frozen=True, kw_only
     """
 
     clip_limit: Annotated[float, doc("Maximum contrast.")] = 4.0
-    tile_grid_size: Annotated[_Pair, doc("Number of tiles along height and width.")] = (8, 8)
+    tile_grid_size: Annotated[
+        Annotated[tuple[PositiveInt, ...], _PAIR], doc("Number of tiles along height and width.")
+    ] = (8, 8)
 
 
 class RandomFlip(_Random, frozen=True, kw_only=True):
@@ -292,30 +303,46 @@ class _Moving(_Random, frozen=True, kw_only=True):
 class RandomRotation(_Moving, frozen=True, kw_only=True):
     """Rotates images."""
 
-    factor: Annotated[SignedShare, doc("Angle in turns: its maximum, or its minimum and maximum.")]
+    factor: Annotated[SignedShare, doc("Angle in turns: its maximum, or minimum and maximum.")]
 
 
 class RandomTranslation(_Moving, frozen=True, kw_only=True):
     """Shifts images."""
 
-    height_factor: Annotated[SignedShare, doc("Vertical shift as a share of the height.")]
-    width_factor: Annotated[SignedShare, doc("Horizontal shift as a share of the width.")]
+    height_factor: Annotated[
+        SignedShare,
+        doc("Vertical shift as a share of the height: its maximum, or minimum and maximum."),
+    ]
+    width_factor: Annotated[
+        SignedShare,
+        doc("Horizontal shift as a share of the width: its maximum, or minimum and maximum."),
+    ]
 
 
 class RandomZoom(_Moving, frozen=True, kw_only=True):
     """Zooms images."""
 
-    height_factor: Annotated[_ZoomShare, doc("Vertical zoom as a share of the height.")]
+    height_factor: Annotated[
+        Zoom,
+        doc("Vertical zoom as a share of the height: its maximum, or minimum and maximum."),
+    ]
     width_factor: Annotated[
-        _ZoomShare | None, doc("Horizontal zoom; as the vertical one if absent.")
+        Zoom | None,
+        doc("Horizontal zoom, likewise; equal to the vertical one if absent."),
     ] = None
 
 
 class RandomShear(_Moving, frozen=True, kw_only=True):
     """Shears images along one axis or both."""
 
-    x_factor: Annotated[_ShearShare, doc("Horizontal shear.")] = 0.0
-    y_factor: Annotated[_ShearShare, doc("Vertical shear.")] = 0.0
+    x_factor: Annotated[
+        Shear,
+        doc("Horizontal shear: its maximum, or minimum and maximum."),
+    ] = 0.0
+    y_factor: Annotated[
+        Shear,
+        doc("Vertical shear: its maximum, or minimum and maximum."),
+    ] = 0.0
 
 
 class RandomPerspective(_Random, frozen=True, kw_only=True):
@@ -330,20 +357,19 @@ class RandomPerspective(_Random, frozen=True, kw_only=True):
 class RandomElasticTransform(_RandomRanged, frozen=True, kw_only=True):
     """Distorts images elastically."""
 
-    factor: Strength = 1.0
+    factor: Factor = 1.0
     scale: Extent = 1.0
     interpolation: Interpolation = "bilinear"
-    fill_mode: Annotated[
-        Literal["constant", "reflect", "wrap", "nearest", "mirror"],
-        doc("Values outside the image."),
-    ] = "reflect"
+    fill_mode: Annotated[Literal["constant", "reflect", "wrap", "nearest", "mirror"], _OUTSIDE] = (
+        "reflect"
+    )
     fill_value: FillValue = 0.0
 
 
 class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
     """Erases a rectangle."""
 
-    factor: Strength = 1.0
+    factor: Factor = 1.0
     scale: Extent = (0.02, 0.33)
     fill_value: Annotated[Any, doc("Value of erased pixels; random if absent.")] = None
 
@@ -351,7 +377,7 @@ class RandomErasing(_RandomRanged, frozen=True, kw_only=True):
 class CutMix(_Random, frozen=True, kw_only=True):
     """Pastes a part of one image into another (Yun et al. 2019, arXiv:1905.04899)."""
 
-    factor: Strength = 1.0
+    factor: Factor = 1.0
 
 
 class MixUp(_Random, frozen=True, kw_only=True):
@@ -366,7 +392,7 @@ class RandAugment(_RandomRanged, frozen=True, kw_only=True):
     """Applies random augmentations (Cubuk et al. 2019, arXiv:1909.13719)."""
 
     num_ops: Annotated[PositiveInt, doc("Number of operations applied to an image.")] = 2
-    factor: Strength = 0.5
+    factor: Factor = 0.5
     interpolation: Interpolation = "bilinear"
 
 
@@ -375,7 +401,7 @@ class AugMix(_RandomRanged, frozen=True, kw_only=True):
 
     num_chains: Annotated[PositiveInt, doc("Number of chains of operations.")] = 3
     chain_depth: Annotated[PositiveInt, doc("Maximum number of operations of a chain.")] = 3
-    factor: Strength = 0.3
+    factor: Factor = 0.3
     alpha: Annotated[
         NonNegativeFloat, doc("Parameter of the Dirichlet distribution of the chains' weights.")
     ] = 1.0

@@ -117,7 +117,14 @@ class Subtract(_Merging, frozen=True, kw_only=True):
         return one - two
 
 
-class Multiply(_Merging, frozen=True, kw_only=True):
+class _LeavingOut(_Merging, frozen=True, kw_only=True):
+    """Combines its inputs without masked entries."""
+
+    def heeds_masks(self, flow: Flow) -> bool:
+        return flow.has_masks
+
+
+class Multiply(_LeavingOut, frozen=True, kw_only=True):
     """The product of its inputs."""
 
     role = "multiplies"
@@ -134,9 +141,6 @@ class Multiply(_Merging, frozen=True, kw_only=True):
             return found
         return xp.where(reduce(xp.logical_or, kept), found, found.dtype.type(0))
 
-    def heeds_masks(self, flow: Flow) -> bool:
-        return flow.has_masks
-
 
 class Average(_Merging, frozen=True, kw_only=True):
     """The mean of its inputs."""
@@ -147,24 +151,18 @@ class Average(_Merging, frozen=True, kw_only=True):
         return reduce(operator.add, self.aligned(flow.xp, inputs)) / len(inputs)
 
 
-class Maximum(_Merging, frozen=True, kw_only=True):
+class Maximum(_LeavingOut, frozen=True, kw_only=True):
     """The maximum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.maximum)
 
-    def heeds_masks(self, flow: Flow) -> bool:
-        return flow.has_masks
 
-
-class Minimum(_Merging, frozen=True, kw_only=True):
+class Minimum(_LeavingOut, frozen=True, kw_only=True):
     """The minimum of its inputs."""
 
     def call(self, flow: Flow, *inputs: Array) -> Array:
         return self.chosen(flow, inputs, flow.xp.minimum)
-
-    def heeds_masks(self, flow: Flow) -> bool:
-        return flow.has_masks
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):

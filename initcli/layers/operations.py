@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import msgspec
 
 from initcli.activations import Activation, known_activations
-from initcli.layers.base import Role, known_layers
+from initcli.layers.base import Layer, Role
 from initcli.layers.computations import computation
 from initcli.layers.core import Recorded
 from initcli.layers.flow import Flow
 from initcli.layers.operation_shapes import ARGUMENTS_MAKE_NO_SENSE, shape_of
+from initcli.registry import known
 from initcli.types import Array, NotComputable, Shape, doc
 
 
@@ -51,7 +52,7 @@ class Operation(Recorded, frozen=True, kw_only=True):
             raise NotComputable(f"{what}: {error}") from None
 
     def acts_as(self) -> Role | None:
-        same = known_layers().get(self.function)
+        same = known(Layer).get(self.function)
         return same.role if same is not None and same.merges else None
 
     @property

@@ -3,7 +3,7 @@
 Shapes, dtypes and first values are those of Keras 3.15 (``quantized_build`` of Dense, EinsumDense,
 Embedding and ReversibleEmbedding): codes start as zeros and scales as ones, and only a weights file
 has their final values. For float8 the kernel itself stays (Micikevicius et al. 2022,
-arXiv:2209.05433), beside scales and histories that training overwrites.
+arXiv:2209.05433), with scales and histories that training overwrites.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import Annotated, Any, ClassVar
 
+import msgspec
+
 from initcli.initializers import Initializer, unit_forget_bias
 from initcli.layers.arguments import (
     GoBackwards,
@@ -316,7 +318,13 @@ class RNN(Sequence, Layer, frozen=True, kw_only=True):
     def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
         cell = self.one_cell
         step = (shape[0], *shape[2:])
-        yield from within(cell, cell.name or cell.default_name(), cell.parameters(step))
+        name = cell.name or cell.default_name()
+        for parameter in within(cell, name, cell.parameters(step), keys=("cell",)):
+            owner = parameter.owner
+            if owner is not None and isinstance(self.cell, tuple):
+                # A list of cells stands in the argument itself.
+                owner = owner._replace(keys=("cell", *owner.keys[2:]))
+            yield msgspec.structs.replace(parameter, owner=owner)
 
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
         cell: Any = self.one_cell

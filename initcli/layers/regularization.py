@@ -153,12 +153,7 @@ class GaussianNoise(Layer, frozen=True, kw_only=True):
 class ActivityRegularization(Layer, frozen=True, kw_only=True):
     """Adds l1 · Σ|x| + l2 · Σx² to the loss."""
 
-    role = "keeps"
-
     supports_masking = True
 
     l1: Annotated[NonNegativeFloat, doc("Weight of Σ|x|.")] = 0.0
     l2: Annotated[NonNegativeFloat, doc("Weight of Σx².")] = 0.0
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        return x

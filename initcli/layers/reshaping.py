@@ -131,27 +131,36 @@ class _Ends(Layer, frozen=True, kw_only=True):
     """A layer that changes both ends of each of ``rank`` spatial axes."""
 
     rank: ClassVar[int]
+    argument: ClassVar[str]
+    """The argument that says how much."""
+    sign: ClassVar[int]
 
-    def changed(
-        self, shape: Shape, change: tuple[int, ...], data_format: DataFormat | None
-    ) -> Shape:
-        """The shape with that many more entries along each spatial axis, none empty."""
+    def __post_init__(self) -> None:
+        _ = self.ends
+
+    @property
+    def ends(self) -> tuple[tuple[int, int], ...]:
+        """The number of entries at both ends of each axis."""
+        return each_end(getattr(self, self.argument), self.rank, self.argument)
+
+    @property
+    def order(self) -> DataFormat | None:
+        """Where the channels are."""
+        return getattr(self, "data_format", None)
+
+    def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
-        sizes, channels = split(shape, data_format)
-        found = tuple(
-            None if size is None else size + more for size, more in zip(sizes, change, strict=True)
+        sizes, channels = split(shape, self.order)
+        changed = tuple(
+            None if size is None else size + self.sign * sum(ends)
+            for size, ends in zip(sizes, self.ends, strict=True)
         )
-        if any(size is not None and size < 1 for size in found):
+        if any(size is not None and size < 1 for size in changed):
             raise ShapeError(
                 f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}",
                 "remove fewer entries",
             )
-        return join(shape[0], found, channels, data_format)
-
-
-def both_ends(value: Ends, rank: int, argument: str) -> tuple[int, ...]:
-    """The number of entries at both ends of each axis."""
-    return tuple(sum(pair) for pair in each_end(value, rank, argument))
+        return join(shape[0], changed, channels, self.order)
 
 
 def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ...]:
@@ -184,14 +193,11 @@ def _pair(ends: tuple[Any, ...]) -> tuple[int, int]:
     return ends[0], ends[1]
 
 
-def _cropped(x: Array, cuts: tuple[tuple[int, int], ...]) -> Array:
-    """An input whose channels are last, cropped."""
-    kept = (slice(a, n - b) for n, (a, b) in zip(x.shape[1:-1], cuts, strict=True))
-    return x[(slice(None), *kept)]
-
-
 class _ZeroPadding(_Ends, frozen=True, kw_only=True):
     """Pads spatial axes with zeros."""
+
+    argument = "padding"
+    sign = 1
 
     padding: Annotated[
         Ends,
@@ -199,18 +205,10 @@ class _ZeroPadding(_Ends, frozen=True, kw_only=True):
     ] = 1
     data_format: ChannelOrder = None
 
-    def __post_init__(self) -> None:
-        both_ends(self.padding, self.rank, "padding")
-
-    def output_shape(self, shape: Shape) -> Shape:
-        more = both_ends(self.padding, self.rank, "padding")
-        return self.changed(shape, more, self.data_format)
-
     def call(self, flow: Flow, x: Array) -> Array:
-        xp = flow.xp
-        x = channels_last(xp, x, self.data_format)
-        more = ((0, 0), *each_end(self.padding, self.rank, "padding"), (0, 0))
-        return channels_back(xp, xp.pad(x, more, "constant"), self.data_format)
+        x = channels_last(flow.xp, x, self.order)
+        padded = flow.xp.pad(x, ((0, 0), *self.ends, (0, 0)), "constant")
+        return channels_back(flow.xp, padded, self.order)
 
 
 class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
@@ -231,32 +229,25 @@ class ZeroPadding3D(_ZeroPadding, frozen=True, kw_only=True):
     rank = 3
 
 
+_Cuts = Annotated[
+    Ends,
+    doc("Number of entries to cut at each end: one number, one for each axis, or a pair for each."),
+]
+
+
 class _Cropping(_Ends, frozen=True, kw_only=True):
     """Crops spatial axes at both ends."""
 
-    cropping: Annotated[
-        Ends,
-        doc(
-            "Number of entries to remove at each end: one number, one for each axis, or a pair "
-            "for each."
-        ),
-    ]
-    data_format: ChannelOrder = None
-
-    def __post_init__(self) -> None:
-        both_ends(self.cropping, self.rank, "cropping")
-
-    def output_shape(self, shape: Shape) -> Shape:
-        less = tuple(-cut for cut in both_ends(self.cropping, self.rank, "cropping"))
-        return self.changed(shape, less, self.data_format)
+    argument = "cropping"
+    sign = -1
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.data_format)
-        kept = _cropped(x, each_end(self.cropping, self.rank, "cropping"))
-        return channels_back(flow.xp, kept, self.data_format)
+        x = channels_last(flow.xp, x, self.order)
+        kept = (slice(a, n - b) for n, (a, b) in zip(x.shape[1:-1], self.ends, strict=True))
+        return channels_back(flow.xp, x[(slice(None), *kept)], self.order)
 
 
-class Cropping1D(_Ends, frozen=True, kw_only=True):
+class Cropping1D(_Cropping, frozen=True, kw_only=True):
     """Crops a sequence at both ends."""
 
     rank = 1
@@ -265,29 +256,14 @@ class Cropping1D(_Ends, frozen=True, kw_only=True):
         Ends, doc("Number of steps to remove at each end: one number, or a pair.")
     ] = (1, 1)
 
-    def __post_init__(self) -> None:
-        both_ends(self.cropping, self.rank, "cropping")
-
-    def output_shape(self, shape: Shape) -> Shape:
-        (cut,) = both_ends(self.cropping, self.rank, "cropping")
-        return self.changed(shape, (-cut,), None)
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        return _cropped(x, each_end(self.cropping, self.rank, "cropping"))
-
 
 class Cropping2D(_Cropping, frozen=True, kw_only=True):
     """Crops an image at its borders."""
 
     rank = 2
 
-    cropping: Annotated[
-        Ends,
-        doc(
-            "Number of entries to remove at each end: one number, one for each axis, or a pair "
-            "for each."
-        ),
-    ] = ((0, 0), (0, 0))
+    cropping: _Cuts = ((0, 0), (0, 0))
+    data_format: ChannelOrder = None
 
 
 class Cropping3D(_Cropping, frozen=True, kw_only=True):
@@ -295,13 +271,8 @@ class Cropping3D(_Cropping, frozen=True, kw_only=True):
 
     rank = 3
 
-    cropping: Annotated[
-        Ends,
-        doc(
-            "Number of entries to remove at each end: one number, one for each axis, or a pair "
-            "for each."
-        ),
-    ] = ((1, 1), (1, 1), (1, 1))
+    cropping: _Cuts = ((1, 1), (1, 1), (1, 1))
+    data_format: ChannelOrder = None
 
 
 class UpSampling1D(Layer, frozen=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from initcli.layers.base import Layer
-from initcli.types import Array, DataFormat, Shape, ShapeError, Size, shape_text
+from initcli.layers.base import Layer, per_axis
+from initcli.types import ArgumentError, Array, DataFormat, Shape, ShapeError, Size, shape_text
 
 AXES = {
     1: "(steps, channels)",
@@ -20,6 +20,44 @@ class Spatial(NamedTuple):
 
     sizes: Shape
     channels: int | None
+
+
+class Sliding:
+    """A layer with a window that slides over ``rank`` spatial axes."""
+
+    __slots__ = ()
+
+    rank: ClassVar[int]
+    dilates_strided: ClassVar[bool] = False
+    """Whether strides and dilation may both be more than 1."""
+
+    kernel_size: Any
+    strides: Any
+    dilation_rate: Any
+
+    def __post_init__(self) -> None:
+        stride, dilation, _ = max(self.steps), max(self.dilations), self.window
+        if stride > 1 and dilation > 1 and not self.dilates_strided:
+            raise ArgumentError(
+                "dilation_rate",
+                f"`strides` ({stride}) and `dilation_rate` ({dilation}) cannot both be more than 1",
+                "remove one of them",
+            )
+
+    @property
+    def window(self) -> Size:
+        """The size of the window along each spatial axis."""
+        return per_axis(self.kernel_size, self.rank, "kernel_size")
+
+    @property
+    def steps(self) -> Size:
+        """The stride along each spatial axis."""
+        return per_axis(self.strides, self.rank, "strides")
+
+    @property
+    def dilations(self) -> Size:
+        """The dilation along each spatial axis."""
+        return per_axis(self.dilation_rate, self.rank, "dilation_rate")
 
 
 def require_spatial(layer: Layer, shape: Shape, rank: int) -> None:

@@ -74,7 +74,8 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
         PositiveInt | None, doc("Samples between the starts of two frames; half a frame if absent.")
     ] = None
     fft_length: Annotated[
-        PositiveInt | None, doc("Samples of a Fourier transform; `frame_length` if absent.")
+        PositiveInt | None,
+        doc("Samples of a Fourier transform; `frame_length` up to a power of two if absent."),
     ] = None
     window: Annotated[
         str | None, doc("Window that weights the samples of a frame; null for none.")

@@ -44,7 +44,7 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         inner = self.layer
         found = inner.parameters(self._step(shape))
-        yield from within(inner, inner.name or inner.default_name(), found)
+        yield from within(inner, inner.name or inner.default_name(), found, keys=("layer",))
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
         xp, inner = flow.xp, self.layer
@@ -138,8 +138,9 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         return [output, *states] if states else output
 
     def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
-        for layer, name in zip(self._both, self._names, strict=True):
-            yield from within(layer, name, layer.parameters(shape))
+        backward = "layer" if self.backward_layer is None else "backward_layer"
+        for layer, name, key in zip(self._both, self._names, ("layer", backward), strict=True):
+            yield from within(layer, name, layer.parameters(shape), keys=(key,))
 
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> list[Array]:
         xp, half = flow.xp, len(initial_state) // 2
@@ -212,7 +213,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
             ArgumentError: the layer has no kernel.
         """
         inner = self.layer
-        found = list(within(inner, self._name, inner.parameters(shape)))
+        found = list(within(inner, self._name, inner.parameters(shape), keys=("layer",)))
         wanted = [f"{self._name}/{each}" for each in _KERNELS]
         kernel = next((each for each in found if each.path in wanted and each.shape), None)
         if kernel is None:

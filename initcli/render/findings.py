@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
@@ -62,23 +63,26 @@ def _command(severity: str, place: Mapping[str, object], title: str, message: st
 
 
 def explanation(check: type[Check]) -> RenderableType:
-    """All there is to say of a check: what, why, and a spec with it and one just without."""
+    """The documentation of a check."""
     heading = Text.assemble((check.code, _COLORS[check.severity]), f" {check.name}")
     heading.append(f"  {check.severity}", "dim")
-    parts: list[RenderableType] = [heading]
-    for paragraph in check.text().replace("``", "`").split("\n\n"):
-        if paragraph.startswith("    "):
-            parts += [Text(""), Padding(Text(_undented(paragraph)), (0, 0, 0, 4), expand=False)]
-        else:
-            parts += [Text(""), Text(" ".join(paragraph.split()))]
-    parts += [Text(""), Text(f"Why: {check.why}.")]
-    if check.custom:
-        parts += [Text(""), Text("With these initializers", "bold"), _code(check.custom, "python")]
-    parts += [Text(""), Text("Finds fault with", "bold"), _code(check.triggers, "yaml")]
-    parts += [Text(""), Text("and just not with", "bold"), _code(check.passes, "yaml")]
+    parts: list[RenderableType] = [heading, Text(""), Text(check.title())]
+    for section, text in check.sections().items():
+        parts += [Text(""), Text(section, "bold")]
+        for number, part in enumerate(re.split(r"^```", text, flags=re.MULTILINE)):
+            if number % 2:
+                language, _, code = part.partition("\n")
+                parts.append(_code(code, language))
+            elif part.strip():
+                parts.append(Text("\n\n".join(map(_unwrapped, part.strip().split("\n\n")))))
     silence = f"--ignore {check.code} leaves it out, and so does a comment at the line:"
     parts += [Text(""), Text(f"{silence} # initcli: ignore {check.code}", "dim")]
     return Group(*parts)
+
+
+def _unwrapped(paragraph: str) -> str:
+    """A paragraph, or the items of a list, each on one line."""
+    return re.sub(r"\n(?!- )\s*", " ", paragraph)
 
 
 def _section(group: Sequence[Finding]) -> Iterator[RenderableType]:
@@ -128,10 +132,6 @@ def _code(text: str, language: str) -> RenderableType:
         word_wrap=True,
     )
     return Padding(code, (0, 0, 0, 2), expand=False)
-
-
-def _undented(text: str) -> str:
-    return "\n".join(line.removeprefix("    ") for line in text.splitlines())
 
 
 def _data(text: str) -> str:

@@ -23,22 +23,6 @@ class Row(msgspec.Struct, frozen=True):
     layer: BuiltLayer
     parameters: tuple[Parameter, ...]
 
-    @property
-    def name(self) -> str:
-        """The name of the layer."""
-        return self.layer.name
-
-    @property
-    def kind(self) -> Hashable:
-        """Equal for rows that differ in names and values only."""
-        return _kind(self.layer)
-
-    @property
-    def lines(self) -> int:
-        """The approximate number of lines of the row in a table of 80 columns."""
-        spreads = (each.distribution is None or each.distribution.std for each in self.parameters)
-        return 1 + sum(3 if spread else 1 for spread in spreads)
-
 
 class Fold(msgspec.Struct, frozen=True, kw_only=True):
     """One row for a block or a network, or for several equal ones in sequence.
@@ -54,9 +38,8 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     tensors: int
     size: int
     output_shapes: Shapes
-    kind: Hashable
+    kind: Hashable = None
     repeats: bool = False
-    lines: int = 2
 
     @property
     def rows(self) -> int:
@@ -65,7 +48,10 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outline(
-    layers: Iterable[BuiltLayer], depth: int | None = None, only: Collection[str] | None = None
+    layers: Iterable[BuiltLayer],
+    depth: int | None = None,
+    only: Collection[str] | None = None,
+    max_lines: int | None = None,
 ) -> list[Row | Fold]:
     """The rows of a summary.
 
@@ -73,6 +59,7 @@ def outline(
         layers: the layers of a model.
         depth: levels of names to show; ``block_0/dense`` has two.
         only: paths of the tensors to show, each under its layer.
+        max_lines: lines from which repetitions of a block are folded, where no depth is given.
     """
     rows: list[Row | Fold] = []
     for row in _rows(layers, depth, only):
@@ -82,12 +69,10 @@ def outline(
             rows[-1] = msgspec.structs.replace(last, last=row.last, count=count, size=size)
         else:
             rows.append(row)
-    return rows
-
-
-def shortened(rows: Sequence[Row | Fold], max_lines: int) -> list[Row | Fold]:
-    """The rows, with repetitions of a block folded if there are more lines than allowed."""
-    return list(rows) if _lines(rows) <= max_lines else list(_shortened(rows))
+    if max_lines is None or depth is not None:
+        return rows
+    plain = [row for row in rows if isinstance(row, Row)]
+    return list(_shortened(plain)) if _lines(plain) > max_lines else rows
 
 
 def shown_parameters(rows: Iterable[Row | Fold]) -> list[Parameter]:
@@ -141,15 +126,17 @@ def _fold(prefix: str, members: Sequence[BuiltLayer], only: Collection[str] | No
     )
 
 
-def _lines(rows: Iterable[Row | Fold]) -> int:
-    return sum(row.lines for row in rows)
+def _lines(rows: Sequence[Row]) -> int:
+    """The approximate number of lines in a table of 80 columns."""
+    distributions = [parameter.distribution for row in rows for parameter in row.parameters]
+    return len(rows) + sum(3 if each is None or each.std else 1 for each in distributions)
 
 
-def _shortened(rows: Sequence[Row | Fold]) -> Iterator[Row | Fold]:
-    kinds = [row.kind for row in rows]
+def _shortened(rows: Sequence[Row]) -> Iterator[Row | Fold]:
+    kinds = [_kind(row.layer) for row in rows]
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
     codes = [numbers[kind] for kind in kinds]
-    scopes = [row.name.rpartition("/")[0] for row in rows]
+    scopes = [row.layer.name.rpartition("/")[0] for row in rows]
     start = 0
     while start < len(rows):
         length, count = _repetition(codes, scopes, start)
@@ -185,30 +172,24 @@ def _repetition(codes: Sequence[int], scopes: Sequence[str], start: int) -> tupl
     return best
 
 
-def _repeated(rows: Sequence[Row | Fold], count: int) -> Fold:
+def _repeated(rows: Sequence[Row], count: int) -> Fold:
     """One fold for ``count`` equal blocks."""
     length = len(rows) // count
-    inner = [row for row in rows if not (isinstance(row, Row) and row.layer.layers)]
-    layers = sum(row.layers * row.count if isinstance(row, Fold) else 1 for row in inner)
-    tensors = sum(
-        row.tensors * row.count if isinstance(row, Fold) else len(row.parameters) for row in inner
-    )
-    last = rows[-1]
+    inner = [row for row in rows if not row.layer.layers]
     return Fold(
         name=_block_name(rows[:length], 0),
         last=_block_name(rows[-length:], -1),
         count=count,
-        layers=layers // count,
-        tensors=tensors // count,
-        size=sum(row.size if isinstance(row, Fold) else row.layer.size for row in inner),
-        output_shapes=last.output_shapes if isinstance(last, Fold) else last.layer.output_shapes,
-        kind=None,
+        layers=len(inner) // count,
+        tensors=len(shown_parameters(rows)) // count,
+        size=sum(row.layer.size for row in inner),
+        output_shapes=rows[-1].layer.output_shapes,
         repeats=True,
     )
 
 
-def _block_name(rows: Sequence[Row | Fold], place: int) -> str:
+def _block_name(rows: Sequence[Row], place: int) -> str:
     """The name that all rows of a block are within, or else that of its first or last row."""
-    levels = zip(*(row.name.split("/") for row in rows), strict=False)
+    levels = zip(*(row.layer.name.split("/") for row in rows), strict=False)
     common = takewhile(lambda names: len(set(names)) == 1, levels)
-    return "/".join(names[0] for names in common) or rows[place].name
+    return "/".join(names[0] for names in common) or rows[place].layer.name

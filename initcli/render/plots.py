@@ -1,9 +1,8 @@
-"""Histograms as pictures: one a tensor, and a small one of it for an overview.
+"""Histograms as pictures: one a tensor, and a small one for the overview.
 
-Drawn with Matplotlib's ``Figure`` on Agg, never with pyplot, which needs a screen and keeps state.
-To make a figure with its axes takes twice as long as to draw it, so there are two for good, a large
-and a small one, whose artists are given new data for every tensor. A page of an overview is put
-together from pixels, or drawn as one figure where a picture is made of lines.
+Drawn with Matplotlib's ``Figure`` on Agg, never with pyplot, which keeps state. Creating a figure
+takes twice as long as drawing it, so a large and a small one are reused for every tensor. A page of
+the overview is put together from pixels, or drawn as one figure in a vector format.
 """
 
 from __future__ import annotations
@@ -37,21 +36,19 @@ DRAWN = "#5b8db8"
 DISTRIBUTION = "#c8432b"
 GREY = "#555555"
 _FEW = 2
-"""Atoms up to which a distribution without density is drawn as one bar an atom."""
+"""Number of atoms up to which a distribution without density is drawn as one bar an atom."""
 
 Pixels = NDArray[np.uint8]
-"""A picture: rows of pixels of red, green and blue."""
-
-
+"""A picture: rows of red, green and blue pixels."""
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Style:
-    """How pictures are made.
+    """Format and look of pictures.
 
-    ``dpi`` are pixels an inch of PNG; ``log`` is whether entries are counted on a logarithmic
-    scale, and ``same_scale`` whether all tensors stand on one axis of weights.
+    ``dpi`` is the resolution of PNG, ``log`` a logarithmic scale of entries, and ``same_scale`` a
+    common axis of weights for all tensors.
     """
 
     format: Literal["png", "svg", "pdf"] = "png"
@@ -61,15 +58,15 @@ class Style:
 
     @property
     def is_vector(self) -> bool:
-        """Whether pictures are made of lines, and not of pixels."""
+        """Whether the format is a vector format."""
         return self.format != "png"
 
 
 @dataclass(frozen=True)
 class TensorPicture:
-    """What a picture shows of one tensor: all of it is text and numbers.
+    """The content of one tensor's picture.
 
-    ``limits`` are the ends of the axis of weights, those of the histogram where there are none.
+    ``limits`` are the ends of the axis of weights, by default those of the histogram.
     """
 
     path: str
@@ -87,7 +84,7 @@ class TensorPicture:
         histogram: Histogram,
         limits: Range | None = None,
     ) -> TensorPicture:
-        """The picture of a tensor that was measured, with a histogram of it."""
+        """The picture of a measured tensor."""
         distribution = parameter.distribution
         facts = (
             str(parameter.initializer),
@@ -102,33 +99,28 @@ class TensorPicture:
 
 
 def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
-    """The histogram of one tensor with its distribution drawn over it, as a file 7.2 inches
-    wide."""
+    """The histogram of one tensor with its distribution over it, as a file 7.2 inches wide."""
     sheet = _sheet(small=False, log=style.log)
     sheet.show(picture)
     return _file(sheet.figure, style) if style.is_vector else png(sheet.pixels(style), style)
 
 
 def tensor_cell(picture: TensorPicture, style: Style) -> Pixels:
-    """The histogram of one tensor in a picture of 4.2 × 2.1 inches."""
+    """The histogram of one tensor for the overview, 4.2 × 2.1 inches."""
     sheet = _sheet(small=True, log=style.log)
     sheet.show(picture)
     return sheet.pixels(style)
 
 
 def tiled(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    """Rows of pictures of one size in one picture, white where there is none."""
-    height, width, _ = rows[0][0].shape
-    page = np.full((height * len(rows), width * max(map(len, rows)), 3), 255, np.uint8)
-    for line, row in enumerate(rows):
-        for column, cell in enumerate(row):
-            top, left = line * height, column * width
-            page[top : top + height, left : left + width] = cell
-    return page
+    """Rows of pictures of one size as one picture."""
+    white = np.full_like(rows[0][0], 255)
+    widest = max(map(len, rows))
+    return np.vstack([np.hstack([*row, *[white] * (widest - len(row))]) for row in rows])
 
 
 def vector_page(rows: Sequence[Sequence[TensorPicture]], style: Style) -> bytes:
-    """Rows of small histograms as one file made of lines."""
+    """Rows of small histograms as one file in a vector format."""
     width, height = _SMALL.width * max(map(len, rows)), _SMALL.height * len(rows)
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
@@ -149,22 +141,22 @@ def png(pixels: Pixels, style: Style) -> bytes:
     return stream.getvalue()
 
 
-# The same picture gives the same file, whose text is text.
+# The same picture gives the same file, and text stays text.
 _SAME: Any = {"svg.fonttype": "none", "svg.hashsalt": "initcli", "pdf.fonttype": 42}
 _UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def _file(figure: Figure, style: Style) -> bytes:
-    """A figure as a file made of lines."""
+    """A figure as a file in a vector format."""
     stream = io.BytesIO()
-    with rc_context(_SAME), _missing_signs_are_boxes():
+    with rc_context(_SAME), _missing_glyphs_are_boxes():
         figure.savefig(stream, format=style.format, metadata=_UNDATED[style.format])
     return stream.getvalue()
 
 
 @contextmanager
-def _missing_signs_are_boxes() -> Iterator[None]:
-    """A name in a script that the font has not is drawn as boxes; its file has the name."""
+def _missing_glyphs_are_boxes() -> Iterator[None]:
+    """Do not warn about characters that the font lacks."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         yield
@@ -172,7 +164,7 @@ def _missing_signs_are_boxes() -> Iterator[None]:
 
 def _large_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
     title = wrap(printable(f"{picture.path}  {picture.shape}"), 62)
-    # Lines break between two facts, and not within one.
+    # Lines break between facts only.
     facts = (printable(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in picture.facts)
     return title, wrap(" · ".join(facts), 100)
 
@@ -187,7 +179,7 @@ def _small_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things are on a sheet, in inches, and how large its letters are, in points."""
+    """Positions on a sheet in inches, and font sizes in points."""
 
     width: float
     height: float
@@ -219,7 +211,7 @@ class _Sheet:
         self.cell = _Cell(self.figure, layout, log)
 
     def show(self, picture: TensorPicture) -> None:
-        """Put a tensor on the sheet, which is as high as its texts are long."""
+        """Show a tensor; the height of the sheet depends on its texts."""
         layout = self.layout
         texts = _large_texts(picture) if layout is _LARGE else _small_texts(picture)
         title, caption = map(len, texts)
@@ -230,20 +222,20 @@ class _Sheet:
         self.cell.show(picture, *texts)
 
     def pixels(self, style: Style) -> Pixels:
-        """What the sheet shows, drawn."""
+        """The sheet as pixels."""
         self.figure.set_dpi(style.dpi)
-        # Letters that are bent to the pixels take a fifth of a picture's time.
-        with rc_context({"text.hinting": "none"}), _missing_signs_are_boxes():
+        # Hinting takes a fifth of the time.
+        with rc_context({"text.hinting": "none"}), _missing_glyphs_are_boxes():
             self.canvas.draw()
         return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
 
 class _Cell:
-    """One pair of axes with a histogram, the distribution over it, and texts above."""
+    """Axes with a histogram, the distribution over it, and texts above."""
 
     def __init__(self, figure: Figure, layout: _Layout, log: bool) -> None:
         self.layout = layout
-        # What nothing is counted in has no place on a logarithmic scale.
+        # A logarithmic scale has no 0.
         self.floor = 0.5 if log else 0.0
         self.axes = figure.add_axes((0, 0, 1, 1))
         self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN, baseline=self.floor)
@@ -262,12 +254,12 @@ class _Cell:
         self.axes.xaxis.get_offset_text().set_fontsize(layout.ticks)
         self.distribution_key: Text | None = None
         if layout is _LARGE:
-            # Labels that have a place of their own need not look for one around the ticks.
+            # Fixed positions are faster than those computed from the ticks.
             self.axes.set_xlabel("weight")
             self.axes.xaxis.set_label_coords(0.5, -0.085)
             self.axes.set_ylabel("entries")
             self.axes.yaxis.set_label_coords(-0.085, 0.5)
-            # Under the axes, where no bar can hide it; a legend of Matplotlib's takes 6 ms a time.
+            # Matplotlib's legend takes 6 ms each time.
             under: dict[str, Any] = {"fontsize": 8, "transform": self.axes.transAxes}
             self.axes.text(0.0, -0.13, "■ drawn", color=DRAWN, **under)
             self.distribution_key = self.axes.text(
@@ -275,7 +267,7 @@ class _Cell:
             )
 
     def place(self, corner: tuple[float, float], page: tuple[float, float]) -> None:
-        """Put the lower left corner there on a page of that size, all in inches."""
+        """Move the lower left corner on a page of a size, in inches."""
         layout, (width, height) = self.layout, page
         left, bottom = corner[0] + layout.left, corner[1] + layout.bottom
         self.axes.set_position(
@@ -283,7 +275,7 @@ class _Cell:
         )
 
     def show(self, picture: TensorPicture, title: list[str], caption: list[str]) -> None:
-        """Show a tensor under a title and a caption, each of some lines."""
+        """Show a tensor below the lines of a title and a caption."""
         large = self.layout is _LARGE
         self.title.set_text("\n".join(title))
         self.caption.set_text("\n".join(caption))
@@ -298,7 +290,7 @@ class _Cell:
         width = (high - low) / counts.size
         shown = picture.limits or (low, high)
         seen = int(counts.sum())
-        # A density times this is in entries per bin, and lies on the bars.
+        # A density times this is in entries per bin.
         per_bin = seen * width
         atoms = {} if distribution is None else distribution.atoms
         certain = sum(atoms.values()) == 1
@@ -325,7 +317,7 @@ class _Cell:
         self.marks.set_data(*marks)
         if self.distribution_key is not None:
             self.distribution_key.set_visible(bool(curve[0].size or marks[0].size))
-        # A distribution without an end at a bin's edge has an infinite density there.
+        # A density may be infinite at the end of its support.
         heights = np.concatenate([counts, curve[1], marks[1]])
         top = float(heights[np.isfinite(heights)].max())
         margin = 0 if counts.size == 1 and not picture.limits else 0.05 * (shown[1] - shown[0])
@@ -333,14 +325,14 @@ class _Cell:
         self.axes.set_ylim(self.floor, 2 * top if self.floor else 1.05 * top)
 
     def _bars(self, places: Floats, counts: Any, width: float) -> None:
-        """A bar at every place, and nothing between two of them."""
+        """Separate bars."""
         ends = np.stack([places - width / 2, places + width / 2], axis=1).ravel()
         heights = np.zeros(ends.size - 1)
         heights[::2] = counts
         self.bars.set_data(heights, np.maximum.accumulate(ends), self.floor)
 
     def _text(self, size: int, **style: Any) -> Any:
-        """Lines of text that begin at the left end of the axes, some points over them."""
+        """Lines of text above the axes, left-aligned."""
         return self.axes.annotate(
             "",
             (0, 1),
@@ -350,13 +342,13 @@ class _Cell:
             verticalalignment="bottom",
             linespacing=1.1,
             fontsize=size,
-            # Names are a person's own: a dollar sign in them is no formula.
+            # A dollar sign in a name is no formula.
             parse_math=False,
             **style,
         )
 
 
 def _nearest(middle: float, atoms: dict[float, float], width: float) -> float:
-    """The atom that a bin holds, or else its middle."""
+    """The atom in a bin, or the middle of the bin."""
     atom = min(atoms, key=lambda value: abs(value - middle), default=middle)
     return atom if abs(atom - middle) <= width else middle

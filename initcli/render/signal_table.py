@@ -12,7 +12,7 @@ from rich.text import Text
 
 from initcli.errors import printable
 from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
-from initcli.signal.verdict import Verdict, gradient_of, std_of, verdict
+from initcli.signal.judgment import Verdict, gradient_of, std_of, verdict
 
 _WIDE = 116
 """Width from which every figure has a column."""

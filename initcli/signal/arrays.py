@@ -109,9 +109,9 @@ def lookup(table: Array, indices: Array) -> Array:
 
 def _lookup_vjp(ans: Array, table: Array, indices: Array) -> Any:
     def vjp(g: Array) -> Array:
-        found = numpy.zeros_like(table)
-        numpy.add.at(found, indices, g)
-        return found
+        gradient = numpy.zeros_like(table)
+        numpy.add.at(gradient, indices, g)
+        return gradient
 
     return vjp
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -14,11 +15,12 @@ from initcli.frameworks import Framework
 from initcli.initializers import known_initializers
 from initcli.model import Model
 from initcli.signal.figures import Signal
+from initcli.signal.judgment import Verdict, verdict
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
-from initcli.signal.verdict import Verdict, verdict
 from initcli.sources.building import build
-from initcli.sources.load import custom_functions, read_changed
-from initcli.sources.overrides import varied
+from initcli.sources.load import custom_functions
+from initcli.sources.overrides import overridden, varied
+from initcli.sources.read import read
 from initcli.types import Array
 
 
@@ -68,7 +70,7 @@ def variants(
     ]
     found = []
     for source in sources:
-        document = read_changed(source, changes)
+        document = overridden(read(source), changes)
         own = {*functions, *_recipes(document.data)}
         _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})
         _refuse_unknown("activation", activations, set(known_activations()))
@@ -132,4 +134,9 @@ def compare(
                 model, batch=batch, draws=draws, inputs=inputs, progress=progress
             )
         found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
-    return sorted(found, key=lambda each: each.verdict.badness)
+    return sorted(found, key=_distance)
+
+
+def _distance(compared: Compared) -> float:
+    distance = compared.verdict.distance
+    return math.inf if distance is None else distance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from initcli.errors import NoSuchTensor, did_you_mean, quoted
 from initcli.model import BuiltLayer, Model, leaves
+from initcli.signal.program import Program
 from initcli.signal.theory import Prediction
 from initcli.types import Size
 
@@ -84,16 +85,26 @@ class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """The signal through a model; with no draws, predictions alone."""
+    """The signal through a model; with no draws, predictions alone.
+
+    ``layers`` has an entry for each step of ``program``, and ``input_rms`` the root mean square of
+    tensors that flow in, by number, where they are not standard normal.
+    """
 
     model: Model
+    program: Program
     batch: int
     draws: int
     layers: tuple[LayerSignal, ...]
     tensors: tuple[TensorSignal, ...] = ()
     notes: tuple[str, ...] = ()
-    results: frozenset[str] = frozenset()
-    """Names of the layers whose outputs are results of the model."""
+    input_rms: Mapping[int, float] = {}
+
+    @property
+    def results(self) -> frozenset[str]:
+        """Names of the layers whose outputs are results of the model."""
+        results = set(self.program.results)
+        return frozenset(s.name for s in self.program.steps if results.intersection(s.outputs))
 
     def matching(self, globs: Sequence[str]) -> Signal:
         """The layers and tensors whose name a pattern matches, in which ``*`` is any text.

@@ -118,11 +118,11 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
     nothing: list[None] = [None] * len(built.steps)
     return Signal(
         model=model,
+        program=built,
         batch=built.batch,
         draws=0,
         layers=_layers(built, nothing, nothing, predictions(built)),
         notes=(*_assumptions(built), *mask_notes(heeding(built))),
-        results=_results(built),
     )
 
 
@@ -162,7 +162,7 @@ def needed_bytes(built: Program) -> int:
     """About how much memory the passes need.
 
     They hold every tensor, and of one layer at a time its weights, their gradients and intermediate
-    results, which are taken for six times its inputs and outputs.
+    results, estimated as six times its inputs and outputs.
     """
     sizes = [math.prod(shape) for shape in built.shapes]
     inside = max(
@@ -186,30 +186,30 @@ def _built(
     if batch is None and lengths:
         batch = min(lengths)
     shapes = {name: tuple(x.shape[1:]) for name, x in (inputs or {}).items()}
-    built = program(model, batch or BATCH, shapes)
+    wanted = batch or BATCH
+    built = program(model, wanted, shapes)
     room = int(_USABLE * physical_memory())
     if needed_bytes(built) <= room:
         return built, _assumptions(built)
-    fitting = (BATCH >> k for k in range(1, BATCH.bit_length()))
-    candidates = range((batch or 1) - 1, 0, -1) if batch and batch <= BATCH else fitting
-    best = next((n for n in candidates if needed_bytes(program(model, n)) <= room), None)
+    halves = (wanted >> k for k in range(1, wanted.bit_length()))
+    best = next((n for n in halves if needed_bytes(program(model, n)) <= room), None)
     taken = (
         f"{needed_bytes(built) / 2**30:,.1f} GiB of memory, and this machine has "
         f"{room / 2**30:,.1f} for it"
     )
     if batch is None and best is not None and not inputs:
         built = program(model, best)
-        note = f"a batch of {best}, for one of {BATCH} would take {taken}"
+        note = f"a batch of {best}, for one of {wanted} would take {taken}"
         return built, (note, *_assumptions(built))
     remedy = f"--batch {best} fits" if best else "not even one example fits; see --theory"
-    raise SignalError(f"a batch of {batch or BATCH} would take {taken}; {remedy}")
+    raise SignalError(f"a batch of {wanted} would take {taken}; {remedy}")
 
 
 def _assumptions(built: Program) -> tuple[str, ...]:
     """What a program takes for granted, as notes."""
     notes: list[str] = []
     if built.length is not None:
-        notes.append(f"sizes that the spec leaves open are taken for {built.length}")
+        notes.append(f"sizes that the spec leaves open are taken to be {built.length}")
     layers = ((step.name, step.layer) for step in built.steps)
     passed = dict.fromkeys(name for name, layer in layers if isinstance(layer, Preprocessing))
     if passed:
@@ -310,18 +310,13 @@ def _gathered(
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
         model=model,
+        program=built,
         batch=built.batch,
         draws=len(taken),
+        input_rms={tensor: rms(x) for tensor, x in given.items() if x.dtype.kind == "f"},
         layers=_layers(built, outputs, gradients, expected),
         tensors=tuple(_tensors(model, taken)),
         notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
-        results=_results(built),
-    )
-
-
-def _results(built: Program) -> frozenset[str]:
-    return frozenset(
-        step.name for step in built.steps if set(step.outputs).intersection(built.results)
     )
 
 

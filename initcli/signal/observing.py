@@ -34,7 +34,7 @@ def output_figures(layer: Layer, y: Array) -> dict[str, float]:
     count = rows.size
     mean = sum(float(row.sum(dtype=np.float64)) for row in rows) / count
     squares, zeros, saturated = 0.0, 0, 0
-    bounds = _bounds(layer)
+    bounds = output_bounds(layer)
     direction = np.zeros(rows.shape[1])
     directions = 0
     for row in rows:
@@ -71,8 +71,8 @@ def _dead(layer: Layer, y: Array) -> float:
     return 1 - float(np.mean(np.any(y != 0, axes)))
 
 
-def _bounds(layer: Layer) -> tuple[float | None, float | None] | None:
-    """The bounds of the layer's activation, if it has any."""
+def output_bounds(layer: Layer) -> tuple[float | None, float | None] | None:
+    """The bounds of the layer's activation; None where it has none."""
     activation = layer if isinstance(layer, ReLU) else getattr(layer, "activation", None)
     bounds: tuple[float | None, float | None] = getattr(activation, "bounds", (None, None))
     if getattr(activation, "max_value", None) is not None:

@@ -160,7 +160,7 @@ class _Unfolding:
                 made.append(self._unfold(layer, f"{name}/", taken))
                 continue
             if not shapes.outputs:
-                message = f"the shape of what comes out of '{name}' is not known"
+                message = f"the output shape of '{name}' is not known"
                 raise SignalError(message, way_to_say(name.rpartition("/")[2]))
             flowing = tuple(self.shapes[tensor] for tensor in taken)
             # Sizes that were open when the model was built may be known here.

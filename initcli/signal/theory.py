@@ -69,7 +69,7 @@ def predictions(
     """What theory expects of the output of each step.
 
     Args:
-        program: what is computed.
+        program: the steps.
         measured: what was measured of tensors, by number.
         moments: of parameters; by default those of their distributions.
         inputs: fields of input tensors, by number; by default standard normal.
@@ -155,7 +155,7 @@ class Theory:
         return expected
 
     def expected(self, step: Step) -> Expected | None:
-        """What is expected of a step; None where no theory covers it."""
+        """What theory expects of a step; None where it does not cover it."""
         program, has_ids = self.program, not self.ids.isdisjoint(step.inputs)
         given = [_NOTHING if i in self.ids else self.fields.get(i) for i in step.inputs]
         inputs = [each for each in given if each is not None]
@@ -183,7 +183,7 @@ class Theory:
             _give_up(step, error)
             return None
 
-        def pull(g: Gradient) -> Sequence[Gradient | None]:
+        def pull(g: Gradient) -> Sequence[Gradient]:
             try:
                 with np.errstate(all="ignore"):
                     return expected.pull(g)
@@ -205,11 +205,11 @@ class Theory:
         return msgspec.structs.replace(field, axes=given.axes)
 
     def _typical(self, step: Step, context: Context, given: list[Field]) -> Expected:
-        """What is expected of a typical draw: where the mean squares of inputs are their medians.
+        """What theory expects of a typical draw, whose inputs have the median mean squares.
 
-        Mean squares are nearly log-normal, over draws and over the examples of a draw. The typical
-        mean square of the output is a mean over the examples of a draw, and over draws one of
-        logarithms, each by a quadrature of three points.
+        Mean squares are nearly log-normal, over draws and over the examples of a draw. That of the
+        output is averaged over the examples of a draw, and its logarithm over draws, each by a
+        quadrature of three points.
         """
         batch, output = self.program.batch, step.outputs[0]
         is_mixing = any(len(parameter.shape) > 1 for parameter in step.parameters)
@@ -272,7 +272,7 @@ class Theory:
             return
         total, before = 0.0, 0.0
         for tensor, each in zip(step.inputs, back, strict=True):
-            if each is not None and tensor in self.changes:
+            if tensor in self.changes:
                 sizes = math.prod(self.program.shapes[tensor][1:]) / max(math.prod(shape[1:]), 1)
                 total += sizes * each.second * self.changes[tensor]
                 before += self.changes[tensor]
@@ -316,13 +316,14 @@ class Theory:
                 continue
             weights = self.ties.passed(step, through.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
-                if each is not None:
-                    before, others = gradients.get(source), through.get(source, frozenset())
-                    if weights & others:
-                        # Gradients that pass through the same weights are not independent.
-                        lost.add(source)
-                    through[source] = weights | others
-                    gradients[source] = each if before is None else before.plus(each)
+                if source in self.ids:
+                    continue
+                before, others = gradients.get(source), through.get(source, frozenset())
+                if weights & others:
+                    # Gradients that pass through the same weights are not independent.
+                    lost.add(source)
+                through[source] = weights | others
+                gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
 
     def _grid(self, tensor: int) -> Size:
@@ -331,7 +332,7 @@ class Theory:
         return alike(self.program.shapes[tensor], self.axes.get(tensor, (-1,))).grid
 
     def prediction(self, step: Step, is_known: bool, gradient: float | None) -> Prediction:
-        """What is predicted of a step whose output has that gradient RMS."""
+        """The prediction of a step whose output has that gradient RMS."""
         if not is_known:
             return Prediction(gradient_rms=_finite(gradient))
         tensor, batch = step.outputs[0], self.program.batch

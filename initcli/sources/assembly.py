@@ -24,7 +24,7 @@ from initcli.errors import (
 )
 from initcli.layers import Layer
 from initcli.layers.core import Input
-from initcli.layers.network import Call, CallOutput, Network
+from initcli.layers.network import Call, CallOutput, Network, Sequential
 from initcli.sources.entries import BROKEN, Entry, Reference
 
 INPUT = "input"
@@ -109,7 +109,7 @@ class Assembly:
         order_of_layers = dict.fromkeys(call.layer for call in calls)
         number = {layer: index for index, layer in enumerate(order_of_layers)}
         ends = [CallOutput(numbers[source.call], source.output) for source in given if source]
-        if not ends and last is not None and "Sequential" in cls.__name__:
+        if not ends and last is not None and issubclass(cls, Sequential):
             ends = [CallOutput(numbers[last])]
         ends = ends or [CallOutput(i) for i in range(len(calls)) if i not in fed]
         network = cls(

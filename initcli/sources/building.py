@@ -31,14 +31,13 @@ from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw
 from initcli.sources.arguments import TooManyErrors, argument_error
 from initcli.sources.assembly import Built
-from initcli.sources.entries import is_broken
+from initcli.sources.entries import BROKEN
 from initcli.sources.graph import Networks
 from initcli.types import (
     LARGEST,
     ArgumentError,
     Dtype,
     PositiveInt,
-    Shape,
     ShapeError,
     Shapes,
     doc,
@@ -82,13 +81,13 @@ def build(
     """Check a spec and resolve it into a model.
 
     Args:
-        document: the spec's data.
-        seed: wins over the spec's own.
-        defaults: whose default initializers; wins over the spec's own.
+        document: the spec.
+        seed: seed of all weights; overrides the spec's own.
+        defaults: framework whose default initializers apply; overrides the spec's own.
         functions: custom initializers by name.
 
     Raises:
-        InvalidSpec: with all problems of the spec.
+        InvalidSpec: with all errors of the spec.
     """
     arguments = Networks(functions)
     arguments.of_keras = document.dialect == "keras"
@@ -143,7 +142,8 @@ def _built(
     shaped = _shaped(built, arguments.errors)
     notes = [*document.notes, *_overruled(arguments)]
     if document.dialect == "keras" and spec.defaults != "keras":
-        notes.append(f"a Keras file names its initializers, which {spec.defaults} defaults keep")
+        whose = spec.defaults
+        notes.append(f"the defaults of {whose} change nothing: a Keras file names its initializers")
     building = _Building(spec, arguments, notes)
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
     if document.dialect == "keras":
@@ -187,7 +187,7 @@ def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
 
     def failed(call: int, error: ShapeError | ArgumentError) -> None:
         layer, path = network.layers[network.calls[call].layer], paths[call]
-        if is_broken(layer) or path in reported:
+        if layer is BROKEN or path in reported:
             return
         reported.add(path)
         errors.append(_spec_error(error, layer, path))
@@ -197,18 +197,14 @@ def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
         layer, path = network.layers[network.calls[call].layer], paths[call]
         if not shapes.outputs and isinstance(layer, Recorded):
             continue
-        largest = max((_entries(shape) for shape in shapes.outputs), default=0)
+        sizes = (math.prod(n for n in shape if n is not None) for shape in shapes.outputs)
+        largest = max(sizes, default=0)
         if largest > LARGEST_TENSOR and path not in reported:
             reported.add(path)
             message = f"the output of this {layer.type_name} would have too many entries"
             remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
             errors.append(ShapeMismatch(message, remedy=remedy, path=path))
     return shaped
-
-
-def _entries(shape: Shape) -> int:
-    """The number of entries of one example."""
-    return math.prod(size for size in shape if size is not None)
 
 
 def _spec_error(error: ShapeError | ArgumentError, layer: Layer, path: Path) -> SpecError:
@@ -272,8 +268,8 @@ class _Building:
         self, layer: Layer, name: str, inputs: Shapes, trainable: bool, path: Path
     ) -> tuple[Parameter, ...]:
         try:
-            found = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
-            found, notes = with_defaults(self.spec.defaults, found)
+            own = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
+            own, notes = with_defaults(self.spec.defaults, own)
         except (ShapeError, ArgumentError) as error:
             self.errors.append(_spec_error(error, layer, path))
             return ()
@@ -282,7 +278,7 @@ class _Building:
             msgspec.structs.replace(
                 parameter, trainable=parameter.trainable and trainable, seed=self.spec.seed
             )
-            for parameter in found
+            for parameter in own
         )
         finished = tuple(_linked(parameter, finished) for parameter in finished)
         if path not in self.reported:

@@ -137,23 +137,20 @@ def arguments_schema(cls: type[msgspec.Struct]) -> Schema:
 
 def _value(type_: Any) -> Schema:
     """The values that an argument of that type takes."""
-    if type_ in (Initializer, Initializer | None):
-        return to("initializer")
-    if type_ is Activation:
-        return to("activation")
     layer, layers = to("inner_layer"), {"type": "array", "items": to("inner_layer")}
-    if type_ is Layer:
-        return layer
-    if type_ == Layer | None:
-        return {"if": {"not": {"type": "null"}}, "then": layer}
-    if type_ == tuple[Layer, ...]:
-        return layers
-    if type_ == Layer | tuple[Layer, ...]:
-        return {"if": {"type": "array"}, "then": layers, "else": layer}
+    values: dict[Any, Schema] = {
+        Initializer: to("initializer"),
+        Initializer | None: to("initializer"),
+        Activation: to("activation"),
+        Layer: layer,
+        Layer | None: {"if": {"not": {"type": "null"}}, "then": layer},
+        tuple[Layer, ...]: layers,
+        Layer | tuple[Layer, ...]: {"if": {"type": "array"}, "then": layers, "else": layer},
+    }
     if type_ == tuple[OwnWeight, ...]:
         own = {"type": "object", **arguments_schema(OwnWeight), "additionalProperties": False}
         return {"type": "array", "items": own}
-    return _plain(type_)
+    return values[type_] if type_ in values else _plain(type_)
 
 
 @cache

@@ -18,10 +18,7 @@ from initcli.types import snake_case
 
 @cache
 def describe(type_: Any) -> str:
-    """The values that a type admits, such as "a whole number of at least 1".
-
-    That null may stand for nothing goes without saying.
-    """
+    """The values of a type, such as "a whole number of at least 1"; null is not mentioned."""
     if type_ in _NAMED:
         return _NAMED[type_]
     info = msgspec.inspect.type_info(type_)
@@ -45,7 +42,7 @@ _NAMED: dict[Any, str] = {
 
 @cache
 def choices(type_: Any) -> tuple[str, ...]:
-    """The texts that a type admits, where it admits only some."""
+    """The texts of a type that allows only certain ones."""
     info = msgspec.inspect.type_info(type_)
     kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
     literals = [kind for kind in kinds if isinstance(kind, msgspec.inspect.LiteralType)]

@@ -37,11 +37,6 @@ class Entry(msgspec.Struct, frozen=True):
     repeat: int | None = None
 
 
-def is_broken(layer: Layer) -> bool:
-    """Whether the errors of a layer have been reported."""
-    return layer is BROKEN
-
-
 def named(entries: list[Entry], errors: list[SpecError]) -> Iterable[Entry]:
     """The entries with names: their own, or that of their type and a number, as in Keras."""
     taken: dict[str, Entry] = {}

@@ -44,15 +44,15 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
         raise refused(f"`{KEY}` must be the path of another spec, not {quoted(file)}")
     path = FilePath(document.file).parent / file
     here = (*before, _resolved(document.file))
-    found = _resolved(str(path))
-    if found in here:
+    target = _resolved(str(path))
+    if target in here:
         raise refused(f"{quoted(file)} extends this file in turn")
     if len(here) > limits.EXTENDED_FILES:
         raise refused(f"more than {limits.EXTENDED_FILES} files extend one another")
-    if not any(found.is_relative_to(folder) for folder in (here[0].parent, _resolved("."))):
+    if not any(target.is_relative_to(folder) for folder in (here[0].parent, _resolved("."))):
         message = f"{quoted(file)} is neither in the folder of this spec nor in the working folder"
         raise refused(message, "run initcli in a folder that holds both, or copy the other here")
-    if _is_special(found):
+    if _is_special(target):
         raise refused(f"{quoted(file)} is a pipe or a device, not a file")
     base = _extended(_read_quietly(str(path), read), read, here)
     return _joined(base, document)

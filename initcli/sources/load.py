@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from initcli.documents.document import Document
 from initcli.errors import CustomFunctionError
 from initcli.frameworks import Framework
 from initcli.initializers.custom import Custom, load_functions
 from initcli.model import Model
 from initcli.sources.arguments import Arguments
 from initcli.sources.building import build
+from initcli.sources.overrides import overridden
 from initcli.sources.read import parse as parse_text
 from initcli.sources.read import read
 
@@ -28,17 +28,16 @@ def load(
     """Read a spec and resolve it into a model.
 
     Args:
-        source: the path of a YAML or JSON file or of a .keras archive, or ``-`` for standard
-            input.
-        seed: wins over the spec's own.
-        defaults: whose default initializers; wins over the spec's own.
+        source: path of a YAML or JSON file or of a .keras archive, or ``-`` for standard input.
+        seed: seed of all weights; overrides the spec's own.
+        defaults: framework whose default initializers apply; overrides the spec's own.
         custom: Python files whose public functions are initializers; they are run.
         changes: values of the spec to change, each as ``PATH=VALUE``, such as
             ``layers.3.units=128``; see :mod:`initcli.sources.overrides`.
 
     Raises:
-        InvalidSpec: the spec cannot be read, or is wrong; with all its problems.
-        BadOverride: a change is none, or its path leads nowhere.
+        InvalidSpec: the spec cannot be read or is invalid; with all its errors.
+        BadOverride: a change cannot be parsed, or its path does not exist.
         CustomFunctionError: a file of functions cannot be loaded.
 
     >>> import initcli
@@ -46,25 +45,8 @@ def load(
     >>> model.layers[3].output_shape
     (None, 128)
     """
-    functions = custom_functions(custom)
-    document = read_changed(source, changes)
-    return build(document, seed=seed, defaults=defaults, functions=functions)
-
-
-def read_changed(source: str, changes: Iterable[str]) -> Document:
-    """The document of a spec with values changed, each as ``PATH=VALUE``.
-
-    Raises:
-        InvalidSpec: the spec cannot be read.
-        BadOverride: a change is none, or its path leads nowhere.
-    """
-    document = read(source)
-    wanted = list(changes)
-    if not wanted:
-        return document
-    from initcli.sources.overrides import overridden
-
-    return overridden(document, wanted)
+    document = overridden(read(source), changes)
+    return build(document, seed=seed, defaults=defaults, functions=custom_functions(custom))
 
 
 def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
@@ -93,15 +75,15 @@ def _with_distribution(custom: Custom) -> Custom:
     if declared is None:
         return custom
     arguments = Arguments()
-    found = arguments.initializer(declared, ())
-    if found is None or arguments.errors:
+    initializer = arguments.initializer(declared, ())
+    if initializer is None or arguments.errors:
         problem = arguments.errors[0] if arguments.errors else "unknown value"
         code = custom.function.__code__
         raise CustomFunctionError(
             f"{code.co_filename}:{code.co_firstlineno}: `{custom.name}.distribution` is not an "
             f"initializer: {problem}"
         )
-    return msgspec.structs.replace(custom, declared=found)
+    return msgspec.structs.replace(custom, declared=initializer)
 
 
 def parse(
@@ -111,10 +93,10 @@ def parse(
     defaults: Framework | None = None,
     file: str = "<text>",
 ) -> Model:
-    """The model of a spec's text; ``file`` is what errors call it.
+    """The model of a spec's text; ``file`` is its name in errors.
 
     Raises:
-        InvalidSpec: the text does not parse, or the spec is wrong; with all its problems.
+        InvalidSpec: the text does not parse or the spec is invalid; with all its errors.
 
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")

@@ -11,7 +11,7 @@ from typing import IO
 from initcli.documents.document import Document
 from initcli.errors import InvalidSpec, nearest_file
 from initcli.sources.extend import extended
-from initcli.sources.reader import Reader, Source, unreadable
+from initcli.sources.reader import Reader, Source, system_errors, unreadable
 from initcli.sources.readers import known_readers
 
 _SPEC_SUFFIXES = (".yaml", ".yml", ".json")
@@ -56,16 +56,13 @@ def _recognizes(reader: Reader, source: Source) -> bool:
 
 
 def _opened(file: str) -> IO[bytes]:
-    try:
-        return FilePath(file).open("rb")
-    except FileNotFoundError:
-        suffixes = (suffix for reader in known_readers() for suffix in reader.suffixes)
-        advice = nearest_file(file, (*_SPEC_SUFFIXES, *suffixes))
-        raise unreadable(file, "there is no such file", advice) from None
-    except (OSError, ValueError) as error:
-        # Windows says "permission denied" of a directory.
-        is_refused = isinstance(error, IsADirectoryError | PermissionError)
-        if is_refused and os.path.isdir(file):  # noqa: PTH112  # says no where it may not look
-            raise unreadable(file, "this is a directory, not a file") from None
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise unreadable(file, f"it cannot be read: {reason}") from None
+    # Windows reports "permission denied" for a directory. os.path tolerates any text.
+    if os.path.isdir(file):  # noqa: PTH112
+        raise unreadable(file, "this is a directory, not a file")
+    with system_errors(file):
+        try:
+            return FilePath(file).open("rb")
+        except FileNotFoundError:
+            suffixes = (suffix for reader in known_readers() for suffix in reader.suffixes)
+            advice = nearest_file(file, (*_SPEC_SUFFIXES, *suffixes))
+            raise unreadable(file, "there is no such file", advice) from None

@@ -50,7 +50,7 @@ class Source:
     def __init__(self, name: str, stream: IO[bytes]) -> None:
         self.name = name
         self.stream = stream
-        with self.system_errors():
+        with system_errors(self.name):
             self.head = stream.read(_HEAD_BYTES)
 
     @classmethod
@@ -61,6 +61,13 @@ class Source:
         return source
 
     @cached_property
+    def _content(self) -> bytes:
+        """The content up to one byte more than the limit; a stream can be read only once."""
+        with system_errors(self.name):
+            rest = max(in_force().file_bytes + 1 - len(self.head), 0)
+            return self.head + self.stream.read(rest)
+
+    @cached_property
     def text(self) -> str:
         """The content as text.
 
@@ -68,12 +75,13 @@ class Source:
             InvalidSpec: it is too large, or not UTF-8.
         """
         limit = in_force().file_bytes
-        with self.system_errors():
-            content = self.head + self.stream.read(max(limit + 1 - len(self.head), 0))
-        if len(content) > limit:
+        if len(self._content) > limit:
             message = f"a spec may have at most {limit:,} bytes"
-            raise self.refused(message, remedy("file_bytes", self._size()))
-        return self.decoded(content, self.name)
+            with system_errors(self.name):
+                status = os.fstat(self.stream.fileno())
+            size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            raise self.refused(message, remedy("file_bytes", size))
+        return self.decoded(self._content, self.name)
 
     @cached_property
     def document(self) -> Document:
@@ -121,22 +129,19 @@ class Source:
         """The error for a source that cannot be read."""
         return unreadable(name or self.name, message, remedy)
 
-    @contextmanager
-    def system_errors(self) -> Iterator[None]:
-        """Report errors of the operating system as errors of the source."""
-        try:
-            yield
-        except OSError as error:
-            raise self.refused(f"it cannot be read: {error.strerror or error}") from None
-
-    def _size(self) -> int | None:
-        """Size of a regular file in bytes; None for pipes and devices."""
-        status = os.fstat(self.stream.fileno())
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
-
 
 def unreadable(name: str, message: str, remedy: str = "") -> InvalidSpec:
     """The error for a file that cannot be read."""
     error = UnreadableFile(message, remedy=remedy)
     error.place = Place(name, 1, 1)
     return InvalidSpec([error])
+
+
+@contextmanager
+def system_errors(name: str) -> Iterator[None]:
+    """Report errors of the operating system as errors of a file."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError for a path that no system allows
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise unreadable(name, f"it cannot be read: {reason}") from None

@@ -31,9 +31,9 @@ from initcli.types import arguments_of
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def schema_text(*, ascii_only: bool = False) -> str:
-    """The schema as an indented JSON text; the same classes always give the same text."""
-    return json.dumps(schema(), indent=2, ensure_ascii=ascii_only) + "\n"
+def schema_text() -> str:
+    """The schema as a JSON text in ASCII, which every stream and editor takes."""
+    return json.dumps(schema(), separators=(",", ":")) + "\n"
 
 
 def schema() -> Schema:

@@ -14,9 +14,9 @@ from initcli.activations import known_activations
 from initcli.checks import Check, Report, check
 from initcli.checks.critical import critical
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import Graph
 from initcli.errors import NotInCatalog
 from initcli.model import leaves
+from initcli.signal.graph import Graph
 from initcli.signal.program import program
 from support.paths import REFERENCE, SAMPLES, facts
 from support.running import run
@@ -35,18 +35,18 @@ def codes(report: Report) -> list[str]:
 
 
 @pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.code)
-def test_a_check_finds_fault_with_its_spec_and_just_not_with_the_other(
+def test_a_check_reports_one_of_its_specs_and_not_the_other(
     rule: type[Check], tmp_path: Path
 ) -> None:
-    assert rule.code in codes(check(of_example(rule, rule.triggers, tmp_path)))
-    assert rule.code not in codes(check(of_example(rule, rule.passes, tmp_path)))
+    assert rule.code in codes(check(of_example(rule, rule.example("Reported"), tmp_path)))
+    assert rule.code not in codes(check(of_example(rule, rule.example("Not reported"), tmp_path)))
 
 
 @pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.code)
 def test_a_finding_says_what_where_why_and_what_instead(rule: type[Check], tmp_path: Path) -> None:
-    model = of_example(rule, rule.triggers, tmp_path)
+    model = of_example(rule, rule.example("Reported"), tmp_path)
     found = next(each for each in check(model).findings if each.code == rule.code)
-    text = rule.triggers.splitlines()
+    text = rule.example("Reported").splitlines()
     assert 1 <= found.line <= len(text)
     assert 1 <= found.column <= len(text[found.line - 1])
     # It points into the entry of its layer, at what is written or else at the entry.
@@ -54,8 +54,8 @@ def test_a_finding_says_what_where_why_and_what_instead(rule: type[Check], tmp_p
     assert (place.line, place.column) == (found.line, found.column)
     assert found.layer in {layer.name for layer in leaves(model.layers)}
     assert re.search(r"\d", found.message), found.message
-    assert found.why == rule.why
-    assert re.search(r"\d{4}|#\d+|test", found.why), "a paper, an issue or a test says so"
+    assert found.why == rule.why()
+    assert re.search(r"\d{4}|#\d+", rule.sections()["References"]), "a paper or an issue says so"
     assert found.remedy
 
 
@@ -65,13 +65,12 @@ def test_its_page_explains_a_check_to_who_has_never_heard_of_it(rule: type[Check
     assert (page.returncode, page.stderr) == (0, "")
     shown = " ".join(page.stdout.split())
     assert shown.startswith(f"{rule.code} {rule.name} {rule.severity} {rule.title()}")
-    for paragraph in rule.text().split("\n\n"):
-        assert " ".join(paragraph.split()).replace("``", "`") in shown
-    assert f"Why: {rule.why}." in shown
-    for example in (rule.triggers, rule.passes):
+    for heading, text in rule.sections().items():
+        assert f"{heading} {' '.join(re.sub('```[a-z]*', '', text).split())}" in shown
+    for example in (rule.example("Reported"), rule.example("Not reported")):
         assert " ".join(example.split()) in shown
     # Long enough to explain, short enough to be read.
-    assert 60 < len(rule.text().split()) < 300
+    assert 60 < len(rule.text().split()) < 400
     assert run("check", "--explain", rule.name, width=100).stdout == page.stdout
 
 

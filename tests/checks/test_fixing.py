@@ -47,7 +47,7 @@ def normal(std: float) -> dict[str, Any]:
 
 
 FAILING = {
-    "tanh, std 0.05": stack(50, {"activation": "tanh", "kernel_initializer": normal(0.05)}, 128),
+    "tanh, std 0.05": stack(30, {"activation": "tanh", "kernel_initializer": normal(0.05)}, 128),
     "tanh, std 1": stack(20, {"activation": "tanh", "kernel_initializer": normal(1.0)}),
     "relu, glorot": stack(30, {"activation": "relu"}),
     "relu, std 0.5": stack(20, {"activation": "relu", "kernel_initializer": normal(0.5)}),
@@ -60,9 +60,10 @@ FAILING = {
         },
     ),
     "gelu, glorot": stack(20, {"activation": "gelu"}),
-    "silu, orthogonal": stack(30, {"activation": "silu", "kernel_initializer": "orthogonal"}),
+    "silu, orthogonal": stack(
+        20, {"activation": "silu", "kernel_initializer": "orthogonal"}, 128, 128
+    ),
     "selu, std 0.01": stack(20, {"activation": "selu", "kernel_initializer": normal(0.01)}),
-    "softsign, std 0.01": stack(20, {"activation": "softsign", "kernel_initializer": normal(0.01)}),
     "zeros": stack(3, {"activation": "relu", "kernel_initializer": "zeros"}),
     "positive": stack(
         4,
@@ -71,7 +72,7 @@ FAILING = {
             "kernel_initializer": {"type": "RandomUniform", "minval": 0.0, "maxval": 1.0},
         },
     ),
-    "residual, he": RESIDUAL % 50,
+    "residual, he": RESIDUAL % 20,
     "convolutions, std 0.01": CONVOLUTIONS,
 }
 
@@ -84,7 +85,7 @@ def fixed(text: str, folder: Path, name: str = "spec.yaml") -> Fixed:
 
 def growth(model: initcli.Model) -> float:
     """By how many powers of e the signal grows or shrinks, or its gradient, the worse of both."""
-    found = initcli.verdict(initcli.measure_signal(model, batch=32, draws=3))
+    found = initcli.verdict(initcli.measure_signal(model, batch=16, draws=2))
     ratios = [found.std_ratio, found.gradient_ratio]
     if any(ratio is None or not 0 < ratio < math.inf for ratio in ratios):
         return math.inf
@@ -113,7 +114,7 @@ def test_a_failing_stack_is_quiet_afterwards_and_its_signal_better(
 def test_every_remedy_that_can_be_written_mends_its_finding(
     rule: type[Check], tmp_path: Path
 ) -> None:
-    of_example(rule, rule.triggers, tmp_path)
+    of_example(rule, rule.example("Reported"), tmp_path)
     found = fix(str(tmp_path / "spec.yaml"))
     assert rule.code in {finding.code for finding in found.first.findings}
     assert rule.code not in {finding.code for finding in found.last.findings}
@@ -171,7 +172,7 @@ def test_only_the_lines_at_fault_change() -> None:
     changed = [number for number, (old, new) in pairs if old != new]
     assert changed == sorted({finding.line for finding in found.first.findings})
     assert before[0].startswith("#")
-    assert found.mended == len(found.first.findings)
+    assert found.fixed == len(found.first.findings)
 
 
 def test_a_scale_is_solved_for_what_a_layer_really_takes(tmp_path: Path) -> None:
@@ -220,23 +221,23 @@ def test_a_model_of_keras_is_left_to_its_python() -> None:
 
 def test_the_command_saves_what_it_mends(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
-    spec.write_text(RESIDUAL % 20, encoding="utf-8")
+    spec.write_text(RESIDUAL % 10, encoding="utf-8")
     difference = run("check", "--diff", spec)
     assert difference.returncode == 1
-    assert spec.read_text(encoding="utf-8") == RESIDUAL % 20
+    assert spec.read_text(encoding="utf-8") == RESIDUAL % 10
     lines = difference.stdout.splitlines()
     assert [line[0] for line in lines if "branch's end" in line] == ["-", "+"]
     shown = run("check", "--fix", spec)
     assert (shown.returncode, shown.stdout) == (0, "Nothing found.\n")
     assert shown.stderr == f"initcli: {spec}: 1 of 1 findings fixed\n"
-    assert "scale: 0.05" in spec.read_text(encoding="utf-8")
+    assert "scale: 0.1" in spec.read_text(encoding="utf-8")
     again = run("check", "--diff", spec)
     assert (again.returncode, again.stdout) == (0, "")
     assert list(tmp_path.iterdir()) == [spec]
 
 
 def test_standard_input_is_mended_to_standard_output() -> None:
-    text = RESIDUAL % 20
+    text = RESIDUAL % 10
     shown = run("check", "--fix", "-", text=text)
     assert shown.returncode == 0
     assert shown.stdout == fix_text(text)
@@ -245,7 +246,7 @@ def test_standard_input_is_mended_to_standard_output() -> None:
 
 def fix_text(text: str) -> str:
     line = "name: end, kernel_initializer: %s} # the branch's end"
-    new = "{type: VarianceScaling, scale: 0.05, mode: fan_in}"
+    new = "{type: VarianceScaling, scale: 0.1, mode: fan_in}"
     return text.replace(line % "he_normal", line % new)
 
 
@@ -280,12 +281,12 @@ def test_selected_findings_alone_are_mended(tmp_path: Path) -> None:
 
 def test_a_read_only_file_stays_as_it_is_and_links_and_modes_are_kept(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
-    spec.write_text(RESIDUAL % 20, encoding="utf-8")
+    spec.write_text(RESIDUAL % 10, encoding="utf-8")
     spec.chmod(0o444)
     shown = run("check", "--fix", spec)
     assert shown.returncode == 2
     assert shown.stderr == f"{spec} is read-only\n"
-    assert spec.read_text(encoding="utf-8") == RESIDUAL % 20
+    assert spec.read_text(encoding="utf-8") == RESIDUAL % 10
     spec.chmod(0o640)
     link = tmp_path / "link.yaml"
     try:
@@ -293,7 +294,7 @@ def test_a_read_only_file_stays_as_it_is_and_links_and_modes_are_kept(tmp_path: 
     except OSError:
         link = spec
     assert run("check", "--fix", link).returncode == 0
-    assert "scale: 0.05" in spec.read_text(encoding="utf-8")
+    assert "scale: 0.1" in spec.read_text(encoding="utf-8")
     assert link == spec or link.is_symlink()
     if os.name == "posix":
         assert spec.stat().st_mode & 0o777 == 0o640

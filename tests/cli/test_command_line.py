@@ -106,6 +106,7 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "seed": 0,
         "dtype": "float32",
         "defaults": "keras",
+        "source": "spec",
     }
     assert report["totals"] == {
         "params": 40152,
@@ -134,7 +135,12 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "trainable": True,
         "fan_in": 192,
         "fan_out": 48,
-        "initializer": {"type": "RandomUniform", "minval": -0.05, "maxval": 0.05},
+        "initializer": {
+            "type": "RandomUniform",
+            "text": "RandomUniform(minval=-0.05, maxval=0.05)",
+            "minval": -0.05,
+            "maxval": 0.05,
+        },
     }
     assert first["distribution"] == {
         "type": "Uniform",
@@ -144,7 +150,7 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "low": -0.05,
         "high": 0.05,
     }
-    assert list(first)[10:] == ["distribution", "measured", "fit"]
+    assert list(first)[10:] == ["distribution", "values", "measured", "fit", "match"]
     for tensor in report["tensors"]:
         measured = tensor["measured"]
         edges, counts = measured["histogram"]["edges"], measured["histogram"]["counts"]
@@ -157,12 +163,14 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
     assert normal["high"] is None
 
 
-NO_SPECS = ("my_inits.py", "initcli.schema.json")
-
-
 @pytest.mark.parametrize(
     "file",
-    sorted(p.name for p in TOUR.parent.glob("*.*") if p.name not in NO_SPECS),
+    sorted(
+        path.name
+        for suffix in ("yaml", "json")
+        for path in SAMPLES.glob(f"*.{suffix}")
+        if path.name != "initcli.schema.json"
+    ),
 )
 def test_every_sample_config_is_summarized(file: str) -> None:
     custom = ("--custom", SAMPLES / "my_inits.py")
@@ -307,7 +315,7 @@ def test_an_out_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     shown = run("hist", TOUR, "--out", tmp_path / "out")
     assert shown.returncode == 2
-    assert "it is a file" in shown.stderr
+    assert "is not a folder" in shown.stderr
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -419,6 +427,7 @@ def test_the_catalog_lists_what_a_spec_can_name() -> None:
     assert {"relu", "gelu", "softmax"} <= set(names["activations"])
     dense = next(thing for thing in listed["layers"] if thing["name"] == "Dense")
     units = next(each for each in dense["arguments"] if each["name"] == "units")
+    del units["description"]
     assert units == {
         "name": "units",
         "takes": "a whole number of at least 1",

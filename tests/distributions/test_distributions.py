@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -173,3 +175,10 @@ def test_erf_of_infinities_integers_and_any_shape() -> None:
     assert np.isnan(standard_normal.erf(math.nan))
     x = np.arange(-6, 6).reshape(2, 2, 3).transpose(2, 0, 1)
     np.testing.assert_allclose(standard_normal.erf(x), special.erf(x), rtol=1e-15)
+
+
+def test_the_package_does_without_scipy() -> None:
+    package = Path(distributions.__file__).parents[1]
+    sources = [file.read_text("utf-8") for file in package.rglob("*.py")]
+    assert sources
+    assert not any(re.search(r"^\s*(from|import) scipy", text, re.MULTILINE) for text in sources)

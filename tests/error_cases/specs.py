@@ -51,6 +51,7 @@ def of_texts() -> Iterator[Case]:
         "a binary file": b"\x80\x04\x95\x10\x00\xff",
         "a file of another kind": "on: push\njobs: {}\n",
         "an object of Keras in YAML": "config: !!python/object:keras.Model [1]\n",
+        "a key in camelCase and in snake_case": '{"className": "Model", "class_name": "Model"}',
         "a file of 17 megabytes": b" " * (17 << 20),
     }
     for title, text in texts.items():

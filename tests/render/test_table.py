@@ -15,7 +15,7 @@ from rich.console import Console
 
 import initcli
 from initcli.model import Model
-from initcli.render.outline import Fold, Row, outline, shortened, shown_parameters
+from initcli.render.outline import Fold, Row, outline, shown_parameters
 from initcli.render.table import summary_table
 from support.paths import SAMPLES
 
@@ -52,8 +52,7 @@ def test_a_constant_of_which_a_part_is_drawn_says_so() -> None:
 
 def test_blocks_that_repeat_fold_behind_the_first_and_lose_no_weight() -> None:
     model = initcli.load(str(SAMPLES / "gpt2_small.yaml"))
-    rows = outline(model.layers)
-    short = shortened(rows, 100)
+    short = outline(model.layers, max_lines=100)
     (fold,) = folds(short)
     assert (fold.name, fold.last, fold.count) == ("block_1", "block_11", 11)
     assert (fold.layers, fold.tensors, fold.rows) == (8, 16, 11 * 24)
@@ -70,7 +69,7 @@ def test_blocks_that_repeat_fold_behind_the_first_and_lose_no_weight() -> None:
 
 def test_a_fold_begins_where_a_named_block_begins() -> None:
     model = initcli.load(str(SAMPLES / "resnet50.yaml"))
-    found = [(each.name, each.count) for each in folds(shortened(outline(model.layers), 100))]
+    found = [(each.name, each.count) for each in folds(outline(model.layers, max_lines=100))]
     assert found == [
         (f"conv{stage}/identity_1", count) for stage, count in enumerate((1, 2, 4, 1), 2)
     ]
@@ -83,17 +82,16 @@ def test_blocks_that_differ_do_not_fold(change: dict[str, Any]) -> None:
     same = {"type": "Dense", "units": 8}
     layers = [*[same] * 4, {**same, **change}, *[same] * 4]
     model = initcli.parse(json.dumps({"input_shape": [8], "layers": layers}))
-    rows = shortened(outline(model.layers), 0)
-    names = [row.name for row in rows]
-    assert "dense_4" in names
+    rows = outline(model.layers, max_lines=0)
+    assert "dense_4" in [row.layer.name for row in rows if isinstance(row, Row)]
     assert len(folds(rows)) == 2
 
 
 def test_a_table_of_few_lines_is_whole() -> None:
     model = initcli.load(str(SAMPLES / "mlp_relu_deep.yaml"))
     rows = outline(model.layers)
-    assert shortened(rows, 1000) == rows
-    assert len(shortened(rows, 50)) < len(rows)
+    assert outline(model.layers, max_lines=1000) == rows
+    assert len(outline(model.layers, max_lines=50)) < len(rows)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudoterminals")

@@ -47,7 +47,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = file.read_text("utf-8")
     before = "    dtype: Annotated[str, doc("
     assert source.count(before) == 1
-    field = '    bytes: Annotated[int, doc("Size in memory.", heading="bytes")]\n'
+    guide = (PACKAGE / "reports" / "README.md").read_text("utf-8")
+    field = guide.partition("```python\n")[2].partition("```")[0]
     file.write_text(source.replace(before, field + before), "utf-8")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(TOUR), str(folder / "out")],

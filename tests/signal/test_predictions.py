@@ -15,7 +15,7 @@ from initcli.signal.measured import measure_signal
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "linear")
 INITIALIZERS = ("glorot_uniform", "he_normal", "lecun_normal", "orthogonal")
-DEPTH = 20
+DEPTH = 16
 STACKS = list(product(ACTIVATIONS, INITIALIZERS))
 DRAWS = 16
 RANGE = 3.532
@@ -51,32 +51,36 @@ def worst(signal: Signal, tolerances: tuple[float, float]) -> float:
 
 
 @pytest.mark.parametrize(
-    # Each activation with two initializers, and each initializer with two activations.
+    # Each activation and each initializer once; the convolutions below combine them otherwise.
     ("activation", "initializer"),
-    [STACKS[i] for i in range(len(STACKS)) if (i + i // 4) % 2],
+    [STACKS[5 * i] for i in range(4)],
 )
 def test_wide_dense_stacks_are_predicted(activation: str, initializer: str) -> None:
-    layer = {"type": "Dense", "units": 512, "activation": activation}
-    model = stack({**layer, "kernel_initializer": initializer}, [512])
+    layer = {"type": "Dense", "units": 256, "activation": activation}
+    model = stack({**layer, "kernel_initializer": initializer}, [256])
     assert worst(measure_signal(model, batch=16, draws=DRAWS), (0.05, 0.10)) <= 1
 
 
 @pytest.mark.parametrize(
     ("activation", "initializer", "padding"),
     # Each padding with each activation, and with each initializer.
-    [(*STACKS[i], ("valid", "same")[(i + i // 4) % 2]) for i in range(len(STACKS))],
+    [
+        (*STACKS[4 * i + (i + shift) % 4], padding)
+        for shift, padding in ((1, "valid"), (2, "same"))
+        for i in range(4)
+    ],
 )
 def test_convolutional_stacks_are_predicted(
     activation: str, initializer: str, padding: str
 ) -> None:
-    layer = {"type": "Conv1D", "filters": 128, "kernel_size": 3, "padding": padding}
+    layer = {"type": "Conv1D", "filters": 96, "kernel_size": 3, "padding": padding}
     layer |= {"activation": activation, "kernel_initializer": initializer}
-    model = stack(layer, [48 if padding == "valid" else 8, 128])
+    model = stack(layer, [40 if padding == "valid" else 8, 96])
     assert worst(measure_signal(model, batch=4, draws=DRAWS), (0.05, 0.10)) <= 1
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_stacks_of_images_are_predicted(activation: str) -> None:
-    layer = {"type": "Conv2D", "filters": 128, "kernel_size": 3, "activation": activation}
+    layer = {"type": "Conv2D", "filters": 96, "kernel_size": 3, "activation": activation}
     layer |= {"kernel_initializer": "he_normal", "padding": "same"}
-    assert worst(measure_signal(stack(layer, [5, 5, 128]), batch=2, draws=DRAWS), (0.05, 0.10)) <= 1
+    assert worst(measure_signal(stack(layer, [5, 5, 96]), batch=2, draws=DRAWS), (0.05, 0.10)) <= 1

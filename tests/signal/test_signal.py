@@ -33,7 +33,7 @@ SAMPLES = sorted(
     for path in (ROOT / "sample_configs").iterdir()
     if path.suffix in (".yaml", ".json")
     and "custom" not in path.name
-    and path.name != "initcli.schema.json"
+    and path.name not in ("initcli.schema.json", "llama3_405b.yaml")  # the latter is slow
 )
 
 
@@ -204,7 +204,7 @@ def test_a_layer_that_nobody_can_compute_is_named() -> None:
 
 def test_open_sizes_are_said() -> None:
     signal = predict_signal(initcli.load(str(ROOT / "sample_configs" / "lstm_imdb.yaml")))
-    assert signal.notes == ("sizes that the spec leaves open are taken for 32",)
+    assert signal.notes == ("sizes that the spec leaves open are taken to be 32",)
 
 
 @pytest.mark.parametrize("kind", [MaxPooling1D, AveragePooling1D])
@@ -259,9 +259,10 @@ def test_verdicts(kernel: Any, activation: str, text: str) -> None:
 
 def test_a_kernel_of_zeros_stops_gradients() -> None:
     hidden = {"type": "Dense", "units": 8}
-    signal = measure_signal(model(hidden, hidden, {**hidden, "kernel_initializer": "zeros"}))
+    zeros = {**hidden, "kernel_initializer": "zeros"}
+    signal = measure_signal(model(hidden, zeros, hidden))
     assert "no gradient reaches the first layer" in initcli.verdict(signal).text
-    assert initcli.verdict(signal).badness == math.inf
+    assert initcli.verdict(signal).distance is None
 
 
 # Memory

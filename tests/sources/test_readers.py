@@ -64,3 +64,19 @@ def test_a_format_is_recognized_by_one_reader_at_most(tmp_path: Path, content: b
         assert sum(reader.recognizes(source) for reader in known_readers()) == 1
     with pytest.raises(InvalidSpec):
         read(str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"# a\n" * 3000 + b"name: caf\xe9\n", "line 3001 is not UTF-8"),
+        (b"# a\n" * (2 * 2**20 + 1), "a spec may have at most"),
+    ],
+)
+def test_content_behind_the_head_is_seen_by_whoever_reads_it(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    file = tmp_path / "model.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InvalidSpec, match=message):
+        read(str(file))

@@ -17,9 +17,9 @@ def of_example(rule: type[Check], text: str, folder: Path) -> initcli.Model:
     spec = folder / "spec.yaml"
     spec.write_text(text, encoding="utf-8")
     custom = []
-    if rule.custom:
+    if code := rule.example("With these initializers"):
         file = folder / "initializers.py"
-        file.write_text(rule.custom, encoding="utf-8")
+        file.write_text(code, encoding="utf-8")
         custom = [str(file)]
     return initcli.load(str(spec), custom=custom)
 

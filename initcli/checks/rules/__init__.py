@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import pkgutil
 from functools import cache
-from importlib import import_module
 
 from initcli.checks.base import Check
+from initcli.registry import import_modules, known
 
 
 @cache
 def known_checks() -> dict[str, type[Check]]:
     """Every check by its code, in the order of the codes."""
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        import_module(module.name)
-    found = {cls.code: cls for cls in Check.__subclasses__()}
-    return dict(sorted(found.items()))
+    import_modules(__name__, __path__)
+    return dict(sorted(known(Check).items()))

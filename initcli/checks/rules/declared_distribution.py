@@ -2,100 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from initcli.checks.base import Check, Problem
+from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.distributions import Distribution
 from initcli.initializers import Custom
-from initcli.measuring.fit import DOUBTFUL, Fit, fit
-from initcli.measuring.measurement import Measurement, measure
+from initcli.measuring.fit import DOUBTFUL, fit
+from initcli.measuring.measurement import measure
 
 
 class DeclaredDistribution(Check):
-    """A custom initializer whose values do not follow the distribution its author declares.
+    """The values of a custom initializer do not follow the distribution that it declares.
 
-    A function of one's own can say what it means to draw: an attribute `distribution` names the
-    initializer whose distribution its values follow, by name or with arguments.
+    ## What it does
+    A function declares what it means to draw by an attribute `distribution`: an initializer, by
+    name or with arguments. This check draws each tensor and tests its values against that
+    (Kolmogorov–Smirnov). Functions without a declaration are left alone.
 
-        def my_init(shape, dtype=None, rng=None):
-            return rng.normal(0, 0.05, shape).astype(dtype)
+    Reported is what `summary` marks as a poor fit: p below 0.001. Of m such tensors the k-th
+    smallest p is held against 0.001 k / m, so that a correct model has a false alarm for one seed
+    in a thousand, however many tensors it has.
 
-        my_init.distribution = {"type": "RandomNormal", "stddev": 0.05}
+    ## Why is this bad
+    The weights are not what their author says: a variance was given as a standard deviation, fans
+    were swapped, values were cut or rounded.
 
-    The summary then shows that distribution beside what was drawn, and this check draws each tensor
-    and tests it (Kolmogorov–Smirnov). It finds what one does not see: a variance given as a
-    standard deviation, fans that were swapped, values that were cut or rounded. A function without
-    a distribution is its author's secret and is left alone.
+    ## With these initializers
+    ```python
+    import numpy as np
 
-    What `summary` marks as a poor fit is found: p below 0.001. Where a model has several such
-    tensors, the k-th smallest p of m is held against 0.001 k / m (Benjamini and Hochberg 1995,
-    doi:10.1111/j.2517-6161.1995.tb02031.x), so that a model whose functions are all right has a
-    false alarm for one seed in a thousand, however many tensors they fill.
+
+    def my_normal(shape, dtype=None, rng=None):
+        # A variance that was taken for a standard deviation.
+        return rng.normal(0.0, 0.05**2, shape).astype(dtype)
+
+
+    my_normal.distribution = {"type": "RandomNormal", "stddev": 0.05}
+
+
+    def my_uniform(shape, dtype=None, rng=None):
+        return rng.uniform(-0.05, 0.05, shape).astype(dtype)
+
+
+    my_uniform.distribution = "random_uniform"
+    ```
+
+    ## Reported
+    ```yaml
+    input_shape: [64]
+    layers:
+      - {type: Dense, units: 64, kernel_initializer: my_normal}
+    ```
+
+    ## Not reported
+    ```yaml
+    input_shape: [64]
+    layers:
+      - {type: Dense, units: 64, kernel_initializer: my_uniform}
+    ```
+
+    ## Use instead
+    Fix the function, or declare the distribution that it follows.
+
+    ## References
+    - Benjamini, Hochberg 1995, Controlling the false discovery rate,
+      doi:10.1111/j.2517-6161.1995.tb02031.x
     """
 
     code = "I404"
     name = "declared-distribution"
-    why = "what is drawn is not what its author says, as a Kolmogorov–Smirnov test tells"
-    custom = '''\
-import numpy as np
 
-
-def my_normal(shape, dtype=None, rng=None):
-    """A variance that was taken for a standard deviation."""
-    return rng.normal(0.0, 0.05**2, shape).astype(dtype)
-
-
-my_normal.distribution = {"type": "RandomNormal", "stddev": 0.05}
-
-
-def my_uniform(shape, dtype=None, rng=None):
-    return rng.uniform(-0.05, 0.05, shape).astype(dtype)
-
-
-my_uniform.distribution = "random_uniform"
-'''
-    triggers = """\
-input_shape: [64]
-layers:
-  - {type: Dense, units: 64, kernel_initializer: my_normal}
-"""
-    passes = """\
-input_shape: [64]
-layers:
-  - {type: Dense, units: 64, kernel_initializer: my_uniform}
-"""
-
-    def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        tested = [
-            (layer, each)
-            for layer, each in evidence.parameters
-            if isinstance(each.initializer, Custom) and each.initializer.declared is not None
-        ]
-        found: list[tuple[Distribution, Measurement, Fit]] = []
-        for _, parameter in tested:
-            distribution = parameter.distribution
-            assert distribution is not None
-            ((_, seen),) = measure([parameter])
-            found.append((distribution, seen, fit(distribution, seen, parameter.dtype)))
-        most = _least_probable([each.p_value for _, _, each in found])
-        for (layer, parameter), (distribution, seen, fitted) in zip(tested, found, strict=True):
-            if fitted.p_value <= most:
-                yield evidence.problem(
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        tested = []
+        for layer, parameter in evidence.parameters:
+            custom, distribution = parameter.initializer, parameter.distribution
+            if not isinstance(custom, Custom) or custom.declared is None or distribution is None:
+                continue
+            ((_, measured),) = measure([parameter])
+            p_value = fit(distribution, measured, parameter.dtype).p_value
+            tested.append((layer, parameter, distribution, measured, p_value))
+        limit = _largest_doubtful([p_value for *_, p_value in tested])
+        for layer, parameter, distribution, measured, p_value in tested:
+            if p_value <= limit:
+                yield self.finding(
+                    evidence,
                     layer,
                     parameter,
                     message=(
                         f"{parameter.initializer} declares {distribution.text}, std "
-                        f"{distribution.std:.3g}, and its "
-                        f"{parameter.size:,} values have mean {seen.mean:.3g} and std "
-                        f"{seen.std:.3g} (p = {fitted.p_value:.1g})"
+                        f"{distribution.std:.3g}, and its {parameter.size:,} values have mean "
+                        f"{measured.mean:.3g} and std {measured.std:.3g} (p = {p_value:.1g})"
                     ),
-                    remedy="mend the function, or declare the distribution that it follows",
+                    remedy="fix the function, or declare the distribution that it follows",
                 )
 
 
-def _least_probable(p_values: list[float]) -> float:
-    """The largest of the p-values that are too small for chance, or less than all of them."""
+def _largest_doubtful(p_values: Sequence[float]) -> float:
+    """The largest p-value that is too small for chance; -1 where there is none."""
     share = DOUBTFUL / max(len(p_values), 1)
     ranked = enumerate(sorted(p_values), 1)
     return max((p for k, p in ranked if p < share * k), default=-1.0)

@@ -5,113 +5,105 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from initcli.checks.base import Check, Problem
+from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import Graph, mixes
-from initcli.checks.rules.constant_kernel import dead_ends
-from initcli.checks.stretches import (
-    INSENSITIVE,
-    SENSITIVE,
-    Relative,
-    sensitivities,
-    without_scale,
-)
+from initcli.signal.graph import mixes
+from initcli.signal.judgment import Judgment, Sensitivity
 
 
 class GradientSize(Check):
-    """Gradients that vanish or explode over the depth.
+    """Gradients vanish or explode over the depth.
 
-    What a layer learns from is how much the result changes with its output. Behind many layers that
-    is little where each squashes differences (a sigmoid's slope is at most 1/4), so that the first
-    layers hardly learn; or it is a lot where each blows them up (a saturated tanh with large
-    weights, or layers with batch normalization and nothing around them), so that the slightest
-    step changes everything and training is chaotic.
+    ## What it does
+    Compares how much a relative change of each hidden output changes the results: the size of the
+    gradient times the spread of the output, at every tensor that all of the signal passes. Neither
+    the number of units nor a normalization, which divides a signal and multiplies its gradient,
+    makes a difference by itself. A factor of 10,000 is reported; networks that train stay within
+    1,000.
 
-    Compared are relative changes: the size of the gradient times the spread of the output, at every
-    tensor that all of the signal passes. That way neither the number of units nor a normalization,
-    which divides a signal and multiplies its gradient, makes a difference by itself. Networks that
-    are known to train stay between a thousandth and a thousand.
+    ## Why is this bad
+    A layer learns from how much the results change with its output. Where each layer squashes
+    differences (a sigmoid's slope is at most 1/4) the first ones hardly learn; where each blows
+    them up (a saturated tanh, many batch normalizations in a row) the slightest step changes
+    everything.
 
-    Where an activation makes depth unstable at every scale there is nothing to write instead, and
-    the remedy names another activation, a normalization or a connection around the layers.
+    ## Reported
+    ```yaml
+    input_shape: [64]
+    layers:
+      - repeat: 8
+        layers:
+          - {type: Dense, units: 64, activation: sigmoid}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Not reported
+    ```yaml
+    input_shape: [64]
+    layers:
+      - repeat: 6
+        layers:
+          - {type: Dense, units: 64, activation: sigmoid}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Use instead
+    The scale that keeps the signal, where there is one. Where an activation is unstable at every
+    scale, another activation, a normalization, or a connection around the layers.
+
+    ## References
+    - Schoenholz et al. 2017, Deep information propagation, arXiv:1611.01232: only layers within a
+      few depth scales 1 / |ln χ| can be trained
     """
 
     code = "I203"
     name = "gradient-size"
-    why = (
-        "a change is multiplied by χ from layer to layer, and only layers within a few depth "
-        "scales 1 / |ln χ| can be trained (Schoenholz et al. 2017, arXiv:1611.01232)"
-    )
-    triggers = """\
-input_shape: [64]
-layers:
-  - repeat: 8
-    layers:
-      - {type: Dense, units: 64, activation: sigmoid}
-  - {type: Dense, units: 10}
-"""
-    passes = """\
-input_shape: [64]
-layers:
-  - repeat: 6
-    layers:
-      - {type: Dense, units: 64, activation: sigmoid}
-  - {type: Dense, units: 10}
-"""
 
-    def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        found = evidence.once(unlike_sensitivities)
-        if found:
-            assert evidence.graph is not None
-            yield self._problem(evidence, evidence.graph, found)
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        judgment = evidence.judgment
+        if judgment is not None and judgment.unlike_sensitivities:
+            yield self._finding(evidence, judgment, judgment.unlike_sensitivities)
 
-    @staticmethod
-    def _problem(evidence: Evidence, graph: Graph, found: list[Relative]) -> Problem:
-        ratio = found[0].size / found[-1].size
+    def _finding(
+        self, evidence: Evidence, judgment: Judgment, sensitivities: list[Sensitivity]
+    ) -> Finding:
+        graph = judgment.graph
+        first, last = sensitivities[0], sensitivities[-1]
+        ratio = first.size / last.size
         explodes = ratio > 1
-        begin, end = (graph.made_by[each.tensor] for each in (found[0], found[-1]))
+        begin, end = graph.made_by[first.tensor], graph.made_by[last.tensor]
         steps = [i for i in range(begin, end + 1) if mixes(graph.steps[i])] or [begin]
-        # The layer at fault is where the most is lost or gained; of several that do as much, the
-        # first.
-        pairs = list(pairwise(found))
-        factors = [a.size / b.size if explodes else b.size / a.size for a, b in pairs]
-        most = 0.9 * max(factors)
-        _, after = next(pair for pair, each in zip(pairs, factors, strict=True) if each > most)
-        owners = [i for i in steps if graph.steps[i].outputs[0] <= after.tensor] or steps
-        layer = evidence.owners[graph.steps[owners[-1]].name]
+        # The layer at fault loses or gains the most; of several that do as much, the first.
+        factors = [
+            a.size / b.size if explodes else b.size / a.size for a, b in pairwise(sensitivities)
+        ]
+        largest = max(factors)
+        after = next(
+            b.tensor
+            for (_, b), factor in zip(pairwise(sensitivities), factors, strict=True)
+            if factor > 0.9 * largest
+        )
+        before = [i for i in steps if graph.steps[i].outputs[0] <= after] or steps
+        layer = evidence.layer_of(before[-1])
         rescaling = evidence.rescaled(steps)
-        remedy = rescaling.text or "connect around the layers with Add, or put normalizations in"
+        around = "connect around the layers with Add"
+        remedy = rescaling.text or f"{around}, or put normalizations in"
         if rescaling.unstable:
-            remedy = without_scale(
-                "gradients", rescaling.unstable, "connect around the layers with Add"
-            )
+            remedy = rescaling.without_scale("gradients", around)
         elif not rescaling.text and any(
             step.layer.acts_as() == "normalizes" for step in graph.steps[begin:]
         ):
-            remedy = (
-                "no scale helps, for the normalizations undo it: connect around the layers with "
-                "Add, or take fewer of them"
-            )
-        return evidence.problem(
+            remedy = f"no scale helps, as normalizations undo it: {around}, or use fewer of them"
+        return self.finding(
+            evidence,
             layer,
             rescaling.kernel_of(layer),
             others=[graph.steps[index].name for index in steps],
             message=(
                 f"gradients {'explode' if explodes else 'vanish'} over {len(steps)} layers: a "
                 f"relative change at {graph.steps[begin].name} changes the results {ratio:.3g} "
-                f"times as much as one at {graph.steps[end].name} ({evidence.how_known})"
+                f"times as much as one at {graph.steps[end].name} ({judgment.basis})"
             ),
             remedy=remedy,
             changes=() if rescaling.unstable else rescaling.changes,
         )
-
-
-def unlike_sensitivities(evidence: Evidence) -> list[Relative]:
-    """The sensitivities from the one that is furthest from the last, where that is too far."""
-    found = [] if evidence.once(dead_ends) else sensitivities(evidence)
-    if not found:
-        return []
-    sizes = [each.size / found[-1].size for each in found]
-    if max(sizes) > SENSITIVE:
-        return found[sizes.index(max(sizes)) :]
-    return found[sizes.index(min(sizes)) :] if min(sizes) < INSENSITIVE else []

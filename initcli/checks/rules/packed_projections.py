@@ -5,58 +5,65 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from initcli.checks.base import Check, Problem
+from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import Graph
 from initcli.checks.remedies import with_variance
 from initcli.initializers import GlorotUniform, Scaled
 from initcli.layers import attention, core, einsum, operations
 from initcli.model import BuiltLayer
+from initcli.signal.graph import Graph
 
 _PARTS = ("query/kernel", "key/kernel", "value/kernel")
 
 
 class PackedProjections(Check):
-    """Query, key and value that are drawn as one packed matrix.
+    """Query, key and value are drawn as one packed matrix.
 
-    PyTorch's MultiheadAttention keeps the kernels of query, key and value in one matrix (3d, d) and
-    gives it to Glorot's rule, which takes 3d for its fan-out. Each of the three has only d outputs:
-    the weights are drawn with 0.71 of the standard deviation that Glorot's rule gives a projection
-    by itself, and that PyTorch itself gives them where keys and values have another width.
+    ## What it does
+    Looks for attention whose three projections have the bound of one matrix, as PyTorch's
+    MultiheadAttention draws them, and for Dense layers whose output is split in equal parts, with
+    an initializer that counts the fan-out.
 
-    The same happens to any Dense layer of three times the width whose output is split in three,
-    with an initializer that counts the fan-out.
+    ## Why is this bad
+    Each projection has d outputs, whatever matrix it is stored in. Glorot's rule takes 3d for the
+    fan-out and draws them with 0.71 of the standard deviation that each has by itself, and that
+    PyTorch gives them where keys and values have another width.
+
+    ## Reported
+    ```yaml
+    input_shape: [16, 64]
+    defaults: torch
+    layers:
+      - {type: MultiHeadAttention, num_heads: 4, key_dim: 16}
+    ```
+
+    ## Not reported
+    ```yaml
+    input_shape: [16, 64]
+    defaults: torch
+    layers:
+      - {type: MultiHeadAttention, num_heads: 4, key_dim: 16, kernel_initializer: glorot_uniform}
+    ```
+
+    ## Use instead
+    `glorot_uniform` for each projection, or an initializer by the fan-in.
+
+    ## References
+    - pytorch/pytorch#166378
     """
 
     code = "I305"
     name = "packed-projections"
     severity = "warning"
-    why = (
-        "each projection has its own fan-out, whatever matrix it is stored in "
-        "(pytorch/pytorch#166378)"
-    )
-    triggers = """\
-input_shape: [16, 64]
-defaults: torch
-layers:
-  - {type: MultiHeadAttention, num_heads: 4, key_dim: 16}
-"""
-    passes = """\
-input_shape: [16, 64]
-defaults: torch
-layers:
-  - {type: MultiHeadAttention, num_heads: 4, key_dim: 16, kernel_initializer: glorot_uniform}
-"""
 
-    def problems(self, evidence: Evidence) -> Iterator[Problem]:
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
         for layer in evidence.layers:
             if isinstance(layer.layer, attention.MultiHeadAttention):
                 yield from self._of_attention(evidence, layer)
             elif isinstance(layer.layer, core.Dense | einsum.EinsumDense) and evidence.graph:
                 yield from self._of_split(evidence, evidence.graph, layer)
 
-    @staticmethod
-    def _of_attention(evidence: Evidence, layer: BuiltLayer) -> Iterator[Problem]:
+    def _of_attention(self, evidence: Evidence, layer: BuiltLayer) -> Iterator[Finding]:
         kernels = [p for p in layer.parameters if p.owner and p.owner.name in _PARTS]
         if len(kernels) < 3 or len({kernel.shape[0] for kernel in kernels}) > 1:
             return
@@ -69,21 +76,19 @@ layers:
         ):
             return
         wanted = GlorotUniform().distribution_for((inputs, own)).std
-        yield evidence.problem(
+        yield self.finding(
+            evidence,
             layer,
             first,
             message=(
                 f"query, key and value are drawn as one matrix of fan_out {packed:,}: std "
-                f"{first.distribution.std:.3g}, and {wanted:.3g} with the {own:,} outputs that "
-                f"each has"
+                f"{first.distribution.std:.3g}, and {wanted:.3g} with the {own:,} outputs of each"
             ),
-            remedy=evidence.written(first, "glorot_uniform"),
-            changes=evidence.change(layer, first, "glorot_uniform"),
+            initializer="glorot_uniform",
         )
 
-    @staticmethod
-    def _of_split(evidence: Evidence, graph: Graph, layer: BuiltLayer) -> Iterator[Problem]:
-        kernel, indices = evidence.kernel(layer), evidence.steps_of.get(layer.name)
+    def _of_split(self, evidence: Evidence, graph: Graph, layer: BuiltLayer) -> Iterator[Finding]:
+        kernel, indices = evidence.first_kernel(layer), evidence.steps_of.get(layer.name)
         if kernel is None or not indices or not isinstance(kernel.initializer, Scaled):
             return
         parts = _parts(graph, indices[0])
@@ -92,28 +97,25 @@ layers:
         own = kernel.initializer.distribution_of_fans(fans._replace(fan_out=fans.fan_out // parts))
         if own == distribution:
             return
-        value = with_variance(kernel, own.std**2)
-        yield evidence.problem(
+        yield self.finding(
+            evidence,
             layer,
             kernel,
             message=(
-                f"what comes out is split in {parts}, and the kernel drawn as one of fan_out "
-                f"{fans.fan_out:,}: std {distribution.std:.3g}, and {own.std:.3g} for each by "
-                f"itself"
+                f"the output is split in {parts}, and the kernel drawn as one of fan_out "
+                f"{fans.fan_out:,}: std {distribution.std:.3g}, and {own.std:.3g} for each alone"
             ),
-            remedy=evidence.written(kernel, value),
-            changes=evidence.change(layer, kernel, value),
+            initializer=with_variance(kernel, own.std**2),
         )
 
 
 def _parts(graph: Graph, index: int) -> int:
-    """In how many equal parts what comes out of a step is split, on its last axis."""
+    """The number of equal parts in which the output of a step is split, on its last axis."""
     behind = graph.behind(index)
-    if len(behind) != 1:
+    step = graph.steps[behind[0]] if len(behind) == 1 else None
+    if step is None or not isinstance(step.layer, operations.Operation):
         return 1
-    step = graph.steps[behind[0]]
-    if isinstance(step.layer, operations.Operation) and step.layer.function == "Split":
-        sizes = {graph.size(tensor)[-1] for tensor in step.outputs}
-        whole = graph.size(step.inputs[0])[-1]
-        return len(step.outputs) if sizes == {whole // len(step.outputs)} else 1
-    return 1
+    count = len(step.outputs)
+    sizes = {graph.size(tensor)[-1] for tensor in step.outputs}
+    is_split = step.layer.function == "Split"
+    return count if is_split and sizes == {graph.size(step.inputs[0])[-1] // count} else 1

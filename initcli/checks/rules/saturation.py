@@ -4,75 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from initcli.checks.base import Check, Problem
+from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-
-_MANY = 0.4
-"""The share of entries that may be saturated."""
+from initcli.signal.observing import output_bounds
 
 
 class Saturation(Check):
-    """Activations most of whose entries lie at a bound.
+    """Most entries of an activation lie at its bounds.
 
-    tanh tends to ±1 and a sigmoid to 0 or 1. An entry within a hundredth of such a bound hardly
-    moves with its input any more: its slope is nearly 0, and so is the gradient that comes back
-    through it. That happens where the sums before the activation are large, because the kernel's
-    variance does not fall with the number of inputs, or because the bias is large.
+    ## What it does
+    Counts the entries of bounded activations (tanh, sigmoid) that lie within a hundredth of a
+    bound. More than four in ten are reported, in the median over draws, or by the predicted
+    distribution of the sums. Of standard normal sums less than one in a hundred lies there.
 
-    Found are layers of which more than four entries in ten are saturated, in the median over draws
-    (or by the predicted distribution of the sums, where nothing is measured). A standard normal sum
-    has fewer than one in a hundred within tanh's.
+    ## Why is this bad
+    The slope at a bound is nearly 0, and so is the gradient that comes back through it. The sums
+    are too large, as the kernel's variance does not fall with the number of inputs or the bias is
+    large.
+
+    ## Reported
+    ```yaml
+    input_shape: [256]
+    layers:
+      - type: Dense
+        units: 256
+        activation: tanh
+        kernel_initializer: {type: RandomNormal, stddev: 0.25}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Not reported
+    ```yaml
+    input_shape: [256]
+    layers:
+      - type: Dense
+        units: 256
+        activation: tanh
+        kernel_initializer: {type: RandomNormal, stddev: 0.17}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Use instead
+    A variance that falls with the fan-in, as of `glorot_uniform`, and a bias of zeros.
+
+    ## References
+    - Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural
+      networks, proceedings.mlr.press/v9/glorot10a
     """
 
     code = "I204"
     name = "saturation"
-    why = (
-        "a saturated unit has a slope near 0 and passes no gradient back "
-        "(Glorot & Bengio 2010, proceedings.mlr.press/v9/glorot10a)"
-    )
-    triggers = """\
-input_shape: [256]
-layers:
-  - type: Dense
-    units: 256
-    activation: tanh
-    kernel_initializer: {type: RandomNormal, stddev: 0.25}
-  - {type: Dense, units: 10}
-"""
-    passes = """\
-input_shape: [256]
-layers:
-  - type: Dense
-    units: 256
-    activation: tanh
-    kernel_initializer: {type: RandomNormal, stddev: 0.17}
-  - {type: Dense, units: 10}
-"""
 
-    def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        graph = evidence.graph
-        for index, step in enumerate(graph.steps if graph is not None else ()):
-            share = evidence.shares(index)
-            if share is None or share.saturated is None or share.saturated <= _MANY:
-                continue
-            assert graph is not None
-            maker = evidence.maker(index)
-            layer = evidence.owners[graph.steps[maker].name]
-            found = evidence.rescaled([maker])
-            kernel = found.kernel_of(layer) or evidence.kernel(layer)
-            text, changes = found.text, found.changes
-            if not text and kernel is not None:
-                value = evidence.suitable(layer, kernel)
-                text = evidence.written(kernel, value)
-                changes = evidence.change(layer, kernel, value)
-            low, high = share.bounds
-            yield evidence.problem(
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        judgment = evidence.judgment
+        for shares in judgment.saturated if judgment is not None else ():
+            assert judgment is not None
+            step, maker = judgment.graph.steps[shares.step], evidence.maker(shares.step)
+            layer = evidence.layer_of(maker)
+            rescaling = evidence.rescaled([maker])
+            kernel = rescaling.kernel_of(layer) or evidence.first_kernel(layer)
+            bounds = [f"{each:g}" for each in output_bounds(step.layer) or () if each is not None]
+            yield self.finding(
+                evidence,
                 layer,
                 kernel,
                 message=(
-                    f"{share.saturated:.0%} of what comes out of {step.name} lies at the bounds "
-                    f"{low:g} and {high:g} of its activation ({evidence.how_known})"
+                    f"{shares.saturated:.0%} of the output of {step.name} lies at the bounds "
+                    f"{' and '.join(bounds)} of its activation ({judgment.basis})"
                 ),
-                remedy=text or "give the layers before it a smaller scale",
-                changes=changes,
+                initializer=(
+                    None if rescaling.text or kernel is None else evidence.suitable(layer, kernel)
+                ),
+                remedy=rescaling.text or "scale the layers before it down",
+                changes=rescaling.changes,
             )

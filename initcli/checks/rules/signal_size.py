@@ -5,115 +5,92 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from initcli.checks.base import Check, Problem
+from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.graph import Graph
-from initcli.checks.rules.constant_kernel import dead_ends
-from initcli.checks.rules.dead_units import dead_step
-from initcli.checks.rules.residual_growth import growing_chains
-from initcli.checks.stretches import (
-    LARGE,
-    SMALL,
-    Growth,
-    between,
-    furthest_step,
-    growths,
-    is_by_one,
-    without_scale,
-)
+from initcli.signal.judgment import Growth, Judgment
 
 
 class SignalSize(Check):
-    """A signal that vanishes or explodes over the depth.
+    """The signal vanishes or explodes over the depth.
 
-    Each layer multiplies the size of what flows through it by some factor, which follows from the
-    variance of its weights and from its activation. Over many layers these factors multiply: 0.71
-    a layer, which is what Glorot's initializer and ReLU come to, leaves a hundred-thousandth after
-    thirty layers, and 3 a layer overflows. What vanishes leaves the last layers nothing to tell
-    examples apart by, and what explodes makes the first loss and its gradients huge.
+    ## What it does
+    Compares the root mean square of what layers take with that of what flows into their stretch:
+    the inputs, the output of a normalization, or the vectors of an embedding. A factor of 1,000
+    up or 10,000 down is reported. The signal is measured where that takes a few seconds at most,
+    and else predicted from the distributions alone.
 
-    The size is the root mean square of what layers take, compared with what flows into the stretch
-    of layers: the inputs, the output of a normalization, or the vectors of an embedding. A
-    normalization starts a new stretch, since what comes out of it has a size of its own. It is
-    measured where that takes a few seconds at most, and else predicted from the distributions
-    alone.
+    ## Why is this bad
+    The factor of each layer multiplies over the depth. What vanishes leaves the last layers
+    nothing to tell examples apart by, and what explodes makes the first loss and its gradients
+    huge.
 
-    The remedy keeps the size at every layer: it is solved for from the moments of the signal, layer
-    by layer, with what pooling, padding and sums do to them.
+    ## Reported
+    ```yaml
+    input_shape: [256]
+    layers:
+      - repeat: 30
+        layers:
+          - {type: Dense, units: 256, activation: relu, kernel_initializer: glorot_uniform}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Not reported
+    ```yaml
+    input_shape: [256]
+    layers:
+      - repeat: 20
+        layers:
+          - {type: Dense, units: 256, activation: relu, kernel_initializer: glorot_uniform}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Use instead
+    The scale that keeps the size at every layer. The remedy solves for it, with the effects of
+    pooling, padding and sums.
+
+    ## References
+    - He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, arXiv:1502.01852: thirty ReLU layers
+      stall with Glorot's initializer and converge with variance 2 / fan_in
     """
 
     code = "I202"
     name = "signal-size"
-    why = (
-        "a factor per layer multiplies over the depth: thirty ReLU layers stall with Glorot's "
-        "initializer and converge with variance 2 / fan_in (He et al. 2015, arXiv:1502.01852)"
-    )
-    triggers = """\
-input_shape: [256]
-layers:
-  - repeat: 30
-    layers:
-      - {type: Dense, units: 256, activation: relu, kernel_initializer: glorot_uniform}
-  - {type: Dense, units: 10}
-"""
-    passes = """\
-input_shape: [256]
-layers:
-  - repeat: 20
-    layers:
-      - {type: Dense, units: 256, activation: relu, kernel_initializer: glorot_uniform}
-  - {type: Dense, units: 10}
-"""
 
-    def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        graph = evidence.graph
-        for growth in evidence.once(grown_stretches):
-            assert graph is not None
-            steps = between(graph, growth.tensor, graph.sources[growth.tensor])
-            if steps:
-                yield self._problem(evidence, graph, growth, steps)
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        judgment = evidence.judgment
+        for growth in judgment.growths if judgment is not None else ():
+            assert judgment is not None
+            if steps := judgment.mixing_steps(growth):
+                yield self._finding(evidence, judgment, growth, steps)
 
-    @staticmethod
-    def _problem(evidence: Evidence, graph: Graph, growth: Growth, steps: list[int]) -> Problem:
-        upwards = growth.ratio > 1
-        layer = evidence.owners[graph.steps[furthest_step(evidence, steps, upwards)].name]
-        by_one = is_by_one(evidence, steps, growth.ratio)
+    def _finding(
+        self, evidence: Evidence, judgment: Judgment, growth: Growth, steps: list[int]
+    ) -> Finding:
+        ratio = growth.ratio
+        index, _ = judgment.steepest(steps, ratio)
+        layer = evidence.layer_of(index)
+        by_one = judgment.is_by_one(steps, ratio)
         message = (
-            f"the signal {'explodes' if upwards else 'vanishes'} over {len(steps)} "
+            f"the signal {'vanishes' if ratio < 1 else 'explodes'} over {len(steps)} "
             f"layer{'s' * (len(steps) > 1)}: rms {growth.before:.3g} becomes {growth.after:.3g} "
-            f"({evidence.how_known})"
+            f"({judgment.basis})"
         )
-        if 0 < growth.ratio < math.inf and len(steps) > 1:
-            message += f", {growth.ratio ** (1 / len(steps)):.3g} times a layer"
+        if 0 < ratio < math.inf and len(steps) > 1:
+            message += f", {ratio ** (1 / len(steps)):.3g} times a layer"
         if by_one:
             message += f", nearly all of it at {layer.name}"
-        found = evidence.rescaled(steps)
-        remedy = found.text or "scale these kernels, or put a normalization between the layers"
-        if found.unstable:
-            remedy = without_scale("the signal", found.unstable, "put a LayerNormalization in each")
-        return evidence.problem(
+        rescaling = evidence.rescaled(steps)
+        remedy = rescaling.text or "scale these kernels, or put a normalization between the layers"
+        if rescaling.unstable:
+            remedy = rescaling.without_scale("the signal", "put a LayerNormalization in each")
+        return self.finding(
+            evidence,
             layer,
-            found.kernel_of(layer),
-            others=[graph.steps[index].name for index in steps],
+            rescaling.kernel_of(layer),
+            others=[judgment.graph.steps[each].name for each in steps],
             message=message,
             remedy=remedy,
-            changes=() if found.unstable else found.changes,
-            # One layer's step is no factor that multiplies over the depth, and is learnt sooner.
+            changes=() if rescaling.unstable else rescaling.changes,
+            # The factor of one layer does not multiply over the depth, and training undoes it.
             severity="warning" if by_one else None,
         )
-
-
-def grown_stretches(evidence: Evidence) -> list[Growth]:
-    """The stretches over which the signal vanishes or explodes, and no other check says why."""
-    graph = evidence.graph
-    if graph is None or evidence.once(dead_ends):
-        return []
-    sums = [graph.steps[chain[0]].outputs[0] for chain in evidence.once(growing_chains)]
-    residual = {graph.sources[tensor] for tensor in sums}
-    return [
-        growth
-        for sources, growth in growths(evidence).items()
-        if not SMALL <= growth.ratio <= LARGE
-        and sources not in residual
-        and not (growth.after == 0 and evidence.once(dead_step))
-    ]

@@ -8,119 +8,117 @@ from collections.abc import Iterator
 import numpy as np
 
 from initcli.activations import Linear
-from initcli.checks.base import Check, Problem
+from initcli.checks.base import Check, Finding
 from initcli.checks.critical import grown
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import wiring
-from initcli.checks.rules.gradient_size import unlike_sensitivities
-from initcli.checks.rules.residual_growth import growing_chains
-from initcli.checks.rules.signal_size import grown_stretches
 from initcli.checks.scales import Solved
-from initcli.checks.stretches import SHORT
 from initcli.signal.theory import distribution_moments
 
-_AWAY = math.log(4 / 3)
-"""How much a layer may change a signal, as a logarithm: a third up or down."""
-_FIRST = math.log(5)
-"""The same for a first layer, of whose kind there is but one."""
-_DEEP = 5
-"""Layers in a row from which on it counts how far apart examples are."""
+_MAX_CHANGE = math.log(4 / 3)
+"""Largest change of a signal by one layer, as a logarithm: a third up or down."""
+_MAX_FIRST_CHANGE = math.log(5)
+"""The same for a first layer, of whose kind there is only one."""
+_ROW = 3
+"""Layers in a row from which on their factors add up."""
+_DEEP_ROW = 5
+"""Layers in a row from which on the distance of examples counts."""
 _LAYERS = 20
-"""Over how many such layers the change is averaged."""
+"""Layers over which the change is averaged."""
 
 
 class UnsuitedGain(Check):
-    """The gain of a kernel that does not suit the activation behind it.
+    """The gain of a kernel does not suit the activation behind it.
 
-    A layer's gain is fan_in · Var[w], what it multiplies a mean square by before its activation.
-    ReLU sets half of it to 0 and wants a gain of 2, which is He's initializer; Glorot's gives about
-    1 and was made for tanh. One such layer costs little. In a row they multiply, and this is where
-    they are found while there are still few of them: it is a warning, and I202 the error that it
-    grows into with depth.
+    ## What it does
+    Computes what twenty layers like this one do to a signal on average. The gain of a layer is
+    fan_in · Var[w], its factor for a mean square before the activation. More than a third up or
+    down a layer, in the size of the signal or in the distance of examples, is reported. Layers in
+    front of a normalization, gates and the last layer are left alone.
 
-    Judged is what a stack of layers like this one would do to a signal, on average over twenty:
-    more than a third up or down a layer, in size or in how well examples can be told apart, is too
-    much. Layers in front of a normalization, gates and the last layer are left alone.
+    ## Why is this bad
+    The gain that keeps a signal depends on the activation: 2 for ReLU (He), 1 for linear, tanh and
+    SELU (LeCun, Glorot). One such layer costs little; in a row they multiply, and grow into I202.
+
+    ## Reported
+    ```yaml
+    input_shape: [128]
+    layers:
+      - {type: Dense, units: 128, activation: relu, kernel_initializer: glorot_uniform}
+      - {type: Dense, units: 128, activation: relu, kernel_initializer: glorot_uniform}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Not reported
+    ```yaml
+    input_shape: [128]
+    layers:
+      - {type: Dense, units: 128, activation: relu, kernel_initializer: he_uniform}
+      - {type: Dense, units: 128, activation: tanh, kernel_initializer: glorot_uniform}
+      - {type: Dense, units: 10}
+    ```
+
+    ## Use instead
+    The initializer made for the activation: `he_uniform` for ReLU, `lecun_normal` for SELU.
+
+    ## References
+    - He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, arXiv:1502.01852
+    - Klambauer et al. 2017, Self-normalizing neural networks, arXiv:1706.02515
     """
 
     code = "I201"
     name = "unsuited-gain"
     severity = "warning"
-    why = (
-        "the variance that keeps a signal depends on the activation: 2 / fan_in for ReLU, "
-        "1 / fan_in for linear and SELU (He et al. 2015; Klambauer et al. 2017)"
-    )
-    triggers = """\
-input_shape: [128]
-layers:
-  - {type: Dense, units: 128, activation: relu, kernel_initializer: glorot_uniform}
-  - {type: Dense, units: 128, activation: relu, kernel_initializer: glorot_uniform}
-  - {type: Dense, units: 10}
-"""
-    passes = """\
-input_shape: [128]
-layers:
-  - {type: Dense, units: 128, activation: relu, kernel_initializer: he_uniform}
-  - {type: Dense, units: 128, activation: tanh, kernel_initializer: glorot_uniform}
-  - {type: Dense, units: 10}
-"""
 
-    def problems(self, evidence: Evidence) -> Iterator[Problem]:
-        if evidence.graph is None or _is_said_already(evidence):
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        judgment = evidence.judgment
+        if judgment is None or evidence.graph is None:
             return
+        if judgment.growths or judgment.unlike_sensitivities or judgment.residuals:
+            return  # An error says it, with the same remedy.
         for solved in evidence.scales.solved.values():
-            found = self._judged(evidence, solved)
-            if found is not None:
-                yield found
+            if (finding := self._judged(evidence, solved)) is not None:
+                yield finding
 
-    @staticmethod
-    def _judged(evidence: Evidence, solved: Solved) -> Problem | None:
+    def _judged(self, evidence: Evidence, solved: Solved) -> Finding | None:
         graph = evidence.graph
         assert graph is not None
         index = evidence.steps_of[solved.layer][0]
         output = graph.steps[index].outputs[0]
         moments, wired = distribution_moments(solved.kernel), wiring(solved.kernel)
         row = graph.depths[output] + graph.heights[output]
-        if row < SHORT or solved.end or moments is None or wired is None or moments.mean:
+        if row < _ROW or solved.end or moments is None or wired is None or moments.mean:
             return None
         if isinstance(solved.activation, Linear) or not moments.variance:
             return None
         gain = moments.variance * wired.fans.fan_in
         sizes, sensitivities, _ = grown(solved.activation, np.array([gain]), _LAYERS)
         size, sensitivity = float(sizes[0]) / _LAYERS, float(sensitivities[0]) / _LAYERS
-        if row < _DEEP:
+        if row < _DEEP_ROW:
             sensitivity = 0.0
         is_first = graph.depths[graph.steps[index].inputs[0]] == 0
-        if max(abs(size), abs(sensitivity)) < (_FIRST if is_first else _AWAY):
+        if max(abs(size), abs(sensitivity)) < (_MAX_FIRST_CHANGE if is_first else _MAX_CHANGE):
             return None
+        is_size = abs(size) >= abs(sensitivity)
+        what = "a signal" if is_size else "the distance of examples"
+        effect = f"multiply {what} by {math.exp(size if is_size else sensitivity):.2g} each"
         suits, name = solved.critical.scale, str(solved.activation)
-        of_size = abs(size) >= abs(sensitivity)
-        what = "a signal" if of_size else "how far apart examples are"
-        factor = f"{math.exp(size if of_size else sensitivity):.2g}"
         layer = evidence.owners[solved.layer]
         if solved.is_unstable:
-            return evidence.problem(
-                layer,
-                solved.kernel,
-                message=f"layers of {name} multiply {what} by {factor} each, at any scale",
-                remedy="take another activation, such as tanh or relu",
-            )
-        found = evidence.rescaled([index])
-        if not found.text:
+            message = f"layers of {name} {effect}, at any scale"
+            remedy = "use another activation, such as tanh or relu"
+            return self.finding(evidence, layer, solved.kernel, message=message, remedy=remedy)
+        rescaling = evidence.rescaled([index])
+        if not rescaling.text:
             return None
-        message = f"fan_in · Var[w] is {gain:.3g}, and {name} wants {suits:.3g}"
+        message = f"fan_in · Var[w] is {gain:.3g}, and {name} needs {suits:.3g}"
         if not 0.9 < solved.scale / suits < 1.1:
-            message += f" ({solved.scale:.3g} for what comes in here)"
-        return evidence.problem(
+            message += f" ({solved.scale:.3g} for the input here)"
+        return self.finding(
+            evidence,
             layer,
             solved.kernel,
-            message=f"{message}: layers like this one multiply {what} by {factor} each",
-            remedy=found.text,
-            changes=found.changes,
+            message=f"{message}: layers like this one {effect}",
+            remedy=rescaling.text,
+            changes=rescaling.changes,
         )
-
-
-def _is_said_already(evidence: Evidence) -> bool:
-    """Whether an error about the same layers says it, with the same remedy."""
-    errors = (grown_stretches, unlike_sensitivities, growing_chains)
-    return any(evidence.once(find) for find in errors)

@@ -1,14 +1,14 @@
 "use strict";
 
-// The colors first, so that the page is never seen in others.
+// Colors first, so that the page never shows others.
 const themes = {
   get() {
     try { return localStorage.getItem("initcli-theme") || "auto"; } catch { return "auto"; }
   },
   set(theme) {
     document.documentElement.dataset.theme = theme;
-    // A page that is a file may not be allowed to remember anything.
-    try { localStorage.setItem("initcli-theme", theme); } catch { /* then it does not */ }
+    // A local file may not be allowed to store anything.
+    try { localStorage.setItem("initcli-theme", theme); } catch { /* not stored */ }
   },
 };
 document.documentElement.dataset.theme = themes.get();
@@ -17,7 +17,7 @@ const one = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-/** An element of HTML with attributes and children; texts are never markup. */
+/** An HTML element with attributes and children; strings are text, not markup. */
 function html(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
@@ -32,7 +32,7 @@ function filled(element, attributes, children) {
   return element;
 }
 
-/** A number in so many digits, as Python's format "g" writes it. */
+/** A number formatted as with Python's format "g". */
 function general(value, digits = 4) {
   if (value === null || value === undefined) return "";
   if (value === 0) return "0";
@@ -54,7 +54,7 @@ function amount(value) {
 }
 const shapeText = (shape) => `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
 
-/** Round numbers between two, about so many, and how many digits tell them apart. */
+/** About so many round numbers in a range, and the digits that tell them apart. */
 function ticks(low, high, about) {
   for (let most = about; ; most++) {
     const found = roundNumbers(low, high, most);
@@ -179,13 +179,13 @@ function tensorTable(page) {
   const controls = one(".controls");
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.hidden = false;
-  // A browser may have kept what stood in the fields.
+  // The browser may have restored the fields.
   show();
 
   openTensors(page, () => visible, (place) => rows[place].querySelector("a"));
 }
 
-/** The cells of the overview that are folded become part of the document when they are opened. */
+/** Folded cells of the overview become part of the document when they are opened. */
 function otherCells() {
   const others = one("#others");
   if (!others) return;
@@ -236,7 +236,7 @@ function openTensors({ tensors, columns }, shown, link) {
   function step(by) {
     const among = shown().indexOf(current);
     const place = among < 0 ? undefined : shown()[among + by];
-    // In place of this one: back leads to where the first was opened.
+    // Replaces the address, so that Back returns to where the first tensor was opened.
     if (place !== undefined) location.replace(address(place));
   }
 
@@ -327,7 +327,7 @@ function figuresTable(tensor, columns) {
     html("tbody", {}, ...rows.map(cells)));
 }
 
-/** The large histogram of a tensor, with a slider that reads out its bins. */
+/** The large histogram of a tensor, with a slider that reads its bins. */
 function histogram(tensor) {
   const { distribution, measured: drawn } = tensor;
   const { bars } = tensor;
@@ -353,7 +353,7 @@ function histogram(tensor) {
   let linePath = line.map((value, bin) =>
     `${bin ? "" : `M${f(across(edges[0]))} ${f(down(value))}`}V${f(down(value))}H${f(across(edges[bin + 1]))}`).join("");
   if (bins === 1) {
-    // All are one value, which has no width.
+    // A constant has no width.
     const middle = (bars.low + bars.high) / 2;
     const half = (bars.high - bars.low) / 80;
     if (bar.length) barPath = shape(bar[0], middle - half, middle + half);
@@ -472,7 +472,7 @@ function copyButtons() {
         await navigator.clipboard.writeText(code.textContent);
         button.textContent = "Copied";
       } catch {
-        // Where that is not allowed, it is selected, and the keyboard copies it.
+        // Copying is not allowed: select the text instead.
         getSelection().selectAllChildren(code);
         button.textContent = "Selected";
       }

@@ -5,16 +5,6 @@ the output, and a function that takes the output's gradient to those of the inpu
 a rule has no prediction.
 """
 
-from initcli.signal.rules import (  # noqa: F401  # registers the rules
-    attention,
-    dropping,
-    entries,
-    merging,
-    mixing,
-    normalizing,
-    operations,
-    rearranging,
-    recurrent,
-    windows,
-    wrapping,
-)
+from initcli.registry import import_modules
+
+import_modules(__name__, __path__)

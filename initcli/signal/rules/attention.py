@@ -17,11 +17,10 @@ from initcli.signal.rules.base import (
     Expected,
     Gradient,
     NoTheory,
-    Pull,
     Rule,
     connected,
 )
-from initcli.signal.rules.entries import activated, softmax_moment
+from initcli.signal.rules.entries import activated, softmax_moments
 from initcli.types import Array
 
 
@@ -40,8 +39,8 @@ class AttentionRule(Rule):
             window=None,
             features=key.units,
         )
-        output, pull = _mixed(query, key, value, scores)
-        return Expected(output, lambda g: _to_inputs(pull(g), len(given)))
+        mixed = _mixed(query, key, value, scores)
+        return Expected(mixed.output, lambda g: _to_inputs(mixed.pull(g), len(given)))
 
 
 class MultiHeadAttentionRule(Rule):
@@ -73,8 +72,8 @@ class MultiHeadAttentionRule(Rule):
             window=layer.sliding_window,
             features=value.units,
         )
-        between, pull_mixed = mixing = _mixed(queries.output, keys.output, values.output, scores)
-        gate = None
+        mixed = _mixed(queries.output, keys.output, values.output, scores)
+        between, gate = mixed.output, None
         if layer.use_gate:
             sums = projected("gate", query, query.units, heads * depth)
             gate = sums.then(lambda y: activated(Sigmoid(), y))
@@ -82,24 +81,18 @@ class MultiHeadAttentionRule(Rule):
         units = context.outputs[0][-1]
         output = projected("attention_output", between, heads * depth, units)
 
-        def pull(g: Gradient) -> Sequence[Gradient | None]:
+        def pull(g: Gradient) -> Sequence[Gradient]:
             (inside,) = output.pull(g)
-            assert inside is not None
-            through_gate: Gradient | None = None
+            through = inside if gate is None else inside.times(float(gate.output.second.mean()))
+            to_query, to_key, to_value = mixed.pull(through)
+            back = [
+                *queries.pull(to_query),
+                *keys.pull(to_key.times(shared)),
+                *values.pull(to_value.times(shared)),
+            ]
             if gate is not None:
-                (through_gate,) = gate.pull(inside.times(float(mixing.output.second.mean())))
-                inside = inside.times(float(gate.output.second.mean()))
-            back = []
-            times = (1, shared, shared)
-            for step, part, n in zip(
-                (queries, keys, values), pull_mixed(inside), times, strict=True
-            ):
-                assert part is not None
-                (each,) = step.pull(part.times(n))
-                assert each is not None
-                back.append(each)
-            if through_gate is not None:
-                back[0] = back[0].plus(through_gate)
+                (to_gate,) = gate.pull(inside.times(float(mixed.output.second.mean())))
+                back[0] = back[0].plus(to_gate)
             return _to_inputs(back, len(given))
 
         return Expected(output.output, pull)
@@ -112,12 +105,9 @@ def _roles(given: Sequence[Field]) -> tuple[Field, Field, Field]:
     return query, value, given[2] if len(given) > 2 else value
 
 
-def _to_inputs(back: Sequence[Gradient | None], count: int) -> list[Gradient | None]:
+def _to_inputs(back: Sequence[Gradient], count: int) -> list[Gradient]:
     """Gradients of query, key and value as those of so many inputs."""
     to_query, to_key, to_value = back
-    assert to_query is not None
-    assert to_key is not None
-    assert to_value is not None
     if count == 1:
         return [to_query.plus(to_key).plus(to_value)]
     return [to_query, to_key.plus(to_value)] if count == 2 else [to_query, to_value, to_key]
@@ -137,19 +127,13 @@ class _Scores(NamedTuple):
     features: int
 
 
-class _Mixed(NamedTuple):
-    """What attention gives, and how gradients pass back to query, key and value."""
+def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
+    """The output of attention, with gradients of query, key and value.
 
-    output: Field
-    pull: Pull
-
-
-def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> _Mixed:
-    """Values in shares a that a softmax makes of scores, which are normal over the keys.
-
-    Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes nothing.
-    What counts of the shares is E[Σ a²], and that values chosen by score are alike: a normal vector
-    in ``features`` dimensions, weighed by e^(u·x), has the mean u.
+    The output has values in shares a that a softmax makes of scores, which are normal over the
+    keys. Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes
+    nothing. What counts of the shares is E[Σ a²], and that values chosen by score are alike: a
+    normal vector in ``features`` dimensions, weighed by e^(u·x), has the mean u.
     """
     heads, scale, dropout = scores.heads, scores.scale, scores.dropout
     width = query.units // heads
@@ -185,7 +169,7 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> _Mixed:
     centered = max(float((level[0] - level[2]).mean()), 0.0)
     typical, first = float(squares.mean()), float(kept.mean())
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         same, cross = g.second, g.cross
         n = float(positions)
         across = float(even.mean()) + (typical - float(even.mean())) * alike(2)
@@ -199,7 +183,7 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> _Mixed:
         to_key = np.full(positions, scale**2 * steps * to_scores * float(q[0].mean()))
         return [Gradient.even(to_query), Gradient.even(to_key), Gradient(to_value)]
 
-    return _Mixed(output, pull)
+    return Expected(output, pull)
 
 
 def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:
@@ -231,20 +215,21 @@ def _squares(variance: float, seen: Array, uneven: float) -> Array:
     distribution with a variance ``uneven`` times its squared mean, whose quantiles are those of
     Wilson and Hilferty (1931, doi:10.1073/pnas.17.12.684).
     """
-    numbers = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
+    counts = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
     cubes = np.maximum(1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3, 0.0) ** 3
     logs = np.log(np.clip(variance * cubes, _VARIANCES[0], _VARIANCES[-1]))
-    rows = [np.exp(np.interp(logs, np.log(_VARIANCES), _log_squares(int(n)))) for n in numbers]
+    rows = [np.exp(np.interp(logs, np.log(_VARIANCES), row)) for row in _log_squares(*counts)]
     table = np.log(np.array(rows) @ _QUERY_WEIGHTS)
-    squares: Array = np.exp(np.interp(np.log(seen), np.log(numbers), table))
+    squares: Array = np.exp(np.interp(np.log(seen), np.log(counts), table))
     return squares
 
 
 @cache
-def _log_squares(n: int) -> Array:
-    """log E[Σ a²] for n keys, at each of the variances."""
-    squares = [n * softmax_moment(math.sqrt(each) * NODES, n, 2) for each in _VARIANCES]
-    return np.log(squares)
+def _log_squares(*counts: float) -> Array:
+    """log E[Σ a²] for numbers of keys, at each of the variances: (counts, variances)."""
+    n = np.array(counts)
+    squares = [n * softmax_moments(math.sqrt(each) * NODES, n, 2) for each in _VARIANCES]
+    return np.log(np.transpose(squares))
 
 
 _VARIANCES = np.geomspace(1e-4, 1e4, 49)

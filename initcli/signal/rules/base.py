@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -122,7 +123,7 @@ def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
     return Gradient(np.asarray(moments), parts=tuple(parts))
 
 
-Pull = Callable[[Gradient], Sequence[Gradient | None]]
+Pull = Callable[[Gradient], Sequence[Gradient]]
 """Takes the gradient of the first output to those of the inputs."""
 
 
@@ -184,12 +185,7 @@ class Expected(NamedTuple):
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
         after = step(self.output)
-
-        def pull(g: Gradient) -> Sequence[Gradient | None]:
-            (inside,) = after.pull(g)
-            return [None] if inside is None else self.pull(inside)
-
-        return Expected(after.output, pull)
+        return Expected(after.output, lambda g: self.pull(*after.pull(g)))
 
 
 class Rule:
@@ -247,8 +243,13 @@ class UnlistedRule(EntrywiseRule):
 
 def rule_of(layer: Layer) -> Rule:
     """The rule of a layer."""
+    return _rule_of_type(type(layer))
+
+
+@cache
+def _rule_of_type(layer_type: type[Layer]) -> Rule:
     rules = {cls: rule for rule in public_subclasses(Rule) for cls in rule.layers}
-    return next(rules[cls] for cls in type(layer).__mro__ if cls in rules)()
+    return next(rules[cls] for cls in layer_type.__mro__ if cls in rules)()
 
 
 def expected(layer: Layer, context: Context, *fields: Field) -> Expected:

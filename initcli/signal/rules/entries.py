@@ -60,7 +60,8 @@ class OpaqueRule(Rule):
     def expected(self, layer: core.Opaque, context: Context, *given: Field) -> Expected:
         if not layer.passes_on:
             raise NoTheory(layer.type_name)
-        return Expected(given[0], lambda g: [g, *[None] * (len(given) - 1)])
+        others = [Gradient.even(np.zeros(each.grid)) for each in given[1:]]
+        return Expected(given[0], lambda g: [g, *others])
 
 
 class FunctionRule(EntrywiseRule):
@@ -184,7 +185,7 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     factors = slopes(slope, given)
     squares = slope(math.sqrt(float(given.second.mean())) * given.profile) ** 2
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         tilt = g.tilt_of(given)
         before = np.ones_like(WEIGHTS) if tilt is None else tilt
         mean = float(WEIGHTS @ (before * squares))
@@ -203,7 +204,8 @@ def _softmaxed(given: Field) -> Expected:
     centered = size * (given.profile - WEIGHTS @ given.profile)
     centered -= centered.max()
     second, cube, fourth, pair = (
-        softmax_moment(centered, n, *powers) for powers in ((2,), (3,), (4,), (2, 2))
+        float(softmax_moments(centered, np.array([n]), *powers)[0])
+        for powers in ((2,), (3,), (4,), (2, 2))
     )
     mean = 1 / n
     powers = mapped(lambda x: np.exp(x - size * given.profile.max()), given)
@@ -220,30 +222,31 @@ def _softmaxed(given: Field) -> Expected:
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 
 
-def softmax_moment(values: Array, n: int, *powers: int) -> float:
-    """E[p^a] or E[p^a p'^b] of p = e^z / Σ e^z' over n independent z, of these values at the nodes.
+def softmax_moments(values: Array, counts: Array, *powers: int) -> Array:
+    """E[p^a] or E[p^a p'^b] of p = e^z / Σ e^z' over n independent z, for each count n.
 
-    With k = a + b and 1/S^k = ∫ t^(k−1) e^(−tS) dt / (k−1)! it is an integral of products of
-    E[e^(az − t e^z)], one for each z.
+    ``values`` are z at the nodes. With k = a + b and 1/S^k = ∫ t^(k−1) e^(−tS) dt / (k−1)! it is an
+    integral of products of E[e^(az − t e^z)], one for each z.
     """
-    if n == 1:
-        return 1.0 if len(powers) == 1 else 0.0
     # Adding a number to all z changes nothing. Where they lie far apart, one has all anyway.
     z = values[_COARSE] - values.max()
     z = z * min(1.0, 150 / max(-float(z.min()), 1e-300))
     each, weights = np.exp(z), WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
     # E[e^(az − t e^z)] is negligible beyond these t.
-    low, high = math.log(1e-6 / (n * float(weights @ each))), math.log(50) - float(z.min())
+    low = math.log(1e-6 / (float(counts.max()) * float(weights @ each)))
+    high = math.log(50) - float(z.min())
     logs = np.linspace(low, high, max(400, int((high - low) / 0.1)))
     t = np.exp(logs)
     decay = np.exp(-np.outer(t, each))
     rest = np.log(np.maximum(decay @ weights, 1e-300))
     order = sum(powers)
-    integrand = t**order * np.exp((n - len(powers)) * rest) / math.factorial(order - 1)
+    others = np.exp(np.multiply.outer(counts - len(powers), rest))
+    integrand = t**order * others / math.factorial(order - 1)
     for power in powers:
         integrand = integrand * (decay @ (weights * each**power))
-    moment = float(np.sum((integrand[1:] + integrand[:-1]) / 2) * (logs[1] - logs[0]))
-    return min(max(moment, 0.0), 1.0)
+    moments = (integrand[:, 1:] + integrand[:, :-1]).sum(1) / 2 * (logs[1] - logs[0])
+    alone = 1.0 if len(powers) == 1 else 0.0
+    return np.where(counts == 1, alone, np.clip(moments, 0.0, 1.0))
 
 
 def _gated(given: Field) -> Expected:

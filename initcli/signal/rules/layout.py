@@ -39,22 +39,20 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     axes = rule.axes(layer, context, *fields)
     shapes = [shape[1:] for shape in context.inputs]
     steps = [_padded(each, shape, axes) for each, shape in zip(fields, shapes, strict=True)]
-    found = rule.expected(layer, context, *[step.output for step in steps])
+    expected = rule.expected(layer, context, *[step.output for step in steps])
     shape = context.outputs[0][1:]
-    after = found.axes
+    after = expected.axes
     if after is None:
         after = axes if all(axis >= -len(shape) for axis in axes) else (-1,)
-    output = msgspec.structs.replace(found.output, axes=after)
+    output = msgspec.structs.replace(expected.output, axes=after)
     if not _fits(output, shape):
         raise NoTheory("positions of other sizes than the output has")
 
-    def pull(g: Gradient) -> list[Gradient | None]:
-        back: list[Gradient | None] = []
-        for step, each in zip(steps, found.pull(g), strict=True):
-            if each is not None and each.grid != step.output.grid:
-                raise NoTheory("a gradient at other positions than the input has")
-            back.append(None if each is None else step.pull(each)[0])
-        return back
+    def pull(g: Gradient) -> list[Gradient]:
+        back = expected.pull(g)
+        if any(e.grid != step.output.grid for e, step in zip(back, steps, strict=True)):
+            raise NoTheory("a gradient at other positions than the input has")
+        return [step.pull(each)[0] for each, step in zip(back, steps, strict=True)]
 
     return Expected(output, pull, after)
 
@@ -69,14 +67,13 @@ def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
     wide = msgspec.structs.replace(
         given, second=given.second.reshape(grid), ratios=given.ratios.reshape(3, *grid), lags=None
     )
-    found = laid(wide, (*more, *shape), axes)
+    step = laid(wide, (*more, *shape), axes)
 
-    def pull(g: Gradient) -> list[Gradient | None]:
-        (back,) = found.pull(g)
-        assert back is not None
+    def pull(g: Gradient) -> list[Gradient]:
+        (back,) = step.pull(g)
         return [Gradient(back.moments.reshape(2, *given.grid), back.tilt, back.latent)]
 
-    return Expected(found.output, pull)
+    return Expected(step.output, pull)
 
 
 def laid(given: Field, shape: Size, axes: Axes) -> Expected:
@@ -110,7 +107,7 @@ def laid(given: Field, shape: Size, axes: Axes) -> Expected:
     )
     back = (same - 1) / (before - 1) if before > 1 else 1.0
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         moved = _averaged(g.moments, shape, new, old)
         moved[1] *= back
         return [Gradient(moved, g.tilt, g.latent)]

@@ -46,7 +46,7 @@ class SumRule(MergingRule):
             for each, factor in zip(fields, factors, strict=True)
         ]
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             pairs = zip(fields, factors, strict=True)
             return [_gathered(g.times(factor**2), each, fields) for each, factor in pairs]
 
@@ -72,8 +72,8 @@ class ProductRule(MergingRule):
     layers = (merging.Multiply,)
 
     def expected(self, layer: Any, context: Context, *fields: Field) -> Expected:
-        def pull(g: Gradient) -> list[Gradient | None]:
-            back: list[Gradient | None] = []
+        def pull(g: Gradient) -> list[Gradient]:
+            back: list[Gradient] = []
             for index, each in enumerate(fields):
                 factor: Array = np.ones((2, *(1,) * len(g.grid)))
                 for other in (*fields[:index], *fields[index + 1 :]):
@@ -130,7 +130,7 @@ class ConcatenateRule(MergingRule):
         output = field(moments, fields[0].units, _mixture(fields, weights))
         ends_at = np.cumsum([each.grid[axis] for each in fields])[:-1]
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             return [Gradient(part) for part in np.split(g.moments, ends_at, axis + 1)]
 
         return Expected(output, pull)
@@ -152,10 +152,10 @@ def beside(fields: Sequence[Field]) -> Expected:
     output = msgspec.structs.replace(output, parts=parts)
     counts = [len(each.parts or (each,)) for each in fields]
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         if g.parts is None or len(g.parts) != len(parts):
             return [Gradient(g.moments, lags=g.lags) for _ in fields]
-        back: list[Gradient | None] = []
+        back: list[Gradient] = []
         rest = list(g.parts)
         for count in counts:
             taken, rest = rest[:count], rest[count:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from initcli.signal.rules.base import (
     weighted_sum,
 )
 from initcli.signal.rules.entries import activated
+from initcli.signal.rules.rearranging import permuted
 from initcli.signal.rules.windows import box, unboxed, within
 from initcli.types import Array, Size
 
@@ -70,14 +72,14 @@ class EinsumDenseRule(Rule):
         own = [i for i, a in enumerate(rest) if a in letters.kernel]
         if own:
             linear = linear.then(lambda y: _with_weights_apart(y, own))
-        order = [1 + rest.index(a) for a in kept]
-        if order != sorted(order):
-            linear = linear.then(lambda y: _transposed(y, order))
-        output, pull, _ = linear.then(lambda y: activated(layer.activation, y, axes))
-        return Expected(output, pull, axes)
+        # The units stand last.
+        order = [*(rest.index(a) for a in kept), len(kept)]
+        linear = linear.then(lambda y: permuted(y, order))
+        linear = linear.then(lambda y: activated(layer.activation, y, axes))
+        return linear._replace(axes=axes)
 
 
-def _with_weights_apart(given: Field, own: list[int]) -> Expected:
+def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
     """Positions along those axes have weights of their own, and only their means in common."""
     alike = math.prod(n for axis, n in enumerate(given.grid) if axis not in own)
     count = math.prod(given.grid)
@@ -86,13 +88,6 @@ def _with_weights_apart(given: Field, own: list[int]) -> Expected:
     moments[2:] = share * moments[2:] + (1 - share) * level
     pairs = np.array([1.0, share]).reshape(2, *(1,) * len(given.grid))
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
-
-
-def _transposed(given: Field, order: list[int]) -> Expected:
-    moments = given.moments.transpose(0, *order)
-    back = np.argsort([0, *order])
-    output = field(moments, given.units, given.profile)
-    return Expected(output, lambda g: [Gradient(g.moments.transpose(back))])
 
 
 class ConvolutionRule(Rule):
@@ -186,18 +181,11 @@ class LocallyConnectedRule(Rule):
         padding = layer.positions(context.inputs[0]).padding
         whole = arrays.Window(layer.steps, (1,) * layer.rank, padding)
         slid = within(grid, outputs, layer.window, whole)
-        kernel, filters = context.weights["kernel"], layer.filters
         window = Window(lambda x: box(x, *slid), lambda x: unboxed(x, *slid, grid))
-        bias = context.weights.get("bias")
-        convolved = weighted_sum(given, filters, kernel, bias, depth=channels, window=window)
-        means = convolved.output.means
-        moments = np.concatenate([convolved.output.moments[:2], np.stack([means**2, means**2])])
-
-        def pull(g: Gradient) -> list[Gradient | None]:
-            return [Gradient.even(filters * kernel.second * window.back(g.moments[:1])[0])]
-
+        kernel, bias = context.weights["kernel"], context.weights.get("bias")
+        linear = weighted_sum(given, layer.filters, kernel, bias, depth=channels, window=window)
+        linear = linear.then(lambda y: _with_weights_apart(y, range(layer.rank)))
         axes = self.axes(layer, context, given)
-        linear = Expected(normal(moments, means, filters), pull)
         return linear.then(lambda y: activated(layer.activation, y, axes))
 
 
@@ -217,7 +205,7 @@ class TableRule(Rule):
         # Two entries are of the same row with probability 1 / input_dim.
         moments[1:] = table.mean**2 + table.variance / layer.input_dim
         output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
-        return Expected(output, lambda g: [None])
+        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
 
 
 def _tied(apart: Field, common: float, width: int) -> Field:
@@ -239,7 +227,7 @@ def _tied(apart: Field, common: float, width: int) -> Field:
         np.concatenate([others, single]), np.concatenate([WEIGHTS * (1 - share), WEIGHTS * share])
     )
     values = with_mean(values, float(means.mean()), float(moments[0].mean()))
-    # The row that is met stands out in every draw alike.
+    # That row stands out in every draw.
     return field(moments, apart.units, values, pinned=True)
 
 
@@ -251,8 +239,8 @@ class PositionEmbeddingRule(Rule):
         moments = np.empty((4, *context.inputs[0][1:-1]))
         moments[0] = moments[1] = table.second
         moments[2] = moments[3] = table.mean**2
-        means = np.full(moments.shape[1:], table.mean)
-        return Expected(normal(moments, means, context.inputs[0][-1]), lambda g: [None])
+        output = normal(moments, np.full(moments.shape[1:], table.mean), context.inputs[0][-1])
+        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
 
 
 class ClassTokenRule(Rule):

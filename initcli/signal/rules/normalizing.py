@@ -56,13 +56,9 @@ class BatchNormalizationRule(_NormalizationRule):
         steps = [_by_channel(layer, context, part) for part in given.parts]
         together = beside([step.output for step in steps])
 
-        def pull(g: Gradient) -> list[Gradient | None]:
-            back: list[tuple[int, Gradient]] = []
-            for part, step, each in zip(given.parts or (), steps, together.pull(g), strict=True):
-                (inside,) = [None] if each is None else step.pull(each)
-                if inside is not None:
-                    back.append((part.units, inside))
-            return [divided(back)]
+        def pull(g: Gradient) -> list[Gradient]:
+            back = zip(steps, together.pull(g), strict=True)
+            return [divided([(s.output.units, s.pull(each)[0]) for s, each in back])]
 
         return _scaled(Expected(together.output, pull), context)
 
@@ -82,7 +78,7 @@ def _by_channel(
     output = field(centered / size, given.units, values, given.latent, pinned=True)
     unit = output.moments.reshape(4, -1).mean(1)
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         pairs = np.array([g.second, 0.0, g.cross, 0.0])
         off = float(shares @ pairs)
         along = float(shares @ (pairs * unit))
@@ -167,7 +163,7 @@ class UnitStatisticsRule(_NormalizationRule):
         # E[1 / S] is more than 1 / E[S] for a mean S of few squares.
         uneven = 1 / (1 - min(2 / together, 0.5))
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             # What goes along the output is taken off, and the mean where the layer centers.
             mean = (g.second / positions + (1 - 1 / positions) * g.cross) / max(count, 1)
             off = g.second / together + centers * mean

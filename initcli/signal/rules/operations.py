@@ -144,7 +144,7 @@ def _picked(layer: Operation, given: Field) -> Expected:
         raise NoTheory("GetItem")
     here = keys[1]
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         second = np.zeros(given.grid)
         second[here] = g.second
         return [Gradient.even(second)]

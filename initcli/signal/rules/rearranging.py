@@ -85,15 +85,14 @@ def reshaped(given: Field, shape: Size, target: Size) -> Expected:
             entangled=False,
         )
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             if is_same:
                 return [g]
             return [Gradient(g.moments.reshape(2, *inside.grid), g.tilt, g.latent)]
 
         return Expected(output, pull)
 
-    output, pull, _ = step.then(move)
-    return Expected(output, pull, tuple(sorted(axis - len(target) for axis in axes)))
+    return step.then(move)._replace(axes=tuple(sorted(axis - len(target) for axis in axes)))
 
 
 def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
@@ -174,7 +173,7 @@ class EndsRule(Rule):
             inner = (slice(None), *(slice(a, n - b) for n, (a, b) in ends))
             moments = given.moments[inner]
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             back = g.moments[inner] if is_padding else np.pad(g.moments, wide)
             return [g.with_moments(back)]
 
@@ -197,7 +196,7 @@ class UpSamplingRule(Rule):
         window = arrays.Window(times, (1,) * rank, ((0, 0),) * rank)
         n = math.prod(times)
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             same, cross = (box(each[None], times, window)[0] for each in g.moments)
             return [g.with_moments(np.stack([same + (n - 1) * cross, n * cross]))]
 

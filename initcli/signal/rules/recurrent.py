@@ -58,7 +58,7 @@ class _RecurrentRule(Rule):
         own = context if layer.cell_name is None else context.within(layer.cell_name)
         unrolled = self.unrolled(layer, _fed(layer, own, _matrix(given)[:, turned, turned]))
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             if layer.return_sequences:
                 outer = at_lags(g.moments[0], g.moments[1], g.lags)
             else:
@@ -182,7 +182,7 @@ class _Steps:
 class _Kept:
     """A memory m_t = f_t m_(t−1) + e_t x_t, of a product whose factors are independent.
 
-    ``weights[t, s]`` is what is expected to be left at step t of x at step s.
+    ``weights[t, s]`` is the expected factor of x_s in m_t.
     """
 
     def __init__(self, steps: int) -> None:

@@ -90,7 +90,7 @@ def _averaged(given: Field, size: Size, window: arrays.Window) -> Expected:
     )
     means = box(given.means[None], size, window)[0] / n
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         same, cross = g.moments[0], np.maximum(g.moments[1], 0.0)
         # An entry has a share of the gradient of every window that it stands in.
         apart = unboxed(((same - cross) / n**2)[None], size, window, grid)[0]
@@ -121,7 +121,7 @@ def _largest(given: Field, size: Size, window: arrays.Window) -> Expected:
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
     again = _won_again(size, window.strides) * entries.size / max(math.prod(grid), 1)
 
-    def pull(g: Gradient) -> list[Gradient | None]:
+    def pull(g: Gradient) -> list[Gradient]:
         back = unboxed(g.moments[:1] / count, size, window, grid)[0]
         # Windows that overlap may share their largest entry, which gets the sum of theirs.
         back = back * max(1 + again * g.cross / max(float(back.mean()), 1e-300), 0.0)
@@ -216,7 +216,7 @@ class GlobalPoolingRule(Rule):
         level, values = largest_of(given, n)
         tilt = _tilt_to_largest(given, n)
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             even = Gradient.even(np.full(grid, g.second / n))
             return [Gradient(even.moments, tilt, given.latent)]
 

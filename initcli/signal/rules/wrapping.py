@@ -65,7 +65,7 @@ class BidirectionalRule(Rule):
         )
         other = backward.output
         if other.grid:
-            # What the backward layer gives last stands first.
+            # The backward layer reads the last position first.
             other = field(other.moments[:, ::-1], other.units, other.profile, lags=other.lags)
         if layer.merge_mode == "concat":
             merged = beside([forward.output, other]).output
@@ -76,12 +76,9 @@ class BidirectionalRule(Rule):
         else:
             raise NoTheory("outputs that are multiplied or apart")
 
-        def pull(g: Gradient) -> list[Gradient | None]:
+        def pull(g: Gradient) -> list[Gradient]:
             g = g.times(0.25) if layer.merge_mode == "ave" else g
             turned = g.with_moments(g.moments[:, ::-1]) if g.grid else g
-            one, two = forward.pull(g)[0], backward.pull(turned)[0]
-            assert one is not None
-            assert two is not None
-            return [one.plus(two)]
+            return [forward.pull(g)[0].plus(backward.pull(turned)[0])]
 
         return Expected(merged, pull)

@@ -7,7 +7,7 @@ counted over kernels stored with other orders of axes (``keras/initializations.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from initcli.errors import Path, quoted
@@ -78,7 +78,7 @@ def of_keras1(
     dilated = kind.startswith("Atrous")
     kind = _KINDS.get(kind, kind)
     own = _NAMES_OF.get(kind, {})
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for key, value in config.items():
         name = own.get(key, _NAMES.get(key, key))
         if (
@@ -91,16 +91,27 @@ def of_keras1(
             value = _DATA_FORMATS.get(value, value)
         elif name == "padding" and value == "full":
             raise _refused("border_mode 'full'", version, path)
-        found[name] = value
+        arguments[name] = value
     if "nb_row" in config or "kernel_dim1" in config:
-        found["kernel_size"] = [config[key] for key in _SIZES if key in config]
+        arguments["kernel_size"] = [config[key] for key in _SIZES if key in config]
     if not dilated:
-        found.pop("dilation_rate", None)
-    _padded(found)
-    if (change := _CHANGES.get(kind)) is not None:
-        change(found, config, version, path)
-    _initialized(kind, found, config, version)
-    return kind, found
+        arguments.pop("dilation_rate", None)
+    _padded(arguments)
+    if kind in ("LSTM", "GRU") and config.get("consume_less") != "gpu":
+        # Each gate had matrices of its own, and from 1.2 on the recurrent ones were initialized
+        # like the kernel.
+        arguments["gates_apart"] = True
+        if version.numbers >= (1, 2):
+            arguments["recurrent_initializer"] = config.get("init", "glorot_uniform")
+    if kind == "LSTM":
+        forget = config.get("forget_bias_init", "one")
+        if not isinstance(forget, str) or forget not in _BIASES:
+            raise _refused(f"forget_bias_init {quoted(forget)}", version, path)
+        arguments["unit_forget_bias"] = _BIASES[forget]
+    if kind == "BatchNormalization" and config.get("mode", 0) == 1:
+        raise _refused("a BatchNormalization with mode 1", version, path)
+    _initialized(kind, arguments, config, version)
+    return kind, arguments
 
 
 def _refused(what: str, version: Version, path: Path) -> NotRead:
@@ -111,52 +122,16 @@ def _refused(what: str, version: Version, path: Path) -> NotRead:
     )
 
 
-def _padded(found: dict[str, Any]) -> None:
+def _padded(arguments: dict[str, Any]) -> None:
     """Write padding of four sides, or of named ones, as pairs."""
-    padding = plain(found.get("padding"))
+    padding = plain(arguments.get("padding"))
     if isinstance(padding, Mapping):
         ends = [padding.get(f"{end}_pad", 0) for end in ("top", "bottom", "left", "right")]
         line = [padding.get(f"{end}_pad", 0) for end in ("left", "right")]
         is_line = not {"top_pad", "bottom_pad"} & padding.keys()
-        found["padding"] = line if is_line else [ends[:2], ends[2:]]
+        arguments["padding"] = line if is_line else [ends[:2], ends[2:]]
     elif isinstance(padding, list) and len(padding) == 4:
-        found["padding"] = [padding[:2], padding[2:]]
-
-
-Change = Callable[[dict[str, Any], Mapping[str, Any], Version, Path], None]
-
-
-def _gated(found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path) -> None:
-    """Each gate had matrices of its own, unless the layer was built for a GPU."""
-    if config.get("consume_less") == "gpu":
-        return
-    found["gates_apart"] = True
-    if version.numbers >= (1, 2):
-        # The recurrent matrices were initialized like the kernel.
-        found["recurrent_initializer"] = config.get("init", "glorot_uniform")
-
-
-def _lstm(found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path) -> None:
-    _gated(found, config, version, path)
-    forget = config.get("forget_bias_init", "one")
-    if not isinstance(forget, str) or forget not in _BIASES:
-        raise _refused(f"forget_bias_init {quoted(forget)}", version, path)
-    found["unit_forget_bias"] = _BIASES[forget]
-
-
-def _normalized(
-    found: dict[str, Any], config: Mapping[str, Any], version: Version, path: Path
-) -> None:
-    if config.get("mode", 0) == 1:
-        raise _refused("a BatchNormalization with mode 1", version, path)
-
-
-_CHANGES: Mapping[str, Change] = {
-    "LSTM": _lstm,
-    "GRU": _gated,
-    "BatchNormalization": _normalized,
-}
-"""Changes to the configuration of single layers."""
+        arguments["padding"] = [padding[:2], padding[2:]]
 
 
 # Merge, which Keras 2 kept until 2.2
@@ -178,13 +153,13 @@ def merged(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     kind = _MODES.get(mode) if isinstance(mode, str) else None
     if kind is None or config.get("mode_type", "raw") != "raw":
         return "Merge", dict(config)
-    found = {key: config[key] for key in ("name", "trainable") if key in config}
+    arguments = {key: config[key] for key in ("name", "trainable") if key in config}
     if kind == "Concatenate":
-        found["axis"] = config.get("concat_axis", -1)
+        arguments["axis"] = config.get("concat_axis", -1)
     elif kind == "Dot":
-        found["axes"] = config.get("dot_axes", -1)
-        found["normalize"] = mode == "cos"
-    return kind, found
+        arguments["axes"] = config.get("dot_axes", -1)
+        arguments["normalize"] = mode == "cos"
+    return kind, arguments
 
 
 def branches_of(data: Any) -> list[Any] | None:
@@ -234,27 +209,29 @@ _OF_HIGHER_RANK = (*_UNSHARED, "PReLU")
 
 
 def _initialized(
-    kind: str, found: dict[str, Any], config: Mapping[str, Any], version: Version
+    kind: str, arguments: dict[str, Any], config: Mapping[str, Any], version: Version
 ) -> None:
     """Replace each initializer by the one that its name meant."""
     if kind == "SeparableConv2D":
-        init = found.pop("kernel_initializer", "glorot_uniform")
-        found["depthwise_initializer"] = found["pointwise_initializer"] = init
+        init = arguments.pop("kernel_initializer", "glorot_uniform")
+        arguments["depthwise_initializer"] = arguments["pointwise_initializer"] = init
     elif kind in (*_CONVOLUTIONS, *_UNSHARED):
-        found.setdefault("kernel_initializer", "glorot_uniform")
+        arguments.setdefault("kernel_initializer", "glorot_uniform")
     for name, initializer in _DEFAULTS.get(kind, {}).items():
-        found.setdefault(name, initializer)
-    for name in [name for name in found if name.endswith("_initializer")]:
-        named = _PLAIN.get(found[name]) if isinstance(found[name], str) else None
+        arguments.setdefault(name, initializer)
+    for name in [name for name in arguments if name.endswith("_initializer")]:
+        named = _PLAIN.get(arguments[name]) if isinstance(arguments[name], str) else None
         if named is None:
-            if isinstance(found[name], str):
-                found[name] = {"function": found[name]}
+            if isinstance(arguments[name], str):
+                arguments[name] = {"function": arguments[name]}
             continue
-        found[name] = dict(named)
+        arguments[name] = dict(named)
         if kind in _CONVOLUTIONS:
-            found[name] |= _counted(found[name], kind, config.get("dim_ordering") == "th", version)
+            arguments[name] |= _counted(
+                arguments[name], kind, config.get("dim_ordering") == "th", version
+            )
         elif kind in _OF_HIGHER_RANK:
-            found[name] |= _counted_by_rank(found[name])
+            arguments[name] |= _counted_by_rank(arguments[name])
 
 
 def _counted_by_rank(initializer: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def of_unknown(layers: Iterable[tuple[str, Opaque]]) -> tuple[str, ...]:
         if unknown := "; ".join(_unknown(layer)):
             note = f"its author's own code, which is not run; {unknown}"
             alike.setdefault((layer.kind, note), []).append(name)
-    return few(named(names, kind, note) for (kind, note), names in alike.items())
+    return few(note_on(names, kind, note) for (kind, note), names in alike.items())
 
 
 def _unknown(layer: Opaque) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _unknown(layer: Opaque) -> Iterator[str]:
         yield "weights of its own, if there are any, are not counted"
 
 
-def named(names: list[str], kind: str, note: str) -> str:
+def note_on(names: list[str], kind: str, note: str) -> str:
     """A note on several layers, with their names and what they have in common."""
     more = len(names) - _MAX_NAMES
     shown = [*map(quoted, names[:_MAX_NAMES]), *([f"{more} more"] if more > 0 else [])]

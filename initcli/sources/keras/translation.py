@@ -19,6 +19,7 @@ from initcli.layers.core import Input, Opaque
 from initcli.layers.operations import Operation
 from initcli.sources.arguments import LAYER_TYPES
 from initcli.sources.describe import choices
+from initcli.sources.keras import freezing
 from initcli.sources.keras.calls import (
     ONE_INPUT,
     CallArguments,
@@ -32,8 +33,7 @@ from initcli.sources.keras.calls import (
     require_calls,
 )
 from initcli.sources.keras.first import branches_of, merged, of_keras1
-from initcli.sources.keras.freezing import freezing_of, seems_frozen
-from initcli.sources.keras.notes import THAWED, few, named, of_quantized
+from initcli.sources.keras.notes import THAWED, few, note_on, of_quantized
 from initcli.sources.keras.quantization import policy_in, quantization_of
 from initcli.sources.keras.tensorflow import operation_of_tensorflow
 from initcli.sources.keras.values import (
@@ -88,7 +88,7 @@ def from_keras(document: Document) -> Document:
         invalid = InvalidValue(str(error), remedy=error.remedy, path=error.path)
         raise document.invalid([invalid]) from None
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
-    of_layers = [named(names, *kind) for kind, names in translation.noted.items()]
+    of_layers = [note_on(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
     return replace(document, data=data, origins=origins, dialect="keras", notes=notes)
 
@@ -101,7 +101,6 @@ class _Translation:
 
     def __init__(self, version: Version) -> None:
         self.version = version
-        self.freezing = freezing_of(version)
         self.origins: dict[Path, Path] = {}
         self.notes: list[str] = []
         self.noted: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
@@ -129,7 +128,7 @@ class _Translation:
         self.origins[(*target, "type")] = (*source, "class_name")
         if isinstance(name := config.get("name"), str):
             network["name"] = name
-        return {**network, **self.freezing.of_network(config, is_outermost=not target)}
+        return {**network, **freezing.of_network(self.version, config, is_outermost=not target)}
 
     # Sequential models
 
@@ -383,9 +382,9 @@ class _Translation:
         for name, value in meaning(self.version, cls.__name__).items():
             if name not in arguments:
                 arguments[name] = self._value(types[name], value, source, (*target, name))
-        if not self.freezing.counts(cls) and seems_frozen(arguments):
+        if not freezing.counts(self.version, cls) and freezing.seems_frozen(arguments):
             self.noted["", THAWED].append(shown)
-        return self.freezing.of_layer(cls, arguments)
+        return freezing.of_layer(self.version, cls, arguments)
 
     def _dtype(self, value: Any) -> str | None:
         """The dtype policy of a layer, if a spec can name it."""

@@ -7,7 +7,7 @@ from typing import IO
 from initcli.documents.document import Document
 from initcli.errors import InvalidSpec
 from initcli.limits import ARCHIVE_BYTES, in_force, remedy
-from initcli.sources.reader import Reader, Source
+from initcli.sources.reader import Reader, Source, system_errors
 
 _MEMBER = "config.json"
 _LEAST_BYTES = 1 << 17
@@ -25,7 +25,7 @@ class KerasArchive(Reader):
     def read(self, source: Source) -> Document:
         from initcli.sources.keras import translated  # not needed to read a plain spec
 
-        with source.system_errors():
+        with system_errors(source.name):
             content = _config(source)
         name = f"{source.name}/{_MEMBER}"
         return translated(source.parsed(source.decoded(content, name), name))

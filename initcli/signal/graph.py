@@ -189,6 +189,30 @@ class Graph:
                 found[index] = Skip(carried=other, end=one)
         return found
 
+    @cached_property
+    def chains(self) -> list[list[int]]:
+        """Sums that close residual branches, those in a row with no normalization between."""
+        chains: dict[frozenset[int], list[int]] = {}
+        for index, skip in self.skips.items():
+            # A branch with a normalization adds as much each time, and not a share of the sum.
+            if self.sources[skip.end] == self.sources[skip.carried]:
+                chains.setdefault(self.sources[skip.carried], []).append(index)
+        return list(chains.values())
+
+    def is_hidden(self, tensor: int) -> bool:
+        """Whether a layer with weights takes part in making a tensor."""
+        seen: set[int] = set()
+        waiting = [tensor]
+        while waiting:
+            index = self.made_by.get(waiting.pop())
+            if index is None or index in seen:
+                continue
+            if self.steps[index].parameters:
+                return True
+            seen.add(index)
+            waiting += self.steps[index].inputs
+        return False
+
     def _depends(self, tensor: int, on: int) -> bool:
         """Whether a tensor is computed from another."""
         seen, waiting = set(), [tensor]

@@ -1,0 +1,87 @@
+"""Weights whose initializer counts other fans than the layer has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from initcli.checks.base import Check, Finding
+from initcli.checks.evidence import Evidence
+from initcli.checks.fans import Wiring, wiring
+from initcli.checks.remedies import with_variance
+from initcli.initializers import Scaled
+from initcli.initializers.base import Fans
+from initcli.model import BuiltLayer
+from initcli.parameter import Parameter
+
+_NEAR = 0.05
+"""Relative difference of two standard deviations below which they are the same."""
+
+
+class Miscounted(NamedTuple):
+    """The fans that an initializer counts, and those that the layer has.
+
+    ``std`` is the standard deviation with the first, ``wanted`` the one with the second.
+    """
+
+    counted: Fans
+    wiring: Wiring
+    std: float
+    wanted: float
+
+
+def miscounted(parameter: Parameter) -> Miscounted | None:
+    """The fans of a parameter, where miscounting gives it another standard deviation."""
+    initializer, wired = parameter.initializer, wiring(parameter)
+    if wired is None or not isinstance(initializer, Scaled):
+        return None
+    axes = initializer.input_axes
+    if axes is not None and wired.counts_as(parameter.shape, axes):
+        return None  # Whoever names the axes that are summed over has counted them.
+    counted = initializer.fans(parameter.shape)
+    std, wanted = (initializer.distribution_of_fans(fans).std for fans in (counted, wired.fans))
+    if abs(math.log(std / wanted)) < _NEAR:
+        return None
+    return Miscounted(counted, wired, std, wanted)
+
+
+class MiscountedFans(Check):
+    """Base of checks of layers whose fans initializers miscount."""
+
+    registered = False
+    severity = "warning"
+
+    def reason(self, parameter: Parameter) -> str | None:
+        """Why fans of this kind are miscounted; None for parameters of another kind."""
+        raise NotImplementedError
+
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        for layer, parameter in evidence.parameters:
+            reason = self.reason(parameter)
+            if reason is not None and (fans := miscounted(parameter)) is not None:
+                yield self._finding(evidence, layer, parameter, fans, reason)
+
+    def _finding(
+        self,
+        evidence: Evidence,
+        layer: BuiltLayer,
+        parameter: Parameter,
+        fans: Miscounted,
+        reason: str,
+    ) -> Finding:
+        counted, real = fans.counted, fans.wiring.fans
+        message = (
+            f"fans are counted as {counted.fan_in:,} and {counted.fan_out:,}, but {reason}: they "
+            f"are {real.fan_in:,} and {real.fan_out:,}. The std is {fans.std:.3g} in place of "
+            f"{fans.wanted:.3g}"
+        )
+        if evidence.is_normalized(layer):
+            message += "; the normalization behind it hides that"
+        return self.finding(
+            evidence,
+            layer,
+            parameter,
+            message=message,
+            initializer=with_variance(parameter, fans.wanted**2),
+        )

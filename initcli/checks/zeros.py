@@ -1,0 +1,92 @@
+"""Tensors of zeros that cut the signal off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from autograd import elementwise_grad
+
+from initcli.layers import Layer
+from initcli.model import BuiltLayer
+from initcli.parameter import Parameter
+from initcli.signal import arrays
+from initcli.signal.graph import Graph
+from initcli.signal.judgment import is_entrywise, is_zero
+
+if TYPE_CHECKING:
+    from initcli.checks.evidence import Evidence
+
+SCALES = ("gamma_initializer",)
+"""Arguments that initialize a factor for each unit."""
+_KERNELS = (
+    "kernel_initializer",
+    "depthwise_initializer",
+    "pointwise_initializer",
+    "query_initializer",
+    "key_initializer",
+    "value_initializer",
+    "output_initializer",
+    "embeddings_initializer",
+)
+
+
+def is_kernel(parameter: Parameter) -> bool:
+    """Whether all that passes a layer passes these weights."""
+    return parameter.owner is not None and parameter.argument in _KERNELS
+
+
+def dead_ends(evidence: Evidence) -> list[tuple[BuiltLayer, Parameter]]:
+    """Kernels and scales of zeros around which neither signal nor gradient finds a way."""
+    return [
+        (layer, parameter)
+        for layer, parameter in evidence.parameters
+        if is_zero(parameter)
+        and (is_kernel(parameter) or (parameter.owner is not None and parameter.argument in SCALES))
+        and not _may_be_zero(evidence, layer, parameter)
+    ]
+
+
+def _may_be_zero(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) -> bool:
+    """Whether the last layer or a way around a tensor of zeros lets it learn."""
+    if evidence.graph is None:
+        return layer is evidence.layers[-1]
+    steps = evidence.steps_of.get(layer.name, [])
+    if not steps or evidence.is_result(layer):
+        return True
+    name = parameter.owner.name if parameter.owner else ""
+    zeros = {p.owner.name for p in layer.parameters if p.owner and is_zero(p)}
+    if name in ("query/kernel", "key/kernel"):
+        return not {"query/kernel", "key/kernel"} <= zeros
+    if {"value/kernel", "attention_output/kernel"} <= zeros:
+        return False
+    return all(_is_carried_around(evidence.graph, index) for index in steps)
+
+
+def _is_carried_around(graph: Graph, index: int) -> bool:
+    """Whether all that a step's zeros become is added to something, and gradients reach it."""
+    seen, waiting = {index}, [index]
+    while waiting:
+        current = waiting.pop()
+        behind = graph.behind(current)
+        if not behind or _stops_gradients(graph.steps[current].layer):
+            return False
+        for other in behind:
+            step = graph.steps[other]
+            if step.layer.acts_as() == "adds" or other in seen:
+                continue
+            is_shut = any(is_zero(p) and len(p.shape) > 1 for p in step.parameters)
+            if is_shut or (len(step.inputs) > 1 and step.layer.acts_as() != "multiplies"):
+                return False
+            seen.add(other)
+            waiting.append(other)
+    return True
+
+
+def _stops_gradients(layer: Layer) -> bool:
+    """Whether the layer's activation has slope 0 at 0."""
+    function = layer.last_activation
+    if function is None or not is_entrywise(function):
+        return False
+    slope = elementwise_grad(lambda x: function.call(arrays, x))
+    return not np.any(slope(np.zeros(1)))

@@ -1,0 +1,620 @@
+"""Judge a signal: does it vanish, explode, saturate or die, and which layer is the cause.
+
+All thresholds stand here. :func:`verdict` sums a judgment up for ``signal`` and ``compare``;
+``check`` reports the same problems as findings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from initcli import distributions
+from initcli.activations import (
+    Activation,
+    Glu,
+    Linear,
+    LogSoftmax,
+    Opaque,
+    Relu,
+    Relu6,
+    Softmax,
+    Sparsemax,
+)
+from initcli.parameter import Parameter
+from initcli.signal import arrays
+from initcli.signal.field import WEIGHTS
+from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.graph import Graph, mixes
+from initcli.signal.observing import near_bounds, output_bounds
+from initcli.signal.program import Step
+from initcli.signal.theory import Theory, distribution_moments
+from initcli.types import CODES, Array
+
+# Thresholds. Stacks that Keras trained on real data (tests/reference/training_cases.yaml) lie on
+# the right side of each: those within them learn, and those beyond do not.
+
+SMALL = 1e-4
+"""Smallest factor by which a signal may shrink: below it biases and rounding outweigh the rest."""
+LARGE = 1e3
+"""Largest factor by which a signal may grow: beyond it the first loss and its gradients diverge."""
+INSENSITIVE = 1e-4
+"""Smallest factor between the effects of a relative change at two layers: the layer with the
+smaller one stays as it is while the other learns."""
+SENSITIVE = 1e4
+"""Largest such factor: any step that moves the one layer scrambles what the other computes."""
+SATURATED = 0.4
+"""Largest share of saturated entries. The slopes of the others still carry the gradient."""
+DEAD = 0.6
+"""Largest share of dead units. Examples become alike with depth, and of units with weights of mean
+0 half are then off for all of them; a tenth more is the least that tells a shifted bias."""
+SURE = 4.0
+"""Standard errors of a share of few units beyond which it is not chance."""
+ZEROS = 0.9
+"""Largest share of zeros in the output of a ReLU."""
+RESIDUAL_GROWTH = 30.0
+"""Largest factor by which residual branches may grow their sum in all."""
+RESIDUAL_GROWTH_EACH = 1.1
+"""Largest average factor for each branch. Below it branches add an amount and not a share."""
+NOTABLE = 10.0
+"""Factor of a single layer that a verdict names even where the whole signal keeps its size."""
+
+_NOT_ENTRYWISE = (Glu, Softmax, LogSoftmax, Sparsemax, Opaque)
+_TINY = 1e-100
+"""Sizes below this, and above its inverse, have under- or overflowed."""
+
+
+class Growth(NamedTuple):
+    """Root mean square of a tensor, and of the tensor that its size comes from."""
+
+    tensor: int
+    before: float
+    after: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times larger it is."""
+        return self.after / self.before
+
+    @property
+    def distance(self) -> float:
+        """Absolute logarithm of the ratio; infinite where that is 0, infinite or not a number."""
+        return abs(math.log(self.ratio)) if 0 < self.ratio < math.inf else math.inf
+
+
+class Sensitivity(NamedTuple):
+    """Effect of a relative change of a tensor on the results.
+
+    It is the size of the gradient times the spread of the entries, √(Σ g²) · std, so that neither
+    the size of the signal nor the number of units matters.
+    """
+
+    tensor: int
+    size: float
+
+
+class Residual(NamedTuple):
+    """Residual sums in a row, and the root mean square before the first and after the last."""
+
+    sums: tuple[int, ...]
+    before: float
+    after: float
+
+    @property
+    def each(self) -> float:
+        """Average factor of one sum."""
+        return math.pow(self.after / self.before, 1 / len(self.sums))
+
+
+class Shares(NamedTuple):
+    """Shares of an activation's output that are 0, dead and saturated; None where unknown.
+
+    ``step`` is the index of the step that applies the activation. Zeros and dead units count for
+    ReLU only.
+    """
+
+    step: int
+    zeros: float | None
+    dead: float | None
+    saturated: float | None
+
+
+class Judgment:
+    """What is wrong with a signal, and where.
+
+    Each kind of problem is a property, empty or None where there is no such problem. Tensors and
+    steps are numbered as in ``signal.program``.
+    """
+
+    def __init__(self, signal: Signal, graph: Graph | None = None) -> None:
+        self.signal = signal
+        self.graph = graph or Graph(signal.program)
+
+    @property
+    def basis(self) -> str:
+        """Where the figures come from: ``measured`` or ``predicted``."""
+        return "measured" if self.signal.draws else "predicted"
+
+    # Figures of tensors
+
+    def rms(self, tensor: int) -> float | None:
+        """Root mean square of a tensor; None where unknown."""
+        if tensor not in self.graph.made_by:
+            if tensor in self.signal.input_rms:
+                return self.signal.input_rms[tensor]
+            kinds = {source.tensor: source.num_tokens for source in self.graph.program.inputs}
+            return 1.0 if kinds.get(tensor) is None else None
+        figures = self._figures(tensor)
+        return None if figures is None else math.hypot(*figures)
+
+    def gradient(self, tensor: int) -> float | None:
+        """Root mean square of the gradient with respect to a tensor; None where unknown."""
+        layer = self._layer(tensor)
+        return None if layer is None else gradient_of(layer)
+
+    def _layer(self, tensor: int) -> LayerSignal | None:
+        index = self.graph.made_by.get(tensor)
+        if index is None or self.graph.steps[index].outputs[0] != tensor:
+            return None
+        return self.signal.layers[index]
+
+    def _figures(self, tensor: int) -> tuple[float, float] | None:
+        """Mean and standard deviation."""
+        layer = self._layer(tensor)
+        if layer is None:
+            return None
+        mean = layer.predicted.mean if layer.output is None else layer.output.mean.median
+        std = std_of(layer)
+        return None if mean is None or std is None else (mean, std)
+
+    # Forwards
+
+    @cached_property
+    def stretches(self) -> dict[frozenset[int], Growth]:
+        """For each stretch of layers the tensor whose size differs most from that of its source.
+
+        A stretch has no normalization within it; it is keyed by its sources. Only what layers with
+        kernels take, and results, count. Of several sources the one nearest in size counts.
+        """
+        graph = self.graph
+        furthest: dict[frozenset[int], Growth] = {}
+        taken = dict.fromkeys(t for step in graph.steps if mixes(step) for t in step.inputs)
+        for tensor in taken | dict.fromkeys(graph.program.results):
+            after = self.rms(tensor)
+            key = graph.sources[tensor]
+            sizes = [self.rms(source) for source in key]
+            growths = [Growth(tensor, size, after) for size in sizes if size and after is not None]
+            if not growths:
+                continue
+            nearest = min(growths, key=lambda growth: growth.distance)
+            # A last layer may start as small as anyone likes.
+            if tensor in graph.program.results and nearest.ratio < 1:
+                nearest = nearest._replace(after=nearest.before)
+            if key not in furthest or nearest.distance > furthest[key].distance:
+                furthest[key] = nearest
+        return furthest
+
+    @cached_property
+    def growths(self) -> list[Growth]:
+        """Stretches over which the signal vanishes or explodes, unless residual or dead ones."""
+        sums = {self.graph.steps[residual.sums[0]].outputs[0] for residual in self.residuals}
+        residual_sources = {self.graph.sources[tensor] for tensor in sums}
+        return [
+            growth
+            for sources, growth in self.stretches.items()
+            if not SMALL <= growth.ratio <= LARGE
+            and sources not in residual_sources
+            and not (growth.after == 0 and self.dead)
+        ]
+
+    @cached_property
+    def residuals(self) -> list[Residual]:
+        """Residual sums in a row, with no normalization between, that grow too much."""
+        graph, residuals = self.graph, []
+        for chain in graph.chains:
+            before = self.rms(graph.skips[chain[0]].carried)
+            sizes = [self.rms(graph.steps[index].outputs[0]) for index in chain]
+            # Behind what overflows nothing is predicted.
+            known = [size for size in sizes if size is not None]
+            if before and known and len(chain) > 1:
+                residual = Residual(tuple(chain), before, known[-1])
+                if known[-1] / before > RESIDUAL_GROWTH and residual.each > RESIDUAL_GROWTH_EACH:
+                    residuals.append(residual)
+        return residuals
+
+    def mixing_steps(self, growth: Growth) -> list[int]:
+        """The steps with kernels between a stretch's sources and a tensor, in order."""
+        graph = self.graph
+        sources = graph.sources[growth.tensor]
+        seen: set[int] = set()
+        waiting = [growth.tensor]
+        while waiting:
+            tensor = waiting.pop()
+            index = graph.made_by.get(tensor)
+            if index is None or index in seen or tensor in sources:
+                continue
+            seen.add(index)
+            waiting += graph.steps[index].inputs
+        return sorted(index for index in seen if mixes(graph.steps[index]))
+
+    def steepest(self, steps: Sequence[int], ratio: float) -> tuple[int, float]:
+        """The step that changes the signal most in the direction of a ratio, and its factor.
+
+        Of several that change it about as much, the first.
+        """
+        sign = 1 if ratio > 1 else -1
+        logs = {index: sign * self._log_factor(index) for index in steps}
+        largest = max(logs.values())
+        first = next(index for index in steps if logs[index] > largest - 0.2)
+        return first, math.exp(sign * logs[first])
+
+    def is_by_one(self, steps: Sequence[int], ratio: float) -> bool:
+        """Whether one of several steps makes nearly all of a ratio."""
+        if not 0 < ratio < math.inf or len(steps) < 2:
+            return False
+        sign = 1 if ratio > 1 else -1
+        logs = {index: sign * self._log_factor(index) for index in steps}
+        largest = max(logs.values())
+        if any(
+            self.graph.steps[i].layer.acts_as() == "recurs" for i in steps if logs[i] == largest
+        ):
+            return False  # Its own time steps multiply.
+        return abs(math.log(ratio)) - largest < math.log(10)
+
+    def _log_factor(self, index: int) -> float:
+        """Logarithm of the factor by which a step and its activation change the signal's size."""
+        activated = self.graph.activated(index)
+        step = self.graph.steps[index]
+        last = self.graph.steps[activated[1]] if activated else step
+        after, before = self.rms(last.outputs[0]), self.rms(step.inputs[0])
+        if not after or not before or not math.isfinite(after):
+            return 0.0
+        return math.log(after / before)
+
+    # Backwards
+
+    @cached_property
+    def sensitivities(self) -> list[Sensitivity]:
+        """Sensitivity to each hidden tensor that all of the signal passes, in order."""
+        graph, sensitivities = self.graph, []
+        for tensor in graph.trunk:
+            index = graph.made_by.get(tensor)
+            if index is None or graph.is_result(index) or not graph.is_hidden(tensor):
+                continue
+            gradient, figures = self.gradient(tensor), self._figures(tensor)
+            if gradient and figures and gradient > 0 and figures[1] > 0:
+                root = math.sqrt(math.prod(graph.size(tensor)[1:]))
+                sensitivities.append(Sensitivity(tensor, gradient * figures[1] * root))
+        return sensitivities
+
+    @cached_property
+    def unlike_sensitivities(self) -> list[Sensitivity]:
+        """The sensitivities from the one furthest from the last, where that is too far."""
+        if not self.sensitivities:
+            return []
+        last = self.sensitivities[-1].size
+        ratios = [each.size / last for each in self.sensitivities]
+        if max(ratios) > SENSITIVE:
+            return self.sensitivities[ratios.index(max(ratios)) :]
+        if min(ratios) < INSENSITIVE:
+            return self.sensitivities[ratios.index(min(ratios)) :]
+        return []
+
+    @property
+    def starts_with_zero_result(self) -> bool:
+        """Whether a result's kernel is all 0, so that gradients come from the second step on."""
+        graph = self.graph
+        return any(
+            graph.is_result(index) and any(is_zero(p) and len(p.shape) > 1 for p in step.parameters)
+            for index, step in enumerate(graph.steps)
+        )
+
+    # Activations
+
+    def shares(self, index: int) -> Shares | None:
+        """Shares of the output of a step's activation; None where it has none or nothing is known.
+
+        Measured shares are medians over draws.
+        """
+        layer = self.graph.steps[index].layer
+        function = layer.last_activation
+        if function is None:
+            return None
+        rectifies = _rectifies(function)
+        seen = self.signal.layers[index].output
+        if seen is not None:
+            saturated = seen.saturated.median if seen.saturated else None
+            zeros, dead = (seen.zeros.median, seen.dead_units.median) if rectifies else (None, None)
+            return Shares(index, zeros, dead, saturated)
+        sums = self._sums.get(index)
+        if sums is None:
+            return None
+        y = np.asarray(function.call(arrays, sums))
+        bounds = output_bounds(layer)
+        return Shares(
+            index,
+            zeros=float(WEIGHTS @ (y == 0)) if rectifies else None,
+            dead=None,
+            saturated=None if bounds is None else float(WEIGHTS @ near_bounds(y, bounds)),
+        )
+
+    @cached_property
+    def all_shares(self) -> list[Shares]:
+        """The shares of every activation of which they are known."""
+        shares = (self.shares(index) for index in range(len(self.graph.steps)))
+        return [each for each in shares if each is not None]
+
+    @cached_property
+    def saturated(self) -> list[Shares]:
+        """The activations whose output is saturated."""
+        return [each for each in self.all_shares if (each.saturated or 0.0) > SATURATED]
+
+    @cached_property
+    def dead(self) -> Shares | None:
+        """The first ReLU whose units are dead; what follows is dead because of it.
+
+        ``dead`` is None where the zeros alone tell.
+        """
+        for each in self.all_shares:
+            if each.zeros is None:
+                continue
+            units = max(self.graph.size(self.graph.steps[each.step].outputs[0])[-1], 1)
+            limit = max(DEAD, 0.5 + SURE * math.sqrt(0.25 / units))
+            is_dead = (each.dead or 0.0) > limit
+            if is_dead or each.zeros > ZEROS:
+                return each if is_dead else each._replace(dead=None)
+        return None
+
+    @cached_property
+    def _sums(self) -> dict[int, Array]:
+        """Predicted input of each activation, by step, at the nodes of a normal distribution."""
+        theory = Theory(self.graph.program, distribution_moments)
+        theory.begin()
+        sums: dict[int, Array] = {}
+        for index, step in enumerate(self.graph.steps):
+            function = step.layer.last_activation
+            if function is not None and is_entrywise(function) and step.layer.acts_as() != "recurs":
+                before = theory.fields.get(step.inputs[0])
+                if step.parameters or mixes(step):
+                    expected = theory.expected(without_activation(step))
+                    before = None if expected is None else expected.output
+                size = 0.0 if before is None else math.sqrt(float(before.second.mean()))
+                if before is not None and _TINY < size < 1 / _TINY:
+                    sums[index] = size * before.profile
+            theory.take(step)
+        return sums
+
+
+def is_entrywise(function: Activation) -> bool:
+    """Whether an activation is a known function of single entries."""
+    return not isinstance(function, _NOT_ENTRYWISE)
+
+
+def is_zero(parameter: Parameter) -> bool:
+    """Whether every entry starts at 0; codes of quantized weights are replaced before they run."""
+    return parameter.dtype not in CODES and parameter.distribution == distributions.Constant(0.0)
+
+
+def without_activation(step: Step) -> Step:
+    """The step with the identity as its activation."""
+    layer = step.layer
+    if "activation" not in layer.__struct_fields__:
+        return step
+    return msgspec.structs.replace(step, layer=msgspec.structs.replace(layer, activation=Linear()))
+
+
+def _rectifies(function: Activation) -> bool:
+    """Whether it is 0 below some point."""
+    return isinstance(function, Relu | Relu6) and not getattr(function, "negative_slope", 0.0)
+
+
+# Verdicts
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A judgment in a few figures, each None where unknown.
+
+    Hidden layers are those with weights that are no results of the model.
+    """
+
+    text: Annotated[str, Meta(description="The problems in words; or how much is known.")]
+    output_std: Annotated[
+        float | None, Meta(description="Standard deviation of the last layer's output.")
+    ]
+    std_ratio: Annotated[
+        float | None,
+        Meta(description="Output std of the last hidden layer divided by that of the first."),
+    ]
+    gradient_ratio: Annotated[
+        float | None,
+        Meta(description="Gradient RMS of the first hidden layer divided by that of the last."),
+    ]
+    chi: Annotated[
+        float | None,
+        Meta(
+            description="Mean factor from one hidden layer to the next of the mean square of a "
+            "small change, predicted or else from the gradients (χ of Schoenholz et al. 2017)."
+        ),
+    ]
+    depth_scale: Annotated[
+        float | None,
+        Meta(description="1 / |ln χ|: hidden layers over which that change grows e times."),
+    ]
+    worst: Annotated[
+        str | None, Meta(description="Hidden layer whose std is furthest from the first's.")
+    ]
+    dead_units: Annotated[
+        float | None, Meta(description="Largest fraction of dead units of any layer.")
+    ]
+    saturated: Annotated[
+        float | None, Meta(description="Largest fraction of saturated entries of any layer.")
+    ]
+    layer: Annotated[
+        str | None,
+        Meta(description="Layer that changes the size of the signal most, in its worst stretch."),
+    ]
+    factor: Annotated[
+        float | None, Meta(description="Factor by which that layer changes the signal's RMS.")
+    ]
+    distance: Annotated[
+        float | None,
+        Meta(
+            description="Distance from a signal that keeps its size, in powers of ten; null if it "
+            "overflows, no gradient reaches the first layer, or nothing is known."
+        ),
+    ]
+
+
+def verdict(signal: Signal) -> Verdict:
+    """Sum up the judgment of a signal, measured or predicted.
+
+    >>> import initcli
+    >>> signal = initcli.predict_signal(initcli.load("sample_configs/mlp_tanh_deep.yaml"))
+    >>> initcli.verdict(signal).text
+    'signal vanishes, gradient vanishes'
+    """
+    judgment = Judgment(signal)
+    hidden = _hidden_layers(signal)
+    stds = [std_of(layer) for layer in hidden]
+    gradients = [gradient_of(layer) for layer in hidden]
+    gradient_ratio = _ratio(gradients[0], gradients[-1]) if hidden else None
+    outputs = [layer.output for layer in signal.layers if layer.output is not None]
+    dead = [output.dead_units.median for output in outputs]
+    saturated = [output.saturated.median for output in outputs if output.saturated is not None]
+    if not signal.draws:
+        saturated = [each.saturated for each in judgment.saturated if each.saturated is not None]
+    stds_of_all = [std_of(layer) for layer in signal.layers]
+    known = [std for std in stds_of_all if std is not None]
+    overflows = any(not math.isfinite(std) for std in known)
+    unreached = bool(gradients) and gradients[0] == 0 and not judgment.starts_with_zero_result
+    chi = _chi(hidden, gradient_ratio)
+    layer, factor = _cause(judgment)
+    text = "overflows" if overflows else ", ".join(_problems(judgment, unreached))
+    distance = None if overflows or unreached or not known else _distance(judgment)
+    return Verdict(
+        text=text or _without_problems(judgment, layer, factor),
+        output_std=known[-1] if known else None,
+        std_ratio=_ratio(stds[-1], stds[0]) if hidden else None,
+        gradient_ratio=gradient_ratio,
+        chi=chi,
+        depth_scale=None if not chi else math.inf if chi == 1 else 1 / abs(math.log(chi)),
+        worst=_worst(hidden, stds),
+        dead_units=max(dead, default=None),
+        saturated=max(saturated, default=None),
+        layer=layer,
+        factor=factor,
+        distance=distance,
+    )
+
+
+def std_of(layer: LayerSignal) -> float | None:
+    """Standard deviation of a layer's output, measured or else predicted."""
+    return layer.predicted.std if layer.output is None else layer.output.std.median
+
+
+def gradient_of(layer: LayerSignal) -> float | None:
+    """Gradient RMS of a layer's output, measured or else predicted."""
+    return layer.predicted.gradient_rms if layer.gradient is None else layer.gradient.rms.median
+
+
+def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
+    """Each problem in a few words."""
+    ratios = [growth.ratio for growth in judgment.growths]
+    if judgment.residuals or any(not ratio <= 1 for ratio in ratios):
+        yield "signal explodes"
+    if any(ratio < 1 for ratio in ratios):
+        yield "signal vanishes"
+    if unlike := judgment.unlike_sensitivities:
+        yield f"gradient {'explodes' if unlike[0].size > unlike[-1].size else 'vanishes'}"
+    if unreached:
+        yield "no gradient reaches the first layer"
+    if (dead := judgment.dead) is not None:
+        name = judgment.graph.steps[dead.step].name
+        is_dead = dead.dead is not None
+        share = dead.dead if dead.dead is not None else dead.zeros
+        yield f"{share:.0%} of {name}'s {'units are dead' if is_dead else 'outputs are 0'}"
+    if judgment.saturated:
+        most = max(judgment.saturated, key=lambda each: each.saturated or 0.0)
+        name = judgment.graph.steps[most.step].name
+        yield f"{most.saturated:.0%} of {name}'s entries are saturated"
+
+
+def _without_problems(judgment: Judgment, layer: str | None, factor: float | None) -> str:
+    """What is said where nothing is wrong, by how much is known."""
+    results = [judgment.rms(tensor) for tensor in judgment.graph.program.results]
+    if not judgment.stretches:
+        return "not known"
+    text = "keeps its size"
+    if None in results:
+        text += " as far as it is known"
+    elif layer is not None and factor is not None and abs(math.log(factor)) > math.log(NOTABLE):
+        text += f", though {layer} changes it {factor:.2g} times"
+    return text
+
+
+def _cause(judgment: Judgment) -> tuple[str | None, float | None]:
+    """The layer that changes the signal's size most in its worst stretch, and its factor."""
+    growth = max(judgment.stretches.values(), key=lambda growth: growth.distance, default=None)
+    steps = judgment.mixing_steps(growth) if growth is not None else []
+    if growth is None or not steps:
+        return None, None
+    index, factor = judgment.steepest(steps, growth.ratio)
+    return judgment.graph.steps[index].name, factor
+
+
+def _distance(judgment: Judgment) -> float | None:
+    """Powers of ten by which the size of the signal, or its sensitivity, changes at most.
+
+    The largest shares of dead units and of saturated entries are added; None if infinite.
+    """
+    distances = [growth.distance for growth in judgment.stretches.values()]
+    if sizes := [each.size for each in judgment.sensitivities]:
+        distances += [abs(math.log(size / sizes[-1])) for size in sizes]
+    shares = judgment.all_shares
+    lost = max((each.dead or 0.0 for each in shares), default=0.0)
+    lost += max((each.saturated or 0.0 for each in shares), default=0.0)
+    distance = max(distances, default=0.0) / math.log(10) + lost
+    return distance if math.isfinite(distance) else None
+
+
+def _hidden_layers(signal: Signal) -> list[LayerSignal]:
+    """Layers with weights that are no results, unless there are fewer than two."""
+    weighted = {layer.name for layer in signal.model_layers if layer.parameters}
+    known = [
+        layer for layer in signal.layers if layer.name in weighted and std_of(layer) is not None
+    ]
+    inner = [layer for layer in known if layer.name not in signal.results]
+    return inner if len(inner) > 1 else known
+
+
+def _chi(hidden: Sequence[LayerSignal], gradient_ratio: float | None) -> float | None:
+    """Factor for the mean square of a small change from one hidden layer to the next."""
+    if len(hidden) < 2:
+        return None
+    first, last = (hidden[index].predicted.sensitivity for index in (0, -1))
+    ratio = _ratio(last, first) or gradient_ratio
+    return None if not ratio else ratio ** (2 / (len(hidden) - 1))
+
+
+def _worst(hidden: Sequence[LayerSignal], stds: Sequence[float | None]) -> str | None:
+    if not hidden or not stds[0]:
+        return None
+    first = stds[0]
+    far = [0.0 if std is None else abs(_log(std / first)) for std in stds]
+    return hidden[far.index(max(far))].name
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    if one is None or not other or not math.isfinite(one):
+        return None
+    return one / other
+
+
+def _log(ratio: float) -> float:
+    return math.log(ratio) if 0 < ratio < math.inf else math.inf

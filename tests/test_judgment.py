@@ -1,0 +1,205 @@
+"""One judge: what `check` reports, `signal` and `compare` say too, and the reverse."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import initcli
+from initcli.checks import check, known_checks
+from initcli.signal.judgment import Judgment
+
+SAMPLES = sorted((Path(__file__).parents[1] / "sample_configs").glob("*.*"))
+SIZE = {
+    "I202": ("signal vanishes", "signal explodes", "overflows"),
+    "I203": ("gradient vanishes", "gradient explodes", "overflows"),
+    "I204": ("are saturated", "overflows"),
+    "I205": ("are dead", "outputs are 0", "overflows"),
+    "I206": ("signal explodes", "overflows"),
+}
+"""What a verdict says where a check reports something of the signal."""
+
+
+def of_layers(*layers: dict[str, Any], inputs: int = 16) -> initcli.Model:
+    return initcli.parse(json.dumps({"input_shape": [inputs], "layers": layers}))
+
+
+def dense(units: int = 16, **more: Any) -> dict[str, Any]:
+    return {"type": "Dense", "units": units, **more}
+
+
+def normal(std: float) -> dict[str, Any]:
+    return {"type": "RandomNormal", "stddev": std}
+
+
+def assert_one_answer(model: initcli.Model, theory: bool, batch: int = 16) -> str:
+    """Hold `check`, `signal` and `compare` to each other; return the verdict."""
+    if theory:
+        report = check(model, how="predicted")
+        signal = initcli.predict_signal(model)
+    else:
+        report = check(model, how="measured", batch=batch, draws=1)
+        signal = initcli.measure_signal(model, batch=batch, draws=1)
+    text = initcli.verdict(signal).text
+    (compared,) = initcli.compare(
+        [("it", model)], theory=theory, batch=None if theory else batch, draws=1
+    )
+    assert compared.verdict == initcli.verdict(signal)
+    codes = {finding.code for finding in report.findings}
+    if "I101" in codes or any(note.startswith("the signal is not judged") for note in report.notes):
+        return text  # Zeros cut the signal off; the rest is not judged.
+    if Judgment(signal).starts_with_zero_result:
+        codes -= {"I203"}  # Only a second step has gradients, which `check` judges.
+    for code, phrases in SIZE.items():
+        if code in codes:
+            assert any(phrase in text for phrase in phrases), (code, text)
+    for phrase in re.split(", (?!though)", text):
+        if phrase == "overflows" or "no gradient" in phrase:
+            continue
+        expected = {code for code, phrases in SIZE.items() if any(p in phrase for p in phrases)}
+        assert not expected or expected & codes, (text, codes)
+        assert expected or phrase.startswith(("keeps its size", "not known")), phrase
+    return text
+
+
+@pytest.mark.parametrize("spec", SAMPLES, ids=lambda spec: spec.name)
+def test_samples_get_one_answer(spec: Path) -> None:
+    try:
+        model = initcli.load(str(spec))
+    except initcli.InitcliError:
+        pytest.skip("needs arguments")
+    if sum(1 for _ in model.layers) > 150:
+        pytest.skip("large models take minutes")
+    assert_one_answer(model, theory=True)
+
+
+@pytest.mark.parametrize("section", ["Reported", "Not reported"])
+@pytest.mark.parametrize("rule", known_checks().values(), ids=lambda rule: rule.code)
+def test_examples_of_checks_get_one_answer(rule: Any, section: str) -> None:
+    if rule.code == "I404":
+        pytest.skip("needs initializers of its own")
+    model = initcli.parse(rule.example(section))
+    assert_one_answer(model, theory=True)
+    assert_one_answer(model, theory=False)
+
+
+def random_stack(seed: int) -> list[dict[str, Any]]:
+    """Some layers of one kind, some with odd scales or biases, some with skips or norms."""
+    chosen = random.Random(seed)
+    activation = chosen.choice(["relu", "tanh", "sigmoid", "gelu", "linear", "silu", "relu6"])
+    odd = normal(10 ** chosen.uniform(-4, 1))
+    kernel = chosen.choice(["he_normal", "glorot_uniform", "lecun_normal", "orthogonal", odd])
+    layers: list[dict[str, Any]] = [dense()]
+    for _ in range(chosen.randrange(2, 14)):
+        layer = dense(activation=activation, kernel_initializer=kernel)
+        if chosen.random() < 0.1:
+            bias = chosen.choice([-5.0, -1.0, 1.0, 5.0])
+            layer["bias_initializer"] = {"type": "Constant", "value": bias}
+        if chosen.random() < 0.15:
+            before = f"layer{len(layers)}"
+            layers[-1] = {**layers[-1], "name": before}
+            layers += [{**layer, "name": "end" + before}]
+            layers += [{"type": "Add", "inputs": [before, "end" + before]}]
+        else:
+            layers.append(layer)
+        if chosen.random() < 0.1:
+            layers.append({"type": chosen.choice(["LayerNormalization", "BatchNormalization"])})
+    zeros = {"kernel_initializer": "zeros"} if chosen.random() < 0.1 else {}
+    return [*layers, dense(4, **zeros)]
+
+
+@pytest.mark.parametrize("start", range(0, 200, 20))
+def test_random_stacks_get_one_answer(start: int) -> None:
+    for seed in range(start, start + 20):
+        assert_one_answer(of_layers(*random_stack(seed)), theory=seed % 2 == 0)
+
+
+def test_random_stacks_are_of_all_kinds() -> None:
+    texts = [
+        initcli.verdict(initcli.predict_signal(of_layers(*random_stack(seed)))).text
+        for seed in range(0, 200, 2)
+    ]
+    kinds = ("keeps its size", "vanishes", "explodes", "saturated", "outputs are 0")
+    assert {kind for kind in kinds for text in texts if kind in text} == set(kinds)
+
+
+# What a verdict says
+
+
+def test_what_comes_in_is_what_a_signal_is_compared_with() -> None:
+    """Three layers that keep what a first layer has taken away: rms 1 becomes 2e-8."""
+    layers = [dense(256, kernel_initializer=normal(1e-9))]
+    layers += [dense(256, kernel_initializer="lecun_normal")] * 2
+    model = of_layers(*layers, dense(10), inputs=256)
+    for theory in (True, False):
+        assert "signal vanishes" in assert_one_answer(model, theory)
+    found = initcli.verdict(initcli.predict_signal(model))
+    assert found.std_ratio == pytest.approx(1.0, rel=0.01)
+    assert found.layer == "dense"
+    assert found.factor == pytest.approx(1e-9 * 256**0.5, rel=0.01)
+
+
+UNKNOWN = {"type": "Discretization", "bin_boundaries": [0.0, 1.0]}
+"""A layer that no theory covers."""
+
+
+def test_where_nothing_is_known_nothing_is_said() -> None:
+    signal = initcli.predict_signal(of_layers(UNKNOWN, dense(), dense()))
+    assert all(layer.predicted.std is None for layer in signal.layers)
+    found = initcli.verdict(signal)
+    assert found.text == "not known"
+    assert found.distance is None
+
+
+def test_where_knowledge_ends_the_verdict_says_so() -> None:
+    known = dense(kernel_initializer="lecun_normal")
+    text = initcli.verdict(initcli.predict_signal(of_layers(known, known, UNKNOWN, dense()))).text
+    assert text == "keeps its size as far as it is known"
+
+
+def test_a_layer_that_changes_much_is_named_within_the_thresholds() -> None:
+    loud = dense(kernel_initializer=normal(28 / 4), name="loud")
+    calm = dense(kernel_initializer="lecun_normal")
+    found = initcli.verdict(initcli.predict_signal(of_layers(calm, calm, loud, calm, dense())))
+    assert found.text == "keeps its size, though loud changes it 28 times"
+    assert found.layer == "loud"
+    assert found.factor == pytest.approx(28, rel=0.02)
+
+
+def test_a_branch_that_starts_at_0_takes_nothing_from_what_is_carried() -> None:
+    branch = [
+        dense(activation="relu", kernel_initializer="he_normal"),
+        {"type": "BatchNormalization", "gamma_initializer": "zeros", "name": "end"},
+        {"type": "Add", "inputs": ["input", "end"]},
+    ]
+    layers = [dense(), {"repeat": 5, "layers": branch}, dense(4)]
+    for theory in (True, False):
+        assert assert_one_answer(of_layers(*layers), theory) == "keeps its size"
+
+
+def test_a_last_layer_of_zeros_is_no_fault() -> None:
+    hidden = dense(activation="relu", kernel_initializer="he_normal")
+    model = of_layers(hidden, hidden, dense(kernel_initializer="zeros"))
+    found = initcli.verdict(initcli.measure_signal(model, batch=16, draws=1))
+    assert found.text == "keeps its size"
+    assert found.distance is not None
+    assert found.distance < 1
+
+
+def test_own_inputs_are_what_comes_in() -> None:
+    """A hundredth of what is fed in is no loss where what is fed in is a hundred times as large."""
+    import numpy as np
+
+    model = of_layers(dense(kernel_initializer=normal(0.01 / 4)), dense(), dense(4))
+    (name,) = [source.name for source in initcli.predict_signal(model).program.inputs]
+    given = {name: np.full((8, 16), 1e4, np.float32)}
+    signal = initcli.measure_signal(model, batch=8, draws=1, inputs=given)
+    judgment = Judgment(signal)
+    (source,) = signal.program.inputs
+    assert judgment.rms(source.tensor) == pytest.approx(1e4)
+    assert initcli.verdict(signal).text.startswith("keeps its size")
