@@ -660,10 +660,10 @@ def test_an_error_in_one_spec_does_not_hide_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "which spec is to be checked?"),
+        ([], "name a spec, such as model.yaml"),
         (["--explain", "I999"], "no check has the code 'I999'"),
         ([SAMPLES / "tour.yaml", "--select", "Z"], "no check has the code 'Z'"),
-        ([SAMPLES / "tour.yaml", "--theory", "--draws", "3"], "nothing is drawn"),
+        ([SAMPLES / "tour.yaml", "--theory", "--draws", "3"], "nothing is sampled"),
     ],
 )
 def test_a_wrong_command_line_has_status_2(arguments: list[Any], told: str) -> None:
