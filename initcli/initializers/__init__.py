@@ -31,7 +31,9 @@ from initcli.initializers.scaling import (
     SirenFirst,
     VarianceScaling,
 )
-from initcli.registry import known
+from initcli.registry import import_modules, known
+
+import_modules(__name__, __path__)
 
 __all__ = [
     "ICNR",
