@@ -346,7 +346,7 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
     return data
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(mappings())
 def test_a_layer_is_valid_where_the_reader_takes_it(data: dict[str, Any]) -> None:
     wrong = refused(lambda reader: reader.layer(data, ()))
