@@ -103,11 +103,12 @@ class Defaults:
 
 
 def fan_axes(kernel: Parameter) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """The axes that make up the fans of a kernel; None if Keras's rule gives the same fan-in."""
-    inputs = kernel.contracts or ()
-    if compute_fans(kernel.shape).fan_in == math.prod(kernel.shape[axis] for axis in inputs):
+    """The axes that make up the fans of a kernel; None if Keras's rule gives the same fans."""
+    inputs, outputs = kernel.contracts or (), kernel.produces or ()
+    fans = (math.prod(kernel.shape[axis] for axis in axes) for axes in (inputs, outputs))
+    if compute_fans(kernel.shape) == tuple(fans):
         return None, None
-    return inputs, tuple(axis for axis in kernel.produces or () if axis not in inputs)
+    return inputs, tuple(axis for axis in outputs if axis not in inputs)
 
 
 def constant_note(text: str) -> Note:
