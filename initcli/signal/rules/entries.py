@@ -49,7 +49,7 @@ _OVER_UNITS = Softmax | LogSoftmax | Sparsemax | Glu
 
 
 class InputRule(EntrywiseRule):
-    layers = (core.Input, core.Identity, core.Masking, regularization.ActivityRegularization)
+    layers = (core.Input, core.Masking, regularization.ActivityRegularization)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         return unchanged(given)
