@@ -570,9 +570,9 @@ def test_critical_scales_are_those_of_the_papers(activation: str, scale: float) 
 
 def test_no_scale_suits_many_sigmoids() -> None:
     sigmoid = known_activations()["sigmoid"]()
-    assert critical(sigmoid, 30).badness > 5
+    assert critical(sigmoid, 30).deviation > 5
     tanh = known_activations()["tanh"]()
-    assert critical(tanh, 30).badness < 1
+    assert critical(tanh, 30).deviation < 1
 
 
 def test_solved_scales_make_up_for_what_lies_between() -> None:
