@@ -13,8 +13,8 @@ import pytest
 import initcli
 from initcli.checks import check, known_checks
 from initcli.signal.judgment import Judgment
+from support.paths import SAMPLES
 
-SAMPLES = sorted((Path(__file__).parents[1] / "sample_configs").glob("*.*"))
 SIZE = {
     "I202": ("signal vanishes", "signal explodes", "overflows"),
     "I203": ("gradient vanishes", "gradient explodes", "overflows"),
@@ -67,7 +67,14 @@ def assert_one_answer(model: initcli.Model, theory: bool, batch: int = 16) -> st
     return text
 
 
-@pytest.mark.parametrize("spec", SAMPLES, ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *sorted(SAMPLES.glob("*.yaml")),
+        *(SAMPLES / name for name in ("keras_mobilenetv2.json", "keras_tour.json")),
+    ],
+    ids=lambda spec: spec.name,
+)
 def test_samples_get_one_answer(spec: Path) -> None:
     try:
         model = initcli.load(str(spec))

@@ -644,7 +644,7 @@ def ways(draw: st.DrawFn, data: Any, values: st.SearchStrategy[Any]) -> list[tup
     return list(found.items())
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_any_spec_has_the_changes_that_were_asked_for(data: st.DataObject) -> None:
     text, before = data.draw(texts(shares=True))

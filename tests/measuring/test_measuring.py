@@ -183,7 +183,7 @@ def nonsubnormal(value: float) -> float:
     return value if abs(value) > 1e-30 else 0.0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.data(),
     st.sampled_from([np.float32, np.float64]),
@@ -299,7 +299,7 @@ def test_rounding_to_bfloat16_is_to_the_nearest_and_ties_to_even(value: float) -
             assert closer < 0 or (closer == 0 and int(bits) >> 16 & 1 == 0) or neighbour == found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["float16", "bfloat16"]),
     st.floats(-1000, 1000) | st.integers(-20, 9).map(lambda power: 2.0**power),

@@ -230,15 +230,15 @@ def peak(units):
     initcli.export(model, Path({str(tmp_path / f"w{suffix}")!r}))
     # Of this program alone: ru_maxrss begins with that of who started it.
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
-print(peak(1024), peak({256 * CHUNK // 1024}))
+print(peak(1024), peak({128 * CHUNK // 1024}))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     small, large = map(int, done.stdout.split())
     chunk = 4 * CHUNK
-    assert (tmp_path / f"w{suffix}").stat().st_size > 256 * chunk
-    assert large - small < 64 * chunk
+    assert (tmp_path / f"w{suffix}").stat().st_size > 128 * chunk
+    assert large - small < 32 * chunk
 
 
 # ------------------------------------------------------------------------ files

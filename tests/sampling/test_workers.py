@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -26,12 +25,13 @@ from initcli.parameter import Parameter
 from initcli.sampling import workers
 from initcli.sampling.workers import HERE, Workers
 from support.paths import TOUR
+from support.tasks import end_process, invert, square
 
 INITIALIZERS: list[Initializer] = [RandomNormal(), Orthogonal(), GlorotUniform()]
 # Large enough for several shares each.
 PARAMETERS = [
-    Parameter(path=f"{number}/kernel", shape=(1400, 3000), initializer=initializer)
-    for number, initializer in enumerate(INITIALIZERS * 2)
+    Parameter(path=f"{number}/kernel", shape=(1000, 2000), initializer=initializer)
+    for number, initializer in enumerate(INITIALIZERS)
 ]
 
 
@@ -57,27 +57,14 @@ def test_little_work_stays_here_and_much_is_shared_out() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows kills with another status")
 def test_a_process_that_is_killed_is_a_clear_error() -> None:
     with workers.processes(1) as chosen, pytest.raises(WorkersError, match="workers failed"):
-        list(chosen.in_order(_kill, [0, 1]))
-
-
-def _kill(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+        list(chosen.in_order(end_process, [0, 1]))
 
 
 def test_results_come_in_order_and_errors_as_they_are() -> None:
     with workers.processes(2) as chosen:
-        assert [r for _, r in chosen.in_order(_slow_square, range(8))] == [n * n for n in range(8)]
+        assert [r for _, r in chosen.in_order(square, range(8))] == [n * n for n in range(8)]
         with pytest.raises(ZeroDivisionError):
-            list(chosen.in_order(_invert, [1, 0]))
-
-
-def _slow_square(number: int) -> int:
-    time.sleep(0.05 if number % 2 == 0 else 0.0)
-    return number * number
-
-
-def _invert(number: int) -> float:
-    return 1 / number
+            list(chosen.in_order(invert, [1, 0]))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -164,7 +151,6 @@ def test_a_cluster_gives_the_same_bits_though_a_worker_is_killed(
             helpers.pop().kill()
 
     with workers.cluster(address) as chosen:
-        assert bits(chosen) == alone
         assert bits(chosen, kill_half_way) == alone
     assert len(helpers) == 1
 
@@ -175,7 +161,7 @@ def test_a_cluster_gives_the_same_bits_though_a_worker_is_killed(
     assert there.stderr == b""
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "tcp://127.0.0.1:9", "nonsense", "tcp://"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
 def test_an_address_where_nobody_answers_is_a_clear_error(address: str) -> None:
     # In a process of its own: what Dask leaves of a client that never connected is closed whenever
     # it is collected, which may keep the next client from starting.
