@@ -1,14 +1,12 @@
-"""What can be wrong, one class a cause, each able to say where, why and what to write instead.
+"""Errors that a user can cause, one class per kind.
 
-Everything a person can cause derives from :class:`InitcliError`; its text is a whole message,
-ready for standard error. Problems of a spec derive from :class:`SpecError`; a spec's problems are
-collected and raised together as one :class:`InvalidSpec`.
+All derive from :class:`InitcliError`; their text is a whole message for standard error. Problems of
+a spec derive from :class:`SpecError`, and are raised together as one :class:`InvalidSpec`.
 """
 
 from __future__ import annotations
 
 import difflib
-import heapq
 import reprlib
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -16,15 +14,15 @@ from pathlib import Path as FilePath
 from typing import NamedTuple
 
 Path = tuple[str | int, ...]
-"""Keys and indices that lead from the root of a spec to one of its values."""
+"""Keys and indices from the root of a spec to one of its values."""
 
 
 class InitcliError(Exception):
-    """Base of everything that is the input's fault and not the program's.
+    """Base class of errors that a user can fix.
 
     Args:
         message: what is wrong.
-        remedy: what to do instead, where that is known.
+        remedy: what to do instead, if known.
     """
 
     def __init__(self, message: str = "", remedy: str = "") -> None:
@@ -48,9 +46,9 @@ class SpecError(InitcliError):
 
     Args:
         message: what is wrong.
-        remedy: what to write instead, where that is known.
-        path: where in the spec's data, from its root.
-        at_key: whether the key rather than its value is at fault.
+        remedy: what to write instead, if known.
+        path: path of the value in the spec.
+        at_key: whether the key rather than its value is wrong.
     """
 
     def __init__(
@@ -75,101 +73,101 @@ class SpecError(InitcliError):
 
 
 class UnreadableFile(SpecError):
-    """A file that is missing, a directory, not UTF-8, too large or empty."""
+    """A file that is missing, not UTF-8, too large or empty, or a folder."""
 
 
 class UnparsableText(SpecError):
-    """A text that is no YAML or JSON, or one that is refused before it is built."""
+    """A text that is not valid YAML or JSON, or exceeds a limit."""
 
 
 class DuplicateKey(SpecError):
-    """A key that stands twice in one mapping."""
+    """A repeated key in a mapping."""
 
 
 class UnknownName(SpecError):
-    """A layer type, initializer or activation that nobody knows."""
+    """An unknown layer type, initializer or activation."""
 
 
 class UnknownArgument(SpecError):
-    """A key that its layer, initializer or section does not take."""
+    """An unknown key of a layer, an initializer or a section."""
 
 
 class NoWeights(UnknownArgument):
-    """An initializer for a layer that has nothing to initialize."""
+    """An initializer for a layer without such weights."""
 
 
 class MissingArgument(SpecError):
-    """An argument without a default that was not given."""
+    """A missing argument that has no default."""
 
 
 class InvalidValue(SpecError):
-    """A value of the wrong type, or out of its range."""
+    """A value of the wrong type or out of range."""
 
 
 class DuplicateName(SpecError):
-    """Two layers of one name."""
+    """Two layers with the same name."""
 
 
 class MissingInputShape(SpecError):
-    """A stack that does not say what flows into it."""
+    """A model without an input shape."""
 
 
 class EmptyStack(SpecError):
-    """A stack without layers."""
+    """A model without layers."""
 
 
 class CircularInputs(SpecError):
-    """Layers of which each waits for another."""
+    """Layers whose inputs form a cycle."""
 
 
 class ShapeMismatch(SpecError):
-    """An input whose shape does not fit its layer."""
+    """An input shape that does not fit its layer."""
 
 
 class UnfillableShape(SpecError):
-    """An initializer that cannot fill a tensor of that shape."""
+    """An initializer that cannot fill a tensor of its shape."""
 
 
 class CustomFunctionError(InitcliError):
-    """A function of ``--custom`` that cannot be loaded, or gave something that is no tensor."""
+    """A function of ``--custom`` that cannot be loaded, fails or returns no tensor."""
 
 
 class NothingFound(InitcliError):
-    """Something that was asked for by a name that nothing has."""
+    """A requested name that does not exist."""
 
 
 class NoSuchTensor(NothingFound):
-    """A pattern that matches no tensor's path."""
+    """A pattern that matches no tensor path."""
 
 
 class NotInCatalog(NothingFound):
-    """A name that no layer, initializer or activation has."""
+    """A name that is not in the catalog."""
 
 
 class TooLarge(InitcliError):
-    """A tensor that cannot be held, or a model that could never be measured."""
+    """A tensor that does not fit in memory, or a model with too many weights."""
 
 
 class SignalError(InitcliError):
-    """A signal that cannot be taken through a model."""
+    """A signal that cannot be passed through a model."""
 
 
 class WorkersError(InitcliError):
-    """Workers that cannot be had, or that ended before their work did."""
+    """Workers that cannot be started, or were lost."""
 
 
 class OutputError(InitcliError):
-    """A result that cannot be written where it was asked for."""
+    """An output file that cannot be written."""
 
 
 class InvalidSpec(InitcliError):
     """All problems of one spec, in the order of the file.
 
-    ``more`` says so where there may be others, which were not looked for.
+    ``more`` is a trailer, shown when the error limit was reached.
     """
 
     def __init__(self, errors: Sequence[SpecError], more: str = "") -> None:
-        # What is changed in many places at once is wrong once.
+        # A change in many places at once is reported once.
         once = {str(error): error for error in errors}
         self.errors = tuple(sorted(once.values(), key=_file_order))
         self.more = more
@@ -177,61 +175,46 @@ class InvalidSpec(InitcliError):
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """The nearest of the ``known`` names as a question, or an empty text when none is near."""
+    """The nearest of the ``known`` names as a question, or an empty text if none is near."""
     best = nearest(name, known)
     return f"did you mean '{best}'?" if best else ""
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """The nearest of the ``known`` names, or an empty text when none is near."""
+    """The nearest of the ``known`` names, or an empty text if none is near."""
     if not isinstance(name, str):
         return ""
-    name = name[:_COMPARED]
-    names = _promising(name, known)
-    near = difflib.get_close_matches(name.lower(), [n.lower()[:_COMPARED] for n in names], n=1)
-    # Of names that differ in case alone, the one that is written most like what was.
-    alike = [candidate for candidate in names if candidate.lower()[:_COMPARED] in near]
-    return "".join(difflib.get_close_matches(name, alike, n=1, cutoff=0))
+    names = sorted(islice(known, _MAX_NAMES))
+    lowered = [each[:_MAX_COMPARED].lower() for each in names]
+    near = difflib.get_close_matches(name[:_MAX_COMPARED].lower(), lowered, n=1)
+    # Of names that differ in case alone, the one whose case is most alike.
+    alike = [each for each, lower in zip(names, lowered, strict=True) if lower in near]
+    return "".join(difflib.get_close_matches(name[:_MAX_COMPARED], alike, n=1, cutoff=0))
 
 
-_COMPARED = 50
-"""Characters of names that are compared, the time for which grows with their third power."""
-_MOST_COMPARED = 10
-"""Names that are compared character by character."""
-_MOST_LOOKED_AT = 1_000
-"""Names of which those are chosen."""
-
-
-def _promising(name: str, known: Iterable[str]) -> list[str]:
-    """The names that have most characters in common with one, whatever their order."""
-    names = sorted(islice(known, _MOST_LOOKED_AT))
-    wanted = difflib.SequenceMatcher(b=name.lower())
-
-    def likeness(candidate: str) -> float:
-        wanted.set_seq1(candidate.lower()[:_COMPARED])
-        return wanted.quick_ratio()
-
-    return sorted(heapq.nlargest(_MOST_COMPARED, names, likeness))
+_MAX_COMPARED = 50
+"""Characters of a name that are compared."""
+_MAX_NAMES = 1_000
+"""Names that are compared."""
 
 
 def nearest_file(file: str, suffixes: tuple[str, ...]) -> str:
-    """The file in the folder of one that is not there whose name is nearest, as a question.
+    """The file with the nearest name in the folder of a missing one, as a question.
 
-    Only names with one of the suffixes count. The text is empty where none is near.
+    Only files with one of the suffixes count. The text is empty if none is near.
     """
     wanted = FilePath(file)
     try:
         files = [each for each in islice(wanted.parent.iterdir(), 1000) if each.suffix in suffixes]
     except (OSError, ValueError):
         return ""
-    # Suffixes are alike, whatever the names.
-    found = nearest(wanted.stem, {file.stem for file in files})
-    best = next((file for file in files if file.stem == found), None)
-    return f"did you mean '{printable(str(best))}'?" if found else ""
+    stem = nearest(wanted.stem, {file.stem for file in files})
+    best = next((file for file in files if file.stem == stem), None)
+    return f"did you mean '{printable(str(best))}'?" if stem else ""
 
 
 def quoted(value: object) -> str:
-    """A short, printable form of any value, as it goes into a message."""
+    """A short, printable form of any value for a message."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -241,12 +224,12 @@ def quoted(value: object) -> str:
 
 def listed(words: Iterable[str], conjunction: str = "or") -> str:
     """``a, b or c``."""
-    *most, last = words
-    return f"{', '.join(most)} {conjunction} {last}" if most else last
+    *first, last = words
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 def printable(text: str) -> str:
-    """The text with every control character made visible, safe to send to a terminal."""
+    """The text with control characters escaped, safe to print on a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -257,11 +240,10 @@ _HALF_LINE = 80
 
 
 def _excerpt(place: Place) -> list[str]:
-    """The offending line with a caret under its column; the middle of it where it is long."""
+    """The line with a caret under the column; only the part near the caret of a long line."""
     before, after = place.text[: place.column - 1], place.text[place.column - 1 :]
     if not before + after:
         return []
-    # Little is shown of a line of megabytes, and the rest is not even looked at.
     before, after = printable(before[-_HALF_LINE - 1 :]), printable(after[: _HALF_LINE + 1])
     if len(before) > _HALF_LINE:
         before = f"...{before[-_HALF_LINE:]}"

@@ -114,8 +114,9 @@ def _target(file: Path) -> Path:
     """The regular file to write, behind any symbolic links."""
     try:
         target = Path(os.path.realpath(file))
-        if not target.parent.is_dir():
-            raise OutputError(_message(file, f"there is no folder {_name(target.parent)}"))
+        for folder in (file.parent, target.parent):
+            if not folder.is_dir():
+                raise OutputError(_message(file, f"there is no folder {_name(folder)}"))
         if target.exists() and not target.is_file():
             kind = "a folder" if target.is_dir() else "not a regular file"
             raise OutputError(_message(file, f"it is {kind}"))

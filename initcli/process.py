@@ -75,7 +75,7 @@ def report_failure(error: BaseException, *, debug: bool) -> int:
     """Print one line about an unexpected error, and return the exit status."""
     from initcli.errors import printable
 
-    if reason := refused(error):
+    if reason := missing_resource(error):
         tell(f"initcli: {reason}")
         return 2
     if debug:
@@ -99,7 +99,7 @@ _REFUSALS = (
 )
 
 
-def refused(error: BaseException | None) -> str:
+def missing_resource(error: BaseException | None) -> str:
     """The resource of the system whose lack caused an error, as a sentence, or an empty text."""
     while error is not None:
         if isinstance(error, MemoryError):
@@ -144,10 +144,10 @@ def output_failed(error: OSError) -> NoReturn:
     raise SystemExit(2)
 
 
-def _stream(descriptor: int, like: Any, failed: Callable[[OSError], None]) -> io.TextIOWrapper:
+def _stream(descriptor: int, like: Any, report: Callable[[OSError], None]) -> io.TextIOWrapper:
     if sys.platform != "win32":
         os.set_blocking(descriptor, True)
-    output: Any = _Output(descriptor, failed)
+    output: Any = _Output(descriptor, report)
     encoding = getattr(like, "encoding", "utf-8")
     return io.TextIOWrapper(output, encoding, errors="backslashreplace", line_buffering=True)
 
@@ -155,9 +155,9 @@ def _stream(descriptor: int, like: Any, failed: Callable[[OSError], None]) -> io
 class _Output(io.FileIO):
     """Writes all of its data or reports the error."""
 
-    def __init__(self, descriptor: int, failed: Callable[[OSError], None]) -> None:
+    def __init__(self, descriptor: int, report: Callable[[OSError], None]) -> None:
         super().__init__(descriptor, "wb", closefd=False)
-        self._failed = failed
+        self._report = report
 
     def write(self, data: Any, /) -> int:
         rest = memoryview(data).cast("B")
@@ -166,5 +166,5 @@ class _Output(io.FileIO):
             while rest:
                 rest = rest[super().write(rest) :]
         except OSError as error:
-            self._failed(error)
+            self._report(error)
         return size

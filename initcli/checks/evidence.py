@@ -201,13 +201,18 @@ class Evidence:
     # The signal
 
     @cached_property
+    def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
+        """Kernels and scales of zeros around which neither signal nor gradient finds a way."""
+        return dead_ends(self)
+
+    @cached_property
     def judgment(self) -> Judgment | None:
         """The judgment of the signal; None where it is not known, or cut off by zeros (I101).
 
         A result whose kernel is 0 lets no gradient back at the first step and does so from the
         second on, so that the signal is judged with that kernel drawn.
         """
-        if self.graph is None or dead_ends(self):
+        if self.graph is None or self.dead_ends:
             return None
         return Judgment(self._signal(self._with_results_drawn()), self.graph)
 
@@ -215,7 +220,7 @@ class Evidence:
         assert self.graph is not None
         if (batch := self._measured_batch) is not None:
             try:
-                return measure_signal(model, batch=batch, draws=self.draws)
+                return measure_signal(model, batch=batch, draws=self.draws, theory=False)
             except (SignalError, TooLarge) as error:
                 self.notes.append(f"the signal is predicted, not measured: {_first_line(error)}")
         return predict_signal(model, batch=self.graph.program.batch)

@@ -163,12 +163,15 @@ class Scales:
         end, goal = self._end_of_branch(theory, index, suits)
         if goal is None:
             goal = suits.scale * second
-        bias = next((p for p in step.parameters if _is_bias(p)), None)
-        unit = _sums(theory, step, kernel, bias, 1.0)
-        rest = 0.0 if bias is None else _sums(theory, step, kernel, bias, 0.0)
-        if unit is None or rest is None or not unit > rest:
+        bias = next((p for p in step.parameters if p.argument == "bias_initializer"), None)
+        moments = Weight(0.0, 0.0) if bias is None else distribution_moments(bias)
+        unit = _mean_square_of_sums(theory, step, kernel)
+        if unit is None or moments is None:
             return None
-        spoils = bias is not None and rest > _BY_BIAS * goal
+        rest = moments.mean**2 + moments.variance
+        if not unit > rest:
+            return None
+        spoils = rest > _BY_BIAS * goal
         return Solved(
             layer=step.name,
             kernel=kernel,
@@ -249,26 +252,16 @@ def main_kernel(step: Step) -> Parameter | None:
     """The kernel whose scale sets that of what a step sums."""
     if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
         return None
-    kernels = [p for p in step.parameters if p.owner is not None and p.argument in KERNELS]
+    kernels = [p for p in step.parameters if p.argument in KERNELS]
     return kernels[-1] if kernels else None
 
 
-def _is_bias(parameter: Parameter) -> bool:
-    return parameter.owner is not None and parameter.argument == "bias_initializer"
-
-
-def _sums(
-    theory: Theory, step: Step, kernel: Parameter, bias: Parameter | None, variance: float
-) -> float | None:
-    """The mean square of a step's sums, before its activation, for a kernel of that variance."""
-    before = theory.moments
-
-    def moments(parameter: Parameter) -> Weight | None:
-        return Weight(0.0, variance) if parameter.path == kernel.path else before(parameter)
-
-    theory.moments = moments
+def _mean_square_of_sums(theory: Theory, step: Step, kernel: Parameter) -> float | None:
+    """The mean square before a step's activation, for a kernel of variance 1."""
+    moments = theory.moments
+    theory.moments = lambda p: Weight(0.0, 1.0) if p.path == kernel.path else moments(p)
     try:
-        found = theory.expected(without_activation(step))
+        expected = theory.expected(without_activation(step))
     finally:
-        theory.moments = before
-    return None if found is None else float(found.output.second.mean())
+        theory.moments = moments
+    return None if expected is None else float(expected.output.second.mean())

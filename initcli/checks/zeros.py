@@ -19,21 +19,16 @@ if TYPE_CHECKING:
 
 SCALES = ("gamma_initializer",)
 """Arguments that initialize a factor for each unit."""
-_KERNELS = (
-    "kernel_initializer",
-    "depthwise_initializer",
-    "pointwise_initializer",
-    "query_initializer",
-    "key_initializer",
-    "value_initializer",
-    "output_initializer",
-    "embeddings_initializer",
-)
 
 
 def is_kernel(parameter: Parameter) -> bool:
     """Whether all that passes a layer passes these weights."""
-    return parameter.owner is not None and parameter.argument in _KERNELS
+    if parameter.owner is not None and parameter.owner.layer.acts_as() == "looks_up":
+        return parameter.argument is not None
+    if parameter.contracts is None:
+        return parameter.argument == "kernel_initializer"
+    # What zeros forget from step to step is not all that passes.
+    return bool(parameter.contracts) and parameter.argument not in (None, "recurrent_initializer")
 
 
 def dead_ends(evidence: Evidence) -> list[tuple[BuiltLayer, Parameter]]:

@@ -1,1 +1,1 @@
-"""The commands, by what they are about: options are parsed, functions called, pages rendered."""
+"""The command line."""

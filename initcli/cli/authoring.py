@@ -1,4 +1,4 @@
-"""The commands for who writes a spec: a schema for the editor, and something to start from."""
+"""The commands schema and init."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from initcli.cli.terminal import write, write_path
 from initcli.reports import REPORTS
 
 SCHEMA_FILE = "initcli.schema.json"
-"""What a schema is called beside the specs that name it."""
+"""Name of the schema file that specs refer to."""
 
 STARTER = """\
 # A network to start from. See its weights, what they do to a signal, and what to change:
@@ -22,9 +22,9 @@ STARTER = """\
 # `initcli catalog` lists all layers, initializers and activations, `initcli catalog Dense` one.
 
 name: model
-input_shape: [28, 28, 1]  # what flows in, without the batch; null for a size that is not known
+input_shape: [28, 28, 1]  # without the batch; null for an unknown size
 seed: 0                   # the same seed gives the same values everywhere
-defaults: keras           # whose initializers fill what is not said below: keras, torch or flax
+defaults: keras           # framework of the default initializers: keras, torch or flax
 
 initializers:             # recipes: names of your own, for use below
   scaled: {type: VarianceScaling, scale: 2.0, mode: fan_in, distribution: truncated_normal}
@@ -41,7 +41,7 @@ layers:
     activation: relu
     kernel_initializer: {type: Orthogonal, gain: 1.4}
     bias_initializer: zeros
-  # ... or a recipe. A block repeats its layers; in it, `input` is what flows into it.
+  # ... or a recipe. A block repeats its layers; `input` in it is the input of the block.
   - name: block
     repeat: 4
     layers:
@@ -59,7 +59,7 @@ def schema(
         str | None,
         typer.Option(
             metavar=f"[{'|'.join(REPORTS)}]",
-            help="The schema of this command's --format json instead.",
+            help="Print the schema of this command's JSON output instead.",
             autocompletion=lambda: list(REPORTS),
         ),
     ] = None,
@@ -79,19 +79,17 @@ def schema(
 
 def init(
     file: Annotated[
-        str, typer.Argument(metavar="[FILE]", help="Where to; - is standard output.")
+        str, typer.Argument(metavar="[FILE]", help="Output file, or - for standard output.")
     ] = "model.yaml",
     schema: Annotated[
         bool,
-        typer.Option("--schema", help=f"Write {SCHEMA_FILE} beside it too, and name it in there."),
+        typer.Option("--schema", help=f"Also write {SCHEMA_FILE}, for completion in an editor."),
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write a commented spec to start from.
 
-    Prints the path of each file when it is written.
+    Prints the path of each file.
     """
     if file == "-":
         if schema:
@@ -110,8 +108,8 @@ def init(
         texts[path.parent / SCHEMA_FILE] = schema_text()
     for each in texts:
         if not force and os.path.lexists(each):
-            message = f"{printable(str(each))} is there already"
-            raise OutputError(message, "--force writes over it")
+            message = f"{printable(str(each))} exists already"
+            raise OutputError(message, "--force overwrites it")
     for each, text in texts.items():
         write_whole(each, text.encode())
         write_path(each)

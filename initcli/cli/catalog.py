@@ -1,4 +1,4 @@
-"""The command that says what there is."""
+"""The command catalog."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from initcli.cli.terminal import console, printed, write
 def catalog(
     name: Annotated[
         str | None,
-        typer.Argument(help="One of them, to see all that is known of it.", autocompletion=names),
+        typer.Argument(
+            help="Name of a layer, initializer, activation or check to describe.",
+            autocompletion=names,
+        ),
     ] = None,
     format: FormatOption = "table",
 ) -> None:
-    """List the layers, initializers and activations that a spec can name, and the checks."""
+    """List all layers, initializers, activations and checks, or describe one."""
     from initcli.reports.catalog import CatalogReport, catalog, catalog_rows, matching
     from initcli.reports.record import json_text
 

@@ -1,4 +1,4 @@
-"""The command that judges: check."""
+"""The command check."""
 
 from __future__ import annotations
 
@@ -35,50 +35,52 @@ if TYPE_CHECKING:
     from initcli.errors import InitcliError
 
 
-_CODES = "Codes or names of checks, or how codes begin: I2,I101. Can be given several times."
+_CODES = "Codes, prefixes of codes or names, such as I2,I101. Repeatable."
 
 
 def check(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SPEC...", help="One spec or several; - is standard input."),
+        typer.Argument(metavar="SPEC...", help="Specs to check, or - for standard input."),
     ] = None,
     select: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CODE,...",
-            help=f"The checks to make. {_CODES}",
+            help=f"Checks to run. {_CODES}",
             show_default="all",
             autocompletion=checks,
         ),
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE,...", help="The checks not to make.", autocompletion=checks),
+        typer.Option(metavar="CODE,...", help="Checks to skip.", autocompletion=checks),
     ] = None,
     explain: Annotated[
         str | None,
         typer.Option(
             metavar="CODE",
-            help="Say all about a check, and judge nothing.",
+            help="Explain a check and exit.",
             autocompletion=checks,
         ),
     ] = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Write the remedies into the specs, and judge them anew.")
+        bool, typer.Option("--fix", help="Write fixes into the specs, and check again.")
     ] = False,
     diff: Annotated[
-        bool, typer.Option("--diff", help="Print what --fix would change, and change nothing.")
+        bool, typer.Option("--diff", help="Print the changes of --fix without making them.")
     ] = False,
     format: Annotated[str, format_option(FINDINGS_FORMATS)] = "table",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit status 1 where there are warnings alone, too.")
+        bool, typer.Option("--strict", help="Exit with status 1 for warnings too.")
     ] = False,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Examples to measure.", show_default="64 or 16")
+        int | None,
+        typer.Option(min=1, help="Number of examples to measure.", show_default="64 or 16"),
     ] = None,
     draws: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Draws to measure.", show_default="3")
+        int | None,
+        typer.Option(min=1, max=1000, help="Number of draws to measure.", show_default="3"),
     ] = None,
     theory: Theory = False,
     html: Html = None,
@@ -87,27 +89,27 @@ def check(
     defaults: Defaults = None,
     custom: Custom = None,
 ) -> None:
-    """Find what is wrong with how weights start, and what to write instead.
+    """Find problems of the initialization, and how to fix them.
 
-    The signal is measured where that takes a few seconds at most, or where --batch or --draws ask
-    for it, and else predicted. Exit status 1 where there are errors.
+    The signal is measured if that takes at most a few seconds, or with --batch or --draws;
+    otherwise it is predicted. The exit status is 1 if there are errors.
     """
     if explain is not None:
         _explain(explain)
         return
     if not specs:
         raise typer.BadParameter(
-            "which spec is to be checked? such as model.yaml, or - for standard input",
+            "name a spec, such as model.yaml, or - for standard input",
             param_hint="SPEC",
         )
     if theory and (batch or draws):
-        message = "nothing is drawn that --batch or --draws could change"
+        message = "nothing is sampled that --batch or --draws could change"
         raise typer.BadParameter(message, param_hint="--theory")
     if settings and (fix or diff):
-        message = "the specs that --fix mends are those in the files, without --set"
+        message = "--fix changes the files, to which --set does not apply"
         raise typer.BadParameter(message, param_hint="--set")
     if html is not None and len(specs) > 1:
-        raise typer.BadParameter(f"a page is of one spec, not of {len(specs)}", param_hint="--html")
+        raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint="--html")
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     options: dict[str, Any] = {
         "seed": seed,
@@ -157,7 +159,7 @@ def check(
 def _each(
     specs: Sequence[str], options: dict[str, Any], changes: Sequence[str], *, fixing: bool
 ) -> Iterator[tuple[str, tuple[Report, Fixed | None] | InitcliError]]:
-    """What is found of each spec, and how it was mended; the error of one that is wrong itself."""
+    """The report and the fixes of each spec, or its error."""
     from initcli.checks import check, chosen_checks
     from initcli.errors import InitcliError
     from initcli.sources.load import load
@@ -185,7 +187,7 @@ def _each(
 
 
 def _save(fixed: Fixed) -> None:
-    """Save what was mended in its file, or print it where it came from standard input."""
+    """Save a fixed spec, or print it if it came from standard input."""
     from pathlib import Path
 
     from initcli.files import rewrite
@@ -194,7 +196,7 @@ def _save(fixed: Fixed) -> None:
         write_own(fixed.after)
     elif fixed.after != fixed.before:
         rewrite(Path(fixed.file), fixed.before, fixed.after)
-        say(f"{fixed.file}: {fixed.fixed} of {len(fixed.first.findings)} findings mended")
+        say(f"{fixed.file}: {fixed.fixed} of {len(fixed.first.findings)} findings fixed")
 
 
 def _print(
@@ -203,7 +205,7 @@ def _print(
     format: str,
     to_stderr: bool,
 ) -> None:
-    """Print the findings; beside a mended spec on standard output they go to standard error."""
+    """Print the findings; to standard error if standard output has a fixed spec."""
     from initcli.render import findings
     from initcli.render.formats import ROWS
     from initcli.reports.check import CheckReport, check_rows
@@ -212,7 +214,7 @@ def _print(
     if format == "github":
         text = findings.findings_github(reports, not_read)
     elif not reports:
-        text = ""  # nothing was judged, so that nothing was found is no news
+        text = ""  # nothing was checked
     elif format == "json":
         text = json_text(CheckReport.of(reports, list(not_read)))
     elif format == "table":

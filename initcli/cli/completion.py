@@ -1,7 +1,7 @@
-"""What a shell completes: names of layers, initializers, activations and checks, and of tensors.
+"""Shell completion of names of layers, initializers, activations, checks and tensors.
 
-Each function says what a word may be, some by what was typed of it so far; Typer keeps what begins
-so. Everything is imported when it is asked.
+Each function returns candidates; Typer keeps those that start with the incomplete word. Slow
+imports are made inside the functions.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """Everything of the catalog."""
+    """All names of the catalog."""
     from initcli.reports.catalog import catalog
 
     return sorted({name for thing in catalog() for name in (thing.name, *thing.aliases)})
 
 
 def initializers(incomplete: str) -> list[str]:
-    """Names of initializers, the last of a list with commas."""
+    """Names of initializers, for the last item of a comma-separated list."""
     from initcli.initializers import known_initializers
 
     return _listed(incomplete, known_initializers())
 
 
 def activations(incomplete: str) -> list[str]:
-    """Names of activations, the last of a list with commas."""
+    """Names of activations, for the last item of a comma-separated list."""
     from initcli.activations import known_activations
 
     return _listed(incomplete, known_activations())
 
 
 def frameworks(incomplete: str) -> list[str]:
-    """Frameworks whose defaults there are, the last of a list with commas."""
+    """Names of frameworks, for the last item of a comma-separated list."""
     from typing import get_args
 
     from initcli.frameworks import Framework
@@ -46,20 +46,20 @@ def frameworks(incomplete: str) -> list[str]:
 
 
 def checks(incomplete: str) -> list[str]:
-    """Codes of checks, the last of a list with commas."""
+    """Codes of checks, for the last item of a comma-separated list."""
     from initcli.checks import known_checks
 
     return _listed(incomplete, known_checks())
 
 
 def filters() -> list[str]:
-    """Paths of the tensors in the spec that was typed before."""
+    """Paths of the tensors of the spec on the command line."""
     model = _model()
     return [] if model is None else [parameter.path for parameter in model.parameters]
 
 
 def settings(incomplete: str) -> list[str]:
-    """Paths of the values in the spec that was typed before, and names for what a path ends in."""
+    """Paths of the values of the spec on the command line, and names of their values."""
     from initcli.activations import known_activations
     from initcli.initializers import known_initializers
     from initcli.sources.overrides import paths
@@ -84,11 +84,11 @@ def _listed(incomplete: str, known: Iterable[str]) -> list[str]:
 
 
 def _model() -> Model | None:
-    """The model of the first spec among the words of the command line; None without one."""
+    """The model of the first spec on the command line; None without one."""
     from initcli.errors import InitcliError
     from initcli.sources.load import load
 
-    # A command line that ends in an option without its value is not parsed, so it is read here.
+    # Typer does not parse a command line that ends in an option without its value.
     words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
     for word in words.split()[2:]:
         file = Path(word.strip("'\"")).expanduser()

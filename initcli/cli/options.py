@@ -1,9 +1,10 @@
-"""What several commands share: their options, how they load models, and how they print rows."""
+"""Options, loading and row output shared by several commands."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def format_option(formats: Sequence[str]) -> Any:
-    """The option that names one of the formats."""
+    """An option whose value is one of the formats."""
 
     def parse(text: str) -> str:
         if text.lower() not in formats:
@@ -38,36 +39,44 @@ def format_option(formats: Sequence[str]) -> Any:
     )
 
 
+class PictureFormat(StrEnum):
+    """Formats of pictures."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
 FormatOption = Annotated[str, format_option(FORMATS)]
 Spec = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
-        help="A YAML or JSON file, a Keras model's JSON or .keras file, or - for standard input.",
+        help="A spec (YAML or JSON), a Keras model (.json or .keras), or - for standard input.",
     ),
 ]
 Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="YAML or JSON files, Keras models' JSON or .keras files, or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), or - for standard input.",
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Wins over the spec's own seed.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed; overrides that of the spec.")]
 Custom = Annotated[
     list[str] | None,
-    typer.Option(metavar="FILE.py", help="A file of your own initializers; it is run."),
+    typer.Option(metavar="FILE.py", help="Python file with your own initializers; it is executed."),
 ]
 Defaults = Annotated[
     Literal["keras", "torch", "flax"] | None,
-    typer.Option(help="Whose default initializers; wins over the spec's own."),
+    typer.Option(help="Framework whose default initializers to use; overrides the spec."),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
-        help="Change the spec, such as layers.3.units=128; can be given several times.",
+        help="Change a value of the spec, such as layers.3.units=128. Repeatable.",
         autocompletion=settings,
     ),
 ]
@@ -75,75 +84,74 @@ Filter = Annotated[
     list[str] | None,
     typer.Option(
         metavar="GLOB",
-        help="Only tensors whose path matches, such as '*/kernel'.",
+        help="Only tensors whose path matches, such as '*/kernel'. Repeatable.",
         autocompletion=filters,
     ),
 ]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")
+]
 MaxDraws = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Measure at most the first N entries of a tensor."),
+    typer.Option(min=1, metavar="N", help="Sample only the first N entries of each tensor."),
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=1, help="Examples.", show_default="64, or as many as fit in memory"),
+    typer.Option(min=1, help="Number of examples.", show_default="64, or as many as fit in memory"),
 ]
-Draws = Annotated[
-    int, typer.Option(min=1, max=1000, help="Draws of weights and inputs, with a seed each.")
-]
+Draws = Annotated[int, typer.Option(min=1, max=1000, help="Number of draws of weights and inputs.")]
 Theory = Annotated[
     bool,
-    typer.Option("--theory", help="Predictions from the distributions alone; nothing is drawn."),
+    typer.Option("--theory", help="Predict from the distributions alone, without sampling."),
 ]
 Input = Annotated[
     str | None,
     typer.Option(
-        metavar="X.npy", help="Inputs of your own: an array, or an .npz with one for each input."
+        metavar="X.npy", help="Inputs: an .npy array, or an .npz file with one array per input."
     ),
 ]
 Picture = Annotated[
     str | None,
-    typer.Option(metavar="F.png|F.svg|F.pdf", help="Save a picture of it."),
+    typer.Option(
+        metavar="|".join(f"F.{each}" for each in PictureFormat), help="Save a picture in this file."
+    ),
 ]
 Html = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Put it into the page DIR/index.html, beside what is there."),
+    typer.Option(metavar="DIR", help="Add the report to the page DIR/index.html."),
 ]
 
 _SHARED = (
     (
         "quiet",
-        Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")],
+        Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress.")],
         False,
     ),
     (
         "limit",
         Annotated[
             list[str] | None,
-            typer.Option(metavar="NAME=N", help="Raise a limit that a message names."),
+            typer.Option(metavar="NAME=N", help="Raise a limit that a message names. Repeatable."),
         ],
         None,
     ),
     (
         "debug",
-        Annotated[bool, typer.Option("--debug", help="Show where the program itself failed.")],
+        Annotated[bool, typer.Option("--debug", help="Print the traceback of an internal error.")],
         False,
     ),
 )
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """The function as a command, which has the options that all have and ends in messages."""
+    """Turn a function into a command with the shared options, which reports its errors."""
 
     @wraps(function)
     def run(*, quiet: bool, limit: list[str] | None, debug: bool, **arguments: Any) -> None:
         with messages(quiet=quiet, debug=debug):
-            if limit:
-                from initcli.limits import from_options, limited
+            from initcli.limits import from_options, limited
 
-                with limited(**from_options(limit)):
-                    function(**arguments)
-            else:
+            with limited(**from_options(limit or ())):
                 function(**arguments)
 
     signature = inspect.signature(function, eval_str=True)
@@ -160,7 +168,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 class Loading(NamedTuple):
-    """How a spec becomes a model, as the command line says it."""
+    """The options that decide how a spec becomes a model."""
 
     seed: int | None
     defaults: Framework | None
@@ -168,7 +176,7 @@ class Loading(NamedTuple):
     changes: Sequence[str] | None
 
     def model(self, spec: str) -> Model:
-        """The model of a spec, whose notes go to standard error."""
+        """Load a spec and print its notes."""
         from initcli.sources.load import load
 
         with patience([spec]):
@@ -187,8 +195,7 @@ class Loading(NamedTuple):
 def for_each(
     specs: Iterable[str], loading: Loading, do: Callable[[str, Model, bool], None]
 ) -> None:
-    """Do something with the model of every spec, given how the spec was named, and with it whether
-    it is the first; what is wrong with one is said, and does not stop the rest."""
+    """Call ``do(spec, model, is_first)`` for every spec; an error in one does not stop the rest."""
     from initcli.errors import InitcliError
 
     wrong, first = False, True
@@ -205,7 +212,7 @@ def for_each(
 
 
 def chosen(model: Model, filter: Sequence[str] | None) -> Sequence[Parameter]:
-    """The parameters that a filter asks for, or all."""
+    """The parameters that match a filter; all without one."""
     return model.matching(filter) if filter else model.parameters
 
 

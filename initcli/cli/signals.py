@@ -20,6 +20,7 @@ from initcli.cli.options import (
     Input,
     Loading,
     Picture,
+    PictureFormat,
     Seed,
     Settings,
     Specs,
@@ -48,7 +49,9 @@ def signal(
     html: Html = None,
     filter: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Show only layers and tensors whose name matches."),
+        typer.Option(
+            metavar="GLOB", help="Print only layers and tensors whose name matches. Repeatable."
+        ),
     ] = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -57,33 +60,33 @@ def signal(
 ) -> None:
     """Print the size of every layer's output and gradient, measured and predicted.
 
-    CSV and JSON lines have a row a layer.
+    CSV and JSON lines have one row per layer.
     """
     _picture_format(out)
     if theory and input is not None:
-        message = "nothing is drawn that --input could change"
+        message = "nothing is sampled that --input could change"
         raise typer.BadParameter(message, param_hint="--theory")
     for option, given in (("--out", out), ("--html", html)):
         if given is not None and len(specs) > 1:
-            raise typer.BadParameter(f"it is of one spec, not of {len(specs)}", param_hint=option)
+            raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint=option)
 
-    def signalled(spec: str, model: Model, first: bool) -> None:
-        found = _signal(model, batch, draws, theory, input)
-        for note in found.notes:
+    def report(spec: str, model: Model, first: bool) -> None:
+        result = _signal(model, batch, draws, theory, input)
+        for note in result.notes:
             say(note)
-        _print_signal(spec, found, format, filter or (), first=first)
+        _print_signal(spec, result, format, filter or (), first=first)
         if out is not None:
             from initcli.files import write_whole
             from initcli.render.signal_plot import signals_picture
 
-            pictured = [(model.name, found)]
+            pictured = [(model.name, result)]
             write_whole(Path(out), signals_picture(pictured, _picture_format(out)))
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
-            say(f"the page is {save_page(Path(html), signal_page(found))}")
+            say(f"the page is {save_page(Path(html), signal_page(result))}")
 
-    for_each(specs, Loading(seed, defaults, custom, settings), signalled)
+    for_each(specs, Loading(seed, defaults, custom, settings), report)
 
 
 def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: str | None) -> Signal:
@@ -97,13 +100,13 @@ def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: st
 
 
 def _print_signal(
-    spec: str, found: Signal, format: str, only: Sequence[str], *, first: bool
+    spec: str, signal: Signal, format: str, only: Sequence[str], *, first: bool
 ) -> None:
     if format == "table":
         from initcli.render.signal_table import signal_table
 
         page, plain = console()
-        table = signal_table(found, width=page.width, ascii_only=plain, only=only)
+        table = signal_table(signal, width=page.width, ascii_only=plain, only=only)
         write("\n" * (not first) + printed(page, table))
         return
     from initcli.reports.signal import SignalReport, signal_rows
@@ -111,9 +114,9 @@ def _print_signal(
     if format == "json":
         from initcli.reports.record import json_text
 
-        write(json_text(SignalReport.of(found, only)))
+        write(json_text(SignalReport.of(signal, only)))
     else:
-        write_rows(format, signal_rows(spec, found, only), first=first)
+        write_rows(format, signal_rows(spec, signal, only), first=first)
 
 
 def compare(
@@ -122,7 +125,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Initializers, each in turn that of all kernels.",
+            help="Initializers to compare, each used for all kernels.",
             autocompletion=initializers,
         ),
     ] = None,
@@ -130,7 +133,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Activations, each in turn that of all layers but the last.",
+            help="Activations to compare, each used for all layers but the last.",
             autocompletion=activations,
         ),
     ] = None,
@@ -138,7 +141,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="keras,torch,flax",
-            help="Whose default initializers, each in turn.",
+            help="Frameworks whose default initializers to compare.",
             autocompletion=frameworks,
         ),
     ] = None,
@@ -151,9 +154,9 @@ def compare(
     seed: Seed = None,
     custom: Custom = None,
 ) -> None:
-    """Rank initializers, activations, defaults or specs by what they do to the signal.
+    """Rank initializers, activations, defaults or specs by their effect on the signal.
 
-    CSV and JSON lines have a row a variant, the best first.
+    CSV and JSON lines have one row per variant, the best first.
     """
     kind = _picture_format(out)
     from initcli.signal.comparison import compare, variants
@@ -169,36 +172,36 @@ def compare(
             changes=settings or (),
         )
     with _steps(len(models)) as advance:
-        found = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
-    for note in dict.fromkeys(note for each in found for note in each.signal.notes):
+        compared = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+    for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
         say(note)
-    _print_comparison(found, format)
+    _print_comparison(compared, format)
     if out is not None:
         from initcli.files import write_whole
         from initcli.render.signal_plot import signals_picture
 
-        pictured = [(each.label, each.signal) for each in found]
+        pictured = [(each.label, each.signal) for each in compared]
         write_whole(Path(out), signals_picture(pictured, kind))
 
 
-def _print_comparison(found: Sequence[Compared], format: str) -> None:
+def _print_comparison(variants: Sequence[Compared], format: str) -> None:
     from initcli.reports.compare import CompareReport, compare_rows
 
     if format == "table":
         from initcli.render.comparison import comparison_table
 
         page, plain = console()
-        write(printed(page, comparison_table(found, width=page.width, ascii_only=plain)))
+        write(printed(page, comparison_table(variants, width=page.width, ascii_only=plain)))
     elif format == "json":
         from initcli.reports.record import json_text
 
-        write(json_text(CompareReport.of(found)))
+        write(json_text(CompareReport.of(variants)))
     else:
-        write_rows(format, compare_rows(found))
+        write_rows(format, compare_rows(variants))
 
 
 def _names(text: str | None) -> list[str]:
-    """The names in a list with commas."""
+    """The names in a comma-separated list."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
@@ -218,16 +221,16 @@ def _frameworks(text: str | None) -> list[Framework]:
 
 
 def _picture_format(out: str | None) -> str:
-    """What kind of picture a file's name asks for."""
+    """The picture format that a file's name asks for."""
     kind = "" if out is None else Path(out).suffix.lower().removeprefix(".")
-    if out is not None and kind not in ("png", "svg", "pdf"):
+    if out is not None and kind not in list(PictureFormat):
         ends = "the file's name must end in .png, .svg or .pdf"
         raise typer.BadParameter(ends, param_hint="--out")
     return kind
 
 
 def _inputs(file: str | None, model: Model) -> dict[str, Any]:
-    """The arrays of a file, by the names of the inputs."""
+    """The arrays of a file, by input name."""
     if file is None:
         return {}
     from initcli.signal.inputs import read_inputs
@@ -238,7 +241,7 @@ def _inputs(file: str | None, model: Model) -> dict[str, Any]:
 
 @contextmanager
 def _steps(models: int = 1) -> Iterator[Callable[[int, int], None] | None]:
-    """Tells a progress bar of steps, whose number is known once the first is done."""
+    """A progress bar of steps, whose number is known after the first."""
     with ExitStack() as stack:
         bars: list[ProgressBar | NoBar] = []
 

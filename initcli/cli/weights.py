@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from enum import StrEnum
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -19,6 +18,7 @@ from initcli.cli.options import (
     Jobs,
     Loading,
     MaxDraws,
+    PictureFormat,
     Seed,
     Settings,
     Spec,
@@ -35,30 +35,30 @@ if TYPE_CHECKING:
     from initcli.reports.summary import TensorSummary
     from initcli.sampling.workers import Workers
 
-# What one process takes, roughly: it decides who does the work, not what comes out.
-_SECONDS_A_WEIGHT = 1e-8
-_SECONDS_A_PICTURE = 0.04
+# Rough times of one process, which decide how many processes are started.
+_SECONDS_PER_WEIGHT = 1e-8
+_SECONDS_PER_PICTURE = 0.04
 _SCREENS = 3
 """Screens that a table may fill before repeated blocks are folded."""
 
 
 class _Drawing(NamedTuple):
-    """Who draws, and how many entries of a tensor at most."""
+    """The options that decide what is sampled, and by which processes."""
 
     max_entries: int | None = None
     jobs: int | None = None
     cluster: str | None = None
 
     def weights(self, parameters: Iterable[Parameter]) -> int:
-        """How many weights are drawn."""
+        """Number of weights to sample."""
         return sum(min(each.size, self.max_entries or each.size) for each in parameters)
 
     def seconds(self, parameters: Iterable[Parameter]) -> float:
-        """What one process takes for them, roughly."""
-        return self.weights(parameters) * _SECONDS_A_WEIGHT
+        """Rough time that one process takes."""
+        return self.weights(parameters) * _SECONDS_PER_WEIGHT
 
     def workers(self, seconds: float) -> AbstractContextManager[Workers]:
-        """Who does what one process would take so long for."""
+        """Workers for work that takes one process so long."""
         from initcli.sampling import workers
 
         if self.cluster is not None:
@@ -66,11 +66,11 @@ class _Drawing(NamedTuple):
         return workers.suitable(self.jobs, seconds)
 
     def tensors(self, model: Model, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
-        """The tensors, drawn and measured, with a progress bar where that takes long."""
+        """Sample and measure tensors, with a progress bar."""
         from initcli.reports.summary import summarize
 
         several = self.workers(self.seconds(only))
-        # Processes start before the bar does, whose thread keeps them from the fastest way.
+        # Processes start first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
             yield from summarize(
                 model,
@@ -81,16 +81,8 @@ class _Drawing(NamedTuple):
             )
 
 
-class PictureFormat(StrEnum):
-    """What a histogram is saved as."""
-
-    png = "png"
-    svg = "svg"
-    pdf = "pdf"
-
-
 def _bins(text: str) -> int:
-    """A number of bins, or 0 for ``auto``."""
+    """Parse a number of bins; 0 stands for ``auto``."""
     if text == "auto":
         return 0
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
@@ -106,7 +98,7 @@ def summary(
     format: FormatOption = "table",
     depth: Annotated[
         int | None,
-        typer.Option(min=1, help="Levels of names to show; blocks below are folded."),
+        typer.Option(min=1, help="Number of name levels to show; deeper blocks are folded."),
     ] = None,
     all: Annotated[
         bool,
@@ -118,7 +110,8 @@ def summary(
     ] = False,
     filter: Filter = None,
     theory: Annotated[
-        bool, typer.Option("--theory", help="Distributions and shapes alone; nothing is drawn.")
+        bool,
+        typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
     ] = False,
     max_draws: MaxDraws = None,
     settings: Settings = None,
@@ -128,17 +121,17 @@ def summary(
     jobs: Jobs = None,
     cluster: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Draw on the Dask cluster of this scheduler."),
+        typer.Option(metavar="ADDRESS", help="Sample on the Dask cluster of this scheduler."),
     ] = None,
 ) -> None:
-    """Print every tensor: shape, initializer, distribution and draw.
+    """Print every tensor: shape, initializer, distribution and sampled values.
 
-    CSV and JSON lines have a row a tensor, which is printed when it is measured.
+    CSV and JSON lines have one row per tensor, printed as soon as it is measured.
     """
     drawing = _Drawing(max_draws, jobs, cluster)
     if theory and any(each is not None for each in drawing):
         raise typer.BadParameter(
-            "nothing is drawn that --max-draws, --jobs or --cluster could change",
+            "nothing is sampled that --max-draws, --jobs or --cluster could change",
             param_hint="--theory",
         )
     if jobs and cluster is not None:
@@ -171,7 +164,7 @@ def summary(
         is_whole = all or not data_stream().isatty()
         max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
         rows = outline(model.layers, depth, paths, max_lines)
-        # What is folded need not be drawn.
+        # Folded tensors need no values.
         shown = tensors(model, shown_parameters(rows))
         page, plain = console()
         table = summary_table(model, shown, width=page.width, ascii_only=plain, rows=rows)
@@ -185,28 +178,27 @@ def hist(
     out: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Save pictures there; without it they are drawn in the terminal."
+            metavar="DIR", help="Save pictures in this folder instead of drawing in the terminal."
         ),
     ] = None,
     html: Annotated[
-        bool, typer.Option("--html", help="Write a page to browse, DIR/index.html, beside them.")
+        bool, typer.Option("--html", help="Also write a page to browse, DIR/index.html.")
     ] = False,
     format: Annotated[
         PictureFormat | None,
-        typer.Option(help="What pictures are saved as.", show_default="png", case_sensitive=False),
+        typer.Option(help="Picture format.", show_default="png", case_sensitive=False),
     ] = None,
     dpi: Annotated[
         int | None,
-        typer.Option(min=20, max=1000, help="Pixels an inch, of PNG.", show_default="100"),
+        typer.Option(min=20, max=1000, help="Resolution of PNG pictures.", show_default="100"),
     ] = None,
     bins: Annotated[
-        int, typer.Option(metavar="N|auto", parser=_bins, help="Bins.", show_default="auto")
-    ] = "auto",  # type: ignore[assignment]  # parsed like what a person types
-    log: Annotated[
-        bool, typer.Option("--log", help="Count entries on a logarithmic scale.")
-    ] = False,
+        int,
+        typer.Option(metavar="N|auto", parser=_bins, help="Number of bins.", show_default="auto"),
+    ] = "auto",  # type: ignore[assignment]  # parsed like a text from the command line
+    log: Annotated[bool, typer.Option("--log", help="Use a logarithmic scale for counts.")] = False,
     same_scale: Annotated[
-        bool, typer.Option("--same-scale", help="Put all tensors on one axis of weights.")
+        bool, typer.Option("--same-scale", help="Use the same range of values for all tensors.")
     ] = False,
     filter: Filter = None,
     max_draws: MaxDraws = None,
@@ -216,10 +208,10 @@ def hist(
     custom: Custom = None,
     jobs: Jobs = None,
 ) -> None:
-    """Draw a histogram of every tensor, with its distribution over it.
+    """Draw a histogram of every tensor, together with its distribution.
 
-    With --out, save one picture a tensor and an overview, and print the path of each when it is
-    written; of several specs each has a folder of its own there.
+    With --out, save one picture per tensor and an overview, and print the path of each. Several
+    specs get a folder each.
     """
     if out is None:
         for option, given in (("--html", html), ("--format", format), ("--dpi", dpi)):
@@ -245,8 +237,8 @@ def hist(
             same_scale=same_scale,
         )
         only = chosen(model, filter)
-        # Values are drawn twice, first to measure them and then to count them.
-        seconds = 3 * drawing.seconds(only) + len(only) * _SECONDS_A_PICTURE
+        # Values are sampled twice, first to measure them and then to count them.
+        seconds = 3 * drawing.seconds(only) + len(only) * _SECONDS_PER_PICTURE
         with drawing.workers(seconds) as workers, progress(len(only), "pictures") as bar:
             from initcli.render.gallery import save_histograms
 
@@ -268,16 +260,16 @@ def hist(
 
 def export(
     spec: Spec,
-    out: Annotated[str, typer.Option(metavar="F.npz|F.safetensors", help="Where to.")],
+    out: Annotated[str, typer.Option(metavar="F.npz|F.safetensors", help="Output file.")],
     filter: Filter = None,
     settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
 ) -> None:
-    """Save the drawn weights in one file, each under its path.
+    """Save the sampled weights in one file, each under its path.
 
-    Prints the path of the file when it is written.
+    Prints the path of the file.
     """
     from initcli.errors import listed
     from initcli.render import weights_file as exporting
@@ -302,7 +294,7 @@ def _draw(
     log: bool,
     same_scale: bool,
 ) -> None:
-    """Draw the histograms in the terminal, each when its tensor is measured."""
+    """Draw histograms in the terminal, each as soon as its tensor is measured."""
     from initcli.render.bars import BarChart, heading
     from initcli.reports.summary import common_range
 
@@ -318,7 +310,7 @@ def _draw(
 
 
 def _folders(specs: Sequence[str], out: str) -> dict[str, Path]:
-    """The folder of each spec: the one that was asked for, or in it one with the spec's name."""
+    """The folder of each spec: ``out``, or for several specs a folder of its own in it."""
     if len(set(specs)) == 1:
         return dict.fromkeys(specs, Path(out))
     from initcli.files import file_stems

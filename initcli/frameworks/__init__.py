@@ -11,17 +11,19 @@ from typing import Any, Literal
 
 import msgspec
 
-from initcli.frameworks import flax, torch
 from initcli.frameworks.base import Defaults
 from initcli.initializers import Initializer
 from initcli.layers import Layer
 from initcli.parameter import Owner, Parameter
-from initcli.registry import known
+from initcli.registry import import_modules, known
 from initcli.types import ArgumentError
 
-__all__ = ["Framework", "flax", "torch", "with_defaults"]
+__all__ = ["Framework", "with_defaults"]
+
+import_modules(__name__, __path__)
 
 Framework = Literal["keras", "torch", "flax"]
+"""Keras, and every framework that a module here registers."""
 
 
 def with_defaults(

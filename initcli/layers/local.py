@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy
 
@@ -21,9 +21,9 @@ from initcli.layers.arguments import (
     Strides,
     UseBias,
 )
-from initcli.layers.base import Layer, known_size, per_axis
+from initcli.layers.base import Layer, known_size
 from initcli.layers.flow import Flow
-from initcli.layers.spatial import join, require_spatial, slide, split
+from initcli.layers.spatial import Sliding, join, require_spatial, slide, split
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -53,7 +53,7 @@ class Positions(NamedTuple):
         return math.prod(self.after)
 
 
-class LocallyConnected(Layer, frozen=True, kw_only=True):
+class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
     """A convolution with separate weights at each of its p positions. Keras 1 and 2.
 
     Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With ``implementation``
@@ -63,8 +63,6 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
     """
 
     registered = False
-
-    rank: ClassVar[int]
 
     filters: Filters
     kernel_size: KernelSize
@@ -81,24 +79,13 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
     ] = 1
 
     def __post_init__(self) -> None:
-        per_axis(self.kernel_size, self.rank, "kernel_size")
-        per_axis(self.strides, self.rank, "strides")
+        super().__post_init__()
         if self.padding != "valid" and self.implementation == 1:
             raise ArgumentError(
                 "padding",
                 f"`padding` must be 'valid' for {type(self).__name__}, whose implementation is 1",
                 "set `implementation: 2`",
             )
-
-    @property
-    def window(self) -> Size:
-        """The size of the kernel along each spatial axis."""
-        return per_axis(self.kernel_size, self.rank, "kernel_size")
-
-    @property
-    def steps(self) -> Size:
-        """The strides along each spatial axis."""
-        return per_axis(self.strides, self.rank, "strides")
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
@@ -109,7 +96,7 @@ class LocallyConnected(Layer, frozen=True, kw_only=True):
                 f"{shape_text(shape)} lacks one",
                 "give the size in input_shape in place of null",
             )
-        found = slide(self, sizes, self.window, self.steps, (1,) * self.rank, self.padding)
+        found = slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
         return join(shape[0], found, self.filters, self.data_format)
 
     def positions(self, shape: Shape) -> Positions:

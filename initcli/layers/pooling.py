@@ -36,25 +36,30 @@ class _Pooling(Layer, frozen=True, kw_only=True):
     data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
-        per_axis(self.pool_size, self.rank, "pool_size")
-        if self.strides is not None:
-            per_axis(self.strides, self.rank, "strides")
+        _ = self.window, self.steps
+
+    @property
+    def window(self) -> Size:
+        """The size of the window along each spatial axis."""
+        return per_axis(self.pool_size, self.rank, "pool_size")
+
+    @property
+    def steps(self) -> Size:
+        """The stride along each spatial axis."""
+        given = self.pool_size if self.strides is None else self.strides
+        return per_axis(given, self.rank, "strides")
 
     def output_shape(self, shape: Shape) -> Shape:
         require_spatial(self, shape, self.rank)
         sizes, channels = split(shape, self.data_format)
-        window = per_axis(self.pool_size, self.rank, "pool_size")
-        strides = window if self.strides is None else per_axis(self.strides, self.rank, "strides")
-        found = slide(self, sizes, window, strides, (1,) * self.rank, self.padding)
-        return join(shape[0], found, channels, self.data_format)
+        outputs = slide(self, sizes, self.window, self.steps, (1,) * self.rank, self.padding)
+        return join(shape[0], outputs, channels, self.data_format)
 
     def _window(self, flow: Flow, x: Array) -> tuple[Size, Any]:
-        """The size and motion of the window on an input whose channels are last."""
-        size = per_axis(self.pool_size, self.rank, "pool_size")
-        strides = size if self.strides is None else per_axis(self.strides, self.rank, "strides")
+        """The size of the window, and how it slides over an input with the channels last."""
         every = (1,) * self.rank
-        padding = ends(x.shape[1:-1], size, strides, every, self.padding)
-        return size, flow.xp.Window(strides, every, padding, x.shape[-1])
+        padding = ends(x.shape[1:-1], self.window, self.steps, every, self.padding)
+        return self.window, flow.xp.Window(self.steps, every, padding, x.shape[-1])
 
 
 class _MaxPooling(_Pooling, frozen=True, kw_only=True):

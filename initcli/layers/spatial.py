@@ -33,7 +33,6 @@ class Sliding:
 
     kernel_size: Any
     strides: Any
-    dilation_rate: Any
 
     def __post_init__(self) -> None:
         stride, dilation, _ = max(self.steps), max(self.dilations), self.window
@@ -57,7 +56,7 @@ class Sliding:
     @property
     def dilations(self) -> Size:
         """The dilation along each spatial axis."""
-        return per_axis(self.dilation_rate, self.rank, "dilation_rate")
+        return per_axis(getattr(self, "dilation_rate", 1), self.rank, "dilation_rate")
 
 
 def require_spatial(layer: Layer, shape: Shape, rank: int) -> None:

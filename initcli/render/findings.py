@@ -120,7 +120,7 @@ def _counted(reports: Sequence[Report]) -> str:
         f"{n} {what}{'s' * (n != 1)}" for n, what in ((errors, "error"), (warnings, "warning")) if n
     ]
     text = f"Found {' and '.join(counts)}."
-    return f"{text} {fixable} can be mended with --fix." if fixable else text
+    return f"{text} {fixable} fixable with --fix." if fixable else text
 
 
 def _code(text: str, language: str) -> RenderableType:

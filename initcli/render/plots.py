@@ -25,18 +25,17 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from initcli.distributions import Distribution, Floats
+from initcli.distributions import Distribution
 from initcli.errors import printable
 from initcli.measuring.histogram import Histogram
 from initcli.measuring.measurement import Measurement
 from initcli.parameter import Parameter
-from initcli.types import shape_text
+from initcli.sampling.chunks import rounding_limits
+from initcli.types import TensorDtype, shape_text
 
 DRAWN = "#5b8db8"
 DISTRIBUTION = "#c8432b"
 GREY = "#555555"
-_FEW = 2
-"""Number of atoms up to which a distribution without density is drawn as one bar an atom."""
 
 Pixels = NDArray[np.uint8]
 """A picture: rows of red, green and blue pixels."""
@@ -71,6 +70,7 @@ class TensorPicture:
 
     path: str
     shape: str
+    dtype: TensorDtype
     facts: tuple[str, ...]
     distribution: Distribution | None
     histogram: Histogram
@@ -93,9 +93,8 @@ class TensorPicture:
             f"mean {measured.mean:.4g}",
             f"std {measured.std:.4g}",
         )
-        return cls(
-            parameter.path, shape_text(parameter.shape), facts, distribution, histogram, limits
-        )
+        path, shape = parameter.path, shape_text(parameter.shape)
+        return cls(path, shape, parameter.dtype, facts, distribution, histogram, limits)
 
 
 def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
@@ -240,7 +239,6 @@ class _Cell:
         self.axes = figure.add_axes((0, 0, 1, 1))
         self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN, baseline=self.floor)
         (self.curve,) = self.axes.plot([], [], color=DISTRIBUTION, linewidth=1.5)
-        (self.marks,) = self.axes.plot([], [], "_", color=DISTRIBUTION, markersize=14, mew=1.5)
         self.title = self._text(layout.title)
         self.caption = self._text(layout.caption, color=GREY)
         if log:
@@ -281,55 +279,33 @@ class _Cell:
         self.caption.set_text("\n".join(caption))
         self.caption.set_position((0, 6 if large else 4))
         self.title.set_position((0, 10 + 11 * len(caption) if large else 14))
-        self._show(picture)
-
-    def _show(self, picture: TensorPicture) -> None:
         histogram, distribution = picture.histogram, picture.distribution
         edges, counts = histogram.edges, histogram.counts
         low, high = float(edges[0]), float(edges[-1])
-        width = (high - low) / counts.size
         shown = picture.limits or (low, high)
         seen = int(counts.sum())
-        # A density times this is in entries per bin.
-        per_bin = seen * width
-        atoms = {} if distribution is None else distribution.atoms
-        certain = sum(atoms.values()) == 1
-        few = 0 < len(atoms) <= _FEW
-        none = np.array([])
-        curve, marks = (none, none), (none, none)
-        if counts.size == 1 or (few and certain):
-            filled = np.flatnonzero(counts)
-            middles = (edges[:-1] + edges[1:]) / 2
-            places = np.array([_nearest(float(middles[i]), atoms, width) for i in filled])
-            self._bars(places, counts[filled], (shown[1] - shown[0]) / 40)
-        else:
-            self.bars.set_data(counts, edges, self.floor)
-            if distribution is not None and not certain:
-                x = np.linspace(*shown, 400)
-                curve = (x, distribution.pdf(x) * per_bin)
-        if distribution is not None and few:
-            values = np.array(list(atoms))
-            marks = (
-                values,
-                np.array(list(atoms.values())) * seen + distribution.pdf(values) * per_bin,
-            )
-        self.curve.set_data(*curve)
-        self.marks.set_data(*marks)
+        if counts.size == 1:  # a constant has no width
+            half = (shown[1] - shown[0]) / 80
+            edges = np.array([-half, half]) + (low + high) / 2
+        self.bars.set_data(counts, edges, self.floor)
+        x = y = np.array([])
+        if distribution is not None and distribution.atoms:
+            below = distribution.below(rounding_limits(histogram.edges, picture.dtype))
+            # One stroke a bin: a line between them would hide narrow bars.
+            x = np.column_stack([edges[:-1], edges[1:], np.full(counts.size, np.nan)]).ravel()
+            y = np.repeat(np.diff(below) * seen, 3)
+        elif distribution is not None:
+            x = np.linspace(*shown, 400)
+            y = distribution.pdf(x) * seen * (high - low) / counts.size
+        self.curve.set_data(x, y)
         if self.distribution_key is not None:
-            self.distribution_key.set_visible(bool(curve[0].size or marks[0].size))
+            self.distribution_key.set_visible(distribution is not None)
         # A density may be infinite at the end of its support.
-        heights = np.concatenate([counts, curve[1], marks[1]])
+        heights = np.concatenate([counts, y])
         top = float(heights[np.isfinite(heights)].max())
         margin = 0 if counts.size == 1 and not picture.limits else 0.05 * (shown[1] - shown[0])
         self.axes.set_xlim(shown[0] - margin, shown[1] + margin)
         self.axes.set_ylim(self.floor, 2 * top if self.floor else 1.05 * top)
-
-    def _bars(self, places: Floats, counts: Any, width: float) -> None:
-        """Separate bars."""
-        ends = np.stack([places - width / 2, places + width / 2], axis=1).ravel()
-        heights = np.zeros(ends.size - 1)
-        heights[::2] = counts
-        self.bars.set_data(heights, np.maximum.accumulate(ends), self.floor)
 
     def _text(self, size: int, **style: Any) -> Any:
         """Lines of text above the axes, left-aligned."""
@@ -346,9 +322,3 @@ class _Cell:
             parse_math=False,
             **style,
         )
-
-
-def _nearest(middle: float, atoms: dict[float, float], width: float) -> float:
-    """The atom in a bin, or the middle of the bin."""
-    atom = min(atoms, key=lambda value: abs(value - middle), default=middle)
-    return atom if abs(atom - middle) <= width else middle

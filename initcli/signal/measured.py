@@ -68,6 +68,7 @@ def measure_signal(
     draws: int = DRAWS,
     inputs: Mapping[str, Array] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    theory: bool = True,
 ) -> Signal:
     """Pass a signal forwards and backwards through a model, as in training, and predict it.
 
@@ -81,6 +82,7 @@ def measure_signal(
         draws: how often to draw weights and inputs anew.
         inputs: arrays by the name of the input; they stay the same in every draw.
         progress: called with the number of steps done, and of all steps.
+        theory: whether to predict it as well.
 
     Raises:
         SignalError: the signal cannot pass a layer, the inputs do not fit, or memory is too small.
@@ -102,7 +104,7 @@ def measure_signal(
 
     with threadpool_limits(1 if _products(built) < _LARGE_PRODUCT else None, "blas"):
         taken = [_one_draw(model, built, given, number, advance) for number in range(draws)]
-    return _gathered(model, built, given, taken, notes)
+    return _gathered(model, built, given, taken, notes, theory)
 
 
 def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
@@ -289,6 +291,7 @@ def _gathered(
     given: Mapping[int, Array],
     taken: list[_Draw],
     notes: tuple[str, ...],
+    theory: bool,
 ) -> Signal:
     indices = range(len(built.steps))
     outputs = [_output([d.outputs[i] for d in taken if i in d.outputs]) for i in indices]
@@ -305,7 +308,9 @@ def _gathered(
     }
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
-    expected = predictions(built, measured, _moments, fields)
+    expected = [Prediction() for _ in indices]
+    if theory:
+        expected = predictions(built, measured, _moments, fields)
     shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(

@@ -615,7 +615,7 @@ def test_the_command_prints_findings_and_sets_its_status(tmp_path: Path) -> None
     assert "I202 signal-size  error" in shown.stdout
     assert f"{bad}:1:" in " ".join(shown.stdout.split())
     assert "= kernel_initializer: he_uniform" in shown.stdout
-    assert shown.stdout.splitlines()[-1] == "Found 1 error. 1 can be mended with --fix."
+    assert shown.stdout.splitlines()[-1] == "Found 1 error. 1 fixable with --fix."
     warned = run("check", SAMPLES / "tour.yaml")
     assert warned.returncode == 0
     assert "warnings" in warned.stdout
@@ -665,10 +665,10 @@ def test_an_error_in_one_spec_does_not_hide_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "which spec is to be checked?"),
+        ([], "name a spec, such as model.yaml"),
         (["--explain", "I999"], "no check has the code 'I999'"),
         ([SAMPLES / "tour.yaml", "--select", "Z"], "no check has the code 'Z'"),
-        ([SAMPLES / "tour.yaml", "--theory", "--draws", "3"], "nothing is drawn"),
+        ([SAMPLES / "tour.yaml", "--theory", "--draws", "3"], "nothing is sampled"),
     ],
 )
 def test_a_wrong_command_line_has_status_2(arguments: list[Any], told: str) -> None:

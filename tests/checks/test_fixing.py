@@ -229,7 +229,7 @@ def test_the_command_saves_what_it_mends(tmp_path: Path) -> None:
     assert [line[0] for line in lines if "branch's end" in line] == ["-", "+"]
     shown = run("check", "--fix", spec)
     assert (shown.returncode, shown.stdout) == (0, "Nothing found.\n")
-    assert shown.stderr == f"initcli: {spec}: 1 of 1 findings mended\n"
+    assert shown.stderr == f"initcli: {spec}: 1 of 1 findings fixed\n"
     assert "scale: 0.1" in spec.read_text(encoding="utf-8")
     again = run("check", "--diff", spec)
     assert (again.returncode, again.stdout) == (0, "")

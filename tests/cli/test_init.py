@@ -67,7 +67,7 @@ def test_a_file_that_is_there_stays_as_it_is_unless_forced(folder: Path) -> None
     refused = init()
     assert refused.exit_code == 2
     assert refused.stdout == ""
-    assert refused.stderr == "model.yaml is there already\n  = --force writes over it\n"
+    assert refused.stderr == "model.yaml exists already\n  = --force overwrites it\n"
     assert file.read_text() == "mine"
     assert init("--force").exit_code == 0
     assert initcli.load("model.yaml").layers

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 import initcli
 from initcli.distributions import Distribution
+from initcli.frameworks import Framework
+from initcli.frameworks.base import Defaults
+from initcli.registry import known
 from support.paths import facts
 
 FACTS: dict[str, Any] = facts("framework_facts.json")
@@ -195,3 +198,7 @@ def test_the_argument_wins_over_the_spec() -> None:
     text = "{defaults: torch, input_shape: [4], layers: [{type: Dense, units: 2}]}"
     assert initcli.parse(text).defaults == "torch"
     assert initcli.parse(text, defaults="flax").parameters[0].initializer.type_name == "LecunNormal"
+
+
+def test_every_framework_can_be_named() -> None:
+    assert set(get_args(Framework)) == {"keras", *known(Defaults)}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import initcli
-from support.paths import TOUR
+from support.paths import ROOT, TOUR
 
 PACKAGE = Path(initcli.__file__).parent
 SCRIPT = """
@@ -47,7 +47,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = file.read_text("utf-8")
     before = "    dtype: Annotated[str, doc("
     assert source.count(before) == 1
-    guide = (PACKAGE / "reports" / "README.md").read_text("utf-8")
+    guide = (ROOT / "initcli" / "reports" / "README.md").read_text("utf-8")
     field = guide.partition("```python\n")[2].partition("```")[0]
     file.write_text(source.replace(before, field + before), "utf-8")
     done = subprocess.run(

@@ -34,7 +34,7 @@ NEARER = (
     "vgg",
     "lenet",
     "resnet_v1",
-    "resnet_without_normalization",
+    "resnet_without_normalisation",
     "mobilenet_v2",
     "inception",
     "unet",

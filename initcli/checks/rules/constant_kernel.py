@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from initcli import distributions
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.zeros import SCALES, dead_ends, is_kernel
+from initcli.checks.zeros import SCALES, is_kernel
 from initcli.layers import convolution
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
@@ -61,7 +61,7 @@ class ConstantKernel(Check):
     name = "constant-kernel"
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        for layer, parameter in dead_ends(evidence):
+        for layer, parameter in evidence.dead_ends:
             fault = "are 0: nothing passes it forwards, and no gradient passes it backwards"
             yield self._finding(evidence, layer, parameter, fault)
         for layer, parameter in evidence.parameters:
@@ -79,7 +79,7 @@ class ConstantKernel(Check):
     def _finding(
         self, evidence: Evidence, layer: BuiltLayer, parameter: Parameter, fault: str
     ) -> Finding:
-        is_scale = parameter.owner is not None and parameter.argument in SCALES
+        is_scale = parameter.argument in SCALES
         return self.finding(
             evidence,
             layer,

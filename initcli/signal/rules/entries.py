@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ _OVER_UNITS = Softmax | LogSoftmax | Sparsemax | Glu
 
 
 class InputRule(EntrywiseRule):
-    layers = (core.Input, core.Identity, core.Masking, regularization.ActivityRegularization)
+    layers = (core.Input, core.Masking, regularization.ActivityRegularization)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         return unchanged(given)
@@ -182,10 +183,14 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
         with np.errstate(all="ignore"):
             return np.nan_to_num(differentiated(x), posinf=_LARGE, neginf=-_LARGE)
 
-    factors = slopes(slope, given)
-    squares = slope(math.sqrt(float(given.second.mean())) * given.profile) ** 2
+    @cache
+    def factors_and_squares() -> tuple[Array, Array]:
+        # Most passes go forwards alone.
+        size = math.sqrt(float(given.second.mean()))
+        return slopes(slope, given), slope(size * given.profile) ** 2
 
     def pull(g: Gradient) -> list[Gradient]:
+        factors, squares = factors_and_squares()
         tilt = g.tilt_of(given)
         before = np.ones_like(WEIGHTS) if tilt is None else tilt
         mean = float(WEIGHTS @ (before * squares))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from initcli.layers import convolution, core, einsum, embedding, local
-from initcli.layers.base import per_axis
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
 from initcli.signal.field import NODES, WEIGHTS, Field, field, normal, profile_of, with_mean
@@ -96,8 +95,7 @@ class ConvolutionRule(Rule):
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         channels, grid = channels_and_grid(context.inputs[0], layer.data_format)
         filters, outputs = channels_and_grid(context.outputs[0], layer.data_format)
-        strides = per_axis(layer.strides, layer.rank, "strides")
-        dilation = per_axis(layer.dilation_rate, layer.rank, "dilation_rate")
+        strides, dilation = layer.steps, layer.dilations
         weights, bias = context.weights, context.weights.get("bias")
         if isinstance(layer, convolution.ConvTranspose):
             extras = getattr(layer, "_output_padding")  # noqa: B009

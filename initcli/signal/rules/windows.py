@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from initcli.layers import pooling
-from initcli.layers.base import per_axis
 from initcli.layers.spatial import ends
 from initcli.signal import arrays
 from initcli.signal.field import (
@@ -70,8 +69,7 @@ class PoolingRule(Rule):
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         _, grid = channels_and_grid(context.inputs[0], layer.data_format)
         _, outputs = channels_and_grid(context.outputs[0], layer.data_format)
-        size = per_axis(layer.pool_size, layer.rank, "pool_size")
-        strides = size if layer.strides is None else per_axis(layer.strides, layer.rank, "strides")
+        size, strides = layer.window, layer.steps
         every = (1,) * layer.rank
         window = arrays.Window(strides, every, ends(grid, size, strides, every, layer.padding))
         size, window = within(grid, outputs, size, window)

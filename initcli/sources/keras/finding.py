@@ -163,4 +163,4 @@ def _separated(name: str) -> str:
 def _arguments() -> frozenset[str]:
     """The arguments of all layers and initializers."""
     classes: list[type[msgspec.Struct]] = [*known_layers().values(), *known_initializers().values()]
-    return frozenset(field.encode_name for cls in classes for field in msgspec.structs.fields(cls))
+    return frozenset(name for cls in classes for name in cls.__struct_encode_fields__)
