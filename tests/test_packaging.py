@@ -106,7 +106,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def package_files() -> set[str]:
     """What the wheel has to hold of the package, as paths with slashes."""
     files = {path for path in PACKAGE.rglob("*") if path.is_file()}
-    return {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
+    return {
+        path.relative_to(ROOT).as_posix() for path in files if path.suffix not in (".pyc", ".md")
+    }
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
