@@ -220,7 +220,11 @@ def accuracies(facts: dict[str, Any]) -> list[float]:
     return [seed[each]["accuracy"] or 0.0 for seed in seeds for each in ("sgd", "adam")]
 
 
-@pytest.mark.parametrize("name", sorted(FACTS))
+# Neighbors in the alphabet are variants of one another, so every second is judged.
+JUDGED = sorted({*sorted(FACTS)[::2], *TRAINED_ALL_THE_SAME, *FAILED_UNSEEN})
+
+
+@pytest.mark.parametrize("name", JUDGED)
 def test_what_is_found_is_what_became_of_it_in_training(name: str) -> None:
     """Keras trained these stacks on real digits with SGD and Adam, each at its best rate."""
     case = {key: value for key, value in CASES[name].items() if key != "about"}
