@@ -28,16 +28,13 @@ class Owner(NamedTuple):
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of a layer.
 
-    A layer names its parameters as Keras does (``kernel``); in a model the path begins with the
-    layer's name (``conv1d/kernel``), and the seed is the model's, as is the dtype unless the layer
-    ``keeps_dtype`` whatever that of the model.
+    ``path`` is relative to the layer (``kernel``), and in a model begins with the layer's name
+    (``conv1d/kernel``). In a model, seed and dtype are the model's, unless ``keeps_dtype``.
 
-    ``argument`` is the layer's argument that names the initializer; None where none does.
-    ``contracts`` are the axes that one entry of the layer's output is summed over, and ``produces``
-    those along which one entry of its input is multiplied; an axis in neither keeps what it is.
-    Where a sum runs over a part of an axis only, as groups and strides have it, ``divided`` says by
-    how much fewer entries meet in a sum, and in how many fewer sums an entry stands. None is
-    unknown, and () no sum.
+    ``argument`` is the layer's argument that names the initializer; None if there is none.
+    ``contracts`` are the axes that a layer sums over for one entry of its output: the true fan-in.
+    ``produces`` are the axes that one entry of the input reaches: the true fan-out. ``divided`` are
+    divisors of both fans, for groups and strides. None is unknown; () is no sum.
     """
 
     path: str
@@ -65,33 +62,34 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bytes(self) -> int:
-        """What the entries take in memory, in bytes."""
+        """The size in memory, in bytes."""
         return self.size * BYTES[self.dtype]
 
     @property
     def fans(self) -> Fans:
-        """Fan-in and fan-out: as the initializer counts them where its distribution depends on
-        them, else
-        those that the layer's sums have, if it says so."""
+        """Fan-in and fan-out as the initializer counts them, if its distribution depends on them.
+
+        Otherwise the true fans, if the layer says them.
+        """
         declared = getattr(self.initializer, "declared", None) or self.initializer
         own = self.wired_fans
         return declared.fans(self.shape) if own is None or declared.counts_fans else own
 
     @property
     def is_summed(self) -> bool:
-        """Whether entries meet in sums; where the layer does not say, whether it is a matrix."""
+        """Whether the layer sums over entries; if unknown, whether there are several axes."""
         return len(self.shape) > 1 if self.contracts is None else bool(self.contracts)
 
     @property
     def wired_fans(self) -> Fans | None:
-        """How many entries meet in a sum, and in how many sums an entry of the input stands."""
+        """The true fans; None if unknown."""
         if self.contracts is None or self.produces is None:
             return None
-        found = (
+        counts = (
             max(round(math.prod(self.shape[axis] for axis in axes) / fewer), 1)
             for axes, fewer in zip((self.contracts, self.produces), self.divided, strict=True)
         )
-        return Fans(*found)
+        return Fans(*counts)
 
     @property
     def distribution(self) -> Distribution | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# Neither a deadline nor a slow start of the generation says anything on a busy machine.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # CI tries the same examples each time: a change is not judged by chance.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("ci", settings.get_profile("busy"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "busy")
 
 # A shell has background jobs ignore SIGINT, and nohup has them ignore SIGHUP; child processes
 # inherit that. A handler is reset to the default in children.

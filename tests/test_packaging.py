@@ -106,7 +106,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def package_files() -> set[str]:
     """What the wheel has to hold of the package, as paths with slashes."""
     files = {path for path in PACKAGE.rglob("*") if path.is_file()}
-    return {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
+    return {
+        path.relative_to(ROOT).as_posix() for path in files if path.suffix not in (".pyc", ".md")
+    }
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
@@ -117,7 +119,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "initcli/py.typed" in names
     # A kind of file that is new in the package is data that a command reads: say so here.
     suffixes = {Path(name).suffix for name in names - about}
-    assert suffixes <= {".py", ".typed", ".j2", ".css", ".js"}
+    assert suffixes <= {".py", ".pyi", ".typed", ".j2", ".css", ".js"}
 
 
 def test_the_source_archive_holds_what_the_tests_need_and_nothing_else(

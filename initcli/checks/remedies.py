@@ -1,4 +1,4 @@
-"""What to write instead: a variance as an initializer that a spec, or Keras, can say."""
+"""A variance as an initializer that a spec, or Keras, can name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from initcli.initializers.scaling import GlorotUniform, HeUniform, LecunUniform
 from initcli.parameter import Parameter
 
 _EXACT = 0.03
-"""How near a scale is to that of a name to be called so, as a share."""
+"""Relative difference up to which a scale goes by a name."""
 _UNIFORM = (RandomUniform, HeUniform, GlorotUniform, LecunUniform)
 _NAMES = (("he", 2.0), ("lecun", 1.0))
 """Scales of the fan-in that have a name."""
 
 
 def with_variance(parameter: Parameter, variance: float) -> Any:
-    """An initializer of that variance for a kernel, as a spec writes it.
+    """An initializer that gives a kernel a variance, as a spec writes it.
 
-    What is uniform or orthogonal stays so. It is variance scaling by the kernel's own fan-in,
-    which goes by a name where there is one, so that it suits the kernel at other sizes too.
+    Uniform and orthogonal initializers stay so. The others become variance scaling by the kernel's
+    fan-in, by its name where there is one, which suits the kernel at other sizes too.
     """
     initializer, shape = parameter.initializer, parameter.shape
     if isinstance(initializer, Orthogonal):
@@ -64,13 +64,13 @@ def _is_uniform(parameter: Parameter) -> bool:
 
 
 def _rounded(value: float) -> float:
-    """A number in two digits where they say it, and else in three."""
+    """A number rounded to two digits where that changes little, and else to three."""
     short = float(f"{value:.2g}")
     return short if abs(short / value - 1) < 0.005 else float(f"{value:.3g}")
 
 
 def written(argument: str, value: Any, dialect: Literal["initcli", "keras"] = "initcli") -> str:
-    """An argument as it is pasted: into a spec, or into the Python that makes a Keras model."""
+    """An argument as text to paste into a spec, or into the Python that makes a Keras model."""
     if dialect == "initcli":
         return f"{argument}: {yaml_flow(value)}"
     if isinstance(value, Mapping) and "type" in value:

@@ -1,4 +1,4 @@
-"""The scale of every kernel that keeps the signal's size at each layer, solved step by step."""
+"""The variance of each kernel that keeps the signal's size at every layer, solved in order."""
 
 from __future__ import annotations
 
@@ -20,20 +20,26 @@ from initcli.signal.theory import Theory, alike, distribution_moments
 from initcli.sources.overrides import KERNELS
 
 _UNSTABLE = math.log(100)
-"""How much layers of an activation may change a signal at the best scale, as a logarithm."""
-_LARGEST = 9.0
-"""The largest scale of layers that are still some way from being saturated."""
+"""Change of a signal at the best scale from which on an activation is unstable, as a logarithm."""
+_MAX_SCALE = 9.0
+"""Largest scale at which layers are not yet near saturation."""
 _ALIKE = 0.1
-"""How far a variance may be from another that does as well, as a share."""
-_BY_BIAS = 0.25
-"""What share of a mean square a bias may have."""
+"""Relative difference of two variances of which one does as well as the other."""
+_MAX_BIAS = 0.25
+"""Largest share of a mean square that a bias may have."""
 
 
 class Solved(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kernel needs: the variance of its entries, and whether its bias has to go.
+    """What a kernel needs.
 
-    ``activation`` is what follows, and ``critical`` the scale that suits that; ``end`` is whether
-    the kernel ends a residual branch.
+    Args:
+        layer: name of its layer.
+        kernel: the kernel.
+        variance: variance that its entries need.
+        activation: what follows.
+        critical: the scale that suits that activation.
+        bias: the layer's bias, where it is too large and has to be 0.
+        end: whether the kernel ends a residual branch.
     """
 
     layer: str
@@ -46,9 +52,9 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def scale(self) -> float:
-        """Of variance scaling by the fan-in that the layer really has."""
-        found = wiring(self.kernel)
-        return self.variance * (found.fans.fan_in if found else self.kernel.fans.fan_in)
+        """The variance as a scale of the fan-in that the layer has."""
+        wired = wiring(self.kernel)
+        return self.variance * (wired.fans.fan_in if wired else self.kernel.fans.fan_in)
 
     @property
     def is_so(self) -> bool:
@@ -60,84 +66,59 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_unstable(self) -> bool:
-        """Whether no scale that anyone would start with keeps a signal through such layers."""
-        return self.critical.badness > _UNSTABLE or self.critical.scale > _LARGEST
+        """Whether no usual scale keeps a signal through such layers."""
+        return self.critical.deviation > _UNSTABLE or self.critical.scale > _MAX_SCALE
 
 
 class Scales:
-    """Solves for the scales of a graph's kernels."""
+    """Solves for what the kernels of a graph need."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     @cached_property
     def solved(self) -> dict[str, Solved]:
-        """What each kernel needs, by the name of its layer; none where that does not matter.
+        """What each kernel needs, by the name of its layer.
 
-        It does not where a normalization comes next, nor for what a result is made with, and it is
-        not known of recurrent layers and of attention.
+        Kernels in front of a normalization, of gates and of results are left out, as their size
+        does not matter, and those of recurrent layers and attention, as it is not known.
         """
         graph = self.graph
-        found: dict[str, Solved] = {}
+        solved: dict[str, Solved] = {}
+        owners: dict[str, Solved] = {}
 
         def moments(parameter: Parameter) -> Weight | None:
-            one = owners.get(parameter.path)
-            if one is None:
+            owner = owners.get(parameter.path)
+            if owner is None:
                 return distribution_moments(parameter)
-            return Weight(0.0, one.variance) if one.kernel is parameter else Weight(0.0, 0.0)
+            return Weight(0.0, owner.variance if owner.kernel is parameter else 0.0)
 
-        owners: dict[str, Solved] = {}
         theory = Theory(graph.program, moments)
         theory.begin()
         wanted: dict[int, float] = dict.fromkeys(theory.fields, 1.0)
         for index, step in enumerate(graph.steps):
             if step.inputs == step.outputs:
                 continue
-            kernel = main_kernel(step)
-            if step.name in found:
-                pass  # A further call of a layer that is solved.
-            elif kernel is not None and self._matters(index):
-                solved = self._solve(theory, wanted, index, kernel)
-                if solved is not None:
-                    found[step.name] = owners[kernel.path] = solved
-                    if solved.bias is not None:
-                        owners[solved.bias.path] = solved
+            kernel = _main_kernel(step)
+            is_new = kernel is not None and step.name not in solved and self._matters(index)
+            if kernel is not None and is_new:
+                one = self._solve(theory, wanted, index, kernel)
+                if one is not None:
+                    solved[step.name] = owners[kernel.path] = one
+                    if one.bias is not None:
+                        owners[one.bias.path] = one
             theory.take(step)
             output = step.outputs[0]
             if output not in theory.fields:
-                # Where theory ends, it begins anew with what a normalization would give.
+                # Where theory ends, begin anew with what a normalization would give.
                 theory.fields[output] = alike(graph.size(output), theory.axes.get(output, (-1,)))
             wanted[output] = self._wanted(theory, wanted, step)
-        return found
-
-    def _matters(self, index: int) -> bool:
-        graph, step = self.graph, self.graph.steps[index]
-        output = step.outputs[0]
-        if graph.is_result(index) or self._is_gate(index):
-            return False
-        return not (graph.heights[output] == 0 and graph.normalized_later[output])
-
-    def _is_gate(self, index: int) -> bool:
-        """Whether what comes out is a share of something else."""
-        found = self.graph.activated(index)
-        if found is None or found[0].bounds[0] is None:
-            return False
-        behind = self.graph.behind(found[1])
-        while len(behind) == 1 and not self.graph.steps[behind[0]].parameters:
-            if self.graph.steps[behind[0]].layer.acts_as() == "multiplies":
-                return True
-            behind = self.graph.behind(behind[0])
-        return False
-
-    def _activation(self, index: int) -> Activation:
-        """What a step's sums go through."""
-        found = self.graph.activated(index)
-        return Linear() if found is None else found[0]
+        return solved
 
     def critical(self, index: int, second: float = 1.0) -> Critical | None:
         """The scale that suits what follows a step, for as many such layers as are in a row.
 
-        ``second`` is the mean square of what flows into the first of them.
+        ``second`` is the mean square of the input of the first of them.
         """
         activation = self._activation(index)
         if not is_entrywise(activation):
@@ -146,10 +127,48 @@ class Scales:
         depth = self.graph.depths[output] + self.graph.heights[output]
         return critical(activation, max(depth, 1), float(f"{second:.2g}"))
 
+    def last_mixing(self, tensor: int) -> int | None:
+        """The step with a kernel that sets the size of a tensor, if it is one that is solved."""
+        graph = self.graph
+        while (index := graph.made_by.get(tensor)) is not None:
+            step = graph.steps[index]
+            if mixes(step):
+                return index if _main_kernel(step) is not None else None
+            if step.layer.acts_as() == "normalizes" or len(step.inputs) != 1 or step.parameters:
+                return None
+            tensor = step.inputs[0]
+        return None
+
+    def _activation(self, index: int) -> Activation:
+        """The activation that follows a step."""
+        activated = self.graph.activated(index)
+        return Linear() if activated is None else activated[0]
+
+    def _matters(self, index: int) -> bool:
+        """Whether the size of a step's output matters."""
+        graph = self.graph
+        output = graph.steps[index].outputs[0]
+        if graph.is_result(index) or self._is_gate(index):
+            return False
+        return not (graph.heights[output] == 0 and graph.normalized_later[output])
+
+    def _is_gate(self, index: int) -> bool:
+        """Whether a step's output is a factor of something else."""
+        graph = self.graph
+        activated = graph.activated(index)
+        if activated is None or activated[0].bounds[0] is None:
+            return False
+        behind = graph.behind(activated[1])
+        while len(behind) == 1 and not graph.steps[behind[0]].parameters:
+            if graph.steps[behind[0]].layer.acts_as() == "multiplies":
+                return True
+            behind = graph.behind(behind[0])
+        return False
+
     def _solve(
         self, theory: Theory, wanted: dict[int, float], index: int, kernel: Parameter
     ) -> Solved | None:
-        """The variance v for which v · A + B, of the kernel and of the bias, is what is wanted."""
+        """Solve v · A + B for the wanted mean square, with B that of the bias."""
         step = self.graph.steps[index]
         source = step.inputs[0]
         if source not in wanted or source not in theory.fields:
@@ -160,9 +179,10 @@ class Scales:
         suits = self.critical(index, max(sizes, default=1.0) or 1.0)
         if suits is None or not second > 0:
             return None
-        end, goal = self._end_of_branch(theory, index, suits)
-        if goal is None:
-            goal = suits.scale * second
+        goal = suits.scale * second
+        end = self.branch_ends.get(index)
+        if end is not None and (carried := theory.fields.get(end[1])) is not None:
+            goal = end[0] * suits.scale * float(carried.second.mean())
         bias = next((p for p in step.parameters if p.argument == "bias_initializer"), None)
         moments = Weight(0.0, 0.0) if bias is None else distribution_moments(bias)
         unit = _mean_square_of_sums(theory, step, kernel)
@@ -171,7 +191,7 @@ class Scales:
         rest = moments.mean**2 + moments.variance
         if not unit > rest:
             return None
-        spoils = rest > _BY_BIAS * goal
+        spoils = rest > _MAX_BIAS * goal
         return Solved(
             layer=step.name,
             kernel=kernel,
@@ -179,65 +199,42 @@ class Scales:
             activation=self._activation(index),
             critical=suits,
             bias=bias if spoils else None,
-            end=end,
+            end=end is not None,
         )
-
-    def _end_of_branch(
-        self, theory: Theory, index: int, suits: Critical
-    ) -> tuple[bool, float | None]:
-        """What a kernel is to give that is the last before a sum of several branches.
-
-        A branch adds to what is carried on, and of n such sums in a row each may add 1/n of its
-        mean square, so that all of them together keep its size; branches side by side share it.
-        """
-        if index not in self.branch_ends:
-            return False, None
-        share, carried = self.branch_ends[index]
-        given = theory.fields.get(carried)
-        return True, None if given is None else share * suits.scale * float(given.second.mean())
 
     @cached_property
     def branch_ends(self) -> dict[int, tuple[float, int]]:
-        """The mixing steps that end a branch, with the share of the carried tensor they may add."""
+        """The mixing steps that end a branch, with the share of the carried tensor they may add.
+
+        Of n residual sums in a row each may add 1/n of the mean square, so that all of them
+        together keep its size; branches side by side share it.
+        """
         graph = self.graph
-        found: dict[int, tuple[float, int]] = {}
+        ends: dict[int, tuple[float, int]] = {}
         for chain in graph.chains:
             for index in chain:
                 maker = self.last_mixing(graph.skips[index].end)
                 if maker is not None:
-                    found[maker] = (1 / len(chain), graph.skips[index].carried)
+                    ends[maker] = (1 / len(chain), graph.skips[index].carried)
         for index, step in enumerate(graph.steps):
             if index in graph.skips or step.layer.acts_as() != "adds":
                 continue
             makers = [self.last_mixing(tensor) for tensor in step.inputs]
             for maker in makers:
                 if maker is not None:
-                    found.setdefault(maker, (1 / len(makers), graph.steps[maker].inputs[0]))
-        return found
-
-    def last_mixing(self, tensor: int) -> int | None:
-        """The mixing step that gives a tensor its size, up to what has no weights."""
-        graph = self.graph
-        while (index := graph.made_by.get(tensor)) is not None:
-            step = graph.steps[index]
-            if mixes(step):
-                return index if main_kernel(step) is not None else None
-            if step.layer.acts_as() == "normalizes" or len(step.inputs) != 1 or step.parameters:
-                return None
-            tensor = step.inputs[0]
-        return None
+                    ends.setdefault(maker, (1 / len(makers), graph.steps[maker].inputs[0]))
+        return ends
 
     def _wanted(self, theory: Theory, wanted: dict[int, float], step: Step) -> float:
-        """The mean square from which the next kernel is to go on.
+        """The mean square from which the next kernel goes on.
 
-        Pooling, padding and the like change what there is but not what is wanted, so that the next
-        kernel makes up for it.
+        What pooling, padding and the like take away stays wanted, so that the next kernel makes up
+        for it.
         """
         actual = float(theory.fields[step.outputs[0]].second.mean())
         known = [tensor for tensor in step.inputs if tensor in wanted]
-        activates = step.layer.last_activation is not None
-        remakes = mixes(step) or step.parameters or activates or step.layer.acts_as() == "keeps"
-        if remakes or not known or step.layer.acts_as() == "normalizes":
+        sets_size = step.parameters or step.layer.last_activation is not None
+        if sets_size or not known or step.layer.acts_as() in ("normalizes", "keeps"):
             return actual
         if len(step.inputs) == 1:
             return wanted[known[0]]
@@ -248,8 +245,8 @@ class Scales:
         return actual
 
 
-def main_kernel(step: Step) -> Parameter | None:
-    """The kernel whose scale sets that of what a step sums."""
+def _main_kernel(step: Step) -> Parameter | None:
+    """The kernel whose scale sets that of a step's sums."""
     if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
         return None
     kernels = [p for p in step.parameters if p.argument in KERNELS]

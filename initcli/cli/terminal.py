@@ -99,35 +99,11 @@ def printed(page: Console, content: RenderableType) -> str:
     return text if _can_print(text) else _in_ascii(text)
 
 
-_ASCII = str.maketrans(
-    {
-        "²": "^2",
-        "±": "+-",
-        "σ": "std",
-        "√": "sqrt",
-        "⌈": "ceil(",
-        "⌉": ")",
-        "⌊": "floor(",
-        "⌋": ")",
-        "∞": "inf",
-        "≈": "~",
-        "≤": "<=",
-        "≥": ">=",
-        "×": "x",
-        "→": "->",
-        "…": "...",
-        "‖": "|",
-        "·": "-",
-        "−": "-",
-        "–": "-",
-        "—": "-",
-        "’": "'",
-        "‘": "'",
-        "“": '"',
-        "”": '"',
-        "′": "'",
-    }
-)
+_SIGNS, _SPELLED = "²±σ√∞≈≤≥→…", "^2 +- std sqrt inf ~ <= >= -> ..."
+_ASCII: dict[int, str | int | None] = {
+    **str.maketrans("‖·−–—×’‘“”′", "|----x''\"\"'"),
+    **dict(zip(map(ord, _SIGNS), _SPELLED.split(), strict=True)),
+}
 """ASCII for signs that do not decompose into it."""
 
 

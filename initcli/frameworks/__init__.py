@@ -1,7 +1,6 @@
-"""Default initializers of a framework: what a parameter receives where the spec names none.
+"""Default initializers of frameworks, for parameters without an initializer in the spec.
 
-Layers are those of Keras, with Keras's sets of parameters and their shapes; a framework says how it
-starts what does the same work there.
+Layers have the parameters of Keras; a framework gives them the initializers of its own counterpart.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ Framework = Literal["keras", "torch", "flax"]
 def with_defaults(
     framework: Framework, parameters: Iterable[Parameter]
 ) -> tuple[list[Parameter], list[str]]:
-    """The parameters of one layer as that framework starts them.
+    """The parameters of one layer with that framework's default initializers.
 
     Returns:
-        The parameters, and what the framework has otherwise than the layer can show.
+        The parameters, and notes on how the framework differs from Keras.
 
     Raises:
         ArgumentError: a layer has an argument that only another framework has.
@@ -77,7 +76,7 @@ def _refuse_foreign(framework: Framework, layer: Layer) -> None:
 
 
 def _is_unset(parameter: Parameter) -> bool:
-    """Whether the spec leaves it to the layer what fills the parameter."""
+    """Whether the spec names no initializer for the parameter."""
     argument, layer = parameter.argument, _owner(parameter).layer
     return argument is None or getattr(layer, argument) is _default(layer, argument)
 

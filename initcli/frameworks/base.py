@@ -1,4 +1,4 @@
-"""What a framework says: how it starts the parameters of a layer, and what it has otherwise."""
+"""The defaults of a framework: its initializers for the parameters of a layer, and notes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Parameters = Mapping[str, Parameter]
 Rule = Callable[[Layer, Parameters], Mapping[str, Initializer]]
 """From a layer and its parameters to the initializers of some of them."""
 Note = Callable[[Layer, Parameters], str]
-"""From a layer and those of its parameters that have the default to what the framework has
-otherwise; "" for nothing."""
+"""From a layer and its parameters without an initializer in the spec to how the framework differs
+from Keras; "" for no difference."""
 
 SAME_EVERYWHERE = (
     embedding.ClassToken,
@@ -30,21 +30,21 @@ SAME_EVERYWHERE = (
     applications.Scale,
     core.Opaque,
 )
-"""Layers that start the same in every framework."""
+"""Layers with the same initializers in every framework."""
 
 
 class Defaults:
-    """How a framework starts what does the work of Keras's layers there.
+    """The default initializers of a framework.
 
-    A weight that is summed over starts as a ``kernel``, and a bias as the ``bias`` of the kernel
-    before it, but where ``rules`` say otherwise for the layer's type or one that it derives from.
-    ``layers`` are the types that the framework has; ``notes`` say what is otherwise there. To add a
-    framework is to derive a class in a module that this package imports.
+    Weights that are summed over get the initializer of ``kernel``, and biases that of ``bias`` for
+    the kernel before them. ``rules`` override this by layer type, and apply to derived types.
+    ``layers`` are the types that the framework has, besides those with a rule; ``notes`` explain
+    how it differs from Keras. To add a framework, derive a class in a module of this package.
     """
 
     name: ClassVar[str]
     linear: ClassVar[str]
-    """What a layer of one kernel and one bias is called."""
+    """The framework's name for a layer of one kernel and one bias."""
     layers: ClassVar[tuple[type[Layer], ...]] = ()
     rules: ClassVar[Mapping[type[Layer], Rule]] = {}
     notes: ClassVar[Mapping[type[Layer], Note]] = {}
@@ -55,26 +55,26 @@ class Defaults:
         return (cls.name,)
 
     def kernel(self, kernel: Parameter) -> Initializer:
-        """The initializer of a weight that is summed over the axes that it contracts."""
+        """The initializer of a kernel."""
         raise NotImplementedError
 
     def bias(self, kernel: Parameter, initializer: Initializer) -> Initializer:
-        """The initializer of the bias of that kernel, which has that initializer."""
+        """The initializer of the bias that belongs to a kernel with that initializer."""
         raise NotImplementedError
 
     def start(
         self, layer: Layer, parameters: Parameters, unset: Parameters
     ) -> tuple[Mapping[str, Initializer], list[str]]:
-        """The initializers of a layer's parameters, and what the framework has otherwise.
+        """The default initializers of a layer's parameters, and notes on them.
 
-        ``unset`` are the parameters for which the spec names no initializer.
+        ``unset`` are the parameters without an initializer in the spec.
         """
         rule = _of_type(self.rules, layer)
         is_quantized = any(each.dtype in CODES for each in parameters.values())
         is_had = rule is not None or isinstance(layer, (*SAME_EVERYWHERE, *self.layers))
         found: dict[str, Initializer] = {}
         if not is_quantized and not isinstance(layer, SAME_EVERYWHERE):
-            # A recurrent kernel starts by a rule of its own.
+            # Recurrent kernels need a rule.
             if rule is not None or layer.acts_as() != "recurs":
                 found = self._general(parameters)
             found |= {} if rule is None else rule(layer, parameters)
@@ -103,7 +103,7 @@ class Defaults:
 
 
 def fan_axes(kernel: Parameter) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """The axes whose sizes are the fans of a kernel; None where Keras's rule counts that fan-in."""
+    """The axes that make up the fans of a kernel; None if Keras's rule gives the same fan-in."""
     inputs = kernel.contracts or ()
     if compute_fans(kernel.shape).fan_in == math.prod(kernel.shape[axis] for axis in inputs):
         return None, None
@@ -111,12 +111,12 @@ def fan_axes(kernel: Parameter) -> tuple[tuple[int, ...] | None, tuple[int, ...]
 
 
 def constant_note(text: str) -> Note:
-    """A note that holds whatever the layer's arguments are."""
+    """A note that does not depend on the layer's arguments."""
     return lambda layer, parameters: text
 
 
 def note_on(argument: str, text: str) -> Note:
-    """A note on layers that set an argument."""
+    """A note for layers with a truthy argument."""
     return lambda layer, parameters: text if getattr(layer, argument, None) else ""
 
 

@@ -69,7 +69,7 @@ def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer
 
 
 def _multi_head(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
-    """Query, key and value are one packed matrix to Glorot's rule, if they have one width."""
+    """Glorot uniform; query, key and value count as one packed matrix if their widths are equal."""
     shapes = {f"{name}/kernel": parameters[f"{name}/kernel"].shape for name in _PACKED}
     packed: Initializer = GlorotUniform(input_axes=(0,), output_axes=(1, 2))
     features = {shape[0] for shape in shapes.values()}
@@ -102,7 +102,7 @@ def _gru(layer: Layer, parameters: Parameters) -> str:
 
 
 def _packed(layer: Layer, parameters: Parameters) -> str:
-    """What torch.nn.MultiheadAttention has otherwise."""
+    """How torch.nn.MultiheadAttention differs."""
     notes: list[str] = []
     names = [f"{name}/kernel" for name in _PACKED]
     shapes = [parameters[name].shape for name in names if name in parameters]

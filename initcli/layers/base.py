@@ -130,9 +130,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         initializer: Initializer | None = None,
         **how: Any,
     ) -> Parameter:
-        """The parameter whose initializer that argument of the layer names.
+        """A parameter whose initializer an argument of the layer names.
 
-        ``initializer`` fills it where it is not the argument as it is; ``how`` are other fields.
+        ``initializer`` replaces the value of the argument, for one derived from it; ``how`` are
+        further fields of the parameter.
         """
         return Parameter(
             path=path,
@@ -145,11 +146,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     def call(self, flow: Flow, *inputs: Array, **options: Any) -> Any:
         """The output for those inputs: an array, or a list of several.
 
-        Options are those of :meth:`output_shape`. A layer that adds nothing to what this class
-        says passes its input on.
+        Options are those of :meth:`output_shape`. A type that defines nothing returns its input.
 
         Raises:
-            NotComputable: the layer's class does not say how to compute the output.
+            NotComputable: the type defines no computation.
         """
         if self.adds_nothing():
             return inputs[0]

@@ -1,4 +1,4 @@
-"""What lies before and behind each step of a program: activations, normalizations, sums."""
+"""The graph of a program: what precedes and follows each step, and which tensors set sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from initcli.types import Size
 
 
 def mixes(step: Step) -> bool:
-    """Whether a step makes sums of what comes in, with weights that some initializer drew."""
+    """Whether a step computes weighted sums of its input; tables do so only in reverse."""
     is_table = step.layer.acts_as() == "looks_up" and not step.options.get("reverse", False)
     return not is_table and any(parameter.is_summed for parameter in step.parameters)
 
@@ -24,15 +24,15 @@ class Skip(NamedTuple):
 
 
 class Graph:
-    """The steps of a program, with who takes what from whom."""
+    """The steps of a program, and which of them make and take each tensor."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.steps = program.steps
         self.made_by: dict[int, int] = {}
-        """The step that makes a tensor, by the tensor's number; those that flow in have none."""
+        """The step that makes each tensor; inputs of the model have none."""
         self.taken_by: dict[int, list[int]] = {}
-        """The steps that take a tensor."""
+        """The steps that take each tensor."""
         for index, step in enumerate(self.steps):
             if step.inputs == step.outputs:
                 continue
@@ -46,16 +46,11 @@ class Graph:
         return self.program.shapes[tensor]
 
     def behind(self, index: int) -> list[int]:
-        """The steps that take what a step makes."""
+        """The steps that take the output of a step."""
         return [i for tensor in self.steps[index].outputs for i in self.taken_by.get(tensor, ())]
 
-    def before(self, index: int) -> list[int]:
-        """The steps that make what a step takes."""
-        found = (self.made_by.get(tensor) for tensor in self.steps[index].inputs)
-        return [i for i in found if i is not None]
-
     def is_result(self, index: int) -> bool:
-        """Whether what a step makes is a result of the model, up to layers without weights."""
+        """Whether a step makes a result of the model, up to layers without weights."""
         return index in self._results
 
     @cached_property
@@ -74,7 +69,7 @@ class Graph:
         return not step.parameters and len(step.inputs) == 1
 
     def activated(self, index: int) -> tuple[Activation, int] | None:
-        """The activation that what a step makes goes through first, and the step that applies it.
+        """The activation that follows a step, and the step that applies it.
 
         None where there is none, or where something else comes first.
         """
@@ -94,9 +89,9 @@ class Graph:
 
     @cached_property
     def sources(self) -> list[frozenset[int]]:
-        """For each tensor those from which its size comes, with no normalization between.
+        """For each tensor those that its size comes from, with no normalization between.
 
-        They are what flows in, what a normalization or a table gives, and data that was scaled.
+        These are inputs, outputs of normalizations and tables, and data that was scaled.
         """
         found: list[frozenset[int]] = [frozenset((t,)) for t in range(len(self.program.shapes))]
         for step in self.steps:
@@ -113,7 +108,7 @@ class Graph:
         return role in ("normalizes", "scales") or (role == "looks_up" and not reverse)
 
     def _breaks(self, step: Step) -> bool:
-        """Whether a row of layers ends: at a normalization, a sum of branches or a gate."""
+        """Whether a row of layers ends: at a normalization, a sum of branches, or a gate."""
         return self._begins(step) or step.layer.acts_as() in ("multiplies", "adds")
 
     @cached_property
@@ -142,7 +137,7 @@ class Graph:
 
     @cached_property
     def normalized_later(self) -> list[bool]:
-        """For each tensor whether all that it becomes goes through a normalization."""
+        """For each tensor whether every way from it to a result passes a normalization."""
         found = [tensor not in self.program.results for tensor in range(len(self.program.shapes))]
         for step in reversed(self.steps):
             if step.inputs == step.outputs or step.layer.acts_as() == "normalizes":
@@ -154,7 +149,7 @@ class Graph:
 
     @cached_property
     def trunk(self) -> list[int]:
-        """The tensors that all of the signal passes, in order: no branch leads around them."""
+        """The tensors that no branch leads around, in order."""
         last = {t: max(i) for t, i in self.taken_by.items()}
         last |= dict.fromkeys(self.program.results, len(self.steps))
         carried = {source.tensor for source in self.program.inputs}

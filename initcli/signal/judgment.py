@@ -525,11 +525,12 @@ def gradient_of(layer: LayerSignal) -> float | None:
 
 def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
     """Each problem in a few words."""
-    ratios = [growth.ratio for growth in judgment.growths]
-    if judgment.residuals or any(not ratio <= 1 for ratio in ratios):
-        yield "signal explodes"
-    if any(ratio < 1 for ratio in ratios):
-        yield "signal vanishes"
+    vanishing = [growth for growth in judgment.growths if growth.ratio < 1]
+    exploding = [growth for growth in judgment.growths if not growth.ratio <= 1]
+    if exploding or judgment.residuals:
+        yield f"signal explodes{_at(judgment, exploding)}"
+    if vanishing:
+        yield f"signal vanishes{_at(judgment, vanishing)}"
     if unlike := judgment.unlike_sensitivities:
         yield f"gradient {'explodes' if unlike[0].size > unlike[-1].size else 'vanishes'}"
     if unreached:
@@ -543,6 +544,16 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
         most = max(judgment.saturated, key=lambda each: each.saturated or 0.0)
         name = judgment.graph.steps[most.step].name
         yield f"{most.saturated:.0%} of {name}'s entries are saturated"
+
+
+def _at(judgment: Judgment, growths: Sequence[Growth]) -> str:
+    """Name the layer that makes nearly all of the furthest growth, where one does."""
+    growth = max(growths, key=lambda growth: growth.distance, default=None)
+    steps = [] if growth is None else judgment.mixing_steps(growth)
+    if growth is None or not judgment.is_by_one(steps, growth.ratio):
+        return ""
+    index, factor = judgment.steepest(steps, growth.ratio)
+    return f" at {judgment.graph.steps[index].name} ({factor:.2g} times)"
 
 
 def _without_problems(judgment: Judgment, layer: str | None, factor: float | None) -> str:

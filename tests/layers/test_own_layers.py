@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import initcli
 from initcli.checks import check
 from initcli.sampling.chunks import draw
 from initcli.signal.measured import measure_signal, predict_signal
+from support.running import run
 
 # Saved by Keras 2.0.6, which records no shape of what comes out of a Lambda.
 LAMBDA: dict[str, Any] = {
@@ -127,15 +126,12 @@ def test_what_is_recorded_can_be_overruled(tmp_path: Path) -> None:
 def test_the_remedy_of_the_message_works_from_a_shell(tmp_path: Path) -> None:
     path = saved(tmp_path, LAMBDA, ".json")
 
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "initcli", "signal", path, "--draws", "1", *more]
-        return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-
-    refused = run("--set", "**[name=lambda_1].output_shape=same")
+    command = ("signal", path, "--draws", "1", "--batch", "1")
+    refused = run(*command, "--set", "**[name=lambda_1].output_shape=same")
     assert refused.returncode == 2
     assert "the signal ends at 'lambda_1'" in refused.stderr
     assert "'**[kind=Lambda].passes_on=true'" in refused.stderr
-    assert run("--set", "**[kind=Lambda].passes_on=true").returncode == 0
+    assert run(*command, "--set", "**[kind=Lambda].passes_on=true").returncode == 0
 
 
 # ------------------------------------------------------------------------ in a spec

@@ -36,25 +36,11 @@ from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK, draw, draw_chunks
 from initcli.types import TensorDtype
 from support.paths import SAMPLES, TOUR
-from support.running import start
+from support.running import run, run_process, start
 
 SUFFIXES = [".npz", ".safetensors"]
 DTYPES: list[TensorDtype] = ["float16", "bfloat16", "float32", "float64", "int32", "int64"]
 HALVES = "{input_shape: [4], dtype: bfloat16, layers: [{type: Dense, units: 3}]}"
-
-
-def run(
-    *arguments: str | Path, text: str | None = None, **options: Any
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "initcli", *map(str, arguments)],
-        input=text,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        **options,
-    )
 
 
 def parameter(
@@ -249,9 +235,8 @@ def test_the_same_spec_and_seed_give_the_same_bytes(tmp_path: Path, suffix: str)
     contents: list[bytes] = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         file = tmp_path / f"{name}{suffix}"
-        environment = {**os.environ, "PYTHONHASHSEED": str(len(contents))}
         arguments = ("export", TOUR, "--out", file, "--seed", str(seed))
-        assert run(*arguments, env=environment).returncode == 0
+        assert run_process(*arguments, PYTHONHASHSEED=str(len(contents))).returncode == 0
         contents.append(file.read_bytes())
     assert contents[0] == contents[1] != contents[2]
 
@@ -338,11 +323,12 @@ def test_a_file_that_the_system_cuts_short_is_an_error(tmp_path: Path, suffix: s
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    shown = run("export", TOUR, "--out", tmp_path / f"w{suffix}", preexec_fn=limit)
-    assert (shown.returncode, shown.stdout) == (2, "")
-    assert shown.stderr.startswith(f"{tmp_path / f'w{suffix}'}: cannot be written: ")
-    assert "File too large" in shown.stderr
-    assert shown.stderr.count("\n") == 1
+    with start("export", TOUR, "--out", tmp_path / f"w{suffix}", preexec_fn=limit) as process:
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr.startswith(f"{tmp_path / f'w{suffix}'}: cannot be written: ")
+    assert "File too large" in stderr
+    assert stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -104,8 +104,11 @@ def _alive(process: int) -> bool:
 
 
 @pytest.fixture
-def cluster() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A scheduler and two workers, as a person would start them."""
+    monkeypatch.setattr(workers, "PATIENCE", 60.0)  # a busy machine starts workers slowly
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str, **streams: Any) -> subprocess.Popen[Any]:

@@ -313,7 +313,13 @@ def test_an_ascii_terminal_gets_ascii() -> None:
 def test_json_has_the_documented_keys() -> None:
     report = json.loads(run("signal", TOUR, "--draws", "2", "--format", "json").stdout)
     assert list(report) == ["model", "batch", "draws", "layers", "tensors", "verdict", "notes"]
-    assert report["model"] == {"name": "tour", "seed": 0, "dtype": "float32", "defaults": "keras"}
+    assert report["model"] == {
+        "name": "tour",
+        "seed": 0,
+        "dtype": "float32",
+        "defaults": "keras",
+        "source": "spec",
+    }
     assert (report["batch"], report["draws"]) == (64, 2)
     first = report["layers"][0]
     assert (first["name"], first["type"], first["shape"]) == ("conv1d", "Conv1D", [64, 126, 16])

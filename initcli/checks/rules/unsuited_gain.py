@@ -9,7 +9,7 @@ import numpy as np
 
 from initcli.activations import Linear
 from initcli.checks.base import Check, Finding
-from initcli.checks.critical import grown
+from initcli.checks.critical import growth
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import wiring
 from initcli.checks.scales import Solved
@@ -92,7 +92,7 @@ class UnsuitedGain(Check):
         if isinstance(solved.activation, Linear) or not moments.variance:
             return None
         gain = moments.variance * wired.fans.fan_in
-        sizes, sensitivities, _ = grown(solved.activation, np.array([gain]), _LAYERS)
+        sizes, sensitivities, _ = growth(solved.activation, np.array([gain]), _LAYERS)
         size, sensitivity = float(sizes[0]) / _LAYERS, float(sensitivities[0]) / _LAYERS
         if row < _DEEP_ROW:
             sensitivity = 0.0
