@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import initcli
-from support.paths import ROOT, TOUR
+from support.paths import TOUR
 
 PACKAGE = Path(initcli.__file__).parent
 SCRIPT = """
@@ -47,8 +47,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = file.read_text("utf-8")
     before = "    dtype: Annotated[str, doc("
     assert source.count(before) == 1
-    guide = (ROOT / "initcli" / "reports" / "README.md").read_text("utf-8")
-    field = guide.partition("```python\n")[2].partition("```")[0]
+    field = '    bytes: Annotated[int, doc("Size in memory.", heading="bytes")]\n'
     file.write_text(source.replace(before, field + before), "utf-8")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(TOUR), str(folder / "out")],
