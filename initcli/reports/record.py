@@ -123,7 +123,7 @@ def _flat(kind: type[_Record], record: _Record) -> dict[str, Any]:
             value = " ".join(value)
         elif isinstance(value, tuple):
             value = list(value)
-        cells[column.name] = value["text"] if isinstance(value, dict) else value
+        cells[column.name] = value
     return cells
 
 

@@ -101,8 +101,9 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     fan_in: Annotated[int, doc("Fan-in, as the initializer counts it.")]
     fan_out: Annotated[int, doc("Fan-out, as the initializer counts it.")]
     initializer: Annotated[
-        dict[str, Any], doc("Initializer: its type, its text, and its arguments.")
+        dict[str, Any], doc("Initializer: its type and its arguments.", row=None)
     ]
+    initializer_text: Annotated[str, doc("Initializer as short text.", row="initializer")]
     distribution: Annotated[
         DistributionRecord | None, doc("Distribution of one element; null if not known.")
     ]
@@ -125,6 +126,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
             fan_in=fans.fan_in,
             fan_out=fans.fan_out,
             initializer=_initializer(parameter.initializer),
+            initializer_text=str(parameter.initializer),
             distribution=tensor.distribution and _distribution(tensor.distribution),
             values=None if measured is None else "sampled",
             measured=measured and _measured(measured),
@@ -219,7 +221,7 @@ def summary_rows(spec: str, model: Model, tensors: Iterable[TensorSummary]) -> R
 
 def _initializer(initializer: Initializer) -> dict[str, Any]:
     arguments = msgspec.to_builtins(initializer.arguments)
-    return {"type": initializer.type_name, "text": str(initializer), **arguments}
+    return {"type": initializer.type_name, **arguments}
 
 
 def _distribution(distribution: Distribution) -> DistributionRecord:

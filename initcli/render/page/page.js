@@ -95,7 +95,7 @@ function tensorTable(page) {
   const body = one("#tensor-table tbody");
   const rows = [...body.rows];
   const words = tensors.map((each) =>
-    [each.path, each.initializer.text, each.distribution ? each.distribution.text : "distribution not known"].join(" ").toLowerCase());
+    [each.path, each.initializer_text, each.distribution ? each.distribution.text : "distribution not known"].join(" ").toLowerCase());
   const collator = new Intl.Collator("en", { numeric: true });
   let order = tensors.map((_, place) => place);
   let visible = order;
@@ -104,7 +104,7 @@ function tensorTable(page) {
     path: (each) => each.path,
     shape: (each) => each.shape,
     size: (each) => each.size,
-    initializer: (each) => each.initializer.text,
+    initializer: (each) => each.initializer_text,
     distribution: (each) => (each.distribution ? each.distribution.text : null),
     p: (each) => (each.fit ? each.fit.p_value : null),
   };
@@ -281,7 +281,7 @@ function draw(tensor, columns) {
   const drawn = tensor.measured;
   const some = drawn && drawn.count < tensor.size;
   const facts = [
-    ["initializer", tensor.initializer.text],
+    ["initializer", tensor.initializer_text],
     ["distribution", distribution ? distribution.text : "not known"],
     ["shape", shapeText(tensor.shape)],
     ["weights", counted(tensor.size)],

@@ -92,7 +92,7 @@ def _text(tensor: dict[str, Any]) -> str:
 
 def _row(tensor: dict[str, Any], page: Page) -> list[str]:
     """The cells of a tensor in the table, between its picture and its fit."""
-    initializer = tensor["initializer"]["text"]
+    initializer = tensor["initializer_text"]
     if not tensor["trainable"]:
         initializer += " · not trained"
     if tensor["dtype"] != page["model"]["dtype"]:
