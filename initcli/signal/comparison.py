@@ -123,7 +123,7 @@ def compare(
     ...     kernel_initializers=["he_normal", "glorot_normal"],
     ... )
     >>> [(each.label, each.verdict.text) for each in initcli.compare(models, theory=True)]
-    [('he_normal', 'keeps its size'), ('glorot_normal', 'signal vanishes, gradient vanishes')]
+    [('he_normal', 'keeps its size'), ('glorot_normal', 'signal vanishes')]
     """
     found = []
     for label, model in models:

@@ -477,7 +477,7 @@ def verdict(signal: Signal) -> Verdict:
     >>> import initcli
     >>> signal = initcli.predict_signal(initcli.load("sample_configs/mlp_tanh_deep.yaml"))
     >>> initcli.verdict(signal).text
-    'signal vanishes, gradient vanishes'
+    'signal vanishes'
     """
     judgment = Judgment(signal)
     hidden = _hidden_layers(signal)
