@@ -301,7 +301,7 @@ MOVING = st.lists(
 
 @pytest.mark.usefixtures("strict")
 @given(MOVING)
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
 def test_no_graph_is_too_odd(layers: list[dict[str, Any]]) -> None:
     """What does not fit the shape that it meets is left out."""
     entries: list[dict[str, Any]] = [{"type": "Input", "name": "0", "shape": [4, 4, 4]}]
