@@ -318,9 +318,12 @@ def test_no_graph_is_too_odd(layers: list[dict[str, Any]]) -> None:
 
 
 def test_a_rule_that_fails_gives_no_prediction(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Forwards or backwards, in every command; --debug says where."""
+    """Forwards or backwards, in every command; --debug logs where."""
     spec = tmp_path / "model.yaml"
     spec.write_text("input_shape: [8]\nlayers: [{repeat: 3, layers: [{type: Dense, units: 8}]}]")
 
@@ -343,8 +346,8 @@ def test_a_rule_that_fails_gives_no_prediction(
                 app([*command, str(spec)])
             assert end.value.code in (0, 1)
             assert message not in capsys.readouterr().err
+        caplog.clear()
         with pytest.raises(SystemExit):
             app(["signal", "--theory", "--debug", str(spec)])
-        shown = capsys.readouterr().err
-        assert "Traceback" in shown
-        assert f"Error: {message}" in shown or f"KeyError: '{message}'" in shown
+        assert "Traceback" in caplog.text
+        assert f"Error: {message}" in caplog.text or f"KeyError: '{message}'" in caplog.text
