@@ -144,7 +144,7 @@ def test_what_comes_in_is_what_a_signal_is_compared_with() -> None:
     for theory in (True, False):
         assert "signal vanishes" in assert_one_answer(model, theory)
     found = initcli.verdict(initcli.predict_signal(model))
-    assert found.text == "signal vanishes at dense (1.6e-08 times)"
+    assert found.text == "signal vanishes at dense (factor 1.6e-08)"
     assert found.std_ratio == pytest.approx(1.0, rel=0.01)
     assert found.layer == "dense"
     assert found.factor == pytest.approx(1e-9 * 256**0.5, rel=0.01)
@@ -172,7 +172,7 @@ def test_a_layer_that_changes_much_is_named_within_the_thresholds() -> None:
     loud = dense(kernel_initializer=normal(28 / 4), name="loud")
     calm = dense(kernel_initializer="lecun_normal")
     found = initcli.verdict(initcli.predict_signal(of_layers(calm, calm, loud, calm, dense())))
-    assert found.text == "keeps its size, though loud changes it 28 times"
+    assert found.text == "keeps its size, though loud changes it by a factor of 28"
     assert found.layer == "loud"
     assert found.factor == pytest.approx(28, rel=0.02)
 

@@ -553,7 +553,7 @@ def _at(judgment: Judgment, growths: Sequence[Growth]) -> str:
     if growth is None or not judgment.is_by_one(steps, growth.ratio):
         return ""
     index, factor = judgment.steepest(steps, growth.ratio)
-    return f" at {judgment.graph.steps[index].name} ({factor:.2g} times)"
+    return f" at {judgment.graph.steps[index].name} (factor {factor:.2g})"
 
 
 def _without_problems(judgment: Judgment, layer: str | None, factor: float | None) -> str:
@@ -565,7 +565,7 @@ def _without_problems(judgment: Judgment, layer: str | None, factor: float | Non
     if None in results:
         text += " as far as it is known"
     elif layer is not None and factor is not None and abs(math.log(factor)) > math.log(NOTABLE):
-        text += f", though {layer} changes it {factor:.2g} times"
+        text += f", though {layer} changes it by a factor of {factor:.2g}"
     return text
 
 
