@@ -143,8 +143,12 @@ class Check:
 
     @classmethod
     def why(cls) -> str:
-        """Why it is bad."""
-        return " ".join(cls.sections()["Why is this bad"].split())
+        """Why it is bad, with the references."""
+        sections = cls.sections()
+        reason = " ".join(sections["Why is this bad"].split()).removesuffix(".")
+        items = re.split(r"^- ", sections["References"], flags=re.MULTILINE)
+        references = "; ".join(" ".join(item.split()) for item in items if item.strip())
+        return f"{reason} ({references})."
 
     @classmethod
     def example(cls, section: str) -> str:
