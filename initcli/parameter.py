@@ -34,7 +34,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     ``argument`` is the layer's argument that names the initializer; None if there is none.
     ``contracts`` are the axes that a layer sums over for one entry of its output: the true fan-in.
     ``produces`` are the axes that one entry of the input reaches: the true fan-out. ``divided`` are
-    divisors of both fans, for groups and strides. None is unknown; () is no sum.
+    divisors of both fans, for groups and strides. None: not known;
+    (): not summed over.
     """
 
     path: str

@@ -119,8 +119,7 @@ class Check:
             message=message,
             why=self.why(),
             remedy=remedy,
-            # Python writes Keras's files, and a remedy belongs there.
-            changes=() if document.dialect == "keras" else merged(changes),
+            changes=merged(changes) if document.is_editable else (),
         )
 
     @classmethod

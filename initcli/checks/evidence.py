@@ -214,7 +214,10 @@ class Evidence:
         """
         if self.graph is None or self.dead_ends:
             return None
-        return Judgment(self._signal(self._with_results_drawn()), self.graph)
+        judgment = Judgment(self._signal(self._with_results_drawn()), self.graph)
+        if judgment.first_unknown is not None:
+            self.notes.append(f"the signal is not known from '{judgment.first_unknown}' on")
+        return judgment
 
     def _signal(self, model: Model) -> Signal:
         assert self.graph is not None

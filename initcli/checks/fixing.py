@@ -89,8 +89,11 @@ def fix(
     first = last = checked(document)
     file, before = document.file, document.text
     notes: list[str] = []
-    if document.dialect == "keras" and first.findings:
-        notes.append(f"{file} is made by Keras: write the remedies into its model's Python")
+    if not document.is_editable and first.findings:
+        is_keras = document.dialect == "keras"
+        reason = "made by Keras" if is_keras else "neither YAML nor JSON"
+        where = "into its model's Python" if is_keras else "by hand"
+        notes.append(f"{file} is {reason}: write the remedies {where}")
     text = before
     for _ in range(_MAX_ROUNDS):
         changes = _changes(document, last.findings, notes)

@@ -101,7 +101,7 @@ def printed(page: Console, content: RenderableType) -> str:
 
 _SIGNS, _SPELLED = "²±σ√∞≈≤≥→…", "^2 +- std sqrt inf ~ <= >= -> ..."
 _ASCII: dict[int, str | int | None] = {
-    **str.maketrans("‖·−–—×’‘“”′", "|----x''\"\"'"),
+    **str.maketrans("‖·−–—×’‘“”′⌈⌉⌊⌋", "|----x''\"\"'[][]"),
     **dict(zip(map(ord, _SIGNS), _SPELLED.split(), strict=True)),
 }
 """ASCII for signs that do not decompose into it."""
@@ -110,8 +110,12 @@ _ASCII: dict[int, str | int | None] = {
 def _in_ascii(text: str) -> str:
     import unicodedata
 
-    text = unicodedata.normalize("NFKD", text.translate(_ASCII))
-    return text.encode("ascii", "replace").decode()
+    def spelled(sign: str) -> str:
+        name = unicodedata.name(sign, "").split()
+        return name[-1].lower() if name[:1] == ["GREEK"] else sign
+
+    text = "".join(map(spelled, text.translate(_ASCII)))
+    return unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode()
 
 
 def say(note: object) -> None:

@@ -42,7 +42,8 @@ class Document:
     """The data of one text.
 
     The nodes of a JSON text are found when an error or an edit first asks for them. Data made from
-    several documents says in ``origins`` where each part stands.
+    several documents says in ``origins`` where each part stands. Changes of the data can be written
+    into an editable text, which is YAML or JSON.
     """
 
     file: str
@@ -51,6 +52,7 @@ class Document:
     find_nodes: Callable[[], Nodes] = field(compare=False)
     origins: Mapping[Path, Origin] = field(default_factory=dict)
     dialect: Literal["initcli", "keras"] = "initcli"
+    is_editable: bool = False
     notes: tuple[str, ...] = ()
 
     @cached_property

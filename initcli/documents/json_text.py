@@ -48,7 +48,7 @@ def parse_json(text: str, file: str) -> Document:
         raise unparsable(file, text, error.pos, message) from None
     if repeats:
         raise repeated_keys(file, text, _find_nodes(text)[1])
-    return Document(file, text, data, lambda: _find_nodes(text)[0])
+    return Document(file, text, data, lambda: _find_nodes(text)[0], is_editable=True)
 
 
 _BEGINNING = re.compile(r'\s*+(\{\s*+("|\})|\[\s*+[\[{"\]])')

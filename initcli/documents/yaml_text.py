@@ -50,7 +50,7 @@ def parse_yaml(text: str, file: str) -> Document:
         raise unparsable(file, text, error.position, message) from None
     if builder.repeated:
         raise repeated_keys(file, text, builder.repeated)
-    return Document(file, text, builder.data, lambda: builder.nodes)
+    return Document(file, text, builder.data, lambda: builder.nodes, is_editable=True)
 
 
 def _advice(text: str, offset: int, reason: str) -> str:

@@ -167,7 +167,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
     @classmethod
     def adds_nothing(cls) -> bool:
-        """Whether the type defines no weights, no shape and no computation."""
+        """Whether the type overrides none of ``parameters``, ``output_shape`` and ``call``."""
         own = (cls.parameters, cls.output_shape, cls.call)
         return own == (Layer.parameters, Layer.output_shape, Layer.call)
 

@@ -2,7 +2,7 @@
 
 A field is described by ``doc``, which may say more:
 
-- ``row``: its name in rows; "" is the name of the struct around it, None leaves it out.
+- ``row``: its name in rows; "" adds nothing to that of the enclosing field, None leaves it out.
 - ``heading``: its heading in the tables of tensors; ``expected`` is the path of the field that
   holds the value of the distribution.
 """

@@ -173,6 +173,14 @@ class Judgment:
         std = std_of(layer)
         return None if mean is None or std is None else (mean, std)
 
+    @property
+    def first_unknown(self) -> str | None:
+        """The first layer whose output has no known size; None where all results have one."""
+        if None not in map(self.rms, self.graph.program.results):
+            return None
+        unknown = (step for step in self.graph.steps if self.rms(step.outputs[0]) is None)
+        return next((step.name for step in unknown if step.inputs), None)
+
     # Forwards
 
     @cached_property
@@ -188,7 +196,7 @@ class Judgment:
         for tensor in taken | dict.fromkeys(graph.program.results):
             after = self.rms(tensor)
             key = graph.sources[tensor]
-            sizes = [self.rms(source) for source in key]
+            sizes = [] if tensor in key else [self.rms(source) for source in key]
             growths = [Growth(tensor, size, after) for size in sizes if size and after is not None]
             if not growths:
                 continue

@@ -127,6 +127,7 @@ def _joined(base: Document, own: Document) -> Document:
         data=data,
         origins=origins,
         dialect=base.dialect if base.dialect == "keras" else own.dialect,
+        is_editable=own.is_editable and base.is_editable,
         notes=(*base.notes, *own.notes),
     )
 

@@ -16,7 +16,6 @@ LAYERS = 3_000
 TEXTS = {
     "block": "layers:\n" + "  - type: Dense\n    units: 1\n" * LAYERS,
     "flow": "layers:\n" + "  - {type: Dense, units: 1}\n" * LAYERS,
-    "aliases": "layers:\n  - &a {type: Dense, units: 1}\n" + "  - *a\n" * (LAYERS - 1),
     "json": json.dumps({"layers": [{"type": "Dense", "units": 1}] * LAYERS}),
 }
 

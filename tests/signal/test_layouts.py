@@ -17,6 +17,7 @@ import initcli
 from initcli.cli.app import app
 from initcli.errors import InitcliError
 from initcli.layers import known_layers
+from initcli.layers.preprocessing import Preprocessing
 from initcli.signal import theory
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
@@ -31,7 +32,10 @@ JOINS = ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Concat
 SPATIAL = [
     kind
     for kind, cls in known_layers().items()
-    if "data_format" in cls.__struct_fields__ and kind in CASES
+    if "data_format" in cls.__struct_fields__
+    and kind in CASES
+    # What prepares data passes its statistics on, and does not say at which positions.
+    and not issubclass(cls, Preprocessing)
 ]
 
 

@@ -90,7 +90,9 @@ def from_keras(document: Document) -> Document:
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
     of_layers = [note_on(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
-    return replace(document, data=data, origins=origins, dialect="keras", notes=notes)
+    return replace(
+        document, data=data, origins=origins, dialect="keras", is_editable=False, notes=notes
+    )
 
 
 class _Translation:
