@@ -37,7 +37,9 @@ def normal(std: float) -> dict[str, Any]:
     return {"type": "RandomNormal", "stddev": std}
 
 
-def assert_one_answer(model: initcli.Model, theory: bool, batch: int = 16) -> str:
+def assert_one_answer(
+    model: initcli.Model, theory: bool, batch: int = 16, *, compared: bool = True
+) -> str:
     """Hold `check`, `signal` and `compare` to each other; return the verdict."""
     codes_of_signal = ["I101", *SIZE]
     if theory:
@@ -47,10 +49,10 @@ def assert_one_answer(model: initcli.Model, theory: bool, batch: int = 16) -> st
         report = check(model, how="measured", batch=batch, draws=1, select=codes_of_signal)
         signal = initcli.measure_signal(model, batch=batch, draws=1)
     text = initcli.verdict(signal).text
-    if len(signal.layers) < 40:  # The larger ones would take minutes once more.
+    if compared and len(signal.layers) < 40:  # The larger ones would take minutes once more.
         size = None if theory else batch
-        (compared,) = initcli.compare([("it", model)], theory=theory, batch=size, draws=1)
-        assert compared.verdict == initcli.verdict(signal)
+        (variant,) = initcli.compare([("it", model)], theory=theory, batch=size, draws=1)
+        assert variant.verdict == initcli.verdict(signal)
     codes = {finding.code for finding in report.findings}
     if "I101" in codes or any(note.startswith("the signal is not judged") for note in report.notes):
         return text  # Zeros cut the signal off; the rest is not judged.
@@ -100,7 +102,7 @@ def random_stack(seed: int) -> list[dict[str, Any]]:
     odd = normal(10 ** chosen.uniform(-4, 1))
     kernel = chosen.choice(["he_normal", "glorot_uniform", "lecun_normal", "orthogonal", odd])
     layers: list[dict[str, Any]] = [dense()]
-    for _ in range(chosen.randrange(2, 14)):
+    for _ in range(chosen.randrange(2, 10)):
         layer = dense(activation=activation, kernel_initializer=kernel)
         if chosen.random() < 0.1:
             bias = chosen.choice([-5.0, -1.0, 1.0, 5.0])
@@ -121,13 +123,14 @@ def random_stack(seed: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("start", range(0, 200, 20))
 def test_random_stacks_get_one_answer(start: int) -> None:
     for seed in range(start, start + 20):
-        assert_one_answer(of_layers(*random_stack(seed)), theory=seed % 2 == 0)
+        model = of_layers(*random_stack(seed))
+        assert_one_answer(model, theory=seed % 2 == 0, compared=seed % 20 < 4)
 
 
 def test_random_stacks_are_of_all_kinds() -> None:
     texts = [
         initcli.verdict(initcli.predict_signal(of_layers(*random_stack(seed)))).text
-        for seed in range(0, 200, 2)
+        for seed in range(0, 200, 4)
     ]
     kinds = ("keeps its size", "vanishes", "explodes", "saturated", "outputs are 0")
     assert {kind for kind in kinds for text in texts if kind in text} == set(kinds)
