@@ -60,11 +60,11 @@ class Command(NamedTuple):
 
 
 COMMANDS = [
-    Command(("hist", "--jobs", "1"), "", SMALL, 10),
-    Command(("export",), "w.npz", LARGE, 40),
-    Command(("export",), "w.safetensors", LARGE, 30),
-    Command(("signal", "--theory"), "s.png", SMALL, 12),
-    Command(("check", "--fix", "--theory"), "spec.yaml", FAULTY, 20),
+    Command(("hist", "--jobs", "1"), "", SMALL, 6),
+    Command(("export",), "w.npz", LARGE, 20),
+    Command(("export",), "w.safetensors", LARGE, 16),
+    Command(("signal", "--theory"), "s.png", SMALL, 6),
+    Command(("check", "--fix", "--theory"), "spec.yaml", FAULTY, 12),
 ]
 every_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.out or "hist")
 

@@ -29,7 +29,7 @@ layers:
   - {type: Dense, units: 10}
 """
 CONVOLUTIONS = """\
-input_shape: [12, 12, 3]
+input_shape: [8, 8, 3]
 layers:
   - repeat: 9
     layers:
@@ -72,7 +72,7 @@ FAILING = {
             "kernel_initializer": {"type": "RandomUniform", "minval": 0.0, "maxval": 1.0},
         },
     ),
-    "residual, he": RESIDUAL % 20,
+    "residual, he": RESIDUAL % 12,
     "convolutions, std 0.01": CONVOLUTIONS,
 }
 
