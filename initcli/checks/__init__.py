@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from initcli.checks.base import Check, Finding, merged
+from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence, How
 from initcli.checks.rules import known_checks
+from initcli.documents.edit import merged
 from initcli.errors import NotInCatalog, Path, did_you_mean, quoted
 from initcli.model import Model
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
-from initcli.documents.edit import Change
+from initcli.checks.evidence import Evidence
+from initcli.documents.edit import Change, merged
 from initcli.errors import Path, printable
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
 from initcli.types import Severity
-
-if TYPE_CHECKING:
-    from initcli.checks.evidence import Evidence
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,8 +155,3 @@ class Check:
 
 
 _BLOCK = re.DOTALL | re.MULTILINE
-
-
-def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """The changes with one for each place: the last."""
-    return tuple({change.path: change for change in changes}.values())

@@ -9,11 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from initcli.checks.base import merged
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
 from initcli.checks.zeros import dead_ends
-from initcli.documents.edit import Change
+from initcli.documents.edit import Change, merged
 from initcli.errors import Path, SignalError, TooLarge
 from initcli.initializers import LecunNormal
 from initcli.model import BuiltLayer, Model, leaves
@@ -144,10 +143,7 @@ class Evidence:
     @cached_property
     def steps_of(self) -> dict[str, list[int]]:
         """The steps of each layer, by its name."""
-        steps: dict[str, list[int]] = {}
-        for index, step in enumerate(self.graph.steps if self.graph else ()):
-            steps.setdefault(step.name, []).append(index)
-        return steps
+        return {} if self.graph is None else self.graph.steps_of
 
     def is_result(self, layer: BuiltLayer) -> bool:
         """Whether the output of a layer is a result of the model."""
@@ -203,7 +199,7 @@ class Evidence:
     @cached_property
     def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
         """Kernels and scales of zeros around which neither signal nor gradient finds a way."""
-        return dead_ends(self)
+        return dead_ends(self.layers, self.graph)
 
     @cached_property
     def judgment(self) -> Judgment | None:

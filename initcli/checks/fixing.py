@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from initcli.checks import Finding, Report, check
-from initcli.checks.base import merged
 from initcli.checks.evidence import How
 from initcli.documents.document import Document
-from initcli.documents.edit import CannotEdit, Change, edited
+from initcli.documents.edit import CannotEdit, Change, edited, merged
 from initcli.errors import printable
 from initcli.frameworks import Framework
 from initcli.sources.building import build

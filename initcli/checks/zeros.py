@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from autograd import elementwise_grad
@@ -13,9 +13,6 @@ from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.graph import Graph
 from initcli.signal.judgment import is_entrywise, is_zero
-
-if TYPE_CHECKING:
-    from initcli.checks.evidence import Evidence
 
 SCALES = ("gamma_initializer",)
 """Arguments that initialize a factor for each unit."""
@@ -31,23 +28,24 @@ def is_kernel(parameter: Parameter) -> bool:
     return bool(parameter.contracts) and parameter.argument not in (None, "recurrent_initializer")
 
 
-def dead_ends(evidence: Evidence) -> list[tuple[BuiltLayer, Parameter]]:
+def dead_ends(
+    layers: Sequence[BuiltLayer], graph: Graph | None
+) -> list[tuple[BuiltLayer, Parameter]]:
     """Kernels and scales of zeros around which neither signal nor gradient finds a way."""
     return [
         (layer, parameter)
-        for layer, parameter in evidence.parameters
+        for layer in layers
+        for parameter in layer.parameters
         if is_zero(parameter)
         and (is_kernel(parameter) or (parameter.owner is not None and parameter.argument in SCALES))
-        and not _may_be_zero(evidence, layer, parameter)
+        and not (layer is layers[-1] if graph is None else _may_be_zero(graph, layer, parameter))
     ]
 
 
-def _may_be_zero(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) -> bool:
-    """Whether the last layer or a way around a tensor of zeros lets it learn."""
-    if evidence.graph is None:
-        return layer is evidence.layers[-1]
-    steps = evidence.steps_of.get(layer.name, [])
-    if not steps or evidence.is_result(layer):
+def _may_be_zero(graph: Graph, layer: BuiltLayer, parameter: Parameter) -> bool:
+    """Whether a tensor of zeros learns, as one of a result or one with a way around it."""
+    steps = graph.steps_of.get(layer.name, [])
+    if not steps or any(map(graph.is_result, steps)):
         return True
     name = parameter.owner.name if parameter.owner else ""
     zeros = {p.owner.name for p in layer.parameters if p.owner and is_zero(p)}
@@ -55,7 +53,7 @@ def _may_be_zero(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) ->
         return not {"query/kernel", "key/kernel"} <= zeros
     if {"value/kernel", "attention_output/kernel"} <= zeros:
         return False
-    return all(_is_carried_around(evidence.graph, index) for index in steps)
+    return all(_is_carried_around(graph, index) for index in steps)
 
 
 def _is_carried_around(graph: Graph, index: int) -> bool:

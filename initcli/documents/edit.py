@@ -27,6 +27,11 @@ class Change(NamedTuple):
     value: Any
 
 
+def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """The changes with one for each place: the last."""
+    return tuple({change.path: change for change in changes}.values())
+
+
 class CannotEdit(InitcliError):
     """A change that cannot be made to a text without harm."""
 

@@ -45,6 +45,14 @@ class Graph:
         """The shape of a tensor, the batch first."""
         return self.program.shapes[tensor]
 
+    @cached_property
+    def steps_of(self) -> dict[str, list[int]]:
+        """The steps of each layer, by its name."""
+        steps: dict[str, list[int]] = {}
+        for index, step in enumerate(self.steps):
+            steps.setdefault(step.name, []).append(index)
+        return steps
+
     def behind(self, index: int) -> list[int]:
         """The steps that take the output of a step."""
         return [i for tensor in self.steps[index].outputs for i in self.taken_by.get(tensor, ())]
