@@ -29,7 +29,7 @@ layers:
   - {type: Dense, units: 10}
 """
 CONVOLUTIONS = """\
-input_shape: [8, 8, 3]
+input_shape: [12, 12, 3]
 layers:
   - repeat: 9
     layers:
