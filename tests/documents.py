@@ -111,8 +111,8 @@ def generated(name: str) -> str:
         case ["reports"]:
             return reports()
         case ["columns"]:
-            rows = [(f"`{name}`", column_names(kind)) for name, kind in ROWS.items()]
-            return table(("rows of", "columns"), rows)
+            lines = [(f"`{name}`", column_names(kind)) for name, kind in ROWS.items()]
+            return table(("rows of", "columns"), lines)
     return (ROOT / name).read_text("utf-8")
 
 
