@@ -35,10 +35,10 @@ from initcli.signal.comparison import Compared as Compared
 from initcli.signal.comparison import compare as compare
 from initcli.signal.comparison import variants as variants
 from initcli.signal.figures import Signal as Signal
-from initcli.signal.judgment import Verdict as Verdict
-from initcli.signal.judgment import verdict as verdict
 from initcli.signal.measured import measure_signal as measure_signal
 from initcli.signal.measured import predict_signal as predict_signal
+from initcli.signal.verdict import Verdict as Verdict
+from initcli.signal.verdict import verdict as verdict
 from initcli.sources.load import load as load
 from initcli.sources.load import parse as parse
 from initcli.sources.schema import schema as schema

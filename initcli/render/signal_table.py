@@ -12,7 +12,8 @@ from rich.text import Text
 
 from initcli.errors import printable
 from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
-from initcli.signal.judgment import Verdict, gradient_of, std_of, verdict
+from initcli.signal.judgment import gradient_of, std_of
+from initcli.signal.verdict import Verdict, verdict
 
 _WIDE = 116
 """Width from which every figure has a column."""

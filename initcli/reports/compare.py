@@ -10,7 +10,7 @@ import msgspec
 from initcli.reports.record import Rows, doc, record, rows_of
 from initcli.reports.signal import SignalReport
 from initcli.signal.comparison import Compared
-from initcli.signal.judgment import Verdict
+from initcli.signal.verdict import Verdict
 
 _SHOWN = ("rank", "variant", "output_std", "std_ratio", "gradient_ratio", "text")
 

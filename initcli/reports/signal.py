@@ -9,7 +9,7 @@ import msgspec
 
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
 from initcli.signal.figures import LayerSignal, Signal, TensorSignal
-from initcli.signal.judgment import Verdict, verdict
+from initcli.signal.verdict import Verdict, verdict
 
 _SHOWN = (
     *("layer", "type", "output_std", "predicted_std", "output_zeros", "output_correlation"),

@@ -15,8 +15,8 @@ from initcli.frameworks import Framework
 from initcli.initializers import known_initializers
 from initcli.model import Model
 from initcli.signal.figures import Signal
-from initcli.signal.judgment import Verdict, verdict
 from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
+from initcli.signal.verdict import Verdict, verdict
 from initcli.sources.building import build
 from initcli.sources.load import custom_functions
 from initcli.sources.overrides import overridden, varied

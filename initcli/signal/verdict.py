@@ -1,0 +1,217 @@
+"""The verdict: a judgment of a signal in words and figures, for ``signal`` and ``compare``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.judgment import NOTABLE, Growth, Judgment, gradient_of, std_of
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A judgment in a few figures, each None where unknown.
+
+    Hidden layers are those with weights that are no results of the model.
+    """
+
+    text: Annotated[str, Meta(description="The problems in words; or how much is known.")]
+    output_std: Annotated[
+        float | None, Meta(description="Standard deviation of the last layer's output.")
+    ]
+    std_ratio: Annotated[
+        float | None,
+        Meta(description="Output std of the last hidden layer divided by that of the first."),
+    ]
+    gradient_ratio: Annotated[
+        float | None,
+        Meta(description="Gradient RMS of the first hidden layer divided by that of the last."),
+    ]
+    chi: Annotated[
+        float | None,
+        Meta(
+            description="Mean factor from one hidden layer to the next of the mean square of a "
+            "small change, predicted or else from the gradients (χ of Schoenholz et al. 2017)."
+        ),
+    ]
+    depth_scale: Annotated[
+        float | None,
+        Meta(description="1 / |ln χ|: hidden layers over which that change grows e times."),
+    ]
+    worst: Annotated[
+        str | None, Meta(description="Hidden layer whose std is furthest from the first's.")
+    ]
+    dead_units: Annotated[
+        float | None, Meta(description="Largest fraction of dead units of any layer.")
+    ]
+    saturated: Annotated[
+        float | None, Meta(description="Largest fraction of saturated entries of any layer.")
+    ]
+    layer: Annotated[
+        str | None,
+        Meta(description="Layer that changes the size of the signal most, in its worst stretch."),
+    ]
+    factor: Annotated[
+        float | None, Meta(description="Factor by which that layer changes the signal's RMS.")
+    ]
+    distance: Annotated[
+        float | None,
+        Meta(
+            description="Distance from a signal that keeps its size, in powers of ten; null if it "
+            "overflows, no gradient reaches the first layer, or nothing is known."
+        ),
+    ]
+
+
+def verdict(signal: Signal) -> Verdict:
+    """Sum up the judgment of a signal, measured or predicted.
+
+    >>> import initcli
+    >>> signal = initcli.predict_signal(initcli.load("sample_configs/mlp_tanh_deep.yaml"))
+    >>> initcli.verdict(signal).text
+    'signal vanishes'
+    """
+    judgment = Judgment(signal)
+    hidden = _hidden_layers(signal)
+    stds = [std_of(layer) for layer in hidden]
+    gradients = [gradient_of(layer) for layer in hidden]
+    gradient_ratio = _ratio(gradients[0], gradients[-1]) if hidden else None
+    outputs = [layer.output for layer in signal.layers if layer.output is not None]
+    dead = [output.dead_units.median for output in outputs]
+    saturated = [output.saturated.median for output in outputs if output.saturated is not None]
+    if not signal.draws:
+        saturated = [each.saturated for each in judgment.saturated if each.saturated is not None]
+    stds_of_all = [std_of(layer) for layer in signal.layers]
+    known = [std for std in stds_of_all if std is not None]
+    overflows = any(not math.isfinite(std) for std in known)
+    unreached = bool(gradients) and gradients[0] == 0 and not judgment.starts_with_zero_result
+    chi = _chi(hidden, gradient_ratio)
+    layer, factor = _cause(judgment)
+    text = "overflows" if overflows else ", ".join(_problems(judgment, unreached))
+    distance = None if overflows or unreached or not known else _distance(judgment)
+    return Verdict(
+        text=text or _without_problems(judgment, layer, factor),
+        output_std=known[-1] if known else None,
+        std_ratio=_ratio(stds[-1], stds[0]) if hidden else None,
+        gradient_ratio=gradient_ratio,
+        chi=chi,
+        depth_scale=None if not chi else math.inf if chi == 1 else 1 / abs(math.log(chi)),
+        worst=_worst(hidden, stds),
+        dead_units=max(dead, default=None),
+        saturated=max(saturated, default=None),
+        layer=layer,
+        factor=factor,
+        distance=distance,
+    )
+
+
+def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
+    """Each problem in a few words."""
+    vanishing = [growth for growth in judgment.growths if growth.ratio < 1]
+    exploding = [growth for growth in judgment.growths if not growth.ratio <= 1]
+    if exploding or judgment.residuals:
+        yield f"signal explodes{_at(judgment, exploding)}"
+    if vanishing:
+        yield f"signal vanishes{_at(judgment, vanishing)}"
+    if unlike := judgment.unlike_sensitivities:
+        yield f"gradient {'explodes' if unlike[0].size > unlike[-1].size else 'vanishes'}"
+    if unreached:
+        yield "no gradient reaches the first layer"
+    if (dead := judgment.dead) is not None:
+        name = judgment.graph.steps[dead.step].name
+        is_dead = dead.dead is not None
+        share = dead.dead if dead.dead is not None else dead.zeros
+        yield f"{share:.0%} of {name}'s {'units are dead' if is_dead else 'outputs are 0'}"
+    if judgment.saturated:
+        most = max(judgment.saturated, key=lambda each: each.saturated or 0.0)
+        name = judgment.graph.steps[most.step].name
+        yield f"{most.saturated:.0%} of {name}'s entries are saturated"
+
+
+def _at(judgment: Judgment, growths: Sequence[Growth]) -> str:
+    """Name the layer that makes nearly all of the furthest growth, where one does."""
+    growth = max(growths, key=lambda growth: growth.distance, default=None)
+    steps = [] if growth is None else judgment.mixing_steps(growth)
+    if growth is None or not judgment.is_by_one(steps, growth.ratio):
+        return ""
+    index, factor = judgment.steepest(steps, growth.ratio)
+    return f" at {judgment.graph.steps[index].name} (factor {factor:.2g})"
+
+
+def _without_problems(judgment: Judgment, layer: str | None, factor: float | None) -> str:
+    """What is said where nothing is wrong, by how much is known."""
+    results = [judgment.rms(tensor) for tensor in judgment.graph.program.results]
+    if not judgment.stretches:
+        return "not known"
+    text = "keeps its size"
+    if None in results:
+        text += " as far as it is known"
+    elif layer is not None and factor is not None and abs(math.log(factor)) > math.log(NOTABLE):
+        text += f", though {layer} changes it by a factor of {factor:.2g}"
+    return text
+
+
+def _cause(judgment: Judgment) -> tuple[str | None, float | None]:
+    """The layer that changes the signal's size most in its worst stretch, and its factor."""
+    growth = max(judgment.stretches.values(), key=lambda growth: growth.distance, default=None)
+    steps = judgment.mixing_steps(growth) if growth is not None else []
+    if growth is None or not steps:
+        return None, None
+    index, factor = judgment.steepest(steps, growth.ratio)
+    return judgment.graph.steps[index].name, factor
+
+
+def _distance(judgment: Judgment) -> float | None:
+    """Powers of ten by which the size of the signal, or its sensitivity, changes at most.
+
+    The largest shares of dead units and of saturated entries are added; None if infinite.
+    """
+    distances = [growth.distance for growth in judgment.stretches.values()]
+    if sizes := [each.size for each in judgment.sensitivities]:
+        distances += [abs(math.log(size / sizes[-1])) for size in sizes]
+    shares = judgment.all_shares
+    lost = max((each.dead or 0.0 for each in shares), default=0.0)
+    lost += max((each.saturated or 0.0 for each in shares), default=0.0)
+    distance = max(distances, default=0.0) / math.log(10) + lost
+    return distance if math.isfinite(distance) else None
+
+
+def _hidden_layers(signal: Signal) -> list[LayerSignal]:
+    """Layers with weights that are no results, unless there are fewer than two."""
+    weighted = {layer.name for layer in signal.model_layers if layer.parameters}
+    known = [
+        layer for layer in signal.layers if layer.name in weighted and std_of(layer) is not None
+    ]
+    inner = [layer for layer in known if layer.name not in signal.results]
+    return inner if len(inner) > 1 else known
+
+
+def _chi(hidden: Sequence[LayerSignal], gradient_ratio: float | None) -> float | None:
+    """Factor for the mean square of a small change from one hidden layer to the next."""
+    if len(hidden) < 2:
+        return None
+    first, last = (hidden[index].predicted.sensitivity for index in (0, -1))
+    ratio = _ratio(last, first) or gradient_ratio
+    return None if not ratio else ratio ** (2 / (len(hidden) - 1))
+
+
+def _worst(hidden: Sequence[LayerSignal], stds: Sequence[float | None]) -> str | None:
+    if not hidden or not stds[0]:
+        return None
+    first = stds[0]
+    far = [0.0 if std is None else abs(_log(std / first)) for std in stds]
+    return hidden[far.index(max(far))].name
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    if one is None or not other or not math.isfinite(one):
+        return None
+    return one / other
+
+
+def _log(ratio: float) -> float:
+    return math.log(ratio) if 0 < ratio < math.inf else math.inf
