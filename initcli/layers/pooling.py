@@ -81,15 +81,25 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
         x = channels_last(xp, x, self.data_format)
-        # Window positions that cover only padding could fill the memory.
+        # Places of the window that cover only padding could fill the memory.
         inner = xp.reach(x.shape[1:-1], *self._window(flow, x))
-        size, window = inner.size, inner.window
-        ones = xp.ones((*size, 1, 1), x.dtype)
-        # Padding does not count.
-        present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
-        count = xp.correlate(present, ones, window._replace(groups=1))
-        kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
-        return channels_back(xp, xp.correlate(x, kernel, window) / count, self.data_format)
+        for axis, k in enumerate(inner.size):
+            x = self._averaged(xp, x, axis, k, inner.window)
+        return channels_back(xp, x, self.data_format)
+
+    def _averaged(self, xp: Any, x: Array, axis: int, k: int, window: Any) -> Array:
+        """The means of windows of k entries along an axis; padding does not count."""
+        others = (1,) * axis, (1,) * (self.rank - axis - 1)
+        before, after = others
+        slid = xp.Window(
+            (*before, window.strides[axis], *after),
+            (1,) * self.rank,
+            (*((0, 0),) * len(before), window.padding[axis], *((0, 0),) * len(after)),
+        )
+        present = xp.ones((1, *before, x.shape[1 + axis], *after, 1), x.dtype)
+        count = xp.correlate(present, xp.ones((*before, k, *after, 1, 1), x.dtype), slid)
+        kernel = xp.ones((*before, k, *after, 1, x.shape[-1]), x.dtype)
+        return xp.correlate(x, kernel, slid._replace(groups=x.shape[-1])) / count
 
 
 class _GlobalPooling(Layer, frozen=True, kw_only=True):
