@@ -181,15 +181,21 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         kept: Mask,
         causal: bool,
         is_fused: bool,
-    ) -> tuple[Array, Array]:
-        """The result for each query, and the scores: (batch, heads, positions, features) each.
+        with_shares: bool,
+    ) -> tuple[Array, Array | None]:
+        """The result for each query, and the shares of the keys if they are asked for.
+
+        Both are (batch, heads, positions, features), the features of shares being the keys.
 
         A query from which ``kept`` hides every key averages all values where Keras fuses attention,
         and gives 0 elsewhere.
         """
         xp = flow.xp
+        sight = _sight(xp, query.shape[-2], key.shape[-2], causal, self.sliding_window)
+        seen = _both(xp, sight, kept)
+        if self.dropout == 0 and not with_shares:
+            return xp.attend(query, key, value, seen, kept is not None and not is_fused), None
         scores = xp.matmul(query, xp.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
-        seen = _both(xp, _sight(xp, scores, causal, self.sliding_window), kept)
         if seen is not None:
             scores = xp.where(seen, scores, scores.dtype.type(-1e9))
         shares = Softmax().call(xp, scores)
@@ -300,7 +306,9 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
         # Keras leaves attention between such inputs to one operation.
         is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
-        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
+        found, shares = self.attended(
+            flow, queries, keys, values, kept, use_causal_mask, is_fused, return_attention_scores
+        )
         unpacked = xp.reshape(
             found, (*found.shape[:-2], *(query.shape[axis] for axis in axes), found.shape[-1])
         )
@@ -473,7 +481,7 @@ class _Attention(Layer, frozen=True, kw_only=True):
         scores = self.scores(flow, query, value if key is None else key)
         of_query, of_value = self._masks(flow)
         kept = None if of_value is None else of_value[..., None, :]
-        seen = _both(xp, _sight(xp, scores, use_causal_mask, None), kept)
+        seen = _both(xp, _sight(xp, *scores.shape[-2:], use_causal_mask, None), kept)
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)
@@ -544,12 +552,14 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
         return xp.sum(scale * xp.tanh(xp.expand_dims(query, -2) + xp.expand_dims(key, -3)), -1)
 
 
-def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
+def _sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
     """Visible keys of each query, (queries, keys); None if all are visible.
 
     ``causal`` hides later keys, ``reach`` keys at that distance or more.
     """
-    apart = xp.reshape(xp.arange(scores.shape[-2]), (-1, 1)) - xp.arange(scores.shape[-1])
+    if not causal and reach is None:
+        return None
+    apart = xp.reshape(xp.arange(queries), (-1, 1)) - xp.arange(keys)
     seen = apart >= 0 if causal else None
     return seen if reach is None else _both(xp, seen, xp.abs(apart) < reach)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import autograd.numpy
 import numpy
-from autograd.extend import defvjp, primitive
+from autograd.extend import defvjp, defvjp_argnums, primitive
 from autograd.tracer import getval
 
 from initcli.random import standard_normal
@@ -248,6 +248,78 @@ def _largest_vjp(
 
 
 defvjp(_largest, _largest_vjp, None, None, None, None, None)
+
+
+@primitive
+def attend(
+    query: Array, key: Array, value: Array, seen: Array | None, drops_hidden: bool
+) -> Array:
+    """Σ over the keys of softmax(q · k / √d) · v: (batch, …, heads, queries, features).
+
+    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, all of
+    them if it is None; ``drops_hidden`` says whether a query that sees none gives 0 and no mean.
+    """
+    shape = (*query.shape[:-1], value.shape[-1])
+    out = numpy.empty(shape, numpy.result_type(query, key, value))
+    for part in _heads(query, key):
+        shares = _shares(query[part], key[part], _of(seen, part), drops_hidden)
+        out[part] = shares @ value[part]
+    return out
+
+
+def _attend_vjp(argnums: Sequence[int], ans: Array, args: Any, kwargs: Any) -> Any:
+    query, key, value, seen, drops_hidden = args
+
+    def vjp(g: Array) -> list[Array]:
+        back = [numpy.empty_like(query), numpy.empty_like(key), numpy.empty_like(value)]
+        for part in _heads(query, key):
+            q, k, v, outer = query[part], key[part], value[part], g[part]
+            visible = _of(seen, part)
+            shares = _shares(q, k, visible, drops_hidden)
+            to_shares = outer @ numpy.swapaxes(v, -1, -2)
+            common = numpy.sum(shares * to_shares, -1, keepdims=True)
+            to_scores = shares * (to_shares - common) * q.shape[-1] ** -0.5
+            if visible is not None:
+                to_scores = numpy.where(visible, to_scores, to_scores.dtype.type(0))
+            back[0][part] = to_scores @ k
+            back[1][part] = numpy.swapaxes(to_scores, -1, -2) @ q
+            back[2][part] = numpy.swapaxes(shares, -1, -2) @ outer
+        return [back[index] for index in argnums]
+
+    return vjp
+
+
+defvjp_argnums(attend, _attend_vjp)
+
+
+def _heads(query: Array, key: Array) -> Iterator[tuple[Any, ...]]:
+    """Heads of examples, as many at a time as have scores that fit in a processor's cache."""
+    batch, heads, scores = query.shape[0], query.shape[-3], query.shape[-2] * key.shape[-2]
+    others = math.prod(query.shape[1:-3])
+    width = max(1, min(heads, _BLOCK // max(1, scores * others)))
+    length = max(1, _BLOCK // max(1, scores * others * width)) if width == heads else 1
+    for example in range(0, batch, length):
+        for head in range(0, heads, width):
+            rows = slice(example, example + length)
+            yield rows, ..., slice(head, head + width), slice(None), slice(None)
+
+
+def _of(seen: Array | None, part: tuple[Any, ...]) -> Array | None:
+    return seen if seen is None or seen.ndim == 2 else seen[part]
+
+
+def _shares(
+    query: Array, key: Array, seen: Array | None, drops_hidden: bool
+) -> Array:
+    """The softmax of the scores."""
+    scores = query @ numpy.swapaxes(key, -1, -2) * query.shape[-1] ** -0.5
+    if seen is not None:
+        scores = numpy.where(seen, scores, scores.dtype.type(-1e9))
+    powers = numpy.exp(scores - scores.max(-1, keepdims=True))
+    shares = powers / numpy.sum(powers, -1, keepdims=True)
+    if seen is not None and drops_hidden:
+        shares = numpy.where(seen, shares, shares.dtype.type(0))
+    return shares
 
 
 def _along(axis: int, start: int, length: int, step: int = 1) -> tuple[slice, ...]:
