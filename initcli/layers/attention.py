@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ import msgspec
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.arguments import Quantization, Seed
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, Work, known_size
 from initcli.layers.einsum import Counted, Projection, projecting, stored_projection
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
@@ -32,6 +33,14 @@ from initcli.types import (
 )
 
 _POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
+
+
+_SCORES = 10
+"""Entries that the pass back holds for each score."""
+_PROJECTED = 6
+"""Entries that it holds for each entry of a projection."""
+_SOFTMAX = 100
+"""What the softmax takes for each score, in multiplications."""
 
 
 class Heads(NamedTuple):
@@ -267,6 +276,24 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         yield from self.projection("value", (known_size(self, value, -1),), values, rank)
         yield from self.projection("attention_output", mixed, self.output_sizes(query), rank)
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        query, key = inputs[0], inputs[min(1, len(inputs) - 1)]
+        heads, rank = self.heads, len(query)
+        attended = self.positions(rank)
+        examples = math.prod(query[axis] for axis in range(rank - 1) if axis not in attended)
+        queries, keys = (math.prod(shape[axis] for axis in attended) for shape in (query, key))
+        width = heads.key_dim + heads.value_dim
+        scores = queries * keys * (1 if self.is_sliced(outputs) else examples * heads.queries)
+        return Work(
+            held=_SCORES * scores
+            + _PROJECTED * examples * heads.queries * width * (queries + keys),
+            products=examples * heads.queries * queries * keys * (width + _SOFTMAX),
+        )
+
+    def is_sliced(self, outputs: Sequence[Size]) -> bool:
+        """Whether scores are computed a few heads at a time."""
+        return self.dropout == 0 and len(outputs) == 1
+
     def call(
         self,
         flow: Flow,
@@ -463,6 +490,19 @@ class _Attention(Layer, frozen=True, kw_only=True):
         scores = (*query[:-1], key[-2])
         return [output, scores] if return_attention_scores else output
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        query, key = inputs[0], inputs[1]
+        scores = math.prod(query[:-1]) * key[-2]
+        sums = scores * query[-1] if self.adds_vectors else 0
+        return Work(
+            _SCORES * (scores + sums), scores * (_SOFTMAX + 2 * query[-1]) + _SOFTMAX * sums
+        )
+
+    @property
+    def adds_vectors(self) -> bool:
+        """Whether a score is of the sum of a query and a key."""
+        return False
+
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         """The scores of queries (batch, …, queries, d) and keys: (batch, …, queries, keys)."""
         raise NotImplementedError
@@ -481,7 +521,9 @@ class _Attention(Layer, frozen=True, kw_only=True):
         scores = self.scores(flow, query, value if key is None else key)
         of_query, of_value = self._masks(flow)
         kept = None if of_value is None else of_value[..., None, :]
-        seen = _both(xp, _sight(xp, *scores.shape[-2:], use_causal_mask, None), kept)
+        seen = _both(
+            xp, _sight(xp, scores.shape[-2], scores.shape[-1], use_causal_mask, None), kept
+        )
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)
@@ -522,6 +564,10 @@ class Attention(_Attention, frozen=True, kw_only=True):
         if self.score_mode == "concat":
             yield Parameter(path="concat_score_weight", shape=(), initializer=Ones())
 
+    @property
+    def adds_vectors(self) -> bool:
+        return self.score_mode == "concat"
+
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
@@ -545,6 +591,8 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
         if self.use_scale:
             size = (known_size(self, query, -1),)
             yield Parameter(path="scale", shape=size, initializer=GlorotUniform())
+
+    adds_vectors = True
 
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         xp = flow.xp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import numpy
@@ -21,7 +21,7 @@ from initcli.layers.arguments import (
     Strides,
     UseBias,
 )
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, Work, known_size
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import Sliding, join, require_spatial, slide, split
 from initcli.parameter import Parameter
@@ -157,6 +157,11 @@ class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
             there &= (at >= 0) & (at < size)
             index = index * size + numpy.clip(at, 0, size - 1)
         return index, there
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        places = self.positions(inputs[0])
+        entries = places.windows * math.prod(self.window) * places.channels
+        return Work(held=6 * entries * (inputs[0][0] + self.filters))
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, first = flow.xp, self.data_format == "channels_first"

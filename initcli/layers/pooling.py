@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from initcli.layers.arguments import ChannelOrder, Padding, Sizes
-from initcli.layers.base import Layer, per_axis
+from initcli.layers.base import Layer, Work, per_axis
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.spatial import (
     channels_back,
@@ -86,6 +87,11 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
         for axis, k in enumerate(inner.size):
             x = self._averaged(xp, x, axis, k, inner.window)
         return channels_back(xp, x, self.data_format)
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        sizes = inputs[0][2:] if self.data_format == "channels_first" else inputs[0][1:-1]
+        places = sum(map(min, self.window, sizes))
+        return Work(products=10 * places * math.prod(inputs[0]))
 
     def _averaged(self, xp: Any, x: Array, axis: int, k: int, window: Any) -> Array:
         """The means of windows of k entries along an axis; padding does not count."""

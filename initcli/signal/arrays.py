@@ -158,7 +158,7 @@ def spread(y: Array, kernel: Array, window: Window, sizes: tuple[int, ...]) -> A
             products = (y[rows] @ matrix).reshape(*y[rows].shape[:-1], *size, depth)
         for place, here, there in _meetings(sizes, size, window, y.shape[1:-1]):
             x[rows][here] += (
-                products[there][(..., *place, slice(None))]
+                products[(*there, *place)]
                 if gathers
                 else _mixed(y[rows][there], turned[place], groups)
             )
@@ -251,9 +251,7 @@ defvjp(_largest, _largest_vjp, None, None, None, None, None)
 
 
 @primitive
-def attend(
-    query: Array, key: Array, value: Array, seen: Array | None, drops_hidden: bool
-) -> Array:
+def attend(query: Array, key: Array, value: Array, seen: Array | None, drops_hidden: bool) -> Array:
     """Σ over the keys of softmax(q · k / √d) · v: (batch, …, heads, queries, features).
 
     Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, all of
@@ -308,9 +306,7 @@ def _of(seen: Array | None, part: tuple[Any, ...]) -> Array | None:
     return seen if seen is None or seen.ndim == 2 else seen[part]
 
 
-def _shares(
-    query: Array, key: Array, seen: Array | None, drops_hidden: bool
-) -> Array:
+def _shares(query: Array, key: Array, seen: Array | None, drops_hidden: bool) -> Array:
     """The softmax of the scores."""
     scores = query @ numpy.swapaxes(key, -1, -2) * query.shape[-1] ** -0.5
     if seen is not None:
@@ -412,7 +408,8 @@ def _gathered(x: Array, size: Sequence[int], window: Window, out: tuple[int, ...
     batch, channels = x.shape[0], x.shape[-1]
     taken = numpy.zeros((batch, *out, *size, channels), x.dtype)
     for place, here, there in _meetings(x.shape[1:-1], size, window, out):
-        taken[there][(..., *place, slice(None))] = x[here]
+        index: Any = (*there, *place)
+        taken[index] = x[here]
     return taken.reshape(batch, *out, -1)
 
 
