@@ -13,12 +13,7 @@ from initcli.initializers.composite import (
 from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Identity, Ones, Zeros
 from initcli.initializers.custom import Custom
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
-from initcli.initializers.random import (
-    RandomNormal,
-    RandomUniform,
-    Sparse,
-    TruncatedNormal,
-)
+from initcli.initializers.random import RandomNormal, RandomUniform, Sparse, TruncatedNormal
 from initcli.initializers.scaling import (
     GlorotNormal,
     GlorotUniform,

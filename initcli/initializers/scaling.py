@@ -13,11 +13,7 @@ from initcli.types import PositiveFloat, ShapeError, Size, doc, shape_text
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 Kind = Literal[
-    "truncated_normal",
-    "untruncated_normal",
-    "uniform",
-    "normal",
-    "uncorrected_truncated_normal",
+    "truncated_normal", "untruncated_normal", "uniform", "normal", "uncorrected_truncated_normal"
 ]
 FanRule = Literal["keras2", "keras2_0", "keras1"]
 

@@ -51,9 +51,7 @@ class ReLU(Layer, frozen=True, kw_only=True):
     @property
     def last_activation(self) -> ActivationFunction:
         return Relu(
-            max_value=self.max_value,
-            negative_slope=self.negative_slope,
-            threshold=self.threshold,
+            max_value=self.max_value, negative_slope=self.negative_slope, threshold=self.threshold
         )
 
 

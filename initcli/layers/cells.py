@@ -29,15 +29,7 @@ from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    Fraction,
-    PositiveInt,
-    Shape,
-    Size,
-    doc,
-)
+from initcli.types import ArgumentError, Array, Fraction, PositiveInt, Shape, Size, doc
 
 
 class Gated(Layer, frozen=True, kw_only=True):

@@ -16,12 +16,10 @@ from initcli.initializers import (
 )
 from initcli.layers.arguments import (
     BiasInitializer,
-    ChannelOrder,
     DilationRate,
     Filters,
     GoBackwards,
     KernelInitializer,
-    KernelSize,
     Padding,
     RecurrentActivation,
     RecurrentDropout,
@@ -30,39 +28,20 @@ from initcli.layers.arguments import (
     ReturnState,
     Seed,
     Stateful,
-    Strides,
     UnitForgetBias,
     UseBias,
     ZeroOutputForMask,
 )
-from initcli.layers.base import Layer, known_size
 from initcli.layers.cells import lstm_step
 from initcli.layers.flow import Flow
 from initcli.layers.recurrent import Sequence, unstacked
 from initcli.layers.regularization import dropped
-from initcli.layers.spatial import (
-    AXES,
-    Sliding,
-    channels_back,
-    channels_last,
-    ends,
-    join,
-    slide,
-    split,
-)
+from initcli.layers.spatial import AXES, Sliding, channels_back, channels_last, ends, join, ranked
 from initcli.parameter import Parameter
-from initcli.types import (
-    Array,
-    Fraction,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-    shape_text,
-)
+from initcli.types import Array, Fraction, Shape, Size, doc
 
 
-class ConvLSTM(Sequence, Sliding, Layer, frozen=True, kw_only=True):
+class ConvLSTM(Sequence, Sliding, frozen=True, kw_only=True):
     """An LSTM whose products are convolutions over ``rank`` spatial axes.
 
     Shi et al. 2015, arXiv:1506.04214. Shapes: input (batch, steps, …, channels), kernel (k…,
@@ -73,10 +52,7 @@ class ConvLSTM(Sequence, Sliding, Layer, frozen=True, kw_only=True):
     holds_layers = True
 
     filters: Filters
-    kernel_size: KernelSize
-    strides: Strides = 1
     padding: Padding = "valid"
-    data_format: ChannelOrder = None
     dilation_rate: DilationRate = 1
     activation: Annotated[
         Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
@@ -96,38 +72,22 @@ class ConvLSTM(Sequence, Sliding, Layer, frozen=True, kw_only=True):
     stateful: Stateful = False
     zero_output_for_mask: ZeroOutputForMask = False
 
-    def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
+    def output_shape(  # type: ignore[override]  # with the state, several outputs
+        self, shape: Shape, *initial_state: Shape
+    ) -> Shape | list[Shape]:
         self.require_rank(shape, self.rank + 3, f"(steps, {AXES[self.rank][1:]}")
-        step = self._step(shape)
-        sizes = split(step, self.data_format).sizes
-        if None in sizes:
-            raise ShapeError(
-                f"{type(self).__name__} needs all spatial sizes of its input, and "
-                f"{shape_text(shape)} lacks one",
-                "give the size in input_shape in place of null",
-            )
-        found = slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
-        state = join(None, found, self.filters, self.data_format)[1:]
+        sizes = self.resized(self.known_sizes(_step(shape)))
+        state = join(None, sizes, self.filters, self.data_format)[1:]
         return self.sequence(shape, state, [state, state])
 
     def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
-        axis = 1 if self.data_format == "channels_first" else -1
-        channels = known_size(self, self._step(shape), axis)
-        width = 4 * self.filters
+        channels, width = self.channels(_step(shape)), 4 * self.filters
         bias: Initializer = self.bias_initializer
         if self.unit_forget_bias and not isinstance(bias, Chrono):
             bias = unit_forget_bias(bias, self.filters)
-        for name, size, argument in (
-            ("kernel", channels, "kernel_initializer"),
-            ("recurrent_kernel", self.filters, "recurrent_initializer"),
-        ):
-            yield self.weight(
-                f"conv_lstm_cell/{name}",
-                (*self.window, size, width),
-                argument,
-                contracts=tuple(range(self.rank + 1)),
-                produces=(*range(self.rank), self.rank + 1),
-            )
+        yield self.kernel("conv_lstm_cell/kernel", (*self.window, channels, width))
+        recurrent = (*self.window, self.filters, width)
+        yield self.kernel("conv_lstm_cell/recurrent_kernel", recurrent, "recurrent_initializer")
         if self.use_bias:
             yield self.weight("conv_lstm_cell/bias", (width,), "bias_initializer", bias)
 
@@ -166,23 +126,12 @@ class ConvLSTM(Sequence, Sliding, Layer, frozen=True, kw_only=True):
         window = flow.xp.Window(strides, dilation, around)
         return flow.xp.correlate(x, flow[weight], window)
 
-    def _step(self, shape: Shape) -> Shape:
-        return (shape[0], *shape[2:])
+
+def _step(shape: Shape) -> Shape:
+    """The shape of one step."""
+    return (shape[0], *shape[2:])
 
 
-class ConvLSTM1D(ConvLSTM, frozen=True, kw_only=True):
-    """A convolutional LSTM over sequences of rows: (batch, steps, length, channels)."""
-
-    rank = 1
-
-
-class ConvLSTM2D(ConvLSTM, frozen=True, kw_only=True):
-    """A convolutional LSTM over sequences of images: (batch, steps, height, width, channels)."""
-
-    rank = 2
-
-
-class ConvLSTM3D(ConvLSTM, frozen=True, kw_only=True):
-    """A convolutional LSTM over sequences of volumes."""
-
-    rank = 3
+ConvLSTM1D, ConvLSTM2D, ConvLSTM3D = ranked(
+    ConvLSTM, "ConvLSTM{}D", "A convolutional LSTM over sequences, each step of which is {}."
+)

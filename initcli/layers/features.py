@@ -121,14 +121,7 @@ def _extent(value: Any) -> tuple[int, ...]:
 
 
 IndexDtype = Literal[
-    "int32",
-    "int64",
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
-    "mixed_float16",
-    "mixed_bfloat16",
+    "int32", "int64", "float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"
 ]
 """Data type of hashes."""
 

@@ -41,8 +41,7 @@ SignedFactor = Annotated[
     SignedShare, doc("Strength of the change: its maximum, or minimum and maximum.")
 ]
 Extent = Annotated[
-    Share,
-    doc("Size of the change as a share of the image: its maximum, or minimum and maximum."),
+    Share, doc("Size of the change as a share of the image: its maximum, or minimum and maximum.")
 ]
 Zoom = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
 Shear = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
@@ -245,8 +244,7 @@ class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
         doc("Size of the window: one number, or height and width."),
     ] = 3
     sigma: Annotated[
-        Share,
-        doc("Standard deviation of the blur in pixels: its maximum, or minimum and maximum."),
+        Share, doc("Standard deviation of the blur in pixels: its maximum, or minimum and maximum.")
     ] = 1.0
 
 
@@ -323,26 +321,18 @@ class RandomZoom(_Moving, frozen=True, kw_only=True):
     """Zooms images."""
 
     height_factor: Annotated[
-        Zoom,
-        doc("Vertical zoom as a share of the height: its maximum, or minimum and maximum."),
+        Zoom, doc("Vertical zoom as a share of the height: its maximum, or minimum and maximum.")
     ]
     width_factor: Annotated[
-        Zoom | None,
-        doc("Horizontal zoom, likewise; equal to the vertical one if absent."),
+        Zoom | None, doc("Horizontal zoom, likewise; equal to the vertical one if absent.")
     ] = None
 
 
 class RandomShear(_Moving, frozen=True, kw_only=True):
     """Shears images along one axis or both."""
 
-    x_factor: Annotated[
-        Shear,
-        doc("Horizontal shear: its maximum, or minimum and maximum."),
-    ] = 0.0
-    y_factor: Annotated[
-        Shear,
-        doc("Vertical shear: its maximum, or minimum and maximum."),
-    ] = 0.0
+    x_factor: Annotated[Shear, doc("Horizontal shear: its maximum, or minimum and maximum.")] = 0.0
+    y_factor: Annotated[Shear, doc("Vertical shear: its maximum, or minimum and maximum.")] = 0.0
 
 
 class RandomPerspective(_Random, frozen=True, kw_only=True):

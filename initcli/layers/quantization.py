@@ -220,8 +220,5 @@ def _float8(scheme: Scheme) -> Iterator[Parameter]:
         scale = Parameter(path=f"{what}_scale", shape=(), initializer=Ones(), keeps_dtype=True)
         yield scale
         yield msgspec.structs.replace(
-            scale,
-            path=f"{what}_amax_history",
-            shape=(scheme.history,),
-            initializer=Zeros(),
+            scale, path=f"{what}_amax_history", shape=(scheme.history,), initializer=Zeros()
         )

@@ -31,14 +31,7 @@ from initcli.layers.cells import (
 )
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-)
+from initcli.types import ArgumentError, Array, Shape, ShapeError, Size, doc
 
 # A struct cannot inherit fields from two bases, so the class that layers share besides their cells
 # has no fields, and each layer declares its own.

@@ -39,13 +39,7 @@ class MaxoutDense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (self.features, known_size(self, shape, -1), self.units)
-        yield self.weight(
-            "kernel",
-            kernel,
-            "kernel_initializer",
-            contracts=(1,),
-            produces=(0, 2),
-        )
+        yield self.weight("kernel", kernel, "kernel_initializer", contracts=(1,), produces=(0, 2))
         if self.use_bias:
             bias = (self.features, self.units)
             yield self.weight("bias", bias, "bias_initializer")

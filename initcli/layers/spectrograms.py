@@ -9,16 +9,9 @@ from initcli.initializers import STFT
 from initcli.layers.arguments import ChannelOrder, Padding
 from initcli.layers.base import known_size
 from initcli.layers.preprocessing import Preprocessing
-from initcli.layers.spatial import join, require_spatial, slide, split
+from initcli.layers.spatial import AXES, join, slide, split
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    doc,
-    shape_text,
-)
+from initcli.types import ArgumentError, PositiveInt, Shape, ShapeError, doc, shape_text
 
 
 class MelSpectrogram(Preprocessing, frozen=True, kw_only=True):
@@ -103,7 +96,7 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
             raise ArgumentError("frame_length", message, "write `frame_step: 1`")
 
     def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, 1)
+        self.require_rank(shape, 3, AXES[1])
         sizes, _ = split(shape, self.data_format)
         channels = known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
         step = (self.frame_step or self.frame_length // 2,)
@@ -123,10 +116,7 @@ class STFTSpectrogram(Preprocessing, frozen=True, kw_only=True):
                     path=f"{side}_kernel",
                     shape=(self.frame_length, 1, self._bands),
                     initializer=STFT(
-                        side=side,
-                        window=self.window,
-                        scaling=self.scaling,
-                        periodic=self.periodic,
+                        side=side, window=self.window, scaling=self.scaling, periodic=self.periodic
                     ),
                 )
 
