@@ -27,6 +27,7 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
+    Dtype,
     NotComputable,
     PositiveInt,
     Shape,
@@ -36,10 +37,7 @@ from initcli.types import (
 )
 
 InputDtype = Literal[
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
+    Dtype,
     "int8",
     "int16",
     "int32",

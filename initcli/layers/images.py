@@ -53,8 +53,7 @@ FillMode = Annotated[Literal["constant", "reflect", "wrap", "nearest"], _OUTSIDE
 FillValue = Annotated[float, doc("Value outside the image for `constant`.")]
 
 
-def real(x: Array) -> Array:
-    """An array as floating-point numbers."""
+def _real(x: Array) -> Array:
     return x if numpy.issubdtype(x.dtype, numpy.floating) else x.astype("float32")
 
 
@@ -71,7 +70,7 @@ class Rescaling(Layer, frozen=True, kw_only=True):
     )
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = real(x)
+        x = _real(x)
         scale, offset = (numpy.asarray(each, x.dtype) for each in (self.scale, self.offset))
         return x * scale + offset
 
@@ -84,7 +83,7 @@ class ImageLayer(Preprocessing, frozen=True, kw_only=True):
     data_format: ChannelOrder = None
 
     def passed_on(self, xp: Any, x: Array, shape: Size) -> Array:
-        x = real(x)
+        x = _real(x)
         for axis, size in enumerate(shape):
             x = nearest(x, axis, size)
         return x
@@ -161,40 +160,23 @@ class _RandomRanged(_Ranged, frozen=True, kw_only=True):
     seed: Seed = None
 
 
-class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
-    """Adds up to ``factor`` of the value range."""
-
-    factor: SignedFactor
-
-
-class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
-    """Scales values about their mean."""
-
-    factor: Factor
-
-
-class RandomHue(_RandomRanged, frozen=True, kw_only=True):
-    """Shifts the hue."""
-
-    factor: Factor
-
-
-class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
-    """Changes the saturation."""
-
-    factor: SignedFactor
-
-
-class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
-    """Sharpens or blurs."""
-
-    factor: Factor
-
-
-class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
-    """Blends images with their gray versions."""
-
-    factor: SignedFactor
+for _name, _factor, _doc in (
+    ("RandomBrightness", SignedFactor, "Adds up to ``factor`` of the value range."),
+    ("RandomContrast", Factor, "Scales values about their mean."),
+    ("RandomHue", Factor, "Shifts the hue."),
+    ("RandomSaturation", SignedFactor, "Changes the saturation."),
+    ("RandomSharpness", Factor, "Sharpens or blurs."),
+    ("RandomColorDegeneration", SignedFactor, "Blends images with their gray versions."),
+):
+    vars()[_name] = msgspec.defstruct(
+        _name,
+        [("factor", _factor)],
+        bases=(_RandomRanged,),
+        namespace={"__doc__": _doc},
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+    )
 
 
 class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
