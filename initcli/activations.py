@@ -200,7 +200,7 @@ Tanh = _entrywise(
 class Sin(Activation, frozen=True, kw_only=True):
     """sin(``w0`` · x) (Sitzmann et al. 2020, arXiv:2006.09661)"""
 
-    aliases: ClassVar[tuple[str, ...]] = ("sine",)
+    aliases = ("sine",)
 
     w0: Annotated[float, doc("Factor on the input; 30 in SIREN.")] = 1.0
 

@@ -32,12 +32,12 @@ from initcli.layers import (
     activation,
     attention,
     cells,
-    conv_lstm,
     convolution,
     core,
     einsum,
     embedding,
     normalization,
+    recurrent,
     wrappers,
 )
 from initcli.parameter import Parameter
@@ -45,8 +45,8 @@ from initcli.parameter import Parameter
 
 def _table(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
     """N(0, 1/features): variance scaling whose fan-in is the width of a vector."""
-    normal = "untruncated_normal"
-    return padded(layer, VarianceScaling(distribution=normal, input_axes=(1,), output_axes=(0,)))
+    table = VarianceScaling(distribution="untruncated_normal", input_axes=(1,), output_axes=(0,))
+    return padded(layer, table)
 
 
 def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
@@ -130,7 +130,7 @@ class Flax(Defaults):
         embedding.Table: _table,
         embedding.PositionEmbedding: _table,
         cells.Gated: _recurrent,
-        conv_lstm.ConvLSTM: lambda *_: {},
+        recurrent.ConvLSTM: lambda *_: {},
         activation.PReLU: lambda *_: {"alpha": Constant(value=0.01)},
         # N(0, 1), whose length no power iteration has set yet.
         wrappers.SpectralNormalization: lambda *_: {"vector_u": RandomNormal(mean=0.0, stddev=1.0)},
@@ -145,7 +145,7 @@ class Flax(Defaults):
             "GRUCell", "one bias a gate, and a second for the candidate's state"
         ),
         cells.SimpleRNNWeights: _cell("SimpleCell", ""),
-        conv_lstm.ConvLSTM: _conv_lstm,
+        recurrent.ConvLSTM: _conv_lstm,
         attention.MultiHeadAttention: _heads,
         attention.GroupedQueryAttention: (
             "flax has no GroupedQueryAttention; its projections start as those of "

@@ -143,7 +143,6 @@ class Softmax(Layer, frozen=True, kw_only=True):
     """exp(x) / Σ exp(x) over ``axis``."""
 
     supports_masking = True
-
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
 
     axis: Annotated[

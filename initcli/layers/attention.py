@@ -331,7 +331,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
     heads, head_dim), attention_output/kernel (query heads, head_dim, d).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
+    aliases = ("GroupQueryAttention",)
 
     head_dim: Annotated[PositiveInt, doc("Size of a query, key and value of one head.")]
     num_query_heads: Annotated[

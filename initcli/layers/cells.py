@@ -40,7 +40,6 @@ class Gated(Layer, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
@@ -131,7 +130,6 @@ class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
     """h = activation(x · kernel + h · recurrent_kernel + bias)."""
 
     registered = False
-
     gates = 1
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
@@ -145,7 +143,6 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates = 4
     states = 2
 
@@ -170,7 +167,6 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates = 3
 
     recurrent_activation: RecurrentActivation = Sigmoid()

@@ -35,7 +35,6 @@ class Normalization(Layer, frozen=True, kw_only=True):
     """
 
     role = "scales"
-
     supports_masking = True
 
     axis: Annotated[

@@ -61,7 +61,6 @@ class Rescaling(Layer, frozen=True, kw_only=True):
     """x · scale + offset, entry by entry or channel by channel."""
 
     role = "scales"
-
     supports_masking = True
 
     scale: Annotated[Numbers, doc("Factor: one number, or one for each channel.")]

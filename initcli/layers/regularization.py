@@ -40,7 +40,6 @@ class Dropout(Layer, frozen=True, kw_only=True):
     """Sets random entries to 0 in training and scales the others by 1/(1 − rate)."""
 
     role = "keeps"
-
     supports_masking = True
 
     rate: Rate
@@ -79,7 +78,6 @@ class AlphaDropout(Layer, frozen=True, kw_only=True):
     """Dropout that keeps mean and variance (Klambauer et al. 2017, arXiv:1706.02515)."""
 
     role = "keeps"
-
     supports_masking = True
 
     rate: Rate
@@ -100,7 +98,6 @@ class GaussianDropout(Layer, frozen=True, kw_only=True):
     """Multiplies by N(1, rate/(1 − rate))."""
 
     role = "keeps"
-
     supports_masking = True
 
     rate: Annotated[Fraction, doc("Variance of the factor is rate / (1 − rate).")]
@@ -117,7 +114,6 @@ class GaussianNoise(Layer, frozen=True, kw_only=True):
     """Adds N(0, stddev²)."""
 
     role = "keeps"
-
     supports_masking = True
 
     stddev: Annotated[Fraction, doc("Standard deviation of the noise.")]

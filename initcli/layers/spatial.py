@@ -30,7 +30,6 @@ class SpatialLayer(Layer, frozen=True, kw_only=True):
     """A layer on ``rank`` spatial axes and channels, which keeps the channels by default."""
 
     registered = False
-
     rank: ClassVar[int]
 
     @property
