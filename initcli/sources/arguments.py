@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -12,11 +12,8 @@ import msgspec
 
 from initcli.activations import Activation, Linear, known_activations
 from initcli.errors import (
-    InvalidValue,
-    MissingArgument,
-    NoWeights,
+    Errors,
     Path,
-    SpecError,
     UnknownArgument,
     UnknownName,
     did_you_mean,
@@ -36,19 +33,6 @@ LAYER_TYPES = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...]
 """The types of arguments that are layers."""
 
 
-class TooManyErrors(Exception):
-    """Raised when the error limit is reached."""
-
-
-class Errors(list[SpecError]):
-    """The errors of a spec, up to the limit: finding remedies for 100,000 would take minutes."""
-
-    def append(self, error: SpecError) -> None:
-        super().append(error)
-        if len(self) >= in_force().errors:
-            raise TooManyErrors
-
-
 class Arguments:
     """Makes layers, initializers and activations from plain data.
 
@@ -61,7 +45,7 @@ class Arguments:
     def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
         self.functions = functions or {}
         self.recipes: dict[str, Initializer] = {}
-        self.errors: list[SpecError] = Errors()
+        self.errors = Errors(in_force().errors)
 
     def layer(self, data: Any, path: Path) -> Layer | None:
         """The layer of a mapping with a ``type``."""
@@ -81,9 +65,8 @@ class Arguments:
         if isinstance(name, str) and name in self.recipes:
             if set(_mapping(data)) <= {"type"}:
                 return self.recipes[name]
-            message = f"'{name}' is a recipe, and takes no arguments"
             remedy = "write the type that it has, with all arguments"
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            self.errors.report(f"'{name}' is a recipe, and takes no arguments", path, remedy)
             return None
         if isinstance(data, Mapping) and set(data) == {"function"}:
             return self._function(data["function"], path)
@@ -97,7 +80,7 @@ class Arguments:
         try:
             return function.with_arguments(given)
         except ArgumentError as error:
-            self.errors.append(argument_error(error, data, path))
+            self.invalid_argument(error, data, path)
             return None
 
     def _function(self, name: Any, path: Path) -> Initializer | None:
@@ -106,7 +89,7 @@ class Arguments:
             return self._called(self.functions[name], {}, path)
         message = f"the initializer {quoted(name)} is its author's own code, which is not run"
         remedy = f"define a function {name} in a file and add --custom FILE.py"
-        self.errors.append(UnknownName(message, remedy=remedy, path=path))
+        self.errors.report(message, path, remedy, kind=UnknownName)
         return None
 
     def activation(self, data: Any, path: Path) -> Activation | None:
@@ -119,14 +102,8 @@ class Arguments:
     def recipe(self, name: str, data: Any, path: Path) -> None:
         """Define a recipe: an initializer under a name for use in layers."""
         if name in known_initializers():
-            self.errors.append(
-                InvalidValue(
-                    f"'{name}' is the name of a built-in initializer",
-                    remedy="choose another name",
-                    path=path,
-                    at_key=True,
-                )
-            )
+            message = f"'{name}' is the name of a built-in initializer"
+            self.errors.report(message, path, "choose another name", at_key=True)
         elif made := self.initializer(data, path):
             self.recipes[name] = made
 
@@ -136,13 +113,12 @@ class Arguments:
         types, required, attributes = _fields(cls)
         unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
         for key in unknown:
-            self.errors.append(_unknown_argument(cls, key, (*path, key)))
+            self._unknown_argument(cls, key, (*path, key))
         # An argument whose name is misspelled is not reported as missing too.
         meant = [did_you_mean(key, types) for key in unknown]
         for name in required:
             if name not in data and not any(f"'{name}'" in question for question in meant):
-                message = f"{_name(cls)} needs `{name}`, {describe(types[name])}"
-                self.errors.append(MissingArgument(message, path=path))
+                self.errors.report(f"{_name(cls)} needs `{name}`, {describe(types[name])}", path)
         values = {
             attributes[name]: self.value(types[name], name, value, (*path, name))
             for name, value in data.items()
@@ -153,7 +129,7 @@ class Arguments:
         try:
             return cls(**values)
         except ArgumentError as error:
-            self.errors.append(argument_error(error, data, path))
+            self.invalid_argument(error, data, path)
             return None
 
     def value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
@@ -172,13 +148,13 @@ class Arguments:
         try:
             made = msgspec.convert(value, type_)
         except msgspec.ValidationError:
-            message = f"`{name}` must be {describe(type_)}, not {quoted(value)}"
             hint = did_you_mean(value, choices(type_)) or _hint(value)
-            self.errors.append(InvalidValue(message, remedy=hint, path=path))
+            self.errors.report(
+                f"`{name}` must be {describe(type_)}, not {quoted(value)}", path, hint
+            )
             return None
         if not _finite(made):
-            message = f"`{name}` must be finite, not {quoted(value)}"
-            self.errors.append(InvalidValue(message, path=path))
+            self.errors.report(f"`{name}` must be finite, not {quoted(value)}", path)
         return made
 
     def _layers(self, type_: Any, name: str, value: Any, path: Path) -> Any:
@@ -189,8 +165,7 @@ class Arguments:
         if not several or (type_ != tuple[Layer, ...] and not isinstance(value, list)):
             return self.layer(value, path)
         if not isinstance(value, list):
-            message = f"`{name}` must be a list of layers, not {quoted(value)}"
-            self.errors.append(InvalidValue(message, path=path))
+            self.errors.report(f"`{name}` must be a list of layers, not {quoted(value)}", path)
             return None
         return tuple(self.layer(each, (*path, index)) for index, each in enumerate(value))
 
@@ -199,7 +174,7 @@ class Arguments:
         if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
             message = f"`{name}` must be {describe(tuple[OwnWeight, ...])}, not {quoted(value)}"
             remedy = "such as [{name: kernel, shape: [3, 4], initializer: he_normal}]"
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            self.errors.report(message, path, remedy)
             return None
         return tuple(self.struct(OwnWeight, each, (*path, i)) for i, each in enumerate(value))
 
@@ -219,12 +194,11 @@ class Arguments:
             remedy = f"such as {_EXAMPLES[kind]}"
             if isinstance(data, str) and data in known:
                 remedy = f"write {{type: {data}}}, with its arguments"
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            self.errors.report(message, path, remedy)
             return None
         if not named and "type" not in data:
             remedy = f"such as {_EXAMPLES[kind]}"
-            message = f"{_article(kind)} needs a `type`"
-            self.errors.append(MissingArgument(message, remedy=remedy, path=path))
+            self.errors.report(f"{_article(kind)} needs a `type`", path, remedy)
             return None
         name, place = (data, path) if named else (data["type"], (*path, "type"))
         if isinstance(name, str) and name in known:
@@ -233,14 +207,26 @@ class Arguments:
         if not remedy and kind == "initializer":
             remedy = "name a file with your own function by --custom FILE.py"
         remedy = remedy or f"`initcli catalog` lists every {kind}"
-        self.errors.append(UnknownName(f"unknown {kind} {quoted(name)}", remedy=remedy, path=place))
+        self.errors.report(f"unknown {kind} {quoted(name)}", place, remedy, kind=UnknownName)
         return None
 
+    def invalid_argument(self, error: ArgumentError, given: Container[str], path: Path) -> None:
+        """Report the error of an argument, at the argument if it was given."""
+        place = (*path, error.argument) if error.argument in given else path
+        self.errors.report(str(error), place, error.remedy)
 
-def argument_error(error: ArgumentError, data: Mapping[str, Any], path: Path) -> SpecError:
-    """The error of an argument as an error of the spec, at the argument if it was given."""
-    place = (*path, error.argument) if error.argument in data else path
-    return InvalidValue(str(error), remedy=error.remedy, path=place)
+    def _unknown_argument(self, cls: type[msgspec.Struct], key: str, path: Path) -> None:
+        types = _fields(cls)[0]
+        if issubclass(cls, Layer) and not cls.has_weights() and str(key).endswith("_initializer"):
+            message = f"{cls.__name__} takes no `{key}`, because it has no weights"
+            remedy = f"remove `{key}`"
+        else:
+            message = f"{_name(cls)} takes no `{quoted(key).strip(chr(39))}`"
+            general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
+            own = [each.name for each in arguments_of(cls) if each.attribute not in general]
+            takes = listed([f"`{name}`" for name in own or types], "and")
+            remedy = did_you_mean(key, types) or f"it takes {takes}"
+        self.errors.report(message, path, remedy, kind=UnknownArgument, at_key=True)
 
 
 def _hashable(value: Any) -> Any:
@@ -276,24 +262,6 @@ def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
     tensor, _, kind = str(key).rpartition("_")
     regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)[0]
     return issubclass(cls, Layer) and (regular or key == "activity_regularizer")
-
-
-def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecError:
-    types = _fields(cls)[0]
-    if issubclass(cls, Layer) and not cls.has_weights() and str(key).endswith("_initializer"):
-        return NoWeights(
-            f"{cls.__name__} takes no `{key}`, because it has no weights",
-            remedy=f"remove `{key}`",
-            path=path,
-            at_key=True,
-        )
-    general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
-    own = [each.name for each in arguments_of(cls) if each.attribute not in general] or list(types)
-    remedy = did_you_mean(key, types)
-    if not remedy:
-        remedy = f"it takes {listed([f'`{name}`' for name in own], 'and')}"
-    message = f"{_name(cls)} takes no `{quoted(key).strip(chr(39))}`"
-    return UnknownArgument(message, remedy=remedy, path=path, at_key=True)
 
 
 def _name(cls: type[msgspec.Struct]) -> str:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from initcli.documents.document import Document, Nodes, Origin, with_values
 from initcli.documents.yaml_text import parse_yaml
-from initcli.errors import InitcliError, InvalidSpec, Path, printable
+from initcli.errors import Errors, InitcliError, InvalidSpec, Path, printable
 from initcli.layers import known_layers
 from initcli.limits import NESTING
 from initcli.sources.graph import Networks
@@ -231,7 +231,7 @@ def _with_condition(
 def _names(entries: list[Any]) -> list[str]:
     """The names of the layers in a list, default names included."""
     networks = Networks()
-    networks.errors = []  # Errors without a limit: they are reported when the model is built.
+    networks.errors = Errors()  # without a limit: they are reported when the model is built
     return [entry.name for entry in networks.entries(entries, ())]
 
 

@@ -272,11 +272,11 @@ class OfSeveralArguments(errors.InvalidValue):
 def refused(read: Callable[[Networks], object]) -> list[errors.SpecError]:
     """What the reader has against the shape of some data."""
 
-    def of_several(error: ArgumentError, *_: object) -> errors.SpecError:
-        return OfSeveralArguments(str(error))
+    def of_several(self: Networks, error: ArgumentError, *_: object) -> None:
+        self.errors.report(str(error), kind=OfSeveralArguments)
 
     reader = Networks()
-    with mock.patch("initcli.sources.arguments.argument_error", of_several):
+    with mock.patch.object(Networks, "invalid_argument", of_several):
         read(reader)
     return [error for error in reader.errors if not is_beyond_a_schema(error)]
 

@@ -12,7 +12,7 @@ import msgspec
 
 from initcli.activations import Activation, known_activations
 from initcli.documents.document import Document, Origin
-from initcli.errors import InvalidValue, Path, quoted
+from initcli.errors import Path, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
@@ -85,8 +85,7 @@ def from_keras(document: Document) -> Document:
     try:
         data = translation.network(document.data, (), ())
     except NotRead as error:
-        invalid = InvalidValue(str(error), remedy=error.remedy, path=error.path)
-        raise document.invalid([invalid]) from None
+        raise document.refused(str(error), error.path, error.remedy) from None
     origins = {path: Origin(document, source) for path, source in translation.origins.items()}
     of_layers = [note_on(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
