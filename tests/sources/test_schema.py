@@ -380,8 +380,12 @@ def test_a_default_is_a_value_that_the_argument_takes_and_words_say_which() -> N
                 assert validator.is_valid(found["default"]), (name, argument)
     dense = SCHEMA["$defs"]["layer.Dense"]
     assert dense["description"].startswith("A fully connected layer")
-    assert dense["properties"]["use_bias"]["default"] is True
-    assert dense["properties"]["units"]["description"].endswith("A whole number of at least 1.")
+    use_bias, units = (
+        SCHEMA["$defs"][dense["properties"][name]["$ref"].removeprefix("#/$defs/")]
+        for name in ("use_bias", "units")  # which other layers have too
+    )
+    assert use_bias["default"] is True
+    assert units["description"].endswith("A whole number of at least 1.")
     assert dense["required"] == ["units"]
 
 
