@@ -17,6 +17,7 @@ from initcli.cli.options import (
     Settings,
     Theory,
     format_option,
+    report_text,
 )
 from initcli.cli.terminal import (
     complain,
@@ -207,22 +208,21 @@ def _print(
 ) -> None:
     """Print the findings; to standard error if standard output has a fixed spec."""
     from initcli.render import findings
-    from initcli.render.formats import ROWS
     from initcli.reports.check import CheckReport, check_rows
-    from initcli.reports.record import json_text
 
     if format == "github":
         text = findings.findings_github(reports, not_read)
     elif not reports:
         text = ""  # nothing was checked
-    elif format == "json":
-        text = json_text(CheckReport.of(reports, list(not_read)))
-    elif format == "table":
-        page, _ = console()
-        text = printed(page, findings.findings_page(reports, len(not_read)))
     else:
-        rows = check_rows(reports, findings.total(reports, len(not_read)))
-        text = "".join(ROWS[format](rows, True))
+        total = findings.total(reports, len(not_read))
+        parts = report_text(
+            format,
+            table=lambda *_: findings.findings_page(reports, len(not_read)),
+            record=lambda: CheckReport.of(reports, list(not_read)),
+            rows=lambda: check_rows(reports, total),
+        )
+        text = "".join(parts)
     if to_stderr:
         sys.stderr.write(text)
     else:
