@@ -11,15 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from initcli.activations import Activation, Linear, known_activations
-from initcli.errors import (
-    Errors,
-    Path,
-    UnknownArgument,
-    UnknownName,
-    did_you_mean,
-    listed,
-    quoted,
-)
+from initcli.errors import Errors, Path, UnknownArgument, UnknownName, did_you_mean, listed, quoted
 from initcli.initializers import Custom, GlorotUniform, Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import OwnWeight
@@ -240,9 +232,7 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 
 @cache
-def _fields(
-    cls: type[msgspec.Struct],
-) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
+def _fields(cls: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
     """The arguments' types by name, the names of the required ones, and attributes by name."""
     arguments = arguments_of(cls)
     return (

@@ -23,15 +23,7 @@ from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw
 from initcli.sources.assembly import BROKEN, Built
 from initcli.sources.graph import Networks
-from initcli.types import (
-    LARGEST,
-    ArgumentError,
-    Dtype,
-    PositiveInt,
-    ShapeError,
-    Shapes,
-    doc,
-)
+from initcli.types import LARGEST, ArgumentError, Dtype, PositiveInt, ShapeError, Shapes, doc
 
 LARGEST_TENSOR = 2**62
 """Maximum number of entries of one tensor, of weights or of one example."""

@@ -16,7 +16,7 @@ from initcli.documents.json_text import looks_like_json, parse_json
 from initcli.errors import Path
 from initcli.initializers import known_initializers
 from initcli.layers import known_layers
-from initcli.sources.keras.vocabulary import says_nothing
+from initcli.sources.keras.values import says_nothing
 
 _PATHS: tuple[Path, ...] = (
     (),
