@@ -11,14 +11,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from initcli.registry import known
-from initcli.types import (
-    Array,
-    NonNegativeFloat,
-    NotComputable,
-    PositiveFloat,
-    doc,
-    snake_case,
-)
+from initcli.types import Array, NonNegativeFloat, NotComputable, PositiveFloat, doc, snake_case
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):

@@ -19,15 +19,7 @@ from initcli.cli.options import (
     format_option,
     report_text,
 )
-from initcli.cli.terminal import (
-    complain,
-    console,
-    patience,
-    printed,
-    say,
-    write,
-    write_own,
-)
+from initcli.cli.terminal import complain, console, patience, printed, say, write, write_own
 from initcli.render.formats import FINDINGS_FORMATS
 
 if TYPE_CHECKING:
@@ -59,11 +51,7 @@ def check(
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option(
-            metavar="CODE",
-            help="Explain a check and exit.",
-            autocompletion=checks,
-        ),
+        typer.Option(metavar="CODE", help="Explain a check and exit.", autocompletion=checks),
     ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Write fixes into the specs, and check again.")
@@ -100,8 +88,7 @@ def check(
         return
     if not specs:
         raise typer.BadParameter(
-            "name a spec, such as model.yaml, or - for standard input",
-            param_hint="SPEC",
+            "name a spec, such as model.yaml, or - for standard input", param_hint="SPEC"
         )
     if theory and (batch or draws):
         message = "nothing is sampled that --batch or --draws could change"
@@ -201,10 +188,7 @@ def _save(fixed: Fixed) -> None:
 
 
 def _print(
-    reports: Sequence[Report],
-    not_read: Mapping[str, InitcliError],
-    format: str,
-    to_stderr: bool,
+    reports: Sequence[Report], not_read: Mapping[str, InitcliError], format: str, to_stderr: bool
 ) -> None:
     """Print the findings; to standard error if standard output has a fixed spec."""
     from initcli.render import findings

@@ -104,8 +104,7 @@ Batch = Annotated[
 ]
 Draws = Annotated[int, typer.Option(min=1, max=1000, help="Number of draws of weights and inputs.")]
 Theory = Annotated[
-    bool,
-    typer.Option("--theory", help="Predict from the distributions alone, without sampling."),
+    bool, typer.Option("--theory", help="Predict from the distributions alone, without sampling.")
 ]
 Input = Annotated[
     str | None,
@@ -120,8 +119,7 @@ Picture = Annotated[
     ),
 ]
 Html = Annotated[
-    str | None,
-    typer.Option(metavar="DIR", help="Add the report to the page DIR/index.html."),
+    str | None, typer.Option(metavar="DIR", help="Add the report to the page DIR/index.html.")
 ]
 
 _SHARED = (

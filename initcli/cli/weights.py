@@ -288,11 +288,7 @@ def export(
 
 
 def _draw(
-    tensors: Iterable[TensorSummary],
-    model: Model,
-    bins: int | None,
-    log: bool,
-    same_scale: bool,
+    tensors: Iterable[TensorSummary], model: Model, bins: int | None, log: bool, same_scale: bool
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
     from initcli.render.bars import BarChart, heading
