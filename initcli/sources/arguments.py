@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from initcli.layers import Layer, known_layers
 from initcli.layers.core import OwnWeight
 from initcli.limits import in_force
 from initcli.sources.describe import choices, describe
-from initcli.types import ArgumentError, arguments_of
+from initcli.types import Argument, ArgumentError, arguments_of
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
@@ -51,38 +51,34 @@ class Arguments:
         """
         if data is None:
             return GlorotUniform()
-        name = data.get("type") if isinstance(data, Mapping) else data
+        is_function = isinstance(data, Mapping) and set(data) == {"function"}
+        key = "function" if is_function else "type"
+        name = data.get(key) if isinstance(data, Mapping) else data
         if isinstance(name, str) and name in self.functions:
-            return self._called(self.functions[name], _mapping(data), path)
+            given = {k: _hashable(value) for k, value in _mapping(data).items() if k != key}
+            return self._made(lambda: self.functions[name].with_arguments(given), given, path)
+        if is_function:
+            message = f"the initializer {quoted(name)} is its author's own code, which is not run"
+            remedy = f"define a function {name} in a file and add --custom FILE.py"
+            self.errors.report(message, path, remedy, kind=UnknownName)
+            return None
         if isinstance(name, str) and name in self.recipes:
             if set(_mapping(data)) <= {"type"}:
                 return self.recipes[name]
             remedy = "write the type that it has, with all arguments"
             self.errors.report(f"'{name}' is a recipe, and takes no arguments", path, remedy)
             return None
-        if isinstance(data, Mapping) and set(data) == {"function"}:
-            return self._function(data["function"], path)
         known = known_initializers()
         cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
         return None if cls is None else self.struct(cls, _mapping(data), path)
 
-    def _called(self, function: Custom, data: Mapping[str, Any], path: Path) -> Initializer | None:
-        """A function of ``--custom`` with its arguments."""
-        given = {key: _hashable(value) for key, value in data.items() if key != "type"}
+    def _made(self, make: Callable[[], Made], given: Container[str], path: Path) -> Made | None:
+        """What ``make`` makes of the given arguments, unless it refuses one."""
         try:
-            return function.with_arguments(given)
+            return make()
         except ArgumentError as error:
-            self.invalid_argument(error, data, path)
+            self.invalid_argument(error, given, path)
             return None
-
-    def _function(self, name: Any, path: Path) -> Initializer | None:
-        """A function of ``--custom``, but no other initializer of that name."""
-        if isinstance(name, str) and name in self.functions:
-            return self._called(self.functions[name], {}, path)
-        message = f"the initializer {quoted(name)} is its author's own code, which is not run"
-        remedy = f"define a function {name} in a file and add --custom FILE.py"
-        self.errors.report(message, path, remedy, kind=UnknownName)
-        return None
 
     def activation(self, data: Any, path: Path) -> Activation | None:
         """The activation of a name, or of a mapping with a ``type``."""
@@ -102,27 +98,24 @@ class Arguments:
     def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
         """An instance of the class from its arguments."""
         before = len(self.errors)
-        types, required, attributes = _fields(cls)
-        unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
+        fields = _fields(cls)
+        unknown = [key for key in data if key not in fields and not _says_nothing(cls, key)]
         for key in unknown:
             self._unknown_argument(cls, key, (*path, key))
         # An argument whose name is misspelled is not reported as missing too.
-        meant = [did_you_mean(key, types) for key in unknown]
-        for name in required:
-            if name not in data and not any(f"'{name}'" in question for question in meant):
-                self.errors.report(f"{_name(cls)} needs `{name}`, {describe(types[name])}", path)
+        meant = [did_you_mean(key, fields) for key in unknown]
+        for name, field in fields.items():
+            is_meant = any(f"'{name}'" in question for question in meant)
+            if field.required and name not in data and not is_meant:
+                self.errors.report(f"{_name(cls)} needs `{name}`, {describe(field.type)}", path)
         values = {
-            attributes[name]: self.value(types[name], name, value, (*path, name))
+            fields[name].attribute: self.value(fields[name].type, name, value, (*path, name))
             for name, value in data.items()
-            if name in types
+            if name in fields
         }
         if len(self.errors) > before:
             return None
-        try:
-            return cls(**values)
-        except ArgumentError as error:
-            self.invalid_argument(error, data, path)
-            return None
+        return self._made(lambda: cls(**values), data, path)
 
     def value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
         if type_ == Initializer | None and value is None:
@@ -208,16 +201,16 @@ class Arguments:
         self.errors.report(str(error), place, error.remedy)
 
     def _unknown_argument(self, cls: type[msgspec.Struct], key: str, path: Path) -> None:
-        types = _fields(cls)[0]
+        fields = _fields(cls)
         if issubclass(cls, Layer) and not cls.has_weights() and str(key).endswith("_initializer"):
             message = f"{cls.__name__} takes no `{key}`, because it has no weights"
             remedy = f"remove `{key}`"
         else:
             message = f"{_name(cls)} takes no `{quoted(key).strip(chr(39))}`"
             general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
-            own = [each.name for each in arguments_of(cls) if each.attribute not in general]
-            takes = listed([f"`{name}`" for name in own or types], "and")
-            remedy = did_you_mean(key, types) or f"it takes {takes}"
+            own = [name for name, each in fields.items() if each.attribute not in general]
+            takes = listed([f"`{name}`" for name in own or fields], "and")
+            remedy = did_you_mean(key, fields) or f"it takes {takes}"
         self.errors.report(message, path, remedy, kind=UnknownArgument, at_key=True)
 
 
@@ -232,14 +225,9 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 
 @cache
-def _fields(cls: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
-    """The arguments' types by name, the names of the required ones, and attributes by name."""
-    arguments = arguments_of(cls)
-    return (
-        {each.name: each.type for each in arguments},
-        tuple(each.name for each in arguments if each.required),
-        {each.name: each.attribute for each in arguments},
-    )
+def _fields(cls: type[msgspec.Struct]) -> dict[str, Argument]:
+    """The arguments of a class by their names."""
+    return {each.name: each for each in arguments_of(cls)}
 
 
 def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
@@ -250,7 +238,7 @@ def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
     if key == cls.__struct_config__.tag_field:
         return True
     tensor, _, kind = str(key).rpartition("_")
-    regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)[0]
+    regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)
     return issubclass(cls, Layer) and (regular or key == "activity_regularizer")
 
 
