@@ -182,7 +182,6 @@ def compare(
 
 
 def _names(text: str | None) -> list[str]:
-    """The names in a comma-separated list."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 

@@ -54,7 +54,6 @@ def parse_yaml(text: str, file: str) -> Document:
 
 
 def _advice(text: str, offset: int, reason: str) -> str:
-    """The remedy for common mistakes."""
     if text.startswith("\t", offset):
         return "indent with spaces, not with tabs"
     for bracket, what in (("]", "list"), ("}", "mapping")):

@@ -143,7 +143,6 @@ class Arguments:
         return made
 
     def _layers(self, type_: Any, name: str, value: Any, path: Path) -> Any:
-        """A layer as an argument, or a list of them."""
         if value is None and type_ == Layer | None:
             return None
         several = type_ in (tuple[Layer, ...], Layer | tuple[Layer, ...])
@@ -155,7 +154,6 @@ class Arguments:
         return tuple(self.layer(each, (*path, index)) for index, each in enumerate(value))
 
     def _weights(self, name: str, value: Any, path: Path) -> Any:
-        """The weights that a user declares for a layer."""
         if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
             message = f"`{name}` must be {describe(tuple[OwnWeight, ...])}, not {quoted(value)}"
             remedy = "such as [{name: kernel, shape: [3, 4], initializer: he_normal}]"
@@ -226,7 +224,6 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 @cache
 def _fields(cls: type[msgspec.Struct]) -> dict[str, Argument]:
-    """The arguments of a class by their names."""
     return {each.name: each for each in arguments_of(cls)}
 
 

@@ -196,7 +196,6 @@ class Assembly:
         return isinstance(layer, Input) or layer is self.flows_in
 
     def _resolve(self, item: _Item) -> None:
-        """Resolve the names in an item."""
         for reference in item.entry.inputs or ():
             if source := self._resolved(reference, item.scope):
                 item.sources.append(source)

@@ -186,7 +186,6 @@ class _Building:
         return shaped
 
     def _failed(self, error: ShapeError | ArgumentError, layer: Layer, path: Path) -> None:
-        """Report the error of a layer."""
         if isinstance(error, ArgumentError):
             given = {each for each in layer.__struct_fields__ if getattr(layer, each) is not None}
             self.arguments.invalid_argument(error, given, path)

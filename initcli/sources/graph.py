@@ -132,7 +132,6 @@ class Networks(Arguments):
         return msgspec.structs.replace(entry, layer=layer or BROKEN, options=options)
 
     def _name(self, name: Any, path: Path) -> str | None:
-        """The name of a layer, if it can be one."""
         if name is None:
             return None
         allowed = limits.NAME_CHARACTERS
@@ -264,7 +263,6 @@ def _named(entries: Sequence[Entry]) -> Iterable[Entry]:
 
 
 def _stem(entry: Entry) -> str:
-    """The default name of an entry, without its number."""
     if entry.block:
         return "block"
     if entry.shared:

@@ -227,7 +227,6 @@ def _names(entries: list[Any]) -> list[str]:
 
 
 def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """A value and all within it."""
     waiting = [(path, value)]
     while waiting:
         here, each = waiting.pop()

@@ -121,7 +121,6 @@ def _to(definition: str) -> Schema:
 
 
 def _doc(description: str, /, **rules: Any) -> Schema:
-    """A schema with a description."""
     return {"description": description, **rules}
 
 
@@ -246,7 +245,6 @@ def _block(inputs: list[str]) -> Schema:
 
 
 def _call(layers: Iterable[type[Layer]]) -> Schema:
-    """A further call of a layer."""
     keys = {
         "call": _CALL,
         "name": _to("name"),
@@ -373,7 +371,6 @@ def _type_names(kind: str, classes: Classes) -> Schema:
 
 
 def _class(cls: type[msgspec.Struct], names: list[str], arguments: Schema) -> Schema:
-    """The arguments of one class."""
     own_type = {"type": _doc(_title(cls), **_one_of(names))}
     return {
         "title": names[0],
@@ -421,7 +418,6 @@ _NAMED: dict[Any, Schema] = {
 
 
 def _value(type_: Any) -> Schema:
-    """The values that an argument of that type takes."""
     if type_ in _NAMED:
         return _NAMED[type_]
     if type_ == tuple[OwnWeight, ...]:
@@ -439,11 +435,9 @@ def _value(type_: Any) -> Schema:
 
 
 def _one_of(names: Iterable[str]) -> Schema:
-    """One of several texts."""
     # An editor shows an `enum` to whoever points at the value.
     return {"anyOf": [{"const": name} for name in names]}
 
 
 def _has(key: str) -> Schema:
-    """A mapping with that key."""
     return {"type": "object", "required": [key]}

@@ -160,6 +160,5 @@ def _separated(name: str) -> str:
 
 @cache
 def _arguments() -> frozenset[str]:
-    """The arguments of all layers and initializers."""
     classes: list[type[msgspec.Struct]] = [*known_layers().values(), *known_initializers().values()]
     return frozenset(name for cls in classes for name in cls.__struct_encode_fields__)

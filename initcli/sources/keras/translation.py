@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from initcli.activations import Activation, known_activations
@@ -315,10 +314,12 @@ class _Translation:
             self.noted[scheme.partition("/")[0], of_quantized(scheme)].append(shown)
         if arguments.get("bin_boundaries") is not None:
             arguments.pop("num_bins", None)  # A layer adapted to data writes down both.
-        for name, default in _initializers(cls).items():
-            counted = with_fans(self.version, cls, name, {"type": default})
-            if name not in arguments and len(counted) > 1:
-                arguments[name] = counted
+        for each in arguments_of(cls):
+            if each.name in arguments or not isinstance(each.default, Initializer):
+                continue
+            counted = with_fans(self.version, cls, each.name, {"type": each.default.type_name})
+            if each.type is Initializer and len(counted) > 1:
+                arguments[each.name] = counted
         for name, value in meaning(self.version, cls.__name__).items():
             if name not in arguments:
                 arguments[name] = self._value(types[name], value, source, (*target, name))
@@ -339,7 +340,7 @@ class _Translation:
     def _value(self, type_: Any, value: Any, source: Path, target: Path) -> Any:
         """An argument's value, with serialized objects as plain data."""
         if type_ is Initializer:
-            return self._object(value, source, target)
+            return initializer_of(self.version, self._initializer(value, source, target))
         if type_ is Activation:
             return self._activation(value, source, target)
         if type_ in LAYER_TYPES:
@@ -356,15 +357,6 @@ class _Translation:
         if entry["type"] == "Opaque":
             raise _Unknown(entry["kind"])
         return entry
-
-    def _object(self, value: Any, source: Path, target: Path) -> Any:
-        """An initializer with the meaning that it had in the file's version."""
-        given = self._initializer(value, source, target)
-        kind = given.get("type") if isinstance(given, Mapping) else given
-        cls = known_initializers().get(kind) if isinstance(kind, str) else None
-        if cls is None:
-            return given
-        return initializer_of(self.version, cls, given if isinstance(given, dict) else {})
 
     def _initializer(self, value: Any, source: Path, target: Path) -> Any:
         """An initializer as a name or a mapping; one of the author's code as a function."""
@@ -417,16 +409,6 @@ _SHAPE_EXAMPLE = "a shape begins with the batch, such as [null, 28, 28, 1]"
 
 class _Unknown(Exception):
     """Raised for a layer that holds a layer of its author's own code."""
-
-
-@cache
-def _initializers(cls: type[Layer]) -> dict[str, str]:
-    """The names of a layer's default initializers, by argument."""
-    return {
-        argument.name: argument.default.type_name
-        for argument in arguments_of(cls)
-        if argument.type is Initializer and isinstance(argument.default, Initializer)
-    }
 
 
 def _is_network(kind: str, config: Mapping[str, Any] | list[Any]) -> bool:
