@@ -119,11 +119,14 @@ def test_a_kill_at_any_instant_leaves_whole_files_and_the_next_run_repairs(
     assert whole[0] != whole[1]
 
     moments = random.Random(command.out)
-    for turn in range(command.kills if FORKS else 4):
+    kills = command.kills if FORKS else 4
+    for turn in range(kills):
         command.prepare(folder)
-        when: dict[str, Any] = {"after": moments.uniform(0.0, done.seconds)}
+        # One instant in each of as many equal parts of the run.
+        instant = (turn + moments.random()) / kills
+        when: dict[str, Any] = {"after": instant * done.seconds}
         if turn % 2 and FORKS:
-            when = {"at_line": moments.randint(1, done.lines)}
+            when = {"at_line": max(round(instant * done.lines), 1)}
         killed = runs.run(*command.on(folder, spec, moments.choice(["keras", "torch"])), **when)
         assert killed.status in (-9, 0) or not FORKS, killed.stderr
         for name, content in contents(folder).items():
