@@ -44,6 +44,14 @@ class Window(NamedTuple):
     padding: tuple[tuple[int, int], ...]
     groups: int = 1
 
+    def along(self, axis: int) -> Window:
+        """The window of one entry that slides so along one axis alone."""
+        axes = [each == axis for each in range(len(self.strides))]
+        strides = tuple(s if own else 1 for s, own in zip(self.strides, axes, strict=True))
+        dilation = tuple(d if own else 1 for d, own in zip(self.dilation, axes, strict=True))
+        ends = tuple(e if own else (0, 0) for e, own in zip(self.padding, axes, strict=True))
+        return Window(strides, dilation, ends)
+
 
 class Reach(NamedTuple):
     """The places of a window that ever meet an entry, and how those alone slide."""
