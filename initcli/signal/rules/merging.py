@@ -21,7 +21,7 @@ from initcli.signal.rules.base import (
     counted_from_end,
     divided,
 )
-from initcli.signal.rules.windows import largest_of
+from initcli.signal.rules.windows import largest_of, moved
 from initcli.types import Array
 
 
@@ -111,7 +111,8 @@ class ExtremeRule(MergingRule):
 def _gathered(g: Gradient, one: Field, fields: Sequence[Field]) -> Gradient:
     """The gradient of one of the fields, which may have been broadcast to positions and units."""
     units = max(each.units for each in fields)
-    folded = g.folded(one.grid)
+    whole = np.broadcast_shapes(*(each.all_sizes for each in fields))
+    folded = g.folded(one.grid, math.prod(whole) / max(one.positions, 1))
     return folded if one.units == units else folded.times(units / one.units)
 
 
@@ -125,15 +126,18 @@ class ConcatenateRule(MergingRule):
         if joined in units:
             return beside(fields)
         axis = [each for each in range(1 - rank, 0) if each not in units].index(joined)
-        moments = np.concatenate([each.moments for each in fields], axis + 1)
-        weights = [math.prod(each.grid) for each in fields]
-        output = field(moments, fields[0].units, _mixture(fields, weights))
-        ends_at = np.cumsum([each.grid[axis] for each in fields])[:-1]
-
-        def pull(g: Gradient) -> list[Gradient]:
-            return [Gradient(part) for part in np.split(g.moments, ends_at, axis + 1)]
-
-        return Expected(output, pull)
+        starts = np.cumsum([0, *(each.all_sizes[axis] for each in fields)]).tolist()
+        sizes = list(fields[0].all_sizes)
+        sizes[axis] = starts[-1]
+        slid = []
+        for each, start in zip(fields, starts[:-1], strict=True):
+            padding = [(0, 0)] * len(sizes)
+            padding[axis] = start, starts[-1] - start - each.all_sizes[axis]
+            slid.append(moved(each.all_sizes, tuple(sizes), padding))
+        moments = sum(one.box(each.moments) for one, each in zip(slid, fields, strict=True))
+        weights = [each.positions for each in fields]
+        output = field(np.asarray(moments), fields[0].units, _mixture(fields, weights))
+        return Expected(output, lambda g: [Gradient(one.unboxed(g.moments)) for one in slid])
 
 
 def beside(fields: Sequence[Field]) -> Expected:

@@ -66,7 +66,7 @@ class BatchNormalizationRule(_NormalizationRule):
 def _by_channel(
     layer: normalization.BatchNormalization, context: Context, given: Field
 ) -> Expected:
-    shares = pair_shares(context.batch, math.prod(given.grid))
+    shares = pair_shares(context.batch, given.positions)
     # E[x μ] at each position, for the mean μ over the batch and all positions.
     with_center = np.tensordot(shares, given.moments, 1)
     centered = given.moments - 2 * with_center + with_center.mean()
@@ -146,7 +146,7 @@ class UnitStatisticsRule(_NormalizationRule):
         level = means**2
         if is_group:
             groups = given.units if layer.groups == -1 else layer.groups
-            count, positions = given.units // groups, math.prod(given.grid)
+            count, positions = given.units // groups, given.positions
             # Units of a group have their own means over positions.
             places = float((given.moments[2] - level).mean()) / count * (1 - 1 / positions)
             level = np.full(given.grid, float(level.mean()) + places)

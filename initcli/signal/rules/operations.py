@@ -13,6 +13,7 @@ from initcli.layers.base import Layer
 from initcli.layers.operations import Operation, computation, is_elementwise
 from initcli.signal import arrays
 from initcli.signal.field import Field, normal
+from initcli.signal.grid import edges
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -141,11 +142,12 @@ def _picked(layer: Operation, given: Field) -> Expected:
     is_one = len(keys) > 1 and isinstance(keys[1], int)
     if len(given.grid) != 1 or not is_one or any(each != whole for each in others):
         raise NoTheory("GetItem")
-    here = keys[1]
+    starts = edges(given.all_sizes[0], 1)
+    here = int(np.searchsorted(starts, keys[1] % given.all_sizes[0], "right")) - 1
 
     def pull(g: Gradient) -> list[Gradient]:
         second = np.zeros(given.grid)
-        second[here] = g.second
+        second[here] = g.second / (starts[here + 1] - starts[here])
         return [Gradient.even(second)]
 
     return Expected(normal(given.moments[:, here], given.means[here], given.units), pull)
