@@ -25,6 +25,10 @@ from initcli.signal.rules.entries import activated, softmax_moments
 from initcli.types import Array
 
 
+_MAX_STEPS = 2 * 10**6
+"""Queries, of which each sees keys of its own."""
+
+
 class AttentionRule(Rule):
     layers = (attention.Attention,)
 
@@ -142,6 +146,8 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
     spread = k[0] - k[2]
     variance = float((scale**2 * width * q[0] * max(float(spread.mean()), 0.0)).mean())
     (steps,), (positions,) = query.all_sizes, key.all_sizes
+    if steps > _MAX_STEPS:
+        raise NoTheory(f"more than {_MAX_STEPS:,} queries")
     seen = _keys_seen(steps, positions, scores)
     squares = cell_means(_squares(variance, seen, 2 / width + 2 / scores.features), (steps,))
     aligned = np.minimum(variance / scores.features, 1.0) * (1 - squares)
