@@ -95,10 +95,16 @@ STACKS: dict[str, tuple[list[int], list[dict[str, Any]]]] = {
         [
             {**C, "strides": 2},
             {"type": "UpSampling2D"},
-            {"type": "Cropping2D", "cropping": 2},
-            {"type": "ZeroPadding2D", "padding": 3},
             {"type": "AveragePooling2D", "pool_size": 2},
             {"type": "BatchNormalization"},
+        ],
+    ),
+    "padded and cut": (
+        [90, 90, 3],
+        [
+            {"type": "ZeroPadding2D", "padding": 3},
+            {**C, "padding": "valid"},
+            {"type": "Cropping2D", "cropping": 2},
         ],
     ),
     "transposed": (
