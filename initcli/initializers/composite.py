@@ -47,11 +47,9 @@ class Joined(Whole, frozen=True, kw_only=True):
         return Mixture(tuple(size / total for size in weights.values()), tuple(weights))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        slices = [
-            part.tensor((*shape[:-1], size), rng, dtype)
-            for part, size in zip(self.parts, self.sizes, strict=True)
-        ]
-        return np.concatenate(slices, axis=-1)
+        slices = zip(self.parts, self.sizes, strict=True)
+        tensors = [part.tensor((*shape[:-1], size), rng, dtype) for part, size in slices]
+        return np.concatenate(tensors, axis=-1)
 
     @property
     def arguments(self) -> dict[str, Any]:

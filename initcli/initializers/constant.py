@@ -61,15 +61,14 @@ class Identity(Initializer, frozen=True, kw_only=True):
             remedy = "for a convolution, use Dirac" if len(shape) > 2 else ""
             message = f"Identity fills matrices only, not shape {shape_text(shape)}"
             raise ShapeError(message, remedy)
-        if not self.repeated:
-            return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / max(shape))
-        if max(shape) % min(shape):
+        if self.repeated and max(shape) % min(shape):
             raise ShapeError(
                 "repeated identities need one side to be a multiple of the other, not shape "
                 f"{shape_text(shape)}",
                 "remove `repeated` for ones on one diagonal",
             )
-        return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / min(shape))
+        period = min(shape) if self.repeated else max(shape)
+        return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / period)
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         rows, columns = np.divmod(np.arange(start, start + out.size), shape[1])
@@ -130,9 +129,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
         if math.prod(shape[:-2]) > _MAX_ENTRIES:
             message = f"Bilinear fills windows of at most {_MAX_ENTRIES:,} entries"
             raise ShapeError(message, "use a smaller kernel_size")
-        window = distributions.Empirical(
-            "bilinear", tuple(sorted(self._window(shape).ravel().tolist()))
-        )
+        window = _fixed("bilinear", self._window(shape))
         return distributions.with_zeros(window, 1 - 1 / shape[-2])
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
@@ -146,6 +143,11 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
             center = half - 1 if size % 2 else half - 0.5
             window = np.multiply.outer(window, 1 - np.abs(np.arange(size) - center) / half)
         return window
+
+
+def _fixed(name: str, entries: Floats) -> Distribution:
+    """The distribution of entries that are always the same."""
+    return distributions.Empirical(name, tuple(np.sort(entries, axis=None).tolist()))
 
 
 _MAX_ENTRIES = 2**24
@@ -190,20 +192,16 @@ class STFT(Initializer, frozen=True, kw_only=True):
                 "use it for a Conv1D on one channel with 2 filters or more",
             )
         if math.prod(shape) > _MAX_ENTRIES:
-            raise ShapeError(
-                f"STFT fills kernels of at most {_MAX_ENTRIES:,} entries, not shape "
-                f"{shape_text(shape)}",
-                "use a smaller kernel_size or fewer filters",
-            )
+            message = f"STFT fills kernels of at most {_MAX_ENTRIES:,} entries, not shape "
+            remedy = "use a smaller kernel_size or fewer filters"
+            raise ShapeError(message + shape_text(shape), remedy)
         if not isinstance(self.window, str) and self.window and len(self.window) != shape[0]:
             raise ShapeError(
                 f"STFT's `window` must have {shape[0]} values, one for each entry of the frame, "
                 f"not {len(self.window)}",
                 "give kernel_size values, or the name of a window",
             )
-        return distributions.Empirical(
-            "STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist())
-        )
+        return _fixed("STFT", self._kernel(shape))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         out[:] = self._kernel(shape).ravel()[start : start + out.size]

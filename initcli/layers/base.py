@@ -322,6 +322,11 @@ def within(
         )
 
 
+def own_name(layer: Layer) -> str:
+    """The name of a layer within another: its own, or that of its type."""
+    return layer.name or layer.default_name()
+
+
 def sublayer_names(layers: Iterable[Layer]) -> list[str]:
     """The names of layers within another: their own, or their type with a number."""
     names: list[str] = []
