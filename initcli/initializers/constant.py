@@ -10,7 +10,7 @@ import numpy as np
 from initcli import distributions
 from initcli.distributions import Distribution, Floats
 from initcli.errors import did_you_mean, listed, quoted
-from initcli.initializers.base import Initializer, require_convolution
+from initcli.initializers.base import Initializer
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, shape_text
 
 
@@ -59,8 +59,7 @@ class Identity(Initializer, frozen=True, kw_only=True):
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 2:
             remedy = "for a convolution, use Dirac" if len(shape) > 2 else ""
-            message = f"Identity fills matrices only, not shape {shape_text(shape)}"
-            raise ShapeError(message, remedy)
+            raise self.misfit("matrices only", shape, remedy)
         if self.repeated and max(shape) % min(shape):
             raise ShapeError(
                 "repeated identities need one side to be a multiple of the other, not shape "
@@ -90,7 +89,7 @@ class Dirac(Initializer, frozen=True, kw_only=True):
     ] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
-        require_convolution(self, shape, "for a matrix, use Identity")
+        self.require_convolution(shape, "for a matrix, use Identity")
         if shape[-1] % self.groups:
             raise ShapeError(
                 f"Dirac's `groups` ({self.groups}) must divide the {shape[-1]} output channels",
@@ -119,7 +118,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
     groups: Annotated[PositiveInt, doc("The `groups` of the layer.")] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
-        require_convolution(self, shape, "use it for a transposed convolution")
+        self.require_convolution(shape, "use it for a transposed convolution")
         if shape[-1] != shape[-2] * self.groups:
             raise ShapeError(
                 f"Bilinear needs as many filters as input channels, and shape {shape_text(shape)} "
@@ -186,15 +185,12 @@ class STFT(Initializer, frozen=True, kw_only=True):
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
-            raise ShapeError(
-                "STFT fills kernels (frame length, 1, frequencies) with 2 frequencies or more, "
-                f"not shape {shape_text(shape)}",
-                "use it for a Conv1D on one channel with 2 filters or more",
-            )
+            remedy = "use it for a Conv1D on one channel with 2 filters or more"
+            kernels = "kernels (frame length, 1, frequencies) with 2 frequencies or more"
+            raise self.misfit(kernels, shape, remedy)
         if math.prod(shape) > _MAX_ENTRIES:
-            message = f"STFT fills kernels of at most {_MAX_ENTRIES:,} entries, not shape "
             remedy = "use a smaller kernel_size or fewer filters"
-            raise ShapeError(message + shape_text(shape), remedy)
+            raise self.misfit(f"kernels of at most {_MAX_ENTRIES:,} entries", shape, remedy)
         if not isinstance(self.window, str) and self.window and len(self.window) != shape[0]:
             raise ShapeError(
                 f"STFT's `window` must have {shape[0]} values, one for each entry of the frame, "

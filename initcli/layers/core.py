@@ -34,7 +34,6 @@ from initcli.types import (
     ShapeError,
     Size,
     doc,
-    shape_text,
 )
 
 InputDtype = Literal[
@@ -141,10 +140,8 @@ class Dense(Adapted, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 2:
-            raise ShapeError(
-                f"Dense needs features beside the batch, not {shape_text(shape)}",
-                "give the input a size, such as input_shape: [10]",
-            )
+            remedy = "give the input a size, such as input_shape: [10]"
+            raise self.misfit("needs features beside the batch", shape, remedy=remedy)
         known_size(self, shape, -1)
         return (*shape[:-1], self.units)
 

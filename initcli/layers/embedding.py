@@ -128,10 +128,8 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
         if not reverse:
             return (*shape, self.output_dim)
         if shape[-1] != self.output_dim:
-            raise ShapeError(
-                f"ReversibleEmbedding reverses vectors of `output_dim` entries, {self.output_dim}, "
-                f"not {shape_text(shape)}"
-            )
+            vectors = f"reverses vectors of `output_dim` entries, {self.output_dim}"
+            raise self.misfit(vectors, shape)
         return (*shape[:-1], self.input_dim)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -178,7 +176,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
         if len(shape) < 3:
             needs = "needs positions and features beside the batch"
             remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-            raise ShapeError(f"PositionEmbedding {needs}, not {shape_text(shape)}", remedy)
+            raise self.misfit(needs, shape, remedy=remedy)
         known_size(self, shape, -1)
         if shape[-2] is not None and shape[-2] > self.sequence_length:
             raise ShapeError(

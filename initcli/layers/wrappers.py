@@ -13,16 +13,7 @@ from initcli.initializers import Initializer, NormOf, TruncatedNormal
 from initcli.layers.base import Layer, Role, computed, output_shapes, own_name, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-    shape_text,
-)
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc, shape_text
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
@@ -71,7 +62,7 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         if len(shape) < 3:
             needs = "needs an input with steps and features beside the batch"
             remedy = "such as (None, 10, 64): 10 steps with 64 features each"
-            raise ShapeError(f"TimeDistributed {needs}, not {shape_text(shape)}", remedy)
+            raise self.misfit(needs, shape, remedy=remedy)
         return (shape[0], *shape[2:])
 
 
