@@ -118,7 +118,7 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         scale = (*(1,) * positions, *targets)
         stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)
         bias = [self.weight("bias", targets, "bias_initializer")] * self.use_bias
-        for each in (*stored.before, *bias, *stored.after):
+        for each in stored.around(bias):
             yield msgspec.structs.replace(each, path=f"{name}/{each.path}")
 
     def attendable(

@@ -151,11 +151,8 @@ class Dense(Adapted, frozen=True, kw_only=True):
         trainable = self.lora_rank is None
         weight = self.weight("kernel", kernel, "kernel_initializer", trainable=trainable, **axes)
         stored = stored_kernel(self.scheme, weight, Matrix(*kernel, (self.units,)), "kernel_zero")
-        yield from stored.before
-        if self.use_bias:
-            yield self.weight("bias", (self.units,), "bias_initializer")
-        yield from lora("kernel", kernel, self.lora_rank)
-        yield from stored.after
+        bias = [self.weight("bias", (self.units,), "bias_initializer")] * self.use_bias
+        return stored.around(bias, lora("kernel", kernel, self.lora_rank))
 
     def call(self, flow: Flow, x: Array) -> Array:
         y = flow.xp.matmul(x, self.adapted(flow, "kernel"))

@@ -102,11 +102,8 @@ class EinsumDense(Adapted, frozen=True, kw_only=True):
         sizes = dict(zip(letters.kernel, found.kernel, strict=True))
         scale = tuple(sizes.get(letter, 1) for letter in letters.output)
         stored = stored_projection(self.scheme, kernel, found, scale)
-        yield from stored.before
-        if found.bias is not None:
-            yield self.weight("bias", found.bias, "bias_initializer")
-        yield from lora("kernel", found.kernel, self.lora_rank)
-        yield from stored.after
+        bias = [] if found.bias is None else [self.weight("bias", found.bias, "bias_initializer")]
+        return stored.around(bias, lora("kernel", found.kernel, self.lora_rank))
 
     def call(self, flow: Flow, x: Array) -> Array:
         y = flow.xp.einsum(self.equation, x, self.adapted(flow, "kernel"), optimize=True)

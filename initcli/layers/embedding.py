@@ -53,10 +53,7 @@ class Table(Adapted, frozen=True, kw_only=True):
         return lora("embeddings", (self.input_dim, self.output_dim), self.lora_rank)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        stored = self.stored()
-        yield from stored.before
-        yield from self.factors()
-        yield from stored.after
+        return self.stored().around(self.factors())
 
     def output_mask(self, flow: Flow, x: Array, *, reverse: bool = False) -> Mask:
         """True for ids other than 0, with ``mask_zero``."""
