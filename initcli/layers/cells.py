@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
-from initcli.activations import Activation, Sigmoid, Tanh
+from initcli.activations import Sigmoid, Tanh
 from initcli.initializers import (
     Chrono,
     GlorotUniform,
@@ -17,11 +17,13 @@ from initcli.initializers import (
 )
 from initcli.layers.arguments import (
     BiasInitializer,
+    InputDropout,
     KernelInitializer,
     RecurrentActivation,
     RecurrentDropout,
     RecurrentInitializer,
     Seed,
+    StateActivation,
     UnitForgetBias,
     UseBias,
 )
@@ -29,7 +31,7 @@ from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, Fraction, PositiveInt, Shape, Size, doc
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc
 
 
 class Gated(Layer, frozen=True, kw_only=True):
@@ -44,14 +46,12 @@ class Gated(Layer, frozen=True, kw_only=True):
     states: ClassVar[int] = 1
 
     units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
-    activation: Annotated[
-        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
-    ] = Tanh()
+    activation: StateActivation = Tanh()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     recurrent_initializer: RecurrentInitializer = Orthogonal()
     bias_initializer: BiasInitializer = Zeros()
-    dropout: Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")] = 0.0
+    dropout: InputDropout = 0.0
     recurrent_dropout: RecurrentDropout = 0.0
     seed: Seed = None
     gates_apart: Annotated[

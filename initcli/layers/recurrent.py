@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from initcli.activations import Activation, Sigmoid, Tanh
+from initcli.activations import Sigmoid, Tanh
 from initcli.initializers import (
     Chrono,
     GlorotUniform,
@@ -23,6 +23,7 @@ from initcli.layers.arguments import (
     DilationRate,
     Filters,
     GoBackwards,
+    InputDropout,
     KernelInitializer,
     Padding,
     RecurrentActivation,
@@ -31,6 +32,7 @@ from initcli.layers.arguments import (
     ReturnSequences,
     ReturnState,
     Seed,
+    StateActivation,
     Stateful,
     UnitForgetBias,
     Unroll,
@@ -55,7 +57,7 @@ from initcli.layers.flow import Flow, Mask
 from initcli.layers.regularization import dropped
 from initcli.layers.spatial import AXES, Sliding, channels_back, channels_last, ends, join, ranked
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, Fraction, Shape, ShapeError, Size, doc
+from initcli.types import ArgumentError, Array, Shape, ShapeError, Size, doc
 
 # A struct cannot inherit fields from two bases, so the class that layers share besides their cells
 # has no fields, and each layer declares its own.
@@ -362,16 +364,14 @@ class ConvLSTM(Sequence, Sliding, frozen=True, kw_only=True):
     filters: Filters
     padding: Padding = "valid"
     dilation_rate: DilationRate = 1
-    activation: Annotated[
-        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
-    ] = Tanh()
+    activation: StateActivation = Tanh()
     recurrent_activation: RecurrentActivation = Sigmoid()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     recurrent_initializer: RecurrentInitializer = Orthogonal()
     bias_initializer: BiasInitializer = Zeros()
     unit_forget_bias: UnitForgetBias = True
-    dropout: Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")] = 0.0
+    dropout: InputDropout = 0.0
     recurrent_dropout: RecurrentDropout = 0.0
     seed: Seed = None
     return_sequences: ReturnSequences = False
