@@ -145,7 +145,8 @@ def ranked(
 ) -> list[type[Base]]:
     """A layer type for each number of spatial axes, by default 1 to 3.
 
-    ``name`` and ``alias`` have a gap for that number, ``doc`` one for the input's kind.
+    ``name`` and ``alias`` have a gap for that number, ``doc`` one for the input's kind and
+    ``{k}`` for the sizes of a kernel.
     """
     make: Any = type(base)
     return [
@@ -153,7 +154,7 @@ def ranked(
             name.format(rank),
             (base,),
             {
-                "__doc__": doc.format(_INPUTS[rank]),
+                "__doc__": doc.format(_INPUTS[rank], k=", ".join("k" * rank)),
                 "__module__": base.__module__,
                 "aliases": () if alias is None else (alias.format(rank),),
                 "rank": rank,
