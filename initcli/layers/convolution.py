@@ -50,7 +50,7 @@ class Convolution(Sliding, frozen=True, kw_only=True):
 
     def produced(self, channels: int) -> int:
         """The number of output channels, from that of input channels."""
-        return getattr(self, "filters")  # type: ignore[no-any-return]  # noqa: B009
+        raise NotImplementedError
 
     def output_shape(self, shape: Shape) -> Shape:
         filters = self.produced(self.channels(shape))
@@ -200,6 +200,9 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
     pointwise_initializer: Annotated[Initializer, doc("Fills the pointwise kernel.")] = (
         GlorotUniform()
     )
+
+    def produced(self, channels: int) -> int:
+        return self.filters
 
     def kernels(self, channels: int) -> Iterator[Parameter]:
         yield self.depthwise_kernel("depthwise_kernel", channels)

@@ -99,9 +99,8 @@ class Windowed(SpatialLayer, frozen=True, kw_only=True):
         """The dilation along each spatial axis."""
         return self.each("dilation_rate") if hasattr(self, "dilation_rate") else (1,) * self.rank
 
-    def resized(self, sizes: Shape) -> Shape:
-        padding = getattr(self, "padding")  # noqa: B009
-        return slide(self, sizes, self.window, self.steps, self.dilations, padding)
+    def resized(self: Any, sizes: Shape) -> Shape:
+        return slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
 
 
 class Sliding(Windowed, frozen=True, kw_only=True):
