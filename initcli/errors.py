@@ -168,9 +168,8 @@ class InvalidSpec(InitcliError):
     def __init__(self, errors: Sequence[SpecError], more: str = "") -> None:
         # A change in many places at once is reported once.
         once = {str(error): error for error in errors}
-        self.errors = tuple(
-            sorted(once.values(), key=lambda error: (error.place or ("", 0, 0))[:3])
-        )
+        in_order = sorted(once.values(), key=lambda error: (error.place or ("", 0, 0))[:3])
+        self.errors = tuple(in_order)
         self.more = more
         super().__init__("\n".join([*map(str, self.errors), *([more] if more else [])]))
 

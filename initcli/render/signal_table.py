@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.signal.comparison import Compared
 from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
 from initcli.signal.judgment import gradient_of, std_of
 from initcli.signal.verdict import Verdict, verdict
+
+if TYPE_CHECKING:
+    from initcli.signal.comparison import Compared
 
 _WIDE = 116
 """Width from which every figure has a column."""
