@@ -178,9 +178,8 @@ class _Translation:
         nodes, ends = numbered_from_zero(nodes, ends, named)
         for index, made in enumerate(nodes.values()):
             for number, call in enumerate(made):
-                taken = [call.positional, call.keywords]
-                require_calls(nodes, taken, (*at, index, "inbound_nodes", number))
-        require_calls(nodes, list(ends.values()), at[:-1])
+                require_calls(nodes, call.tensors, (*at, index, "inbound_nodes", number))
+        require_calls(nodes, [tensor for each in ends.values() for tensor in each], at[:-1])
         recorded = recorded_shapes(nodes, named)
         entries: list[dict[str, Any]] = []
         again: list[tuple[dict[str, Any], Path]] = []
