@@ -85,8 +85,8 @@ def translated(document: Document) -> Document:
     origins = {path: Origin(model, source) for path, source in translation.origins.items()}
     of_layers = [note_on(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
-    made = {"data": data, "origins": origins, "notes": notes}
-    return replace(model, dialect="keras", is_editable=False, **made)
+    model = replace(model, data=data, origins=origins, dialect="keras", is_editable=False)
+    return replace(model, notes=notes)
 
 
 class _Translation:
