@@ -168,7 +168,7 @@ def compare(
         say(note)
 
     def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.comparison import comparison_table
+        from initcli.render.signal_table import comparison_table
 
         return comparison_table(compared, width=width, ascii_only=ascii_only)
 
