@@ -30,7 +30,7 @@ from initcli.cli.options import (
 from initcli.cli.terminal import console, data_stream, printed, progress, say, write, write_path
 
 if TYPE_CHECKING:
-    from initcli.model import Model
+    from initcli.checkpoint import Subject
     from initcli.parameter import Parameter
     from initcli.reports.summary import TensorSummary
     from initcli.sampling.workers import Workers
@@ -65,7 +65,7 @@ class _Drawing(NamedTuple):
             return workers.cluster(self.cluster)
         return workers.suitable(self.jobs, seconds)
 
-    def tensors(self, model: Model, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
+    def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
         from initcli.reports.summary import summarize
 
@@ -137,14 +137,14 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
-    def tensors(model: Model, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
+    def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
         if not theory:
             return drawing.tensors(model, only)
         from initcli.reports.summary import theory as distributions
 
         return distributions(model, only=only)
 
-    def summarized(spec: str, model: Model, first: bool) -> None:
+    def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
         if format == "json":
             from initcli.reports.record import json_text
@@ -170,7 +170,7 @@ def summary(
         table = summary_table(model, shown, width=page.width, ascii_only=plain, rows=rows)
         write("\n" * (not first) + printed(page, table))
 
-    for_each(specs, Loading(seed, defaults, custom, settings), summarized)
+    for_each(specs, Loading(seed, defaults, custom, settings).weights, summarized)
 
 
 def hist(
@@ -223,11 +223,11 @@ def hist(
     folders = _folders(specs, out or "")
     drawing = _Drawing(max_draws, jobs)
 
-    def drawn(_: str, model: Model, first: bool) -> None:
+    def drawn(_: str, model: Subject, first: bool) -> None:
         write("\n" * (not first))
         _draw(drawing.tensors(model, chosen(model, filter)), model, bins or None, log, same_scale)
 
-    def saved(spec: str, model: Model, _: bool) -> None:
+    def saved(spec: str, model: Subject, _: bool) -> None:
         from initcli.render.plots import Style
 
         style = Style(
@@ -255,7 +255,8 @@ def hist(
                 write_path(file)
                 bar.advance(1)
 
-    for_each(specs, Loading(seed, defaults, custom, settings), drawn if out is None else saved)
+    do = drawn if out is None else saved
+    for_each(specs, Loading(seed, defaults, custom, settings).weights, do)
 
 
 def export(
@@ -289,7 +290,7 @@ def export(
 
 def _draw(
     tensors: Iterable[TensorSummary],
-    model: Model,
+    model: Subject,
     bins: int | None,
     log: bool,
     same_scale: bool,
