@@ -45,6 +45,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     header_bytes: Annotated[
         int, Meta(le=2**32, description="bytes of what says where the tensors of a file lie")
     ] = 100_000_000
+    unpacked_bytes: Annotated[
+        int, Meta(le=2**50, description="bytes of packed tensors, when they are unpacked")
+    ] = 16 * 2**30
     tensors: Annotated[int, Meta(le=10**8, description="tensors of a file")] = 1_000_000
     input_bytes: Annotated[
         int, Meta(le=2**50, description="bytes of the arrays that --input reads")

@@ -199,7 +199,7 @@ class Loading(NamedTuple):
         """Load stored weights where there are any, else the model, and print the notes."""
         if source == "-":
             return self.model(source)
-        from initcli.sources.weights import checkpoint
+        from initcli.sources.weights.read import checkpoint
 
         with patience([source]):
             found = checkpoint(source)
