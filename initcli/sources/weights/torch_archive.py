@@ -9,7 +9,7 @@ import io
 import math
 import pickle
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn, cast
 
 from initcli.errors import InvalidSpec, listed, quoted
 from initcli.limits import NESTING
@@ -95,7 +95,7 @@ class _Bytes(NamedTuple):
     """A storage: the name of its member, and the dtype of its entries if it has one."""
 
     key: str
-    dtype: TensorDtype | None
+    dtype: str
 
 
 class _View(NamedTuple):
@@ -105,7 +105,7 @@ class _View(NamedTuple):
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    dtype: TensorDtype | None
+    dtype: str
 
 
 class _Mapping(dict[Any, Any]):
@@ -125,7 +125,7 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, *others: Any) -> 
     if len(shape) != len(strides) or not all(type(each) is int for each in (*shape, *strides)):
         raise ValueError("a tensor without a shape")
     kind = next((each for each in others if isinstance(each, _Kind)), None)
-    dtype = storage.dtype if kind is None else _DTYPES.get(kind.name)
+    dtype = storage.dtype if kind is None else _DTYPES.get(kind.name, kind.name)
     return _View(storage, offset, tuple(shape), tuple(strides), dtype)
 
 
@@ -150,7 +150,6 @@ _INERT: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
     ("torch", "Size"): _sizes,
     ("torch", "device"): _nothing,
-    **{("torch", name): _Kind(name) for name in _DTYPES},
     ("torch.storage", "UntypedStorage"): _Kind("UntypedStorage"),
 }
 """What stands for the few names that a file of tensors needs; none of it does anything."""
@@ -194,20 +193,22 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a name."""
-        if (module, name) not in _INERT:
+        if (module, name) in _INERT:
+            return _INERT[module, name]
+        if module != "torch":
             raise self.weights_file.refused(
                 f"it holds {quoted(f'{module}.{name}')}, and only tensors, numbers, texts, "
                 "mappings and lists are read from a pickle",
                 SAVE_ANEW,
             )
-        return _INERT[module, name]
+        return _Kind(name)
 
     def persistent_load(self, pid: Any) -> _Bytes:
         """The stand-in for a storage."""
         kind, storage, key = pid[:3]
         if kind != "storage" or not isinstance(storage, _Kind) or not isinstance(key, str):
             raise ValueError("no storage")
-        return _Bytes(key, _DTYPES.get(storage.name))
+        return _Bytes(key, _DTYPES.get(storage.name, storage.name))
 
     def load_setitem(self) -> None:
         """Set an item of a mapping."""
@@ -280,8 +281,9 @@ def _stored(
     view: _View,
 ) -> StoredTensor:
     shape = file.checked_shape(path, view.shape)
-    if view.dtype is None:
-        return StoredTensor(path=path, shape=shape, dtype="unknown", storage=None)
+    if view.dtype not in BYTES:
+        return StoredTensor(path=path, shape=shape, dtype=view.dtype, storage=None)
+    dtype = cast(TensorDtype, view.dtype)
     member = members.get(f"{folder}data/{view.storage.key}")
     if member is None or member.offset is None:
         raise file.refused(f"the values of {quoted(path)} are not in this archive")
@@ -294,16 +296,16 @@ def _stored(
         reach = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if size > max(reach, _REPEATED):
         raise file.refused(f"{quoted(path)} repeats {reach:,} values {size:,} times in all")
-    if (view.offset + reach) * BYTES[view.dtype] > member.size:
+    if (view.offset + reach) * BYTES[dtype] > member.size:
         raise file.refused(f"{quoted(path)} does not lie within its storage")
-    offset = member.offset + view.offset * BYTES[view.dtype]
+    offset = member.offset + view.offset * BYTES[dtype]
     # Strides of axes of one entry, or of no entries, mean nothing.
     plain = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     is_plain = all(n == 1 or a == b for n, a, b in zip(shape, strides, plain, strict=True))
     return file.tensor(
         path,
         shape,
-        view.dtype,
+        dtype,
         offset,
         big_endian=is_big,
         strides=None if is_plain or not size else strides,
