@@ -30,12 +30,14 @@ class Tensors(Layer, frozen=True, kw_only=True):
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Tensors as a file has them, with what reports also ask of a model.
 
-    ``notes`` are facts about the file that its owner should know.
+    ``notes`` are facts about the file that its owner should know. ``has_model`` is whether the file
+    also says what the tensors belong to.
     """
 
     name: str
     tensors: tuple[StoredTensor, ...]
     notes: tuple[str, ...] = ()
+    has_model: bool = False
 
     seed = None
     defaults = None

@@ -44,7 +44,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
     ``path`` is its name in the file. ``dtype`` is that of its entries, or the name of the blocks in
     which they are packed, such as ``q4_0``. ``storage`` is None where the entries cannot be read
     because the dtype is not known. ``alias_of`` is the path of an earlier tensor that has the same
-    bytes of the same file.
+    bytes of the same file. ``layer`` is the name of its layer, where the file has it apart.
     """
 
     path: str
@@ -52,6 +52,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     storage: Storage | None
     alias_of: str | None = None
+    layer: str | None = None
 
     @property
     def size(self) -> int:

@@ -98,6 +98,10 @@ Filter = Annotated[
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")
 ]
+Sample = Annotated[
+    bool,
+    typer.Option("--sample", help="Sample anew a model whose file also stores its weights."),
+]
 MaxDraws = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Sample only the first N entries of each tensor."),
@@ -196,16 +200,27 @@ class Loading(NamedTuple):
             say(note)
         return model
 
-    def weights(self, source: str) -> Subject:
-        """Load stored weights where there are any, else the model, and print the notes."""
+    def weights(self, source: str, *, sample: bool = False) -> Subject:
+        """Load stored weights, else the model, and print the notes.
+
+        ``sample`` is whether to ignore weights that are stored with their model.
+        """
         if source == "-":
             return self.model(source)
         from initcli.sources.weights.read import checkpoint
 
         with patience([source]):
             found = checkpoint(source)
-        if found is None:
+        if found is None or (found.has_model and sample):
             return self.model(source)
+        if found.has_model:
+            from initcli.sources.pairing import paired
+
+            declared = self.model(source)
+            model = paired(declared, found)
+            for note in model.notes[len(declared.notes) :]:
+                say(note)
+            return model
         for option, given in zip(("--seed", "--defaults", "--custom", "--set"), self, strict=True):
             if given is not None:
                 message = f"{source} holds stored weights: nothing is sampled"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -19,6 +20,7 @@ from initcli.cli.options import (
     Loading,
     MaxDraws,
     PictureFormat,
+    Sample,
     Seed,
     Settings,
     Spec,
@@ -111,6 +113,7 @@ def summary(
         ),
     ] = False,
     filter: Filter = None,
+    sample: Sample = False,
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
@@ -170,7 +173,8 @@ def summary(
             first=first,
         )
 
-    for_each(specs, Loading(seed, defaults, custom, settings).weights, summarized)
+    loading = Loading(seed, defaults, custom, settings)
+    for_each(specs, partial(loading.weights, sample=sample), summarized)
 
 
 def hist(
@@ -201,6 +205,7 @@ def hist(
         bool, typer.Option("--same-scale", help="Use the same range of values for all tensors.")
     ] = False,
     filter: Filter = None,
+    sample: Sample = False,
     max_draws: MaxDraws = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -256,7 +261,8 @@ def hist(
                 bar.advance(1)
 
     do = drawn if out is None else saved
-    for_each(specs, Loading(seed, defaults, custom, settings).weights, do)
+    loading = Loading(seed, defaults, custom, settings)
+    for_each(specs, partial(loading.weights, sample=sample), do)
 
 
 def export(

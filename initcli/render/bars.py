@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Subject
 from initcli.distributions import Floats
 from initcli.errors import printable
 from initcli.measuring.histogram import Histogram, around
@@ -39,9 +39,10 @@ def heading(model: Subject, *, ascii_only: bool = False) -> RenderableType:
     facts = dot.join(model_facts(model))
     bar, line = ("#", "o") if ascii_only else ("█", "•")
     title = Text.assemble((printable(model.name), "bold"), (f"{dot}{facts}{dot}", "dim"))
-    if isinstance(model, Checkpoint):
-        return title.append(f"{bar} stored", "blue")
-    return title.append(f"{bar} drawn", "blue").append("  ").append(f"{line} distribution", "red")
+    title.append(f"{bar} {'stored' if is_stored(model) else 'drawn'}", "blue")
+    if isinstance(model, Model):
+        title.append(f"  {line} distribution", "red")
+    return title
 
 
 @dataclass(frozen=True)

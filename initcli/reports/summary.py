@@ -259,9 +259,14 @@ def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) ->
     )
 
 
+def is_stored(model: Subject) -> bool:
+    """Whether the values are stored ones."""
+    return isinstance(model, Checkpoint) or any(each.stored for each in model.parameters)
+
+
 def model_facts(model: Subject) -> tuple[str, ...]:
     """What decides the values of a model, for people."""
-    if isinstance(model, Checkpoint):
+    if is_stored(model):
         return ("stored weights", *([model.dtype] if model.dtype else []))
     return f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"
 

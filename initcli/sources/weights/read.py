@@ -40,7 +40,8 @@ def checkpoint(source: str) -> Checkpoint | None:
     contents = checked(file, reader.read(file))
     tensors = tuple(_tied(contents.tensors))
     name = Path(source).resolve().name if is_folder else path.stem
-    return Checkpoint(name=name, tensors=tensors, notes=(*contents.notes, *_ties(tensors)))
+    notes = (*contents.notes, *_ties(tensors))
+    return Checkpoint(name=name, tensors=tensors, notes=notes, has_model=contents.has_model)
 
 
 _NAMES = (

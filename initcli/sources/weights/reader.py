@@ -24,10 +24,14 @@ _MAX_SIZE = 2**60
 
 
 class Contents(NamedTuple):
-    """What a reader finds: tensors, and facts that the file's owner should know."""
+    """What a reader finds: tensors, and facts that the file's owner should know.
+
+    ``has_model`` is whether the file also says what the tensors belong to.
+    """
 
     tensors: Iterable[StoredTensor]
     notes: Iterable[str] = ()
+    has_model: bool = False
 
 
 class WeightsReader:
@@ -152,7 +156,8 @@ def checked(file: WeightsFile, contents: Contents) -> Contents:
             message = f"a tensor's name has {len(tensor.path):,} characters"
             raise file.refused(f"{message}, and {_MAX_PATH:,} are allowed")
         tensors[tensor.path] = tensor
-    return Contents(tuple(tensors.values()), tuple(map(printable, contents.notes)))
+    notes = tuple(map(printable, contents.notes))
+    return Contents(tuple(tensors.values()), notes, contents.has_model)
 
 
 def natural_order(path: str) -> tuple[str | int, ...]:
