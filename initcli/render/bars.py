@@ -16,8 +16,9 @@ from initcli.distributions import Floats
 from initcli.errors import printable
 from initcli.measuring.histogram import Histogram, around
 from initcli.measuring.measurement import auto_bins
+from initcli.model import Model
 from initcli.render.blocks import BLOCKS
-from initcli.reports.summary import TensorSummary, model_facts, value_facts
+from initcli.reports.summary import TensorSummary, is_stored, model_facts, value_facts
 from initcli.sampling.chunks import rounding_limits
 from initcli.types import shape_text
 
