@@ -268,7 +268,7 @@ def model_facts(model: Subject) -> tuple[str, ...]:
     """What decides the values of a model, for people."""
     if is_stored(model):
         return ("stored weights", *([model.dtype] if model.dtype else []))
-    return f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"
+    return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
 
 
 def value_facts(parameter: Parameter, seen: Measurement | None) -> Iterator[str]:

@@ -111,7 +111,8 @@ def working_dtype(dtype: TensorDtype) -> np.dtype[Any]:
 def drawn_dtype(parameter: Parameter) -> np.dtype[Any]:
     """The NumPy dtype of what is drawn or read of a parameter."""
     if parameter.stored is not None:
-        return np.dtype(parameter.stored.read(0, 0).dtype)
+        dtype: np.dtype[Any] = parameter.stored.read(0, 0).dtype
+        return dtype
     return working_dtype(parameter.dtype)
 
 

@@ -57,12 +57,12 @@ def _partners(
     """The tensor of each parameter, by the parameter's path."""
     by_name: dict[str, StoredTensor] = {}
     by_layer: defaultdict[str, list[StoredTensor]] = defaultdict(list)
-    for tensor in tensors:
-        by_name[tensor.path] = tensor
+    for each in tensors:
+        by_name[each.path] = each
         # An old file of Keras has `model_weights/LAYER/` before each name.
-        by_name.setdefault(tensor.path.partition("/")[2].partition("/")[2], tensor)
-        if tensor.layer is not None:
-            by_layer[tensor.layer].append(tensor)
+        by_name.setdefault(each.path.partition("/")[2].partition("/")[2], each)
+        if each.layer is not None:
+            by_layer[each.layer].append(each)
     in_layer: defaultdict[str, list[Parameter]] = defaultdict(list)
     for parameter in parameters:
         in_layer[parameter.scope].append(parameter)

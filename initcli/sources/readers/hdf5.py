@@ -7,8 +7,6 @@ import os
 from initcli.documents.document import Document
 from initcli.sources.reader import Reader, Source
 
-_ADVICE = "name a spec or a Keras model; `summary` and `hist` show weights without a model"
-
 
 class Hdf5(Reader):
     """The configuration of a Keras model that was saved as ``.h5``."""
@@ -29,5 +27,5 @@ class Hdf5(Reader):
         if isinstance(config, bytes):
             config = config.decode("utf-8", "replace")
         if not isinstance(config, str):
-            raise source.refused("this file has weights, but no model", _ADVICE)
+            raise source.without_model()
         return translated(source.parsed(config, f"{source.name}/model_config"))

@@ -72,7 +72,8 @@ def _bits(rows: Bytes) -> Bytes:
 def _shifted(rows: Bytes, shifts: tuple[int, ...], mask: int, piece: int) -> Bytes:
     """Of every ``piece`` bytes, all of them shifted by the first amount, then by the next, …"""
     pieces = rows.reshape(len(rows), -1, 1, piece) >> np.array(shifts, np.uint8)[:, None]
-    return (pieces & mask).reshape(len(rows), -1)
+    result: Bytes = (pieces & mask).reshape(len(rows), -1)
+    return result
 
 
 def _scaled(codes: Any, scales: Any, low: Any = 0) -> Floats:
@@ -163,7 +164,7 @@ def _iq4_nl(rows: Bytes) -> Floats:
 
 
 def _iq4_xs(rows: Bytes) -> Floats:
-    high = np.ascontiguousarray(rows[:, 2:4]).view("<u2") >> np.arange(0, 16, 2, np.uint16)
+    high = np.ascontiguousarray(rows[:, 2:4]).view("<u2") >> np.arange(0, 16, 2).astype(np.uint16)
     low = np.stack([rows[:, 4:8] & 15, rows[:, 4:8] >> 4], axis=2).reshape(len(rows), 8)
     scales = (low | (high & 3).astype(np.uint8) << 4).astype(np.float32) - 32
     codes = _NONLINEAR[_shifted(rows[:, 8:], (0, 4), 15, 16)]

@@ -41,6 +41,7 @@ class Hdf5(WeightsReader):
     """The datasets of a file; an old model's file also has its configuration."""
 
     suffixes = (".weights.h5", ".h5", ".hdf5")
+    may_have_model = True
 
     def recognizes(self, file: WeightsFile) -> bool:
         return file.head.startswith(MAGIC)
@@ -53,6 +54,7 @@ class KerasArchive(WeightsReader):
     """The weights in a ``.keras`` archive, whose configuration says what they are."""
 
     suffixes = (".keras",)
+    may_have_model = True
 
     def recognizes(self, file: WeightsFile) -> bool:
         return archives.is_archive(file) and KERAS_MEMBER in archives.members(file)

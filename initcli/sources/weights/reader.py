@@ -43,6 +43,8 @@ class WeightsReader:
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """File name suffixes of the format."""
+    may_have_model: ClassVar[bool] = False
+    """Whether files of the format can also say what the tensors belong to."""
 
     def recognizes(self, file: WeightsFile) -> bool:
         """Whether the file has this format, by ``file.head``."""

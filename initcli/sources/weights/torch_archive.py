@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, NoReturn, cast
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from initcli.errors import InvalidSpec, listed, quoted
 from initcli.limits import NESTING
@@ -168,11 +168,14 @@ _OPCODES = (
 """The opcodes that ``torch.save`` writes for tensors in mappings, lists and tuples."""
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Unpickler(pickle._Unpickler):
     """Builds mappings, lists, numbers and stand-ins of tensors, and nothing else.
 
     It is the unpickler in Python: the one in C grows its memo to any index that a file names.
     """
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
 
     def __init__(self, file: WeightsFile, text: bytes) -> None:
         super().__init__(io.BytesIO(text), encoding="latin1")
@@ -227,7 +230,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
             mapping[key] = value
 
     dispatch: ClassVar[dict[int, Any]] = {
-        **{code[0]: pickle._Unpickler.dispatch[code[0]] for code in _OPCODES},  # type: ignore[attr-defined]
+        **{code[0]: pickle._Unpickler.dispatch[code[0]] for code in _OPCODES},
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
     }
@@ -283,7 +286,7 @@ def _stored(
     shape = file.checked_shape(path, view.shape)
     if view.dtype not in BYTES:
         return StoredTensor(path=path, shape=shape, dtype=view.dtype, storage=None)
-    dtype = cast(TensorDtype, view.dtype)
+    dtype = view.dtype
     member = members.get(f"{folder}data/{view.storage.key}")
     if member is None or member.offset is None:
         raise file.refused(f"the values of {quoted(path)} are not in this archive")
