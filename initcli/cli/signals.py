@@ -96,7 +96,7 @@ def signal(
 
             say(f"the page is {save_page(Path(html), signal_page(result))}")
 
-    for_each(specs, Loading(seed, defaults, custom, settings), report)
+    for_each(specs, Loading(seed, defaults, custom, settings).model, report)
 
 
 def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: str | None) -> Signal:
