@@ -108,9 +108,21 @@ MaxDraws = Annotated[
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of examples.", show_default="64, or as many as fit in memory"),
+    typer.Option(
+        min=1,
+        help="Number of examples.",
+        show_default="64, or as many as fit in memory and a minute",
+    ),
 ]
-Draws = Annotated[int, typer.Option(min=1, max=1000, help="Number of draws of weights and inputs.")]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Number of draws of weights and inputs.",
+        show_default="5, or as many as a minute allows",
+    ),
+]
 Theory = Annotated[
     bool, typer.Option("--theory", help="Predict from the distributions alone, without sampling.")
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -130,7 +130,7 @@ def field(
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
     """A field of normal entries with those means by position."""
     mean, second = float(np.mean(means)), float(np.mean(moments[0]))
-    return field(moments, units, with_mean(NODES, mean, second), lags=lags)
+    return field(moments, units, with_mean(NODES, mean, second) if mean else NODES, lags=lags)
 
 
 def standard(grid: Size, units: int) -> Field:
@@ -249,9 +249,18 @@ def hidden(given: Field) -> Array:
 
 def behind(ratios: Array, given: Field) -> Array:
     """The correlations of the normal numbers behind pairs with those E[x x'] / E[x²]."""
-    table = np.maximum.accumulate(_table(given.profile))
+    return np.interp(ratios, *_inverse(given.profile.tobytes()))
+
+
+@lru_cache(maxsize=64)
+def _inverse(profile: bytes) -> tuple[Array, Array]:
+    """The rising part of the table of a profile, and its correlations.
+
+    Layers in a row have the same profile.
+    """
+    table = np.maximum.accumulate(_table(np.frombuffer(profile)))
     rising = np.concatenate([[True], np.diff(table) > 0])
-    return np.interp(ratios, table[rising], _RHO[rising])
+    return table[rising], _RHO[rising]
 
 
 def at_lags(same: Array, places: Array, lags: Array | None) -> Array:
