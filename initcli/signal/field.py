@@ -271,8 +271,9 @@ def lags_of(moments: Array) -> Array:
     """E[x x'] / E[x²] of two steps that are 0, 1, … apart, from E[x x'] at every two."""
     steps = len(moments)
     sizes = np.sqrt(np.maximum(np.diagonal(moments), _TINY))
-    ratios = moments / np.multiply.outer(sizes, sizes)
-    return np.array([float(np.diagonal(ratios, lag).mean()) for lag in range(steps)])
+    whole = np.multiply.outer(sizes, sizes)
+    # Steps where x is large count for more.
+    return np.array([np.trace(moments, lag) / np.trace(whole, lag) for lag in range(steps)])
 
 
 def shared(values: Array, rho: Array) -> Array:
@@ -284,14 +285,28 @@ def shared(values: Array, rho: Array) -> Array:
 def _table(values: Array) -> Array:
     """E[f(z) f(z')] at each correlation of z and z', for the values of f at the nodes.
 
-    With Hermite coefficients aₙ = E[f(z) Heₙ(z)] / √n! it is Σ aₙ² ρⁿ (Mehler 1866). The rest
-    beyond the first coefficients counts as one of a high degree.
+    With Hermite coefficients it is Σ aₙ² ρⁿ (Mehler 1866).
     """
-    basis, powers = _hermite()
-    squares = (basis @ (WEIGHTS * values)) ** 2
-    rest = max(float(WEIGHTS @ (values * values)) - float(squares.sum()), 0.0)
-    table: Array = np.append(squares, rest) @ powers
+    table: Array = hermite(values) ** 2 @ _hermite()[1]
     return table
+
+
+def hermite(values: Array) -> Array:
+    """Hermite coefficients aₙ = E[f(z) Heₙ(z)] / √n!, for the values of f at the nodes.
+
+    The rest beyond the first coefficients counts as one of a high degree.
+    """
+    coefficients = _hermite()[0] @ (WEIGHTS * values)
+    rest = float(WEIGHTS @ (values * values)) - float(coefficients @ coefficients)
+    return np.append(coefficients, math.sqrt(max(rest, 0.0)))
+
+
+def powers(rho: Array) -> Array:
+    """ρⁿ for the degrees of :func:`hermite`, along a last axis."""
+    rising = np.repeat(rho[..., None], _DEGREES, -1)
+    rising[..., 0] = 1.0
+    rising = np.multiply.accumulate(rising, -1)
+    return np.concatenate([rising, (rising[..., -1:] * rho[..., None]) ** 2], -1)
 
 
 @cache

@@ -147,6 +147,7 @@ class Theory:
         output = step.outputs[0]
         if expected is not None:
             self.fields[output] = expected.output
+            self.fields.update(zip(step.outputs[1:], expected.others, strict=False))
         elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
             self.ids.update(step.outputs if step.inputs[0] in self.ids else ())
         elif (measured := self.measured.get(output)) is not None:
@@ -177,16 +178,17 @@ class Theory:
                     outputs=[program.shapes[i] for i in step.outputs],
                     options=step.options,
                     tied=self.ties.with_table(step),
+                    initializers={name: p.initializer for name, p in step.weights.items()},
                 )
                 expected = self._typical(step, context, inputs)
         except Exception as error:
             _give_up(step, error)
             return None
 
-        def pull(g: Gradient) -> Sequence[Gradient]:
+        def pull(g: Gradient, *others: Gradient) -> Sequence[Gradient]:
             try:
                 with np.errstate(all="ignore"):
-                    return expected.pull(g)
+                    return expected.pull(g, *others)
             except Exception as error:
                 _give_up(step, error)
                 raise NoTheory(step.name) from error
@@ -220,7 +222,7 @@ class Theory:
             doubts.append((before[0] + fresh[0], before[1] + fresh[1]))
             taken.append(_scaled(each, -fresh[0] / 2))
         expected = predicted(step.layer, context, *taken)
-        field, pull, axes = expected
+        field = expected.output
         if not is_mixing and len(given) == 1 and field.units != given[0].units:
             # Positions that have become units are not independent of one another.
             field = _scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
@@ -247,7 +249,7 @@ class Theory:
                 apart = max(single - whole, 0.0)
                 within = (slope**2 - slope + bend) * apart / 2
                 field = _scaled(field, bend * whole / 2 + within)
-        return Expected(field, pull, axes)
+        return expected._replace(output=field)
 
     def take_change(self, step: Step, pull: Pull | None) -> None:
         """Take a small change through a step: by its Jacobian's mean square, as gradients show."""
@@ -294,7 +296,7 @@ class Theory:
         through: dict[int, frozenset[str]] = {}
         sizes: list[float | None] = []
         for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
-            tensor = step.outputs[0]
+            tensor, *others = step.outputs
             g = gradients.get(tensor)
             if tensor in lost:
                 sizes.append(None)
@@ -305,12 +307,16 @@ class Theory:
                 sizes.append(None if g is None else math.sqrt(max(g.second, 0.0)))
             if step.inputs == step.outputs:
                 continue
+            used = [each for each in others if each in gradients or each in lost]
             try:
-                if g is None and tensor not in lost:
+                if g is None and tensor not in lost and not used:
                     continue
-                if g is None or pull is None:
+                if pull is None or (tensor in lost and g is None) or not lost.isdisjoint(used):
                     raise NoTheory(step.name)
-                back = pull(g)
+                if used and any(each not in self.fields for each in others):
+                    raise NoTheory("a gradient of further outputs")
+                further = [gradients.get(each) or self._none(each) for each in others if used]
+                back = pull(g or self._none(tensor), *further)
             except NoTheory:
                 lost.update(step.inputs)
                 continue
@@ -318,13 +324,16 @@ class Theory:
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
                     continue
-                before, others = gradients.get(source), through.get(source, frozenset())
-                if weights & others:
+                before, passed = gradients.get(source), through.get(source, frozenset())
+                if weights & passed:
                     # Gradients that pass through the same weights are not independent.
                     lost.add(source)
-                through[source] = weights | others
+                through[source] = weights | passed
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
+
+    def _none(self, tensor: int) -> Gradient:
+        return Gradient.even(np.zeros(self._grid(tensor)))
 
     def _grid(self, tensor: int) -> Size:
         if tensor in self.fields:

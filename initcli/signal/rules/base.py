@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 import numpy as np
 
+from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
 from initcli.signal.field import NODES, WEIGHTS, Field, field, mapped, normal
@@ -123,8 +124,8 @@ def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
     return Gradient(np.asarray(moments), parts=tuple(parts))
 
 
-Pull = Callable[[Gradient], Sequence[Gradient]]
-"""Takes the gradient of the first output to those of the inputs."""
+Pull = Callable[..., Sequence[Gradient]]
+"""Takes the gradient of the first output, then those of :attr:`Expected.others`, to the inputs'."""
 
 
 class NoTheory(Exception):
@@ -148,8 +149,9 @@ class Context(NamedTuple):
     """What a rule knows of a call beside the layer and the fields.
 
     ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
-    the layer; ``inputs`` and ``outputs`` the shapes of the tensors. ``tied`` is E[x e] of an input
-    entry and the table row that it was made from, where the input returns to that table.
+    the layer, and ``initializers`` what fills them; ``inputs`` and ``outputs`` the shapes of the
+    tensors. ``tied`` is E[x e] of an input entry and the table row that it was made from, where the
+    input returns to that table.
     """
 
     weights: dict[str, Weight]
@@ -158,6 +160,7 @@ class Context(NamedTuple):
     outputs: list[Size]
     options: Mapping[str, bool]
     tied: float | None = None
+    initializers: Mapping[str, Initializer] = {}
 
     @property
     def batch(self) -> int:
@@ -167,20 +170,26 @@ class Context(NamedTuple):
     def within(self, name: str) -> Context:
         """The context of a layer inside the layer, whose weights have that prefix."""
         start = f"{name}/"
-        weights = {k.removeprefix(start): v for k, v in self.weights.items() if k.startswith(start)}
-        sizes = {k.removeprefix(start): v for k, v in self.sizes.items() if k.startswith(start)}
-        return self._replace(weights=weights, sizes=sizes)
+
+        def own(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {k.removeprefix(start): v for k, v in values.items() if k.startswith(start)}
+
+        return self._replace(
+            weights=own(self.weights), sizes=own(self.sizes), initializers=own(self.initializers)
+        )
 
 
 class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
-    ``axes`` hold the output's units, where they are not those of the input.
+    ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
+    layer's further outputs, where theory covers them.
     """
 
     output: Field
     pull: Pull
     axes: Axes | None = None
+    others: tuple[Field, ...] = ()
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""

@@ -48,13 +48,13 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     if not _fits(output, shape):
         raise NoTheory("positions of other sizes than the output has")
 
-    def pull(g: Gradient) -> list[Gradient]:
-        back = expected.pull(g)
+    def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
+        back = expected.pull(g, *others)
         if any(e.grid != step.output.grid for e, step in zip(back, steps, strict=True)):
             raise NoTheory("a gradient at other positions than the input has")
         return [step.pull(each)[0] for each, step in zip(back, steps, strict=True)]
 
-    return Expected(output, pull, after)
+    return Expected(output, pull, after, expected.others)
 
 
 def _padded(given: Field, shape: Size, axes: Axes) -> Expected:

@@ -76,9 +76,11 @@ class BidirectionalRule(Rule):
         else:
             raise NoTheory("outputs that are multiplied or apart")
 
-        def pull(g: Gradient) -> list[Gradient]:
+        def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
             g = g.times(0.25) if layer.merge_mode == "ave" else g
             turned = g.with_moments(g.moments[:, ::-1]) if g.grid else g
-            return [forward.pull(g)[0].plus(backward.pull(turned)[0])]
+            half = len(others) // 2
+            (there,) = forward.pull(g, *others[:half])
+            return [there.plus(*backward.pull(turned, *others[half:]))]
 
-        return Expected(merged, pull)
+        return Expected(merged, pull, others=(*forward.others, *backward.others))
