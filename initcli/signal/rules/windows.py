@@ -19,8 +19,8 @@ from initcli.signal.field import (
     field,
     hidden,
     normal,
+    products,
     profile_of,
-    shared,
 )
 from initcli.signal.rules.base import (
     Context,
@@ -153,17 +153,14 @@ def _among(second: Array, g: Gradient) -> Gradient:
     return Gradient(np.stack([second, np.full_like(second, cross)]))
 
 
-def largest_of(given: Field, n: int, apart: bool = False) -> tuple[Array, Array]:
+def largest_of(given: Field, n: int) -> tuple[Array, Array]:
     """Moments (4,) and profile of the largest of n entries of a window.
 
     The normal numbers behind the entries share a part with all examples, and another within an
-    example. Of the rest of n entries the largest has the distribution Φⁿ. Entries that stand
-    ``apart``, in several branches, share nothing.
+    example. Of the rest of n entries the largest has the distribution Φⁿ.
     """
     rho = hidden(given).reshape(3, -1).mean(1)
     inputs, places, both = (float(min(max(r, 0.0), 0.9999)) for r in rho)
-    if apart:
-        places = both = 0.0
     both = min(both, places, inputs)
     alone = np.interp(RANKS ** (1 / n), RANKS, NODES)
     mean = float(WEIGHTS @ alone)
@@ -176,7 +173,7 @@ def largest_of(given: Field, n: int, apart: bool = False) -> tuple[Array, Array]
     behind = np.array([both + (1 - places) * spread**2 * kept, places, both]) / variance
     size = math.sqrt(float(given.second.mean()))
     whole = size * np.interp(values, NODES, np.sort(given.profile))
-    return shared(whole, np.append(1.0, np.clip(behind, 0, 1))), whole
+    return products(whole, whole, np.append(1.0, np.clip(behind, 0, 1))), whole
 
 
 def _latents_of_largest(places: float, alone: Array) -> Array:

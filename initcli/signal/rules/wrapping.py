@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from initcli.layers import activation, core, regularization, wrappers
-from initcli.signal.field import Field, added, field
+from initcli.signal.field import Field, field
+from initcli.signal.joint import added
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -70,7 +71,7 @@ class BidirectionalRule(Rule):
         if layer.merge_mode == "concat":
             merged = beside([forward.output, other]).output
         elif layer.merge_mode in ("sum", "ave"):
-            merged = added([forward.output, other])
+            merged = added(forward.output, other)
             if layer.merge_mode == "ave":
                 merged = affine(merged, 0.5, 0.0).output
         else:
