@@ -47,7 +47,7 @@ def added(one: Field, two: Field, common: Common = None) -> Field:
     if one.latent == two.latent:
         return _same_latent(one, two, np.add)
     one, two = aligned(one, two)
-    cross = one.means * two.means if common is None else common
+    cross = shared_by(one, two, common)
     if common is None and (whole := float(cross.mean())) != 0:
         # Weigh positions as the moments of two entries do.
         cross = cross * (one.typical_mean * two.typical_mean / whole)
@@ -56,12 +56,10 @@ def added(one: Field, two: Field, common: Common = None) -> Field:
     return _combined(one, two, moments, values, one.typical_mean + two.typical_mean)
 
 
-def multiplied(one: Field, two: Field, common: Common = None) -> Field:
-    """x y."""
+def multiplied(one: Field, two: Field) -> Field:
+    """x y of independent entries, or of functions of the same number."""
     if one.latent == two.latent:
         return _same_latent(one, two, np.multiply)
-    if common is not None:
-        return combined(one, two, np.multiply, common)
     one, two = aligned(one, two)
     values = _values(one, two, np.multiply)
     mean = one.typical_mean * two.typical_mean
@@ -131,6 +129,12 @@ def shares(
     return mean, np.interp(NODES, _SPARSE, given) / max(mean, 1e-300)
 
 
+def shared_by(one: Field, two: Field, common: Common) -> Array:
+    """E[x y], that of independent entries by their means: (4, positions…)."""
+    means = one.means * two.means
+    return np.broadcast_to(means if common is None else common, (4, *means.shape))
+
+
 def aligned(one: Field, two: Field) -> tuple[Field, Field]:
     """Both fields at the same positions."""
     grid = np.broadcast_shapes(one.grid, two.grid)
@@ -154,12 +158,15 @@ def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
     return field(pairs * scale, max(one.units, two.units), values, one.latent, pinned)
 
 
+def correlations(one: Field, two: Field, common: Array) -> Array:
+    """The correlations of the normal numbers behind entries with that E[x y]: (4, positions…)."""
+    sizes = np.sqrt(one.second * two.second)
+    ratios = common / np.maximum(sizes, 1e-300)
+    return np.clip(from_products(one.profile, two.profile, ratios), -_MOST, _MOST)
+
+
 def _correlation(one: Field, two: Field, common: Array, kind: int) -> float:
-    """The correlation of the normal numbers behind pairs of that kind."""
-    sizes = float(np.sqrt(one.second * two.second).mean())
-    share = float(common[kind].mean()) / max(sizes, 1e-300)
-    rho = float(from_products(one.profile, two.profile, np.array(share)))
-    return min(max(rho, -_MOST), _MOST)
+    return float(correlations(one, two, common)[kind].mean())
 
 
 def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:

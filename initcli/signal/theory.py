@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -17,7 +18,16 @@ from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
-from initcli.signal.rules.base import Axes, Context, Expected, Gradient, NoTheory, Pull, Weight
+from initcli.signal.rules.base import (
+    Axes,
+    Context,
+    Expected,
+    Gradient,
+    NoTheory,
+    Pull,
+    Weight,
+    rule_of,
+)
 from initcli.signal.rules.layout import predicted
 from initcli.signal.ties import Ties
 from initcli.types import CODES, NotComputable, Size
@@ -127,7 +137,7 @@ class Theory:
         """Var[log S] of each tensor's mean square S, because of what was drawn before it: of a
         batch, over draws, and of one example, over draws and examples."""
         self.axes = first_axes(program)
-        self.ties = Ties(program)
+        self.ties = Ties(program, self.fields, self._context)
         self.ids = {each.tensor for each in program.inputs if each.num_tokens is not None}
         """The tensors of whole numbers, which only tables take."""
 
@@ -152,34 +162,23 @@ class Theory:
             self.ids.update(step.outputs if step.inputs[0] in self.ids else ())
         elif (measured := self.measured.get(output)) is not None:
             self.fields[output] = self._from_measured(step, measured)
-        self.ties.take(step, self.fields)
+        self.ties.take(step)
         return expected
 
     def expected(self, step: Step) -> Expected | None:
         """What theory expects of a step; None where it does not cover it."""
-        program, has_ids = self.program, not self.ids.isdisjoint(step.inputs)
+        has_ids = not self.ids.isdisjoint(step.inputs)
         given = [_NOTHING if i in self.ids else self.fields.get(i) for i in step.inputs]
         inputs = [each for each in given if each is not None]
         if len(inputs) < len(given) or (has_ids and not step.parameters):
             return None
-        weights: dict[str, Weight] = {}
-        for name, parameter in step.weights.items():
-            weight = None if parameter.dtype in CODES else self.moments(parameter)
-            if weight is None:
-                return None
-            weights[name] = weight
         try:
             with np.errstate(all="ignore"):
-                self.ties.refuse_joined(step, inputs)
-                context = Context(
-                    weights=weights,
-                    sizes={name: p.shape for name, p in step.weights.items()},
-                    inputs=[program.shapes[i] for i in step.inputs],
-                    outputs=[program.shapes[i] for i in step.outputs],
-                    options=step.options,
-                    tied=self.ties.with_table(step),
-                    initializers={name: p.initializer for name, p in step.weights.items()},
-                )
+                context = self._context(step)._replace(tied=self.ties.with_table(step))
+                if rule_of(step.layer).heeds_common:
+                    context = context._replace(common=partial(self.ties.common, step))
+                else:
+                    self.ties.refuse_tied(step)
                 expected = self._typical(step, context, inputs)
         except Exception as error:
             _give_up(step, error)
@@ -194,6 +193,22 @@ class Theory:
                 raise NoTheory(step.name) from error
 
         return expected._replace(pull=pull)
+
+    def _context(self, step: Step) -> Context:
+        weights: dict[str, Weight] = {}
+        for name, parameter in step.weights.items():
+            weight = None if parameter.dtype in CODES else self.moments(parameter)
+            if weight is None:
+                raise NoTheory(f"the distribution of {parameter.path}")
+            weights[name] = weight
+        return Context(
+            weights=weights,
+            sizes={name: p.shape for name, p in step.weights.items()},
+            inputs=[self.program.shapes[i] for i in step.inputs],
+            outputs=[self.program.shapes[i] for i in step.outputs],
+            options=step.options,
+            initializers={name: p.initializer for name, p in step.weights.items()},
+        )
 
     def _from_measured(self, step: Step, measured: Measured) -> Field:
         shape = self.program.shapes[step.outputs[0]]

@@ -12,12 +12,13 @@ import numpy as np
 
 from initcli.layers import applications, merging
 from initcli.signal.field import WEIGHTS, Field, field, profile_of
-from initcli.signal.joint import Common, Operation, added, combined, multiplied, shares
+from initcli.signal.joint import Common, Operation, added, combined, multiplied, shared_by, shares
 from initcli.signal.rules.base import (
     Axes,
     Context,
     Expected,
     Gradient,
+    NoTheory,
     Rule,
     affine,
     counted_from_end,
@@ -28,6 +29,8 @@ from initcli.types import Array
 
 class MergingRule(Rule):
     """The base of rules that merge tensors where the units of the largest one stand."""
+
+    heeds_common = True
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         sizes = [math.prod(shape[1:]) for shape in context.inputs]
@@ -41,13 +44,13 @@ class SumRule(MergingRule):
     layers = (merging.Add, merging.Subtract, merging.Average, applications.CustomScaleLayer)
 
     def expected(self, layer: Any, context: Context, *fields: Field) -> Expected:
-        factors = _factors(layer, len(fields))
+        factors = self.factors(layer, len(fields))
         parts = [
             each if factor == 1 else affine(each, factor, 0.0).output
             for each, factor in zip(fields, factors, strict=True)
         ]
 
-        joined = _folded(parts, np.add, _common(context, factors))
+        joined = _folded(parts, np.add, _common(context, fields, factors))
 
         def pull(g: Gradient) -> list[Gradient]:
             return [
@@ -56,26 +59,28 @@ class SumRule(MergingRule):
 
         return Expected(joined.fields[-1], pull)
 
-    def kept(self, layer: Any, fields: Sequence[Field], output: Field) -> Sequence[float] | None:
-        is_aligned = all(each.grid == output.grid for each in fields)
-        return _factors(layer, len(fields)) if is_aligned else None
-
-
-def _factors(layer: Any, count: int) -> list[float]:
-    """The factors of the inputs in the sum."""
-    if isinstance(layer, merging.Average):
-        return [1 / count] * count
-    if isinstance(layer, merging.Subtract):
-        return [1.0, -1.0]
-    if isinstance(layer, applications.CustomScaleLayer):
-        return [1.0, layer.scale]
-    return [1.0] * count
+    def factors(self, layer: Any, count: int) -> Sequence[float]:
+        if isinstance(layer, merging.Average):
+            return [1 / count] * count
+        if isinstance(layer, merging.Subtract):
+            return [1.0, -1.0]
+        if isinstance(layer, applications.CustomScaleLayer):
+            return [1.0, layer.scale]
+        return [1.0] * count
 
 
 class ProductRule(MergingRule):
     layers = (merging.Multiply,)
 
     def expected(self, layer: Any, context: Context, *fields: Field) -> Expected:
+        common = _common(context, fields, [1.0] * len(fields))
+        is_tied = any(each is not None for each in common)
+        if len(fields) > 2 and is_tied:
+            raise NoTheory("a product of several that depend on one another")
+        if is_tied or len({each.latent for each in fields}) < len(fields) == 2:
+            joined = _folded(fields, np.multiply, common)
+            return Expected(joined.fields[-1], lambda g: joined.pull(g, lambda x, y: y))
+
         def pull(g: Gradient) -> list[Gradient]:
             back: list[Gradient] = []
             for index, each in enumerate(fields):
@@ -96,7 +101,10 @@ class ExtremeRule(MergingRule):
     def expected(self, layer: Any, context: Context, *fields: Field) -> Expected:
         is_maximum = isinstance(layer, merging.Maximum)
         operation, sign = (np.maximum, 1.0) if is_maximum else (np.minimum, -1.0)
-        joined = _folded(fields, operation, _common(context, [1.0] * len(fields)))
+        common = _common(context, fields, [1.0] * len(fields))
+        if len(fields) > 2 and any(each is not None for each in common):
+            raise NoTheory("the largest of several that depend on one another")
+        joined = _folded(fields, operation, common)
 
         def chosen(x: Array, y: Array) -> Array:
             return (np.sign(sign * (x - y)) + 1) / 2
@@ -151,8 +159,18 @@ def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Comm
     return _Joined(inputs, operation, common, fields)
 
 
-def _common(context: Context, factors: Sequence[float]) -> list[Common]:
-    return [None] * (len(factors) - 1)
+def _common(context: Context, fields: Sequence[Field], factors: Sequence[float]) -> list[Common]:
+    """What each input but the first has in common with the sum of those before it."""
+    found: list[Common] = []
+    for j in range(1, len(fields)):
+        crosses = [
+            None if fields[i].latent == fields[j].latent else context.common(i, j) for i in range(j)
+        ]
+        parts = zip(fields, factors, crosses, strict=False)
+        each = [f * factors[j] * shared_by(x, fields[j], cross) for x, f, cross in parts]
+        is_known = any(cross is not None for cross in crosses)
+        found.append(np.sum(each, 0) if is_known else None)
+    return found
 
 
 def _gathered(g: Gradient, one: Field, fields: Sequence[Field]) -> Gradient:

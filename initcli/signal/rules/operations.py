@@ -14,6 +14,7 @@ from initcli.layers.computations import computation, is_elementwise
 from initcli.layers.operations import Operation
 from initcli.signal import arrays
 from initcli.signal.field import Field, normal
+from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -27,7 +28,7 @@ from initcli.signal.rules.base import (
 from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted, reshaped
 from initcli.signal.rules.windows import averaged_over_all
-from initcli.types import snake_case
+from initcli.types import Array, snake_case
 
 _MERGING: dict[str, type[Layer]] = {
     cls.__name__: cls
@@ -41,6 +42,7 @@ _BY_UNITS = ("GetItem", "Mean", "Softmax", "LogSoftmax", "Sparsemax", "Glu")
 
 class OperationRule(Rule):
     layers = (Operation,)
+    heeds_common = True
 
     def axes(self, layer: Operation, context: Context, *fields: Field) -> Axes:
         if len(fields) > 1:
@@ -75,13 +77,23 @@ class OperationRule(Rule):
             raise NoTheory(function)
         return entrywise(compute, field)
 
-    def kept(
-        self, layer: Operation, fields: Sequence[Field], output: Field
-    ) -> Sequence[float] | None:
-        same = _as_layer(layer, len(fields))
-        if same is None:
-            return super().kept(layer, fields, output)
-        return rule_of(same).kept(same, fields, output)
+    def factors(self, layer: Operation, count: int) -> Sequence[float] | None:
+        same = _as_layer(layer, count)
+        return None if same is None else rule_of(same).factors(same, count)
+
+    def through(
+        self,
+        layer: Operation,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        if layer.function != "Mean" or _mean_axes(layer, len(context.inputs[0])) != [-1]:
+            return super().through(layer, context, fields, other, crosses)
+        # One of the units is the same as that of the other tensor.
+        level = fields[0].means * other.means
+        return level + (shared_by(fields[0], other, crosses[0]) - level) / fields[0].units
 
 
 def _operands(layer: Operation) -> tuple[Any, ...]:
@@ -154,15 +166,19 @@ def _picked(layer: Operation, given: Field) -> Expected:
 
 def _mean(layer: Operation, rank: int, given: Field) -> Expected:
     """The mean over the positions of a sequence, or over the units."""
-    axis = _argument(layer, "axis")
-    axes = [
-        each % rank for each in (axis if isinstance(axis, list) else [axis]) if each is not None
-    ]
+    axes = _mean_axes(layer, rank)
     keepdims = bool(layer.keywords.get("keepdims", False))
-    if axes == [1] and len(given.grid) == 1:
+    if axes == [1 - rank] and len(given.grid) == 1:
         return averaged_over_all(given, (1,) if keepdims else ())
-    if axes != [rank - 1] or not keepdims:
+    if axes != [-1] or not keepdims:
         raise NoTheory("a mean over other axes")
     n, level = given.units, given.means**2
     moments = level + (given.moments - level) / n
     return Expected(normal(moments, given.means, 1), lambda g: [Gradient(g.moments / n**2)])
+
+
+def _mean_axes(layer: Operation, rank: int) -> list[int]:
+    """The axes of a mean, counted from the end."""
+    axis = _argument(layer, "axis")
+    axes = axis if isinstance(axis, list) else [axis]
+    return [each % rank - rank for each in axes if each is not None]

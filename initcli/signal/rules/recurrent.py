@@ -43,13 +43,14 @@ class Unrolled(NamedTuple):
     """E[h h'] of the states, E[h] by step, and what takes E[g g'] of states to that of inputs.
 
     Gradients count steps from the end. ``pull`` also takes E[g²] of the last carry, if there is
-    one; ``carry`` is E[c²] and E[c c'] of it.
+    one; ``carry`` is E[c²] and E[c c'] of it, and ``carry_mean`` E[c].
     """
 
     states: Array
     means: Array
     pull: Callable[[Array, float], Array]
     carry: Array | None = None
+    carry_mean: float = 0.0
 
 
 class _RecurrentRule(Rule):
@@ -88,7 +89,7 @@ class _RecurrentRule(Rule):
         if layer.return_state:
             others = (last,)
             if unrolled.carry is not None:
-                others = (last, _alone(unrolled.carry, np.zeros(()), layer.units))
+                others = (last, _alone(unrolled.carry, np.array(unrolled.carry_mean), layer.units))
         if not layer.return_sequences:
             return Expected(last, pull, others=others)
         places, both = ((m.sum(1) - np.diagonal(m)) / max(steps - 1, 1) for m in unrolled.states)
@@ -173,13 +174,13 @@ class _Gate(NamedTuple):
         """The derivative."""
         return _Gate(elementwise_grad(self.function), self.mean)
 
-    def first(self, variance: float) -> float:
+    def first(self, variance: float, mean: float = 0.0) -> float:
         """E[f(z)]."""
-        return float(WEIGHTS @ self.values(variance))
+        return float(WEIGHTS @ self.values(variance, mean))
 
-    def values(self, variance: float) -> Array:
+    def values(self, variance: float, mean: float = 0.0) -> Array:
         """f at the nodes."""
-        return self.function(self.mean + np.sqrt(max(variance, 0.0)) * NODES)
+        return self.function(self.mean + mean + np.sqrt(max(variance, 0.0)) * NODES)
 
 
 class _Steps:
@@ -227,9 +228,9 @@ class _Image(_Steps):
         self.gate = gate
         self.coefficients = np.zeros((steps, len(hermite(NODES))))
 
-    def take(self, step: int, variance: float, powers: Array) -> None:
-        """Set the row of a step, for the variance of z and the powers of its correlations."""
-        self.coefficients[step] = hermite(self.gate.values(variance))
+    def take(self, step: int, variance: float, powers: Array, mean: float) -> None:
+        """Set the row of a step, for mean and variance of z and the powers of its correlations."""
+        self.coefficients[step] = hermite(self.gate.values(variance, mean))
         pairs = self.coefficients[: step + 1] * self.coefficients[step]
         self.fill(step, np.einsum("ksn,sn->ks", powers, pairs))
 
@@ -298,11 +299,11 @@ class SimpleRNNRule(_RecurrentRule):
         return Unrolled(h.whole, means, pull)
 
 
-def _map(step: int, z: _Steps, *images: _Image) -> None:
-    """Set the row of a step in images of z."""
+def _map(step: int, z: _Steps, *images: _Image, mean: float = 0.0) -> None:
+    """Set the row of a step in images of numbers z about a mean."""
     rising = powers(np.clip(z.correlations(step), -1.0, 1.0))
     for each in images:
-        each.take(step, z.variance(step), rising)
+        each.take(step, z.variance(step), rising, mean)
 
 
 class LSTMRule(_RecurrentRule):
@@ -314,7 +315,7 @@ class LSTMRule(_RecurrentRule):
         steps = fed.inputs.shape[1]
         gate, forget = (_Gate.of(layer.recurrent_activation, b.mean) for b in fed.biases[:2])
         squash, plain = (_Gate.of(layer.activation, m) for m in (fed.biases[2].mean, 0.0))
-        z, c, h = (_Steps(steps) for _ in range(3))
+        z, c, about, h = (_Steps(steps) for _ in range(4))
         opened, kept, candidates, shown = (
             _Image(steps, each) for each in (gate, forget, squash, plain)
         )
@@ -322,6 +323,7 @@ class LSTMRule(_RecurrentRule):
             _Image(steps, each.slope) for each in (gate, forget, squash, plain)
         )
         memory, plain_first = _Kept(steps), np.zeros(steps)
+        centers, means = np.zeros(steps), np.zeros(steps)
         for t in range(steps):
             z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
             _map(t, z, opened, kept, candidates, gate_slope, forget_slope, squash_slope)
@@ -329,9 +331,13 @@ class LSTMRule(_RecurrentRule):
             memory.add(t, forget.first(size), gate.first(size))
             entered = opened.row(t) * candidates.row(t)
             c.fill(t, kept.row(t) * c.before(t) + entered + memory.cross(candidates.whole, t))
-            _map(t, c, shown, plain_slope)
-            plain_first[t] = plain.slope.first(c.variance(t))
+            centers[t] = memory.enter[t] * squash.first(size)
+            centers[t] += memory.forget[t] * centers[t - 1] if t else 0.0
+            about.fill(t, c.row(t) - centers[t] * centers[: t + 1])
+            _map(t, about, shown, plain_slope, mean=centers[t])
+            plain_first[t] = plain.slope.first(about.variance(t), centers[t])
             h.fill(t, opened.row(t) * shown.row(t))
+            means[t] = memory.enter[t] * plain.first(about.variance(t), centers[t])
 
         def pull(outer: Array, last: float) -> Array:
             open_slope, open_gate = gate_slope.backwards(), opened.backwards()
@@ -355,7 +361,7 @@ class LSTMRule(_RecurrentRule):
                 gates.fill(t, row * into_carry[here] + arriving.row(t) * shown_slope[here])
             return fed.to_input * gates.whole
 
-        return Unrolled(h.whole, np.zeros(steps), pull, c.whole[:, -1, -1])
+        return Unrolled(h.whole, means, pull, c.whole[:, -1, -1], centers[-1])
 
 
 class GRURule(_RecurrentRule):
@@ -374,7 +380,7 @@ class GRURule(_RecurrentRule):
         z, inside, h = (_Steps(steps) for _ in range(3))
         kept, slope = _Image(steps, update), _Image(steps, update.slope)
         candidates, squash_slope = _Image(steps, squash), _Image(steps, squash.slope)
-        memory = _Kept(steps)
+        memory, means = _Kept(steps), np.zeros(steps)
         for t in range(steps):
             fresh, back = fed.inputs[:, t, : t + 1], fed.again * h.before(t)
             z.fill(t, fresh + back)
@@ -383,6 +389,8 @@ class GRURule(_RecurrentRule):
             _map(t, inside, candidates, squash_slope)
             first = update.first(z.variance(t))
             memory.add(t, first, 1 - first)
+            means[t] = (1 - first) * squash.first(inside.variance(t))
+            means[t] += first * means[t - 1] if t else 0.0
             both = kept.row(t)
             left = 1 - memory.forget[t] - memory.forget[: t + 1] + both
             entered = left * candidates.row(t)
@@ -413,7 +421,7 @@ class GRURule(_RecurrentRule):
                 states.fill(t, others + candidate * carried[here])
             return fed.to_input * gates.whole
 
-        return Unrolled(h.whole, np.zeros(steps), pull)
+        return Unrolled(h.whole, means, pull)
 
 
 def _delayed(matrix: _Steps) -> _Steps:
