@@ -181,8 +181,6 @@ class Ties:
             raise NoTheory("tensors of which nothing is known")
         fields = [self.fields[each] for each in step.inputs]
         made, beside = self.fields[output], self.fields[other]
-        if any(each.grid != made.grid for each in (*fields, beside)):
-            raise NoTheory("what has moved to other positions")
         if len(fields) == 1 and fields[0].latent == made.latent and crosses[0] is not None:
             rho = correlations(fields[0], beside, crosses[0])
             sizes = np.sqrt(made.second * beside.second)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from initcli.signal.measured import predict_signal
-from support.signals import layers_of, misses, stack_of
+from support.signals import is_within, layers_of, misses, stack_of
 
 VECTOR: dict[str, Any] = {"type": "Input", "shape": [128]}
 IMAGE: dict[str, Any] = {"type": "Input", "shape": [8, 8, 32]}
@@ -100,12 +100,26 @@ def test_gradients_keep_to_large_entries_through_sums() -> None:
     assert not misses(layers_of(entries)[1:], 0.08, 0.08)
 
 
-def test_a_product_of_what_has_moved_has_no_prediction() -> None:
-    """A tensor and its own mean depend on one another, in a way that no rule follows."""
+@pytest.mark.parametrize("join", ["Multiply", "Subtract"])
+def test_a_tensor_and_its_own_mean_are_joined(join: str) -> None:
     entries = [
         {**IMAGE, "name": "x"},
         {**CONV, "name": "c"},
-        {"type": "GlobalAveragePooling2D", "name": "m", "keepdims": True},
-        {"type": "Multiply", "name": "p", "inputs": ["c", "m"]},
+        {"type": "Reshape", "name": "r", "target_shape": [64, 96]},
+        {"type": "GlobalAveragePooling1D", "name": "m"},
+        {"type": join, "name": "p", "inputs": ["r", "m"]},
+    ]
+    last = layers_of(entries)[-1]
+    assert last.output is not None
+    assert is_within(last.predicted.std, last.output.std, 0.1)
+
+
+def test_a_tensor_and_its_window_have_no_prediction() -> None:
+    """What they have in common is known of none of the rules."""
+    entries = [
+        {**IMAGE, "name": "x"},
+        {**CONV, "name": "c"},
+        {"type": "MaxPooling2D", "name": "m", "pool_size": 3, "strides": 1, "padding": "same"},
+        {"type": "Subtract", "name": "p", "inputs": ["c", "m"]},
     ]
     assert predict_signal(stack_of(entries)).layers[-1].predicted.std is None

@@ -243,6 +243,8 @@ class Rule:
         factors = self.factors(layer, len(fields))
         if factors is None:
             raise NoTheory(f"what {layer.type_name} leaves of what its input has in common")
+        if any(each.grid != fields[0].grid for each in fields):
+            raise NoTheory("inputs at other positions than one another")
         parts = zip(factors, fields, crosses, strict=True)
         return np.sum([f * shared_by(each, other, cross) for f, each, cross in parts], 0)
 

@@ -223,7 +223,7 @@ def _softmaxed(given: Field) -> Expected:
     factor = max(second - 2 * cube + fourth + (n - 1) * pair, 0.0)
     values = with_mean(np.exp(centered), mean, float(np.mean(second)))
     # The outputs add up to 1 in every draw.
-    output = field(moments, n, values, pinned=True)
+    output = field(moments, n, values, given.latent, pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 
 

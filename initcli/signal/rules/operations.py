@@ -27,7 +27,7 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted, reshaped
-from initcli.signal.rules.windows import averaged_over_all
+from initcli.signal.rules.windows import averaged_over_all, mean_in_common
 from initcli.types import Array, snake_case
 
 _MERGING: dict[str, type[Layer]] = {
@@ -89,11 +89,20 @@ class OperationRule(Rule):
         other: Field,
         crosses: Sequence[Common],
     ) -> Array:
-        if layer.function != "Mean" or _mean_axes(layer, len(context.inputs[0])) != [-1]:
+        given, rank = fields[0], len(context.inputs[0])
+        if layer.function == "GetItem" and other.grid == given.grid:
+            # Of other positions than the one that is picked, but for that one itself.
+            moments, here = shared_by(given, other, crosses[0]), _position(layer)
+            picked = np.stack([*moments[2:], *moments[2:]])
+            picked[:, here] = np.tile(moments[:2, here], 2)
+            return picked
+        if layer.function != "Mean":
             return super().through(layer, context, fields, other, crosses)
+        if _mean_axes(layer, rank) == [1 - rank]:
+            return mean_in_common(given, other, crosses[0])
         # One of the units is the same as that of the other tensor.
-        level = fields[0].means * other.means
-        return level + (shared_by(fields[0], other, crosses[0]) - level) / fields[0].units
+        level = given.means * other.means
+        return level + (shared_by(given, other, crosses[0]) - level) / given.units
 
 
 def _operands(layer: Operation) -> tuple[Any, ...]:
@@ -147,14 +156,9 @@ def _order(layer: Operation, rank: int) -> list[int]:
 
 def _picked(layer: Operation, given: Field) -> Expected:
     """x[:, k], one position of a sequence."""
-    key = _argument(layer, "key")
-    keys = key if isinstance(key, list | tuple) else [key]
-    whole = {"start": None, "stop": None, "step": None}
-    others = [*keys[:1], *keys[2:]]
-    is_one = len(keys) > 1 and isinstance(keys[1], int)
-    if len(given.grid) != 1 or not is_one or any(each != whole for each in others):
+    here = _position(layer)
+    if len(given.grid) != 1:
         raise NoTheory("GetItem")
-    here = keys[1]
 
     def pull(g: Gradient) -> list[Gradient]:
         second = np.zeros(given.grid)
@@ -162,6 +166,17 @@ def _picked(layer: Operation, given: Field) -> Expected:
         return [Gradient.even(second)]
 
     return Expected(normal(given.moments[:, here], given.means[here], given.units), pull)
+
+
+def _position(layer: Operation) -> int:
+    """The position that x[:, k] picks."""
+    key = _argument(layer, "key")
+    keys = key if isinstance(key, list | tuple) else [key]
+    whole = {"start": None, "stop": None, "step": None}
+    others = [*keys[:1], *keys[2:]]
+    if len(keys) < 2 or not isinstance(keys[1], int) or any(each != whole for each in others):
+        raise NoTheory("GetItem")
+    return keys[1]
 
 
 def _mean(layer: Operation, rank: int, given: Field) -> Expected:

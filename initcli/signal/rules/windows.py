@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -22,6 +23,7 @@ from initcli.signal.field import (
     products,
     profile_of,
 )
+from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -217,6 +219,30 @@ class GlobalPoolingRule(Rule):
 
         moments = np.broadcast_to(level.reshape(4, *(1,) * len(after)), (4, *after))
         return Expected(field(moments, given.units, values), pull)
+
+    def through(
+        self,
+        layer: Any,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        if isinstance(layer, pooling._GlobalAveragePooling) and not layer.keepdims:
+            return mean_in_common(fields[0], other, crosses[0])
+        return super().through(layer, context, fields, other, crosses)
+
+
+def mean_in_common(given: Field, other: Field, common: Common) -> Array:
+    """E[x y] of the mean over all positions, and of entries of another tensor."""
+    moments, n = shared_by(given, other, common), math.prod(given.grid)
+    if other.grid == given.grid:
+        moments = moments[:2] / n + (1 - 1 / n) * moments[2:]
+    elif other.grid == ():
+        moments = moments[:2].reshape(2, -1).mean(1)
+    else:
+        raise NoTheory("a mean over other positions")
+    return np.concatenate([moments, moments])
 
 
 def averaged_over_all(given: Field, after: Size) -> Expected:
