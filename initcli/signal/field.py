@@ -11,7 +11,7 @@ profiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, lru_cache
 from itertools import count
 from typing import NamedTuple
