@@ -121,6 +121,18 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         return f"{self.type_name}({shown})" if shown else self.type_name
 
 
+class Undeclared(Initializer, frozen=True, kw_only=True):
+    """The initializer of a tensor of which only the stored values are known."""
+
+    registered = False
+
+    def distribution_for(self, shape: Size) -> None:
+        return None
+
+    def __str__(self) -> str:
+        return ""
+
+
 class Seeded(Initializer, frozen=True, kw_only=True):
     """An initializer that draws random numbers."""
 

@@ -53,6 +53,17 @@ class Takes(NamedTuple):
     options: tuple[str, ...]
 
 
+class Work(NamedTuple):
+    """What a pass through a layer costs beside moving its tensors and multiplying its weights.
+
+    ``held`` are entries that the pass back holds at once, ``products`` multiplications of the pass
+    forwards.
+    """
+
+    held: int = 0
+    products: int = 0
+
+
 class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
     """One entry of a stack. Shapes begin with the batch, which is None if unknown.
 
@@ -154,6 +165,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         if self.adds_nothing():
             return inputs[0]
         raise NotComputable(f"initcli does not compute {self.type_name}")
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        """What a call costs beyond what is the same for all layers, for those shapes."""
+        return Work()
 
     def acts_as(self) -> Role | None:
         """The layer's role: that of its type, or ``keeps`` if its input passes on."""

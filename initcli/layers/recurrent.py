@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Sequence_
 from functools import partial
 from operator import itemgetter
 from typing import Annotated, Any, ClassVar
@@ -40,7 +42,7 @@ from initcli.layers.arguments import (
     UseCudnn,
     ZeroOutputForMask,
 )
-from initcli.layers.base import Layer, Role, own_name, within
+from initcli.layers.base import Layer, Role, Work, own_name, within
 from initcli.layers.cells import (
     GRUWeights,
     LSTMWeights,
@@ -65,6 +67,14 @@ from initcli.types import ArgumentError, Array, Shape, ShapeError, Size, doc
 
 Step = Callable[[Array, list[Array]], list[Array]]
 """From an input and the previous states to the next states."""
+
+
+_HELD = 32
+"""Entries that the pass back holds of a step, for each entry of its output: those of the gates."""
+_STEP_HELD = 6_500
+"""Entries that the records of a step take, however small it is."""
+_STEP_PRODUCTS = 2_000_000
+"""What calling the functions of a step takes, in multiplications."""
 
 
 def unstacked(x: Array) -> list[Array]:
@@ -113,6 +123,12 @@ class Sequence:
         whole = (batch, steps, *output) if self.return_sequences else (batch, *output)
         return [whole, *((batch, *state) for state in states)] if self.return_state else whole
 
+    def work(self: Any, inputs: Sequence_[Size], outputs: Sequence_[Size]) -> Work:
+        steps, state = inputs[0][1], math.prod(outputs[0])
+        if self.return_sequences:
+            state //= max(steps, 1)
+        return Work(steps * (_HELD * state + _STEP_HELD), steps * _STEP_PRODUCTS)
+
     def run(
         self: Any,
         flow: Flow,
@@ -127,13 +143,16 @@ class Sequence:
         unchanged, and repeats the previous output, or outputs zeros with
         ``zero_output_for_mask``.
         """
-        xp, outputs = flow.xp, []
+        xp = flow.xp
+        outputs: list[Array] = []
         present = _present(flow.mask if "mask" in self.takes_masks else None, len(steps))
         # Unrolled layers output zeros before the first valid step.
         began = xp.zeros(steps[0].shape[:1], bool)
         order = range(len(steps))
         for index in reversed(order) if self.go_backwards else order:
             after = step(steps[index], states)
+            if not self.return_sequences:
+                outputs.clear()
             if (there := present[index]) is None:
                 states = after
                 outputs.append(output(states))
@@ -328,6 +347,11 @@ class RNN(Sequence, Layer, frozen=True, kw_only=True):
     def one_cell(self) -> Layer:
         """The cell; several cells are stacked."""
         return StackedRNNCells(cells=self.cell) if isinstance(self.cell, tuple) else self.cell
+
+    def work(self, inputs: Sequence_[Size], outputs: Sequence_[Size]) -> Work:
+        cell = self.one_cell
+        times = -(-sum(states_of(cell)) // output_of(cell))
+        return Work(*(times * each for each in super().work(inputs, outputs)))
 
     def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
         cell = self.one_cell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from initcli.activations import Activation
 from initcli.errors import quoted
 from initcli.initializers import Initializer, NormOf, TruncatedNormal
-from initcli.layers.base import Layer, Role, computed, output_shapes, own_name, within
+from initcli.layers.base import Layer, Role, Work, computed, output_shapes, own_name, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc, shape_text
@@ -32,6 +32,10 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         found = self.layer.parameters(self._step(shape))
         yield from within(self.layer, own_name(self.layer), found, keys=("layer",))
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        flat = ([(x[0] * x[1], *x[2:]) for x in shapes] for shapes in (inputs, outputs))
+        return self.layer.work(*flat)
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
         xp, inner = flow.xp, self.layer
@@ -129,6 +133,10 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         for layer, name, key in zip(self._both, self._names, ("layer", backward), strict=True):
             yield from within(layer, name, layer.parameters(shape), keys=(key,))
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        both = [each.work(inputs, outputs) for each in self._both]
+        return Work(*(sum(each) for each in zip(*both, strict=True)))
+
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> list[Array]:
         xp, half = flow.xp, len(initial_state) // 2
         given = (initial_state[:half], initial_state[half:])
@@ -211,6 +219,9 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
     def normalized(self, flow: Flow, kernel: Array) -> Array:
         """The kernel that replaces the layer's own."""
         raise NotImplementedError
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        return self.layer.work(inputs, outputs)
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
         name = own_name(self.layer)
