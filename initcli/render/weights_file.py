@@ -22,29 +22,17 @@ from initcli.measuring.measurement import Progress
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import chunk_count, draw_chunks, refuse_beyond_memory, scratch_bytes
+from initcli.sources.weights.safetensors import DTYPES
+from initcli.stored import NUMPY
 from initcli.types import BYTES, TensorDtype
 
 _MAX_NAME_BYTES = 65_000
 """A little below the limit of the zip format."""
 
 Dtypes = Mapping[TensorDtype, str]
-_NPZ: Dtypes = {
-    # NumPy has no bfloat16.
-    dtype: np.dtype("float32" if dtype == "bfloat16" else dtype).newbyteorder("<").str
-    for dtype in BYTES
-}
-_SAFETENSORS: Dtypes = {**_NPZ, "bfloat16": "<u2"}
-"""NumPy's name of the stored form of each dtype; a bfloat16 is stored as its 16 bits."""
-_SAFETENSORS_NAMES: Dtypes = {
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float32": "F32",
-    "float64": "F64",
-    "int8": "I8",
-    "uint8": "U8",
-    "int32": "I32",
-    "int64": "I64",
-}
+_NPZ: Dtypes = {**NUMPY, "bfloat16": "<f4"}
+"""NumPy's name of the stored form of each dtype; NumPy has no bfloat16."""
+_SAFETENSORS_NAMES: Dtypes = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def export(
@@ -132,7 +120,7 @@ def _write_safetensors(
     header: dict[str, Any] = {"__metadata__": {"format": "np"}}
     end = 0
     for parameter in ordered:
-        start, end = end, end + _bytes(parameter, _SAFETENSORS)
+        start, end = end, end + _bytes(parameter, NUMPY)
         header[parameter.path] = {
             "dtype": _SAFETENSORS_NAMES[parameter.dtype],
             "shape": parameter.shape,
@@ -142,7 +130,7 @@ def _write_safetensors(
     text += b" " * (-len(text) % 8)
     stream.write(len(text).to_bytes(8, "little") + text)
     for parameter in ordered:
-        for content in _content(parameter, _SAFETENSORS, progress):
+        for content in _content(parameter, NUMPY, progress):
             stream.write(content)
 
 
@@ -175,7 +163,7 @@ def _refuse_beyond_disk(file: Path, needed: int) -> None:
 Writer = Callable[[BinaryIO, Sequence[Parameter], Progress | None], None]
 _WRITERS: dict[str, tuple[Writer, Dtypes]] = {
     ".npz": (_write_npz, _NPZ),
-    ".safetensors": (_write_safetensors, _SAFETENSORS),
+    ".safetensors": (_write_safetensors, NUMPY),
 }
 SUFFIXES = tuple(_WRITERS)
 """Suffixes of the files that can be written."""
