@@ -30,8 +30,8 @@ _MAX_NAME_BYTES = 65_000
 """A little below the limit of the zip format."""
 
 Dtypes = Mapping[TensorDtype, str]
-_NPZ: Dtypes = {**NUMPY, "bfloat16": "<f4"}
-"""NumPy's name of the stored form of each dtype; NumPy has no bfloat16."""
+_NPZ: Dtypes = {**NUMPY, "bfloat16": "<f4"}  # NumPy has no bfloat16
+_SAFETENSORS: Dtypes = NUMPY
 _SAFETENSORS_NAMES: Dtypes = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -120,7 +120,7 @@ def _write_safetensors(
     header: dict[str, Any] = {"__metadata__": {"format": "np"}}
     end = 0
     for parameter in ordered:
-        start, end = end, end + _bytes(parameter, NUMPY)
+        start, end = end, end + _bytes(parameter, _SAFETENSORS)
         header[parameter.path] = {
             "dtype": _SAFETENSORS_NAMES[parameter.dtype],
             "shape": parameter.shape,
@@ -130,7 +130,7 @@ def _write_safetensors(
     text += b" " * (-len(text) % 8)
     stream.write(len(text).to_bytes(8, "little") + text)
     for parameter in ordered:
-        for content in _content(parameter, NUMPY, progress):
+        for content in _content(parameter, _SAFETENSORS, progress):
             stream.write(content)
 
 
@@ -163,7 +163,7 @@ def _refuse_beyond_disk(file: Path, needed: int) -> None:
 Writer = Callable[[BinaryIO, Sequence[Parameter], Progress | None], None]
 _WRITERS: dict[str, tuple[Writer, Dtypes]] = {
     ".npz": (_write_npz, _NPZ),
-    ".safetensors": (_write_safetensors, NUMPY),
+    ".safetensors": (_write_safetensors, _SAFETENSORS),
 }
 SUFFIXES = tuple(_WRITERS)
 """Suffixes of the files that can be written."""
