@@ -147,9 +147,18 @@ class _Storage:
         self.writes = [Write(View(0, (size,), (1,)), content)]
 
     def write(self, view: View, content: Content) -> None:
+        """Note a write over some of the entries; what is known by its values is written into them."""
+        whole = View(0, (self.size,), (1,))
         if view.size >= self.size:
             self.writes = []
-            view = View(0, (self.size,), (1,)) if not isinstance(content, Computed) else view
+            view = whole if not isinstance(content, Computed) else view
+        else:
+            values = values_of([Part((), content)], view.shape)
+            before = None if values is None else values_of(self.parts(whole), whole.shape)
+            if values is not None and before is not None:
+                before = before.to(torch.promote_types(before.dtype, values.dtype))
+                before.as_strided(view.shape, view.strides, view.offset).copy_(values)
+                self.writes, view, content = [], whole, Computed(before)
         self.writes.append(Write(view, content))
 
     def content(self, view: View) -> Content:
@@ -219,18 +228,19 @@ def values_of(parts: Sequence[Part], shape: tuple[int, ...]) -> torch.Tensor | N
     """The values of a tensor in which nothing is random; None of others and of large ones."""
     if math.prod(shape) > MAX_COMPUTED:
         return None
+    if len(parts) == 1 and isinstance(parts[0].content, Computed):
+        return parts[0].content.values.reshape(shape).clone()
     found = torch.empty(shape, dtype=torch.float64)
+    known = torch.zeros(shape, dtype=torch.bool)
     for box, content in parts:
         match content:
-            case Computed(values):
-                if found.dtype != values.dtype and len(parts) == 1:
-                    return values.clone()
-                found[box] = values.to(found.dtype)
+            case Computed(values) if not values.is_complex():
+                found[box], known[box] = values.to(found.dtype), True
             case Drawn(Constant(value=value)):
-                found[box] = value
+                found[box], known[box] = value, True
             case _:
-                return None
-    return found
+                known[box] = False
+    return found if bool(known.all()) else None
 
 
 _SAME = {"clone", "_to_copy", "detach_copy", "contiguous", "alias_copy", "lift_fresh_copy"}
@@ -288,18 +298,21 @@ class Recorder(TorchDispatchMode):
             values = [self.values(each) for each in tensors]
             if all(each is not None for each in values):
                 return func(*self._real(args), **self._real(kwargs))
-        if any(each.is_meta for each in tensors):
-            args, kwargs = tree_map(_to_meta, (args, kwargs))
         known = [self.content(each) for each in tensors]
         computed = self._computed(func, args, kwargs, tensors)
+        if any(each.is_meta for each in tensors):
+            args, kwargs = tree_map(_to_meta, (args, kwargs))
         result = func(*args, **kwargs)
-        if not any(_is_tensor(each) and each.is_meta for each in tree_flatten(result)[0]):
+        moves = func.is_view or torch.Tag.inplace_view in func.tags
+        if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
             return result
-        if func.is_view or name in {"detach", "alias", "lift_fresh", "set_"}:
-            return result
-        mutated = _mutated(func, args, kwargs)
         outputs = [each for each in tree_flatten(result)[0] if _is_tensor(each)]
-        written = mutated or outputs
+        written = _mutated(func, args, kwargs) or outputs
+        is_real = not any(each.is_meta for each in written)
+        if is_real and name not in _DRAWS and name.rstrip("_") not in _CREATED_EMPTY:
+            touched = (_key(each) for each in (*tensors, *written))
+            if not any(key in self._storages for key in touched):
+                return result
         for index, output in enumerate(written):
             if computed is not None:
                 self.write(output, _constant_or(computed[index]))
@@ -639,7 +652,13 @@ class _OnMeta(TorchFunctionMode):
     ) -> Any:
         if func == _IS_META and sys._getframe(1).f_globals.get("__name__") == "torch.nn.init":
             return False
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func in (torch.tensor, torch.as_tensor, torch.scalar_tensor):
+            # On the meta device the values would be lost.
+            real = func(*args, **{**kwargs, "device": "cpu"})
+            device = torch.device(kwargs.get("device") or "meta")
+            return real.to(device) if device.type == "meta" else real
+        return func(*args, **kwargs)
 
 
 _IS_META = torch.Tensor.is_meta.__get__  # type: ignore[attr-defined]
@@ -663,6 +682,10 @@ def recorded() -> Iterator[Recorder]:
 
     with ExitStack() as stack:
         stack.enter_context(mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated))
+        if "transformers.modeling_utils" in sys.modules:
+            # It initializes no weights on the meta device.
+            current = "transformers.modeling_utils.get_torch_context_manager_or_global_device"
+            stack.enter_context(mock.patch(current, lambda: None, create=True))
         stack.enter_context(torch.device("meta"))
         stack.enter_context(recorder)
         stack.enter_context(_OnMeta())
