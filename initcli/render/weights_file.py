@@ -29,14 +29,9 @@ _MAX_NAME_BYTES = 65_000
 
 Dtypes = Mapping[TensorDtype, str]
 _NPZ: Dtypes = {
-    "float16": "<f2",
-    "bfloat16": "<f4",  # NumPy has no bfloat16
-    "float32": "<f4",
-    "float64": "<f8",
-    "int8": "|i1",
-    "uint8": "|u1",
-    "int32": "<i4",
-    "int64": "<i8",
+    # NumPy has no bfloat16.
+    dtype: np.dtype("float32" if dtype == "bfloat16" else dtype).newbyteorder("<").str
+    for dtype in BYTES
 }
 _SAFETENSORS: Dtypes = {**_NPZ, "bfloat16": "<u2"}
 """NumPy's name of the stored form of each dtype; a bfloat16 is stored as its 16 bits."""
