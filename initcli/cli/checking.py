@@ -10,6 +10,7 @@ import typer
 
 from initcli.cli.completion import checks
 from initcli.cli.options import (
+    Call,
     Custom,
     Defaults,
     Html,
@@ -77,6 +78,7 @@ def check(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
@@ -104,6 +106,7 @@ def check(
     from initcli.sources.load import load
 
     loading: dict[str, Any] = {"seed": seed, "defaults": defaults, "custom": custom or ()}
+    of_code: dict[str, Any] = {} if call is None else {"call": call}
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
     judging |= {"select": _codes(select), "ignore": _codes(ignore)}
@@ -116,7 +119,7 @@ def check(
 
                 fixed = fixing.fix(spec, **loading, **judging)
                 return fixed.last, fixed
-            model = load(spec, **loading, changes=settings or ())
+            model = load(spec, **loading, **of_code, changes=settings or ())
         return judge(model, **judging), None
 
     reports: list[Report] = []

@@ -60,7 +60,7 @@ class Document:
     data: Any
     find_nodes: Callable[[], Nodes] = field(compare=False)
     origins: Mapping[Path, Origin] = field(default_factory=dict)
-    dialect: Literal["initcli", "keras"] = "initcli"
+    dialect: Literal["initcli", "keras", "python"] = "initcli"
     is_editable: bool = False
     notes: tuple[str, ...] = ()
 

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from initcli.distributions import Distribution, Empirical, Floats, Mixture
-from initcli.initializers.base import Fans, Initializer, Whole
-from initcli.types import Size, doc
+from initcli.initializers.base import Fans, Initializer, Undrawn, Whole
+from initcli.types import Size
 
 
-class Unknown(Initializer, frozen=True, kw_only=True):
-    """Entries that no distribution here describes. They are not drawn."""
+class Unknown(Undrawn, frozen=True, kw_only=True):
+    """Entries that ``operation`` made from random ones, by no distribution that is known here."""
 
-    made_by: Annotated[str, doc("Operation that made the entries from random ones.")]
+    registered = False
 
-    is_drawn: ClassVar[bool] = False
-
-    def distribution_for(self, shape: Size) -> Distribution | None:
-        return None
+    operation: str
 
     def __str__(self) -> str:
-        return f"unknown: made by {self.made_by}"
+        return f"unknown: {self.operation} of random entries"
 
 
-class Uninitialized(Initializer, frozen=True, kw_only=True):
-    """Memory that nothing is written to: the entries are whatever was there before."""
+class Uninitialized(Undrawn, frozen=True, kw_only=True):
+    """Memory that nothing is written to: the entries are whatever was there before.
 
-    made_at: Annotated[str, doc("Line of code that reserved the memory.")] = ""
+    ``place`` is the line of code that reserved the memory.
+    """
 
-    is_drawn: ClassVar[bool] = False
+    registered = False
 
-    def distribution_for(self, shape: Size) -> Distribution | None:
-        return None
+    place: str
 
     def __str__(self) -> str:
-        return f"uninitialized, made at {self.made_at}" if self.made_at else "uninitialized"
+        return f"uninitialized: {self.place}"
 
 
 class Values(Initializer, frozen=True, kw_only=True):

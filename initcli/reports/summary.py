@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
-from initcli.initializers.base import Undeclared
+from initcli.initializers.base import Undeclared, Undrawn
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
@@ -359,8 +359,10 @@ def summarize(
 
 
 def has_values(parameter: Parameter) -> bool:
-    """Whether there is anything to measure: the dtype of stored values may not be known."""
-    return parameter.stored is None or parameter.stored.storage is not None
+    """Whether there is anything to measure: values that can be drawn, or stored ones."""
+    if parameter.stored is None:
+        return not isinstance(parameter.initializer, Undrawn)
+    return parameter.stored.storage is not None
 
 
 def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterator[TensorSummary]:

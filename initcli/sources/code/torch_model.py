@@ -1,9 +1,9 @@
-"""PyTorch modules as specs: one opaque layer a module, with the parameters that it holds itself."""
+"""PyTorch modules as layers: one for each submodule, with the tensors that it holds itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import nn
 
 from initcli.initializers import Initializer
 from initcli.initializers.given import Box, Parts, Uninitialized, Unknown, Values
+from initcli.layers.core import Opaque
+from initcli.model import BuiltLayer
+from initcli.parameter import Parameter
 from initcli.sources.code.torch_recording import (
     Computed,
     Content,
@@ -19,55 +22,61 @@ from initcli.sources.code.torch_recording import (
     Recorder,
     Unwritten,
     View,
-    recorded,
 )
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+class Contents(NamedTuple):
+    """The tensors of a module, one layer for each submodule that holds some, and notes."""
+
+    layers: tuple[BuiltLayer, ...]
+    notes: tuple[str, ...]
 
 
-def described(model: nn.Module, recorder: Recorder) -> dict[str, Any]:
-    """The data of a spec with the parameters and buffers of a module, by the names of its state.
+def described(model: nn.Module, recorder: Recorder, seed: int) -> Contents:
+    """The parameters and buffers of a module, by the names of its state.
 
     Names and shapes are PyTorch's. A tensor that has two names is listed under the first.
     """
-    layers: list[dict[str, Any]] = []
+    layers: list[BuiltLayer] = []
     notes: list[str] = []
     names: dict[tuple[int, View], str] = {}
     trained = {id(each) for each in model.parameters() if each.requires_grad}
     for path, module in model.named_modules():
-        weights = []
+        parameters = []
         for name, tensor in _own(module):
             full = f"{path}.{name}" if path else name
             if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
-                notes.append(f"{full} gets its shape with the first input; call the model once")
+                notes.append(f"{full} gets its shape with the first input, and is left out")
                 continue
             key = (tensor.untyped_storage()._cdata, View.of(tensor))
             if (first := names.setdefault(key, full)) != full:
-                notes.append(f"{full} is {first}: two names of one tensor")
+                notes.append(f"{full} is {first}: one tensor with two names")
                 continue
-            weights.append(
-                {
-                    "name": full,
-                    "shape": list(tensor.shape),
-                    "initializer": initializer(recorder.parts(tensor)),
-                    "trainable": id(tensor) in trained,
-                    "dtype": str(tensor.dtype).removeprefix("torch."),
-                    **_axes(module, name, tensor),
-                }
+            contracts, produces = _axes(module, name, tensor)
+            parameters.append(
+                Parameter(
+                    path=full,
+                    shape=tuple(tensor.shape),
+                    initializer=initializer(recorder.parts(tensor)),
+                    trainable=id(tensor) in trained,
+                    dtype=cast(Any, str(tensor.dtype).removeprefix("torch.")),
+                    keeps_dtype=True,
+                    seed=seed,
+                    contracts=contracts,
+                    produces=produces,
+                )
             )
-        if weights:
+        if parameters:
             layers.append(
-                {
-                    "type": "Opaque",
-                    "name": path or type(model).__name__,
-                    "kind": type(module).__name__,
-                    "output_shape": "recorded",
-                    "full_names": True,
-                    "parameters": weights,
-                }
+                BuiltLayer(
+                    name=path or type(model).__name__,
+                    layer=Opaque(kind=type(module).__name__, output_shape_="recorded"),
+                    input_shapes=(),
+                    output_shapes=(),
+                    parameters=tuple(parameters),
+                )
             )
-    return {"name": type(model).__name__, "layers": layers, "notes": notes}
+    return Contents(tuple(layers), tuple(notes))
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -77,21 +86,22 @@ def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, buffer
 
 
-def _axes(module: nn.Module, name: str, tensor: torch.Tensor) -> dict[str, Any]:
+Axes = tuple[int, ...] | None
+
+
+def _axes(module: nn.Module, name: str, tensor: torch.Tensor) -> tuple[Axes, Axes]:
     """The axes that a weight sums over and produces, where the module is PyTorch's own."""
-    rank = tensor.ndim
-    if name != "weight" or rank < 2:
-        return {}
-    if isinstance(module, nn.Linear):
-        return {"contracts": [1], "produces": [0]}
-    kernel = list(range(2, rank))
-    if isinstance(module, _CONVOLUTIONS):
-        return {"contracts": [1, *kernel], "produces": [0, *kernel]}
-    if isinstance(module, _TRANSPOSED):
-        return {"contracts": [0, *kernel], "produces": [1, *kernel]}
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        return {"contracts": [], "produces": [1]}
-    return {}
+    kernel = tuple(range(2, tensor.ndim))
+    if name == "weight":
+        if isinstance(module, nn.Linear):
+            return (1,), (0,)
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return (1, *kernel), (0, *kernel)
+        if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            return (0, *kernel), (1, *kernel)
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            return (), (1,)
+    return None, None
 
 
 def initializer(parts: list[Part]) -> Initializer:
@@ -117,14 +127,7 @@ def _initializer(content: Content) -> Initializer:
         case Computed(values) if not values.is_complex():
             return Values(numbers=np.asarray(values.detach().double().numpy()).tobytes())
         case Unwritten(place):
-            return Uninitialized(made_at=f"{place.file}:{place.line} in {place.function}")
+            return Uninitialized(place=f"{place.file}:{place.line} in {place.function}")
         case Computed():
-            return Unknown(made_by="complex numbers")
-    return Unknown(made_by=content.operation)
-
-
-def built(build: Any) -> tuple[nn.Module, Recorder]:
-    """What a function returns, built without memory for its tensors."""
-    with recorded() as recorder:
-        model = build()
-    return model, recorder
+            return Unknown(operation="complex numbers")
+    return Unknown(operation=content.operation)

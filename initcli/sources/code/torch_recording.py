@@ -147,7 +147,7 @@ class _Storage:
         self.writes = [Write(View(0, (size,), (1,)), content)]
 
     def write(self, view: View, content: Content) -> None:
-        """Note a write over some of the entries; what is known by its values is written into them."""
+        """Note a write over some of the entries; known values are written into known ones."""
         whole = View(0, (self.size,), (1,))
         if view.size >= self.size:
             self.writes = []
@@ -248,13 +248,14 @@ _SLICED = {"cat", "stack", "repeat", "index_select", "repeat_interleave", "const
 _CREATED_EMPTY = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"}
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missing
     """Records every write to a tensor while it is active."""
 
     def __init__(self) -> None:
         super().__init__()
         self._storages: dict[int, _Storage] = {}
-        self.truncated: Initializer | None = None
+        self.came_late = False
+        """Whether transformers was imported only after recording began."""
 
     def parts(self, tensor: torch.Tensor) -> list[Part]:
         """The boxes of a tensor and their contents."""
@@ -333,10 +334,8 @@ class Recorder(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags:
             return None
         outputs = _mutated(func, args, kwargs)
-        overwrites = (
-            name in {"zero_", "fill_", "copy_"}
-            or func._schema.is_mutable
-            and not name.endswith("_")
+        overwrites = name in {"zero_", "fill_", "copy_"} or (
+            func._schema.is_mutable and not name.endswith("_")
         )
         values: dict[int, torch.Tensor] = {}
         for tensor in tensors:
@@ -435,8 +434,8 @@ class Recorder(TorchDispatchMode):
         if name == "mul" and len(random) == 2 and _SIGNS in known:
             # Random signs leave an orthogonal matrix orthogonal.
             match known[random[0]] if known[random[1]] == _SIGNS else known[random[1]]:
-                case Drawn(Orthogonal()) as content:
-                    return content
+                case Drawn(Orthogonal()) as orthogonal:
+                    return orthogonal
         if len(random) != 1:
             return _unknown(known, name)
         content = known[random[0]]
@@ -644,7 +643,7 @@ def place() -> Place:
     return Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
 
 
-class _OnMeta(TorchFunctionMode):
+class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
     """Lets initializing functions work on meta tensors, which PyTorch's own skip."""
 
     def __torch_function__(
@@ -661,7 +660,7 @@ class _OnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-_IS_META = torch.Tensor.is_meta.__get__  # type: ignore[attr-defined]
+_IS_META = torch.Tensor.is_meta.__get__
 
 
 @contextmanager
@@ -680,13 +679,15 @@ def recorded() -> Iterator[Recorder]:
         recorder.write(tensor, content)
         return tensor
 
+    patched = "transformers.modeling_utils" in sys.modules
     with ExitStack() as stack:
         stack.enter_context(mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated))
-        if "transformers.modeling_utils" in sys.modules:
+        if patched:
             # It initializes no weights on the meta device.
             current = "transformers.modeling_utils.get_torch_context_manager_or_global_device"
-            stack.enter_context(mock.patch(current, lambda: None, create=True))
+            stack.enter_context(mock.patch(current, return_value=None, create=True))
         stack.enter_context(torch.device("meta"))
         stack.enter_context(recorder)
         stack.enter_context(_OnMeta())
         yield recorder
+    recorder.came_late = not patched and "transformers.modeling_utils" in sys.modules
