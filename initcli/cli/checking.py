@@ -98,6 +98,11 @@ def check(
     if settings and (fix or diff):
         message = "--fix changes the files, to which --set does not apply"
         raise typer.BadParameter(message, param_hint="--set")
+    if fix or diff:
+        from initcli.sources.code.objects import is_code
+
+        if code := next(filter(is_code, specs), None):
+            raise typer.BadParameter(f"{code} is code, which is not changed", param_hint="--fix")
     if html is not None and len(specs) > 1:
         raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint="--html")
     from initcli.checks import check as judge

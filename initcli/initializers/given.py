@@ -27,15 +27,17 @@ class Unknown(Undrawn, frozen=True, kw_only=True):
 class Uninitialized(Undrawn, frozen=True, kw_only=True):
     """Memory that nothing is written to: the entries are whatever was there before.
 
-    ``place`` is the line of code that reserved the memory.
+    ``file``, ``line`` and ``function`` are the code that reserved the memory.
     """
 
     registered = False
 
-    place: str
+    file: str
+    line: int
+    function: str
 
     def __str__(self) -> str:
-        return f"uninitialized: {self.place}"
+        return f"uninitialized: {self.file}:{self.line} in {self.function}"
 
 
 class Values(Initializer, frozen=True, kw_only=True):
@@ -92,6 +94,12 @@ class Parts(Whole, frozen=True, kw_only=True):
 
     def fans(self, shape: Size) -> Fans:
         return self.boxes[0].initializer.fans(shape)
+
+    @property
+    def visible(self) -> tuple[Box, ...]:
+        """The boxes of which later ones leave something."""
+        shares = self._shares(self.boxes[0].shape)
+        return tuple(box for box, share in zip(self.boxes, shares, strict=True) if share)
 
     def distribution_for(self, shape: Size) -> Distribution | None:
         weights: dict[Distribution, float] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -54,7 +53,7 @@ def load(
     (None, 128)
     """
     functions, settings = tuple(custom), tuple(changes)
-    if is_code(source) and not os.path.exists(source):  # noqa: PTH110  # any text
+    if is_code(source):
         if defaults is not None or functions or settings:
             message = f"{printable(source)} is code, which alone decides its initializers"
             raise CodeError(message, "leave out --defaults, --custom and --set")

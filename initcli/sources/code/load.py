@@ -34,22 +34,32 @@ def _torch_model(source: str, make: Callable[[], Any], seed: int) -> Model:
     if "torch" not in sys.modules:
         made = make()
         if "torch" not in sys.modules:
-            kind = type(made).__name__
-            message = f"{printable(source)} gave a {kind}, not a PyTorch module"
-            raise CodeError(message, "name a torch.nn.Module, or a function that returns one")
+            raise _no_module(source, made)
     import torch
 
     from initcli.sources.code.torch_model import described
-    from initcli.sources.code.torch_recording import recorded
+    from initcli.sources.code.torch_recording import Recorder, recorded
 
-    with recorded() as recorder:
-        made = make()
-    if recorder.came_late and type(made).__module__.startswith("transformers"):
+    recorder: Recorder | None = None
+    reason = ""
+    try:
         with recorded() as recorder:
             made = make()
+        if recorder.came_late and type(made).__module__.startswith("transformers"):
+            with recorded() as recorder:
+                made = make()
+    except CodeError as error:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            made = make()  # fails as it would for its author
+        recorder, reason = None, str(error)
     if not isinstance(made, torch.nn.Module):
-        message = f"{printable(source)} gave a {type(made).__name__}, not a PyTorch module"
-        raise CodeError(message, "name a torch.nn.Module, or a function that returns one")
+        raise _no_module(source, made)
+    if recorder is not None and not any(each.is_meta for each in made.state_dict().values()):
+        recorder = None  # made before it was asked for
+    layers, notes = described(made, recorder, seed)
+    if reason:
+        notes += (f"built with its values, which are measured, since without memory {reason}",)
     layers, notes = described(made, recorder, seed)
     return Model(
         name=type(made).__name__,
@@ -61,3 +71,8 @@ def _torch_model(source: str, make: Callable[[], Any], seed: int) -> Model:
         document=Document(source, "", {}, dict, dialect="python"),
         notes=notes,
     )
+
+
+def _no_module(source: str, made: object) -> CodeError:
+    message = f"{printable(source)} is a {type(made).__name__}, not a PyTorch module"
+    return CodeError(message, "name a torch.nn.Module, or a function that returns one")

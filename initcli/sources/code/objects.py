@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -27,8 +28,8 @@ _MODULE = "initcli_code"
 
 
 def is_code(source: str) -> bool:
-    """Whether a source names an object in code."""
-    return _NAMED.fullmatch(source) is not None
+    """Whether a source names an object in code, and no file."""
+    return _NAMED.fullmatch(source) is not None and not os.path.exists(source)  # noqa: PTH110
 
 
 @contextmanager

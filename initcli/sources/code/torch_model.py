@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from initcli.initializers import Initializer
+from initcli.initializers.base import Undeclared
 from initcli.initializers.given import Box, Parts, Uninitialized, Unknown, Values
 from initcli.layers.core import Opaque
 from initcli.model import BuiltLayer
@@ -23,6 +24,10 @@ from initcli.sources.code.torch_recording import (
     Unwritten,
     View,
 )
+from initcli.stored import NUMPY, Held, StoredTensor
+from initcli.types import TensorDtype
+
+_UNDECLARED = Undeclared()
 
 
 class Contents(NamedTuple):
@@ -32,10 +37,11 @@ class Contents(NamedTuple):
     notes: tuple[str, ...]
 
 
-def described(model: nn.Module, recorder: Recorder, seed: int) -> Contents:
+def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Contents:
     """The parameters and buffers of a module, by the names of its state.
 
-    Names and shapes are PyTorch's. A tensor that has two names is listed under the first.
+    Names and shapes are PyTorch's. A tensor that has two names is listed under the first. Without a
+    recorder the values that the tensors have are those of the parameters.
     """
     layers: list[BuiltLayer] = []
     notes: list[str] = []
@@ -57,9 +63,12 @@ def described(model: nn.Module, recorder: Recorder, seed: int) -> Contents:
                 Parameter(
                     path=full,
                     shape=tuple(tensor.shape),
-                    initializer=initializer(recorder.parts(tensor)),
+                    initializer=_UNDECLARED
+                    if recorder is None
+                    else initializer(recorder.parts(tensor)),
+                    stored=live(full, tensor) if recorder is None else None,
                     trainable=id(tensor) in trained,
-                    dtype=cast(Any, str(tensor.dtype).removeprefix("torch.")),
+                    dtype=_dtype(tensor),
                     keeps_dtype=True,
                     seed=seed,
                     contracts=contracts,
@@ -77,6 +86,23 @@ def described(model: nn.Module, recorder: Recorder, seed: int) -> Contents:
                 )
             )
     return Contents(tuple(layers), tuple(notes))
+
+
+def _dtype(tensor: torch.Tensor) -> TensorDtype:
+    return cast(TensorDtype, str(tensor.dtype).removeprefix("torch."))
+
+
+def live(path: str, tensor: torch.Tensor) -> StoredTensor:
+    """The values that a tensor has, in place where it lies in memory row by row."""
+    values = tensor.detach().cpu().contiguous().reshape(-1)
+    dtype = _dtype(tensor)
+    storage = None
+    if dtype in NUMPY:
+        bits = {1: torch.uint8, 2: torch.int16}.get(values.element_size())
+        is_foreign = dtype == "bfloat16" or dtype.startswith("float8")
+        array = (values.view(bits) if is_foreign and bits else values).numpy()
+        storage = Held(array.view(NUMPY[dtype]) if is_foreign else array)
+    return StoredTensor(path=path, shape=tuple(tensor.shape), dtype=dtype, storage=storage)
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -127,7 +153,7 @@ def _initializer(content: Content) -> Initializer:
         case Computed(values) if not values.is_complex():
             return Values(numbers=np.asarray(values.detach().double().numpy()).tobytes())
         case Unwritten(place):
-            return Uninitialized(place=f"{place.file}:{place.line} in {place.function}")
+            return Uninitialized(**place._asdict())
         case Computed():
             return Unknown(operation="complex numbers")
     return Unknown(operation=content.operation)
