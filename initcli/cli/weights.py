@@ -144,8 +144,12 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
+    from initcli.reports.summary import is_stored
+
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
-        if not theory and (sample or model.source != "python"):
+        # Code says the distributions; what is in memory or in a file is read.
+        declared = model.source == "python" and not is_stored(model)
+        if not theory and (sample or not declared):
             return drawing.tensors(model, only)
         from initcli.reports.summary import theory as distributions
 

@@ -134,7 +134,8 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         DistributionRecord | None, doc("Distribution of one element; null if not known.")
     ]
     values: Annotated[
-        str | None, doc("Origin of the values: sampled or stored; null if none were measured.")
+        str | None,
+        doc("Origin of the values: sampled, stored, live; null if none were measured."),
     ]
     measured: Annotated[
         MeasuredRecord | None, doc("Statistics of the values; null with --theory.", row="")
@@ -159,7 +160,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
                 "fan_out": fans.fan_out,
                 "initializer_text": str(parameter.initializer),
             }
-        origin = "sampled" if parameter.stored is None else "stored"
+        origin = "sampled" if parameter.stored is None else parameter.stored.origin
         return record(
             cls,
             parameter,

@@ -52,7 +52,7 @@ def _torch_model(source: str, make: Callable[[], Any], seed: int) -> Model:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             made = make()  # fails as it would for its author
-        recorder, reason = None, str(error)
+        recorder, reason = None, error.args[0]
     if not isinstance(made, torch.nn.Module):
         raise _no_module(source, made)
     if recorder is not None and not any(each.is_meta for each in made.state_dict().values()):
@@ -60,7 +60,6 @@ def _torch_model(source: str, make: Callable[[], Any], seed: int) -> Model:
     layers, notes = described(made, recorder, seed)
     if reason:
         notes += (f"built with its values, which are measured, since without memory {reason}",)
-    layers, notes = described(made, recorder, seed)
     return Model(
         name=type(made).__name__,
         seed=seed,

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import random
 import re
 import sys
 import traceback
@@ -18,6 +19,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from initcli.errors import CodeError, did_you_mean, listed, nearest_file, printable, quoted
 from initcli.process import reraise_interrupt
@@ -36,7 +39,8 @@ def is_code(source: str) -> bool:
 def object_of(source: str, arguments: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:
     """What makes the object of that name: a function that calls it, where it can be called.
 
-    Modules that the code imports stay imported until the block ends.
+    The code's own modules stay imported until the block ends; generators of random numbers are
+    then set back.
 
     Raises:
         CodeError: the code cannot be imported, has no such object, or needs other arguments.
@@ -45,15 +49,32 @@ def object_of(source: str, arguments: Mapping[str, Any]) -> Iterator[Callable[[]
     assert match is not None
     module, name = match["module"], match["name"]
     before, path = dict(sys.modules), list(sys.path)
+    restore = _generators()
     try:
         with redirect_stdout(sys.stderr):
             value = _member(_imported(module, source), name, source)
             yield _maker(value, arguments, source)
     finally:
+        restore()
         sys.path[:] = path
         for added in sys.modules.keys() - before.keys():
             if added == _MODULE or added.partition(".")[0] == module.partition(".")[0]:
                 del sys.modules[added]
+
+
+def _generators() -> Callable[[], None]:
+    """What sets the generators of random numbers back to their states of now."""
+    python, array = random.getstate(), np.random.get_state()
+    torch = sys.modules.get("torch")
+    state = None if torch is None else torch.random.get_rng_state()
+
+    def restore() -> None:
+        random.setstate(python)
+        np.random.set_state(array)
+        if torch is not None:
+            torch.random.set_rng_state(state)
+
+    return restore
 
 
 def _imported(module: str, source: str) -> ModuleType:

@@ -102,7 +102,9 @@ def live(path: str, tensor: torch.Tensor) -> StoredTensor:
         is_foreign = dtype == "bfloat16" or dtype.startswith("float8")
         array = (values.view(bits) if is_foreign and bits else values).numpy()
         storage = Held(array.view(NUMPY[dtype]) if is_foreign else array)
-    return StoredTensor(path=path, shape=tuple(tensor.shape), dtype=dtype, storage=storage)
+    return StoredTensor(
+        path=path, shape=tuple(tensor.shape), dtype=dtype, storage=storage, origin="live"
+    )
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
