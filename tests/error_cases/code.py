@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 import initcli
 from error_cases.case import DENSE, Case
+from initcli.layers.network import Network
 
 _FILE = """import sys
 number = 3
@@ -36,3 +39,10 @@ def of_code() -> Iterator[Case]:
     ):
         yield Case(title, command, files)
     yield Case("arguments of a file, from Python", call=lambda: initcli.load("a.yaml", call={}))
+    yield Case("the signal of code", call=lambda: initcli.predict_signal(_without_layers()))
+
+
+def _without_layers() -> initcli.Model:
+    """A model of which only tensors are known, as code gives it."""
+    network = Network(names=(), layers=(), calls=(), inputs=(), outputs=())
+    return msgspec.structs.replace(initcli.parse(DENSE), network=network)

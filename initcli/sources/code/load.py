@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from initcli.documents.document import Document
 from initcli.errors import CodeError, printable
 from initcli.layers.network import Network
 from initcli.model import Model
 from initcli.sources.code.objects import object_of
+
+if TYPE_CHECKING:
+    from initcli.sources.code.torch_recording import Recorder
 
 
 def load_code(source: str, arguments: Mapping[str, Any], seed: int | None = None) -> Model:
@@ -30,38 +33,27 @@ def load_code(source: str, arguments: Mapping[str, Any], seed: int | None = None
         return _torch_model(source, make, seed or 0)
 
 
-def _torch_model(source: str, make: Callable[[], Any], seed: int) -> Model:
-    if "torch" not in sys.modules:
-        made = make()
-        if "torch" not in sys.modules:
-            raise _no_module(source, made)
-    import torch
+class _Made(NamedTuple):
+    """What code made, how its tensors were filled where that was recorded, and why it was not."""
 
-    from initcli.sources.code.torch_model import described
-    from initcli.sources.code.torch_recording import Recorder, recorded
-
+    value: Any
     recorder: Recorder | None = None
-    reason = ""
-    try:
-        with recorded() as recorder:
-            made = make()
-        if recorder.came_late and type(made).__module__.startswith("transformers"):
-            with recorded() as recorder:
-                made = make()
-    except CodeError as error:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            made = make()  # fails as it would for its author
-        recorder, reason = None, error.args[0]
-    if not isinstance(made, torch.nn.Module):
-        raise _no_module(source, made)
-    if recorder is not None and not any(each.is_meta for each in made.state_dict().values()):
-        recorder = None  # made before it was asked for
-    layers, notes = described(made, recorder, seed)
-    if reason:
-        notes += (f"built with its values, which are measured, since without memory {reason}",)
+    reason: str = ""
+
+
+def _torch_model(source: str, make: Callable[[], Any], seed: int) -> Model:
+    made = _made(make, seed)
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(made.value, torch.nn.Module):
+        message = f"{printable(source)} is a {type(made.value).__name__}, not a PyTorch module"
+        raise CodeError(message, "name a torch.nn.Module, or a function that returns one")
+    from initcli.sources.code.torch_model import described
+
+    layers, notes = described(made.value, made.recorder, seed)
+    if made.reason:
+        notes += (f"its values are measured, since without memory {made.reason}",)
     return Model(
-        name=type(made).__name__,
+        name=type(made.value).__name__,
         seed=seed,
         dtype="float32",
         defaults="torch",
@@ -72,6 +64,25 @@ def _torch_model(source: str, make: Callable[[], Any], seed: int) -> Model:
     )
 
 
-def _no_module(source: str, made: object) -> CodeError:
-    message = f"{printable(source)} is a {type(made).__name__}, not a PyTorch module"
-    return CodeError(message, "name a torch.nn.Module, or a function that returns one")
+def _made(make: Callable[[], Any], seed: int) -> _Made:
+    if "torch" not in sys.modules:
+        value = make()
+        if "torch" not in sys.modules:
+            return _Made(value)
+    import torch
+
+    from initcli.sources.code.torch_recording import recorded
+
+    try:
+        with recorded() as recorder:
+            value = make()
+        if recorder.came_late and type(value).__module__.startswith("transformers"):
+            with recorded() as recorder:
+                value = make()
+    except CodeError as error:
+        torch.manual_seed(seed)
+        return _Made(make(), reason=error.args[0])  # fails as it would for its author
+    is_module = isinstance(value, torch.nn.Module)
+    if is_module and any(each.is_meta for each in value.state_dict().values()):
+        return _Made(value, recorder)
+    return _Made(value)  # made before it was asked for
