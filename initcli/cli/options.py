@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from msgspec import Struct
     from rich.console import RenderableType
 
+    from initcli.checkpoint import Subject
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.parameter import Parameter
     from initcli.reports.record import Rows
+
+
+Loaded = TypeVar("Loaded")
 
 
 def format_option(formats: Sequence[str]) -> Any:
@@ -55,14 +59,16 @@ Spec = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
-        help="A spec (YAML or JSON), a Keras model (.json or .keras), or - for standard input.",
+        help="A spec (YAML or JSON), a Keras model (.json or .keras), code as FILE.py:OBJECT or "
+        "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="Specs (YAML or JSON), Keras models (.json or .keras), or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), code as FILE.py:OBJECT or "
+        "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Random seed; overrides that of the spec.")]
@@ -83,6 +89,29 @@ Settings = Annotated[
         autocompletion=settings,
     ),
 ]
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """Parse keyword arguments."""
+    import json
+
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('it must be a JSON object, such as {"layers": 2}')
+    return value
+
+
+Call = Annotated[
+    Any,
+    typer.Option(
+        metavar="JSON",
+        parser=_keywords,
+        help="Keyword arguments of the function or class that SPEC names in code.",
+    ),
+]
 Filter = Annotated[
     list[str] | None,
     typer.Option(
@@ -93,6 +122,10 @@ Filter = Annotated[
 ]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")
+]
+Sample = Annotated[
+    bool,
+    typer.Option("--sample", help="Sample anew a model whose file also stores its weights."),
 ]
 MaxDraws = Annotated[
     int | None,
@@ -187,6 +220,7 @@ class Loading(NamedTuple):
     defaults: Framework | None
     custom: Sequence[str] | None
     changes: Sequence[str] | None
+    call: Mapping[str, Any] | None = None
 
     def model(self, spec: str) -> Model:
         """Load a spec and print its notes."""
@@ -199,22 +233,57 @@ class Loading(NamedTuple):
                 defaults=self.defaults,
                 custom=self.custom or (),
                 changes=self.changes or (),
+                call=self.call,
             )
         for note in model.notes:
             say(note)
         return model
 
+    def weights(self, source: str, *, sample: bool = False) -> Subject:
+        """Load stored weights, else the model, and print the notes.
+
+        ``sample`` is whether to ignore weights that are stored with their model.
+        """
+        if source == "-":
+            return self.model(source)
+        from initcli.sources.weights.read import checkpoint
+
+        with patience([source]):
+            found = checkpoint(source)
+        if found is None or (found.has_model and sample):
+            return self.model(source)
+        if found.has_model:
+            from initcli.sources.pairing import paired
+
+            declared = self.model(source)
+            model = paired(declared, found)
+            for note in model.notes[len(declared.notes) :]:
+                say(note)
+            return model
+        for option, given in zip(("--seed", "--defaults", "--custom", "--set"), self, strict=True):
+            if given is not None:
+                message = f"{source} holds stored weights: nothing is sampled"
+                raise typer.BadParameter(message, param_hint=option)
+        for note in found.notes:
+            say(note)
+        return found
+
 
 def for_each(
-    specs: Iterable[str], loading: Loading, do: Callable[[str, Model, bool], None]
+    specs: Iterable[str],
+    load: Callable[[str], Loaded],
+    do: Callable[[str, Loaded, bool], None],
 ) -> None:
-    """Call ``do(spec, model, is_first)`` for every spec; an error in one does not stop the rest."""
+    """Call ``do(spec, model, is_first)`` for what ``load`` makes of every spec.
+
+    An error in one does not stop the rest.
+    """
     from initcli.errors import InitcliError
 
     wrong, first = False, True
     for spec in specs:
         try:
-            model = loading.model(spec)
+            model = load(spec)
             is_first, first = first, False
             do(spec, model, is_first)
         except InitcliError as error:
@@ -224,7 +293,7 @@ def for_each(
         raise typer.Exit(2)
 
 
-def chosen(model: Model, filter: Sequence[str] | None) -> Sequence[Parameter]:
+def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:
     """The parameters that match a filter; all without one."""
     return model.matching(filter) if filter else model.parameters
 

@@ -94,7 +94,7 @@ def signal(
 
             say(f"the page is {save_page(Path(html), signal_page(result))}")
 
-    for_each(specs, Loading(seed, defaults, custom, settings), report)
+    for_each(specs, Loading(seed, defaults, custom, settings).model, report)
 
 
 def _signal(
@@ -191,7 +191,7 @@ def compare(
         say(note)
 
     def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.comparison import comparison_table
+        from initcli.render.signal_table import comparison_table
 
         return comparison_table(compared, width=width, ascii_only=ascii_only)
 

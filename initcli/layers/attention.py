@@ -67,11 +67,9 @@ class _Attending(Layer, frozen=True, kw_only=True):
         """Raise ShapeError unless every input has positions and features beside the batch."""
         for shape in shapes:
             if len(shape) < 3:
-                raise ShapeError(
-                    f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}",
-                    "such as (None, 10, 64): 10 positions with 64 features each",
-                )
+                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
+                needs = "needs positions and features beside the batch"
+                raise self.misfit(needs, shape, remedy=remedy)
 
 
 class _Projecting(_Attending, frozen=True, kw_only=True):
@@ -128,7 +126,7 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         scale = (*(1,) * positions, *targets)
         stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)
         bias = [self.weight("bias", targets, "bias_initializer")] * self.use_bias
-        for each in (*stored.before, *bias, *stored.after):
+        for each in stored.around(bias):
             yield msgspec.structs.replace(each, path=f"{name}/{each.path}")
 
     def attendable(

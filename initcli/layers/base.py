@@ -244,10 +244,13 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     def require_rank(self, shape: Shape, rank: int, axes: str) -> None:
         """Raise ShapeError unless the input has that rank, batch included; ``axes`` names them."""
         if len(shape) != rank:
-            raise ShapeError(
-                f"{type(self).__name__} needs an input of {rank - 1} axes beside the batch "
-                f"{axes}, not {shape_text(shape)}"
-            )
+            needs = f"needs an input of {rank - 1} axes beside the batch {axes}"
+            raise self.misfit(needs, shape)
+
+    def misfit(self, needs: str, *shapes: Shape, remedy: str = "") -> ShapeError:
+        """The error for inputs of other shapes than the layer needs."""
+        given = " and ".join(map(shape_text, shapes))
+        return ShapeError(f"{type(self).__name__} {needs}, not {given}", remedy)
 
 
 def output_shapes(
@@ -335,6 +338,11 @@ def within(
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,
         )
+
+
+def own_name(layer: Layer) -> str:
+    """The name of a layer within another: its own, or that of its type."""
+    return layer.name or layer.default_name()
 
 
 def sublayer_names(layers: Iterable[Layer]) -> list[str]:

@@ -103,7 +103,7 @@ STACKS: dict[str, tuple[list[int], list[dict[str, Any]]]] = {
         [90, 90, 3],
         [
             {"type": "ZeroPadding2D", "padding": 3},
-            {**C, "padding": "valid"},
+            {**C, "kernel_size": 7, "padding": "valid"},
             {"type": "Cropping2D", "cropping": 2},
         ],
     ),
@@ -163,7 +163,7 @@ def test_figures_of_cells_are_near_those_of_positions(
 ) -> None:
     """Cells of two positions; a border is 5 times the share of that of the least images in cells.
 
-    There a prediction is within 1e-3 after two convolutions, and so within 5e-3 here.
+    There a prediction is within 2e-3, and so within 1e-2 here.
     """
     shape, layers = STACKS[name]
     built = model(shape, *layers)
@@ -172,7 +172,7 @@ def test_figures_of_cells_are_near_those_of_positions(
     for one, other in zip(exact, predict_signal(built).layers, strict=True):
         for figure in ("std", "gradient_rms", "sensitivity"):
             expected, found = (getattr(each.predicted, figure) for each in (one, other))
-            assert found == pytest.approx(expected, rel=5e-3), (one.name, figure)
+            assert found == pytest.approx(expected, rel=1e-2), (one.name, figure)
 
 
 def test_a_large_image_takes_little_memory() -> None:

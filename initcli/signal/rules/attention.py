@@ -11,8 +11,9 @@ import numpy as np
 
 from initcli.activations import Sigmoid
 from initcli.layers import attention
-from initcli.signal.field import NODES, Field, multiplied, normal
+from initcli.signal.field import NODES, Field, normal
 from initcli.signal.grid import cell_means, edges
+from initcli.signal.joint import multiplied
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -23,7 +24,6 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated, softmax_moments
 from initcli.types import Array
-
 
 _MAX_STEPS = 2 * 10**6
 """Queries, of which each sees keys of its own."""
@@ -82,7 +82,7 @@ class MultiHeadAttentionRule(Rule):
         if layer.use_gate:
             sums = projected("gate", query, query.units, heads * depth)
             gate = sums.then(lambda y: activated(Sigmoid(), y))
-            between = multiplied([between, gate.output])
+            between = multiplied(between, gate.output)
         units = context.outputs[0][-1]
         output = projected("attention_output", between, heads * depth, units)
 
