@@ -27,7 +27,6 @@ from initcli.signal.rules.base import (
 from initcli.signal.rules.windows import moved
 from initcli.types import Array
 
-
 _MANY = 32
 """Concatenated fields from which on a few nodes of each are enough."""
 
