@@ -72,6 +72,7 @@ class DeadUnits(Check):
             layer,
             bias or evidence.first_kernel(layer),
             message=message,
-            remedy=rescaling.text or "raise the bias, or use an activation with a slope below 0",
+            remedy=rescaling.text,
+            advice="raise the bias, or use an activation with a slope below 0",
             changes=rescaling.changes,
         )

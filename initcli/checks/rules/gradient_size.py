@@ -87,13 +87,13 @@ class GradientSize(Check):
         layer = evidence.layer_of(before[-1])
         rescaling = evidence.rescaled(steps)
         around = "connect around the layers with Add"
-        remedy = rescaling.text or f"{around}, or put normalizations in"
+        advice = f"{around}, or put normalizations in"
         if rescaling.unstable:
-            remedy = rescaling.without_scale("gradients", around)
+            advice = rescaling.without_scale("gradients", around)
         elif not rescaling.text and any(
             step.layer.acts_as() == "normalizes" for step in graph.steps[begin:]
         ):
-            remedy = f"no scale helps, as normalizations undo it: {around}, or use fewer of them"
+            advice = f"no scale helps, as normalizations undo it: {around}, or use fewer of them"
         return self.finding(
             evidence,
             layer,
@@ -104,6 +104,7 @@ class GradientSize(Check):
                 f"relative change at {graph.steps[begin].name} changes the results {ratio:.3g} "
                 f"times as much as one at {graph.steps[end].name} ({judgment.basis})"
             ),
-            remedy=remedy,
+            remedy="" if rescaling.unstable else rescaling.text,
+            advice=advice,
             changes=() if rescaling.unstable else rescaling.changes,
         )

@@ -86,7 +86,7 @@ class ResidualGrowth(Check):
                     f"{residual.before:.3g} to {residual.after:.3g} ({judgment.basis}), "
                     f"{residual.each:.3g} times a branch"
                 ),
-                remedy=rescaling.text
-                or "begin each branch with a LayerNormalization, or end it with a kernel of zeros",
+                remedy=rescaling.text,
+                advice="begin each branch with a LayerNormalization, or end it with zeros",
                 changes=rescaling.changes,
             )

@@ -75,6 +75,7 @@ class Saturation(Check):
                 initializer=(
                     None if rescaling.text or kernel is None else evidence.suitable(layer, kernel)
                 ),
-                remedy=rescaling.text or "scale the layers before it down",
+                remedy=rescaling.text,
+                advice="scale the layers before it down, and start its bias at 0",
                 changes=rescaling.changes,
             )

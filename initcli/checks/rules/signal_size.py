@@ -80,16 +80,17 @@ class SignalSize(Check):
         if by_one:
             message += f", nearly all of it at {layer.name}"
         rescaling = evidence.rescaled(steps)
-        remedy = rescaling.text or "scale these kernels, or put a normalization between the layers"
+        advice = "scale these kernels, or put a normalization between the layers"
         if rescaling.unstable:
-            remedy = rescaling.without_scale("the signal", "put a LayerNormalization in each")
+            advice = rescaling.without_scale("the signal", "put a LayerNormalization in each")
         return self.finding(
             evidence,
             layer,
             rescaling.kernel_of(layer),
             others=[judgment.graph.steps[each].name for each in steps],
             message=message,
-            remedy=remedy,
+            remedy="" if rescaling.unstable else rescaling.text,
+            advice=advice,
             changes=() if rescaling.unstable else rescaling.changes,
             # The factor of one layer does not multiply over the depth, and training undoes it.
             severity="warning" if by_one else None,
