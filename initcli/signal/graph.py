@@ -74,7 +74,8 @@ class Graph:
 
     def _only_passes_on(self, index: int) -> bool:
         step = self.steps[index]
-        return not step.parameters and len(step.inputs) == 1
+        joins = step.layer.acts_as() == "joins"
+        return not step.parameters and (len(step.inputs) == 1 or joins)
 
     def activated(self, index: int) -> tuple[Activation, int] | None:
         """The activation that follows a step, and the step that applies it.

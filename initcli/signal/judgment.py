@@ -14,19 +14,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from initcli import distributions
-from initcli.activations import (
-    Activation,
-    Glu,
-    Linear,
-    LogSoftmax,
-    Opaque,
-    Relu,
-    Relu6,
-    Softmax,
-    Sparsemax,
-)
-from initcli.parameter import Parameter
+from initcli.activations import Activation, Linear, Relu, Relu6
 from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
 from initcli.signal.figures import LayerSignal, Signal
@@ -34,7 +22,8 @@ from initcli.signal.graph import Graph, mixes
 from initcli.signal.observing import near_bounds, output_bounds
 from initcli.signal.program import Step
 from initcli.signal.theory import Theory, distribution_moments
-from initcli.types import CODES, Array
+from initcli.signal.zeros import Zeros, is_zero
+from initcli.types import Array
 
 # Thresholds. Stacks that Keras trained on real data (tests/reference/training_cases.yaml) lie on
 # the right side of each: those within them learn, and those beyond do not.
@@ -64,7 +53,6 @@ RESIDUAL_GROWTH_EACH = 1.1
 NOTABLE = 10.0
 """Factor of a single layer that a verdict names even where the whole signal keeps its size."""
 
-_NOT_ENTRYWISE = (Glu, Softmax, LogSoftmax, Sparsemax, Opaque)
 _TINY = 1e-100
 """Sizes below this, and above its inverse, have under- or overflowed."""
 
@@ -386,7 +374,7 @@ class Judgment:
         sums: dict[int, Array] = {}
         for index, step in enumerate(self.graph.steps):
             function = step.layer.last_activation
-            if function is not None and is_entrywise(function) and step.layer.acts_as() != "recurs":
+            if function is not None and function.is_entrywise and step.layer.acts_as() != "recurs":
                 before = theory.fields.get(step.inputs[0])
                 if step.parameters or mixes(step):
                     expected = theory.expected(without_activation(step))
@@ -396,16 +384,6 @@ class Judgment:
                     sums[index] = size * before.profile
             theory.take(step)
         return sums
-
-
-def is_entrywise(function: Activation) -> bool:
-    """Whether an activation is a known function of single entries."""
-    return not isinstance(function, _NOT_ENTRYWISE)
-
-
-def is_zero(parameter: Parameter) -> bool:
-    """Whether every entry starts at 0; codes of quantized weights are replaced before they run."""
-    return parameter.dtype not in CODES and parameter.distribution == distributions.Constant(0.0)
 
 
 def without_activation(step: Step) -> Step:

@@ -9,7 +9,7 @@ import numpy as np
 from autograd import elementwise_grad
 
 from initcli import distributions
-from initcli.activations import Activation, is_entrywise
+from initcli.activations import Activation
 from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.graph import Graph
@@ -18,6 +18,8 @@ from initcli.types import CODES
 
 SCALES = ("gamma", "scale")
 """Names of factors for each unit."""
+_STATISTICS = ("moving_mean", "moving_variance")
+"""Names of what a normalization keeps for inference; training divides by the batch's own."""
 _MIXES_ONLY = ("query/kernel", "key/kernel")
 """Kernels that decide what is mixed: without them attention takes the mean of all values."""
 
@@ -141,19 +143,20 @@ def _cut(step: Step, zeros: Collection[str]) -> list[Parameter]:
 
 def _is_offset(parameter: Parameter) -> bool:
     """Whether a layer adds these weights."""
-    return not parameter.is_summed and not is_scale(parameter)
+    is_other = is_scale(parameter) or parameter.name in _STATISTICS
+    return not parameter.is_summed and not is_other
 
 
 def _at_zero(function: Activation | None) -> bool:
     """Whether an activation is 0 at 0."""
     if function is None:
         return True
-    return is_entrywise(function) and not np.any(function.call(arrays, np.zeros(1)))
+    return function.is_entrywise and not np.any(function.call(arrays, np.zeros(1)))
 
 
 def _is_flat(function: Activation | None) -> bool:
     """Whether an activation has slope 0 at 0."""
-    if function is None or not is_entrywise(function):
+    if function is None or not function.is_entrywise:
         return False
     slope = elementwise_grad(lambda x: function.call(arrays, x))
     return not np.any(slope(np.zeros(1)))
