@@ -87,8 +87,10 @@ class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """The signal through a model; with no draws, predictions alone.
 
-    ``layers`` has an entry for each step of ``program``, and ``input_rms`` the root mean square of
-    tensors that flow in, by number, where they are not standard normal.
+    ``layers`` has an entry for each step of ``program``. By the number of the tensor,
+    ``input_rms`` is the root mean square of what flows in, where that is not standard normal, and
+    ``dimensions`` the number of directions along which examples differ, where that was measured:
+    in the inputs, and in the last hidden tensor that all of the signal passes.
     """
 
     model: Model
@@ -99,6 +101,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     tensors: tuple[TensorSignal, ...] = ()
     notes: tuple[str, ...] = ()
     input_rms: Mapping[int, float] = {}
+    dimensions: Mapping[int, float] = {}
 
     @property
     def results(self) -> frozenset[str]:

@@ -177,6 +177,16 @@ class Graph:
         return found
 
     @cached_property
+    def hidden_trunk(self) -> list[int]:
+        """The tensors of the trunk that layers with weights make, without results."""
+        made = [(tensor, self.made_by.get(tensor)) for tensor in self.trunk]
+        return [
+            tensor
+            for tensor, index in made
+            if index is not None and not self.is_result(index) and self.is_hidden(tensor)
+        ]
+
+    @cached_property
     def skips(self) -> dict[int, Skip]:
         """Sums that close a residual branch, by their step.
 

@@ -15,12 +15,15 @@ import msgspec
 import numpy as np
 
 from initcli.activations import Activation, Linear, Relu, Relu6
+from initcli.distributions import Constant
+from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.observing import near_bounds, output_bounds
 from initcli.signal.program import Step
+from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, distribution_moments
 from initcli.signal.zeros import Zeros, is_zero
 from initcli.types import Array
@@ -38,18 +41,28 @@ smaller one stays as it is while the other learns."""
 SENSITIVE = 1e4
 """Largest such factor: any step that moves the one layer scrambles what the other computes."""
 SATURATED = 0.4
-"""Largest share of saturated entries. The slopes of the others still carry the gradient."""
+"""Largest share of saturated entries without a loss. The slopes of the others carry the gradient,
+so that a few layers learn all the same."""
+SHUT = 0.95
+"""Largest share of entries that are saturated, or 0 behind a ReLU, with which layers learn: of
+twenty units one still tells examples apart."""
 DEAD = 0.6
 """Largest share of dead units. Examples become alike with depth, and of units with weights of mean
 0 half are then off for all of them; a tenth more is the least that tells a shifted bias."""
 SURE = 4.0
 """Standard errors of a share of few units beyond which it is not chance."""
-ZEROS = 0.9
-"""Largest share of zeros in the output of a ReLU."""
 RESIDUAL_GROWTH = 30.0
 """Largest factor by which residual branches may grow their sum in all."""
 RESIDUAL_GROWTH_EACH = 1.1
 """Largest average factor for each branch. Below it branches add an amount and not a share."""
+ONE_DIRECTION = 1.05
+"""Number of directions, by participation ratio, below which examples lie on one line: 97.5 % of
+the variance is along it. Standard normal inputs of n entries differ along nearly n."""
+MANY_DIRECTIONS = 3.0
+"""Number of directions of inputs that a line loses."""
+ADAM_EPSILON = 1e-7
+"""What Keras's Adam adds to the size of a gradient before it divides by it: larger gradients make
+steps of full size, however small they are."""
 NOTABLE = 10.0
 """Factor of a single layer that a verdict names even where the whole signal keeps its size."""
 
@@ -58,11 +71,15 @@ _TINY = 1e-100
 
 
 class Growth(NamedTuple):
-    """Root mean square of a tensor, and of the tensor that its size comes from."""
+    """Root mean square of a tensor, and of the tensor that its size comes from.
+
+    Where it is ``between_examples``, that of what differs between examples.
+    """
 
     tensor: int
     before: float
     after: float
+    between_examples: bool = False
 
     @property
     def ratio(self) -> float:
@@ -197,16 +214,88 @@ class Judgment:
 
     @cached_property
     def growths(self) -> list[Growth]:
-        """Stretches over which the signal vanishes or explodes, unless residual or dead ones."""
+        """Stretches over which the signal vanishes or explodes, unless residual or dead ones.
+
+        Where its size does not vanish, what differs between examples may.
+        """
         sums = {self.graph.steps[residual.sums[0]].outputs[0] for residual in self.residuals}
         residual_sources = {self.graph.sources[tensor] for tensor in sums}
-        return [
+        growths = [
             growth
             for sources, growth in self.stretches.items()
             if not SMALL <= growth.ratio <= LARGE
             and sources not in residual_sources
-            and not (growth.after == 0 and self.dead)
+            and not (growth.after == 0 and (self.dead or self.starts_at_zero))
         ]
+        alike = None if growths or self.unlike_sensitivities else self._alike
+        return growths if alike is None else [alike]
+
+    @property
+    def _alike(self) -> Growth | None:
+        """The first stretch over which examples become alike."""
+        graph = self.graph
+        for tensor in graph.hidden_trunk:
+            after = self._between_examples(tensor)
+            sources = graph.sources[tensor]
+            if after is None or tensor in sources or (after == 0 and self.dead):
+                continue
+            for source in sources:
+                before, differs = self.rms(source), self._between_examples(source)
+                if before and differs and differs >= SMALL * before and after < SMALL * before:
+                    return Growth(tensor, before, after, between_examples=True)
+        return None
+
+    def _between_examples(self, tensor: int) -> float | None:
+        """Root mean square of what differs between examples; None where unknown."""
+        size = self.rms(tensor)
+        if tensor not in self.graph.made_by:
+            return size
+        layer = self._layer(tensor)
+        seen = None if layer is None or layer.output is None else layer.output.correlation
+        return None if size is None or seen is None else size * math.sqrt(max(1 - seen.median, 0.0))
+
+    def is_mended_by_one(self, growth: Growth) -> bool:
+        """Whether the signal keeps its size but for one kernel.
+
+        A kernel learns from gradients that its own factor does not shrink or blow up, so that
+        training undoes the factor of one.
+        """
+        if not 0 < growth.ratio < math.inf:
+            return False
+        sign = 1 if growth.ratio > 1 else -1
+        gains = [self._gain(index) for index in self.mixing_steps(growth)]
+        logs = [sign * math.log(gain) for gain in gains if gain]
+        rest = growth.ratio * math.exp(-sign * max(logs, default=0.0))
+        return SMALL <= rest <= LARGE
+
+    def _gain(self, index: int) -> float | None:
+        """Factor by which a step's kernel changes a size; None where unknown, or time steps have it."""
+        step = self.graph.steps[index]
+        kernels = [p for p in step.parameters if p.is_summed and p.wired_fans is not None]
+        if step.layer.acts_as() == "recurs" or len(kernels) != 1:
+            return None
+        moments, fans = distribution_moments(kernels[0]), kernels[0].wired_fans
+        if moments is None or fans is None:
+            return None
+        return math.sqrt(fans.fan_in * (moments.variance + moments.mean**2)) or None
+
+    @cached_property
+    def collapsed(self) -> float | None:
+        """Along how many directions examples differ behind all layers, where that is hardly one.
+
+        None too where a layer of one unit leaves no more, or kernels of equal entries, which
+        gradients tell apart.
+        """
+        graph, known = self.graph, self.signal.dimensions
+        last = graph.hidden_trunk[-1:]
+        found = known.get(last[0]) if last else None
+        begun = max((known.get(each.tensor, math.inf) for each in graph.program.inputs), default=0)
+        if found is None or not 0 < found < ONE_DIRECTION or begun < MANY_DIRECTIONS:
+            return None
+        if any(math.prod(graph.size(tensor)[1:]) == 1 for tensor in graph.hidden_trunk):
+            return None
+        kernels = (p for step in graph.steps for p in step.parameters if p.is_summed)
+        return None if any(isinstance(p.distribution, Constant) for p in kernels) else found
 
     @cached_property
     def residuals(self) -> list[Residual]:
@@ -278,10 +367,7 @@ class Judgment:
     def sensitivities(self) -> list[Sensitivity]:
         """Sensitivity to each hidden tensor that all of the signal passes, in order."""
         graph, sensitivities = self.graph, []
-        for tensor in graph.trunk:
-            index = graph.made_by.get(tensor)
-            if index is None or graph.is_result(index) or not graph.is_hidden(tensor):
-                continue
+        for tensor in graph.hidden_trunk:
             gradient, figures = self.gradient(tensor), self._figures(tensor)
             if gradient and figures and gradient > 0 and figures[1] > 0:
                 root = math.sqrt(math.prod(graph.size(tensor)[1:]))
@@ -300,6 +386,16 @@ class Judgment:
         if min(ratios) < INSENSITIVE:
             return self.sensitivities[ratios.index(min(ratios)) :]
         return []
+
+    @cached_property
+    def zeros(self) -> Zeros:
+        """The weights that start at 0."""
+        return Zeros(self.graph)
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether nothing passes weights of zeros at the first step, and these learn."""
+        return self.zeros.cuts and not self.zeros.stuck
 
     @property
     def starts_with_zero_result(self) -> bool:
@@ -347,8 +443,41 @@ class Judgment:
 
     @cached_property
     def saturated(self) -> list[Shares]:
-        """The activations whose output is saturated."""
-        return [each for each in self.all_shares if (each.saturated or 0.0) > SATURATED]
+        """The activations whose output is saturated, but for results with a prior."""
+        return [
+            each
+            for each in self.all_shares
+            if (each.saturated or 0.0) > SATURATED and not self._is_prior(each.step)
+        ]
+
+    def _is_prior(self, index: int) -> bool:
+        """Whether a result is saturated by its bias alone, such as the log odds of a rare class.
+
+        The slope at the bounds drops out of the gradient of a loss of log-probabilities (Lin et
+        al. 2017, arXiv:1708.02002, section 4.1).
+        """
+        graph = self.graph
+        if not graph.is_result(index):
+            return False
+        biases = [p for p in self._makers(index) if p.argument == "bias_initializer"]
+        moments = [distribution_moments(bias) for bias in biases]
+        if not any(each is not None and each.mean for each in moments):
+            return False
+        sums = self._sums_without(frozenset(bias.path for bias in biases)).get(index)
+        layer = graph.steps[index].layer
+        bounds, function = output_bounds(layer), layer.last_activation
+        if sums is None or bounds is None or function is None:
+            return True
+        near = near_bounds(np.asarray(function.call(arrays, sums)), bounds)
+        return float(WEIGHTS @ near) <= SATURATED
+
+    def _makers(self, index: int) -> Sequence[Parameter]:
+        """The parameters of the layer whose sums a step applies its activation to."""
+        while not (step := self.graph.steps[index]).parameters and len(step.inputs) == 1:
+            if (made := self.graph.made_by.get(step.inputs[0])) is None:
+                break
+            index = made
+        return step.parameters
 
     @cached_property
     def dead(self) -> Shares | None:
@@ -362,14 +491,22 @@ class Judgment:
             units = max(self.graph.size(self.graph.steps[each.step].outputs[0])[-1], 1)
             limit = max(DEAD, 0.5 + SURE * math.sqrt(0.25 / units))
             is_dead = (each.dead or 0.0) > limit
-            if is_dead or each.zeros > ZEROS:
+            if is_dead or each.zeros > SHUT:
                 return each if is_dead else each._replace(dead=None)
         return None
 
     @cached_property
     def _sums(self) -> dict[int, Array]:
         """Predicted input of each activation, by step, at the nodes of a normal distribution."""
-        theory = Theory(self.graph.program, distribution_moments)
+        return self._sums_without(frozenset())
+
+    def _sums_without(self, paths: frozenset[str]) -> dict[int, Array]:
+        """The predicted inputs with the parameters of these paths at 0."""
+
+        def moments(parameter: Parameter) -> Weight | None:
+            return Weight(0.0, 0.0) if parameter.path in paths else distribution_moments(parameter)
+
+        theory = Theory(self.graph.program, moments)
         theory.begin()
         sums: dict[int, Array] = {}
         for index, step in enumerate(self.graph.steps):

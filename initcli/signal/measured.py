@@ -25,9 +25,10 @@ from initcli.signal.figures import (
     Spread,
     TensorSignal,
 )
+from initcli.signal.graph import Graph
 from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
 from initcli.signal.masking import heeding, mask_notes
-from initcli.signal.observing import output_figures, rms
+from initcli.signal.observing import dimension, output_figures, rms
 from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, program
 from initcli.signal.rules.base import Weight
@@ -59,6 +60,8 @@ class _Draw(msgspec.Struct, frozen=True):
     """The RMS of a parameter's gradient, and of its values."""
     hidden: dict[int, float]
     """As in :class:`Pass`."""
+    dimensions: dict[int, float]
+    """As in :class:`Signal`."""
 
 
 def measure_signal(
@@ -242,6 +245,8 @@ def _one_draw(
             if np.issubdtype(output.dtype, np.floating):
                 outputs[index] = output_figures(step.layer, output)
             advance()
+        followed = [*Graph(built).hidden_trunk[-1:], *(each.tensor for each in built.inputs)]
+        dimensions = {t: dimension(tensors[t]) for t in followed if tensors[t].dtype.kind == "f"}
         cotangents = {
             tensor: _cotangent(f"cotangent {k}", seed, tensors[tensor], about.masks.get(tensor))
             for k, tensor in enumerate(built.results)
@@ -263,7 +268,7 @@ def _one_draw(
                         values = about.values(parameter)
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
-    return _Draw(outputs, gradients, sizes, about.hidden)
+    return _Draw(outputs, gradients, sizes, about.hidden, dimensions)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
@@ -319,6 +324,10 @@ def _gathered(
         batch=built.batch,
         draws=len(taken),
         input_rms={tensor: rms(x) for tensor, x in given.items() if x.dtype.kind == "f"},
+        dimensions={
+            tensor: float(np.median([draw.dimensions[tensor] for draw in taken]))
+            for tensor in taken[0].dimensions
+        },
         layers=_layers(built, outputs, gradients, expected),
         tensors=tuple(_tensors(model, taken)),
         notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),

@@ -29,6 +29,21 @@ def rms(x: Array) -> float:
     return math.sqrt(total / flat.size)
 
 
+def dimension(x: Array) -> float:
+    """The number of directions along which the examples of a batch differ, by participation ratio.
+
+    (Σ λ)² / Σ λ² for the eigenvalues λ of their covariance: 1 where all lie on one line, and 0
+    where they are the same. Of large tensors 65,536 entries are taken, evenly spaced.
+    """
+    rows = x.reshape(x.shape[0], -1)
+    rows = rows[:, :: -(-rows.shape[1] // (1 << 16))].astype(np.float64)
+    rows = rows / (np.max(np.abs(rows), initial=0.0) or 1.0)
+    rows = rows - rows.mean(0)
+    products = rows @ rows.T
+    total = float(np.trace(products))
+    return total**2 / float(np.sum(products**2)) if total > 0 else 0.0
+
+
 def output_figures(layer: Layer, y: Array) -> dict[str, float]:
     """The figures of an output, by their names in :class:`initcli.signal.figures.OutputSignal`."""
     rows = y.reshape(y.shape[0] if y.ndim else 1, -1)

@@ -75,8 +75,7 @@ class Zeros:
         Results of 0 do not count.
         """
         graph, nothing = self.graph, self._nothing(self._begun)
-        hidden = (t for t in graph.trunk if t in graph.made_by and graph.is_hidden(t))
-        return any(t in nothing and not graph.is_result(graph.made_by[t]) for t in hidden)
+        return not nothing.isdisjoint(graph.hidden_trunk)
 
     def _nothing(self, zeros: Collection[str]) -> set[int]:
         """The tensors that are 0 for all inputs."""

@@ -13,7 +13,7 @@ class DeadUnits(Check):
 
     ## What it does
     Counts the units of a ReLU that are 0 for a whole batch. Clearly more than six in ten are
-    reported, or more than nine outputs in ten that are 0. In a deep network with good
+    reported, or more than 95 % of outputs that are 0. In a deep network with good
     initializers up to half of the units may be: examples become alike with depth, and a unit is
     then on or off for all of them.
 
