@@ -13,7 +13,7 @@ from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
 from initcli.documents.edit import Change, merged
 from initcli.errors import Path, SignalError, TooLarge
-from initcli.initializers import LecunNormal
+from initcli.initializers import LecunNormal, Ones
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
@@ -199,17 +199,14 @@ class Evidence:
     @cached_property
     def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
         """Kernels and scales of zeros that no gradient ever reaches."""
-        return [
+        zeros = [
             (layer, each)
             for layer, each in self.parameters
-            if is_zero(each)
-            and (is_kernel(each) or is_scale(each))
-            and (
-                layer is not self.layers[-1]
-                if self.zeros is None
-                else each.path in self.zeros.stuck
-            )
+            if is_zero(each) and (is_kernel(each) or is_scale(each))
         ]
+        if self.zeros is None:
+            return [(layer, each) for layer, each in zeros if layer is not self.layers[-1]]
+        return [(layer, each) for layer, each in zeros if each.path in self.zeros.stuck]
 
     @cached_property
     def late(self) -> list[tuple[BuiltLayer, Parameter]]:
@@ -220,7 +217,7 @@ class Evidence:
             (layer, each)
             for layer, each in self.parameters
             if is_zero(each)
-            and is_kernel(each)
+            and (is_kernel(each) or is_scale(each))
             and not self.is_result(layer)
             and any(
                 self.graph.steps[index].outputs[0] in self.graph.hidden_trunk
@@ -286,11 +283,11 @@ class Evidence:
     def _with_zeros_drawn(self) -> Model:
         cuts = self.zeros is not None and self.zeros.cuts
         paths = {
-            parameter.path
-            for layer, parameter in self.parameters
-            if is_zero(parameter)
-            and len(parameter.shape) > 1
-            and (self.is_result(layer) or (cuts and is_kernel(parameter)))
+            each.path
+            for layer, each in self.parameters
+            if is_zero(each)
+            and (is_kernel(each) or is_scale(each))
+            and (cuts or self.is_result(layer))
         }
         layers = tuple(_redrawn(layer, paths) for layer in self.model.layers)
         return msgspec.structs.replace(self.model, layers=layers) if paths else self.model
@@ -349,7 +346,9 @@ def _redrawn(layer: BuiltLayer, paths: set[str]) -> BuiltLayer:
     return msgspec.structs.replace(
         layer,
         parameters=tuple(
-            msgspec.structs.replace(parameter, initializer=LecunNormal())
+            msgspec.structs.replace(
+                parameter, initializer=Ones() if is_scale(parameter) else LecunNormal()
+            )
             if parameter.path in paths
             else parameter
             for parameter in layer.parameters

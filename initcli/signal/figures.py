@@ -89,8 +89,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
     ``layers`` has an entry for each step of ``program``. By the number of the tensor,
     ``input_rms`` is the root mean square of what flows in, where that is not standard normal, and
-    ``dimensions`` the number of directions along which examples differ, where that was measured:
-    in the inputs, and in the last hidden tensor that all of the signal passes.
+    ``differences`` that of what differs between examples, in the inputs and the hidden tensors that
+    all of the signal passes, and ``dimensions`` the number of directions along which they differ,
+    in the inputs and the last of these tensors. The last two are empty where nothing was drawn.
     """
 
     model: Model
@@ -101,6 +102,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     tensors: tuple[TensorSignal, ...] = ()
     notes: tuple[str, ...] = ()
     input_rms: Mapping[int, float] = {}
+    differences: Mapping[int, float] = {}
     dimensions: Mapping[int, float] = {}
 
     @property

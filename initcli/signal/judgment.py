@@ -46,6 +46,8 @@ so that a few layers learn all the same."""
 SHUT = 0.95
 """Largest share of entries that are saturated, or 0 behind a ReLU, with which layers learn: of
 twenty units one still tells examples apart."""
+GONE = 0.99
+"""Largest share of dead units with which layers learn: of a hundred units one is left."""
 DEAD = 0.6
 """Largest share of dead units. Examples become alike with depth, and of units with weights of mean
 0 half are then off for all of them; a tenth more is the least that tells a shifted bias."""
@@ -233,26 +235,16 @@ class Judgment:
     @property
     def _alike(self) -> Growth | None:
         """The first stretch over which examples become alike."""
-        graph = self.graph
+        graph, differences = self.graph, self.signal.differences
         for tensor in graph.hidden_trunk:
-            after = self._between_examples(tensor)
-            sources = graph.sources[tensor]
+            after, sources = differences.get(tensor), graph.sources[tensor]
             if after is None or tensor in sources or (after == 0 and self.dead):
                 continue
             for source in sources:
-                before, differs = self.rms(source), self._between_examples(source)
+                before, differs = self.rms(source), differences.get(source)
                 if before and differs and differs >= SMALL * before and after < SMALL * before:
                     return Growth(tensor, before, after, between_examples=True)
         return None
-
-    def _between_examples(self, tensor: int) -> float | None:
-        """Root mean square of what differs between examples; None where unknown."""
-        size = self.rms(tensor)
-        if tensor not in self.graph.made_by:
-            return size
-        layer = self._layer(tensor)
-        seen = None if layer is None or layer.output is None else layer.output.correlation
-        return None if size is None or seen is None else size * math.sqrt(max(1 - seen.median, 0.0))
 
     def is_mended_by_one(self, growth: Growth) -> bool:
         """Whether the signal keeps its size but for one kernel.
@@ -269,7 +261,7 @@ class Judgment:
         return SMALL <= rest <= LARGE
 
     def _gain(self, index: int) -> float | None:
-        """Factor by which a step's kernel changes a size; None where unknown, or time steps have it."""
+        """Factor by which a step's kernel changes a size; None if unknown or repeated in time."""
         step = self.graph.steps[index]
         kernels = [p for p in step.parameters if p.is_summed and p.wired_fans is not None]
         if step.layer.acts_as() == "recurs" or len(kernels) != 1:
@@ -494,6 +486,12 @@ class Judgment:
             if is_dead or each.zeros > SHUT:
                 return each if is_dead else each._replace(dead=None)
         return None
+
+    @property
+    def dies(self) -> bool:
+        """Whether a ReLU leaves nothing."""
+        shares = (each.zeros if each.dead is None else each.dead for each in self.all_shares)
+        return any(share is not None and share > GONE for share in shares)
 
     @cached_property
     def _sums(self) -> dict[int, Array]:

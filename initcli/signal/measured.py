@@ -28,7 +28,7 @@ from initcli.signal.figures import (
 from initcli.signal.graph import Graph
 from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
 from initcli.signal.masking import heeding, mask_notes
-from initcli.signal.observing import dimension, output_figures, rms
+from initcli.signal.observing import difference, dimension, output_figures, rms
 from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, program
 from initcli.signal.rules.base import Weight
@@ -60,8 +60,9 @@ class _Draw(msgspec.Struct, frozen=True):
     """The RMS of a parameter's gradient, and of its values."""
     hidden: dict[int, float]
     """As in :class:`Pass`."""
+    differences: dict[int, float]
     dimensions: dict[int, float]
-    """As in :class:`Signal`."""
+    """As in :class:`Signal`, as are the differences."""
 
 
 def measure_signal(
@@ -245,8 +246,10 @@ def _one_draw(
             if np.issubdtype(output.dtype, np.floating):
                 outputs[index] = output_figures(step.layer, output)
             advance()
-        followed = [*Graph(built).hidden_trunk[-1:], *(each.tensor for each in built.inputs)]
-        dimensions = {t: dimension(tensors[t]) for t in followed if tensors[t].dtype.kind == "f"}
+        trunk = Graph(built).hidden_trunk
+        followed = [t for each in built.inputs if tensors[t := each.tensor].dtype.kind == "f"]
+        differences = {tensor: difference(tensors[tensor]) for tensor in (*followed, *trunk)}
+        dimensions = {tensor: dimension(tensors[tensor]) for tensor in (*followed, *trunk[-1:])}
         cotangents = {
             tensor: _cotangent(f"cotangent {k}", seed, tensors[tensor], about.masks.get(tensor))
             for k, tensor in enumerate(built.results)
@@ -268,7 +271,7 @@ def _one_draw(
                         values = about.values(parameter)
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
-    return _Draw(outputs, gradients, sizes, about.hidden, dimensions)
+    return _Draw(outputs, gradients, sizes, about.hidden, differences, dimensions)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
@@ -324,10 +327,8 @@ def _gathered(
         batch=built.batch,
         draws=len(taken),
         input_rms={tensor: rms(x) for tensor, x in given.items() if x.dtype.kind == "f"},
-        dimensions={
-            tensor: float(np.median([draw.dimensions[tensor] for draw in taken]))
-            for tensor in taken[0].dimensions
-        },
+        differences=_medians([draw.differences for draw in taken]),
+        dimensions=_medians([draw.dimensions for draw in taken]),
         layers=_layers(built, outputs, gradients, expected),
         tensors=tuple(_tensors(model, taken)),
         notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
@@ -360,6 +361,10 @@ def _output(figures: list[dict[str, float]]) -> OutputSignal | None:
     names = OutputSignal.__struct_fields__
     spreads = {name: _spread([each[name] for each in figures if name in each]) for name in names}
     return OutputSignal(**spreads)  # type: ignore[arg-type]  # only the optional ones are None
+
+
+def _medians(figures: list[dict[int, float]]) -> dict[int, float]:
+    return {tensor: float(np.median([each[tensor] for each in figures])) for tensor in figures[0]}
 
 
 def _spread(values: list[float]) -> Spread | None:

@@ -29,6 +29,14 @@ def rms(x: Array) -> float:
     return math.sqrt(total / flat.size)
 
 
+def difference(x: Array) -> float:
+    """Root mean square of what differs between the examples of a batch, from their mean."""
+    rows = x.reshape(x.shape[0], -1)
+    count = max(len(rows) - 1, 1)
+    mean = rows.mean(0, dtype=np.float64)
+    return math.sqrt(sum(float(np.mean((row - mean) ** 2)) for row in rows) / count)
+
+
 def dimension(x: Array) -> float:
     """The number of directions along which the examples of a batch differ, by participation ratio.
 

@@ -82,11 +82,11 @@ class ConstantKernel(Check):
             ):
                 units = f"its {parameter.shape[-1]:,} units start identical"
                 fault = f"are {distribution.value:.4g}: {units}"
-                differ = _are_told_apart(evidence, layer)
-                if differ:
+                if _are_told_apart(evidence, layer):
                     fault += ", and only the kernels behind it tell them apart"
-                severity = "warning" if differ else None
-                yield self._finding(evidence, layer, parameter, fault, severity)
+                    yield self._finding(evidence, layer, parameter, fault, "warning")
+                else:
+                    yield self._finding(evidence, layer, parameter, fault)
 
     def _finding(
         self,
@@ -122,9 +122,8 @@ def _are_told_apart(evidence: Evidence, layer: BuiltLayer) -> bool:
         if not mixes(step):
             waiting += graph.behind(index)
         elif any(
-            isinstance(p.distribution, distributions.Constant)
+            is_kernel(p) and isinstance(p.distribution, distributions.Constant)
             for p in step.parameters
-            if is_kernel(p)
         ):
             return False
     return bool(seen)

@@ -13,9 +13,10 @@ class DeadUnits(Check):
 
     ## What it does
     Counts the units of a ReLU that are 0 for a whole batch. Clearly more than six in ten are
-    reported, or more than 95 % of outputs that are 0. In a deep network with good
-    initializers up to half of the units may be: examples become alike with depth, and a unit is
-    then on or off for all of them.
+    reported, or more than 95 % of outputs that are 0. It is an error where a ReLU leaves less than
+    one unit in a hundred, and a warning otherwise. In a deep network with good initializers up to
+    half of the units may be 0: examples become alike with depth, and a unit is then on or off for
+    all of them.
 
     ## Why is this bad
     Where a ReLU is off its slope is 0. A unit that is off for every example gets no gradient and
@@ -75,4 +76,5 @@ class DeadUnits(Check):
             remedy=rescaling.text,
             advice="raise the bias, or use an activation with a slope below 0",
             changes=rescaling.changes,
+            severity=None if judgment.dies else "warning",
         )
