@@ -87,11 +87,13 @@ class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """The signal through a model; with no draws, predictions alone.
 
-    ``layers`` has an entry for each step of ``program``. By the number of the tensor,
-    ``input_rms`` is the root mean square of what flows in, where that is not standard normal, and
-    ``differences`` that of what differs between examples, in the inputs and the hidden tensors that
-    all of the signal passes, and ``dimensions`` the number of directions along which they differ,
-    in the inputs and the last of these tensors. The last two are empty where nothing was drawn.
+    ``layers`` has an entry for each step of ``program``. By the number of a tensor, ``input_rms``
+    is the root mean square of what flows in, where that is not standard normal; ``differences``
+    that of what differs between examples, in the inputs and the hidden tensors that all of the
+    signal passes; and ``dimensions`` the number of directions along which they differ, in the
+    inputs and the last of these tensors. By the number of a step, ``onsets`` is the largest
+    gradient of a time step divided by that of the last, for recurrent layers that end with their
+    last state. These three are empty where nothing was drawn.
     """
 
     model: Model
@@ -104,6 +106,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     input_rms: Mapping[int, float] = {}
     differences: Mapping[int, float] = {}
     dimensions: Mapping[int, float] = {}
+    onsets: Mapping[int, float] = {}
 
     @property
     def results(self) -> frozenset[str]:

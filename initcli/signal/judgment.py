@@ -40,6 +40,12 @@ INSENSITIVE = 1e-4
 smaller one stays as it is while the other learns."""
 SENSITIVE = 1e4
 """Largest such factor: any step that moves the one layer scrambles what the other computes."""
+SHARP = 150.0
+"""The same where each layer multiplies by more than :data:`SHARP_EACH`: Adam's usual step is a
+hundredth of a weight, and then changes more than all. Normalizations multiply by 1.2 a layer and
+take the size of weights away, so that their steps do less."""
+SHARP_EACH = 1.5
+"""Factor of one layer, or one time step, above that of normalizations."""
 SATURATED = 0.4
 """Largest share of saturated entries without a loss. The slopes of the others carry the gradient,
 so that a few layers learn all the same."""
@@ -373,11 +379,28 @@ class Judgment:
             return []
         last = self.sensitivities[-1].size
         ratios = [each.size / last for each in self.sensitivities]
-        if max(ratios) > SENSITIVE:
-            return self.sensitivities[ratios.index(max(ratios)) :]
+        first = ratios.index(max(ratios))
+        steps = sum(map(mixes, self._steps_between(first)))
+        if max(ratios) > SENSITIVE or _is_sharp(max(ratios), steps):
+            return self.sensitivities[first:]
         if min(ratios) < INSENSITIVE:
             return self.sensitivities[ratios.index(min(ratios)) :]
         return []
+
+    def _steps_between(self, first: int) -> Sequence[Step]:
+        """The steps between one of the sensitivities and the last."""
+        tensors = (self.sensitivities[first].tensor, self.sensitivities[-1].tensor)
+        begin, end = (self.graph.made_by[tensor] for tensor in tensors)
+        return self.graph.steps[begin + 1 : end + 1]
+
+    @cached_property
+    def chaotic(self) -> dict[int, float]:
+        """Recurrent steps whose state blows differences up in time, with the factor."""
+        return {
+            index: factor
+            for index, factor in self.signal.onsets.items()
+            if _is_sharp(factor, self.graph.size(self.graph.steps[index].inputs[0])[1])
+        }
 
     @cached_property
     def zeros(self) -> Zeros:
@@ -519,6 +542,11 @@ class Judgment:
                     sums[index] = size * before.profile
             theory.take(step)
         return sums
+
+
+def _is_sharp(ratio: float, steps: int) -> bool:
+    """Whether a sensitivity grows too fast over some steps."""
+    return ratio > SHARP and ratio > SHARP_EACH**steps
 
 
 def without_activation(step: Step) -> Step:

@@ -127,6 +127,8 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
         yield "examples lie on one line"
     if unreached:
         yield "no gradient reaches the first layer"
+    for index in judgment.chaotic:
+        yield f"gradient explodes over the steps of {judgment.graph.steps[index].name}"
     if (dead := judgment.dead) is not None:
         name = judgment.graph.steps[dead.step].name
         is_dead = dead.dead is not None
@@ -192,7 +194,8 @@ def _hidden_layers(signal: Signal) -> list[LayerSignal]:
     known = [
         layer for layer in signal.layers if layer.name in weighted and std_of(layer) is not None
     ]
-    inner = [layer for layer in known if layer.name not in signal.results]
+    results = signal.results
+    inner = [layer for layer in known if layer.name not in results]
     return inner if len(inner) > 1 else known
 
 

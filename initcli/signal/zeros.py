@@ -96,6 +96,8 @@ class Zeros:
             return False  # What an operation makes of 0 is not known.
         if not stops and not _cut(step, zeros):
             return False
+        if role == "recurs":
+            return True  # Gates that are open let through what is 0, as a state of zeros is.
         return all(each.path in zeros for each in step.parameters if _is_offset(each))
 
     def _learned(self, zeros: Collection[str]) -> frozenset[str]:

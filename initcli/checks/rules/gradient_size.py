@@ -18,8 +18,9 @@ class GradientSize(Check):
     Compares how much a relative change of each hidden output changes the results: the size of the
     gradient times the spread of the output, at every tensor that all of the signal passes. Neither
     the number of units nor a normalization, which divides a signal and multiplies its gradient,
-    makes a difference by itself. A factor of 10,000 is reported; networks that train stay within
-    1,000.
+    makes a difference by itself. A factor of 10,000 is reported, and upwards one of 150 where each
+    layer makes more than 1.5 of it, or each time step of a recurrent layer that ends with its last
+    state. Networks with normalizations that train stay within 1,000.
 
     ## Why is this bad
     A layer learns from how much the results change with its output. Where each layer squashes
@@ -63,6 +64,17 @@ class GradientSize(Check):
         judgment = evidence.judgment
         if judgment is not None and judgment.unlike_sensitivities:
             yield self._finding(evidence, judgment, judgment.unlike_sensitivities)
+        for index, factor in judgment.chaotic.items() if judgment is not None else ():
+            layer = evidence.layer_of(index)
+            yield self.finding(
+                evidence,
+                layer,
+                message=(
+                    f"gradients explode over the time steps of {layer.name}: one is {factor:.3g} "
+                    "times that of the last (measured)"
+                ),
+                advice="use a smaller recurrent kernel, such as the orthogonal one of Keras",
+            )
 
     def _finding(
         self, evidence: Evidence, judgment: Judgment, sensitivities: list[Sensitivity]
