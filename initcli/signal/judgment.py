@@ -242,9 +242,10 @@ class Judgment:
     def _alike(self) -> Growth | None:
         """The first stretch over which examples become alike."""
         graph, differences = self.graph, self.signal.differences
+        is_excused = self.dead is not None or self.starts_at_zero
         for tensor in graph.hidden_trunk:
             after, sources = differences.get(tensor), graph.sources[tensor]
-            if after is None or tensor in sources or (after == 0 and self.dead):
+            if after is None or tensor in sources or (after == 0 and is_excused):
                 continue
             for source in sources:
                 before, differs = self.rms(source), differences.get(source)
@@ -282,8 +283,10 @@ class Judgment:
         """Along how many directions examples differ behind all layers, where that is hardly one.
 
         None too where a layer of one unit leaves no more, or kernels of equal entries, which
-        gradients tell apart.
+        gradients tell apart; and where sizes or gradients are what is wrong.
         """
+        if self.growths or self.residuals or self.unlike_sensitivities:
+            return None
         graph, known = self.graph, self.signal.dimensions
         last = graph.hidden_trunk[-1:]
         found = known.get(last[0]) if last else None

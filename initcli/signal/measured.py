@@ -433,7 +433,7 @@ def _output(figures: list[dict[str, float]]) -> OutputSignal | None:
 
 
 def _onset(gradient: Gradients) -> float | None:
-    """Largest gradient of a time step by the last's; None unless a layer ends with its last state."""
+    """Largest gradient of a time step by the last's, if a layer ends with its last state."""
     (output, *_), (fed, *_) = gradient.outputs, (*gradient.inputs, None)
     if gradient.step.layer.acts_as() != "recurs" or output is None or fed is None:
         return None

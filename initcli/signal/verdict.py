@@ -123,7 +123,7 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
         yield f"gradient {'explodes' if unlike[0].size > unlike[-1].size else 'vanishes'}"
     if judgment.starts_at_zero:
         yield "starts at 0 and learns from there"
-    if judgment.collapsed is not None and not (judgment.growths or judgment.residuals):
+    if judgment.collapsed is not None:
         yield "examples lie on one line"
     if unreached:
         yield "no gradient reaches the first layer"

@@ -60,8 +60,6 @@ class OneDirection(Check):
         judgment = evidence.judgment
         if judgment is None or judgment.collapsed is None:
             return
-        if judgment.growths or judgment.unlike_sensitivities or judgment.residuals:
-            return  # An error says it, of the same layers.
         graph = judgment.graph
         index = graph.made_by[graph.hidden_trunk[-1]]
         layer = evidence.layer_of(evidence.maker(index))
