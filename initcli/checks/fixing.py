@@ -214,28 +214,25 @@ def _written(
             if each.severity != severity or not each.changes:
                 continue
             try:
-                text = edited(text, document.file, _own(document, each.changes))
+                if own := _own(document, each.changes, notes):
+                    text = edited(text, document.file, own)
+                    remedied.append(each)
             except CannotEdit as error:
                 notes.append(str(error))
-            else:
-                remedied.append(each)
         if remedied:
             break
     return text, remedied
 
 
-def _own(document: Document, changes: Sequence[Change]) -> list[Change]:
-    """The changes by their paths in a document's own text.
-
-    Raises:
-        CannotEdit: one of them is in another file.
-    """
+def _own(document: Document, changes: Sequence[Change], notes: list[str]) -> list[Change]:
+    """The changes by their paths in a document's own text; empty where one is in another file."""
     own: list[Change] = []
     for change in changes:
         origin = document.origin(change.path)
         if origin.document.file != document.file:
             name = printable(origin.document.file)
-            raise CannotEdit(f"{name}, which this extends, has to be fixed by itself")
+            notes.append(f"{name}, which this extends, has to be fixed by itself")
+            return []
         own.append(change._replace(path=origin.path))
     return own
 

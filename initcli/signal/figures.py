@@ -92,8 +92,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     that of what differs between examples, in the inputs and the hidden tensors that all of the
     signal passes; and ``dimensions`` the number of directions along which they differ, in the
     inputs and the last of these tensors. By the number of a step, ``onsets`` is the largest
-    gradient of a time step divided by that of the last, for recurrent layers that end with their
-    last state. These three are empty where nothing was drawn.
+    gradient of a time step divided by that of the last, and ``reaches`` the number of time steps
+    with a gradient of at least 1e-4 of the largest, for recurrent layers that end with their last
+    state. These four are empty where nothing was drawn.
     """
 
     model: Model
@@ -107,6 +108,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     differences: Mapping[int, float] = {}
     dimensions: Mapping[int, float] = {}
     onsets: Mapping[int, float] = {}
+    reaches: Mapping[int, float] = {}
 
     @property
     def results(self) -> frozenset[str]:

@@ -46,6 +46,13 @@ hundredth of a weight, and then changes more than all. Normalizations multiply b
 take the size of weights away, so that their steps do less."""
 SHARP_EACH = 1.5
 """Factor of one layer, or one time step, above that of normalizations."""
+SHORT_REACH = 14
+"""Largest number of time steps within reach of a state that loses half and more at each step, as
+½¹³ is the last power above 1e-4. A forget gate without a bias loses less, with what the recurrent
+kernel adds, and many such layers train."""
+OUT_OF_REACH = 32
+"""Time steps out of reach with which layers learn: a state that takes in its last step alone
+learns to look back over eight (Keras, handwritten digits row by row), not over 64."""
 SATURATED = 0.4
 """Largest share of saturated entries without a loss. The slopes of the others carry the gradient,
 so that a few layers learn all the same."""
@@ -285,7 +292,7 @@ class Judgment:
         None too where a layer of one unit leaves no more, or kernels of equal entries, which
         gradients tell apart; and where sizes or gradients are what is wrong.
         """
-        if self.growths or self.residuals or self.unlike_sensitivities:
+        if self.growths or self.residuals or self.unlike_sensitivities or self.forgetful:
             return None
         graph, known = self.graph, self.signal.dimensions
         last = graph.hidden_trunk[-1:]
@@ -403,6 +410,19 @@ class Judgment:
             index: factor
             for index, factor in self.signal.onsets.items()
             if _is_sharp(factor, self.graph.size(self.graph.steps[index].inputs[0])[1])
+        }
+
+    @cached_property
+    def forgetful(self) -> dict[int, int]:
+        """Recurrent steps whose state forgets too fast, with the time steps within its reach."""
+        lengths = {
+            index: self.graph.size(self.graph.steps[index].inputs[0])[1]
+            for index in self.signal.reaches
+        }
+        return {
+            index: int(reach)
+            for index, reach in self.signal.reaches.items()
+            if reach <= SHORT_REACH and lengths[index] - reach >= OUT_OF_REACH
         }
 
     @cached_property

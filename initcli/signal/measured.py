@@ -51,6 +51,8 @@ SECONDS = 60.0
 """Time for all draws."""
 _LARGE_PRODUCT = 5e7
 """Multiplications of a layer from which threads help more than they wait for one another."""
+REACHED = 1e-4
+"""Share of the largest gradient of a time step that others within reach get at least."""
 
 
 class _Draw(msgspec.Struct, frozen=True):
@@ -65,7 +67,8 @@ class _Draw(msgspec.Struct, frozen=True):
     differences: dict[int, float]
     dimensions: dict[int, float]
     onsets: dict[int, float]
-    """As in :class:`Signal`, as are the two before."""
+    reaches: dict[int, float]
+    """As in :class:`Signal`, as are the three before."""
 
 
 def measure_signal(
@@ -322,13 +325,16 @@ def _one_draw(
         }
         totals: dict[str, Array] = {}
         onsets: dict[int, float] = {}
+        reaches: dict[int, float] = {}
         back = backwards(built, tensors, cotangents, about)
         for index, gradient in zip(reversed(range(len(built.steps))), back, strict=True):
             step = gradient.step
             if gradient.outputs[0] is not None:
                 gradients[index] = rms(gradient.outputs[0])
-                if (onset := _onset(gradient)) is not None:
-                    onsets[index] = onset
+                if over_time := _over_time(gradient):
+                    largest = max(over_time)
+                    onsets[index] = largest / over_time[-1]
+                    reaches[index] = sum(size >= REACHED * largest for size in over_time)
             weights = {} if isinstance(step.layer, Preprocessing) else gradient.weights
             for name, each in weights.items():
                 path = step.weights[name].path
@@ -339,7 +345,7 @@ def _one_draw(
                         values = about.values(parameter)
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
-    return _Draw(outputs, gradients, sizes, about.hidden, differences, dimensions, onsets)
+    return _Draw(outputs, gradients, sizes, about.hidden, differences, dimensions, onsets, reaches)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
@@ -398,6 +404,7 @@ def _gathered(
         differences=_medians([draw.differences for draw in taken]),
         dimensions=_medians([draw.dimensions for draw in taken]),
         onsets=_medians([draw.onsets for draw in taken]),
+        reaches=_medians([draw.reaches for draw in taken]),
         layers=_layers(built, outputs, gradients, expected),
         tensors=tuple(_tensors(model, taken)),
         notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
@@ -432,16 +439,17 @@ def _output(figures: list[dict[str, float]]) -> OutputSignal | None:
     return OutputSignal(**spreads)  # type: ignore[arg-type]  # only the optional ones are None
 
 
-def _onset(gradient: Gradients) -> float | None:
-    """Largest gradient of a time step by the last's, if a layer ends with its last state."""
+def _over_time(gradient: Gradients) -> list[float]:
+    """Gradients of the time steps of a layer that ends with its last state; empty if it does not.
+
+    Empty too where none comes back to the last step.
+    """
     (output, *_), (fed, *_) = gradient.outputs, (*gradient.inputs, None)
     if gradient.step.layer.acts_as() != "recurs" or output is None or fed is None:
-        return None
+        return []
     _, x = fed
-    if x.ndim <= output.ndim:
-        return None
-    sizes = [rms(each) for each in np.moveaxis(x, 1, 0)]
-    return max(sizes) / sizes[-1] if sizes[-1] > 0 else None
+    sizes = [rms(each) for each in np.moveaxis(x, 1, 0)] if x.ndim > output.ndim else []
+    return sizes if sizes and sizes[-1] > 0 else []
 
 
 def _medians(figures: list[dict[int, float]]) -> dict[int, float]:

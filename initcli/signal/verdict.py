@@ -129,6 +129,8 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
         yield "no gradient reaches the first layer"
     for index in judgment.chaotic:
         yield f"gradient explodes over the steps of {judgment.graph.steps[index].name}"
+    for index, reach in judgment.forgetful.items():
+        yield f"gradient vanishes {reach} steps back in {judgment.graph.steps[index].name}"
     if (dead := judgment.dead) is not None:
         name = judgment.graph.steps[dead.step].name
         is_dead = dead.dead is not None

@@ -244,7 +244,7 @@ def dense(name: str | None = None, units: int = 8, **more: Any) -> dict[str, Any
 ZEROS: dict[str, Any] = {"kernel_initializer": "zeros"}
 ADD = {"type": "Add", "inputs": ["a", "b"]}
 PRODUCT = {"type": "Multiply", "inputs": ["a", "b"]}
-RELU = {"activation": "relu"}
+RELU: dict[str, Any] = {"activation": "relu"}
 NORM = {"type": "BatchNormalization", "name": "b", "gamma_initializer": "zeros"}
 
 

@@ -30,7 +30,7 @@ class DeadUnits(Check):
         units: 128
         activation: relu
         kernel_initializer: he_normal
-        bias_initializer: {type: Constant, value: -2.2}
+        bias_initializer: {type: Constant, value: -3.0}
       - {type: Dense, units: 10}
     ```
 

@@ -20,7 +20,7 @@ class OneDirection(Check):
     ## Why is this bad
     The results see one number of each example. Products of random matrices favor one direction
     more with each layer, the sooner the fewer units they have; a mean that all entries of a kernel
-    share, and a recurrent state that forgets all steps but the last, leave one as well.
+    share leaves one as well.
 
     ## Reported
     ```yaml
@@ -44,7 +44,7 @@ class OneDirection(Check):
 
     ## Use instead
     More units or fewer layers, connections around the layers, an orthogonal initializer, or a
-    BatchNormalization; a recurrent layer whose state lasts.
+    BatchNormalization.
 
     ## References
     - Daneshmand et al. 2020, Batch normalization provably avoids rank collapse for randomly
@@ -63,7 +63,6 @@ class OneDirection(Check):
         graph = judgment.graph
         index = graph.made_by[graph.hidden_trunk[-1]]
         layer = evidence.layer_of(evidence.maker(index))
-        recurs = layer.layer.acts_as() == "recurs"
         yield self.finding(
             evidence,
             layer,
@@ -72,9 +71,7 @@ class OneDirection(Check):
                 "(participation ratio, measured): nearly all lie on one line"
             ),
             advice=(
-                "let the state last longer: a larger recurrent kernel, or a forget bias above 0"
-                if recurs
-                else "use more units or fewer layers, connect around them with Add, or put "
+                "use more units or fewer layers, connect around them with Add, or put "
                 "BatchNormalizations in"
             ),
         )
