@@ -70,9 +70,9 @@ RESIDUAL_GROWTH = 30.0
 """Largest factor by which residual branches may grow their sum in all."""
 RESIDUAL_GROWTH_EACH = 1.1
 """Largest average factor for each branch. Below it branches add an amount and not a share."""
-ONE_DIRECTION = 1.05
-"""Number of directions, by participation ratio, below which examples lie on one line: 97.5 % of
-the variance is along it. Standard normal inputs of n entries differ along nearly n."""
+ONE_DIRECTION = 1.25
+"""Number of directions, by participation ratio, below which examples lie on one line, as nine
+tenths of their squares do. Standard normal inputs of n entries lie in nearly n."""
 MANY_DIRECTIONS = 3.0
 """Number of directions of inputs that a line loses."""
 ADAM_EPSILON = 1e-7

@@ -12,10 +12,10 @@ class OneDirection(Check):
     """Examples lie on one line behind the hidden layers.
 
     ## What it does
-    Counts the directions along which a batch of examples differs in the last hidden tensor that
-    all of the signal passes, by the participation ratio (Σ λ)² / Σ λ² of the eigenvalues λ of
-    their covariance. Less than 1.05 is reported, where inputs have more than 3: then 97.5 % of the
-    variance lies along one direction. It is measured only.
+    Counts the directions in which examples lie from their median in the last hidden tensor that
+    all of the signal passes: the participation ratio (Σ λ)² / Σ λ² of the eigenvalues λ of the
+    products of these unit vectors. Less than 1.25 is reported, where inputs have more than 3: then
+    nine tenths of the squares lie along one line. It is measured only.
 
     ## Why is this bad
     The results see one number of each example. Products of random matrices favor one direction
