@@ -7,6 +7,7 @@ All of this can be pickled, so that other processes read their parts themselves.
 from __future__ import annotations
 
 import math
+import os
 from functools import cache, lru_cache
 from typing import Any, Protocol
 
@@ -150,9 +151,19 @@ class Held(msgspec.Struct, frozen=True):
         return self.values[start:stop]
 
 
-@lru_cache(maxsize=64)
 def mapped(file: str) -> memoryview:
     """The bytes of a file, mapped into memory for reading."""
+    return _mapped(file, version(file))
+
+
+def version(file: str) -> tuple[int, ...]:
+    """What changes when a file is replaced or written to."""
+    status = os.stat(file)  # noqa: PTH116  # quicker than with a Path
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _mapped(file: str, _: tuple[int, ...]) -> memoryview:
     return np.memmap(file, np.uint8, "r").data
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 import initcli
+from error_cases.weights import damaged, entry, header, torch_archive
 from initcli.checkpoint import Checkpoint
 from initcli.limits import limited
 from initcli.measuring.measurement import measure
@@ -238,13 +238,6 @@ def test_nothing_of_a_pickle_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "was_run").exists()
 
 
-def torch_archive(pickled: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("archive/data.pkl", pickled)
-    return stream.getvalue()
-
-
 def doubled(times: int, end: bytes) -> bytes:
     """A pickle that doubles a tuple many times."""
     step = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(times))
@@ -282,59 +275,9 @@ def test_a_hostile_pickle_takes_no_time_and_no_memory(tmp_path: Path, pickled: b
     assert found.tensors == ()
 
 
-def header(entries: dict[str, Any], data: int = 0) -> bytes:
-    text = json.dumps(entries).encode()
-    return struct.pack("<Q", len(text)) + text + bytes(data)
-
-
-def entry(
-    start: int, stop: int, shape: list[Any] | None = None, dtype: str = "F32"
-) -> dict[str, Any]:
-    shape = [(stop - start) // 4] if shape is None else shape
-    return {"dtype": "F32", "shape": shape, "data_offsets": [start, stop]}
-
-
-def hostile_files() -> Iterator[tuple[str, str, bytes]]:
-    def safetensors(title: str, content: bytes) -> tuple[str, str, bytes]:
-        return title, "a.safetensors", content
-
-    yield safetensors("truncated", header({"a": entry(0, 8)}, 4))
-    yield safetensors("more bytes than tensors", header({"a": entry(0, 8)}, 12))
-    yield safetensors("overlap", header({"a": entry(0, 8), "b": entry(4, 12)}, 12))
-    yield safetensors("gap", header({"a": entry(0, 4), "b": entry(8, 12)}, 12))
-    yield safetensors("negative offset", header({"a": entry(-4, 4)}, 4))
-    yield safetensors("offsets in the wrong order", header({"a": entry(4, 0, [1])}, 4))
-    yield safetensors("a wrong size", header({"a": entry(0, 8, [3])}, 8))
-    yield safetensors("a huge shape", header({"a": entry(0, 8, [2**62, 2**62])}, 8))
-    yield safetensors("a negative shape", header({"a": entry(0, 4, [-1])}, 4))
-    yield safetensors("many axes", header({"a": entry(0, 4, [1] * 65)}, 4))
-    yield safetensors("a name twice", header({"a": entry(0, 4)}, 8).replace(b"}}", b"},  "))
-    yield safetensors("no JSON", struct.pack("<Q", 9) + b'{"a": 1x}')
-    yield safetensors("deep JSON", struct.pack("<Q", 5000) + b'{"a":' + b"[" * 4995)
-    yield safetensors("a long name", header({"a" * 1001: entry(0, 0)}))
-    yield safetensors("a gigantic header", struct.pack("<Q", 1 << 60) + b'{"a":')
-    yield safetensors("a pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    yield safetensors("something else", b"\0\1\2 what is this")
-    yield "an index to elsewhere", "a.index.json", b'{"weight_map": {"a": "../x.safetensors"}}'
-    yield "an index to a path", "a.index.json", b'{"weight_map": {"a": "/etc/passwd"}}'
-    yield "an index to itself", "a.index.json", b'{"weight_map": {"a": "a.index.json"}}'
-    yield "an index to nothing", "a.index.json", b'{"weight_map": {"a": "b.safetensors"}}'
-    yield "an index of numbers", "a.index.json", b'{"weight_map": {"a": 3}}'
-    yield "a truncated archive", "a.npz", (FILES / "numpy.npz").read_bytes()[:-30]
-    yield "HDF5", "a.h5", (FILES / "packed.h5").read_bytes()[:3000]
-    yield "GGUF", "a.gguf", (FILES / "gguf.gguf").read_bytes()[:-40]
-    yield "GGUF of another version", "a.gguf", b"GGUF" + struct.pack("<IQQ", 9, 0, 0)
-    yield "GGUF of many", "a.gguf", b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0)
-    yield "GGUF with many facts", "a.gguf", b"GGUF" + struct.pack("<IQQ", 3, 0, 2**60)
-    yield "ONNX", "a.onnx", (FILES / "onnx.onnx").read_bytes()[:-40]
-    yield "msgpack", "a.msgpack", (FILES / "flax.msgpack").read_bytes()[:-40]
-    yield "deep msgpack", "a.msgpack", b"\x81\xa1a" * 200
-    yield "many in msgpack", "a.msgpack", b"\x81\xa1a\xdd\xff\xff\xff\xff"
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
-    [pytest.param(name, content, id=title) for title, name, content in hostile_files()],
+    [pytest.param(name, content, id=title) for title, name, content in damaged()],
 )
 def test_a_damaged_file_is_one_error(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)

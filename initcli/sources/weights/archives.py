@@ -14,6 +14,7 @@ from initcli.errors import InvalidSpec, quoted
 from initcli.limits import in_force, remedy
 from initcli.sources.reader import unreadable
 from initcli.sources.weights.reader import WeightsFile
+from initcli.stored import version
 from initcli.types import Array
 
 DAMAGES = (
@@ -134,7 +135,7 @@ class Packed(msgspec.Struct, frozen=True):
         """Entries, unpacked; quick where they follow those that were read last."""
         dtype = np.dtype(self.dtype)
         try:
-            stream = _open(self.file, self.member)
+            stream = _open(self.file, self.member, version(self.file))
             stream.seek(self.begin + start * dtype.itemsize)
             wanted = (stop - start) * dtype.itemsize
             part = stream.read(wanted)
@@ -147,5 +148,5 @@ class Packed(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=1)
-def _open(file: str, member: str) -> IO[bytes]:
+def _open(file: str, member: str, _: tuple[int, ...]) -> IO[bytes]:
     return zipfile.ZipFile(file).open(member)

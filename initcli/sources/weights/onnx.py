@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from initcli.errors import quoted
+from initcli.errors import InvalidSpec, quoted
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
 from initcli.sources.weights.sharded import beside
 from initcli.stored import NUMPY, Held, StoredTensor
@@ -152,7 +152,7 @@ def _tensor(file: WeightsFile, start: int, stop: int) -> StoredTensor:
     return StoredTensor(path=path, shape=shape, dtype=dtype, storage=Held(values))
 
 
-def _wrong_size(file: WeightsFile, path: str, size: int, needed: int) -> Exception:
+def _wrong_size(file: WeightsFile, path: str, size: int, needed: int) -> InvalidSpec:
     return file.refused(f"{quoted(path)} has {size:,} bytes, and its shape takes {needed:,}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -70,7 +71,7 @@ class WeightsFile:
                 self.head = stream.read(_HEAD_BYTES)
             self.size = path.stat().st_size
 
-    @property
+    @cached_property
     def content(self) -> memoryview:
         """All bytes, mapped."""
         with system_errors(self.name):
