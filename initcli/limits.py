@@ -66,6 +66,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             "each takes about 120 bytes",
         ),
     ] = 12_000_000
+    memory: Annotated[
+        int,
+        Meta(le=2**50, description="bytes that the signal, measured or predicted, takes"),
+    ] = 2 * 2**30
     weights: Annotated[
         int, Meta(le=2**62, description="weights to draw; the default takes 100 cores a day")
     ] = 10**13

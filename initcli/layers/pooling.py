@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from initcli.layers.arguments import ChannelOrder, KernelSize, Padding, Sizes
+from initcli.layers.base import Work
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.spatial import SpatialLayer, Windowed, ends, ranked
 from initcli.types import Array, Shape, Size, doc
@@ -53,15 +55,21 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
 
     def transformed(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
-        # Window positions that cover only padding could fill the memory.
+        # Places of the window that cover only padding could fill the memory.
         inner = xp.reach(x.shape[1:-1], *self.placed(flow, x))
-        size, window = inner.size, inner.window
-        ones = xp.ones((*size, 1, 1), x.dtype)
-        # Padding does not count.
-        present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
-        count = xp.correlate(present, ones, window._replace(groups=1))
-        kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
-        return xp.correlate(x, kernel, window) / count
+        for axis, k in enumerate(inner.size):
+            window = inner.window.along(axis)
+            size = tuple(k if each == axis else 1 for each in range(self.rank))
+            # Padding does not count.
+            present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
+            count = xp.correlate(present, xp.ones((*size, 1, 1), x.dtype), window)
+            kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
+            x = xp.correlate(x, kernel, window._replace(groups=x.shape[-1])) / count
+        return x
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        sizes = inputs[0][2:] if self.data_format == "channels_first" else inputs[0][1:-1]
+        return Work(products=10 * sum(map(min, self.window, sizes)) * math.prod(inputs[0]))
 
 
 class _GlobalPooling(SpatialLayer, frozen=True, kw_only=True):
@@ -139,6 +147,9 @@ class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
 class _AdaptivePooling(SpatialLayer, frozen=True, kw_only=True):
     """Divides each of ``rank`` spatial axes into ``output_size`` windows."""
 
+    reduction: ClassVar[str]
+    """The function that makes one entry of those of a window."""
+
     output_size: Annotated[
         Sizes, doc("Number of windows: one number, or one for each spatial axis.")
     ]
@@ -150,13 +161,9 @@ class _AdaptivePooling(SpatialLayer, frozen=True, kw_only=True):
     def resized(self, sizes: Shape) -> Shape:
         return self.each("output_size")
 
-    def reduction(self, xp: Any) -> Callable[..., Array]:
-        """What makes one entry of those of a window."""
-        raise NotImplementedError
-
     def transformed(self, flow: Flow, x: Array) -> Array:
         """Pools axis by axis: window i of m over n entries spans ⌊in/m⌋ to ⌈(i+1)n/m⌉."""
-        reduce = self.reduction(flow.xp)
+        reduce = getattr(flow.xp, self.reduction)
         for axis, m in enumerate(self.each("output_size"), 1):
             n = x.shape[axis]
             before = (slice(None),) * axis
@@ -167,13 +174,11 @@ class _AdaptivePooling(SpatialLayer, frozen=True, kw_only=True):
 
 
 class _AdaptiveMaxPooling(_AdaptivePooling, frozen=True, kw_only=True):
-    def reduction(self, xp: Any) -> Callable[..., Array]:
-        return xp.max  # type: ignore[no-any-return]
+    reduction = "max"
 
 
 class _AdaptiveAveragePooling(_AdaptivePooling, frozen=True, kw_only=True):
-    def reduction(self, xp: Any) -> Callable[..., Array]:
-        return xp.mean  # type: ignore[no-any-return]
+    reduction = "mean"
 
 
 AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = ranked(

@@ -17,7 +17,7 @@ class Hdf5(Reader):
         return source.head.startswith(b"\x89HDF\r\n\x1a\n")
 
     def read(self, source: Source) -> Document:
-        from initcli.sources.keras import translated
+        from initcli.sources.keras.translation import translated
         from initcli.sources.weights.hdf5 import opened
 
         if not source.stream.seekable():
