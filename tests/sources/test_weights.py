@@ -195,6 +195,16 @@ def test_ties_prefixes_and_hidden_parts_are_named() -> None:
     )
 
 
+def test_tensors_with_the_same_values_are_named(tmp_path: Path) -> None:
+    one = np.random.default_rng(0).normal(size=(4, 3))
+    other = one.copy()
+    other[0, 0] += other[1, 1] * 1e-15
+    zeros = {"y": np.zeros(3), "z": np.zeros(3)}
+    np.savez(tmp_path / "same.npz", a=one, b=one, c=other, d=one[:, ::-1], **zeros)
+    done = run("summary", tmp_path / "same.npz", "--format", "csv")
+    assert done.stderr == "initcli: a and b have the same values\n"
+
+
 def test_numbered_blocks_fold() -> None:
     table = run("summary", FILES / "huggingface", "--depth", "2").stdout
     assert "h.0 … h.2" in table
