@@ -175,6 +175,12 @@ def pattern_values(dtype: str) -> NDArray[np.float32]:
     return values
 
 
+@cache
+def pattern_order(dtype: str) -> NDArray[np.intp]:
+    """The bit patterns in the order of their values, NaNs last."""
+    return np.argsort(pattern_values(dtype), kind="stable")
+
+
 def _eight_bits(exponent_bits: int, has_infinities: bool) -> Array:
     """The values of a float of 8 bits: a sign, an exponent and a fraction.
 

@@ -304,12 +304,11 @@ class SameValues:
 
 
 def _is_same(one: StoredTensor, two: StoredTensor) -> bool:
-    return all(
-        np.array_equal(
-            *(each.read(start, min(start + CHUNK, one.size)) for each in (one, two)), equal_nan=True
-        )
-        for start in range(0, one.size, CHUNK)
-    )
+    for start in range(0, one.size, CHUNK):
+        stop = min(start + CHUNK, one.size)
+        if not np.array_equal(one.read(start, stop), two.read(start, stop), equal_nan=True):
+            return False
+    return True
 
 
 def value_facts(parameter: Parameter, seen: Measurement | None) -> Iterator[str]:
