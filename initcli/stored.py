@@ -39,7 +39,7 @@ class Storage(Protocol):
         ...
 
 
-class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
+class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One tensor of a weights file.
 
     ``path`` is its name in the file. ``dtype`` is that of its entries, or the name of the blocks in
@@ -88,7 +88,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
         return entries.astype(np.float32 if narrow else np.float64, copy=False)
 
 
-class Mapped(msgspec.Struct, frozen=True):
+class Mapped(msgspec.Struct, frozen=True, gc=False):
     """Entries that lie one after another in a file, of a NumPy dtype such as ``<f4``."""
 
     file: str

@@ -81,7 +81,7 @@ def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
     sizes = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     begin = start + _LOCAL_HEADER + sizes
     if begin + info.file_size > file.size:
-        raise file.truncated(f"{quoted(info.filename)} ends", begin + info.file_size)
+        raise file.cut_short(f"{quoted(info.filename)} ends", begin + info.file_size)
     return begin
 
 

@@ -221,7 +221,7 @@ class _Walk:
     def take(self, size: int) -> memoryview:
         """The next bytes."""
         if self.place + size > self.file.size:
-            raise self.file.truncated("a value ends", self.place + size)
+            raise self.file.cut_short("a value ends", self.place + size)
         part = self.bytes[self.place : self.place + size]
         self.place += size
         return part

@@ -92,7 +92,7 @@ def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int,
         else:
             raise file.refused(f"this ONNX file is damaged at byte {place:,}")
         if place + size > end:
-            raise file.truncated("a part of this ONNX file ends", place + size)
+            raise file.cut_short("a part of this ONNX file ends", place + size)
         yield field, kind, place, place + size
         place += size
 
