@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -285,16 +286,13 @@ def cases() -> Iterator[Case]:
 
 
 def _without_h5py(patch: pytest.MonkeyPatch) -> None:
-    import sys
-
     patch.setitem(sys.modules, "h5py", None)
 
 
-def _piped(patch: pytest.MonkeyPatch) -> None:
-    import os
-    import sys
+class _Pipe(io.BytesIO):
+    def seekable(self) -> bool:
+        return False
 
-    source, sink = os.pipe()
-    os.write(sink, real("packed.h5")[:2000])
-    os.close(sink)
-    patch.setattr(sys, "stdin", io.TextIOWrapper(os.fdopen(source, "rb")))
+
+def _piped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sys, "stdin", io.TextIOWrapper(_Pipe(real("packed.h5"))))

@@ -5,7 +5,6 @@ https://keras.io/api/models/model_saving_apis/weights_saving_and_loading
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,8 +17,9 @@ from initcli.errors import InvalidSpec, quoted
 from initcli.limits import NESTING, in_force, remedy
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import archives
+from initcli.sources.weights.archives import MappedStream
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
-from initcli.stored import NUMPY, StoredTensor, mapped, version
+from initcli.stored import NUMPY, StoredTensor, version
 from initcli.types import Array, Size, TensorDtype
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -80,36 +80,9 @@ def opened(file: str, offset: int, size: int) -> Any:
         message = "this is an HDF5 file, and reading it needs h5py"
         raise unreadable(file, message, "pip install 'initcli[hdf5]' installs it") from None
     try:
-        return h5py.File(io.BytesIO() if not size else _Part(file, offset, size), "r")
+        return h5py.File(MappedStream(file, offset, size), "r")
     except _DAMAGES as error:
         raise unreadable(file, f"this HDF5 file cannot be read: {error}") from None
-
-
-class _Part(io.RawIOBase):
-    """A part of a mapped file as a stream."""
-
-    def __init__(self, file: str, offset: int, size: int) -> None:
-        self._bytes = mapped(file)[offset : offset + size]
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._place = (0, self._place, len(self._bytes))[whence] + offset
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._bytes[self._place : self._place + len(buffer)]
-        buffer[: len(part)] = part
-        self._place += len(part)
-        return len(part)
 
 
 def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
