@@ -1,0 +1,343 @@
+"""The initializer that stored values look like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import msgspec
+import numpy as np
+
+from initcli.distributions import Constant, Distribution, Floats, Mixture
+from initcli.initializers import Initializer, Orthogonal, Sparse, ZeroRow
+from initcli.initializers.composite import Joined
+from initcli.matching import structure
+from initcli.matching.agreement import agreement, beyond, combined, kurtosis, log_likelihood
+from initcli.matching.families import LEAST, estimated
+from initcli.matching.independence import Sample, Stored, beyond_edge, independence
+from initcli.matching.layouts import style_of
+from initcli.matching.rules import candidates
+from initcli.matching.surroundings import Place, Surroundings
+from initcli.measuring.fit import DOUBTFUL, fit
+from initcli.measuring.histogram import Grid
+from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
+from initcli.types import WHOLE, ShapeError, Size, TensorDtype
+
+FEWEST = 32
+"""Values from which rules of random values are told apart at all."""
+_FACTOR = 1e4
+"""Of true draws, the likelihood of another rule exceeds that of the true one by this factor at most
+once in as many cases (Markov's inequality)."""
+_RARITY = 20.0
+"""By how much more likely the values must be under a rule that is rarer by one."""
+_BLOCKS = (2, 3, 4)
+"""Parts of a packed matrix, which may have an initializer each."""
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """An initializer that values agree with.
+
+    ``framework`` has it as a rule of its own; None for estimated arguments. ``p_value`` is the
+    probability of values that agree as badly or worse; None if nothing is random.
+    """
+
+    initializer: Initializer
+    framework: str | None
+    rule: str
+    distribution: Distribution | None
+    p_value: float | None
+
+
+class Identified(msgspec.Struct, frozen=True):
+    """The initializers that one tensor's values agree with, the likeliest first, and a note.
+
+    The note says what structure the values have, or why nothing fits.
+    """
+
+    matches: tuple[Match, ...] = ()
+    note: str = ""
+
+
+def identify(
+    tensors: Iterable[tuple[Stored, Measurement]], shapes: Iterable[tuple[str, Size]]
+) -> Iterator[Identified]:
+    """The initializers of measured tensors.
+
+    Args:
+        tensors: each tensor and the measurement of its values.
+        shapes: the paths and shapes of all tensors of their file.
+    """
+    surroundings = Surroundings(shapes)
+    for tensor, seen in tensors:
+        yield match(tensor, seen, surroundings.of(tensor.path))
+
+
+def match(tensor: Stored, seen: Measurement, place: Place = Place()) -> Identified:
+    """The initializers that the values of a tensor agree with.
+
+    A rule is dropped where true draws agree as badly once in a thousand tensors, or where another
+    is 10,000 times as likely.
+
+    Args:
+        tensor: the tensor, some of whose values are read again.
+        seen: the measurement of all of its values.
+        place: what stands beside it in its file.
+    """
+    if not seen.count:
+        return Identified(note="no finite values" if seen.nans or seen.infs else "no values")
+    if seen.nans or seen.infs:
+        return Identified(note=f"{seen.nans:,} NaNs and {seen.infs:,} infinities")
+    if seen.min == seen.max:
+        return _only(structure.constant(seen.min), Constant(seen.min))
+    sample = Sample(tensor)
+    if known := structure.not_random(sample):
+        return Identified(note=f"not random: {known}")
+    if tensor.dtype in WHOLE:
+        return Identified(note="whole numbers")
+    if (fixed := structure.pattern(tensor, seen)) is not None:
+        return _only(fixed, None)
+    if (joined := _constants(tensor, seen)) is not None:
+        return joined
+    if (rotation := structure.orthogonal(tensor, seen, sample)) is not None:
+        return _orthogonal(rotation, tensor, seen)
+    return _random(tensor, seen, sample, place)
+
+
+def _only(initializer: Initializer, distribution: Distribution | None, note: str = "") -> Identified:
+    matched = Match(
+        initializer=initializer,
+        framework=None,
+        rule=distribution.text if distribution else str(initializer),
+        distribution=distribution,
+        p_value=None,
+    )
+    return Identified((matched,), note)
+
+
+def _constants(tensor: Stored, seen: Measurement) -> Identified | None:
+    """A vector of equal parts with one value each, such as an LSTM's bias by gates."""
+    if len(tensor.shape) != 1 or seen.histogram.counts.astype(bool).sum() > max(_BLOCKS):
+        return None
+    values = tensor.read(0, seen.count)
+    for parts in _BLOCKS:
+        if seen.count % parts or seen.count < 2 * parts:
+            continue
+        blocks = values.reshape(parts, -1)
+        if (blocks == blocks[:, :1]).all():
+            shown = ", ".join(f"{value:.4g}" for value in blocks[:, 0])
+            initializer = Joined(
+                parts=tuple(structure.constant(float(value)) for value in blocks[:, 0]),
+                sizes=(seen.count // parts,) * parts,
+                remark="unit_forget_bias" if blocks[:, 0].tolist() == [0, 1, 0, 0] else "per_gate",
+            )
+            distribution = initializer.distribution_for(tensor.shape)
+            return _only(initializer, distribution, f"{parts} equal parts: {shown}")
+    return None
+
+
+def _orthogonal(rotation: Initializer, tensor: Stored, seen: Measurement) -> Identified:
+    shape = tensor.shape
+    if not isinstance(rotation, Orthogonal):
+        return _only(rotation, None)
+    # Of the two matrices that a kernel can be, the one whose entries fit.
+    shapes = [shape, (shape[0], seen.count // shape[0])] if len(shape) > 2 else [shape]
+    tried = [rotation.distribution_for(each) for each in shapes]
+    fits = [(fit(each, seen, tensor.dtype).p_value, each) for each in tried if each is not None]
+    p_value, distribution = max(fits, key=lambda each: each[0])
+    matched = Match(
+        initializer=rotation,
+        framework=None,
+        rule=f"orthogonal, gain {rotation.gain:.4g}",
+        distribution=distribution,
+        p_value=p_value,
+    )
+    note = "" if p_value >= DOUBTFUL else "the rows are orthogonal, and not uniformly distributed"
+    return Identified((matched,), note)
+
+
+def _random(tensor: Stored, seen: Measurement, sample: Sample, place: Place) -> Identified:
+    shape, path = tensor.shape, tensor.path
+    remarks: list[str] = []
+    if rows := structure.zero_rows(tensor, seen):
+        seen = _without_zeros(seen)
+        sample.drop(rows)
+        shown = ", ".join(map(str, rows[:3])) + ("…" if len(rows) > 3 else "")
+        remarks.append(f"{'row' if len(rows) == 1 else 'rows'} {shown} of zeros")
+    elif (times := structure.copies(sample)) > 1:
+        remarks.append(f"each row {times} times")
+        sample.distinct()
+        seen = _measured(sample.values)
+        shape = (shape[0] // times, *shape[1:])
+    elif seen.zeros > seen.count / 100 and seen.count - seen.zeros >= LEAST:
+        return _sparse(tensor, seen, sample)
+    found = _rules(shape, path, tensor.dtype, seen, sample, place)
+    if not found and seen.count >= LEAST:
+        found = _blocks(shape, path, tensor.dtype, sample, place)
+    if not found and seen.count >= LEAST:
+        found = _estimated(tensor.dtype, seen, sample)
+    if len(rows) == 1:
+        found = [
+            msgspec.structs.replace(each, initializer=ZeroRow(filled=each.initializer, row=rows[0]))
+            for each in found
+        ]
+    if not found:
+        remarks.append(_unmatched(seen, sample))
+    return Identified(tuple(found), "; ".join(remarks))
+
+
+def _rules(
+    shape: Size, path: str, dtype: TensorDtype, seen: Measurement, sample: Sample, place: Place
+) -> list[Match]:
+    """The rules without a free parameter that the values agree with, the likeliest first."""
+    if seen.count < FEWEST:
+        return []
+    style = style_of(path)
+    # Five standard errors of the standard deviation and more, for a kurtosis of up to 3.
+    width = min(5 / math.sqrt(2 * seen.count) + 0.02, 0.9)
+    low, high = seen.std / (1 + width), seen.std / (1 - width)
+    scored: list[tuple[float, Match]] = []
+    known: set[tuple[Initializer, Distribution]] = set()
+    for _, rarity, rule, layout in candidates(shape, style, place, path, low, high):
+        initializer = rule.initializer
+        distribution = (
+            initializer.distribution_for(())
+            if layout is None
+            else initializer.distribution_of_fans(layout[:2])  # type: ignore[attr-defined]
+        )
+        assert distribution is not None
+        if (initializer, distribution) in known or beyond(distribution, seen, dtype):
+            continue
+        known.add((initializer, distribution))
+        p_value = agreement(distribution, seen, dtype)
+        if p_value >= DOUBTFUL:
+            p_value = combined((p_value, *independence(distribution, sample)))
+        if p_value >= DOUBTFUL:
+            framework = rule.frameworks[0]
+            score = log_likelihood(distribution, seen) - rarity * math.log(_RARITY)
+            matched = Match(
+                initializer=initializer,
+                framework=framework,
+                rule=rule.text,
+                distribution=distribution,
+                p_value=p_value,
+            )
+            scored.append((score, matched))
+    scored.sort(key=lambda each: -each[0])
+    return [each for score, each in scored if score > scored[0][0] - math.log(_FACTOR)]
+
+
+def _estimated(dtype: TensorDtype, seen: Measurement, sample: Sample) -> list[Match]:
+    """The families with estimated parameters that the values agree with, the best first."""
+    found = []
+    for each in estimated(seen, dtype):
+        if each.p_value < DOUBTFUL:
+            continue
+        p_value = combined((each.p_value, *independence(each.distribution, sample)))
+        if p_value >= DOUBTFUL:
+            found.append(
+                Match(
+                    initializer=each.initializer,
+                    framework=None,
+                    rule=each.text,
+                    distribution=each.distribution,
+                    p_value=p_value,
+                )
+            )
+    return found
+
+
+def _blocks(
+    shape: Size, path: str, dtype: TensorDtype, sample: Sample, place: Place
+) -> list[Match]:
+    """One initializer for each of some equal parts along the first or last axis."""
+    if not sample.is_whole:
+        return []
+    for axis in dict.fromkeys((0, len(shape) - 1)):
+        for parts in _BLOCKS:
+            if shape[axis] % parts or sample.values.size < parts * LEAST:
+                continue
+            pieces = np.split(sample.values, parts, axis)
+            found = []
+            for piece in pieces:
+                part = Sample.of(np.ascontiguousarray(piece))
+                seen = _measured(piece)
+                if seen.min == seen.max:
+                    found.append(_only(structure.constant(seen.min), Constant(seen.min)).matches[0])
+                    continue
+                matches = _rules(piece.shape, path, dtype, seen, part, place)
+                if not matches:
+                    break
+                found.append(matches[0])
+            else:
+                return [_joined(found, shape[axis] // parts)]
+    return []
+
+
+def _joined(parts: list[Match], size: int) -> Match:
+    distributions = tuple(part.distribution for part in parts if part.distribution is not None)
+    return Match(
+        initializer=Joined(
+            parts=tuple(part.initializer for part in parts),
+            sizes=(size,) * len(parts),
+            remark="per_part",
+        ),
+        framework=next((part.framework for part in parts if part.framework), None),
+        rule=" | ".join(part.rule for part in parts),
+        distribution=Mixture((1 / len(parts),) * len(parts), distributions),
+        p_value=combined([part.p_value for part in parts if part.p_value is not None] or [1.0]),
+    )
+
+
+def _sparse(tensor: Stored, seen: Measurement, sample: Sample) -> Identified:
+    """Random values with zeros among them."""
+    share = seen.zeros / seen.count
+    note = f"{100 * share:.3g} % zeros"
+    others = _without_zeros(seen)
+    found = _rules((), tensor.path, tensor.dtype, others, Sample.of(np.zeros(1)), Place())
+    if not found or len(tensor.shape) != 2 or not sample.is_whole:
+        return Identified(note=f"{note}, and other values")
+    for axis in (0, 1):
+        counts = np.count_nonzero(sample.values == 0, axis=axis)
+        if (counts == counts[0]).all():
+            std = seen.std if found[0].distribution is None else found[0].distribution.std
+            sparsity = float(counts[0]) / tensor.shape[axis]
+            initializer = Sparse(sparsity=sparsity, stddev=std)
+            matched = msgspec.structs.replace(
+                found[0], initializer=initializer, rule=f"{note}, else {found[0].rule}"
+            )
+            return Identified((matched,), note)
+    return Identified(note=f"{note} at irregular places, else {found[0].rule}")
+
+
+def _unmatched(seen: Measurement, sample: Sample) -> str:
+    """Why nothing fits, as far as it is seen."""
+    if seen.count < FEWEST:
+        return "too few values to tell"
+    value, rows, columns = sample.largest if sample.values.ndim > 1 else (0.0, 0, 0)
+    if min(rows, columns) >= FEWEST and beyond_edge(value / seen.std, rows, columns) < DOUBTFUL:
+        ratio = value / (seen.std * (math.sqrt(rows) + math.sqrt(columns)))
+        return f"trained: the largest singular value is {ratio:.3g} times that of noise"
+    return "unknown: no initializer fits"
+
+
+def _without_zeros(seen: Measurement) -> Measurement:
+    """The measurement of the values that are not 0."""
+    count = seen.count - seen.zeros
+    mean = seen.mean * seen.count / count
+    counts = seen.histogram.counts.copy()
+    zero = int(np.searchsorted(seen.histogram.edges, 0.0, side="right")) - 1
+    counts[min(max(zero, 0), counts.size - 1)] -= seen.zeros
+    return msgspec.structs.replace(
+        seen,
+        count=count,
+        mean=mean,
+        squares=max(seen.squares + seen.count * seen.mean**2 - count * mean**2, 0.0),
+        zeros=0,
+        histogram=msgspec.structs.replace(seen.histogram, counts=counts),
+        values=None if seen.values is None else tuple(each for each in seen.values if each),
+    )
+
+
+def _measured(values: Floats) -> Measurement:
+    flat = values.reshape(-1)
+    return measure_values(flat, Grid.over(float(flat.min()), float(flat.max()), FINE_BINS))
