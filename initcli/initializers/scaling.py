@@ -115,8 +115,8 @@ class VarianceScaling(Scaled, frozen=True, kw_only=True):
         return scaled(fans, self.scale, self.mode, self.distribution)
 
 
-def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Kind) -> Distribution:
-    """The distribution of mean 0 and variance scale / n."""
+def scaled_std(fans: tuple[float, float], scale: float, mode: Mode) -> float:
+    """√(scale / n)."""
     fan_in, fan_out = fans
     n = {
         "fan_in": fan_in,
@@ -124,7 +124,12 @@ def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Ki
         "fan_avg": (fan_in + fan_out) / 2,
         "fan_geo_avg": math.sqrt(fan_in * fan_out),
     }[mode]
-    std = math.sqrt(scale / max(1.0, n))
+    return math.sqrt(scale / max(1.0, n))
+
+
+def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Kind) -> Distribution:
+    """The distribution of mean 0 and variance scale / n."""
+    std = scaled_std(fans, scale, mode)
     if distribution == "uniform":
         limit = math.sqrt(3.0) * std
         return distributions.Uniform(-limit, limit)

@@ -12,7 +12,7 @@ from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from initcli.initializers import Initializer, RandomNormal, RandomUniform
 from initcli.initializers import TruncatedNormal as Truncated
 from initcli.matching.agreement import combined, distance, extremes, kurtosis
-from initcli.measuring.fit import fit
+from initcli.measuring import fit
 from initcli.measuring.measurement import Measurement
 from initcli.types import TensorDtype
 
@@ -87,7 +87,7 @@ def _normal(seen: Measurement, dtype: TensorDtype) -> Estimated:
     distribution = Normal(seen.mean, seen.std)
     p_value = combined(
         (
-            lilliefors(seen.count, fit(distribution, seen, dtype).statistic),
+            lilliefors(seen.count, fit.distance(distribution, seen, dtype)),
             *extremes(distribution, seen, dtype),
         )
     )

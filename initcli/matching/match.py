@@ -16,7 +16,7 @@ from initcli.matching.agreement import agreement, beyond, combined, kurtosis, lo
 from initcli.matching.families import LEAST, estimated
 from initcli.matching.independence import Sample, Stored, beyond_edge, independence
 from initcli.matching.layouts import style_of
-from initcli.matching.rules import candidates
+from initcli.matching.rules import Rule, candidates
 from initcli.matching.surroundings import Place, Surroundings
 from initcli.measuring.fit import DOUBTFUL, fit
 from initcli.measuring.histogram import Grid
@@ -172,9 +172,9 @@ def _random(tensor: Stored, seen: Measurement, sample: Sample, place: Place) -> 
         return _sparse(tensor, seen, sample)
     found = _rules(shape, path, tensor.dtype, seen, sample, place)
     if not found and seen.count >= LEAST:
-        found = _blocks(shape, path, tensor.dtype, sample, place)
-    if not found and seen.count >= LEAST:
-        found = _estimated(tensor.dtype, seen, sample)
+        found = _estimated(tensor.dtype, seen, sample) or _blocks(
+            shape, path, tensor.dtype, sample, place
+        )
     if len(rows) == 1:
         found = [
             msgspec.structs.replace(each, initializer=ZeroRow(filled=each.initializer, row=rows[0]))
@@ -195,35 +195,41 @@ def _rules(
     # Five standard errors of the standard deviation and more, for a kurtosis of up to 3.
     width = min(5 / math.sqrt(2 * seen.count) + 0.02, 0.9)
     low, high = seen.std / (1 + width), seen.std / (1 - width)
-    scored: list[tuple[float, Match]] = []
-    known: set[tuple[Initializer, Distribution]] = set()
+    likelihoods: dict[Distribution, float] = {}
+    found: dict[tuple[Distribution, Initializer], tuple[int, Rule]] = {}
     for _, rarity, rule, layout in candidates(shape, style, place, path, low, high):
-        initializer = rule.initializer
-        distribution = (
-            initializer.distribution_for(())
-            if layout is None
-            else initializer.distribution_of_fans(layout[:2])  # type: ignore[attr-defined]
-        )
-        assert distribution is not None
-        if (initializer, distribution) in known or beyond(distribution, seen, dtype):
-            continue
-        known.add((initializer, distribution))
+        distribution = rule.distribution(layout)
+        if distribution not in likelihoods:
+            is_beyond = beyond(distribution, seen, dtype)
+            likelihoods[distribution] = -math.inf if is_beyond else log_likelihood(distribution, seen)
+        if likelihoods[distribution] > -math.inf:
+            found.setdefault((distribution, rule.initializer), (rarity, rule))
+    p_values: dict[Distribution, float] = {}
+    best = -math.inf
+    for distribution, likelihood in sorted(likelihoods.items(), key=lambda each: -each[1]):
+        if likelihood < best - math.log(_FACTOR) or likelihood == -math.inf:
+            break
         p_value = agreement(distribution, seen, dtype)
         if p_value >= DOUBTFUL:
             p_value = combined((p_value, *independence(distribution, sample)))
         if p_value >= DOUBTFUL:
-            framework = rule.frameworks[0]
-            score = log_likelihood(distribution, seen) - rarity * math.log(_RARITY)
-            matched = Match(
+            p_values[distribution] = p_value
+            best = max(best, likelihood)
+    scored = [
+        (
+            rarity * math.log(_RARITY) - likelihoods[distribution],
+            Match(
                 initializer=initializer,
-                framework=framework,
+                framework=rule.framework(style),
                 rule=rule.text,
                 distribution=distribution,
-                p_value=p_value,
-            )
-            scored.append((score, matched))
-    scored.sort(key=lambda each: -each[0])
-    return [each for score, each in scored if score > scored[0][0] - math.log(_FACTOR)]
+                p_value=p_values[distribution],
+            ),
+        )
+        for (distribution, initializer), (rarity, rule) in found.items()
+        if distribution in p_values
+    ]
+    return [each for _, each in sorted(scored, key=lambda each: each[0])]
 
 
 def _estimated(dtype: TensorDtype, seen: Measurement, sample: Sample) -> list[Match]:
@@ -254,7 +260,7 @@ def _blocks(
         return []
     for axis in dict.fromkeys((0, len(shape) - 1)):
         for parts in _BLOCKS:
-            if shape[axis] % parts or sample.values.size < parts * LEAST:
+            if shape[axis] % parts or sample.values.size < parts * FEWEST:
                 continue
             pieces = np.split(sample.values, parts, axis)
             found = []

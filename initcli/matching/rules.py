@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from initcli.distributions import Distribution
 from initcli.initializers import (
     GlorotNormal,
     GlorotUniform,
@@ -28,21 +29,40 @@ from initcli.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
-from initcli.initializers.scaling import Kind, Mode
+from initcli.initializers.scaling import TRUNCATION, Kind, Mode, scaled_std
 from initcli.matching.layouts import Layout, layouts
 from initcli.matching.surroundings import Place
 from initcli.types import Size
 
 
 class Rule(NamedTuple):
-    """An initializer, and who uses it. ``names`` must occur in the path, if given."""
+    """An initializer, and who uses it."""
 
     initializer: Initializer
     text: str
     frameworks: tuple[str, ...]
     rarity: int
     source: str
-    names: tuple[str, ...] = ()
+
+    def framework(self, style: str) -> str:
+        """The first framework that names tensors in that style, or the first of all."""
+        return next((name for name in self.frameworks if _has(name, style)), self.frameworks[0])
+
+    def strangeness(self, style: str) -> int:
+        """1 if no framework that has the rule names tensors in that style."""
+        return int(not any(_has(name, style) for name in self.frameworks))
+
+    def distribution(self, layout: Layout | None) -> Distribution:
+        """The distribution for the fans of a layout, if it depends on them."""
+        if layout is not None and isinstance(self.initializer, Scaled):
+            return self.initializer.distribution_of_fans(layout[:2])
+        distribution = self.initializer.distribution_for(())
+        assert distribution is not None
+        return distribution
+
+
+def _has(framework: str, style: str) -> bool:
+    return not style or (framework in ("keras", "flax", "haiku")) == (style != "torch")
 
 
 def _scaling(scale: float, mode: Mode, kind: Kind) -> Initializer:
@@ -224,6 +244,13 @@ SCALED: tuple[Rule, ...] = (
         "small_init; arXiv:1910.05895",
     ),
     Rule(
+        _scaling(TRUNCATION**-2, "fan_in", "untruncated_normal"),
+        f"N(0, {TRUNCATION**-2:.4g}/fan_in)",
+        ("transformers",),
+        2,
+        "SigLIP's lecun_normal_, which corrects for a truncation that it does not make",
+    ),
+    Rule(
         _scaling(4, "fan_out", "untruncated_normal"),
         "N(0, 4/fan_out)",
         ("transformers",),
@@ -261,7 +288,7 @@ FIXED: tuple[Rule, ...] = (
     _within(0.05, ("keras",), 0, "keras.layers.Embedding"),
     _cut(0.02, ("timm", "keras", "flax"), 0, "trunc_normal_tf_; TruncatedNormal(0.02) of BERT"),
     _cut(0.02, ("olmo", "torchtitan"), 1, "trunc_normal_ with a cutoff factor of 3", 3.0),
-    _normal(0.05, ("keras",), 0, "keras.initializers.RandomNormal"),
+    _normal(0.05, ("keras",), 1, "keras.initializers.RandomNormal"),
     _cut(0.05, ("keras",), 0, "keras.initializers.TruncatedNormal"),
     _normal(0.01, ("torchvision", "flax"), 0, "the classifiers of VGG; jax.nn.initializers.normal"),
     _within(0.01, ("flax",), 1, "jax.nn.initializers.uniform"),
@@ -319,6 +346,9 @@ def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
         yield _normal(scale, ("torchtitan", "olmo"), 2, source)
         yield _cut(scale, ("torchtitan", "olmo"), 2, source, 3.0)
         yield _cut(0.02 / math.sqrt(depth), ("olmo",), 2, "residual projections", 3.0)
+    for layout in layouts(shape, "torch") if len(shape) == 2 else ():
+        if layout.rarity == 0:
+            yield _cut(layout.fan_in**-0.5, ("torchtitan",), 1, "the output of Llama: 1/√d", 3.0)
     if "relative_attention_bias" in path and place.width:
         yield _normal(place.width**-0.5, ("transformers",), 0, "T5's relative_attention_bias")
 
@@ -365,22 +395,33 @@ class Candidate(NamedTuple):
 @lru_cache(maxsize=4096)
 def _general(shape: Size, style: str) -> tuple[Candidate, ...]:
     found = [*_of_fans(SCALED, shape, style)]
-    found += [_fixed(rule) for rule in FIXED]
+    found += [_fixed(rule, style) for rule in FIXED]
     return tuple(sorted(found, key=lambda each: each.std))
 
 
 def _of_fans(rules: tuple[Rule, ...], shape: Size, style: str) -> Iterator[Candidate]:
-    for layout in layouts(shape, style):
-        for rule in rules:
-            assert isinstance(rule.initializer, Scaled)
-            distribution = rule.initializer.distribution_of_fans(layout[:2])
-            yield Candidate(distribution.std, rule.rarity + layout.rarity, rule, layout)
+    for rule in rules:
+        assert isinstance(rule.initializer, Scaled)
+        for layout in layouts(shape, style):
+            rarity = rule.rarity + layout.rarity + rule.strangeness(style)
+            yield Candidate(_std(rule.initializer, layout), rarity, rule, layout)
 
 
-def _fixed(rule: Rule) -> Candidate:
-    distribution = rule.initializer.distribution_for(())
-    assert distribution is not None
-    return Candidate(distribution.std, rule.rarity, rule, None)
+def _std(initializer: Scaled, layout: Layout) -> float:
+    """The standard deviation of a rule of fans, quicker than from its distribution."""
+    if isinstance(initializer, VarianceScaling):
+        setting = initializer.scale, initializer.mode, initializer.distribution
+    else:
+        setting = getattr(initializer, "setting", None)
+    if setting is None:
+        return initializer.distribution_of_fans(layout[:2]).std
+    scale, mode, kind = setting
+    std = scaled_std(layout[:2], scale, mode)
+    return std * TRUNCATION if kind.startswith("uncorrected") else std
+
+
+def _fixed(rule: Rule, style: str) -> Candidate:
+    return Candidate(rule.distribution(None).std, rule.rarity + rule.strangeness(style), rule, None)
 
 
 def candidates(
@@ -390,7 +431,7 @@ def candidates(
     general = _general(shape, style)
     first = bisect_left(general, low, key=lambda each: each.std)
     last = bisect_right(general, high, key=lambda each: each.std)
-    found = [_fixed(rule) for rule in _placed(shape, place, path)]
+    found = [_fixed(rule, style) for rule in _placed(shape, place, path)]
     found += _of_fans(tuple(_placed_scales(place, path)), shape, style)
     found = [each for each in found if low <= each.std <= high]
     return sorted([*general[first:last], *found], key=lambda each: each.rarity)
