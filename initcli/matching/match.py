@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -17,7 +16,7 @@ from initcli.matching.families import LEAST, estimated
 from initcli.matching.independence import Sample, Stored, beyond_edge, independence
 from initcli.matching.layouts import style_of
 from initcli.matching.rules import Rule, candidates
-from initcli.matching.surroundings import Place, Surroundings
+from initcli.matching.surroundings import Place
 from initcli.measuring.fit import DOUBTFUL, fit
 from initcli.measuring.histogram import Grid
 from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
@@ -30,6 +29,10 @@ _FACTOR = 1e4
 once in as many cases (Markov's inequality)."""
 _RARITY = 20.0
 """By how much more likely the values must be under a rule that is rarer by one."""
+_MANY = 1 << 20
+"""Values whose standard deviation is known to 0.07 %."""
+_CONSTANTS = 1 << 20
+"""Values of the longest vector that is compared with one value a gate."""
 _BLOCKS = (2, 3, 4)
 """Parts of a packed matrix, which may have an initializer each."""
 
@@ -58,21 +61,9 @@ class Identified(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def identify(
-    tensors: Iterable[tuple[Stored, Measurement]], shapes: Iterable[tuple[str, Size]]
-) -> Iterator[Identified]:
-    """The initializers of measured tensors.
-
-    Args:
-        tensors: each tensor and the measurement of its values.
-        shapes: the paths and shapes of all tensors of their file.
-    """
-    surroundings = Surroundings(shapes)
-    for tensor, seen in tensors:
-        yield match(tensor, seen, surroundings.of(tensor.path))
-
-
-def match(tensor: Stored, seen: Measurement, place: Place = Place()) -> Identified:
+def match(
+    tensor: Stored, seen: Measurement, place: Place = Place(), fewest: int = FEWEST
+) -> Identified:
     """The initializers that the values of a tensor agree with.
 
     A rule is dropped where true draws agree as badly once in a thousand tensors, or where another
@@ -82,6 +73,7 @@ def match(tensor: Stored, seen: Measurement, place: Place = Place()) -> Identifi
         tensor: the tensor, some of whose values are read again.
         seen: the measurement of all of its values.
         place: what stands beside it in its file.
+        fewest: the number of values from which rules of random values are told apart.
     """
     if not seen.count:
         return Identified(note="no finite values" if seen.nans or seen.infs else "no values")
@@ -100,10 +92,14 @@ def match(tensor: Stored, seen: Measurement, place: Place = Place()) -> Identifi
         return joined
     if (rotation := structure.orthogonal(tensor, seen, sample)) is not None:
         return _orthogonal(rotation, tensor, seen)
+    if seen.count < fewest:
+        return Identified(note=f"{seen.count} values are too few to tell")
     return _random(tensor, seen, sample, place)
 
 
-def _only(initializer: Initializer, distribution: Distribution | None, note: str = "") -> Identified:
+def _only(
+    initializer: Initializer, distribution: Distribution | None, note: str = ""
+) -> Identified:
     matched = Match(
         initializer=initializer,
         framework=None,
@@ -116,23 +112,19 @@ def _only(initializer: Initializer, distribution: Distribution | None, note: str
 
 def _constants(tensor: Stored, seen: Measurement) -> Identified | None:
     """A vector of equal parts with one value each, such as an LSTM's bias by gates."""
-    if len(tensor.shape) != 1 or seen.histogram.counts.astype(bool).sum() > max(_BLOCKS):
+    if len(tensor.shape) != 1 or seen.count > _CONSTANTS:
         return None
-    values = tensor.read(0, seen.count)
-    for parts in _BLOCKS:
-        if seen.count % parts or seen.count < 2 * parts:
-            continue
-        blocks = values.reshape(parts, -1)
-        if (blocks == blocks[:, :1]).all():
-            shown = ", ".join(f"{value:.4g}" for value in blocks[:, 0])
-            initializer = Joined(
-                parts=tuple(structure.constant(float(value)) for value in blocks[:, 0]),
-                sizes=(seen.count // parts,) * parts,
-                remark="unit_forget_bias" if blocks[:, 0].tolist() == [0, 1, 0, 0] else "per_gate",
-            )
-            distribution = initializer.distribution_for(tensor.shape)
-            return _only(initializer, distribution, f"{parts} equal parts: {shown}")
-    return None
+    values = structure.constants(tensor.read(0, seen.count))
+    if values is None:
+        return None
+    initializer = Joined(
+        parts=tuple(map(structure.constant, values)),
+        sizes=(seen.count // len(values),) * len(values),
+        remark="unit_forget_bias" if values == [0, 1, 0, 0] else "per_gate",
+    )
+    shown = ", ".join(f"{value:.4g}" for value in values)
+    distribution = initializer.distribution_for(tensor.shape)
+    return _only(initializer, distribution, f"{len(values)} equal parts: {shown}")
 
 
 def _orthogonal(rotation: Initializer, tensor: Stored, seen: Measurement) -> Identified:
@@ -166,15 +158,23 @@ def _random(tensor: Stored, seen: Measurement, sample: Sample, place: Place) -> 
     elif (times := structure.copies(sample)) > 1:
         remarks.append(f"each row {times} times")
         sample.distinct()
-        seen = _measured(sample.values)
+        seen = measured(sample.values)
         shape = (shape[0] // times, *shape[1:])
     elif seen.zeros > seen.count / 100 and seen.count - seen.zeros >= LEAST:
         return _sparse(tensor, seen, sample)
     found = _rules(shape, path, tensor.dtype, seen, sample, place)
-    if not found and seen.count >= LEAST:
+    if not found and seen.count >= LEAST and not place.trained:
         found = _estimated(tensor.dtype, seen, sample) or _blocks(
             shape, path, tensor.dtype, sample, place
         )
+    if place.trained and found and (kept := _decided(found, seen)) != found:
+        if not kept:
+            remarks.append(
+                f"near {found[0].rule}, and too few values to tell it from training: "
+                f"{place.trained} is trained"
+            )
+            return Identified(note="; ".join(remarks))
+        found = kept
     if len(rows) == 1:
         found = [
             msgspec.structs.replace(each, initializer=ZeroRow(filled=each.initializer, row=rows[0]))
@@ -189,8 +189,6 @@ def _rules(
     shape: Size, path: str, dtype: TensorDtype, seen: Measurement, sample: Sample, place: Place
 ) -> list[Match]:
     """The rules without a free parameter that the values agree with, the likeliest first."""
-    if seen.count < FEWEST:
-        return []
     style = style_of(path)
     # Five standard errors of the standard deviation and more, for a kurtosis of up to 3.
     width = min(5 / math.sqrt(2 * seen.count) + 0.02, 0.9)
@@ -201,7 +199,9 @@ def _rules(
         distribution = rule.distribution(layout)
         if distribution not in likelihoods:
             is_beyond = beyond(distribution, seen, dtype)
-            likelihoods[distribution] = -math.inf if is_beyond else log_likelihood(distribution, seen)
+            likelihoods[distribution] = (
+                -math.inf if is_beyond else log_likelihood(distribution, seen)
+            )
         if likelihoods[distribution] > -math.inf:
             found.setdefault((distribution, rule.initializer), (rarity, rule))
     p_values: dict[Distribution, float] = {}
@@ -230,6 +230,21 @@ def _rules(
         if distribution in p_values
     ]
     return [each for _, each in sorted(scored, key=lambda each: each[0])]
+
+
+def _decided(matches: list[Match], seen: Measurement) -> list[Match]:
+    """The matches that training would have ended: those with bounds, or of many values.
+
+    Values that move by a tenth of their norm leave close bounds; a normal distribution they only
+    widen by 0.5 %, seven standard errors of so many values.
+    """
+    return [each for each in matches if seen.count >= _MANY or _has_bounds(each.distribution)]
+
+
+def _has_bounds(distribution: Distribution | None) -> bool:
+    if isinstance(distribution, Mixture):
+        return all(map(_has_bounds, distribution.parts))
+    return distribution is not None and max(distribution.support) < 2.5 * distribution.std
 
 
 def _estimated(dtype: TensorDtype, seen: Measurement, sample: Sample) -> list[Match]:
@@ -266,7 +281,7 @@ def _blocks(
             found = []
             for piece in pieces:
                 part = Sample.of(np.ascontiguousarray(piece))
-                seen = _measured(piece)
+                seen = measured(piece)
                 if seen.min == seen.max:
                     found.append(_only(structure.constant(seen.min), Constant(seen.min)).matches[0])
                     continue
@@ -275,8 +290,15 @@ def _blocks(
                     break
                 found.append(matches[0])
             else:
-                return [_joined(found, shape[axis] // parts)]
+                if _differ(found):
+                    return [_joined(found, shape[axis] // parts)]
     return []
+
+
+def _differ(parts: list[Match]) -> bool:
+    """Whether parts have standard deviations so different that one rule cannot hold for all."""
+    stds = [part.distribution.std for part in parts if part.distribution is not None]
+    return min(stds) < 0.8 * max(stds)
 
 
 def _joined(parts: list[Match], size: int) -> Match:
@@ -317,8 +339,6 @@ def _sparse(tensor: Stored, seen: Measurement, sample: Sample) -> Identified:
 
 def _unmatched(seen: Measurement, sample: Sample) -> str:
     """Why nothing fits, as far as it is seen."""
-    if seen.count < FEWEST:
-        return "too few values to tell"
     value, rows, columns = sample.largest if sample.values.ndim > 1 else (0.0, 0, 0)
     if min(rows, columns) >= FEWEST and beyond_edge(value / seen.std, rows, columns) < DOUBTFUL:
         ratio = value / (seen.std * (math.sqrt(rows) + math.sqrt(columns)))
@@ -344,6 +364,7 @@ def _without_zeros(seen: Measurement) -> Measurement:
     )
 
 
-def _measured(values: Floats) -> Measurement:
+def measured(values: Floats) -> Measurement:
+    """The measurement of an array of finite values."""
     flat = values.reshape(-1)
     return measure_values(flat, Grid.over(float(flat.min()), float(flat.max()), FINE_BINS))

@@ -315,8 +315,17 @@ FIXED: tuple[Rule, ...] = (
 """Rules that do not depend on the shape."""
 
 
-def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
-    """Rules that depend on what stands beside a tensor."""
+VECTORS: tuple[Rule, ...] = tuple(
+    each
+    for each in FIXED
+    if each.initializer
+    in (RandomNormal(mean=0.0, stddev=1e-6), RandomNormal(mean=1.0, stddev=0.02))
+)
+"""Those of biases and of the scales of norms."""
+
+
+def beside(shape: Size, place: Place, path: str) -> Iterator[Rule]:
+    """Rules that depend on the kernel beside a bias, and on the width of a recurrent layer."""
     for kernel in place.kernels if len(shape) == 1 else ():
         for layout in layouts(kernel, "torch"):
             if layout.fan_out >= shape[0] or layout.rarity == 0:
@@ -331,6 +340,11 @@ def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
             bound = math.sqrt(gates / shape[0])
             within = RandomUniform(minval=-bound, maxval=bound)
             yield Rule(within, "U(±1/√hidden)", ("torch",), 0, "torch.nn.LSTM, GRU and RNN")
+
+
+def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
+    """Rules that depend on what stands beside a tensor."""
+    yield from beside(shape, place, path)
     if place.blocks:
         depth = 2 * place.blocks
         for std in (0.02, 0.01, 0.006):

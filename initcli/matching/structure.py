@@ -28,6 +28,8 @@ _PATTERN_ENTRIES = 1 << 24
 """Entries of the largest tensor that is compared with a pattern."""
 _VECTORS = 64
 """Rows or columns whose products are computed."""
+_GATES = (1, 2, 3, 4)
+"""Gates of a recurrent layer."""
 _SHORTEST = 8
 """Values of the shortest sequence that is named."""
 
@@ -35,6 +37,16 @@ _SHORTEST = 8
 def constant(value: float) -> Initializer:
     """The initializer of one value."""
     return Zeros() if value == 0 else Ones() if value == 1 else Constant(value=value)
+
+
+def constants(vector: Floats) -> list[float] | None:
+    """The values of one to four equal parts of a vector, if each has one value."""
+    for parts in _GATES:
+        if vector.size % parts == 0 and vector.size >= 2 * parts:
+            gates = vector.reshape(parts, -1)
+            if (gates == gates[:, :1]).all():
+                return [float(value) for value in gates[:, 0]]
+    return None
 
 
 def pattern(tensor: Stored, seen: Measurement) -> Initializer | None:

@@ -18,13 +18,15 @@ class Place(NamedTuple):
 
     ``kernels`` are the shapes of the tensors of two or more axes that have the same parent, in
     rising order. ``block`` of ``blocks`` is the number of the block it belongs to, 0 of 0 outside
-    of blocks. ``width`` is the commonest size of the file's vectors.
+    of blocks. ``width`` is the commonest size of the file's vectors. ``trained`` says whether what
+    is beside it is trained: "the bias beside it", "the rest of the file" or "".
     """
 
     kernels: tuple[Size, ...] = ()
     block: int = 0
     blocks: int = 0
     width: int = 0
+    trained: str = ""
 
 
 class Surroundings:
@@ -36,28 +38,29 @@ class Surroundings:
         widths: Counter[int] = Counter()
         for path, shape in shapes:
             if len(shape) > 1:
-                kernels.setdefault(_parent(path), set()).add(shape)
+                kernels.setdefault(parent(path), set()).add(shape)
             elif len(shape) == 1:
                 widths[shape[0]] += 1
             prefix, block = _block(path)
             self._blocks[prefix] = max(self._blocks.get(prefix, 0), block + 1)
-        self._kernels = {parent: tuple(sorted(each)) for parent, each in kernels.items()}
+        self._kernels = {name: tuple(sorted(each)) for name, each in kernels.items()}
         self._width = widths.most_common(1)[0][0] if widths else 0
 
     def of(self, path: str) -> Place:
         """Where a tensor stands."""
         prefix, block = _block(path)
         return Place(
-            self._kernels.get(_parent(path), ()),
+            self._kernels.get(parent(path), ()),
             block if prefix else 0,
             self._blocks.get(prefix, 0) if prefix else 0,
             self._width,
         )
 
 
-def _parent(path: str) -> str:
-    *parent, _ = _SEPARATORS.split(path)
-    return "/".join(parent)
+def parent(path: str) -> str:
+    """The path without its last part."""
+    *parts, _ = _SEPARATORS.split(path)
+    return "/".join(parts)
 
 
 def _block(path: str) -> tuple[str, int]:

@@ -1,0 +1,79 @@
+"""The initializers that the tensors of a file look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+
+from initcli.matching.agreement import agreement
+from initcli.matching.independence import Stored
+from initcli.matching.match import Identified, match, measured
+from initcli.matching.rules import VECTORS, beside
+from initcli.matching.structure import constants
+from initcli.matching.surroundings import Place, Surroundings, parent
+from initcli.measuring.fit import DOUBTFUL
+from initcli.measuring.measurement import Measurement
+
+_SHORTEST = 8
+"""Values of the shortest vector that tells whether it is trained."""
+_LONGEST = 1 << 16
+_VECTORS = 100
+"""Vectors that are read to tell whether a file is trained."""
+_STATISTICS = ("running_", "moving_")
+"""Vectors that change without training."""
+
+
+def identify(
+    values: Iterable[tuple[Stored, Measurement]], tensors: Sequence[Stored]
+) -> Iterator[Identified]:
+    """The initializers of measured tensors.
+
+    A vector that is no longer what any rule gives shows that the kernel beside it is trained as
+    well, and most vectors of a file that its kernels are. Of a trained kernel with few values,
+    agreement with a normal distribution is no evidence.
+
+    Args:
+        values: some tensors of a file, and the measurements of their values.
+        tensors: all tensors of the file.
+    """
+    surroundings = Surroundings((each.path, each.shape) for each in tensors)
+    vectors = [each for each in tensors if _tells(each)]
+    near: dict[str, list[Stored]] = {}
+    for each in vectors:
+        near.setdefault(parent(each.path), []).append(each)
+
+    @cache
+    def is_trained(vector: Stored) -> bool:
+        return not _is_initial(vector, surroundings.of(vector.path))
+
+    @cache
+    def file_is_trained() -> bool:
+        some = vectors[:: -(-len(vectors) // _VECTORS)] if vectors else []
+        return 2 * sum(is_trained(each) for each in some) > len(some)
+
+    def trained(path: str) -> str:
+        if biases := near.get(parent(path)):
+            return "the bias beside it" if any(map(is_trained, biases)) else ""
+        return "the rest of the file" if file_is_trained() else ""
+
+    for tensor, seen in values:
+        place = surroundings.of(tensor.path)
+        if len(tensor.shape) > 1:
+            place = place._replace(trained=trained(tensor.path))
+        yield match(tensor, seen, place)
+
+
+def _tells(tensor: Stored) -> bool:
+    size = tensor.shape[0] if len(tensor.shape) == 1 else 0
+    is_statistic = any(word in tensor.path for word in _STATISTICS)
+    return _SHORTEST <= size <= _LONGEST and "float" in tensor.dtype and not is_statistic
+
+
+def _is_initial(vector: Stored, place: Place) -> bool:
+    """Whether a vector has a value for each gate, or follows a rule that only vectors have."""
+    values = vector.read(0, vector.shape[0])
+    if constants(values) is not None:
+        return True
+    seen = measured(values)
+    rules = (*beside(vector.shape, place, vector.path), *VECTORS)
+    return any(agreement(rule.distribution(None), seen, vector.dtype) >= DOUBTFUL for rule in rules)
