@@ -140,8 +140,10 @@ def scaled(fans: tuple[float, float], scale: float, mode: Mode, distribution: Ki
     return truncated(0.0, std / TRUNCATION)
 
 
-class _Named(Scaled, frozen=True, kw_only=True):
+class Named(Scaled, frozen=True, kw_only=True):
     """Variance scaling with fixed settings."""
+
+    registered = False
 
     setting: ClassVar[tuple[float, Mode, Kind]]
 
@@ -149,7 +151,7 @@ class _Named(Scaled, frozen=True, kw_only=True):
         return scaled(fans, *self.setting)
 
 
-class GlorotUniform(_Named, frozen=True, kw_only=True):
+class GlorotUniform(Named, frozen=True, kw_only=True):
     """U(−c, c) with c = √(6 / (fan_in + fan_out)).
 
     Glorot & Bengio 2010, PMLR 9:249–256.
@@ -158,7 +160,7 @@ class GlorotUniform(_Named, frozen=True, kw_only=True):
     setting = (1.0, "fan_avg", "uniform")
 
 
-class GlorotNormal(_Named, frozen=True, kw_only=True):
+class GlorotNormal(Named, frozen=True, kw_only=True):
     """Truncated normal of variance 2 / (fan_in + fan_out).
 
     Glorot & Bengio 2010, PMLR 9:249–256.
@@ -167,25 +169,25 @@ class GlorotNormal(_Named, frozen=True, kw_only=True):
     setting = (1.0, "fan_avg", "truncated_normal")
 
 
-class HeUniform(_Named, frozen=True, kw_only=True):
+class HeUniform(Named, frozen=True, kw_only=True):
     """U(−c, c) with c = √(6 / fan_in) (He et al. 2015, arXiv:1502.01852)."""
 
     setting = (2.0, "fan_in", "uniform")
 
 
-class HeNormal(_Named, frozen=True, kw_only=True):
+class HeNormal(Named, frozen=True, kw_only=True):
     """Truncated normal of variance 2 / fan_in (He et al. 2015, arXiv:1502.01852)."""
 
     setting = (2.0, "fan_in", "truncated_normal")
 
 
-class LecunUniform(_Named, frozen=True, kw_only=True):
+class LecunUniform(Named, frozen=True, kw_only=True):
     """U(−c, c) with c = √(3 / fan_in) (LeCun et al. 1998, doi:10.1007/3-540-49430-8_2)."""
 
     setting = (1.0, "fan_in", "uniform")
 
 
-class LecunNormal(_Named, frozen=True, kw_only=True):
+class LecunNormal(Named, frozen=True, kw_only=True):
     """Truncated normal of variance 1 / fan_in (LeCun et al. 1998, doi:10.1007/3-540-49430-8_2)."""
 
     setting = (1.0, "fan_in", "truncated_normal")

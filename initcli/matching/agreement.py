@@ -18,7 +18,6 @@ from initcli.measuring import fit
 from initcli.measuring.measurement import Measurement
 from initcli.random import standard_normal
 from initcli.sampling.chunks import rounding_edges
-from initcli.types import TensorDtype
 
 COARSE = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Relative distance of neighboring values. Frameworks that draw in such a dtype round the uniform
@@ -31,36 +30,34 @@ def combined(probabilities: Iterable[float]) -> float:
     return min(1.0, len(each) * min(each))
 
 
-def agreement(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+def agreement(distribution: Distribution, seen: Measurement, dtype: str) -> float:
     """Probability that draws of the distribution agree with it as badly as the values do.
 
     Its parameters must not depend on the values.
     """
     if beyond(distribution, seen, dtype):
         return 0.0
-    probabilities = (*moments(distribution, seen, dtype), *extremes(distribution, seen, dtype))
+    probabilities = [*moments(distribution, seen, dtype), *extremes(distribution, seen, dtype)]
     # A poor one decides, without the test that takes longest.
     if min(probabilities) >= fit.DOUBTFUL / 5:
-        probabilities = (*probabilities, distance(distribution, seen, dtype))
+        probabilities.append(distance(distribution, seen, dtype))
     return min(1.0, 5 * min(probabilities))
 
 
-def beyond(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> bool:
+def beyond(distribution: Distribution, seen: Measurement, dtype: str) -> bool:
     """Whether a value lies outside of the support."""
     low, high = distribution.support
     tolerance = _tolerance(distribution, dtype)
     return seen.min < low - tolerance or seen.max > high + tolerance
 
 
-def distance(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+def distance(distribution: Distribution, seen: Measurement, dtype: str) -> float:
     """Probability of the Kolmogorov–Smirnov statistic."""
     statistic = fit.distance(distribution, seen, dtype) - COARSE.get(dtype, 0.0) / 2
     return fit.exceeded(seen.count, max(statistic, 0.0))
 
 
-def moments(
-    distribution: Distribution, seen: Measurement, dtype: TensorDtype
-) -> tuple[float, float]:
+def moments(distribution: Distribution, seen: Measurement, dtype: str) -> tuple[float, float]:
     """Probabilities of the mean and of the mean square around the distribution's mean.
 
     The mean of n values is normal. Their mean square has the variance (κ − 1)σ⁴/n with the kurtosis
@@ -77,9 +74,7 @@ def moments(
     return two_sided(z), chi_squared(square * freedom, freedom)
 
 
-def extremes(
-    distribution: Distribution, seen: Measurement, dtype: TensorDtype
-) -> tuple[float, float]:
+def extremes(distribution: Distribution, seen: Measurement, dtype: str) -> tuple[float, float]:
     """Probabilities of the least and of the greatest value.
 
     The greatest of n values is at most x with the probability F(x)ⁿ.
@@ -101,7 +96,7 @@ def _extreme(below: float, upto: float, n: int) -> float:
     return min(1.0, 2 * min(inner, outer))
 
 
-def _tolerance(distribution: Distribution, dtype: TensorDtype) -> float:
+def _tolerance(distribution: Distribution, dtype: str) -> float:
     """How far rounding moves the extremes: some roundings of the scale."""
     low, high = distribution.support
     scale = max(abs(low), abs(high)) if math.isfinite(high - low) else distribution.std

@@ -38,18 +38,18 @@ def identify(
     """
     surroundings = Surroundings((each.path, each.shape) for each in tensors)
     vectors = [each for each in tensors if _tells(each)]
-    near: dict[str, list[Stored]] = {}
-    for each in vectors:
-        near.setdefault(parent(each.path), []).append(each)
+    near: dict[str, list[int]] = {}
+    for index, each in enumerate(vectors):
+        near.setdefault(parent(each.path), []).append(index)
 
     @cache
-    def is_trained(vector: Stored) -> bool:
-        return not _is_initial(vector, surroundings.of(vector.path))
+    def is_trained(index: int) -> bool:
+        return not _is_initial(vectors[index], surroundings.of(vectors[index].path))
 
     @cache
     def file_is_trained() -> bool:
-        some = vectors[:: -(-len(vectors) // _VECTORS)] if vectors else []
-        return 2 * sum(is_trained(each) for each in some) > len(some)
+        some = range(0, len(vectors), max(len(vectors) // _VECTORS, 1))
+        return 2 * sum(map(is_trained, some)) > len(some)
 
     def trained(path: str) -> str:
         if biases := near.get(parent(path)):

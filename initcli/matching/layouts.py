@@ -48,7 +48,8 @@ def layouts(shape: Size, style: str) -> tuple[Layout, ...]:
 def _layouts(shape: Size, style: str) -> Iterator[Layout]:
     if len(shape) < 2:
         # Keras counts both fans of a vector as its size.
-        yield Layout(*(shape * 2 or (1, 1)), 1)
+        size = math.prod(shape)
+        yield Layout(size, size, 1)
         return
     torch, keras = int(style == "keras"), int(style == "torch")
     field = math.prod(shape[2:])
@@ -82,6 +83,6 @@ def style_of(path: str) -> str:
     name = path.rpartition("/")[2]
     if name == "embedding":
         return "embedding"
-    if "/" in path or _KERAS.search(path) and not _TORCH.search(path):
+    if "/" in path or (_KERAS.search(path) and not _TORCH.search(path)):
         return "keras" if _KERAS.search(name) or "kernel" in name else ""
     return "torch" if _TORCH.search(path) or "." in path else ""

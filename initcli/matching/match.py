@@ -11,7 +11,7 @@ from initcli.distributions import Constant, Distribution, Floats, Mixture
 from initcli.initializers import Initializer, Orthogonal, Sparse, ZeroRow
 from initcli.initializers.composite import Joined
 from initcli.matching import structure
-from initcli.matching.agreement import agreement, beyond, combined, kurtosis, log_likelihood
+from initcli.matching.agreement import agreement, beyond, combined, log_likelihood
 from initcli.matching.families import LEAST, estimated
 from initcli.matching.independence import Sample, Stored, beyond_edge, independence
 from initcli.matching.layouts import style_of
@@ -20,7 +20,7 @@ from initcli.matching.surroundings import Place
 from initcli.measuring.fit import DOUBTFUL, fit
 from initcli.measuring.histogram import Grid
 from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
-from initcli.types import WHOLE, ShapeError, Size, TensorDtype
+from initcli.types import WHOLE, Size, TensorDtype
 
 FEWEST = 32
 """Values from which rules of random values are told apart at all."""
@@ -35,6 +35,9 @@ _CONSTANTS = 1 << 20
 """Values of the longest vector that is compared with one value a gate."""
 _BLOCKS = (2, 3, 4)
 """Parts of a packed matrix, which may have an initializer each."""
+
+
+_NOWHERE = Place()
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +65,7 @@ class Identified(msgspec.Struct, frozen=True):
 
 
 def match(
-    tensor: Stored, seen: Measurement, place: Place = Place(), fewest: int = FEWEST
+    tensor: Stored, seen: Measurement, place: Place = _NOWHERE, fewest: int = FEWEST
 ) -> Identified:
     """The initializers that the values of a tensor agree with.
 

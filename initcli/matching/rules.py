@@ -29,7 +29,7 @@ from initcli.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
-from initcli.initializers.scaling import TRUNCATION, Kind, Mode, scaled_std
+from initcli.initializers.scaling import TRUNCATION, Kind, Mode, Named, scaled_std
 from initcli.matching.layouts import Layout, layouts
 from initcli.matching.surroundings import Place
 from initcli.types import Size
@@ -79,14 +79,15 @@ def _gains() -> Iterator[Rule]:
         (0.5, "1/√2"),
         (2.0, "relu"),
     ):
-        text = f"{squared:.4g}"
-        for kind, shape in (("uniform", "U"), ("untruncated_normal", "N")):
-            for mode in ("fan_in", "fan_out", "fan_avg"):
-                if mode != "fan_avg" and squared in (0.5, 2.0):
-                    continue
+        kinds: tuple[tuple[Kind, str], ...] = (("uniform", "U"), ("untruncated_normal", "N"))
+        modes: tuple[Mode, ...] = ("fan_avg",)
+        if squared not in (0.5, 2.0):
+            modes = ("fan_in", "fan_out", "fan_avg")
+        for kind, letter in kinds:
+            for mode in modes:
                 yield Rule(
-                    _scaling(squared, mode, kind),  # type: ignore[arg-type]
-                    f"{shape} of variance {text}/{mode} (gain of {name})",
+                    _scaling(squared, mode, kind),
+                    f"{letter} of variance {squared:.4g}/{mode} (gain of {name})",
                     ("torch",),
                     2,
                     "torch.nn.init.calculate_gain",
@@ -272,8 +273,9 @@ def _normal(std: float, frameworks: tuple[str, ...], rarity: int, source: str) -
 def _cut(
     std: float, frameworks: tuple[str, ...], rarity: int, source: str, bound: float = 2.0
 ) -> Rule:
-    bounds = {} if bound == 2 else {"lower": -bound, "upper": bound}
-    rule = TruncatedNormal(mean=0.0, stddev=std, **bounds)
+    rule = TruncatedNormal(mean=0.0, stddev=std)
+    if bound != 2:
+        rule = TruncatedNormal(mean=0.0, stddev=std, lower=-bound, upper=bound)
     return Rule(rule, f"N(0, {std:.4g}²) cut at ±{bound:g}σ", frameworks, rarity, source)
 
 
@@ -371,16 +373,17 @@ def _placed_scales(place: Place, path: str) -> Iterator[Rule]:
     """Rules of variance scaling whose factor depends on what stands beside a tensor."""
     if place.blocks:
         depth = 2 * place.blocks
-        for mode in ("fan_in", "fan_out"):
+        modes: tuple[Mode, ...] = ("fan_in", "fan_out")
+        for mode in modes:
             yield Rule(
-                _scaling(1 / depth, mode, "untruncated_normal"),  # type: ignore[arg-type]
+                _scaling(1 / depth, mode, "untruncated_normal"),
                 f"N(0, 1/(2 · {place.blocks} blocks · {mode}))",
                 ("transformers",),
                 1,
                 "CLIPAttention and CLIPMLP: in_proj_std",
             )
             yield Rule(
-                _scaling(4 / place.blocks**2, mode, "untruncated_normal"),  # type: ignore[arg-type]
+                _scaling(4 / place.blocks**2, mode, "untruncated_normal"),
                 f"N(0, 4/({place.blocks} blocks² · {mode}))",
                 ("gpt-neox",),
                 2,
@@ -424,12 +427,11 @@ def _of_fans(rules: tuple[Rule, ...], shape: Size, style: str) -> Iterator[Candi
 def _std(initializer: Scaled, layout: Layout) -> float:
     """The standard deviation of a rule of fans, quicker than from its distribution."""
     if isinstance(initializer, VarianceScaling):
-        setting = initializer.scale, initializer.mode, initializer.distribution
+        scale, mode, kind = initializer.scale, initializer.mode, initializer.distribution
+    elif isinstance(initializer, Named):
+        scale, mode, kind = initializer.setting
     else:
-        setting = getattr(initializer, "setting", None)
-    if setting is None:
         return initializer.distribution_of_fans(layout[:2]).std
-    scale, mode, kind = setting
     std = scaled_std(layout[:2], scale, mode)
     return std * TRUNCATION if kind.startswith("uncorrected") else std
 

@@ -99,7 +99,7 @@ def _is_pattern(
 def not_random(sample: Sample) -> str:
     """What kind of table without randomness the values are; "" for any other."""
     values = sample.values[tuple(0 if n == 1 else slice(None) for n in sample.values.shape)]
-    if values.ndim > 2 or not sample.is_whole and values.ndim < 2:
+    if values.ndim > 2 or (not sample.is_whole and values.ndim < 2):
         return ""
     rows = values.astype(np.float64).reshape(-1, values.shape[-1] if values.ndim else 1)
     equal = bool((rows == rows[0]).all()) and sample.is_whole
