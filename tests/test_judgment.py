@@ -47,7 +47,8 @@ def assert_one_answer(
         signal = initcli.predict_signal(model)
     else:
         report = check(model, how="measured", batch=batch, draws=1, select=codes_of_signal)
-        signal = initcli.measure_signal(model, batch=batch, draws=1)
+        # A verdict of what is measured quotes the theory in its χ alone, as `compare` does.
+        signal = initcli.measure_signal(model, batch=batch, draws=1, theory=compared)
     text = initcli.verdict(signal).text
     if compared and len(signal.layers) < 40:  # The larger ones would take minutes once more.
         size = None if theory else batch

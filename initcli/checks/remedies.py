@@ -10,7 +10,7 @@ from initcli.checks.fans import wiring
 from initcli.documents.edit import yaml_flow
 from initcli.initializers import Orthogonal, RandomUniform, VarianceScaling
 from initcli.initializers.base import compute_fans
-from initcli.initializers.scaling import GlorotUniform, HeUniform, LecunUniform
+from initcli.initializers.random import GlorotUniform, HeUniform, LecunUniform
 from initcli.parameter import Parameter
 
 _EXACT = 0.03

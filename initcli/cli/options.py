@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from initcli.cli.completion import filters, settings
-from initcli.cli.terminal import complain, messages, patience, say, write
+from initcli.cli.terminal import complain, console, messages, patience, printed, say, write
 from initcli.render.formats import FORMATS
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+    from rich.console import RenderableType
+
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.parameter import Parameter
@@ -101,8 +104,7 @@ Batch = Annotated[
 ]
 Draws = Annotated[int, typer.Option(min=1, max=1000, help="Number of draws of weights and inputs.")]
 Theory = Annotated[
-    bool,
-    typer.Option("--theory", help="Predict from the distributions alone, without sampling."),
+    bool, typer.Option("--theory", help="Predict from the distributions alone, without sampling.")
 ]
 Input = Annotated[
     str | None,
@@ -117,8 +119,7 @@ Picture = Annotated[
     ),
 ]
 Html = Annotated[
-    str | None,
-    typer.Option(metavar="DIR", help="Add the report to the page DIR/index.html."),
+    str | None, typer.Option(metavar="DIR", help="Add the report to the page DIR/index.html.")
 ]
 
 _SHARED = (
@@ -216,9 +217,37 @@ def chosen(model: Model, filter: Sequence[str] | None) -> Sequence[Parameter]:
     return model.matching(filter) if filter else model.parameters
 
 
-def write_rows(format: str, rows: Rows, *, first: bool = True) -> None:
-    """Write rows as they come; ``first`` is whether no others came before them."""
-    from initcli.render.formats import ROWS
+def report_text(
+    format: str,
+    *,
+    table: Callable[[int, bool], RenderableType],
+    record: Callable[[], Struct],
+    rows: Callable[[], Rows],
+    first: bool = True,
+) -> Iterator[str]:
+    """A report in one of the formats, in parts as they are computed.
 
-    for line in ROWS[format](rows, first):
-        write(line)
+    Args:
+        format: one of :data:`FORMATS`, whose argument alone is called.
+        table: the table for a width, and for ASCII alone or not.
+        record: the record that JSON is made of.
+        rows: the rows of all other formats.
+        first: whether no other report came before this one.
+    """
+    if format == "table":
+        page, plain = console()
+        yield "\n" * (not first) + printed(page, table(page.width, plain))
+    elif format == "json":
+        from initcli.reports.record import json_text
+
+        yield json_text(record())
+    else:
+        from initcli.render.formats import ROWS
+
+        yield from ROWS[format](rows(), first)
+
+
+def write_report(format: str, **report: Any) -> None:
+    """Write a report as it comes, see :func:`report_text`."""
+    for part in report_text(format, **report):
+        write(part)

@@ -25,11 +25,13 @@ from initcli.cli.options import (
     Specs,
     chosen,
     for_each,
-    write_rows,
+    write_report,
 )
 from initcli.cli.terminal import console, data_stream, printed, progress, say, write, write_path
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from initcli.model import Model
     from initcli.parameter import Parameter
     from initcli.reports.summary import TensorSummary
@@ -146,29 +148,27 @@ def summary(
 
     def summarized(spec: str, model: Model, first: bool) -> None:
         only = chosen(model, filter)
-        if format == "json":
-            from initcli.reports.record import json_text
-            from initcli.reports.summary import SummaryReport
+        from initcli.reports.summary import SummaryReport, summary_rows
 
-            write(json_text(SummaryReport.of(model, tensors(model, only))))
-            return
-        if format != "table":
-            from initcli.reports.summary import summary_rows
+        def table(width: int, ascii_only: bool) -> RenderableType:
+            from initcli.render.outline import outline, shown_parameters
+            from initcli.render.table import summary_table
 
-            write_rows(format, summary_rows(spec, model, tensors(model, only)), first=first)
-            return
-        from initcli.render.outline import outline, shown_parameters
-        from initcli.render.table import summary_table
+            paths = {parameter.path for parameter in only} if filter else None
+            is_whole = all or not data_stream().isatty()
+            max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
+            rows = outline(model.layers, depth, paths, max_lines)
+            # Folded tensors need no values.
+            shown = tensors(model, shown_parameters(rows))
+            return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
 
-        paths = {parameter.path for parameter in only} if filter else None
-        is_whole = all or not data_stream().isatty()
-        max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
-        rows = outline(model.layers, depth, paths, max_lines)
-        # Folded tensors need no values.
-        shown = tensors(model, shown_parameters(rows))
-        page, plain = console()
-        table = summary_table(model, shown, width=page.width, ascii_only=plain, rows=rows)
-        write("\n" * (not first) + printed(page, table))
+        write_report(
+            format,
+            table=table,
+            record=lambda: SummaryReport.of(model, tensors(model, only)),
+            rows=lambda: summary_rows(spec, model, tensors(model, only)),
+            first=first,
+        )
 
     for_each(specs, Loading(seed, defaults, custom, settings), summarized)
 
@@ -288,11 +288,7 @@ def export(
 
 
 def _draw(
-    tensors: Iterable[TensorSummary],
-    model: Model,
-    bins: int | None,
-    log: bool,
-    same_scale: bool,
+    tensors: Iterable[TensorSummary], model: Model, bins: int | None, log: bool, same_scale: bool
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
     from initcli.render.bars import BarChart, heading

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from initcli.errors import DuplicateKey, InvalidSpec, Path, Place, SpecError, UnparsableText, quoted
+from initcli.errors import (
+    DuplicateKey,
+    InvalidSpec,
+    InvalidValue,
+    Path,
+    Place,
+    SpecError,
+    UnparsableText,
+    quoted,
+)
 from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
@@ -85,6 +94,12 @@ class Document:
         for error in errors:
             error.place = error.place or self.place(error.path, error.at_key)
         return InvalidSpec(errors, _trailer(len(errors)))
+
+    def refused(
+        self, message: str, path: Path = (), remedy: str = "", *, at_key: bool = False
+    ) -> InvalidSpec:
+        """The error for a value that makes the rest of the document unreadable."""
+        return self.invalid([InvalidValue(message, remedy=remedy, path=path, at_key=at_key)])
 
 
 def with_values(data: Any, values: Mapping[Path, Any]) -> Any:

@@ -14,21 +14,19 @@ from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Ident
 from initcli.initializers.custom import Custom
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from initcli.initializers.random import (
-    RandomNormal,
-    RandomUniform,
-    Sparse,
-    TruncatedNormal,
-)
-from initcli.initializers.scaling import (
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
     LecunNormal,
     LecunUniform,
+    RandomNormal,
+    RandomUniform,
     Scaled,
     Siren,
     SirenFirst,
+    Sparse,
+    TruncatedNormal,
     VarianceScaling,
 )
 from initcli.registry import import_modules, known

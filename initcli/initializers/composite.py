@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from initcli import distributions
 from initcli.distributions import Distribution, Floats, Mixture, with_zeros
 from initcli.initializers.base import Fans, Initializer, Whole, require_convolution
 from initcli.initializers.constant import Ones
-from initcli.initializers.scaling import HeNormal
+from initcli.initializers.random import HeNormal
 from initcli.random.streams import seeded_stream
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, shape_text
 
@@ -93,7 +93,7 @@ class ICNR(Whole, frozen=True, kw_only=True):
     repeated for the scaleᵈ pixels that it becomes (Aitken et al. 2017, arXiv:1707.02937).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("icnr",)
+    aliases = ("icnr",)
 
     scale: Annotated[PositiveInt, doc("Upsampling factor of each spatial axis.")] = 2
     initializer: Annotated[Initializer, doc("Draws the filters that are repeated.")] = HeNormal()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, sha
 class Zeros(Initializer, frozen=True, kw_only=True):
     """All zeros."""
 
-    aliases: ClassVar[tuple[str, ...]] = ("zero",)
+    aliases = ("zero",)
 
     def distribution_for(self, shape: Size) -> Distribution:
         return distributions.Constant(0.0)
@@ -26,7 +26,7 @@ class Zeros(Initializer, frozen=True, kw_only=True):
 class Ones(Initializer, frozen=True, kw_only=True):
     """All ones."""
 
-    aliases: ClassVar[tuple[str, ...]] = ("one",)
+    aliases = ("one",)
 
     def distribution_for(self, shape: Size) -> Distribution:
         return distributions.Constant(1.0)
@@ -48,7 +48,7 @@ class Identity(Initializer, frozen=True, kw_only=True):
     ``repeated``.
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("IdentityInitializer",)
+    aliases = ("IdentityInitializer",)
 
     gain: Annotated[float, doc("Value on the diagonal.")] = 1.0
     repeated: Annotated[
@@ -159,7 +159,7 @@ class STFT(Initializer, frozen=True, kw_only=True):
     imaginary side, with N = 2 (frequencies − 1) and the window w (``keras.initializers.STFT``).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("STFTInitializer",)
+    aliases = ("STFTInitializer",)
 
     side: Annotated[
         Literal["real", "imag"], doc("Real part (cosines) or imaginary part (sines).")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
     2014, arXiv:1312.6120; Mezzadri 2007, arXiv:math-ph/0609050.)
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("OrthogonalInitializer",)
+    aliases = ("OrthogonalInitializer",)
 
     gain: Gain = 1.0
     row_axes: Annotated[

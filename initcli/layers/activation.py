@@ -51,9 +51,7 @@ class ReLU(Layer, frozen=True, kw_only=True):
     @property
     def last_activation(self) -> ActivationFunction:
         return Relu(
-            max_value=self.max_value,
-            negative_slope=self.negative_slope,
-            threshold=self.threshold,
+            max_value=self.max_value, negative_slope=self.negative_slope, threshold=self.threshold
         )
 
 
@@ -145,7 +143,6 @@ class Softmax(Layer, frozen=True, kw_only=True):
     """exp(x) / Σ exp(x) over ``axis``."""
 
     supports_masking = True
-
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
 
     axis: Annotated[

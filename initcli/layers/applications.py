@@ -100,7 +100,6 @@ class CustomScaleLayer(Layer, frozen=True, kw_only=True):
     """The first input plus ``scale`` times the second: the residual sum of Inception-ResNet."""
 
     role = "adds"
-
     merges = True
 
     scale: Annotated[float, doc("Factor on the second input.")]

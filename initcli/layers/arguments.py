@@ -6,14 +6,7 @@ from typing import Annotated, Literal
 
 from initcli.activations import Activation
 from initcli.initializers import Initializer
-from initcli.types import (
-    DataFormat,
-    Fraction,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    doc,
-)
+from initcli.types import DataFormat, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, doc
 
 Sizes = PositiveInt | tuple[PositiveInt, ...]
 """One number for all spatial axes, or one for each."""

@@ -7,12 +7,13 @@ from functools import reduce
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.arguments import Quantization, Seed
 from initcli.layers.base import Layer, known_size
-from initcli.layers.einsum import Counted, Projection, projecting, stored_projection
+from initcli.layers.einsum import Counted, Projection, projected_kernel, stored_projection
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
 from initcli.layers.regularization import dropped
@@ -31,8 +32,6 @@ from initcli.types import (
     shapes_text,
 )
 
-_POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
-
 
 class Heads(NamedTuple):
     """The numbers of heads, and the sizes of a head's vectors."""
@@ -43,11 +42,34 @@ class Heads(NamedTuple):
     value_dim: int
 
 
-class _Projecting(Layer, frozen=True, kw_only=True):
+def _own(name: str) -> Meta:
+    return doc(
+        f"Fills the kernel of the {name} projection instead of `kernel_initializer`. Not in Keras."
+    )
+
+
+class _Attending(Layer, frozen=True, kw_only=True):
+    """Attention of a query to the positions of a value by their keys."""
+
+    supports_masking = True
+
+    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
+
+    def require_positions(self, *shapes: Shape) -> None:
+        """Raise ShapeError unless every input has positions and features beside the batch."""
+        for shape in shapes:
+            if len(shape) < 3:
+                raise ShapeError(
+                    f"{type(self).__name__} needs positions and features beside the batch, not "
+                    f"{shape_text(shape)}",
+                    "such as (None, 10, 64): 10 positions with 64 features each",
+                )
+
+
+class _Projecting(_Attending, frozen=True, kw_only=True):
     """Attention between learned projections of the inputs."""
 
     holds_layers = True
-    supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {
         "query_mask": 3,
         "value_mask": 4,
@@ -55,7 +77,6 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         "attention_mask": 6,
     }
 
-    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
     use_bias: Annotated[bool, doc("Whether the projections add biases.")] = True
     use_gate: Annotated[
         bool, doc("Whether a learned sigmoid gate multiplies the output of each head.")
@@ -71,40 +92,11 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         GlorotUniform()
     )
     bias_initializer: Annotated[Initializer, doc("Fills the biases of the projections.")] = Zeros()
-    query_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the query projection instead of `kernel_initializer`. Not in "
-            "Keras."
-        ),
-    ] = None
-    key_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the key projection instead of `kernel_initializer`; not in Keras."
-        ),
-    ] = None
-    value_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the value projection instead of `kernel_initializer`. Not in "
-            "Keras."
-        ),
-    ] = None
-    output_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the output projection instead of `kernel_initializer`. Not in "
-            "Keras."
-        ),
-    ] = None
-    fans: Annotated[
-        Counted,
-        doc(
-            "Axes that count as fans: those summed and produced (`projection`), or those of a "
-            "convolution kernel, as in Keras 2."
-        ),
-    ] = "projection"
+    query_initializer: Annotated[Initializer | None, _own("query")] = None
+    key_initializer: Annotated[Initializer | None, _own("key")] = None
+    value_initializer: Annotated[Initializer | None, _own("value")] = None
+    output_initializer: Annotated[Initializer | None, _own("output")] = None
+    fans: Counted = "projection"
     quantization: Quantization = None
     seed: Seed = None
 
@@ -118,25 +110,17 @@ class _Projecting(Layer, frozen=True, kw_only=True):
 
         ``positions`` are the axes that the kernel does not contract, batch included.
         """
-        into, out = len(sources), len(targets)
-        shape = (*sources, *targets)
-        axes = tuple(range(into + out))
+        shape, into = (*sources, *targets), len(sources)
+        axes = tuple(range(len(shape)))
         found = Projection(shape, axes[:into], axes[into:], targets, ())
         argument = f"{name.removeprefix('attention_')}_initializer"
         if getattr(self, argument, None) is None:
             argument = "kernel_initializer"
-        kernel = self.weight(
-            "kernel",
-            shape,
-            argument,
-            projecting(getattr(self, argument), found, self.fans),
-            contracts=found.input_axes,
-            produces=found.output_axes,
-        )
+        kernel = projected_kernel(self, found, argument, self.fans)
         scale = (*(1,) * positions, *targets)
         stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)
-        bias = self.weight("bias", targets, "bias_initializer")
-        for each in (*stored.before, *((bias,) if self.use_bias else ()), *stored.after):
+        bias = [self.weight("bias", targets, "bias_initializer")] * self.use_bias
+        for each in (*stored.before, *bias, *stored.after):
             yield msgspec.structs.replace(each, path=f"{name}/{each.path}")
 
     def attendable(
@@ -149,13 +133,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         """
         value = query if value is None else value
         key = value if key is None else key
+        self.require_positions(query, value, key)
         for shape in (query, value, key):
-            if len(shape) < 3:
-                raise ShapeError(
-                    f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}",
-                    _POSITIONS,
-                )
             known_size(self, shape, -1)
         if value[1:-1] != key[1:-1]:
             raise ShapeError(
@@ -172,32 +151,6 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         y = xp.tensordot(x, own["kernel"], into)
         return y + own["bias"] if self.use_bias else y
 
-    def attended(
-        self,
-        flow: Flow,
-        query: Array,
-        key: Array,
-        value: Array,
-        kept: Mask,
-        causal: bool,
-        is_fused: bool,
-    ) -> tuple[Array, Array]:
-        """The result for each query, and the scores: (batch, heads, positions, features) each.
-
-        A query from which ``kept`` hides every key averages all values where Keras fuses attention,
-        and gives 0 elsewhere.
-        """
-        xp = flow.xp
-        scores = xp.matmul(query, xp.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
-        seen = _both(xp, _sight(xp, scores, causal, self.sliding_window), kept)
-        if seen is not None:
-            scores = xp.where(seen, scores, scores.dtype.type(-1e9))
-        shares = Softmax().call(xp, scores)
-        if kept is not None and not is_fused:
-            shares = xp.where(seen, shares, shares.dtype.type(0))
-        taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
-        return xp.matmul(taken, value), shares
-
     def hidden(self, flow: Flow, query: Mask, sizes: Size, axes: int = 1) -> Mask:
         """The scores that the masks of query, value, key and call leave visible.
 
@@ -210,12 +163,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         xp, given, carried = flow.xp, flow.given_masks, flow.masks
         value = given.get("value_mask", carried[min(1, len(carried) - 1)] if carried else None)
         key = given.get("key_mask", carried[2] if len(carried) > 2 else None)
-        given_parts = [
-            None if query is None else query[..., None],
-            *(None if mask is None else mask[..., None, :] for mask in (value, key)),
-            given.get("attention_mask"),
-        ]
-        parts: list[Array] = [part for part in given_parts if part is not None]
+        parts: list[Array] = [] if query is None else [query[..., None]]
+        parts += [mask[..., None, :] for mask in (value, key) if mask is not None]
+        if "attention_mask" in given:
+            parts.append(given["attention_mask"])
         if not parts:
             return None
         try:
@@ -250,15 +201,13 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     ) -> Iterator[Parameter]:
         value, key = self.attendable(query, value, key)
         heads, rank = self.heads, len(query) - 1
-        features = (known_size(self, query, -1),)
+        of_query, of_key, of_value = ((known_size(self, x, -1),) for x in (query, key, value))
         mixed = (heads.queries, heads.value_dim)
-        yield from self.projection("query", features, (heads.queries, heads.key_dim), rank)
-        keys = (heads.keys, heads.key_dim)
-        yield from self.projection("key", (known_size(self, key, -1),), keys, rank)
+        yield from self.projection("query", of_query, (heads.queries, heads.key_dim), rank)
+        yield from self.projection("key", of_key, (heads.keys, heads.key_dim), rank)
         if self.use_gate:
-            yield from self.projection("gate", features, mixed, rank)
-        values = (heads.keys, heads.value_dim)
-        yield from self.projection("value", (known_size(self, value, -1),), values, rank)
+            yield from self.projection("gate", of_query, mixed, rank)
+        yield from self.projection("value", of_value, (heads.keys, heads.value_dim), rank)
         yield from self.projection("attention_output", mixed, self.output_sizes(query), rank)
 
     def call(
@@ -290,20 +239,24 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             xp.repeat(y, times, len(rest) + 1) if times > 1 else y
             for y in (projected("key", key), projected("value", value))
         )
-        sizes = (
-            *queries.shape[:-2],
-            *(query.shape[axis] for axis in axes),
-            *(key.shape[axis] for axis in axes),
-        )
+        positions = tuple(query.shape[axis] for axis in axes)
+        sizes = (*queries.shape[:-2], *positions, *(key.shape[axis] for axis in axes))
         kept = self.hidden(flow, self.query_mask(flow), sizes, len(axes))
         if kept is not None:
             kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
-        # Keras leaves attention between such inputs to one operation.
+        scores = xp.matmul(queries, xp.swapaxes(keys, -1, -2)) * queries.shape[-1] ** -0.5
+        seen = _both(xp, _sight(xp, scores, use_causal_mask, self.sliding_window), kept)
+        if seen is not None:
+            scores = xp.where(seen, scores, scores.dtype.type(-1e9))
+        shares = Softmax().call(xp, scores)
+        # Keras leaves attention between such inputs to one operation, by which a query that sees
+        # no key averages all values. Elsewhere it gives 0.
         is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
-        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
-        unpacked = xp.reshape(
-            found, (*found.shape[:-2], *(query.shape[axis] for axis in axes), found.shape[-1])
-        )
+        if kept is not None and not is_fused:
+            shares = xp.where(seen, shares, shares.dtype.type(0))
+        taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
+        found = xp.matmul(taken, values)
+        unpacked = xp.reshape(found, (*found.shape[:-2], *positions, found.shape[-1]))
         mixed = xp.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
         if self.use_gate:
             mixed = mixed * xp.sigmoid(self.projected(flow, "gate", query))
@@ -378,7 +331,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
     heads, head_dim), attention_output/kernel (query heads, head_dim, d).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
+    aliases = ("GroupQueryAttention",)
 
     head_dim: Annotated[PositiveInt, doc("Size of a query, key and value of one head.")]
     num_query_heads: Annotated[
@@ -425,14 +378,11 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         return flow.given_masks.get("query_mask", super().query_mask(flow))
 
 
-class _Attention(Layer, frozen=True, kw_only=True):
+class _Attention(_Attending, frozen=True, kw_only=True):
     """Attention between the inputs themselves: query, value and, if different, key."""
 
-    supports_masking = True
     # Keras passes them as one list, `mask`.
     takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
-
-    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
 
     def output_shape(
         self,
@@ -444,13 +394,7 @@ class _Attention(Layer, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         key = value if key is None else key
-        for shape in (query, value, key):
-            if len(shape) < 3:
-                raise ShapeError(
-                    f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}",
-                    _POSITIONS,
-                )
+        self.require_positions(query, value, key)
         output = (*query[:-1], value[-1])
         scores = (*query[:-1], key[-2])
         return [output, scores] if return_attention_scores else output

@@ -29,15 +29,7 @@ from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    Fraction,
-    PositiveInt,
-    Shape,
-    Size,
-    doc,
-)
+from initcli.types import ArgumentError, Array, Fraction, PositiveInt, Shape, Size, doc
 
 
 class Gated(Layer, frozen=True, kw_only=True):
@@ -48,7 +40,6 @@ class Gated(Layer, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
@@ -139,7 +130,6 @@ class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
     """h = activation(x · kernel + h · recurrent_kernel + bias)."""
 
     registered = False
-
     gates = 1
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
@@ -153,7 +143,6 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates = 4
     states = 2
 
@@ -178,7 +167,6 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates = 3
 
     recurrent_activation: RecurrentActivation = Sigmoid()

@@ -37,9 +37,7 @@ class Table(Layer, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors of ``output_dim`` entries."""
 
     role = "looks_up"
-
     supports_masking = True
-
     registered = False
 
     input_dim: Annotated[PositiveInt, doc("Number of vectors: the size of the vocabulary.")]

@@ -20,7 +20,6 @@ class _Merging(Layer, frozen=True, kw_only=True):
     """
 
     supports_masking = True
-
     merges = True
 
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
@@ -169,7 +168,6 @@ class Concatenate(Layer, frozen=True, kw_only=True):
     """Joins its inputs along ``axis``."""
 
     supports_masking = True
-
     merges = True
 
     axis: Annotated[int, doc("Axis along which the inputs are joined; -1 is the last.")] = -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -205,7 +205,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
 class Functional(Network, frozen=True, kw_only=True):
     """A network of named layers."""
 
-    aliases: ClassVar[tuple[str, ...]] = ("Model",)
+    aliases = ("Model",)
 
 
 class Sequential(Network, frozen=True, kw_only=True):

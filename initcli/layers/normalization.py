@@ -56,7 +56,6 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     """
 
     role = "normalizes"
-
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1
@@ -224,7 +223,6 @@ class UnitNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the Euclidean norm over ``axis``."""
 
     role = "normalizes"
-
     supports_masking = True
 
     axis: Axes = -1

@@ -69,10 +69,7 @@ ARGUMENTS_MAKE_NO_SENSE = (
 
 
 def shape_of(
-    function: str,
-    arguments: Sequence[Any],
-    keywords: Mapping[str, Any],
-    inputs: tuple[Shape, ...],
+    function: str, arguments: Sequence[Any], keywords: Mapping[str, Any], inputs: tuple[Shape, ...]
 ) -> Shape | list[Shape] | None:
     """The output shape of a function, or a list for several outputs.
 

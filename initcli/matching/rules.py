@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from initcli.distributions import Distribution
+from initcli.distributions import TruncatedNormal as TruncatedNormalDistribution
 from initcli.initializers import (
     GlorotNormal,
     GlorotUniform,
@@ -29,7 +30,7 @@ from initcli.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
-from initcli.initializers.scaling import TRUNCATION, Kind, Mode, Named, scaled_std
+from initcli.initializers.random import TRUNCATION, Kind, Mode
 from initcli.matching.layouts import Layout, layouts
 from initcli.matching.surroundings import Place
 from initcli.types import Size
@@ -418,22 +419,22 @@ def _general(shape: Size, style: str) -> tuple[Candidate, ...]:
 
 def _of_fans(rules: tuple[Rule, ...], shape: Size, style: str) -> Iterator[Candidate]:
     for rule in rules:
-        assert isinstance(rule.initializer, Scaled)
         for layout in layouts(shape, style):
             rarity = rule.rarity + layout.rarity + rule.strangeness(style)
-            yield Candidate(_std(rule.initializer, layout), rarity, rule, layout)
+            yield Candidate(_std(rule.distribution(layout)), rarity, rule, layout)
 
 
-def _std(initializer: Scaled, layout: Layout) -> float:
-    """The standard deviation of a rule of fans, quicker than from its distribution."""
-    if isinstance(initializer, VarianceScaling):
-        scale, mode, kind = initializer.scale, initializer.mode, initializer.distribution
-    elif isinstance(initializer, Named):
-        scale, mode, kind = initializer.setting
-    else:
-        return initializer.distribution_of_fans(layout[:2]).std
-    std = scaled_std(layout[:2], scale, mode)
-    return std * TRUNCATION if kind.startswith("uncorrected") else std
+def _std(distribution: Distribution) -> float:
+    """The standard deviation, quicker for a truncated normal one."""
+    if isinstance(distribution, TruncatedNormalDistribution):
+        cut = round((distribution.high - distribution.location) / distribution.scale, 9)
+        return distribution.scale * _std_within(cut)
+    return distribution.std
+
+
+@cache
+def _std_within(cut: float) -> float:
+    return TruncatedNormalDistribution(0.0, 1.0, -cut, cut).std
 
 
 def _fixed(rule: Rule, style: str) -> Candidate:

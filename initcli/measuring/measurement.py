@@ -239,11 +239,7 @@ class _Tally:
 
 
 def data_histogram(
-    parameter: Parameter,
-    seen: Measurement,
-    bins: int | None = None,
-    *,
-    workers: Workers = HERE,
+    parameter: Parameter, seen: Measurement, bins: int | None = None, *, workers: Workers = HERE
 ) -> Histogram:
     """The histogram of a parameter with edges that depend on its values, as NumPy chooses them.
 

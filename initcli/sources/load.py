@@ -87,11 +87,7 @@ def _with_distribution(custom: Custom) -> Custom:
 
 
 def parse(
-    text: str,
-    *,
-    seed: int | None = None,
-    defaults: Framework | None = None,
-    file: str = "<text>",
+    text: str, *, seed: int | None = None, defaults: Framework | None = None, file: str = "<text>"
 ) -> Model:
     """The model of a spec's text; ``file`` is its name in errors.
 

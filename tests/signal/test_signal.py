@@ -519,7 +519,6 @@ CASES: dict[str, list[Any]] = facts("layer_cases.yaml")["accepted"]
 
 def refusal_or_signal(built: initcli.Model) -> str | Signal:
     try:
-        predict_signal(built, batch=4)
         return measure_signal(built, batch=4, draws=1)
     except SignalError as refused:
         return str(refused)
