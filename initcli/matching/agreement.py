@@ -17,12 +17,16 @@ from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from initcli.measuring import fit
 from initcli.measuring.measurement import Measurement
 from initcli.random import standard_normal
-from initcli.sampling.chunks import rounding_edges
+from initcli.sampling.chunks import rounded, rounding_edges
 from initcli.types import TensorDtype
 
 COARSE = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Relative distance of neighboring values. Frameworks that draw in such a dtype round the uniform
 numbers they draw from, which moves probabilities by as much."""
+
+
+_COMPUTED = 2.0**-21
+"""Relative error of a value that a framework computes in float32."""
 
 
 def combined(probabilities: Iterable[float]) -> float:
@@ -46,10 +50,14 @@ def agreement(distribution: Distribution, seen: Measurement, dtype: TensorDtype)
 
 
 def beyond(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> bool:
-    """Whether a value lies outside of the support."""
+    """Whether no value of the support is rounded to the least or to the greatest value."""
     low, high = distribution.support
-    tolerance = _tolerance(distribution, dtype)
-    return seen.min < low - tolerance or seen.max > high + tolerance
+    if not math.isfinite(high - low):
+        return False
+    ends = np.array([np.nextafter(seen.min, np.inf), seen.max])
+    upper, lower = rounding_edges(ends, dtype).tolist()
+    tolerance = max(abs(low), abs(high)) * _COMPUTED
+    return upper < low - tolerance or lower > high + tolerance
 
 
 def distance(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
@@ -108,8 +116,13 @@ def _tolerance(distribution: Distribution, dtype: TensorDtype) -> float:
     """How far rounding moves the extremes: some roundings of the scale."""
     low, high = distribution.support
     scale = max(abs(low), abs(high)) if math.isfinite(high - low) else distribution.std
-    roundings = {"float64": 2.0**-50, "float32": 2.0**-21, "float16": 2.0**-9, "bfloat16": 2.0**-6}
-    return scale * roundings.get(dtype, 0.25)
+    roundings = {
+        "float64": _COMPUTED,
+        "float32": _COMPUTED,
+        "float16": 2.0**-9,
+        "bfloat16": 2.0**-6,
+    }
+    return scale * roundings.get(dtype, 0.25 if dtype.startswith("float8") else _COMPUTED)
 
 
 @lru_cache(maxsize=1024)
@@ -131,12 +144,16 @@ def kurtosis(distribution: Distribution) -> float:
     raise NotImplementedError(f"the kurtosis of {type(distribution).__name__}")
 
 
-def log_likelihood(distribution: Distribution, seen: Measurement) -> float:
-    """Logarithm of the density of the values, which lie in the support."""
+def log_likelihood(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+    """Logarithm of the density of the values, which lie in the support.
+
+    Bounds that are rounded to the same value of the dtype make no difference.
+    """
     n = seen.count
     match distribution:
         case Uniform():
-            return -n * math.log(distribution.high - distribution.low)
+            low, high = rounded(np.array([distribution.low, distribution.high], np.float32), dtype)
+            return -n * math.log(float(high) - float(low))
         case Normal():
             return _of_normal(distribution.mean, distribution.std, seen)
         case TruncatedNormal(location, scale, low, high):

@@ -203,7 +203,7 @@ def _rules(
         if distribution not in likelihoods:
             is_beyond = beyond(distribution, seen, dtype)
             likelihoods[distribution] = (
-                -math.inf if is_beyond else log_likelihood(distribution, seen)
+                -math.inf if is_beyond else log_likelihood(distribution, seen, dtype)
             )
         if likelihoods[distribution] > -math.inf:
             found.setdefault((distribution, rule.initializer), (rarity, rule))
