@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Literal
 
+import numpy as np
+
 from initcli.matching.agreement import agreement
 from initcli.matching.independence import Stored
 from initcli.matching.match import FEWEST, Identified, match, measured
@@ -81,6 +83,8 @@ def _start_of(vector: Stored, place: Place) -> _Start:
     values = vector.read(0, vector.shape[0])
     if constants(values) is not None:
         return "kept"
+    if not np.isfinite(values).all():
+        return "left"
     seen = measured(values)
     for rule in (*beside(vector.shape, place, vector.path), *VECTORS):
         if agreement(rule.distribution(None), seen, vector.dtype) >= DOUBTFUL:

@@ -17,14 +17,14 @@ from initcli.distributions import Distribution, Floats
 from initcli.matching.agreement import chi_squared, kurtosis
 from initcli.types import Size, TensorDtype
 
-SAMPLED = 1 << 20
+SAMPLED = 1 << 18
 """Number of entries that are read again at most."""
 _RUNS = 64
 """Number of places in a tensor from which they are read."""
 _LEAST = 32
 """Entries that a slice must have for its sums to be nearly normal."""
-_ITERATIONS = 16
-_SIDE = 2048
+_ITERATIONS = 8
+_SIDE = 512
 """Rows and columns of the matrix whose largest singular value is estimated."""
 
 
@@ -52,7 +52,7 @@ class Slices(NamedTuple):
 
 
 class Sample:
-    """Some or all slices of a tensor along its first axis; of a vector, some or all entries.
+    """Some or all slices of a tensor along its first axis of more than one entry.
 
     ``rows`` are their indices, and ``values`` has them as its first axis. Of slices of more than
     :data:`SAMPLED` entries only the first so many are in it, as an axis.
@@ -60,6 +60,8 @@ class Sample:
 
     def __init__(self, tensor: Stored) -> None:
         shape = tensor.shape or (1,)
+        while len(shape) > 1 and shape[0] == 1:
+            shape = shape[1:]
         size = math.prod(shape[1:])
         self.is_whole = shape[0] * size <= SAMPLED
         inner = shape[1:] if size <= SAMPLED else (SAMPLED,)
@@ -78,8 +80,11 @@ class Sample:
             ]
         else:
             parts = [tensor.read(int(row) * size, int(row) * size + length) for row in self.rows]
-        kind = np.float64 if tensor.dtype == "float64" else np.float32
-        values: Floats = np.concatenate(parts).astype(kind, copy=False)
+        values: Floats = np.concatenate(parts)
+        largest = float(np.abs(values).max(initial=0.0))
+        if not 1e-15 < largest < 1e15:
+            # The squares would leave the range of float32.
+            values = values.astype(np.float64)
         self.values = values.reshape(count, *inner)
 
     @classmethod
@@ -126,7 +131,7 @@ class Sample:
         matrix: Any = self.values.reshape(self.values.shape[0], -1)
         if self.values.ndim > 2 and matrix.shape[1] > 4 * matrix.shape[0]:
             matrix = self.values.reshape(-1, self.values.shape[-1])
-        matrix = matrix[:: -(-matrix.shape[0] // _SIDE), :_SIDE]
+        matrix = np.ascontiguousarray(matrix[:: -(-matrix.shape[0] // _SIDE), :_SIDE])
         vector = matrix.sum(0) + np.arange(matrix.shape[1]) % 3
         for _ in range(_ITERATIONS):
             vector = matrix.T @ (matrix @ vector)

@@ -32,6 +32,8 @@ _RARITY = 20.0
 """By how much more likely the values must be under a rule that is rarer by one."""
 _MANY = 1 << 20
 """Values whose standard deviation is known to 0.07 %."""
+_SMALLEST = 1e-60
+"""Standard deviation of values whose fourth powers are numbers."""
 _CONSTANTS = 1 << 20
 """Values of the longest vector that is compared with one value a gate."""
 _BLOCKS = (2, 3, 4)
@@ -82,21 +84,29 @@ def match(tensor: Stored, seen: Measurement, place: Place = _NOWHERE) -> Identif
         return Identified(note=f"{seen.nans:,} NaNs and {seen.infs:,} infinities")
     if seen.min == seen.max:
         return _only(structure.constant(seen.min), Constant(seen.min))
+    with np.errstate(all="ignore"):
+        return _varied(tensor, seen, place)
+
+
+def _varied(tensor: Stored, seen: Measurement, place: Place) -> Identified:
+    """The initializers of values that are not all equal."""
     sample = Sample(tensor)
+    if (fixed := structure.pattern(tensor, seen)) is not None:
+        return _only(fixed, None)
     if known := structure.not_random(sample):
         return Identified(note=f"not random: {known}")
     if tensor.dtype in WHOLE:
         return Identified(note="whole numbers")
     if tensor.dtype not in _FLOATS:
         return Identified(note=f"quantized to {tensor.dtype}, which changes the distribution")
-    if (fixed := structure.pattern(tensor, seen)) is not None:
-        return _only(fixed, None)
     if (joined := _constants(tensor, seen)) is not None:
         return joined
     if (rotation := structure.orthogonal(tensor, seen, sample)) is not None:
         return _orthogonal(rotation, tensor, seen)
     if seen.count < FEWEST:
         return Identified(note=f"{seen.count} values are too few to tell")
+    if not _SMALLEST < seen.std < 1 / _SMALLEST:
+        return Identified(note=f"values of the size {seen.std:.3g} are no weights")
     return _random(tensor, seen, sample, place)
 
 
@@ -167,9 +177,7 @@ def _random(tensor: Stored, seen: Measurement, sample: Sample, place: Place) -> 
         return _sparse(tensor, seen, sample)
     found = _rules(shape, path, tensor.dtype, seen, sample, place)
     if not found and seen.count >= LEAST and not place.trained:
-        found = _estimated(tensor.dtype, seen, sample) or _blocks(
-            shape, path, tensor.dtype, sample, place
-        )
+        found = _estimated(tensor.dtype, seen, sample) or _blocks(path, tensor.dtype, sample, place)
     if place.trained and found and (kept := _decided(found, seen)) != found:
         if not kept:
             remarks.append(
@@ -270,38 +278,36 @@ def _estimated(dtype: TensorDtype, seen: Measurement, sample: Sample) -> list[Ma
     return found
 
 
-def _blocks(
-    shape: Size, path: str, dtype: TensorDtype, sample: Sample, place: Place
-) -> list[Match]:
-    """One initializer for each of some equal parts along the first or last axis."""
+def _blocks(path: str, dtype: TensorDtype, sample: Sample, place: Place) -> list[Match]:
+    """One initializer for each of some equal parts along the first or last axis.
+
+    The parts must have standard deviations so different that no one rule can hold for all.
+    """
     if not sample.is_whole:
         return []
+    shape = sample.values.shape
     for axis in dict.fromkeys((0, len(shape) - 1)):
         for parts in _BLOCKS:
             if shape[axis] % parts or sample.values.size < parts * FEWEST:
                 continue
             pieces = np.split(sample.values, parts, axis)
-            found = []
-            for piece in pieces:
-                part = Sample.of(np.ascontiguousarray(piece))
-                seen = measured(piece)
-                if seen.min == seen.max:
-                    found.append(_only(structure.constant(seen.min), Constant(seen.min)).matches[0])
-                    continue
-                matches = _rules(piece.shape, path, dtype, seen, part, place)
-                if not matches:
-                    break
-                found.append(matches[0])
-            else:
-                if _differ(found):
-                    return [_joined(found, shape[axis] // parts)]
+            spreads = [float(piece.std()) for piece in pieces]
+            if min(spreads) > 0.8 * max(spreads):
+                continue
+            found = [_block(piece, path, dtype, place) for piece in pieces]
+            matches = [each for each in found if each is not None]
+            if len(matches) == parts:
+                return [_joined(matches, shape[axis] // parts)]
     return []
 
 
-def _differ(parts: list[Match]) -> bool:
-    """Whether parts have standard deviations so different that one rule cannot hold for all."""
-    stds = [part.distribution.std for part in parts if part.distribution is not None]
-    return min(stds) < 0.8 * max(stds)
+def _block(values: Floats, path: str, dtype: TensorDtype, place: Place) -> Match | None:
+    """The likeliest rule for a part of a tensor."""
+    seen = measured(values)
+    if seen.min == seen.max:
+        return _only(structure.constant(seen.min), Constant(seen.min)).matches[0]
+    sample = Sample.of(np.ascontiguousarray(values))
+    return next(iter(_rules(values.shape, path, dtype, seen, sample, place)), None)
 
 
 def _joined(parts: list[Match], size: int) -> Match:
@@ -342,6 +348,10 @@ def _sparse(tensor: Stored, seen: Measurement, sample: Sample) -> Identified:
 
 def _unmatched(seen: Measurement, sample: Sample) -> str:
     """Why nothing fits, as far as it is seen."""
+    for axis in sample.slices:
+        lengths = np.sqrt(axis.squares)
+        if np.ptp(lengths) <= 2.0**-7 * lengths.max():
+            return f"slices along axis {axis.axis} have the same length, {lengths.mean():.4g}"
     value, rows, columns = sample.largest if sample.values.ndim > 1 else (0.0, 0, 0)
     if min(rows, columns) >= FEWEST and beyond_edge(value / seen.std, rows, columns) < DOUBTFUL:
         ratio = value / (seen.std * (math.sqrt(rows) + math.sqrt(columns)))

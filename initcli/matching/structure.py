@@ -55,7 +55,8 @@ def pattern(tensor: Stored, seen: Measurement) -> Initializer | None:
     Kernels are compared in Keras's layout (k…, in, out) and in torch's (out, in, k…).
     """
     shape, size = tensor.shape, seen.count
-    if len(shape) < 2 or seen.zeros < size / 2 or size > _PATTERN_ENTRIES:
+    is_window = len(shape) > 2 and seen.min >= 0 and seen.max <= 1
+    if len(shape) < 2 or size > _PATTERN_ENTRIES or not (is_window or seen.zeros >= size / 2):
         return None
     for initializer in _patterns(shape, seen):
         for axes in _layouts(len(shape)):
@@ -68,10 +69,11 @@ def _patterns(shape: Size, seen: Measurement) -> Iterator[Initializer]:
     if len(shape) == 2:
         yield Identity(gain=seen.max if seen.max > 0 else seen.min)
         return
-    for groups in {1, (seen.count - seen.zeros) // max(min(shape[:2]), 1), shape[0], shape[-1]}:
-        if groups:
+    ones = (seen.count - seen.zeros) // min(shape[:2])
+    for groups in sorted({1, ones, shape[0], shape[-1]} - {0}):
+        if seen.zeros:
             yield Dirac(groups=groups)
-            yield Bilinear(groups=groups)
+        yield Bilinear(groups=groups)
 
 
 def _layouts(rank: int) -> list[tuple[int, ...]]:
@@ -120,13 +122,17 @@ def _sequence(vector: Floats) -> str:
     with np.errstate(all="ignore"):
         steps = np.diff(vector)
         ratios = vector[1:] / vector[:-1]
+    if bool(np.all(steps == 1)):
+        return f"the numbers from {vector[0]:g} to {vector[-1]:g}"
     for kind, each in (("an arithmetic", steps), ("a geometric", ratios)):
         middle = float(np.median(each))
         tolerance = max(abs(middle), float(np.abs(vector).max()) * (kind[3] == "a")) * 2.0**-8
-        if middle not in (0.0, 1.0) and bool(np.all(np.abs(each - middle) <= tolerance)):
+        if (
+            middle != 0
+            and (kind == "an arithmetic" or 0 < middle != 1)
+            and bool(np.all(np.abs(each - middle) <= tolerance))
+        ):
             return f"{kind} sequence from {vector[0]:.4g} to {vector[-1]:.4g}"
-        if kind == "an arithmetic" and bool(np.all(steps == 1)):
-            return f"the numbers from {vector[0]:g} to {vector[-1]:g}"
     return ""
 
 
