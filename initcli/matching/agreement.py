@@ -57,7 +57,7 @@ def beyond(distribution: Distribution, seen: Measurement, dtype: TensorDtype) ->
     ends = np.array([np.nextafter(seen.min, np.inf), seen.max])
     upper, lower = rounding_edges(ends, dtype).tolist()
     tolerance = max(abs(low), abs(high)) * _COMPUTED
-    return upper < low - tolerance or lower > high + tolerance
+    return bool(upper < low - tolerance or lower > high + tolerance)
 
 
 def distance(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:

@@ -378,6 +378,8 @@ def _without_zeros(seen: Measurement) -> Measurement:
 
 
 def measured(values: Floats) -> Measurement:
-    """The measurement of an array of finite values."""
+    """The measurement of an array."""
     flat = values.reshape(-1)
-    return measure_values(flat, Grid.over(float(flat.min()), float(flat.max()), FINE_BINS))
+    finite = flat[np.isfinite(flat)]
+    ends = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return measure_values(flat, Grid.over(*ends, FINE_BINS))
