@@ -168,7 +168,8 @@ class InvalidSpec(InitcliError):
     def __init__(self, errors: Sequence[SpecError], more: str = "") -> None:
         # A change in many places at once is reported once.
         once = {str(error): error for error in errors}
-        self.errors = tuple(sorted(once.values(), key=_file_order))
+        in_order = sorted(once.values(), key=lambda error: (error.place or ("", 0, 0))[:3])
+        self.errors = tuple(in_order)
         self.more = more
         super().__init__("\n".join([*map(str, self.errors), *([more] if more else [])]))
 
@@ -259,8 +260,3 @@ def _excerpt(place: Place) -> list[str]:
         after = f"{after[:_HALF_LINE]}..."
     gutter = f"  {place.line} | "
     return [f"{gutter}{before}{after}", " " * (len(gutter) + len(before)) + "^"]
-
-
-def _file_order(error: SpecError) -> tuple[str, int, int]:
-    place = error.place
-    return (place.file, place.line, place.column) if place else ("", 0, 0)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from msgspec import Struct
     from rich.console import RenderableType
 
+    from initcli.checkpoint import Subject
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.parameter import Parameter
     from initcli.reports.record import Rows
+
+
+Loaded = TypeVar("Loaded")
 
 
 def format_option(formats: Sequence[str]) -> Any:
@@ -94,15 +98,31 @@ Filter = Annotated[
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")
 ]
+Sample = Annotated[
+    bool,
+    typer.Option("--sample", help="Sample anew a model whose file also stores its weights."),
+]
 MaxDraws = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Sample only the first N entries of each tensor."),
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of examples.", show_default="64, or as many as fit in memory"),
+    typer.Option(
+        min=1,
+        help="Number of examples.",
+        show_default="64, or as many as fit in memory and a minute",
+    ),
 ]
-Draws = Annotated[int, typer.Option(min=1, max=1000, help="Number of draws of weights and inputs.")]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Number of draws of weights and inputs.",
+        show_default="5, or as many as a minute allows",
+    ),
+]
 Theory = Annotated[
     bool, typer.Option("--theory", help="Predict from the distributions alone, without sampling.")
 ]
@@ -192,17 +212,51 @@ class Loading(NamedTuple):
             say(note)
         return model
 
+    def weights(self, source: str, *, sample: bool = False) -> Subject:
+        """Load stored weights, else the model, and print the notes.
+
+        ``sample`` is whether to ignore weights that are stored with their model.
+        """
+        if source == "-":
+            return self.model(source)
+        from initcli.sources.weights.read import checkpoint
+
+        with patience([source]):
+            found = checkpoint(source)
+        if found is None or (found.has_model and sample):
+            return self.model(source)
+        if found.has_model:
+            from initcli.sources.pairing import paired
+
+            declared = self.model(source)
+            model = paired(declared, found)
+            for note in model.notes[len(declared.notes) :]:
+                say(note)
+            return model
+        for option, given in zip(("--seed", "--defaults", "--custom", "--set"), self, strict=True):
+            if given is not None:
+                message = f"{source} holds stored weights: nothing is sampled"
+                raise typer.BadParameter(message, param_hint=option)
+        for note in found.notes:
+            say(note)
+        return found
+
 
 def for_each(
-    specs: Iterable[str], loading: Loading, do: Callable[[str, Model, bool], None]
+    specs: Iterable[str],
+    load: Callable[[str], Loaded],
+    do: Callable[[str, Loaded, bool], None],
 ) -> None:
-    """Call ``do(spec, model, is_first)`` for every spec; an error in one does not stop the rest."""
+    """Call ``do(spec, model, is_first)`` for what ``load`` makes of every spec.
+
+    An error in one does not stop the rest.
+    """
     from initcli.errors import InitcliError
 
     wrong, first = False, True
     for spec in specs:
         try:
-            model = loading.model(spec)
+            model = load(spec)
             is_first, first = first, False
             do(spec, model, is_first)
         except InitcliError as error:
@@ -212,7 +266,7 @@ def for_each(
         raise typer.Exit(2)
 
 
-def chosen(model: Model, filter: Sequence[str] | None) -> Sequence[Parameter]:
+def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:
     """The parameters that match a filter; all without one."""
     return model.matching(filter) if filter else model.parameters
 

@@ -43,7 +43,7 @@ def signal(
     specs: Specs,
     format: FormatOption = "table",
     batch: Batch = None,
-    draws: Draws = 5,
+    draws: Draws = None,
     theory: Theory = False,
     input: Input = None,
     out: Picture = None,
@@ -73,8 +73,6 @@ def signal(
 
     def report(spec: str, model: Model, first: bool) -> None:
         result = _signal(model, batch, draws, theory, input)
-        for note in result.notes:
-            say(note)
         only = filter or ()
         from initcli.reports.signal import SignalReport, signal_rows
 
@@ -96,17 +94,42 @@ def signal(
 
             say(f"the page is {save_page(Path(html), signal_page(result))}")
 
-    for_each(specs, Loading(seed, defaults, custom, settings), report)
+    for_each(specs, Loading(seed, defaults, custom, settings).model, report)
 
 
-def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: str | None) -> Signal:
-    from initcli.signal.measured import measure_signal, predict_signal
+def _signal(
+    model: Model, batch: int | None, draws: int | None, theory: bool, input: str | None
+) -> Signal:
+    from initcli.signal.measured import (
+        BATCH,
+        NotAfforded,
+        instead,
+        measure_signal,
+        planned,
+        predict_signal,
+    )
 
+    said: tuple[str, ...] = ()
     if theory:
-        return predict_signal(model, batch=batch or 64)
-    given = _inputs(input, model)
-    with _steps() as advance:
-        return measure_signal(model, batch=batch, draws=draws, inputs=given, progress=advance)
+        result = predict_signal(model, batch=batch or BATCH)
+    else:
+        given = _inputs(input, model)
+        try:
+            plan = planned(model, batch=batch, draws=draws, inputs=given)
+        except NotAfforded as error:
+            if batch is not None or given:
+                raise
+            result = instead(model, error)
+        else:
+            said = plan.notes
+            for note in said:
+                say(note)
+            with _steps() as advance:
+                result = measure_signal(model, inputs=given, progress=advance, plan=plan)
+    for note in result.notes:
+        if note not in said:
+            say(note)
+    return result
 
 
 def compare(
@@ -137,7 +160,7 @@ def compare(
     ] = None,
     format: FormatOption = "table",
     batch: Batch = None,
-    draws: Draws = 5,
+    draws: Draws = None,
     theory: Theory = False,
     out: Picture = None,
     settings: Settings = None,
@@ -168,7 +191,7 @@ def compare(
         say(note)
 
     def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.comparison import comparison_table
+        from initcli.render.signal_table import comparison_table
 
         return comparison_table(compared, width=width, ascii_only=ascii_only)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -19,6 +20,7 @@ from initcli.cli.options import (
     Loading,
     MaxDraws,
     PictureFormat,
+    Sample,
     Seed,
     Settings,
     Spec,
@@ -32,7 +34,7 @@ from initcli.cli.terminal import console, data_stream, printed, progress, say, w
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from initcli.model import Model
+    from initcli.checkpoint import Subject
     from initcli.parameter import Parameter
     from initcli.reports.summary import TensorSummary
     from initcli.sampling.workers import Workers
@@ -67,7 +69,7 @@ class _Drawing(NamedTuple):
             return workers.cluster(self.cluster)
         return workers.suitable(self.jobs, seconds)
 
-    def tensors(self, model: Model, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
+    def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
         from initcli.reports.summary import summarize
 
@@ -111,6 +113,7 @@ def summary(
         ),
     ] = False,
     filter: Filter = None,
+    sample: Sample = False,
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
@@ -139,14 +142,14 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
-    def tensors(model: Model, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
+    def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
         if not theory:
             return drawing.tensors(model, only)
         from initcli.reports.summary import theory as distributions
 
         return distributions(model, only=only)
 
-    def summarized(spec: str, model: Model, first: bool) -> None:
+    def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
         from initcli.reports.summary import SummaryReport, summary_rows
 
@@ -170,7 +173,8 @@ def summary(
             first=first,
         )
 
-    for_each(specs, Loading(seed, defaults, custom, settings), summarized)
+    loading = Loading(seed, defaults, custom, settings)
+    for_each(specs, partial(loading.weights, sample=sample), summarized)
 
 
 def hist(
@@ -201,6 +205,7 @@ def hist(
         bool, typer.Option("--same-scale", help="Use the same range of values for all tensors.")
     ] = False,
     filter: Filter = None,
+    sample: Sample = False,
     max_draws: MaxDraws = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -223,11 +228,11 @@ def hist(
     folders = _folders(specs, out or "")
     drawing = _Drawing(max_draws, jobs)
 
-    def drawn(_: str, model: Model, first: bool) -> None:
+    def drawn(_: str, model: Subject, first: bool) -> None:
         write("\n" * (not first))
         _draw(drawing.tensors(model, chosen(model, filter)), model, bins or None, log, same_scale)
 
-    def saved(spec: str, model: Model, _: bool) -> None:
+    def saved(spec: str, model: Subject, _: bool) -> None:
         from initcli.render.plots import Style
 
         style = Style(
@@ -255,7 +260,9 @@ def hist(
                 write_path(file)
                 bar.advance(1)
 
-    for_each(specs, Loading(seed, defaults, custom, settings), drawn if out is None else saved)
+    do = drawn if out is None else saved
+    loading = Loading(seed, defaults, custom, settings)
+    for_each(specs, partial(loading.weights, sample=sample), do)
 
 
 def export(
@@ -288,7 +295,7 @@ def export(
 
 
 def _draw(
-    tensors: Iterable[TensorSummary], model: Model, bins: int | None, log: bool, same_scale: bool
+    tensors: Iterable[TensorSummary], model: Subject, bins: int | None, log: bool, same_scale: bool
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
     from initcli.render.bars import BarChart, heading

@@ -113,7 +113,7 @@ class Sparse(Whole, frozen=True, kw_only=True):
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 2:
-            raise ShapeError(f"Sparse fills matrices only, not shape {shape_text(shape)}")
+            raise self.misfit("matrices only", shape)
         share = self._zeros(shape) / shape[1]
         return distributions.with_zeros(normal(0.0, self.stddev), share)
 

@@ -106,10 +106,7 @@ class CustomScaleLayer(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape, residual: Shape) -> Shape:
         if shape != residual:
-            raise ShapeError(
-                f"CustomScaleLayer needs two inputs of one shape, not {shape_text(shape)} and "
-                f"{shape_text(residual)}"
-            )
+            raise self.misfit("needs two inputs of one shape", shape, residual)
         return shape
 
     def call(self, flow: Flow, x: Array, residual: Array) -> Array:

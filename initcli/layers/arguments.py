@@ -69,6 +69,10 @@ Seed = Annotated[
     int | None, doc("Own seed of the random numbers; absent, they follow from the model's seed.")
 ]
 
+StateActivation = Annotated[
+    Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+]
+InputDropout = Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")]
 RecurrentDropout = Annotated[Fraction, doc("Share of the state's entries set to 0 in training.")]
 RecurrentActivation = Annotated[Activation, doc("Function applied to the gates.")]
 UnitForgetBias = Annotated[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -12,7 +13,7 @@ from msgspec import Meta
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.arguments import Quantization, Seed
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, Work, known_size
 from initcli.layers.einsum import Counted, Projection, projected_kernel, stored_projection
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
@@ -31,6 +32,13 @@ from initcli.types import (
     shape_text,
     shapes_text,
 )
+
+_SCORES = 10
+"""Entries that the pass back holds for each score."""
+_PROJECTED = 6
+"""Entries that it holds for each entry of a projection."""
+_SOFTMAX = 100
+"""What the softmax takes for each score, in multiplications."""
 
 
 class Heads(NamedTuple):
@@ -59,11 +67,9 @@ class _Attending(Layer, frozen=True, kw_only=True):
         """Raise ShapeError unless every input has positions and features beside the batch."""
         for shape in shapes:
             if len(shape) < 3:
-                raise ShapeError(
-                    f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}",
-                    "such as (None, 10, 64): 10 positions with 64 features each",
-                )
+                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
+                needs = "needs positions and features beside the batch"
+                raise self.misfit(needs, shape, remedy=remedy)
 
 
 class _Projecting(_Attending, frozen=True, kw_only=True):
@@ -120,7 +126,7 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         scale = (*(1,) * positions, *targets)
         stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)
         bias = [self.weight("bias", targets, "bias_initializer")] * self.use_bias
-        for each in (*stored.before, *bias, *stored.after):
+        for each in stored.around(bias):
             yield msgspec.structs.replace(each, path=f"{name}/{each.path}")
 
     def attendable(
@@ -210,6 +216,24 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         yield from self.projection("value", of_value, (heads.keys, heads.value_dim), rank)
         yield from self.projection("attention_output", mixed, self.output_sizes(query), rank)
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        query, key = inputs[0], inputs[min(1, len(inputs) - 1)]
+        heads, rank = self.heads, len(query)
+        attended = self.positions(rank)
+        examples = math.prod(query[axis] for axis in range(rank - 1) if axis not in attended)
+        queries, keys = (math.prod(shape[axis] for axis in attended) for shape in (query, key))
+        width = heads.key_dim + heads.value_dim
+        scores = queries * keys * (1 if self.is_sliced(outputs) else examples * heads.queries)
+        return Work(
+            held=_SCORES * scores
+            + _PROJECTED * examples * heads.queries * width * (queries + keys),
+            products=examples * heads.queries * queries * keys * (width + _SOFTMAX),
+        )
+
+    def is_sliced(self, outputs: Sequence[Size]) -> bool:
+        """Whether scores are computed a few heads at a time."""
+        return self.dropout == 0 and len(outputs) == 1
+
     def call(
         self,
         flow: Flow,
@@ -244,18 +268,23 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         kept = self.hidden(flow, self.query_mask(flow), sizes, len(axes))
         if kept is not None:
             kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
-        scores = xp.matmul(queries, xp.swapaxes(keys, -1, -2)) * queries.shape[-1] ** -0.5
-        seen = _both(xp, _sight(xp, scores, use_causal_mask, self.sliding_window), kept)
-        if seen is not None:
-            scores = xp.where(seen, scores, scores.dtype.type(-1e9))
-        shares = Softmax().call(xp, scores)
+        sight = _sight(xp, queries.shape[-2], keys.shape[-2], use_causal_mask, self.sliding_window)
+        seen = _both(xp, sight, kept)
         # Keras leaves attention between such inputs to one operation, by which a query that sees
         # no key averages all values. Elsewhere it gives 0.
         is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
-        if kept is not None and not is_fused:
-            shares = xp.where(seen, shares, shares.dtype.type(0))
-        taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
-        found = xp.matmul(taken, values)
+        drops_hidden = kept is not None and not is_fused
+        if self.dropout == 0 and not return_attention_scores:
+            found = xp.attend(queries, keys, values, seen, drops_hidden)
+        else:
+            scores = xp.matmul(queries, xp.swapaxes(keys, -1, -2)) * queries.shape[-1] ** -0.5
+            if seen is not None:
+                scores = xp.where(seen, scores, scores.dtype.type(-1e9))
+            shares = Softmax().call(xp, scores)
+            if drops_hidden:
+                shares = xp.where(seen, shares, shares.dtype.type(0))
+            taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
+            found = xp.matmul(taken, values)
         unpacked = xp.reshape(found, (*found.shape[:-2], *positions, found.shape[-1]))
         mixed = xp.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
         if self.use_gate:
@@ -399,6 +428,19 @@ class _Attention(_Attending, frozen=True, kw_only=True):
         scores = (*query[:-1], key[-2])
         return [output, scores] if return_attention_scores else output
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        query, key = inputs[0], inputs[1]
+        scores = math.prod(query[:-1]) * key[-2]
+        sums = scores * query[-1] if self.adds_vectors else 0
+        return Work(
+            _SCORES * (scores + sums), scores * (_SOFTMAX + 2 * query[-1]) + _SOFTMAX * sums
+        )
+
+    @property
+    def adds_vectors(self) -> bool:
+        """Whether a score is of the sum of a query and a key."""
+        return False
+
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         """The scores of queries (batch, …, queries, d) and keys: (batch, …, queries, keys)."""
         raise NotImplementedError
@@ -417,7 +459,9 @@ class _Attention(_Attending, frozen=True, kw_only=True):
         scores = self.scores(flow, query, value if key is None else key)
         of_query, of_value = self._masks(flow)
         kept = None if of_value is None else of_value[..., None, :]
-        seen = _both(xp, _sight(xp, scores, use_causal_mask, None), kept)
+        seen = _both(
+            xp, _sight(xp, scores.shape[-2], scores.shape[-1], use_causal_mask, None), kept
+        )
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)
@@ -458,6 +502,10 @@ class Attention(_Attention, frozen=True, kw_only=True):
         if self.score_mode == "concat":
             yield Parameter(path="concat_score_weight", shape=(), initializer=Ones())
 
+    @property
+    def adds_vectors(self) -> bool:
+        return self.score_mode == "concat"
+
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
@@ -482,18 +530,22 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
             size = (known_size(self, query, -1),)
             yield Parameter(path="scale", shape=size, initializer=GlorotUniform())
 
+    adds_vectors = True
+
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
         return xp.sum(scale * xp.tanh(xp.expand_dims(query, -2) + xp.expand_dims(key, -3)), -1)
 
 
-def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
+def _sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
     """Visible keys of each query, (queries, keys); None if all are visible.
 
     ``causal`` hides later keys, ``reach`` keys at that distance or more.
     """
-    apart = xp.reshape(xp.arange(scores.shape[-2]), (-1, 1)) - xp.arange(scores.shape[-1])
+    if not causal and reach is None:
+        return None
+    apart = xp.reshape(xp.arange(queries), (-1, 1)) - xp.arange(keys)
     seen = apart >= 0 if causal else None
     return seen if reach is None else _both(xp, seen, xp.abs(apart) < reach)
 

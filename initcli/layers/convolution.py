@@ -105,10 +105,10 @@ class _Conv(Convolution, frozen=True, kw_only=True):
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         yield from super().parameters(shape)
         kernel = (*self.window, self.channels(shape) // self.groups, self.filters)
-        yield from lora("lora_kernel", kernel, self.lora_rank)
+        yield from lora("kernel", kernel, self.lora_rank)
 
     def transformed(self, flow: Flow, x: Array) -> Array:
-        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
+        kernel = adapted(flow, "kernel", self.lora_rank, self.lora_alpha)
         return self.convolved(flow, x, kernel, self.groups)
 
 

@@ -22,7 +22,7 @@ from initcli.layers.arguments import (
 )
 from initcli.layers.base import Layer, Role, known_size
 from initcli.layers.flow import Flow
-from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
+from initcli.layers.quantization import Matrix, Scheme, require_floats, scheme_of, stored_kernel
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -32,8 +32,8 @@ from initcli.types import (
     PositiveInt,
     Shape,
     ShapeError,
+    Size,
     doc,
-    shape_text,
 )
 
 InputDtype = Literal[
@@ -80,7 +80,50 @@ class Input(Layer, frozen=True, kw_only=True):
         return x
 
 
-class Dense(Layer, frozen=True, kw_only=True):
+class Adapted(Layer, frozen=True, kw_only=True):
+    """A layer with a weight that may be quantized, or frozen with trained low-rank factors."""
+
+    registered = False
+
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    quantization: Quantization = None
+
+    def __post_init__(self) -> None:
+        _ = self.scheme
+
+    @property
+    def scheme(self) -> Scheme | None:
+        """How the weight is stored; None for floating-point numbers."""
+        return scheme_of(self.quantization)
+
+    def adapted(self, flow: Flow, weight: str) -> Array:
+        """The weight plus alpha / r times the product of its low-rank factors, if any."""
+        require_floats(self.scheme, "table" if weight == "embeddings" else weight)
+        return adapted(flow, weight, self.lora_rank, self.lora_alpha)
+
+
+def lora(weight: str, shape: Size, rank: int | None) -> Iterator[Parameter]:
+    """The factors of a low-rank adaptation of a weight (Hu et al. 2021, arXiv:2106.09685).
+
+    As in Keras, they are float32 whatever the dtype of the layer.
+    """
+    if rank is not None:
+        a, b = (*shape[:-1], rank), (rank, shape[-1])
+        name = f"lora_{weight}"
+        yield Parameter(path=f"{name}_a", shape=a, initializer=HeUniform(), keeps_dtype=True)
+        yield Parameter(path=f"{name}_b", shape=b, initializer=Zeros(), keeps_dtype=True)
+
+
+def adapted(flow: Flow, weight: str, rank: int | None, alpha: float | None) -> Array:
+    """A weight plus alpha / r times the product of its low-rank factors, if any."""
+    if rank is None:
+        return flow[weight]
+    change = flow.xp.matmul(flow[f"lora_{weight}_a"], flow[f"lora_{weight}_b"])
+    return flow[weight] + (rank if alpha is None else alpha) / rank * change
+
+
+class Dense(Adapted, frozen=True, kw_only=True):
     """A fully connected layer: activation(x · kernel + bias).
 
     Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank`` r
@@ -94,44 +137,25 @@ class Dense(Layer, frozen=True, kw_only=True):
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     bias_initializer: BiasInitializer = Zeros()
-    lora_rank: LoraRank = None
-    lora_alpha: LoraAlpha = None
-    quantization: Quantization = None
-
-    def __post_init__(self) -> None:
-        scheme_of(self.quantization)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 2:
-            raise ShapeError(
-                f"Dense needs features beside the batch, not {shape_text(shape)}",
-                "give the input a size, such as input_shape: [10]",
-            )
+            remedy = "give the input a size, such as input_shape: [10]"
+            raise self.misfit("needs features beside the batch", shape, remedy=remedy)
         known_size(self, shape, -1)
         return (*shape[:-1], self.units)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (known_size(self, shape, -1), self.units)
-        weight = self.weight(
-            "kernel",
-            kernel,
-            "kernel_initializer",
-            trainable=self.lora_rank is None,
-            contracts=(0,),
-            produces=(1,),
-        )
-        matrix = Matrix(*kernel, (self.units,))
-        stored = stored_kernel(scheme_of(self.quantization), weight, matrix, "kernel_zero")
-        yield from stored.before
-        if self.use_bias:
-            yield self.weight("bias", (self.units,), "bias_initializer")
-        yield from lora("lora_kernel", kernel, self.lora_rank)
-        yield from stored.after
+        axes: Any = {"contracts": (0,), "produces": (1,)}
+        trainable = self.lora_rank is None
+        weight = self.weight("kernel", kernel, "kernel_initializer", trainable=trainable, **axes)
+        stored = stored_kernel(self.scheme, weight, Matrix(*kernel, (self.units,)), "kernel_zero")
+        bias = [self.weight("bias", (self.units,), "bias_initializer")] * self.use_bias
+        return stored.around(bias, lora("kernel", kernel, self.lora_rank))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        require_floats(scheme_of(self.quantization), "kernel")
-        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        y = flow.xp.matmul(x, kernel)
+        y = flow.xp.matmul(x, self.adapted(flow, "kernel"))
         return self.activation.call(flow.xp, y + flow["bias"] if self.use_bias else y)
 
 
@@ -294,25 +318,6 @@ class Opaque(Recorded, frozen=True, kw_only=True):
             "where it gives its input on as it is, say so with `passes_on: true`, or --set "
             f"'**[kind={self.kind}].passes_on=true'",
         )
-
-
-def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:
-    """The factors of a low-rank adaptation of a weight (Hu et al. 2021, arXiv:2106.09685).
-
-    As in Keras, they are float32 whatever the dtype of the layer.
-    """
-    if rank is not None:
-        a, b = (*shape[:-1], rank), (rank, shape[-1])
-        yield Parameter(path=f"{name}_a", shape=a, initializer=HeUniform(), keeps_dtype=True)
-        yield Parameter(path=f"{name}_b", shape=b, initializer=Zeros(), keeps_dtype=True)
-
-
-def adapted(flow: Flow, weight: str, factors: str, rank: int | None, alpha: float | None) -> Array:
-    """A weight plus alpha / r times the product of its low-rank factors, if any."""
-    if rank is None:
-        return flow[weight]
-    change = flow.xp.matmul(flow[f"{factors}_a"], flow[f"{factors}_b"])
-    return flow[weight] + (rank if alpha is None else alpha) / rank * change
 
 
 class MaxoutDense(Layer, frozen=True, kw_only=True):

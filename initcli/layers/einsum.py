@@ -12,25 +12,11 @@ import msgspec
 from initcli.activations import Linear
 from initcli.errors import quoted
 from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
-from initcli.layers.arguments import (
-    BiasInitializer,
-    KernelInitializer,
-    LoraAlpha,
-    LoraRank,
-    OutputActivation,
-    Quantization,
-)
+from initcli.layers.arguments import BiasInitializer, KernelInitializer, OutputActivation
 from initcli.layers.base import Layer
-from initcli.layers.core import adapted, lora
+from initcli.layers.core import Adapted, lora
 from initcli.layers.flow import Flow
-from initcli.layers.quantization import (
-    Matrix,
-    Scheme,
-    Stored,
-    require_floats,
-    scheme_of,
-    stored_kernel,
-)
+from initcli.layers.quantization import Matrix, Scheme, Stored, stored_kernel
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -62,7 +48,7 @@ class Projection(NamedTuple):
     output: Shape
 
 
-class EinsumDense(Layer, frozen=True, kw_only=True):
+class EinsumDense(Adapted, frozen=True, kw_only=True):
     """A dense layer over the axes that ``equation`` names, such as ``abc,cde->abde``.
 
     Initializers count as fan_out the kernel axes of the output, and the others as fan_in (Keras
@@ -85,14 +71,10 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
     ] = None
     kernel_initializer: KernelInitializer = GlorotUniform()
     bias_initializer: BiasInitializer = Zeros()
-    lora_rank: LoraRank = None
-    lora_alpha: LoraAlpha = None
     fans: Counted = "projection"
-    quantization: Quantization = None
 
     def __post_init__(self) -> None:
-        scheme_of(self.quantization)
-        _letters(self.equation)
+        super().__post_init__()
         output = _letters(self.equation).output
         if any(letter not in output for letter in self.bias_axes or ""):
             given = f"of the output '{output}', not {quoted(self.bias_axes)}"
@@ -116,20 +98,15 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
         trainable, produces = self.lora_rank is None, self.new_axes
         kernel = projected_kernel(self, found, "kernel_initializer", self.fans)
         kernel = msgspec.structs.replace(kernel, trainable=trainable, produces=produces)
-        scheme, letters = scheme_of(self.quantization), _letters(self.equation)
+        letters = _letters(self.equation)
         sizes = dict(zip(letters.kernel, found.kernel, strict=True))
         scale = tuple(sizes.get(letter, 1) for letter in letters.output)
-        stored = stored_projection(scheme, kernel, found, scale)
-        yield from stored.before
-        if found.bias is not None:
-            yield self.weight("bias", found.bias, "bias_initializer")
-        yield from lora("lora_kernel", found.kernel, self.lora_rank)
-        yield from stored.after
+        stored = stored_projection(self.scheme, kernel, found, scale)
+        bias = [] if found.bias is None else [self.weight("bias", found.bias, "bias_initializer")]
+        return stored.around(bias, lora("kernel", found.kernel, self.lora_rank))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        require_floats(scheme_of(self.quantization), "kernel")
-        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        y = flow.xp.einsum(self.equation, x, kernel, optimize=True)
+        y = flow.xp.einsum(self.equation, x, self.adapted(flow, "kernel"), optimize=True)
         return self.activation.call(flow.xp, y + flow["bias"] if "bias" in flow else y)
 
     @property

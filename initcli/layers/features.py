@@ -22,7 +22,6 @@ from initcli.types import (
     NotComputable,
     PositiveInt,
     Shape,
-    ShapeError,
     doc,
     shape_text,
 )
@@ -291,10 +290,7 @@ class HashedCrossing(_Hashes, frozen=True, kw_only=True):
 
     def output_shape(self, one: Shape, other: Shape) -> Shape:
         if one[-1] != other[-1]:
-            raise ShapeError(
-                f"HashedCrossing needs two features of one shape, not {shape_text(one)} and "
-                f"{shape_text(other)}"
-            )
+            raise self.misfit("needs two features of one shape", one, other)
         return _encoded(self.output_mode, one, self.num_bins)
 
 

@@ -11,17 +11,7 @@ from initcli.layers.arguments import ChannelOrder, Seed
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
 from initcli.layers.preprocessing import Preprocessing, nearest
-from initcli.types import (
-    Array,
-    Fraction,
-    NonNegativeFloat,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-    shape_text,
-)
+from initcli.types import Array, Fraction, NonNegativeFloat, PositiveInt, Shape, Size, doc
 
 _PAIR = msgspec.Meta(min_length=2, max_length=2)
 _Signed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
@@ -102,10 +92,7 @@ class _Sized(ImageLayer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (3, 4):
-            raise ShapeError(
-                f"{type(self).__name__} needs images (height, width, channels), not "
-                f"{shape_text(shape)}"
-            )
+            raise self.misfit("needs images (height, width, channels)", shape)
         sizes = list(shape)
         first = len(shape) - 3 + (self.data_format == "channels_first")
         sizes[first : first + 2] = self.height, self.width

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import numpy
@@ -18,6 +18,7 @@ from initcli.layers.arguments import (
     Padding,
     UseBias,
 )
+from initcli.layers.base import Work
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import Sliding, channels_back, channels_last, join, ranked
 from initcli.parameter import Parameter
@@ -129,6 +130,11 @@ class LocallyConnected(Sliding, frozen=True, kw_only=True):
             there &= (at >= 0) & (at < size)
             index = index * size + numpy.clip(at, 0, size - 1)
         return index, there
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        places = self.positions(inputs[0])
+        entries = places.windows * math.prod(self.window) * places.channels
+        return Work(held=6 * entries * (inputs[0][0] + self.filters))
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, first = flow.xp, self.data_format == "channels_first"

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from initcli.activations import Activation, known_activations
+from initcli.activations import Activation, Gelu, known_activations
 from initcli.layers.base import Layer, Role
 from initcli.layers.core import Recorded
 from initcli.layers.flow import Flow
@@ -41,15 +41,15 @@ _OTHERWISE_CALLED = {"IsFinite": "Isfinite", "IsInf": "Isinf", "IsNan": "Isnan"}
 def computation(xp: Any, function: str) -> Computation | None:
     """The operation of that name in an array namespace, with the arguments of Keras."""
     function = _OTHERWISE_CALLED.get(function, function)
+    name = snake_case(function)
     if function in _OF_NUMPY:
-        return _of_numpy(xp, getattr(xp, snake_case(function)))
+        return _of_numpy(xp, getattr(xp, name))
     if function in _MOVING or function in _REDUCTIONS:
-        return _with_tuples(getattr(xp, snake_case(function)))
-    own = _Computations(xp)
-    found = getattr(own, snake_case(function), None)
-    if found is not None:
-        return found  # type: ignore[no-any-return]
-    activation = known_activations().get(snake_case(function))
+        return _with_tuples(getattr(xp, name))
+    own: Computation | None = getattr(_Computations(xp), name, None)
+    if found := _formulas(xp).get(name, own):
+        return found
+    activation = known_activations().get(name)
     if activation is None:
         return None
     return lambda x, **more: activation(**more).call(xp, x)
@@ -81,14 +81,29 @@ def _axes(axis: Any) -> Any:
     return tuple(axis) if isinstance(axis, list) else axis
 
 
+def _formulas(xp: Any) -> dict[str, Computation]:
+    """Operations of one formula that NumPy lacks, or has with other arguments."""
+    return {
+        "identity": lambda x, *others, **more: x,
+        "count_nonzero": lambda x, axis=None: xp.sum(xp.constant(x) != 0, axis=_axes(axis)),
+        "stop_gradient": lambda x: xp.constant(x),
+        "rsqrt": lambda x: 1 / xp.sqrt(x),
+        "clip": lambda x, x_min, x_max: xp.clip(x, x_min, x_max),
+        "squared_difference": lambda one, two: xp.square(one - two),
+        "ravel": lambda x: xp.reshape(x, (-1,)),
+        "concatenate": lambda xs, axis=-1: xp.concatenate(xs, axis),
+        "gelu": lambda x, approximate=True: Gelu(approximate=approximate).call(xp, x),
+        "erf": lambda x: xp.erf(x),
+        "cbrt": lambda x: xp.sign(x) * xp.abs(x) ** (1 / 3),
+        "deg2rad": lambda x: x * (math.pi / 180),
+    }
+
+
 class _Computations:
-    """Operations that NumPy lacks, or has with other arguments."""
+    """Further operations that NumPy lacks, or has with other arguments."""
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
-
-    def identity(self, x: Array, *others: Any, **more: Any) -> Array:
-        return x
 
     def cast(self, x: Array, dtype: Any = None, **more: Any) -> Array:
         """Floating-point numbers keep their precision, so that gradients flow."""
@@ -108,21 +123,6 @@ class _Computations:
 
     def full_like(self, x: Array, fill_value: Any, dtype: Any = None) -> Array:
         return self.xp.full(x.shape, fill_value, _dtype(x, dtype))
-
-    def count_nonzero(self, x: Array, axis: Any = None) -> Array:
-        return self.xp.sum(self.xp.constant(x) != 0, axis=_axes(axis))
-
-    def stop_gradient(self, x: Array) -> Array:
-        return self.xp.constant(x)
-
-    def rsqrt(self, x: Array) -> Array:
-        return 1 / self.xp.sqrt(x)
-
-    def clip(self, x: Array, x_min: float, x_max: float) -> Array:
-        return self.xp.clip(x, x_min, x_max)
-
-    def squared_difference(self, one: Array, two: Array) -> Array:
-        return self.xp.square(one - two)
 
     def moments(self, x: Array, axes: Any, keepdims: bool = False) -> list[Array]:
         axes = _axes(axes)
@@ -154,12 +154,6 @@ class _Computations:
         rest = iter(x.shape)
         sizes = tuple(1 if i in inserted else next(rest) for i in range(rank))
         return self.xp.reshape(x, sizes)
-
-    def ravel(self, x: Array) -> Array:
-        return self.xp.reshape(x, (-1,))
-
-    def concatenate(self, xs: list[Array], axis: int = -1) -> Array:
-        return self.xp.concatenate(xs, axis)
 
     def stack(self, x: list[Array], axis: int = 0) -> Array:
         return self.xp.concatenate([self.expand_dims(each, axis) for each in x], axis)
@@ -210,18 +204,6 @@ class _Computations:
     def broadcast_to(self, x: Array, shape: Any) -> Array:
         sizes = tuple(n if isinstance(n, int) else x.shape[0] for n in shape)
         return x + self.xp.zeros(sizes, x.dtype)
-
-    def gelu(self, x: Array, approximate: bool = True) -> Array:
-        return known_activations()["gelu"](approximate=approximate).call(self.xp, x)
-
-    def erf(self, x: Array) -> Array:
-        return self.xp.erf(x)
-
-    def cbrt(self, x: Array) -> Array:
-        return self.xp.sign(x) * self.xp.abs(x) ** (1 / 3)
-
-    def deg2rad(self, x: Array) -> Array:
-        return x * (math.pi / 180)
 
 
 def _dtype(x: Array, given: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from initcli.layers.arguments import ChannelOrder, KernelSize, Padding, Sizes
+from initcli.layers.base import Work
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.spatial import SpatialLayer, Windowed, ends, ranked
 from initcli.types import Array, Shape, Size, doc
@@ -53,15 +55,21 @@ class _AveragePooling(_Pooling, frozen=True, kw_only=True):
 
     def transformed(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
-        # Window positions that cover only padding could fill the memory.
+        # Places of the window that cover only padding could fill the memory.
         inner = xp.reach(x.shape[1:-1], *self.placed(flow, x))
-        size, window = inner.size, inner.window
-        ones = xp.ones((*size, 1, 1), x.dtype)
-        # Padding does not count.
-        present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
-        count = xp.correlate(present, ones, window._replace(groups=1))
-        kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
-        return xp.correlate(x, kernel, window) / count
+        for axis, k in enumerate(inner.size):
+            window = inner.window.along(axis)
+            size = tuple(k if each == axis else 1 for each in range(self.rank))
+            # Padding does not count.
+            present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
+            count = xp.correlate(present, xp.ones((*size, 1, 1), x.dtype), window)
+            kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
+            x = xp.correlate(x, kernel, window._replace(groups=x.shape[-1])) / count
+        return x
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        sizes = inputs[0][2:] if self.data_format == "channels_first" else inputs[0][1:-1]
+        return Work(products=10 * sum(map(min, self.window, sizes)) * math.prod(inputs[0]))
 
 
 class _GlobalPooling(SpatialLayer, frozen=True, kw_only=True):

@@ -14,16 +14,7 @@ from initcli.layers.base import Layer, known_size, output_shapes
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import AXES, join, slide, split
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-    shape_text,
-)
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc
 
 
 class Preprocessing(Layer, frozen=True, kw_only=True):
@@ -86,8 +77,7 @@ class MelSpectrogram(Preprocessing, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (1, 2):
-            needs = "needs an input of 1 axis beside the batch (samples)"
-            raise ShapeError(f"MelSpectrogram {needs}, not {shape_text(shape)}")
+            raise self.misfit("needs an input of 1 axis beside the batch (samples)", shape)
         samples, stride = shape[-1], self.sequence_stride
         frames = None if samples is None else (samples + stride + 1) // stride
         return (*shape[:-1], self.num_mel_bins, frames)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -112,6 +113,10 @@ class Stored(NamedTuple):
 
     before: tuple[Parameter, ...]
     after: tuple[Parameter, ...] = ()
+
+    def around(self, *others: Iterable[Parameter]) -> Iterator[Parameter]:
+        """All parameters of the layer."""
+        return chain(self.before, *others, self.after)
 
 
 def stored_kernel(scheme: Scheme | None, kernel: Parameter, matrix: Matrix, zero: str) -> Stored:

@@ -11,10 +11,10 @@ profiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -130,7 +130,7 @@ def field(
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
     """A field of normal entries with those means by position."""
     mean, second = float(np.mean(means)), float(np.mean(moments[0]))
-    return field(moments, units, with_mean(NODES, mean, second), lags=lags)
+    return field(moments, units, with_mean(NODES, mean, second) if mean else NODES, lags=lags)
 
 
 def standard(grid: Size, units: int) -> Field:
@@ -249,9 +249,7 @@ def hidden(given: Field) -> Array:
 
 def behind(ratios: Array, given: Field) -> Array:
     """The correlations of the normal numbers behind pairs with those E[x x'] / E[x²]."""
-    table = np.maximum.accumulate(_table(given.profile))
-    rising = np.concatenate([[True], np.diff(table) > 0])
-    return np.interp(ratios, table[rising], _RHO[rising])
+    return from_products(given.profile, given.profile, ratios)
 
 
 def at_lags(same: Array, places: Array, lags: Array | None) -> Array:
@@ -271,27 +269,64 @@ def lags_of(moments: Array) -> Array:
     """E[x x'] / E[x²] of two steps that are 0, 1, … apart, from E[x x'] at every two."""
     steps = len(moments)
     sizes = np.sqrt(np.maximum(np.diagonal(moments), _TINY))
-    ratios = moments / np.multiply.outer(sizes, sizes)
-    return np.array([float(np.diagonal(ratios, lag).mean()) for lag in range(steps)])
-
-
-def shared(values: Array, rho: Array) -> Array:
-    """E[f(z) f(z')] at those correlations of z and z', for the values of f at the nodes."""
-    pairs: Array = np.interp(rho, _RHO, _table(values))
-    return pairs
+    whole = np.multiply.outer(sizes, sizes)
+    # Steps where x is large count for more.
+    return np.array([np.trace(moments, lag) / np.trace(whole, lag) for lag in range(steps)])
 
 
 def _table(values: Array) -> Array:
     """E[f(z) f(z')] at each correlation of z and z', for the values of f at the nodes.
 
-    With Hermite coefficients aₙ = E[f(z) Heₙ(z)] / √n! it is Σ aₙ² ρⁿ (Mehler 1866). The rest
-    beyond the first coefficients counts as one of a high degree.
+    With Hermite coefficients it is Σ aₙ² ρⁿ (Mehler 1866).
     """
-    basis, powers = _hermite()
-    squares = (basis @ (WEIGHTS * values)) ** 2
-    rest = max(float(WEIGHTS @ (values * values)) - float(squares.sum()), 0.0)
-    table: Array = np.append(squares, rest) @ powers
+    table: Array = hermite(values) ** 2 @ _hermite()[1]
     return table
+
+
+def products(one: Array, two: Array, rho: Array) -> Array:
+    """E[f(z) g(z')] at those correlations of z and z', for the values of f and g at the nodes."""
+    pairs: Array = np.interp(rho, _RHO, (hermite(one) * hermite(two)) @ _hermite()[1])
+    return pairs
+
+
+def from_products(one: Array, two: Array, moments: Array) -> Array:
+    """The correlations of z and z' where E[f(z) g(z')] has those values."""
+    return np.interp(moments, *_rising(one.tobytes(), two.tobytes()))
+
+
+@lru_cache(maxsize=64)
+def _rising(one: bytes, two: bytes) -> tuple[Array, Array]:
+    """The rising part of the table of E[f(z) g(z')], and its correlations.
+
+    Layers in a row have the same profile.
+    """
+    coefficients = hermite(np.frombuffer(one)) * hermite(np.frombuffer(two))
+    table = np.maximum.accumulate(coefficients @ _hermite()[1])
+    rising = np.concatenate([[True], np.diff(table) > 0])
+    return table[rising], _RHO[rising]
+
+
+def hermite_basis() -> Array:
+    """Normalized Hermite polynomials at the nodes: (degrees, nodes)."""
+    return _hermite()[0]
+
+
+def hermite(values: Array) -> Array:
+    """Hermite coefficients aₙ = E[f(z) Heₙ(z)] / √n!, for the values of f at the nodes.
+
+    The rest beyond the first coefficients counts as one of a high degree.
+    """
+    coefficients = _hermite()[0] @ (WEIGHTS * values)
+    rest = float(WEIGHTS @ (values * values)) - float(coefficients @ coefficients)
+    return np.append(coefficients, math.sqrt(max(rest, 0.0)))
+
+
+def powers(rho: Array) -> Array:
+    """ρⁿ for the degrees of :func:`hermite`, along a last axis."""
+    rising = np.repeat(rho[..., None], _DEGREES, -1)
+    rising[..., 0] = 1.0
+    rising = np.multiply.accumulate(rising, -1)
+    return np.concatenate([rising, (rising[..., -1:] * rho[..., None]) ** 2], -1)
 
 
 @cache
@@ -302,46 +337,6 @@ def _hermite() -> tuple[Array, Array]:
         basis.append((NODES * basis[n] - math.sqrt(n) * basis[n - 1]) / math.sqrt(n + 1))
     degrees = np.append(np.arange(_DEGREES), 2 * _DEGREES)
     return np.array(basis), _RHO[None, :] ** degrees[:, None]
-
-
-def added(fields: Sequence[Field]) -> Field:
-    """The sum of fields, independent unless they share a latent number."""
-
-    def moments(one: Field, two: Field) -> Array:
-        cross = one.means * two.means
-        # Weigh positions as the moments of two entries do.
-        whole = float(cross.mean())
-        if whole != 0:
-            cross = cross * (one.typical_mean * two.typical_mean / whole)
-        joined: Array = one.moments + two.moments + 2 * cross
-        return joined
-
-    return _joined(fields, np.add, moments)
-
-
-def multiplied(fields: Sequence[Field]) -> Field:
-    """The product of fields, independent unless they share a latent number."""
-    return _joined(fields, np.multiply, lambda one, two: one.moments * two.moments)
-
-
-def _joined(
-    fields: Sequence[Field],
-    operation: Any,
-    moments: Callable[[Field, Field], Array],
-) -> Field:
-    joined = fields[0]
-    for other in fields[1:]:
-        grid = np.broadcast_shapes(joined.grid, other.grid)
-        one, two = _broadcast(joined, grid), _broadcast(other, grid)
-        units = max(one.units, two.units)
-        if one.latent == two.latent:
-            joined = _same_latent(one, two, operation, units)
-            continue
-        pairs = moments(one, two)
-        mean = operation(one.typical_mean, two.typical_mean)
-        values = with_mean(_independent(one, two, operation), mean, float(pairs[0].mean()))
-        joined = field(pairs, units, values, pinned=one.pinned and two.pinned)
-    return joined
 
 
 def with_mean(values: Array, mean: float, second: float) -> Array:
@@ -356,24 +351,6 @@ def with_mean(values: Array, mean: float, second: float) -> Array:
     return moved
 
 
-def _same_latent(one: Field, two: Field, operation: Any, units: int) -> Field:
-    """An operation on two functions of the same normal numbers."""
-    a, b = (math.sqrt(float(each.second.mean())) for each in (one, two))
-    values = operation(a * one.profile, b * two.profile)
-    table = _table(values)
-    scale = one.second / max(float(one.second.mean()), _TINY)
-    second = np.interp(1.0, _RHO, table) * scale
-    pairs = np.stack([np.interp(rho, _RHO, table) for rho in hidden(one)]) * scale
-    pinned = one.pinned and two.pinned
-    return field(np.concatenate([second[None], pairs]), units, values, one.latent, pinned)
-
-
-def _independent(one: Field, two: Field, operation: Any) -> Array:
-    """The profile of an operation on independent entries: its quantiles."""
-    a, b = (math.sqrt(float(each.second.mean())) * each.profile[_COARSE] for each in (one, two))
-    return profile_of(operation(a[:, None], b[None, :]).ravel(), _PAIR_WEIGHTS)
-
-
 def profile_of(values: Array, weights: Array) -> Array:
     """The rising function of a normal number that is distributed as those weighted values."""
     order = np.argsort(values)
@@ -382,20 +359,5 @@ def profile_of(values: Array, weights: Array) -> Array:
     return quantiles
 
 
-def _broadcast(given: Field, grid: Size) -> Field:
-    if given.grid == grid:
-        return given
-    return msgspec.structs.replace(
-        given,
-        second=np.broadcast_to(given.second, grid),
-        ratios=np.broadcast_to(
-            given.ratios.reshape(3, *(1,) * (len(grid) - len(given.grid)), *given.grid), (3, *grid)
-        ),
-    )
-
-
 _RHO = np.linspace(-1.0, 1.0, 2049)
 _KNOTS = 9
-# Pairs of values are many, so that their nodes stand further apart.
-_COARSE = np.arange(2, len(NODES), 5)
-_PAIR_WEIGHTS = np.multiply.outer(WEIGHTS[_COARSE], WEIGHTS[_COARSE]).ravel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -17,7 +18,16 @@ from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
 from initcli.signal.program import Program, Step
-from initcli.signal.rules.base import Axes, Context, Expected, Gradient, NoTheory, Pull, Weight
+from initcli.signal.rules.base import (
+    Axes,
+    Context,
+    Expected,
+    Gradient,
+    NoTheory,
+    Pull,
+    Weight,
+    rule_of,
+)
 from initcli.signal.rules.layout import predicted
 from initcli.signal.ties import Ties
 from initcli.types import CODES, NotComputable, Size
@@ -127,7 +137,7 @@ class Theory:
         """Var[log S] of each tensor's mean square S, because of what was drawn before it: of a
         batch, over draws, and of one example, over draws and examples."""
         self.axes = first_axes(program)
-        self.ties = Ties(program)
+        self.ties = Ties(program, self.fields, self._context)
         self.ids = {each.tensor for each in program.inputs if each.num_tokens is not None}
         """The tensors of whole numbers, which only tables take."""
 
@@ -147,51 +157,58 @@ class Theory:
         output = step.outputs[0]
         if expected is not None:
             self.fields[output] = expected.output
+            self.fields.update(zip(step.outputs[1:], expected.others, strict=False))
         elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
             self.ids.update(step.outputs if step.inputs[0] in self.ids else ())
         elif (measured := self.measured.get(output)) is not None:
             self.fields[output] = self._from_measured(step, measured)
-        self.ties.take(step, self.fields)
+        self.ties.take(step)
         return expected
 
     def expected(self, step: Step) -> Expected | None:
         """What theory expects of a step; None where it does not cover it."""
-        program, has_ids = self.program, not self.ids.isdisjoint(step.inputs)
+        has_ids = not self.ids.isdisjoint(step.inputs)
         given = [_NOTHING if i in self.ids else self.fields.get(i) for i in step.inputs]
         inputs = [each for each in given if each is not None]
         if len(inputs) < len(given) or (has_ids and not step.parameters):
             return None
-        weights: dict[str, Weight] = {}
-        for name, parameter in step.weights.items():
-            weight = None if parameter.dtype in CODES else self.moments(parameter)
-            if weight is None:
-                return None
-            weights[name] = weight
         try:
             with np.errstate(all="ignore"):
-                self.ties.refuse_joined(step, inputs)
-                context = Context(
-                    weights=weights,
-                    sizes={name: p.shape for name, p in step.weights.items()},
-                    inputs=[program.shapes[i] for i in step.inputs],
-                    outputs=[program.shapes[i] for i in step.outputs],
-                    options=step.options,
-                    tied=self.ties.with_table(step),
-                )
+                context = self._context(step)._replace(tied=self.ties.with_table(step))
+                if rule_of(step.layer).heeds_common:
+                    context = context._replace(common=partial(self.ties.common, step))
+                else:
+                    self.ties.refuse_tied(step)
                 expected = self._typical(step, context, inputs)
         except Exception as error:
             _give_up(step, error)
             return None
 
-        def pull(g: Gradient) -> Sequence[Gradient]:
+        def pull(g: Gradient, *others: Gradient) -> Sequence[Gradient]:
             try:
                 with np.errstate(all="ignore"):
-                    return expected.pull(g)
+                    return expected.pull(g, *others)
             except Exception as error:
                 _give_up(step, error)
                 raise NoTheory(step.name) from error
 
         return expected._replace(pull=pull)
+
+    def _context(self, step: Step) -> Context:
+        weights: dict[str, Weight] = {}
+        for name, parameter in step.weights.items():
+            weight = None if parameter.dtype in CODES else self.moments(parameter)
+            if weight is None:
+                raise NoTheory(f"the distribution of {parameter.path}")
+            weights[name] = weight
+        return Context(
+            weights=weights,
+            sizes={name: p.shape for name, p in step.weights.items()},
+            inputs=[self.program.shapes[i] for i in step.inputs],
+            outputs=[self.program.shapes[i] for i in step.outputs],
+            options=step.options,
+            initializers={name: p.initializer for name, p in step.weights.items()},
+        )
 
     def _from_measured(self, step: Step, measured: Measured) -> Field:
         shape = self.program.shapes[step.outputs[0]]
@@ -220,7 +237,7 @@ class Theory:
             doubts.append((before[0] + fresh[0], before[1] + fresh[1]))
             taken.append(_scaled(each, -fresh[0] / 2))
         expected = predicted(step.layer, context, *taken)
-        field, pull, axes = expected
+        field = expected.output
         if not is_mixing and len(given) == 1 and field.units != given[0].units:
             # Positions that have become units are not independent of one another.
             field = _scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
@@ -247,7 +264,7 @@ class Theory:
                 apart = max(single - whole, 0.0)
                 within = (slope**2 - slope + bend) * apart / 2
                 field = _scaled(field, bend * whole / 2 + within)
-        return Expected(field, pull, axes)
+        return expected._replace(output=field)
 
     def take_change(self, step: Step, pull: Pull | None) -> None:
         """Take a small change through a step: by its Jacobian's mean square, as gradients show."""
@@ -294,7 +311,7 @@ class Theory:
         through: dict[int, frozenset[str]] = {}
         sizes: list[float | None] = []
         for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
-            tensor = step.outputs[0]
+            tensor, *others = step.outputs
             g = gradients.get(tensor)
             if tensor in lost:
                 sizes.append(None)
@@ -305,12 +322,16 @@ class Theory:
                 sizes.append(None if g is None else math.sqrt(max(g.second, 0.0)))
             if step.inputs == step.outputs:
                 continue
+            used = [each for each in others if each in gradients or each in lost]
             try:
-                if g is None and tensor not in lost:
+                if g is None and tensor not in lost and not used:
                     continue
-                if g is None or pull is None:
+                if pull is None or (tensor in lost and g is None) or not lost.isdisjoint(used):
                     raise NoTheory(step.name)
-                back = pull(g)
+                if used and any(each not in self.fields for each in others):
+                    raise NoTheory("a gradient of further outputs")
+                further = [gradients.get(each) or self._none(each) for each in others if used]
+                back = pull(g or self._none(tensor), *further)
             except NoTheory:
                 lost.update(step.inputs)
                 continue
@@ -318,13 +339,16 @@ class Theory:
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
                     continue
-                before, others = gradients.get(source), through.get(source, frozenset())
-                if weights & others:
+                before, passed = gradients.get(source), through.get(source, frozenset())
+                if weights & passed:
                     # Gradients that pass through the same weights are not independent.
                     lost.add(source)
-                through[source] = weights | others
+                through[source] = weights | passed
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
+
+    def _none(self, tensor: int) -> Gradient:
+        return Gradient.even(np.zeros(self._grid(tensor)))
 
     def _grid(self, tensor: int) -> Size:
         if tensor in self.fields:

@@ -1,41 +1,66 @@
-"""What tensors have in common because weights are used more than once.
+"""What two tensors of a program have in common.
 
-Weights that are used twice make two tensors that depend on one another, and a table that is used
-forwards and in reverse meets the rows that were looked up. A sum over many independent weights has
-nothing in common with its inputs. That is so, to leading order in the width, of the same kernel
-again, but not of its transpose.
+A sum over many independent weights has nothing in common with its inputs, nor with sums over other
+weights. Tensors that the same weights have made do: E[Wx · Wy] = n Var[w] E[x y], as for two
+examples of one tensor (Yang 2019, arXiv:1910.12478). So do tensors made from the same one without
+weights, such as a stream and a sum that it has entered. A table that is used in reverse meets the
+rows that were looked up, and is known where the rest of the sums is independent of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from initcli.layers import merging
+import numpy as np
+
 from initcli.layers.embedding import ReversibleEmbedding, Table
-from initcli.signal.field import Field
+from initcli.signal.field import Field, products
+from initcli.signal.joint import Common, correlations
 from initcli.signal.program import Program, Step
-from initcli.signal.rules.base import NoTheory, rule_of
+from initcli.signal.rules.base import Context, NoTheory, rule_of
 
-Common = Mapping[int, float | None]
-"""E[x y] of a tensor's entries x and those y of another, by the number of that one; None where it
-is not known. A tensor that is missing has nothing in common."""
+_MOST_PAIRS = 20_000
+"""Pairs of tensors that are looked at in a program."""
+_DEEPEST = 100
+"""Steps that are followed back from a pair."""
 
 
 class Ties:
-    """Tracks what tensors have in common with those made by weights that are used again."""
+    """Finds what tensors have in common, by following both back to where they part.
 
-    def __init__(self, program: Program) -> None:
+    Args:
+        program: the steps.
+        fields: of the tensors, filled as the steps are taken.
+        context: what the rule of a step knows of it; raises NoTheory.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        fields: Mapping[int, Field],
+        context: Callable[[Step], Context],
+    ) -> None:
         calls: dict[str, int] = {}
         for step in program.steps:
-            calls[step.name] = calls.get(step.name, 0) + _mixes(step)
-        self.used_again = {name for name, count in calls.items() if count > 1}
-        self.common: dict[int, Common] = {}
-        self.made_by: dict[int, str] = {}
-        """The layers whose weights are used again, by the tensors that they made."""
+            calls[step.name] = calls.get(step.name, 0) + 1
+        self.used_again = {s.name for s in program.steps if _mixes(s) and calls[s.name] > 1}
+        self.fields, self.context = fields, context
+        self.made: dict[int, tuple[int, Step]] = {}
+        self.roots: dict[int, frozenset[int]] = {}
+        """The tensors made by weights that are used again, of which a tensor is a function."""
+        self.known: dict[tuple[int, int], Common | NoTheory] = {}
+        self.depth = 0
 
-    def of(self, tensor: int) -> Common:
-        """What a tensor has in common with others."""
-        return self.common.get(tensor, {})
+    def take(self, step: Step) -> None:
+        """Record what a step makes."""
+        if step.inputs == step.outputs:
+            return
+        roots = frozenset[int]().union(*(self.roots.get(each, ()) for each in step.inputs))
+        if _mixes(step):
+            roots = frozenset(step.outputs[:1] if step.name in self.used_again else ())
+        for output in step.outputs:
+            self.made[output] = len(self.made), step
+            self.roots[output] = roots
 
     def with_table(self, step: Step) -> float | None:
         """E[x e] of the entries that return to a table and those of the row that made them.
@@ -50,63 +75,120 @@ class Ties:
             return None
         if not layer.tie_weights:
             return None
-        own = self.of(step.inputs[0])
-        values = [value for made, value in own.items() if self.made_by[made] == step.name]
-        if None in values or len(values) > 1:
+        own = [each for each in self.roots.get(step.inputs[0], ()) if self._name(each) == step.name]
+        if len(own) > 1:
             raise NoTheory("what returns to a table depends on it")
-        return values[0] if values else None
+        common = self.between(own[0], step.inputs[0]) if own else None
+        return None if common is None else float(common[0].mean())
 
-    def refuse_joined(self, step: Step, fields: Sequence[Field]) -> None:
-        """Raise NoTheory where a step joins tensors that the same weights made.
+    def common(self, step: Step, i: int, j: int) -> Common:
+        """What two inputs of a step have in common.
 
-        Entries that are functions of the same normal numbers are joined as such.
+        Raises:
+            NoTheory: it is not known.
         """
-        if len(step.inputs) < 2 or isinstance(step.layer, merging.Concatenate):
-            return
-        if len({each.latent for each in fields}) == 1:
-            return
-        weights = [
+        earlier, later = sorted((step.inputs[i], step.inputs[j]), key=self._age)
+        if later in self.made and _mixes(self.made[later][1]) and not self.roots[later]:
+            # What fresh weights have made is independent of all that was there before.
+            return None
+        return self.between(earlier, later)
+
+    def refuse_tied(self, step: Step) -> None:
+        """Raise NoTheory where a step takes tensors that the same weights made."""
+        names = [
             name
             for tensor in dict.fromkeys(step.inputs)
-            for name in {self.made_by[made] for made in self.of(tensor)}
+            for name in {self._name(root) for root in self.roots.get(tensor, ())}
         ]
-        if len(set(weights)) < len(weights):
+        if len(set(names)) < len(names):
             raise NoTheory("what the same weights have made is not independent")
 
     def passed(self, step: Step, before: frozenset[str]) -> frozenset[str]:
         """The weights used again on which a gradient depends, once it has passed a step."""
         return frozenset({step.name} & self.used_again) if _mixes(step) else before
 
-    def take(self, step: Step, fields: Mapping[int, Field]) -> None:
-        """Record what the output of a step has in common with others."""
-        output = step.outputs[0]
-        field = fields.get(output)
-        if field is None or not self.used_again or step.inputs == step.outputs:
-            return
-        if _mixes(step):
-            if step.name in self.used_again:
-                self.made_by[output] = step.name
-                self.common[output] = {output: float(field.second.mean())}
-            return
-        given = [self.of(tensor) for tensor in step.inputs]
-        if any(given):
-            inputs = [fields[tensor] for tensor in step.inputs if tensor in fields]
-            is_known = len(inputs) == len(step.inputs)
-            factors = rule_of(step.layer).kept(step.layer, inputs, field) if is_known else None
-            self.common[output] = {
-                made: _combined([each.get(made, 0.0) for each in given], factors)
-                for made in dict.fromkeys(made for each in given for made in each)
-            }
+    def between(self, one: int, two: int) -> Common:
+        """E[x y] of two tensors, as :data:`Common` has it.
+
+        Raises:
+            NoTheory: it is not known.
+        """
+        if one == two:
+            return self.fields[one].moments
+        key = min(one, two), max(one, two)
+        if key not in self.known:
+            if len(self.known) >= _MOST_PAIRS or self.depth >= _DEEPEST:
+                raise NoTheory("too many tensors that depend on one another")
+            self.depth += 1
+            try:
+                self.known[key] = self._followed(one, two)
+            except NoTheory as error:
+                self.known[key] = error
+            finally:
+                self.depth -= 1
+        common = self.known[key]
+        if isinstance(common, NoTheory):
+            raise common
+        return common
+
+    def _age(self, tensor: int) -> int:
+        """Where among the steps it was made; before all of them, if it is an input."""
+        return self.made[tensor][0] if tensor in self.made else -1
+
+    def _name(self, tensor: int) -> str:
+        return self.made[tensor][1].name
+
+    def _followed(self, one: int, two: int) -> Common:
+        """By what both are made of, the later one first."""
+        one, two = sorted((one, two), key=self._age)
+        if two not in self.made:
+            return None
+        step = self.made[two][1]
+        other = self.made[one][1] if one in self.made else None
+        if other is not None and other.name == step.name:
+            return self._of_calls(other, step)
+        if not _mixes(step):
+            return self._through(step, two, one)
+        is_tied = any(self._name(root) == step.name for root in self.roots.get(one, ()))
+        if other is None or _mixes(other) or not is_tied:
+            return None
+        return self._through(other, one, two)
+
+    def _of_calls(self, first: Step, second: Step) -> Common:
+        """Of the outputs of two calls of a layer."""
+        if isinstance(second.layer, Table):
+            if first.options != second.options or second.options.get("reverse", False):
+                raise NoTheory("a table forwards and in reverse")
+            if first.inputs == second.inputs:
+                return self.fields[first.outputs[0]].moments
+            return np.repeat(self.fields[first.outputs[0]].moments[1:2], 4, 0)
+        if any(each not in self.fields for step in (first, second) for each in step.inputs):
+            raise NoTheory("tensors of which nothing is known")
+        crosses = [[self.between(x, y) for y in second.inputs] for x in first.inputs]
+        outputs = [self.fields[each.outputs[0]] for each in (first, second)]
+        pairs = [[self.fields[x] for x in each.inputs] for each in (first, second)]
+        rule = rule_of(second.layer)
+        return rule.of_calls(second.layer, self.context(second), pairs, outputs, crosses)
+
+    def _through(self, step: Step, output: int, other: int) -> Common:
+        """Of the output of a step without weights, and of another tensor."""
+        if output != step.outputs[0]:
+            raise NoTheory("further outputs")
+        crosses = [self.between(each, other) for each in step.inputs]
+        if all(each is None for each in crosses):
+            return None
+        if any(each not in self.fields for each in (*step.inputs, output, other)):
+            raise NoTheory("tensors of which nothing is known")
+        fields = [self.fields[each] for each in step.inputs]
+        made, beside = self.fields[output], self.fields[other]
+        if len(fields) == 1 and fields[0].latent == made.latent and crosses[0] is not None:
+            rho = correlations(fields[0], beside, crosses[0])
+            sizes = np.sqrt(made.second * beside.second)
+            return products(made.profile, beside.profile, rho) * sizes
+        rule, context = rule_of(step.layer), self.context(step)
+        return rule.through(step.layer, context, fields, beside, crosses)
 
 
 def _mixes(step: Step) -> bool:
     is_table = isinstance(step.layer, Table)
     return is_table or any(len(parameter.shape) > 1 for parameter in step.parameters)
-
-
-def _combined(values: Sequence[float | None], factors: Sequence[float] | None) -> float | None:
-    if factors is None or None in values:
-        return None
-    return sum(
-        factor * value for value, factor in zip(values, factors, strict=True) if value is not None
-    )

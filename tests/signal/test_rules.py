@@ -61,7 +61,7 @@ class Unknown(Layer, frozen=True, kw_only=True):
 
 def test_a_layer_that_adds_nothing_passes_its_input_on() -> None:
     given = standard((), 8)
-    output, pull, _ = predicted(Silent(), CONTEXT, given)
+    output, pull, *_ = predicted(Silent(), CONTEXT, given)
     assert output == given
     gradient = Gradient.even(given.second)
     assert list(pull(gradient)) == [gradient]

@@ -11,7 +11,8 @@ import numpy as np
 
 from initcli.activations import Sigmoid
 from initcli.layers import attention
-from initcli.signal.field import NODES, Field, multiplied, normal
+from initcli.signal.field import NODES, Field, normal
+from initcli.signal.joint import multiplied
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -77,7 +78,7 @@ class MultiHeadAttentionRule(Rule):
         if layer.use_gate:
             sums = projected("gate", query, query.units, heads * depth)
             gate = sums.then(lambda y: activated(Sigmoid(), y))
-            between = multiplied([between, gate.output])
+            between = multiplied(between, gate.output)
         units = context.outputs[0][-1]
         output = projected("attention_output", between, heads * depth, units)
 

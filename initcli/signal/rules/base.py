@@ -14,9 +14,11 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 import numpy as np
 
+from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import NODES, WEIGHTS, Field, field, mapped, normal
+from initcli.signal.field import WEIGHTS, Field, field, mapped, normal
+from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
 _TINY = 1e-300
@@ -123,8 +125,8 @@ def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
     return Gradient(np.asarray(moments), parts=tuple(parts))
 
 
-Pull = Callable[[Gradient], Sequence[Gradient]]
-"""Takes the gradient of the first output to those of the inputs."""
+Pull = Callable[..., Sequence[Gradient]]
+"""Takes the gradient of the first output, then those of :attr:`Expected.others`, to the inputs'."""
 
 
 class NoTheory(Exception):
@@ -148,8 +150,9 @@ class Context(NamedTuple):
     """What a rule knows of a call beside the layer and the fields.
 
     ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
-    the layer; ``inputs`` and ``outputs`` the shapes of the tensors. ``tied`` is E[x e] of an input
-    entry and the table row that it was made from, where the input returns to that table.
+    the layer, and ``initializers`` what fills them; ``inputs`` and ``outputs`` the shapes of the
+    tensors. ``tied`` is E[x e] of an input entry and the table row that it was made from, where the
+    input returns to that table. ``common`` gives what two inputs have in common, by their places.
     """
 
     weights: dict[str, Weight]
@@ -158,6 +161,8 @@ class Context(NamedTuple):
     outputs: list[Size]
     options: Mapping[str, bool]
     tied: float | None = None
+    initializers: Mapping[str, Initializer] = {}
+    common: Callable[[int, int], Common] = lambda i, j: None
 
     @property
     def batch(self) -> int:
@@ -167,20 +172,26 @@ class Context(NamedTuple):
     def within(self, name: str) -> Context:
         """The context of a layer inside the layer, whose weights have that prefix."""
         start = f"{name}/"
-        weights = {k.removeprefix(start): v for k, v in self.weights.items() if k.startswith(start)}
-        sizes = {k.removeprefix(start): v for k, v in self.sizes.items() if k.startswith(start)}
-        return self._replace(weights=weights, sizes=sizes)
+
+        def own(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {k.removeprefix(start): v for k, v in values.items() if k.startswith(start)}
+
+        return self._replace(
+            weights=own(self.weights), sizes=own(self.sizes), initializers=own(self.initializers)
+        )
 
 
 class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
-    ``axes`` hold the output's units, where they are not those of the input.
+    ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
+    layer's further outputs, where theory covers them.
     """
 
     output: Field
     pull: Pull
     axes: Axes | None = None
+    others: tuple[Field, ...] = ()
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
@@ -196,6 +207,8 @@ class Rule:
     """
 
     layers: ClassVar[tuple[type[Any], ...]] = ()
+    heeds_common: ClassVar[bool] = False
+    """Whether the rule heeds what the inputs have in common."""
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         """The axes that must hold the units of the inputs; by default the channels."""
@@ -210,16 +223,67 @@ class Rule:
         """
         raise NoTheory(layer.type_name)
 
-    def kept(self, layer: Any, fields: Sequence[Field], output: Field) -> Sequence[float] | None:
-        """The factor of each input's E[x y] in that of the output, for any earlier tensor y.
+    def factors(self, layer: Any, count: int) -> Sequence[float] | None:
+        """The factor of each of so many inputs, if the output is their sum but for noise."""
+        return None
 
-        None where that is not known. By default it is known of functions of single entries: what
-        they have in common with other normal numbers is what is linear in theirs.
+    def through(
+        self,
+        layer: Any,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        """E[x y] of the output and any other tensor, given those of the inputs.
+
+        Raises:
+            NoTheory: it is not known.
         """
-        given = fields[0]
-        before = _linear(given)
-        is_function = output.latent == given.latent and output.grid == given.grid
-        return [_linear(output) / before] if len(fields) == 1 and is_function and before else None
+        factors = self.factors(layer, len(fields))
+        if factors is None:
+            raise NoTheory(f"what {layer.type_name} leaves of what its input has in common")
+        if any(each.grid != fields[0].grid for each in fields):
+            raise NoTheory("inputs at other positions than one another")
+        parts = zip(factors, fields, crosses, strict=True)
+        return np.sum([f * shared_by(each, other, cross) for f, each, cross in parts], 0)
+
+    def of_calls(
+        self,
+        layer: Any,
+        context: Context,
+        inputs: Sequence[Sequence[Field]],
+        outputs: Sequence[Field],
+        crosses: Sequence[Sequence[Common]],
+    ) -> Common:
+        """E[x y] of the outputs of two calls with those inputs, as :data:`Common` has it.
+
+        ``crosses`` are what each input of the first call has in common with each of the second. By
+        default a call with another input is as one with another example.
+
+        Raises:
+            NoTheory: it is not known.
+        """
+        if (factors := self.factors(layer, len(inputs[0]))) is not None:
+            both = [
+                f * g * shared_by(x, y, cross)
+                for f, x, row in zip(factors, inputs[0], crosses, strict=True)
+                for g, y, cross in zip(factors, inputs[1], row, strict=True)
+            ]
+            return np.sum(both, 0)
+        (one, *rest), (two, *_) = inputs
+        if rest or one.grid != two.grid or one.axes != two.axes:
+            raise NoTheory("calls with several inputs")
+        cross = shared_by(one, two, crosses[0][0])
+        sizes = np.sqrt(one.second * two.second)
+        found = np.empty((4, *outputs[0].grid))
+        for kind in (0, 1):
+            # Of one example, and of two.
+            pairs = np.stack([sizes, cross[kind], one.moments[2], cross[kind + 2]])
+            given = field(pairs, one.units, one.profile, one.latent, one.pinned, one.lags)
+            made = self.expected(layer, context, msgspec.structs.replace(given, axes=one.axes))
+            found[kind::2] = made.output.ratios[[0, 2]]
+        return found * np.sqrt(outputs[0].second * outputs[1].second)
 
 
 class EntrywiseRule(Rule):
@@ -268,11 +332,6 @@ def channels_and_grid(shape: Size, data_format: DataFormat | None) -> tuple[int,
     if data_format == "channels_first":
         return shape[1], shape[2:]
     return shape[-1], shape[1:-1]
-
-
-def _linear(given: Field) -> float:
-    """E[x z] of an entry and the normal number behind it."""
-    return math.sqrt(float(given.second.mean())) * float(WEIGHTS @ (NODES * given.profile))
 
 
 def unchanged(given: Field) -> Expected:

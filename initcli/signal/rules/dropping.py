@@ -17,7 +17,7 @@ from initcli.types import Array
 class _NoiseRule(EntrywiseRule):
     """Noise of its own leaves what the entries have in common with others."""
 
-    def kept(self, layer: Any, fields: Sequence[Field], output: Field) -> Sequence[float] | None:
+    def factors(self, layer: Any, count: int) -> Sequence[float] | None:
         return [1.0]
 
 

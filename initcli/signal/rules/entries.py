@@ -19,11 +19,11 @@ from initcli.signal.field import (
     Field,
     field,
     mapped,
-    multiplied,
     normal,
     slopes,
     with_mean,
 )
+from initcli.signal.joint import multiplied
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -223,7 +223,7 @@ def _softmaxed(given: Field) -> Expected:
     factor = max(second - 2 * cube + fourth + (n - 1) * pair, 0.0)
     values = with_mean(np.exp(centered), mean, float(np.mean(second)))
     # The outputs add up to 1 in every draw.
-    output = field(moments, n, values, pinned=True)
+    output = field(moments, n, values, given.latent, pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 
 
@@ -259,4 +259,4 @@ def _gated(given: Field) -> Expected:
     gate = mapped(arrays.sigmoid, other)
     slope = slopes(lambda x: arrays.sigmoid(x) * (1 - arrays.sigmoid(x)), other)
     factors = (gate.moments[[0, 2]] + half.moments[[0, 2]] * slope) / 2
-    return Expected(multiplied([half, gate]), lambda g: [Gradient(factors * g.moments)])
+    return Expected(multiplied(half, gate), lambda g: [Gradient(factors * g.moments)])

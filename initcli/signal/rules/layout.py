@@ -14,6 +14,7 @@ import numpy as np
 
 from initcli.layers.base import Layer
 from initcli.signal.field import Field, field
+from initcli.signal.joint import Common
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -39,6 +40,15 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     axes = rule.axes(layer, context, *fields)
     shapes = [shape[1:] for shape in context.inputs]
     steps = [_padded(each, shape, axes) for each, shape in zip(fields, shapes, strict=True)]
+    known = context.common
+
+    def common(i: int, j: int) -> Common:
+        found = known(i, j)
+        if found is not None and any(steps[k].output is not fields[k] for k in (i, j)):
+            raise NoTheory("units that have moved, and depend on one another")
+        return found
+
+    context = context._replace(common=common)
     expected = rule.expected(layer, context, *[step.output for step in steps])
     shape = context.outputs[0][1:]
     after = expected.axes
@@ -48,13 +58,13 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     if not _fits(output, shape):
         raise NoTheory("positions of other sizes than the output has")
 
-    def pull(g: Gradient) -> list[Gradient]:
-        back = expected.pull(g)
+    def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
+        back = expected.pull(g, *others)
         if any(e.grid != step.output.grid for e, step in zip(back, steps, strict=True)):
             raise NoTheory("a gradient at other positions than the input has")
         return [step.pull(each)[0] for each, step in zip(back, steps, strict=True)]
 
-    return Expected(output, pull, after)
+    return Expected(output, pull, after, expected.others)
 
 
 def _padded(given: Field, shape: Size, axes: Axes) -> Expected:

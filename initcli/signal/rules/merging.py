@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial, reduce
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from initcli.layers import applications, merging
-from initcli.signal.field import WEIGHTS, Field, added, field, multiplied, profile_of
+from initcli.signal.field import WEIGHTS, Field, field, profile_of
+from initcli.signal.joint import Common, Operation, added, combined, multiplied, shared_by, shares
 from initcli.signal.rules.base import (
     Axes,
     Context,
     Expected,
     Gradient,
+    NoTheory,
     Rule,
     affine,
     counted_from_end,
     divided,
 )
-from initcli.signal.rules.windows import largest_of
 from initcli.types import Array
 
 
 class MergingRule(Rule):
     """The base of rules that merge tensors where the units of the largest one stand."""
+
+    heeds_common = True
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         sizes = [math.prod(shape[1:]) for shape in context.inputs]
@@ -40,38 +44,43 @@ class SumRule(MergingRule):
     layers = (merging.Add, merging.Subtract, merging.Average, applications.CustomScaleLayer)
 
     def expected(self, layer: Any, context: Context, *fields: Field) -> Expected:
-        factors = _factors(layer, len(fields))
+        factors = self.factors(layer, len(fields))
         parts = [
             each if factor == 1 else affine(each, factor, 0.0).output
             for each, factor in zip(fields, factors, strict=True)
         ]
 
+        joined = _folded(parts, np.add, _common(context, fields, factors))
+
         def pull(g: Gradient) -> list[Gradient]:
-            pairs = zip(fields, factors, strict=True)
-            return [_gathered(g.times(factor**2), each, fields) for each, factor in pairs]
+            return [
+                one.times(factor**2) for one, factor in zip(joined.pull(g), factors, strict=True)
+            ]
 
-        return Expected(added(parts), pull)
+        return Expected(joined.fields[-1], pull)
 
-    def kept(self, layer: Any, fields: Sequence[Field], output: Field) -> Sequence[float] | None:
-        is_aligned = all(each.grid == output.grid for each in fields)
-        return _factors(layer, len(fields)) if is_aligned else None
-
-
-def _factors(layer: Any, count: int) -> list[float]:
-    """The factors of the inputs in the sum."""
-    if isinstance(layer, merging.Average):
-        return [1 / count] * count
-    if isinstance(layer, merging.Subtract):
-        return [1.0, -1.0]
-    if isinstance(layer, applications.CustomScaleLayer):
-        return [1.0, layer.scale]
-    return [1.0] * count
+    def factors(self, layer: Any, count: int) -> Sequence[float]:
+        if isinstance(layer, merging.Average):
+            return [1 / count] * count
+        if isinstance(layer, merging.Subtract):
+            return [1.0, -1.0]
+        if isinstance(layer, applications.CustomScaleLayer):
+            return [1.0, layer.scale]
+        return [1.0] * count
 
 
 class ProductRule(MergingRule):
     layers = (merging.Multiply,)
 
     def expected(self, layer: Any, context: Context, *fields: Field) -> Expected:
+        common = _common(context, fields, [1.0] * len(fields))
+        is_tied = any(each is not None for each in common)
+        if len(fields) > 2 and is_tied:
+            raise NoTheory("a product of several that depend on one another")
+        if is_tied or len({each.latent for each in fields}) < len(fields) == 2:
+            joined = _folded(fields, np.multiply, common)
+            return Expected(joined.fields[-1], lambda g: joined.pull(g, lambda x, y: y))
+
         def pull(g: Gradient) -> list[Gradient]:
             back: list[Gradient] = []
             for index, each in enumerate(fields):
@@ -83,29 +92,85 @@ class ProductRule(MergingRule):
                 back.append(_gathered(Gradient(moments), each, fields))
             return back
 
-        return Expected(multiplied(fields), pull)
+        return Expected(reduce(multiplied, fields), pull)
 
 
 class ExtremeRule(MergingRule):
     layers = (merging.Maximum, merging.Minimum)
 
     def expected(self, layer: Any, context: Context, *fields: Field) -> Expected:
-        sign = 1.0 if isinstance(layer, merging.Maximum) else -1.0
-        # An input with one unit meets each unit of the others.
-        grid = np.broadcast_shapes(*(each.grid for each in fields))
-        rank, units = len(grid), max(each.units for each in fields)
-        aligned = [
-            each.moments.reshape(4, *(1,) * (rank - len(each.grid)), *each.grid) for each in fields
+        is_maximum = isinstance(layer, merging.Maximum)
+        operation, sign = (np.maximum, 1.0) if is_maximum else (np.minimum, -1.0)
+        common = _common(context, fields, [1.0] * len(fields))
+        if len(fields) > 2 and any(each is not None for each in common):
+            raise NoTheory("the largest of several that depend on one another")
+        joined = _folded(fields, operation, common)
+
+        def chosen(x: Array, y: Array) -> Array:
+            return (np.sign(sign * (x - y)) + 1) / 2
+
+        return Expected(joined.fields[-1], lambda g: joined.pull(g, chosen))
+
+
+class _Joined(NamedTuple):
+    """Inputs that are joined one after the other, and the fields of what has been joined so far."""
+
+    inputs: Sequence[Field]
+    operation: Operation
+    common: Sequence[Common]
+    fields: list[Field]
+
+    def pull(self, g: Gradient, slope: Operation | None = None) -> list[Gradient]:
+        """The gradients of the inputs, for the slope of the operation in its first operand.
+
+        The slope is 1 by default.
+        """
+        back: list[Gradient] = []
+        for n in range(len(self.inputs) - 1, 0, -1):
+            before, other, output = self.fields[n - 1], self.inputs[n], self.fields[n]
+            passing = partial(self._to, g, output=output, slope=slope, common=self.common[n - 1])
+            back.append(passing(other, before))
+            g = passing(before, other)
+        return [g, *reversed(back)]
+
+    def _to(
+        self,
+        g: Gradient,
+        one: Field,
+        two: Field,
+        output: Field,
+        slope: Operation | None,
+        common: Common,
+    ) -> Gradient:
+        gathered = _gathered(g, one, (one, two))
+        tilt = g.tilt_of(output)
+        if slope is None and (tilt is None or one.latent == output.latent):
+            return Gradient(gathered.moments, tilt, one.latent, gathered.lags)
+        share, after = shares(tilt, one, two, self.operation, slope, output, common)
+        moments = gathered.moments * (1.0 if slope is None else share)
+        return Gradient(moments, after, one.latent, gathered.lags)
+
+
+def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Common]) -> _Joined:
+    fields = [inputs[0]]
+    for other, shared in zip(inputs[1:], common, strict=True):
+        join = added if operation is np.add else partial(combined, operation=operation)
+        fields.append(join(fields[-1], other, common=shared))
+    return _Joined(inputs, operation, common, fields)
+
+
+def _common(context: Context, fields: Sequence[Field], factors: Sequence[float]) -> list[Common]:
+    """What each input but the first has in common with the sum of those before it."""
+    found: list[Common] = []
+    for j in range(1, len(fields)):
+        crosses = [
+            None if fields[i].latent == fields[j].latent else context.common(i, j) for i in range(j)
         ]
-        mean = np.mean(np.broadcast_arrays(*aligned), axis=0)
-        typical = field(mean, units, sign * fields[0].profile)
-        level, values = largest_of(typical, len(fields), apart=True)
-        scale = mean[0] / max(float(mean[0].mean()), 1e-300)
-        output = field(level.reshape(4, *(1,) * rank) * scale, units, sign * values)
-        share = 1 / len(fields)
-        return Expected(
-            output, lambda g: [_gathered(g.times(share), each, fields) for each in fields]
-        )
+        parts = zip(fields, factors, crosses, strict=False)
+        each = [f * factors[j] * shared_by(x, fields[j], cross) for x, f, cross in parts]
+        is_known = any(cross is not None for cross in crosses)
+        found.append(np.sum(each, 0) if is_known else None)
+    return found
 
 
 def _gathered(g: Gradient, one: Field, fields: Sequence[Field]) -> Gradient:

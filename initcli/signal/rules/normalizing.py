@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from initcli.layers import normalization
 from initcli.signal.field import NODES, WEIGHTS, Field, field, hidden, normal, pair_shares
+from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -62,14 +64,41 @@ class BatchNormalizationRule(_NormalizationRule):
 
         return _scaled(Expected(together.output, pull), context)
 
+    def of_calls(
+        self,
+        layer: normalization.BatchNormalization,
+        context: Context,
+        inputs: Sequence[Sequence[Field]],
+        outputs: Sequence[Field],
+        crosses: Sequence[Sequence[Common]],
+    ) -> Common:
+        """Each call takes off the mean of its own batch."""
+        if not layer.trainable:
+            return super().of_calls(layer, context, inputs, outputs, crosses)
+        if context.weights.get("beta", Weight(0.0, 0.0)).second:
+            raise NoTheory("a beta that calls have in common")
+        (one,), (two,) = inputs
+        shares = pair_shares(context.batch, math.prod(one.grid))
+        factors = [
+            float(after.second.mean() / _centered(before.moments, shares)[0].mean())
+            for before, after in zip((one, two), outputs, strict=True)
+        ]
+        cross = _centered(shared_by(one, two, crosses[0][0]), shares)
+        return cross * math.sqrt(factors[0] * factors[1])
+
+
+def _centered(moments: Array, shares: Array) -> Array:
+    """Moments of x − μ, for the mean μ over the batch and all positions."""
+    with_center = np.tensordot(shares, moments, 1)
+    centered: Array = moments - 2 * with_center + with_center.mean()
+    return centered
+
 
 def _by_channel(
     layer: normalization.BatchNormalization, context: Context, given: Field
 ) -> Expected:
     shares = pair_shares(context.batch, math.prod(given.grid))
-    # E[x μ] at each position, for the mean μ over the batch and all positions.
-    with_center = np.tensordot(shares, given.moments, 1)
-    centered = given.moments - 2 * with_center + with_center.mean()
+    centered = _centered(given.moments, shares)
     centered[0] = np.maximum(centered[0], 0.0)
     spread = float(centered[0].mean())
     channels = _channels(given, spread, layer.epsilon)

@@ -13,6 +13,7 @@ from initcli.layers.base import Layer
 from initcli.layers.operations import Operation, computation, is_elementwise
 from initcli.signal import arrays
 from initcli.signal.field import Field, normal
+from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -25,8 +26,8 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted, reshaped
-from initcli.signal.rules.windows import averaged_over_all
-from initcli.types import snake_case
+from initcli.signal.rules.windows import averaged_over_all, mean_in_common
+from initcli.types import Array, snake_case
 
 _MERGING: dict[str, type[Layer]] = {
     cls.__name__: cls
@@ -40,6 +41,7 @@ _BY_UNITS = ("GetItem", "Mean", "Softmax", "LogSoftmax", "Sparsemax", "Glu")
 
 class OperationRule(Rule):
     layers = (Operation,)
+    heeds_common = True
 
     def axes(self, layer: Operation, context: Context, *fields: Field) -> Axes:
         if len(fields) > 1:
@@ -74,13 +76,32 @@ class OperationRule(Rule):
             raise NoTheory(function)
         return entrywise(compute, field)
 
-    def kept(
-        self, layer: Operation, fields: Sequence[Field], output: Field
-    ) -> Sequence[float] | None:
-        same = _as_layer(layer, len(fields))
-        if same is None:
-            return super().kept(layer, fields, output)
-        return rule_of(same).kept(same, fields, output)
+    def factors(self, layer: Operation, count: int) -> Sequence[float] | None:
+        same = _as_layer(layer, count)
+        return None if same is None else rule_of(same).factors(same, count)
+
+    def through(
+        self,
+        layer: Operation,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        given, rank = fields[0], len(context.inputs[0])
+        if layer.function == "GetItem" and other.grid == given.grid:
+            # Of other positions than the one that is picked, but for that one itself.
+            moments, here = shared_by(given, other, crosses[0]), _position(layer)
+            picked = np.stack([*moments[2:], *moments[2:]])
+            picked[:, here] = np.tile(moments[:2, here], 2)
+            return picked
+        if layer.function != "Mean":
+            return super().through(layer, context, fields, other, crosses)
+        if _mean_axes(layer, rank) == [1 - rank]:
+            return mean_in_common(given, other, crosses[0])
+        # One of the units is the same as that of the other tensor.
+        level = given.means * other.means
+        return level + (shared_by(given, other, crosses[0]) - level) / given.units
 
 
 def _operands(layer: Operation) -> tuple[Any, ...]:
@@ -134,14 +155,9 @@ def _order(layer: Operation, rank: int) -> list[int]:
 
 def _picked(layer: Operation, given: Field) -> Expected:
     """x[:, k], one position of a sequence."""
-    key = _argument(layer, "key")
-    keys = key if isinstance(key, list | tuple) else [key]
-    whole = {"start": None, "stop": None, "step": None}
-    others = [*keys[:1], *keys[2:]]
-    is_one = len(keys) > 1 and isinstance(keys[1], int)
-    if len(given.grid) != 1 or not is_one or any(each != whole for each in others):
+    here = _position(layer)
+    if len(given.grid) != 1:
         raise NoTheory("GetItem")
-    here = keys[1]
 
     def pull(g: Gradient) -> list[Gradient]:
         second = np.zeros(given.grid)
@@ -151,17 +167,32 @@ def _picked(layer: Operation, given: Field) -> Expected:
     return Expected(normal(given.moments[:, here], given.means[here], given.units), pull)
 
 
+def _position(layer: Operation) -> int:
+    """The position that x[:, k] picks."""
+    key = _argument(layer, "key")
+    keys = key if isinstance(key, list | tuple) else [key]
+    whole = {"start": None, "stop": None, "step": None}
+    others = [*keys[:1], *keys[2:]]
+    if len(keys) < 2 or not isinstance(keys[1], int) or any(each != whole for each in others):
+        raise NoTheory("GetItem")
+    return keys[1]
+
+
 def _mean(layer: Operation, rank: int, given: Field) -> Expected:
     """The mean over the positions of a sequence, or over the units."""
-    axis = _argument(layer, "axis")
-    axes = [
-        each % rank for each in (axis if isinstance(axis, list) else [axis]) if each is not None
-    ]
+    axes = _mean_axes(layer, rank)
     keepdims = bool(layer.keywords.get("keepdims", False))
-    if axes == [1] and len(given.grid) == 1:
+    if axes == [1 - rank] and len(given.grid) == 1:
         return averaged_over_all(given, (1,) if keepdims else ())
-    if axes != [rank - 1] or not keepdims:
+    if axes != [-1] or not keepdims:
         raise NoTheory("a mean over other axes")
     n, level = given.units, given.means**2
     moments = level + (given.moments - level) / n
     return Expected(normal(moments, given.means, 1), lambda g: [Gradient(g.moments / n**2)])
+
+
+def _mean_axes(layer: Operation, rank: int) -> list[int]:
+    """The axes of a mean, counted from the end."""
+    axis = _argument(layer, "axis")
+    axes = axis if isinstance(axis, list) else [axis]
+    return [each % rank - rank for each in axes if each is not None]

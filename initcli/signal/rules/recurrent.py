@@ -10,7 +10,7 @@ Gradients come from the last step, so that the backward passes count steps from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +18,19 @@ from autograd import elementwise_grad
 
 from initcli.activations import Activation
 from initcli.initializers import Chrono
+from initcli.initializers.composite import Joined
 from initcli.layers import recurrent
 from initcli.signal import arrays
-from initcli.signal.field import NODES, WEIGHTS, Field, at_lags, lags_of, normal, shared
+from initcli.signal.field import (
+    NODES,
+    WEIGHTS,
+    Field,
+    at_lags,
+    hermite,
+    lags_of,
+    normal,
+    powers,
+)
 from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, Rule, Weight
 from initcli.types import Array
 
@@ -32,12 +42,15 @@ _MAX_STEPS = 1024
 class Unrolled(NamedTuple):
     """E[h h'] of the states, E[h] by step, and what takes E[g g'] of states to that of inputs.
 
-    Gradients count steps from the end.
+    Gradients count steps from the end. ``pull`` also takes E[g²] of the last carry, if there is
+    one; ``carry`` is E[c²] and E[c c'] of it, and ``carry_mean`` E[c].
     """
 
     states: Array
     means: Array
-    pull: Callable[[Array], Array]
+    pull: Callable[[Array, float], Array]
+    carry: Array | None = None
+    carry_mean: float = 0.0
 
 
 class _RecurrentRule(Rule):
@@ -52,31 +65,43 @@ class _RecurrentRule(Rule):
         steps = given.grid[0]
         if steps > _MAX_STEPS:
             raise NoTheory(f"more than {_MAX_STEPS} steps")
-        if isinstance(layer.bias_initializer, Chrono):
-            raise NoTheory("gates with a time scale for each unit")
         turned = slice(None, None, -1 if layer.go_backwards else 1)
         own = context if layer.cell_name is None else context.within(layer.cell_name)
         unrolled = self.unrolled(layer, _fed(layer, own, _matrix(given)[:, turned, turned]))
 
-        def pull(g: Gradient) -> list[Gradient]:
+        def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
             if layer.return_sequences:
                 outer = at_lags(g.moments[0], g.moments[1], g.lags)
             else:
                 outer = np.zeros((steps, steps))
                 outer[-1, -1] = g.second
-            back = unrolled.pull(outer[None, ::-1, ::-1])[0, ::-1, ::-1][turned, turned]
+            if others:
+                outer[-1, -1] += others[0].second
+            carry = others[1].second if len(others) > 1 else 0.0
+            back = unrolled.pull(outer[None, ::-1, ::-1], carry)[0, ::-1, ::-1][turned, turned]
             same = np.diagonal(back)
             cross = (back.sum(1) - same) / max(steps - 1, 1)
             return [Gradient(np.stack([same, cross]), lags=lags_of(back))]
 
         same, inputs = (np.diagonal(each) for each in unrolled.states)
+        last = _alone(np.array([same[-1], inputs[-1]]), unrolled.means[-1], layer.units)
+        others: tuple[Field, ...] = ()
+        if layer.return_state:
+            others = (last,)
+            if unrolled.carry is not None:
+                others = (last, _alone(unrolled.carry, np.array(unrolled.carry_mean), layer.units))
         if not layer.return_sequences:
-            last = np.array([same[-1], inputs[-1], same[-1], inputs[-1]])
-            return Expected(normal(last, unrolled.means[-1], layer.units), pull)
+            return Expected(last, pull, others=others)
         places, both = ((m.sum(1) - np.diagonal(m)) / max(steps - 1, 1) for m in unrolled.states)
         moments = np.stack([same, inputs, places, both])
         lags = lags_of(unrolled.states[0])
-        return Expected(normal(moments, unrolled.means, layer.units, lags=lags), pull)
+        output = normal(moments, unrolled.means, layer.units, lags=lags)
+        return Expected(output, pull, others=others)
+
+
+def _alone(pairs: Array, mean: Array, units: int) -> Field:
+    """The field of one step, by E[x²] and E[x x'] of two examples."""
+    return normal(np.tile(pairs, 2), mean, units)
 
 
 class _Fed(NamedTuple):
@@ -87,26 +112,45 @@ class _Fed(NamedTuple):
     """Units times E[u²] of the recurrent weights, for one example and for two: (2, 1)."""
     to_state: float
     to_input: float
-    biases: Weight
+    biases: Sequence[Weight]
+    """Of each gate, by their order in the weights."""
 
 
 def _fed(layer: Any, context: Context, given: Array) -> _Fed:
     kernel, inner = context.weights["kernel"], context.weights["recurrent_kernel"]
     units, features = layer.units, context.sizes["kernel"][0]
-    distribution = layer.bias_initializer.distribution_for((units,)) if layer.use_bias else None
-    bias = Weight(0.0, 0.0)
-    if distribution is not None:
-        bias = Weight(layer.biases * distribution.mean, layer.biases * distribution.std**2)
+    biases = _biases(layer, context)
     kept = [1 - rate if 0 < rate < 1 else 1.0 for rate in (layer.dropout, layer.recurrent_dropout)]
     # A mask is the same at all steps of an example.
     masks = np.array([[1 / kept[0]], [1.0]])[:, :, None]
     return _Fed(
-        inputs=features * kernel.second * given * masks + bias.variance,
+        inputs=features * kernel.second * given * masks + biases[0].variance,
         again=units * inner.second * np.array([[1 / kept[1]], [1.0]]),
         to_state=units * inner.second / kept[1],
         to_input=units * kernel.second / kept[0],
-        biases=bias,
+        biases=biases,
     )
+
+
+def _biases(layer: Any, context: Context) -> list[Weight]:
+    """The moments of the bias of each gate, which may be a sum of several."""
+    bias, gates = context.weights.get("bias"), layer.gates
+    if bias is None:
+        return [Weight(0.0, 0.0)] * gates
+    made = context.initializers["bias"]
+    if isinstance(made, Chrono):
+        raise NoTheory("gates with a time scale for each unit")
+    blocks = [bias] * (layer.biases * gates)
+    if isinstance(made, Joined):
+        parts = zip(made.parts, made.sizes, strict=True)
+        each = [(part.distribution_for((size,)), size // layer.units) for part, size in parts]
+        if any(distribution is None for distribution, _ in each):
+            raise NoTheory("a bias without a distribution")
+        blocks = [Weight(d.mean, d.std**2) for d, count in each if d for _ in range(count)]
+    return [
+        Weight(sum(b.mean for b in same), sum(b.variance for b in same))
+        for same in (blocks[gate::gates] for gate in range(gates))
+    ]
 
 
 def _matrix(given: Field) -> Array:
@@ -130,16 +174,13 @@ class _Gate(NamedTuple):
         """The derivative."""
         return _Gate(elementwise_grad(self.function), self.mean)
 
-    def pairs(self, variance: float, rho: Array) -> Array:
-        """E[f(z) f(z')] for those correlations."""
-        return shared(self._values(variance), np.clip(rho, -1.0, 1.0))
-
-    def first(self, variance: float) -> float:
+    def first(self, variance: float, mean: float = 0.0) -> float:
         """E[f(z)]."""
-        return float(WEIGHTS @ self._values(variance))
+        return float(WEIGHTS @ self.values(variance, mean))
 
-    def _values(self, variance: float) -> Array:
-        return self.function(self.mean + np.sqrt(max(variance, 0.0)) * NODES)
+    def values(self, variance: float, mean: float = 0.0) -> Array:
+        """f at the nodes."""
+        return self.function(self.mean + mean + np.sqrt(max(variance, 0.0)) * NODES)
 
 
 class _Steps:
@@ -177,6 +218,21 @@ class _Steps:
     def backwards(self) -> Array:
         """The pairs of one example, with steps counted from the end: (1, steps, steps)."""
         return self.whole[:1, ::-1, ::-1]
+
+
+class _Image(_Steps):
+    """E[f(z) f(z')] at every two steps, for a gate f and normal numbers z."""
+
+    def __init__(self, steps: int, gate: _Gate) -> None:
+        super().__init__(steps)
+        self.gate = gate
+        self.coefficients = np.zeros((steps, len(hermite(NODES))))
+
+    def take(self, step: int, variance: float, powers: Array, mean: float) -> None:
+        """Set the row of a step, for mean and variance of z and the powers of its correlations."""
+        self.coefficients[step] = hermite(self.gate.values(variance, mean))
+        pairs = self.coefficients[: step + 1] * self.coefficients[step]
+        self.fill(step, np.einsum("ksn,sn->ks", powers, pairs))
 
 
 class _Kept:
@@ -226,17 +282,14 @@ class SimpleRNNRule(_RecurrentRule):
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
-        squash = _Gate.of(layer.activation, fed.biases.mean)
-        z, h, slope = _Steps(steps), _Steps(steps), _Steps(steps)
-        means = np.zeros(steps)
+        squash = _Gate.of(layer.activation, fed.biases[0].mean)
+        z, h, slope = _Steps(steps), _Image(steps, squash), _Image(steps, squash.slope)
         for t in range(steps):
             z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
-            size, rho = z.variance(t), z.correlations(t)
-            h.fill(t, squash.pairs(size, rho))
-            slope.fill(t, squash.slope.pairs(size, rho))
-            means[t] = squash.first(size)
+            _map(t, z, h, slope)
+        means = np.array([squash.first(z.variance(t)) for t in range(steps)])
 
-        def pull(outer: Array) -> Array:
+        def pull(outer: Array, _: float) -> Array:
             gates, slopes = _Steps(steps, 1), slope.backwards()
             for t in range(steps):
                 here = (slice(None), t, slice(t + 1))
@@ -246,6 +299,13 @@ class SimpleRNNRule(_RecurrentRule):
         return Unrolled(h.whole, means, pull)
 
 
+def _map(step: int, z: _Steps, *images: _Image, mean: float = 0.0) -> None:
+    """Set the row of a step in images of numbers z about a mean."""
+    rising = powers(np.clip(z.correlations(step), -1.0, 1.0))
+    for each in images:
+        each.take(step, z.variance(step), rising, mean)
+
+
 class LSTMRule(_RecurrentRule):
     """c_t = f c_(t−1) + i g and h_t = o φ(c_t), for gates f, i, o and a candidate g."""
 
@@ -253,39 +313,33 @@ class LSTMRule(_RecurrentRule):
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
-        shift = fed.biases.mean
-        forget_shift = shift
-        if layer.use_bias and layer.unit_forget_bias:
-            # One of the biases is ones.
-            forget_shift = 1.0 + shift * (layer.biases - 1) / layer.biases
-        gate, forget = (_Gate.of(layer.recurrent_activation, m) for m in (shift, forget_shift))
-        squash, plain = (_Gate.of(layer.activation, m) for m in (shift, 0.0))
-        z, c, h = _Steps(steps), _Steps(steps), _Steps(steps)
-        opened, kept, candidates, shown = (_Steps(steps) for _ in range(4))
-        gate_slope, forget_slope, squash_slope, plain_slope = (_Steps(steps) for _ in range(4))
+        gate, forget = (_Gate.of(layer.recurrent_activation, b.mean) for b in fed.biases[:2])
+        squash, plain = (_Gate.of(layer.activation, m) for m in (fed.biases[2].mean, 0.0))
+        z, c, about, h = (_Steps(steps) for _ in range(4))
+        opened, kept, candidates, shown = (
+            _Image(steps, each) for each in (gate, forget, squash, plain)
+        )
+        gate_slope, forget_slope, squash_slope, plain_slope = (
+            _Image(steps, each.slope) for each in (gate, forget, squash, plain)
+        )
         memory, plain_first = _Kept(steps), np.zeros(steps)
+        centers, means = np.zeros(steps), np.zeros(steps)
         for t in range(steps):
             z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
-            size, rho = z.variance(t), z.correlations(t)
-            for matrix, function in (
-                (opened, gate),
-                (kept, forget),
-                (candidates, squash),
-                (gate_slope, gate.slope),
-                (forget_slope, forget.slope),
-                (squash_slope, squash.slope),
-            ):
-                matrix.fill(t, function.pairs(size, rho))
+            _map(t, z, opened, kept, candidates, gate_slope, forget_slope, squash_slope)
+            size = z.variance(t)
             memory.add(t, forget.first(size), gate.first(size))
             entered = opened.row(t) * candidates.row(t)
             c.fill(t, kept.row(t) * c.before(t) + entered + memory.cross(candidates.whole, t))
-            wide, rho = c.variance(t), c.correlations(t)
-            shown.fill(t, plain.pairs(wide, rho))
-            plain_slope.fill(t, plain.slope.pairs(wide, rho))
-            plain_first[t] = plain.slope.first(wide)
+            centers[t] = memory.enter[t] * squash.first(size)
+            centers[t] += memory.forget[t] * centers[t - 1] if t else 0.0
+            about.fill(t, c.row(t) - centers[t] * centers[: t + 1])
+            _map(t, about, shown, plain_slope, mean=centers[t])
+            plain_first[t] = plain.slope.first(about.variance(t), centers[t])
             h.fill(t, opened.row(t) * shown.row(t))
+            means[t] = memory.enter[t] * plain.first(about.variance(t), centers[t])
 
-        def pull(outer: Array) -> Array:
+        def pull(outer: Array, last: float) -> Array:
             open_slope, open_gate = gate_slope.backwards(), opened.backwards()
             into_carry = candidates.backwards() * open_slope
             into_carry += _delayed(c).backwards() * forget_slope.backwards()
@@ -301,11 +355,13 @@ class LSTMRule(_RecurrentRule):
                 row = arriving.row(t) * passing[here] + returning.cross(arriving.whole, t)
                 if t:
                     row[:, 1:] += carried[:, t - 1, :t] * carry.whole[:, t - 1, :t]
+                else:
+                    row += last
                 carry.fill(t, row)
                 gates.fill(t, row * into_carry[here] + arriving.row(t) * shown_slope[here])
             return fed.to_input * gates.whole
 
-        return Unrolled(h.whole, np.zeros(steps), pull)
+        return Unrolled(h.whole, means, pull, c.whole[:, -1, -1], centers[-1])
 
 
 class GRURule(_RecurrentRule):
@@ -315,24 +371,26 @@ class GRURule(_RecurrentRule):
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
-        update = _Gate.of(layer.recurrent_activation, fed.biases.mean)
-        squash = _Gate.of(layer.activation, fed.biases.mean)
-        z, inside, h = _Steps(steps), _Steps(steps), _Steps(steps)
-        kept, candidates = _Steps(steps), _Steps(steps)
-        slope, squash_slope = _Steps(steps), _Steps(steps)
-        memory = _Kept(steps)
+        update = _Gate.of(layer.recurrent_activation, fed.biases[0].mean)
+        # The bias of the state is behind the reset gate.
+        behind = (layer.biases - 1) / layer.biases
+        before = fed.biases[2].mean * (1 - behind * (1 - update.first(0.0)))
+        squash = _Gate.of(layer.activation, before)
+        late = behind * fed.biases[2].variance
+        z, inside, h = (_Steps(steps) for _ in range(3))
+        kept, slope = _Image(steps, update), _Image(steps, update.slope)
+        candidates, squash_slope = _Image(steps, squash), _Image(steps, squash.slope)
+        memory, means = _Kept(steps), np.zeros(steps)
         for t in range(steps):
             fresh, back = fed.inputs[:, t, : t + 1], fed.again * h.before(t)
             z.fill(t, fresh + back)
-            size, rho = z.variance(t), z.correlations(t)
-            kept.fill(t, update.pairs(size, rho))
-            slope.fill(t, update.slope.pairs(size, rho))
-            inside.fill(t, fresh + kept.row(t) * back)
-            wide, rho = inside.variance(t), inside.correlations(t)
-            candidates.fill(t, squash.pairs(wide, rho))
-            squash_slope.fill(t, squash.slope.pairs(wide, rho))
-            first = update.first(size)
+            _map(t, z, kept, slope)
+            inside.fill(t, fresh - late + kept.row(t) * (back + late))
+            _map(t, inside, candidates, squash_slope)
+            first = update.first(z.variance(t))
             memory.add(t, first, 1 - first)
+            means[t] = (1 - first) * squash.first(inside.variance(t))
+            means[t] += first * means[t - 1] if t else 0.0
             both = kept.row(t)
             left = 1 - memory.forget[t] - memory.forget[: t + 1] + both
             entered = left * candidates.row(t)
@@ -340,7 +398,7 @@ class GRURule(_RecurrentRule):
             share = (memory.forget[t] - both) / max(memory.forget[t] * memory.enter[t], _TINY)
             h.fill(t, both * h.before(t) + entered + memory.cross(candidates.whole, t) * share)
 
-        def pull(outer: Array) -> Array:
+        def pull(outer: Array, _: float) -> Array:
             before, carried = _delayed(h).backwards(), kept.backwards()
             first = memory.forget[::-1]
             left = 1 - first[:, None] - first[None, :] + carried
@@ -363,7 +421,7 @@ class GRURule(_RecurrentRule):
                 states.fill(t, others + candidate * carried[here])
             return fed.to_input * gates.whole
 
-        return Unrolled(h.whole, np.zeros(steps), pull)
+        return Unrolled(h.whole, means, pull)
 
 
 def _delayed(matrix: _Steps) -> _Steps:

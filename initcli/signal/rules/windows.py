@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -19,9 +20,10 @@ from initcli.signal.field import (
     field,
     hidden,
     normal,
+    products,
     profile_of,
-    shared,
 )
+from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -153,17 +155,14 @@ def _among(second: Array, g: Gradient) -> Gradient:
     return Gradient(np.stack([second, np.full_like(second, cross)]))
 
 
-def largest_of(given: Field, n: int, apart: bool = False) -> tuple[Array, Array]:
+def largest_of(given: Field, n: int) -> tuple[Array, Array]:
     """Moments (4,) and profile of the largest of n entries of a window.
 
     The normal numbers behind the entries share a part with all examples, and another within an
-    example. Of the rest of n entries the largest has the distribution Φⁿ. Entries that stand
-    ``apart``, in several branches, share nothing.
+    example. Of the rest of n entries the largest has the distribution Φⁿ.
     """
     rho = hidden(given).reshape(3, -1).mean(1)
     inputs, places, both = (float(min(max(r, 0.0), 0.9999)) for r in rho)
-    if apart:
-        places = both = 0.0
     both = min(both, places, inputs)
     alone = np.interp(RANKS ** (1 / n), RANKS, NODES)
     mean = float(WEIGHTS @ alone)
@@ -176,7 +175,7 @@ def largest_of(given: Field, n: int, apart: bool = False) -> tuple[Array, Array]
     behind = np.array([both + (1 - places) * spread**2 * kept, places, both]) / variance
     size = math.sqrt(float(given.second.mean()))
     whole = size * np.interp(values, NODES, np.sort(given.profile))
-    return shared(whole, np.append(1.0, np.clip(behind, 0, 1))), whole
+    return products(whole, whole, np.append(1.0, np.clip(behind, 0, 1))), whole
 
 
 def _latents_of_largest(places: float, alone: Array) -> Array:
@@ -220,6 +219,30 @@ class GlobalPoolingRule(Rule):
 
         moments = np.broadcast_to(level.reshape(4, *(1,) * len(after)), (4, *after))
         return Expected(field(moments, given.units, values), pull)
+
+    def through(
+        self,
+        layer: Any,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        if isinstance(layer, pooling._GlobalAveragePooling) and not layer.keepdims:
+            return mean_in_common(fields[0], other, crosses[0])
+        return super().through(layer, context, fields, other, crosses)
+
+
+def mean_in_common(given: Field, other: Field, common: Common) -> Array:
+    """E[x y] of the mean over all positions, and of entries of another tensor."""
+    moments, n = shared_by(given, other, common), math.prod(given.grid)
+    if other.grid == given.grid:
+        moments = moments[:2] / n + (1 - 1 / n) * moments[2:]
+    elif other.grid == ():
+        moments = moments[:2].reshape(2, -1).mean(1)
+    else:
+        raise NoTheory("a mean over other positions")
+    return np.concatenate([moments, moments])
 
 
 def averaged_over_all(given: Field, after: Size) -> Expected:

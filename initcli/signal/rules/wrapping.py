@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from initcli.layers import activation, core, regularization, wrappers
-from initcli.signal.field import Field, added, field
+from initcli.signal.field import Field, field
+from initcli.signal.joint import added
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -70,15 +71,17 @@ class BidirectionalRule(Rule):
         if layer.merge_mode == "concat":
             merged = beside([forward.output, other]).output
         elif layer.merge_mode in ("sum", "ave"):
-            merged = added([forward.output, other])
+            merged = added(forward.output, other)
             if layer.merge_mode == "ave":
                 merged = affine(merged, 0.5, 0.0).output
         else:
             raise NoTheory("outputs that are multiplied or apart")
 
-        def pull(g: Gradient) -> list[Gradient]:
+        def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
             g = g.times(0.25) if layer.merge_mode == "ave" else g
             turned = g.with_moments(g.moments[:, ::-1]) if g.grid else g
-            return [forward.pull(g)[0].plus(backward.pull(turned)[0])]
+            half = len(others) // 2
+            (there,) = forward.pull(g, *others[:half])
+            return [there.plus(*backward.pull(turned, *others[half:]))]
 
-        return Expected(merged, pull)
+        return Expected(merged, pull, others=(*forward.others, *backward.others))

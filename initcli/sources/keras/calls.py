@@ -6,7 +6,7 @@ Keras 3 writes a call as ``args`` and ``kwargs`` with tensors in them, Keras 2 a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -59,6 +59,11 @@ class CallArguments:
     positional: list[Any] = field(default_factory=list)
     keywords: dict[str, Any] = field(default_factory=dict)
     is_one: bool = False
+
+    @property
+    def tensors(self) -> list[TensorOf]:
+        """Its tensors, those of keywords in the order of their names."""
+        return list(_flat([self.positional, self.keywords]))
 
 
 ONE_INPUT = CallArguments([TensorOf("", 0, 0)])
@@ -173,9 +178,9 @@ def numbered_from_zero(
     return nodes, {key: moved(given) for key, given in ends.items()}
 
 
-def require_calls(nodes: Nodes, taken: Any, path: Path) -> None:
+def require_calls(nodes: Nodes, taken: Iterable[TensorOf], path: Path) -> None:
     """Raise NotRead where an output is taken of a call that a layer does not have."""
-    for tensor in _flat(taken):
+    for tensor in taken:
         calls = len(nodes.get(tensor.layer, ())) or 1
         if tensor.layer in nodes and not 0 <= tensor.node < calls:
             times = "once" if calls == 1 else f"{calls:,} times"
@@ -194,7 +199,7 @@ def recorded_shapes(
     shapes: dict[tuple[str, int], dict[int, Shape]] = {}
     for name, calls in nodes.items():
         for number, call in enumerate(calls):
-            taken = list(_flat([call.positional, call.keywords]))
+            taken = call.tensors
             for tensor in taken:
                 shape = tensor.shape
                 if shape is None and not number and len(taken) == 1:
@@ -212,7 +217,7 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
     if issubclass(cls, Operation):
         tensors = list(_flat([call.positional, *call.keywords.values()]))
     elif issubclass(cls, Opaque):
-        tensors = list(_flat([call.positional, call.keywords]))
+        tensors = call.tensors
     elif issubclass(cls, Network):
         # The mask of a network's call is the one that its inputs carry.
         keywords = {key: value for key, value in call.keywords.items() if key != "mask"}

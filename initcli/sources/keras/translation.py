@@ -30,6 +30,7 @@ from initcli.sources.keras.calls import (
     recorded_shapes,
     require_calls,
 )
+from initcli.sources.keras.finding import model_in
 from initcli.sources.keras.first import branched, branches_of, merged, of_keras1
 from initcli.sources.keras.notes import THAWED, few, note_on, of_quantized
 from initcli.sources.keras.values import (
@@ -64,26 +65,28 @@ _NETWORKS = ("Functional", "Model", "Sequential")
 """Classes whose configuration lists layers."""
 
 
-def from_keras(document: Document) -> Document:
-    """The spec of a Keras model that :func:`.finding.model_in` returned.
+def translated(document: Document) -> Document:
+    """The spec that says what the Keras model in a document says; other documents as they are.
 
     Raises:
-        InvalidSpec: its layers cannot be read.
+        InvalidSpec: the model cannot be read.
     """
-    version, guess = version_of(document.data)
+    model = model_in(document)
+    if model is None:
+        return document
+    version, guess = version_of(model.data)
     translation = _Translation(version)
     if guess:
         translation.notes.append(guess)
     try:
-        data = translation.network(document.data, (), ())
+        data = translation.network(model.data, (), ())
     except NotRead as error:
-        raise document.refused(str(error), error.path, error.remedy) from None
-    origins = {path: Origin(document, source) for path, source in translation.origins.items()}
+        raise model.refused(str(error), error.path, error.remedy) from None
+    origins = {path: Origin(model, source) for path, source in translation.origins.items()}
     of_layers = [note_on(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
-    return replace(
-        document, data=data, origins=origins, dialect="keras", is_editable=False, notes=notes
-    )
+    model = replace(model, data=data, origins=origins, dialect="keras", is_editable=False)
+    return replace(model, notes=notes)
 
 
 class _Translation:
@@ -178,9 +181,8 @@ class _Translation:
         nodes, ends = numbered_from_zero(nodes, ends, named)
         for index, made in enumerate(nodes.values()):
             for number, call in enumerate(made):
-                taken = [call.positional, call.keywords]
-                require_calls(nodes, taken, (*at, index, "inbound_nodes", number))
-        require_calls(nodes, list(ends.values()), at[:-1])
+                require_calls(nodes, call.tensors, (*at, index, "inbound_nodes", number))
+        require_calls(nodes, [tensor for each in ends.values() for tensor in each], at[:-1])
         recorded = recorded_shapes(nodes, named)
         entries: list[dict[str, Any]] = []
         again: list[tuple[dict[str, Any], Path]] = []

@@ -7,7 +7,7 @@ They follow the tags of ``keras-team/keras``, ``tf.keras`` (whose versions end i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from initcli.initializers import Initializer, Scaled, VarianceScaling, known_initializers
@@ -186,12 +186,7 @@ _WORDS_OF_1 = frozenset(
 
 def _guessed(model: Any) -> Version:
     """The latest version that writes such a file."""
-    words = {key for layer in _layers(model) for key in layer}
+    words = {key for layer in layers_of(model) for key in config_of(layer)}
     if words & _WORDS_OF_1:
         return _LAST_OF_1
     return _LAST_OF_2 if "batch_input_shape" in words else LATEST
-
-
-def _layers(model: Any) -> Iterator[Mapping[str, Any]]:
-    """The configurations of a model's own layers."""
-    return map(config_of, layers_of(model))

@@ -1,0 +1,207 @@
+"""Fields of functions of the entries of two tensors: sums, products, the larger of both.
+
+An entry is a function of a normal number, so that two entries are functions of two. Those are
+independent, or correlated where the tensors have something in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from initcli.signal.field import (
+    NODES,
+    WEIGHTS,
+    Field,
+    field,
+    from_products,
+    hermite_basis,
+    hidden,
+    powers,
+    products,
+    profile_of,
+    with_mean,
+)
+from initcli.types import Array, Size
+
+Common = Array | None
+"""E[x y] of one unit in two tensors: of one entry, of two examples, of two positions, and of both,
+(4, positions…). None where they are independent, and have only their means in common."""
+
+Operation = Callable[[Array, Array], Array]
+
+# Pairs of values are many, so that their nodes stand further apart.
+_COARSE = slice(2, None, 5)
+_SPARSE = NODES[_COARSE]
+_WEIGHTS = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
+_PAIR_WEIGHTS = np.multiply.outer(_WEIGHTS, _WEIGHTS)
+_MOST = 0.9999
+"""The correlation of entries that are nearly the same."""
+
+
+def added(one: Field, two: Field, common: Common = None) -> Field:
+    """x + y."""
+    if one.latent == two.latent:
+        return _same_latent(one, two, np.add)
+    one, two = aligned(one, two)
+    cross = shared_by(one, two, common)
+    if common is None and (whole := float(cross.mean())) != 0:
+        # Weigh positions as the moments of two entries do.
+        cross = cross * (one.typical_mean * two.typical_mean / whole)
+    moments = one.moments + two.moments + 2 * cross
+    values = _values(one, two, np.add, common)
+    return _combined(one, two, moments, values, one.typical_mean + two.typical_mean)
+
+
+def multiplied(one: Field, two: Field) -> Field:
+    """x y of independent entries, or of functions of the same number."""
+    if one.latent == two.latent:
+        return _same_latent(one, two, np.multiply)
+    one, two = aligned(one, two)
+    values = _values(one, two, np.multiply)
+    mean = one.typical_mean * two.typical_mean
+    return _combined(one, two, one.moments * two.moments, values, mean)
+
+
+def combined(one: Field, two: Field, operation: Operation, common: Common = None) -> Field:
+    """Any function f(x, y): E[f f'] by its Hermite coefficients, Σ aₙₘ² ρⁿ ρ'ᵐ.
+
+    Clark 1961, doi:10.1287/opre.9.2.145, has the maximum of normal numbers.
+    """
+    if one.latent == two.latent:
+        return _same_latent(one, two, operation)
+    one, two = aligned(one, two)
+    values = _values(one, two, operation, common)
+    grid = _turned(one, two, operation, common)
+    scale = one.second + two.second
+    scale = scale / max(float(scale.mean()), 1e-300)
+    kinds = np.array([pair_products(grid, one, two, common, kind) for kind in range(4)])
+    moments = kinds.reshape(4, *(1,) * scale.ndim) * scale
+    return _combined(one, two, moments, values, float((_PAIR_WEIGHTS * grid).sum()))
+
+
+def pair_products(grid: Array, one: Field, two: Field, common: Common, kind: int) -> float:
+    """E[f f'] of a pair of that kind, for the values of f that :func:`_turned` gives."""
+    if kind == 0:
+        return float((_PAIR_WEIGHTS * grid**2).sum())
+    first, second = (float(hidden(each)[kind - 1].mean()) for each in (one, two))
+    if common is not None:
+        same, apart = (_correlation(one, two, common, each) for each in (0, kind))
+        first, second = (
+            (first + second + 2 * apart) / (2 * (1 + same)),
+            (first + second - 2 * apart) / (2 * (1 - same)),
+        )
+    basis = hermite_basis()[:, _COARSE] * _WEIGHTS
+    squares = (basis @ grid @ basis.T) ** 2
+    rest = max(float((_PAIR_WEIGHTS * grid**2).sum() - squares.sum()), 0.0)
+    left, right = (powers(np.clip(np.array(rho), -1.0, 1.0)) for rho in (first, second))
+    return float(left[:-1] @ squares @ right[:-1] + rest * left[-1] * right[-1])
+
+
+def shares(
+    tilt: Array | None,
+    one: Field,
+    two: Field,
+    operation: Operation,
+    slope: Operation | None,
+    output: Field,
+    common: Common = None,
+) -> tuple[float, Array]:
+    """E[s² t] and E[s² t | z] / E[s² t], for a slope s of an operation and a tilt t of its output.
+
+    z is the normal number behind the entry of ``one``. Without a slope s is 1.
+    """
+    one, two = aligned(one, two)
+    x, y = _met(one, two, common)
+    squares = np.ones(np.broadcast_shapes(x.shape, y.shape))
+    if slope is not None:
+        squares = squares * slope(x, y) ** 2
+    if tilt is not None:
+        typical = math.sqrt(float(output.second.mean())) * output.profile
+        order = np.argsort(typical, kind="stable")
+        z = np.interp(operation(x, y), typical[order], NODES[order])
+        squares = squares * np.interp(z, NODES, tilt)
+    given = squares.mean(1) if y.shape[1] == 1 else squares @ _WEIGHTS
+    mean = float(_WEIGHTS @ given)
+    return mean, np.interp(NODES, _SPARSE, given) / max(mean, 1e-300)
+
+
+def shared_by(one: Field, two: Field, common: Common) -> Array:
+    """E[x y], that of independent entries by their means: (4, positions…)."""
+    means = one.means * two.means
+    return np.broadcast_to(means if common is None else common, (4, *means.shape))
+
+
+def aligned(one: Field, two: Field) -> tuple[Field, Field]:
+    """Both fields at the same positions."""
+    grid = np.broadcast_shapes(one.grid, two.grid)
+    return _broadcast(one, grid), _broadcast(two, grid)
+
+
+def _combined(one: Field, two: Field, moments: Array, values: Array, mean: float) -> Field:
+    values = with_mean(values, mean, float(moments[0].mean()))
+    units = max(one.units, two.units)
+    return field(moments, units, values, pinned=one.pinned and two.pinned)
+
+
+def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
+    """An operation on two functions of the same normal numbers."""
+    one, two = aligned(one, two)
+    a, b = (math.sqrt(float(each.second.mean())) for each in (one, two))
+    values = operation(a * one.profile, b * two.profile)
+    scale = one.second / max(float(one.second.mean()), 1e-300)
+    pairs = products(values, values, np.concatenate([np.ones((1, *one.grid)), hidden(one)]))
+    pinned = one.pinned and two.pinned
+    return field(pairs * scale, max(one.units, two.units), values, one.latent, pinned)
+
+
+def correlations(one: Field, two: Field, common: Array) -> Array:
+    """The correlations of the normal numbers behind entries with that E[x y]: (4, positions…)."""
+    sizes = np.sqrt(one.second * two.second)
+    ratios = common / np.maximum(sizes, 1e-300)
+    return np.clip(from_products(one.profile, two.profile, ratios), -_MOST, _MOST)
+
+
+def _correlation(one: Field, two: Field, common: Array, kind: int) -> float:
+    return float(correlations(one, two, common)[kind].mean())
+
+
+def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:
+    """Entries of one at the nodes (n, 1), and those of the other that they may meet (n, n or 1)."""
+    x, y = (math.sqrt(float(each.second.mean())) * each.profile for each in (one, two))
+    if one.latent == two.latent:
+        return x[_COARSE, None], y[_COARSE, None]
+    rho = 0.0 if common is None else _correlation(one, two, common, 0)
+    other = rho * _SPARSE[:, None] + math.sqrt(1 - rho * rho) * _SPARSE
+    return x[_COARSE, None], np.interp(other, NODES, y)
+
+
+def _turned(one: Field, two: Field, operation: Operation, common: Common) -> Array:
+    """f(x, y) at nodes of two independent numbers: the sum and difference of those behind x, y."""
+    x, y = (math.sqrt(float(each.second.mean())) * each.profile for each in (one, two))
+    if common is None:
+        return operation(x[_COARSE, None], y[None, _COARSE])
+    rho = _correlation(one, two, common, 0)
+    mean, half = (math.sqrt((1 + sign * rho) / 2) * _SPARSE for sign in (1, -1))
+    left, right = mean[:, None] + half, mean[:, None] - half
+    return operation(np.interp(left, NODES, x), np.interp(right, NODES, y))
+
+
+def _values(one: Field, two: Field, operation: Operation, common: Common = None) -> Array:
+    """The profile of an operation: its quantiles."""
+    values = operation(*_met(one, two, common))
+    return profile_of(values.ravel(), _PAIR_WEIGHTS.ravel())
+
+
+def _broadcast(given: Field, grid: Size) -> Field:
+    if given.grid == grid:
+        return given
+    more = (1,) * (len(grid) - len(given.grid))
+    return msgspec.structs.replace(
+        given,
+        second=np.broadcast_to(given.second, grid),
+        ratios=np.broadcast_to(given.ratios.reshape(3, *more, *given.grid), (3, *grid)),
+    )
