@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from initcli.matching.agreement import agreement
 from initcli.matching.independence import Stored
-from initcli.matching.match import FEWEST, Identified, match, measured
+from initcli.matching.match import FEWEST, FLOATS, Identified, match, measured
 from initcli.matching.rules import VECTORS, beside
 from initcli.matching.structure import constants
 from initcli.matching.surroundings import Place, Surroundings, parent
 from initcli.measuring.fit import DOUBTFUL
 from initcli.measuring.measurement import Measurement
+from initcli.types import TensorDtype
 
 _Start = Literal["kept", "left", "unknown"]
 """Whether values are still those of an initializer."""
@@ -28,17 +29,14 @@ _STATISTICS = ("running_", "moving_")
 """Vectors that change without training."""
 
 
-def identify(
-    values: Iterable[tuple[Stored, Measurement]], tensors: Sequence[Stored]
-) -> Iterator[Identified]:
-    """The initializers of measured tensors.
+def identifier(tensors: Sequence[Stored]) -> Callable[[Stored, Measurement], Identified]:
+    """A function from a tensor and its measurement to the initializers it looks like.
 
     A vector that is no longer what any rule gives shows that the kernel beside it is trained as
     well, and most vectors of a file that its kernels are. Of a trained kernel with few values,
     agreement with a normal distribution is no evidence.
 
     Args:
-        values: some tensors of a file, and the measurements of their values.
         tensors: all tensors of the file.
     """
     surroundings = Surroundings((each.path, each.shape) for each in tensors)
@@ -62,17 +60,19 @@ def identify(
             return "the bias beside it"
         return "the rest of the file" if "kept" not in biases and file_is_trained() else ""
 
-    for tensor, seen in values:
+    def identify(tensor: Stored, seen: Measurement) -> Identified:
         place = surroundings.of(tensor.path)
         if len(tensor.shape) > 1:
             place = place._replace(trained=trained(tensor.path))
-        yield match(tensor, seen, place)
+        return match(tensor, seen, place)
+
+    return identify
 
 
 def _tells(tensor: Stored) -> bool:
     size = tensor.shape[0] if len(tensor.shape) == 1 else 0
     is_statistic = any(word in tensor.path for word in _STATISTICS)
-    return _SHORTEST <= size <= _LONGEST and "float" in tensor.dtype and not is_statistic
+    return _SHORTEST <= size <= _LONGEST and tensor.dtype in FLOATS and not is_statistic
 
 
 def _start_of(vector: Stored, place: Place) -> _Start:
@@ -87,6 +87,6 @@ def _start_of(vector: Stored, place: Place) -> _Start:
         return "left"
     seen = measured(values)
     for rule in (*beside(vector.shape, place, vector.path), *VECTORS):
-        if agreement(rule.distribution(None), seen, vector.dtype) >= DOUBTFUL:
+        if agreement(rule.distribution(None), seen, cast(TensorDtype, vector.dtype)) >= DOUBTFUL:
             return "kept" if seen.count >= FEWEST else "unknown"
     return "left"

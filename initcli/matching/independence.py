@@ -15,7 +15,7 @@ import numpy as np
 
 from initcli.distributions import Distribution, Floats
 from initcli.matching.agreement import chi_squared, kurtosis
-from initcli.types import Size, TensorDtype
+from initcli.types import Size
 
 SAMPLED = 1 << 18
 """Number of entries that are read again at most."""
@@ -36,7 +36,12 @@ class Stored(Protocol):
     @property
     def shape(self) -> Size: ...
     @property
-    def dtype(self) -> TensorDtype: ...
+    def dtype(self) -> str: ...
+    @property
+    def is_sequential(self) -> bool:
+        """Whether a part can be read only after all parts before it."""
+        ...
+
     def read(self, start: int, stop: int) -> Floats:
         """Entries ``start`` to ``stop`` in row order."""
         ...
@@ -67,7 +72,7 @@ class Sample:
         inner = shape[1:] if size <= SAMPLED else (SAMPLED,)
         length = math.prod(inner)
         count = min(shape[0], max(SAMPLED // max(length, 1), 1))
-        runs = min(_RUNS, count) if count < shape[0] else 1
+        runs = min(_RUNS, count) if count < shape[0] and not tensor.is_sequential else 1
         ends = np.linspace(0, count, runs + 1).astype(int)
         starts = np.linspace(0, shape[0] - count, runs).astype(int) + ends[:-1]
         self.rows = np.concatenate(

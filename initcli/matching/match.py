@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from initcli.measuring.histogram import Grid
 from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
 from initcli.types import WHOLE, Size, TensorDtype
 
-_FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 FEWEST = 32
 """Values from which rules of random values are told apart at all."""
 _FACTOR = 1e4
@@ -97,17 +98,17 @@ def _varied(tensor: Stored, seen: Measurement, place: Place) -> Identified:
         return Identified(note=f"not random: {known}")
     if tensor.dtype in WHOLE:
         return Identified(note="whole numbers")
-    if tensor.dtype not in _FLOATS:
+    if tensor.dtype not in FLOATS:
         return Identified(note=f"quantized to {tensor.dtype}, which changes the distribution")
     if (joined := _constants(tensor, seen)) is not None:
         return joined
     if (rotation := structure.orthogonal(tensor, seen, sample)) is not None:
-        return _orthogonal(rotation, tensor, seen)
+        return _orthogonal(rotation, tensor.shape, cast(TensorDtype, tensor.dtype), seen)
     if seen.count < FEWEST:
         return Identified(note=f"{seen.count} values are too few to tell")
     if not _SMALLEST < seen.std < 1 / _SMALLEST:
         return Identified(note=f"values of the size {seen.std:.3g} are no weights")
-    return _random(tensor, seen, sample, place)
+    return _random(tensor, cast(TensorDtype, tensor.dtype), seen, sample, place)
 
 
 def _only(
@@ -140,14 +141,15 @@ def _constants(tensor: Stored, seen: Measurement) -> Identified | None:
     return _only(initializer, distribution, f"{len(values)} equal parts: {shown}")
 
 
-def _orthogonal(rotation: Initializer, tensor: Stored, seen: Measurement) -> Identified:
-    shape = tensor.shape
+def _orthogonal(
+    rotation: Initializer, shape: Size, dtype: TensorDtype, seen: Measurement
+) -> Identified:
     if not isinstance(rotation, Orthogonal):
         return _only(rotation, None)
     # Of the two matrices that a kernel can be, the one whose entries fit.
     shapes = [shape, (shape[0], seen.count // shape[0])] if len(shape) > 2 else [shape]
     tried = [rotation.distribution_for(each) for each in shapes]
-    fits = [(fit(each, seen, tensor.dtype).p_value, each) for each in tried if each is not None]
+    fits = [(fit(each, seen, dtype).p_value, each) for each in tried if each is not None]
     p_value, distribution = max(fits, key=lambda each: each[0])
     matched = Match(
         initializer=rotation,
@@ -160,7 +162,9 @@ def _orthogonal(rotation: Initializer, tensor: Stored, seen: Measurement) -> Ide
     return Identified((matched,), note)
 
 
-def _random(tensor: Stored, seen: Measurement, sample: Sample, place: Place) -> Identified:
+def _random(
+    tensor: Stored, dtype: TensorDtype, seen: Measurement, sample: Sample, place: Place
+) -> Identified:
     shape, path = tensor.shape, tensor.path
     remarks: list[str] = []
     if rows := structure.zero_rows(tensor, seen):
@@ -174,10 +178,10 @@ def _random(tensor: Stored, seen: Measurement, sample: Sample, place: Place) -> 
         seen = measured(sample.values)
         shape = (shape[0] // times, *shape[1:])
     elif seen.zeros > seen.count / 100 and seen.count - seen.zeros >= LEAST:
-        return _sparse(tensor, seen, sample)
-    found = _rules(shape, path, tensor.dtype, seen, sample, place)
+        return _sparse(tensor, dtype, seen, sample)
+    found = _rules(shape, path, dtype, seen, sample, place)
     if not found and seen.count >= LEAST and not place.trained:
-        found = _estimated(tensor.dtype, seen, sample) or _blocks(path, tensor.dtype, sample, place)
+        found = _estimated(dtype, seen, sample) or _blocks(path, dtype, sample, place)
     if place.trained and found and (kept := _decided(found, seen)) != found:
         if not kept:
             remarks.append(
@@ -325,12 +329,12 @@ def _joined(parts: list[Match], size: int) -> Match:
     )
 
 
-def _sparse(tensor: Stored, seen: Measurement, sample: Sample) -> Identified:
+def _sparse(tensor: Stored, dtype: TensorDtype, seen: Measurement, sample: Sample) -> Identified:
     """Random values with zeros among them."""
     share = seen.zeros / seen.count
     note = f"{100 * share:.3g} % zeros"
     others = _without_zeros(seen)
-    found = _rules((), tensor.path, tensor.dtype, others, Sample.of(np.zeros(1)), Place())
+    found = _rules((), tensor.path, dtype, others, Sample.of(np.zeros(1)), Place())
     if not found or len(tensor.shape) != 2 or not sample.is_whole:
         return Identified(note=f"{note}, and other values")
     for axis in (0, 1):

@@ -328,7 +328,10 @@ VECTORS: tuple[Rule, ...] = tuple(
 
 
 def beside(shape: Size, place: Place, path: str) -> Iterator[Rule]:
-    """Rules that depend on the kernel beside a bias, and on the width of a recurrent layer."""
+    """Rules that depend on the kernel beside a bias, and on the width of a recurrent layer.
+
+    The name says that a layer is recurrent, so its rule comes first.
+    """
     for kernel in place.kernels if len(shape) == 1 else ():
         for layout in layouts(kernel, "torch"):
             if layout.fan_out >= shape[0] or layout.rarity == 0:
@@ -342,7 +345,7 @@ def beside(shape: Size, place: Place, path: str) -> Iterator[Rule]:
         if shape[0] % gates == 0:
             bound = math.sqrt(gates / shape[0])
             within = RandomUniform(minval=-bound, maxval=bound)
-            yield Rule(within, "U(±1/√hidden)", ("torch",), 0, "torch.nn.LSTM, GRU and RNN")
+            yield Rule(within, "U(±1/√hidden)", ("torch",), -1, "torch.nn.LSTM, GRU and RNN")
 
 
 def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:

@@ -21,7 +21,7 @@ from initcli.initializers import (
     Sparse,
     VarianceScaling,
 )
-from initcli.matching.identify import identify
+from initcli.matching.identify import identifier
 from initcli.matching.layouts import layouts, style_of
 from initcli.matching.match import Identified, match
 from initcli.matching.surroundings import Place, Surroundings
@@ -74,8 +74,7 @@ def test_no_kept_trained_kernel_is_called_initial() -> None:
         for number in range(count):
             names = (f"trained{number}.weight", f"trained{number}.bias")
             tensors = [Held(name, arrays[name], "float16") for name in names]
-            values = [(each, each.measurement) for each in tensors]
-            answer = next(iter(identify(values, tensors)))
+            answer = identifier(tensors)(tensors[0], tensors[0].measurement)
             assert not answer.matches, (number, answer)
 
 
@@ -270,14 +269,14 @@ def test_a_moved_bias_casts_doubt_on_a_normal_kernel() -> None:
     kernel = Held("fc.weight", NORMAL((64, 64)) * 0.02)
     for bias, is_kept in ((np.zeros(64), True), (NORMAL(64) * 0.013, False)):
         tensors = [kernel, Held("fc.bias", bias)]
-        answer = next(iter(identify([(kernel, kernel.measurement)], tensors)))
+        answer = identifier(tensors)(kernel, kernel.measurement)
         assert bool(answer.matches) == is_kept
 
 
 def test_a_uniform_kernel_beside_a_moved_bias_is_still_initial() -> None:
     kernel = Held("fc.weight", RNG.uniform(-0.125, 0.125, (64, 64)))
     tensors = [kernel, Held("fc.bias", NORMAL(64) * 0.013)]
-    answer = next(iter(identify([(kernel, kernel.measurement)], tensors)))
+    answer = identifier(tensors)(kernel, kernel.measurement)
     assert answer.matches[0].rule == "U(±1/√fan_in)"
 
 

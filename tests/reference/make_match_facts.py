@@ -19,7 +19,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 
-from initcli.matching.identify import identify  # noqa: E402
+from initcli.matching.identify import identifier  # noqa: E402
 from initcli.matching.surroundings import Surroundings  # noqa: E402
 from support.matching import Held, is_true  # noqa: E402
 
@@ -39,7 +39,8 @@ def tensors_of(file):
 
 
 def answers(tensors):
-    return identify([(each, each.measurement) for each in tensors], tensors)
+    identify = identifier(tensors)
+    return [identify(each, each.measurement) for each in tensors]
 
 
 def fresh(files):

@@ -18,6 +18,8 @@ from initcli.types import TensorDtype
 class Held:
     """A tensor in memory, as matching takes it."""
 
+    is_sequential = False
+
     def __init__(self, path: str, values: Any, dtype: TensorDtype = "float32") -> None:
         kind = np.float64 if dtype == "float64" else np.float32
         self.path, self.dtype = path, dtype
