@@ -201,8 +201,11 @@ def _vectors(tensor: Stored, seen: Measurement, sample: Sample, rows: int) -> Fl
         vectors: Floats = (matrix if rows <= columns else matrix.T)[:_VECTORS]
         return vectors
     if rows <= columns:
-        starts = range(min(rows, max((1 << 20) // columns, 2)))
-        return np.stack([tensor.read(row * columns, (row + 1) * columns) for row in starts])
+        if sample.values[0].size % columns:
+            # The sample has no whole row, and two of them tell.
+            return tensor.read(0, 2 * columns).reshape(2, columns)
+        some: Floats = sample.values.reshape(-1, columns)[:_VECTORS]
+        return some
     # The squares of all entries sum to gain² times the shorter side, which chance seldom meets.
     square = (seen.squares + seen.count * seen.mean**2) / columns
     if abs(square * 4 - round(square * 4)) > 1e-3 * square:
