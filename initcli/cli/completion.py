@@ -27,6 +27,7 @@ def _listed(module: str, function: str) -> Callable[[str], list[str]]:
     """Completion of the last item of a comma-separated list of registered names."""
 
     def complete(incomplete: str) -> list[str]:
+        """The registered names that can continue the list."""
         return _continued(incomplete, getattr(import_module(f"initcli.{module}"), function)())
 
     return complete

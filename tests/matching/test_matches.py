@@ -62,14 +62,14 @@ def test_small_tensors_of_real_frameworks_match_their_true_rules() -> None:
             places = [place for place, each in enumerate(found) if is_true(each, case["truth"])]
             among += bool(places)
             firsts += places[:1] == [0]
-    assert len(cases) > 100
+    assert len(cases) > 80
     assert among >= 0.99 * len(cases)
     assert firsts >= 0.95 * len(cases)
 
 
 def test_no_kept_trained_kernel_is_called_initial() -> None:
     count = facts("match_facts.json")["trained"]
-    assert count == 10
+    assert count == 6
     with np.load(REFERENCE / "match_tensors.npz") as arrays:
         for number in range(count):
             names = (f"trained{number}.weight", f"trained{number}.bias")

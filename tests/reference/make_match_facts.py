@@ -27,9 +27,9 @@ LEAST = 256
 """Elements from which a tensor counts."""
 MOST = 4096
 """Elements of the largest tensor that is kept."""
-KEPT = 2
+KEPT = 1
 """Tensors kept of each model."""
-TRAINED = 10
+TRAINED = 6
 """Trained kernels kept."""
 
 

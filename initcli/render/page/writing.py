@@ -69,9 +69,7 @@ def page_html(page: Page) -> str:
         doubtful=DOUBTFUL,
         stored=page["model"]["source"] == "weights",
         drawn=any(each["measured"] for each in shown),
-        partly=any(
-            each["measured"] and _entries(each["measured"]) < each["size"] for each in shown
-        ),
+        partly=any(each["measured"] and _entries(each) < each["size"] for each in shown),
         panels=panels(signal["layers"]) if signal else (),
         depth_scale="" if not signal else depth_scale(signal["verdict"]["depth_scale"], False),
     )
