@@ -62,7 +62,7 @@ def test_small_tensors_of_real_frameworks_match_their_true_rules() -> None:
             places = [place for place, each in enumerate(found) if is_true(each, case["truth"])]
             among += bool(places)
             firsts += places[:1] == [0]
-    assert len(cases) > 80
+    assert len(cases) > 60
     assert among >= 0.99 * len(cases)
     assert firsts >= 0.95 * len(cases)
 

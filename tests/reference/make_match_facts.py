@@ -27,6 +27,8 @@ LEAST = 256
 """Elements from which a tensor counts."""
 MOST = 4096
 """Elements of the largest tensor that is kept."""
+TOTAL = 120_000
+"""Elements of all fresh tensors that are kept."""
 KEPT = 1
 """Tensors kept of each model."""
 TRAINED = 6
@@ -70,7 +72,9 @@ def fresh(files):
         if file.stem.endswith("-0"):
             shapes = {(each[0].shape, json.dumps(each[1])): each for each in chosen}
             kept += sorted(shapes.values(), key=lambda each: each[0].values.size)[:KEPT]
-    return scores, kept
+    kept.sort(key=lambda each: each[0].values.size)
+    sizes = np.cumsum([each[0].values.size for each in kept])
+    return scores, kept[: np.searchsorted(sizes, TOTAL, side="right")]
 
 
 def trained(files):
