@@ -177,9 +177,9 @@ def _random(
         sample.distinct()
         seen = measured(sample.values)
         shape = (shape[0] // times, *shape[1:])
-    elif seen.zeros > seen.count / 100 and seen.count - seen.zeros >= LEAST:
-        return _sparse(tensor, dtype, seen, sample)
     found = _rules(shape, path, dtype, seen, sample, place)
+    if not found and seen.zeros > seen.count / 100 and seen.count - seen.zeros >= LEAST:
+        return _sparse(tensor, dtype, seen, sample)
     if not found and seen.count >= LEAST and not place.trained:
         found = _estimated(dtype, seen, sample) or _blocks(path, dtype, sample, place)
     if place.trained and found and (kept := _decided(found, seen)) != found:
