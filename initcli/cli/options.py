@@ -267,7 +267,9 @@ class Loading(NamedTuple):
             for note in model.notes[len(declared.notes) :]:
                 say(note)
             return model
-        for option, given in zip(("--seed", "--defaults", "--custom", "--set"), self, strict=True):
+        for option, given in zip(
+            ("--seed", "--defaults", "--custom", "--set"), self[:4], strict=True
+        ):
             if given is not None:
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)

@@ -25,6 +25,7 @@ from initcli.matching.identify import identifier
 from initcli.matching.layouts import layouts, style_of
 from initcli.matching.match import Identified, match
 from initcli.matching.surroundings import Place, Surroundings
+from initcli.stored import pattern_values
 from initcli.types import TensorDtype
 from support.matching import Held, is_true
 from support.paths import REFERENCE, facts
@@ -102,6 +103,18 @@ def test_the_true_rule_is_found_in_every_float(dtype: TensorDtype) -> None:
     normal = NORMAL((64, 100)) * math.sqrt(2 / 64)
     found = matched(normal, dtype=dtype).matches
     assert he in [each.initializer for each in found]
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_values_of_eight_bits_keep_their_rule(dtype: TensorDtype) -> None:
+    known = np.unique(pattern_values(dtype))
+    known = known[np.isfinite(known)]
+    for values, rule in (
+        (NORMAL((256, 256)) * 0.02, "N(0, 0.02²)"),
+        (RNG.uniform(-1 / 16, 1 / 16, (128, 256)), "U(±1/√fan_in)"),
+    ):
+        nearest = known[np.searchsorted((known[1:] + known[:-1]) / 2, values)]
+        assert first(nearest, dtype=dtype).rule == rule
 
 
 def test_the_name_decides_the_layout_and_the_framework() -> None:
