@@ -259,6 +259,13 @@ SCALED: tuple[Rule, ...] = (
         2,
         "Wav2Vec2PositionalConvEmbedding",
     ),
+    Rule(
+        _scaling(0.02**2, "fan_in", "truncated_normal"),
+        "N(0, 0.02²/fan_in) truncated",
+        ("flax",),
+        2,
+        "FlaxViT of transformers",
+    ),
     Rule(SirenFirst(), "U(±1/fan_in)", ("torch",), 2, "the first layer of SIREN; arXiv:2006.09661"),
     Rule(Siren(), "U(±√(6/fan_in)/30)", ("torch",), 2, "SIREN; arXiv:2006.09661"),
     *_gains(),
@@ -393,6 +400,20 @@ def _placed_scales(place: Place, path: str) -> Iterator[Rule]:
                 2,
                 "wang_init",
             )
+            yield Rule(
+                _scaling(1 / place.blocks**2, mode, "untruncated_normal"),
+                f"N(0, 1/({place.blocks} blocks² · {mode}))",
+                ("litgpt",),
+                2,
+                "the projections of TinyLlama",
+            )
+        yield Rule(
+            _scaling(1 / (3 * place.blocks), "fan_in", "uniform"),
+            f"U(±1/√({place.blocks} blocks · fan_in))",
+            ("mamba",),
+            2,
+            "rescale_prenorm_residual",
+        )
     if ".q." in path or "/q/" in path:
         for width in (8, 16, 32, 64, 128, 256):
             yield Rule(
