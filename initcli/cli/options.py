@@ -71,6 +71,13 @@ Specs = Annotated[
         "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
+Stored = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Files or folders of weights: safetensors, PyTorch, NumPy, Keras, GGUF, ONNX, Flax.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Random seed; overrides that of the spec.")]
 Custom = Annotated[
     list[str] | None,

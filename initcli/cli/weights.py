@@ -26,6 +26,7 @@ from initcli.cli.options import (
     Settings,
     Spec,
     Specs,
+    Stored,
     chosen,
     for_each,
     write_report,
@@ -162,6 +163,7 @@ def summary(
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
+        from initcli.reports.identify import matched
         from initcli.reports.summary import SummaryReport, summary_rows
 
         def table(width: int, ascii_only: bool) -> RenderableType:
@@ -179,13 +181,48 @@ def summary(
         write_report(
             format,
             table=table,
-            record=lambda: SummaryReport.of(model, tensors(model, only)),
+            record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
             rows=lambda: summary_rows(spec, model, tensors(model, only)),
             first=first,
         )
 
     loading = Loading(seed, defaults, custom, settings, call)
     for_each(specs, partial(loading.weights, sample=sample), summarized)
+
+
+def identify(
+    specs: Stored,
+    format: FormatOption = "table",
+    filter: Filter = None,
+    jobs: Jobs = None,
+) -> None:
+    """Print the initializer that each stored tensor looks like, and its runners-up.
+
+    Rules of Keras, PyTorch, Flax, timm and Hugging Face for the shape are tried first, then
+    distributions with estimated parameters. What fits nothing says so.
+    """
+    drawing = _Drawing(jobs=jobs)
+
+    def found(spec: str, model: Subject, first: bool) -> None:
+        from initcli.reports import identify as identify_report
+
+        tensors = drawing.tensors(model, chosen(model, filter))
+        answers = identify_report.identified(model, tensors)
+
+        def table(width: int, ascii_only: bool) -> RenderableType:
+            from initcli.render.identify import identify_table
+
+            return identify_table(model, answers, width=width, ascii_only=ascii_only)
+
+        write_report(
+            format,
+            table=table,
+            record=lambda: identify_report.IdentifyReport.of(answers),
+            rows=lambda: identify_report.identify_rows(spec, model, answers),
+            first=first,
+        )
+
+    for_each(specs, Loading(None, None, None, None).weights, found)
 
 
 def hist(

@@ -54,6 +54,7 @@ def of_signals() -> Iterator[Case]:
     ):
         files: dict[str, str | bytes] = {"spec.yaml": spec, "x.npy": array(given)}
         yield Case(title, "signal spec.yaml --input x.npy", files)
+    yield Case("nothing stored to identify", "identify spec.yaml", {"spec.yaml": DENSE})
     stream = io.BytesIO()
     np.savez(stream, other=np.zeros((4, 3)))
     files = {"spec.yaml": DENSE, "x.npz": stream.getvalue()}
