@@ -40,7 +40,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         profile: x / √E[x²] at :data:`NODES`, as a function of the normal number ``latent``.
         second: E[x²] at each position, of shape (positions…).
         ratios: E[x x'] / E[x²] of one unit in two examples, at two positions of one example, and
-            both: (3, positions…).
+            both: (3, positions…). Two positions may differ in E[x²], so that a ratio of a small
+            one may exceed 1.
         units: entries at a position.
         latent: number of the normal number behind an entry; functions of one share it.
         pinned: whether a normalization fixed the mean square, which else differs between draws.
@@ -73,6 +74,13 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return sizes
 
     @property
+    def beside(self) -> Array:
+        """The size of an entry at another position, relative to that of each."""
+        sizes = np.sqrt(self.second)
+        relative: Array = sizes.mean() / np.maximum(sizes, _TINY)
+        return relative
+
+    @property
     def moments(self) -> Array:
         """E[x²] and E[x x'] of the three pairs: (4, positions…), a new array."""
         return np.concatenate([self.second[None], self.second * self.ratios])
@@ -86,11 +94,6 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def mean(self) -> float:
         """E[x], averaged over positions."""
         return float(self.means.mean())
-
-    @property
-    def typical_mean(self) -> float:
-        """E[x] of an entry whose E[x²] is the average over positions."""
-        return math.sqrt(max(float(self.second.mean()), 0.0)) * float(WEIGHTS @ self.profile)
 
     @property
     def correlation(self) -> float:
@@ -116,10 +119,13 @@ def field(
     size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
     second = np.maximum(moments[0], 0.0)
     ratios = np.divide(moments[1:], second, out=np.zeros_like(moments[1:]), where=second > _TINY)
+    sizes = np.sqrt(second)
+    most = np.ones_like(ratios)
+    most[1:] = np.maximum(sizes.mean(), _TINY) / np.maximum(sizes, _TINY)
     return Field(
         profile=values / size,
         second=second,
-        ratios=np.clip(ratios, -1.0, 1.0),
+        ratios=np.clip(ratios, -most, most),
         units=units,
         latent=next(_latents) if latent is None else latent,
         pinned=pinned,
@@ -171,7 +177,14 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     curves = _curves(function, given)
     moments = np.empty((4, *given.grid))
     moments[0] = curves.at(np.ones(given.grid))
-    moments[1:] = [curves.at(rho) for rho in hidden(given)]
+    rhos = hidden(given)
+    moments[1] = curves.at(rhos[0])
+    typical = float(np.sqrt(given.second).mean())
+    other = _table(function(typical * given.profile))
+    for kind in (2, 3):
+        # Of a position and another of typical size.
+        level = np.interp(rhos[kind - 1], _RHO, other)
+        moments[kind] = np.sign(level) * np.sqrt(np.abs(level * curves.at(rhos[kind - 1])))
     typical = math.sqrt(float(given.second.mean()))
     values = function(typical * given.profile)
     lags = None
@@ -244,12 +257,20 @@ def _curves(function: Callable[[Array], Array], given: Field) -> _Curves:
 
 def hidden(given: Field) -> Array:
     """The correlations of the normal numbers behind the three pairs: (3, positions…)."""
-    return behind(given.ratios, given)
+    ratios = given.ratios.copy()
+    ratios[1:] /= given.beside
+    return behind(ratios, given)
 
 
 def behind(ratios: Array, given: Field) -> Array:
     """The correlations of the normal numbers behind pairs with those E[x x'] / E[x²]."""
     return from_products(given.profile, given.profile, ratios)
+
+
+def mean_products(one: Array, two: Array) -> Array:
+    """E[x] E[y] of the pairs of :attr:`Field.moments`, for means by position: (4, positions…)."""
+    same, apart = one * two, (one * two.mean() + two * one.mean()) / 2
+    return np.stack([same, same, apart, apart])
 
 
 def at_lags(same: Array, places: Array, lags: Array | None) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import WEIGHTS, Field, field, mapped, normal
+from initcli.signal.field import WEIGHTS, Field, field, mapped, mean_products, normal
 from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
@@ -404,7 +404,7 @@ def weighted_sum(
     total = np.zeros(moments.shape[1:])
     if kernel.mean:
         total = kernel.mean * depth * over(means[None])[0]
-        rest = over(given.moments - means**2)
+        rest = over(given.moments - mean_products(means, means))
         moments = moments + total**2 + kernel.mean**2 * depth * rest
     output = normal(*with_bias(moments, total, bias), units, lags)
     if kernel.orthogonal:

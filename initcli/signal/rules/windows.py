@@ -253,6 +253,6 @@ def averaged_over_all(given: Field, after: Size) -> Expected:
     second = inputs / n + (1 - 1 / n) * both
     moments = np.array([first, second, first, second]).reshape(4, *after)
     return Expected(
-        normal(moments, np.array(given.typical_mean), given.units),
+        normal(moments, np.array(given.mean), given.units),
         lambda g: [Gradient(np.full((2, *grid), g.second / n**2))],
     )
