@@ -209,6 +209,11 @@ def scatter(given: Field, batch: int) -> float:
     """
     if given.pinned or given.units == 0:
         return 0.0
+    return math.log1p(unit_scatter(given, batch) / given.units)
+
+
+def unit_scatter(given: Field, batch: int) -> float:
+    """Var[S] / E[S]² of the mean square S of one unit, over all examples and positions."""
     squares = given.profile**2
     table = _table(squares)
     rho = hidden(given)
@@ -217,7 +222,7 @@ def scatter(given: Field, batch: int) -> float:
     if given.steady:
         alike = [1.0, *(float((r * r).mean()) for r in rho)]
         pairs = [pair - 2 * given.steady * each for pair, each in zip(pairs, alike, strict=True)]
-    return math.log1p(max(float(shares @ np.array(pairs)) - 1.0, 0.0) / given.units)
+    return max(float(shares @ np.array(pairs)) - 1.0, 0.0)
 
 
 def pair_shares(batch: int, positions: int) -> Array:
@@ -271,6 +276,12 @@ def mean_products(one: Array, two: Array) -> Array:
     """E[x] E[y] of the pairs of :attr:`Field.moments`, for means by position: (4, positions…)."""
     same, apart = one * two, (one * two.mean() + two * one.mean()) / 2
     return np.stack([same, same, apart, apart])
+
+
+def by_position(scale: Array) -> Array:
+    """The factors of E[f f'] at each position, for those of E[f²]: (4, positions…)."""
+    sizes = np.sqrt(scale)
+    return np.stack([scale, scale, sizes * sizes.mean(), sizes * sizes.mean()])
 
 
 def at_lags(same: Array, places: Array, lags: Array | None) -> Array:

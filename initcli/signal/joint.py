@@ -16,6 +16,7 @@ from initcli.signal.field import (
     NODES,
     WEIGHTS,
     Field,
+    by_position,
     field,
     from_products,
     hermite_basis,
@@ -76,7 +77,7 @@ def combined(one: Field, two: Field, operation: Operation, common: Common = None
     scale = one.second + two.second
     scale = scale / max(float(scale.mean()), 1e-300)
     kinds = np.array([pair_products(grid, one, two, common, kind) for kind in range(4)])
-    moments = kinds.reshape(4, *(1,) * scale.ndim) * _by_position(scale)
+    moments = kinds.reshape(4, *(1,) * scale.ndim) * by_position(scale)
     return _combined(one, two, moments, values, float((_PAIR_WEIGHTS * grid).sum()))
 
 
@@ -154,13 +155,7 @@ def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
     scale = one.second / max(float(one.second.mean()), 1e-300)
     pairs = products(values, values, np.concatenate([np.ones((1, *one.grid)), hidden(one)]))
     pinned = one.pinned and two.pinned
-    return field(pairs * _by_position(scale), max(one.units, two.units), values, one.latent, pinned)
-
-
-def _by_position(scale: Array) -> Array:
-    """The factors of E[f f'] at each position, for those of E[f²]: (4, positions…)."""
-    sizes = np.sqrt(scale)
-    return np.stack([scale, scale, sizes * sizes.mean(), sizes * sizes.mean()])
+    return field(pairs * by_position(scale), max(one.units, two.units), values, one.latent, pinned)
 
 
 def correlations(one: Field, two: Field, common: Array) -> Array:

@@ -17,6 +17,7 @@ from initcli.signal.field import (
     RANKS,
     WEIGHTS,
     Field,
+    by_position,
     field,
     hidden,
     normal,
@@ -110,13 +111,15 @@ def _largest(given: Field, size: Size, window: arrays.Window) -> Expected:
     entries = np.maximum(np.rint(n * mean / np.maximum(most, 1e-300)), 1)
     if len(np.unique(entries)) > _MAX_COUNTS:
         entries = np.rint(2 ** (np.rint(4 * np.log2(entries)) / 4))
-    moments, profiles, shares = np.empty((4, *entries.shape)), [], []
+    moments, second = np.empty((4, *entries.shape)), np.empty(entries.shape)
+    profiles, shares = [], []
     for number in np.unique(entries):
         level, values = largest_of(given, int(number))
-        moments[:, entries == number] = level[:, None]
+        moments[:, entries == number] = level[:, None] / level[0]
+        second[entries == number] = level[0]
         profiles.append(values)
         shares.append(WEIGHTS * float(np.mean(entries == number)))
-    moments *= most / max(float(given.second.mean()), 1e-300)
+    moments *= by_position(second * most / max(float(given.second.mean()), 1e-300))
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
     again = _won_again(size, window.strides) * entries.size / max(math.prod(grid), 1)
