@@ -110,13 +110,19 @@ class ConvolutionRule(Rule):
             extras = getattr(layer, "_output_padding")  # noqa: B009
             cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
             spread = within(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
+            # Two positions have weights in common if they are a multiple of the strides apart.
+            pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
+
+            def over(x: Array) -> Array:
+                return unboxed((x.T * pairs[: len(x)]).T, *spread, outputs)
+
             linear = weighted_sum(
                 given,
                 filters,
                 weights["kernel"],
                 bias,
                 depth=channels // layer.groups,
-                window=Window(lambda x: unboxed(x, *spread, outputs), lambda x: box(x, *spread)),
+                window=Window(over, lambda x: box(x, *spread)),
                 feeds=filters // layer.groups,
             )
         else:

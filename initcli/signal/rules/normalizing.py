@@ -118,9 +118,9 @@ def _by_channel(
     size = spread / channels.kept if channels.kept > 0 else spread + layer.epsilon
     output = field(centered / size, given.units, values, given.latent, pinned=True)
     unit = output.moments.reshape(4, -1).mean(1)
-    # E[1 / V] is more than 1 / E[V] for the variance V of few entries.
-    gaussian = field(output.moments, given.units)
-    uneven = 1 + unit_scatter(gaussian, context.batch)
+    # E[1 / V] is more than 1 / E[V] for the variance V of few entries, which is nearly gamma.
+    scatter = unit_scatter(field(output.moments, given.units), context.batch)
+    uneven = 1 / (1 - min(scatter, 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
         pairs = np.array([g.second, 0.0, g.cross, 0.0])

@@ -80,6 +80,23 @@ class PoolingRule(Rule):
             return _largest(given, size, window)
         return _averaged(given, size, window)
 
+    def through(
+        self,
+        layer: Any,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        same = context.inputs[0] == context.outputs[0] and fields[0].grid == other.grid
+        if isinstance(layer, pooling._MaxPooling) or not same:
+            return super().through(layer, context, fields, other, crosses)
+        grid, every = fields[0].grid, (1,) * layer.rank
+        window = arrays.Window(every, every, ends(grid, layer.window, every, every, layer.padding))
+        n = box(np.ones((1, *grid)), *within(grid, grid, layer.window, window))
+        moments = shared_by(fields[0], other, crosses[0])
+        return np.concatenate([moments[:2] / n + (1 - 1 / n) * moments[2:], moments[2:]])
+
 
 def _averaged(given: Field, size: Size, window: arrays.Window) -> Expected:
     grid = given.grid
