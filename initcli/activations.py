@@ -5,20 +5,13 @@ The formulas are those of ``keras.activations`` in Keras 3, by entry x unless th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from initcli.registry import known
-from initcli.types import (
-    Array,
-    NonNegativeFloat,
-    NotComputable,
-    PositiveFloat,
-    doc,
-    snake_case,
-)
+from initcli.types import Array, NonNegativeFloat, NotComputable, PositiveFloat, doc, snake_case
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
@@ -42,16 +35,31 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
         return snake_case(type(self).__name__)
 
 
+def _entrywise(
+    name: str,
+    formula: str,
+    function: Callable[[Any, Array], Array],
+    bounds: tuple[float | None, float | None] = (None, None),
+    aliases: tuple[str, ...] = (),
+) -> type[Activation]:
+    """An activation without arguments."""
+    members = {
+        "__doc__": formula,
+        "__module__": __name__,
+        "bounds": bounds,
+        "aliases": aliases,
+        "call": lambda self, xp, x: function(xp, x),
+    }
+    make: Any = type(Activation)
+    return make(name, (Activation,), members, frozen=True, kw_only=True)  # type: ignore[no-any-return]
+
+
 Axis = Annotated[int, doc("Axis of the input, counted from 0 or backward from -1.")]
 Slope = Annotated[NonNegativeFloat, doc("Slope for negative inputs.")]
 Alpha = Annotated[float, doc("Limit of the output for large negative inputs, negated.")]
 
 
-class Linear(Activation, frozen=True, kw_only=True):
-    """x"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return x
+Linear = _entrywise("Linear", "x", lambda xp, x: x)
 
 
 class Relu(Activation, frozen=True, kw_only=True):
@@ -76,13 +84,12 @@ class LeakyRelu(Activation, frozen=True, kw_only=True):
         return xp.where(x > 0, x, self.negative_slope * x)
 
 
-class Relu6(Activation, frozen=True, kw_only=True):
-    """min(max(x, 0), 6)"""
-
-    bounds = (None, 6.0)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return xp.where(x < 6, xp.where(x > 0, x, 0.0), 6.0)
+Relu6 = _entrywise(
+    "Relu6",
+    "min(max(x, 0), 6)",
+    lambda xp, x: xp.where(x < 6, xp.where(x > 0, x, 0.0), 6.0),
+    bounds=(None, 6.0),
+)
 
 
 class Softmax(Activation, frozen=True, kw_only=True):
@@ -123,28 +130,18 @@ class Elu(Activation, frozen=True, kw_only=True):
         return xp.where(x > 0, x, self.alpha * xp.expm1(xp.where(x > 0, 0.0, x)))
 
 
-class Selu(Activation, frozen=True, kw_only=True):
-    """1.0507 · elu(x) with alpha 1.6733 (Klambauer et al. 2017, arXiv:1706.02515)"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        alpha, scale = 1.6732632423543772, 1.0507009873554805
-        return scale * xp.where(x > 0, x, alpha * xp.expm1(xp.where(x > 0, 0.0, x)))
-
-
-class Softplus(Activation, frozen=True, kw_only=True):
-    """log(1 + exp(x))"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return xp.logaddexp(x, 0.0)
-
-
-class Softsign(Activation, frozen=True, kw_only=True):
-    """x / (1 + |x|)"""
-
-    bounds = (-1.0, 1.0)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return x / (1 + xp.abs(x))
+Selu = _entrywise(
+    "Selu",
+    "1.0507 · elu(x) with alpha 1.6733 (Klambauer et al. 2017, arXiv:1706.02515)",
+    lambda xp, x: (
+        1.0507009873554805
+        * xp.where(x > 0, x, 1.6732632423543772 * xp.expm1(xp.where(x > 0, 0.0, x)))
+    ),
+)
+Softplus = _entrywise("Softplus", "log(1 + exp(x))", lambda xp, x: xp.logaddexp(x, 0.0))
+Softsign = _entrywise(
+    "Softsign", "x / (1 + |x|)", lambda xp, x: x / (1 + xp.abs(x)), bounds=(-1.0, 1.0)
+)
 
 
 class Squareplus(Activation, frozen=True, kw_only=True):
@@ -166,21 +163,12 @@ class SoftShrink(Activation, frozen=True, kw_only=True):
         return xp.where(x > t, x - t, xp.where(x < -t, x + t, 0.0))
 
 
-class SparsePlus(Activation, frozen=True, kw_only=True):
-    """0 for x ≤ −1, (x + 1)² / 4 up to x = 1, x above"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        inside = (x + 1) * (x + 1) / 4
-        return xp.where(x <= -1, 0.0, xp.where(x < 1, inside, x))
-
-
-class Silu(Activation, frozen=True, kw_only=True):
-    """x · sigmoid(x)"""
-
-    aliases: ClassVar[tuple[str, ...]] = ("swish",)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return x * xp.sigmoid(x)
+SparsePlus = _entrywise(
+    "SparsePlus",
+    "0 for x ≤ −1, (x + 1)² / 4 up to x = 1, x above",
+    lambda xp, x: xp.where(x <= -1, 0.0, xp.where(x < 1, (x + 1) * (x + 1) / 4, x)),
+)
+Silu = _entrywise("Silu", "x · sigmoid(x)", lambda xp, x: x * xp.sigmoid(x), aliases=("swish",))
 
 
 class Gelu(Activation, frozen=True, kw_only=True):
@@ -204,19 +192,15 @@ class Glu(Activation, frozen=True, kw_only=True):
         return a * xp.sigmoid(b)
 
 
-class Tanh(Activation, frozen=True, kw_only=True):
-    """(exp(x) − exp(−x)) / (exp(x) + exp(−x))"""
-
-    bounds = (-1.0, 1.0)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return xp.tanh(x)
+Tanh = _entrywise(
+    "Tanh", "(exp(x) − exp(−x)) / (exp(x) + exp(−x))", lambda xp, x: xp.tanh(x), bounds=(-1.0, 1.0)
+)
 
 
 class Sin(Activation, frozen=True, kw_only=True):
     """sin(``w0`` · x) (Sitzmann et al. 2020, arXiv:2006.09661)"""
 
-    aliases: ClassVar[tuple[str, ...]] = ("sine",)
+    aliases = ("sine",)
 
     w0: Annotated[float, doc("Factor on the input; 30 in SIREN.")] = 1.0
 
@@ -224,11 +208,7 @@ class Sin(Activation, frozen=True, kw_only=True):
         return xp.sin(self.w0 * x)
 
 
-class TanhShrink(Activation, frozen=True, kw_only=True):
-    """x − tanh(x)"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return x - xp.tanh(x)
+TanhShrink = _entrywise("TanhShrink", "x − tanh(x)", lambda xp, x: x - xp.tanh(x))
 
 
 class Threshold(Activation, frozen=True, kw_only=True):
@@ -241,29 +221,14 @@ class Threshold(Activation, frozen=True, kw_only=True):
         return xp.where(x > self.threshold, x, self.default_value)
 
 
-class Sigmoid(Activation, frozen=True, kw_only=True):
-    """1 / (1 + exp(−x))"""
-
-    bounds = (0.0, 1.0)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return xp.sigmoid(x)
-
-
-class SparseSigmoid(Activation, frozen=True, kw_only=True):
-    """0 for x ≤ −1, (x + 1) / 2 up to x = 1, 1 above"""
-
-    bounds = (0.0, 1.0)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return xp.where(x <= -1, 0.0, xp.where(x < 1, (x + 1) / 2, 1.0))
-
-
-class Exponential(Activation, frozen=True, kw_only=True):
-    """exp(x)"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return xp.exp(x)
+Sigmoid = _entrywise("Sigmoid", "1 / (1 + exp(−x))", lambda xp, x: xp.sigmoid(x), bounds=(0.0, 1.0))
+SparseSigmoid = _entrywise(
+    "SparseSigmoid",
+    "0 for x ≤ −1, (x + 1) / 2 up to x = 1, 1 above",
+    lambda xp, x: xp.where(x <= -1, 0.0, xp.where(x < 1, (x + 1) / 2, 1.0)),
+    bounds=(0.0, 1.0),
+)
+Exponential = _entrywise("Exponential", "exp(x)", lambda xp, x: xp.exp(x))
 
 
 class HardSigmoid(Activation, frozen=True, kw_only=True):
@@ -280,22 +245,18 @@ class HardSigmoid(Activation, frozen=True, kw_only=True):
         return xp.where(y <= 0, 0.0, xp.where(y < 1, y, 1.0))
 
 
-class HardSilu(Activation, frozen=True, kw_only=True):
-    """x · hard_sigmoid(x)"""
-
-    aliases: ClassVar[tuple[str, ...]] = ("hard_swish",)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return x * xp.where(x <= -3, 0.0, xp.where(x < 3, x / 6 + 0.5, 1.0))
-
-
-class HardTanh(Activation, frozen=True, kw_only=True):
-    """min(max(x, −1), 1)"""
-
-    bounds = (-1.0, 1.0)
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return xp.where(x <= -1, -1.0, xp.where(x < 1, x, 1.0))
+HardSilu = _entrywise(
+    "HardSilu",
+    "x · hard_sigmoid(x)",
+    lambda xp, x: x * xp.where(x <= -3, 0.0, xp.where(x < 3, x / 6 + 0.5, 1.0)),
+    aliases=("hard_swish",),
+)
+HardTanh = _entrywise(
+    "HardTanh",
+    "min(max(x, −1), 1)",
+    lambda xp, x: xp.where(x <= -1, -1.0, xp.where(x < 1, x, 1.0)),
+    bounds=(-1.0, 1.0),
+)
 
 
 class HardShrink(Activation, frozen=True, kw_only=True):
@@ -307,18 +268,8 @@ class HardShrink(Activation, frozen=True, kw_only=True):
         return xp.where(xp.abs(x) > self.threshold, x, 0.0)
 
 
-class Mish(Activation, frozen=True, kw_only=True):
-    """x · tanh(softplus(x))"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return x * xp.tanh(xp.logaddexp(x, 0.0))
-
-
-class LogSigmoid(Activation, frozen=True, kw_only=True):
-    """log sigmoid(x)"""
-
-    def call(self, xp: Any, x: Array) -> Array:
-        return -xp.logaddexp(-x, 0.0)
+Mish = _entrywise("Mish", "x · tanh(softplus(x))", lambda xp, x: x * xp.tanh(xp.logaddexp(x, 0.0)))
+LogSigmoid = _entrywise("LogSigmoid", "log sigmoid(x)", lambda xp, x: -xp.logaddexp(-x, 0.0))
 
 
 class Sparsemax(Activation, frozen=True, kw_only=True):

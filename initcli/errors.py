@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import math
 import reprlib
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -63,14 +64,10 @@ class SpecError(InitcliError):
         self.place: Place | None = None
 
     def __str__(self) -> str:
-        if self.place is None:
-            lines = [self.message]
-        else:
-            lines = [f"{self.place}: {self.message}"]
-            lines += _excerpt(self.place)
-        if self.remedy:
-            lines.append(f"  = {self.remedy}")
-        return "\n".join(lines)
+        lines = [self.message]
+        if self.place is not None:
+            lines = [f"{self.place}: {self.message}", *_excerpt(self.place)]
+        return "\n".join([*lines, *([f"  = {self.remedy}"] if self.remedy else [])])
 
 
 class UnreadableFile(SpecError):
@@ -86,62 +83,67 @@ class DuplicateKey(SpecError):
 
 
 class UnknownName(SpecError):
-    """An unknown layer type, initializer or activation."""
+    """An unknown layer type, initializer, activation or layer."""
 
 
 class UnknownArgument(SpecError):
     """An unknown key of a layer, an initializer or a section."""
 
 
-class NoWeights(UnknownArgument):
-    """An initializer for a layer without such weights."""
-
-
-class MissingArgument(SpecError):
-    """A missing argument that has no default."""
-
-
 class InvalidValue(SpecError):
-    """A value of the wrong type or out of range."""
+    """A value that is missing, of the wrong type or out of range."""
 
 
-class DuplicateName(SpecError):
-    """Two layers with the same name."""
-
-
-class MissingInputShape(SpecError):
-    """A model without an input shape."""
-
-
-class EmptyStack(SpecError):
-    """A model without layers."""
-
-
-class CircularInputs(SpecError):
-    """Layers whose inputs form a cycle."""
+class InvalidGraph(SpecError):
+    """Layers that make no network: two of one name, no input shape, or inputs in a cycle."""
 
 
 class ShapeMismatch(SpecError):
-    """An input shape that does not fit its layer."""
+    """An input that does not fit its layer, or a tensor that its initializer cannot fill."""
 
 
-class UnfillableShape(SpecError):
-    """An initializer that cannot fill a tensor of its shape."""
+class TooManyErrors(Exception):
+    """Raised when the limit of errors is reached."""
+
+
+class Errors(list[SpecError]):
+    """The errors of a spec, up to a limit: finding remedies for 100,000 would take minutes."""
+
+    def __init__(self, limit: float = math.inf) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def append(self, error: SpecError) -> None:
+        super().append(error)
+        if len(self) >= self.limit:
+            raise TooManyErrors
+
+    def report(
+        self,
+        message: str,
+        path: Path = (),
+        remedy: str = "",
+        *,
+        kind: type[SpecError] = InvalidValue,
+        at_key: bool = False,
+    ) -> None:
+        """Add an error, see :class:`SpecError`."""
+        self.append(kind(message, remedy=remedy, path=path, at_key=at_key))
 
 
 class CustomFunctionError(InitcliError):
     """A function of ``--custom`` that cannot be loaded, fails or returns no tensor."""
 
 
-class NothingFound(InitcliError):
-    """A requested name that does not exist."""
+class CodeError(InitcliError):
+    """Code named as a source that cannot be imported, fails, or returns no model."""
 
 
-class NoSuchTensor(NothingFound):
+class NoSuchTensor(InitcliError):
     """A pattern that matches no tensor path."""
 
 
-class NotInCatalog(NothingFound):
+class NotInCatalog(InitcliError):
     """A name that is not in the catalog."""
 
 
@@ -170,7 +172,8 @@ class InvalidSpec(InitcliError):
     def __init__(self, errors: Sequence[SpecError], more: str = "") -> None:
         # A change in many places at once is reported once.
         once = {str(error): error for error in errors}
-        self.errors = tuple(sorted(once.values(), key=_file_order))
+        in_order = sorted(once.values(), key=lambda error: (error.place or ("", 0, 0))[:3])
+        self.errors = tuple(in_order)
         self.more = more
         super().__init__("\n".join([*map(str, self.errors), *([more] if more else [])]))
 
@@ -261,8 +264,3 @@ def _excerpt(place: Place) -> list[str]:
         after = f"{after[:_HALF_LINE]}..."
     gutter = f"  {place.line} | "
     return [f"{gutter}{before}{after}", " " * (len(gutter) + len(before)) + "^"]
-
-
-def _file_order(error: SpecError) -> tuple[str, int, int]:
-    place = error.place
-    return (place.file, place.line, place.column) if place else ("", 0, 0)

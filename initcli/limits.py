@@ -42,6 +42,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     file_bytes: Annotated[
         int, Meta(le=2**32, description="bytes of a spec, or of the configuration in a .keras file")
     ] = 8 * 2**20
+    header_bytes: Annotated[
+        int, Meta(le=2**32, description="bytes of what says where the tensors of a file lie")
+    ] = 100_000_000
+    unpacked_bytes: Annotated[
+        int, Meta(le=2**50, description="bytes of packed tensors, when they are unpacked")
+    ] = 16 * 2**30
+    tensors: Annotated[int, Meta(le=10**8, description="tensors of a file")] = 1_000_000
     input_bytes: Annotated[
         int, Meta(le=2**50, description="bytes of the arrays that --input reads")
     ] = 4 * 2**30
@@ -59,6 +66,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             "each takes about 120 bytes",
         ),
     ] = 12_000_000
+    memory: Annotated[
+        int,
+        Meta(le=2**50, description="bytes that the signal, measured or predicted, takes"),
+    ] = 2 * 2**30
     weights: Annotated[
         int, Meta(le=2**62, description="weights to draw; the default takes 100 cores a day")
     ] = 10**13

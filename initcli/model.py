@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -36,6 +36,11 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
     def output_shape(self) -> Shape:
         """The shape of its output, of the first where there are several."""
         return self.output_shapes[0]
+
+    @property
+    def separator(self) -> str:
+        """What separates the parts of the name."""
+        return self.parameters[0].separator if self.parameters else "/"
 
     @property
     def type(self) -> str:
@@ -75,6 +80,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     @property
+    def source(self) -> str:
+        """What the model was read from: ``spec`` or ``keras``."""
+        return "spec" if self.document.dialect == "initcli" else self.document.dialect
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Every parameter, in the order of the layers."""
         return tuple(parameter for layer in self.layers for parameter in layer.parameters)
@@ -85,13 +95,18 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             NoSuchTensor: a pattern matches none.
         """
-        wanted = tuple(globs)
-        for glob in wanted:
-            if not any(fnmatchcase(parameter.path, glob) for parameter in self.parameters):
-                remedy = did_you_mean(glob, (parameter.path for parameter in self.parameters))
-                raise NoSuchTensor(f"no tensor's path matches {quoted(glob)}", remedy)
-        return tuple(
-            parameter
-            for parameter in self.parameters
-            if any(fnmatchcase(parameter.path, glob) for glob in wanted)
-        )
+        return matching(self.parameters, globs)
+
+
+def matching(parameters: Sequence[Parameter], globs: Iterable[str]) -> tuple[Parameter, ...]:
+    """The parameters whose path one of the patterns matches, see :meth:`Model.matching`."""
+    wanted = tuple(globs)
+    for glob in wanted:
+        if not any(fnmatchcase(parameter.path, glob) for parameter in parameters):
+            remedy = did_you_mean(glob, (parameter.path for parameter in parameters))
+            raise NoSuchTensor(f"no tensor's path matches {quoted(glob)}", remedy)
+    return tuple(
+        parameter
+        for parameter in parameters
+        if any(fnmatchcase(parameter.path, glob) for glob in wanted)
+    )

@@ -11,6 +11,7 @@ from initcli.distributions import Distribution
 from initcli.initializers import Initializer
 from initcli.initializers.base import Fans
 from initcli.random.streams import Stream, parameter_stream, seeded_stream
+from initcli.stored import StoredTensor
 from initcli.types import BYTES, Size, TensorDtype
 
 
@@ -36,6 +37,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     ``produces`` are the axes that one entry of the input reaches: the true fan-out. ``divided`` are
     divisors of both fans, for groups and strides. None: not known;
     (): not summed over.
+
+    ``stored`` are its values in a file; None: they are sampled.
     """
 
     path: str
@@ -50,11 +53,22 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     contracts: tuple[int, ...] | None = None
     produces: tuple[int, ...] | None = None
     divided: tuple[int, int] = (1, 1)
+    stored: StoredTensor | None = None
 
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return self.path.rpartition("/")[2]
+        return self.path.rpartition(self.separator)[2]
+
+    @property
+    def scope(self) -> str:
+        """The path without its last part."""
+        return self.path.rpartition(self.separator)[0]
+
+    @property
+    def separator(self) -> str:
+        """What separates the parts of the path: files of PyTorch's tensors have dots."""
+        return "/" if "/" in self.path else "."
 
     @property
     def size(self) -> int:
@@ -64,7 +78,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bytes(self) -> int:
         """The size in memory, in bytes."""
-        return self.size * BYTES[self.dtype]
+        return self.size * BYTES[self.dtype] if self.stored is None else self.stored.bytes
 
     @property
     def fans(self) -> Fans:

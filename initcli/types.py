@@ -25,12 +25,36 @@ DtypePolicy = Literal[
 ]
 """Dtype of a layer's computation; mixed policies combine half precision with float32 weights."""
 TensorDtype = Literal[
-    "float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64"
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float8_e8m0fnu",
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "bool",
 ]
 """Dtype of a tensor; integers are codes of quantized weights, or counts."""
 CODES: tuple[TensorDtype, ...] = ("int8", "uint8")
 """Dtypes of codes, which become weights only with their scales."""
-WHOLE: tuple[TensorDtype, ...] = (*CODES, "int32", "int64")
+WHOLE: tuple[TensorDtype, ...] = (
+    *CODES,
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "bool",
+)
 """Integer dtypes."""
 DataFormat = Literal["channels_last", "channels_first"]
 Severity = Literal["error", "warning"]
@@ -51,10 +75,18 @@ BYTES: dict[TensorDtype, int] = {
     "bfloat16": 2,
     "float32": 4,
     "float64": 8,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "float8_e8m0fnu": 1,
     "int8": 1,
     "uint8": 1,
+    "int16": 2,
+    "uint16": 2,
     "int32": 4,
+    "uint32": 4,
     "int64": 8,
+    "uint64": 8,
+    "bool": 1,
 }
 """Bytes of one entry."""
 LARGEST: dict[TensorDtype, float] = {
@@ -62,10 +94,18 @@ LARGEST: dict[TensorDtype, float] = {
     "bfloat16": 3.3895313892515355e38,
     "float32": 3.4028234663852886e38,
     "float64": 1.3407807929942596e154,
+    "float8_e4m3fn": 448.0,
+    "float8_e5m2": 57344.0,
+    "float8_e8m0fnu": 2.0**127,
     "int8": 127.0,
     "uint8": 255.0,
+    "int16": 2.0**15 - 1,
+    "uint16": 2.0**16 - 1,
     "int32": 2.0**31 - 1,
+    "uint32": 2.0**32 - 1,
     "int64": 2.0**63 - 1,
+    "uint64": 2.0**64 - 1,
+    "bool": 1.0,
 }
 """Largest number of a dtype; for float64 the largest whose square is finite, so that standard
 deviations can be measured."""

@@ -19,6 +19,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
+# Programs that tests start compile their modules once, and not each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # pytest-xdist starts one process per core, so more threads would only compete. NumPy reads this at
 # its first import, which is later.
 if "PYTEST_XDIST_WORKER" in os.environ:

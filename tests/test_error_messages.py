@@ -28,7 +28,7 @@ from error_cases import CASES, DENSE, Case
 from initcli.cli.app import app
 from initcli.documents.document import Document
 from initcli.documents.yaml_text import _Refused
-from initcli.errors import InitcliError, InvalidSpec, SpecError, printable
+from initcli.errors import Errors, InitcliError, InvalidSpec, SpecError, printable
 from initcli.sources.keras.values import NotRead
 from initcli.types import ArgumentError, NotComputable, ShapeError
 
@@ -156,6 +156,7 @@ def written_sites() -> dict[Site, str]:
         and isinstance(node.returns, ast.Name)
         and node.returns.id in names
     }
+    names |= {Errors.report.__name__}
     names -= {InvalidSpec.__name__, Document.invalid.__name__}
     sites = {}
     for module, node in nodes:
@@ -271,7 +272,7 @@ def table() -> str:
         for each in seen:
             if each.is_final:
                 origin = next(s for s in seen if s.message in each.message)
-                module = next(iter(origin.sites)).module
+                module = next(site for site in origin.sites if site in written_sites()).module
                 modules.setdefault(module, {})[_row(each)] = None
     lines = ["# Every error message"]
     for module, rows in sorted(modules.items()):

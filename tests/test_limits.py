@@ -38,6 +38,10 @@ def predict(_: Path) -> None:
     initcli.predict_signal(initcli.parse("input_shape: [9, 3]\nlayers: [{type: ReLU}]"))
 
 
+def measure_signal(_: Path) -> None:
+    initcli.measure_signal(initcli.parse(DENSE))
+
+
 def draw(_: Path) -> None:
     list(initcli.measure(initcli.parse(DENSE).parameters))
 
@@ -48,6 +52,7 @@ EXCEEDING: dict[str, list[Callable[[Path], object]]] = {
     "values": [parse(DENSE), parse(KERAS)],
     "layers": [parse(DENSE)],
     "positions": [predict],
+    "memory": [measure_signal],
     "weights": [draw],
 }
 CASES = [(name, action) for name, actions in EXCEEDING.items() for action in actions]

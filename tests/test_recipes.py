@@ -102,7 +102,10 @@ def test_the_workflow_annotates_findings_and_fails(models: Path) -> None:
 
 def test_the_pytest_recipe_fails_when_an_initialization_breaks(models: Path) -> None:
     (models / "test_weights.py").write_text(block("python", "# test_weights.py"), "utf-8")
-    command = f"'{sys.executable}' -m pytest -q -p no:cacheprovider test_weights.py"
+    command = (
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 "  # the plugins of these tests take long to import
+        f"'{sys.executable}' -m pytest -q -p no:cacheprovider test_weights.py"
+    )
     good = shell(command, models)
     assert good.returncode == 0, good.stdout
     assert "2 passed" in good.stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -71,22 +71,21 @@ def check(
     (1, 'I202', 10)
     """
     evidence = Evidence(model, how, batch, draws)
-    findings: dict[tuple[str, Path], Finding] = {}
+    findings: dict[tuple[str, Path], list[Finding]] = {}
     for rule in chosen_checks(select, ignore):
         for finding in rule().findings(evidence):
             # Layers that are written in one place have one finding.
-            key = finding.code, finding.path
-            findings[key] = _joined(findings[key], finding) if key in findings else finding
-    kept = [each for each in findings.values() if not _is_ignored(model, each)]
+            findings.setdefault((finding.code, finding.path), []).append(finding)
+    kept = [each for each in map(_joined, findings.values()) if not _is_ignored(model, each)]
     kept.sort(key=lambda finding: (finding.line, finding.column, finding.code))
     return Report(model=model, findings=tuple(kept), notes=tuple(dict.fromkeys(evidence.notes)))
 
 
-def _joined(first: Finding, other: Finding) -> Finding:
+def _joined(findings: Sequence[Finding]) -> Finding:
     return msgspec.structs.replace(
-        first,
-        layers=tuple(dict.fromkeys((*first.layers, *other.layers))),
-        changes=merged((*first.changes, *other.changes)),
+        findings[0],
+        layers=tuple(dict.fromkeys(name for each in findings for name in each.layers)),
+        changes=merged(change for each in findings for change in each.changes),
     )
 
 

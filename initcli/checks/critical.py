@@ -76,6 +76,13 @@ def critical(activation: Activation, depth: int, second: float = 1.0) -> Critica
     return best
 
 
+@lru_cache(maxsize=256)
+def growth_at(activation: Activation, scale: float, depth: int) -> tuple[float, float]:
+    """Size and sensitivity, as in :class:`Critical`, at one scale."""
+    sizes, sensitivities, _ = growth(activation, np.array([scale]), depth)
+    return float(sizes[0]), float(sensitivities[0])
+
+
 def _best(activation: Activation, scales: Array, depth: int, second: float) -> Critical:
     """The best of some scales, those without saturation first."""
     sizes, sensitivities, saturated = growth(activation, scales, depth, second)

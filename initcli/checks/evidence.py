@@ -20,22 +20,15 @@ from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment, is_zero
-from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.measured import BATCH, TooSlow, measure_signal, planned, predict_signal
 from initcli.signal.program import program
 
 MAX_STEPS = 10_000
 """Calls of layers beyond which the signal is not judged; each takes about 8 ms."""
-_BATCHES = (64, 16)
-"""Examples to measure, the first that can be afforded."""
-_DRAWS = 3
-_AFFORDED = 3e10
-"""Multiplications beyond which a signal is predicted and not measured."""
-_PASSES = 3
-"""Cost of a pass forwards and one backwards, in passes forwards."""
-_DRAWING = 50
-"""Cost of drawing a weight, in multiplications."""
-_MOVING = 100
-"""Cost of taking an entry of a tensor through a layer, in multiplications."""
+_WANTED = ((64, 3), (16, 3))
+"""Examples and draws to measure, the best first."""
+_SECONDS = 3.0
+"""Time beyond which a signal is predicted and not measured."""
 _MAX_SHOWN = 3
 """Initializers that one remedy shows."""
 
@@ -87,7 +80,7 @@ class Evidence:
         self.model = model
         self.how = how
         self.batch = batch
-        self.draws = draws or _DRAWS
+        self.draws = draws
         self.notes: list[str] = []
 
     @cached_property
@@ -131,7 +124,7 @@ class Evidence:
     def graph(self) -> Graph | None:
         """Who takes what from whom; None where shapes are not known, or steps are too many."""
         try:
-            built = program(self.model, self.batch or _BATCHES[0])
+            built = program(self.model, self.batch or BATCH)
         except SignalError as error:
             self.notes.append(f"the signal is not judged: {_first_line(error)}")
             return None
@@ -217,39 +210,22 @@ class Evidence:
 
     def _signal(self, model: Model) -> Signal:
         assert self.graph is not None
-        if (batch := self._measured_batch) is not None:
+        if self.how != "predicted":
+            is_free = self.how == "auto"
             try:
-                return measure_signal(model, batch=batch, draws=self.draws, theory=False)
-            except (SignalError, TooLarge) as error:
-                self.notes.append(f"the signal is predicted, not measured: {_first_line(error)}")
+                plan = planned(
+                    model,
+                    batch=self.batch,
+                    draws=self.draws,
+                    seconds=_SECONDS if is_free else math.inf,
+                    wanted=_WANTED if is_free else _WANTED[-1:],
+                )
+                return measure_signal(model, plan=plan, theory=False)
+            except (SignalError, TooLarge, MemoryError) as error:
+                if not (is_free and isinstance(error, TooSlow)):
+                    reason = str(error).replace("\n  = ", "; ") or "not enough memory"
+                    self.notes.append(f"the signal is predicted, not measured: {reason}")
         return predict_signal(model, batch=self.graph.program.batch)
-
-    @property
-    def _measured_batch(self) -> int | None:
-        """The number of examples to measure; None to predict."""
-        if self.how == "predicted":
-            return None
-        if self.batch is not None or self.how == "measured":
-            return self.batch or _BATCHES[-1]
-        products = self._products_per_example
-        weights = sum(parameter.size for _, parameter in self.parameters)
-        for batch in _BATCHES:
-            if self.draws * (_PASSES * batch * products + _DRAWING * weights) <= _AFFORDED:
-                return batch
-        return None
-
-    @property
-    def _products_per_example(self) -> float:
-        """Multiplications of a pass forwards."""
-        assert self.graph is not None
-        products = 0.0
-        for step in self.graph.steps:
-            products += _MOVING * sum(math.prod(self.graph.size(t)[1:]) for t in step.outputs)
-            if step.layer.acts_as() != "looks_up":
-                tensors = (*step.inputs, *step.outputs)
-                positions = max(math.prod(self.graph.size(t)[1:-1]) for t in tensors)
-                products += positions * sum(parameter.size for parameter in step.parameters)
-        return products
 
     def _with_results_drawn(self) -> Model:
         paths = {

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from initcli import __version__
-from initcli.cli import authoring, catalog, checking, signals, weights
+from initcli.cli import authoring, checking, signals, weights
 from initcli.cli.options import command
 from initcli.cli.terminal import write
 
@@ -29,7 +29,7 @@ for each in (
     signals.signal,
     signals.compare,
     checking.check,
-    catalog.catalog,
+    authoring.catalog,
     authoring.schema,
     authoring.init,
 ):

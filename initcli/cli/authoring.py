@@ -1,15 +1,20 @@
-"""The commands schema and init."""
+"""The commands catalog, schema and init."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from initcli.cli.completion import names
+from initcli.cli.options import FormatOption, write_report
 from initcli.cli.terminal import write, write_path
 from initcli.reports import REPORTS
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 SCHEMA_FILE = "initcli.schema.json"
 """Name of the schema file that specs refer to."""
@@ -52,6 +57,34 @@ layers:
   - {type: LayerNormalization}
   - {type: Dense, name: out, units: 10, activation: softmax}
 """
+
+
+def catalog(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a layer, initializer, activation or check to describe.",
+            autocompletion=names,
+        ),
+    ] = None,
+    format: FormatOption = "table",
+) -> None:
+    """List all layers, initializers, activations and checks, or describe one."""
+    from initcli.reports.catalog import CatalogReport, catalog, catalog_rows, matching
+
+    things = catalog() if name is None else matching(name)
+
+    def table(*_: object) -> RenderableType:
+        from initcli.render.catalog import catalog_page
+
+        return catalog_page(things)
+
+    write_report(
+        format,
+        table=table,
+        record=lambda: CatalogReport.of(things),
+        rows=lambda: catalog_rows(things),
+    )
 
 
 def schema(

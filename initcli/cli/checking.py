@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from initcli.cli.completion import checks
 from initcli.cli.options import (
+    Call,
     Custom,
     Defaults,
     Html,
@@ -17,16 +18,9 @@ from initcli.cli.options import (
     Settings,
     Theory,
     format_option,
+    report_text,
 )
-from initcli.cli.terminal import (
-    complain,
-    console,
-    patience,
-    printed,
-    say,
-    write,
-    write_own,
-)
+from initcli.cli.terminal import complain, console, patience, printed, say, write, write_own
 from initcli.render.formats import FINDINGS_FORMATS
 
 if TYPE_CHECKING:
@@ -58,11 +52,7 @@ def check(
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option(
-            metavar="CODE",
-            help="Explain a check and exit.",
-            autocompletion=checks,
-        ),
+        typer.Option(metavar="CODE", help="Explain a check and exit.", autocompletion=checks),
     ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Write fixes into the specs, and check again.")
@@ -88,6 +78,7 @@ def check(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
@@ -99,8 +90,7 @@ def check(
         return
     if not specs:
         raise typer.BadParameter(
-            "name a spec, such as model.yaml, or - for standard input",
-            param_hint="SPEC",
+            "name a spec, such as model.yaml, or - for standard input", param_hint="SPEC"
         )
     if theory and (batch or draws):
         message = "nothing is sampled that --batch or --draws could change"
@@ -108,28 +98,45 @@ def check(
     if settings and (fix or diff):
         message = "--fix changes the files, to which --set does not apply"
         raise typer.BadParameter(message, param_hint="--set")
+    if fix or diff:
+        from initcli.sources.code.objects import is_code
+
+        if code := next(filter(is_code, specs), None):
+            raise typer.BadParameter(f"{code} is code, which is not changed", param_hint="--fix")
     if html is not None and len(specs) > 1:
         raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint="--html")
+    from initcli.checks import check as judge
+    from initcli.checks import chosen_checks
+    from initcli.errors import InitcliError
+    from initcli.sources.load import load
+
+    loading: dict[str, Any] = {"seed": seed, "defaults": defaults, "custom": custom or ()}
+    of_code: dict[str, Any] = {} if call is None else {"call": call}
     how = "predicted" if theory else "measured" if batch or draws else "auto"
-    options: dict[str, Any] = {
-        "seed": seed,
-        "defaults": defaults,
-        "custom": custom or (),
-        "select": _codes(select),
-        "ignore": _codes(ignore),
-        "how": how,
-        "batch": batch,
-        "draws": draws,
-    }
+    judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
+    judging |= {"select": _codes(select), "ignore": _codes(ignore)}
+    chosen_checks(judging["select"], judging["ignore"])
+
+    def judged(spec: str) -> tuple[Report, Fixed | None]:
+        with patience([spec]):
+            if fix or diff:
+                from initcli.checks import fixing
+
+                fixed = fixing.fix(spec, **loading, **judging)
+                return fixed.last, fixed
+            model = load(spec, **loading, **of_code, changes=settings or ())
+        return judge(model, **judging), None
+
     reports: list[Report] = []
     not_read: dict[str, InitcliError] = {}
     differs = False
-    for spec, found in _each(specs, options, settings or (), fixing=fix or diff):
-        if isinstance(found, Exception):
-            complain(found)
-            not_read[spec] = found
+    for spec in specs:
+        try:
+            report, fixed = judged(spec)
+        except InitcliError as error:
+            complain(error)
+            not_read[spec] = error
             continue
-        report, fixed = found
         if fixed is not None:
             differs = differs or fixed.after != fixed.before
             if diff:
@@ -156,36 +163,6 @@ def check(
     raise typer.Exit(1 if found_errors else 0)
 
 
-def _each(
-    specs: Sequence[str], options: dict[str, Any], changes: Sequence[str], *, fixing: bool
-) -> Iterator[tuple[str, tuple[Report, Fixed | None] | InitcliError]]:
-    """The report and the fixes of each spec, or its error."""
-    from initcli.checks import check, chosen_checks
-    from initcli.errors import InitcliError
-    from initcli.sources.load import load
-
-    chosen_checks(options["select"], options["ignore"])
-    loading = {key: options[key] for key in ("seed", "defaults", "custom")}
-    judging = {key: value for key, value in options.items() if key not in loading}
-    found: tuple[Report, Fixed | None]
-    for spec in specs:
-        try:
-            if fixing:
-                from initcli.checks.fixing import fix
-
-                with patience([spec]):
-                    fixed = fix(spec, **options)
-                found = fixed.last, fixed
-            else:
-                with patience([spec]):
-                    model = load(spec, **loading, changes=changes)
-                found = check(model, **judging), None
-        except InitcliError as error:
-            yield spec, error
-        else:
-            yield spec, found
-
-
 def _save(fixed: Fixed) -> None:
     """Save a fixed spec, or print it if it came from standard input."""
     from pathlib import Path
@@ -200,29 +177,25 @@ def _save(fixed: Fixed) -> None:
 
 
 def _print(
-    reports: Sequence[Report],
-    not_read: Mapping[str, InitcliError],
-    format: str,
-    to_stderr: bool,
+    reports: Sequence[Report], not_read: Mapping[str, InitcliError], format: str, to_stderr: bool
 ) -> None:
     """Print the findings; to standard error if standard output has a fixed spec."""
     from initcli.render import findings
-    from initcli.render.formats import ROWS
     from initcli.reports.check import CheckReport, check_rows
-    from initcli.reports.record import json_text
 
     if format == "github":
         text = findings.findings_github(reports, not_read)
     elif not reports:
         text = ""  # nothing was checked
-    elif format == "json":
-        text = json_text(CheckReport.of(reports, list(not_read)))
-    elif format == "table":
-        page, _ = console()
-        text = printed(page, findings.findings_page(reports, len(not_read)))
     else:
-        rows = check_rows(reports, findings.total(reports, len(not_read)))
-        text = "".join(ROWS[format](rows, True))
+        total = findings.total(reports, len(not_read))
+        parts = report_text(
+            format,
+            table=lambda *_: findings.findings_page(reports, len(not_read)),
+            record=lambda: CheckReport.of(reports, list(not_read)),
+            rows=lambda: check_rows(reports, total),
+        )
+        text = "".join(parts)
     if to_stderr:
         sys.stderr.write(text)
     else:

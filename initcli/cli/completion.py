@@ -7,7 +7,8 @@ imports are made inside the functions.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,18 +23,25 @@ def names() -> list[str]:
     return sorted({name for thing in catalog() for name in (thing.name, *thing.aliases)})
 
 
-def initializers(incomplete: str) -> list[str]:
-    """Names of initializers, for the last item of a comma-separated list."""
-    from initcli.initializers import known_initializers
+def _listed(module: str, function: str) -> Callable[[str], list[str]]:
+    """Completion of the last item of a comma-separated list of registered names."""
 
-    return _listed(incomplete, known_initializers())
+    def complete(incomplete: str) -> list[str]:
+        """The registered names that can continue the list."""
+        return _continued(incomplete, getattr(import_module(f"initcli.{module}"), function)())
+
+    return complete
 
 
-def activations(incomplete: str) -> list[str]:
-    """Names of activations, for the last item of a comma-separated list."""
-    from initcli.activations import known_activations
+def _continued(incomplete: str, known: Iterable[str]) -> list[str]:
+    *before, _ = incomplete.split(",")
+    head = "".join(f"{each}," for each in before)
+    return [f"{head}{name}" for name in sorted(known) if name not in before]
 
-    return _listed(incomplete, known_activations())
+
+initializers = _listed("initializers", "known_initializers")
+activations = _listed("activations", "known_activations")
+checks = _listed("checks", "known_checks")
 
 
 def frameworks(incomplete: str) -> list[str]:
@@ -42,14 +50,7 @@ def frameworks(incomplete: str) -> list[str]:
 
     from initcli.frameworks import Framework
 
-    return _listed(incomplete, get_args(Framework))
-
-
-def checks(incomplete: str) -> list[str]:
-    """Codes of checks, for the last item of a comma-separated list."""
-    from initcli.checks import known_checks
-
-    return _listed(incomplete, known_checks())
+    return _continued(incomplete, get_args(Framework))
 
 
 def filters() -> list[str]:
@@ -75,12 +76,6 @@ def settings(incomplete: str) -> list[str]:
         return [f"{path}={name}" for name in sorted(known)]
     model = _model()
     return [] if model is None else [f"{each}=" for each in paths(model.document.data)]
-
-
-def _listed(incomplete: str, known: Iterable[str]) -> list[str]:
-    *before, _ = incomplete.split(",")
-    head = "".join(f"{each}," for each in before)
-    return [f"{head}{name}" for name in sorted(known) if name not in before]
 
 
 def _model() -> Model | None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 
 from initcli.cli.completion import filters, settings
-from initcli.cli.terminal import complain, messages, patience, say, write
+from initcli.cli.terminal import complain, console, messages, patience, printed, say, write
 from initcli.render.formats import FORMATS
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+    from rich.console import RenderableType
+
+    from initcli.checkpoint import Subject
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.parameter import Parameter
     from initcli.reports.record import Rows
+
+
+Loaded = TypeVar("Loaded")
 
 
 def format_option(formats: Sequence[str]) -> Any:
@@ -52,14 +59,16 @@ Spec = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
-        help="A spec (YAML or JSON), a Keras model (.json or .keras), or - for standard input.",
+        help="A spec (YAML or JSON), a Keras model (.json or .keras), code as FILE.py:OBJECT or "
+        "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="Specs (YAML or JSON), Keras models (.json or .keras), or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), code as FILE.py:OBJECT or "
+        "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Random seed; overrides that of the spec.")]
@@ -80,6 +89,29 @@ Settings = Annotated[
         autocompletion=settings,
     ),
 ]
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """Parse keyword arguments."""
+    import json
+
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('it must be a JSON object, such as {"layers": 2}')
+    return value
+
+
+Call = Annotated[
+    Any,
+    typer.Option(
+        metavar="JSON",
+        parser=_keywords,
+        help="Keyword arguments of the function or class that SPEC names in code.",
+    ),
+]
 Filter = Annotated[
     list[str] | None,
     typer.Option(
@@ -91,18 +123,33 @@ Filter = Annotated[
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")
 ]
+Sample = Annotated[
+    bool,
+    typer.Option("--sample", help="Sample anew a model whose file also stores its weights."),
+]
 MaxDraws = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Sample only the first N entries of each tensor."),
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of examples.", show_default="64, or as many as fit in memory"),
+    typer.Option(
+        min=1,
+        help="Number of examples.",
+        show_default="64, or as many as fit in memory and a minute",
+    ),
 ]
-Draws = Annotated[int, typer.Option(min=1, max=1000, help="Number of draws of weights and inputs.")]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Number of draws of weights and inputs.",
+        show_default="5, or as many as a minute allows",
+    ),
+]
 Theory = Annotated[
-    bool,
-    typer.Option("--theory", help="Predict from the distributions alone, without sampling."),
+    bool, typer.Option("--theory", help="Predict from the distributions alone, without sampling.")
 ]
 Input = Annotated[
     str | None,
@@ -117,8 +164,7 @@ Picture = Annotated[
     ),
 ]
 Html = Annotated[
-    str | None,
-    typer.Option(metavar="DIR", help="Add the report to the page DIR/index.html."),
+    str | None, typer.Option(metavar="DIR", help="Add the report to the page DIR/index.html.")
 ]
 
 _SHARED = (
@@ -174,6 +220,7 @@ class Loading(NamedTuple):
     defaults: Framework | None
     custom: Sequence[str] | None
     changes: Sequence[str] | None
+    call: Mapping[str, Any] | None = None
 
     def model(self, spec: str) -> Model:
         """Load a spec and print its notes."""
@@ -186,22 +233,57 @@ class Loading(NamedTuple):
                 defaults=self.defaults,
                 custom=self.custom or (),
                 changes=self.changes or (),
+                call=self.call,
             )
         for note in model.notes:
             say(note)
         return model
 
+    def weights(self, source: str, *, sample: bool = False) -> Subject:
+        """Load stored weights, else the model, and print the notes.
+
+        ``sample`` is whether to ignore weights that are stored with their model.
+        """
+        if source == "-":
+            return self.model(source)
+        from initcli.sources.weights.read import checkpoint
+
+        with patience([source]):
+            found = checkpoint(source)
+        if found is None or (found.has_model and sample):
+            return self.model(source)
+        if found.has_model:
+            from initcli.sources.pairing import paired
+
+            declared = self.model(source)
+            model = paired(declared, found)
+            for note in model.notes[len(declared.notes) :]:
+                say(note)
+            return model
+        for option, given in zip(("--seed", "--defaults", "--custom", "--set"), self, strict=True):
+            if given is not None:
+                message = f"{source} holds stored weights: nothing is sampled"
+                raise typer.BadParameter(message, param_hint=option)
+        for note in found.notes:
+            say(note)
+        return found
+
 
 def for_each(
-    specs: Iterable[str], loading: Loading, do: Callable[[str, Model, bool], None]
+    specs: Iterable[str],
+    load: Callable[[str], Loaded],
+    do: Callable[[str, Loaded, bool], None],
 ) -> None:
-    """Call ``do(spec, model, is_first)`` for every spec; an error in one does not stop the rest."""
+    """Call ``do(spec, model, is_first)`` for what ``load`` makes of every spec.
+
+    An error in one does not stop the rest.
+    """
     from initcli.errors import InitcliError
 
     wrong, first = False, True
     for spec in specs:
         try:
-            model = loading.model(spec)
+            model = load(spec)
             is_first, first = first, False
             do(spec, model, is_first)
         except InitcliError as error:
@@ -211,14 +293,42 @@ def for_each(
         raise typer.Exit(2)
 
 
-def chosen(model: Model, filter: Sequence[str] | None) -> Sequence[Parameter]:
+def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:
     """The parameters that match a filter; all without one."""
     return model.matching(filter) if filter else model.parameters
 
 
-def write_rows(format: str, rows: Rows, *, first: bool = True) -> None:
-    """Write rows as they come; ``first`` is whether no others came before them."""
-    from initcli.render.formats import ROWS
+def report_text(
+    format: str,
+    *,
+    table: Callable[[int, bool], RenderableType],
+    record: Callable[[], Struct],
+    rows: Callable[[], Rows],
+    first: bool = True,
+) -> Iterator[str]:
+    """A report in one of the formats, in parts as they are computed.
 
-    for line in ROWS[format](rows, first):
-        write(line)
+    Args:
+        format: one of :data:`FORMATS`, whose argument alone is called.
+        table: the table for a width, and for ASCII alone or not.
+        record: the record that JSON is made of.
+        rows: the rows of all other formats.
+        first: whether no other report came before this one.
+    """
+    if format == "table":
+        page, plain = console()
+        yield "\n" * (not first) + printed(page, table(page.width, plain))
+    elif format == "json":
+        from initcli.reports.record import json_text
+
+        yield json_text(record())
+    else:
+        from initcli.render.formats import ROWS
+
+        yield from ROWS[format](rows(), first)
+
+
+def write_report(format: str, **report: Any) -> None:
+    """Write a report as it comes, see :func:`report_text`."""
+    for part in report_text(format, **report):
+        write(part)

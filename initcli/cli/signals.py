@@ -26,15 +26,16 @@ from initcli.cli.options import (
     Specs,
     Theory,
     for_each,
-    write_rows,
+    write_report,
 )
-from initcli.cli.terminal import NoBar, console, patience, printed, progress, say, write
+from initcli.cli.terminal import NoBar, patience, progress, say
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.render.progress import ProgressBar
-    from initcli.signal.comparison import Compared
     from initcli.signal.figures import Signal
 
 
@@ -42,7 +43,7 @@ def signal(
     specs: Specs,
     format: FormatOption = "table",
     batch: Batch = None,
-    draws: Draws = 5,
+    draws: Draws = None,
     theory: Theory = False,
     input: Input = None,
     out: Picture = None,
@@ -62,7 +63,7 @@ def signal(
 
     CSV and JSON lines have one row per layer.
     """
-    _picture_format(out)
+    picture = _picture(out)
     if theory and input is not None:
         message = "nothing is sampled that --input could change"
         raise typer.BadParameter(message, param_hint="--theory")
@@ -72,51 +73,63 @@ def signal(
 
     def report(spec: str, model: Model, first: bool) -> None:
         result = _signal(model, batch, draws, theory, input)
-        for note in result.notes:
-            say(note)
-        _print_signal(spec, result, format, filter or (), first=first)
-        if out is not None:
-            from initcli.files import write_whole
-            from initcli.render.signal_plot import signals_picture
+        only = filter or ()
+        from initcli.reports.signal import SignalReport, signal_rows
 
-            pictured = [(model.name, result)]
-            write_whole(Path(out), signals_picture(pictured, _picture_format(out)))
+        def table(width: int, ascii_only: bool) -> RenderableType:
+            from initcli.render.signal_table import signal_table
+
+            return signal_table(result, width=width, ascii_only=ascii_only, only=only)
+
+        write_report(
+            format,
+            table=table,
+            record=lambda: SignalReport.of(result, only),
+            rows=lambda: signal_rows(spec, result, only),
+            first=first,
+        )
+        picture([(model.name, result)])
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
             say(f"the page is {save_page(Path(html), signal_page(result))}")
 
-    for_each(specs, Loading(seed, defaults, custom, settings), report)
+    for_each(specs, Loading(seed, defaults, custom, settings).model, report)
 
 
-def _signal(model: Model, batch: int | None, draws: int, theory: bool, input: str | None) -> Signal:
-    from initcli.signal.measured import measure_signal, predict_signal
+def _signal(
+    model: Model, batch: int | None, draws: int | None, theory: bool, input: str | None
+) -> Signal:
+    from initcli.signal.measured import (
+        BATCH,
+        NotAfforded,
+        instead,
+        measure_signal,
+        planned,
+        predict_signal,
+    )
 
+    said: tuple[str, ...] = ()
     if theory:
-        return predict_signal(model, batch=batch or 64)
-    given = _inputs(input, model)
-    with _steps() as advance:
-        return measure_signal(model, batch=batch, draws=draws, inputs=given, progress=advance)
-
-
-def _print_signal(
-    spec: str, signal: Signal, format: str, only: Sequence[str], *, first: bool
-) -> None:
-    if format == "table":
-        from initcli.render.signal_table import signal_table
-
-        page, plain = console()
-        table = signal_table(signal, width=page.width, ascii_only=plain, only=only)
-        write("\n" * (not first) + printed(page, table))
-        return
-    from initcli.reports.signal import SignalReport, signal_rows
-
-    if format == "json":
-        from initcli.reports.record import json_text
-
-        write(json_text(SignalReport.of(signal, only)))
+        result = predict_signal(model, batch=batch or BATCH)
     else:
-        write_rows(format, signal_rows(spec, signal, only), first=first)
+        given = _inputs(input, model)
+        try:
+            plan = planned(model, batch=batch, draws=draws, inputs=given)
+        except NotAfforded as error:
+            if batch is not None or given:
+                raise
+            result = instead(model, error)
+        else:
+            said = plan.notes
+            for note in said:
+                say(note)
+            with _steps() as advance:
+                result = measure_signal(model, inputs=given, progress=advance, plan=plan)
+    for note in result.notes:
+        if note not in said:
+            say(note)
+    return result
 
 
 def compare(
@@ -147,7 +160,7 @@ def compare(
     ] = None,
     format: FormatOption = "table",
     batch: Batch = None,
-    draws: Draws = 5,
+    draws: Draws = None,
     theory: Theory = False,
     out: Picture = None,
     settings: Settings = None,
@@ -158,7 +171,8 @@ def compare(
 
     CSV and JSON lines have one row per variant, the best first.
     """
-    kind = _picture_format(out)
+    picture = _picture(out)
+    from initcli.reports.compare import CompareReport, compare_rows
     from initcli.signal.comparison import compare, variants
 
     with patience(specs):
@@ -175,33 +189,22 @@ def compare(
         compared = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
     for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
         say(note)
-    _print_comparison(compared, format)
-    if out is not None:
-        from initcli.files import write_whole
-        from initcli.render.signal_plot import signals_picture
 
-        pictured = [(each.label, each.signal) for each in compared]
-        write_whole(Path(out), signals_picture(pictured, kind))
+    def table(width: int, ascii_only: bool) -> RenderableType:
+        from initcli.render.signal_table import comparison_table
 
+        return comparison_table(compared, width=width, ascii_only=ascii_only)
 
-def _print_comparison(variants: Sequence[Compared], format: str) -> None:
-    from initcli.reports.compare import CompareReport, compare_rows
-
-    if format == "table":
-        from initcli.render.comparison import comparison_table
-
-        page, plain = console()
-        write(printed(page, comparison_table(variants, width=page.width, ascii_only=plain)))
-    elif format == "json":
-        from initcli.reports.record import json_text
-
-        write(json_text(CompareReport.of(variants)))
-    else:
-        write_rows(format, compare_rows(variants))
+    write_report(
+        format,
+        table=table,
+        record=lambda: CompareReport.of(compared),
+        rows=lambda: compare_rows(compared),
+    )
+    picture([(each.label, each.signal) for each in compared])
 
 
 def _names(text: str | None) -> list[str]:
-    """The names in a comma-separated list."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
@@ -220,13 +223,21 @@ def _frameworks(text: str | None) -> list[Framework]:
     return names  # type: ignore[return-value]
 
 
-def _picture_format(out: str | None) -> str:
-    """The picture format that a file's name asks for."""
+def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
+    """A function that saves a picture of signals in a file, whose name says the format."""
     kind = "" if out is None else Path(out).suffix.lower().removeprefix(".")
     if out is not None and kind not in list(PictureFormat):
         ends = "the file's name must end in .png, .svg or .pdf"
         raise typer.BadParameter(ends, param_hint="--out")
-    return kind
+
+    def save(signals: Sequence[tuple[str, Signal]]) -> None:
+        if out is not None:
+            from initcli.files import write_whole
+            from initcli.render.signal_plot import signals_picture
+
+            write_whole(Path(out), signals_picture(signals, kind))
+
+    return save
 
 
 def _inputs(file: str | None, model: Model) -> dict[str, Any]:

@@ -159,12 +159,10 @@ def complain(error: Exception) -> None:
     """Print the message of an error to standard error."""
     from initcli.errors import printable
 
-    text = "\n".join(_shortened(printable(line)) for line in str(error).split("\n"))
+    lines = map(printable, str(error).split("\n"))
+    short = (line if len(line) <= 500 else f"{line[:200]}...{line[-200:]}" for line in lines)
+    text = "\n".join(short)
     process.tell(text if _can_print(text, sys.stderr) else _in_ascii(text))
-
-
-def _shortened(line: str) -> str:
-    return line if len(line) <= 500 else f"{line[:200]}...{line[-200:]}"
 
 
 @contextmanager

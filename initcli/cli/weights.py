@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from initcli.cli.options import (
+    Call,
     Custom,
     Defaults,
     Filter,
@@ -19,18 +21,21 @@ from initcli.cli.options import (
     Loading,
     MaxDraws,
     PictureFormat,
+    Sample,
     Seed,
     Settings,
     Spec,
     Specs,
     chosen,
     for_each,
-    write_rows,
+    write_report,
 )
 from initcli.cli.terminal import console, data_stream, printed, progress, say, write, write_path
 
 if TYPE_CHECKING:
-    from initcli.model import Model
+    from rich.console import RenderableType
+
+    from initcli.checkpoint import Subject
     from initcli.parameter import Parameter
     from initcli.reports.summary import TensorSummary
     from initcli.sampling.workers import Workers
@@ -65,7 +70,7 @@ class _Drawing(NamedTuple):
             return workers.cluster(self.cluster)
         return workers.suitable(self.jobs, seconds)
 
-    def tensors(self, model: Model, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
+    def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
         from initcli.reports.summary import summarize
 
@@ -109,6 +114,7 @@ def summary(
         ),
     ] = False,
     filter: Filter = None,
+    sample: Sample = False,
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
@@ -118,6 +124,7 @@ def summary(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
     jobs: Jobs = None,
     cluster: Annotated[
         str | None,
@@ -137,40 +144,43 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
-    def tensors(model: Model, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
-        if not theory:
+    from initcli.reports.summary import is_stored
+
+    def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
+        # Code says the distributions; what is in memory or in a file is read.
+        declared = model.source == "python" and not is_stored(model)
+        if not theory and (sample or not declared):
             return drawing.tensors(model, only)
         from initcli.reports.summary import theory as distributions
 
         return distributions(model, only=only)
 
-    def summarized(spec: str, model: Model, first: bool) -> None:
+    def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
-        if format == "json":
-            from initcli.reports.record import json_text
-            from initcli.reports.summary import SummaryReport
+        from initcli.reports.summary import SummaryReport, summary_rows
 
-            write(json_text(SummaryReport.of(model, tensors(model, only))))
-            return
-        if format != "table":
-            from initcli.reports.summary import summary_rows
+        def table(width: int, ascii_only: bool) -> RenderableType:
+            from initcli.render.outline import outline, shown_parameters
+            from initcli.render.table import summary_table
 
-            write_rows(format, summary_rows(spec, model, tensors(model, only)), first=first)
-            return
-        from initcli.render.outline import outline, shown_parameters
-        from initcli.render.table import summary_table
+            paths = {parameter.path for parameter in only} if filter else None
+            is_whole = all or not data_stream().isatty()
+            max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
+            rows = outline(model.layers, depth, paths, max_lines)
+            # Folded tensors need no values.
+            shown = tensors(model, shown_parameters(rows))
+            return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
 
-        paths = {parameter.path for parameter in only} if filter else None
-        is_whole = all or not data_stream().isatty()
-        max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
-        rows = outline(model.layers, depth, paths, max_lines)
-        # Folded tensors need no values.
-        shown = tensors(model, shown_parameters(rows))
-        page, plain = console()
-        table = summary_table(model, shown, width=page.width, ascii_only=plain, rows=rows)
-        write("\n" * (not first) + printed(page, table))
+        write_report(
+            format,
+            table=table,
+            record=lambda: SummaryReport.of(model, tensors(model, only)),
+            rows=lambda: summary_rows(spec, model, tensors(model, only)),
+            first=first,
+        )
 
-    for_each(specs, Loading(seed, defaults, custom, settings), summarized)
+    loading = Loading(seed, defaults, custom, settings, call)
+    for_each(specs, partial(loading.weights, sample=sample), summarized)
 
 
 def hist(
@@ -201,11 +211,13 @@ def hist(
         bool, typer.Option("--same-scale", help="Use the same range of values for all tensors.")
     ] = False,
     filter: Filter = None,
+    sample: Sample = False,
     max_draws: MaxDraws = None,
     settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
     jobs: Jobs = None,
 ) -> None:
     """Draw a histogram of every tensor, together with its distribution.
@@ -223,11 +235,11 @@ def hist(
     folders = _folders(specs, out or "")
     drawing = _Drawing(max_draws, jobs)
 
-    def drawn(_: str, model: Model, first: bool) -> None:
+    def drawn(_: str, model: Subject, first: bool) -> None:
         write("\n" * (not first))
         _draw(drawing.tensors(model, chosen(model, filter)), model, bins or None, log, same_scale)
 
-    def saved(spec: str, model: Model, _: bool) -> None:
+    def saved(spec: str, model: Subject, _: bool) -> None:
         from initcli.render.plots import Style
 
         style = Style(
@@ -255,7 +267,9 @@ def hist(
                 write_path(file)
                 bar.advance(1)
 
-    for_each(specs, Loading(seed, defaults, custom, settings), drawn if out is None else saved)
+    do = drawn if out is None else saved
+    loading = Loading(seed, defaults, custom, settings, call)
+    for_each(specs, partial(loading.weights, sample=sample), do)
 
 
 def export(
@@ -266,6 +280,7 @@ def export(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
 ) -> None:
     """Save the sampled weights in one file, each under its path.
 
@@ -278,7 +293,7 @@ def export(
     if file.suffix.lower() not in exporting.SUFFIXES:
         ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
-    model = Loading(seed, defaults, custom, settings).model(spec)
+    model = Loading(seed, defaults, custom, settings, call).model(spec)
     only = chosen(model, filter)
     with progress(_Drawing().weights(only), "weights") as bar:
         notes = exporting.export(model, file, only=only, progress=bar.advance)
@@ -288,11 +303,7 @@ def export(
 
 
 def _draw(
-    tensors: Iterable[TensorSummary],
-    model: Model,
-    bins: int | None,
-    log: bool,
-    same_scale: bool,
+    tensors: Iterable[TensorSummary], model: Subject, bins: int | None, log: bool, same_scale: bool
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
     from initcli.render.bars import BarChart, heading

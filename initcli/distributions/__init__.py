@@ -8,8 +8,7 @@ from initcli.distributions.continuous import (
     TruncatedNormal,
     Uniform,
 )
-from initcli.distributions.discrete import Constant, Empirical
-from initcli.distributions.mixture import Mixture, with_zeros
+from initcli.distributions.discrete import Constant, Empirical, Mixture, with_zeros
 from initcli.random.standard_normal import Floats
 
 __all__ = [

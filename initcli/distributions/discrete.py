@@ -1,4 +1,4 @@
-"""Distributions of a finite set of values."""
+"""Distributions of a finite set of values, and mixtures."""
 
 from __future__ import annotations
 
@@ -75,3 +75,59 @@ class Empirical(Distribution, frozen=True):
 
     def cdf(self, x: Floats) -> Floats:
         return np.searchsorted(self.values, x, side="right") / len(self.values)
+
+
+class Mixture(Distribution, frozen=True):
+    """One of ``parts``, chosen with the probability ``weights`` (sum 1)."""
+
+    weights: tuple[float, ...]
+    parts: tuple[Distribution, ...]
+
+    @property
+    def mean(self) -> float:
+        return sum(weight * part.mean for weight, part in self._weighted)
+
+    @property
+    def std(self) -> float:
+        second = sum(w * (part.std**2 + part.mean**2) for w, part in self._weighted)
+        return math.sqrt(max(second - self.mean**2, 0.0))
+
+    @property
+    def support(self) -> tuple[float, float]:
+        lows, highs = zip(*(part.support for part in self.parts), strict=True)
+        return min(lows), max(highs)
+
+    @property
+    def text(self) -> str:
+        return ", ".join(f"{100 * w:.3g}% {part.text}" for w, part in self._weighted)
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        atoms: dict[float, float] = {}
+        for weight, part in self._weighted:
+            for value, probability in part.atoms.items():
+                atoms[value] = atoms.get(value, 0.0) + weight * probability
+        return atoms
+
+    def pdf(self, x: Floats) -> Floats:
+        return sum((w * part.pdf(x) for w, part in self._weighted), np.zeros(np.shape(x)))
+
+    def cdf(self, x: Floats) -> Floats:
+        return sum((w * part.cdf(x) for w, part in self._weighted), np.zeros(np.shape(x)))
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        lows, highs = zip(*(part.extent for part in self.parts), strict=True)
+        return min(lows), max(highs)
+
+    @property
+    def _weighted(self) -> list[tuple[float, Distribution]]:
+        return list(zip(self.weights, self.parts, strict=True))
+
+
+def with_zeros(distribution: Distribution, share: float) -> Distribution:
+    """0 with probability ``share``, else a value of ``distribution``."""
+    zero = Constant(0.0)
+    if share == 0 or distribution == zero:
+        return distribution
+    return zero if share == 1 else Mixture((share, 1 - share), (zero, distribution))

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from initcli.errors import DuplicateKey, InvalidSpec, Path, Place, SpecError, UnparsableText, quoted
+from initcli.errors import (
+    DuplicateKey,
+    InvalidSpec,
+    InvalidValue,
+    Path,
+    Place,
+    SpecError,
+    UnparsableText,
+    quoted,
+)
 from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
@@ -28,6 +37,10 @@ class Node(NamedTuple):
 
 Nodes = dict[Path, Node]
 """The nodes of a text by path. What an alias stands for has none."""
+
+
+Dialect = Literal["initcli", "keras", "python"]
+"""What a text is written in: a spec, a Keras model, or code."""
 
 
 class Origin(NamedTuple):
@@ -51,7 +64,7 @@ class Document:
     data: Any
     find_nodes: Callable[[], Nodes] = field(compare=False)
     origins: Mapping[Path, Origin] = field(default_factory=dict)
-    dialect: Literal["initcli", "keras"] = "initcli"
+    dialect: Dialect = "initcli"
     is_editable: bool = False
     notes: tuple[str, ...] = ()
 
@@ -85,6 +98,12 @@ class Document:
         for error in errors:
             error.place = error.place or self.place(error.path, error.at_key)
         return InvalidSpec(errors, _trailer(len(errors)))
+
+    def refused(
+        self, message: str, path: Path = (), remedy: str = "", *, at_key: bool = False
+    ) -> InvalidSpec:
+        """The error for a value that makes the rest of the document unreadable."""
+        return self.invalid([InvalidValue(message, remedy=remedy, path=path, at_key=at_key)])
 
 
 def with_values(data: Any, values: Mapping[Path, Any]) -> Any:

@@ -54,7 +54,6 @@ def parse_yaml(text: str, file: str) -> Document:
 
 
 def _advice(text: str, offset: int, reason: str) -> str:
-    """The remedy for common mistakes."""
     if text.startswith("\t", offset):
         return "indent with spaces, not with tabs"
     for bracket, what in (("]", "list"), ("}", "mapping")):
@@ -220,46 +219,34 @@ _TEXTS = (None, "!", f"{_CORE}str", f"{_PYTHON}str", f"{_PYTHON}unicode")
 _MERGE = "<<"
 _NO_TAGS = "write plain values; code belongs in a file named with --custom"
 
-_NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
-_BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
-_INT = re.compile(r"[-+]?[0-9]+\Z")
-_OCTAL = re.compile(r"0o[0-7]+\Z")
-_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_INF = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z")
-_NAN = re.compile(r"\.(?:nan|NaN|NAN)\Z")
-
+_INT = re.compile(r"[-+]?[0-9]+")
 _READERS: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
-    ("null", _NULL, lambda text: None),
-    ("bool", _BOOL, lambda text: text[0] in "tT"),
+    ("null", re.compile(r"null|Null|NULL|~|"), lambda text: None),
+    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text[0] in "tT"),
     ("int", _INT, int),
-    ("int", _OCTAL, lambda text: int(text[2:], 8)),
-    ("int", _HEX, lambda text: int(text[2:], 16)),
-    ("float", _FLOAT, float),
-    ("float", _INF, lambda text: float(text.replace(".", ""))),
-    ("float", _NAN, lambda text: float("nan")),
+    ("int", re.compile(r"0o[0-7]+"), lambda text: int(text[2:], 8)),
+    ("int", re.compile(r"0x[0-9a-fA-F]+"), lambda text: int(text[2:], 16)),
+    ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    ("float", re.compile(r"[-+]?\.(inf|Inf|INF)"), lambda text: float(text.replace(".", ""))),
+    ("float", re.compile(r"\.(nan|NaN|NAN)"), lambda text: float("nan")),
 )
 
 
 def _scalar(event: Any) -> Any:
-    if event.implicit[0]:
-        for kind, pattern, read in _READERS:
-            if pattern.match(event.value):
-                return _read(event, kind, read)
-        return event.value
-    if event.tag in _TEXTS:
-        return event.value
-    kind = event.tag.removeprefix(_CORE).removeprefix("python/").replace("long", "int")
+    text = event.value
+    if not event.implicit[0] and event.tag in _TEXTS:
+        return text
+    kind = None
+    if not event.implicit[0]:
+        kind = event.tag.removeprefix(_CORE).removeprefix("python/").replace("long", "int")
     for name, pattern, read in _READERS:
-        if kind == name and pattern.match(event.value):
-            return _read(event, kind, read)
-    if kind == "float" and _INT.match(event.value):
-        return float(event.value)
+        if kind in (None, name) and pattern.fullmatch(text):
+            digits = len(text.lstrip("+-")) if name == "int" else 0
+            if problem := too_many_digits(digits):
+                raise _Refused(event, problem)
+            return read(text)
+    if kind is None:
+        return text
+    if kind == "float" and _INT.fullmatch(text):
+        return float(text)
     raise _Refused(event, f"the tag {quoted(event.tag)} is not allowed here", _NO_TAGS)
-
-
-def _read(event: Any, kind: str, read: Callable[[str], Any]) -> Any:
-    digits = len(event.value.lstrip("+-")) if kind == "int" else 0
-    if problem := too_many_digits(digits):
-        raise _Refused(event, problem)
-    return read(event.value)

@@ -16,9 +16,9 @@ Parameters = Mapping[str, Parameter]
 """The parameters of one layer, by their names within it."""
 Rule = Callable[[Layer, Parameters], Mapping[str, Initializer]]
 """From a layer and its parameters to the initializers of some of them."""
-Note = Callable[[Layer, Parameters], str]
-"""From a layer and its parameters without an initializer in the spec to how the framework differs
-from Keras; "" for no difference."""
+Note = str | Callable[[Layer, Parameters], str]
+"""How the framework differs from Keras, or a function that says so of a layer and its parameters
+without an initializer in the spec; "" for no difference."""
 
 SAME_EVERYWHERE = (
     embedding.ClassToken,
@@ -69,7 +69,7 @@ class Defaults:
 
         ``unset`` are the parameters without an initializer in the spec.
         """
-        rule = _of_type(self.rules, layer)
+        rule = _of_type(self.rules, layer, None)
         is_quantized = any(each.dtype in CODES for each in parameters.values())
         is_had = rule is not None or isinstance(layer, (*SAME_EVERYWHERE, *self.layers))
         found: dict[str, Initializer] = {}
@@ -81,8 +81,8 @@ class Defaults:
         if not unset:
             return {}, []
         if is_had and not is_quantized:
-            note = _of_type(self.notes, layer)
-            said = "" if note is None else note(layer, unset)
+            note = _of_type(self.notes, layer, "")
+            said = note if isinstance(note, str) else note(layer, unset)
             return found, [said] if said else []
         kind = f"{'quantized ' * is_quantized}{layer.type_name}"
         own = f"its kernels start as those of a {self.linear}"
@@ -111,15 +111,22 @@ def fan_axes(kernel: Parameter) -> tuple[tuple[int, ...] | None, tuple[int, ...]
     return inputs, tuple(axis for axis in outputs if axis not in inputs)
 
 
-def constant_note(text: str) -> Note:
-    """A note that does not depend on the layer's arguments."""
-    return lambda layer, parameters: text
+def padded(layer: Layer, table: Initializer) -> Mapping[str, Initializer]:
+    """The initializer of a table, with zeros in the row of the padding."""
+    return {"embeddings": layer.padded(table) if isinstance(layer, embedding.Embedding) else table}
 
 
-def note_on(argument: str, text: str) -> Note:
-    """A note for layers with a truthy argument."""
-    return lambda layer, parameters: text if getattr(layer, argument, None) else ""
+def two_convolutions(name: str) -> Note:
+    """The note on separable convolutions, which the framework of that name has not."""
+    text = f"{name} has no separable convolution; it starts as two"
+    bias = ", of which the first would have a bias as well"
+    return lambda layer, parameters: text + bias * ("bias" in parameters)
 
 
-def _of_type(entries: Mapping[type[Layer], Any], layer: Layer) -> Any:
-    return next((entries[cls] for cls in type(layer).__mro__ if cls in entries), None)
+def only_keras_renormalizes(layer: Layer, parameters: Parameters) -> str:
+    """The note on batch normalization."""
+    return "only Keras has `renorm`" if getattr(layer, "renorm", False) else ""
+
+
+def _of_type(entries: Mapping[type[Layer], Any], layer: Layer, default: Any) -> Any:
+    return next((entries[cls] for cls in type(layer).__mro__ if cls in entries), default)

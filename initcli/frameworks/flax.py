@@ -11,9 +11,10 @@ from initcli.frameworks.base import (
     Note,
     Parameters,
     Rule,
-    constant_note,
     fan_axes,
-    note_on,
+    only_keras_renormalizes,
+    padded,
+    two_convolutions,
 )
 from initcli.initializers import (
     Constant,
@@ -31,12 +32,12 @@ from initcli.layers import (
     activation,
     attention,
     cells,
-    conv_lstm,
     convolution,
     core,
     einsum,
     embedding,
     normalization,
+    recurrent,
     wrappers,
 )
 from initcli.parameter import Parameter
@@ -44,10 +45,8 @@ from initcli.parameter import Parameter
 
 def _table(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
     """N(0, 1/features): variance scaling whose fan-in is the width of a vector."""
-    table: Initializer = VarianceScaling(
-        distribution="untruncated_normal", input_axes=(1,), output_axes=(0,)
-    )
-    return {"embeddings": layer.padded(table) if isinstance(layer, embedding.Embedding) else table}
+    table = VarianceScaling(distribution="untruncated_normal", input_axes=(1,), output_axes=(0,))
+    return padded(layer, table)
 
 
 def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
@@ -58,31 +57,18 @@ def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer
     return {"recurrent_kernel": per_gate(kernel, gates, units) if gates > 1 else kernel}
 
 
-def _lstm(layer: Layer, parameters: Parameters) -> str:
-    if "bias" in parameters:
-        return (
-            "flax's LSTMCell has a bias on the state's side alone, without a one for the forget "
-            "gate"
-        )
-    return _without_bias(layer, "LSTMCell")
+def _cell(name: str, biases: str) -> Note:
+    """The note on a recurrent cell: how it differs in its biases, or that it always has one."""
+
+    def note(layer: Layer, parameters: Parameters) -> str:
+        if biases and "bias" in parameters:
+            return f"flax's {name} has {biases}"
+        return "" if getattr(layer, "use_bias", True) else f"flax's {name} always has a bias"
+
+    return note
 
 
-def _gru(layer: Layer, parameters: Parameters) -> str:
-    if "bias" in parameters:
-        return "flax's GRUCell has one bias a gate, and a second for the candidate's state"
-    return _without_bias(layer, "GRUCell")
-
-
-def _simple(layer: Layer, parameters: Parameters) -> str:
-    return _without_bias(layer, "SimpleCell")
-
-
-def _without_bias(layer: Layer, name: str) -> str:
-    has_bias = getattr(layer, "use_bias", True)
-    return "" if has_bias else f"flax's {name} always has a bias"
-
-
-def _two_biases(layer: Layer, parameters: Parameters) -> str:
+def _conv_lstm(layer: Layer, parameters: Parameters) -> str:
     if "conv_lstm_cell/bias" not in parameters:
         return ""
     return (
@@ -106,7 +92,7 @@ def _one_alpha(layer: Layer, parameters: Parameters) -> str:
     return "flax's PReLU has a single alpha" if parameters["alpha"].size > 1 else ""
 
 
-def _padded(layer: Layer, parameters: Parameters) -> str:
+def _padding(layer: Layer, parameters: Parameters) -> str:
     is_padded = getattr(layer, "padding_idx", None) is not None
     return "flax's Embed has no `padding_idx`" if is_padded else ""
 
@@ -115,11 +101,6 @@ def _reversible(layer: Layer, parameters: Parameters) -> str:
     if "reverse_embeddings" not in parameters:
         return ""
     return "flax has no ReversibleEmbedding; it starts as an Embed and a Dense without a bias"
-
-
-def _two_convolutions(layer: Layer, parameters: Parameters) -> str:
-    more = ", of which the first would have a bias as well" if "bias" in parameters else ""
-    return f"flax has no separable convolution; it starts as two{more}"
 
 
 class Flax(Defaults):
@@ -149,7 +130,7 @@ class Flax(Defaults):
         embedding.Table: _table,
         embedding.PositionEmbedding: _table,
         cells.Gated: _recurrent,
-        conv_lstm.ConvLSTM: lambda *_: {},
+        recurrent.ConvLSTM: lambda *_: {},
         activation.PReLU: lambda *_: {"alpha": Constant(value=0.01)},
         # N(0, 1), whose length no power iteration has set yet.
         wrappers.SpectralNormalization: lambda *_: {"vector_u": RandomNormal(mean=0.0, stddev=1.0)},
@@ -157,28 +138,30 @@ class Flax(Defaults):
         wrappers.WeightNormalization: lambda *_: {"g": Ones()},
     }
     notes: ClassVar[Mapping[type[Layer], Note]] = {
-        cells.LSTMWeights: _lstm,
-        cells.GRUWeights: _gru,
-        cells.SimpleRNNWeights: _simple,
-        conv_lstm.ConvLSTM: _two_biases,
+        cells.LSTMWeights: _cell(
+            "LSTMCell", "a bias on the state's side alone, without a one for the forget gate"
+        ),
+        cells.GRUWeights: _cell(
+            "GRUCell", "one bias a gate, and a second for the candidate's state"
+        ),
+        cells.SimpleRNNWeights: _cell("SimpleCell", ""),
+        recurrent.ConvLSTM: _conv_lstm,
         attention.MultiHeadAttention: _heads,
-        attention.GroupedQueryAttention: constant_note(
+        attention.GroupedQueryAttention: (
             "flax has no GroupedQueryAttention; its projections start as those of "
             "MultiHeadDotProductAttention"
         ),
-        convolution.SeparableConv: _two_convolutions,
+        convolution.SeparableConv: two_convolutions("flax"),
         activation.PReLU: _one_alpha,
-        embedding.PositionEmbedding: constant_note(
-            "flax has no position embedding; it starts as an Embed"
-        ),
-        embedding.Embedding: _padded,
+        embedding.PositionEmbedding: "flax has no position embedding; it starts as an Embed",
+        embedding.Embedding: _padding,
         embedding.ReversibleEmbedding: _reversible,
-        normalization.BatchNormalization: note_on("renorm", "only Keras has `renorm`"),
-        wrappers.SpectralNormalization: constant_note(
+        normalization.BatchNormalization: only_keras_renormalizes,
+        wrappers.SpectralNormalization: (
             "flax's SpectralNorm keeps a sigma of 1 beside u, divides every kernel of its layer, "
             "and holds them divided once already"
         ),
-        wrappers.WeightNormalization: constant_note(
+        wrappers.WeightNormalization: (
             "flax's WeightNorm holds its layer's kernel over its norm already"
         ),
     }

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from initcli.frameworks.base import (
     Defaults,
     Note,
     Parameters,
     Rule,
-    constant_note,
     fan_axes,
-    note_on,
+    only_keras_renormalizes,
+    padded,
+    two_convolutions,
 )
 from initcli.initializers import (
     Constant,
@@ -49,17 +50,21 @@ def _within(bound: float) -> Initializer:
     return RandomUniform(minval=-bound, maxval=bound)
 
 
+def _uniform(**axes: Any) -> VarianceScaling:
+    """U(±1/√fan_in)."""
+    return VarianceScaling(scale=1 / 3, mode="fan_in", distribution="uniform", **axes)
+
+
 def _transposed(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
     """The fan-in of a transposed convolution counts its outputs."""
-    kernel = VarianceScaling(scale=1 / 3, mode="fan_in", distribution="uniform")
+    kernel = _uniform()
     bound = 1 / math.sqrt(kernel.fans(parameters["kernel"].shape).fan_in)
     return {"kernel": kernel, "bias": _within(bound)}
 
 
 def _table(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
     """N(0, 1)."""
-    table: Initializer = RandomNormal(mean=0.0, stddev=1.0)
-    return {"embeddings": layer.padded(table) if isinstance(layer, embedding.Embedding) else table}
+    return padded(layer, RandomNormal(mean=0.0, stddev=1.0))
 
 
 def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
@@ -130,11 +135,6 @@ def _reversible(layer: Layer, parameters: Parameters) -> str:
     return f"torch has no ReversibleEmbedding; it starts as an Embedding{more}"
 
 
-def _two_convolutions(layer: Layer, parameters: Parameters) -> str:
-    more = ", of which the first would have a bias as well" if "bias" in parameters else ""
-    return f"torch has no separable convolution; it starts as two{more}"
-
-
 class Torch(Defaults):
     """PyTorch."""
 
@@ -144,13 +144,7 @@ class Torch(Defaults):
     def kernel(self, kernel: Parameter) -> Initializer:
         """U(±1/√fan_in)."""
         inputs, outputs = fan_axes(kernel)
-        return VarianceScaling(
-            scale=1 / 3,
-            mode="fan_in",
-            distribution="uniform",
-            input_axes=inputs,
-            output_axes=outputs,
-        )
+        return _uniform(input_axes=inputs, output_axes=outputs)
 
     def bias(self, kernel: Parameter, initializer: Initializer) -> Initializer:
         """U with the bound of the kernel."""
@@ -178,18 +172,16 @@ class Torch(Defaults):
         cells.SimpleRNNWeights: _two_biases,
         cells.GRUWeights: _gru,
         attention.MultiHeadAttention: _packed,
-        attention.GroupedQueryAttention: constant_note(
+        attention.GroupedQueryAttention: (
             "torch has no grouped attention; its projections start as a Linear each"
         ),
-        einsum.EinsumDense: constant_note("torch has no EinsumDense; it starts as a Linear"),
-        convolution.SeparableConv: _two_convolutions,
+        einsum.EinsumDense: "torch has no EinsumDense; it starts as a Linear",
+        convolution.SeparableConv: two_convolutions("torch"),
         activation.PReLU: _one_alpha,
-        embedding.PositionEmbedding: constant_note(
-            "torch has no position embedding; it starts as an Embedding"
-        ),
+        embedding.PositionEmbedding: "torch has no position embedding; it starts as an Embedding",
         embedding.ReversibleEmbedding: _reversible,
-        normalization.BatchNormalization: note_on("renorm", "only Keras has `renorm`"),
-        wrappers.SpectralNormalization: constant_note(
+        normalization.BatchNormalization: only_keras_renormalizes,
+        wrappers.SpectralNormalization: (
             "torch's spectral_norm keeps a v beside u, both after 15 power iterations"
         ),
     }

@@ -1,8 +1,10 @@
-"""Initializers: rules for filling a tensor, one class each."""
+"""Initializers: rules for filling a tensor, one class each.
+
+This package exports those that other packages name; a spec can name all.
+"""
 
 from initcli.initializers.base import Initializer
 from initcli.initializers.composite import (
-    ICNR,
     Chrono,
     Joined,
     NormOf,
@@ -14,21 +16,15 @@ from initcli.initializers.constant import STFT, Bilinear, Constant, Dirac, Ident
 from initcli.initializers.custom import Custom
 from initcli.initializers.orthogonal import DeltaOrthogonal, Orthogonal
 from initcli.initializers.random import (
-    RandomNormal,
-    RandomUniform,
-    Sparse,
-    TruncatedNormal,
-)
-from initcli.initializers.scaling import (
     GlorotNormal,
     GlorotUniform,
-    HeNormal,
     HeUniform,
     LecunNormal,
-    LecunUniform,
+    RandomNormal,
+    RandomUniform,
     Scaled,
-    Siren,
-    SirenFirst,
+    Sparse,
+    TruncatedNormal,
     VarianceScaling,
 )
 from initcli.registry import import_modules, known
@@ -36,7 +32,6 @@ from initcli.registry import import_modules, known
 import_modules(__name__, __path__)
 
 __all__ = [
-    "ICNR",
     "STFT",
     "Bilinear",
     "Chrono",
@@ -46,21 +41,17 @@ __all__ = [
     "Dirac",
     "GlorotNormal",
     "GlorotUniform",
-    "HeNormal",
     "HeUniform",
     "Identity",
     "Initializer",
     "Joined",
     "LecunNormal",
-    "LecunUniform",
     "NormOf",
     "Ones",
     "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "Scaled",
-    "Siren",
-    "SirenFirst",
     "Sparse",
     "TruncatedNormal",
     "VarianceScaling",

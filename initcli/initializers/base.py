@@ -34,16 +34,6 @@ def compute_fans(shape: Size) -> Fans:
     return Fans(shape[-2] * receptive_field, shape[-1] * receptive_field)
 
 
-def require_convolution(initializer: Initializer, shape: Size, remedy: str) -> None:
-    """Raise ShapeError unless the shape is that of a convolution kernel."""
-    if len(shape) not in (3, 4, 5):
-        raise ShapeError(
-            f"{initializer.type_name} fills convolution kernels of 3 to 5 axes, not shape "
-            f"{shape_text(shape)}",
-            remedy,
-        )
-
-
 class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
     """A rule for filling a tensor. Shapes are those of Keras: (…, fan_in, fan_out)."""
 
@@ -74,6 +64,16 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         distribution = self.distribution_for(shape)
         assert distribution is not None
         distribution.draw(rng, out)
+
+    def misfit(self, fills: str, shape: Size, remedy: str = "") -> ShapeError:
+        """The error for a shape that the initializer cannot fill."""
+        message = f"{self.type_name} fills {fills}, not shape {shape_text(shape)}"
+        return ShapeError(message, remedy)
+
+    def require_convolution(self, shape: Size, remedy: str) -> None:
+        """Raise ShapeError unless the shape is that of a convolution kernel."""
+        if len(shape) not in (3, 4, 5):
+            raise self.misfit("convolution kernels of 3 to 5 axes", shape, remedy)
 
     @property
     def fills_whole(self) -> bool:
@@ -119,6 +119,24 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={_short(value)}" for name, value in self.arguments.items())
         return f"{self.type_name}({shown})" if shown else self.type_name
+
+
+class Undrawn(Initializer, frozen=True, kw_only=True):
+    """Stands for an initializer that is not known, so that nothing can be drawn."""
+
+    registered = False
+
+    def distribution_for(self, shape: Size) -> None:
+        return None
+
+
+class Undeclared(Undrawn, frozen=True, kw_only=True):
+    """The initializer of a tensor of which only the stored values are known."""
+
+    registered = False
+
+    def __str__(self) -> str:
+        return ""
 
 
 class Seeded(Initializer, frozen=True, kw_only=True):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from initcli import distributions
 from initcli.distributions import Distribution, Floats, Mixture, with_zeros
-from initcli.initializers.base import Fans, Initializer, Whole, require_convolution
+from initcli.initializers.base import Fans, Initializer, Whole
 from initcli.initializers.constant import Ones
-from initcli.initializers.scaling import HeNormal
+from initcli.initializers.random import HeNormal
 from initcli.random.streams import seeded_stream
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, shape_text
 
@@ -47,11 +47,9 @@ class Joined(Whole, frozen=True, kw_only=True):
         return Mixture(tuple(size / total for size in weights.values()), tuple(weights))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        slices = [
-            part.tensor((*shape[:-1], size), rng, dtype)
-            for part, size in zip(self.parts, self.sizes, strict=True)
-        ]
-        return np.concatenate(slices, axis=-1)
+        slices = zip(self.parts, self.sizes, strict=True)
+        tensors = [part.tensor((*shape[:-1], size), rng, dtype) for part, size in slices]
+        return np.concatenate(tensors, axis=-1)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -93,7 +91,7 @@ class ICNR(Whole, frozen=True, kw_only=True):
     repeated for the scaleᵈ pixels that it becomes (Aitken et al. 2017, arXiv:1707.02937).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("icnr",)
+    aliases = ("icnr",)
 
     scale: Annotated[PositiveInt, doc("Upsampling factor of each spatial axis.")] = 2
     initializer: Annotated[Initializer, doc("Draws the filters that are repeated.")] = HeNormal()
@@ -126,7 +124,7 @@ class ICNR(Whole, frozen=True, kw_only=True):
 
     def _drawn(self, shape: Size) -> Size:
         """The shape of the drawn filters."""
-        require_convolution(self, shape, "use it for the convolution before a depth_to_space")
+        self.require_convolution(shape, "use it for the convolution before a depth_to_space")
         # Bounded, because the power of a large scale takes long to compute and to print.
         pixels = min(self.scale, shape[-1] + 1) ** (len(shape) - 2)
         if shape[-1] % pixels:
@@ -165,10 +163,8 @@ class Chrono(Whole, frozen=True, kw_only=True):
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 1 or shape[0] % 4:
-            raise ShapeError(
-                f"Chrono fills the bias of an LSTM's four gates, not shape {shape_text(shape)}",
-                "use it for the `bias_initializer` of LSTM, LSTMCell or ConvLSTM",
-            )
+            remedy = "use it for the `bias_initializer` of LSTM, LSTMCell or ConvLSTM"
+            raise self.misfit("the bias of an LSTM's four gates", shape, remedy)
         inverse = distributions.LogOfUniform(self.max_time - 1, -1)
         return Mixture((0.5, 0.25, 0.25), (distributions.Constant(0.0), inverse, self.forget))
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from initcli import distributions
 from initcli.distributions import Distribution, Floats
 from initcli.errors import did_you_mean, listed, quoted
-from initcli.initializers.base import Initializer, require_convolution
+from initcli.initializers.base import Initializer
 from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, shape_text
 
 
 class Zeros(Initializer, frozen=True, kw_only=True):
     """All zeros."""
 
-    aliases: ClassVar[tuple[str, ...]] = ("zero",)
+    aliases = ("zero",)
 
     def distribution_for(self, shape: Size) -> Distribution:
         return distributions.Constant(0.0)
@@ -26,7 +26,7 @@ class Zeros(Initializer, frozen=True, kw_only=True):
 class Ones(Initializer, frozen=True, kw_only=True):
     """All ones."""
 
-    aliases: ClassVar[tuple[str, ...]] = ("one",)
+    aliases = ("one",)
 
     def distribution_for(self, shape: Size) -> Distribution:
         return distributions.Constant(1.0)
@@ -48,7 +48,7 @@ class Identity(Initializer, frozen=True, kw_only=True):
     ``repeated``.
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("IdentityInitializer",)
+    aliases = ("IdentityInitializer",)
 
     gain: Annotated[float, doc("Value on the diagonal.")] = 1.0
     repeated: Annotated[
@@ -59,17 +59,15 @@ class Identity(Initializer, frozen=True, kw_only=True):
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 2:
             remedy = "for a convolution, use Dirac" if len(shape) > 2 else ""
-            message = f"Identity fills matrices only, not shape {shape_text(shape)}"
-            raise ShapeError(message, remedy)
-        if not self.repeated:
-            return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / max(shape))
-        if max(shape) % min(shape):
+            raise self.misfit("matrices only", shape, remedy)
+        if self.repeated and max(shape) % min(shape):
             raise ShapeError(
                 "repeated identities need one side to be a multiple of the other, not shape "
                 f"{shape_text(shape)}",
                 "remove `repeated` for ones on one diagonal",
             )
-        return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / min(shape))
+        period = min(shape) if self.repeated else max(shape)
+        return distributions.with_zeros(distributions.Constant(self.gain), 1 - 1 / period)
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         rows, columns = np.divmod(np.arange(start, start + out.size), shape[1])
@@ -91,7 +89,7 @@ class Dirac(Initializer, frozen=True, kw_only=True):
     ] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
-        require_convolution(self, shape, "for a matrix, use Identity")
+        self.require_convolution(shape, "for a matrix, use Identity")
         if shape[-1] % self.groups:
             raise ShapeError(
                 f"Dirac's `groups` ({self.groups}) must divide the {shape[-1]} output channels",
@@ -120,7 +118,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
     groups: Annotated[PositiveInt, doc("The `groups` of the layer.")] = 1
 
     def distribution_for(self, shape: Size) -> Distribution:
-        require_convolution(self, shape, "use it for a transposed convolution")
+        self.require_convolution(shape, "use it for a transposed convolution")
         if shape[-1] != shape[-2] * self.groups:
             raise ShapeError(
                 f"Bilinear needs as many filters as input channels, and shape {shape_text(shape)} "
@@ -130,9 +128,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
         if math.prod(shape[:-2]) > _MAX_ENTRIES:
             message = f"Bilinear fills windows of at most {_MAX_ENTRIES:,} entries"
             raise ShapeError(message, "use a smaller kernel_size")
-        window = distributions.Empirical(
-            "bilinear", tuple(sorted(self._window(shape).ravel().tolist()))
-        )
+        window = _fixed("bilinear", self._window(shape))
         return distributions.with_zeros(window, 1 - 1 / shape[-2])
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
@@ -148,6 +144,11 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
         return window
 
 
+def _fixed(name: str, entries: Floats) -> Distribution:
+    """The distribution of entries that are always the same."""
+    return distributions.Empirical(name, tuple(np.sort(entries, axis=None).tolist()))
+
+
 _MAX_ENTRIES = 2**24
 """Maximum number of entries of a kernel whose distribution holds each of them."""
 
@@ -159,7 +160,7 @@ class STFT(Initializer, frozen=True, kw_only=True):
     imaginary side, with N = 2 (frequencies − 1) and the window w (``keras.initializers.STFT``).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("STFTInitializer",)
+    aliases = ("STFTInitializer",)
 
     side: Annotated[
         Literal["real", "imag"], doc("Real part (cosines) or imaginary part (sines).")
@@ -184,26 +185,19 @@ class STFT(Initializer, frozen=True, kw_only=True):
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
-            raise ShapeError(
-                "STFT fills kernels (frame length, 1, frequencies) with 2 frequencies or more, "
-                f"not shape {shape_text(shape)}",
-                "use it for a Conv1D on one channel with 2 filters or more",
-            )
+            remedy = "use it for a Conv1D on one channel with 2 filters or more"
+            kernels = "kernels (frame length, 1, frequencies) with 2 frequencies or more"
+            raise self.misfit(kernels, shape, remedy)
         if math.prod(shape) > _MAX_ENTRIES:
-            raise ShapeError(
-                f"STFT fills kernels of at most {_MAX_ENTRIES:,} entries, not shape "
-                f"{shape_text(shape)}",
-                "use a smaller kernel_size or fewer filters",
-            )
+            remedy = "use a smaller kernel_size or fewer filters"
+            raise self.misfit(f"kernels of at most {_MAX_ENTRIES:,} entries", shape, remedy)
         if not isinstance(self.window, str) and self.window and len(self.window) != shape[0]:
             raise ShapeError(
                 f"STFT's `window` must have {shape[0]} values, one for each entry of the frame, "
                 f"not {len(self.window)}",
                 "give kernel_size values, or the name of a window",
             )
-        return distributions.Empirical(
-            "STFT", tuple(np.sort(self._kernel(shape), axis=None).tolist())
-        )
+        return _fixed("STFT", self._kernel(shape))
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
         out[:] = self._kernel(shape).ravel()[start : start + out.size]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
 from initcli import distributions
 from initcli.distributions import Distribution, Floats
-from initcli.initializers.base import Whole, require_convolution
+from initcli.initializers.base import Whole
 from initcli.random.variates import fill_normal
-from initcli.types import PositiveInt, ShapeError, Size, doc, shape_text
+from initcli.types import PositiveInt, ShapeError, Size, doc
 
 Gain = Annotated[float, doc("Factor on the orthogonal matrix.")]
 
@@ -24,7 +24,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
     2014, arXiv:1312.6120; Mezzadri 2007, arXiv:math-ph/0609050.)
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("OrthogonalInitializer",)
+    aliases = ("OrthogonalInitializer",)
 
     gain: Gain = 1.0
     row_axes: Annotated[
@@ -34,8 +34,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) < 2:
-            message = f"Orthogonal fills tensors of 2 axes or more, not shape {shape_text(shape)}"
-            raise ShapeError(message, "for a vector, use zeros")
+            raise self.misfit("tensors of 2 axes or more", shape, "for a vector, use zeros")
         return _entry(max(self._matrix(shape)), self.gain)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
@@ -62,7 +61,7 @@ class DeltaOrthogonal(Whole, frozen=True, kw_only=True):
     gain: Gain = 1.0
 
     def distribution_for(self, shape: Size) -> Distribution:
-        require_convolution(self, shape, "for a matrix, use Orthogonal")
+        self.require_convolution(shape, "for a matrix, use Orthogonal")
         if shape[-2] > shape[-1]:
             raise ShapeError(
                 f"DeltaOrthogonal needs at least as many output channels ({shape[-1]}) as input "

@@ -36,36 +36,37 @@ class Activation(Layer, frozen=True, kw_only=True):
         return self.activation.call(flow.xp, x)
 
 
-class ReLU(Layer, frozen=True, kw_only=True):
-    """max(x, 0), or with a slope below ``threshold`` and a cap at ``max_value``."""
+class _Applying(Layer, frozen=True, kw_only=True):
+    """Applies the activation that its arguments describe."""
 
     supports_masking = True
+
+    @property
+    def last_activation(self) -> ActivationFunction:
+        raise NotImplementedError
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return self.last_activation.call(flow.xp, x)
+
+
+class ReLU(_Applying, frozen=True, kw_only=True):
+    """max(x, 0), or with a slope below ``threshold`` and a cap at ``max_value``."""
 
     max_value: Annotated[NonNegativeFloat | None, doc("Upper bound of the output.")] = None
     negative_slope: Annotated[NonNegativeFloat, doc("Slope for negative inputs.")] = 0.0
     threshold: Annotated[NonNegativeFloat, doc("Input where the slope changes.")] = 0.0
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        return self.last_activation.call(flow.xp, x)
-
     @property
     def last_activation(self) -> ActivationFunction:
         return Relu(
-            max_value=self.max_value,
-            negative_slope=self.negative_slope,
-            threshold=self.threshold,
+            max_value=self.max_value, negative_slope=self.negative_slope, threshold=self.threshold
         )
 
 
-class LeakyReLU(Layer, frozen=True, kw_only=True):
+class LeakyReLU(_Applying, frozen=True, kw_only=True):
     """x for x ≥ 0, ``negative_slope`` · x below."""
 
-    supports_masking = True
-
     negative_slope: Annotated[NonNegativeFloat, doc("Slope for negative inputs.")] = 0.3
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        return self.last_activation.call(flow.xp, x)
 
     @property
     def last_activation(self) -> ActivationFunction:
@@ -111,30 +112,20 @@ class PReLU(Layer, frozen=True, kw_only=True):
         return LeakyRelu(negative_slope=0.0)
 
 
-class ThresholdedReLU(Layer, frozen=True, kw_only=True):
+class ThresholdedReLU(_Applying, frozen=True, kw_only=True):
     """x for x > ``theta``, else 0 (Konda et al. 2014, arXiv:1402.3337). Keras 1 and 2."""
 
-    supports_masking = True
-
     theta: Annotated[NonNegativeFloat, doc("Inputs up to this value give 0.")] = 1.0
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        return self.last_activation.call(flow.xp, x)
 
     @property
     def last_activation(self) -> ActivationFunction:
         return Threshold(threshold=self.theta)
 
 
-class ELU(Layer, frozen=True, kw_only=True):
+class ELU(_Applying, frozen=True, kw_only=True):
     """x for x ≥ 0, ``alpha`` (exp(x) − 1) below."""
 
-    supports_masking = True
-
     alpha: Annotated[float, doc("Limit of the output for large negative inputs, negated.")] = 1.0
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        return self.last_activation.call(flow.xp, x)
 
     @property
     def last_activation(self) -> ActivationFunction:
@@ -145,7 +136,6 @@ class Softmax(Layer, frozen=True, kw_only=True):
     """exp(x) / Σ exp(x) over ``axis``."""
 
     supports_masking = True
-
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
 
     axis: Annotated[

@@ -100,17 +100,13 @@ class CustomScaleLayer(Layer, frozen=True, kw_only=True):
     """The first input plus ``scale`` times the second: the residual sum of Inception-ResNet."""
 
     role = "adds"
-
     merges = True
 
     scale: Annotated[float, doc("Factor on the second input.")]
 
     def output_shape(self, shape: Shape, residual: Shape) -> Shape:
         if shape != residual:
-            raise ShapeError(
-                f"CustomScaleLayer needs two inputs of one shape, not {shape_text(shape)} and "
-                f"{shape_text(residual)}"
-            )
+            raise self.misfit("needs two inputs of one shape", shape, residual)
         return shape
 
     def call(self, flow: Flow, x: Array, residual: Array) -> Array:

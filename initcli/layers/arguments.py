@@ -6,14 +6,7 @@ from typing import Annotated, Literal
 
 from initcli.activations import Activation
 from initcli.initializers import Initializer
-from initcli.types import (
-    DataFormat,
-    Fraction,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    doc,
-)
+from initcli.types import DataFormat, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, doc
 
 Sizes = PositiveInt | tuple[PositiveInt, ...]
 """One number for all spatial axes, or one for each."""
@@ -76,6 +69,10 @@ Seed = Annotated[
     int | None, doc("Own seed of the random numbers; absent, they follow from the model's seed.")
 ]
 
+StateActivation = Annotated[
+    Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
+]
+InputDropout = Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")]
 RecurrentDropout = Annotated[Fraction, doc("Share of the state's entries set to 0 in training.")]
 RecurrentActivation = Annotated[Activation, doc("Function applied to the gates.")]
 UnitForgetBias = Annotated[

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
 from initcli.layers.arguments import Quantization, Seed
-from initcli.layers.base import Layer, known_size
-from initcli.layers.einsum import Counted, Projection, projecting, stored_projection
+from initcli.layers.base import Layer, Work, known_size
+from initcli.layers.einsum import Counted, Projection, projected_kernel, stored_projection
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
 from initcli.layers.regularization import dropped
@@ -31,7 +33,12 @@ from initcli.types import (
     shapes_text,
 )
 
-_POSITIONS = "such as (None, 10, 64): 10 positions with 64 features each"
+_SCORES = 10
+"""Entries that the pass back holds for each score."""
+_PROJECTED = 6
+"""Entries that it holds for each entry of a projection."""
+_SOFTMAX = 100
+"""What the softmax takes for each score, in multiplications."""
 
 
 class Heads(NamedTuple):
@@ -43,11 +50,32 @@ class Heads(NamedTuple):
     value_dim: int
 
 
-class _Projecting(Layer, frozen=True, kw_only=True):
+def _own(name: str) -> Meta:
+    return doc(
+        f"Fills the kernel of the {name} projection instead of `kernel_initializer`. Not in Keras."
+    )
+
+
+class _Attending(Layer, frozen=True, kw_only=True):
+    """Attention of a query to the positions of a value by their keys."""
+
+    supports_masking = True
+
+    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
+
+    def require_positions(self, *shapes: Shape) -> None:
+        """Raise ShapeError unless every input has positions and features beside the batch."""
+        for shape in shapes:
+            if len(shape) < 3:
+                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
+                needs = "needs positions and features beside the batch"
+                raise self.misfit(needs, shape, remedy=remedy)
+
+
+class _Projecting(_Attending, frozen=True, kw_only=True):
     """Attention between learned projections of the inputs."""
 
     holds_layers = True
-    supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {
         "query_mask": 3,
         "value_mask": 4,
@@ -55,7 +83,6 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         "attention_mask": 6,
     }
 
-    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
     use_bias: Annotated[bool, doc("Whether the projections add biases.")] = True
     use_gate: Annotated[
         bool, doc("Whether a learned sigmoid gate multiplies the output of each head.")
@@ -71,40 +98,11 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         GlorotUniform()
     )
     bias_initializer: Annotated[Initializer, doc("Fills the biases of the projections.")] = Zeros()
-    query_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the query projection instead of `kernel_initializer`. Not in "
-            "Keras."
-        ),
-    ] = None
-    key_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the key projection instead of `kernel_initializer`; not in Keras."
-        ),
-    ] = None
-    value_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the value projection instead of `kernel_initializer`. Not in "
-            "Keras."
-        ),
-    ] = None
-    output_initializer: Annotated[
-        Initializer | None,
-        doc(
-            "Fills the kernel of the output projection instead of `kernel_initializer`. Not in "
-            "Keras."
-        ),
-    ] = None
-    fans: Annotated[
-        Counted,
-        doc(
-            "Axes that count as fans: those summed and produced (`projection`), or those of a "
-            "convolution kernel, as in Keras 2."
-        ),
-    ] = "projection"
+    query_initializer: Annotated[Initializer | None, _own("query")] = None
+    key_initializer: Annotated[Initializer | None, _own("key")] = None
+    value_initializer: Annotated[Initializer | None, _own("value")] = None
+    output_initializer: Annotated[Initializer | None, _own("output")] = None
+    fans: Counted = "projection"
     quantization: Quantization = None
     seed: Seed = None
 
@@ -118,25 +116,17 @@ class _Projecting(Layer, frozen=True, kw_only=True):
 
         ``positions`` are the axes that the kernel does not contract, batch included.
         """
-        into, out = len(sources), len(targets)
-        shape = (*sources, *targets)
-        axes = tuple(range(into + out))
+        shape, into = (*sources, *targets), len(sources)
+        axes = tuple(range(len(shape)))
         found = Projection(shape, axes[:into], axes[into:], targets, ())
         argument = f"{name.removeprefix('attention_')}_initializer"
         if getattr(self, argument, None) is None:
             argument = "kernel_initializer"
-        kernel = self.weight(
-            "kernel",
-            shape,
-            argument,
-            projecting(getattr(self, argument), found, self.fans),
-            contracts=found.input_axes,
-            produces=found.output_axes,
-        )
+        kernel = projected_kernel(self, found, argument, self.fans)
         scale = (*(1,) * positions, *targets)
         stored = stored_projection(scheme_of(self.quantization), kernel, found, scale)
-        bias = self.weight("bias", targets, "bias_initializer")
-        for each in (*stored.before, *((bias,) if self.use_bias else ()), *stored.after):
+        bias = [self.weight("bias", targets, "bias_initializer")] * self.use_bias
+        for each in stored.around(bias):
             yield msgspec.structs.replace(each, path=f"{name}/{each.path}")
 
     def attendable(
@@ -149,13 +139,8 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         """
         value = query if value is None else value
         key = value if key is None else key
+        self.require_positions(query, value, key)
         for shape in (query, value, key):
-            if len(shape) < 3:
-                raise ShapeError(
-                    f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}",
-                    _POSITIONS,
-                )
             known_size(self, shape, -1)
         if value[1:-1] != key[1:-1]:
             raise ShapeError(
@@ -172,32 +157,6 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         y = xp.tensordot(x, own["kernel"], into)
         return y + own["bias"] if self.use_bias else y
 
-    def attended(
-        self,
-        flow: Flow,
-        query: Array,
-        key: Array,
-        value: Array,
-        kept: Mask,
-        causal: bool,
-        is_fused: bool,
-    ) -> tuple[Array, Array]:
-        """The result for each query, and the scores: (batch, heads, positions, features) each.
-
-        A query from which ``kept`` hides every key averages all values where Keras fuses attention,
-        and gives 0 elsewhere.
-        """
-        xp = flow.xp
-        scores = xp.matmul(query, xp.swapaxes(key, -1, -2)) * query.shape[-1] ** -0.5
-        seen = _both(xp, _sight(xp, scores, causal, self.sliding_window), kept)
-        if seen is not None:
-            scores = xp.where(seen, scores, scores.dtype.type(-1e9))
-        shares = Softmax().call(xp, scores)
-        if kept is not None and not is_fused:
-            shares = xp.where(seen, shares, shares.dtype.type(0))
-        taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
-        return xp.matmul(taken, value), shares
-
     def hidden(self, flow: Flow, query: Mask, sizes: Size, axes: int = 1) -> Mask:
         """The scores that the masks of query, value, key and call leave visible.
 
@@ -210,12 +169,10 @@ class _Projecting(Layer, frozen=True, kw_only=True):
         xp, given, carried = flow.xp, flow.given_masks, flow.masks
         value = given.get("value_mask", carried[min(1, len(carried) - 1)] if carried else None)
         key = given.get("key_mask", carried[2] if len(carried) > 2 else None)
-        given_parts = [
-            None if query is None else query[..., None],
-            *(None if mask is None else mask[..., None, :] for mask in (value, key)),
-            given.get("attention_mask"),
-        ]
-        parts: list[Array] = [part for part in given_parts if part is not None]
+        parts: list[Array] = [] if query is None else [query[..., None]]
+        parts += [mask[..., None, :] for mask in (value, key) if mask is not None]
+        if "attention_mask" in given:
+            parts.append(given["attention_mask"])
         if not parts:
             return None
         try:
@@ -250,16 +207,32 @@ class _Projecting(Layer, frozen=True, kw_only=True):
     ) -> Iterator[Parameter]:
         value, key = self.attendable(query, value, key)
         heads, rank = self.heads, len(query) - 1
-        features = (known_size(self, query, -1),)
+        of_query, of_key, of_value = ((known_size(self, x, -1),) for x in (query, key, value))
         mixed = (heads.queries, heads.value_dim)
-        yield from self.projection("query", features, (heads.queries, heads.key_dim), rank)
-        keys = (heads.keys, heads.key_dim)
-        yield from self.projection("key", (known_size(self, key, -1),), keys, rank)
+        yield from self.projection("query", of_query, (heads.queries, heads.key_dim), rank)
+        yield from self.projection("key", of_key, (heads.keys, heads.key_dim), rank)
         if self.use_gate:
-            yield from self.projection("gate", features, mixed, rank)
-        values = (heads.keys, heads.value_dim)
-        yield from self.projection("value", (known_size(self, value, -1),), values, rank)
+            yield from self.projection("gate", of_query, mixed, rank)
+        yield from self.projection("value", of_value, (heads.keys, heads.value_dim), rank)
         yield from self.projection("attention_output", mixed, self.output_sizes(query), rank)
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        query, key = inputs[0], inputs[min(1, len(inputs) - 1)]
+        heads, rank = self.heads, len(query)
+        attended = self.positions(rank)
+        examples = math.prod(query[axis] for axis in range(rank - 1) if axis not in attended)
+        queries, keys = (math.prod(shape[axis] for axis in attended) for shape in (query, key))
+        width = heads.key_dim + heads.value_dim
+        scores = queries * keys * (1 if self.is_sliced(outputs) else examples * heads.queries)
+        return Work(
+            held=_SCORES * scores
+            + _PROJECTED * examples * heads.queries * width * (queries + keys),
+            products=examples * heads.queries * queries * keys * (width + _SOFTMAX),
+        )
+
+    def is_sliced(self, outputs: Sequence[Size]) -> bool:
+        """Whether scores are computed a few heads at a time."""
+        return self.dropout == 0 and len(outputs) == 1
 
     def call(
         self,
@@ -290,20 +263,29 @@ class _Projecting(Layer, frozen=True, kw_only=True):
             xp.repeat(y, times, len(rest) + 1) if times > 1 else y
             for y in (projected("key", key), projected("value", value))
         )
-        sizes = (
-            *queries.shape[:-2],
-            *(query.shape[axis] for axis in axes),
-            *(key.shape[axis] for axis in axes),
-        )
+        positions = tuple(query.shape[axis] for axis in axes)
+        sizes = (*queries.shape[:-2], *positions, *(key.shape[axis] for axis in axes))
         kept = self.hidden(flow, self.query_mask(flow), sizes, len(axes))
         if kept is not None:
             kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
-        # Keras leaves attention between such inputs to one operation.
+        sight = _sight(xp, queries.shape[-2], keys.shape[-2], use_causal_mask, self.sliding_window)
+        seen = _both(xp, sight, kept)
+        # Keras leaves attention between such inputs to one operation, by which a query that sees
+        # no key averages all values. Elsewhere it gives 0.
         is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
-        found, shares = self.attended(flow, queries, keys, values, kept, use_causal_mask, is_fused)
-        unpacked = xp.reshape(
-            found, (*found.shape[:-2], *(query.shape[axis] for axis in axes), found.shape[-1])
-        )
+        drops_hidden = kept is not None and not is_fused
+        if self.dropout == 0 and not return_attention_scores:
+            found = xp.attend(queries, keys, values, seen, drops_hidden)
+        else:
+            scores = xp.matmul(queries, xp.swapaxes(keys, -1, -2)) * queries.shape[-1] ** -0.5
+            if seen is not None:
+                scores = xp.where(seen, scores, scores.dtype.type(-1e9))
+            shares = Softmax().call(xp, scores)
+            if drops_hidden:
+                shares = xp.where(seen, shares, shares.dtype.type(0))
+            taken = dropped(flow, shares, self.dropout, shares.shape, self.seed)
+            found = xp.matmul(taken, values)
+        unpacked = xp.reshape(found, (*found.shape[:-2], *positions, found.shape[-1]))
         mixed = xp.transpose(unpacked, [order.index(axis) for axis in range(rank + 1)])
         if self.use_gate:
             mixed = mixed * xp.sigmoid(self.projected(flow, "gate", query))
@@ -378,7 +360,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
     heads, head_dim), attention_output/kernel (query heads, head_dim, d).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
+    aliases = ("GroupQueryAttention",)
 
     head_dim: Annotated[PositiveInt, doc("Size of a query, key and value of one head.")]
     num_query_heads: Annotated[
@@ -425,14 +407,11 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         return flow.given_masks.get("query_mask", super().query_mask(flow))
 
 
-class _Attention(Layer, frozen=True, kw_only=True):
+class _Attention(_Attending, frozen=True, kw_only=True):
     """Attention between the inputs themselves: query, value and, if different, key."""
 
-    supports_masking = True
     # Keras passes them as one list, `mask`.
     takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
-
-    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
 
     def output_shape(
         self,
@@ -444,16 +423,23 @@ class _Attention(Layer, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         key = value if key is None else key
-        for shape in (query, value, key):
-            if len(shape) < 3:
-                raise ShapeError(
-                    f"{type(self).__name__} needs positions and features beside the batch, not "
-                    f"{shape_text(shape)}",
-                    _POSITIONS,
-                )
+        self.require_positions(query, value, key)
         output = (*query[:-1], value[-1])
         scores = (*query[:-1], key[-2])
         return [output, scores] if return_attention_scores else output
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        query, key = inputs[0], inputs[1]
+        scores = math.prod(query[:-1]) * key[-2]
+        sums = scores * query[-1] if self.adds_vectors else 0
+        return Work(
+            _SCORES * (scores + sums), scores * (_SOFTMAX + 2 * query[-1]) + _SOFTMAX * sums
+        )
+
+    @property
+    def adds_vectors(self) -> bool:
+        """Whether a score is of the sum of a query and a key."""
+        return False
 
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         """The scores of queries (batch, …, queries, d) and keys: (batch, …, queries, keys)."""
@@ -473,7 +459,9 @@ class _Attention(Layer, frozen=True, kw_only=True):
         scores = self.scores(flow, query, value if key is None else key)
         of_query, of_value = self._masks(flow)
         kept = None if of_value is None else of_value[..., None, :]
-        seen = _both(xp, _sight(xp, scores, use_causal_mask, None), kept)
+        seen = _both(
+            xp, _sight(xp, scores.shape[-2], scores.shape[-1], use_causal_mask, None), kept
+        )
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)
@@ -514,6 +502,10 @@ class Attention(_Attention, frozen=True, kw_only=True):
         if self.score_mode == "concat":
             yield Parameter(path="concat_score_weight", shape=(), initializer=Ones())
 
+    @property
+    def adds_vectors(self) -> bool:
+        return self.score_mode == "concat"
+
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
@@ -538,18 +530,22 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
             size = (known_size(self, query, -1),)
             yield Parameter(path="scale", shape=size, initializer=GlorotUniform())
 
+    adds_vectors = True
+
     def scores(self, flow: Flow, query: Array, key: Array) -> Array:
         xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
         return xp.sum(scale * xp.tanh(xp.expand_dims(query, -2) + xp.expand_dims(key, -3)), -1)
 
 
-def _sight(xp: Any, scores: Array, causal: bool, reach: int | None) -> Mask:
+def _sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
     """Visible keys of each query, (queries, keys); None if all are visible.
 
     ``causal`` hides later keys, ``reach`` keys at that distance or more.
     """
-    apart = xp.reshape(xp.arange(scores.shape[-2]), (-1, 1)) - xp.arange(scores.shape[-1])
+    if not causal and reach is None:
+        return None
+    apart = xp.reshape(xp.arange(queries), (-1, 1)) - xp.arange(keys)
     seen = apart >= 0 if causal else None
     return seen if reach is None else _both(xp, seen, xp.abs(apart) < reach)
 

@@ -53,6 +53,17 @@ class Takes(NamedTuple):
     options: tuple[str, ...]
 
 
+class Work(NamedTuple):
+    """What a pass through a layer costs beside moving its tensors and multiplying its weights.
+
+    ``held`` are entries that the pass back holds at once, ``products`` multiplications of the pass
+    forwards.
+    """
+
+    held: int = 0
+    products: int = 0
+
+
 class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
     """One entry of a stack. Shapes begin with the batch, which is None if unknown.
 
@@ -155,6 +166,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             return inputs[0]
         raise NotComputable(f"initcli does not compute {self.type_name}")
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        """What a call costs beyond what is the same for all layers, for those shapes."""
+        return Work()
+
     def acts_as(self) -> Role | None:
         """The layer's role: that of its type, or ``keeps`` if its input passes on."""
         return "keeps" if self.role is None and self.adds_nothing() else self.role
@@ -229,10 +244,13 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     def require_rank(self, shape: Shape, rank: int, axes: str) -> None:
         """Raise ShapeError unless the input has that rank, batch included; ``axes`` names them."""
         if len(shape) != rank:
-            raise ShapeError(
-                f"{type(self).__name__} needs an input of {rank - 1} axes beside the batch "
-                f"{axes}, not {shape_text(shape)}"
-            )
+            needs = f"needs an input of {rank - 1} axes beside the batch {axes}"
+            raise self.misfit(needs, shape)
+
+    def misfit(self, needs: str, *shapes: Shape, remedy: str = "") -> ShapeError:
+        """The error for inputs of other shapes than the layer needs."""
+        given = " and ".join(map(shape_text, shapes))
+        return ShapeError(f"{type(self).__name__} {needs}, not {given}", remedy)
 
 
 def output_shapes(
@@ -320,6 +338,11 @@ def within(
             dtype=parameter.dtype if kept else own,
             keeps_dtype=parameter.keeps_dtype or layer.weights_dtype is not None,
         )
+
+
+def own_name(layer: Layer) -> str:
+    """The name of a layer within another: its own, or that of its type."""
+    return layer.name or layer.default_name()
 
 
 def sublayer_names(layers: Iterable[Layer]) -> list[str]:

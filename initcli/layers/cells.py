@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
-from initcli.activations import Activation, Sigmoid, Tanh
+from initcli.activations import Sigmoid, Tanh
 from initcli.initializers import (
     Chrono,
     GlorotUniform,
@@ -17,11 +17,13 @@ from initcli.initializers import (
 )
 from initcli.layers.arguments import (
     BiasInitializer,
+    InputDropout,
     KernelInitializer,
     RecurrentActivation,
     RecurrentDropout,
     RecurrentInitializer,
     Seed,
+    StateActivation,
     UnitForgetBias,
     UseBias,
 )
@@ -29,15 +31,7 @@ from initcli.layers.base import Layer, known_size, sublayer_names, within
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    Fraction,
-    PositiveInt,
-    Shape,
-    Size,
-    doc,
-)
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc
 
 
 class Gated(Layer, frozen=True, kw_only=True):
@@ -48,19 +42,16 @@ class Gated(Layer, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
     units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
-    activation: Annotated[
-        Activation, doc("Function applied to the candidate state, and to the output of an LSTM.")
-    ] = Tanh()
+    activation: StateActivation = Tanh()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     recurrent_initializer: RecurrentInitializer = Orthogonal()
     bias_initializer: BiasInitializer = Zeros()
-    dropout: Annotated[Fraction, doc("Share of the input's entries set to 0 in training.")] = 0.0
+    dropout: InputDropout = 0.0
     recurrent_dropout: RecurrentDropout = 0.0
     seed: Seed = None
     gates_apart: Annotated[
@@ -130,16 +121,11 @@ class Gated(Layer, frozen=True, kw_only=True):
         """The states after a step; the first is the output."""
         raise NotImplementedError
 
-    def initial(self, flow: Flow, x: Array) -> list[Array]:
-        """Zero states for the batch of x."""
-        return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
-
 
 class SimpleRNNWeights(Gated, frozen=True, kw_only=True):
     """h = activation(x · kernel + h · recurrent_kernel + bias)."""
 
     registered = False
-
     gates = 1
 
     def step(self, flow: Flow, fed: Array, states: list[Array]) -> list[Array]:
@@ -153,7 +139,6 @@ class LSTMWeights(Gated, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates = 4
     states = 2
 
@@ -178,7 +163,6 @@ class GRUWeights(Gated, frozen=True, kw_only=True):
     """
 
     registered = False
-
     gates = 3
 
     recurrent_activation: RecurrentActivation = Sigmoid()
@@ -225,33 +209,36 @@ class _Cell:
 
     __slots__ = ()
 
-    state_sizes: tuple[int, ...]
-
     def output_shape(self: Any, shape: Shape, *states: Shape) -> list[Shape]:
-        return [(shape[0], self.state_sizes[0]), *((shape[0], size) for size in self.state_sizes)]
+        return [(shape[0], size) for size in (output_of(self), *self.state_sizes)]
+
+
+class _SingleCell(_Cell):
+    """A cell with weights of its own."""
+
+    __slots__ = ()
 
     def parameters(self: Any, shape: Shape, *states: Shape) -> Iterator[Parameter]:
         yield from self.weights(shape)
 
     def call(self: Any, flow: Flow, x: Array, *states: Array) -> list[Array]:
-        before = list(states) or self.initial(flow, x)
-        after = self.step(flow, self.fed(flow, x), before)
+        after = self.step(flow, self.fed(flow, x), list(states) or zero_states(self, flow, x))
         return [after[0], *after]
 
 
-class SimpleRNNCell(_Cell, SimpleRNNWeights, frozen=True, kw_only=True):
+class SimpleRNNCell(_SingleCell, SimpleRNNWeights, frozen=True, kw_only=True):
     """One step of a SimpleRNN."""
 
 
-class LSTMCell(_Cell, LSTMWeights, frozen=True, kw_only=True):
+class LSTMCell(_SingleCell, LSTMWeights, frozen=True, kw_only=True):
     """One step of an LSTM."""
 
 
-class GRUCell(_Cell, GRUWeights, frozen=True, kw_only=True):
+class GRUCell(_SingleCell, GRUWeights, frozen=True, kw_only=True):
     """One step of a GRU."""
 
 
-class StackedRNNCells(Layer, frozen=True, kw_only=True):
+class StackedRNNCells(_Cell, Layer, frozen=True, kw_only=True):
     """Cells of which each takes the output of the previous one."""
 
     holds_layers = True
@@ -272,22 +259,14 @@ class StackedRNNCells(Layer, frozen=True, kw_only=True):
         """The states of all cells in order."""
         return tuple(size for cell in self.cells for size in states_of(cell))
 
-    def output_shape(self, shape: Shape, *states: Shape) -> list[Shape]:
-        sizes = ((shape[0], size) for size in self.state_sizes)
-        return [(shape[0], output_of(self)), *sizes]
-
     def parameters(self, shape: Shape, *states: Shape) -> Iterator[Parameter]:
         names = sublayer_names(self.cells)
         for index, (cell, name) in enumerate(zip(self.cells, names, strict=True)):
             yield from within(cell, name, cell.parameters(shape), keys=("cells", index))
             shape = (shape[0], output_of(cell))
 
-    def initial(self, flow: Flow, x: Array) -> list[Array]:
-        """Zero states for the batch of x."""
-        return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in self.state_sizes]
-
     def call(self, flow: Flow, x: Array, *states: Array) -> list[Array]:
-        rest = list(states) or self.initial(flow, x)
+        rest = list(states) or zero_states(self, flow, x)
         found: list[Array] = []
         for cell, name in zip(self.cells, sublayer_names(self.cells), strict=True):
             count = len(states_of(cell))
@@ -310,6 +289,11 @@ def states_of(cell: Layer) -> tuple[int, ...]:
     return sizes
 
 
+def zero_states(cell: Layer, flow: Flow, x: Array) -> list[Array]:
+    """Zero states of a cell for the batch of x."""
+    return [flow.xp.zeros((x.shape[0], size), x.dtype) for size in states_of(cell)]
+
+
 def output_of(cell: Layer) -> int:
     """The size of the output of a cell."""
     return output_of(cell.cells[-1]) if isinstance(cell, StackedRNNCells) else states_of(cell)[0]
@@ -329,6 +313,6 @@ def require_cell(cell: Layer, argument: str) -> None:
     Raises:
         ArgumentError: it is not a cell.
     """
-    if not isinstance(cell, (_Cell, StackedRNNCells)):
+    if not isinstance(cell, _Cell):
         kinds = "a cell, such as LSTMCell"
         raise ArgumentError(argument, f"`{argument}` takes {kinds}, not {type(cell).__name__}")

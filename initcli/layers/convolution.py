@@ -11,20 +11,16 @@ from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.arguments import (
     BiasInitializer,
     CausalPadding,
-    ChannelOrder,
     DepthwiseInitializer,
     DilationRate,
     Filters,
     KernelInitializer,
-    KernelSize,
     LoraAlpha,
     LoraRank,
     OutputActivation,
     Padding,
-    Strides,
     UseBias,
 )
-from initcli.layers.base import Layer, known_size, per_axis
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import (
@@ -33,69 +29,53 @@ from initcli.layers.spatial import (
     channels_last,
     ends,
     join,
-    require_spatial,
-    slide,
-    split,
+    ranked,
     spread,
     spread_ends,
 )
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    NonNegativeInt,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    doc,
-)
+from initcli.types import ArgumentError, Array, NonNegativeInt, PositiveInt, Shape, ShapeError, doc
 
 
-class Convolution(Sliding, Layer, frozen=True, kw_only=True):
+class Convolution(Sliding, frozen=True, kw_only=True):
     """A window that slides over ``rank`` spatial axes: the base of all convolutions."""
 
     registered = False
 
-    kernel_size: KernelSize
-    strides: Strides = 1
     padding: CausalPadding = "valid"
-    data_format: ChannelOrder = None
     dilation_rate: DilationRate = 1
     activation: OutputActivation = Linear()
     use_bias: UseBias = True
     bias_initializer: BiasInitializer = Zeros()
 
-    def channels(self, shape: Shape) -> int:
-        """The number of input channels."""
-        require_spatial(self, shape, self.rank)
-        return known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
+    def produced(self, channels: int) -> int:
+        """The number of output channels, from that of input channels."""
+        raise NotImplementedError
 
-    def slid(self, shape: Shape, filters: int) -> Shape:
-        """The output shape of the sliding window.
+    def output_shape(self, shape: Shape) -> Shape:
+        filters = self.produced(self.channels(shape))
+        return join(shape[0], self.resized(self.split(shape).sizes), filters, self.data_format)
 
-        Raises:
-            ShapeError: the window is larger than the input.
-        """
-        sizes = split(shape, self.data_format).sizes
-        found = slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
-        return join(shape[0], found, filters, self.data_format)
+    def kernels(self, channels: int) -> Iterator[Parameter]:
+        """The kernels for an input of that many channels."""
+        raise NotImplementedError
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        channels = self.channels(shape)
+        yield from self.kernels(channels)
+        if self.use_bias:
+            yield self.weight("bias", (self.produced(channels),), "bias_initializer")
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        y = self.transformed(flow, channels_last(flow.xp, x, self.data_format))
+        y = channels_back(flow.xp, y + flow["bias"] if self.use_bias else y, self.data_format)
+        return self.activation.call(flow.xp, y)
 
     def convolved(self, flow: Flow, x: Array, kernel: Array, groups: int = 1) -> Array:
         """The convolution of an input whose channels are last."""
         steps, dilations = self.steps, self.dilations
         padding = ends(x.shape[1:-1], kernel.shape[:-2], steps, dilations, self.padding)
-        window = flow.xp.Window(steps, dilations, padding, groups)
-        return flow.xp.correlate(x, kernel, window)
-
-    def finished(self, flow: Flow, y: Array) -> Array:
-        """The output with bias, activation and channel order."""
-        y = channels_back(flow.xp, y + flow["bias"] if self.use_bias else y, self.data_format)
-        return self.activation.call(flow.xp, y)
-
-    def bias(self, filters: int) -> Iterator[Parameter]:
-        """The bias, one entry for each output channel, if any."""
-        if self.use_bias:
-            yield self.weight("bias", (filters,), "bias_initializer")
+        return flow.xp.correlate(x, kernel, flow.xp.Window(steps, dilations, padding, groups))
 
 
 class _Conv(Convolution, frozen=True, kw_only=True):
@@ -113,28 +93,23 @@ class _Conv(Convolution, frozen=True, kw_only=True):
         super().__post_init__()
         _require_groups(self.groups, self.filters)
 
-    def output_shape(self, shape: Shape) -> Shape:
-        _require_groups(self.groups, self.filters, self.channels(shape))
-        return self.slid(shape, self.filters)
+    def produced(self, channels: int) -> int:
+        _require_groups(self.groups, self.filters, channels)
+        return self.filters
+
+    def kernels(self, channels: int) -> Iterator[Parameter]:
+        shape = (*self.window, channels // self.groups, self.filters)
+        trainable, divided = self.lora_rank is None, (1, self.groups)
+        yield self.kernel("kernel", shape, trainable=trainable, divided=divided)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        yield from super().parameters(shape)
         kernel = (*self.window, self.channels(shape) // self.groups, self.filters)
-        yield self.weight(
-            "kernel",
-            kernel,
-            "kernel_initializer",
-            trainable=self.lora_rank is None,
-            contracts=tuple(range(self.rank + 1)),
-            produces=(*range(self.rank), self.rank + 1),
-            divided=(1, self.groups),
-        )
-        yield from self.bias(self.filters)
-        yield from lora("lora_kernel", kernel, self.lora_rank)
+        yield from lora("kernel", kernel, self.lora_rank)
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        x = channels_last(flow.xp, x, self.data_format)
-        return self.finished(flow, self.convolved(flow, x, kernel, self.groups))
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        kernel = adapted(flow, "kernel", self.lora_rank, self.lora_alpha)
+        return self.convolved(flow, x, kernel, self.groups)
 
 
 class Conv1D(_Conv, frozen=True, kw_only=True):
@@ -143,27 +118,22 @@ class Conv1D(_Conv, frozen=True, kw_only=True):
     Kernel (k, channels / groups, filters), bias (filters,).
     """
 
-    aliases: ClassVar[tuple[str, ...]] = ("Convolution1D",)
-
+    aliases = ("Convolution1D",)
     rank = 1
 
 
-class Conv2D(_Conv, frozen=True, kw_only=True):
-    """A convolution over an image: kernel (k, k, channels / groups, filters)."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("Convolution2D",)
-
-    rank = 2
+class _ConvOfImage(_Conv, frozen=True, kw_only=True):
     padding: Padding = "valid"
 
 
-class Conv3D(_Conv, frozen=True, kw_only=True):
-    """A convolution over a volume: kernel (k, k, k, channels / groups, filters)."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("Convolution3D",)
-
-    rank = 3
-    padding: Padding = "valid"
+Conv2D, Conv3D = ranked(
+    _ConvOfImage,
+    "Conv{}D",
+    "A convolution over {}: kernel ({k}, channels / groups, filters).",
+    2,
+    3,
+    alias="Convolution{}D",
+)
 
 
 class _Depthwise(Convolution, frozen=True, kw_only=True):
@@ -177,21 +147,17 @@ class _Depthwise(Convolution, frozen=True, kw_only=True):
     ] = 1
     depthwise_initializer: DepthwiseInitializer = GlorotUniform()
 
+    def depthwise_kernel(self, name: str, channels: int) -> Parameter:
+        """The kernel of the depthwise convolution."""
+        shape, axes = (*self.window, channels, self.depth_multiplier), tuple(range(self.rank))
+        produces = (*axes, self.rank + 1)
+        return self.weight(name, shape, "depthwise_initializer", contracts=axes, produces=produces)
+
     def apart(self, flow: Flow, x: Array, kernel: Array) -> Array:
         """The convolution of each channel of an input whose channels are last."""
         *size, channels, multiplier = kernel.shape
         grouped = flow.xp.reshape(kernel, (*size, 1, channels * multiplier))
         return self.convolved(flow, x, grouped, channels)
-
-    def depthwise_kernel(self, name: str, shape: Shape) -> Parameter:
-        """The kernel of the depthwise convolution."""
-        return self.weight(
-            name,
-            (*self.window, self.channels(shape), self.depth_multiplier),
-            "depthwise_initializer",
-            contracts=tuple(range(self.rank)),
-            produces=(*range(self.rank), self.rank + 1),
-        )
 
 
 class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
@@ -202,28 +168,23 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
 
     registered = False
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.slid(shape, self.channels(shape) * self.depth_multiplier)
+    def produced(self, channels: int) -> int:
+        return channels * self.depth_multiplier
 
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        yield self.depthwise_kernel("kernel", shape)
-        yield from self.bias(self.channels(shape) * self.depth_multiplier)
+    def kernels(self, channels: int) -> Iterator[Parameter]:
+        yield self.depthwise_kernel("kernel", channels)
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.data_format)
-        return self.finished(flow, self.apart(flow, x, flow["kernel"]))
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        return self.apart(flow, x, flow["kernel"])
 
 
-class DepthwiseConv1D(DepthwiseConv, frozen=True, kw_only=True):
-    """A convolution of each channel of a sequence alone: kernel (k, channels, m)."""
-
-    rank = 1
-
-
-class DepthwiseConv2D(DepthwiseConv, frozen=True, kw_only=True):
-    """A convolution of each channel of an image alone: kernel (k, k, channels, m)."""
-
-    rank = 2
+DepthwiseConv1D, DepthwiseConv2D = ranked(
+    DepthwiseConv,
+    "DepthwiseConv{}D",
+    "A convolution of each channel of {} alone: kernel ({k}, channels, m).",
+    1,
+    2,
+)
 
 
 class SeparableConv(_Depthwise, frozen=True, kw_only=True):
@@ -240,45 +201,28 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
         GlorotUniform()
     )
 
-    def output_shape(self, shape: Shape) -> Shape:
-        self.channels(shape)
-        return self.slid(shape, self.filters)
+    def produced(self, channels: int) -> int:
+        return self.filters
 
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        yield self.depthwise_kernel("depthwise_kernel", shape)
-        mixed = self.channels(shape) * self.depth_multiplier
-        yield self.weight(
-            "pointwise_kernel",
-            (*(1,) * self.rank, mixed, self.filters),
-            "pointwise_initializer",
-            contracts=tuple(range(self.rank + 1)),
-            produces=(*range(self.rank), self.rank + 1),
-        )
-        yield from self.bias(self.filters)
+    def kernels(self, channels: int) -> Iterator[Parameter]:
+        yield self.depthwise_kernel("depthwise_kernel", channels)
+        shape = (*(1,) * self.rank, channels * self.depth_multiplier, self.filters)
+        yield self.kernel("pointwise_kernel", shape, "pointwise_initializer")
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.data_format)
+    def transformed(self, flow: Flow, x: Array) -> Array:
         y = self.apart(flow, x, flow["depthwise_kernel"])
         pointwise = flow["pointwise_kernel"]
-        return self.finished(
-            flow, flow.xp.matmul(y, flow.xp.reshape(pointwise, pointwise.shape[-2:]))
-        )
+        return flow.xp.matmul(y, flow.xp.reshape(pointwise, pointwise.shape[-2:]))
 
 
-class SeparableConv1D(SeparableConv, frozen=True, kw_only=True):
-    """A depthwise convolution over time, then one of width 1 that mixes channels."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("SeparableConvolution1D",)
-
-    rank = 1
-
-
-class SeparableConv2D(SeparableConv, frozen=True, kw_only=True):
-    """A depthwise convolution over an image, then one of size 1 × 1 that mixes channels."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("SeparableConvolution2D",)
-
-    rank = 2
+SeparableConv1D, SeparableConv2D = ranked(
+    SeparableConv,
+    "SeparableConv{}D",
+    "A depthwise convolution over {}, then one of size 1 that mixes channels.",
+    1,
+    2,
+    alias="SeparableConvolution{}D",
+)
 
 
 class ConvTranspose(Convolution, frozen=True, kw_only=True):
@@ -313,67 +257,47 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
                 )
         _require_groups(self.groups, self.filters)
 
-    def output_shape(self, shape: Shape) -> Shape:
-        _require_groups(self.groups, self.filters, self.channels(shape))
-        sizes = self.spread_sizes(split(shape, self.data_format).sizes)
-        return join(shape[0], sizes, self.filters, self.data_format)
+    def produced(self, channels: int) -> int:
+        _require_groups(self.groups, self.filters, channels)
+        return self.filters
 
-    def spread_sizes(self, sizes: Shape) -> Shape:
-        """The spatial sizes of the output."""
+    def resized(self, sizes: Shape) -> Shape:
         axes = zip(
             sizes, self.window, self.steps, self.dilations, self._output_padding, strict=True
         )
         return tuple(spread(n, k, s, d, self.padding, extra) for n, k, s, d, extra in axes)
 
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+    def kernels(self, channels: int) -> Iterator[Parameter]:
         yield self.weight(
             "kernel",
-            (*self.window, self.filters // self.groups, self.channels(shape)),
+            (*self.window, self.filters // self.groups, channels),
             "kernel_initializer",
             contracts=(*range(self.rank), self.rank + 1),
             produces=tuple(range(self.rank + 1)),
             divided=(self.groups * math.prod(self.steps), 1),
         )
-        yield from self.bias(self.filters)
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.data_format)
+    def transformed(self, flow: Flow, x: Array) -> Array:
         sizes = x.shape[1:-1]
-        wider = tuple(size or 0 for size in self.spread_sizes(sizes))
+        wider = tuple(size or 0 for size in self.resized(sizes))
         steps, dilations, extras = self.steps, self.dilations, self._output_padding
         padding = spread_ends(self.window, steps, dilations, self.padding, extras, sizes, wider)
         window = flow.xp.Window(steps, dilations, padding, self.groups)
-        return self.finished(flow, flow.xp.spread(x, flow["kernel"], window, wider))
+        return flow.xp.spread(x, flow["kernel"], window, wider)
 
     @property
     def _output_padding(self) -> tuple[int | None, ...]:
         if self.output_padding is None:
             return (None,) * self.rank
-        return per_axis(self.output_padding, self.rank, "output_padding")
+        return self.each("output_padding")
 
 
-class Conv1DTranspose(ConvTranspose, frozen=True, kw_only=True):
-    """A transposed convolution over time: kernel (k, filters, channels)."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("Convolution1DTranspose",)
-
-    rank = 1
-
-
-class Conv2DTranspose(ConvTranspose, frozen=True, kw_only=True):
-    """A transposed convolution over an image: kernel (k, k, filters, channels)."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("Convolution2DTranspose",)
-
-    rank = 2
-
-
-class Conv3DTranspose(ConvTranspose, frozen=True, kw_only=True):
-    """A transposed convolution over a volume: kernel (k, k, k, filters, channels)."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("Convolution3DTranspose",)
-
-    rank = 3
+Conv1DTranspose, Conv2DTranspose, Conv3DTranspose = ranked(
+    ConvTranspose,
+    "Conv{}DTranspose",
+    "A transposed convolution over {}: kernel ({k}, filters, channels).",
+    alias="Convolution{}DTranspose",
+)
 
 
 def _require_groups(groups: int, filters: int, channels: int = 0) -> None:

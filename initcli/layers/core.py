@@ -1,15 +1,15 @@
-"""Core layers: input, dense, masking, and layers known only from a file."""
+"""Core layers: input, dense layers, masking, and layers known only from a file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from initcli.activations import Linear
 from initcli.errors import printable, quoted
-from initcli.initializers import GlorotUniform, HeUniform, Initializer, Zeros
+from initcli.initializers import GlorotUniform, HeUniform, Initializer, Ones, Zeros
 from initcli.layers.arguments import (
     BiasInitializer,
     KernelInitializer,
@@ -22,24 +22,22 @@ from initcli.layers.arguments import (
 )
 from initcli.layers.base import Layer, Role, known_size
 from initcli.layers.flow import Flow
-from initcli.layers.quantization import Matrix, require_floats, scheme_of, stored_kernel
+from initcli.layers.quantization import Matrix, Scheme, require_floats, scheme_of, stored_kernel
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
+    Dtype,
     NotComputable,
     PositiveInt,
     Shape,
     ShapeError,
+    Size,
     doc,
-    shape_text,
 )
 
 InputDtype = Literal[
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
+    Dtype,
     "int8",
     "int16",
     "int32",
@@ -56,7 +54,7 @@ InputDtype = Literal[
 class Input(Layer, frozen=True, kw_only=True):
     """An input of the model."""
 
-    aliases: ClassVar[tuple[str, ...]] = ("InputLayer",)
+    aliases = ("InputLayer",)
 
     shape: Annotated[
         tuple[PositiveInt | None, ...],
@@ -82,7 +80,50 @@ class Input(Layer, frozen=True, kw_only=True):
         return x
 
 
-class Dense(Layer, frozen=True, kw_only=True):
+class Adapted(Layer, frozen=True, kw_only=True):
+    """A layer with a weight that may be quantized, or frozen with trained low-rank factors."""
+
+    registered = False
+
+    lora_rank: LoraRank = None
+    lora_alpha: LoraAlpha = None
+    quantization: Quantization = None
+
+    def __post_init__(self) -> None:
+        _ = self.scheme
+
+    @property
+    def scheme(self) -> Scheme | None:
+        """How the weight is stored; None for floating-point numbers."""
+        return scheme_of(self.quantization)
+
+    def adapted(self, flow: Flow, weight: str) -> Array:
+        """The weight plus alpha / r times the product of its low-rank factors, if any."""
+        require_floats(self.scheme, "table" if weight == "embeddings" else weight)
+        return adapted(flow, weight, self.lora_rank, self.lora_alpha)
+
+
+def lora(weight: str, shape: Size, rank: int | None) -> Iterator[Parameter]:
+    """The factors of a low-rank adaptation of a weight (Hu et al. 2021, arXiv:2106.09685).
+
+    As in Keras, they are float32 whatever the dtype of the layer.
+    """
+    if rank is not None:
+        a, b = (*shape[:-1], rank), (rank, shape[-1])
+        name = f"lora_{weight}"
+        yield Parameter(path=f"{name}_a", shape=a, initializer=HeUniform(), keeps_dtype=True)
+        yield Parameter(path=f"{name}_b", shape=b, initializer=Zeros(), keeps_dtype=True)
+
+
+def adapted(flow: Flow, weight: str, rank: int | None, alpha: float | None) -> Array:
+    """A weight plus alpha / r times the product of its low-rank factors, if any."""
+    if rank is None:
+        return flow[weight]
+    change = flow.xp.matmul(flow[f"lora_{weight}_a"], flow[f"lora_{weight}_b"])
+    return flow[weight] + (rank if alpha is None else alpha) / rank * change
+
+
+class Dense(Adapted, frozen=True, kw_only=True):
     """A fully connected layer: activation(x · kernel + bias).
 
     Shapes: input (…, d), kernel (d, units), bias (units,), output (…, units). With ``lora_rank`` r
@@ -96,44 +137,25 @@ class Dense(Layer, frozen=True, kw_only=True):
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
     bias_initializer: BiasInitializer = Zeros()
-    lora_rank: LoraRank = None
-    lora_alpha: LoraAlpha = None
-    quantization: Quantization = None
-
-    def __post_init__(self) -> None:
-        scheme_of(self.quantization)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 2:
-            raise ShapeError(
-                f"Dense needs features beside the batch, not {shape_text(shape)}",
-                "give the input a size, such as input_shape: [10]",
-            )
+            remedy = "give the input a size, such as input_shape: [10]"
+            raise self.misfit("needs features beside the batch", shape, remedy=remedy)
         known_size(self, shape, -1)
         return (*shape[:-1], self.units)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         kernel = (known_size(self, shape, -1), self.units)
-        weight = self.weight(
-            "kernel",
-            kernel,
-            "kernel_initializer",
-            trainable=self.lora_rank is None,
-            contracts=(0,),
-            produces=(1,),
-        )
-        matrix = Matrix(*kernel, (self.units,))
-        stored = stored_kernel(scheme_of(self.quantization), weight, matrix, "kernel_zero")
-        yield from stored.before
-        if self.use_bias:
-            yield self.weight("bias", (self.units,), "bias_initializer")
-        yield from lora("lora_kernel", kernel, self.lora_rank)
-        yield from stored.after
+        axes: Any = {"contracts": (0,), "produces": (1,)}
+        trainable = self.lora_rank is None
+        weight = self.weight("kernel", kernel, "kernel_initializer", trainable=trainable, **axes)
+        stored = stored_kernel(self.scheme, weight, Matrix(*kernel, (self.units,)), "kernel_zero")
+        bias = [self.weight("bias", (self.units,), "bias_initializer")] * self.use_bias
+        return stored.around(bias, lora("kernel", kernel, self.lora_rank))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        require_floats(scheme_of(self.quantization), "kernel")
-        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        y = flow.xp.matmul(x, kernel)
+        y = flow.xp.matmul(x, self.adapted(flow, "kernel"))
         return self.activation.call(flow.xp, y + flow["bias"] if self.use_bias else y)
 
 
@@ -141,7 +163,6 @@ class Masking(Layer, frozen=True, kw_only=True):
     """Masks time steps whose features all equal ``mask_value``."""
 
     role = "keeps"
-
     supports_masking = True
 
     mask_value: Annotated[float, doc("Value of the features of a masked step.")] = 0.0
@@ -299,20 +320,63 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         )
 
 
-def lora(name: str, shape: tuple[int, ...], rank: int | None) -> Iterator[Parameter]:
-    """The factors of a low-rank adaptation of a weight (Hu et al. 2021, arXiv:2106.09685).
+class MaxoutDense(Layer, frozen=True, kw_only=True):
+    """The maximum of ``features`` linear maps (Goodfellow et al. 2013, arXiv:1302.4389). Keras 1.
 
-    As in Keras, they are float32 whatever the dtype of the layer.
+    Shapes: input (batch, d), kernel (features, d, units), bias (features, units), output (batch,
+    units).
     """
-    if rank is not None:
-        a, b = (*shape[:-1], rank), (rank, shape[-1])
-        yield Parameter(path=f"{name}_a", shape=a, initializer=HeUniform(), keeps_dtype=True)
-        yield Parameter(path=f"{name}_b", shape=b, initializer=Zeros(), keeps_dtype=True)
+
+    units: Units
+    features: Annotated[PositiveInt, doc("Number of linear maps.")] = 4
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    use_bias: UseBias = True
+    bias_initializer: BiasInitializer = Zeros()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 2, "(features)")
+        return (shape[0], self.units)
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        kernel = (self.features, known_size(self, shape, -1), self.units)
+        yield self.weight("kernel", kernel, "kernel_initializer", contracts=(1,), produces=(0, 2))
+        if self.use_bias:
+            bias = (self.features, self.units)
+            yield self.weight("bias", bias, "bias_initializer")
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        xp = flow.xp
+        y = xp.swapaxes(xp.matmul(x, flow["kernel"]), 0, 1)
+        return xp.max(y + flow["bias"] if self.use_bias else y, 1)
 
 
-def adapted(flow: Flow, weight: str, factors: str, rank: int | None, alpha: float | None) -> Array:
-    """A weight plus alpha / r times the product of its low-rank factors, if any."""
-    if rank is None:
-        return flow[weight]
-    change = flow.xp.matmul(flow[f"{factors}_a"], flow[f"{factors}_b"])
-    return flow[weight] + (rank if alpha is None else alpha) / rank * change
+class Highway(Layer, frozen=True, kw_only=True):
+    """t · activation(x · kernel + bias) + (1 − t) · x, with a learned gate t. Keras 1.
+
+    t is sigmoid(x · carry_kernel + carry_bias), whose bias starts at 1. Shapes: input (batch, d),
+    kernels (d, d), biases (d,). (Srivastava et al. 2015, arXiv:1505.00387.)
+    """
+
+    activation: OutputActivation = Linear()
+    kernel_initializer: Annotated[Initializer, doc("Fills both kernels.")] = GlorotUniform()
+    use_bias: UseBias = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 2, "(features)")
+        return shape
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        d = known_size(self, shape, -1)
+        for path in ("kernel", "carry_kernel"):
+            yield self.weight(path, (d, d), "kernel_initializer", contracts=(0,), produces=(1,))
+        if self.use_bias:
+            yield Parameter(path="bias", shape=(d,), initializer=Zeros())
+            yield Parameter(path="carry_bias", shape=(d,), initializer=Ones())
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        xp = flow.xp
+        y, gate = xp.matmul(x, flow["kernel"]), xp.matmul(x, flow["carry_kernel"])
+        if self.use_bias:
+            y, gate = y + flow["bias"], gate + flow["carry_bias"]
+        share = xp.sigmoid(gate)
+        return share * self.activation.call(xp, y) + (1 - share) * x

@@ -12,25 +12,11 @@ import msgspec
 from initcli.activations import Linear
 from initcli.errors import quoted
 from initcli.initializers import GlorotUniform, Initializer, Scaled, Zeros
-from initcli.layers.arguments import (
-    BiasInitializer,
-    KernelInitializer,
-    LoraAlpha,
-    LoraRank,
-    OutputActivation,
-    Quantization,
-)
+from initcli.layers.arguments import BiasInitializer, KernelInitializer, OutputActivation
 from initcli.layers.base import Layer
-from initcli.layers.core import adapted, lora
+from initcli.layers.core import Adapted, lora
 from initcli.layers.flow import Flow
-from initcli.layers.quantization import (
-    Matrix,
-    Scheme,
-    Stored,
-    require_floats,
-    scheme_of,
-    stored_kernel,
-)
+from initcli.layers.quantization import Matrix, Scheme, Stored, stored_kernel
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -43,8 +29,13 @@ from initcli.types import (
     shape_text,
 )
 
-Counted = Literal["projection", "convolution"]
-"""How fans count: by the axes contracted and produced, or as for a convolution kernel."""
+Counted = Annotated[
+    Literal["projection", "convolution"],
+    doc(
+        "Axes that count as fans: those summed and produced (`projection`), or those of a "
+        "convolution kernel, as in Keras 2."
+    ),
+]
 
 
 class Projection(NamedTuple):
@@ -57,7 +48,7 @@ class Projection(NamedTuple):
     output: Shape
 
 
-class EinsumDense(Layer, frozen=True, kw_only=True):
+class EinsumDense(Adapted, frozen=True, kw_only=True):
     """A dense layer over the axes that ``equation`` names, such as ``abc,cde->abde``.
 
     Initializers count as fan_out the kernel axes of the output, and the others as fan_in (Keras
@@ -80,20 +71,10 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
     ] = None
     kernel_initializer: KernelInitializer = GlorotUniform()
     bias_initializer: BiasInitializer = Zeros()
-    lora_rank: LoraRank = None
-    lora_alpha: LoraAlpha = None
-    fans: Annotated[
-        Counted,
-        doc(
-            "Axes that count as fans: those summed and produced (`projection`), or those of a "
-            "convolution kernel, as in Keras 2."
-        ),
-    ] = "projection"
-    quantization: Quantization = None
+    fans: Counted = "projection"
 
     def __post_init__(self) -> None:
-        scheme_of(self.quantization)
-        _letters(self.equation)
+        super().__post_init__()
         output = _letters(self.equation).output
         if any(letter not in output for letter in self.bias_axes or ""):
             given = f"of the output '{output}', not {quoted(self.bias_axes)}"
@@ -114,29 +95,18 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         found = self.project(shape)
-        kernel = self.weight(
-            "kernel",
-            found.kernel,
-            "kernel_initializer",
-            projecting(self.kernel_initializer, found, self.fans),
-            trainable=self.lora_rank is None,
-            contracts=found.input_axes,
-            produces=self.new_axes,
-        )
-        scheme, letters = scheme_of(self.quantization), _letters(self.equation)
+        trainable, produces = self.lora_rank is None, self.new_axes
+        kernel = projected_kernel(self, found, "kernel_initializer", self.fans)
+        kernel = msgspec.structs.replace(kernel, trainable=trainable, produces=produces)
+        letters = _letters(self.equation)
         sizes = dict(zip(letters.kernel, found.kernel, strict=True))
         scale = tuple(sizes.get(letter, 1) for letter in letters.output)
-        stored = stored_projection(scheme, kernel, found, scale)
-        yield from stored.before
-        if found.bias is not None:
-            yield self.weight("bias", found.bias, "bias_initializer")
-        yield from lora("lora_kernel", found.kernel, self.lora_rank)
-        yield from stored.after
+        stored = stored_projection(self.scheme, kernel, found, scale)
+        bias = [] if found.bias is None else [self.weight("bias", found.bias, "bias_initializer")]
+        return stored.around(bias, lora("kernel", found.kernel, self.lora_rank))
 
     def call(self, flow: Flow, x: Array) -> Array:
-        require_floats(scheme_of(self.quantization), "kernel")
-        kernel = adapted(flow, "kernel", "lora_kernel", self.lora_rank, self.lora_alpha)
-        y = flow.xp.einsum(self.equation, x, kernel, optimize=True)
+        y = flow.xp.einsum(self.equation, x, self.adapted(flow, "kernel"), optimize=True)
         return self.activation.call(flow.xp, y + flow["bias"] if "bias" in flow else y)
 
     @property
@@ -201,25 +171,22 @@ class EinsumDense(Layer, frozen=True, kw_only=True):
                 )
             kernel.append(size)
         bias = _bias(self.bias_axes, letters.output, out, elided if letters.dots == "right" else 0)
-        places = range(len(kernel))
-        return Projection(
-            tuple(kernel),
-            tuple(i for i in places if letters.kernel[i] not in out),
-            tuple(i for i in places if letters.kernel[i] in out),
-            bias,
-            output,
-        )
+        inputs = tuple(i for i, letter in enumerate(letters.kernel) if letter not in out)
+        outputs = tuple(i for i, letter in enumerate(letters.kernel) if letter in out)
+        return Projection(tuple(kernel), inputs, outputs, bias, output)
 
 
-def projecting(initializer: Initializer, projection: Projection, counted: Counted) -> Initializer:
-    """The initializer with the axes of the projection, if it counts fans and has no axes."""
-    if not isinstance(initializer, Scaled) or counted == "convolution":
-        return initializer
-    if initializer.input_axes is not None and initializer.output_axes is not None:
-        return initializer
-    return msgspec.structs.replace(
-        initializer, input_axes=projection.input_axes, output_axes=projection.output_axes
-    )
+def projected_kernel(
+    layer: Layer, projection: Projection, argument: str, counted: Counted
+) -> Parameter:
+    """The kernel, whose initializer gets the axes of the projection if it counts fans by axes."""
+    made: Initializer = getattr(layer, argument)
+    inputs, outputs = projection.input_axes, projection.output_axes
+    has_axes = isinstance(made, Scaled) and None not in (made.input_axes, made.output_axes)
+    if isinstance(made, Scaled) and counted == "projection" and not has_axes:
+        made = msgspec.structs.replace(made, input_axes=inputs, output_axes=outputs)
+    shape = projection.kernel
+    return layer.weight("kernel", shape, argument, made, contracts=inputs, produces=outputs)
 
 
 def stored_projection(
@@ -274,14 +241,14 @@ def _letters(equation: str) -> Letters:
             "`equation` must have the form 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...', "
             f"not {quoted(equation)}",
         )
-    for letter in found.kernel:
-        if letter not in found.input and letter not in found.output:
-            problem = f"the kernel's letter '{letter}' is neither in the input nor in the output"
-            raise ArgumentError("equation", problem)
-    for letter in found.output:
-        if letter not in found.input and letter not in found.kernel:
-            problem = f"the output's letter '{letter}' is neither in the input nor in the kernel"
-            raise ArgumentError("equation", problem)
+    kernel, output = ("kernel", found.kernel), ("output", found.output)
+    for (name, letters), (other, theirs) in ((kernel, output), (output, kernel)):
+        for letter in letters:
+            if letter not in found.input and letter not in theirs:
+                problem = (
+                    f"the {name}'s letter '{letter}' is neither in the input nor in the {other}"
+                )
+                raise ArgumentError("equation", problem)
     return found
 
 

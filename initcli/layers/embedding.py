@@ -8,17 +8,10 @@ from typing import Annotated
 import msgspec
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
-from initcli.layers.arguments import LoraAlpha, LoraRank, Quantization
 from initcli.layers.base import Layer, known_size
-from initcli.layers.core import adapted, lora
+from initcli.layers.core import Adapted, lora
 from initcli.layers.flow import Flow, Mask
-from initcli.layers.quantization import (
-    Stored,
-    require_floats,
-    scheme_of,
-    stored_reverse,
-    stored_table,
-)
+from initcli.layers.quantization import Stored, require_floats, stored_reverse, stored_table
 from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
@@ -33,25 +26,17 @@ from initcli.types import (
 )
 
 
-class Table(Layer, frozen=True, kw_only=True):
+class Table(Adapted, frozen=True, kw_only=True):
     """A table of ``input_dim`` vectors of ``output_dim`` entries."""
 
     role = "looks_up"
-
     supports_masking = True
-
     registered = False
 
     input_dim: Annotated[PositiveInt, doc("Number of vectors: the size of the vocabulary.")]
     output_dim: Annotated[PositiveInt, doc("Size of a vector.")]
     embeddings_initializer: Annotated[Initializer, doc("Fills the table.")] = RandomUniform()
     mask_zero: Annotated[bool, doc("Whether id 0 is padding, which later layers ignore.")] = False
-    lora_rank: LoraRank = None
-    lora_alpha: LoraAlpha = None
-    quantization: Quantization = None
-
-    def __post_init__(self) -> None:
-        scheme_of(self.quantization)
 
     def stored(self) -> Stored:
         """The stored form of the table."""
@@ -61,27 +46,18 @@ class Table(Layer, frozen=True, kw_only=True):
             "embeddings_initializer",
             trainable=self.lora_rank is None,
         )
-        return stored_table(scheme_of(self.quantization), table)
+        return stored_table(self.scheme, table)
 
     def factors(self) -> Iterator[Parameter]:
         """The low-rank factors."""
-        return lora("lora_embeddings", (self.input_dim, self.output_dim), self.lora_rank)
+        return lora("embeddings", (self.input_dim, self.output_dim), self.lora_rank)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        stored = self.stored()
-        yield from stored.before
-        yield from self.factors()
-        yield from stored.after
+        return self.stored().around(self.factors())
 
     def output_mask(self, flow: Flow, x: Array, *, reverse: bool = False) -> Mask:
         """True for ids other than 0, with ``mask_zero``."""
         return flow.xp.constant(x) != 0 if self.mask_zero and not reverse else None
-
-    def table(self, flow: Flow) -> Array:
-        """The vectors, (input_dim, output_dim)."""
-        require_floats(scheme_of(self.quantization), "table")
-        factors = "lora_embeddings"
-        return adapted(flow, "embeddings", factors, self.lora_rank, self.lora_alpha)
 
 
 class Embedding(Table, frozen=True, kw_only=True):
@@ -95,7 +71,7 @@ class Embedding(Table, frozen=True, kw_only=True):
     ] = None
 
     def __post_init__(self) -> None:
-        Table.__post_init__(self)
+        super().__post_init__()
         if self.padding_idx is not None and not 0 <= self._padding < self.input_dim:
             raise ArgumentError(
                 "padding_idx",
@@ -119,7 +95,7 @@ class Embedding(Table, frozen=True, kw_only=True):
         return ZeroRow(filled=initializer, row=self._padding)
 
     def call(self, flow: Flow, x: Array) -> Array:
-        xp, table = flow.xp, self.table(flow)
+        xp, table = flow.xp, self.adapted(flow, "embeddings")
         if self.padding_idx is not None:
             rows = xp.arange(self.input_dim)[:, None]
             table = xp.where(rows == self._padding, xp.constant(table), table)
@@ -149,14 +125,12 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
         if not reverse:
             return (*shape, self.output_dim)
         if shape[-1] != self.output_dim:
-            raise ShapeError(
-                f"ReversibleEmbedding reverses vectors of `output_dim` entries, {self.output_dim}, "
-                f"not {shape_text(shape)}"
-            )
+            vectors = f"reverses vectors of `output_dim` entries, {self.output_dim}"
+            raise self.misfit(vectors, shape)
         return (*shape[:-1], self.input_dim)
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        scheme, stored = scheme_of(self.quantization), self.stored()
+        scheme, stored = self.scheme, self.stored()
         yield from stored.before
         if not self.tie_weights and scheme is None:
             yield self.weight(
@@ -174,9 +148,10 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array, *, reverse: bool = False) -> Array:
         xp = flow.xp
         if not reverse:
-            return xp.lookup(self.table(flow), xp.constant(x).astype("int64"))
-        require_floats(scheme_of(self.quantization), "table")
-        back = xp.transpose(self.table(flow)) if self.tie_weights else flow["reverse_embeddings"]
+            return xp.lookup(self.adapted(flow, "embeddings"), xp.constant(x).astype("int64"))
+        require_floats(self.scheme, "table")
+        tied, own = self.tie_weights, "reverse_embeddings"
+        back = xp.transpose(self.adapted(flow, "embeddings")) if tied else flow[own]
         scores = xp.matmul(x, back)
         if self.logit_soft_cap is None:
             return scores
@@ -198,7 +173,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
         if len(shape) < 3:
             needs = "needs positions and features beside the batch"
             remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-            raise ShapeError(f"PositionEmbedding {needs}, not {shape_text(shape)}", remedy)
+            raise self.misfit(needs, shape, remedy=remedy)
         known_size(self, shape, -1)
         if shape[-2] is not None and shape[-2] > self.sequence_length:
             raise ShapeError(

@@ -17,11 +17,11 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
+    DtypePolicy,
     NonNegativeInt,
     NotComputable,
     PositiveInt,
     Shape,
-    ShapeError,
     doc,
     shape_text,
 )
@@ -34,7 +34,6 @@ class Normalization(Layer, frozen=True, kw_only=True):
     """
 
     role = "scales"
-
     supports_masking = True
 
     axis: Annotated[
@@ -120,20 +119,20 @@ def _extent(value: Any) -> tuple[int, ...]:
     return (len(value), *_extent(value[0])) if isinstance(value, list | tuple) and value else ()
 
 
-IndexDtype = Literal[
-    "int32",
-    "int64",
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
-    "mixed_float16",
-    "mixed_bfloat16",
-]
+IndexDtype = Literal["int32", "int64", DtypePolicy]
 """Data type of hashes."""
-
+_ENCODING = doc("Encoding of the output: indices, or a vector for each example.")
 # The last two are former names of multi_hot and tf_idf.
-OutputMode = Literal["int", "one_hot", "multi_hot", "count", "tf_idf", "binary", "tf-idf"]
+OutputMode = Annotated[
+    Literal["int", "one_hot", "multi_hot", "count", "tf_idf", "binary", "tf-idf"], _ENCODING
+]
+Sparse = Annotated[bool, doc("Whether Keras returns a sparse tensor.")]
+Salt = Annotated[
+    int | Annotated[tuple[int, ...], msgspec.Meta(min_length=2, max_length=2)] | None,
+    doc("Key of the hash function: one number or two."),
+]
+OovToken = Annotated[Any, doc("Token that stands for unknown ones in the inverse mapping.")]
+TextEncoding = Annotated[str, doc("Encoding of the text.")]
 
 
 def _encoded(mode: str, shape: Shape, depth: int | None) -> Shape:
@@ -164,11 +163,10 @@ class CategoryEncoding(Layer, frozen=True, kw_only=True):
     """Encodes indices as vectors of ``num_tokens`` entries."""
 
     num_tokens: Annotated[PositiveInt, doc("Number of categories.")]
-    output_mode: Annotated[
-        Literal["one_hot", "multi_hot", "count", "binary"],
-        doc("Encoding of the output: indices, or a vector for each example."),
-    ] = "multi_hot"
-    sparse: Annotated[bool, doc("Whether Keras returns a sparse tensor.")] = False
+    output_mode: Annotated[Literal["one_hot", "multi_hot", "count", "binary"], _ENCODING] = (
+        "multi_hot"
+    )
+    sparse: Sparse = False
 
     def output_shape(self, shape: Shape) -> Shape:
         return _encoded(self.output_mode, shape, self.num_tokens)
@@ -178,10 +176,6 @@ class CategoryEncoding(Layer, frozen=True, kw_only=True):
         return _vectors(
             mode, numpy.asarray(flow.xp.constant(x)).astype(numpy.int64), self.num_tokens
         )
-
-
-Salt = int | Annotated[tuple[int, ...], msgspec.Meta(min_length=2, max_length=2)]
-"""Key of a hash: one number or two."""
 
 
 def _require_dense_indices(sparse: bool, mode: str) -> None:
@@ -199,11 +193,8 @@ class Discretization(Layer, frozen=True, kw_only=True):
     ] = None
     num_bins: Annotated[PositiveInt | None, doc("Number of bins to learn.")] = None
     epsilon: Annotated[float, doc("Error tolerance of learned boundaries.")] = 0.01
-    output_mode: Annotated[
-        Literal["int", "one_hot", "multi_hot", "count"],
-        doc("Encoding of the output: indices, or a vector for each example."),
-    ] = "int"
-    sparse: Annotated[bool, doc("Whether Keras returns a sparse tensor.")] = False
+    output_mode: Annotated[Literal["int", "one_hot", "multi_hot", "count"], _ENCODING] = "int"
+    sparse: Sparse = False
 
     def __post_init__(self) -> None:
         _require_dense_indices(self.sparse, self.output_mode)
@@ -213,9 +204,8 @@ class Discretization(Layer, frozen=True, kw_only=True):
             raise ArgumentError("num_bins", message)
 
     def output_shape(self, shape: Shape) -> Shape:
-        depth = self.num_bins
-        if self.bin_boundaries is not None:
-            depth = len(self.bin_boundaries) + 1
+        boundaries = self.bin_boundaries
+        depth = self.num_bins if boundaries is None else len(boundaries) + 1
         if self.output_mode in ("int", "one_hot"):
             return _encoded(self.output_mode, shape, depth)
         # Keras takes the second axis for the values, not the last.
@@ -241,10 +231,8 @@ class _Categories(Preprocessing, frozen=True, kw_only=True):
     the input if their number is unknown.
     """
 
-    output_mode: Annotated[
-        OutputMode, doc("Encoding of the output: indices, or a vector for each example.")
-    ] = "int"
-    sparse: Annotated[bool, doc("Whether Keras returns a sparse tensor.")] = False
+    output_mode: OutputMode = "int"
+    sparse: Sparse = False
 
     def __post_init__(self) -> None:
         _require_dense_indices(self.sparse, self.output_mode)
@@ -268,13 +256,22 @@ class _Categories(Preprocessing, frozen=True, kw_only=True):
         raise NotComputable(f"{self.type_name} encodes values whose number depends on its data")
 
 
-class Hashing(_Categories, frozen=True, kw_only=True):
-    """Maps each value to one of ``num_bins`` indices by its hash."""
+class _Hashes(_Categories, frozen=True, kw_only=True):
+    """Maps values to one of ``num_bins`` indices by their hash."""
 
     num_bins: Annotated[PositiveInt, doc("Number of indices.")]
-    mask_value: Annotated[Any, doc("Value that is mapped to index 0.")] = None
-    salt: Annotated[Salt | None, doc("Key of the hash function: one number or two.")] = None
     dtype: Annotated[IndexDtype | None, doc("Data type of the output.")] = None  # type: ignore[assignment]  # hashes are whole numbers
+
+    @property
+    def depth(self) -> int | None:
+        return self.num_bins
+
+
+class Hashing(_Hashes, frozen=True, kw_only=True):
+    """Maps each value to one of ``num_bins`` indices by its hash."""
+
+    mask_value: Annotated[Any, doc("Value that is mapped to index 0.")] = None
+    salt: Salt = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -285,32 +282,16 @@ class Hashing(_Categories, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         return shape if self.output_mode == "int" else (*shape[:-1], self.num_bins)
 
-    @property
-    def depth(self) -> int | None:
-        return self.num_bins
 
-
-class HashedCrossing(_Categories, frozen=True, kw_only=True):
+class HashedCrossing(_Hashes, frozen=True, kw_only=True):
     """Maps pairs of features to one of ``num_bins`` indices by their hash."""
 
-    num_bins: Annotated[PositiveInt, doc("Number of indices.")]
-    output_mode: Annotated[
-        Literal["int", "one_hot"],
-        doc("Encoding of the output: indices, or a vector for each example."),
-    ] = "int"
-    dtype: Annotated[IndexDtype | None, doc("Data type of the output.")] = None  # type: ignore[assignment]  # hashes are whole numbers
+    output_mode: Annotated[Literal["int", "one_hot"], _ENCODING] = "int"
 
     def output_shape(self, one: Shape, other: Shape) -> Shape:
         if one[-1] != other[-1]:
-            raise ShapeError(
-                f"HashedCrossing needs two features of one shape, not {shape_text(one)} and "
-                f"{shape_text(other)}"
-            )
+            raise self.misfit("needs two features of one shape", one, other)
         return _encoded(self.output_mode, one, self.num_bins)
-
-    @property
-    def depth(self) -> int | None:
-        return self.num_bins
 
 
 class _Vocabulary(_Categories, frozen=True, kw_only=True):
@@ -359,15 +340,13 @@ class _Lookup(_Vocabulary, frozen=True, kw_only=True):
 
     num_oov_indices: Annotated[NonNegativeInt, doc("Number of indices for unknown tokens.")] = 1
     mask_token: Annotated[Any, doc("Token that is mapped to index 0.")] = None
-    oov_token: Annotated[Any, doc("Token that stands for unknown ones in the inverse mapping.")] = (
-        None
-    )
+    oov_token: OovToken = None
     invert: Annotated[bool, doc("Whether to map indices to tokens.")] = False
     oov_method: Annotated[
         Literal["floormod", "farmhash"],
         doc("Function that maps unknown tokens to several indices."),
     ] = "floormod"
-    salt: Annotated[Salt | None, doc("Key of the hash function: one number or two.")] = None
+    salt: Salt = None
 
     def output_shape(self, shape: Shape) -> Shape:
         return _encoded(self.output_mode, shape, self.depth)
@@ -381,19 +360,15 @@ class _Lookup(_Vocabulary, frozen=True, kw_only=True):
 class IntegerLookup(_Lookup, frozen=True, kw_only=True):
     """Maps each integer to its index in a vocabulary."""
 
-    oov_token: Annotated[
-        Any, doc("Token that stands for unknown ones in the inverse mapping.")
-    ] = -1
+    oov_token: OovToken = -1
     vocabulary_dtype: Annotated[Literal["int64"], doc("Data type of the tokens.")] = "int64"
 
 
 class StringLookup(_Lookup, frozen=True, kw_only=True):
     """Maps each string to its index in a vocabulary."""
 
-    oov_token: Annotated[Any, doc("Token that stands for unknown ones in the inverse mapping.")] = (
-        "[UNK]"
-    )
-    encoding: Annotated[str, doc("Encoding of the text.")] = "utf-8"
+    oov_token: OovToken = "[UNK]"
+    encoding: TextEncoding = "utf-8"
 
 
 class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
@@ -410,7 +385,7 @@ class TextVectorization(_Vocabulary, frozen=True, kw_only=True):
         PositiveInt | None, doc("Number of steps to which the output is cut or padded.")
     ] = None
     ragged: Annotated[bool, doc("Whether Keras returns a ragged tensor.")] = False
-    encoding: Annotated[str, doc("Encoding of the text.")] = "utf-8"
+    encoding: TextEncoding = "utf-8"
 
     def output_shape(self, shape: Shape) -> Shape:
         if self.output_mode == "int":

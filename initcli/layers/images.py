@@ -11,17 +11,7 @@ from initcli.layers.arguments import ChannelOrder, Seed
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
 from initcli.layers.preprocessing import Preprocessing, nearest
-from initcli.types import (
-    Array,
-    Fraction,
-    NonNegativeFloat,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-    shape_text,
-)
+from initcli.types import Array, Fraction, NonNegativeFloat, PositiveInt, Shape, Size, doc
 
 _PAIR = msgspec.Meta(min_length=2, max_length=2)
 _Signed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
@@ -36,14 +26,19 @@ SignedShare = _Signed | Annotated[tuple[_Signed, ...], _PAIR]
 """A strength from -1 to 1, or its minimum and maximum."""
 Range = Annotated[tuple[float, ...], _PAIR]
 """Minimum and maximum of the values of an image."""
-Factor = Annotated[Share, doc("Strength of the change: its maximum, or minimum and maximum.")]
-SignedFactor = Annotated[
-    SignedShare, doc("Strength of the change: its maximum, or minimum and maximum.")
-]
-Extent = Annotated[
-    Share,
-    doc("Size of the change as a share of the image: its maximum, or minimum and maximum."),
-]
+
+
+def _range(text: str) -> msgspec.Meta:
+    return doc(f"{text}: its maximum, or minimum and maximum.")
+
+
+def _change(text: str) -> msgspec.Meta:
+    return doc(f"Strength of the change of {text}; none if absent.")
+
+
+Factor = Annotated[Share, _range("Strength of the change")]
+SignedFactor = Annotated[SignedShare, _range("Strength of the change")]
+Extent = Annotated[Share, _range("Size of the change as a share of the image")]
 Zoom = _Zoom | Annotated[tuple[_Zoom, ...], _PAIR]
 Shear = Fraction | Annotated[tuple[_Signed, ...], _PAIR]
 Interpolation = Annotated[Literal["nearest", "bilinear"], doc("Method for values between pixels.")]
@@ -54,8 +49,7 @@ FillMode = Annotated[Literal["constant", "reflect", "wrap", "nearest"], _OUTSIDE
 FillValue = Annotated[float, doc("Value outside the image for `constant`.")]
 
 
-def real(x: Array) -> Array:
-    """An array as floating-point numbers."""
+def _real(x: Array) -> Array:
     return x if numpy.issubdtype(x.dtype, numpy.floating) else x.astype("float32")
 
 
@@ -63,7 +57,6 @@ class Rescaling(Layer, frozen=True, kw_only=True):
     """x · scale + offset, entry by entry or channel by channel."""
 
     role = "scales"
-
     supports_masking = True
 
     scale: Annotated[Numbers, doc("Factor: one number, or one for each channel.")]
@@ -72,7 +65,7 @@ class Rescaling(Layer, frozen=True, kw_only=True):
     )
 
     def call(self, flow: Flow, x: Array) -> Array:
-        x = real(x)
+        x = _real(x)
         scale, offset = (numpy.asarray(each, x.dtype) for each in (self.scale, self.offset))
         return x * scale + offset
 
@@ -85,7 +78,7 @@ class ImageLayer(Preprocessing, frozen=True, kw_only=True):
     data_format: ChannelOrder = None
 
     def passed_on(self, xp: Any, x: Array, shape: Size) -> Array:
-        x = real(x)
+        x = _real(x)
         for axis, size in enumerate(shape):
             x = nearest(x, axis, size)
         return x
@@ -99,10 +92,7 @@ class _Sized(ImageLayer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (3, 4):
-            raise ShapeError(
-                f"{type(self).__name__} needs images (height, width, channels), not "
-                f"{shape_text(shape)}"
-            )
+            raise self.misfit("needs images (height, width, channels)", shape)
         sizes = list(shape)
         first = len(shape) - 3 + (self.data_format == "channels_first")
         sizes[first : first + 2] = self.height, self.width
@@ -162,57 +152,32 @@ class _RandomRanged(_Ranged, frozen=True, kw_only=True):
     seed: Seed = None
 
 
-class RandomBrightness(_RandomRanged, frozen=True, kw_only=True):
-    """Adds up to ``factor`` of the value range."""
-
-    factor: SignedFactor
-
-
-class RandomContrast(_RandomRanged, frozen=True, kw_only=True):
-    """Scales values about their mean."""
-
-    factor: Factor
-
-
-class RandomHue(_RandomRanged, frozen=True, kw_only=True):
-    """Shifts the hue."""
-
-    factor: Factor
-
-
-class RandomSaturation(_RandomRanged, frozen=True, kw_only=True):
-    """Changes the saturation."""
-
-    factor: SignedFactor
-
-
-class RandomSharpness(_RandomRanged, frozen=True, kw_only=True):
-    """Sharpens or blurs."""
-
-    factor: Factor
-
-
-class RandomColorDegeneration(_RandomRanged, frozen=True, kw_only=True):
-    """Blends images with their gray versions."""
-
-    factor: SignedFactor
+for _name, _factor, _doc in (
+    ("RandomBrightness", SignedFactor, "Adds up to ``factor`` of the value range."),
+    ("RandomContrast", Factor, "Scales values about their mean."),
+    ("RandomHue", Factor, "Shifts the hue."),
+    ("RandomSaturation", SignedFactor, "Changes the saturation."),
+    ("RandomSharpness", Factor, "Sharpens or blurs."),
+    ("RandomColorDegeneration", SignedFactor, "Blends images with their gray versions."),
+):
+    vars()[_name] = msgspec.defstruct(
+        _name,
+        [("factor", _factor)],
+        bases=(_RandomRanged,),
+        namespace={"__doc__": _doc},
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+    )
 
 
 class RandomColorJitter(_RandomRanged, frozen=True, kw_only=True):
     """Changes brightness, contrast, saturation and hue."""
 
-    brightness_factor: Annotated[
-        SignedShare | None, doc("Strength of the change of brightness; none if absent.")
-    ] = None
-    contrast_factor: Annotated[
-        Share | None, doc("Strength of the change of contrast; none if absent.")
-    ] = None
-    saturation_factor: Annotated[
-        SignedShare | None, doc("Strength of the change of saturation; none if absent.")
-    ] = None
-    hue_factor: Annotated[Share | None, doc("Strength of the change of hue; none if absent.")] = (
-        None
-    )
+    brightness_factor: Annotated[SignedShare | None, _change("brightness")] = None
+    contrast_factor: Annotated[Share | None, _change("contrast")] = None
+    saturation_factor: Annotated[SignedShare | None, _change("saturation")] = None
+    hue_factor: Annotated[Share | None, _change("hue")] = None
 
 
 class RandomPosterization(_RandomRanged, frozen=True, kw_only=True):
@@ -244,10 +209,7 @@ class RandomGaussianBlur(_RandomRanged, frozen=True, kw_only=True):
         PositiveInt | Annotated[tuple[PositiveInt, ...], _PAIR],
         doc("Size of the window: one number, or height and width."),
     ] = 3
-    sigma: Annotated[
-        Share,
-        doc("Standard deviation of the blur in pixels: its maximum, or minimum and maximum."),
-    ] = 1.0
+    sigma: Annotated[Share, _range("Standard deviation of the blur in pixels")] = 1.0
 
 
 class Solarization(_RandomRanged, frozen=True, kw_only=True):
@@ -303,46 +265,30 @@ class _Moving(_Random, frozen=True, kw_only=True):
 class RandomRotation(_Moving, frozen=True, kw_only=True):
     """Rotates images."""
 
-    factor: Annotated[SignedShare, doc("Angle in turns: its maximum, or minimum and maximum.")]
+    factor: Annotated[SignedShare, _range("Angle in turns")]
 
 
 class RandomTranslation(_Moving, frozen=True, kw_only=True):
     """Shifts images."""
 
-    height_factor: Annotated[
-        SignedShare,
-        doc("Vertical shift as a share of the height: its maximum, or minimum and maximum."),
-    ]
-    width_factor: Annotated[
-        SignedShare,
-        doc("Horizontal shift as a share of the width: its maximum, or minimum and maximum."),
-    ]
+    height_factor: Annotated[SignedShare, _range("Vertical shift as a share of the height")]
+    width_factor: Annotated[SignedShare, _range("Horizontal shift as a share of the width")]
 
 
 class RandomZoom(_Moving, frozen=True, kw_only=True):
     """Zooms images."""
 
-    height_factor: Annotated[
-        Zoom,
-        doc("Vertical zoom as a share of the height: its maximum, or minimum and maximum."),
-    ]
+    height_factor: Annotated[Zoom, _range("Vertical zoom as a share of the height")]
     width_factor: Annotated[
-        Zoom | None,
-        doc("Horizontal zoom, likewise; equal to the vertical one if absent."),
+        Zoom | None, doc("Horizontal zoom, likewise; equal to the vertical one if absent.")
     ] = None
 
 
 class RandomShear(_Moving, frozen=True, kw_only=True):
     """Shears images along one axis or both."""
 
-    x_factor: Annotated[
-        Shear,
-        doc("Horizontal shear: its maximum, or minimum and maximum."),
-    ] = 0.0
-    y_factor: Annotated[
-        Shear,
-        doc("Vertical shear: its maximum, or minimum and maximum."),
-    ] = 0.0
+    x_factor: Annotated[Shear, _range("Horizontal shear")] = 0.0
+    y_factor: Annotated[Shear, _range("Vertical shear")] = 0.0
 
 
 class RandomPerspective(_Random, frozen=True, kw_only=True):

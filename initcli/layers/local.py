@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import numpy
@@ -12,28 +12,17 @@ from initcli.activations import Linear
 from initcli.initializers import GlorotUniform, Zeros
 from initcli.layers.arguments import (
     BiasInitializer,
-    ChannelOrder,
     Filters,
     KernelInitializer,
-    KernelSize,
     OutputActivation,
     Padding,
-    Strides,
     UseBias,
 )
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Work
 from initcli.layers.flow import Flow
-from initcli.layers.spatial import Sliding, join, require_spatial, slide, split
+from initcli.layers.spatial import Sliding, channels_back, channels_last, join, ranked
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-    shape_text,
-)
+from initcli.types import ArgumentError, Array, Shape, Size, doc
 
 
 class Positions(NamedTuple):
@@ -53,7 +42,7 @@ class Positions(NamedTuple):
         return math.prod(self.after)
 
 
-class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
+class LocallyConnected(Sliding, frozen=True, kw_only=True):
     """A convolution with separate weights at each of its p positions. Keras 1 and 2.
 
     Shapes: kernel (p, k… · channels, filters), bias (positions…, filters). With ``implementation``
@@ -65,10 +54,7 @@ class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
     registered = False
 
     filters: Filters
-    kernel_size: KernelSize
-    strides: Strides = 1
     padding: Padding = "valid"
-    data_format: ChannelOrder = None
     activation: OutputActivation = Linear()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()
@@ -88,24 +74,14 @@ class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
             )
 
     def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, self.rank)
-        sizes = split(shape, self.data_format).sizes
-        if None in sizes:
-            raise ShapeError(
-                f"{type(self).__name__} needs all spatial sizes of its input, and "
-                f"{shape_text(shape)} lacks one",
-                "give the size in input_shape in place of null",
-            )
-        found = slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
-        return join(shape[0], found, self.filters, self.data_format)
+        self.split(shape)
+        sizes = self.resized(self.known_sizes(shape))
+        return join(shape[0], sizes, self.filters, self.data_format)
 
     def positions(self, shape: Shape) -> Positions:
         """The positions of the windows on an input of that shape."""
-        channels = known_size(self, shape, 1 if self.data_format == "channels_first" else -1)
-        before = split(shape, self.data_format).sizes
-        after = split(self.output_shape(shape), self.data_format).sizes
-        sizes = tuple(size for size in before if size is not None)
-        counts = tuple(size for size in after if size is not None)
+        channels, sizes = self.channels(shape), self.known_sizes(shape)
+        counts = tuple(size for size in self.resized(sizes) if size is not None)
         padding = []
         for n, m, k, s in zip(sizes, counts, self.window, self.steps, strict=True):
             # Windows of `same` are centered on every stride, unlike those of a convolution.
@@ -135,12 +111,9 @@ class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
             axes = zip(places.after, self.window, self.steps, places.padding, strict=True)
             used = math.prod(_within(n, k, s, around) for n, k, s, around in axes)
             return (used * places.channels * self.filters,)
-        inputs = self._joined(places.before, places.channels)
-        return (*inputs, *self._joined(places.after, self.filters))
-
-    def _joined(self, sizes: Size, channels: int) -> Size:
-        first = self.data_format == "channels_first"
-        return (channels, *sizes) if first else (*sizes, channels)
+        if self.data_format == "channels_first":
+            return (places.channels, *places.before, self.filters, *places.after)
+        return (*places.before, places.channels, *places.after, self.filters)
 
     def _entries(self, places: Positions) -> tuple[Array, Array]:
         """The entry of the image for each position and window offset.
@@ -158,11 +131,16 @@ class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
             index = index * size + numpy.clip(at, 0, size - 1)
         return index, there
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        places = self.positions(inputs[0])
+        entries = places.windows * math.prod(self.window) * places.channels
+        return Work(held=6 * entries * (inputs[0][0] + self.filters))
+
     def call(self, flow: Flow, x: Array) -> Array:
         xp, first = flow.xp, self.data_format == "channels_first"
         places = self.positions(x.shape)
         index, there = self._entries(places)
-        x = xp.moveaxis(x, 1, -1) if first else x
+        x = channels_last(xp, x, self.data_format)
         flat = xp.reshape(x, (x.shape[0], -1, places.channels))
         patches = flat[:, index] * there[:, :, None].astype(x.dtype)
         if first:
@@ -172,7 +150,7 @@ class LocallyConnected(Sliding, Layer, frozen=True, kw_only=True):
         kernel = self._at_positions(flow, places, index, there)
         y = xp.swapaxes(xp.matmul(xp.swapaxes(patches, 0, 1), kernel), 0, 1)
         y = xp.reshape(y, (x.shape[0], *places.after, self.filters))
-        y = xp.moveaxis(y, -1, 1) if first else y
+        y = channels_back(xp, y, self.data_format)
         if self.use_bias:
             # Keras reshapes a bias (positions…, filters) to (filters, positions…) where it should
             # turn it.
@@ -218,13 +196,10 @@ def _flat(place: Array, channel: Array, places: int, first: bool) -> Array:
     return channel * places + place if first else place * len(channel) + channel
 
 
-class LocallyConnected1D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over time with separate weights at each window."""
-
-    rank = 1
-
-
-class LocallyConnected2D(LocallyConnected, frozen=True, kw_only=True):
-    """A convolution over an image with separate weights at each window."""
-
-    rank = 2
+LocallyConnected1D, LocallyConnected2D = ranked(
+    LocallyConnected,
+    "LocallyConnected{}D",
+    "A convolution over {} with separate weights at each window.",
+    1,
+    2,
+)

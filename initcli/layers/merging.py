@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from functools import reduce
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from initcli.errors import listed, quoted
 from initcli.layers.base import Layer
@@ -20,19 +19,15 @@ class _Merging(Layer, frozen=True, kw_only=True):
     """
 
     supports_masking = True
-
     merges = True
 
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
         shapes = (shape, *others)
         batches = {each[0] for each in shapes} - {None}
         if len(batches) > 1:
-            name = type(self).__name__
-            remedy = "give its inputs one batch_size"
-            message = (
-                f"{name} needs inputs of one batch, not {listed(map(shape_text, shapes), 'and')}"
-            )
-            raise ShapeError(message, remedy)
+            given = listed(map(shape_text, shapes), "and")
+            message = f"{type(self).__name__} needs inputs of one batch, not {given}"
+            raise ShapeError(message, "give its inputs one batch_size")
         merged = reduce(self._merged, (each[1:] for each in shapes))
         return (batches.pop() if batches else None, *merged)
 
@@ -54,21 +49,6 @@ class _Merging(Layer, frozen=True, kw_only=True):
             else xp.broadcast_to(xp.expand_dims(mask, -1), x.shape)
             for mask, x in zip(masks, inputs, strict=True)
         ]
-
-    def chosen(self, flow: Flow, inputs: tuple[Array, ...], choose: Callable[..., Array]) -> Array:
-        """The inputs reduced by ``choose``, without masked entries."""
-        xp = flow.xp
-        found, present = None, None
-        for x, kept in zip(self.aligned(xp, inputs), self.kept(flow, inputs), strict=True):
-            if found is None:
-                found, present = x, kept
-                continue
-            other = x if kept is None else xp.where(kept, x, found)
-            found = found if present is None else xp.where(present, found, other)
-            either = kept is not None and present is not None
-            present = xp.logical_or(present, kept) if either else None
-            found = choose(found, other)
-        return found
 
     def aligned(self, xp: Any, inputs: tuple[Array, ...]) -> list[Array]:
         """The inputs with equal ranks; new axes follow the batch."""
@@ -151,25 +131,40 @@ class Average(_Merging, frozen=True, kw_only=True):
         return reduce(operator.add, self.aligned(flow.xp, inputs)) / len(inputs)
 
 
-class Maximum(_LeavingOut, frozen=True, kw_only=True):
+class _Choosing(_LeavingOut, frozen=True, kw_only=True):
+    """The entries of one of its inputs each."""
+
+    function: ClassVar[str]
+
+    def call(self, flow: Flow, *inputs: Array) -> Array:
+        xp = flow.xp
+        found, *others = self.aligned(xp, inputs)
+        present, *masks = self.kept(flow, inputs)
+        for x, kept in zip(others, masks, strict=True):
+            other = x if kept is None else xp.where(kept, x, found)
+            found = found if present is None else xp.where(present, found, other)
+            either = kept is not None and present is not None
+            present = xp.logical_or(present, kept) if either else None
+            found = getattr(xp, self.function)(found, other)
+        return found
+
+
+class Maximum(_Choosing, frozen=True, kw_only=True):
     """The maximum of its inputs."""
 
-    def call(self, flow: Flow, *inputs: Array) -> Array:
-        return self.chosen(flow, inputs, flow.xp.maximum)
+    function = "maximum"
 
 
-class Minimum(_LeavingOut, frozen=True, kw_only=True):
+class Minimum(_Choosing, frozen=True, kw_only=True):
     """The minimum of its inputs."""
 
-    def call(self, flow: Flow, *inputs: Array) -> Array:
-        return self.chosen(flow, inputs, flow.xp.minimum)
+    function = "minimum"
 
 
 class Concatenate(Layer, frozen=True, kw_only=True):
     """Joins its inputs along ``axis``."""
 
     supports_masking = True
-
     merges = True
 
     axis: Annotated[int, doc("Axis along which the inputs are joined; -1 is the last.")] = -1
@@ -235,10 +230,14 @@ class Dot(Layer, frozen=True, kw_only=True):
             wanted = "one number, or one for each of the two inputs"
             raise ArgumentError("axes", f"`axes` must be {wanted}, not {quoted([*self.axes])}")
 
+    @property
+    def _both(self) -> tuple[int, ...]:
+        """The axis of each input."""
+        return (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+
     def output_shape(self, one: Shape, other: Shape) -> Shape:
-        given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         axes: list[int] = []
-        for axis, shape in zip(given, (one, other), strict=True):
+        for axis, shape in zip(self._both, (one, other), strict=True):
             if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
                 raise ShapeError(
                     f"Dot cannot sum over axis {axis} of its input {shape_text(shape)}",
@@ -256,19 +255,14 @@ class Dot(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, one: Array, other: Array) -> Array:
         xp = flow.xp
-        given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         flat = []
-        kept: list[int] = []
-        for axis, x in zip(given, (one, other), strict=True):
+        for axis, x in zip(self._both, (one, other), strict=True):
             if self.normalize:
                 squares = xp.sum(x * x, axis, keepdims=True)
                 x = x / xp.sqrt(xp.where(squares > 1e-12, squares, 1e-12))
-            rest = [size for i, size in enumerate(x.shape) if i not in (0, axis % len(x.shape))]
-            last = xp.moveaxis(x, axis, -1)
-            flat.append(xp.reshape(last, (x.shape[0], -1, x.shape[axis])))
-            kept += rest
+            flat.append(xp.reshape(xp.moveaxis(x, axis, -1), (x.shape[0], -1, x.shape[axis])))
         product = xp.matmul(flat[0], xp.swapaxes(flat[1], 1, 2))
-        return xp.reshape(product, (one.shape[0], *kept) if kept else (one.shape[0], 1))
+        return xp.reshape(product, self.output_shape(one.shape, other.shape))
 
     def output_mask(self, flow: Flow, one: Array, other: Array) -> Mask:
         return None

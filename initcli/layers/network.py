@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -77,20 +77,13 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
         if inputs not in self._known:
             if len(self._known) >= MAX_SHAPES:
                 raise ShapeError(f"this network is called on more than {MAX_SHAPES:,} shapes")
-            self._known[inputs] = self._output_shape(inputs)
+            shaped = self.shapes(inputs)
+            self._known[inputs] = [self._shape(shaped, source) for source in self.outputs]
         return self._known[inputs]
 
     @cached_property
     def _known(self) -> dict[Shapes, list[Shape]]:
         return {}
-
-    def _output_shape(self, inputs: Shapes) -> list[Shape]:
-        shaped = self.shapes(inputs)
-        names = (self.names[self.calls[source.call].layer] for source in self.outputs)
-        return [
-            _chosen(shaped[source.call].outputs, source.output, name)
-            for source, name in zip(self.outputs, names, strict=True)
-        ]
 
     def parameters(self, *inputs: Shape) -> Iterator[Parameter]:
         shaped = self.shapes(inputs)
@@ -106,27 +99,21 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
             ShapeError: the inputs are too few or too many, or do not fit.
             ArgumentError: an argument does not fit the inputs.
         """
-        given: dict[int, Shape] = {}
-        if inputs is not None:
-            given = self._matched(inputs)
+        given = {} if inputs is None else self._matched(inputs)
         found: list[Shaped] = []
         for index, call in enumerate(self.calls):
-            sources = [found[source.call].outputs for source in call.inputs]
             try:
                 if index in given:
                     found.append(Shaped((given[index],), (given[index],)))
                     continue
-                if not all(sources):
+                if not all(found[source.call].outputs for source in call.inputs):
                     found.append(Shaped((), ()))
                     self._require_recorded(call)
                     continue
-                shapes = tuple(
-                    _chosen(outputs, source.output, self.names[self.calls[source.call].layer])
-                    for outputs, source in zip(sources, call.inputs, strict=True)
-                )
+                shapes = tuple(self._shape(found, source) for source in call.inputs)
                 for source in call.masks.values():
-                    if outputs := found[source.call].outputs:
-                        _chosen(outputs, source.output, self.names[self.calls[source.call].layer])
+                    if found[source.call].outputs:
+                        self._shape(found, source)
                 layer = self.layers[call.layer]
                 found.append(Shaped(shapes, output_shapes(layer, shapes, call.options)))
             except (ShapeError, ArgumentError) as error:
@@ -143,6 +130,18 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
         for index, call in enumerate(self.calls):
             found[call.layer].append(index)
         return found
+
+    def _shape(self, shaped: Sequence[Shaped], source: CallOutput) -> Shape:
+        """The shape of one output of a call."""
+        outputs = shaped[source.call].outputs
+        name = self.names[self.calls[source.call].layer]
+        if not outputs:
+            raise ShapeError(f"the shape of what comes out of '{name}' is not known")
+        if source.output >= len(outputs):
+            count = f"{len(outputs)} output{'s' if len(outputs) > 1 else ''}"
+            message = f"'{name}' has {count}, and none with number {source.output}"
+            raise ShapeError(message, "they count from 0")
+        return outputs[source.output]
 
     def _require_recorded(self, call: Call) -> None:
         """Raise ShapeError if the output shape of an input was not recorded."""
@@ -205,7 +204,7 @@ class Network(Layer, frozen=True, kw_only=True, dict=True):
 class Functional(Network, frozen=True, kw_only=True):
     """A network of named layers."""
 
-    aliases: ClassVar[tuple[str, ...]] = ("Model",)
+    aliases = ("Model",)
 
 
 class Sequential(Network, frozen=True, kw_only=True):
@@ -218,14 +217,3 @@ def way_to_say(name: str) -> str:
         f"say it with --set '**[name={name}].output_shape=same' if it keeps the shape of its "
         "input, or with =[32,32,3] without the batch"
     )
-
-
-def _chosen(outputs: Sequence[Shape], output: int, name: str) -> Shape:
-    if not outputs:
-        raise ShapeError(f"the shape of what comes out of '{name}' is not known")
-    if output >= len(outputs):
-        count = f"{len(outputs)} output{'s' if len(outputs) > 1 else ''}"
-        raise ShapeError(
-            f"'{name}' has {count}, and none with number {output}", "they count from 0"
-        )
-    return outputs[output]

@@ -56,7 +56,6 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     """
 
     role = "normalizes"
-
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1
@@ -149,14 +148,11 @@ class LayerNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, axes, shape = flow.xp, *_placed(self.axis, x)
-        centered = x if self.rms_scaling else x - xp.mean(x, axes, keepdims=True)
-        if self.rms_scaling:
-            # Keras divides by the variance about the mean nevertheless.
-            about = x - xp.mean(x, axes, keepdims=True)
-            variance = xp.mean(about * about, axes, keepdims=True)
-        else:
-            variance = xp.mean(centered * centered, axes, keepdims=True)
-        return self.finished(flow, centered / xp.sqrt(variance + self.epsilon), shape)
+        centered = x - xp.mean(x, axes, keepdims=True)
+        # With ``rms_scaling``, too, Keras divides by the variance about the mean.
+        variance = xp.mean(centered * centered, axes, keepdims=True)
+        kept = x if self.rms_scaling else centered
+        return self.finished(flow, kept / xp.sqrt(variance + self.epsilon), shape)
 
 
 class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
@@ -224,7 +220,6 @@ class UnitNormalization(Layer, frozen=True, kw_only=True):
     """Divides by the Euclidean norm over ``axis``."""
 
     role = "normalizes"
-
     supports_masking = True
 
     axis: Axes = -1
@@ -269,11 +264,8 @@ def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
             f"{variance.type_name}",
             "take ones, or {type: Constant, value: 1.0}",
         )
-    return (
-        variance
-        if distribution.mean in (0.0, 1.0)
-        else Constant(value=math.sqrt(distribution.mean))
-    )
+    is_own_root = distribution.mean in (0.0, 1.0)
+    return variance if is_own_root else Constant(value=math.sqrt(distribution.mean))
 
 
 def _placed(axis: Axes, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:

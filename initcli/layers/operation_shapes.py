@@ -27,52 +27,48 @@ class _Call(NamedTuple):
     positional: list[Any]
     keywords: dict[str, Any]
 
-    def tensor(self, place: int = 0) -> Shape:
-        """The shape of the tensor with that index."""
-        return self.tensors[place]
+    @property
+    def values(self) -> list[Any]:
+        """All arguments."""
+        return [*self.positional, *self.keywords.values()]
 
     @property
     def tensors(self) -> list[Shape]:
         """The shapes of all tensors, including those in lists."""
-        values = (*self.positional, *self.keywords.values())
-        return [tensor.shape for tensor in _tensors(values)]
+        return [tensor.shape for tensor in _tensors(self.values)]
+
+    @property
+    def tensor(self) -> Shape:
+        """The shape of the first tensor."""
+        return self.tensors[0]
 
     @property
     def operands(self) -> list[Shape]:
         """The shapes of the operands: the tensors of a list in first position, or all arguments."""
-        first = self.positional[0] if self.positional else next(iter(self.keywords.values()), None)
+        first = self.values[0] if self.values else None
         if isinstance(first, list) and any(isinstance(each, Tensor) for each in first):
             return [_shape_of(each) for each in first]
         return [_shape_of(each) for each in self.positional if isinstance(each, Tensor | list)]
 
     def option(self, name: str, place: int | None = None, default: Any = None) -> Any:
         """An argument by name or position."""
-        if name in self.keywords:
-            return self.keywords[name]
-        if place is not None and place < len(self.positional):
-            return self.positional[place]
-        return default
+        if name in self.keywords or place is None or place >= len(self.positional):
+            return self.keywords.get(name, default)
+        return self.positional[place]
+
+    def axis(self, place: int | None, default: Any = None, more: int = 0) -> int:
+        """The argument ``axis``, counted from 0, of the first tensor with ``more`` axes."""
+        return _axis(self.option("axis", place, default), len(self.tensor) + more)
 
 
 Rule = Callable[[_Call], "Shape | list[Shape]"]
 _RULES: dict[str, Rule] = {}
-ARGUMENTS_MAKE_NO_SENSE = (
-    TypeError,
-    ValueError,
-    IndexError,
-    KeyError,
-    ZeroDivisionError,
-    OverflowError,
-    AttributeError,
-)
+ARGUMENTS_MAKE_NO_SENSE = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 """Errors that meaningless arguments in a file raise."""
 
 
 def shape_of(
-    function: str,
-    arguments: Sequence[Any],
-    keywords: Mapping[str, Any],
-    inputs: tuple[Shape, ...],
+    function: str, arguments: Sequence[Any], keywords: Mapping[str, Any], inputs: tuple[Shape, ...]
 ) -> Shape | list[Shape] | None:
     """The output shape of a function, or a list for several outputs.
 
@@ -138,7 +134,7 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
 )
 def _same(call: _Call) -> Shape:
     """Elementwise functions of one tensor."""
-    return call.tensor()
+    return call.tensor
 
 
 @_rule(
@@ -149,7 +145,7 @@ def _same(call: _Call) -> Shape:
 )
 def _broadcast(call: _Call) -> Shape:
     """Elementwise functions of several tensors and numbers."""
-    shapes = [_shape_of(value) for value in (*call.positional, *call.keywords.values())]
+    shapes = [_shape_of(value) for value in call.values]
     found: list[int | None] = []
     for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
         known = {size for size in sizes if size not in (1, None)}
@@ -174,7 +170,7 @@ def _shape_of(value: Any) -> Shape:
 )
 def _reduced(call: _Call) -> Shape:
     """Reductions over ``axis``, or over all axes."""
-    shape = call.tensor()
+    shape = call.tensor
     given = call.option("axis", 1)
     axes = _axes(given, len(shape)) if given is not None else tuple(range(len(shape)))
     if call.option("keepdims", default=False):
@@ -184,12 +180,14 @@ def _reduced(call: _Call) -> Shape:
 
 @_rule("Moments")
 def _moments(call: _Call) -> list[Shape]:
-    shape: Any = _reduced(call)
-    return [shape, shape]
+    return [_reduced(call)] * 2  # type: ignore[list-item]
 
 
 def _axes(given: Any, rank: int) -> tuple[int, ...]:
-    return tuple(_axis(axis, rank) for axis in (given if isinstance(given, list) else [given]))
+    axes = [_axis(axis, rank) for axis in (given if isinstance(given, list) else [given])]
+    if len(set(axes)) < len(axes):
+        raise ValueError
+    return tuple(axes)
 
 
 def _axis(axis: int, rank: int) -> int:
@@ -200,7 +198,7 @@ def _axis(axis: int, rank: int) -> int:
 
 @_rule("Reshape")
 def _reshaped(call: _Call) -> Shape:
-    shape = call.tensor()
+    shape = call.tensor
     wanted = call.option("newshape", 1)
     sizes = [wanted] if isinstance(wanted, int) else wanted
     sizes = [None if isinstance(size, Tensor) else size for size in sizes]
@@ -212,7 +210,7 @@ def _reshaped(call: _Call) -> Shape:
 
 @_rule("Transpose")
 def _transposed(call: _Call) -> Shape:
-    shape = call.tensor()
+    shape = call.tensor
     axes = call.option("axes", 1)
     if axes is None:
         return shape[::-1]
@@ -223,7 +221,7 @@ def _transposed(call: _Call) -> Shape:
 
 @_rule("Swapaxes")
 def _swapped(call: _Call) -> Shape:
-    shape = list(call.tensor())
+    shape = list(call.tensor)
     one, two = (call.option(name, i) for i, name in ((1, "axis1"), (2, "axis2")))
     shape[one], shape[two] = shape[two], shape[one]
     return tuple(shape)
@@ -231,7 +229,7 @@ def _swapped(call: _Call) -> Shape:
 
 @_rule("Moveaxis")
 def _moved(call: _Call) -> Shape:
-    shape = call.tensor()
+    shape = call.tensor
     source = _axes(call.option("source", 1), len(shape))
     target = _axes(call.option("destination", 2), len(shape))
     order = [axis for axis in range(len(shape)) if axis not in source]
@@ -242,17 +240,15 @@ def _moved(call: _Call) -> Shape:
 
 @_rule("ExpandDims")
 def _expanded(call: _Call) -> Shape:
-    shape = call.tensor()
-    given = call.option("axis", 1)
-    places = given if isinstance(given, list) else [given]
-    axes = _axes(places, len(shape) + len(places))
-    rest = iter(shape)
-    return tuple(1 if i in axes else next(rest) for i in range(len(shape) + len(axes)))
+    given, rest = call.option("axis", 1), iter(call.tensor)
+    rank = len(call.tensor) + (len(given) if isinstance(given, list) else 1)
+    axes = _axes(given, rank)
+    return tuple(1 if axis in axes else next(rest) for axis in range(rank))
 
 
 @_rule("Squeeze")
 def _squeezed(call: _Call) -> Shape:
-    shape = call.tensor()
+    shape = call.tensor
     given = call.option("axis", 1)
     if given is None:
         return tuple(size for size in shape if size != 1)
@@ -271,7 +267,12 @@ def _concatenated(call: _Call) -> Shape:
         raise ValueError
     along = None if None in sizes else sum(size for size in sizes if size is not None)
     rest = [next((s[i] for s in shapes if s[i] is not None), None) for i in range(len(shapes[0]))]
-    return tuple(along if i == axis else size for i, size in enumerate(rest))
+    return _along(tuple(rest), axis, along)
+
+
+def _along(shape: Shape, axis: int, *sizes: int | None) -> Shape:
+    """A shape with other sizes in place of an axis."""
+    return (*shape[:axis], *sizes, *shape[axis + 1 :])
 
 
 @_rule("Stack")
@@ -283,16 +284,14 @@ def _stacked(call: _Call) -> Shape:
 
 @_rule("Split ArraySplit")
 def _split(call: _Call) -> list[Shape]:
-    shape = call.tensor()
-    parts = call.option("indices_or_sections", 1)
-    axis = _axis(call.option("axis", 2, 0), len(shape))
-    size = shape[axis]
+    shape, axis = call.tensor, call.axis(2, 0)
+    size, parts = shape[axis], call.option("indices_or_sections", 1)
     if isinstance(parts, int):
         sizes = [None if size is None else size // parts] * _few(parts)
     else:
         ends = [0, *parts, size]
         sizes = [None if b is None else b - a for a, b in pairwise(ends)]
-    return [(*shape[:axis], each, *shape[axis + 1 :]) for each in sizes]
+    return [_along(shape, axis, each) for each in sizes]
 
 
 def _few(count: int) -> int:
@@ -304,17 +303,15 @@ def _few(count: int) -> int:
 
 @_rule("Unstack")
 def _unstacked(call: _Call) -> list[Shape]:
-    shape = call.tensor()
-    axis = _axis(call.option("axis", 2, 0), len(shape))
-    count: Any = call.option("num", 1) or shape[axis]
-    rest: list[Shape] = [(*shape[:axis], *shape[axis + 1 :])]
-    return rest * _few(count)
+    axis = call.axis(2, 0)
+    count: Any = call.option("num", 1) or call.tensor[axis]
+    return [_along(call.tensor, axis)] * _few(count)
 
 
 @_rule("GetItem")
 def _item(call: _Call) -> Shape:
     """``x[key]``: slices are mappings of start, stop and step, an ellipsis is the text "..."."""
-    shape = call.tensor()
+    shape = call.tensor
     given = call.option("key", 1)
     keys = given if isinstance(given, list) else [given]
     taken = sum(key not in (None, "...") for key in keys)
@@ -323,31 +320,29 @@ def _item(call: _Call) -> Shape:
     found: list[int | None] = []
     axis = 0
     for key in keys:
+        if key is None:
+            found.append(1)
+            continue
         if key == "...":
             rest = len(shape) - taken
             found += shape[axis : axis + rest]
             axis += rest
-        elif key is None:
-            found.append(1)
-        elif isinstance(key, dict):
-            size = shape[axis]
+            continue
+        size = shape[axis]
+        axis += 1
+        if isinstance(key, dict):
             bounds = slice(key["start"], key["stop"], key["step"])
             found.append(None if size is None else len(range(*bounds.indices(size))))
-            axis += 1
-        elif isinstance(key, int):
-            size = shape[axis]
-            if size is not None and not -size <= key < size:
-                raise IndexError
-            axis += 1
-        else:
+        elif not isinstance(key, int):
             raise TypeError
+        elif size is not None and not -size <= key < size:
+            raise IndexError
     return tuple(found)
 
 
 @_rule("Matmul")
 def _product(call: _Call) -> Shape:
-    given = [*call.positional, *call.keywords.values()]
-    one, two = [_shape_of(each) for each in given if isinstance(each, Tensor | list)][:2]
+    one, two = [_shape_of(each) for each in call.values if isinstance(each, Tensor | list)][:2]
     if call.option("transpose_a", default=False):
         one = (*one[:-2], one[-1], one[-2])
     if call.option("transpose_b", default=False):
@@ -380,7 +375,7 @@ def _einsum(call: _Call) -> Shape:
 
 @_rule("Pad")
 def _padded(call: _Call) -> Shape:
-    shape = call.tensor()
+    shape = call.tensor
     width = call.option("pad_width", 1)
     if isinstance(width, int):
         width = [[width, width]]
@@ -394,39 +389,31 @@ def _padded(call: _Call) -> Shape:
 
 @_rule("Repeat")
 def _repeated(call: _Call) -> Shape:
-    shape = call.tensor()
-    repeats, axis = call.option("repeats", 1), call.option("axis", 2)
-    if axis is None:
+    shape, repeats = call.tensor, call.option("repeats", 1)
+    if call.option("axis", 2) is None:
         return (None if None in shape else math.prod(shape) * repeats,)  # type: ignore[arg-type]
-    axis = _axis(axis, len(shape))
+    axis = call.axis(2)
     size = shape[axis]
     along = sum(repeats) if isinstance(repeats, list) else None if size is None else size * repeats
-    return (*shape[:axis], along, *shape[axis + 1 :])
+    return _along(shape, axis, along)
 
 
 @_rule("Tile")
 def _tiled(call: _Call) -> Shape:
-    shape = call.tensor()
-    given = call.option("repeats", 1)
+    shape, given = call.tensor, call.option("repeats", 1)
     repeats = given if isinstance(given, list) else [given]
-    rank = max(len(shape), len(repeats))
-    sizes = (1,) * (rank - len(shape)) + shape
-    repeats = [1] * (rank - len(repeats)) + repeats
-    return tuple(
-        None if size is None else size * times for size, times in zip(sizes, repeats, strict=True)
-    )
+    pairs = list(zip_longest(reversed(shape), reversed(repeats), fillvalue=1))
+    return tuple(None if size is None else size * times for size, times in reversed(pairs))
 
 
 @_rule("BroadcastTo")
 def _broadcast_to(call: _Call) -> Shape:
-    wanted = call.option("shape", 1)
-    return tuple(None if isinstance(size, Tensor) else size for size in wanted)
+    return tuple(None if isinstance(size, Tensor) else size for size in call.option("shape", 1))
 
 
 @_rule("Resize")
 def _resized(call: _Call) -> Shape:
-    shape = call.tensor()
-    height, width = call.option("size", 1)
+    shape, (height, width) = call.tensor, call.option("size", 1)
     if call.option("data_format") == "channels_first":
         return (*shape[:-2], height, width)
     return (*shape[:-3], height, width, shape[-1])
@@ -434,37 +421,31 @@ def _resized(call: _Call) -> Shape:
 
 @_rule("OneHot")
 def _one_hot(call: _Call) -> Shape:
-    shape = call.tensor()
-    axis = _axis(call.option("axis", 2, -1), len(shape) + 1)
-    return (*shape[:axis], call.option("num_classes", 1), *shape[axis:])
+    axis = call.axis(2, -1, more=1)
+    return (*call.tensor[:axis], call.option("num_classes", 1), *call.tensor[axis:])
 
 
 @_rule("Take")
 def _taken(call: _Call) -> Shape:
-    shape = call.tensor()
-    axis = _axis(call.option("axis", 2), len(shape))
-    indices = call.option("indices", 1)
-    return (*shape[:axis], *_shape_of(indices), *shape[axis + 1 :])
+    return _along(call.tensor, call.axis(2), *_shape_of(call.option("indices", 1)))
 
 
 @_rule("TopK")
 def _top(call: _Call) -> list[Shape]:
-    return [(*call.tensor()[:-1], call.option("k", 1))] * 2
+    return [(*call.tensor[:-1], call.option("k", 1))] * 2
 
 
 @_rule("ShapeOf")
 def _shape_of_tensor(call: _Call) -> Shape:
     """``tf.shape(x)``: one number for each axis."""
-    return (len(call.tensor()),)
+    return (len(call.tensor),)
 
 
 @_rule("SizeOf")
 def _number(call: _Call) -> Shape:
-    """One number."""
     return ()
 
 
 @_rule("Ravel")
 def _ravelled(call: _Call) -> Shape:
-    shape = call.tensor()
-    return (None if None in shape else math.prod(shape),)  # type: ignore[arg-type]
+    return (None if None in call.tensor else math.prod(call.tensor),)  # type: ignore[arg-type]

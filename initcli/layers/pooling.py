@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from initcli.layers.arguments import ChannelOrder, Padding, Sizes
-from initcli.layers.base import Layer, per_axis
+from initcli.layers.arguments import ChannelOrder, KernelSize, Padding, Sizes
+from initcli.layers.base import Work
 from initcli.layers.flow import Flow, Mask
-from initcli.layers.spatial import (
-    channels_back,
-    channels_last,
-    ends,
-    join,
-    require_spatial,
-    slide,
-    split,
-)
+from initcli.layers.spatial import SpatialLayer, Windowed, ends, ranked
 from initcli.types import Array, Shape, Size, doc
 
 
-class _Pooling(Layer, frozen=True, kw_only=True):
+class _Pooling(Windowed, frozen=True, kw_only=True):
     """A window that slides over ``rank`` spatial axes."""
 
-    rank: ClassVar[int]
-
-    pool_size: Annotated[
-        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
-    ] = 2
+    pool_size: KernelSize = 2
     strides: Annotated[
         Sizes | None,
         doc("Step of the window: one number, or one for each axis; its size if absent."),
@@ -40,210 +29,126 @@ class _Pooling(Layer, frozen=True, kw_only=True):
 
     @property
     def window(self) -> Size:
-        """The size of the window along each spatial axis."""
-        return per_axis(self.pool_size, self.rank, "pool_size")
+        return self.each("pool_size")
 
     @property
     def steps(self) -> Size:
-        """The stride along each spatial axis."""
-        given = self.pool_size if self.strides is None else self.strides
-        return per_axis(given, self.rank, "strides")
+        return self.window if self.strides is None else self.each("strides")
 
-    def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, self.rank)
-        sizes, channels = split(shape, self.data_format)
-        outputs = slide(self, sizes, self.window, self.steps, (1,) * self.rank, self.padding)
-        return join(shape[0], outputs, channels, self.data_format)
-
-    def _window(self, flow: Flow, x: Array) -> tuple[Size, Any]:
-        """The size of the window, and how it slides over an input with the channels last."""
-        every = (1,) * self.rank
-        padding = ends(x.shape[1:-1], self.window, self.steps, every, self.padding)
-        return self.window, flow.xp.Window(self.steps, every, padding, x.shape[-1])
+    def placed(self, flow: Flow, x: Array) -> tuple[Size, Any]:
+        """The size of the window, and how it slides over x."""
+        padding = ends(x.shape[1:-1], self.window, self.steps, self.dilations, self.padding)
+        return self.window, flow.xp.Window(self.steps, self.dilations, padding, x.shape[-1])
 
 
 class _MaxPooling(_Pooling, frozen=True, kw_only=True):
     """The maximum of each window."""
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.data_format)
-        size, window = self._window(flow, x)
-        return channels_back(flow.xp, flow.xp.largest(x, size, window), self.data_format)
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        return flow.xp.largest(x, *self.placed(flow, x))
 
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
     """The mean of each window. Over two or more axes Keras has no default size."""
 
-    pool_size: Annotated[
-        Sizes, doc("Size of the window: one number, or one for each spatial axis.")
-    ]
+    pool_size: KernelSize
 
-    def call(self, flow: Flow, x: Array) -> Array:
+    def transformed(self, flow: Flow, x: Array) -> Array:
         xp = flow.xp
-        x = channels_last(xp, x, self.data_format)
-        # Window positions that cover only padding could fill the memory.
-        inner = xp.reach(x.shape[1:-1], *self._window(flow, x))
-        size, window = inner.size, inner.window
-        ones = xp.ones((*size, 1, 1), x.dtype)
-        # Padding does not count.
-        present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
-        count = xp.correlate(present, ones, window._replace(groups=1))
-        kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
-        return channels_back(xp, xp.correlate(x, kernel, window) / count, self.data_format)
+        # Places of the window that cover only padding could fill the memory.
+        inner = xp.reach(x.shape[1:-1], *self.placed(flow, x))
+        for axis, k in enumerate(inner.size):
+            window = inner.window.along(axis)
+            size = tuple(k if each == axis else 1 for each in range(self.rank))
+            # Padding does not count.
+            present = xp.ones((1, *x.shape[1:-1], 1), x.dtype)
+            count = xp.correlate(present, xp.ones((*size, 1, 1), x.dtype), window)
+            kernel = xp.ones((*size, 1, x.shape[-1]), x.dtype)
+            x = xp.correlate(x, kernel, window._replace(groups=x.shape[-1])) / count
+        return x
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        sizes = inputs[0][2:] if self.data_format == "channels_first" else inputs[0][1:-1]
+        return Work(products=10 * sum(map(min, self.window, sizes)) * math.prod(inputs[0]))
 
 
-class _GlobalPooling(Layer, frozen=True, kw_only=True):
+class _GlobalPooling(SpatialLayer, frozen=True, kw_only=True):
     """Reduces all spatial axes to one number for each channel."""
-
-    rank: ClassVar[int]
 
     data_format: ChannelOrder = None
     keepdims: Annotated[bool, doc("Whether to keep the spatial axes, with size 1.")] = False
 
-    def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, self.rank)
-        channels = split(shape, self.data_format).channels
-        return join(shape[0], (1,) * self.rank if self.keepdims else (), channels, self.data_format)
+    def resized(self, sizes: Shape) -> Shape:
+        return (1,) * self.rank if self.keepdims else ()
 
-    def _finished(self, xp: Any, y: Array) -> Array:
-        """The output for a result (batch, 1, …, channels)."""
-        if self.keepdims:
-            return channels_back(xp, y, self.data_format)
-        return xp.reshape(y, (y.shape[0], y.shape[-1]))
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        y = self.pooled(flow, x)
+        return y if self.keepdims else flow.xp.reshape(y, (y.shape[0], y.shape[-1]))
+
+    def pooled(self, flow: Flow, x: Array) -> Array:
+        """The numbers (batch, 1, …, channels)."""
+        raise NotImplementedError
 
 
 class _GlobalMaxPooling(_GlobalPooling, frozen=True, kw_only=True):
-    def call(self, flow: Flow, x: Array) -> Array:
-        xp = flow.xp
-        x = channels_last(xp, x, self.data_format)
+    def pooled(self, flow: Flow, x: Array) -> Array:
         every = (1,) * self.rank
-        window = xp.Window(every, every, ((0, 0),) * self.rank)
-        return self._finished(xp, xp.largest(x, x.shape[1:-1], window))
+        window = flow.xp.Window(every, every, ((0, 0),) * self.rank)
+        return flow.xp.largest(x, x.shape[1:-1], window)
 
 
 class _GlobalAveragePooling(_GlobalPooling, frozen=True, kw_only=True):
-    def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.data_format)
-        axes = tuple(range(1, self.rank + 1))
-        return self._finished(flow.xp, flow.xp.mean(x, axes, keepdims=True))
+    def pooled(self, flow: Flow, x: Array) -> Array:
+        return flow.xp.mean(x, tuple(range(1, self.rank + 1)), keepdims=True)
 
 
-class MaxPooling1D(_MaxPooling, frozen=True, kw_only=True):
-    """The maximum of each window of a sequence."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("MaxPool1D",)
-
-    rank = 1
-
-
-class MaxPooling2D(_MaxPooling, frozen=True, kw_only=True):
-    """The maximum of each window of an image."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("MaxPool2D",)
-
-    rank = 2
-
-
-class MaxPooling3D(_MaxPooling, frozen=True, kw_only=True):
-    """The maximum of each window of a volume."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("MaxPool3D",)
-
-    rank = 3
-
-
-class AveragePooling1D(_AveragePooling, frozen=True, kw_only=True):
-    """The mean of each window of a sequence."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("AvgPool1D",)
-
-    rank = 1
-
-
-class AveragePooling2D(_AveragePooling, frozen=True, kw_only=True):
-    """The mean of each window of an image."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("AvgPool2D",)
-
-    rank = 2
-
-
-class AveragePooling3D(_AveragePooling, frozen=True, kw_only=True):
-    """The mean of each window of a volume."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("AvgPool3D",)
-
-    rank = 3
-
-
-class GlobalMaxPooling1D(_GlobalMaxPooling, frozen=True, kw_only=True):
-    """The maximum of each channel of a sequence."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool1D",)
-
-    rank = 1
-
-
-class GlobalMaxPooling2D(_GlobalMaxPooling, frozen=True, kw_only=True):
-    """The maximum of each channel of an image."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool2D",)
-
-    rank = 2
-
-
-class GlobalMaxPooling3D(_GlobalMaxPooling, frozen=True, kw_only=True):
-    """The maximum of each channel of a volume."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("GlobalMaxPool3D",)
-
-    rank = 3
+MaxPooling1D, MaxPooling2D, MaxPooling3D = ranked(
+    _MaxPooling, "MaxPooling{}D", "The maximum of each window of {}.", alias="MaxPool{}D"
+)
+AveragePooling1D, AveragePooling2D, AveragePooling3D = ranked(
+    _AveragePooling, "AveragePooling{}D", "The mean of each window of {}.", alias="AvgPool{}D"
+)
+GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = ranked(
+    _GlobalMaxPooling,
+    "GlobalMaxPooling{}D",
+    "The maximum of each channel of {}.",
+    alias="GlobalMaxPool{}D",
+)
+GlobalAveragePooling2D, GlobalAveragePooling3D = ranked(
+    _GlobalAveragePooling,
+    "GlobalAveragePooling{}D",
+    "The mean of each channel of {}.",
+    2,
+    3,
+    alias="GlobalAvgPool{}D",
+)
 
 
 class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
     """The mean of each channel of a sequence, over its unmasked steps."""
 
+    aliases = ("GlobalAvgPool1D",)
+    rank = 1
     supports_masking = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 1}
 
-    aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool1D",)
-
-    rank = 1
-
-    def call(self, flow: Flow, x: Array) -> Array:
+    def pooled(self, flow: Flow, x: Array) -> Array:
         if (mask := flow.mask) is None:
-            return _GlobalAveragePooling.call(self, flow, x)
-        xp = flow.xp
-        x = channels_last(xp, x, self.data_format)
-        kept = xp.expand_dims(mask, -1)
+            return _GlobalAveragePooling.pooled(self, flow, x)
+        xp, kept = flow.xp, flow.xp.expand_dims(mask, -1)
         # As in Keras, there is no mean if every step is masked.
         total = xp.sum(xp.where(kept, x, x.dtype.type(0)), 1, keepdims=True)
-        return self._finished(xp, total / xp.sum(kept, 1, x.dtype, keepdims=True))
+        return total / xp.sum(kept, 1, x.dtype, keepdims=True)
 
     def output_mask(self, flow: Flow, x: Array) -> Mask:
         return None
 
 
-class GlobalAveragePooling2D(_GlobalAveragePooling, frozen=True, kw_only=True):
-    """The mean of each channel of an image."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool2D",)
-
-    rank = 2
-
-
-class GlobalAveragePooling3D(_GlobalAveragePooling, frozen=True, kw_only=True):
-    """The mean of each channel of a volume."""
-
-    aliases: ClassVar[tuple[str, ...]] = ("GlobalAvgPool3D",)
-
-    rank = 3
-
-
-class _AdaptivePooling(Layer, frozen=True, kw_only=True):
+class _AdaptivePooling(SpatialLayer, frozen=True, kw_only=True):
     """Divides each of ``rank`` spatial axes into ``output_size`` windows."""
 
-    rank: ClassVar[int]
+    reduction: ClassVar[str]
+    """The function that makes one entry of those of a window."""
 
     output_size: Annotated[
         Sizes, doc("Number of windows: one number, or one for each spatial axis.")
@@ -251,67 +156,38 @@ class _AdaptivePooling(Layer, frozen=True, kw_only=True):
     data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
-        per_axis(self.output_size, self.rank, "output_size")
+        self.each("output_size")
 
-    def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, self.rank)
-        channels = split(shape, self.data_format).channels
-        sizes = per_axis(self.output_size, self.rank, "output_size")
-        return join(shape[0], sizes, channels, self.data_format)
+    def resized(self, sizes: Shape) -> Shape:
+        return self.each("output_size")
 
-    def _pooled(self, flow: Flow, x: Array, pool: Callable[[Array, int], Array]) -> Array:
+    def transformed(self, flow: Flow, x: Array) -> Array:
         """Pools axis by axis: window i of m over n entries spans ⌊in/m⌋ to ⌈(i+1)n/m⌉."""
-        x = channels_last(flow.xp, x, self.data_format)
-        for axis, m in enumerate(per_axis(self.output_size, self.rank, "output_size"), 1):
+        reduce = getattr(flow.xp, self.reduction)
+        for axis, m in enumerate(self.each("output_size"), 1):
             n = x.shape[axis]
             before = (slice(None),) * axis
             windows = (slice(i * n // m, -(-(i + 1) * n // m)) for i in range(m))
-            parts = [pool(x[(*before, window)], axis) for window in windows]
+            parts = [reduce(x[(*before, window)], axis, keepdims=True) for window in windows]
             x = flow.xp.concatenate(parts, axis)
-        return channels_back(flow.xp, x, self.data_format)
+        return x
 
 
 class _AdaptiveMaxPooling(_AdaptivePooling, frozen=True, kw_only=True):
-    def call(self, flow: Flow, x: Array) -> Array:
-        return self._pooled(flow, x, lambda part, axis: flow.xp.max(part, axis, keepdims=True))
+    reduction = "max"
 
 
 class _AdaptiveAveragePooling(_AdaptivePooling, frozen=True, kw_only=True):
-    def call(self, flow: Flow, x: Array) -> Array:
-        return self._pooled(flow, x, lambda part, axis: flow.xp.mean(part, axis, keepdims=True))
+    reduction = "mean"
 
 
-class AdaptiveMaxPooling1D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
-    """The maximum of each of ``output_size`` windows of a sequence."""
-
-    rank = 1
-
-
-class AdaptiveMaxPooling2D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
-    """The maximum of each of ``output_size`` windows of an image."""
-
-    rank = 2
-
-
-class AdaptiveMaxPooling3D(_AdaptiveMaxPooling, frozen=True, kw_only=True):
-    """The maximum of each of ``output_size`` windows of a volume."""
-
-    rank = 3
-
-
-class AdaptiveAveragePooling1D(_AdaptiveAveragePooling, frozen=True, kw_only=True):
-    """The mean of each of ``output_size`` windows of a sequence."""
-
-    rank = 1
-
-
-class AdaptiveAveragePooling2D(_AdaptiveAveragePooling, frozen=True, kw_only=True):
-    """The mean of each of ``output_size`` windows of an image."""
-
-    rank = 2
-
-
-class AdaptiveAveragePooling3D(_AdaptiveAveragePooling, frozen=True, kw_only=True):
-    """The mean of each of ``output_size`` windows of a volume."""
-
-    rank = 3
+AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = ranked(
+    _AdaptiveMaxPooling,
+    "AdaptiveMaxPooling{}D",
+    "The maximum of each of ``output_size`` windows of {}.",
+)
+AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D = ranked(
+    _AdaptiveAveragePooling,
+    "AdaptiveAveragePooling{}D",
+    "The mean of each of ``output_size`` windows of {}.",
+)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Annotated, Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 
 from initcli import distributions
@@ -114,6 +114,10 @@ class Stored(NamedTuple):
     before: tuple[Parameter, ...]
     after: tuple[Parameter, ...] = ()
 
+    def around(self, *others: Iterable[Parameter]) -> Iterator[Parameter]:
+        """All parameters of the layer."""
+        return chain(self.before, *others, self.after)
+
 
 def stored_kernel(scheme: Scheme | None, kernel: Parameter, matrix: Matrix, zero: str) -> Stored:
     """The stored form of a kernel; ``zero`` names the zero points of GPTQ and AWQ."""
@@ -129,12 +133,8 @@ def stored_kernel(scheme: Scheme | None, kernel: Parameter, matrix: Matrix, zero
                 (), (_codes("kernel", kernel.shape), _scale("kernel_scale", matrix.scale))
             )
         case "int4":
-            packed = _codes("kernel", (rows, _packed(columns)))
-            if scheme.group is None:
-                return Stored((), (packed, _scale("kernel_scale", (columns,))))
-            shape = (groups, columns)
-            grouped = (_scale("kernel_scale", shape), _codes("kernel_zero", shape))
-            return Stored((), (packed, *grouped, _index(rows, scheme.group)))
+            codes = (rows, _packed(columns))
+            return _blocks("kernel", codes, (columns,), (groups, columns), rows, scheme)
         case _:
             stored = _packed(columns) if scheme.bits == 4 else columns
             found = [
@@ -162,12 +162,8 @@ def stored_table(scheme: Scheme | None, table: Parameter) -> Stored:
     if scheme.mode != "int4":
         message = f"Keras has no embeddings quantized by {scheme.mode}"
         raise ArgumentError("quantization", message, "it quantizes them by int8 or int4")
-    packed = _codes("embeddings", (count, _packed(size)))
-    if scheme.group is None:
-        return Stored((), (packed, _scale("embeddings_scale", (count,))))
-    shape = (count, math.ceil(size / scheme.group))
-    grouped = (_scale("embeddings_scale", shape), _codes("embeddings_zero", shape))
-    return Stored((), (packed, *grouped, _index(size, scheme.group)))
+    codes, groups = (count, _packed(size)), math.ceil(size / (scheme.group or size))
+    return _blocks("embeddings", codes, (count,), (count, groups), size, scheme)
 
 
 def stored_reverse(scheme: Scheme, count: int, size: int) -> Iterator[Parameter]:
@@ -191,16 +187,25 @@ def require_floats(scheme: Scheme | None, kind: str) -> None:
         )
 
 
+def _blocks(
+    name: str, codes: Size, scale: Size, grouped: Size, entries: int, scheme: Scheme
+) -> Stored:
+    """Codes of 4 bits with a scale each row or column, or with scales and zero points of groups."""
+    stored = _codes(name, codes)
+    if scheme.group is None:
+        return Stored((), (stored, _scale(f"{name}_scale", scale)))
+    points = (_scale(f"{name}_scale", grouped), _codes(f"{name}_zero", grouped))
+    return Stored((), (stored, *points, _index(entries, scheme.group)))
+
+
 def _packed(size: int) -> int:
     """Number of bytes of 4-bit codes."""
     return (size + 1) // 2
 
 
 def _codes(path: str, shape: Size, dtype: TensorDtype = "int8") -> Parameter:
-    zeros = Zeros()
-    return Parameter(
-        path=path, shape=shape, initializer=zeros, trainable=False, dtype=dtype, keeps_dtype=True
-    )
+    how: dict[str, Any] = {"trainable": False, "dtype": dtype, "keeps_dtype": True}
+    return Parameter(path=path, shape=shape, initializer=Zeros(), **how)
 
 
 def _scale(path: str, shape: Size) -> Parameter:
@@ -216,12 +221,8 @@ def _index(rows: int, group: int | None) -> Parameter:
 
 
 def _float8(scheme: Scheme) -> Iterator[Parameter]:
+    history = (scheme.history,)
     for what in ("inputs", "kernel", "outputs_grad"):
-        scale = Parameter(path=f"{what}_scale", shape=(), initializer=Ones(), keeps_dtype=True)
-        yield scale
-        yield msgspec.structs.replace(
-            scale,
-            path=f"{what}_amax_history",
-            shape=(scheme.history,),
-            initializer=Zeros(),
-        )
+        yield Parameter(path=f"{what}_scale", shape=(), initializer=Ones(), keeps_dtype=True)
+        name = f"{what}_amax_history"
+        yield Parameter(path=name, shape=history, initializer=Zeros(), keeps_dtype=True)

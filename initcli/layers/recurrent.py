@@ -1,44 +1,65 @@
-"""Recurrent layers, which apply a cell to a sequence step by step."""
+"""Recurrent layers, which apply a cell or convolutions to a sequence step by step."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Sequence_
+from functools import partial
 from operator import itemgetter
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from initcli.initializers import Initializer, unit_forget_bias
+from initcli.activations import Sigmoid, Tanh
+from initcli.initializers import (
+    Chrono,
+    GlorotUniform,
+    Initializer,
+    Orthogonal,
+    Zeros,
+    unit_forget_bias,
+)
 from initcli.layers.arguments import (
+    BiasInitializer,
+    DilationRate,
+    Filters,
     GoBackwards,
+    InputDropout,
+    KernelInitializer,
+    Padding,
+    RecurrentActivation,
+    RecurrentDropout,
+    RecurrentInitializer,
     ReturnSequences,
     ReturnState,
+    Seed,
+    StateActivation,
     Stateful,
+    UnitForgetBias,
     Unroll,
+    UseBias,
     UseCudnn,
     ZeroOutputForMask,
 )
-from initcli.layers.base import Layer, Role, within
+from initcli.layers.base import Layer, Role, Work, own_name, within
 from initcli.layers.cells import (
     GRUWeights,
     LSTMWeights,
     SimpleRNNWeights,
     StackedRNNCells,
+    lstm_step,
     output_index,
     output_of,
     require_cell,
     states_of,
+    zero_states,
 )
 from initcli.layers.flow import Flow, Mask
+from initcli.layers.regularization import dropped
+from initcli.layers.spatial import AXES, Sliding, channels_back, channels_last, ends, join, ranked
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-)
+from initcli.types import ArgumentError, Array, Shape, ShapeError, Size, doc
 
 # A struct cannot inherit fields from two bases, so the class that layers share besides their cells
 # has no fields, and each layer declares its own.
@@ -46,6 +67,14 @@ from initcli.types import (
 
 Step = Callable[[Array, list[Array]], list[Array]]
 """From an input and the previous states to the next states."""
+
+
+_HELD = 32
+"""Entries that the pass back holds of a step, for each entry of its output: those of the gates."""
+_STEP_HELD = 6_500
+"""Entries that the records of a step take, however small it is."""
+_STEP_PRODUCTS = 2_000_000
+"""What calling the functions of a step takes, in multiplications."""
 
 
 def unstacked(x: Array) -> list[Array]:
@@ -70,6 +99,17 @@ class Sequence:
     stateful: bool
     zero_output_for_mask: bool
 
+    @property
+    def one_cell(self: Any) -> Any:
+        """The cell: the layer itself if it has the weights."""
+        return self
+
+    def output_shape(self: Any, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
+        self.require_rank(shape, 3, "(steps, features)")
+        cell = self.one_cell
+        sizes = [(size,) for size in states_of(cell)]
+        return self.sequence(shape, (output_of(cell),), sizes)  # type: ignore[no-any-return]
+
     def sequence(
         self: Any, shape: Shape, output: Shape, states: list[Shape]
     ) -> Shape | list[Shape]:
@@ -82,6 +122,12 @@ class Sequence:
         batch, steps = shape[:2]
         whole = (batch, steps, *output) if self.return_sequences else (batch, *output)
         return [whole, *((batch, *state) for state in states)] if self.return_state else whole
+
+    def work(self: Any, inputs: Sequence_[Size], outputs: Sequence_[Size]) -> Work:
+        steps, state = inputs[0][1], math.prod(outputs[0])
+        if self.return_sequences:
+            state //= max(steps, 1)
+        return Work(steps * (_HELD * state + _STEP_HELD), steps * _STEP_PRODUCTS)
 
     def run(
         self: Any,
@@ -97,13 +143,16 @@ class Sequence:
         unchanged, and repeats the previous output, or outputs zeros with
         ``zero_output_for_mask``.
         """
-        xp, outputs = flow.xp, []
+        xp = flow.xp
+        outputs: list[Array] = []
         present = _present(flow.mask if "mask" in self.takes_masks else None, len(steps))
         # Unrolled layers output zeros before the first valid step.
         began = xp.zeros(steps[0].shape[:1], bool)
         order = range(len(steps))
         for index in reversed(order) if self.go_backwards else order:
             after = step(steps[index], states)
+            if not self.return_sequences:
+                outputs.clear()
             if (there := present[index]) is None:
                 states = after
                 outputs.append(output(states))
@@ -143,13 +192,6 @@ class _Recurrent(Sequence):
 
     cell_name: ClassVar[str | None]
 
-    def output_shape(self: Any, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
-        self.require_rank(shape, 3, "(steps, features)")
-        found: Shape | list[Shape] = self.sequence(
-            shape, (self.units,), [(size,) for size in self.state_sizes]
-        )
-        return found
-
     def parameters(self: Any, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
         step = (shape[0], *shape[2:])
         weights = self.weights(step)
@@ -157,13 +199,9 @@ class _Recurrent(Sequence):
 
     def call(self: Any, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
         own = flow if self.cell_name is None else flow.within(self.cell_name)
-
-        def step(fed: Array, states: list[Array]) -> list[Array]:
-            found: list[Array] = self.step(own, fed, states)
-            return found
-
-        states = list(initial_state) or self.initial(own, x)
-        return self.run(flow, unstacked(self.fed(own, x)), states, step, itemgetter(0))
+        states = list(initial_state) or zero_states(self, own, x)
+        steps = unstacked(self.fed(own, x))
+        return self.run(flow, steps, states, partial(self.step, own), itemgetter(0))
 
 
 class SimpleRNN(_Recurrent, SimpleRNNWeights, frozen=True, kw_only=True):
@@ -310,15 +348,15 @@ class RNN(Sequence, Layer, frozen=True, kw_only=True):
         """The cell; several cells are stacked."""
         return StackedRNNCells(cells=self.cell) if isinstance(self.cell, tuple) else self.cell
 
-    def output_shape(self, shape: Shape, *initial_state: Shape) -> Shape | list[Shape]:
-        self.require_rank(shape, 3, "(steps, features)")
+    def work(self, inputs: Sequence_[Size], outputs: Sequence_[Size]) -> Work:
         cell = self.one_cell
-        return self.sequence(shape, (output_of(cell),), [(size,) for size in states_of(cell)])
+        times = -(-sum(states_of(cell)) // output_of(cell))
+        return Work(*(times * each for each in super().work(inputs, outputs)))
 
     def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
         cell = self.one_cell
         step = (shape[0], *shape[2:])
-        name = cell.name or cell.default_name()
+        name = own_name(cell)
         for parameter in within(cell, name, cell.parameters(step), keys=("cell",)):
             owner = parameter.owner
             if owner is not None and isinstance(self.cell, tuple):
@@ -328,11 +366,103 @@ class RNN(Sequence, Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
         cell: Any = self.one_cell
-        own = flow.within(cell.name or cell.default_name())
+        own = flow.within(own_name(cell))
+        states = list(initial_state) or zero_states(cell, own, x)
 
         def step(fed: Array, states: list[Array]) -> list[Array]:
-            found: list[Array] = cell.call(own, fed, *states)
-            return found[1:]
+            return cell.call(own, fed, *states)[1:]  # type: ignore[no-any-return]
 
-        states = list(initial_state) or cell.initial(own, x)
         return self.run(flow, unstacked(x), states, step, itemgetter(output_index(cell)))
+
+
+class ConvLSTM(Sequence, Sliding, frozen=True, kw_only=True):
+    """An LSTM whose products are convolutions over ``rank`` spatial axes.
+
+    Shi et al. 2015, arXiv:1506.04214. Shapes: input (batch, steps, …, channels), kernel (k…,
+    channels, 4f), recurrent_kernel (k…, f, 4f), bias (4f,), with f = filters.
+    """
+
+    registered = False
+    holds_layers = True
+
+    filters: Filters
+    padding: Padding = "valid"
+    dilation_rate: DilationRate = 1
+    activation: StateActivation = Tanh()
+    recurrent_activation: RecurrentActivation = Sigmoid()
+    use_bias: UseBias = True
+    kernel_initializer: KernelInitializer = GlorotUniform()
+    recurrent_initializer: RecurrentInitializer = Orthogonal()
+    bias_initializer: BiasInitializer = Zeros()
+    unit_forget_bias: UnitForgetBias = True
+    dropout: InputDropout = 0.0
+    recurrent_dropout: RecurrentDropout = 0.0
+    seed: Seed = None
+    return_sequences: ReturnSequences = False
+    return_state: ReturnState = False
+    go_backwards: GoBackwards = False
+    stateful: Stateful = False
+    zero_output_for_mask: ZeroOutputForMask = False
+
+    def output_shape(  # type: ignore[override]  # with the state, several outputs
+        self, shape: Shape, *initial_state: Shape
+    ) -> Shape | list[Shape]:
+        self.require_rank(shape, self.rank + 3, f"(steps, {AXES[self.rank][1:]}")
+        sizes = self.resized(self.known_sizes(_step(shape)))
+        state = join(None, sizes, self.filters, self.data_format)[1:]
+        return self.sequence(shape, state, [state, state])
+
+    def parameters(self, shape: Shape, *initial_state: Shape) -> Iterator[Parameter]:
+        channels, width = self.channels(_step(shape)), 4 * self.filters
+        bias: Initializer = self.bias_initializer
+        if self.unit_forget_bias and not isinstance(bias, Chrono):
+            bias = unit_forget_bias(bias, self.filters)
+        yield self.kernel("conv_lstm_cell/kernel", (*self.window, channels, width))
+        recurrent = (*self.window, self.filters, width)
+        yield self.kernel("conv_lstm_cell/recurrent_kernel", recurrent, "recurrent_initializer")
+        if self.use_bias:
+            yield self.weight("conv_lstm_cell/bias", (width,), "bias_initializer", bias)
+
+    def call(self, flow: Flow, x: Array, *initial_state: Array) -> Array | list[Array]:
+        xp, own = flow.xp, flow.within("conv_lstm_cell")
+        batch, steps = x.shape[:2]
+        frames = channels_last(xp, xp.reshape(x, (batch * steps, *x.shape[2:])), self.data_format)
+        kept = dropped(
+            own, frames, self.dropout % 1, (1,) * (frames.ndim - 1) + frames.shape[-1:], self.seed
+        )
+        fed = self._convolved(own, kept, "kernel", self.steps, self.dilations, self.padding)
+        if self.use_bias:
+            fed = fed + own["bias"]
+        fed = xp.reshape(fed, (batch, steps, *fed.shape[1:]))
+        every = (1,) * self.rank
+
+        def step(gates: Array, states: list[Array]) -> list[Array]:
+            state = dropped(own, states[0], self.recurrent_dropout % 1, states[0].shape)
+            recurred = self._convolved(own, state, "recurrent_kernel", every, every, "same")
+            return lstm_step(self, own, gates + recurred, states[1])
+
+        def back(x: Array) -> Array:
+            return channels_back(xp, x, self.data_format)
+
+        zeros = xp.zeros((batch, *fed.shape[2:-1], self.filters), x.dtype)
+        given = [channels_last(xp, state, self.data_format) for state in initial_state]
+        states = given or [zeros, zeros]
+        found = self.run(flow, unstacked(fed), states, step, lambda states: back(states[0]))
+        return [found[0], *map(back, found[1:])] if self.return_state else found
+
+    def _convolved(
+        self, flow: Flow, x: Array, weight: str, strides: Size, dilation: Size, padding: str
+    ) -> Array:
+        around = ends(x.shape[1:-1], self.window, strides, dilation, padding)
+        window = flow.xp.Window(strides, dilation, around)
+        return flow.xp.correlate(x, flow[weight], window)
+
+
+def _step(shape: Shape) -> Shape:
+    """The shape of one step."""
+    return (shape[0], *shape[2:])
+
+
+ConvLSTM1D, ConvLSTM2D, ConvLSTM3D = ranked(
+    ConvLSTM, "ConvLSTM{}D", "A convolutional LSTM over sequences, each step of which is {}."
+)

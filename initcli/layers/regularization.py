@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from initcli.layers.arguments import ChannelOrder, Rate, Seed
 from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
-from initcli.layers.spatial import require_spatial
-from initcli.types import Array, Fraction, NonNegativeFloat, PositiveInt, Shape, doc
+from initcli.layers.spatial import SpatialLayer, ranked
+from initcli.types import Array, Fraction, NonNegativeFloat, PositiveInt, doc
 
 
 def dropped(
@@ -30,80 +30,58 @@ def _noise_shape(given: tuple[int | None, ...] | None, x: Array) -> tuple[int, .
     return tuple(n if size is None else size for size, n in zip(given, x.shape, strict=True))
 
 
+NoiseShape = Annotated[
+    tuple[PositiveInt | None, ...] | None,
+    doc("Shape of the random mask, batch included; entries along axes of size 1 share theirs."),
+]
+
+
 class Dropout(Layer, frozen=True, kw_only=True):
     """Sets random entries to 0 in training and scales the others by 1/(1 − rate)."""
 
     role = "keeps"
-
     supports_masking = True
 
     rate: Rate
-    noise_shape: Annotated[
-        tuple[PositiveInt | None, ...] | None,
-        doc("Shape of the random mask, batch included; entries along axes of size 1 share theirs."),
-    ] = None
+    noise_shape: NoiseShape = None
     seed: Seed = None
 
     def call(self, flow: Flow, x: Array) -> Array:
         return dropped(flow, x, self.rate, _noise_shape(self.noise_shape, x), self.seed)
 
 
-class _SpatialDropout(Layer, frozen=True, kw_only=True):
+class _SpatialDropout(SpatialLayer, frozen=True, kw_only=True):
     """Drops whole channels (Tompson et al. 2014, arXiv:1411.4280)."""
 
     role = "keeps"
-
     supports_masking = True
-
-    rank: ClassVar[int]
 
     rate: Annotated[Fraction, doc("Share of the channels set to 0 in training.")]
     seed: Seed = None
 
-    def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, self.rank)
-        return shape
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        axis = 1 if getattr(self, "data_format", None) == "channels_first" else len(x.shape) - 1
-        shape = tuple(n if i in (0, axis) else 1 for i, n in enumerate(x.shape))
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        shape = (x.shape[0], *(1,) * self.rank, x.shape[-1])
         return dropped(flow, x, self.rate, shape, self.seed)
 
 
-class SpatialDropout1D(_SpatialDropout, frozen=True, kw_only=True):
-    """Drops whole channels of a sequence."""
-
-    rank = 1
-
-
-class SpatialDropout2D(_SpatialDropout, frozen=True, kw_only=True):
-    """Drops whole channels of an image."""
-
-    rank = 2
-
+class _SpatialDropoutOfImage(_SpatialDropout, frozen=True, kw_only=True):
     data_format: ChannelOrder = None
 
 
-class SpatialDropout3D(_SpatialDropout, frozen=True, kw_only=True):
-    """Drops whole channels of a volume."""
-
-    rank = 3
-
-    data_format: ChannelOrder = None
+(SpatialDropout1D,) = ranked(_SpatialDropout, "SpatialDropout{}D", "Drops whole channels of {}.", 1)
+SpatialDropout2D, SpatialDropout3D = ranked(
+    _SpatialDropoutOfImage, "SpatialDropout{}D", "Drops whole channels of {}.", 2, 3
+)
 
 
 class AlphaDropout(Layer, frozen=True, kw_only=True):
     """Dropout that keeps mean and variance (Klambauer et al. 2017, arXiv:1706.02515)."""
 
     role = "keeps"
-
     supports_masking = True
 
     rate: Rate
-    noise_shape: Annotated[
-        tuple[PositiveInt | None, ...] | None,
-        doc("Shape of the random mask, batch included; entries along axes of size 1 share theirs."),
-    ] = None
+    noise_shape: NoiseShape = None
     seed: Seed = None
 
     def call(self, flow: Flow, x: Array) -> Array:
@@ -120,7 +98,6 @@ class GaussianDropout(Layer, frozen=True, kw_only=True):
     """Multiplies by N(1, rate/(1 − rate))."""
 
     role = "keeps"
-
     supports_masking = True
 
     rate: Annotated[Fraction, doc("Variance of the factor is rate / (1 − rate).")]
@@ -137,7 +114,6 @@ class GaussianNoise(Layer, frozen=True, kw_only=True):
     """Adds N(0, stddev²)."""
 
     role = "keeps"
-
     supports_masking = True
 
     stddev: Annotated[Fraction, doc("Standard deviation of the noise.")]

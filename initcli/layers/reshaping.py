@@ -8,14 +8,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy
 
 from initcli.errors import quoted
-from initcli.layers.arguments import ChannelOrder
-from initcli.layers.base import Layer, per_axis
+from initcli.layers.arguments import ChannelOrder, Sizes
+from initcli.layers.base import Layer
 from initcli.layers.flow import Flow
-from initcli.layers.spatial import channels_back, channels_last, join, require_spatial, split
+from initcli.layers.spatial import SpatialLayer, channels_last, ranked
 from initcli.types import (
     ArgumentError,
     Array,
-    DataFormat,
     NonNegativeInt,
     NotComputable,
     PositiveInt,
@@ -36,10 +35,8 @@ class Flatten(Layer, frozen=True, kw_only=True):
     data_format: ChannelOrder = None
 
     def output_shape(self, shape: Shape) -> Shape:
-        sizes = shape[1:]
-        if None in sizes:
-            return (shape[0], None)
-        return (shape[0], math.prod(size for size in sizes if size is not None))
+        sizes = [size for size in shape[1:] if size is not None]
+        return (shape[0], math.prod(sizes) if len(sizes) == len(shape) - 1 else None)
 
     def call(self, flow: Flow, x: Array) -> Array:
         # Keras moves channels to the last axis before it flattens.
@@ -57,10 +54,9 @@ class Reshape(Layer, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if any(size < 1 and size != -1 for size in self.target_shape):
-            wanted = (
-                f"sizes of at least 1, or -1 for one of them, not {quoted([*self.target_shape])}"
-            )
-            raise ArgumentError("target_shape", f"`target_shape` must hold {wanted}")
+            wanted = "sizes of at least 1, or -1 for one of them"
+            message = f"`target_shape` must hold {wanted}, not {quoted([*self.target_shape])}"
+            raise ArgumentError("target_shape", message)
         if self.target_shape.count(-1) > 1:
             message = f"`target_shape` may have one -1, not {self.target_shape.count(-1)}"
             remedy = "-1 stands for the remaining size"
@@ -73,10 +69,8 @@ class Reshape(Layer, frozen=True, kw_only=True):
         count = math.prod(sizes)
         rest = math.prod(size for size in self.target_shape if size != -1)
         if -1 in self.target_shape and count % rest == 0:
-            return (
-                shape[0],
-                *(count // rest if size == -1 else size for size in self.target_shape),
-            )
+            sizes = [count // rest if size == -1 else size for size in self.target_shape]
+            return (shape[0], *sizes)
         if -1 in self.target_shape or count != rest:
             given, wanted = shape_text(shape[1:]), shape_text(self.target_shape)
             raise ShapeError(
@@ -127,10 +121,9 @@ class RepeatVector(Layer, frozen=True, kw_only=True):
         return flow.xp.repeat(flow.xp.expand_dims(x, 1), self.n, 1)
 
 
-class _Ends(Layer, frozen=True, kw_only=True):
-    """A layer that changes both ends of each of ``rank`` spatial axes."""
+class _Ends(SpatialLayer, frozen=True, kw_only=True):
+    """A layer that changes both ends of each spatial axis."""
 
-    rank: ClassVar[int]
     argument: ClassVar[str]
     """The argument that says how much."""
     sign: ClassVar[int]
@@ -143,14 +136,7 @@ class _Ends(Layer, frozen=True, kw_only=True):
         """The number of entries at both ends of each axis."""
         return each_end(getattr(self, self.argument), self.rank, self.argument)
 
-    @property
-    def order(self) -> DataFormat | None:
-        """Where the channels are."""
-        return getattr(self, "data_format", None)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, self.rank)
-        sizes, channels = split(shape, self.order)
+    def resized(self, sizes: Shape) -> Shape:
         changed = tuple(
             None if size is None else size + self.sign * sum(ends)
             for size, ends in zip(sizes, self.ends, strict=True)
@@ -160,37 +146,31 @@ class _Ends(Layer, frozen=True, kw_only=True):
                 f"{type(self).__name__} leaves nothing of its input {shape_text(sizes)}",
                 "remove fewer entries",
             )
-        return join(shape[0], changed, channels, self.order)
+        return changed
 
 
 def each_end(value: Ends, rank: int, argument: str) -> tuple[tuple[int, int], ...]:
-    """The number of entries at each end of each axis."""
-    if rank == 1:
-        pair = (value, value) if isinstance(value, int) else value
-        if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
-            wanted = "one number, or two, one for each end"
-            raise ArgumentError(argument, f"`{argument}` must be {wanted}, not {_shown(value)}")
-        return (_pair(pair),)
-    if isinstance(value, int):
-        return ((value, value),) * rank
-    if len(value) != rank:
+    """The number of entries at each end of each axis.
+
+    Raises:
+        ArgumentError: the value has another form.
+    """
+    wanted = ""
+    given: Any = (value,) * rank if isinstance(value, int) else (value,) if rank == 1 else value
+    pairs = [(end, end) if isinstance(end, int) else end for end in given]
+    if rank == 1 and (len(pairs[0]) != 2 or not all(isinstance(end, int) for end in pairs[0])):
+        wanted = "one number, or two, one for each end"
+    elif len(pairs) != rank:
         wanted = f"one number, or {rank}, one for each axis"
-        raise ArgumentError(argument, f"`{argument}` must be {wanted}, not {_shown(value)}")
-    if any(not isinstance(end, int) and len(end) != 2 for end in value):
+    elif any(len(pair) != 2 for pair in pairs):
         wanted = "a number or a pair for each axis"
-        raise ArgumentError(argument, f"`{argument}` must be {wanted}, not {_shown(value)}")
-    return tuple(_pair((end, end) if isinstance(end, int) else end) for end in value)
-
-
-def _shown(value: Ends) -> str:
-    """Numbers and pairs as a spec writes them."""
-    if isinstance(value, int):
-        return quoted(value)
-    return quoted([end if isinstance(end, int) else [*end] for end in value])
-
-
-def _pair(ends: tuple[Any, ...]) -> tuple[int, int]:
-    return ends[0], ends[1]
+    if wanted:
+        shown: Any = value
+        if not isinstance(value, int):
+            shown = [end if isinstance(end, int) else [*end] for end in value]
+        message = f"`{argument}` must be {wanted}, not {quoted(shown)}"
+        raise ArgumentError(argument, message)
+    return tuple((before, after) for before, after in pairs)
 
 
 class _ZeroPadding(_Ends, frozen=True, kw_only=True):
@@ -205,28 +185,13 @@ class _ZeroPadding(_Ends, frozen=True, kw_only=True):
     ] = 1
     data_format: ChannelOrder = None
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.order)
-        padded = flow.xp.pad(x, ((0, 0), *self.ends, (0, 0)), "constant")
-        return channels_back(flow.xp, padded, self.order)
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        return flow.xp.pad(x, ((0, 0), *self.ends, (0, 0)), "constant")
 
 
-class ZeroPadding1D(_ZeroPadding, frozen=True, kw_only=True):
-    """Pads a sequence with zeros."""
-
-    rank = 1
-
-
-class ZeroPadding2D(_ZeroPadding, frozen=True, kw_only=True):
-    """Pads an image with zeros."""
-
-    rank = 2
-
-
-class ZeroPadding3D(_ZeroPadding, frozen=True, kw_only=True):
-    """Pads a volume with zeros."""
-
-    rank = 3
+ZeroPadding1D, ZeroPadding2D, ZeroPadding3D = ranked(
+    _ZeroPadding, "ZeroPadding{}D", "Pads {} with zeros."
+)
 
 
 _Cuts = Annotated[
@@ -241,10 +206,9 @@ class _Cropping(_Ends, frozen=True, kw_only=True):
     argument = "cropping"
     sign = -1
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        x = channels_last(flow.xp, x, self.order)
+    def transformed(self, flow: Flow, x: Array) -> Array:
         kept = (slice(a, n - b) for n, (a, b) in zip(x.shape[1:-1], self.ends, strict=True))
-        return channels_back(flow.xp, x[(slice(None), *kept)], self.order)
+        return x[(slice(None), *kept)]
 
 
 class Cropping1D(_Cropping, frozen=True, kw_only=True):
@@ -275,54 +239,35 @@ class Cropping3D(_Cropping, frozen=True, kw_only=True):
     data_format: ChannelOrder = None
 
 
-class UpSampling1D(Layer, frozen=True, kw_only=True):
-    """Repeats each step of a sequence ``size`` times."""
-
-    size: Annotated[PositiveInt, doc("Factor: one number, or one for each spatial axis.")] = 2
-
-    def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, 1)
-        return (shape[0], None if shape[1] is None else shape[1] * self.size, shape[2])
-
-    def call(self, flow: Flow, x: Array) -> Array:
-        return flow.xp.repeat(x, self.size, 1)
-
-
-class _UpSampling(Layer, frozen=True, kw_only=True):
+class _UpSampling(SpatialLayer, frozen=True, kw_only=True):
     """Enlarges each spatial axis by the factor ``size``."""
 
-    rank: ClassVar[int]
-
-    size: Annotated[
-        PositiveInt | tuple[PositiveInt, ...],
-        doc("Factor: one number, or one for each spatial axis."),
-    ] = 2
-    data_format: ChannelOrder = None
+    size: Annotated[Sizes, doc("Factor: one number, or one for each spatial axis.")] = 2
 
     def __post_init__(self) -> None:
-        per_axis(self.size, self.rank, "size")
+        self.each("size")
 
-    def output_shape(self, shape: Shape) -> Shape:
-        require_spatial(self, shape, self.rank)
-        sizes, channels = split(shape, self.data_format)
-        factors = per_axis(self.size, self.rank, "size")
-        larger = tuple(
-            None if size is None else size * factor
-            for size, factor in zip(sizes, factors, strict=True)
-        )
-        return join(shape[0], larger, channels, self.data_format)
+    def resized(self, sizes: Shape) -> Shape:
+        pairs = zip(sizes, self.each("size"), strict=True)
+        return tuple(None if size is None else size * factor for size, factor in pairs)
 
-    def call(self, flow: Flow, x: Array) -> Array:
-        xp = flow.xp
-        x = channels_last(xp, x, self.data_format)
-        method = getattr(self, "interpolation", "nearest")
-        for axis, times in enumerate(per_axis(self.size, self.rank, "size"), 1):
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        xp, method = flow.xp, getattr(self, "interpolation", "nearest")
+        for axis, times in enumerate(self.each("size"), 1):
             if method == "nearest":
                 x = xp.repeat(x, times, axis)
             else:
                 weights = _interpolation(x.shape[axis], times, method)
                 x = xp.moveaxis(xp.tensordot(x, weights.astype(x.dtype), (axis, 1)), -1, axis)
-        return channels_back(xp, x, self.data_format)
+        return x
+
+
+class UpSampling1D(_UpSampling, frozen=True, kw_only=True):
+    """Repeats each step of a sequence ``size`` times."""
+
+    rank = 1
+
+    size: Annotated[PositiveInt, doc("Factor: one number, or one for each spatial axis.")] = 2
 
 
 class UpSampling2D(_UpSampling, frozen=True, kw_only=True):
@@ -330,6 +275,7 @@ class UpSampling2D(_UpSampling, frozen=True, kw_only=True):
 
     rank = 2
 
+    data_format: ChannelOrder = None
     interpolation: Annotated[
         Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"],
         doc("Method for values between pixels."),
@@ -340,6 +286,8 @@ class UpSampling3D(_UpSampling, frozen=True, kw_only=True):
     """Enlarges a volume by repetition."""
 
     rank = 3
+
+    data_format: ChannelOrder = None
 
 
 def _interpolation(size: int, times: int, method: str) -> Array:

@@ -1,10 +1,13 @@
-"""Sizes of tensors with spatial axes and channels: sequences, images, volumes."""
+"""Layers on spatial axes and channels: sequences, images, volumes."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from initcli.layers.base import Layer, per_axis
+from initcli.layers.arguments import ChannelOrder, KernelSize, Strides
+from initcli.layers.base import Layer, known_size, per_axis
+from initcli.layers.flow import Flow
+from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, DataFormat, Shape, ShapeError, Size, shape_text
 
 AXES = {
@@ -13,6 +16,7 @@ AXES = {
     3: "(depth, height, width, channels)",
 }
 """The axes besides the batch, by the number of spatial axes."""
+_INPUTS = {1: "a sequence", 2: "an image", 3: "a volume"}
 
 
 class Spatial(NamedTuple):
@@ -22,17 +26,93 @@ class Spatial(NamedTuple):
     channels: int | None
 
 
-class Sliding:
-    """A layer with a window that slides over ``rank`` spatial axes."""
+class SpatialLayer(Layer, frozen=True, kw_only=True):
+    """A layer on ``rank`` spatial axes and channels, which keeps the channels by default."""
 
-    __slots__ = ()
-
+    registered = False
     rank: ClassVar[int]
+
+    @property
+    def order(self) -> DataFormat | None:
+        """Where the channels are."""
+        return getattr(self, "data_format", None)
+
+    def each(self, argument: str) -> Size:
+        """The value of an argument along each spatial axis."""
+        return per_axis(getattr(self, argument), self.rank, argument)
+
+    def split(self, shape: Shape) -> Spatial:
+        """The spatial sizes and channels of an input of ``rank`` spatial axes."""
+        self.require_rank(shape, self.rank + 2, AXES[self.rank])
+        return split(shape, self.order)
+
+    def channels(self, shape: Shape) -> int:
+        """The number of input channels."""
+        self.split(shape)
+        return known_size(self, shape, 1 if self.order == "channels_first" else -1)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        sizes, channels = self.split(shape)
+        return join(shape[0], self.resized(sizes), channels, self.order)
+
+    def resized(self, sizes: Shape) -> Shape:
+        """The spatial sizes of the output."""
+        return sizes
+
+    def known_sizes(self, shape: Shape) -> Size:
+        """The spatial sizes of an input, which must be known."""
+        sizes = split(shape, self.order).sizes
+        if None in sizes:
+            raise ShapeError(
+                f"{type(self).__name__} needs all spatial sizes of its input, and "
+                f"{shape_text(shape)} lacks one",
+                "give the size in input_shape in place of null",
+            )
+        return sizes  # type: ignore[return-value]
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        y = self.transformed(flow, channels_last(flow.xp, x, self.order))
+        return channels_back(flow.xp, y, self.order)
+
+    def transformed(self, flow: Flow, x: Array) -> Array:
+        """The output for an input, both with the channels last."""
+        raise NotImplementedError
+
+
+class Windowed(SpatialLayer, frozen=True, kw_only=True):
+    """A layer with a window that slides over the spatial axes."""
+
+    registered = False
+
+    @property
+    def window(self) -> Size:
+        """The size of the window along each spatial axis."""
+        raise NotImplementedError
+
+    @property
+    def steps(self) -> Size:
+        """The stride along each spatial axis."""
+        return self.each("strides")
+
+    @property
+    def dilations(self) -> Size:
+        """The dilation along each spatial axis."""
+        return self.each("dilation_rate") if hasattr(self, "dilation_rate") else (1,) * self.rank
+
+    def resized(self: Any, sizes: Shape) -> Shape:
+        return slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
+
+
+class Sliding(Windowed, frozen=True, kw_only=True):
+    """A layer with a kernel that slides over the spatial axes."""
+
+    registered = False
     dilates_strided: ClassVar[bool] = False
     """Whether strides and dilation may both be more than 1."""
 
-    kernel_size: Any
-    strides: Any
+    kernel_size: KernelSize
+    strides: Strides = 1
+    data_format: ChannelOrder = None
 
     def __post_init__(self) -> None:
         stride, dilation, _ = max(self.steps), max(self.dilations), self.window
@@ -45,23 +125,44 @@ class Sliding:
 
     @property
     def window(self) -> Size:
-        """The size of the window along each spatial axis."""
-        return per_axis(self.kernel_size, self.rank, "kernel_size")
+        return self.each("kernel_size")
 
-    @property
-    def steps(self) -> Size:
-        """The stride along each spatial axis."""
-        return per_axis(self.strides, self.rank, "strides")
-
-    @property
-    def dilations(self) -> Size:
-        """The dilation along each spatial axis."""
-        return per_axis(getattr(self, "dilation_rate", 1), self.rank, "dilation_rate")
+    def kernel(
+        self, path: str, shape: Size, argument: str = "kernel_initializer", **how: Any
+    ) -> Parameter:
+        """A kernel (k…, inputs, outputs)."""
+        axes = tuple(range(self.rank))
+        summed, reached = (*axes, self.rank), (*axes, self.rank + 1)
+        return self.weight(path, shape, argument, contracts=summed, produces=reached, **how)
 
 
-def require_spatial(layer: Layer, shape: Shape, rank: int) -> None:
-    """Raise ShapeError unless the input has a batch, ``rank`` spatial axes and channels."""
-    layer.require_rank(shape, rank + 2, AXES[rank])
+Base = TypeVar("Base", bound=SpatialLayer)
+
+
+def ranked(
+    base: type[Base], name: str, doc: str, *ranks: int, alias: str | None = None
+) -> list[type[Base]]:
+    """A layer type for each number of spatial axes, by default 1 to 3.
+
+    ``name`` and ``alias`` have a gap for that number, ``doc`` one for the input's kind and
+    ``{k}`` for the sizes of a kernel.
+    """
+    make: Any = type(base)
+    return [
+        make(
+            name.format(rank),
+            (base,),
+            {
+                "__doc__": doc.format(_INPUTS[rank], k=", ".join("k" * rank)),
+                "__module__": base.__module__,
+                "aliases": () if alias is None else (alias.format(rank),),
+                "rank": rank,
+            },
+            frozen=True,
+            kw_only=True,
+        )
+        for rank in ranks or (1, 2, 3)
+    ]
 
 
 def split(shape: Shape, data_format: DataFormat | None) -> Spatial:

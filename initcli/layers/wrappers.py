@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -10,19 +10,10 @@ import msgspec
 from initcli.activations import Activation
 from initcli.errors import quoted
 from initcli.initializers import Initializer, NormOf, TruncatedNormal
-from initcli.layers.base import Layer, Role, computed, output_shapes, within
+from initcli.layers.base import Layer, Role, Work, computed, output_shapes, own_name, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
-from initcli.types import (
-    ArgumentError,
-    Array,
-    PositiveInt,
-    Shape,
-    ShapeError,
-    Size,
-    doc,
-    shape_text,
-)
+from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc, shape_text
 
 
 class TimeDistributed(Layer, frozen=True, kw_only=True):
@@ -35,16 +26,16 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
     layer: Annotated[Layer, doc("Layer to apply to every step.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
-        found = [
-            (output[0], shape[1], *output[1:])
-            for output in output_shapes(self.layer, (self._step(shape),))
-        ]
-        return found if len(found) > 1 else found[0]
+        outputs = output_shapes(self.layer, (self._step(shape),))
+        return _one_or_all([(output[0], shape[1], *output[1:]) for output in outputs])
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        inner = self.layer
-        found = inner.parameters(self._step(shape))
-        yield from within(inner, inner.name or inner.default_name(), found, keys=("layer",))
+        found = self.layer.parameters(self._step(shape))
+        yield from within(self.layer, own_name(self.layer), found, keys=("layer",))
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        flat = ([(x[0] * x[1], *x[2:]) for x in shapes] for shapes in (inputs, outputs))
+        return self.layer.work(*flat)
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
         xp, inner = flow.xp, self.layer
@@ -52,7 +43,7 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         flat = xp.reshape(x, (examples, *x.shape[2:]))
         mask = flow.mask
         masks = () if mask is None else (xp.reshape(mask, (examples, *mask.shape[2:])),)
-        own = flow.within(inner.name or inner.default_name(), masks)
+        own = flow.within(own_name(inner), masks)
         return [xp.reshape(y, (*x.shape[:2], *y.shape[1:])) for y in computed(inner, own, [flat])]
 
     def acts_as(self) -> Role | None:
@@ -75,7 +66,7 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         if len(shape) < 3:
             needs = "needs an input with steps and features beside the batch"
             remedy = "such as (None, 10, 64): 10 steps with 64 features each"
-            raise ShapeError(f"TimeDistributed {needs}, not {shape_text(shape)}", remedy)
+            raise self.misfit(needs, shape, remedy=remedy)
         return (shape[0], *shape[2:])
 
 
@@ -142,6 +133,10 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
         for layer, name, key in zip(self._both, self._names, ("layer", backward), strict=True):
             yield from within(layer, name, layer.parameters(shape), keys=(key,))
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        both = [each.work(inputs, outputs) for each in self._both]
+        return Work(*(sum(each) for each in zip(*both, strict=True)))
+
     def call(self, flow: Flow, x: Array, *initial_state: Array) -> list[Array]:
         xp, half = flow.xp, len(initial_state) // 2
         given = (initial_state[:half], initial_state[half:])
@@ -177,7 +172,7 @@ class Bidirectional(Layer, frozen=True, kw_only=True):
     @property
     def _names(self) -> Iterator[str]:
         for layer, side in zip(self._both, ("forward", "backward"), strict=True):
-            given = layer.name or layer.default_name()
+            given = own_name(layer)
             is_own = side == "backward" and self.backward_layer is not None
             yield given if is_own else f"{side}_{given.removeprefix(f'{side}_')}"
 
@@ -200,8 +195,7 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
     layer: Annotated[Layer, doc("Layer whose kernel is normalized.")]
 
     def output_shape(self, shape: Shape) -> Shape | list[Shape]:
-        found = output_shapes(self.layer, (shape,))
-        return found[0] if len(found) == 1 else list(found)
+        return _one_or_all(list(output_shapes(self.layer, (shape,))))
 
     def sized(self, shape: Shape, *inputs: Size) -> Shape:
         return self.layer.sized(shape, *inputs)
@@ -213,8 +207,9 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
             ArgumentError: the layer has no kernel.
         """
         inner = self.layer
-        found = list(within(inner, self._name, inner.parameters(shape), keys=("layer",)))
-        wanted = [f"{self._name}/{each}" for each in _KERNELS]
+        name = own_name(inner)
+        found = list(within(inner, name, inner.parameters(shape), keys=("layer",)))
+        wanted = [f"{name}/{each}" for each in _KERNELS]
         kernel = next((each for each in found if each.path in wanted and each.shape), None)
         if kernel is None:
             what = f"`layer` of {self.type_name}"
@@ -225,16 +220,15 @@ class KernelWrapper(Layer, frozen=True, kw_only=True):
         """The kernel that replaces the layer's own."""
         raise NotImplementedError
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        return self.layer.work(inputs, outputs)
+
     def call(self, flow: Flow, x: Array) -> list[Array]:
-        name = self._name
+        name = own_name(self.layer)
         path = next(f"{name}/{each}" for each in _KERNELS if f"{name}/{each}" in flow)
         weights = {**flow.weights, path: self.normalized(flow, flow[path])}
         own = msgspec.structs.replace(flow, weights=weights)
         return computed(self.layer, own.within(name, flow.masks), [x])
-
-    @property
-    def _name(self) -> str:
-        return self.layer.name or self.layer.default_name()
 
 
 _KERNELS = ("kernel", "embeddings")
@@ -316,10 +310,13 @@ def _putting_zeros(layer: Layer, where_absent: bool) -> Layer:
 
     Layers without masks stay unchanged.
     """
-    if not hasattr(layer, "zero_output_for_mask"):
-        return layer
-    changed: dict[str, Any] = {"zero_output_for_mask": where_absent}
+    has_flag = hasattr(layer, "zero_output_for_mask")
+    changed: dict[str, Any] = {"zero_output_for_mask": where_absent} if has_flag else {}
     return msgspec.structs.replace(layer, **changed)
+
+
+def _one_or_all(shapes: list[Shape]) -> Shape | list[Shape]:
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _flag(layer: Layer, name: str) -> bool:

@@ -38,6 +38,11 @@ class Grid(msgspec.Struct, frozen=True):
         return cls(first, math.floor(math.ldexp(high, -exponent)) - first + 1, exponent)
 
     @property
+    def middle(self) -> float:
+        """The middle of the bins."""
+        return math.ldexp(self.first + self.bins / 2, self.exponent)
+
+    @property
     def edges(self) -> Edges:
         """The edges of the bins, in rising order."""
         edges: Edges = np.ldexp(
@@ -49,6 +54,13 @@ class Grid(msgspec.Struct, frozen=True):
         """Number of values in each bin; the first and last bins include those beyond them."""
         counts = np.zeros(self.bins, np.int64)
         self.add(values, float(values.min()), float(values.max()), counts)
+        return counts
+
+    def weighted(self, values: Floats, repeats: Counts) -> Counts:
+        """As :meth:`count`, of values that each stand for several equal ones."""
+        positions = np.floor(np.ldexp(values, -self.exponent)) - self.first
+        counts = np.zeros(self.bins, np.int64)
+        np.add.at(counts, np.clip(positions, 0, self.bins - 1).astype(np.intp), repeats)
         return counts
 
     def add(self, values: Floats, low: float, high: float, counts: Counts) -> None:

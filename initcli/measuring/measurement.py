@@ -3,15 +3,18 @@
 Values are measured chunk by chunk, so no more than a chunk is held. Measurements of two parts of a
 tensor add up to that of both; parts and the order of addition are fixed, so the result does not
 depend on the workers.
+
+Stored values of at most 16 bits are measured by counting their bit patterns, others in two passes:
+the first finds the range of the histogram, which for sampled values their distribution gives.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, reduce
 from operator import add
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,11 +28,14 @@ from initcli.random.scratch import scratch
 from initcli.sampling.chunks import (
     CHUNK,
     draw_chunks,
+    drawn_dtype,
+    drawn_whole,
     refuse_beyond_memory,
     scratch_bytes,
-    working_dtype,
 )
 from initcli.sampling.workers import HERE, Workers
+from initcli.stored import pattern_values
+from initcli.types import LARGEST
 
 FINE_BINS = 1024
 """Minimum number of bins of a measurement, over the range that the distribution shows."""
@@ -42,6 +48,17 @@ FEW = 140
 _MAX_EXACT = 1 << 22
 """Maximum number of entries of a tensor whose bins are exactly those that NumPy chooses."""
 
+_COUNTED = 1 << 18
+"""Entries whose bit patterns are counted at once: a call costs as much as some thousand."""
+_BATCH = 1 << 26
+"""Stored entries after which the second pass over their tensors begins."""
+_SOME = 64
+"""Values of a chunk from which the quartiles are estimated."""
+_REACH = 16.0
+"""Distances of the quartiles that a histogram of stored values shows beyond them, at most."""
+
+_Counted = tuple[Parameter, int]
+"""A parameter, and how many of its entries are measured."""
 Progress = Callable[[int], None]
 """Called with the number of weights of each part of the work that is done."""
 
@@ -52,6 +69,13 @@ class Portion(msgspec.Struct, frozen=True):
     parameter: Parameter
     chunks: range
     count: int
+    grid: Grid | None = None
+    """The histogram's bins, of stored values that are measured in two passes."""
+
+    @property
+    def entries(self) -> range:
+        """Indices of the entries."""
+        return range(self.chunks.start * CHUNK, min(self.chunks.stop * CHUNK, self.count))
 
     @property
     def is_last(self) -> bool:
@@ -68,6 +92,8 @@ class Portion(msgspec.Struct, frozen=True):
 
 class Measurement(msgspec.Struct, frozen=True):
     """Statistics of ``count`` finite values; + gives those of two parts together.
+
+    Without a finite value, only ``nans`` and ``infs`` say something.
 
     ``squares`` is the sum of squared deviations from the mean, in float64, merged as in
     Chan, Golub & LeVeque 1979. ``histogram`` has fine bins, on a grid that depends on the
@@ -92,9 +118,31 @@ class Measurement(msgspec.Struct, frozen=True):
         return math.sqrt(self.squares / max(self.count, 1))
 
     @property
+    def entries(self) -> int:
+        """The number of values, those that are not finite included."""
+        return self.count + self.nans + self.infs
+
+    @property
     def shown(self) -> Histogram:
         """The histogram from the least to the greatest value, in at most 64 bins."""
+        if not self.count:
+            return Histogram(np.zeros(0), np.zeros(0, np.int64))
         return self.histogram.merged(self.min, self.max, SHOWN_BINS)
+
+    @property
+    def visible(self) -> tuple[float, float]:
+        """The range to draw: from the least to the greatest value, without a few that are far off.
+
+        At most one in a hundred on each side may be far off, which is to miss the bins of the
+        histogram by more than all their width.
+        """
+        edges, counts = self.histogram.edges, self.histogram.counts
+        first, last = float(edges[0]), float(edges[-1])
+        reach, few = last - first, self.count / 100
+        return (
+            first if self.min < first - reach and counts[0] <= few else self.min,
+            last if self.max > last + reach and counts[-1] <= few else self.max,
+        )
 
     def __add__(self, other: Measurement) -> Measurement:
         count = self.count + other.count
@@ -127,7 +175,7 @@ def measure(
     max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Parameter, Measurement]]:
-    """Sample every parameter and measure it, chunk by chunk.
+    """Sample every parameter, or read it where it is stored, and measure it, chunk by chunk.
 
     Args:
         parameters: the parameters to sample.
@@ -149,21 +197,122 @@ def measure(
     """
     counts = [(each, min(each.size, max_entries or each.size)) for each in parameters]
     _refuse_too_large(counts)
-    portions = (portion for parameter, count in counts for portion in _portions(parameter, count))
-    parts = workers.in_order(_measure_portion, portions, _stays)
-    for parameter, _ in counts:
-        yield parameter, reduce(add, _of_one_tensor(parts, progress))
+    for some in _batches(counts):
+        wide = [each for each in some if _needs_range(each[0])]
+        surveys = workers.in_order(_survey_portion, _all_portions(wide), _stays)
+        grids = {
+            parameter.path: reduce(add, _of_one_tensor(surveys, None)).grid for parameter, _ in wide
+        }
+        parts = workers.in_order(_measure_portion, _all_portions(some, grids), _stays)
+        for parameter, _ in some:
+            whole = reduce(add, _of_one_tensor(parts, progress))
+            yield parameter, whole if isinstance(whole, Measurement) else whole.measurement
+
+
+def _batches(counts: list[_Counted]) -> Iterator[list[_Counted]]:
+    """The tensors in groups, of which both passes over stored values find them in memory."""
+    batch: list[_Counted] = []
+    entries = 0
+    for parameter, count in counts:
+        batch.append((parameter, count))
+        entries += count if _needs_range(parameter) else 0
+        if entries > _BATCH:
+            yield batch
+            batch, entries = [], 0
+    yield batch
+
+
+def _needs_range(parameter: Parameter) -> bool:
+    return parameter.stored is not None and not parameter.stored.has_patterns
+
+
+def _all_portions(counts: list[_Counted], grids: Mapping[str, Grid] = {}) -> Iterator[Portion]:
+    for parameter, count in counts:
+        yield from _portions(parameter, count, grids.get(parameter.path))
 
 
 def _of_one_tensor(
-    parts: Iterator[tuple[Portion, Measurement]], progress: Progress | None
-) -> Iterator[Measurement]:
+    parts: Iterator[tuple[Portion, _Part]], progress: Progress | None
+) -> Iterator[_Part]:
     for portion, part in parts:
         if progress is not None:
-            progress(part.count)
+            progress(len(portion.entries))
         yield part
         if portion.is_last:
             return
+
+
+class _Survey(msgspec.Struct, frozen=True):
+    """The range of finite values, and some of them; + gives that of two parts together."""
+
+    low: float
+    high: float
+    some: Floats
+
+    @property
+    def grid(self) -> Grid:
+        """The bins of a histogram of the values."""
+        quartiles = np.percentile(self.some, (25, 75)).tolist() if self.some.size else (0.0, 0.0)
+        return _grid(self.low, self.high, *quartiles)
+
+    def __add__(self, other: _Survey) -> _Survey:
+        some = np.concatenate([self.some, other.some])
+        return _Survey(min(self.low, other.low), max(self.high, other.high), some)
+
+
+class _PatternCounts(msgspec.Struct, frozen=True):
+    """How often each bit pattern of a narrow dtype occurs; + adds the counts of two parts."""
+
+    dtype: str
+    counts: Counts
+
+    def __add__(self, other: _PatternCounts) -> _PatternCounts:
+        return _PatternCounts(self.dtype, self.counts + other.counts)
+
+    @property
+    def measurement(self) -> Measurement:
+        """The exact statistics of the values."""
+        present = np.flatnonzero(self.counts)
+        values = pattern_values(self.dtype)[present].astype(np.float64)
+        order = np.argsort(values)
+        values, repeats = values[order], self.counts[present][order]
+        finite = np.isfinite(values)
+        nans = int(repeats[np.isnan(values)].sum())
+        infs = int(repeats[~finite].sum()) - nans
+        values, repeats = values[finite], repeats[finite]
+        if not values.size:
+            return _Tally(Grid.over(0.0, 0.0, 1), 0.0, nans=nans, infs=infs).measurement
+        count = int(repeats.sum())
+        low, high = float(values[0]), float(values[-1])
+        mean = float(values @ repeats) / count if low < high else low
+        ranks = np.searchsorted(np.cumsum(repeats), np.array([0.25, 0.75]) * count)
+        grid = _grid(low, high, *values[ranks].tolist())
+        return Measurement(
+            count=count,
+            mean=mean,
+            squares=float((values - mean) ** 2 @ repeats),
+            min=low,
+            max=high,
+            zeros=int(repeats[values == 0].sum()),
+            histogram=Histogram(grid.edges, grid.weighted(values, repeats)),
+            values=tuple(np.repeat(values, repeats).tolist()) if count <= FEW else None,
+            nans=nans,
+            infs=infs,
+        )
+
+
+_Part = TypeVar("_Part", bound=Measurement | _PatternCounts | _Survey)
+
+
+def _grid(low: float, high: float, first_quartile: float, third_quartile: float) -> Grid:
+    """The bins of a histogram of stored values; few far values do not widen them."""
+    if low > high:
+        return Grid.over(0.0, 0.0, 1)
+    reach = _REACH * (third_quartile - first_quartile)
+    if reach:
+        low, high = max(low, first_quartile - reach), min(high, third_quartile + reach)
+    largest = LARGEST["float64"]
+    return Grid.over(max(low, -largest), min(high, largest), FINE_BINS)
 
 
 def measure_values(values: Floats, grid: Grid) -> Measurement:
@@ -184,29 +333,31 @@ class _Tally:
     deviations Σd² − (Σd)²/n, which loses no digits if c is within a few deviations.
     """
 
-    def __init__(self, grid: Grid, center: float) -> None:
+    def __init__(self, grid: Grid, center: float, *, nans: int = 0, infs: int = 0) -> None:
         self.grid = grid
         self.center = center
         self.count = 0
         self.sum = self.squares = 0.0
         self.min, self.max = math.inf, -math.inf
-        self.zeros = self.nans = self.infs = 0
+        self.zeros = 0
+        self.nans, self.infs = nans, infs
         self.values: tuple[float, ...] | None = ()
         self.counts = np.zeros(grid.bins, np.int64)
 
     def add(self, values: Floats) -> None:
+        if not values.size:
+            return
         deviations, zeros = scratch((np.float64, values.size), (np.bool_, values.size))
         np.copyto(deviations, values)
         if self.center:
             deviations -= self.center
         total = float(deviations.sum())
-        if not math.isfinite(total):
-            finite = values[np.isfinite(values)]
+        if not math.isfinite(total) and not (is_finite := np.isfinite(values)).all():
+            finite = values[is_finite]
             nans = int(np.count_nonzero(np.isnan(values)))
             self.nans += nans
             self.infs += values.size - finite.size - nans
-            if finite.size:
-                self.add(finite)
+            self.add(finite)
             return
         self.sum += total
         np.multiply(deviations, deviations, out=deviations)
@@ -239,15 +390,12 @@ class _Tally:
 
 
 def data_histogram(
-    parameter: Parameter,
-    seen: Measurement,
-    bins: int | None = None,
-    *,
-    workers: Workers = HERE,
+    parameter: Parameter, seen: Measurement, bins: int | None = None, *, workers: Workers = HERE
 ) -> Histogram:
     """The histogram of a parameter with edges that depend on its values, as NumPy chooses them.
 
-    The values are sampled a second time, since the edges are known only after the first time.
+    The values are sampled or read a second time, since the edges are known only after the first
+    time. Values that are not :attr:`Measurement.visible` are left out.
 
     Args:
         parameter: the parameter to sample.
@@ -262,20 +410,24 @@ def data_histogram(
     >>> histogram.edges.size, int(histogram.counts.sum())
     (5, 32)
     """
+    if not seen.count:
+        return seen.shown
     if seen.min == seen.max:
         return Histogram(around(seen.min), np.array([seen.count]))
-    ends = np.array([seen.min, seen.max], working_dtype(parameter.dtype))
+    ends = np.array(seen.visible, drawn_dtype(parameter))
     # NumPy refuses bins that are narrower than the distance of two values of the dtype.
-    max_bins = max(1, int((seen.max - seen.min) / float(np.max(np.spacing(np.abs(ends))))))
+    max_bins = max(1, int(float(ends[1] - ends[0]) / float(np.max(np.spacing(np.abs(ends))))))
     if seen.count <= _MAX_EXACT:
-        chunks = range(-(-seen.count // CHUNK))
-        values = np.concatenate(list(Portion(parameter, chunks, seen.count).draw()))
+        chunks = range(-(-seen.entries // CHUNK))
+        values = np.concatenate(list(Portion(parameter, chunks, seen.entries).draw()))
+        if parameter.stored is not None:
+            values = values[(values >= ends[0]) & (values <= ends[1])]
         bins = min(bins or _exact_auto_bins(seen, values), max_bins)
         counts: Counts = np.histogram(values, bins, (ends[0], ends[1]))[0]
     else:
         bins = min(bins or auto_bins(seen), max_bins)
         count = partial(_count_portion, (ends[0], ends[1]), bins)
-        parts = workers.in_order(count, _portions(parameter, seen.count), _stays)
+        parts = workers.in_order(count, _portions(parameter, seen.entries), _stays)
         counts = reduce(add, (part for _, part in parts))
     return Histogram(np.histogram_bin_edges(ends, bins).astype(np.float64), counts)
 
@@ -302,14 +454,50 @@ def auto_bins(seen: Measurement) -> int:
 
 def _bins(seen: Measurement, first_quartile: float, third_quartile: float) -> int:
     """The larger of Sturges's and of Freedman and Diaconis's number of bins, as NumPy's "auto"."""
-    extent = seen.max - seen.min
+    low, high = seen.visible
+    extent = high - low
     sturges = extent / (math.log2(seen.count) + 1)
     freedman_diaconis = 2 * (third_quartile - first_quartile) / seen.count ** (1 / 3) or sturges
     return math.ceil(min(extent / min(freedman_diaconis, sturges), MAX_BINS))
 
 
-def _measure_portion(portion: Portion) -> Measurement:
-    """Sample a portion and measure it."""
+def _survey_portion(portion: Portion) -> _Survey:
+    """The range of the stored values of a portion, and some hundred of them."""
+    low, high = math.inf, -math.inf
+    some = []
+    for values in portion.draw():
+        least, greatest = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
+        if not math.isfinite(least + greatest):
+            values = values[np.isfinite(values)]
+            least = float(values.min(initial=np.inf))
+            greatest = float(values.max(initial=-np.inf))
+        low, high = min(low, least), max(high, greatest)
+        some.append(values[:: max(values.size // _SOME, 1)].astype(np.float64))
+    return _Survey(low, high, np.concatenate(some or [np.zeros(0)]))
+
+
+def _measure_portion(portion: Portion) -> Measurement | _PatternCounts:
+    """Sample or read a portion, and measure it."""
+    with np.errstate(all="ignore"):  # stored values may be anything
+        return _measured_portion(portion)
+
+
+def _measured_portion(portion: Portion) -> Measurement | _PatternCounts:
+    stored = portion.parameter.stored
+    if stored is not None and stored.has_patterns:
+        counts = np.zeros(pattern_values(stored.dtype).size, np.int64)
+        for start in portion.entries[::_COUNTED]:
+            bits = stored.bits(start, min(start + _COUNTED, portion.entries.stop))
+            (indices,) = scratch((np.intp, bits.size))
+            np.copyto(indices, bits)
+            counts += np.bincount(indices, minlength=counts.size)
+        counted = _PatternCounts(stored.dtype, counts)
+        return counted.measurement if len(portion.entries) == portion.count else counted
+    if portion.grid is not None:
+        tally = _Tally(portion.grid, portion.grid.middle)
+        for values in portion.draw():
+            tally.add(values)
+        return tally.measurement
     distribution = portion.parameter.distribution
     chunks: Iterable[Floats] = portion.draw()
     if distribution is None:
@@ -336,17 +524,20 @@ def _refuse_too_large(counts: list[tuple[Parameter, int]]) -> None:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
 
 
-def _portions(parameter: Parameter, count: int) -> Iterator[Portion]:
+def _portions(parameter: Parameter, count: int, grid: Grid | None = None) -> Iterator[Portion]:
     """The first ``count`` entries of a tensor, in portions that depend on the count alone."""
-    chunks = -(-count // CHUNK)
-    whole = parameter.initializer.fills_whole
+    chunks = max(-(-count // CHUNK), 1)
+    whole = _stays(Portion(parameter, range(chunks), count))
     size = chunks if whole else min(max(chunks // 8, 32), 128)
     # The owner is not needed to sample, and expensive to send.
     parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
     for start in range(0, chunks, size):
-        yield Portion(parameter, range(start, min(start + size, chunks)), count)
+        yield Portion(parameter, range(start, min(start + size, chunks)), count, grid)
 
 
 def _stays(portion: Portion) -> bool:
-    """Whether a portion needs a whole tensor, of which only one at a time is held."""
-    return portion.parameter.initializer.fills_whole
+    """Whether a portion needs a whole tensor, of which only one at a time is held or read."""
+    stored = portion.parameter.stored
+    if stored is not None and stored.storage is not None:
+        return stored.storage.is_sequential
+    return drawn_whole(portion.parameter)

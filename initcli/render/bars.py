@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from initcli.checkpoint import Subject
 from initcli.distributions import Floats
 from initcli.errors import printable
 from initcli.measuring.histogram import Histogram, around
 from initcli.measuring.measurement import auto_bins
 from initcli.model import Model
 from initcli.render.blocks import BLOCKS
-from initcli.reports.summary import TensorSummary
+from initcli.reports.summary import TensorSummary, is_stored, model_facts, value_facts
 from initcli.sampling.chunks import rounding_limits
 from initcli.types import shape_text
 
@@ -33,18 +34,16 @@ _FLOOR = 0.5
 """Entries at the bottom of a logarithmic scale."""
 
 
-def heading(model: Model, *, ascii_only: bool = False) -> RenderableType:
+def heading(model: Subject, *, ascii_only: bool = False) -> RenderableType:
     """The model, and a legend."""
     dot = " - " if ascii_only else " · "
-    facts = dot.join((f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"))
+    facts = dot.join(model_facts(model))
     bar, line = ("#", "o") if ascii_only else ("█", "•")
-    return Text.assemble(
-        (printable(model.name), "bold"),
-        (f"{dot}{facts}{dot}", "dim"),
-        (f"{bar} drawn", "blue"),
-        "  ",
-        (f"{line} distribution", "red"),
-    )
+    title = Text.assemble((printable(model.name), "bold"), (f"{dot}{facts}{dot}", "dim"))
+    title.append(f"{bar} {'stored' if is_stored(model) else 'drawn'}", "blue")
+    if isinstance(model, Model):
+        title.append(f"  {line} distribution", "red")
+    return title
 
 
 @dataclass(frozen=True)
@@ -68,18 +67,19 @@ class BarChart:
     def of(self, tensor: TensorSummary) -> RenderableType:
         """The histogram of one tensor, below its name, its distribution and its figures."""
         seen, parameter = tensor.measured, tensor.parameter
-        assert seen is not None
         dot = " - " if self.ascii_only else " · "
-        title = Text(f"{parameter.path} {shape_text(parameter.shape)}  ", "bold")
+        title = Text(f"{printable(parameter.path)} {shape_text(parameter.shape)}  ", "bold")
         title.append(printable(str(parameter.initializer)), "green")
-        distribution = (
-            "distribution not known" if tensor.distribution is None else tensor.distribution.text
-        )
-        facts = [distribution, f"n {seen.count:,}", f"mean {seen.mean:.4g}", f"std {seen.std:.4g}"]
+        title.rstrip()
+        facts = list(value_facts(parameter, seen))
+        if seen is None or not seen.count:
+            return Group("", title, Text(dot.join(facts), "dim"))
         facts += [f"min {seen.min:.4g}", f"max {seen.max:.4g}"]
+        if seen.visible != (seen.min, seen.max) and not self.scale:
+            facts.append("few far values not shown")
         if tensor.fit and tensor.distribution and tensor.distribution.std > 0:
             facts.append(f"fit p={tensor.fit.p_value:.2g}")
-        ends = self.scale or (seen.min, seen.max)
+        ends = self.scale or seen.visible
         if ends[0] == ends[1]:
             low, high = around(ends[0]).tolist()
             ends = low, high

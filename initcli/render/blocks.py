@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from initcli.distributions import Distribution, Floats
-from initcli.measuring.histogram import Histogram
+from initcli.measuring.measurement import Measurement
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ASCII = " .:-=+*#@"
@@ -21,15 +21,16 @@ def distribution_sparkline(distribution: Distribution, width: int, ramp: str = B
     return _heights(np.diff(below), ramp)
 
 
-def sparkline(histogram: Histogram, width: int, ramp: str = BLOCKS) -> str:
-    """A histogram as ``width`` characters, each as high as the count of its cell.
+def sparkline(seen: Measurement, width: int, ramp: str = BLOCKS) -> str:
+    """The values as ``width`` characters, each as high as the count of its cell.
 
     Only empty cells are blank. A constant is one full cell in the middle.
     """
-    edges, counts = histogram.edges, histogram.counts
-    if counts.size == 1:
+    if not seen.count:
+        return ""
+    if seen.shown.counts.size == 1:
         return ramp[-1].center(width)
-    return _heights(histogram.between(np.linspace(edges[0], edges[-1], width + 1)), ramp)
+    return _heights(seen.shown.between(np.linspace(*seen.visible, width + 1)), ramp)
 
 
 def _heights(cells: Floats, ramp: str) -> str:

@@ -125,11 +125,7 @@ def _counted(reports: Sequence[Report]) -> str:
 
 def _code(text: str, language: str) -> RenderableType:
     code = Syntax(
-        text.rstrip("\n"),
-        language,
-        theme="ansi_dark",
-        background_color="default",
-        word_wrap=True,
+        text.rstrip("\n"), language, theme="ansi_dark", background_color="default", word_wrap=True
     )
     return Padding(code, (0, 0, 0, 2), expand=False)
 

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from initcli.errors import printable
@@ -22,12 +23,13 @@ def _jsonl(rows: Rows, titled: bool) -> Iterator[str]:
         yield json.dumps({name: _finite(row[name]) for name in rows.columns}) + "\n"
 
 
-def _csv(rows: Rows, titled: bool) -> Iterator[str]:
-    return _separated(rows, titled, ",", _quoted)
-
-
-def _tsv(rows: Rows, titled: bool) -> Iterator[str]:
-    return _separated(rows, titled, "\t", _unformulated)
+def _separated(
+    separator: str, cell: Callable[[Any], str], rows: Rows, titled: bool
+) -> Iterator[str]:
+    if titled:
+        yield separator.join(map(cell, rows.columns)) + "\n"
+    for row in rows.rows:
+        yield separator.join(cell(row[name]) for name in rows.columns) + "\n"
 
 
 def _markdown(rows: Rows, titled: bool) -> Iterator[str]:
@@ -44,30 +46,8 @@ def _markdown(rows: Rows, titled: bool) -> Iterator[str]:
         yield f"| {' | '.join(_escaped(_rounded(row[name])) for name in columns)} |\n"
 
 
-ROWS: dict[str, Callable[[Rows, bool], Iterator[str]]] = {
-    "jsonl": _jsonl,
-    "csv": _csv,
-    "tsv": _tsv,
-    "markdown": _markdown,
-}
-"""The formats of rows: each takes rows, and whether they are the first of the output."""
-FORMATS = ("table", "json", *ROWS)
-"""The formats of every report."""
-FINDINGS_FORMATS = (*FORMATS, "github")
-"""The formats of ``check``."""
-
-
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _separated(
-    rows: Rows, titled: bool, separator: str, cell: Callable[[Any], str]
-) -> Iterator[str]:
-    if titled:
-        yield separator.join(map(cell, rows.columns)) + "\n"
-    for row in rows.rows:
-        yield separator.join(cell(row[name]) for name in rows.columns) + "\n"
 
 
 def _unformulated(value: Any) -> str:
@@ -115,3 +95,16 @@ _SIGNS = re.compile(r"([\\`*_\[\]<>|#~])")
 def _escaped(text: str) -> str:
     """Text without any meaning to Markdown."""
     return _SIGNS.sub(r"\\\1", printable(text))
+
+
+ROWS: dict[str, Callable[[Rows, bool], Iterator[str]]] = {
+    "jsonl": _jsonl,
+    "csv": partial(_separated, ",", _quoted),
+    "tsv": partial(_separated, "\t", _unformulated),
+    "markdown": _markdown,
+}
+"""The formats of rows: each takes rows, and whether they are the first of the output."""
+FORMATS = ("table", "json", *ROWS)
+"""The formats of every report."""
+FINDINGS_FORMATS = (*FORMATS, "github")
+"""The formats of ``check``."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from initcli.checkpoint import Subject
 from initcli.files import file_stems, make_folder, write_whole
 from initcli.measuring.measurement import data_histogram
-from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.render.plots import (
     Pixels,
@@ -20,7 +20,7 @@ from initcli.render.plots import (
     tiled,
     vector_page,
 )
-from initcli.reports.summary import TensorSummary, common_range, summarize
+from initcli.reports.summary import TensorSummary, common_range, has_values, summarize
 from initcli.sampling.workers import HERE, Workers
 
 ROWS_PER_PAGE = 8
@@ -30,7 +30,7 @@ MAX_COLUMNS = 4
 
 
 def save_histograms(
-    model: Model,
+    model: Subject,
     folder: Path,
     *,
     bins: int | None = None,
@@ -72,6 +72,7 @@ def save_histograms(
     stems = file_stems(parameter.path for parameter in model.parameters)
     overview = _Overview(folder, style)
     wanted = list(model.parameters if only is None else only)
+    pictured = [each for each in wanted if has_values(each)]
     found: Iterable[TensorSummary] = summarize(
         model, only=wanted, workers=workers, max_entries=max_entries
     )
@@ -86,17 +87,18 @@ def save_histograms(
             if page:
                 kept.append(tensor)
             parameter, seen = tensor.parameter, tensor.measured
-            assert seen is not None
+            if seen is None:
+                continue
             histogram = data_histogram(parameter, seen, bins, workers=workers)
             yield TensorPicture.of(parameter, seen, histogram, limits), style
 
     files: dict[str, str] = {}
     drawn = workers.in_order(_drawn, pictures())
-    for parameter, (_, (picture, cell)) in zip(wanted, drawn, strict=True):
+    for parameter, (_, (picture, cell)) in zip(pictured, drawn, strict=True):
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
         yield _saved(file, picture)
-        name = parameter.owner.name if parameter.owner else ""
+        name = parameter.owner.name if parameter.owner else parameter.name
         overview.add(parameter.path.removesuffix(name), cell)
     for file, content in overview.pages():
         yield _saved(file, content)

@@ -83,10 +83,11 @@ def shown_parameters(rows: Iterable[Row | Fold]) -> list[Parameter]:
 def _rows(
     layers: Iterable[BuiltLayer], depth: int | None, only: Collection[str] | None
 ) -> Iterator[Row | Fold]:
-    for prefix, group in groupby(layers, key=lambda layer: _prefix(layer.name, depth)):
+    for prefix, group in groupby(layers, key=lambda layer: _prefix(layer, depth)):
         members = [layer for layer in group if only is None or _shown(layer, only)]
         networks = [member for member in members if member.layers]
-        if any(m.name != prefix for m in members) or (networks and _levels(prefix) == depth):
+        deepest = prefix.count("/") + 1 == depth
+        if any(m.name != prefix for m in members) or (networks and deepest):
             yield _fold(prefix, members, only)
             continue
         for member in members:
@@ -94,12 +95,9 @@ def _rows(
             yield from _rows(member.layers, depth, only)
 
 
-def _levels(name: str) -> int:
-    return name.count("/") + 1
-
-
-def _prefix(name: str, depth: int | None) -> str:
-    return name if depth is None else "/".join(name.split("/")[:depth])
+def _prefix(layer: BuiltLayer, depth: int | None) -> str:
+    sign = layer.separator
+    return layer.name if depth is None else sign.join(layer.name.split(sign)[:depth])
 
 
 def _shown(layer: BuiltLayer, only: Collection[str] | None) -> list[Parameter]:
@@ -136,7 +134,7 @@ def _shortened(rows: Sequence[Row]) -> Iterator[Row | Fold]:
     kinds = [_kind(row.layer) for row in rows]
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
     codes = [numbers[kind] for kind in kinds]
-    scopes = [row.layer.name.rpartition("/")[0] for row in rows]
+    scopes = [row.layer.name.rpartition(row.layer.separator)[0] for row in rows]
     start = 0
     while start < len(rows):
         length, count = _repetition(codes, scopes, start)
@@ -190,6 +188,7 @@ def _repeated(rows: Sequence[Row], count: int) -> Fold:
 
 def _block_name(rows: Sequence[Row], place: int) -> str:
     """The name that all rows of a block are within, or else that of its first or last row."""
-    levels = zip(*(row.layer.name.split("/") for row in rows), strict=False)
+    sign = rows[0].layer.separator
+    levels = zip(*(row.layer.name.split(sign) for row in rows), strict=False)
     common = takewhile(lambda names: len(set(names)) == 1, levels)
-    return "/".join(names[0] for names in common) or rows[place].layer.name
+    return sign.join(names[0] for names in common) or rows[place].layer.name

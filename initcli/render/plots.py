@@ -27,9 +27,10 @@ from PIL import Image
 
 from initcli.distributions import Distribution
 from initcli.errors import printable
-from initcli.measuring.histogram import Histogram
+from initcli.measuring.histogram import Histogram, around
 from initcli.measuring.measurement import Measurement
 from initcli.parameter import Parameter
+from initcli.reports.summary import value_facts
 from initcli.sampling.chunks import rounding_limits
 from initcli.types import TensorDtype, shape_text
 
@@ -75,6 +76,7 @@ class TensorPicture:
     distribution: Distribution | None
     histogram: Histogram
     limits: Range | None = None
+    drawn: str = "drawn"
 
     @classmethod
     def of(
@@ -85,16 +87,18 @@ class TensorPicture:
         limits: Range | None = None,
     ) -> TensorPicture:
         """The picture of a measured tensor."""
-        distribution = parameter.distribution
-        facts = (
-            str(parameter.initializer),
-            distribution.text if distribution else "distribution not known",
-            f"n = {measured.count:,}",
-            f"mean {measured.mean:.4g}",
-            f"std {measured.std:.4g}",
+        facts = (str(parameter.initializer), *value_facts(parameter, measured))
+        beyond = measured.count - int(histogram.counts.sum())
+        return cls(
+            path=parameter.path,
+            shape=shape_text(parameter.shape),
+            dtype=parameter.dtype,
+            facts=(*filter(None, facts), *([f"{beyond:,} beyond"] if beyond else [])),
+            distribution=parameter.distribution,
+            histogram=histogram,
+            limits=limits,
+            drawn="drawn" if parameter.stored is None else "stored",
         )
-        path, shape = parameter.path, shape_text(parameter.shape)
-        return cls(path, shape, parameter.dtype, facts, distribution, histogram, limits)
 
 
 def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
@@ -171,9 +175,9 @@ def _large_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
 def _small_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
     text = printable(picture.path)
     title = text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
-    return [title], [
-        picture.distribution.text if picture.distribution else "distribution not known"
-    ]
+    if picture.distribution is not None:
+        return [title], [picture.distribution.text]
+    return [title], ["distribution not known" if picture.drawn == "drawn" else picture.drawn]
 
 
 @dataclass(frozen=True)
@@ -251,6 +255,7 @@ class _Cell:
         self.axes.tick_params(labelsize=layout.ticks)
         self.axes.xaxis.get_offset_text().set_fontsize(layout.ticks)
         self.distribution_key: Text | None = None
+        self.drawn_key: Text | None = None
         if layout is _LARGE:
             # Fixed positions are faster than those computed from the ticks.
             self.axes.set_xlabel("weight")
@@ -259,7 +264,7 @@ class _Cell:
             self.axes.yaxis.set_label_coords(-0.085, 0.5)
             # Matplotlib's legend takes 6 ms each time.
             under: dict[str, Any] = {"fontsize": 8, "transform": self.axes.transAxes}
-            self.axes.text(0.0, -0.13, "■ drawn", color=DRAWN, **under)
+            self.drawn_key = self.axes.text(0.0, -0.13, "", color=DRAWN, **under)
             self.distribution_key = self.axes.text(
                 0.1, -0.13, "— distribution", color=DISTRIBUTION, **under
             )
@@ -281,6 +286,8 @@ class _Cell:
         self.title.set_position((0, 10 + 11 * len(caption) if large else 14))
         histogram, distribution = picture.histogram, picture.distribution
         edges, counts = histogram.edges, histogram.counts
+        if not counts.size:  # no value is finite
+            edges, counts = around(0.0), np.zeros(1, np.int64)
         low, high = float(edges[0]), float(edges[-1])
         shown = picture.limits or (low, high)
         seen = int(counts.sum())
@@ -298,11 +305,13 @@ class _Cell:
             x = np.linspace(*shown, 400)
             y = distribution.pdf(x) * seen * (high - low) / counts.size
         self.curve.set_data(x, y)
+        if self.drawn_key is not None:
+            self.drawn_key.set_text(f"■ {picture.drawn}")
         if self.distribution_key is not None:
             self.distribution_key.set_visible(distribution is not None)
         # A density may be infinite at the end of its support.
         heights = np.concatenate([counts, y])
-        top = float(heights[np.isfinite(heights)].max())
+        top = float(heights[np.isfinite(heights)].max()) or 1.0
         margin = 0 if counts.size == 1 and not picture.limits else 0.05 * (shown[1] - shown[0])
         self.axes.set_xlim(shown[0] - margin, shown[1] + margin)
         self.axes.set_ylim(self.floor, 2 * top if self.floor else 1.05 * top)

@@ -53,7 +53,8 @@ def signals_picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
             upper.legend(fontsize=8, frameon=False)
         longest = max((signal.layers for _, signal in signals), key=len)
         if len(longest) <= _NAMED:
-            names = [_short(printable(layer.name)) for layer in longest]
+            names = [printable(layer.name) for layer in longest]
+            names = [name if len(name) <= 26 else f"…{name[-25:]}" for name in names]
             lower.set_xticks(range(len(names)), names, rotation=60, ha="right")
         else:
             lower.set_xlabel("layer")
@@ -99,7 +100,3 @@ def _title(signal: Signal) -> str:
     drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "predicted"
     name = printable(signal.model.name)
     return f"{name}: the signal through the depth (batch {signal.batch}, {drawn})"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"…{name[-25:]}"

@@ -1,10 +1,10 @@
-"""The signal as a table: growth and decay as bars on a logarithmic scale."""
+"""Signals as tables: one with growth and decay as bars, or several ranked side by side."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,6 +14,9 @@ from initcli.errors import printable
 from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
 from initcli.signal.judgment import gradient_of, std_of
 from initcli.signal.verdict import Verdict, verdict
+
+if TYPE_CHECKING:
+    from initcli.signal.comparison import Compared
 
 _WIDE = 116
 """Width from which every figure has a column."""
@@ -138,7 +141,7 @@ class _Page:
     def _table(
         self, names: Sequence[Column], columns: Sequence[Column], rows: Iterable[Any]
     ) -> Table:
-        table = plain_table()
+        table = _plain_table()
         for heading, _ in names:
             style, ratio = ("cyan", None) if heading == "type" else (None, 1)
             table.add_column(heading, overflow="fold", style=style, ratio=ratio)
@@ -174,7 +177,36 @@ class _Page:
         return bar
 
 
-def plain_table() -> Table:
+def comparison_table(
+    compared: Sequence[Compared], *, width: int, ascii_only: bool = False
+) -> RenderableType:
+    """One row a model, the best first."""
+    wide = width >= _WIDE
+    figures = ["output std", "std ratio", "grad. ratio"]
+    if wide:
+        figures += ["chi" if ascii_only else "χ", "depth scale", "dead", "saturated"]
+    table = _plain_table()
+    table.add_column("", justify="right", style="dim")
+    table.add_column("variant", style="bold", overflow="fold", ratio=2)
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("worst layer", overflow="fold", ratio=2)
+    table.add_column("verdict", overflow="fold", ratio=3)
+    for rank, each in enumerate(compared, 1):
+        found = each.verdict
+        cells = [figure(found.output_std), figure(found.std_ratio), figure(found.gradient_ratio)]
+        if wide:
+            cells += [figure(found.chi), depth_scale(found.depth_scale, ascii_only)]
+            cells += [share_text(found.dead_units), share_text(found.saturated)]
+            cells.append(printable(found.worst or ""))
+        label = printable(each.label)
+        label = label.replace("·", "-") if ascii_only else label
+        table.add_row(str(rank), label, *cells, found.text)
+    return table
+
+
+def _plain_table() -> Table:
     """A table of the full width without lines."""
     return Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
 

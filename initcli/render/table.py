@@ -10,12 +10,15 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from initcli.checkpoint import Subject
 from initcli.errors import printable
+from initcli.initializers.base import Undeclared
+from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline, shown_parameters
 from initcli.reports.record import columns
-from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, TensorSummary, totals
+from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, TensorSummary, model_facts, totals
 from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
@@ -26,12 +29,12 @@ _NARROW = 72
 """Width below which figures are not in columns."""
 _MIN_LEFT = 16
 """Minimum width of a text at the left end beside one at the right end."""
-_DRAWN = "drawn"
+_DRAWN, _STORED = "drawn", "stored"
 _BY_NAME = {column.name: column for column in columns(TensorRecord)}
 
 
 def summary_table(
-    model: Model,
+    model: Subject,
     tensors: Iterable[TensorSummary],
     *,
     width: int,
@@ -57,15 +60,20 @@ class _Page:
         self.ascii_only = ascii_only
         self.picture = 24 if self.wide else 14
         self.dot = " - " if ascii_only else " · "
+        self.unknown_shape = "?"
         self._console = Console(width=width, file=StringIO())
 
     def lines(
-        self, model: Model, rows: Sequence[Row | Fold], tensors: Mapping[str, TensorSummary]
+        self,
+        model: Subject,
+        rows: Sequence[Row | Fold],
+        tensors: Mapping[str, TensorSummary],
     ) -> Iterator[Text]:
-        facts = [f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"]
+        facts = list(model_facts(model))
+        self.unknown_shape = "?" if isinstance(model, Model) else ""
         drawn = any(tensor.measured for tensor in tensors.values()) or not tensors
         if not drawn:
-            facts = ["nothing drawn", *facts[1:]]
+            facts[0] = "nothing drawn" if isinstance(model, Model) else "nothing measured"
         yield from self._ends(
             Text(printable(model.name), "bold"), Text(self.dot.join(facts), "dim")
         )
@@ -79,9 +87,10 @@ class _Page:
             if isinstance(row, Fold):
                 yield from self._fold(row)
                 continue
-            yield from self._layer(row.layer)
+            if row.layer.type or row.layer.name != row.layer.parameters[0].path:
+                yield from self._layer(row.layer)
             for parameter in row.parameters:
-                name = parameter.path.removeprefix(f"{row.layer.name}/")
+                name = parameter.path.removeprefix(f"{row.layer.name}{row.layer.separator}")
                 yield from self._tensor(model, name, tensors[parameter.path])
         yield rule
         yield from self._totals(model)
@@ -146,7 +155,9 @@ class _Page:
             yield line
 
     def _layer(self, layer: BuiltLayer) -> Iterator[Text]:
-        name = Text.assemble((layer.name, "bold"), self.dot, (printable(layer.type), "cyan"))
+        name = Text(printable(layer.name), "bold")
+        if layer.type:
+            name.append(self.dot, "not bold").append(printable(layer.type), "not bold cyan")
         if layer.calls > 1:
             name.append(f"{self.dot}called {layer.calls} times", "dim")
         yield from self._ends(name, *self._facts(layer.output_shapes, layer.size))
@@ -165,15 +176,17 @@ class _Page:
         yield from self._wrapped(Text(held, "dim"), 2)
 
     def _facts(self, shapes: Shapes, size: int) -> tuple[Text, Text]:
-        shown = Text(shapes_text(shapes) if shapes else "?")
+        shown = Text(shapes_text(shapes) if shapes else self.unknown_shape)
         return shown, Text(f"{size:>12,}", "bold" if size else "dim")
 
-    def _tensor(self, model: Model, name: str, tensor: TensorSummary) -> Iterator[Text]:
+    def _tensor(self, model: Subject, name: str, tensor: TensorSummary) -> Iterator[Text]:
         parameter, distribution, seen = tensor.parameter, tensor.distribution, tensor.measured
-        title = Text(f"{name} {shape_text(parameter.shape)}  ")
+        title = Text(f"{printable(name)} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
         if parameter.dtype != model.dtype:
             title.append(f"{self.dot}{parameter.dtype}", "dim")
+        if tensor.measured is not None:
+            title.append(self._not_finite(tensor.measured), "bold red")
         if not parameter.trainable:
             title.append(f"{self.dot}not trained", "dim")
         record = TensorRecord.of(tensor, "")
@@ -183,24 +196,31 @@ class _Page:
             for column in TABLE_COLUMNS
         ]
         text = "distribution not known" if distribution is None else self._plain(distribution.text)
+        if isinstance(parameter.initializer, Undeclared):
+            text = ""
+            if seen is not None and seen.min == seen.max:
+                title.append(f"  all {seen.min:.4g}", "dim")
+                yield from self._wrapped(title, 2)
+                return
         label = text
-        if seen is not None and seen.count < parameter.size:
-            label = f"first {seen.count:,}"
+        drawn = _DRAWN if parameter.stored is None else _STORED
+        if seen is not None and seen.entries < parameter.size:
+            label = f"first {seen.entries:,}"
         elif seen is not None:
-            label = _DRAWN
+            label = drawn
         agrees = all(not e or f in ("", e) for f, e in zip(figures, expected, strict=True))
         if distribution is not None and distribution.std == 0 and agrees:
             title.append(f"  {text}", "dim")
-            if label not in (text, _DRAWN):
+            if label not in (text, drawn):
                 title.append(f"{self.dot}{label}", "dim")
             yield from self._wrapped(title, 2)
             return
         if distribution is None and seen is not None:
-            label = text if label == _DRAWN else f"{text}{self.dot}{label}"
+            label = text if label == drawn else f"{text}{self.dot}{label}"
         cells = [Text(f or e) for f, e in zip(figures, expected, strict=True)]
         cells.append(Text(self._picture(tensor), "blue"))
         if self.wide:
-            if label != _DRAWN:
+            if label and label != drawn:
                 title.append(f"  {label}", "dim")
             yield from self._figures(title, cells, indent=2)
         else:
@@ -214,7 +234,7 @@ class _Page:
     def _picture(self, tensor: TensorSummary) -> str:
         ramp = ASCII if self.ascii_only else BLOCKS
         if tensor.measured is not None:
-            return sparkline(tensor.measured.shown, self.picture, ramp)
+            return sparkline(tensor.measured, self.picture, ramp)
         if tensor.distribution is not None:
             return distribution_sparkline(tensor.distribution, self.picture, ramp)
         return ""
@@ -225,18 +245,28 @@ class _Page:
         p = tensor.fit.p_value
         return Text(f"fit p={p:.2g}", "bold red" if tensor.fit.is_poor else "dim")
 
-    def _totals(self, model: Model) -> Iterator[Text]:
+    def _not_finite(self, seen: Measurement) -> str:
+        """How many values are not finite, if any."""
+        counts = (seen.nans, "NaN"), (seen.infs, "infinite")
+        return "".join(f"{self.dot}{count:,} {what}" for count, what in counts if count)
+
+    def _totals(self, model: Subject) -> Iterator[Text]:
         sums = totals(model)
         weights = Text.assemble(
             "Total ", (f"{sums.params:,}", "bold"), f" weights, {size_text(sums.bytes)}"
         )
-        kinds = Text(f"trainable {sums.trainable:,}{self.dot}non-trainable {sums.non_trainable:,}")
+        kinds = Text("")
+        if sums.trainable is not None:
+            kinds.append(f"trainable {sums.trainable:,}{self.dot}")
+            kinds.append(f"non-trainable {sums.non_trainable:,}")
         yield from self._ends(weights, kinds)
 
     def _figure(self, value: Any) -> str:
         """A value in four digits, or in as many as fit; nothing for None."""
         if value is None or isinstance(value, str):
             return value or ""
+        if math.isnan(value):
+            return ""
         if isinstance(value, float) and math.isinf(value):
             return self._plain("∞" if value > 0 else "-∞")
         if isinstance(value, int) and len(f"{value:,}") <= _NUMBER:

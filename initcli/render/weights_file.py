@@ -22,34 +22,17 @@ from initcli.measuring.measurement import Progress
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import chunk_count, draw_chunks, refuse_beyond_memory, scratch_bytes
+from initcli.sources.weights.safetensors import DTYPES
+from initcli.stored import NUMPY
 from initcli.types import BYTES, TensorDtype
 
 _MAX_NAME_BYTES = 65_000
 """A little below the limit of the zip format."""
 
 Dtypes = Mapping[TensorDtype, str]
-_NPZ: Dtypes = {
-    "float16": "<f2",
-    "bfloat16": "<f4",  # NumPy has no bfloat16
-    "float32": "<f4",
-    "float64": "<f8",
-    "int8": "|i1",
-    "uint8": "|u1",
-    "int32": "<i4",
-    "int64": "<i8",
-}
-_SAFETENSORS: Dtypes = {**_NPZ, "bfloat16": "<u2"}
-"""NumPy's name of the stored form of each dtype; a bfloat16 is stored as its 16 bits."""
-_SAFETENSORS_NAMES: Dtypes = {
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float32": "F32",
-    "float64": "F64",
-    "int8": "I8",
-    "uint8": "U8",
-    "int32": "I32",
-    "int64": "I64",
-}
+_NPZ: Dtypes = {**NUMPY, "bfloat16": "<f4"}  # NumPy has no bfloat16
+_SAFETENSORS: Dtypes = NUMPY
+_SAFETENSORS_NAMES: Dtypes = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def export(

@@ -78,12 +78,9 @@ class ThingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def catalog_rows(things: Sequence[Thing]) -> Rows:
     """One row a thing."""
-    return rows_of(ThingRow, map(_row, things), {})
-
-
-def _row(thing: Thing) -> ThingRow:
-    arguments = tuple(argument.name for argument in thing.own_arguments)
-    return record(ThingRow, thing, arguments=arguments)
+    names = ((each, tuple(argument.name for argument in each.own_arguments)) for each in things)
+    rows = (record(ThingRow, each, arguments=arguments) for each, arguments in names)
+    return rows_of(ThingRow, rows, {})
 
 
 def catalog() -> list[Thing]:

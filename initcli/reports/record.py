@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, inspect
 
-from initcli.model import Model
+from initcli.checkpoint import Subject
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -33,16 +33,20 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The model of a report."""
 
     name: Annotated[str, doc("Name of the model.")]
-    seed: Annotated[int, doc("Seed of the random values.")]
-    dtype: Annotated[str, doc("Dtype of layers that have none of their own.")]
-    defaults: Annotated[str, doc("Framework whose default initializers apply.")]
-    source: Annotated[str, doc("What the model was read from: spec or keras.")]
+    seed: Annotated[int | None, doc("Seed of the random values; null where none are drawn.")]
+    dtype: Annotated[
+        str | None,
+        doc("Dtype of layers that have none of their own; of stored weights, of most."),
+    ]
+    defaults: Annotated[
+        str | None, doc("Framework whose default initializers apply; null for weights in a file.")
+    ]
+    source: Annotated[str, doc("What the model was read from: spec, keras or weights.")]
 
     @classmethod
-    def of(cls, model: Model) -> ModelRecord:
-        """The record of a model."""
-        dialect = model.document.dialect
-        return record(cls, model, source="spec" if dialect == "initcli" else dialect)
+    def of(cls, model: Subject) -> ModelRecord:
+        """The record of a model, or of the weights in a file."""
+        return record(cls, model)
 
 
 class Column(NamedTuple):

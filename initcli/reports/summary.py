@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from initcli.checkpoint import Checkpoint, Subject
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
+from initcli.initializers.base import Undeclared, Undrawn
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
@@ -22,22 +25,29 @@ from initcli.sampling.workers import HERE, Workers
 class TensorSummary(msgspec.Struct, frozen=True):
     """One parameter; distribution and fit are None where the distribution is not known.
 
-    Without draws there is neither a measurement nor a fit.
+    Where nothing is drawn or read there is neither a measurement nor a fit. ``match`` is the
+    initializer that stored values look like, if that was asked for.
     """
 
     parameter: Parameter
     distribution: Distribution | None
     measured: Measurement | None = None
     fit: Fit | None = None
+    match: MatchRecord | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):
     """Number of weights of a model, and their size."""
 
     params: Annotated[int, doc("Number of weights.")]
-    trainable: Annotated[int, doc("Number of trainable weights.")]
-    non_trainable: Annotated[int, doc("Number of weights that are not trained.")]
-    bytes: Annotated[int, doc("Size of all weights in memory, in bytes.")]
+    trainable: Annotated[
+        int | None,
+        doc("Number of trainable weights; null for stored weights."),
+    ]
+    non_trainable: Annotated[
+        int | None, doc("Number of weights that are not trained; null for stored weights.")
+    ]
+    bytes: Annotated[int, doc("Size of all weights in memory, or in the file, in bytes.")]
 
 
 class HistogramRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +60,7 @@ class HistogramRecord(msgspec.Struct, frozen=True, kw_only=True):
 class MeasuredRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of measured values."""
 
-    count: Annotated[int, doc("Number of measured values; less than size with --max-draws.")]
+    count: Annotated[int, doc("Number of finite values; less than size with --max-draws.")]
     mean: Annotated[float, doc("Mean.", heading="mean", expected="distribution_mean")]
     std: Annotated[
         float,
@@ -63,8 +73,8 @@ class MeasuredRecord(msgspec.Struct, frozen=True, kw_only=True):
     min: Annotated[float, doc("Least value.", heading="min", expected="distribution_low")]
     max: Annotated[float, doc("Greatest value.", heading="max", expected="distribution_high")]
     zeros: Annotated[int, doc("Number of values that are exactly 0.")]
-    nans: Annotated[int, doc("Number of NaNs; sampled values have none.")] = 0
-    infs: Annotated[int, doc("Number of infinities; sampled values have none.")] = 0
+    nans: Annotated[int, doc("Number of NaNs, which count nowhere else.")] = 0
+    infs: Annotated[int, doc("Number of infinities, which count nowhere else.")] = 0
     histogram: Annotated[
         HistogramRecord | None, doc("Histogram from min to max, in at most 64 bins.", row=None)
     ]
@@ -88,50 +98,79 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True):
     p_value: Annotated[float, doc("Probability of such a distance or a larger one by chance.")]
 
 
+class MatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An initializer that stored values look like."""
+
+    initializer: Annotated[dict[str, Any], doc("Initializer: its type and its arguments.")]
+    framework: Annotated[str | None, doc("Framework that uses it; null for several or none.")]
+    rule: Annotated[str, doc("The rule as short text, such as N(0, 2/fan_in).")]
+    distribution: Annotated[DistributionRecord | None, doc("Distribution of one element.")]
+    p_value: Annotated[float, doc("Probability of such values or less likely ones by chance.")]
+    also: Annotated[
+        tuple[MatchRecord, ...], doc("Others that fit as well, the simplest first.")
+    ] = ()
+
+
 class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of the model."""
 
     path: Annotated[str, doc("Path, such as conv1d/kernel.")]
-    layer: Annotated[str, doc("Name of the layer that has the tensor.")]
+    layer: Annotated[
+        str | None, doc("Name of the layer that has the tensor; null for weights in a file.")
+    ]
     name: Annotated[str, doc("Last part of the path, such as kernel.")]
-    shape: Annotated[tuple[int, ...], doc("Shape, in Keras's layout.")]
+    shape: Annotated[tuple[int, ...], doc("Shape, in Keras's layout or as the file has it.")]
     size: Annotated[int, doc("Number of elements.")]
     dtype: Annotated[str, doc("Dtype of the elements.")]
-    trainable: Annotated[bool, doc("Whether the tensor is trained.")]
-    fan_in: Annotated[int, doc("Fan-in, as the initializer counts it.")]
-    fan_out: Annotated[int, doc("Fan-out, as the initializer counts it.")]
+    trainable: Annotated[bool | None, doc("Whether the tensor is trained; null if not known.")]
+    fan_in: Annotated[int | None, doc("Fan-in, as the initializer counts it; null if not known.")]
+    fan_out: Annotated[int | None, doc("Fan-out, as the initializer counts it; null if not known.")]
     initializer: Annotated[
-        dict[str, Any], doc("Initializer: its type and its arguments.", row=None)
+        dict[str, Any] | None,
+        doc("Initializer: its type and its arguments; null if none is declared.", row=None),
     ]
-    initializer_text: Annotated[str, doc("Initializer as short text.", row="initializer")]
+    initializer_text: Annotated[str | None, doc("Initializer as short text.", row="initializer")]
     distribution: Annotated[
         DistributionRecord | None, doc("Distribution of one element; null if not known.")
     ]
-    values: Annotated[str | None, doc("Origin of the values: sampled; null if none were measured.")]
+    values: Annotated[
+        str | None,
+        doc("Origin of the values: sampled, stored, live; null if none were measured."),
+    ]
     measured: Annotated[
         MeasuredRecord | None, doc("Statistics of the values; null with --theory.", row="")
     ]
     fit: Annotated[FitRecord | None, doc("Goodness of fit; null without a distribution or values.")]
-    match: Annotated[None, doc("Reserved for values read from a file.", row=None)] = None
+    match: Annotated[
+        MatchRecord | None, doc("Initializer that stored values look like; null if none.", row=None)
+    ] = None
 
     @classmethod
     def of(cls, tensor: TensorSummary, layer: str) -> TensorRecord:
         """The record of a tensor; fields of other names are the parameter's own."""
         parameter, measured = tensor.parameter, tensor.measured
-        fans = parameter.fans
+        known = {}
+        if isinstance(parameter.initializer, Undeclared):
+            known = dict.fromkeys(("layer", "trainable", "fan_in", "fan_out", "initializer_text"))
+        else:
+            fans = parameter.fans
+            known = {
+                "layer": layer,
+                "fan_in": fans.fan_in,
+                "fan_out": fans.fan_out,
+                "initializer_text": str(parameter.initializer),
+            }
+        origin = "sampled" if parameter.stored is None else parameter.stored.origin
         return record(
             cls,
             parameter,
-            layer=layer,
-            fan_in=fans.fan_in,
-            fan_out=fans.fan_out,
+            **known,
             initializer=_initializer(parameter.initializer),
-            initializer_text=str(parameter.initializer),
             distribution=tensor.distribution and _distribution(tensor.distribution),
-            values=None if measured is None else "sampled",
+            values=None if measured is None else origin,
             measured=measured and _measured(measured),
             fit=tensor.fit and record(FitRecord, tensor.fit),
-            match=None,
+            match=tensor.match,
         )
 
 
@@ -180,17 +219,18 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     totals: Annotated[Totals, doc("Sums over all tensors of the model.")]
 
     @classmethod
-    def of(cls, model: Model, tensors: Iterable[TensorSummary]) -> SummaryReport:
+    def of(cls, model: Subject, tensors: Iterable[TensorSummary]) -> SummaryReport:
         """The report on a model, of which some or all tensors are given."""
+        layers = model.layers if isinstance(model, Model) else ()
         return cls(
             model=ModelRecord.of(model),
-            layers=tuple(map(LayerRecord.of, model.layers)),
+            layers=tuple(map(LayerRecord.of, layers)),
             tensors=tuple(tensor_records(model, tensors)),
             totals=totals(model),
         )
 
 
-def tensor_records(model: Model, tensors: Iterable[TensorSummary]) -> Iterator[TensorRecord]:
+def tensor_records(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator[TensorRecord]:
     """The record of each tensor, as it comes."""
     layers = {
         parameter.path: layer.name
@@ -202,11 +242,12 @@ def tensor_records(model: Model, tensors: Iterable[TensorSummary]) -> Iterator[T
         yield TensorRecord.of(each, layers.get(path, path.rpartition("/")[0]))
 
 
-def summary_rows(spec: str, model: Model, tensors: Iterable[TensorSummary]) -> Rows:
+def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) -> Rows:
     """One row a tensor, as it comes; ``spec`` is how the model was named on the command line."""
     sums = totals(model)
-    facts = [f"seed {model.seed}", model.dtype, f"{model.defaults} defaults"]
-    facts.append(f"{sums.params:,} weights, {sums.trainable:,} of them trainable")
+    facts = list(model_facts(model))
+    trained = "" if sums.trainable is None else f", {sums.trainable:,} of them trainable"
+    facts.append(f"{sums.params:,} weights{trained}")
     shown = ["path", "shape", "size", "initializer", "distribution"]
     shown += [*(column.name for column in TABLE_COLUMNS), "fit_p_value"]
     return rows_of(
@@ -219,7 +260,40 @@ def summary_rows(spec: str, model: Model, tensors: Iterable[TensorSummary]) -> R
     )
 
 
-def _initializer(initializer: Initializer) -> dict[str, Any]:
+def is_stored(model: Subject) -> bool:
+    """Whether the values are stored ones."""
+    return isinstance(model, Checkpoint) or any(each.stored for each in model.parameters)
+
+
+def model_facts(model: Subject) -> tuple[str, ...]:
+    """What decides the values of a model, for people."""
+    if is_stored(model):
+        return ("stored weights", *([model.dtype] if model.dtype else []))
+    return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
+
+
+def value_facts(parameter: Parameter, seen: Measurement | None) -> Iterator[str]:
+    """The distribution of a parameter and figures of its values, for people."""
+    if parameter.distribution is not None:
+        yield parameter.distribution.text
+    elif not isinstance(parameter.initializer, Undeclared):
+        yield "distribution not known"
+    if seen is None:
+        yield f"values of dtype {parameter.dtype} cannot be read"
+        return
+    yield f"n {seen.count:,}"
+    if seen.count:
+        yield f"mean {seen.mean:.4g}"
+        yield f"std {seen.std:.4g}"
+    if seen.nans:
+        yield f"{seen.nans:,} NaN"
+    if seen.infs:
+        yield f"{seen.infs:,} infinite"
+
+
+def _initializer(initializer: Initializer) -> dict[str, Any] | None:
+    if isinstance(initializer, Undeclared):
+        return None
     arguments = msgspec.to_builtins(initializer.arguments)
     return {"type": initializer.type_name, **arguments}
 
@@ -231,21 +305,23 @@ def _distribution(distribution: Distribution) -> DistributionRecord:
 
 
 def _measured(measured: Measurement) -> MeasuredRecord:
+    unknown = () if measured.count else ("mean", "std", "min", "max")
     shown = measured.shown
     edges, counts = tuple(shown.edges.tolist()), tuple(shown.counts.tolist())
     histogram = HistogramRecord(edges=edges, counts=counts)
-    return record(MeasuredRecord, measured, histogram=histogram)
+    known = dict.fromkeys(unknown, math.nan)
+    return record(MeasuredRecord, measured, histogram=histogram, **known)
 
 
 def summarize(
-    model: Model,
+    model: Subject,
     *,
     only: Iterable[Parameter] | None = None,
     workers: Workers = HERE,
     max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
-    """Draw and measure every parameter, and hold it against its distribution, in the model's order.
+    """Draw or read every parameter, and hold it against its distribution, in the model's order.
 
     Args:
         model: whose parameters.
@@ -266,17 +342,31 @@ def summarize(
     dense/kernel U(-0.7071, 0.7071) True
     dense/bias constant 0 True
     """
-    wanted = model.parameters if only is None else only
-    for parameter, seen in measure(
-        wanted, workers=workers, max_entries=max_entries, progress=progress
-    ):
+    wanted = list(model.parameters if only is None else only)
+    measured = measure(
+        filter(has_values, wanted), workers=workers, max_entries=max_entries, progress=progress
+    )
+    for parameter in wanted:
         distribution = parameter.distribution
-        copies = parameter.initializer.copies(parameter.shape)
-        found = None if distribution is None else fit(distribution, seen, parameter.dtype, copies)
-        yield TensorSummary(parameter, distribution, seen, found)
+        if not has_values(parameter):
+            yield TensorSummary(parameter, distribution)
+            continue
+        _, seen = next(measured)
+        tested = None
+        if distribution is not None and seen.count:
+            copies = parameter.initializer.copies(parameter.shape)
+            tested = fit(distribution, seen, parameter.dtype, copies)
+        yield TensorSummary(parameter, distribution, seen, tested)
 
 
-def theory(model: Model, *, only: Iterable[Parameter] | None = None) -> Iterator[TensorSummary]:
+def has_values(parameter: Parameter) -> bool:
+    """Whether there is anything to measure: values that can be drawn, or stored ones."""
+    if parameter.stored is None:
+        return not isinstance(parameter.initializer, Undrawn)
+    return parameter.stored.storage is not None
+
+
+def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterator[TensorSummary]:
     """Every parameter and its distribution, with nothing drawn.
 
     >>> import initcli
@@ -292,15 +382,15 @@ def theory(model: Model, *, only: Iterable[Parameter] | None = None) -> Iterator
 def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
     """From the least to the greatest value that was drawn of all, or around their only one."""
     seen = [tensor.measured for tensor in tensors if tensor.measured is not None]
-    low = min((each.min for each in seen), default=0.0)
-    high = max((each.max for each in seen), default=0.0)
+    low = min((each.min for each in seen if each.count), default=0.0)
+    high = max((each.max for each in seen if each.count), default=0.0)
     if low < high:
         return low, high
     edges = around(low)
     return float(edges[0]), float(edges[1])
 
 
-def totals(model: Model) -> Totals:
+def totals(model: Subject) -> Totals:
     """What the tensors of a model add up to.
 
     >>> import initcli
@@ -308,6 +398,9 @@ def totals(model: Model) -> Totals:
     Totals(params=40152, trainable=40152, non_trainable=0, bytes=160608)
     """
     parameters = model.parameters
-    trainable = sum(parameter.size for parameter in parameters if parameter.trainable)
     every = sum(parameter.size for parameter in parameters)
-    return Totals(every, trainable, every - trainable, sum(p.bytes for p in parameters))
+    size = sum(parameter.bytes for parameter in parameters)
+    if isinstance(model, Checkpoint):
+        return Totals(every, None, None, size)
+    trainable = sum(parameter.size for parameter in parameters if parameter.trainable)
+    return Totals(every, trainable, every - trainable, size)

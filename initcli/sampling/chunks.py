@@ -38,15 +38,18 @@ def draw(parameter: Parameter) -> Floats:
     ((8, 4), 'float32', True)
     """
     refuse_beyond_memory(parameter, parameter.size * working_dtype(parameter.dtype).itemsize)
-    if parameter.initializer.fills_whole:
+    if drawn_whole(parameter):
         return _whole(parameter.initializer, parameter)
     parts = [draw_chunk(parameter, chunk) for chunk in range(chunk_count(parameter))]
     return np.concatenate(parts).reshape(parameter.shape)
 
 
 def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
-    """Sample one chunk of a parameter whose initializer works by entries."""
+    """Sample one chunk of a parameter whose initializer works by entries, or read it."""
     start = chunk * CHUNK
+    if parameter.stored is not None:
+        stored: Floats = parameter.stored.read(start, min(start + CHUNK, parameter.size))
+        return stored
     out = np.empty(min(CHUNK, parameter.size - start), working_dtype(parameter.dtype))
     rng = parameter.stream.generator(chunk)
     parameter.initializer.fill(out, start, parameter.shape, rng)
@@ -55,12 +58,17 @@ def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
 
 def draw_chunks(parameter: Parameter, chunks: range) -> Iterator[Floats]:
     """Sample some chunks in order; a tensor that is made whole is made once for all of them."""
-    if parameter.initializer.fills_whole:
+    if drawn_whole(parameter):
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
         flat = _whole(parameter.initializer, parameter).reshape(-1)
         yield from (flat[chunk * CHUNK : (chunk + 1) * CHUNK] for chunk in chunks)
     else:
         yield from (draw_chunk(parameter, chunk) for chunk in chunks)
+
+
+def drawn_whole(parameter: Parameter) -> bool:
+    """Whether the values can only be drawn all at once."""
+    return parameter.stored is None and parameter.initializer.fills_whole
 
 
 def chunk_count(parameter: Parameter) -> int:
@@ -71,7 +79,7 @@ def chunk_count(parameter: Parameter) -> int:
 def scratch_bytes(parameter: Parameter) -> int:
     """Bytes held at once while the parameter is sampled chunk by chunk."""
     itemsize = working_dtype(parameter.dtype).itemsize
-    if parameter.initializer.fills_whole:
+    if drawn_whole(parameter):
         return parameter.initializer.scratch(parameter.shape) * itemsize
     return CHUNK * itemsize
 
@@ -100,6 +108,14 @@ def working_dtype(dtype: TensorDtype) -> np.dtype[Any]:
     return np.dtype(np.float64 if dtype == "float64" else np.float32)
 
 
+def drawn_dtype(parameter: Parameter) -> np.dtype[Any]:
+    """The NumPy dtype of what is drawn or read of a parameter."""
+    if parameter.stored is not None:
+        dtype: np.dtype[Any] = parameter.stored.read(0, 0).dtype
+        return dtype
+    return working_dtype(parameter.dtype)
+
+
 def rounded(values: Floats, dtype: TensorDtype) -> Floats:
     """The nearest values of the dtype, ties to even."""
     if dtype == "float16":
@@ -117,6 +133,16 @@ def rounded(values: Floats, dtype: TensorDtype) -> Floats:
     return values
 
 
+_FLOATS: dict[str, tuple[int, int]] = {
+    "float32": (24, -126),
+    "float16": (11, -14),
+    "bfloat16": (8, -126),
+    "float8_e4m3fn": (4, -6),
+    "float8_e5m2": (3, -14),
+}
+"""Binary digits of each narrow float, and the exponent of its least normal number."""
+
+
 def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
     """The bound below which a value must lie before rounding to be below each edge after it.
 
@@ -127,7 +153,7 @@ def rounding_edges(edges: Floats, dtype: TensorDtype) -> Floats:
     if dtype in WHOLE:
         whole: Floats = np.ceil(edges) - 0.5
         return whole
-    digits, least = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126)}[dtype]
+    digits, least = _FLOATS[dtype]
     fraction, exponent = np.frexp(edges)
     # Values just below a power of two are twice as dense as those just above it.
     binade = np.where(fraction == 0, least, exponent - 1 - (fraction == 0.5))

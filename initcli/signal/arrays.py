@@ -10,20 +10,27 @@ filters of the first group of channels first.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from itertools import product
 from typing import Any, NamedTuple
 
 import autograd.numpy
 import numpy
-from autograd.extend import defvjp, primitive
+from autograd.extend import defvjp, defvjp_argnums, primitive
 from autograd.tracer import getval
 
 from initcli.random import standard_normal
 from initcli.types import Array
 
 _BLOCK = 1 << 18
-"""Entries of an output that are computed at once."""
+"""Entries that are computed at once."""
+_GATHERED = 4
+"""Channels of a group up to which entries are gathered before they are multiplied."""
+_PLACES = 128
+"""Places of a window up to which they are."""
+_FEW = 8
+"""Entries of a window up to which its largest is searched one by one."""
 
 
 class Window(NamedTuple):
@@ -36,6 +43,14 @@ class Window(NamedTuple):
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     groups: int = 1
+
+    def along(self, axis: int) -> Window:
+        """The window of one entry that slides so along one axis alone."""
+        axes = [each == axis for each in range(len(self.strides))]
+        strides = tuple(s if own else 1 for s, own in zip(self.strides, axes, strict=True))
+        dilation = tuple(d if own else 1 for d, own in zip(self.dilation, axes, strict=True))
+        ends = tuple(e if own else (0, 0) for e, own in zip(self.padding, axes, strict=True))
+        return Window(strides, dilation, ends)
 
 
 class Reach(NamedTuple):
@@ -122,51 +137,63 @@ defvjp(lookup, _lookup_vjp, None)
 @primitive
 def correlate(x: Array, kernel: Array, window: Window) -> Array:
     """Σ over the window of x · kernel: (batch, *out, filters)."""
-    cuts, window = reach(x.shape[1:-1], kernel.shape[:-2], window)
-    kernel, groups = kernel[cuts], window.groups
-    x = _padded(x, window)
-    size = kernel.shape[:-2]
-    shape = (x.shape[0], *_out(x, size, window), kernel.shape[-1])
-    out = numpy.zeros(shape, numpy.result_type(x, kernel))
-    for rows in _rows(out):
-        target = out[rows]
-        for place, part in _shifted(x[rows], size, window, shape[1:-1]):
-            target += _mixed(part, kernel[place], groups)
-    return out
+    *size, depth, filters = kernel.shape
+    out = _out(x.shape[1:-1], size, window)
+    y = numpy.zeros((x.shape[0], *out, filters), numpy.result_type(x, kernel))
+    if _gathers(x.shape[1:-1], kernel.shape, window):
+        matrix = kernel.reshape(-1, filters)
+        for rows in _rows(y, math.prod(size) * depth):
+            numpy.matmul(_gathered(x[rows], size, window, out), matrix, out=y[rows])
+        return y
+    for rows in _rows(y, filters):
+        for place, here, there in _meetings(x.shape[1:-1], size, window, out):
+            y[rows][there] += _mixed(x[rows][here], kernel[place], window.groups)
+    return y
 
 
 @primitive
 def spread(y: Array, kernel: Array, window: Window, sizes: tuple[int, ...]) -> Array:
     """The transpose of :func:`correlate` in x, whose spatial sizes are given."""
-    cuts, window = reach(sizes, kernel.shape[:-2], window)
-    kernel, groups = kernel[cuts], window.groups
     *size, depth, filters = kernel.shape
-    padded = (n + a + b for n, (a, b) in zip(sizes, window.padding, strict=True))
-    out = numpy.zeros((y.shape[0], *padded, depth * groups), numpy.result_type(y, kernel))
+    groups = window.groups
+    x = numpy.zeros((y.shape[0], *sizes, depth * groups), numpy.result_type(y, kernel))
     turned = numpy.swapaxes(kernel.reshape(*size, depth, groups, -1), -1, -3)
     turned = turned.reshape(*size, filters // groups, -1)
-    for rows in _rows(y):
-        for place, part in _shifted(out[rows], tuple(size), window, y.shape[1:-1]):
-            part += _mixed(y[rows], turned[place], groups)
-    return _cut(out, window)
+    gathers = _gathers(sizes, kernel.shape, window)
+    matrix = kernel.reshape(-1, filters).T
+    for rows in _rows(y, math.prod(size) * depth if gathers else filters):
+        if gathers:
+            products = (y[rows] @ matrix).reshape(*y[rows].shape[:-1], *size, depth)
+        for place, here, there in _meetings(sizes, size, window, y.shape[1:-1]):
+            x[rows][here] += (
+                products[(*there, *place)]
+                if gathers
+                else _mixed(y[rows][there], turned[place], groups)
+            )
+    return x
 
 
 def _weigh(x: Array, y: Array, window: Window, shape: tuple[int, ...]) -> Array:
     """The transpose of :func:`correlate` in a kernel of that shape."""
-    cuts, window = reach(x.shape[1:-1], shape[:-2], window)
-    out = numpy.zeros(shape, numpy.result_type(x, y))
-    kernel, groups, depth = out[cuts], window.groups, shape[-2]
-    x = _padded(x, window)
-    for rows in _rows(y):
-        each = y[rows].reshape(-1, groups, y.shape[-1] // groups)
-        for place, part in _shifted(x[rows], kernel.shape[:-2], window, y.shape[1:-1]):
-            split = part.reshape(-1, groups, depth)
+    kernel = numpy.zeros(shape, numpy.result_type(x, y))
+    *size, depth, filters = shape
+    groups, out = window.groups, y.shape[1:-1]
+    if _gathers(x.shape[1:-1], shape, window):
+        matrix = kernel.reshape(-1, filters)
+        for rows in _rows(y, math.prod(size) * depth):
+            taken = _gathered(x[rows], size, window, out).reshape(-1, matrix.shape[0])
+            matrix += taken.T @ y[rows].reshape(-1, filters)
+        return kernel
+    for rows in _rows(y, filters):
+        for place, here, there in _meetings(x.shape[1:-1], size, window, out):
+            split = x[rows][here].reshape(-1, groups, depth)
+            each = y[rows][there].reshape(-1, groups, filters // groups)
             if depth == 1:
                 kernel[place] += (split * each).sum(0).reshape(1, -1)
             else:
                 products = numpy.matmul(split.transpose(1, 2, 0), each.transpose(1, 0, 2))
                 kernel[place] += products.transpose(1, 0, 2).reshape(depth, -1)
-    return out
+    return kernel
 
 
 defvjp(
@@ -184,39 +211,172 @@ defvjp(
 )
 
 
-@primitive
 def largest(x: Array, size: tuple[int, ...], window: Window) -> Array:
-    """The largest entry of each window: (batch, *out, channels)."""
+    """The largest entry of each window, without dilation: (batch, *out, channels)."""
     inner = reach(x.shape[1:-1], size, window)
-    x = _padded(x, inner.window, -numpy.inf)
-    out = _out(x, inner.size, inner.window)
-    largest = numpy.full((x.shape[0], *out, x.shape[-1]), -numpy.inf, x.dtype)
-    for _, part in _shifted(x, inner.size, inner.window, out):
-        numpy.maximum(largest, part, out=largest)
-    return largest
+    out = _out(x.shape[1:-1], size, window)
+    # From the last axis to the first, so that of equal entries the first in memory is taken.
+    for axis in reversed(range(len(size))):
+        slid = inner.size[axis], inner.window.strides[axis], inner.window.padding[axis], out[axis]
+        x = _largest(x, axis + 1, *slid)
+    return x
 
 
-def _largest_vjp(ans: Array, x: Array, size: tuple[int, ...], window: Window) -> Any:
-    inner = reach(x.shape[1:-1], size, window)
-    size, window, out = inner.size, inner.window, ans.shape[1:-1]
+@primitive
+def _largest(
+    x: Array, axis: int, k: int, stride: int, padding: tuple[int, int], count: int
+) -> Array:
+    """The largest of k entries along an axis, for each of ``count`` windows."""
+    (found,) = _over_windows((_extended(x, axis, padding),), _larger, axis, k, stride, count)
+    return found
 
+
+def _largest_vjp(
+    ans: Array, x: Array, axis: int, k: int, stride: int, padding: tuple[int, int], count: int
+) -> Any:
     def vjp(g: Array) -> Array:
-        padded = _padded(x, window, -numpy.inf)
-        gradient = numpy.zeros(padded.shape, g.dtype)
-        free = numpy.ones(ans.shape, numpy.bool_)
-        targets = _shifted(gradient, size, window, out)
-        parts = _shifted(padded, size, window, out)
-        for (_, part), (_, target) in zip(parts, targets, strict=True):
-            # As in TensorFlow and JAX, the first of several equal entries gets the gradient.
-            first = free & (part == ans)
-            target += g * first
-            free &= ~first
-        return _cut(gradient, window)
+        values = _extended(x, axis, padding)
+        # As in TensorFlow and JAX, the first of several equal entries gets the gradient.
+        if k > _FEW:
+            places = numpy.arange(values.size).reshape(values.shape)
+            parts = values, places
+            _, taken = _over_windows(parts, _first_larger, axis, k, stride, count)
+            flat = numpy.bincount(taken.ravel(), g.ravel(), values.size)
+            gradient = flat.astype(g.dtype).reshape(values.shape)
+        else:
+            gradient, free = numpy.zeros(values.shape, g.dtype), numpy.ones(ans.shape, bool)
+            for at in range(k):
+                cut = _along(axis, at, (count - 1) * stride + 1, stride)
+                first = free & (values[cut] == ans)
+                gradient[cut] += g * first
+                free &= ~first
+        return _extended(gradient, axis, (-padding[0], -padding[1]), 0.0)
 
     return vjp
 
 
-defvjp(largest, _largest_vjp, None, None)
+defvjp(_largest, _largest_vjp, None, None, None, None, None)
+
+
+@primitive
+def attend(query: Array, key: Array, value: Array, seen: Array | None, drops_hidden: bool) -> Array:
+    """Σ over the keys of softmax(q · k / √d) · v: (batch, …, heads, queries, features).
+
+    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, all of
+    them if it is None; ``drops_hidden`` says whether a query that sees none gives 0 and no mean.
+    """
+    shape = (*query.shape[:-1], value.shape[-1])
+    out = numpy.empty(shape, numpy.result_type(query, key, value))
+    for part in _heads(query, key):
+        shares = _shares(query[part], key[part], _of(seen, part), drops_hidden)
+        out[part] = shares @ value[part]
+    return out
+
+
+def _attend_vjp(argnums: Sequence[int], ans: Array, args: Any, kwargs: Any) -> Any:
+    query, key, value, seen, drops_hidden = args
+
+    def vjp(g: Array) -> list[Array]:
+        back = [numpy.empty_like(query), numpy.empty_like(key), numpy.empty_like(value)]
+        for part in _heads(query, key):
+            q, k, v, outer = query[part], key[part], value[part], g[part]
+            visible = _of(seen, part)
+            shares = _shares(q, k, visible, drops_hidden)
+            to_shares = outer @ numpy.swapaxes(v, -1, -2)
+            common = numpy.sum(shares * to_shares, -1, keepdims=True)
+            to_scores = shares * (to_shares - common) * q.shape[-1] ** -0.5
+            if visible is not None:
+                to_scores = numpy.where(visible, to_scores, to_scores.dtype.type(0))
+            back[0][part] = to_scores @ k
+            back[1][part] = numpy.swapaxes(to_scores, -1, -2) @ q
+            back[2][part] = numpy.swapaxes(shares, -1, -2) @ outer
+        return [back[index] for index in argnums]
+
+    return vjp
+
+
+defvjp_argnums(attend, _attend_vjp)
+
+
+def _heads(query: Array, key: Array) -> Iterator[tuple[Any, ...]]:
+    """Heads of examples, as many at a time as have scores that fit in a processor's cache."""
+    batch, heads, scores = query.shape[0], query.shape[-3], query.shape[-2] * key.shape[-2]
+    others = math.prod(query.shape[1:-3])
+    width = max(1, min(heads, _BLOCK // max(1, scores * others)))
+    length = max(1, _BLOCK // max(1, scores * others * width)) if width == heads else 1
+    for example in range(0, batch, length):
+        for head in range(0, heads, width):
+            rows = slice(example, example + length)
+            yield rows, ..., slice(head, head + width), slice(None), slice(None)
+
+
+def _of(seen: Array | None, part: tuple[Any, ...]) -> Array | None:
+    return seen if seen is None or seen.ndim == 2 else seen[part]
+
+
+def _shares(query: Array, key: Array, seen: Array | None, drops_hidden: bool) -> Array:
+    """The softmax of the scores."""
+    scores = query @ numpy.swapaxes(key, -1, -2) * query.shape[-1] ** -0.5
+    if seen is not None:
+        scores = numpy.where(seen, scores, scores.dtype.type(-1e9))
+    powers = numpy.exp(scores - scores.max(-1, keepdims=True))
+    shares = powers / numpy.sum(powers, -1, keepdims=True)
+    if seen is not None and drops_hidden:
+        shares = numpy.where(seen, shares, shares.dtype.type(0))
+    return shares
+
+
+def _along(axis: int, start: int, length: int, step: int = 1) -> tuple[slice, ...]:
+    """A range of an axis, of all others everything."""
+    return (*(slice(None),) * axis, slice(start, start + length, step))
+
+
+def _extended(x: Array, axis: int, padding: tuple[int, int], value: float = -numpy.inf) -> Array:
+    """The array with that axis padded; a negative padding cuts it."""
+    before, after = padding
+    x = x[_along(axis, max(-before, 0), x.shape[axis] - max(-before, 0) - max(-after, 0))]
+    if before <= 0 and after <= 0:
+        return x
+    ends = [(0, 0)] * x.ndim
+    ends[axis] = max(before, 0), max(after, 0)
+    return numpy.pad(x, ends, constant_values=value)
+
+
+_Parts = tuple[Array, ...]
+
+
+def _over_windows(
+    parts: _Parts,
+    combine: Callable[[_Parts, _Parts], _Parts],
+    axis: int,
+    k: int,
+    stride: int,
+    count: int,
+) -> _Parts:
+    """Combine the k entries of each window along an axis, in order.
+
+    Where they are many, windows of twice the width are made of two; the last two may overlap.
+    """
+
+    def taken(start: int, length: int, step: int = 1) -> _Parts:
+        return tuple(part[_along(axis, start, length, step)] for part in parts)
+
+    width = 1
+    while k > _FEW and 2 * width <= k:
+        rest = parts[0].shape[axis] - width
+        parts = combine(taken(0, rest), taken(width, rest))
+        width *= 2
+    starts = range(k) if width == 1 else (0, k - width)
+    return reduce(combine, [taken(at, (count - 1) * stride + 1, stride) for at in starts])
+
+
+def _larger(one: _Parts, other: _Parts) -> _Parts:
+    return (numpy.maximum(one[0], other[0]),)
+
+
+def _first_larger(one: _Parts, other: _Parts) -> _Parts:
+    later = other[0] > one[0]
+    return numpy.where(later, other[0], one[0]), numpy.where(later, other[1], one[1])
 
 
 def _mixed(x: Array, weights: Array, groups: int) -> Array:
@@ -229,36 +389,65 @@ def _mixed(x: Array, weights: Array, groups: int) -> Array:
     return products.transpose(1, 0, 2).reshape(*x.shape[:-1], filters)
 
 
-def _rows(y: Array) -> Iterator[slice]:
-    """As many examples at a time as fit in a processor's cache."""
-    step = max(1, _BLOCK // max(1, math.prod(y.shape[1:])))
+def _rows(y: Array, width: int) -> Iterator[slice]:
+    """As many examples at a time as fit in a processor's cache with ``width`` entries each place.
+
+    y is (batch, *places, channels).
+    """
+    step = max(1, _BLOCK // max(1, math.prod(y.shape[1:-1]) * width))
     return (slice(start, start + step) for start in range(0, y.shape[0], step))
 
 
-def _padded(x: Array, window: Window, value: float = 0.0) -> Array:
-    if any(end > 0 for ends in window.padding for end in ends):
-        ends = [(max(a, 0), max(b, 0)) for a, b in window.padding]
-        x = numpy.pad(x, [(0, 0), *ends, (0, 0)], constant_values=value)
-    spatial = zip(x.shape[1:-1], window.padding, strict=True)
-    return x[(slice(None), *(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in spatial))]
+def _gathers(sizes: Sequence[int], shape: Sequence[int], window: Window) -> bool:
+    """Whether one product of gathered entries costs less than one for each place of the window.
+
+    With few channels the latter moves every output many times for little. Padding must be small.
+    """
+    *size, depth, _ = shape
+    padded = math.prod(
+        n + max(a, 0) + max(b, 0) for n, (a, b) in zip(sizes, window.padding, strict=True)
+    )
+    is_small = padded <= 2 * math.prod(sizes) and math.prod(size) <= _PLACES
+    return window.groups == 1 and math.prod(size) > 1 and depth <= _GATHERED and is_small
 
 
-def _cut(x: Array, window: Window) -> Array:
-    """The inverse of :func:`_padded`: what was cut off is 0."""
-    return _padded(x, window._replace(padding=tuple((-a, -b) for a, b in window.padding)))
+def _gathered(x: Array, size: Sequence[int], window: Window, out: tuple[int, ...]) -> Array:
+    """The entries that each window meets, 0 in the padding: (batch, *out, places · channels)."""
+    batch, channels = x.shape[0], x.shape[-1]
+    taken = numpy.zeros((batch, *out, *size, channels), x.dtype)
+    for place, here, there in _meetings(x.shape[1:-1], size, window, out):
+        index: Any = (*there, *place)
+        taken[index] = x[here]
+    return taken.reshape(batch, *out, -1)
 
 
-def _shifted(
-    x: Array, size: tuple[int, ...], window: Window, out: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """For each place in the window, the entries of x that stand there: (batch, *out, channels)."""
-    for place in product(*map(range, size)):
-        axes = zip(place, window.strides, window.dilation, out, strict=True)
-        cuts = (slice(i * d, i * d + (n - 1) * s + 1, s) for i, s, d, n in axes)
-        yield place, x[(slice(None), *cuts)]
+def _meetings(
+    sizes: Sequence[int], size: Sequence[int], window: Window, out: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
+    """The places of a window that ever meet an entry, with the entries and the outputs that meet.
+
+    Entries in the padding are left out.
+    """
+    axes = list(zip(sizes, window.strides, window.dilation, window.padding, out, strict=True))
+    ranges = []
+    for k, (n, s, d, (before, _), m) in zip(size, axes, strict=True):
+        # Entry n − 1 is met first by the last output, and entry 0 last by the first one.
+        first, last = -(((m - 1) * s - before) // d), (n - 1 + before) // d
+        ranges.append(range(max(first, 0), min(last, k - 1) + 1))
+    for place in product(*ranges):
+        here, there = [slice(None)], [slice(None)]
+        for i, (n, s, d, (before, _), m) in zip(place, axes, strict=True):
+            offset = i * d - before
+            first, last = max(0, -(offset // s)), min(m - 1, (n - 1 - offset) // s)
+            if last < first:
+                break
+            here.append(slice(first * s + offset, last * s + offset + 1, s))
+            there.append(slice(first, last + 1))
+        else:
+            yield place, tuple(here), tuple(there)
 
 
-def _out(x: Array, size: tuple[int, ...], window: Window) -> tuple[int, ...]:
-    """The spatial sizes of the output for a padded input."""
-    axes = zip(x.shape[1:-1], size, window.strides, window.dilation, strict=True)
-    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes)
+def _out(sizes: Sequence[int], size: Sequence[int], window: Window) -> tuple[int, ...]:
+    """The spatial sizes of the output."""
+    axes = zip(sizes, size, window.strides, window.dilation, window.padding, strict=True)
+    return tuple((n + a + b - d * (k - 1) - 1) // s + 1 for n, k, s, d, (a, b) in axes)

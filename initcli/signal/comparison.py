@@ -10,14 +10,23 @@ from typing import Any
 import msgspec
 
 from initcli.activations import known_activations
-from initcli.errors import NotInCatalog, did_you_mean, quoted
+from initcli.errors import CodeError, NotInCatalog, did_you_mean, printable, quoted
 from initcli.frameworks import Framework
 from initcli.initializers import known_initializers
 from initcli.model import Model
 from initcli.signal.figures import Signal
-from initcli.signal.measured import BATCH, DRAWS, measure_signal, predict_signal
+from initcli.signal.measured import (
+    BATCH,
+    SECONDS,
+    NotAfforded,
+    instead,
+    measure_signal,
+    planned,
+    predict_signal,
+)
 from initcli.signal.verdict import Verdict, verdict
 from initcli.sources.building import build
+from initcli.sources.code.objects import is_code
 from initcli.sources.load import custom_functions
 from initcli.sources.overrides import overridden, varied
 from initcli.sources.read import read
@@ -70,6 +79,9 @@ def variants(
     ]
     found = []
     for source in sources:
+        if is_code(source):
+            message = f"{printable(source)} is code, of which no signal is known"
+            raise CodeError(message, "name specs or Keras models")
         document = overridden(read(source), changes)
         own = {*functions, *_recipes(document.data)}
         _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})
@@ -96,10 +108,10 @@ def _refuse_unknown(kind: str, names: Iterable[str], known: set[str]) -> None:
 
 
 def compare(
-    models: Iterable[tuple[str, Model]],
+    models: Sequence[tuple[str, Model]],
     *,
     batch: int | None = None,
-    draws: int = DRAWS,
+    draws: int | None = None,
     theory: bool = False,
     inputs: Mapping[str, Array] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -108,8 +120,8 @@ def compare(
 
     Args:
         models: each with its label.
-        batch: examples; by default 64, or as many as fit in memory.
-        draws: how often to draw weights and inputs anew.
+        batch: examples; by default 64, or as many as fit in memory and a minute for all models.
+        draws: how often to draw weights and inputs anew; by default 5, or as for the batch.
         theory: predict from the distributions alone, with nothing drawn.
         inputs: one's own, by the name of the input.
         progress: told of steps that are done, and of how many there are for one model.
@@ -130,9 +142,14 @@ def compare(
         if theory:
             signal = predict_signal(model, batch=batch or BATCH)
         else:
-            signal = measure_signal(
-                model, batch=batch, draws=draws, inputs=inputs, progress=progress
-            )
+            try:
+                seconds = SECONDS / len(models)
+                plan = planned(model, batch=batch, draws=draws, inputs=inputs, seconds=seconds)
+                signal = measure_signal(model, inputs=inputs, progress=progress, plan=plan)
+            except NotAfforded as error:
+                if batch is not None or inputs:
+                    raise
+                signal = instead(model, error)
         found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
     return sorted(found, key=_distance)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 from typing import NamedTuple
 
@@ -136,7 +136,7 @@ def field(
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
     """A field of normal entries with those means by position."""
     mean, second = float(np.mean(means)), float(np.mean(moments[0]))
-    return field(moments, units, with_mean(NODES, mean, second), lags=lags)
+    return field(moments, units, with_mean(NODES, mean, second) if mean else NODES, lags=lags)
 
 
 def standard(grid: Size, units: int) -> Field:
@@ -323,9 +323,19 @@ def products(one: Array, two: Array, rho: Array) -> Array:
 
 def from_products(one: Array, two: Array, moments: Array) -> Array:
     """The correlations of z and z' where E[f(z) g(z')] has those values."""
-    table = np.maximum.accumulate((hermite(one) * hermite(two)) @ _hermite()[1])
+    return np.interp(moments, *_rising(one.tobytes(), two.tobytes()))
+
+
+@lru_cache(maxsize=64)
+def _rising(one: bytes, two: bytes) -> tuple[Array, Array]:
+    """The rising part of the table of E[f(z) g(z')], and its correlations.
+
+    Layers in a row have the same profile.
+    """
+    coefficients = hermite(np.frombuffer(one)) * hermite(np.frombuffer(two))
+    table = np.maximum.accumulate(coefficients @ _hermite()[1])
     rising = np.concatenate([[True], np.diff(table) > 0])
-    return np.interp(moments, table[rising], _RHO[rising])
+    return table[rising], _RHO[rising]
 
 
 def hermite_basis() -> Array:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from initcli import limits
 from initcli.errors import SignalError, listed
 from initcli.layers.embedding import Table
 from initcli.layers.flow import Mask
 from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
 from initcli.parameter import Parameter
-from initcli.sampling.chunks import draw, physical_memory
+from initcli.sampling.chunks import draw
+from initcli.signal.cost import Cost, cost, room, usable, weights_room
 from initcli.signal.field import observed
 from initcli.signal.figures import (
     GradientSignal,
@@ -40,14 +42,14 @@ from initcli.signal.theory import (
 )
 from initcli.types import Array
 
-BATCH = 64
-"""Examples, unless they do not fit in memory."""
-DRAWS = 5
-"""Draws of the weights and inputs, with a seed each."""
+WANTED = ((64, 5), (32, 5), (16, 5), (8, 5), (4, 5), (4, 3), (2, 3), (2, 1), (1, 1))
+"""Examples and draws, the best first."""
+BATCH = WANTED[0][0]
+"""Examples of a prediction."""
+SECONDS = 60.0
+"""Time for all draws."""
 _LARGE_PRODUCT = 5e7
 """Multiplications of a layer from which threads help more than they wait for one another."""
-_USABLE = 0.7
-"""The share of the memory that may be used."""
 
 
 class _Draw(msgspec.Struct, frozen=True):
@@ -65,10 +67,11 @@ def measure_signal(
     model: Model,
     *,
     batch: int | None = None,
-    draws: int = DRAWS,
+    draws: int | None = None,
     inputs: Mapping[str, Array] | None = None,
     progress: Callable[[int, int], None] | None = None,
     theory: bool = True,
+    plan: Plan | None = None,
 ) -> Signal:
     """Pass a signal forwards and backwards through a model, as in training, and predict it.
 
@@ -78,14 +81,15 @@ def measure_signal(
 
     Args:
         model: what the signal passes through.
-        batch: examples; by default 64, or as many as fit in memory.
-        draws: how often to draw weights and inputs anew.
+        batch: examples; by default 64, or as many as fit in memory and a minute.
+        draws: how often to draw weights and inputs anew; by default 5, or as for the batch.
         inputs: arrays by the name of the input; they stay the same in every draw.
         progress: called with the number of steps done, and of all steps.
         theory: whether to predict it as well.
+        plan: examples and draws, where :func:`planned` has said them already.
 
     Raises:
-        SignalError: the signal cannot pass a layer, the inputs do not fit, or memory is too small.
+        SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
         TooLarge: a tensor cannot be held.
 
     >>> import initcli
@@ -94,7 +98,8 @@ def measure_signal(
     >>> 0.1 < last.output.std.median < 10
     True
     """
-    built, notes = _built(model, batch, inputs)
+    plan = plan or planned(model, batch=batch, draws=draws, inputs=inputs)
+    built, draws = plan.program, plan.draws
     given = fitting_inputs(built, inputs or {})
     whole = 2 * len(built.steps) * draws
 
@@ -104,7 +109,7 @@ def measure_signal(
 
     with threadpool_limits(1 if _products(built) < _LARGE_PRODUCT else None, "blas"):
         taken = [_one_draw(model, built, given, number, advance) for number in range(draws)]
-    return _gathered(model, built, given, taken, notes, theory)
+    return _gathered(model, built, given, taken, plan.notes, theory)
 
 
 def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
@@ -160,51 +165,110 @@ def _products(built: Program) -> float:
     return sum(counts) / max(len(counts), 1)
 
 
-def needed_bytes(built: Program) -> int:
-    """About how much memory the passes need.
+class NotAfforded(SignalError):
+    """A measurement that takes more than is allowed."""
 
-    They hold every tensor, and of one layer at a time its weights, their gradients and intermediate
-    results, estimated as six times its inputs and outputs.
+
+class TooSlow(NotAfforded):
+    """A measurement that takes too much time."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure: the program for a number of examples, how often, and notes on it."""
+
+    program: Program
+    draws: int
+    notes: tuple[str, ...] = ()
+
+
+def planned(
+    model: Model,
+    *,
+    batch: int | None = None,
+    draws: int | None = None,
+    inputs: Mapping[str, Array] | None = None,
+    seconds: float = SECONDS,
+    wanted: Sequence[tuple[int, int]] = WANTED,
+) -> Plan:
+    """The first of the wanted examples and draws that fit in memory and time.
+
+    Args:
+        model: what the signal passes through.
+        batch: examples, whatever time they take.
+        draws: draws, whatever time they take.
+        inputs: arrays by the name of the input, whose examples are taken.
+        seconds: time for all draws.
+        wanted: examples and draws, the best first.
+
+    Raises:
+        NotAfforded: not even the last fits, and why.
     """
-    sizes = [math.prod(shape) for shape in built.shapes]
-    inside = max(
-        (
-            6 * sum(sizes[i] for i in {*step.inputs, *step.outputs})
-            + 3 * sum(parameter.size for parameter in step.parameters)
-            for step in built.steps
-        ),
-        default=0,
-    )
-    weights = {p.path: p.size for step in built.steps for p in step.parameters}
-    held = min(4 * sum(weights.values()), physical_memory() // 4)
-    return 4 * (sum(sizes) + inside) + held + (128 << 20)
-
-
-def _built(
-    model: Model, batch: int | None, inputs: Mapping[str, Array] | None
-) -> tuple[Program, tuple[str, ...]]:
-    """The program with notes, for as large a batch as fits where none was asked for."""
     lengths = [x.shape[0] for x in (inputs or {}).values() if x.ndim]
-    if batch is None and lengths:
-        batch = min(lengths)
+    batch = min(lengths) if batch is None and lengths else batch
     shapes = {name: tuple(x.shape[1:]) for name, x in (inputs or {}).items()}
-    wanted = batch or BATCH
-    built = program(model, wanted, shapes)
-    room = int(_USABLE * physical_memory())
-    if needed_bytes(built) <= room:
-        return built, _assumptions(built)
-    halves = (wanted >> k for k in range(1, wanted.bit_length()))
-    best = next((n for n in halves if needed_bytes(program(model, n)) <= room), None)
-    taken = (
-        f"{needed_bytes(built) / 2**30:,.1f} GiB of memory, and this machine has "
-        f"{room / 2**30:,.1f} for it"
+    is_free = batch is None
+    choices = dict.fromkeys((batch or each, draws or count) for each, count in wanted)
+    first: Cost | None = None
+    for examples, count in choices:
+        built = program(model, examples, shapes)
+        own = cost(built, model.dtype)
+        first = first or own
+        is_slow = own.seconds * count > seconds and (is_free or (draws is None and count > 1))
+        if own.bytes <= room() and not is_slow:
+            better = next(iter(choices))
+            notes = _assumptions(built)
+            if (examples, count) != better:
+                notes = (_reduced(examples, count, better, first), *notes)
+            return Plan(program=built, draws=count, notes=notes)
+        if not is_free and own.bytes > room():
+            break
+    raise _refusal(examples, count, own, is_free, seconds)
+
+
+def instead(model: Model, error: NotAfforded, batch: int | None = None) -> Signal:
+    """The prediction in place of a measurement that is not afforded, with a note that says so."""
+    reason = str(error).replace("\n  = ", "; ")
+    signal = predict_signal(model, batch=batch or BATCH)
+    return msgspec.structs.replace(signal, notes=(f"nothing is measured: {reason}", *signal.notes))
+
+
+def _reduced(examples: int, count: int, better: tuple[int, int], full: Cost) -> str:
+    """Says what is measured in place of what would take too much."""
+    return (
+        f"measured with a batch of {examples} and {_draws(count)}: {better[0]} examples and "
+        f"{_draws(better[1])} would take {_time(full.seconds * better[1])} and "
+        f"{_memory(full.bytes)}; --theory predicts at once"
     )
-    if batch is None and best is not None and not inputs:
-        built = program(model, best)
-        note = f"a batch of {best}, for one of {wanted} would take {taken}"
-        return built, (note, *_assumptions(built))
-    remedy = f"--batch {best} fits" if best else "not even one example fits; see --theory"
-    raise SignalError(f"a batch of {wanted} would take {taken}; {remedy}")
+
+
+def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float) -> NotAfforded:
+    what = f"a batch of {examples}" if examples > 1 else "a single example"
+    if own.bytes > room():
+        message = (
+            f"{what} takes {_memory(own.bytes)} of memory, most of it in '{own.layer}', and "
+            f"{_memory(room())} are allowed"
+        )
+        smaller = "" if is_free or examples == 1 else "take fewer with --batch, or "
+        more = f"{limits.remedy('memory', own.bytes)}; " if own.bytes <= usable() else ""
+        return NotAfforded(message, f"{more}{smaller}--theory predicts it")
+    message = (
+        f"{what} and {_draws(count)} take {_time(own.seconds * count)}, and measuring is left out "
+        f"beyond {_time(seconds)}"
+    )
+    remedy = f"--theory predicts it; --batch {examples} --draws {count} measures it anyway"
+    return TooSlow(message, remedy)
+
+
+def _draws(count: int) -> str:
+    return f"{count} draw{'s' * (count > 1)}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:,.0f} minutes"
+
+
+def _memory(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
 
 
 def _assumptions(built: Program) -> tuple[str, ...]:
@@ -275,8 +339,8 @@ def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
 
 
 def _values(built: Program, seed: int) -> Values:
-    """The weights of a seed; those that fit in a quarter of the memory are drawn once."""
-    drawn = drawn_values(physical_memory() // 4)
+    """The weights of a seed, of which as many as there is room for are drawn once."""
+    drawn = drawn_values(weights_room())
 
     def values(parameter: Parameter) -> Array:
         moved = parameter.seed + seed - built.seed

@@ -10,6 +10,8 @@ from initcli.layers import Layer
 from initcli.layers.activation import ReLU
 from initcli.types import Array
 
+_BLOCK = 1 << 18
+"""Entries that are taken at once."""
 _NEAR = 0.01
 """How near to a bound an output is saturated, as a share of the range."""
 
@@ -29,25 +31,26 @@ def rms(x: Array) -> float:
 
 def output_figures(layer: Layer, y: Array) -> dict[str, float]:
     """The figures of an output, by their names in :class:`initcli.signal.figures.OutputSignal`."""
-    batch = y.shape[0] if y.ndim else 1
-    rows = y.reshape(batch, -1)
+    rows = y.reshape(y.shape[0] if y.ndim else 1, -1)
     count = rows.size
-    mean = sum(float(row.sum(dtype=np.float64)) for row in rows) / count
+    mean = float(rows.sum(dtype=np.float64)) / count
     squares, zeros, saturated = 0.0, 0, 0
     bounds = output_bounds(layer)
     direction = np.zeros(rows.shape[1])
     directions = 0
-    for row in rows:
-        wide = row.astype(np.float64)
-        norm = math.sqrt(float(np.sum(wide * wide)))
-        if norm > 0 and math.isfinite(norm):
-            direction += wide / norm
-            directions += 1
+    together = max(1, _BLOCK // rows.shape[1])
+    for start in range(0, len(rows), together):
+        part = rows[start : start + together]
+        wide = part.astype(np.float64)
+        norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+        directed = (norms > 0) & np.isfinite(norms)
+        direction += (1 / norms[directed]) @ wide[directed]
+        directions += int(np.count_nonzero(directed))
         wide -= mean
         squares += float(np.sum(wide * wide))
-        zeros += row.size - int(np.count_nonzero(row))
+        zeros += part.size - int(np.count_nonzero(part))
         if bounds is not None:
-            saturated += int(np.count_nonzero(near_bounds(row, bounds)))
+            saturated += int(np.count_nonzero(near_bounds(part, bounds)))
     figures = {
         "mean": mean,
         "std": math.sqrt(squares / count) if math.isfinite(squares) else math.inf,

@@ -7,15 +7,14 @@ intermediate results of a single layer.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from autograd.builtins import tuple as boxed
-from autograd.core import make_vjp
+from autograd.core import VJPNode, add_outgrads
+from autograd.tracer import isbox, new_box, toposort, trace_stack
 
 from initcli.errors import SignalError
 from initcli.layers.base import computed, computed_masks
@@ -126,28 +125,66 @@ def _pulled(
     inputs = [tensors[tensor] for tensor in step.inputs]
     real = [index for index, x in enumerate(inputs) if np.issubdtype(x.dtype, np.floating)]
 
-    def function(variables: Any) -> Any:
+    def function(variables: list[Any]) -> list[Any]:
         now = dict(weights)
         now.update(zip(trained, variables[: len(trained)], strict=True))
         taken = list(inputs)
         for index, x in zip(real, variables[len(trained) :], strict=True):
             taken[index] = x
-        made = _computed(step, _flow(step, now, tensors, about), taken)
-        return boxed([y for y, g in zip(made, outputs, strict=True) if g is not None])
+        return _computed(step, _flow(step, now, tensors, about), taken)
 
-    variables = boxed([*(weights[name] for name in trained), *(inputs[i] for i in real)])
-    with warnings.catch_warnings():
-        # An output that does not depend on the inputs, such as a count, has gradients of 0.
-        warnings.filterwarnings("ignore", "Output seems independent of input")
-        pull, _ = make_vjp(function, variables)
+    variables = [*(weights[name] for name in trained), *(inputs[i] for i in real)]
+    pull = _pull(function, variables)
     try:
-        back = pull(boxed([g for g in outputs if g is not None]))
+        back = pull(outputs)
     except (ValueError, IndexError) as error:
         message = f"the gradient ends at '{step.name}': {error}"
         raise SignalError(message, _WITHOUT_DRAWS) from None
     to_weights = dict(zip(trained, back[: len(trained)], strict=True))
     tensors_of = (step.inputs[index] for index in real)
     return to_weights, list(zip(tensors_of, back[len(trained) :], strict=True))
+
+
+class _End(NamedTuple):
+    """Stands for all results of a function: the node from which their gradients are followed."""
+
+    parents: tuple[Any, ...]
+
+
+def _pull(
+    function: Callable[[list[Any]], list[Any]], variables: Sequence[Array]
+) -> Callable[[Sequence[Array | None]], list[Array]]:
+    """Take gradients of a function's results, where there are any, to those of its variables.
+
+    autograd's own ``make_vjp`` has one variable; a tuple of n of them would take n² steps.
+    """
+    with trace_stack.new_trace() as trace:
+        roots = [VJPNode.new_root() for _ in variables]
+        made = function([new_box(x, trace, node) for x, node in zip(variables, roots, strict=True)])
+    nodes = [y._node if isbox(y) and y._trace == trace else None for y in made]
+
+    def pull(given: Sequence[Array | None]) -> list[Array]:
+        pairs = zip(nodes, given, strict=True)
+        ends = [(node, g) for node, g in pairs if node is not None and g is not None]
+        gradients: dict[Any, tuple[Array, bool]] = {}
+        for node, g in ends:
+            gradients[node] = add_outgrads(gradients.get(node), g)
+        order = toposort(_End(tuple(node for node, _ in ends)))
+        next(order)
+        for node in order:
+            if not node.parents:
+                continue
+            gradient, _ = gradients.pop(node)
+            for parent, each in zip(node.parents, node.vjp(gradient), strict=True):
+                gradients[parent] = add_outgrads(gradients.get(parent), each)
+        return [
+            gradients[root][0].astype(x.dtype, copy=False)
+            if root in gradients
+            else np.zeros_like(x)
+            for root, x in zip(roots, variables, strict=True)
+        ]
+
+    return pull
 
 
 def _flow(

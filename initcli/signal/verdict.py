@@ -186,7 +186,8 @@ def _hidden_layers(signal: Signal) -> list[LayerSignal]:
     known = [
         layer for layer in signal.layers if layer.name in weighted and std_of(layer) is not None
     ]
-    inner = [layer for layer in known if layer.name not in signal.results]
+    results = signal.results
+    inner = [layer for layer in known if layer.name not in results]
     return inner if len(inner) > 1 else known
 
 

@@ -4,49 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 
 from initcli.activations import Activation, Linear, known_activations
-from initcli.errors import (
-    InvalidValue,
-    MissingArgument,
-    NoWeights,
-    Path,
-    SpecError,
-    UnknownArgument,
-    UnknownName,
-    did_you_mean,
-    listed,
-    quoted,
-)
+from initcli.errors import Errors, Path, UnknownArgument, UnknownName, did_you_mean, listed, quoted
 from initcli.initializers import Custom, GlorotUniform, Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import OwnWeight
 from initcli.limits import in_force
 from initcli.sources.describe import choices, describe
-from initcli.types import ArgumentError, arguments_of
+from initcli.types import Argument, ArgumentError, arguments_of
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
 LAYER_TYPES = (Layer, Layer | None, tuple[Layer, ...], Layer | tuple[Layer, ...])
 """The types of arguments that are layers."""
-
-
-class TooManyErrors(Exception):
-    """Raised when the error limit is reached."""
-
-
-class Errors(list[SpecError]):
-    """The errors of a spec, up to the limit: finding remedies for 100,000 would take minutes."""
-
-    def append(self, error: SpecError) -> None:
-        super().append(error)
-        if len(self) >= in_force().errors:
-            raise TooManyErrors
 
 
 class Arguments:
@@ -61,7 +37,7 @@ class Arguments:
     def __init__(self, functions: Mapping[str, Custom] | None = None) -> None:
         self.functions = functions or {}
         self.recipes: dict[str, Initializer] = {}
-        self.errors: list[SpecError] = Errors()
+        self.errors = Errors(in_force().errors)
 
     def layer(self, data: Any, path: Path) -> Layer | None:
         """The layer of a mapping with a ``type``."""
@@ -75,39 +51,34 @@ class Arguments:
         """
         if data is None:
             return GlorotUniform()
-        name = data.get("type") if isinstance(data, Mapping) else data
+        is_function = isinstance(data, Mapping) and set(data) == {"function"}
+        key = "function" if is_function else "type"
+        name = data.get(key) if isinstance(data, Mapping) else data
         if isinstance(name, str) and name in self.functions:
-            return self._called(self.functions[name], _mapping(data), path)
+            given = {k: _hashable(value) for k, value in _mapping(data).items() if k != key}
+            return self._made(lambda: self.functions[name].with_arguments(given), given, path)
+        if is_function:
+            message = f"the initializer {quoted(name)} is its author's own code, which is not run"
+            remedy = f"define a function {name} in a file and add --custom FILE.py"
+            self.errors.report(message, path, remedy, kind=UnknownName)
+            return None
         if isinstance(name, str) and name in self.recipes:
             if set(_mapping(data)) <= {"type"}:
                 return self.recipes[name]
-            message = f"'{name}' is a recipe, and takes no arguments"
             remedy = "write the type that it has, with all arguments"
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            self.errors.report(f"'{name}' is a recipe, and takes no arguments", path, remedy)
             return None
-        if isinstance(data, Mapping) and set(data) == {"function"}:
-            return self._function(data["function"], path)
         known = known_initializers()
         cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
         return None if cls is None else self.struct(cls, _mapping(data), path)
 
-    def _called(self, function: Custom, data: Mapping[str, Any], path: Path) -> Initializer | None:
-        """A function of ``--custom`` with its arguments."""
-        given = {key: _hashable(value) for key, value in data.items() if key != "type"}
+    def _made(self, make: Callable[[], Made], given: Container[str], path: Path) -> Made | None:
+        """What ``make`` makes of the given arguments, unless it refuses one."""
         try:
-            return function.with_arguments(given)
+            return make()
         except ArgumentError as error:
-            self.errors.append(argument_error(error, data, path))
+            self.invalid_argument(error, given, path)
             return None
-
-    def _function(self, name: Any, path: Path) -> Initializer | None:
-        """A function of ``--custom``, but no other initializer of that name."""
-        if isinstance(name, str) and name in self.functions:
-            return self._called(self.functions[name], {}, path)
-        message = f"the initializer {quoted(name)} is its author's own code, which is not run"
-        remedy = f"define a function {name} in a file and add --custom FILE.py"
-        self.errors.append(UnknownName(message, remedy=remedy, path=path))
-        return None
 
     def activation(self, data: Any, path: Path) -> Activation | None:
         """The activation of a name, or of a mapping with a ``type``."""
@@ -119,42 +90,32 @@ class Arguments:
     def recipe(self, name: str, data: Any, path: Path) -> None:
         """Define a recipe: an initializer under a name for use in layers."""
         if name in known_initializers():
-            self.errors.append(
-                InvalidValue(
-                    f"'{name}' is the name of a built-in initializer",
-                    remedy="choose another name",
-                    path=path,
-                    at_key=True,
-                )
-            )
+            message = f"'{name}' is the name of a built-in initializer"
+            self.errors.report(message, path, "choose another name", at_key=True)
         elif made := self.initializer(data, path):
             self.recipes[name] = made
 
     def struct(self, cls: type[Made], data: Mapping[str, Any], path: Path) -> Made | None:
         """An instance of the class from its arguments."""
         before = len(self.errors)
-        types, required, attributes = _fields(cls)
-        unknown = [key for key in data if key not in types and not _says_nothing(cls, key)]
+        fields = _fields(cls)
+        unknown = [key for key in data if key not in fields and not _says_nothing(cls, key)]
         for key in unknown:
-            self.errors.append(_unknown_argument(cls, key, (*path, key)))
+            self._unknown_argument(cls, key, (*path, key))
         # An argument whose name is misspelled is not reported as missing too.
-        meant = [did_you_mean(key, types) for key in unknown]
-        for name in required:
-            if name not in data and not any(f"'{name}'" in question for question in meant):
-                message = f"{_name(cls)} needs `{name}`, {describe(types[name])}"
-                self.errors.append(MissingArgument(message, path=path))
+        meant = [did_you_mean(key, fields) for key in unknown]
+        for name, field in fields.items():
+            is_meant = any(f"'{name}'" in question for question in meant)
+            if field.required and name not in data and not is_meant:
+                self.errors.report(f"{_name(cls)} needs `{name}`, {describe(field.type)}", path)
         values = {
-            attributes[name]: self.value(types[name], name, value, (*path, name))
+            fields[name].attribute: self.value(fields[name].type, name, value, (*path, name))
             for name, value in data.items()
-            if name in types
+            if name in fields
         }
         if len(self.errors) > before:
             return None
-        try:
-            return cls(**values)
-        except ArgumentError as error:
-            self.errors.append(argument_error(error, data, path))
-            return None
+        return self._made(lambda: cls(**values), data, path)
 
     def value(self, type_: Any, name: str, value: Any, path: Path) -> Any:
         if type_ == Initializer | None and value is None:
@@ -172,34 +133,31 @@ class Arguments:
         try:
             made = msgspec.convert(value, type_)
         except msgspec.ValidationError:
-            message = f"`{name}` must be {describe(type_)}, not {quoted(value)}"
             hint = did_you_mean(value, choices(type_)) or _hint(value)
-            self.errors.append(InvalidValue(message, remedy=hint, path=path))
+            self.errors.report(
+                f"`{name}` must be {describe(type_)}, not {quoted(value)}", path, hint
+            )
             return None
         if not _finite(made):
-            message = f"`{name}` must be finite, not {quoted(value)}"
-            self.errors.append(InvalidValue(message, path=path))
+            self.errors.report(f"`{name}` must be finite, not {quoted(value)}", path)
         return made
 
     def _layers(self, type_: Any, name: str, value: Any, path: Path) -> Any:
-        """A layer as an argument, or a list of them."""
         if value is None and type_ == Layer | None:
             return None
         several = type_ in (tuple[Layer, ...], Layer | tuple[Layer, ...])
         if not several or (type_ != tuple[Layer, ...] and not isinstance(value, list)):
             return self.layer(value, path)
         if not isinstance(value, list):
-            message = f"`{name}` must be a list of layers, not {quoted(value)}"
-            self.errors.append(InvalidValue(message, path=path))
+            self.errors.report(f"`{name}` must be a list of layers, not {quoted(value)}", path)
             return None
         return tuple(self.layer(each, (*path, index)) for index, each in enumerate(value))
 
     def _weights(self, name: str, value: Any, path: Path) -> Any:
-        """The weights that a user declares for a layer."""
         if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
             message = f"`{name}` must be {describe(tuple[OwnWeight, ...])}, not {quoted(value)}"
             remedy = "such as [{name: kernel, shape: [3, 4], initializer: he_normal}]"
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            self.errors.report(message, path, remedy)
             return None
         return tuple(self.struct(OwnWeight, each, (*path, i)) for i, each in enumerate(value))
 
@@ -219,12 +177,11 @@ class Arguments:
             remedy = f"such as {_EXAMPLES[kind]}"
             if isinstance(data, str) and data in known:
                 remedy = f"write {{type: {data}}}, with its arguments"
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            self.errors.report(message, path, remedy)
             return None
         if not named and "type" not in data:
             remedy = f"such as {_EXAMPLES[kind]}"
-            message = f"{_article(kind)} needs a `type`"
-            self.errors.append(MissingArgument(message, remedy=remedy, path=path))
+            self.errors.report(f"{_article(kind)} needs a `type`", path, remedy)
             return None
         name, place = (data, path) if named else (data["type"], (*path, "type"))
         if isinstance(name, str) and name in known:
@@ -233,14 +190,26 @@ class Arguments:
         if not remedy and kind == "initializer":
             remedy = "name a file with your own function by --custom FILE.py"
         remedy = remedy or f"`initcli catalog` lists every {kind}"
-        self.errors.append(UnknownName(f"unknown {kind} {quoted(name)}", remedy=remedy, path=place))
+        self.errors.report(f"unknown {kind} {quoted(name)}", place, remedy, kind=UnknownName)
         return None
 
+    def invalid_argument(self, error: ArgumentError, given: Container[str], path: Path) -> None:
+        """Report the error of an argument, at the argument if it was given."""
+        place = (*path, error.argument) if error.argument in given else path
+        self.errors.report(str(error), place, error.remedy)
 
-def argument_error(error: ArgumentError, data: Mapping[str, Any], path: Path) -> SpecError:
-    """The error of an argument as an error of the spec, at the argument if it was given."""
-    place = (*path, error.argument) if error.argument in data else path
-    return InvalidValue(str(error), remedy=error.remedy, path=place)
+    def _unknown_argument(self, cls: type[msgspec.Struct], key: str, path: Path) -> None:
+        fields = _fields(cls)
+        if issubclass(cls, Layer) and not cls.has_weights() and str(key).endswith("_initializer"):
+            message = f"{cls.__name__} takes no `{key}`, because it has no weights"
+            remedy = f"remove `{key}`"
+        else:
+            message = f"{_name(cls)} takes no `{quoted(key).strip(chr(39))}`"
+            general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
+            own = [name for name, each in fields.items() if each.attribute not in general]
+            takes = listed([f"`{name}`" for name in own or fields], "and")
+            remedy = did_you_mean(key, fields) or f"it takes {takes}"
+        self.errors.report(message, path, remedy, kind=UnknownArgument, at_key=True)
 
 
 def _hashable(value: Any) -> Any:
@@ -254,16 +223,8 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 
 @cache
-def _fields(
-    cls: type[msgspec.Struct],
-) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
-    """The arguments' types by name, the names of the required ones, and attributes by name."""
-    arguments = arguments_of(cls)
-    return (
-        {each.name: each.type for each in arguments},
-        tuple(each.name for each in arguments if each.required),
-        {each.name: each.attribute for each in arguments},
-    )
+def _fields(cls: type[msgspec.Struct]) -> dict[str, Argument]:
+    return {each.name: each for each in arguments_of(cls)}
 
 
 def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
@@ -274,26 +235,8 @@ def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
     if key == cls.__struct_config__.tag_field:
         return True
     tensor, _, kind = str(key).rpartition("_")
-    regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)[0]
+    regular = kind in ("regularizer", "constraint") and f"{tensor}_initializer" in _fields(cls)
     return issubclass(cls, Layer) and (regular or key == "activity_regularizer")
-
-
-def _unknown_argument(cls: type[msgspec.Struct], key: str, path: Path) -> SpecError:
-    types = _fields(cls)[0]
-    if issubclass(cls, Layer) and not cls.has_weights() and str(key).endswith("_initializer"):
-        return NoWeights(
-            f"{cls.__name__} takes no `{key}`, because it has no weights",
-            remedy=f"remove `{key}`",
-            path=path,
-            at_key=True,
-        )
-    general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
-    own = [each.name for each in arguments_of(cls) if each.attribute not in general] or list(types)
-    remedy = did_you_mean(key, types)
-    if not remedy:
-        remedy = f"it takes {listed([f'`{name}`' for name in own], 'and')}"
-    message = f"{_name(cls)} takes no `{quoted(key).strip(chr(39))}`"
-    return UnknownArgument(message, remedy=remedy, path=path, at_key=True)
 
 
 def _name(cls: type[msgspec.Struct]) -> str:

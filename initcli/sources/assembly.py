@@ -10,12 +10,10 @@ import msgspec
 
 from initcli import limits
 from initcli.errors import (
-    CircularInputs,
-    InvalidValue,
-    MissingInputShape,
+    Errors,
+    InvalidGraph,
     Path,
     ShapeMismatch,
-    SpecError,
     UnknownArgument,
     UnknownName,
     did_you_mean,
@@ -23,9 +21,34 @@ from initcli.errors import (
     quoted,
 )
 from initcli.layers import Layer
-from initcli.layers.core import Input
+from initcli.layers.core import Input, Missing
 from initcli.layers.network import Call, CallOutput, Network, Sequential
-from initcli.sources.entries import BROKEN, Entry, Reference
+
+BROKEN = Missing()
+"""In place of a layer whose errors have been reported."""
+
+
+class Reference(NamedTuple):
+    """A layer named as an input, and the index of its output."""
+
+    name: str
+    output: int
+    path: Path
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry: a layer, a further call of a layer, or a block."""
+
+    path: Path
+    name: str
+    inputs: tuple[Reference, ...] | None
+    options: Mapping[str, bool]
+    masks: Mapping[str, Reference] = {}
+    layer: Layer | None = None
+    shared: str = ""
+    block: tuple[Entry, ...] = ()
+    repeat: int | None = None
+
 
 INPUT = "input"
 """The name of the input of a block, or of a stack with an input_shape."""
@@ -34,21 +57,17 @@ INPUT = "input"
 class _Item(msgspec.Struct):
     """One call of the network; ``layer`` is None until a shared layer is resolved."""
 
+    entry: Entry
     name: str
-    path: Path
-    scope: str
-    layer: int | None
-    shared: str = ""
-    inputs: Sequence[Reference] = ()
+    scope: str = ""
+    layer: int | None = None
     sources: list[CallOutput] = []
-    options: Mapping[str, bool] = {}
-    masks: Mapping[str, Reference] = {}
-    mask_sources: dict[str, CallOutput] = {}
+    masks: dict[str, CallOutput] = {}
 
     @property
     def before(self) -> list[CallOutput]:
         """The calls whose outputs it takes, masks included."""
-        return [*self.sources, *self.mask_sources.values()]
+        return [*self.sources, *self.masks.values()]
 
 
 class Built(NamedTuple):
@@ -65,7 +84,7 @@ class CannotGoOn(Exception):
 class Assembly:
     """Collects the calls of one network, resolves the names in them, and orders them."""
 
-    def __init__(self, errors: list[SpecError], flows_in: Layer | None) -> None:
+    def __init__(self, errors: Errors, flows_in: Layer | None) -> None:
         self.errors = errors
         self.layers: list[Layer] = []
         self.names: list[str] = []
@@ -75,7 +94,7 @@ class Assembly:
         self.max_layers = limits.in_force().layers
         self.flows_in = flows_in
         if flows_in is not None:
-            self._new(_Item(INPUT, (), "", 0), flows_in)
+            self._new(_Item(Entry((), INPUT, None, {}), INPUT), flows_in)
 
     def network(
         self,
@@ -89,7 +108,7 @@ class Assembly:
         if self.flows_in is None and not any(isinstance(e.layer, Input) for e in entries):
             remedy = "add `input_shape: [28, 28, 1]`, without the batch, or an Input layer"
             message = "the spec does not give the shape of its input"
-            self.errors.append(MissingInputShape(message, remedy=remedy))
+            self.errors.report(message, (), remedy, kind=InvalidGraph)
             raise CannotGoOn
         last = self._add(entries, "", None if self.flows_in is None else 0)
         for item in self.items:
@@ -122,7 +141,7 @@ class Assembly:
             outputs=tuple(ends),
             hidden=() if self.flows_in is None else (number[0],),
         )
-        return Built(network, [self.items[item].path for item in places])
+        return Built(network, [self.items[item].entry.path for item in places])
 
     def _add(self, entries: Sequence[Entry], scope: str, flow: int | None) -> int | None:
         """Add a list of entries under a scope; returns the call that ends it."""
@@ -131,16 +150,13 @@ class Assembly:
             if entry.block:
                 flow = self._add_block(entry, name, scope, flow)
                 continue
-            item = _Item(name, entry.path, scope, None, entry.shared, options=entry.options)
-            item.masks = entry.masks
-            if entry.inputs is not None:
-                item.inputs = entry.inputs
-            elif not isinstance(entry.layer, Input) and flow is not None:
+            item = _Item(entry, name, scope)
+            if entry.inputs is None and not isinstance(entry.layer, Input) and flow is not None:
                 item.sources = [CallOutput(flow)]
             if isinstance(entry.layer, Input) and self.flows_in is not None:
                 message = "this Input has an input already, from what comes before it"
                 remedy = "give either input_shape or an Input as the first layer"
-                self.errors.append(ShapeMismatch(message, remedy=remedy, path=entry.path))
+                self.errors.report(message, entry.path, remedy, kind=ShapeMismatch)
                 raise CannotGoOn
             flow = self._new(item, entry.layer)
         return flow
@@ -163,8 +179,7 @@ class Assembly:
     def _new(self, item: _Item, layer: Layer | None) -> int:
         if len(self.items) >= self.max_layers:
             message = f"this makes more than {self.max_layers:,} layers"
-            way_out = limits.remedy("layers")
-            self.errors.append(InvalidValue(message, remedy=way_out, path=item.path))
+            self.errors.report(message, item.entry.path, limits.remedy("layers"))
             raise CannotGoOn
         if layer is not None:
             item.layer = len(self.layers)
@@ -175,37 +190,37 @@ class Assembly:
         return len(self.items) - 1
 
     def _is_input(self, item: _Item) -> bool:
-        if item.layer is None or item.shared:
+        if item.layer is None or item.entry.shared:
             return False
         layer = self.layers[item.layer]
         return isinstance(layer, Input) or layer is self.flows_in
 
     def _resolve(self, item: _Item) -> None:
-        """Resolve the names in an item."""
-        for reference in item.inputs:
+        for reference in item.entry.inputs or ():
             if source := self._resolved(reference, item.scope):
                 item.sources.append(source)
-        for name, reference in item.masks.items():
+        for name, reference in item.entry.masks.items():
             if source := self._resolved(reference, item.scope):
-                item.mask_sources[name] = source
-        if not item.shared:
+                item.masks[name] = source
+        shared = item.entry.shared
+        if not shared:
             assert item.layer is not None
             self._require_masks(item, self.layers[item.layer])
             return
-        place = Reference(item.shared, 0, (*item.path, "call"))
+        place = Reference(shared, 0, (*item.entry.path, "call"))
         source = self._resolved(place, item.scope)
         target = None if source is None else self.items[source.call]
         walked = 0
-        while target is not None and target.shared and target is not item:
+        while target is not None and target.entry.shared and target is not item:
             walked += 1
             if walked > len(self.items):
                 break  # They call one another in a circle.
-            again = self._resolved(place._replace(name=target.shared), target.scope)
+            again = self._resolved(place._replace(name=target.entry.shared), target.scope)
             target = None if again is None else self.items[again.call]
         if target is item or (target is not None and target.layer is None):
-            message = f"'{item.shared}' is a call that leads to no layer"
+            message = f"'{shared}' is a call that leads to no layer"
             remedy = "`call` takes the name of a layer"
-            self.errors.append(UnknownName(message, remedy=remedy, path=place.path))
+            self.errors.report(message, place.path, remedy, kind=UnknownName)
         if target is None or target.layer is None:
             item.layer = len(self.layers)
             self.layers.append(BROKEN)
@@ -214,22 +229,21 @@ class Assembly:
         item.layer = target.layer
         layer = self.layers[item.layer]
         self._require_masks(item, layer)
-        for option in item.options.keys() - set(layer.takes().options):
+        for option in item.entry.options.keys() - set(layer.takes().options):
             if layer is not BROKEN:
                 message = f"a call of {layer.type_name} takes no `{option}`"
-                path = (*item.path, option)
-                self.errors.append(UnknownArgument(message, path=path, at_key=True))
+                path = (*item.entry.path, option)
+                self.errors.report(message, path, kind=UnknownArgument, at_key=True)
 
     def _require_masks(self, item: _Item, layer: Layer) -> None:
         """Report the masks that a call of the layer does not take."""
-        for name in item.masks.keys() - layer.takes_masks.keys():
+        for name in item.entry.masks.keys() - layer.takes_masks.keys():
             if layer is not BROKEN:
                 message = f"a call of {layer.type_name} takes no mask called {quoted(name)}"
                 known = did_you_mean(name, layer.takes_masks)
                 remedy = known or f"it takes {listed(layer.takes_masks or ['none'], 'and')}"
-                path = (*item.path, "masks", name)
-                error = UnknownArgument(message, remedy=remedy, path=path, at_key=True)
-                self.errors.append(error)
+                path = (*item.entry.path, "masks", name)
+                self.errors.report(message, path, remedy, kind=UnknownArgument, at_key=True)
 
     def _resolved(self, reference: Reference, scope: str) -> CallOutput | None:
         """The call that a reference names: the nearest in the enclosing scopes."""
@@ -243,12 +257,12 @@ class Assembly:
             looked = f"{looked}/" if looked else ""
         if reference.path not in self.reported:
             self.reported.add(reference.path)
-            once = (name for name, i in self.places.items() if not self.items[i].shared)
+            once = (name for name, i in self.places.items() if not self.items[i].entry.shared)
             inner = (name.removeprefix(scope) for name in once)
             remedy = did_you_mean(reference.name, {name for name in inner if name})
             remedy = remedy or "a layer without a `name` is called after its type: dense, dense_1"
             message = f"no layer is called {quoted(reference.name)}"
-            self.errors.append(UnknownName(message, remedy=remedy, path=reference.path))
+            self.errors.report(message, reference.path, remedy, kind=UnknownName)
         return None
 
     def _order(self) -> list[int]:
@@ -257,17 +271,17 @@ class Assembly:
         A further call of a layer follows the first, as early as possible, so that layers keep
         their order.
         """
-        first = {item.layer: i for i, item in enumerate(self.items) if not item.shared}
+        first = {item.layer: i for i, item in enumerate(self.items) if not item.entry.shared}
         before: list[dict[int, None]] = []
         followers: list[list[int]] = [[] for _ in self.items]
         for index, item in enumerate(self.items):
             before.append(dict.fromkeys(source.call for source in item.before))
-            if item.shared and item.layer in first:
+            if item.entry.shared and item.layer in first:
                 before[-1][first[item.layer]] = None
             for call in before[-1]:
                 followers[call].append(index)
         waits = list(map(len, before))
-        ready = [(not self.items[i].shared, i) for i, left in enumerate(waits) if not left]
+        ready = [(not self.items[i].entry.shared, i) for i, left in enumerate(waits) if not left]
         heapq.heapify(ready)
         order: list[int] = []
         while ready:
@@ -276,7 +290,7 @@ class Assembly:
             for follower in followers[index]:
                 waits[follower] -= 1
                 if not waits[follower]:
-                    heapq.heappush(ready, (not self.items[follower].shared, follower))
+                    heapq.heappush(ready, (not self.items[follower].entry.shared, follower))
         if len(order) < len(self.items):
             self._report_circle(set(range(len(self.items))) - set(order), before)
         return order
@@ -292,7 +306,7 @@ class Assembly:
         names = " → ".join(self.items[i].name for i in circle[:8]) + " …" * (len(circle) > 8)
         message = f"layers feed one another in a circle: {names}"
         first = min(circle)
-        self.errors.append(CircularInputs(message, path=(*self.items[first].path, "inputs")))
+        self.errors.report(message, (*self.items[first].entry.path, "inputs"), kind=InvalidGraph)
         raise CannotGoOn
 
     @staticmethod
@@ -301,9 +315,9 @@ class Assembly:
         return Call(
             layer=item.layer,
             inputs=tuple(CallOutput(numbers[each.call], each.output) for each in item.sources),
-            options=dict(item.options),
+            options=dict(item.entry.options),
             masks={
                 name: CallOutput(numbers[each.call], each.output)
-                for name, each in item.mask_sources.items()
+                for name, each in item.masks.items()
             },
         )

@@ -11,15 +11,7 @@ import msgspec
 
 from initcli import limits
 from initcli.documents.document import Document
-from initcli.errors import (
-    InvalidValue,
-    Path,
-    ShapeMismatch,
-    SpecError,
-    UnfillableShape,
-    nearest,
-    quoted,
-)
+from initcli.errors import Path, ShapeMismatch, TooManyErrors, nearest, quoted
 from initcli.frameworks import Framework, with_defaults
 from initcli.initializers import Custom, NormOf
 from initcli.layers import Layer
@@ -29,19 +21,9 @@ from initcli.layers.network import Network, Sequential, Shaped
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw
-from initcli.sources.arguments import TooManyErrors, argument_error
-from initcli.sources.assembly import Built
-from initcli.sources.entries import BROKEN
+from initcli.sources.assembly import BROKEN, Built
 from initcli.sources.graph import Networks
-from initcli.types import (
-    LARGEST,
-    ArgumentError,
-    Dtype,
-    PositiveInt,
-    ShapeError,
-    Shapes,
-    doc,
-)
+from initcli.types import LARGEST, ArgumentError, Dtype, PositiveInt, ShapeError, Shapes, doc
 
 LARGEST_TENSOR = 2**62
 """Maximum number of entries of one tensor, of weights or of one example."""
@@ -107,16 +89,15 @@ def _built(
         own = ("type", "input_layers", "trainable")
         data = {key: value for key, value in data.items() if key not in own}
     if not isinstance(data, Mapping):
-        message = f"a spec is a mapping with `layers`, not {quoted(data)}"
-        raise document.invalid([InvalidValue(message)])
+        raise document.refused(f"a spec is a mapping with `layers`, not {quoted(data)}")
     if _is_something_else(data):
         message = "this is not a spec: it has no `layers` and unknown keys"
         remedy = "a spec lists `layers`; `initcli init` writes one to begin with"
-        raise document.invalid([InvalidValue(message, remedy=remedy)])
+        raise document.refused(message, (), remedy)
     spec = arguments.struct(Spec, data, ())
     if spec is not None and len(spec.name or "") > limits.NAME_CHARACTERS:
         message = f"the name of this model has {len(spec.name or ''):,} characters"
-        arguments.errors.append(InvalidValue(message, path=("name",)))
+        arguments.errors.report(message, ("name",))
     recipes = data.get("initializers")
     for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
         arguments.recipe(name, recipe, ("initializers", name))
@@ -125,44 +106,42 @@ def _built(
         keys = ("layers", "outputs", "input_layers", "trainable")
         entries = {key: document.data[key] for key in keys if key in document.data}
         # Entries are checked even if the rest of the spec is wrong.
-        shape = None if spec is None else spec.input_shape
+        shape, batch_size = (spec.input_shape, spec.batch_size) if spec else (None, None)
         flows_in = None
         if shape is not None or "input_shape" in data:
-            flows_in = Input(
-                shape=shape or (), batch_size=None if spec is None else spec.batch_size
-            )
+            flows_in = Input(shape=shape or (), batch_size=batch_size)
         built = arguments.network({"type": kind, **entries}, (), flows_in)
     if spec is None or built is None:
         raise document.invalid(arguments.errors)
-    spec = msgspec.structs.replace(
-        spec,
-        seed=spec.seed if seed is None else seed,
-        defaults=defaults or spec.defaults,
+    seed, defaults = spec.seed if seed is None else seed, defaults or spec.defaults
+    spec = msgspec.structs.replace(spec, seed=seed, defaults=defaults)
+    building = _Building(spec, arguments, list(document.notes))
+    building.notes += (
+        f"the initializer '{name}' is the function of --custom, not the spec's recipe of that name"
+        for name in sorted(arguments.recipes.keys() & arguments.functions.keys())
     )
-    shaped = _shaped(built, arguments.errors)
-    notes = [*document.notes, *_overruled(arguments)]
-    if document.dialect == "keras" and spec.defaults != "keras":
-        whose = spec.defaults
-        notes.append(f"the defaults of {whose} change nothing: a Keras file names its initializers")
-    building = _Building(spec, arguments, notes)
+    if document.dialect == "keras" and defaults != "keras":
+        message = f"the defaults of {defaults} change nothing: a Keras file names its initializers"
+        building.notes.append(message)
+    shaped = building.shapes(built)
     layers = tuple(building.layers(built.network, shaped, "", built.network.trainable, built.paths))
     if document.dialect == "keras":
         # Not needed to read a plain spec.
         from initcli.sources.keras.notes import of_unknown
 
         every = [(each.name, each.layer) for each in leaves(layers)]
-        notes += of_unknown((name, layer) for name, layer in every if isinstance(layer, Opaque))
+        building.notes += of_unknown((n, layer) for n, layer in every if isinstance(layer, Opaque))
     if arguments.errors:
         raise document.invalid(arguments.errors)
     return Model(
         name=spec.name or "model",
-        seed=spec.seed,
+        seed=seed,
         dtype=spec.dtype,
-        defaults=spec.defaults,
+        defaults=defaults,
         network=built.network,
         layers=layers,
         document=document,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(building.notes)),
     )
 
 
@@ -172,57 +151,46 @@ def _is_something_else(data: Mapping[str, Any]) -> bool:
     return "layers" not in data and len(unknown) > 1 and nearest("layers", unknown) == ""
 
 
-def _overruled(arguments: Networks) -> Iterator[str]:
-    for name in sorted(arguments.recipes.keys() & arguments.functions.keys()):
-        yield (
-            f"the initializer '{name}' is the function of --custom, not the spec's recipe of that "
-            "name"
-        )
-
-
-def _shaped(built: Built, errors: list[SpecError]) -> list[Shaped]:
-    """The shapes at every call; errors are added once for each place."""
-    network, paths = built
-    reported: set[Path] = set()
-
-    def failed(call: int, error: ShapeError | ArgumentError) -> None:
-        layer, path = network.layers[network.calls[call].layer], paths[call]
-        if layer is BROKEN or path in reported:
-            return
-        reported.add(path)
-        errors.append(_spec_error(error, layer, path))
-
-    shaped = network.shapes(failed=failed)
-    for call, shapes in enumerate(shaped):
-        layer, path = network.layers[network.calls[call].layer], paths[call]
-        if not shapes.outputs and isinstance(layer, Recorded):
-            continue
-        sizes = (math.prod(n for n in shape if n is not None) for shape in shapes.outputs)
-        largest = max(sizes, default=0)
-        if largest > LARGEST_TENSOR and path not in reported:
-            reported.add(path)
-            message = f"the output of this {layer.type_name} would have too many entries"
-            remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
-            errors.append(ShapeMismatch(message, remedy=remedy, path=path))
-    return shaped
-
-
-def _spec_error(error: ShapeError | ArgumentError, layer: Layer, path: Path) -> SpecError:
-    if isinstance(error, ArgumentError):
-        given = {field for field in layer.__struct_fields__ if getattr(layer, field) is not None}
-        return argument_error(error, dict.fromkeys(given), path)
-    return ShapeMismatch(str(error), remedy=error.remedy, path=path)
-
-
 class _Building:
     """Builds the layers of a network with their parameters."""
 
     def __init__(self, spec: Spec, arguments: Networks, notes: list[str]) -> None:
         self.spec = spec
+        self.arguments = arguments
         self.errors = arguments.errors
-        self.built = arguments.built
         self.notes = notes
         self.reported: set[Path] = set()
+
+    def shapes(self, built: Built) -> list[Shaped]:
+        """The shapes at every call; errors are added once for each place."""
+        network, paths = built
+        reported: set[Path] = set()
+
+        def failed(call: int, error: ShapeError | ArgumentError) -> None:
+            layer, path = network.layers[network.calls[call].layer], paths[call]
+            if layer is not BROKEN and path not in reported:
+                reported.add(path)
+                self._failed(error, layer, path)
+
+        shaped = network.shapes(failed=failed)
+        for call, shapes in enumerate(shaped):
+            layer, path = network.layers[network.calls[call].layer], paths[call]
+            if not shapes.outputs and isinstance(layer, Recorded):
+                continue
+            sizes = (math.prod(n for n in shape if n is not None) for shape in shapes.outputs)
+            if max(sizes, default=0) > LARGEST_TENSOR and path not in reported:
+                reported.add(path)
+                message = f"the output of this {layer.type_name} would have too many entries"
+                remedy = f"no tensor can have more than {LARGEST_TENSOR:,}"
+                self.errors.report(message, path, remedy, kind=ShapeMismatch)
+        return shaped
+
+    def _failed(self, error: ShapeError | ArgumentError, layer: Layer, path: Path) -> None:
+        if isinstance(error, ArgumentError):
+            given = {each for each in layer.__struct_fields__ if getattr(layer, each) is not None}
+            self.arguments.invalid_argument(error, given, path)
+        else:
+            self.errors.report(str(error), path, error.remedy, kind=ShapeMismatch)
 
     def layers(
         self,
@@ -247,7 +215,7 @@ class _Building:
             parameters: tuple[Parameter, ...]
             if isinstance(layer, Network):
                 inside = layer.shapes(shapes.inputs)
-                places = self.built[id(layer)].paths
+                places = self.arguments.built[id(layer)].paths
                 trained = trainable and layer.trainable
                 children = tuple(self.layers(layer, inside, f"{full}/", trained, places))
                 parameters = tuple(p for child in children for p in child.parameters)
@@ -271,7 +239,7 @@ class _Building:
             own = list(within(layer, name, layer.parameters(*inputs), self.spec.dtype))
             own, notes = with_defaults(self.spec.defaults, own)
         except (ShapeError, ArgumentError) as error:
-            self.errors.append(_spec_error(error, layer, path))
+            self._failed(error, layer, path)
             return ()
         self.notes += notes
         finished = tuple(
@@ -284,12 +252,37 @@ class _Building:
         if path not in self.reported:
             before = len(self.errors)
             for parameter in finished:
-                for problem in _unfillable(parameter, path):
-                    self.errors.append(problem)
+                self._require_fillable(parameter, path)
             if len(self.errors) > before:
                 # A repeated block is reported once.
                 self.reported.add(path)
         return finished
+
+    def _require_fillable(self, parameter: Parameter, path: Path) -> None:
+        """Report why a parameter cannot be filled, at the argument of its initializer."""
+        place = (*path, parameter.argument or "type")
+        if parameter.size > LARGEST_TENSOR:
+            message = f"{parameter.path} would have {parameter.size:.3g} entries"
+            self.errors.report(message, path, "no tensor can be that large", kind=ShapeMismatch)
+            return
+        try:
+            distribution = parameter.initializer.distribution_for(parameter.shape)
+            parameter.initializer.fans(parameter.shape)
+        except ShapeError as error:
+            remedy = error.remedy or f"{parameter.path} needs another initializer"
+            message = f"{error} ({parameter.path})"
+            self.errors.report(message, place, remedy, kind=ShapeMismatch)
+            return
+        if distribution is None:
+            return
+        low, high = distribution.extent
+        largest = LARGEST[parameter.dtype]
+        if (far := max(abs(low), abs(high)) > largest) or high - low > largest:
+            what = "is more" if far else "is wider"
+            held = f"{what} than {parameter.dtype} holds, at most {largest:.5g}"
+            drawn = distribution.text if distribution.std == 0 else f"~ {distribution.text}"
+            remedy = "draw smaller values, or take another dtype"
+            self.errors.report(f"{parameter.path} {drawn} {held}", place, remedy)
 
 
 def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
@@ -303,29 +296,3 @@ def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:
         made, values=partial(draw, source), source_distribution=source.distribution
     )
     return msgspec.structs.replace(parameter, initializer=linked)
-
-
-def _unfillable(parameter: Parameter, path: Path) -> Iterator[SpecError]:
-    """Why a parameter cannot be filled, at the argument of its initializer."""
-    place = (*path, parameter.argument or "type")
-    if parameter.size > LARGEST_TENSOR:
-        message = f"{parameter.path} would have {parameter.size:.3g} entries"
-        yield ShapeMismatch(message, remedy="no tensor can be that large", path=path)
-        return
-    try:
-        distribution = parameter.initializer.distribution_for(parameter.shape)
-        parameter.initializer.fans(parameter.shape)
-    except ShapeError as error:
-        remedy = error.remedy or f"{parameter.path} needs another initializer"
-        yield UnfillableShape(f"{error} ({parameter.path})", remedy=remedy, path=place)
-        return
-    if distribution is None:
-        return
-    low, high = distribution.extent
-    largest = LARGEST[parameter.dtype]
-    if (far := max(abs(low), abs(high)) > largest) or high - low > largest:
-        what = "is more" if far else "is wider"
-        held = f"{what} than {parameter.dtype} holds, at most {largest:.5g}"
-        remedy = "draw smaller values, or take another dtype"
-        drawn = distribution.text if distribution.std == 0 else f"~ {distribution.text}"
-        yield InvalidValue(f"{parameter.path} {drawn} {held}", remedy=remedy, path=place)

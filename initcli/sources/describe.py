@@ -52,15 +52,11 @@ def choices(type_: Any) -> tuple[str, ...]:
 def written(value: Any) -> Any:
     """The value of an argument as a spec writes it."""
     if isinstance(value, Initializer):
-        return {"type": value.type_name, **value.arguments} if _differs(value) else value.type_name
+        is_default = value == type(value)()
+        return value.type_name if is_default else {"type": value.type_name, **value.arguments}
     if isinstance(value, Activation):
         return snake_case(type(value).__name__)
     return msgspec.to_builtins(value)
-
-
-def _differs(value: msgspec.Struct) -> bool:
-    """Whether a value has other arguments than its class's defaults."""
-    return value != type(value)()
 
 
 def _describe(info: Any) -> str:
@@ -81,7 +77,8 @@ def _describe(info: Any) -> str:
             if isinstance(kind, msgspec.inspect.AnyType):
                 return "a list"
             count = f"{info.max_length} " if info.max_length else ""
-            return f"a list of {count}{_plural(_describe(kind))}"
+            plural = re.sub(r"\ba (whole number|number|list|text)\b", r"\1s", _describe(kind))
+            return f"a list of {count}{plural}"
         case _:
             return _SIMPLE.get(type(info), "another value")
 
@@ -102,7 +99,3 @@ def _bounds(info: Any) -> str:
     high = f"at most {info.le:g}" if info.le is not None else ""
     bounds = [bound for bound in (low, high) if bound]
     return f" of {' and '.join(bounds)}" if bounds else ""
-
-
-def _plural(text: str) -> str:
-    return re.sub(r"\ba (whole number|number|list|text)\b", r"\1s", text)

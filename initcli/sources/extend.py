@@ -37,7 +37,7 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
         return document
 
     def refused(message: str, remedy: str = "") -> InvalidSpec:
-        return document.invalid([InvalidValue(message, remedy=remedy, path=(KEY,))])
+        return document.refused(message, (KEY,), remedy)
 
     file = data[KEY]
     if not isinstance(file, str) or not file:

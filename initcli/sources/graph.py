@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
 
 from initcli import limits
-from initcli.errors import (
-    EmptyStack,
-    InvalidValue,
-    MissingArgument,
-    Path,
-    UnknownArgument,
-    did_you_mean,
-    printable,
-    quoted,
-)
+from initcli.errors import InvalidGraph, Path, UnknownArgument, did_you_mean, printable, quoted
 from initcli.initializers import Custom
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Missing
 from initcli.layers.network import Network
 from initcli.sources.arguments import Arguments
-from initcli.sources.assembly import Assembly, Built, CannotGoOn
-from initcli.sources.entries import BROKEN, Entry, Reference, named
+from initcli.sources.assembly import BROKEN, Assembly, Built, CannotGoOn, Entry, Reference
 
 
 class Networks(Arguments):
@@ -61,17 +51,14 @@ class Networks(Arguments):
         cls = _network_types()[data["type"]]
         entries = data.get("layers")
         if "layers" not in data:
-            message = f"{cls.__name__} needs `layers`, a list"
-            self.errors.append(MissingArgument(message, path=path))
+            self.errors.report(f"{cls.__name__} needs `layers`, a list", path)
             return None
         if not isinstance(entries, list):
-            message = f"`layers` must be a list, not {quoted(entries)}"
-            self.errors.append(InvalidValue(message, path=(*path, "layers")))
+            self.errors.report(f"`layers` must be a list, not {quoted(entries)}", (*path, "layers"))
             return None
         if not entries:
             remedy = "add one, such as {type: Dense, units: 10}"
-            place = (*path, "layers")
-            self.errors.append(EmptyStack("`layers` is empty", remedy=remedy, path=place))
+            self.errors.report("`layers` is empty", (*path, "layers"), remedy)
             return None
         self._only(data, _NETWORK_KEYS, cls.__name__, path)
         own = Layer(
@@ -94,25 +81,35 @@ class Networks(Arguments):
     def entries(self, entries: Sequence[Any], path: Path) -> tuple[Entry, ...]:
         """The entries of one list, each with its name; mistakes are added to ``errors``."""
         made = [self._entry(entry, (*path, index)) for index, entry in enumerate(entries)]
-        return tuple(named(made, self.errors))
+        self._require_different_names(made)
+        return tuple(_named(made))
+
+    def _require_different_names(self, entries: Sequence[Entry]) -> None:
+        taken: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.name in taken:
+                other = ".".join(map(str, taken[entry.name].path))
+                message = f"two layers are called '{entry.name}', this and {other}"
+                remedy = "give one of them another name, or none"
+                self.errors.report(message, (*entry.path, "name"), remedy, kind=InvalidGraph)
+            if entry.name:
+                taken[entry.name] = entry
+        for name, entry in taken.items():
+            stem, _, number = name.rpartition("_")
+            repeat = taken[stem].repeat or 0 if stem in taken and taken[stem].block else 0
+            if number.isdecimal() and int(number[:9]) < repeat:
+                message = f"'{name}' is a repetition of the block '{stem}'"
+                remedy = "give it another name"
+                self.errors.report(message, (*entry.path, "name"), remedy, kind=InvalidGraph)
 
     def _entry(self, data: Any, path: Path) -> Entry:
         mapping: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
-        name = mapping.get("name")
-        if name is not None:
-            if not isinstance(name, str):
-                message = f"`name` must be a text, not {quoted(name)}"
-                self.errors.append(InvalidValue(message, path=(*path, "name")))
-                name = None
-            elif fault := self._unusable(name):
-                problem, remedy = fault
-                message = f"the name {quoted(name)} {problem}"
-                self.errors.append(InvalidValue(message, remedy=remedy, path=(*path, "name")))
-                name = None
+        name = self._name(mapping.get("name"), (*path, "name"))
         before = len(self.errors)
         inputs = self._references(mapping.get("inputs"), (*path, "inputs"))
         misnamed = len(self.errors) > before
-        entry = Entry(path, name or "", inputs, {}, self._masks(mapping.get("masks"), path))
+        masks = self._masks(mapping.get("masks"), (*path, "masks"))
+        entry = Entry(path, name or "", inputs, {}, masks)
         if "repeat" in mapping or ("layers" in mapping and "type" not in mapping):
             return self._block(entry, mapping)
         if "call" in mapping:
@@ -120,7 +117,7 @@ class Networks(Arguments):
         kind = mapping.get("type")
         cls = known_layers().get(kind) if isinstance(kind, str) else None
         allowed = cls.takes().options if cls else ()
-        options = self._options({key: mapping[key] for key in allowed if key in mapping}, path)
+        options = self._options(mapping, allowed, path)
         if isinstance(data, Mapping):
             data = {k: v for k, v in data.items() if k not in ("inputs", "masks", *allowed)}
             if name is None:
@@ -128,12 +125,31 @@ class Networks(Arguments):
         layer = self.layer(data, path)
         if layer is not None and layer.merges and inputs is None:
             message = f"{layer.type_name} merges several inputs, but has only one here"
-            remedy = "name them: `inputs: [one, other]`"
-            self.errors.append(MissingArgument(message, remedy=remedy, path=path))
+            self.errors.report(message, path, "name them: `inputs: [one, other]`")
             layer = None
         if misnamed:
             layer = None
         return msgspec.structs.replace(entry, layer=layer or BROKEN, options=options)
+
+    def _name(self, name: Any, path: Path) -> str | None:
+        if name is None:
+            return None
+        allowed = limits.NAME_CHARACTERS
+        if not isinstance(name, str):
+            self.errors.report(f"`name` must be a text, not {quoted(name)}", path)
+            return None
+        if not name:
+            problem = "is empty"
+        elif "/" in name and not self.of_keras:
+            problem = "holds a '/', which separates a layer's name from its tensors'"
+        elif len(name) > allowed:
+            problem = f"has {len(name):,} characters, and {allowed} are allowed"
+        elif printable(name) != name:
+            problem = "holds a character that cannot be printed"
+        else:
+            return name
+        self.errors.report(f"the name {quoted(name)} {problem}", path)
+        return None
 
     def _block(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
         path = entry.path
@@ -141,53 +157,50 @@ class Networks(Arguments):
         repeat = data.get("repeat")
         if repeat is not None and (type(repeat) is not int or repeat < 1):
             message = f"`repeat` must be a whole number of at least 1, not {quoted(repeat)}"
-            self.errors.append(InvalidValue(message, path=(*path, "repeat")))
+            self.errors.report(message, (*path, "repeat"))
             repeat = 1
         entries = data.get("layers")
         if not isinstance(entries, list) or not entries:
-            message = "a block needs `layers`, a list of what it repeats"
-            self.errors.append(MissingArgument(message, path=path))
+            self.errors.report("a block needs `layers`, a list of what it repeats", path)
             return msgspec.structs.replace(entry, layer=BROKEN)
         if entry.inputs is not None and len(entry.inputs) != 1:
             message = "a block takes one input, which its layers call `input`"
             remedy = "its layers may also name any layer outside the block"
-            place = (*path, "inputs")
-            self.errors.append(InvalidValue(message, remedy=remedy, path=place))
+            self.errors.report(message, (*path, "inputs"), remedy)
         block: list[Entry] = []
         for inner in self.entries(entries, (*path, "layers")):
             if isinstance(inner.layer, Input):
-                message = "an Input cannot stand in a block"
-                self.errors.append(InvalidValue(message, path=inner.path))
+                self.errors.report("an Input cannot stand in a block", inner.path)
                 inner = msgspec.structs.replace(inner, layer=BROKEN)
             block.append(inner)
         return msgspec.structs.replace(entry, block=tuple(block), repeat=repeat)
 
     def _shared(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
-        known = {name for cls in known_layers().values() for name in cls.takes().options}
-        keys = ("call", "name", "inputs", "masks", *sorted(known))
-        self._only(data, keys, "a call", entry.path)
+        known = sorted({name for cls in known_layers().values() for name in cls.takes().options})
+        self._only(data, ("call", "name", "inputs", "masks", *known), "a call", entry.path)
         shared = data["call"]
         if not isinstance(shared, str):
             message = f"`call` must be the name of a layer, not {quoted(shared)}"
-            self.errors.append(InvalidValue(message, path=(*entry.path, "call")))
+            self.errors.report(message, (*entry.path, "call"))
             return msgspec.structs.replace(entry, layer=BROKEN)
-        options = self._options({key: data[key] for key in known & data.keys()}, entry.path)
+        options = self._options(data, known, entry.path)
         return msgspec.structs.replace(entry, shared=shared, options=options)
 
-    def _options(self, data: Mapping[str, Any], path: Path) -> dict[str, bool]:
+    def _options(
+        self, data: Mapping[str, Any], known: Iterable[str], path: Path
+    ) -> dict[str, bool]:
         return {
-            name: self.value(bool, name, value, (*path, name)) is True
-            for name, value in data.items()
+            name: self.value(bool, name, data[name], (*path, name)) is True
+            for name in known
+            if name in data
         }
 
-    def _only(self, data: Mapping[str, Any], keys: Sequence[str], what: str, path: Path) -> None:
+    def _only(self, data: Mapping[str, Any], keys: Collection[str], what: str, path: Path) -> None:
         for key in data:
             if key not in keys:
                 message = f"{what} takes no `{quoted(key).strip(chr(39))}`"
                 remedy = did_you_mean(key, keys)
-                place = (*path, key)
-                error = UnknownArgument(message, remedy=remedy, path=place, at_key=True)
-                self.errors.append(error)
+                self.errors.report(message, (*path, key), remedy, kind=UnknownArgument, at_key=True)
 
     def _references(self, data: Any, path: Path) -> tuple[Reference, ...] | None:
         """The layers that ``inputs`` or ``outputs`` names: one, or a list of them."""
@@ -196,7 +209,7 @@ class Networks(Arguments):
         several = isinstance(data, list)
         if several and len(data) > limits.INPUTS:
             message = f"{len(data):,} inputs are named here, and {limits.INPUTS:,} are allowed"
-            self.errors.append(InvalidValue(message, path=path))
+            self.errors.report(message, path)
             return ()
         return tuple(
             reference
@@ -213,22 +226,17 @@ class Networks(Arguments):
                 not rest and output >= 0 and not isinstance(output, bool)
             ):
                 return [Reference(name, output, path)]
-        message = (
-            "an input is the name of a layer, or {layer: NAME, output: NUMBER}, "
-            f"not {quoted(data)}"
-        )
-        self.errors.append(InvalidValue(message, path=path))
+        forms = "the name of a layer, or {layer: NAME, output: NUMBER}"
+        self.errors.report(f"an input is {forms}, not {quoted(data)}", path)
         return []
 
     def _masks(self, data: Any, path: Path) -> dict[str, Reference]:
         """The masks that a call names, each an output of a layer."""
         if data is None:
             return {}
-        path = (*path, "masks")
         if not isinstance(data, Mapping):
-            remedy = "such as `masks: {mask: NAME}`"
             message = f"`masks` must be a mapping of masks to layers, not {quoted(data)}"
-            self.errors.append(InvalidValue(message, remedy=remedy, path=path))
+            self.errors.report(message, path, "such as `masks: {mask: NAME}`")
             return {}
         return {
             str(name): reference
@@ -236,17 +244,31 @@ class Networks(Arguments):
             for reference in self._reference(each, (*path, name))
         }
 
-    def _unusable(self, name: str) -> tuple[str, str] | None:
-        """The problem with a layer's name and its remedy, if there is one."""
-        if not name:
-            return "is empty", ""
-        if "/" in name and not self.of_keras:
-            return "holds a '/', which separates a layer's name from its tensors'", ""
-        if len(name) > (allowed := limits.NAME_CHARACTERS):
-            return f"has {len(name):,} characters, and {allowed} are allowed", ""
-        if printable(name) != name:
-            return "holds a character that cannot be printed", ""
-        return None
+
+def _named(entries: Sequence[Entry]) -> Iterable[Entry]:
+    """The entries with names: their own, or that of their type and a number, as in Keras."""
+    taken = {entry.name for entry in entries}
+    counts: dict[str, int] = {}
+    for entry in entries:
+        name = entry.name
+        while not name:
+            stem = _stem(entry)
+            counts[stem] = counts.get(stem, 0) + 1
+            number = counts[stem]
+            # conv1d, conv1d_1, …; but a second block is block2, as block_1 is a repetition.
+            further = f"{stem}{number}" if entry.block else f"{stem}_{number - 1}"
+            candidate = stem if number == 1 else further
+            name = "" if candidate in taken else candidate
+        yield msgspec.structs.replace(entry, name=name)
+
+
+def _stem(entry: Entry) -> str:
+    if entry.block:
+        return "block"
+    if entry.shared:
+        return f"{entry.shared.rpartition('/')[2]}_call"
+    assert entry.layer is not None
+    return entry.layer.default_name()
 
 
 _NETWORK_KEYS = ("type", "name", "trainable", "layers", "outputs", "input_layers")

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
 from initcli.documents.document import Document, Nodes, Origin, with_values
 from initcli.documents.yaml_text import parse_yaml
-from initcli.errors import InitcliError, InvalidSpec, Path, printable
+from initcli.errors import Errors, InitcliError, InvalidSpec, Path, printable
 from initcli.layers import known_layers
 from initcli.limits import NESTING
 from initcli.sources.graph import Networks
@@ -171,41 +171,35 @@ def _steps(text: str) -> tuple[list[_Step], int]:
     return steps, at + 1
 
 
-def _matches(data: Any, steps: list[_Step], text: str) -> Iterator[Path]:
+def _matches(data: Any, steps: list[_Step], text: str) -> Iterable[Path]:
     """The paths that the steps match, of which the last key need not exist yet."""
-    *inner, last = steps
     held: list[tuple[Path, Any]] = [((), data)]
-    for index, step in enumerate(inner):
-        held = [match for path, value in held for match in _next(path, value, step)]
+    is_pattern = any(step.is_pattern for step in steps)
+    for index, step in enumerate(steps):
+        is_last = index == len(steps) - 1
+        adds = None if not is_last else _takes if is_pattern else lambda *_: True
+        held = [match for path, value in held for match in _next(path, value, step, adds)]
         if not held:
             raise _no_match(data, steps, index, text)
-    is_pattern = any(step.is_pattern for step in steps)
-    ends = [path for path, value in held for path in _ends(path, value, last, is_pattern)]
-    if not ends:
-        raise _no_match(data, steps, len(inner), text)
-    yield from dict.fromkeys(ends)
+    return dict.fromkeys(path for path, _ in held)
 
 
-def _next(path: Path, value: Any, step: _Step) -> Iterator[tuple[Path, Any]]:
+def _next(
+    path: Path, value: Any, step: _Step, adds: Callable[[Any, str], bool] | None
+) -> Iterator[tuple[Path, Any]]:
+    """What a step leads to; ``adds`` says which mappings get a new key."""
+    word = step.word
     if step.condition is not None:
-        yield from _with_condition(path, value, step.condition)
-    elif step.word == "**":
+        yield from _with_condition(path, value, *step.condition)
+    elif word == "**":
         yield from _walk(value, path)
-    elif step.word == "*":
+    elif word == "*":
         yield from _items(path, value)
-    elif (key := _key(value, step.word)) is not None:
-        yield (*path, key), value[key]
-
-
-def _ends(path: Path, value: Any, last: _Step, is_pattern: bool) -> Iterator[Path]:
-    """Where the value goes: to an existing one, or under a new key of a mapping."""
-    if last.is_pattern:
-        yield from (end for end, _ in _next(path, value, last))
     elif isinstance(value, dict):
-        if not is_pattern or last.word in value or _takes(value, last.word):
-            yield (*path, last.word)
-    elif (key := _key(value, last.word)) is not None:
-        yield (*path, key)
+        if word in value or (adds and adds(value, word)):
+            yield (*path, word), value.get(word)
+    elif isinstance(value, list) and word.isdecimal() and len(word) < 10 and int(word) < len(value):
+        yield (*path, int(word)), value[int(word)]
 
 
 def _takes(entry: Any, argument: str) -> bool:
@@ -215,10 +209,7 @@ def _takes(entry: Any, argument: str) -> bool:
     return cls is not None and argument in cls.__struct_encode_fields__
 
 
-def _with_condition(
-    path: Path, value: Any, condition: tuple[str, str]
-) -> Iterator[tuple[Path, Any]]:
-    key, wanted = condition
+def _with_condition(path: Path, value: Any, key: str, wanted: str) -> Iterator[tuple[Path, Any]]:
     if not isinstance(value, list):
         return
     names = _names(value) if key == "name" else [None] * len(value)
@@ -231,12 +222,11 @@ def _with_condition(
 def _names(entries: list[Any]) -> list[str]:
     """The names of the layers in a list, default names included."""
     networks = Networks()
-    networks.errors = []  # Errors without a limit: they are reported when the model is built.
+    networks.errors = Errors()  # without a limit: they are reported when the model is built
     return [entry.name for entry in networks.entries(entries, ())]
 
 
 def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """A value and all within it."""
     waiting = [(path, value)]
     while waiting:
         here, each = waiting.pop()
@@ -245,20 +235,9 @@ def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _items(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    pairs: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, dict):
-        pairs = value.items()
-    elif isinstance(value, list):
-        pairs = enumerate(value)
+    is_list = isinstance(value, list)
+    pairs = enumerate(value) if is_list else value.items() if isinstance(value, dict) else ()
     return (((*path, key), each) for key, each in pairs)
-
-
-def _key(value: Any, word: str) -> str | int | None:
-    """A step as an existing key or index of a value."""
-    if isinstance(value, dict):
-        return word if word in value else None
-    is_index = isinstance(value, list) and word.isdecimal() and len(word) < 10
-    return int(word) if is_index and int(word) < len(value) else None
 
 
 def _no_match(data: Any, steps: list[_Step], index: int, text: str) -> BadOverride:

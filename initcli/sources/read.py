@@ -44,8 +44,22 @@ def _read_file(source: str) -> Document:
 
 
 def _read(source: Source) -> Document:
+    _refuse_weights(source)
     reader = next((each for each in known_readers() if _recognizes(each, source)), None)
     return source.document if reader is None else reader.read(source)
+
+
+def _refuse_weights(source: Source) -> None:
+    """Raise InvalidSpec for a file that has weights alone."""
+    is_text = not source.is_binary and b'"weight_map"' not in source.head
+    if is_text or not os.path.isfile(source.name):  # noqa: PTH113  # tolerates any text
+        return
+    from initcli.sources.weights import reader_of
+    from initcli.sources.weights.reader import WeightsFile
+
+    reader = reader_of(WeightsFile(FilePath(source.name)))
+    if reader is not None and not reader.may_have_model:
+        raise source.without_model()
 
 
 def _recognizes(reader: Reader, source: Source) -> bool:
@@ -58,11 +72,15 @@ def _recognizes(reader: Reader, source: Source) -> bool:
 def _opened(file: str) -> IO[bytes]:
     # Windows reports "permission denied" for a directory. os.path tolerates any text.
     if os.path.isdir(file):  # noqa: PTH112
-        raise unreadable(file, "this is a directory, not a file")
+        advice = "`summary` and `hist` show the weights in a directory"
+        raise unreadable(file, "this is a directory, not a file", advice)
     with system_errors(file):
         try:
             return FilePath(file).open("rb")
         except FileNotFoundError:
-            suffixes = (suffix for reader in known_readers() for suffix in reader.suffixes)
+            from initcli.sources.weights import known_readers as readers_of_weights
+
+            readers = (*known_readers(), *readers_of_weights())
+            suffixes = (suffix for reader in readers for suffix in reader.suffixes)
             advice = nearest_file(file, (*_SPEC_SUFFIXES, *suffixes))
             raise unreadable(file, "there is no such file", advice) from None

@@ -129,6 +129,11 @@ class Source:
         """The error for a source that cannot be read."""
         return unreadable(name or self.name, message, remedy)
 
+    def without_model(self) -> InvalidSpec:
+        """The error for weights alone, where a model is needed."""
+        advice = "name a spec or a Keras model; `summary` and `hist` show weights alone"
+        return self.refused("this has weights, but no model, which is needed here", advice)
+
 
 def unreadable(name: str, message: str, remedy: str = "") -> InvalidSpec:
     """The error for a file that cannot be read."""

@@ -5,30 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from support.paths import ROOT, TOUR
+from support.paths import TOUR
+from support.running import run, run_process
 
 
 def completed(*words: str) -> list[str]:
     """What bash is told when the tab key is pressed behind these words."""
-    done = subprocess.run(
-        [sys.executable, "-m", "initcli"],
-        env={
-            **os.environ,
-            "PYTHONUTF8": "1",
-            "_INITCLI_COMPLETE": "complete_bash",
-            "COMP_WORDS": " ".join(("initcli", *words)),
-            "COMP_CWORD": str(len(words)),
-        },
-        capture_output=True,
-        encoding="utf-8",
-        cwd=ROOT,
-        check=False,
-    )
+    done = run(**pressed(*words))
     assert done.stderr == ""
     return [line for line in done.stdout.splitlines() if line]
+
+
+def pressed(*words: str) -> dict[str, Any]:
+    """The environment in which bash asks."""
+    return {
+        "_INITCLI_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(("initcli", *words)),
+        "COMP_CWORD": str(len(words)),
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,8 +63,8 @@ def test_the_shell_completes(words: tuple[str, ...], expected: list[str]) -> Non
     assert sorted(completed(*words)) == sorted(expected)
 
 
-def test_every_command_is_completed() -> None:
-    assert set(completed("")) >= {
+def test_a_process_of_its_own_completes_every_command() -> None:
+    assert set(run_process(**pressed("")).stdout.splitlines()) >= {
         "summary",
         "hist",
         "signal",

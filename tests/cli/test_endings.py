@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from support.paths import ROOT, TOUR
-from support.running import start
+from support.running import run, start
 
 LARGE = "input_shape: [9000]\nlayers: [{type: Dense, units: 9000}, {type: Dense, units: 9000}]\n"
 OWN = "input_shape: [8]\nlayers: [{type: Dense, units: 8, kernel_initializer: mine}]\n"
@@ -204,10 +204,9 @@ def test_notes_that_cannot_be_written_change_nothing() -> None:
 @pytest.mark.parametrize("arguments", [["summary"], ["signal", "--theory"]], ids=" ".join)
 def test_a_terminal_of_any_width(columns: str, arguments: list[str]) -> None:
     command, *options = arguments
-    with start(command, TOUR, *options, env={**os.environ, "COLUMNS": columns}) as process:
-        stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (0, "")
-    assert max(map(len, stdout.splitlines())) < 1001
+    shown = run(command, TOUR, *options, COLUMNS=columns)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert max(map(len, shown.stdout.splitlines())) < 1001
 
 
 def test_a_backend_of_a_notebook_is_not_needed(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ from initcli.parameter import Parameter
 from initcli.render import weights_file as exporting
 from initcli.sampling import chunks as drawing
 from initcli.sampling import workers
-from initcli.signal import measured, passes
+from initcli.signal import cost, passes
+from initcli.signal.measured import planned
 
 # ------------------------------------------------------------------------- signals
 
@@ -101,13 +102,17 @@ def of_signals() -> Iterator[Case]:
         "a batch beyond memory",
         "signal spec.yaml --batch 9",
         {"spec.yaml": DENSE},
-        cause=lambda patch: patch.setattr(measured, "physical_memory", lambda: 1 << 20),
+        cause=lambda patch: patch.setattr(cost, "physical_memory", lambda: 1 << 20),
+    )
+    yield Case(
+        "a signal that takes too long",
+        call=lambda: planned(initcli.parse(DENSE), seconds=0.0),
     )
     yield Case(
         "a gradient that cannot be pulled back",
         "signal spec.yaml",
         {"spec.yaml": DENSE},
-        cause=lambda patch: patch.setattr(passes, "make_vjp", lambda *_: (_no_gradient, None)),
+        cause=lambda patch: patch.setattr(passes, "_pull", lambda *_: _no_gradient),
     )
     yield Case(
         "a layer that says nothing about its output",

@@ -449,9 +449,11 @@ def test_an_audit_finds_nothing_that_keeps_anybody_out(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened(gallery, color_scheme=scheme)
-    closed = axe.run(page).response["violations"]
+    # In the dark nothing but the colors differs.
+    options: dict[str, Any] = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
+    closed = axe.run(page, options=options).response["violations"]
     page.locator("#tensor-table tbody a").first.click()
-    open_ = axe.run(page, context="#tensor").response["violations"]
+    open_ = axe.run(page, context="#tensor", options=options).response["violations"]
     found = [
         (each["id"], [node["html"][:200] for node in each["nodes"]]) for each in closed + open_
     ]

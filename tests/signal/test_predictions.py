@@ -15,7 +15,7 @@ from initcli.signal.measured import measure_signal
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "linear")
 INITIALIZERS = ("glorot_uniform", "he_normal", "lecun_normal", "orthogonal")
-DEPTH = 16
+DEPTH = 12
 STACKS = list(product(ACTIVATIONS, INITIALIZERS))
 DRAWS = 16
 RANGE = 3.532

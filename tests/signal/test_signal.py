@@ -19,10 +19,17 @@ from PIL import Image
 import initcli
 from initcli.errors import NoSuchTensor, NotInCatalog, SignalError
 from initcli.layers.pooling import AveragePooling1D, MaxPooling1D
-from initcli.signal import measured
+from initcli.limits import from_options, limited
+from initcli.signal.cost import cost
 from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
-from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.measured import (
+    NotAfforded,
+    TooSlow,
+    measure_signal,
+    planned,
+    predict_signal,
+)
 from initcli.signal.program import program
 from initcli.signal.rules.base import Context, Gradient, expected
 from support.paths import ROOT, TOUR, facts
@@ -268,21 +275,51 @@ def test_a_kernel_of_zeros_stops_gradients() -> None:
 # Memory
 
 
-def test_a_batch_that_fits_is_taken_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    built = model({"type": "Dense", "units": 50_000}, {"type": "Dense", "units": 4})
-    monkeypatch.setattr(measured, "physical_memory", lambda: 256 << 20)
-    signal = measure_signal(built, draws=1)
-    assert signal.batch < 64
-    (note,) = signal.notes
-    assert note.startswith(f"a batch of {signal.batch}, for one of 64 would take ")
-    with pytest.raises(SignalError, match=r"--batch \d+ fits") as refused:
-        measure_signal(built, batch=64)
-    best = int(str(refused.value).rpartition("--batch ")[2].split()[0])
-    assert signal.batch <= best < 64
-    assert measure_signal(built, batch=best, draws=1).batch == best
-    monkeypatch.setattr(measured, "physical_memory", lambda: 64 << 20)
-    with pytest.raises(SignalError, match="not even one example fits; see --theory"):
+def test_a_batch_that_fits_is_taken_or_named() -> None:
+    built = model({"type": "Dense", "units": 50_000, "name": "wide"}, {"type": "Dense", "units": 4})
+    with limited(memory=180 << 20):
+        signal = measure_signal(built, draws=1)
+        assert signal.batch < 64
+        (note,) = signal.notes
+        assert note.startswith(f"measured with a batch of {signal.batch} and 1 draw: 64 examples ")
+        with pytest.raises(SignalError, match=r"most of it in 'wide', .* allowed") as refused:
+            measure_signal(built, batch=64)
+    said = re.findall(r"--limit (\S+) raises it", str(refused.value))
+    with limited(**from_options(said)):
+        assert measure_signal(built, batch=64, draws=1).notes == ()
+    with limited(memory=64 << 20), pytest.raises(NotAfforded, match="a single example takes"):
         measure_signal(built)
+
+
+def test_what_takes_more_than_a_minute_is_measured_with_less() -> None:
+    built = model({"type": "Dense", "units": 2_000})
+    full = planned(built)
+    assert (full.program.batch, full.draws, full.notes) == (64, 5, ())
+    one = cost(full.program, "float32").seconds
+    less = planned(built, seconds=2 * one)
+    assert (less.program.batch, less.draws) < (64, 5)
+    assert "would take" in less.notes[0]
+    assert "--theory predicts at once" in less.notes[0]
+    with pytest.raises(TooSlow, match="--batch 1 --draws 1 measures it anyway"):
+        planned(built, seconds=one / 1000)
+    asked = planned(built, batch=64, draws=5, seconds=one / 1000)
+    assert (asked.program.batch, asked.draws, asked.notes) == (64, 5, ())
+
+
+def test_nothing_affordable_is_predicted_and_the_layer_named(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    layers = [{"type": "Dense", "units": 50_000, "name": "wide"}]
+    spec.write_text(json.dumps({"input_shape": [64], "layers": layers}))
+    small = ("--limit", f"memory={64 << 20}")
+    done = run("signal", str(spec), "--format", "json", *small)
+    assert done.returncode == 0
+    (note,) = json.loads(done.stdout)["notes"]
+    assert note.startswith("nothing is measured: a single example takes ")
+    assert "'wide'" in note
+    assert note in done.stderr
+    checked = run("check", str(spec), *small)
+    assert "the signal is predicted, not measured: a batch of 16 takes" in checked.stderr
+    assert "'wide'" in checked.stderr
 
 
 # The command
@@ -519,7 +556,6 @@ CASES: dict[str, list[Any]] = facts("layer_cases.yaml")["accepted"]
 
 def refusal_or_signal(built: initcli.Model) -> str | Signal:
     try:
-        predict_signal(built, batch=4)
         return measure_signal(built, batch=4, draws=1)
     except SignalError as refused:
         return str(refused)

@@ -24,7 +24,7 @@ from initcli.signal.program import program
 from initcli.types import Array
 from support.paths import facts
 
-DRAWS = 8
+DRAWS = 5
 """Draws that initcli measures; Keras's facts say how many it had."""
 CHANCE = 0.01
 """The probability that any test of agreement fails though nothing is wrong."""
@@ -142,7 +142,8 @@ def beside(path: str, paths: dict[str, Any]) -> list[str]:
 @cache
 def measured(name: str) -> Signal:
     known = facts("signal_facts.json.gz")["models"][name]
-    return measure_signal(initcli.parse(known["json"]), batch=known["batch"], draws=DRAWS)
+    model = initcli.parse(known["json"])
+    return measure_signal(model, batch=known["batch"], draws=DRAWS, theory=False)
 
 
 class Figure(NamedTuple):

@@ -232,7 +232,7 @@ def test_older_and_other_forms(text: str) -> None:
 def test_a_sequential_that_was_never_built_says_so() -> None:
     with pytest.raises(initcli.InvalidSpec) as caught:
         initcli.parse(sequential(layer("Dense", units=4)))
-    assert type(caught.value.errors[0]) is errors.MissingInputShape
+    assert type(caught.value.errors[0]) is errors.InvalidGraph
 
 
 def test_a_model_without_layers_in_its_file_says_so() -> None:

@@ -21,5 +21,5 @@ def facts(name: str) -> Any:
     """The content of a JSON (perhaps gzipped) or YAML file in tests/reference."""
     raw = (REFERENCE / name).read_bytes()
     if name.endswith(".yaml"):
-        return yaml.safe_load(raw)
+        return yaml.load(raw, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return json.loads(gzip.decompress(raw) if name.endswith(".gz") else raw)

@@ -8,7 +8,7 @@ from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
 from initcli.documents.edit import Change
 from initcli.initializers import Chrono, Joined
-from initcli.layers import cells, conv_lstm
+from initcli.layers import cells, recurrent
 from initcli.parameter import Parameter
 
 _MIN_MEAN = 0.5
@@ -58,7 +58,7 @@ class ForgetBias(Check):
             owner = parameter.owner
             if owner is None or parameter.argument != "recurrent_initializer":
                 continue
-            if not isinstance(owner.layer, cells.LSTMWeights | conv_lstm.ConvLSTM):
+            if not isinstance(owner.layer, cells.LSTMWeights | recurrent.ConvLSTM):
                 continue
             place = evidence.path(layer, parameter)[:-1]
             prefix = parameter.path.rpartition("/")[0]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from initcli.activations import Linear
 from initcli.checks.base import Check, Finding
-from initcli.checks.critical import growth
+from initcli.checks.critical import growth_at
 from initcli.checks.evidence import Evidence
 from initcli.checks.fans import wiring
 from initcli.checks.scales import Solved
@@ -92,8 +90,8 @@ class UnsuitedGain(Check):
         if isinstance(solved.activation, Linear) or not moments.variance:
             return None
         gain = moments.variance * wired.fans.fan_in
-        sizes, sensitivities, _ = growth(solved.activation, np.array([gain]), _LAYERS)
-        size, sensitivity = float(sizes[0]) / _LAYERS, float(sensitivities[0]) / _LAYERS
+        changes = growth_at(solved.activation, gain, _LAYERS)
+        size, sensitivity = (change / _LAYERS for change in changes)
         if row < _DEEP_ROW:
             sensitivity = 0.0
         is_first = graph.depths[graph.steps[index].inputs[0]] == 0

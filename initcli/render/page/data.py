@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import initcli
+from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.model import Model, leaves
 from initcli.render.page.bars import distribution_bars, measured_bars
@@ -29,7 +30,7 @@ Page = dict[str, Any]
 
 
 def tensors_page(
-    model: Model, tensors: Iterable[TensorSummary], pictures: Mapping[str, str] = {}
+    model: Subject, tensors: Iterable[TensorSummary], pictures: Mapping[str, str] = {}
 ) -> Page:
     """A page with an overview and a table of tensors.
 
@@ -74,22 +75,22 @@ def report_page(report: Report) -> Page:
     return _page(report.model, findings={"findings": findings, "notes": _plain(report.notes)})
 
 
-def _page(model: Model, **sections: Any) -> Page:
+def _page(model: Subject, **sections: Any) -> Page:
     return {"version": initcli.__version__, "model": _model(model), **sections}
 
 
-def _model(model: Model) -> dict[str, Any]:
+def _model(model: Subject) -> dict[str, Any]:
     return {
         **_plain(ModelRecord.of(model)),
         **_plain(totals(model)),
         "digest": _digest(model),
-        "layers": sum(1 for _ in leaves(model.layers)),
+        "layers": sum(1 for _ in leaves(model.layers)) if isinstance(model, Model) else None,
         "tensors": len(model.parameters),
         "notes": _plain(model.notes),
     }
 
 
-def _digest(model: Model) -> str:
+def _digest(model: Subject) -> str:
     """A hash of every tensor's path, shape, dtype and initializer."""
     facts = [
         (each.path, each.shape, each.dtype, each.trainable, str(each.initializer))
@@ -104,10 +105,10 @@ def _shown(tensor: TensorSummary) -> dict[str, Any]:
     parameter, measured, distribution = tensor.parameter, tensor.measured, tensor.distribution
     bars = None
     constant = False
-    if measured is not None:
+    if measured is not None and measured.count:
         bars = measured_bars(measured.shown, distribution, parameter.dtype)
         constant = measured.min == measured.max and measured.count > 1
-    elif distribution is not None:
+    elif measured is None and distribution is not None:
         bars = distribution_bars(distribution, parameter.size, parameter.dtype)
         constant = distribution.std == 0
     is_poor = tensor.fit is not None and tensor.fit.is_poor

@@ -95,7 +95,7 @@ function tensorTable(page) {
   const body = one("#tensor-table tbody");
   const rows = [...body.rows];
   const words = tensors.map((each) =>
-    [each.path, each.initializer_text, each.distribution ? each.distribution.text : "distribution not known"].join(" ").toLowerCase());
+    [each.path, each.initializer_text ?? "", each.distribution ? each.distribution.text : "distribution not known"].join(" ").toLowerCase());
   const collator = new Intl.Collator("en", { numeric: true });
   let order = tensors.map((_, place) => place);
   let visible = order;
@@ -113,7 +113,7 @@ function tensorTable(page) {
   });
   const kinds = {
     all: () => true,
-    kernel: (each) => /kernel[^/]*$/.test(each.path),
+    kernel: (each) => /kernel[^/]*$|weight$/.test(each.path),
     bias: (each) => /bias[^/]*$/.test(each.path),
     poor: (each) => each.poor,
   };
@@ -279,16 +279,17 @@ function draw(tensor, columns) {
   one("#tensor-title").textContent = tensor.path;
   const distribution = tensor.distribution;
   const drawn = tensor.measured;
-  const some = drawn && drawn.count < tensor.size;
+  const some = drawn && drawn.count + drawn.nans + drawn.infs < tensor.size;
+  const word = tensor.values === "stored" ? "stored" : "drawn";
   const facts = [
-    ["initializer", tensor.initializer_text],
+    tensor.initializer_text && ["initializer", tensor.initializer_text],
     ["distribution", distribution ? distribution.text : "not known"],
     ["shape", shapeText(tensor.shape)],
     ["weights", counted(tensor.size)],
     ["dtype", tensor.dtype],
-    ["fan in, fan out", `${counted(tensor.fan_in)}, ${counted(tensor.fan_out)}`],
-    ["trained", tensor.trainable ? "yes" : "no"],
-    drawn && ["drawn", some ? `the first ${counted(drawn.count)}` : "all"],
+    tensor.fan_in !== null && ["fan in, fan out", `${counted(tensor.fan_in)}, ${counted(tensor.fan_out)}`],
+    tensor.trainable !== null && ["trained", tensor.trainable ? "yes" : "no"],
+    drawn && [word, some ? `the first ${counted(drawn.count)}` : "all"],
     tensor.fit && ["distance from the distribution", `${general(tensor.fit.statistic, 3)} (Kolmogorov–Smirnov)`],
     tensor.fit && ["fit p", `${general(tensor.fit.p_value, 2)}${tensor.poor ? " (poor)" : ""}`],
   ].filter(Boolean);
@@ -316,7 +317,9 @@ function figuresTable(tensor, columns) {
       : null,
   ]);
   if (drawn) rows.push(["zeros", counted(drawn.zeros), null]);
-  const titles = ["", drawn && "drawn", distribution && "distribution"].filter((title) => title !== null && title !== undefined);
+  if (drawn?.nans) rows.push(["NaNs", counted(drawn.nans), null]);
+  if (drawn?.infs) rows.push(["infinities", counted(drawn.infs), null]);
+  const titles = ["", drawn && (tensor.values === "stored" ? "stored" : "drawn"), distribution && "distribution"].filter((title) => title !== null && title !== undefined);
   const head = titles.map((title) => (title
     ? html("th", { scope: "col", class: "number" }, title) : html("td")));
   const cells = ([name, seen, expected]) => html("tr", {}, html("th", { scope: "row" }, name),

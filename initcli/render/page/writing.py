@@ -67,8 +67,9 @@ def page_html(page: Page) -> str:
         row=lambda tensor: _row(tensor, page),
         text=_text,
         doubtful=DOUBTFUL,
+        stored=page["model"]["source"] == "weights",
         drawn=any(each["measured"] for each in shown),
-        partly=any(each["measured"] and each["measured"]["count"] < each["size"] for each in shown),
+        partly=any(each["measured"] and _entries(each) < each["size"] for each in shown),
         panels=panels(signal["layers"]) if signal else (),
         depth_scale="" if not signal else depth_scale(signal["verdict"]["depth_scale"], False),
     )
@@ -85,6 +86,11 @@ def _template() -> jinja2.Template:
     return environment.from_string(_source("template.html.j2"))
 
 
+def _entries(tensor: dict[str, Any]) -> int:
+    measured = tensor["measured"]
+    return int(measured["count"] + measured["nans"] + measured["infs"])
+
+
 def _text(tensor: dict[str, Any]) -> str:
     distribution = tensor["distribution"]
     return distribution["text"] if distribution else "distribution not known"
@@ -92,8 +98,8 @@ def _text(tensor: dict[str, Any]) -> str:
 
 def _row(tensor: dict[str, Any], page: Page) -> list[str]:
     """The cells of a tensor in the table, between its picture and its fit."""
-    initializer = tensor["initializer_text"]
-    if not tensor["trainable"]:
+    initializer = tensor["initializer_text"] or ""
+    if tensor["trainable"] is False:
         initializer += " · not trained"
     if tensor["dtype"] != page["model"]["dtype"]:
         initializer += f" · {tensor['dtype']}"

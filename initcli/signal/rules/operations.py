@@ -10,8 +10,7 @@ import numpy as np
 from initcli.activations import known_activations
 from initcli.layers import merging
 from initcli.layers.base import Layer
-from initcli.layers.computations import computation, is_elementwise
-from initcli.layers.operations import Operation
+from initcli.layers.operations import Operation, computation, is_elementwise
 from initcli.signal import arrays
 from initcli.signal.field import Field, mean_products, normal
 from initcli.signal.joint import Common, shared_by

@@ -6,7 +6,7 @@ Keras 3 writes a call as ``args`` and ``kwargs`` with tensors in them, Keras 2 a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from initcli.sources.keras.values import (
     NotRead,
     as_list,
     as_mapping_or_empty,
+    as_name,
     built_for,
     is_functional,
     layers_of,
@@ -26,6 +27,7 @@ from initcli.sources.keras.values import (
     shape_of,
     taken_by,
 )
+from initcli.types import Shape
 
 
 class TensorOf(NamedTuple):
@@ -34,7 +36,7 @@ class TensorOf(NamedTuple):
     layer: str
     node: int
     output: int
-    shape: tuple[int | None, ...] | None = None
+    shape: Shape | None = None
 
     @property
     def reference(self) -> Any:
@@ -57,6 +59,11 @@ class CallArguments:
     positional: list[Any] = field(default_factory=list)
     keywords: dict[str, Any] = field(default_factory=dict)
     is_one: bool = False
+
+    @property
+    def tensors(self) -> list[TensorOf]:
+        """Its tensors, those of keywords in the order of their names."""
+        return list(_flat([self.positional, self.keywords]))
 
 
 ONE_INPUT = CallArguments([TensorOf("", 0, 0)])
@@ -171,9 +178,9 @@ def numbered_from_zero(
     return nodes, {key: moved(given) for key, given in ends.items()}
 
 
-def require_calls(nodes: Nodes, taken: Any, path: Path) -> None:
+def require_calls(nodes: Nodes, taken: Iterable[TensorOf], path: Path) -> None:
     """Raise NotRead where an output is taken of a call that a layer does not have."""
-    for tensor in _flat(taken):
+    for tensor in taken:
         calls = len(nodes.get(tensor.layer, ())) or 1
         if tensor.layer in nodes and not 0 <= tensor.node < calls:
             times = "once" if calls == 1 else f"{calls:,} times"
@@ -187,12 +194,12 @@ def require_calls(nodes: Nodes, taken: Any, path: Path) -> None:
 
 def recorded_shapes(
     nodes: Nodes, layers: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[str, int], dict[int, tuple[int | None, ...]]]:
+) -> dict[tuple[str, int], dict[int, Shape]]:
     """The shapes of outputs by layer and call, as recorded where they are taken."""
-    shapes: dict[tuple[str, int], dict[int, tuple[int | None, ...]]] = {}
+    shapes: dict[tuple[str, int], dict[int, Shape]] = {}
     for name, calls in nodes.items():
         for number, call in enumerate(calls):
-            taken = list(_flat([call.positional, call.keywords]))
+            taken = call.tensors
             for tensor in taken:
                 shape = tensor.shape
                 if shape is None and not number and len(taken) == 1:
@@ -210,7 +217,7 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
     if issubclass(cls, Operation):
         tensors = list(_flat([call.positional, *call.keywords.values()]))
     elif issubclass(cls, Opaque):
-        tensors = list(_flat([call.positional, call.keywords]))
+        tensors = call.tensors
     elif issubclass(cls, Network):
         # The mask of a network's call is the one that its inputs carry.
         keywords = {key: value for key, value in call.keywords.items() if key != "mask"}
@@ -261,10 +268,7 @@ def _without_masks(
 
 
 def operation_of(
-    function: str,
-    config: Mapping[str, Any],
-    call: CallArguments | None,
-    shapes: Sequence[tuple[int | None, ...]],
+    function: str, config: Mapping[str, Any], call: CallArguments | None, shapes: Sequence[Shape]
 ) -> dict[str, Any]:
     """The entry of an operation on tensors, with its own arguments and those of its call."""
     call = call or CallArguments()
@@ -287,3 +291,79 @@ def operation_of(
         "keywords": {**own, **keywords},
         "shapes": [list(shape) for shape in shapes],
     }
+
+
+# TensorFlow functions in files of Keras 2, under the names of Keras 3's operations
+
+_NAMES = {
+    "reduce_variance": "Var",
+    "concat": "Concatenate",
+    "sub": "Subtract",
+    "mul": "Multiply",
+    "pow": "Power",
+    "neg": "Negative",
+    "truediv": "Divide",
+    "floordiv": "FloorDivide",
+    "getitem": "GetItem",
+    "gather": "Take",
+    "clip_by_value": "Clip",
+    "l2_normalize": "Normalize",
+    "shape": "ShapeOf",
+    "rank": "SizeOf",
+    "size": "SizeOf",
+    "eq": "Equal",
+    "ne": "NotEqual",
+    "add_n": "Add",
+    "floor_div": "FloorDivide",
+    "floormod": "Mod",
+    "atan2": "Arctan2",
+    "reverse": "Flip",
+    "bias_add": "Add",
+    "clip_by_norm": "Clip",
+}
+_KEYWORDS = {
+    "perm": "axes",
+    "paddings": "pad_width",
+    "multiples": "repeats",
+    "num_or_size_splits": "indices_or_sections",
+    "depth": "num_classes",
+    "equation": "subscripts",
+    "slice_spec": "key",
+    "keep_dims": "keepdims",
+}
+
+
+def operation_of_tensorflow(
+    kind: str, config: Mapping[str, Any], call: CallArguments, shapes: Sequence[Shape], path: Path
+) -> dict[str, Any]:
+    """The entry of a TensorFlow function."""
+    function, keywords = _of_tensorflow(config, call.keywords)
+    call = CallArguments(call.positional, keywords)
+    return {**operation_of(as_name(function, path), {}, call, shapes), "kind": kind}
+
+
+def _of_tensorflow(
+    config: Mapping[str, Any], keywords: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The operation and keywords of a function such as ``math.reduce_mean``.
+
+    A function without a counterpart keeps its name, and its output has the recorded shape.
+    """
+    function = config.get("function")
+    full = function if isinstance(function, str) else str(config.get("name", "operation"))
+    last = full.rpartition(".")[2]
+    words = last.removeprefix("reduce_").split("_")
+    name = _NAMES.get(last, "".join(word.capitalize() for word in words))
+    given = {_KEYWORDS.get(key, key): value for key, value in keywords.items()}
+    if name == "Reshape" and "shape" in given:
+        given["newshape"] = given.pop("shape")
+    sections = given.get("indices_or_sections")
+    if name == "Split" and isinstance(sections, list):
+        # TensorFlow gives the sizes of the parts, Keras where they end.
+        ends: list[int] = []
+        for size in sections[:-1]:
+            if not isinstance(size, int):
+                return full, given
+            ends.append((ends[-1] if ends else 0) + size)
+        given["indices_or_sections"] = ends
+    return name or full, given

@@ -13,10 +13,10 @@ import msgspec
 from initcli.activations import known_activations
 from initcli.documents.document import Document, Origin, with_values
 from initcli.documents.json_text import looks_like_json, parse_json
-from initcli.errors import InvalidValue, Path
+from initcli.errors import Path
 from initcli.initializers import known_initializers
 from initcli.layers import known_layers
-from initcli.sources.keras.vocabulary import says_nothing
+from initcli.sources.keras.values import says_nothing
 
 _PATHS: tuple[Path, ...] = (
     (),
@@ -116,7 +116,7 @@ def _refuse_graph_model(document: Document) -> None:
     if is_graph:
         message = "a TensorFlow graph holds operations: neither layers nor their initializers"
         remedy = "give the Keras model it was made of, as .keras or as what its to_json() returns"
-        raise document.invalid([InvalidValue(message, remedy=remedy)])
+        raise document.refused(message, (), remedy)
 
 
 def _in_snake_case(document: Document) -> Document:
@@ -135,8 +135,7 @@ def _in_snake_case(document: Document) -> Document:
             if own in result:
                 message = f"`{own}` stands twice in this mapping, in camelCase and in snake_case"
                 place = (*source, key)
-                error = InvalidValue(message, remedy="keep one of the two", path=place, at_key=True)
-                raise document.invalid([error])
+                raise document.refused(message, place, "keep one of the two", at_key=True)
             if own != key:
                 origins[(*path, own)] = document.origin((*source, key))
             if own in _CHOICES and isinstance(each, str):
@@ -161,6 +160,5 @@ def _separated(name: str) -> str:
 
 @cache
 def _arguments() -> frozenset[str]:
-    """The arguments of all layers and initializers."""
     classes: list[type[msgspec.Struct]] = [*known_layers().values(), *known_initializers().values()]
     return frozenset(name for cls in classes for name in cls.__struct_encode_fields__)

@@ -7,12 +7,19 @@ counted over kernels stored with other orders of axes (``keras/initializations.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from initcli.errors import Path, quoted
 from initcli.initializers import Orthogonal, Scaled, known_initializers
-from initcli.sources.keras.values import NotRead, plain
+from initcli.sources.keras.values import (
+    NotRead,
+    as_mapping,
+    config_of,
+    input_entry,
+    plain,
+    shape_of,
+)
 from initcli.sources.keras.versions import Version
 
 _KINDS = {
@@ -171,6 +178,49 @@ def branches_of(data: Any) -> list[Any] | None:
     return layers if isinstance(layers, list) and layers else None
 
 
+def branched(
+    layers: list[Any], at: Path, translate: Callable[[Any, Path, int], dict[str, Any]]
+) -> dict[str, Any]:
+    """A Sequential that begins with a Merge of others, as one Functional model.
+
+    ``translate`` gives the entry of a layer's data, from its path and its index in the new model.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    inputs: list[str] = []
+
+    def chained(chain: list[Any], source: Path) -> str:
+        first, last = chain[0], []
+        if (branches := branches_of(first)) is not None:
+            place = (*source, 0, "config", "layers")
+            last = [branch(each, (*place, i)) for i, each in enumerate(branches)]
+        else:
+            config = config_of(first)
+            start = f"{config.get('name', 'sequential')}_input"
+            if start not in entries:
+                shape = shape_of(config.get("batch_input_shape"))
+                entries[start] = input_entry(shape, config.get("input_dtype"), start)
+                inputs.append(start)
+            last = [start]
+        for index, data in enumerate(chain):
+            entry = translate(data, (*source, index), len(entries))
+            name = str(entry.get("name") or f"layer_{len(entries)}")
+            # A branch may be listed twice.
+            entries.setdefault(name, {**entry, "name": name, "inputs": last})
+            last = [name]
+        return last[0]
+
+    def branch(data: Any, source: Path) -> str:
+        inner = as_mapping(data, source, "a branch of a Merge").get("config")
+        if data.get("class_name") != "Sequential" or not isinstance(inner, list) or not inner:
+            message = "only Sequential models with layers can be branches of a Merge here"
+            raise NotRead(message, source, "write the model with Input and merge")
+        return chained(inner, (*source, "config"))
+
+    outputs = [chained(layers, at)]
+    network = {"layers": list(entries.values()), "input_layers": inputs, "outputs": outputs}
+    return {"type": "Functional", **network}
+
+
 # Initializers
 
 _PLAIN: Mapping[str, Mapping[str, Any]] = {
@@ -188,11 +238,7 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "mode": "fan_avg",
         "distribution": "untruncated_normal",
     },
-    "he_normal": {
-        "type": "VarianceScaling",
-        "scale": 2.0,
-        "distribution": "untruncated_normal",
-    },
+    "he_normal": {"type": "VarianceScaling", "scale": 2.0, "distribution": "untruncated_normal"},
 }
 """The initializers that the names of Keras 1 meant."""
 _DEFAULTS = {

@@ -58,7 +58,6 @@ def seems_frozen(arguments: Mapping[str, Any]) -> bool:
 
 
 def _is_frozen(entry: Any) -> bool:
-    """Whether nothing in an entry is trained."""
     if not isinstance(entry, Mapping) or entry.get("type") in (None, "Input"):
         return True
     held = _held(entry)
@@ -66,6 +65,5 @@ def _is_frozen(entry: Any) -> bool:
 
 
 def _held(entry: Mapping[str, Any]) -> list[Any]:
-    """The layers within an entry."""
     held = map(entry.get, ("layer", "backward_layer", "cell", "cells", "layers"))
     return [e for some in held for e in (some if isinstance(some, list) else [some]) if e]

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
-
-import msgspec
 
 from initcli.activations import Activation, known_activations
 from initcli.documents.document import Document, Origin
-from initcli.errors import InvalidValue, Path, quoted
+from initcli.errors import Path, quoted
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, Opaque
@@ -29,14 +26,19 @@ from initcli.sources.keras.calls import (
     inputs_of,
     numbered_from_zero,
     operation_of,
+    operation_of_tensorflow,
     recorded_shapes,
     require_calls,
 )
-from initcli.sources.keras.first import branches_of, merged, of_keras1
+from initcli.sources.keras.finding import model_in
+from initcli.sources.keras.first import branched, branches_of, merged, of_keras1
 from initcli.sources.keras.notes import THAWED, few, note_on, of_quantized
-from initcli.sources.keras.quantization import policy_in, quantization_of
-from initcli.sources.keras.tensorflow import operation_of_tensorflow
 from initcli.sources.keras.values import (
+    AS_ACTIVATION,
+    INPUT_SHAPES,
+    OLD,
+    PASSING_ON,
+    RENAMED,
     NotRead,
     as_list,
     as_mapping,
@@ -44,55 +46,47 @@ from initcli.sources.keras.values import (
     as_name,
     built_for,
     config_of,
+    input_entry,
     is_of_keras,
     plain,
+    policy_in,
+    quantization_of,
+    says_nothing,
     seed_of,
     shape_of,
     taken_by,
     truth,
+    types_of,
 )
-from initcli.sources.keras.versions import (
-    Version,
-    initializer_of,
-    meaning,
-    version_of,
-    with_fans,
-)
-from initcli.sources.keras.vocabulary import (
-    AS_ACTIVATION,
-    INPUT_SHAPES,
-    OLD,
-    PASSING_ON,
-    RENAMED,
-    says_nothing,
-)
-from initcli.types import DtypePolicy, arguments_of
+from initcli.sources.keras.versions import Version, initializer_of, meaning, version_of, with_fans
+from initcli.types import DtypePolicy, Shape, arguments_of
 
 _NETWORKS = ("Functional", "Model", "Sequential")
 """Classes whose configuration lists layers."""
 
 
-def from_keras(document: Document) -> Document:
-    """The spec of a Keras model that :func:`.finding.model_in` returned.
+def translated(document: Document) -> Document:
+    """The spec that says what the Keras model in a document says; other documents as they are.
 
     Raises:
-        InvalidSpec: its layers cannot be read.
+        InvalidSpec: the model cannot be read.
     """
-    version, guess = version_of(document.data)
+    model = model_in(document)
+    if model is None:
+        return document
+    version, guess = version_of(model.data)
     translation = _Translation(version)
     if guess:
         translation.notes.append(guess)
     try:
-        data = translation.network(document.data, (), ())
+        data = translation.network(model.data, (), ())
     except NotRead as error:
-        invalid = InvalidValue(str(error), remedy=error.remedy, path=error.path)
-        raise document.invalid([invalid]) from None
-    origins = {path: Origin(document, source) for path, source in translation.origins.items()}
+        raise model.refused(str(error), error.path, error.remedy) from None
+    origins = {path: Origin(model, source) for path, source in translation.origins.items()}
     of_layers = [note_on(names, *kind) for kind, names in translation.noted.items()]
     notes = few(dict.fromkeys([*translation.notes, *of_layers]))
-    return replace(
-        document, data=data, origins=origins, dialect="keras", is_editable=False, notes=notes
-    )
+    model = replace(model, data=data, origins=origins, dialect="keras", is_editable=False)
+    return replace(model, notes=notes)
 
 
 class _Translation:
@@ -138,7 +132,12 @@ class _Translation:
         self, config: Mapping[str, Any], layers: list[Any], at: Path, target: Path
     ) -> dict[str, Any]:
         if self.version.is_old and layers and branches_of(layers[0]) is not None:
-            return self._branched(layers, at, target)
+
+            def translate(data: Any, source: Path, index: int) -> dict[str, Any]:
+                layer = as_mapping(data, source, "a layer")
+                return self._entry(layer, source, (*target, "layers", index), ())
+
+            return branched(layers, at, translate)
         entries: list[dict[str, Any]] = []
         for index, data in enumerate(layers):
             data = as_mapping(data, (*at, index), "a layer")
@@ -146,64 +145,12 @@ class _Translation:
                 built = shape_of(config.get("build_input_shape"))
                 shape, dtype = taken_by(data) or (built, config_of(data).get("dtype"))
                 if shape is not None:
-                    entries.append(_input(shape, dtype, "sequential_input"))
+                    entries.append(input_entry(shape, dtype, "sequential_input"))
             recorded = built_for(layers[index + 1]) if index + 1 < len(layers) else None
             place = (*target, "layers", len(entries))
             shapes = [] if recorded is None else [recorded]
             entries.append(self._entry(data, (*at, index), place, shapes))
         return {"type": "Sequential", "layers": entries}
-
-    def _branched(self, layers: list[Any], at: Path, target: Path) -> dict[str, Any]:
-        """A Sequential of Keras 1 that begins with a Merge of others, as one Functional model."""
-        entries: list[dict[str, Any]] = []
-        inputs: list[str] = []
-
-        def added(data: Any, source: Path, given: list[str]) -> str:
-            place = (*target, "layers", len(entries))
-            entry = self._entry(as_mapping(data, source, "a layer"), source, place, ())
-            name = entry.get("name") or f"layer_{len(entries)}"
-            entry["name"] = name
-            if all(each["name"] != name for each in entries):
-                # A branch may be listed twice.
-                entries.append({**entry, "inputs": given} if given else entry)
-            return str(name)
-
-        def chained(chain: list[Any], source: Path) -> str:
-            last: list[str] = []
-            for index, data in enumerate(chain):
-                here = (*source, index)
-                branches = branches_of(data) if not index else None
-                if branches is not None:
-                    ends = [(*here, "config", "layers", i) for i in range(len(branches))]
-                    last = [branch(each, end) for each, end in zip(branches, ends, strict=True)]
-                elif not index:
-                    inner = config_of(data)
-                    shape = shape_of(inner.get("batch_input_shape"))
-                    start = f"{inner.get('name', 'sequential')}_input"
-                    if all(each["name"] != start for each in entries):
-                        entries.append(_input(shape, inner.get("input_dtype"), start))
-                        inputs.append(start)
-                    last = [start]
-                last = [added(data, here, last)]
-            return last[0]
-
-        def branch(data: Any, source: Path) -> str:
-            inner = as_mapping(data, source, "a branch of a Merge").get("config")
-            if data.get("class_name") != "Sequential" or not isinstance(inner, list) or not inner:
-                raise NotRead(
-                    "only Sequential models with layers can be branches of a Merge here",
-                    source,
-                    "write the model with Input and merge",
-                )
-            return chained(inner, (*source, "config"))
-
-        last = chained(layers, at)
-        return {
-            "type": "Functional",
-            "layers": entries,
-            "input_layers": inputs,
-            "outputs": [last],
-        }
 
     # Functional models
 
@@ -234,9 +181,8 @@ class _Translation:
         nodes, ends = numbered_from_zero(nodes, ends, named)
         for index, made in enumerate(nodes.values()):
             for number, call in enumerate(made):
-                taken = [call.positional, call.keywords]
-                require_calls(nodes, taken, (*at, index, "inbound_nodes", number))
-        require_calls(nodes, list(ends.values()), at[:-1])
+                require_calls(nodes, call.tensors, (*at, index, "inbound_nodes", number))
+        require_calls(nodes, [tensor for each in ends.values() for tensor in each], at[:-1])
         recorded = recorded_shapes(nodes, named)
         entries: list[dict[str, Any]] = []
         again: list[tuple[dict[str, Any], Path]] = []
@@ -272,7 +218,7 @@ class _Translation:
         data: Mapping[str, Any],
         source: Path,
         target: Path,
-        shapes: Sequence[tuple[int | None, ...]],
+        shapes: Sequence[Shape],
         node: CallArguments | None = None,
     ) -> dict[str, Any]:
         """The entry of one layer; ``shapes`` are the recorded ones of its outputs."""
@@ -301,11 +247,8 @@ class _Translation:
         if isinstance(module, str) and ".ops." in module:
             return operation_of(kind, config, node, shapes)
         if kind in ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"):
-            call = node or CallArguments()
-            function, keywords = operation_of_tensorflow(config, call.keywords)
-            function = as_name(function, (*source, "config"))
-            call = CallArguments(call.positional, keywords)
-            return {**operation_of(function, {}, call, shapes), "kind": kind}
+            call, place = node or CallArguments(), (*source, "config")
+            return operation_of_tensorflow(kind, config, call, shapes, place)
         if kind in PASSING_ON and not own:
             return {**operation_of("Identity", {}, node or ONE_INPUT, shapes), "kind": kind}
         cls = None if own else known_layers().get(kind)
@@ -318,7 +261,7 @@ class _Translation:
                 reason = f"`{key}` is not a shape" if key else "it has no `batch_shape`"
                 at = (*source, "config", *([key] if key else []))
                 raise NotRead(f"this InputLayer has no shape: {reason}", at, _SHAPE_EXAMPLE)
-            return _input(shape, config.get("dtype"), name if isinstance(name, str) else None)
+            return input_entry(shape, config.get("dtype"), name)
         try:
             entry = {"type": kind, **self._arguments(cls, config, (*source, "config"), target)}
         except _Unknown as unknown:
@@ -328,11 +271,7 @@ class _Translation:
         return entry
 
     def _opaque(
-        self,
-        kind: str,
-        name: Any,
-        config: Mapping[str, Any],
-        shapes: Sequence[tuple[int | None, ...]],
+        self, kind: str, name: Any, config: Mapping[str, Any], shapes: Sequence[Shape]
     ) -> dict[str, Any]:
         sizes = shape_of(config.get("output_shape"))
         if not shapes and kind in ("Lambda", "Merge") and sizes:
@@ -351,7 +290,7 @@ class _Translation:
         self, cls: type[Layer], config: Mapping[str, Any], source: Path, target: Path
     ) -> dict[str, Any]:
         """A layer's arguments under the names of Keras 3."""
-        types = _types(cls)
+        types = types_of(cls)
         arguments: dict[str, Any] = {}
         for key, value in config.items():
             name = RENAMED.get((cls.__name__, key), key)
@@ -377,10 +316,12 @@ class _Translation:
             self.noted[scheme.partition("/")[0], of_quantized(scheme)].append(shown)
         if arguments.get("bin_boundaries") is not None:
             arguments.pop("num_bins", None)  # A layer adapted to data writes down both.
-        for name, default in _initializers(cls).items():
-            counted = with_fans(self.version, cls, name, {"type": default})
-            if name not in arguments and len(counted) > 1:
-                arguments[name] = counted
+        for each in arguments_of(cls):
+            if each.name in arguments or not isinstance(each.default, Initializer):
+                continue
+            counted = with_fans(self.version, cls, each.name, {"type": each.default.type_name})
+            if each.type is Initializer and len(counted) > 1:
+                arguments[each.name] = counted
         for name, value in meaning(self.version, cls.__name__).items():
             if name not in arguments:
                 arguments[name] = self._value(types[name], value, source, (*target, name))
@@ -401,7 +342,7 @@ class _Translation:
     def _value(self, type_: Any, value: Any, source: Path, target: Path) -> Any:
         """An argument's value, with serialized objects as plain data."""
         if type_ is Initializer:
-            return self._object(value, source, target)
+            return initializer_of(self.version, self._initializer(value, source, target))
         if type_ is Activation:
             return self._activation(value, source, target)
         if type_ in LAYER_TYPES:
@@ -418,15 +359,6 @@ class _Translation:
         if entry["type"] == "Opaque":
             raise _Unknown(entry["kind"])
         return entry
-
-    def _object(self, value: Any, source: Path, target: Path) -> Any:
-        """An initializer with the meaning that it had in the file's version."""
-        given = self._initializer(value, source, target)
-        kind = given.get("type") if isinstance(given, Mapping) else given
-        cls = known_initializers().get(kind) if isinstance(kind, str) else None
-        if cls is None:
-            return given
-        return initializer_of(self.version, cls, given if isinstance(given, dict) else {})
 
     def _initializer(self, value: Any, source: Path, target: Path) -> Any:
         """An initializer as a name or a mapping; one of the author's code as a function."""
@@ -449,7 +381,7 @@ class _Translation:
         return {"type": cls.__name__} | {
             key: seed_of(each) if key == "seed" else plain(each)
             for key, each in given.items()
-            if key in _types(cls) and each is not None
+            if key in types_of(cls) and each is not None
         }
 
     def _activation(self, value: Any, source: Path, target: Path) -> Any:
@@ -464,7 +396,7 @@ class _Translation:
         known = known_activations()
         for form in (name, name.lower(), AS_ACTIVATION.get(name, "")):
             if form in known:
-                types = _types(known[form])
+                types = types_of(known[form])
                 given: dict[Any, Any] = meaning(self.version, form)
                 for key, each in as_mapping_or_empty(config).items():
                     given[RENAMED.get((name, key), RENAMED.get((form, key), key))] = each
@@ -481,38 +413,9 @@ class _Unknown(Exception):
     """Raised for a layer that holds a layer of its author's own code."""
 
 
-@cache
-def _types(cls: type[msgspec.Struct]) -> dict[str, Any]:
-    """The types of a struct's arguments."""
-    return {argument.name: argument.type for argument in arguments_of(cls)}
-
-
-@cache
-def _initializers(cls: type[Layer]) -> dict[str, str]:
-    """The names of a layer's default initializers, by argument."""
-    return {
-        argument.name: argument.default.type_name
-        for argument in arguments_of(cls)
-        if argument.type is Initializer and isinstance(argument.default, Initializer)
-    }
-
-
 def _is_network(kind: str, config: Mapping[str, Any] | list[Any]) -> bool:
     """Whether a configuration is that of a network, whatever its class is called."""
     if isinstance(config, list):
         return kind == "Sequential"
     has_layers = isinstance(config.get("layers"), list)
     return has_layers and (kind in _NETWORKS or "input_layers" in config)
-
-
-def _input(shape: tuple[int | None, ...] | None, dtype: Any, name: str | None) -> dict[str, Any]:
-    """The entry of an Input of a shape with its batch."""
-    batch, *sizes = shape or (None,)
-    entry: dict[str, Any] = {"type": "Input", "shape": sizes}
-    if batch is not None:
-        entry["batch_size"] = batch
-    if isinstance(dtype, str) and dtype in choices(_types(Input)["dtype"]):
-        entry["dtype"] = dtype
-    if name:
-        entry["name"] = name
-    return entry

@@ -1,17 +1,66 @@
-"""Values of Keras's serialization as plain values."""
+"""Keras's serialization: its names, and its values as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
+
+import msgspec
 
 from initcli import limits
 from initcli.errors import Path, printable, quoted
-from initcli.sources.keras.vocabulary import INPUT_SHAPES
+from initcli.layers.core import Input
+from initcli.sources.describe import choices
+from initcli.types import Shape, arguments_of
 
 _KERAS = ("keras", "tf_keras", "tensorflow")
 _HUB = ("keras_hub", "keras_nlp")
 _FROM_HUB = ("PositionEmbedding", "ReversibleEmbedding")
+
+OLD = {
+    "SyncBatchNormalization": "BatchNormalization",
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "LSTMV2": "LSTM",
+    "GRUV2": "GRU",
+    "UnifiedLSTM": "LSTM",
+    "UnifiedGRU": "GRU",
+}
+"""Layers of Keras 2 under their names in Keras 3."""
+PASSING_ON = ("AddLoss", "AddMetric")
+"""Layers that Keras 3 no longer has, whose output is their input."""
+RENAMED = {
+    ("LeakyReLU", "alpha"): "negative_slope",
+    ("ReLU", "alpha"): "negative_slope",
+    ("threshold", "theta"): "threshold",
+    ("MaxoutDense", "output_dim"): "units",
+    ("MaxoutDense", "nb_feature"): "features",
+    ("MaxoutDense", "init"): "kernel_initializer",
+    ("MaxoutDense", "bias"): "use_bias",
+    ("Highway", "init"): "kernel_initializer",
+    ("Highway", "bias"): "use_bias",
+}
+"""Arguments of Keras 2 under their names in Keras 3, by layer or activation."""
+INPUT_SHAPES = ("batch_shape", "batch_input_shape")
+"""Keys for the shape of a layer's input, the batch first."""
+SILENT = frozenset(
+    """adjustment autocast batch_input_shape batch_shape batch_size build_config causal class_name
+    experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
+    input_dim input_dtype input_length input_shape kernel_initializer key_shape noise_shape optional
+    quantization_config query_shape ragged sparse stateful supports_masking synchronized
+    seed time_major unroll use_cudnn value_shape virtual_batch_size weights zero_output_for_mask
+    output_shape _build_input_shape _build_shapes_dict""".split()  # noqa: SIM905
+)
+"""Keys that change no shape and no initial weight, unless the layer has such an argument."""
+AS_ACTIVATION = {
+    "LeakyReLU": "leaky_relu",
+    "ReLU": "relu",
+    "ELU": "elu",
+    "Softmax": "softmax",
+    "ThresholdedReLU": "threshold",
+}
+"""Layers that may stand where an activation is named."""
 
 
 class NotRead(Exception):
@@ -72,7 +121,7 @@ def is_of_keras(data: Mapping[str, Any], kind: str) -> bool:
     return package in ("", "Custom_Keras")
 
 
-def shape_of(value: Any) -> tuple[int | None, ...] | None:
+def shape_of(value: Any) -> Shape | None:
     """A shape with its batch; None if the value is not a shape."""
     value = plain(value)
     if not isinstance(value, list):
@@ -81,7 +130,7 @@ def shape_of(value: Any) -> tuple[int | None, ...] | None:
     return tuple(value) if is_shape else None
 
 
-def built_for(data: Any) -> tuple[int | None, ...] | None:
+def built_for(data: Any) -> Shape | None:
     """The shape of the input that a layer was built for."""
     build_config = as_mapping_or_empty(as_mapping_or_empty(data).get("build_config"))
     return shape_of(build_config.get("input_shape"))
@@ -98,13 +147,13 @@ def is_functional(data: Mapping[str, Any]) -> bool:
     return {"input_layers", "layers"} <= config_of(data).keys()
 
 
-def taken_by(data: Any) -> tuple[tuple[int | None, ...], Any] | None:
+def taken_by(data: Any) -> tuple[Shape, Any] | None:
     """The shape and the dtype of a layer's input as its own configuration gives them.
 
     For a network, its first layer or its only Input gives them, which may be a network in turn, or
     else the shape that it was built for.
     """
-    built: list[tuple[int | None, ...] | None] = []
+    built: list[Shape | None] = []
     while isinstance(data, Mapping):
         config = config_of(data)
         shape = next((s for s in map(shape_of, map(config.get, INPUT_SHAPES)) if s), None)
@@ -156,3 +205,64 @@ def truth(value: Any) -> Any:
 def seed_of(value: Any) -> Any:
     """A seed, or the one that a seed generator was made with."""
     return config_of(value).get("seed") if isinstance(value, Mapping) else value
+
+
+def says_nothing(key: str) -> bool:
+    """Whether a key may be ignored if the layer has no such argument."""
+    return key == "name" or key in SILENT or key.endswith(("_regularizer", "_constraint"))
+
+
+@cache
+def types_of(cls: type[msgspec.Struct]) -> dict[str, Any]:
+    """The types of a struct's arguments."""
+    return {argument.name: argument.type for argument in arguments_of(cls)}
+
+
+def input_entry(shape: Shape | None, dtype: Any, name: Any) -> dict[str, Any]:
+    """The entry of an Input of a shape with its batch."""
+    batch, *sizes = shape or (None,)
+    entry: dict[str, Any] = {"type": "Input", "shape": sizes}
+    if batch is not None:
+        entry["batch_size"] = batch
+    if isinstance(dtype, str) and dtype in choices(types_of(Input)["dtype"]):
+        entry["dtype"] = dtype
+    if name and isinstance(name, str):
+        entry["name"] = name
+    return entry
+
+
+_MODES = ("int8", "int4", "float8", "gptq", "awq")
+
+
+def policy_in(value: Any) -> Mapping[str, Any]:
+    """The configuration of a dtype policy, or of the default of a map of policies."""
+    config = value.get("config") if isinstance(value, Mapping) else None
+    if isinstance(config, Mapping) and "default_policy" in config:
+        default = config["default_policy"]
+        return policy_in(default) if isinstance(default, Mapping) else {"name": default}
+    return config if isinstance(config, Mapping) else {}
+
+
+def quantization_of(config: Mapping[str, Any]) -> str | None:
+    """The scheme of a layer, such as ``int4/128``; None for floating-point weights.
+
+    The policy is an object with a ``mode``, or a name such as ``int8_from_float32``. For int4, the
+    layer's own ``quantization_config`` has the block size of the scales.
+    """
+    value = config.get("dtype")
+    policy = policy_in(value) if isinstance(value, Mapping) else {"name": value}
+    mode = policy.get("mode")
+    if not isinstance(mode, str):
+        name = policy.get("name")
+        mode, *source = name.split("_from_") if isinstance(name, str) else ("",)
+        if not source:
+            return None
+    if mode.partition("/")[0] not in _MODES:
+        return None
+    if mode == "float8" and isinstance(length := policy.get("amax_history_length"), int):
+        return f"float8/{length}"
+    own = config.get("quantization_config")
+    inner = own.get("config") if isinstance(own, Mapping) else None
+    if mode.startswith("int4") and isinstance(inner, Mapping) and "block_size" in inner:
+        return f"int4/{-1 if inner['block_size'] is None else inner['block_size']}"
+    return mode

@@ -7,7 +7,7 @@ They follow the tags of ``keras-team/keras``, ``tf.keras`` (whose versions end i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from initcli.initializers import Initializer, Scaled, VarianceScaling, known_initializers
@@ -105,9 +105,13 @@ def meaning(version: Version, word: str) -> dict[str, Any]:
     }
 
 
-def initializer_of(version: Version, cls: type[Initializer], given: dict[str, Any]) -> Any:
-    """The initializer that a class and arguments meant in that version, as a mapping."""
-    initializer = {"type": cls.__name__} | meaning(version, cls.__name__) | given
+def initializer_of(version: Version, given: Any) -> Any:
+    """The initializer that a name or a mapping meant in that version; others as they are."""
+    cls = _class_of(given)
+    if cls is None:
+        return given
+    own = given if isinstance(given, dict) else {}
+    initializer: dict[str, Any] = {"type": cls.__name__} | meaning(version, cls.__name__) | own
     words = meaning(version, DISTRIBUTIONS)
     if cls is VarianceScaling:
         word = initializer.get("distribution", "normal")
@@ -122,24 +126,23 @@ def initializer_of(version: Version, cls: type[Initializer], given: dict[str, An
     return initializer
 
 
+def _class_of(initializer: Any) -> type[Initializer] | None:
+    kind = initializer.get("type") if isinstance(initializer, Mapping) else initializer
+    return known_initializers().get(kind) if isinstance(kind, str) else None
+
+
 _PRESENT = {"normal": "truncated_normal"}
 """Distributions of Keras 2 under their names in Keras 3."""
 
 
 def with_fans(version: Version, cls: type[Layer], argument: str, initializer: Any) -> Any:
     """The initializer with that version's way to count fans, where it can make a difference."""
-    rule = meaning(version, FANS)
-    if not rule or not isinstance(initializer, Mapping) or not _counts_fans(initializer):
+    rule, kind = meaning(version, FANS), _class_of(initializer)
+    if not rule or not isinstance(initializer, Mapping) or not kind or not issubclass(kind, Scaled):
         return initializer
     rank = _rank(cls, argument)
     as_now = (2, 3, 4, 5) if rule["fan_rule"] == "keras2" else (2, 4)
     return initializer if rank in as_now else {**initializer, **rule}
-
-
-def _counts_fans(initializer: Mapping[str, Any]) -> bool:
-    kind = initializer.get("type")
-    cls = known_initializers().get(kind) if isinstance(kind, str) else None
-    return cls is not None and issubclass(cls, Scaled)
 
 
 def _rank(cls: type[Layer], argument: str) -> int | None:
@@ -183,12 +186,7 @@ _WORDS_OF_1 = frozenset(
 
 def _guessed(model: Any) -> Version:
     """The latest version that writes such a file."""
-    words = {key for layer in _layers(model) for key in layer}
+    words = {key for layer in layers_of(model) for key in config_of(layer)}
     if words & _WORDS_OF_1:
         return _LAST_OF_1
     return _LAST_OF_2 if "batch_input_shape" in words else LATEST
-
-
-def _layers(model: Any) -> Iterator[Mapping[str, Any]]:
-    """The configurations of a model's own layers."""
-    return map(config_of, layers_of(model))

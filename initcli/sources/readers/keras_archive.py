@@ -23,7 +23,7 @@ class KerasArchive(Reader):
         return source.head.startswith(b"PK\x03\x04")
 
     def read(self, source: Source) -> Document:
-        from initcli.sources.keras import translated  # not needed to read a plain spec
+        from initcli.sources.keras.translation import translated  # not needed to read a plain spec
 
         with system_errors(source.name):
             content = _config(source)

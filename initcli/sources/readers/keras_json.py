@@ -18,6 +18,6 @@ class KerasJson(Reader):
         return not source.is_binary and any(word in source.text for word in _WORDS)
 
     def read(self, source: Source) -> Document:
-        from initcli.sources.keras import translated  # not needed to read a plain spec
+        from initcli.sources.keras.translation import translated  # not needed to read a plain spec
 
         return translated(source.document)

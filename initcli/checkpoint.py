@@ -1,0 +1,98 @@
+"""A checkpoint: the tensors of a weights file, of which no layers are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import groupby
+from typing import Any, cast
+
+import msgspec
+
+from initcli.initializers.base import Undeclared
+from initcli.layers import Layer
+from initcli.model import BuiltLayer, Model, matching
+from initcli.parameter import Parameter
+from initcli.stored import StoredTensor
+
+
+class Tensors(Layer, frozen=True, kw_only=True):
+    """Stands for a layer of which only the names of its tensors are known."""
+
+    registered = False
+
+    @property
+    def type_name(self) -> str:
+        return ""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Tensors as a file has them, with what reports also ask of a model.
+
+    ``notes`` are facts about the file that its owner should know. ``has_model`` is whether the file
+    also says what the tensors belong to.
+    """
+
+    name: str
+    tensors: tuple[StoredTensor, ...]
+    notes: tuple[str, ...] = ()
+    has_model: bool = False
+
+    seed = None
+    defaults = None
+    source = "weights"
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Every tensor as a parameter that has no initializer."""
+        return tuple(
+            Parameter(
+                path=tensor.path,
+                shape=tensor.shape,
+                initializer=_UNDECLARED,
+                dtype=cast(Any, tensor.dtype),
+                contracts=None,
+                stored=tensor,
+            )
+            for tensor in self.tensors
+        )
+
+    @property
+    def dtype(self) -> str | None:
+        """The dtype of most entries; None without any."""
+        entries: Counter[str] = Counter()
+        for tensor in self.tensors:
+            entries[tensor.dtype] += tensor.size
+        return max(entries, key=entries.__getitem__, default=None)
+
+    @property
+    def layers(self) -> tuple[BuiltLayer, ...]:
+        """Tensors whose paths differ in the last part only, as if each group were a layer."""
+        return tuple(_groups(self.parameters))
+
+    def matching(self, globs: Iterable[str]) -> tuple[Parameter, ...]:
+        """The tensors whose path one of the patterns matches, in which ``*`` is any text.
+
+        Raises:
+            NoSuchTensor: a pattern matches none.
+        """
+        return matching(self.parameters, globs)
+
+
+_UNDECLARED = Undeclared()
+
+
+def _groups(parameters: Iterable[Parameter]) -> Iterator[BuiltLayer]:
+    for name, members in groupby(parameters, lambda each: each.scope or each.path):
+        yield BuiltLayer(
+            name=name,
+            layer=Tensors(),
+            input_shapes=(),
+            output_shapes=(),
+            parameters=tuple(members),
+        )
+
+
+Subject = Model | Checkpoint
+"""What a report on weights is about."""

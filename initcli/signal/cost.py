@@ -1,0 +1,78 @@
+"""What passes through a program cost, estimated before anything is drawn: time and memory."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from initcli import limits
+from initcli.sampling.chunks import physical_memory, working_dtype
+from initcli.signal.program import Program
+from initcli.types import Dtype
+
+_PER_SECOND = 1e10
+"""Multiplications in a second, of two cores."""
+_PASSES = 3
+"""Cost of a pass forwards and one backwards, in passes forwards."""
+_DRAWING = 50
+"""Cost of drawing a weight, in multiplications."""
+_MOVING = 100
+"""Cost of taking an entry of a tensor through a layer, in multiplications."""
+_HELD = 7
+"""Entries that a layer's pass back holds for each entry of its inputs and outputs."""
+_USABLE = 0.7
+"""The share of the machine's memory that may be used."""
+_BESIDE = 128 << 20
+"""Bytes for everything else."""
+
+
+class Cost(NamedTuple):
+    """What one draw costs: seconds, and the bytes it holds, most of them in the layer named."""
+
+    seconds: float
+    bytes: int
+    layer: str
+
+
+def cost(program: Program, dtype: Dtype) -> Cost:
+    """Estimate the cost of one draw: weights drawn, a pass forwards and one back.
+
+    It holds every tensor, as many weights as :func:`weights_room` lets it, and inside of one layer
+    at a time its weights, their gradients and intermediate results.
+    """
+    sizes = [math.prod(shape) for shape in program.shapes]
+    weights = {p.path: p.size for step in program.steps for p in step.parameters}
+    products, most, layer = 0.0, 0, ""
+    for step in program.steps:
+        tensors = {*step.inputs, *step.outputs}
+        shapes = [[program.shapes[t] for t in each] for each in (step.inputs, step.outputs)]
+        work = step.layer.work(*shapes)
+        own = sum(parameter.size for parameter in step.parameters)
+        products += work.products + _MOVING * sum(sizes[t] for t in step.outputs)
+        if step.layer.acts_as() != "looks_up" or step.options.get("reverse", False):
+            products += own * max(math.prod(program.shapes[t][:-1]) for t in tensors)
+        inside = _HELD * sum(sizes[t] for t in tensors) + work.held + 3 * own
+        if inside > most:
+            most, layer = inside, step.name
+    itemsize = working_dtype(dtype).itemsize
+    kept = min(itemsize * sum(weights.values()), weights_room())
+    return Cost(
+        seconds=(_PASSES * products + _DRAWING * sum(weights.values())) / _PER_SECOND,
+        bytes=itemsize * (sum(sizes) + most) + kept + _BESIDE,
+        layer=layer,
+    )
+
+
+def room() -> int:
+    """Bytes that the signal may take: the limit, or what the machine has if that is less."""
+    return min(limits.in_force().memory, usable())
+
+
+def usable() -> int:
+    """Bytes of this machine's memory that may be used."""
+    return int(_USABLE * physical_memory())
+
+
+def weights_room() -> int:
+    """Bytes of weights that are kept between the passes of a draw."""
+    return room() // 4

@@ -1,0 +1,35 @@
+"""The readers of weights, one file a format. Adding a file here registers its reader."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from initcli.registry import import_modules
+from initcli.sources.weights.reader import WeightsFile, WeightsReader
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+@cache
+def known_readers() -> tuple[WeightsReader, ...]:
+    """Every reader of weights, in the order of their files."""
+    import_modules(__name__, __path__)
+    return tuple(cls() for cls in WeightsReader.__subclasses__())
+
+
+def reader_of(file: WeightsFile) -> WeightsReader | None:
+    """The reader that recognizes a file.
+
+    Raises:
+        InvalidSpec: the file stands for weights that are elsewhere, or its name promises them.
+    """
+    if file.head.startswith(_POINTER):
+        advice = "`git lfs pull` fetches them"
+        raise file.refused("this is a pointer of Git LFS in place of the weights", advice)
+    for reader in known_readers():
+        if reader.recognizes(file):
+            return reader
+    for reader in known_readers():
+        if file.name.endswith(reader.suffixes):
+            raise file.refused("its content is not what its name says", "is the file whole?")
+    return None

@@ -1,0 +1,151 @@
+"""Zip archives that hold tensors: where each member lies, and members that are packed."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from functools import lru_cache
+from typing import IO, Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from initcli.errors import InvalidSpec, quoted
+from initcli.limits import in_force, remedy
+from initcli.sources.reader import unreadable
+from initcli.sources.weights.reader import WeightsFile
+from initcli.types import Array
+
+DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+    *(EOFError, OSError, ValueError),
+)
+"""What zipfile raises for a damaged archive."""
+_LEAST_BYTES = 1 << 17
+"""Bytes that zipfile reads at once however small the file is: a comment may have 64 KiB."""
+_LOCAL_HEADER = 30
+
+
+class Member(NamedTuple):
+    """A file in an archive; ``offset`` is where its bytes begin, None where they are packed."""
+
+    name: str
+    size: int
+    offset: int | None
+
+
+def is_archive(file: WeightsFile) -> bool:
+    """Whether a file is a zip archive."""
+    return file.head.startswith(b"PK\x03\x04")
+
+
+def members(file: WeightsFile) -> dict[str, Member]:
+    """The files in an archive by name.
+
+    Raises:
+        InvalidSpec: the archive is damaged, or exceeds a limit.
+    """
+    try:
+        with file.path.open("rb") as stream:
+            bounded: Any = _Bounded(file, stream)
+            with zipfile.ZipFile(bounded) as archive:
+                infos = archive.infolist()
+    except InvalidSpec:
+        raise
+    except DAMAGES as error:
+        raise file.refused(f"this archive cannot be read: {error}") from None
+    found = {}
+    unpacked = 0
+    for info in infos:
+        if info.filename in found:
+            raise file.refused(f"two files in this archive have the name {quoted(info.filename)}")
+        offset = None
+        if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
+            offset = _begin(file, info)
+        else:
+            unpacked += info.file_size
+        found[info.filename] = Member(info.filename, info.file_size, offset)
+    if unpacked > (allowed := in_force().unpacked_bytes):
+        message = f"this archive unpacks to {unpacked:,} bytes, and {allowed:,} are allowed"
+        raise file.refused(message, remedy("unpacked_bytes", unpacked))
+    return found
+
+
+def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
+    """Where the bytes of a member begin, behind its own header."""
+    start = info.header_offset
+    header = bytes(file.content[start : start + _LOCAL_HEADER]) if start >= 0 else b""
+    if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\x03\x04"):
+        raise file.refused(f"the header of {quoted(info.filename)} in this archive is damaged")
+    sizes = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    begin = start + _LOCAL_HEADER + sizes
+    if begin + info.file_size > file.size:
+        raise file.truncated(f"{quoted(info.filename)} ends", begin + info.file_size)
+    return begin
+
+
+def content(file: WeightsFile, member: Member, most: int) -> bytes:
+    """The first bytes of a member, at most ``most``."""
+    if member.offset is not None:
+        return bytes(file.content[member.offset : member.offset + min(member.size, most)])
+    try:
+        with zipfile.ZipFile(file.path) as archive, archive.open(member.name) as stream:
+            return stream.read(most)
+    except DAMAGES as error:
+        raise file.refused(f"{quoted(member.name)} cannot be unpacked: {error}") from None
+
+
+class _Bounded:
+    """A stream that refuses large reads: zipfile reads an archive's list of files at once."""
+
+    def __init__(self, file: WeightsFile, stream: IO[bytes]) -> None:
+        self.file = file
+        self.seek = stream.seek
+        self.tell = stream.tell
+        self.seekable = stream.seekable
+        self._read = stream.read
+
+    def read(self, size: int = -1) -> bytes:
+        limit = max(in_force().header_bytes + 1, _LEAST_BYTES)
+        if size > limit:
+            message = f"the list of files in this archive has {size:,} bytes"
+            raise self.file.refused(message, remedy("header_bytes", size))
+        # Only the end of the archive is read without a size.
+        return self._read(limit if size < 0 else size)
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """Entries in a packed member of an archive, behind ``begin`` bytes."""
+
+    file: str
+    member: str
+    begin: int
+    dtype: str
+    size: int
+
+    is_sequential = True
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all entries, unpacked."""
+        return self.size * np.dtype(self.dtype).itemsize
+
+    def read(self, start: int, stop: int) -> Array:
+        """Entries, unpacked; quick where they follow those that were read last."""
+        dtype = np.dtype(self.dtype)
+        try:
+            stream = _open(self.file, self.member)
+            stream.seek(self.begin + start * dtype.itemsize)
+            wanted = (stop - start) * dtype.itemsize
+            part = stream.read(wanted)
+        except DAMAGES as error:
+            message = f"{quoted(self.member)} cannot be unpacked: {error}"
+            raise unreadable(self.file, message) from None
+        if len(part) < wanted:
+            raise unreadable(self.file, f"{quoted(self.member)} ends too early")
+        return np.frombuffer(part, dtype).astype(dtype.newbyteorder("="), copy=False)
+
+
+@lru_cache(maxsize=1)
+def _open(file: str, member: str) -> IO[bytes]:
+    return zipfile.ZipFile(file).open(member)

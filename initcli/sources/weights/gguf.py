@@ -1,0 +1,150 @@
+"""GGUF, the format of llama.cpp: tensors in numbers or in quantized blocks.
+
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+from initcli.errors import quoted
+from initcli.limits import in_force, remedy
+from initcli.sources.weights.blocks import BLOCKS, Blocks
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
+from initcli.stored import Mapped, StoredTensor
+from initcli.types import TensorDtype
+
+_MAGIC = b"GGUF"
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""Bytes of the kinds of values with a fixed size; 8 is a text, 9 a list."""
+_TEXT, _LIST, _UINT32 = 8, 9, 4
+_MAX_AXES = 4
+_DTYPES: dict[int, TensorDtype] = {
+    0: "float32",
+    1: "float16",
+    24: "int8",
+    25: "int16",
+    26: "int32",
+    27: "int64",
+    28: "float64",
+    30: "bfloat16",
+}
+
+
+class Gguf(WeightsReader):
+    """One file, of version 2 or 3. Axes are listed from the last, as in NumPy's order reversed.
+
+    The package ``gguf`` would read it, but demands others that initcli does not need, and holds a
+    whole quantized tensor in memory.
+    """
+
+    suffixes = (".gguf",)
+
+    def recognizes(self, file: WeightsFile) -> bool:
+        return file.head.startswith(_MAGIC)
+
+    def read(self, file: WeightsFile) -> Contents:
+        header = _Header(file)
+        version = header.number("<I")
+        if version not in (2, 3):
+            raise file.refused(
+                f"this GGUF file has version {version}, in this machine's byte order, and 2 and 3 "
+                "are read"
+            )
+        tensors, facts = header.number("<Q"), header.number("<Q")
+        if tensors > (allowed := in_force().tensors):
+            message = f"this file has {tensors:,} tensors, and {allowed:,} are allowed"
+            raise file.refused(message, remedy("tensors", tensors))
+        alignment = 32
+        for _ in range(facts):
+            name, kind = header.text(), header.number("<I")
+            if name == "general.alignment" and kind == _UINT32:
+                alignment = header.number("<I")
+            else:
+                header.skip(kind)
+        placed = [_Placed(header) for _ in range(tensors)]
+        if alignment < 1:
+            raise file.refused("its tensors are aligned to 0 bytes")
+        begin = -(-header.place // alignment) * alignment
+        return Contents([_tensor(file, begin, each) for each in placed])
+
+
+class _Header:
+    """The numbers and texts at the beginning of the file, one after another."""
+
+    def __init__(self, file: WeightsFile) -> None:
+        self.file = file
+        self.bytes = file.content
+        self.place = len(_MAGIC)
+
+    def number(self, kind: str) -> int:
+        """The next number."""
+        return int(struct.unpack(kind, self._take(struct.calcsize(kind)))[0])
+
+    def text(self) -> str:
+        """The next text."""
+        return bytes(self._take(self.number("<Q"))).decode("utf-8", "replace")
+
+    def skip(self, kind: int) -> None:
+        """Skip a value."""
+        if kind == _LIST:
+            inner, count = self.number("<I"), self.number("<Q")
+            if inner in _SIZES:
+                self._take(count * _SIZES[inner])
+                return
+            if inner != _TEXT:
+                raise self.file.refused(f"its header has a list of values of the kind {inner}")
+            for _ in range(count):
+                self._take(self.number("<Q"))
+        elif kind == _TEXT:
+            self._take(self.number("<Q"))
+        elif kind in _SIZES:
+            self._take(_SIZES[kind])
+        else:
+            raise self.file.refused(f"its header has a value of the kind {kind}")
+
+    def _take(self, size: int) -> memoryview:
+        allowed = in_force().header_bytes
+        if self.place + size > min(self.file.size, allowed):
+            self.file.header("header", self.place + size)
+        part = self.bytes[self.place : self.place + size]
+        self.place += size
+        return part
+
+
+class _Placed:
+    """What the header says of one tensor."""
+
+    def __init__(self, header: _Header) -> None:
+        self.path = header.text()
+        axes = header.number("<I")
+        if axes > _MAX_AXES:
+            raise header.file.refused(f"{quoted(self.path)} has {axes:,} axes")
+        self.sizes = [header.number("<Q") for _ in range(axes)]
+        self.kind = header.number("<I")
+        self.offset = header.number("<Q")
+
+
+def _tensor(file: WeightsFile, begin: int, placed: Any) -> StoredTensor:
+    shape = file.checked_shape(placed.path, reversed(placed.sizes))
+    offset = begin + placed.offset
+    if placed.kind in _DTYPES:
+        return file.tensor(placed.path, shape, _DTYPES[placed.kind], offset)
+    block = BLOCKS.get(placed.kind)
+    if block is None:
+        dtype = f"ggml_type_{placed.kind}"
+        return StoredTensor(path=placed.path, shape=shape, dtype=dtype, storage=None)
+    size = math.prod(shape)
+    if size and shape[-1] % block.entries:
+        raise file.refused(
+            f"{quoted(placed.path)} has rows of {shape[-1]:,} entries, no multiple of "
+            f"{block.entries} as {block.name} packs"
+        )
+    length = size // block.entries * block.bytes
+    if offset + length > file.size:
+        raise file.truncated(f"{quoted(placed.path)} ends", offset + length)
+    base = Mapped(file.name, offset, "|u1", length)
+    storage = Blocks(base, placed.kind)
+    return StoredTensor(path=placed.path, shape=shape, dtype=block.name, storage=storage)

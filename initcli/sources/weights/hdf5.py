@@ -1,0 +1,247 @@
+"""HDF5 files, as Keras writes them: ``.weights.h5``, the old ``.h5``, and inside of ``.keras``.
+
+https://keras.io/api/models/model_saving_apis/weights_saving_and_loading
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from initcli.errors import InvalidSpec, quoted
+from initcli.limits import NESTING, in_force, remedy
+from initcli.sources.reader import unreadable
+from initcli.sources.weights import archives
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
+from initcli.stored import NUMPY, StoredTensor, mapped
+from initcli.types import Array, Size, TensorDtype
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+KERAS_MEMBER = "model.weights.h5"
+_OTHERS = ("optimizer", "optimizer_weights")
+"""Groups in which Keras keeps an optimizer's state."""
+_FILTERS = {1, 2, 3, 32000}
+"""Filters that are built into h5py: deflate, shuffle, fletcher32 and lzf."""
+_PIECE = 1 << 26
+"""Entries along the first axis of a packed tensor that are unpacked at once, at most."""
+_NAMES: dict[str, TensorDtype] = {
+    **{np.dtype(numpy).name: name for name, numpy in NUMPY.items() if np.dtype(numpy).name == name},
+    "bool": "bool",
+    "void16": "bfloat16",
+}
+
+
+class Hdf5(WeightsReader):
+    """The datasets of a file; an old model's file also has its configuration."""
+
+    suffixes = (".weights.h5", ".h5", ".hdf5")
+    may_have_model = True
+
+    def recognizes(self, file: WeightsFile) -> bool:
+        return file.head.startswith(MAGIC)
+
+    def read(self, file: WeightsFile) -> Contents:
+        return _contents(file, 0, file.size)
+
+
+class KerasArchive(WeightsReader):
+    """The weights in a ``.keras`` archive, whose configuration says what they are."""
+
+    suffixes = (".keras",)
+    may_have_model = True
+
+    def recognizes(self, file: WeightsFile) -> bool:
+        return archives.is_archive(file) and KERAS_MEMBER in archives.members(file)
+
+    def read(self, file: WeightsFile) -> Contents:
+        member = archives.members(file)[KERAS_MEMBER]
+        if member.offset is None:
+            raise file.refused(f"its {KERAS_MEMBER} is packed, as Keras writes no file")
+        return _contents(file, member.offset, member.size)._replace(has_model=True)
+
+
+def opened(file: str, offset: int, size: int) -> Any:
+    """The HDF5 file within a file.
+
+    Raises:
+        InvalidSpec: h5py is not installed, or the file is damaged.
+    """
+    try:
+        import h5py
+    except ImportError:
+        message = "this is an HDF5 file, and reading it needs h5py"
+        raise unreadable(file, message, "pip install 'initcli[hdf5]' installs it") from None
+    try:
+        return h5py.File(io.BytesIO() if not size else _Part(file, offset, size), "r")
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise unreadable(file, f"this HDF5 file cannot be read: {error}") from None
+
+
+class _Part(io.RawIOBase):
+    """A part of a mapped file as a stream."""
+
+    def __init__(self, file: str, offset: int, size: int) -> None:
+        self._bytes = mapped(file)[offset : offset + size]
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = (0, self._place, len(self._bytes))[whence] + offset
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._bytes[self._place : self._place + len(buffer)]
+        buffer[: len(part)] = part
+        self._place += len(part)
+        return len(part)
+
+
+def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
+    with opened(file.name, offset, size) as root:
+        try:
+            tensors = list(_datasets(file, offset, size, root))
+            has_model = "model_config" in root.attrs
+        except InvalidSpec:
+            raise
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeError) as error:
+            raise file.refused(f"this HDF5 file cannot be read: {error}") from None
+    shown = [each for each in tensors if each.path.split("/")[0] not in _OTHERS]
+    notes = []
+    if hidden := len(tensors) - len(shown):
+        notes.append(f"not shown: {hidden:,} tensors of the optimizer")
+    return Contents(shown, notes, has_model)
+
+
+def _datasets(file: WeightsFile, offset: int, size: int, root: Any) -> Iterator[StoredTensor]:
+    """Every dataset with a numeric dtype, in the order of names; of groups linked twice, one."""
+    import h5py
+
+    opened_groups: set[int] = set()
+    pending: list[tuple[str, str, Any]] = [("", "", root)]
+    while pending:
+        path, layer, item = pending.pop()
+        if isinstance(item, h5py.Dataset):
+            yield _tensor(file, offset, size, path, layer, item)
+            continue
+        address = h5py.h5o.get_info(item.id).addr
+        if address in opened_groups:
+            continue
+        opened_groups.add(address)
+        if path.count("/") > NESTING or len(opened_groups) > in_force().tensors:
+            raise file.refused("its groups nest too deeply, or are too many")
+        layer = _layer(layer, path, item)
+        for name in sorted(item, key=_order, reverse=True):
+            inner = f"{path}/{name}" if path else name
+            link = item.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise file.refused(f"{quoted(inner)} is a link to another place, which is not read")
+            pending.append((inner, layer, item[name]))
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() and len(name) < 18 else (-1, name)
+
+
+def _layer(outer: str, path: str, group: Any) -> str:
+    """The names of the layers that a group of a ``.weights.h5`` belongs to.
+
+    Keras names groups by class and attribute, and keeps a layer's own name as an attribute of its
+    group ``vars``.
+    """
+    name = path.rpartition("/")[2]
+    if not path or name in ("layers", "vars"):
+        return outer
+    variables = group.get("vars")
+    own = variables.attrs.get("name") if variables is not None else None
+    own = own if isinstance(own, str) else name
+    return f"{outer}/{own}" if outer else own
+
+
+def _tensor(
+    file: WeightsFile, offset: int, size: int, path: str, layer: str, dataset: Any
+) -> StoredTensor:
+    shape = file.checked_shape(path, map(int, dataset.shape or ()))
+    name = dataset.dtype.name
+    dtype = _NAMES.get(name)
+    if dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2:
+        dtype = "bfloat16"
+    plain = msgspec.structs.replace(
+        StoredTensor(path=path, shape=shape, dtype=dtype or name, storage=None), layer=layer
+    )
+    if dtype is None or dataset.shape is None:
+        return plain
+    if dataset.external or dataset.is_virtual:
+        raise file.refused(f"the values of {quoted(path)} are in another file, which is not read")
+    begin = dataset.id.get_offset()
+    is_big = dataset.dtype.byteorder == ">"
+    if dataset.chunks is None and begin is not None:
+        found = file.tensor(path, shape, dtype, offset + begin, big_endian=is_big)
+        return msgspec.structs.replace(found, layer=layer)
+    filters = dataset.id.get_create_plist()
+    codes = {filters.get_filter(place)[0] for place in range(filters.get_nfilters())}
+    if codes - _FILTERS:
+        raise file.refused(f"{quoted(path)} is packed with a filter that is not built into h5py")
+    needed = math.prod(shape) * dataset.dtype.itemsize
+    if needed > (allowed := in_force().unpacked_bytes):
+        message = f"{quoted(path)} unpacks to {needed:,} bytes, and {allowed:,} are allowed"
+        raise file.refused(message, remedy("unpacked_bytes", needed))
+    if math.prod(shape[1:]) > _PIECE:
+        raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} packed values a row")
+    kind = NUMPY[dtype]
+    storage = Chunked(file.name, offset, size, path, shape, kind)
+    return msgspec.structs.replace(plain, storage=storage)
+
+
+class Chunked(msgspec.Struct, frozen=True):
+    """Entries of a dataset in chunks, packed or not, of an HDF5 file within a file."""
+
+    file: str
+    offset: int
+    length: int
+    path: str
+    shape: Size
+    dtype: str
+
+    is_sequential = True
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all entries, unpacked."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def read(self, start: int, stop: int) -> Array:
+        """Entries, by the rows that hold them."""
+        dtype = np.dtype(self.dtype)
+        if start == stop:
+            return np.zeros(0, dtype)
+        row = math.prod(self.shape[1:])
+        first = start // row
+        try:
+            dataset = _file(self.file, self.offset, self.length)[self.path]
+            rows = dataset[first : -(-stop // row)] if self.shape else dataset[()]
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            message = f"{quoted(self.path)} cannot be unpacked: {error}"
+            raise unreadable(self.file, message) from None
+        entries = np.asarray(rows).reshape(-1)[start - first * row : stop - first * row]
+        if entries.dtype.kind == "V":
+            entries = entries.view(np.uint16)
+        return entries.astype(dtype, copy=False)
+
+
+@lru_cache(maxsize=4)
+def _file(file: str, offset: int, size: int) -> Any:
+    return opened(file, offset, size)

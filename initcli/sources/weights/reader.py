@@ -1,0 +1,170 @@
+"""What a reader of weights is, and what it reads from."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from initcli.errors import InvalidSpec, printable, quoted
+from initcli.limits import in_force, remedy
+from initcli.sources.reader import system_errors, unreadable
+from initcli.stored import NUMPY, Mapped, StoredTensor, Strided, mapped
+from initcli.types import BYTES, Size, TensorDtype
+
+_HEAD_BYTES = 4096
+_MAX_AXES = 64
+"""Axes of a tensor: as many as NumPy has."""
+_MAX_PATH = 1_000
+"""Characters of a tensor's name."""
+_MAX_SIZE = 2**60
+"""Entries of a tensor."""
+
+
+class Contents(NamedTuple):
+    """What a reader finds: tensors, and facts that the file's owner should know.
+
+    ``has_model`` is whether the file also says what the tensors belong to.
+    """
+
+    tensors: Iterable[StoredTensor]
+    notes: Iterable[str] = ()
+    has_model: bool = False
+
+
+class WeightsReader:
+    """A format of files that hold weights.
+
+    A reader is one class in a file of its own in ``sources/weights``, and nothing else needs to be
+    told. It reads where tensors lie, not their values, and executes nothing.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """File name suffixes of the format."""
+    may_have_model: ClassVar[bool] = False
+    """Whether files of the format can also say what the tensors belong to."""
+
+    def recognizes(self, file: WeightsFile) -> bool:
+        """Whether the file has this format, by ``file.head``."""
+        raise NotImplementedError
+
+    def read(self, file: WeightsFile) -> Contents:
+        """The tensors of the file.
+
+        Raises:
+            InvalidSpec: the file is damaged, or exceeds a limit.
+        """
+        raise NotImplementedError
+
+
+class WeightsFile:
+    """A file that may hold weights."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = str(path)
+        with system_errors(self.name):
+            with path.open("rb") as stream:
+                self.head = stream.read(_HEAD_BYTES)
+            self.size = path.stat().st_size
+
+    @property
+    def content(self) -> memoryview:
+        """All bytes, mapped."""
+        with system_errors(self.name):
+            return mapped(self.name) if self.size else memoryview(b"")
+
+    def refused(self, message: str, remedy: str = "") -> InvalidSpec:
+        """The error for a file that cannot be read."""
+        return unreadable(self.name, message, remedy)
+
+    def header(self, what: str, size: int, offset: int = 0) -> memoryview:
+        """The bytes of a header.
+
+        Raises:
+            InvalidSpec: it exceeds the limit or the file.
+        """
+        if size > (allowed := in_force().header_bytes):
+            message = f"its {what} would have {size:,} bytes, and {allowed:,} are allowed"
+            raise self.refused(message, remedy("header_bytes", size))
+        if offset + size > self.size:
+            raise self.truncated(f"its {what} ends", offset + size)
+        return self.content[offset : offset + size]
+
+    def truncated(self, what: str, end: int) -> InvalidSpec:
+        """The error for a file that ends too early."""
+        return self.refused(
+            f"{what} at byte {end:,}, and the file has {self.size:,} bytes",
+            "the file is not whole: download or save it again",
+        )
+
+    def checked_shape(self, path: str, sizes: Iterable[Any]) -> Size:
+        """The shape of a tensor.
+
+        Raises:
+            InvalidSpec: it cannot be the shape of a tensor.
+        """
+        shape = tuple(sizes)
+        if len(shape) > _MAX_AXES or not all(type(each) is int and each >= 0 for each in shape):
+            raise self.refused(f"{quoted(path)} has the shape {quoted(shape)}")
+        if math.prod(shape) > _MAX_SIZE:
+            raise self.refused(f"{quoted(path)} has the shape {quoted(shape)}, which is too large")
+        return shape
+
+    def tensor(
+        self,
+        path: str,
+        shape: Size,
+        dtype: TensorDtype,
+        offset: int,
+        *,
+        big_endian: bool = False,
+        strides: tuple[int, ...] | None = None,
+    ) -> StoredTensor:
+        """A tensor whose entries begin at a byte of the file; by default one after another.
+
+        Raises:
+            InvalidSpec: the entries do not lie within the file.
+        """
+        numpy = NUMPY[dtype].replace("<", ">") if big_endian else NUMPY[dtype]
+        reach = math.prod(shape)
+        if strides is not None and reach:
+            reach = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+        end = offset + reach * BYTES[dtype]
+        if offset < 0 or end > self.size:
+            raise self.truncated(f"{quoted(path)} ends", end)
+        base = Mapped(self.name, offset, numpy, reach)
+        storage = base if strides is None else Strided(base, shape, strides)
+        return StoredTensor(path=path, shape=shape, dtype=dtype, storage=storage)
+
+
+def checked(file: WeightsFile, contents: Contents) -> Contents:
+    """The contents of a file, within limits and with each path once.
+
+    Raises:
+        InvalidSpec: there are too many tensors, or a path is too long or stands twice.
+    """
+    allowed = in_force().tensors
+    tensors: dict[str, StoredTensor] = {}
+    for tensor in contents.tensors:
+        if len(tensors) == allowed:
+            message = f"this file has more than {allowed:,} tensors"
+            raise file.refused(message, remedy("tensors"))
+        if tensor.path in tensors:
+            raise file.refused(f"two tensors have the name {quoted(tensor.path)}")
+        if len(tensor.path) > _MAX_PATH:
+            message = f"a tensor's name has {len(tensor.path):,} characters"
+            raise file.refused(f"{message}, and {_MAX_PATH:,} are allowed")
+        tensors[tensor.path] = tensor
+    notes = tuple(map(printable, contents.notes))
+    return Contents(tuple(tensors.values()), notes, contents.has_model)
+
+
+def natural_order(path: str) -> tuple[str | int, ...]:
+    """A key that sorts ``h.2`` before ``h.10``, for formats that keep no order of their own."""
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(path)))
+
+
+_NUMBER = re.compile(r"(\d{1,18})", re.ASCII)

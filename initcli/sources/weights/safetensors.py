@@ -1,0 +1,114 @@
+"""The safetensors format: a length, a JSON header and bytes.
+
+https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from initcli.errors import quoted
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, natural_order
+from initcli.stored import StoredTensor
+from initcli.types import BYTES, TensorDtype, shape_text
+
+DTYPES: dict[str, TensorDtype] = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+"""Names of dtypes; tensors of others are listed without values."""
+
+_Offset = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Entry(msgspec.Struct):
+    """What the header says of one tensor; offsets count from the end of the header."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[_Offset, _Offset]
+
+
+class _Placed(NamedTuple):
+    start: int
+    stop: int
+    path: str
+    entry: _Entry
+
+
+class Safetensors(WeightsReader):
+    """One file of the format; a set of several has an index, see :mod:`sharded`."""
+
+    suffixes = (".safetensors",)
+
+    def recognizes(self, file: WeightsFile) -> bool:
+        length, begin = file.head[:8], file.head[8:10]
+        is_text = all(9 <= byte < 127 for byte in length)
+        return begin[:1] == b"{" and begin[1:] in b'"} \n' and not is_text
+
+    def read(self, file: WeightsFile) -> Contents:
+        length = int.from_bytes(file.head[:8], "little")
+        header = file.header("header", length, 8)
+        try:
+            texts = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+            texts.pop("__metadata__", None)
+            entries = [(path, _decode(text)) for path, text in texts.items()]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise file.refused(f"its header is not that of a safetensors file: {error}") from None
+        placed = sorted(_Placed(*entry.data_offsets, path, entry) for path, entry in entries)
+        _refuse_gaps(file, placed, file.size - 8 - length)
+        placed.sort(key=lambda each: natural_order(each.path))
+        return Contents(_tensor(file, 8 + length, each) for each in placed)
+
+
+_decode = msgspec.json.Decoder(_Entry).decode
+
+
+def _refuse_gaps(file: WeightsFile, placed: Sequence[_Placed], size: int) -> None:
+    """Raise InvalidSpec unless the tensors, by their starts, cover all bytes once."""
+    end = 0
+    for start, stop, path, _ in placed:
+        if start > stop:
+            raise file.refused(f"{quoted(path)} ends at byte {stop:,}, before it starts")
+        if start < end:
+            raise file.refused(f"{quoted(path)} overlaps the tensor before it")
+        if start > end:
+            raise file.refused(f"the bytes from {end:,} to {start:,} belong to no tensor")
+        end = stop
+    if end > size:
+        raise file.truncated(f"{quoted(placed[-1].path)} ends", file.size - size + end)
+    if end < size:
+        raise file.refused(f"the last {size - end:,} bytes belong to no tensor")
+
+
+def _tensor(file: WeightsFile, begin: int, placed: _Placed) -> StoredTensor:
+    start, stop, path, entry = placed
+    shape = file.checked_shape(path, entry.shape)
+    dtype = DTYPES.get(entry.dtype)
+    if dtype is None:
+        return StoredTensor(path=path, shape=shape, dtype=entry.dtype, storage=None)
+    needed = math.prod(shape) * BYTES[dtype]
+    if stop - start != needed:
+        raise file.refused(
+            f"{quoted(path)} has {stop - start:,} bytes, and its shape {shape_text(shape)} in "
+            f"{dtype} takes {needed:,}"
+        )
+    return file.tensor(path, shape, dtype, begin + start)

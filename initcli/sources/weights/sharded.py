@@ -1,0 +1,77 @@
+"""Sets of files with an index, as Hugging Face's libraries write large models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from initcli.errors import quoted
+from initcli.sources.weights import reader_of
+from initcli.sources.weights.reader import (
+    Contents,
+    WeightsFile,
+    WeightsReader,
+    checked,
+    natural_order,
+)
+from initcli.stored import StoredTensor
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, str]
+
+
+class Sharded(WeightsReader):
+    """An index, ``*.index.json``, that says which file of its folder has which tensor."""
+
+    suffixes = (".index.json",)
+
+    def recognizes(self, file: WeightsFile) -> bool:
+        return file.head.lstrip()[:1] == b"{" and b'"weight_map"' in file.head
+
+    def read(self, file: WeightsFile) -> Contents:
+        try:
+            index = msgspec.json.decode(file.header("index", file.size), type=_Index)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise file.refused(f"this is not an index of tensors: {error}") from None
+        tensors = list(_tensors(file, sorted(set(index.weight_map.values()), key=natural_order)))
+        names = {tensor.path for tensor in tensors}
+        for path, part in index.weight_map.items():
+            if path not in names:
+                raise file.refused(f"{quoted(part)} has no tensor {quoted(path)}")
+        return Contents(sorted(tensors, key=lambda each: natural_order(each.path)))
+
+
+def _tensors(file: WeightsFile, parts: list[str]) -> Iterator[StoredTensor]:
+    for part in parts:
+        shard = WeightsFile(beside(file, part))
+        reader = reader_of(shard)
+        if reader is None or isinstance(reader, Sharded):
+            raise file.refused(f"{quoted(part)} is no file of weights")
+        yield from checked(shard, reader.read(shard)).tensors
+
+
+def beside(file: WeightsFile, name: str) -> Path:
+    """The path of another file that a file names, which must be in the same folder.
+
+    A link may lead to the ``blobs`` of Hugging Face's cache.
+
+    Raises:
+        InvalidSpec: it would be elsewhere, or there is none.
+    """
+    folder = file.path.parent
+    outside = file.refused(f"it names a file outside of its folder, {quoted(name)}")
+    try:
+        path = (folder / name).resolve()
+        if not path.is_file():
+            raise file.refused(f"it names the file {quoted(name)}, which is not there")
+    except (OSError, ValueError):
+        raise outside from None
+    blobs = folder.resolve().parent.parent / "blobs"
+    if "\\" in name or ".." in Path(name).parts or Path(name).is_absolute():
+        raise outside
+    if not path.is_relative_to(folder.resolve()) and path.parent != blobs:
+        raise outside
+    return folder / name

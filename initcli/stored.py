@@ -1,0 +1,224 @@
+"""Stored values: the tensors of a weights file, read part by part.
+
+A tensor says where its values lie and how they are encoded; nothing is read before it is asked for.
+All of this can be pickled, so that other processes read their parts themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache, lru_cache
+from typing import Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from initcli.types import BYTES, Array, Size, TensorDtype
+
+Bits = NDArray[np.unsignedinteger[Any]]
+
+
+class Storage(Protocol):
+    """Where the entries of a tensor lie, in row order."""
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether a part can be read only after all parts before it."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the values take in the file."""
+        ...
+
+    def read(self, start: int, stop: int) -> Array:
+        """Entries from ``start`` to before ``stop``, as numbers or, of a dtype that NumPy lacks, as
+        their bits."""
+        ...
+
+
+class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor of a weights file.
+
+    ``path`` is its name in the file. ``dtype`` is that of its entries, or the name of the blocks in
+    which they are packed, such as ``q4_0``. ``storage`` is None where the entries cannot be read
+    because the dtype is not known. ``alias_of`` is the path of an earlier tensor that has the same
+    bytes of the same file. ``layer`` is the name of its layer, where the file has it apart.
+    """
+
+    path: str
+    shape: Size
+    dtype: str
+    storage: Storage | None
+    alias_of: str | None = None
+    origin: Literal["stored", "live"] = "stored"
+    layer: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all entries in the file."""
+        return self.storage.bytes if self.storage is not None else 0
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether the entries have at most 16 bits, so that their bit patterns can be counted."""
+        return self.dtype in _PATTERNS
+
+    def bits(self, start: int, stop: int) -> Bits:
+        """The bit patterns of entries, where :attr:`has_patterns`; a view where they are mapped."""
+        assert self.storage is not None
+        entries = self.storage.read(start, stop)
+        width = BYTES[self.dtype]  # type: ignore[index]  # it has patterns
+        return np.ascontiguousarray(entries).view(np.uint8 if width == 1 else np.uint16)
+
+    def read(self, start: int, stop: int) -> Array:
+        """The values of entries, in row order, as float32, or float64 where that is too narrow."""
+        assert self.storage is not None
+        if self.has_patterns:
+            return pattern_values(self.dtype)[self.bits(start, stop)]
+        entries = self.storage.read(start, stop)
+        narrow = entries.dtype in (np.float16, np.float32) or entries.dtype.itemsize < 4
+        return entries.astype(np.float32 if narrow else np.float64, copy=False)
+
+
+class Mapped(msgspec.Struct, frozen=True):
+    """Entries that lie one after another in a file, of a NumPy dtype such as ``<f4``."""
+
+    file: str
+    offset: int
+    dtype: str
+    size: int
+
+    is_sequential = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all entries."""
+        return self.size * np.dtype(self.dtype).itemsize
+
+    def read(self, start: int, stop: int) -> Array:
+        """Entries as a view of the mapped file, in the byte order of this machine."""
+        dtype = np.dtype(self.dtype)
+        first = self.offset + start * dtype.itemsize
+        part = mapped(self.file)[first : first + (stop - start) * dtype.itemsize]
+        return np.frombuffer(part, dtype).astype(dtype.newbyteorder("="), copy=False)
+
+
+class Strided(msgspec.Struct, frozen=True):
+    """Entries of a view of ``base``, whose first entry is its first; strides count entries."""
+
+    base: Mapped
+    shape: Size
+    strides: tuple[int, ...]
+
+    is_sequential = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all entries, one that is repeated counted each time."""
+        return math.prod(self.shape) * np.dtype(self.base.dtype).itemsize
+
+    def read(self, start: int, stop: int) -> Array:
+        """A copy of entries."""
+        indices = np.unravel_index(np.arange(start, stop), self.shape)
+        places = np.zeros(stop - start, np.intp)
+        for index, stride in zip(indices, self.strides, strict=True):
+            places += index * stride
+        entries: Array = self.base.read(0, self.base.size)[places]
+        return entries
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Entries in memory: those of small tensors that are written as numbers."""
+
+    values: Array
+
+    is_sequential = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all entries."""
+        return int(self.values.nbytes)
+
+    def read(self, start: int, stop: int) -> Array:
+        """A view of entries."""
+        return self.values[start:stop]
+
+
+@lru_cache(maxsize=64)
+def mapped(file: str) -> memoryview:
+    """The bytes of a file, mapped into memory for reading."""
+    return np.memmap(file, np.uint8, "r").data
+
+
+@cache
+def pattern_values(dtype: str) -> NDArray[np.float32]:
+    """The value of each bit pattern of a dtype of at most 16 bits."""
+    values: NDArray[np.float32] = _PATTERNS[dtype]().astype(np.float32)
+    return values
+
+
+def _eight_bits(exponent_bits: int, has_infinities: bool) -> Array:
+    """The values of a float of 8 bits: a sign, an exponent and a fraction.
+
+    Without infinities only the patterns of all ones are NaN (Micikevicius et al. 2022,
+    arXiv:2209.05433).
+    """
+    bits = np.arange(256)
+    digits = 7 - exponent_bits
+    exponent, fraction = (bits & 0x7F) >> digits, bits & ((1 << digits) - 1)
+    bias = (1 << (exponent_bits - 1)) - 1
+    whole = np.where(exponent > 0, 1 << digits, 0) + fraction
+    values = np.ldexp(whole.astype(float), np.maximum(exponent, 1) - bias - digits)
+    if has_infinities:
+        top = exponent == (1 << exponent_bits) - 1
+        values[top] = np.where(fraction[top] == 0, np.inf, np.nan)
+    else:
+        values[(bits & 0x7F) == 0x7F] = np.nan
+    return np.where(bits >= 128, -values, values)
+
+
+def _exponents() -> Array:
+    """The powers of two of float8_e8m0fnu, whose last pattern is NaN."""
+    return np.append(np.ldexp(1.0, np.arange(255) - 127), np.nan)
+
+
+_PATTERNS: dict[str, Any] = {
+    "float16": lambda: np.arange(1 << 16, dtype=np.uint16).view(np.float16),
+    "bfloat16": lambda: (np.arange(1 << 16, dtype=np.uint32) << 16).view(np.float32),
+    "float8_e4m3fn": lambda: _eight_bits(4, False),
+    "float8_e5m2": lambda: _eight_bits(5, True),
+    "float8_e8m0fnu": _exponents,
+    "int8": lambda: np.arange(256, dtype=np.uint8).view(np.int8),
+    "uint8": lambda: np.arange(256),
+    "bool": lambda: np.arange(256) != 0,
+    "int16": lambda: np.arange(1 << 16, dtype=np.uint16).view(np.int16),
+    "uint16": lambda: np.arange(1 << 16),
+}
+"""The values of the bit patterns of each narrow dtype."""
+
+NUMPY: dict[TensorDtype, str] = {
+    "float64": "<f8",
+    "float32": "<f4",
+    "float16": "<f2",
+    "bfloat16": "<u2",
+    "float8_e4m3fn": "|u1",
+    "float8_e5m2": "|u1",
+    "float8_e8m0fnu": "|u1",
+    "int64": "<i8",
+    "int32": "<i4",
+    "int16": "<i2",
+    "int8": "|i1",
+    "uint64": "<u8",
+    "uint32": "<u4",
+    "uint16": "<u2",
+    "uint8": "|u1",
+    "bool": "|u1",
+}
+"""The NumPy dtype in which the entries of each dtype are read: their bits where NumPy lacks it."""
