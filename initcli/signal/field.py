@@ -77,7 +77,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def beside(self) -> Array:
         """The size of an entry at another position, relative to that of each."""
         sizes = np.sqrt(self.second)
-        relative: Array = sizes.mean() / np.maximum(sizes, _TINY)
+        relative: Array = np.maximum(sizes.mean(), _TINY) / np.maximum(sizes, _TINY)
         return relative
 
     @property
@@ -119,18 +119,17 @@ def field(
     size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
     second = np.maximum(moments[0], 0.0)
     ratios = np.divide(moments[1:], second, out=np.zeros_like(moments[1:]), where=second > _TINY)
-    sizes = np.sqrt(second)
-    most = np.ones_like(ratios)
-    most[1:] = np.maximum(sizes.mean(), _TINY) / np.maximum(sizes, _TINY)
-    return Field(
+    made = Field(
         profile=values / size,
         second=second,
-        ratios=np.clip(ratios, -most, most),
+        ratios=ratios,
         units=units,
         latent=next(_latents) if latent is None else latent,
         pinned=pinned,
         lags=lags if lags is None or moments.shape[1:] == lags.shape else None,
     )
+    most = np.stack([np.ones_like(second), made.beside, made.beside])
+    return msgspec.structs.replace(made, ratios=np.clip(ratios, -most, most))
 
 
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:

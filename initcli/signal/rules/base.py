@@ -272,8 +272,10 @@ class Rule:
             ]
             return np.sum(both, 0)
         (one, *rest), (two, *_) = inputs
-        if rest or one.grid != two.grid or one.axes != two.axes:
-            raise NoTheory("calls with several inputs")
+        if rest or one.grid != two.grid:
+            raise NoTheory("calls with several inputs, or of other sizes")
+        if not one.axes == two.axes == self.axes(layer, context, one):
+            raise NoTheory("calls with units on other axes")
         cross = shared_by(one, two, crosses[0][0])
         sizes = np.sqrt(one.second * two.second)
         found = np.empty((4, *outputs[0].grid))

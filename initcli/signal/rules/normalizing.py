@@ -221,8 +221,9 @@ class UnitStatisticsRule(_NormalizationRule):
 def _standardized(given: Field, level: Array, variance: Array, values: Array) -> Field:
     """(x − μ) / √variance, where E[μ²] is the level."""
     level, variance = (np.broadcast_to(each, given.grid) for each in (level, variance))
-    means = np.sqrt(level)
-    moments = (given.moments - mean_products(means, means)) / by_position(variance)
+    means = np.sqrt(np.maximum(level, 0.0))
+    levels = level + mean_products(means, means) - means**2
+    moments = (given.moments - levels) / by_position(variance)
     moments[0] = np.maximum(moments[0], 0.0)
     lags = given.lags
     if lags is not None:

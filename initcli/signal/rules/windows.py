@@ -89,7 +89,7 @@ class PoolingRule(Rule):
         crosses: Sequence[Common],
     ) -> Array:
         same = context.inputs[0] == context.outputs[0] and fields[0].grid == other.grid
-        if isinstance(layer, pooling._MaxPooling) or not same:
+        if isinstance(layer, pooling._MaxPooling) or not same or len(other.grid) != layer.rank:
             return super().through(layer, context, fields, other, crosses)
         grid, every = fields[0].grid, (1,) * layer.rank
         window = arrays.Window(every, every, ends(grid, layer.window, every, every, layer.padding))
