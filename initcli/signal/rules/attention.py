@@ -185,6 +185,8 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         to_value[0] = steps / n * (first * same + (steps - 1) * across * cross)
         others = max(n - 1, 1)
         to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * cross)
+        if scores.is_causal and steps == positions and scores.window is None:
+            to_value = _to_earlier(g, seen, kept, across / max(float(even.mean()), 1e-300))
         # Of the scores: a (g·v − Σ a g·v), summed over the features of a head.
         to_scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
         to_query = np.full(query.grid, scale**2 * n * to_scores * max(float(spread.mean()), 0.0))
@@ -192,6 +194,28 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         return [Gradient.even(to_query), Gradient.even(to_key), Gradient(to_value)]
 
     return Expected(output, pull)
+
+
+def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> Array:
+    """Moments of the gradient of values that only later queries see: (2, positions).
+
+    A value s has a share of the gradient of each query t ≥ s. Gradients of two queries have
+    ``concentrated`` times as much in common as they would have with even shares.
+    """
+    same, cross = g.moments[0], np.maximum(g.moments[1], 0.0)
+
+    def from_later(x: Array) -> Array:
+        return np.cumsum(x[::-1])[::-1]
+
+    level = from_later(np.sqrt(cross) / seen)
+    pairs = np.maximum(level**2 - from_later(cross / seen**2), 0.0)
+    second = from_later(kept / seen * same) + concentrated * pairs
+    # The gradients of all values add up to those of all queries.
+    n = len(seen)
+    whole = n * float(same.mean()) + n * (n - 1) * float(cross.mean())
+    rest = (whole - float(second.sum())) / max(n * (n - 1), 1)
+    sizes = np.sqrt(second)
+    return np.stack([second, rest * sizes / max(float(sizes.mean()), 1e-300)])
 
 
 def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import WEIGHTS, Field, field, mapped, normal
+from initcli.signal.field import WEIGHTS, Field, field, mapped, mean_products, normal
 from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
@@ -271,8 +271,10 @@ class Rule:
             ]
             return np.sum(both, 0)
         (one, *rest), (two, *_) = inputs
-        if rest or one.grid != two.grid or one.axes != two.axes:
-            raise NoTheory("calls with several inputs")
+        if rest or one.grid != two.grid:
+            raise NoTheory("calls with several inputs, or of other sizes")
+        if not one.axes == two.axes == self.axes(layer, context, one):
+            raise NoTheory("calls with units on other axes")
         cross = shared_by(one, two, crosses[0][0])
         sizes = np.sqrt(one.second * two.second)
         found = np.empty((4, *outputs[0].grid))
@@ -403,7 +405,7 @@ def weighted_sum(
     total = np.zeros(moments.shape[1:])
     if kernel.mean:
         total = kernel.mean * depth * over(means[None])[0]
-        rest = over(given.moments - means**2)
+        rest = over(given.moments - mean_products(means, means))
         moments = moments + total**2 + kernel.mean**2 * depth * rest
     output = normal(*with_bias(moments, total, bias), units, lags)
     if window is None:

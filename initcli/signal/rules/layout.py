@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from initcli.layers.base import Layer
-from initcli.signal.field import Field, field
+from initcli.signal.field import Field, field, mean_products
 from initcli.signal.grid import cells, coarse
 from initcli.signal.joint import Common
 from initcli.signal.rules.base import (
@@ -106,10 +106,11 @@ def laid(given: Field, shape: Size, axes: Axes) -> Expected:
 
     same, before, after = positions(old | new), positions(old), positions(new)
     moments = _averaged(given.moments, shape, old, new)
-    level = _averaged(given.means[None] ** 2, shape, old, new)
+    levels = mean_products(given.means, given.means)
+    level = _averaged(levels[2:3], shape, old, new)
     share = (same - 1) / (after - 1) if after > 1 else 1.0
     moments[2:] = share * moments[2:] + (1 - share) * level
-    common = float(np.abs(given.moments[2] - given.means**2).mean())
+    common = float(np.abs(given.moments[2] - levels[2]).mean())
     units = math.prod(shape[axis] for axis in new)
     output = msgspec.structs.replace(
         field(moments, units, given.profile, given.latent, given.pinned),

@@ -11,7 +11,16 @@ import numpy as np
 from initcli.layers import convolution, core, einsum, embedding, local
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
-from initcli.signal.field import NODES, WEIGHTS, Field, field, normal, profile_of, with_mean
+from initcli.signal.field import (
+    NODES,
+    WEIGHTS,
+    Field,
+    field,
+    mean_products,
+    normal,
+    profile_of,
+    with_mean,
+)
 from initcli.signal.grid import cells
 from initcli.signal.rules.base import (
     Axes,
@@ -84,8 +93,8 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
     alike = math.prod(n for axis, n in enumerate(given.grid) if axis not in own)
     count = math.prod(given.grid)
     share = (alike - 1) / (count - 1) if count > 1 else 1.0
-    moments, level = given.moments, given.means**2
-    moments[2:] = share * moments[2:] + (1 - share) * level
+    moments, level = given.moments, mean_products(given.means, given.means)
+    moments[2:] = share * moments[2:] + (1 - share) * level[2:]
     pairs = np.array([1.0, share]).reshape(2, *(1,) * len(given.grid))
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
@@ -102,13 +111,19 @@ class ConvolutionRule(Rule):
             extras = getattr(layer, "_output_padding")  # noqa: B009
             cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
             spread = Slid(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
+            # Two positions have weights in common if they are a multiple of the strides apart.
+            pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
+
+            def over(x: Array) -> Array:
+                return spread.unboxed((x.T * pairs[: len(x)]).T)
+
             linear = weighted_sum(
                 given,
                 filters,
                 weights["kernel"],
                 bias,
                 depth=channels // layer.groups,
-                window=Window(spread.unboxed, spread.box),
+                window=Window(over, spread.box),
                 feeds=filters // layer.groups,
             )
         else:

@@ -12,7 +12,7 @@ from initcli.layers import merging
 from initcli.layers.base import Layer
 from initcli.layers.operations import Operation, computation, is_elementwise
 from initcli.signal import arrays
-from initcli.signal.field import Field, normal
+from initcli.signal.field import Field, mean_products, normal
 from initcli.signal.grid import edges
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
@@ -102,7 +102,7 @@ class OperationRule(Rule):
         if _mean_axes(layer, rank) == [1 - rank]:
             return mean_in_common(given, other, crosses[0])
         # One of the units is the same as that of the other tensor.
-        level = given.means * other.means
+        level = shared_by(given, other, None)
         return level + (shared_by(given, other, crosses[0]) - level) / given.units
 
 
@@ -197,7 +197,7 @@ def _mean(layer: Operation, rank: int, given: Field) -> Expected:
         return averaged_over_all(given, (1,) if keepdims else ())
     if axes != [-1] or not keepdims:
         raise NoTheory("a mean over other axes")
-    n, level = given.units, given.means**2
+    n, level = given.units, mean_products(given.means, given.means)
     moments = level + (given.moments - level) / n
     return Expected(normal(moments, given.means, 1), lambda g: [Gradient(g.moments / n**2)])
 

@@ -18,6 +18,7 @@ from initcli.signal.field import (
     RANKS,
     WEIGHTS,
     Field,
+    by_position,
     field,
     hidden,
     normal,
@@ -156,6 +157,23 @@ class PoolingRule(Rule):
             return _largest(given, slid)
         return _averaged(given, slid)
 
+    def through(
+        self,
+        layer: Any,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        same = context.inputs[0] == context.outputs[0] and fields[0].grid == other.grid
+        if isinstance(layer, pooling._MaxPooling) or not same or len(other.grid) != layer.rank:
+            return super().through(layer, context, fields, other, crosses)
+        grid, every = fields[0].grid, (1,) * layer.rank
+        window = arrays.Window(every, every, ends(grid, layer.window, every, every, layer.padding))
+        n = Slid(grid, grid, layer.window, window).box(np.ones((1, *grid)))
+        moments = shared_by(fields[0], other, crosses[0])
+        return np.concatenate([moments[:2] / n + (1 - 1 / n) * moments[2:], moments[2:]])
+
 
 def _averaged(given: Field, slid: Slid) -> Expected:
     count = slid.box(np.ones((1, *given.grid)))
@@ -185,13 +203,15 @@ def _largest(given: Field, slid: Slid) -> Expected:
     entries = np.maximum(np.rint(n * mean / np.maximum(most, 1e-300)), 1)
     if len(np.unique(entries)) > _MAX_COUNTS:
         entries = np.rint(2 ** (np.rint(4 * np.log2(entries)) / 4))
-    moments, profiles, shares = np.empty((4, *entries.shape)), [], []
+    moments, second = np.empty((4, *entries.shape)), np.empty(entries.shape)
+    profiles, shares = [], []
     for number in np.unique(entries):
         level, values = largest_of(given, int(number))
-        moments[:, entries == number] = level[:, None]
+        moments[:, entries == number] = level[:, None] / level[0]
+        second[entries == number] = level[0]
         profiles.append(values)
         shares.append(WEIGHTS * float(np.mean(entries == number)))
-    moments *= most / max(float(given.second.mean()), 1e-300)
+    moments *= by_position(second * most / max(float(given.second.mean()), 1e-300))
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
     windows, positions = math.prod(slid.outputs), max(math.prod(slid.grid), 1)
@@ -330,6 +350,6 @@ def averaged_over_all(given: Field, after: Size) -> Expected:
     second = inputs / n + (1 - 1 / n) * both
     moments = np.array([first, second, first, second]).reshape(4, *after)
     return Expected(
-        normal(moments, np.array(given.typical_mean), given.units),
+        normal(moments, np.array(given.mean), given.units),
         lambda g: [Gradient(np.full((2, *grid), g.second / n**2))],
     )
