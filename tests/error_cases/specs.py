@@ -261,6 +261,8 @@ def of_functions() -> Iterator[Case]:
         yield Case(f"a function that {title}", command, {"spec.yaml": spec, "own.py": code})
     broken = {"spec.yaml": spec, "own.py": "import math\nmath.sqrt('four')\n"}
     yield Case("a file that fails", command, broken)
+    nothing = {"spec.yaml": spec, "own.py": "import math\n"}
+    yield Case("a file that defines nothing", command, nothing)
     given = spec.replace("mine", "{type: mine, stdev: 1}")
     for title, arguments in (("another argument", "stddev=1"), ("an argument", "stdev, mean")):
         code = f"def mine(shape, {arguments}):\n    return 0\n"
