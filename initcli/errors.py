@@ -135,6 +135,10 @@ class CustomFunctionError(InitcliError):
     """A function of ``--custom`` that cannot be loaded, fails or returns no tensor."""
 
 
+class CodeError(InitcliError):
+    """Code named as a source that cannot be imported, fails, or returns no model."""
+
+
 class NoSuchTensor(InitcliError):
     """A pattern that matches no tensor path."""
 

@@ -68,7 +68,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def separator(self) -> str:
         """What separates the parts of the path: files of PyTorch's tensors have dots."""
-        return "." if self.stored is not None and "/" not in self.path else "/"
+        return "/" if "/" in self.path else "."
 
     @property
     def size(self) -> int:

@@ -57,6 +57,16 @@ def _quiet_when_interrupted(hook: Callable[..., Any]) -> Callable[..., None]:
     return show
 
 
+def reraise_interrupt(error: BaseException) -> None:
+    """Raise an interrupt of the user again; one that a person's function raises is its failure.
+
+    Under Python's own handler the two cannot be told apart.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if isinstance(error, Interrupted) or (isinstance(error, KeyboardInterrupt) and is_default):
+        raise error
+
+
 def leave_if_interrupted(error: BaseException | None = None) -> None:
     """End with status 128 + n after signal n, whatever exception its handler's turned into."""
     if _received or isinstance(error, KeyboardInterrupt):

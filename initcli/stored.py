@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cache, lru_cache
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -52,6 +52,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     storage: Storage | None
     alias_of: str | None = None
+    origin: Literal["stored", "live"] = "stored"
     layer: str | None = None
 
     @property

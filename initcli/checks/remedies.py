@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from initcli.checks.fans import wiring
+from initcli.documents.document import Dialect
 from initcli.documents.edit import yaml_flow
 from initcli.initializers import Orthogonal, RandomUniform, VarianceScaling
 from initcli.initializers.base import compute_fans
@@ -69,7 +70,7 @@ def _rounded(value: float) -> float:
     return short if abs(short / value - 1) < 0.005 else float(f"{value:.3g}")
 
 
-def written(argument: str, value: Any, dialect: Literal["initcli", "keras"] = "initcli") -> str:
+def written(argument: str, value: Any, dialect: Dialect = "initcli") -> str:
     """An argument as text to paste into a spec, or into the Python that makes a Keras model."""
     if dialect == "initcli":
         return f"{argument}: {yaml_flow(value)}"

@@ -10,6 +10,7 @@ import typer
 
 from initcli.cli.completion import checks
 from initcli.cli.options import (
+    Call,
     Custom,
     Defaults,
     Html,
@@ -77,6 +78,7 @@ def check(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
@@ -96,6 +98,11 @@ def check(
     if settings and (fix or diff):
         message = "--fix changes the files, to which --set does not apply"
         raise typer.BadParameter(message, param_hint="--set")
+    if fix or diff:
+        from initcli.sources.code.objects import is_code
+
+        if code := next(filter(is_code, specs), None):
+            raise typer.BadParameter(f"{code} is code, which is not changed", param_hint="--fix")
     if html is not None and len(specs) > 1:
         raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint="--html")
     from initcli.checks import check as judge
@@ -104,6 +111,7 @@ def check(
     from initcli.sources.load import load
 
     loading: dict[str, Any] = {"seed": seed, "defaults": defaults, "custom": custom or ()}
+    of_code: dict[str, Any] = {} if call is None else {"call": call}
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
     judging |= {"select": _codes(select), "ignore": _codes(ignore)}
@@ -116,7 +124,7 @@ def check(
 
                 fixed = fixing.fix(spec, **loading, **judging)
                 return fixed.last, fixed
-            model = load(spec, **loading, changes=settings or ())
+            model = load(spec, **loading, **of_code, changes=settings or ())
         return judge(model, **judging), None
 
     reports: list[Report] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
@@ -59,14 +59,16 @@ Spec = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
-        help="A spec (YAML or JSON), a Keras model (.json or .keras), or - for standard input.",
+        help="A spec (YAML or JSON), a Keras model (.json or .keras), code as FILE.py:OBJECT or "
+        "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="Specs (YAML or JSON), Keras models (.json or .keras), or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), code as FILE.py:OBJECT or "
+        "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Random seed; overrides that of the spec.")]
@@ -85,6 +87,29 @@ Settings = Annotated[
         metavar="PATH=VALUE",
         help="Change a value of the spec, such as layers.3.units=128. Repeatable.",
         autocompletion=settings,
+    ),
+]
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """Parse keyword arguments."""
+    import json
+
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('it must be a JSON object, such as {"layers": 2}')
+    return value
+
+
+Call = Annotated[
+    Any,
+    typer.Option(
+        metavar="JSON",
+        parser=_keywords,
+        help="Keyword arguments of the function or class that SPEC names in code.",
     ),
 ]
 Filter = Annotated[
@@ -195,6 +220,7 @@ class Loading(NamedTuple):
     defaults: Framework | None
     custom: Sequence[str] | None
     changes: Sequence[str] | None
+    call: Mapping[str, Any] | None = None
 
     def model(self, spec: str) -> Model:
         """Load a spec and print its notes."""
@@ -207,6 +233,7 @@ class Loading(NamedTuple):
                 defaults=self.defaults,
                 custom=self.custom or (),
                 changes=self.changes or (),
+                call=self.call,
             )
         for note in model.notes:
             say(note)

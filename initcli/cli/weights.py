@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from initcli.cli.options import (
+    Call,
     Custom,
     Defaults,
     Filter,
@@ -123,6 +124,7 @@ def summary(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
     jobs: Jobs = None,
     cluster: Annotated[
         str | None,
@@ -142,8 +144,12 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
+    from initcli.reports.summary import is_stored
+
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
-        if not theory:
+        # Code says the distributions; what is in memory or in a file is read.
+        declared = model.source == "python" and not is_stored(model)
+        if not theory and (sample or not declared):
             return drawing.tensors(model, only)
         from initcli.reports.summary import theory as distributions
 
@@ -173,7 +179,7 @@ def summary(
             first=first,
         )
 
-    loading = Loading(seed, defaults, custom, settings)
+    loading = Loading(seed, defaults, custom, settings, call)
     for_each(specs, partial(loading.weights, sample=sample), summarized)
 
 
@@ -211,6 +217,7 @@ def hist(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
     jobs: Jobs = None,
 ) -> None:
     """Draw a histogram of every tensor, together with its distribution.
@@ -261,7 +268,7 @@ def hist(
                 bar.advance(1)
 
     do = drawn if out is None else saved
-    loading = Loading(seed, defaults, custom, settings)
+    loading = Loading(seed, defaults, custom, settings, call)
     for_each(specs, partial(loading.weights, sample=sample), do)
 
 
@@ -273,6 +280,7 @@ def export(
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
+    call: Call = None,
 ) -> None:
     """Save the sampled weights in one file, each under its path.
 
@@ -285,7 +293,7 @@ def export(
     if file.suffix.lower() not in exporting.SUFFIXES:
         ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
-    model = Loading(seed, defaults, custom, settings).model(spec)
+    model = Loading(seed, defaults, custom, settings, call).model(spec)
     only = chosen(model, filter)
     with progress(_Drawing().weights(only), "weights") as bar:
         notes = exporting.export(model, file, only=only, progress=bar.advance)

@@ -39,6 +39,10 @@ Nodes = dict[Path, Node]
 """The nodes of a text by path. What an alias stands for has none."""
 
 
+Dialect = Literal["initcli", "keras", "python"]
+"""What a text is written in: a spec, a Keras model, or code."""
+
+
 class Origin(NamedTuple):
     """The document and path that a part of a document's data was taken from."""
 
@@ -60,7 +64,7 @@ class Document:
     data: Any
     find_nodes: Callable[[], Nodes] = field(compare=False)
     origins: Mapping[Path, Origin] = field(default_factory=dict)
-    dialect: Literal["initcli", "keras"] = "initcli"
+    dialect: Dialect = "initcli"
     is_editable: bool = False
     notes: tuple[str, ...] = ()
 

@@ -121,13 +121,19 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         return f"{self.type_name}({shown})" if shown else self.type_name
 
 
-class Undeclared(Initializer, frozen=True, kw_only=True):
-    """The initializer of a tensor of which only the stored values are known."""
+class Undrawn(Initializer, frozen=True, kw_only=True):
+    """Stands for an initializer that is not known, so that nothing can be drawn."""
 
     registered = False
 
     def distribution_for(self, shape: Size) -> None:
         return None
+
+
+class Undeclared(Undrawn, frozen=True, kw_only=True):
+    """The initializer of a tensor of which only the stored values are known."""
+
+    registered = False
 
     def __str__(self) -> str:
         return ""

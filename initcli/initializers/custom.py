@@ -6,7 +6,6 @@ Only files named on the command line are run; a spec cannot name one.
 from __future__ import annotations
 
 import inspect
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ from initcli.errors import (
     quoted,
 )
 from initcli.initializers.base import Initializer, Whole
-from initcli.process import Interrupted
+from initcli.process import reraise_interrupt
 from initcli.registry import known
 from initcli.types import ArgumentError, Size, shape_text
 
@@ -97,7 +96,7 @@ class Custom(Whole, frozen=True, kw_only=True):
             result = self._called(shape, rng, dtype)
             returned = np.asarray(result)
         except BaseException as error:
-            _reraise_interrupt(error)
+            reraise_interrupt(error)
             raise self._failed(f"raised {_text(error)}", _line(error, self.file)) from error
         if returned.dtype.kind not in "fiub":
             raise self._failed(
@@ -169,7 +168,7 @@ def load_functions(file: str) -> dict[str, Custom]:
     try:
         exec(compile(source, file, "exec", dont_inherit=True), vars(module))
     except BaseException as error:
-        _reraise_interrupt(error)
+        reraise_interrupt(error)
         line = error.lineno if isinstance(error, SyntaxError) else _line(error, file)
         message = f"this file cannot be run: {_text(error)}"
         raise CustomFunctionError(f"{printable(file)}:{line or 1}: {message}") from error
@@ -232,16 +231,6 @@ def _line(error: BaseException, file: str) -> int | None:
     """The last line of the file in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
-
-
-def _reraise_interrupt(error: BaseException) -> None:
-    """Raise an interrupt of the user again; one that the function raises itself is its failure.
-
-    Under Python's own handler the two cannot be told apart.
-    """
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if isinstance(error, Interrupted) or (isinstance(error, KeyboardInterrupt) and is_default):
-        raise error
 
 
 def _text(error: BaseException) -> str:

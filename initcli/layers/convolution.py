@@ -50,7 +50,7 @@ class Convolution(Sliding, frozen=True, kw_only=True):
 
     def produced(self, channels: int) -> int:
         """The number of output channels, from that of input channels."""
-        return getattr(self, "filters")  # type: ignore[no-any-return]  # noqa: B009
+        raise NotImplementedError
 
     def output_shape(self, shape: Shape) -> Shape:
         filters = self.produced(self.channels(shape))
@@ -129,7 +129,7 @@ class _ConvOfImage(_Conv, frozen=True, kw_only=True):
 Conv2D, Conv3D = ranked(
     _ConvOfImage,
     "Conv{}D",
-    "A convolution over {}: kernel (k…, channels / groups, filters).",
+    "A convolution over {}: kernel ({k}, channels / groups, filters).",
     2,
     3,
     alias="Convolution{}D",
@@ -181,7 +181,7 @@ class DepthwiseConv(_Depthwise, frozen=True, kw_only=True):
 DepthwiseConv1D, DepthwiseConv2D = ranked(
     DepthwiseConv,
     "DepthwiseConv{}D",
-    "A convolution of each channel of {} alone: kernel (k…, channels, m).",
+    "A convolution of each channel of {} alone: kernel ({k}, channels, m).",
     1,
     2,
 )
@@ -200,6 +200,9 @@ class SeparableConv(_Depthwise, frozen=True, kw_only=True):
     pointwise_initializer: Annotated[Initializer, doc("Fills the pointwise kernel.")] = (
         GlorotUniform()
     )
+
+    def produced(self, channels: int) -> int:
+        return self.filters
 
     def kernels(self, channels: int) -> Iterator[Parameter]:
         yield self.depthwise_kernel("depthwise_kernel", channels)
@@ -292,7 +295,7 @@ class ConvTranspose(Convolution, frozen=True, kw_only=True):
 Conv1DTranspose, Conv2DTranspose, Conv3DTranspose = ranked(
     ConvTranspose,
     "Conv{}DTranspose",
-    "A transposed convolution over {}: kernel (k…, filters, channels).",
+    "A transposed convolution over {}: kernel ({k}, filters, channels).",
     alias="Convolution{}DTranspose",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from initcli.layers.arguments import ChannelOrder, KernelSize, Padding, Sizes
@@ -147,6 +147,9 @@ class GlobalAveragePooling1D(_GlobalAveragePooling, frozen=True, kw_only=True):
 class _AdaptivePooling(SpatialLayer, frozen=True, kw_only=True):
     """Divides each of ``rank`` spatial axes into ``output_size`` windows."""
 
+    reduction: ClassVar[str]
+    """The function that makes one entry of those of a window."""
+
     output_size: Annotated[
         Sizes, doc("Number of windows: one number, or one for each spatial axis.")
     ]
@@ -158,13 +161,9 @@ class _AdaptivePooling(SpatialLayer, frozen=True, kw_only=True):
     def resized(self, sizes: Shape) -> Shape:
         return self.each("output_size")
 
-    def reduction(self, xp: Any) -> Callable[..., Array]:
-        """What makes one entry of those of a window."""
-        raise NotImplementedError
-
     def transformed(self, flow: Flow, x: Array) -> Array:
         """Pools axis by axis: window i of m over n entries spans ⌊in/m⌋ to ⌈(i+1)n/m⌉."""
-        reduce = self.reduction(flow.xp)
+        reduce = getattr(flow.xp, self.reduction)
         for axis, m in enumerate(self.each("output_size"), 1):
             n = x.shape[axis]
             before = (slice(None),) * axis
@@ -175,13 +174,11 @@ class _AdaptivePooling(SpatialLayer, frozen=True, kw_only=True):
 
 
 class _AdaptiveMaxPooling(_AdaptivePooling, frozen=True, kw_only=True):
-    def reduction(self, xp: Any) -> Callable[..., Array]:
-        return xp.max  # type: ignore[no-any-return]
+    reduction = "max"
 
 
 class _AdaptiveAveragePooling(_AdaptivePooling, frozen=True, kw_only=True):
-    def reduction(self, xp: Any) -> Callable[..., Array]:
-        return xp.mean  # type: ignore[no-any-return]
+    reduction = "mean"
 
 
 AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = ranked(

@@ -99,9 +99,8 @@ class Windowed(SpatialLayer, frozen=True, kw_only=True):
         """The dilation along each spatial axis."""
         return self.each("dilation_rate") if hasattr(self, "dilation_rate") else (1,) * self.rank
 
-    def resized(self, sizes: Shape) -> Shape:
-        padding = getattr(self, "padding")  # noqa: B009
-        return slide(self, sizes, self.window, self.steps, self.dilations, padding)
+    def resized(self: Any, sizes: Shape) -> Shape:
+        return slide(self, sizes, self.window, self.steps, self.dilations, self.padding)
 
 
 class Sliding(Windowed, frozen=True, kw_only=True):
@@ -145,7 +144,8 @@ def ranked(
 ) -> list[type[Base]]:
     """A layer type for each number of spatial axes, by default 1 to 3.
 
-    ``name`` and ``alias`` have a gap for that number, ``doc`` one for the input's kind.
+    ``name`` and ``alias`` have a gap for that number, ``doc`` one for the input's kind and
+    ``{k}`` for the sizes of a kernel.
     """
     make: Any = type(base)
     return [
@@ -153,7 +153,7 @@ def ranked(
             name.format(rank),
             (base,),
             {
-                "__doc__": doc.format(_INPUTS[rank]),
+                "__doc__": doc.format(_INPUTS[rank], k=", ".join("k" * rank)),
                 "__module__": base.__module__,
                 "aliases": () if alias is None else (alias.format(rank),),
                 "rank": rank,

@@ -10,15 +10,7 @@ import msgspec
 from initcli.activations import Activation
 from initcli.errors import quoted
 from initcli.initializers import Initializer, NormOf, TruncatedNormal
-from initcli.layers.base import (
-    Layer,
-    Role,
-    Work,
-    computed,
-    output_shapes,
-    own_name,
-    within,
-)
+from initcli.layers.base import Layer, Role, Work, computed, output_shapes, own_name, within
 from initcli.layers.flow import Flow, Mask
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc, shape_text

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
-from initcli.initializers.base import Undeclared
+from initcli.initializers.base import Undeclared, Undrawn
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
@@ -134,7 +134,8 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         DistributionRecord | None, doc("Distribution of one element; null if not known.")
     ]
     values: Annotated[
-        str | None, doc("Origin of the values: sampled or stored; null if none were measured.")
+        str | None,
+        doc("Origin of the values: sampled, stored, live; null if none were measured."),
     ]
     measured: Annotated[
         MeasuredRecord | None, doc("Statistics of the values; null with --theory.", row="")
@@ -159,7 +160,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
                 "fan_out": fans.fan_out,
                 "initializer_text": str(parameter.initializer),
             }
-        origin = "sampled" if parameter.stored is None else "stored"
+        origin = "sampled" if parameter.stored is None else parameter.stored.origin
         return record(
             cls,
             parameter,
@@ -359,8 +360,10 @@ def summarize(
 
 
 def has_values(parameter: Parameter) -> bool:
-    """Whether there is anything to measure: the dtype of stored values may not be known."""
-    return parameter.stored is None or parameter.stored.storage is not None
+    """Whether there is anything to measure: values that can be drawn, or stored ones."""
+    if parameter.stored is None:
+        return not isinstance(parameter.initializer, Undrawn)
+    return parameter.stored.storage is not None
 
 
 def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterator[TensorSummary]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from initcli.activations import known_activations
-from initcli.errors import NotInCatalog, did_you_mean, quoted
+from initcli.errors import CodeError, NotInCatalog, did_you_mean, printable, quoted
 from initcli.frameworks import Framework
 from initcli.initializers import known_initializers
 from initcli.model import Model
@@ -26,6 +26,7 @@ from initcli.signal.measured import (
 )
 from initcli.signal.verdict import Verdict, verdict
 from initcli.sources.building import build
+from initcli.sources.code.objects import is_code
 from initcli.sources.load import custom_functions
 from initcli.sources.overrides import overridden, varied
 from initcli.sources.read import read
@@ -78,6 +79,9 @@ def variants(
     ]
     found = []
     for source in sources:
+        if is_code(source):
+            message = f"{printable(source)} is code, of which no signal is known"
+            raise CodeError(message, "name specs or Keras models")
         document = overridden(read(source), changes)
         own = {*functions, *_recipes(document.data)}
         _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})

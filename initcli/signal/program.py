@@ -78,6 +78,9 @@ def program(model: Model, batch: int, inputs: Mapping[str, Size] | None = None) 
     Raises:
         SignalError: no such size fits, or there are too many calls, axes or positions.
     """
+    if not model.network.layers:
+        message = "the tensors of code say nothing of what is computed from them"
+        raise SignalError(message, "name a spec or a Keras model in place of code")
     problem: Exception | None = None
     for length in _LENGTHS:
         try:

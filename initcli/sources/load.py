@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import FunctionType
+from typing import Any
 
 import msgspec
 
-from initcli.errors import CustomFunctionError
+from initcli.errors import CodeError, CustomFunctionError, printable
 from initcli.frameworks import Framework
 from initcli.initializers.custom import Custom, load_functions
 from initcli.model import Model
 from initcli.sources.arguments import Arguments
 from initcli.sources.building import build
+from initcli.sources.code.load import load_code
+from initcli.sources.code.objects import is_code
 from initcli.sources.overrides import overridden
 from initcli.sources.read import parse as parse_text
 from initcli.sources.read import read
@@ -26,14 +29,17 @@ def load(
     defaults: Framework | None = None,
     custom: Iterable[str] = (),
     changes: Iterable[str] = (),
+    call: Mapping[str, Any] | None = None,
 ) -> Model:
     """Read a spec and resolve it into a model.
 
     Args:
-        source: path of a YAML or JSON file or of a .keras archive, or ``-`` for standard input.
+        source: path of a YAML or JSON file or of a .keras archive, ``-`` for standard input, or
+            ``package.module:object`` or ``file.py:object`` for code, which is run.
         seed: seed of all weights; overrides the spec's own.
         defaults: framework whose default initializers apply; overrides the spec's own.
         custom: Python files whose public callables are initializers; they are run.
+        call: keyword arguments of the function or class that ``source`` names.
         changes: values of the spec to change, each as ``PATH=VALUE``, such as
             ``layers.3.units=128``; see :mod:`initcli.sources.overrides`.
 
@@ -41,14 +47,23 @@ def load(
         InvalidSpec: the spec cannot be read or is invalid; with all its errors.
         BadOverride: a change cannot be parsed, or its path does not exist.
         CustomFunctionError: a file of functions cannot be loaded.
+        CodeError: code fails, or gives no model.
 
     >>> import initcli
     >>> model = initcli.load("sample_configs/tour.yaml", changes=["layers.3.units=128"])
     >>> model.layers[3].output_shape
     (None, 128)
     """
-    document = overridden(read(source), changes)
-    return build(document, seed=seed, defaults=defaults, functions=custom_functions(custom))
+    functions, settings = tuple(custom), tuple(changes)
+    if is_code(source):
+        if defaults is not None or functions or settings:
+            message = f"{printable(source)} is code, which alone decides its initializers"
+            raise CodeError(message, "leave out --defaults, --custom and --set")
+        return load_code(source, call or {}, seed)
+    if call is not None:
+        raise CodeError(f"{printable(source)} is no code that could be called", "see --call")
+    document = overridden(read(source), settings)
+    return build(document, seed=seed, defaults=defaults, functions=custom_functions(functions))
 
 
 def custom_functions(files: Iterable[str]) -> dict[str, Custom]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def completed(*words: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if line]
 
 
-def pressed(*words: str) -> dict[str, str]:
+def pressed(*words: str) -> dict[str, Any]:
     """The environment in which bash asks."""
     return {
         "_INITCLI_COMPLETE": "complete_bash",

@@ -112,7 +112,7 @@ def of_signals() -> Iterator[Case]:
         "a gradient that cannot be pulled back",
         "signal spec.yaml",
         {"spec.yaml": DENSE},
-        cause=lambda patch: patch.setattr(passes, "make_vjp", lambda *_: (_no_gradient, None)),
+        cause=lambda patch: patch.setattr(passes, "_pull", lambda *_: _no_gradient),
     )
     yield Case(
         "a layer that says nothing about its output",

@@ -13,6 +13,7 @@ import pytest
 
 import initcli
 from initcli.errors import InitcliError
+from initcli.layers.operation_shapes import shape_of
 from initcli.signal import arrays
 from initcli.signal.measured import measure_signal, predict_signal
 
@@ -106,3 +107,9 @@ def test_the_reach_of_a_window_has_the_same_sums(
     inner = arrays.reach((n,), (k,), window)
     assert math.prod(inner.size) <= k
     assert sum(max(end, 0) for end in inner.window.padding[0]) <= 4 * (n + count * stride)
+
+
+@pytest.mark.parametrize("function", ["ExpandDims", "Sum", "Squeeze", "Transpose"])
+def test_an_axis_that_is_named_twice_gives_no_shape(function: str) -> None:
+    argument = "axes" if function == "Transpose" else "axis"
+    assert shape_of(function, [{"input": 0}], {argument: [0, 0]}, ((1, 3),)) is None

@@ -1,0 +1,154 @@
+"""What a tensor holds where no rule of a framework fills it: values, parts, or nothing known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from initcli.distributions import Distribution, Empirical, Floats, Mixture
+from initcli.initializers.base import Fans, Initializer, Undrawn, Whole
+from initcli.types import Size
+
+
+class Unknown(Undrawn, frozen=True, kw_only=True):
+    """Entries that ``operation`` made from random ones, by no distribution that is known here."""
+
+    registered = False
+
+    operation: str
+
+    def __str__(self) -> str:
+        return f"unknown: {self.operation} of random entries"
+
+
+class Uninitialized(Undrawn, frozen=True, kw_only=True):
+    """Memory that nothing is written to: the entries are whatever was there before.
+
+    ``file``, ``line`` and ``function`` are the code that reserved the memory.
+    """
+
+    registered = False
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"uninitialized: {self.file}:{self.line} in {self.function}"
+
+
+class Values(Initializer, frozen=True, kw_only=True):
+    """Entries that no random number decides, in row order."""
+
+    registered = False
+
+    numbers: bytes
+    """The entries as float64, in the byte order of the machine."""
+
+    def distribution_for(self, shape: Size) -> Distribution:
+        return Empirical("values", tuple(np.sort(self._array).tolist()))
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        out[...] = self._array[start : start + out.size]
+
+    @property
+    def _array(self) -> Floats:
+        return np.frombuffer(self.numbers, np.float64)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def type_name(self) -> str:
+        return "Computed"
+
+
+class Box(msgspec.Struct, frozen=True, kw_only=True):
+    """The entries of a tensor from ``starts`` to before ``stops``, filled by one initializer."""
+
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+    initializer: Initializer
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the box."""
+        return tuple(b - a for a, b in zip(self.starts, self.stops, strict=True))
+
+    @property
+    def index(self) -> tuple[slice, ...]:
+        """The slices of the tensor."""
+        return tuple(map(slice, self.starts, self.stops))
+
+
+class Parts(Whole, frozen=True, kw_only=True):
+    """A tensor filled box by box, each over those before it; the first is the whole tensor."""
+
+    registered = False
+
+    boxes: tuple[Box, ...]
+
+    def fans(self, shape: Size) -> Fans:
+        return self.boxes[0].initializer.fans(shape)
+
+    @property
+    def visible(self) -> tuple[Box, ...]:
+        """The boxes of which later ones leave something."""
+        shares = self._shares(self.boxes[0].shape)
+        return tuple(box for box, share in zip(self.boxes, shares, strict=True) if share)
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        weights: dict[Distribution, float] = {}
+        for box, share in zip(self.boxes, self._shares(shape), strict=True):
+            if not share:
+                continue
+            distribution = box.initializer.distribution_for(box.shape)
+            if distribution is None:
+                return None
+            weights[distribution] = weights.get(distribution, 0) + share
+        if len(weights) == 1:
+            return next(iter(weights))
+        return Mixture(tuple(weights.values()), tuple(weights))
+
+    def _shares(self, shape: Size) -> list[float]:
+        """The share of the entries that each box keeps, counted in cells between all borders."""
+        borders = [
+            sorted(
+                {
+                    *(box.starts[axis] for box in self.boxes),
+                    *(box.stops[axis] for box in self.boxes),
+                }
+            )
+            for axis in range(len(shape))
+        ]
+        last = np.zeros([len(each) - 1 for each in borders], int)
+        for at, box in enumerate(self.boxes):
+            last[
+                tuple(
+                    slice(each.index(start), each.index(stop))
+                    for each, start, stop in zip(borders, box.starts, box.stops, strict=True)
+                )
+            ] = at
+        sizes: Floats = np.ones(1)
+        for each in borders:
+            sizes = np.multiply.outer(sizes, np.diff(each))
+        counts = np.bincount(last.ravel(), sizes.ravel(), len(self.boxes))
+        return list((counts / math.prod(shape)).tolist())
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        filled = np.empty(shape, dtype)
+        for box in self.boxes:
+            filled[box.index] = box.initializer.tensor(box.shape, rng, dtype)
+        return filled
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {**self.boxes[0].initializer.arguments, "parts": len(self.boxes)}
+
+    @property
+    def type_name(self) -> str:
+        return self.boxes[0].initializer.type_name

@@ -1,0 +1,161 @@
+"""PyTorch modules as layers: one for each submodule, with the tensors that it holds itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from initcli.initializers import Initializer
+from initcli.initializers.base import Undeclared
+from initcli.initializers.given import Box, Parts, Uninitialized, Unknown, Values
+from initcli.layers.core import Opaque
+from initcli.model import BuiltLayer
+from initcli.parameter import Parameter
+from initcli.sources.code.torch_recording import (
+    Computed,
+    Content,
+    Drawn,
+    Part,
+    Recorder,
+    Unwritten,
+    View,
+)
+from initcli.stored import NUMPY, Held, StoredTensor
+from initcli.types import TensorDtype
+
+_UNDECLARED = Undeclared()
+
+
+class Contents(NamedTuple):
+    """The tensors of a module, one layer for each submodule that holds some, and notes."""
+
+    layers: tuple[BuiltLayer, ...]
+    notes: tuple[str, ...]
+
+
+def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Contents:
+    """The parameters and buffers of a module, by the names of its state.
+
+    Names and shapes are PyTorch's. A tensor that has two names is listed under the first. Without a
+    recorder the values that the tensors have are those of the parameters.
+    """
+    layers: list[BuiltLayer] = []
+    notes: list[str] = []
+    names: dict[tuple[int, View], str] = {}
+    trained = {id(each) for each in model.parameters() if each.requires_grad}
+    for path, module in model.named_modules():
+        parameters = []
+        for name, tensor in _own(module):
+            full = f"{path}.{name}" if path else name
+            if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+                notes.append(f"{full} gets its shape with the first input, and is left out")
+                continue
+            key = (tensor.untyped_storage()._cdata, View.of(tensor))
+            if (first := names.setdefault(key, full)) != full:
+                notes.append(f"{full} is {first}: one tensor with two names")
+                continue
+            contracts, produces = _axes(module, name, tensor)
+            parameters.append(
+                Parameter(
+                    path=full,
+                    shape=tuple(tensor.shape),
+                    initializer=_UNDECLARED
+                    if recorder is None
+                    else initializer(recorder.parts(tensor)),
+                    stored=live(full, tensor) if recorder is None else None,
+                    trainable=id(tensor) in trained,
+                    dtype=_dtype(tensor),
+                    keeps_dtype=True,
+                    seed=seed,
+                    contracts=contracts,
+                    produces=produces,
+                )
+            )
+        if parameters:
+            layers.append(
+                BuiltLayer(
+                    name=path or type(model).__name__,
+                    layer=Opaque(kind=type(module).__name__, output_shape_="recorded"),
+                    input_shapes=(),
+                    output_shapes=(),
+                    parameters=tuple(parameters),
+                )
+            )
+    return Contents(tuple(layers), tuple(notes))
+
+
+def _dtype(tensor: torch.Tensor) -> TensorDtype:
+    return cast(TensorDtype, str(tensor.dtype).removeprefix("torch."))
+
+
+def live(path: str, tensor: torch.Tensor) -> StoredTensor:
+    """The values that a tensor has, in place where it lies in memory row by row."""
+    values = tensor.detach().cpu().contiguous().reshape(-1)
+    dtype = _dtype(tensor)
+    storage = None
+    if dtype in NUMPY:
+        bits = {1: torch.uint8, 2: torch.int16}.get(values.element_size())
+        is_foreign = dtype == "bfloat16" or dtype.startswith("float8")
+        array = (values.view(bits) if is_foreign and bits else values).numpy()
+        storage = Held(array.view(NUMPY[dtype]) if is_foreign else array)
+    return StoredTensor(
+        path=path, shape=tuple(tensor.shape), dtype=dtype, storage=storage, origin="live"
+    )
+
+
+def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from module.named_parameters(recurse=False, remove_duplicate=False)
+    for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
+        if name not in module._non_persistent_buffers_set:
+            yield name, buffer
+
+
+Axes = tuple[int, ...] | None
+
+
+def _axes(module: nn.Module, name: str, tensor: torch.Tensor) -> tuple[Axes, Axes]:
+    """The axes that a weight sums over and produces, where the module is PyTorch's own."""
+    kernel = tuple(range(2, tensor.ndim))
+    if name == "weight":
+        if isinstance(module, nn.Linear):
+            return (1,), (0,)
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return (1, *kernel), (0, *kernel)
+        if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            return (0, *kernel), (1, *kernel)
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            return (), (1,)
+    return None, None
+
+
+def initializer(parts: list[Part]) -> Initializer:
+    """The initializer of a tensor that was filled in parts."""
+    if len(parts) == 1:
+        return _initializer(parts[0].content)
+    return Parts(
+        boxes=tuple(
+            Box(
+                starts=tuple(each.start for each in box),
+                stops=tuple(each.stop for each in box),
+                initializer=_initializer(content),
+            )
+            for box, content in parts
+        )
+    )
+
+
+def _initializer(content: Content) -> Initializer:
+    match content:
+        case Drawn(initializer):
+            return initializer
+        case Computed(values) if not values.is_complex():
+            return Values(numbers=np.asarray(values.detach().double().numpy()).tobytes())
+        case Unwritten(place):
+            return Uninitialized(**place._asdict())
+        case Computed():
+            return Unknown(operation="complex numbers")
+    return Unknown(operation=content.operation)

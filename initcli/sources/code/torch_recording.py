@@ -1,0 +1,693 @@
+"""Recording how PyTorch fills tensors, without memory for them and without a draw.
+
+A model is built on the meta device, where tensors have shapes but no entries. Of every storage the
+recorder keeps what was written to it, and where: nothing, a distribution, or values that follow
+from no random number. Such values are computed beside, since positions, slopes and frequencies
+decide what is built. A distribution follows a tensor through copies, slices and arithmetic with
+constants. Whatever else is done to random entries makes them unknown, by the name of that
+operation.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from initcli.initializers import (
+    Constant,
+    Initializer,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+)
+
+MAX_COMPUTED = 1 << 22
+"""Maximum number of entries of a tensor whose values are computed."""
+
+
+class Place(NamedTuple):
+    """The line of a person's code that made a tensor."""
+
+    file: str
+    line: int
+    function: str
+
+
+class Unwritten(NamedTuple):
+    """Memory that nothing was written to."""
+
+    place: Place
+
+
+class Unknown(NamedTuple):
+    """Random entries after an operation that no distribution here describes."""
+
+    operation: str
+
+
+class Drawn(NamedTuple):
+    """Entries drawn by an initializer."""
+
+    initializer: Initializer
+
+
+class Computed(NamedTuple):
+    """Entries that no random number decides: a real tensor."""
+
+    values: torch.Tensor
+
+
+Content = Unwritten | Unknown | Drawn | Computed
+
+
+class View(NamedTuple):
+    """Which entries of a storage a tensor shows."""
+
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> View:
+        """The view that a tensor has of its storage."""
+        return cls(tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    def box_in(self, whole: View) -> tuple[slice, ...] | None:
+        """The slices of ``whole`` that hold these entries; None if they are no such box."""
+        rest, starts = self.offset - whole.offset, []
+        if rest < 0:
+            return None
+        axes = sorted(range(len(whole.shape)), key=lambda axis: -whole.strides[axis])
+        position = dict.fromkeys(axes, 0)
+        for axis in axes:
+            if whole.shape[axis] > 1 and whole.strides[axis]:
+                position[axis], rest = divmod(rest, whole.strides[axis])
+        if rest:
+            return None
+        lengths = dict.fromkeys(axes, 1)
+        for length, stride in zip(self.shape, self.strides, strict=True):
+            if length == 1:
+                continue
+            remaining = length
+            # One axis of the view can run over several of the whole: from the fastest outwards.
+            for axis in reversed(axes):
+                if whole.strides[axis] != stride or whole.shape[axis] == 1 or remaining == 1:
+                    continue
+                taken = min(remaining, whole.shape[axis])
+                if remaining % taken:
+                    return None
+                lengths[axis] *= taken
+                remaining //= taken
+                stride *= whole.shape[axis] if taken == whole.shape[axis] else 0
+            if remaining != 1:
+                return None
+        for axis in range(len(whole.shape)):
+            stop = position[axis] + lengths[axis]
+            if stop > whole.shape[axis]:
+                return None
+            starts.append(slice(position[axis], stop))
+        return tuple(starts)
+
+
+class Write(NamedTuple):
+    """What was written to some entries of a storage."""
+
+    view: View
+    content: Content
+
+
+class Part(NamedTuple):
+    """A box of a tensor and its content."""
+
+    box: tuple[slice, ...]
+    content: Content
+
+
+class _Storage:
+    """What was written to one storage, the latest last."""
+
+    def __init__(self, size: int, content: Content, keep: torch.Tensor) -> None:
+        self.size = size
+        self.keep = keep  # a storage that is freed gives its number to another
+        self.writes = [Write(View(0, (size,), (1,)), content)]
+
+    def write(self, view: View, content: Content) -> None:
+        """Note a write over some of the entries; known values are written into known ones."""
+        whole = View(0, (self.size,), (1,))
+        if view.size >= self.size:
+            self.writes = []
+            view = whole if not isinstance(content, Computed) else view
+        else:
+            values = values_of([Part((), content)], view.shape)
+            before = None if values is None else values_of(self.parts(whole), whole.shape)
+            if values is not None and before is not None:
+                before = before.to(torch.promote_types(before.dtype, values.dtype))
+                before.as_strided(view.shape, view.strides, view.offset).copy_(values)
+                self.writes, view, content = [], whole, Computed(before)
+        self.writes.append(Write(view, content))
+
+    def content(self, view: View) -> Content:
+        """The content of all entries of a view."""
+        parts = self.parts(view)
+        if len(parts) == 1:
+            return parts[0].content
+        values = values_of(parts, view.shape)
+        if values is not None:
+            return Computed(values)
+        unknown = (part.content for part in parts if isinstance(part.content, Unknown))
+        return next(unknown, Unknown("a part of several contents"))
+
+    def parts(self, view: View) -> list[Part]:
+        """The boxes of a view and their contents; each may lie over those before."""
+        every = tuple(slice(0, length) for length in view.shape)
+        parts: list[Part] = []
+        for write in self.writes:
+            content = write.content
+            if write.view.size >= self.size:
+                if isinstance(content, Computed):
+                    content = Computed(_shown(content.values, write.view, view))
+                parts = [Part(every, content)]
+                continue
+            box = write.view.box_in(view)
+            if box is None:
+                inside = view.box_in(write.view)
+                if inside is not None:
+                    if isinstance(content, Computed):
+                        values = content.values.reshape(write.view.shape)[inside]
+                        content = Computed(values.reshape(view.shape))
+                    parts = [Part(every, content)]
+                elif _overlap(write.view, view):
+                    parts = [Part(every, Unknown("a write to scattered entries"))]
+                continue
+            if isinstance(content, Computed):
+                shape = tuple(each.stop - each.start for each in box)
+                content = Computed(content.values.reshape(shape))
+            if box == every:
+                parts = [Part(every, content)]
+            else:
+                parts.append(Part(box, content))
+        return parts
+
+
+def _overlap(one: View, two: View) -> bool:
+    def span(view: View) -> tuple[int, int]:
+        steps = (
+            (length - 1) * stride for length, stride in zip(view.shape, view.strides, strict=True)
+        )
+        return view.offset, view.offset + sum(steps)
+
+    (a, b), (c, d) = span(one), span(two)
+    return one.size > 0 and two.size > 0 and a <= d and c <= b
+
+
+def _shown(values: torch.Tensor, written: View, view: View) -> torch.Tensor:
+    """The entries of a view of a storage that ``values`` fills as ``written``."""
+    if view == written:
+        return values
+    flat = torch.empty_strided(written.shape, written.strides, dtype=values.dtype)
+    flat.copy_(values)
+    return flat.as_strided(view.shape, view.strides, view.offset - written.offset)
+
+
+def values_of(parts: Sequence[Part], shape: tuple[int, ...]) -> torch.Tensor | None:
+    """The values of a tensor in which nothing is random; None of others and of large ones."""
+    if math.prod(shape) > MAX_COMPUTED:
+        return None
+    if len(parts) == 1 and isinstance(parts[0].content, Computed):
+        return parts[0].content.values.reshape(shape).clone()
+    found = torch.empty(shape, dtype=torch.float64)
+    known = torch.zeros(shape, dtype=torch.bool)
+    for box, content in parts:
+        match content:
+            case Computed(values) if not values.is_complex():
+                found[box], known[box] = values.to(found.dtype), True
+            case Drawn(Constant(value=value)):
+                found[box], known[box] = value, True
+            case _:
+                known[box] = False
+    return found if bool(known.all()) else None
+
+
+_SAME = {"clone", "_to_copy", "detach_copy", "contiguous", "alias_copy", "lift_fresh_copy"}
+_SLICED = {"cat", "stack", "repeat", "index_select", "repeat_interleave", "constant_pad_nd"}
+_CREATED_EMPTY = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"}
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missing
+    """Records every write to a tensor while it is active."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._storages: dict[int, _Storage] = {}
+        self.came_late = False
+        """Whether transformers was imported only after recording began."""
+
+    def parts(self, tensor: torch.Tensor) -> list[Part]:
+        """The boxes of a tensor and their contents."""
+        view = View.of(tensor)
+        storage = self._storages.get(_key(tensor))
+        if storage is None:
+            return [Part(tuple(slice(0, n) for n in view.shape), self._given(tensor))]
+        return storage.parts(view)
+
+    def content(self, tensor: torch.Tensor) -> Content:
+        """The content of all entries of a tensor."""
+        storage = self._storages.get(_key(tensor))
+        return self._given(tensor) if storage is None else storage.content(View.of(tensor))
+
+    def write(self, tensor: torch.Tensor, content: Content) -> None:
+        """Note that a tensor is overwritten."""
+        key = _key(tensor)
+        if key not in self._storages:
+            size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
+            self._storages[key] = _Storage(size, self._given(tensor), tensor.detach())
+        self._storages[key].write(View.of(tensor), content)
+
+    def _given(self, tensor: torch.Tensor) -> Content:
+        """The content of a tensor that was there before."""
+        return Unknown("a tensor made before the model") if tensor.is_meta else Computed(tensor)
+
+    def values(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The values of a tensor in which nothing is random."""
+        if not tensor.is_meta and _key(tensor) not in self._storages:
+            return tensor
+        values = values_of(self.parts(tensor), tuple(tensor.shape))
+        return None if values is None else values.to(tensor.dtype)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name.partition("::")[2]
+        tensors = [each for each in tree_flatten((args, kwargs))[0] if _is_tensor(each)]
+        if name in {"_local_scalar_dense", "item", "equal", "is_nonzero"}:
+            values = [self.values(each) for each in tensors]
+            if all(each is not None for each in values):
+                return func(*self._real(args), **self._real(kwargs))
+        known = [self.content(each) for each in tensors]
+        computed = self._computed(func, args, kwargs, tensors)
+        if any(each.is_meta for each in tensors):
+            args, kwargs = tree_map(_to_meta, (args, kwargs))
+        result = func(*args, **kwargs)
+        moves = func.is_view or torch.Tag.inplace_view in func.tags
+        if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
+            return result
+        outputs = [each for each in tree_flatten(result)[0] if _is_tensor(each)]
+        written = _mutated(func, args, kwargs) or outputs
+        is_real = not any(each.is_meta for each in written)
+        if is_real and name not in _DRAWS and name.rstrip("_") not in _CREATED_EMPTY:
+            touched = (_key(each) for each in (*tensors, *written))
+            if not any(key in self._storages for key in touched):
+                return result
+        for index, output in enumerate(written):
+            if computed is not None:
+                self.write(output, _constant_or(computed[index]))
+            else:
+                self.write(output, self._after(name, index, args, kwargs, tensors, known))
+        return result
+
+    def _real(self, tree: Any) -> Any:
+        return tree_map(lambda each: self.values(each) if _is_tensor(each) else each, tree)
+
+    def _computed(
+        self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]
+    ) -> list[torch.Tensor] | None:
+        """The values that an operation writes, if nothing random enters it."""
+        name = func._schema.name.partition("::")[2]
+        if name.rstrip("_") in _CREATED_EMPTY | _RANDOM or name in {"set_", "resize_"}:
+            return None
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            return None
+        outputs = _mutated(func, args, kwargs)
+        overwrites = name in {"zero_", "fill_", "copy_"} or (
+            func._schema.is_mutable and not name.endswith("_")
+        )
+        values: dict[int, torch.Tensor] = {}
+        for tensor in tensors:
+            if overwrites and any(tensor is each for each in outputs):
+                if tensor.numel() > MAX_COMPUTED:
+                    return None
+                values[id(tensor)] = torch.zeros(tensor.shape, dtype=tensor.dtype)
+                continue
+            real = self.values(tensor)
+            if real is None:
+                return None
+            values[id(tensor)] = real.clone()
+        created = kwargs.get("size", args[0] if args else None)
+        if not tensors and _entries(created) > MAX_COMPUTED:
+            return None
+
+        def real_of(each: Any) -> Any:
+            if _is_tensor(each):
+                return values[id(each)]
+            return torch.device("cpu") if isinstance(each, torch.device) else each
+
+        real_args, real_kwargs = tree_map(real_of, (args, kwargs))
+        try:
+            result = func(*real_args, **real_kwargs)
+        except (RuntimeError, NotImplementedError, TypeError, ValueError):
+            return None
+        mutated = _mutated(func, real_args, real_kwargs)
+        return mutated or [each for each in tree_flatten(result)[0] if _is_tensor(each)]
+
+    def _after(
+        self,
+        name: str,
+        index: int,
+        args: Any,
+        kwargs: dict[str, Any],
+        tensors: list[torch.Tensor],
+        known: list[Content],
+    ) -> Content:
+        """The content that an operation writes, by the contents that it reads."""
+        plain = name.rstrip("_")
+        if plain in _CREATED_EMPTY:
+            return Unwritten(place())
+        if name in _DRAWS:
+            return _DRAWS[name](args, kwargs)
+        if name in {"zero_", "zeros", "zeros_like", "new_zeros"}:
+            return Drawn(Constant(value=0.0))
+        if name in {"ones", "ones_like", "new_ones"}:
+            return Drawn(Constant(value=1.0))
+        if name in {"fill_", "full", "full_like", "new_full"}:
+            value = _argument(args, kwargs, 1, "value", "fill_value")
+            real = self.values(value) if _is_tensor(value) else torch.tensor(value)
+            if real is not None and real.numel() == 1:
+                return Drawn(Constant(value=float(real)))
+        if name == "copy_" and len(known) > 1:
+            return _spread(known[1], tensors[1].numel(), tensors[0].numel(), name)
+        if plain in _SAME and known:
+            return known[0]
+        if plain in _SLICED and known:
+            first = known[0]
+            same = all(each == first for each in known) and isinstance(first, Drawn)
+            return (
+                first
+                if same and plain in {"cat", "stack", "index_select"}
+                else _unknown(known, name)
+            )
+        if plain in {"mul", "div", "add", "sub", "neg"} and known:
+            return self._affine(plain, args, kwargs, tensors, known)
+        if plain == "linalg_qr" and index == 0:
+            match known[0]:
+                case Drawn(RandomNormal(mean=0.0)):
+                    return Drawn(Orthogonal())
+        if plain in {"sign", "sgn"}:
+            return _SIGNS
+        if plain == "erfinv":
+            return _erfinv(known[0])
+        if plain == "clamp" and known:
+            return self._clamped(known[0], args, kwargs)
+        return _unknown(known, name)
+
+    def _affine(
+        self,
+        name: str,
+        args: Any,
+        kwargs: dict[str, Any],
+        tensors: list[torch.Tensor],
+        known: list[Content],
+    ) -> Content:
+        """a·x + b of a distribution, for numbers a and b."""
+        numbers = [each for each in args if isinstance(each, int | float)]
+        random = [
+            at
+            for at, each in enumerate(known)
+            if not isinstance(each, Computed)
+            and not (isinstance(each, Drawn) and isinstance(each.initializer, Constant))
+        ]
+        if name == "mul" and len(random) == 2 and _SIGNS in known:
+            # Random signs leave an orthogonal matrix orthogonal.
+            match known[random[0]] if known[random[1]] == _SIGNS else known[random[1]]:
+                case Drawn(Orthogonal()) as orthogonal:
+                    return orthogonal
+        if len(random) != 1:
+            return _unknown(known, name)
+        content = known[random[0]]
+        if not isinstance(content, Drawn):
+            return content
+        for at, tensor in enumerate(tensors):
+            if at != random[0]:
+                real = self.values(tensor)
+                if real is None or real.numel() == 0 or not bool((real == real.flatten()[0]).all()):
+                    return _unknown(known, name)
+                numbers.append(float(real.flatten()[0]))
+        other = numbers[0] if numbers else 1.0
+        alpha = kwargs.get("alpha", 1)
+        match name:
+            case "mul":
+                return scaled(content, other, 0.0)
+            case "div" if random[0] == 0 and other:
+                return scaled(content, 1 / other, 0.0)
+            case "neg":
+                return scaled(content, -1.0, 0.0)
+            case "add":
+                return scaled(content, 1.0, other * alpha)
+            case "sub":
+                first = random[0] == 0
+                return scaled(content, 1.0 if first else -alpha, -other * alpha if first else other)
+        return _unknown(known, name)
+
+    def _clamped(self, content: Content, args: Any, kwargs: dict[str, Any]) -> Content:
+        low = _argument(args, kwargs, 1, "min")
+        high = _argument(args, kwargs, 2, "max")
+        if isinstance(content, Drawn):
+            initializer = content.initializer
+            match initializer:
+                case RandomUniform(minval=least, maxval=greatest):
+                    pass
+                case TruncatedNormal():
+                    least, greatest = _bounds(initializer)
+                case _:
+                    return Unknown("clamp")
+            tolerance = 1e-6 * (greatest - least)
+            if (low is None or low <= least + tolerance) and (
+                high is None or high >= greatest - tolerance
+            ):
+                return content
+        return _unknown([content], "clamp")
+
+
+def scaled(content: Drawn, factor: float, shift: float) -> Content:
+    """The content factor · x + shift."""
+    initializer = content.initializer
+    match initializer:
+        case Constant(value=value):
+            return Drawn(Constant(value=value * factor + shift))
+        case RandomNormal(mean=mean, stddev=std):
+            return Drawn(RandomNormal(mean=mean * factor + shift, stddev=std * abs(factor)))
+        case RandomUniform(minval=low, maxval=high):
+            ends = sorted((low * factor + shift, high * factor + shift))
+            return Drawn(RandomUniform(minval=ends[0], maxval=ends[1]))
+        case TruncatedNormal(mean=mean, stddev=std, lower=low, upper=high):
+            bounds = (-2.0 if low is None else low, 2.0 if high is None else high)
+            if factor < 0:
+                bounds = (-bounds[1], -bounds[0])
+            return Drawn(
+                TruncatedNormal(
+                    mean=mean * factor + shift,
+                    stddev=std * abs(factor),
+                    lower=bounds[0],
+                    upper=bounds[1],
+                )
+            )
+        case Orthogonal(gain=gain) if shift == 0:
+            return Drawn(Orthogonal(gain=gain * abs(factor)))
+    return Unknown("arithmetic")
+
+
+def _bounds(initializer: TruncatedNormal) -> tuple[float, float]:
+    low, high = initializer.distribution_for((1,)).support
+    return low, high
+
+
+def _normal(args: Any, kwargs: dict[str, Any]) -> Content:
+    mean = _argument(args, kwargs, 1, "mean")
+    std = _argument(args, kwargs, 2, "std")
+    return Drawn(RandomNormal(mean=0.0 if mean is None else float(mean), stddev=_one_if_none(std)))
+
+
+def _uniform(args: Any, kwargs: dict[str, Any]) -> Content:
+    low = _argument(args, kwargs, 1, "from")
+    high = _argument(args, kwargs, 2, "to")
+    return Drawn(RandomUniform(minval=0.0 if low is None else low, maxval=_one_if_none(high)))
+
+
+def _one_if_none(value: float | None) -> float:
+    return 1.0 if value is None else float(value)
+
+
+def _erfinv(content: Content) -> Content:
+    """√2 · erfinv of a uniform number is a truncated standard normal one."""
+    match content:
+        case Drawn(RandomUniform(minval=low, maxval=high)) if -1 <= low < high <= 1:
+            ends = torch.erfinv(torch.tensor([low, high], dtype=torch.float64)) * math.sqrt(2)
+            if torch.isinf(ends).any():
+                return Drawn(RandomNormal(stddev=math.sqrt(0.5)))
+            lower, upper = ends.tolist()
+            return Drawn(TruncatedNormal(stddev=math.sqrt(0.5), lower=lower, upper=upper))
+    return _unknown([content], "erfinv")
+
+
+_SIGNS = Unknown("sign")
+_STANDARD_NORMAL = Drawn(RandomNormal(stddev=1.0))
+_STANDARD_UNIFORM = Drawn(RandomUniform(minval=0.0, maxval=1.0))
+_DRAWS: dict[str, Callable[[Any, dict[str, Any]], Content]] = {
+    "normal_": _normal,
+    "uniform_": _uniform,
+    "randn": lambda args, kwargs: _STANDARD_NORMAL,
+    "randn_like": lambda args, kwargs: _STANDARD_NORMAL,
+    "rand": lambda args, kwargs: _STANDARD_UNIFORM,
+    "rand_like": lambda args, kwargs: _STANDARD_UNIFORM,
+}
+_RANDOM = {name.rstrip("_") for name in _DRAWS} | {
+    "bernoulli",
+    "exponential",
+    "log_normal",
+    "cauchy",
+    "geometric",
+    "random",
+    "randint",
+    "randperm",
+    "multinomial",
+    "poisson",
+    "randint_like",
+    "dropout",
+    "native_dropout",
+}
+
+
+def _unknown(known: Sequence[Content], name: str) -> Content:
+    """What an operation makes of contents that it does not keep."""
+    for each in known:
+        if isinstance(each, Unwritten | Unknown):
+            return each
+    return Unknown(name.rstrip("_"))
+
+
+def _spread(content: Content, size: int, into: int, name: str) -> Content:
+    """A content copied into a tensor of another size."""
+    repeats = size != into
+    if repeats and isinstance(content, Drawn) and not isinstance(content.initializer, Constant):
+        return Unknown(f"{name.rstrip('_')} of fewer entries")
+    return content
+
+
+def _constant_or(values: torch.Tensor) -> Content:
+    flat = values.flatten()
+    if flat.numel() and not flat.is_complex() and bool((flat == flat[0]).all()):
+        return Drawn(Constant(value=float(flat[0])))
+    return Computed(values)
+
+
+def _argument(args: Sequence[Any], kwargs: dict[str, Any], index: int, *names: str) -> Any:
+    for name in names:
+        if name in kwargs:
+            return kwargs[name]
+    return args[index] if len(args) > index else None
+
+
+def _mutated(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """The tensors that an operation overwrites, by its schema."""
+    found = []
+    for index, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = kwargs.get(argument.name, args[index] if index < len(args) else None)
+            found += [each for each in tree_flatten(value)[0] if _is_tensor(each)]
+    return found
+
+
+def _entries(size: Any) -> int:
+    if isinstance(size, list | tuple) and all(isinstance(each, int) for each in size):
+        return math.prod(size)
+    return 0
+
+
+def _is_tensor(each: Any) -> bool:
+    return isinstance(each, torch.Tensor)
+
+
+def _to_meta(each: Any) -> Any:
+    if isinstance(each, torch.device):
+        return torch.device("meta")
+    return each.to("meta") if _is_tensor(each) and not each.is_meta else each
+
+
+def _key(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def place() -> Place:
+    """The innermost line that is not of PyTorch."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in ("torch", "initcli", "contextlib"):
+            break
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+
+
+class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
+    """Lets initializing functions work on meta tensors, which PyTorch's own skip."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func == _IS_META and sys._getframe(1).f_globals.get("__name__") == "torch.nn.init":
+            return False
+        kwargs = kwargs or {}
+        if func in (torch.tensor, torch.as_tensor, torch.scalar_tensor):
+            # On the meta device the values would be lost.
+            real = func(*args, **{**kwargs, "device": "cpu"})
+            device = torch.device(kwargs.get("device") or "meta")
+            return real.to(device) if device.type == "meta" else real
+        return func(*args, **kwargs)
+
+
+_IS_META = torch.Tensor.is_meta.__get__
+
+
+@contextmanager
+def recorded() -> Iterator[Recorder]:
+    """A recorder, on the meta device; generators of random numbers stay as they are."""
+    recorder = Recorder()
+
+    def truncated(
+        tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
+    ) -> torch.Tensor:
+        content: Content = Drawn(
+            TruncatedNormal(mean=mean, stddev=std, lower=(a - mean) / std, upper=(b - mean) / std)
+            if std
+            else Constant(value=min(max(mean, a), b))
+        )
+        recorder.write(tensor, content)
+        return tensor
+
+    patched = "transformers.modeling_utils" in sys.modules
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated))
+        if patched:
+            # It initializes no weights on the meta device.
+            current = "transformers.modeling_utils.get_torch_context_manager_or_global_device"
+            stack.enter_context(mock.patch(current, return_value=None, create=True))
+        stack.enter_context(torch.device("meta"))
+        stack.enter_context(recorder)
+        stack.enter_context(_OnMeta())
+        yield recorder
+    recorder.came_late = not patched and "transformers.modeling_utils" in sys.modules
