@@ -71,6 +71,9 @@ def of_texts() -> Iterator[Case]:
     ):
         files = {"spec.yaml": f"extends: {value}\n{DENSE}", "base.yaml": base}
         yield Case(title, "summary spec.yaml", files)
+    relu = {"spec.yaml": "input_shape: [3]\nlayers: [{type: ReLU}]\n"}
+    command = "compare spec.yaml --kernel-initializer zeros"
+    yield Case("an initializer for no kernel", command, relu)
     path = ".".join(["a"] * 101)
     yield Case("a path without end", f"summary spec.yaml --set {path}=1", {"spec.yaml": DENSE})
     yield Case(
