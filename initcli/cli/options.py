@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Loaded = TypeVar("Loaded")
 
+# Groups of options in the help.
+_MODEL, _SAMPLING, _GENERAL = "Model", "Sampling", "General"
+
 
 def format_option(formats: Sequence[str]) -> Any:
     """An option whose value is one of the formats."""
@@ -71,19 +74,30 @@ Specs = Annotated[
         "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Random seed; overrides that of the spec.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=_MODEL, help="Random seed; overrides that of the spec."),
+]
 Custom = Annotated[
     list[str] | None,
-    typer.Option(metavar="FILE.py", help="Python file with your own initializers; it is executed."),
+    typer.Option(
+        rich_help_panel=_MODEL,
+        metavar="FILE.py",
+        help="Python file with your own initializers; it is executed.",
+    ),
 ]
 Defaults = Annotated[
     Literal["keras", "torch", "flax"] | None,
-    typer.Option(help="Framework whose default initializers to use; overrides the spec."),
+    typer.Option(
+        rich_help_panel=_MODEL,
+        help="Framework whose default initializers to use; overrides the spec.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
+        rich_help_panel=_MODEL,
         metavar="PATH=VALUE",
         help="Change a value of the spec, such as layers.3.units=128. Repeatable.",
         autocompletion=settings,
@@ -107,6 +121,7 @@ def _keywords(text: str) -> dict[str, Any]:
 Call = Annotated[
     Any,
     typer.Option(
+        rich_help_panel=_MODEL,
         metavar="JSON",
         parser=_keywords,
         help="Keyword arguments of the function or class that SPEC names in code.",
@@ -121,19 +136,32 @@ Filter = Annotated[
     ),
 ]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")
+    int | None,
+    typer.Option(
+        rich_help_panel=_SAMPLING, min=1, help="Number of processes.", show_default="all cores"
+    ),
 ]
 Sample = Annotated[
     bool,
-    typer.Option("--sample", help="Sample anew a model whose file also stores its weights."),
+    typer.Option(
+        "--sample",
+        rich_help_panel=_MODEL,
+        help="Sample anew a model whose file also stores its weights.",
+    ),
 ]
 MaxDraws = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Sample only the first N entries of each tensor."),
+    typer.Option(
+        rich_help_panel=_SAMPLING,
+        min=1,
+        metavar="N",
+        help="Sample only the first N entries of each tensor.",
+    ),
 ]
 Batch = Annotated[
     int | None,
     typer.Option(
+        rich_help_panel=_SAMPLING,
         min=1,
         help="Number of examples.",
         show_default="64, or as many as fit in memory and a minute",
@@ -142,6 +170,7 @@ Batch = Annotated[
 Draws = Annotated[
     int | None,
     typer.Option(
+        rich_help_panel=_SAMPLING,
         min=1,
         max=1000,
         help="Number of draws of weights and inputs.",
@@ -149,12 +178,19 @@ Draws = Annotated[
     ),
 ]
 Theory = Annotated[
-    bool, typer.Option("--theory", help="Predict from the distributions alone, without sampling.")
+    bool,
+    typer.Option(
+        "--theory",
+        rich_help_panel=_SAMPLING,
+        help="Predict from the distributions alone, without sampling.",
+    ),
 ]
 Input = Annotated[
     str | None,
     typer.Option(
-        metavar="X.npy", help="Inputs: an .npy array, or an .npz file with one array per input."
+        rich_help_panel=_SAMPLING,
+        metavar="X.npy",
+        help="Inputs: an .npy array, or an .npz file with one array per input.",
     ),
 ]
 Picture = Annotated[
@@ -170,20 +206,36 @@ Html = Annotated[
 _SHARED = (
     (
         "quiet",
-        Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--quiet", "-q", rich_help_panel=_GENERAL, help="Print no notes and no progress."
+            ),
+        ],
         False,
     ),
     (
         "limit",
         Annotated[
             list[str] | None,
-            typer.Option(metavar="NAME=N", help="Raise a limit that a message names. Repeatable."),
+            typer.Option(
+                metavar="NAME=N",
+                rich_help_panel=_GENERAL,
+                help="Raise a limit that a message names. Repeatable.",
+            ),
         ],
         None,
     ),
     (
         "debug",
-        Annotated[bool, typer.Option("--debug", help="Print the traceback of an internal error.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--debug",
+                rich_help_panel=_GENERAL,
+                help="Print the traceback of an internal error.",
+            ),
+        ],
         False,
     ),
 )

@@ -59,9 +59,14 @@ def signal(
     defaults: Defaults = None,
     custom: Custom = None,
 ) -> None:
-    """Print the size of every layer's output and gradient, measured and predicted.
+    """Print the size of every layer's output and gradient.
 
-    CSV and JSON lines have one row per layer.
+    Both are measured, and predicted from the distributions. CSV and JSON lines have one row per
+    layer.
+
+    Examples:
+      initcli signal model.yaml
+      initcli signal model.yaml --theory --format csv
     """
     picture = _picture(out)
     if theory and input is not None:
@@ -167,9 +172,13 @@ def compare(
     seed: Seed = None,
     custom: Custom = None,
 ) -> None:
-    """Rank initializers, activations, defaults or specs by their effect on the signal.
+    """Rank initializers, activations, defaults or specs by the signal.
 
     CSV and JSON lines have one row per variant, the best first.
+
+    Examples:
+      initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
+      initcli compare model.yaml --defaults keras,torch,flax --theory
     """
     picture = _picture(out)
     from initcli.reports.compare import CompareReport, compare_rows

@@ -131,9 +131,13 @@ def summary(
         typer.Option(metavar="ADDRESS", help="Sample on the Dask cluster of this scheduler."),
     ] = None,
 ) -> None:
-    """Print every tensor: shape, initializer, distribution and sampled values.
+    """Print each tensor's shape, initializer, distribution and values.
 
     CSV and JSON lines have one row per tensor, printed as soon as it is measured.
+
+    Examples:
+      initcli summary model.yaml
+      initcli summary model.yaml --filter '*/kernel' --format csv
     """
     drawing = _Drawing(max_draws, jobs, cluster)
     if theory and any(each is not None for each in drawing):
@@ -224,6 +228,10 @@ def hist(
 
     With --out, save one picture per tensor and an overview, and print the path of each. Several
     specs get a folder each.
+
+    Examples:
+      initcli hist model.yaml
+      initcli hist model.yaml --out plots --html
     """
     if out is None:
         for option, given in (("--html", html), ("--format", format), ("--dpi", dpi)):
@@ -285,6 +293,10 @@ def export(
     """Save the sampled weights in one file, each under its path.
 
     Prints the path of the file.
+
+    Examples:
+      initcli export model.yaml --out weights.npz
+      initcli export model.yaml --out kernels.safetensors --filter '*/kernel'
     """
     from initcli.errors import listed
     from initcli.render import weights_file as exporting
