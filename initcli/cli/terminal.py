@@ -96,6 +96,8 @@ def printed(page: Console, content: RenderableType) -> str:
     with page.capture() as capture:
         page.print(content)
     text = capture.get()
+    if not page.is_terminal:  # padding shows nothing
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
     return text if _can_print(text) else _in_ascii(text)
 
 
