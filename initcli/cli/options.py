@@ -6,12 +6,22 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 
 from initcli.cli.completion import filters, settings
-from initcli.cli.terminal import complain, console, messages, patience, printed, say, write
+from initcli.cli.terminal import (
+    complain,
+    console,
+    data_stream,
+    messages,
+    patience,
+    printed,
+    say,
+    write,
+)
 from initcli.render.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
 
 Loaded = TypeVar("Loaded")
 
+_SCREENS = 3
+"""Screens that a table may fill before repeated blocks are folded."""
 # Groups of options in the help.
 _MODEL, _SAMPLING, _GENERAL = "Model", "Sampling", "General"
 
@@ -133,6 +145,18 @@ Filter = Annotated[
         metavar="GLOB",
         help="Only tensors whose path matches, such as '*/kernel'. Repeatable.",
         autocompletion=filters,
+    ),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of name levels to show; deeper blocks are folded."),
+]
+All = Annotated[
+    bool,
+    typer.Option(
+        "--all",
+        help="Show every layer. Without it, a table of more than three screens shows the first "
+        "of equal blocks only; in a pipe it always has all.",
     ),
 ]
 Jobs = Annotated[
@@ -348,6 +372,16 @@ def for_each(
 def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:
     """The parameters that match a filter; all without one."""
     return model.matching(filter) if filter else model.parameters
+
+
+def max_lines(*, all: bool) -> int | None:
+    """Lines that a table may have before repeated blocks are folded: three screens; None for any.
+
+    ``all`` is the option of that name.
+    """
+    if all or not data_stream().isatty():
+        return None
+    return _SCREENS * get_terminal_size().lines
 
 
 def report_text(

@@ -87,7 +87,9 @@ def _width(terminal: Console) -> int:
     """The width in the environment, or else that of the terminal that standard output is."""
     if "COLUMNS" not in os.environ:
         with suppress(OSError, ValueError):
-            return os.get_terminal_size(data_stream().fileno()).columns
+            # A terminal whose size was never set has no columns.
+            if columns := os.get_terminal_size(data_stream().fileno()).columns:
+                return columns
     return terminal.width
 
 
