@@ -47,12 +47,12 @@ def test_a_narrow_page_breaks_no_word(command: list[str], width: int) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_wide_page_has_no_gulf_between_names_and_figures(command: list[str]) -> None:
-    """The least gap of a column is a few blanks; 200 columns are not filled with more of them."""
-    lines = run(*command, width=200).stdout.splitlines()[2:]
-    rows = [line for line in lines if re.search(r"\S  +\S.*\d", line)]
-    assert rows
-    assert min(len(re.search(r"  +", line.strip())[0]) for line in rows) <= 6  # type: ignore[index]
-    assert max(len(gap) for line in rows for gap in re.findall(r" +", line.strip())) < 60
+    """No more than a dozen columns in a row are blank on all lines."""
+    lines = run(*command, width=200).stdout.splitlines()
+    rows = [line.ljust(200) for line in lines if "──" not in line]
+    used = max(map(len, map(str.rstrip, rows)))
+    blank = "".join(" x"[any(row[column] != " " for row in rows)] for column in range(used))
+    assert max(map(len, re.findall(" +", blank)), default=0) <= 12
 
 
 def test_words_are_kept_and_names_break_between_their_parts() -> None:
@@ -92,8 +92,8 @@ def names(signal: Signal, **options: Any) -> list[str]:
 
 def test_blocks_that_behave_alike_fold() -> None:
     keeps = stack(64, 20, 2.0)
-    assert len(names(keeps)) == len(names(keeps, max_rows=80)) == 40
-    assert names(keeps, max_rows=79) == [
+    assert len(names(keeps)) == len(names(keeps, max_rows=40)) == 40
+    assert names(keeps, max_rows=39) == [
         "block_0/dense",
         "block_0/dense_1",
         "block_1 … block_19 · 19 alike",
@@ -115,7 +115,7 @@ def test_a_depth_shows_blocks_by_their_last_layer() -> None:
     row = next(line for line in text.splitlines() if line.startswith("block_11 "))
     whole = run("signal", spec, "--theory", "--filter", "block_11/add", width=120).stdout
     last = next(line for line in whole.splitlines() if line.startswith("block_11/add "))
-    assert row.split()[1:4] == last.split()[1:4]
+    assert row.split()[1:3] == last.split()[1:3]
 
 
 @pytest.mark.parametrize("sort", ["std", "gradient", "loss"])
