@@ -16,7 +16,8 @@ ALIKE = 2.0
 """Largest factor between the sizes of two rows that behave alike."""
 _MIN_SAVED = 4
 """Minimum number of rows that a fold must save."""
-_NUMBER = re.compile(r"_?\d+")
+_NUMBER = re.compile(r"_?\d+(?=.*/)|^([^/]*?)_?\d+$")
+"""A number in the name of a layer's block, or at the end of the name of a layer in none."""
 
 Sizes = tuple[float | None, ...]
 
@@ -37,7 +38,8 @@ def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
     """The layers; behind a block those that behave like it are one row, that of the last layer."""
     names = [layer.name for layer in layers]
     sizes = [(std_of(layer), gradient_of(layer)) for layer in layers]
-    for start, length, count in _runs(names, sizes):
+    stems = [_NUMBER.sub(r"\1", name) for name in names]
+    for start, length, count in _runs(names, stems, sizes):
         yield from layers[start : start + length]
         if count > 1:
             end = start + length * count
@@ -50,7 +52,11 @@ def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:
     """The tensors; those of blocks that behave alike are one row each, that of the last block."""
     names = [tensor.path for tensor in tensors]
     sizes = [(tensor.gradient_rms.median,) for tensor in tensors]
-    for start, length, count in _runs(names, sizes):
+    stems = []
+    for name in names:
+        layer, slash, own = name.rpartition("/")
+        stems.append(_NUMBER.sub(r"\1", layer) + slash + own)
+    for start, length, count in _runs(names, stems, sizes):
         for index in range(start, start + length):
             end = index + length * (count - 1)
             title = _title(names[index], names[end], count) if count > 1 else names[index]
@@ -61,9 +67,13 @@ def _title(first: str, last: str, count: int) -> str:
     return f"{first} · alike" if count == 1 else f"{first} … {last} · {count} alike"
 
 
-def _runs(names: Sequence[str], sizes: Sequence[Sizes]) -> Iterator[tuple[int, int, int]]:
-    """Start and length of each block, and how many in a row behave like it, itself included."""
-    stems = [_NUMBER.sub("", name) for name in names]
+def _runs(
+    names: Sequence[str], stems: Sequence[str], sizes: Sequence[Sizes]
+) -> Iterator[tuple[int, int, int]]:
+    """Start and length of each block, and how many in a row behave like it, itself included.
+
+    ``stems`` are the names without the numbers in which repetitions differ.
+    """
     scopes = [name.rpartition("/")[0] for name in names]
     start = 0
     while start < len(names):
