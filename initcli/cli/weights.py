@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from initcli.cli.options import (
+    All,
     Call,
     Custom,
     Defaults,
+    Depth,
     Filter,
     FormatOption,
     Jobs,
@@ -29,9 +30,10 @@ from initcli.cli.options import (
     Stored,
     chosen,
     for_each,
+    max_lines,
     write_report,
 )
-from initcli.cli.terminal import console, data_stream, printed, progress, say, write, write_path
+from initcli.cli.terminal import console, printed, progress, say, write, write_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
 # Rough times of one process, which decide how many processes are started.
 _SECONDS_PER_WEIGHT = 1e-8
 _SECONDS_PER_PICTURE = 0.04
-_SCREENS = 3
-"""Screens that a table may fill before repeated blocks are folded."""
 
 
 class _Drawing(NamedTuple):
@@ -107,18 +107,8 @@ def _bins(text: str) -> int:
 def summary(
     specs: Specs,
     format: FormatOption = "table",
-    depth: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of name levels to show; deeper blocks are folded."),
-    ] = None,
-    all: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Show every layer. Without it, a table of more than three screens shows the first "
-            "of equal blocks only; in a pipe it always has all.",
-        ),
-    ] = False,
+    depth: Depth = None,
+    all: All = False,
     filter: Filter = None,
     sample: Sample = False,
     theory: Annotated[
@@ -137,9 +127,13 @@ def summary(
         typer.Option(metavar="ADDRESS", help="Sample on the Dask cluster of this scheduler."),
     ] = None,
 ) -> None:
-    """Print every tensor: shape, initializer, distribution and sampled values.
+    """Print each tensor's shape, initializer, distribution and values.
 
     CSV and JSON lines have one row per tensor, printed as soon as it is measured.
+
+    Examples:
+      initcli summary model.yaml
+      initcli summary model.yaml --filter '*/kernel' --format csv
     """
     drawing = _Drawing(max_draws, jobs, cluster)
     if theory and any(each is not None for each in drawing):
@@ -171,9 +165,7 @@ def summary(
             from initcli.render.table import summary_table
 
             paths = {parameter.path for parameter in only} if filter else None
-            is_whole = all or not data_stream().isatty()
-            max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
-            rows = outline(model.layers, depth, paths, max_lines)
+            rows = outline(model.layers, depth, paths, max_lines(all=all))
             # Folded tensors need no values.
             shown = tensors(model, shown_parameters(rows))
             return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
@@ -266,6 +258,10 @@ def hist(
 
     With --out, save one picture per tensor and an overview, and print the path of each. Several
     specs get a folder each.
+
+    Examples:
+      initcli hist model.yaml
+      initcli hist model.yaml --out plots --html
     """
     if out is None:
         for option, given in (("--html", html), ("--format", format), ("--dpi", dpi)):
@@ -327,6 +323,10 @@ def export(
     """Save the sampled weights in one file, each under its path.
 
     Prints the path of the file.
+
+    Examples:
+      initcli export model.yaml --out weights.npz
+      initcli export model.yaml --out kernels.safetensors --filter '*/kernel'
     """
     from initcli.errors import listed
     from initcli.render import weights_file as exporting
