@@ -92,6 +92,8 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
     for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if key in default:
             chosen[key] = rng.randrange(vocabulary)
+    if name == "gpt_neo":
+        chosen["attention_types"] = [[["global"], chosen["num_layers"]]]
     if not keep:
         for key in ("pad_token_id", "head_dim", "num_key_value_heads"):
             if key in default and rng.random() < 0.25:
@@ -150,8 +152,8 @@ def main() -> None:
         facts = json.loads(gzip.decompress(FACTS.read_bytes()))
     for name in sys.argv[1:] or families:
         facts[name] = facts_of(name, families[name])
-    text = json.dumps(dict(sorted(facts.items())), separators=(",", ":"))
-    FACTS.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+        text = json.dumps(dict(sorted(facts.items())), separators=(",", ":"))
+        FACTS.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ class Decoder(Family):
     out_bias: ClassVar[bool | str] = "attention_bias"
     qkv: ClassVar[Literal["q_proj", "qkv_proj"]] = "q_proj"
     out: ClassVar[str] = "o_proj"
+    is_square: ClassVar[bool] = False
+    """Whether the output projection takes as many inputs as the stream is wide."""
     has_qk_norm: ClassVar[bool | str] = False
     qk_norms: ClassVar[tuple[str, str]] = ("q_norm", "k_norm")
     qk_norm_over: ClassVar[Literal["head", "all", "heads"]] = "head"
@@ -47,7 +49,8 @@ class Decoder(Family):
     must_divide: ClassVar[bool] = False
     """Whether heads must divide the width even where ``head_dim`` is given."""
     activation_key: ClassVar[str] = "hidden_act"
-    question_prefix: ClassVar[str] = "model"
+    question_prefix: ClassVar[str] = "transformer"
+    """Name of the body in the class for answering questions."""
 
     def describe(self, head: str) -> None:
         prefix = "" if head == "Model" else "model"
@@ -87,7 +90,8 @@ class Decoder(Family):
         else:
             for name, size in (("q_proj", queries), ("k_proj", keys), ("v_proj", keys)):
                 self.modules.linear(name, self.width, size, bias)
-        self.modules.linear(self.out, queries, self.width, self.flag(self.out_bias))
+        inner = self.width if self.is_square else queries
+        self.modules.linear(self.out, inner, self.width, self.flag(self.out_bias))
         if self.flag(self.has_qk_norm):
             counts = (self.num_heads, self.num_keys)
             for name, heads in zip(self.qk_norms, counts, strict=True):
@@ -151,7 +155,6 @@ class Llama(Decoder):
     defaults = {"vocab_size": 32000, "intermediate_size": 11008}
     mlp_bias = "mlp_bias"
     must_divide = True
-    question_prefix = "transformer"
 
 
 class Mistral(Decoder):
@@ -162,6 +165,7 @@ class Mistral(Decoder):
     heads = ANSWERING
     defaults = {"vocab_size": 32000, "intermediate_size": 14336, "num_key_value_heads": 8}
     qkv_bias = out_bias = False
+    question_prefix = "model"
 
 
 class Ministral(Mistral):
@@ -169,6 +173,7 @@ class Ministral(Mistral):
 
     model_types = ("ministral",)
     classes = "Ministral"
+    question_prefix = "transformer"
 
 
 class Qwen2(Decoder):
@@ -222,6 +227,7 @@ class Gemma2(Gemma):
 
     model_types = ("gemma2",)
     classes = "Gemma2"
+    must_divide = True
     defaults = {
         "hidden_size": 2304,
         "intermediate_size": 9216,
@@ -274,14 +280,9 @@ class Phi(Decoder):
     mlp_names = ("fc1", "fc2")
     has_padding = True
 
-    @property
-    def head_dim(self) -> int:
-        given = self.config.document.data.get("head_dim")
-        return self.config.size("head_dim") if given is not None else super().head_dim
-
     def query_norm(self, name: str, heads: int) -> None:
-        size = self.config.quotient("hidden_size", "num_attention_heads")
-        self.modules.norm(name, size)
+        keys = ("hidden_size", "num_attention_heads")
+        self.norm(name, self.config.quotient(*keys, is_strict=False))
 
 
 class Phi3(Decoder):
@@ -394,6 +395,7 @@ class StableLm(Decoder):
 
     model_types = ("stablelm",)
     classes = "StableLm"
+    must_divide = True
     defaults = {
         "vocab_size": 50304,
         "hidden_size": 2560,
@@ -485,6 +487,7 @@ class Helium(Decoder):
         "head_dim": 128,
         "pad_token_id": 3,
     }
+    is_square = True
     out_bias = False
     mlp_bias = "mlp_bias"
 
@@ -500,7 +503,6 @@ class Nemotron(Decoder):
         "hidden_size": 6144,
         "intermediate_size": 24576,
         "num_attention_heads": 48,
-        "head_dim": 128,
         "hidden_act": "relu2",
         "initializer_range": 0.0134,
     }

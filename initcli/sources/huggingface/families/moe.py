@@ -78,6 +78,7 @@ class Mixtral(Experts):
     model_types = ("mixtral",)
     classes = "Mixtral"
     heads = ANSWERING
+    question_prefix = "model"
     defaults = {
         "vocab_size": 32000,
         "intermediate_size": 14336,
@@ -94,6 +95,7 @@ class Qwen2Moe(Experts):
     model_types = ("qwen2_moe",)
     classes = "Qwen2Moe"
     heads = ANSWERING
+    question_prefix = "model"
     defaults = {
         "vocab_size": 151936,
         "hidden_size": 2048,
@@ -128,6 +130,7 @@ class Qwen3Moe(Qwen2Moe):
 
     model_types = ("qwen3_moe",)
     classes = "Qwen3Moe"
+    question_prefix = "transformer"
     defaults = {
         "intermediate_size": 6144,
         "num_attention_heads": 32,
@@ -164,7 +167,8 @@ class Olmoe(Experts):
     expert_size_key = "intermediate_size"
 
     def query_norm(self, name: str, heads: int) -> None:
-        each = self.config.quotient("hidden_size", "num_attention_heads")
+        keys = ("hidden_size", "num_attention_heads")
+        each = self.config.quotient(*keys, is_strict=False)
         self.norm(name, self.width if name == "q_norm" else each * heads)
 
 
@@ -306,6 +310,7 @@ class DeepseekV2(Grouped):
 
     model_types = ("deepseek_v2",)
     classes = "DeepseekV2"
+    must_divide = True
     heads = CLASSIFYING
     defaults = {
         "vocab_size": 102400,
@@ -357,5 +362,6 @@ class DeepseekV3(DeepseekV2):
         "n_shared_experts": 1,
         "first_k_dense_replace": 3,
     }
+    must_divide = False
     mlp_bias = False
     has_correction = True
