@@ -147,8 +147,9 @@ def summary(
     from initcli.reports.summary import is_stored
 
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
-        # Code says the distributions; what is in memory or in a file is read.
-        declared = model.source == "python" and not is_stored(model)
+        # Code and configurations say the distributions, and may have billions of weights; what is
+        # in memory or in a file is read.
+        declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
             return drawing.tensors(model, only)
         from initcli.reports.summary import theory as distributions
