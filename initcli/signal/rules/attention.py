@@ -202,7 +202,10 @@ def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> A
     A value s has a share of the gradient of each query t ≥ s. Gradients of two queries have
     ``concentrated`` times as much in common as they would have with even shares.
     """
-    same, cross = g.moments[0], np.maximum(g.moments[1], 0.0)
+    n = len(seen)
+    lengths = np.diff(edges(n, 1))
+    by_cell = g.moments[0], np.maximum(g.moments[1], 0.0), kept
+    same, cross, kept = (np.repeat(each, lengths) for each in by_cell)
 
     def from_later(x: Array) -> Array:
         return np.cumsum(x[::-1])[::-1]
@@ -211,11 +214,11 @@ def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> A
     pairs = np.maximum(level**2 - from_later(cross / seen**2), 0.0)
     second = from_later(kept / seen * same) + concentrated * pairs
     # The gradients of all values add up to those of all queries.
-    n = len(seen)
     whole = n * float(same.mean()) + n * (n - 1) * float(cross.mean())
     rest = (whole - float(second.sum())) / max(n * (n - 1), 1)
     sizes = np.sqrt(second)
-    return np.stack([second, rest * sizes / max(float(sizes.mean()), 1e-300)])
+    moments = np.stack([second, rest * sizes / max(float(sizes.mean()), 1e-300)])
+    return cell_means(moments, (n,))
 
 
 def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:
