@@ -54,7 +54,7 @@ def returned_state():
 def returned_carry():
     inputs = Input((8, 128))
     x = layers.Dense(128)(inputs)
-    x, state, carry = layers.LSTM(192, return_sequences=True, return_state=True)(x)
+    x, _, carry = layers.LSTM(192, return_sequences=True, return_state=True)(x)
     outputs = layers.Dense(64)(layers.LSTM(192)(x)), layers.Dense(64)(carry)
     return keras.Model(inputs, outputs)
 

@@ -23,8 +23,8 @@ LESS_WELL = (
 )
 """Models whose gradients are predicted less well. Their last tensors have few positions, and the
 weights of a depthwise kernel are few, which correlates positions of a channel."""
-FEW_CHANNELS = ("VGG16", "VGG19")
-"""Models of which the std is: max pooling meets positions that have much in common."""
+POOLED = ("VGG16", "VGG19")
+"""Models whose std is predicted less well: max pooling meets positions that have much in common."""
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -47,5 +47,7 @@ def test_predictions_are_those_of_keras(name: str) -> None:
             if measured > 0:
                 assert predicted, layer.name
                 ratios.append(math.log(predicted / measured))
-    assert abs(statistics.median(deviations)) < math.log(1.2 if name in OF_LARGE_FEATURES else 1.1)
-    assert abs(statistics.median(gradients)) < math.log(2.0 if name in FEW_ENTRIES else 1.2)
+    most = 1.2 if name in POOLED else 1.1
+    assert abs(statistics.median(deviations)) < math.log(most)
+    most = 1.6 if name in LESS_WELL else 1.2
+    assert abs(statistics.median(gradients)) < math.log(most)
