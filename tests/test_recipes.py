@@ -19,7 +19,7 @@ from support.paths import ROOT
 TEXT = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
 BROKEN = """\
 input_shape: [8]
-layers: [{type: Dense, units: 8, kernel_initializer: zeros}, {type: Dense, units: 1}]
+layers: [{type: Dense, units: 8, activation: relu, kernel_initializer: zeros}, {type: Dense, units: 1}]
 """
 
 
