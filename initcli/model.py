@@ -83,7 +83,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """What the model was read from: ``spec`` or ``keras``."""
+        """What the model was read from: ``spec``, or the dialect of its document."""
         return "spec" if self.document.dialect == "initcli" else self.document.dialect
 
     @property

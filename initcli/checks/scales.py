@@ -17,7 +17,7 @@ from initcli.signal.judgment import without_activation
 from initcli.signal.program import Step
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
-from initcli.sources.overrides import KERNELS
+from initcli.sources.variations import KERNELS
 
 _UNSTABLE = math.log(100)
 """Change of a signal at the best scale from which on an activation is unstable, as a logarithm."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -596,3 +596,40 @@ def std_of(layer: LayerSignal) -> float | None:
 def gradient_of(layer: LayerSignal) -> float | None:
     """Gradient RMS of a layer's output, measured or else predicted."""
     return layer.predicted.gradient_rms if layer.gradient is None else layer.gradient.rms.median
+
+
+Order = Literal["std", "gradient", "loss"]
+"""What layers can be sorted by: sizes, the largest first, or by how much size they lose."""
+
+
+def ordered(signal: Signal, by: Order) -> Signal:
+    """The signal with its layers, and by gradient its tensors too, in another order.
+
+    ``loss`` compares the output of a layer with the input that is nearest in size. What has no
+    known size comes last.
+    """
+    stds = {
+        tensor: std_of(layer)
+        for layer, step in zip(signal.layers, signal.program.steps, strict=True)
+        for tensor in step.outputs[:1]
+    }
+
+    def place(index: int) -> float:
+        layer, step = signal.layers[index], signal.program.steps[index]
+        if by == "gradient":
+            return -(gradient_of(layer) or 0.0)
+        std = std_of(layer)
+        if by == "std" or std is None:
+            return math.inf if std is None else -std
+        sources = [stds.get(tensor, signal.input_rms.get(tensor, 1.0)) for tensor in step.inputs]
+        factors = [std / source for source in sources if source]
+        return min(
+            factors, key=lambda each: abs(math.log(each)) if each else math.inf, default=math.inf
+        )
+
+    order = sorted(range(len(signal.layers)), key=place)
+    tensors = signal.tensors
+    if by == "gradient":
+        tensors = tuple(sorted(tensors, key=lambda each: -each.gradient_rms.median))
+    layers = tuple(signal.layers[index] for index in order)
+    return msgspec.structs.replace(signal, layers=layers, tensors=tensors)

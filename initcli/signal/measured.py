@@ -131,12 +131,14 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
     """
     built = program(model, batch)
     nothing: list[None] = [None] * len(built.steps)
+    with threadpool_limits(1, "blas"):
+        expected = predictions(built)
     return Signal(
         model=model,
         program=built,
         batch=built.batch,
         draws=0,
-        layers=_layers(built, nothing, nothing, predictions(built)),
+        layers=_layers(built, nothing, nothing, expected),
         notes=(*_assumptions(built), *mask_notes(heeding(built))),
     )
 
