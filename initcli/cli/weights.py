@@ -136,7 +136,9 @@ def summary(
         typer.Option(metavar="ADDRESS", help="Sample on the Dask cluster of this scheduler."),
     ] = None,
 ) -> None:
-    """Print every tensor: shape, initializer, distribution and sampled values.
+    """Print every tensor: shape, initializer, distribution and values.
+
+    Values are sampled, or read where SPEC is a file or folder of weights.
 
     CSV and JSON lines have one row per tensor, printed as soon as it is measured.
     """
@@ -226,6 +228,8 @@ def hist(
     jobs: Jobs = None,
 ) -> None:
     """Draw a histogram of every tensor, together with its distribution.
+
+    Values are sampled, or read where SPEC is a file or folder of weights.
 
     With --out, save one picture per tensor and an overview, and print the path of each. Several
     specs get a folder each.
