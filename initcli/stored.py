@@ -67,6 +67,11 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.storage.bytes if self.storage is not None else 0
 
     @property
+    def is_sequential(self) -> bool:
+        """Whether a part can be read only after all parts before it."""
+        return self.storage is not None and self.storage.is_sequential
+
+    @property
     def has_patterns(self) -> bool:
         """Whether the entries have at most 16 bits, so that their bit patterns can be counted."""
         return self.dtype in _PATTERNS

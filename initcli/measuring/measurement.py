@@ -539,6 +539,6 @@ def _portions(parameter: Parameter, count: int, grid: Grid | None = None) -> Ite
 def _stays(portion: Portion) -> bool:
     """Whether a portion needs a whole tensor, of which only one at a time is held or read."""
     stored = portion.parameter.stored
-    if stored is not None and stored.storage is not None:
-        return stored.storage.is_sequential
+    if stored is not None:
+        return stored.is_sequential
     return drawn_whole(portion.parameter)

@@ -16,6 +16,7 @@ from initcli.distributions import Distribution
 from initcli.errors import printable
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared, Undrawn
+from initcli.matching.match import Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
@@ -106,14 +107,39 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True):
 class MatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An initializer that stored values look like."""
 
-    initializer: Annotated[dict[str, Any], doc("Initializer: its type and its arguments.")]
-    framework: Annotated[str | None, doc("Framework that uses it; null for several or none.")]
-    rule: Annotated[str, doc("The rule as short text, such as N(0, 2/fan_in).")]
-    distribution: Annotated[DistributionRecord | None, doc("Distribution of one element.")]
-    p_value: Annotated[float, doc("Probability of such values or less likely ones by chance.")]
+    initializer: Annotated[
+        dict[str, Any], doc("Initializer: its type and its arguments.", row=None)
+    ]
+    framework: Annotated[str | None, doc("Framework that has the rule; null if estimated.")]
+    rule: Annotated[str, doc("The rule as short text, such as N(0, 2/fan_in).", row="")]
+    distribution: Annotated[
+        DistributionRecord | None, doc("Distribution of one element; null if not known.")
+    ]
+    p_value: Annotated[
+        float | None,
+        doc("Probability of values that agree as badly or worse; null if nothing is random."),
+    ]
     also: Annotated[
-        tuple[MatchRecord, ...], doc("Others that fit as well, the simplest first.")
+        tuple[MatchRecord, ...],
+        doc("Others that the values agree with, likeliest first.", row=None),
     ] = ()
+
+    @classmethod
+    def of(cls, matches: tuple[Match, ...]) -> MatchRecord | None:
+        """The record of the first match, with the others in it; None without any."""
+        if not matches:
+            return None
+        first, *others = (
+            record(
+                cls,
+                each,
+                initializer=_initializer(each.initializer),
+                distribution=each.distribution and _distribution(each.distribution),
+                also=(),
+            )
+            for each in matches
+        )
+        return msgspec.structs.replace(first, also=tuple(others))
 
 
 class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):

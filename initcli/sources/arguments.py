@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -51,15 +52,20 @@ class Arguments:
         """
         if data is None:
             return GlorotUniform()
-        is_function = isinstance(data, Mapping) and set(data) == {"function"}
-        key = "function" if is_function else "type"
+        # Keras files name what is their author's own code so.
+        is_code = "function" in _mapping(data) and set(_mapping(data)) <= {"function", "config"}
+        key = "function" if is_code else "type"
         name = data.get(key) if isinstance(data, Mapping) else data
         if isinstance(name, str) and name in self.functions:
-            given = {k: _hashable(value) for k, value in _mapping(data).items() if k != key}
-            return self._made(lambda: self.functions[name].with_arguments(given), given, path)
-        if is_function:
+            custom = self.functions[name]
+            given = _mapping(data)
+            if is_code:
+                given = _mapping(given.get("config")) if custom.is_class else {}
+            given = {k: _hashable(value) for k, value in given.items() if k != "type"}
+            return self._made(lambda: custom.with_arguments(given), given, path)
+        if is_code:
             message = f"the initializer {quoted(name)} is its author's own code, which is not run"
-            remedy = f"define a function {name} in a file and add --custom FILE.py"
+            remedy = self._defined or f"define {name} in a file and add --custom FILE.py"
             self.errors.report(message, path, remedy, kind=UnknownName)
             return None
         if isinstance(name, str) and name in self.recipes:
@@ -71,6 +77,12 @@ class Arguments:
         known = known_initializers()
         cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
         return None if cls is None else self.struct(cls, _mapping(data), path)
+
+    @property
+    def _defined(self) -> str:
+        """The remedy that names what the files of ``--custom`` define; empty without any."""
+        names = [quoted(name) for name in islice(self.functions, 8)]
+        return f"--custom defines {listed(names, 'and')}" if names else ""
 
     def _made(self, make: Callable[[], Made], given: Container[str], path: Path) -> Made | None:
         """What ``make`` makes of the given arguments, unless it refuses one."""
@@ -188,7 +200,7 @@ class Arguments:
             return known[name]
         remedy = did_you_mean(name, (*known, *own))
         if not remedy and kind == "initializer":
-            remedy = "name a file with your own function by --custom FILE.py"
+            remedy = self._defined or "name a file with your own function by --custom FILE.py"
         remedy = remedy or f"`initcli catalog` lists every {kind}"
         self.errors.report(f"unknown {kind} {quoted(name)}", place, remedy, kind=UnknownName)
         return None

@@ -24,7 +24,13 @@ def read(source: str) -> Document:
     Raises:
         InvalidSpec: the file cannot be read, or its content does not parse.
     """
-    return extended(_read_file(source), _read_file)
+    return extended(_read_file(_config_of(source)), _read_file)
+
+
+def _config_of(source: str) -> str:
+    """The configuration in a folder of Hugging Face; other sources as they are."""
+    file = os.path.join(source, "config.json")  # noqa: PTH118  # tolerates any text
+    return file if os.path.isdir(source) and os.path.isfile(file) else source  # noqa: PTH112, PTH113
 
 
 def parse(text: str, file: str = "<text>") -> Document:
