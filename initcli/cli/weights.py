@@ -129,6 +129,8 @@ def summary(
 ) -> None:
     """Print each tensor's shape, initializer, distribution and values.
 
+    Values are sampled, or read where SPEC is a file or folder of weights.
+
     CSV and JSON lines have one row per tensor, printed as soon as it is measured.
 
     Examples:
@@ -256,6 +258,8 @@ def hist(
     jobs: Jobs = None,
 ) -> None:
     """Draw a histogram of every tensor, together with its distribution.
+
+    Values are sampled, or read where SPEC is a file or folder of weights.
 
     With --out, save one picture per tensor and an overview, and print the path of each. Several
     specs get a folder each.
