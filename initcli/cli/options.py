@@ -267,10 +267,9 @@ class Loading(NamedTuple):
             for note in model.notes[len(declared.notes) :]:
                 say(note)
             return model
-        for option, given in zip(
-            ("--seed", "--defaults", "--custom", "--set"), self[:4], strict=True
-        ):
-            if given is not None:
+        options = ("--seed", "--defaults", "--custom", "--set", "--call")
+        for option, given in zip(options, self, strict=True):
+            if given not in (None, {}, []):
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)
         for note in found.notes:

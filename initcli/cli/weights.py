@@ -73,18 +73,23 @@ class _Drawing(NamedTuple):
 
     def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
-        from initcli.reports.summary import summarize
+        from initcli.reports.summary import SameValues, summarize
 
+        same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
-            yield from summarize(
+            for tensor in summarize(
                 model,
                 only=only,
                 workers=workers,
                 max_entries=self.max_entries,
                 progress=bar.advance,
-            )
+            ):
+                same.add(tensor)
+                yield tensor
+        for note in same.notes():
+            say(note)
 
 
 def _bins(text: str) -> int:

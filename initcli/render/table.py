@@ -29,7 +29,7 @@ _NARROW = 72
 """Width below which figures are not in columns."""
 _MIN_LEFT = 16
 """Minimum width of a text at the left end beside one at the right end."""
-_DRAWN, _STORED = "drawn", "stored"
+_DRAWN = "drawn"
 _BY_NAME = {column.name: column for column in columns(TensorRecord)}
 
 
@@ -165,7 +165,7 @@ class _Page:
     def _fold(self, fold: Fold) -> Iterator[Text]:
         ellipsis = " ... " if self.ascii_only else " … "
         title = fold.name if fold.name == fold.last else f"{fold.name}{ellipsis}{fold.last}"
-        name = Text(title, "bold")
+        name = Text(printable(title), "bold")
         name.append(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
         yield from self._ends(name, *self._facts(fold.output_shapes, fold.size))
         held = f"{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
@@ -203,7 +203,7 @@ class _Page:
                 yield from self._wrapped(title, 2)
                 return
         label = text
-        drawn = _DRAWN if parameter.stored is None else _STORED
+        drawn = _DRAWN if parameter.stored is None else parameter.stored.origin
         if seen is not None and seen.entries < parameter.size:
             label = f"first {seen.entries:,}"
         elif seen is not None:
@@ -219,6 +219,9 @@ class _Page:
             label = text if label == drawn else f"{text}{self.dot}{label}"
         cells = [Text(f or e) for f, e in zip(figures, expected, strict=True)]
         cells.append(Text(self._picture(tensor), "blue"))
+        if not any(cells):
+            yield from self._wrapped(title, 2)
+            return
         if self.wide:
             if label and label != drawn:
                 title.append(f"  {label}", "dim")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from initcli.signal.grid import cell_means, coarse
 from initcli.types import Array, Size
 
 _STEP = 0.02
@@ -52,6 +53,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         axes: the axes of the tensor that hold units, counted from the end; all others beside the
             batch are positions.
         entangled: whether units have much in common, as positions taken for units may have.
+        sizes: the numbers of positions along each axis, of which arrays may hold cells
+            (:mod:`initcli.signal.grid`); None where each position is a cell.
     """
 
     profile: Array
@@ -65,12 +68,23 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     steady: float = 0.0
     axes: tuple[int, ...] = (-1,)
     entangled: bool = False
+    sizes: Size | None = None
 
     @property
     def grid(self) -> Size:
-        """The sizes of the positions."""
+        """The numbers of cells, of which most fields have one for each position."""
         sizes: Size = self.second.shape
         return sizes
+
+    @property
+    def all_sizes(self) -> Size:
+        """The numbers of positions along each axis."""
+        return self.grid if self.sizes is None else self.sizes
+
+    @property
+    def positions(self) -> int:
+        """The number of positions."""
+        return math.prod(self.all_sizes)
 
     @property
     def moments(self) -> Array:
@@ -162,8 +176,8 @@ def observed(x: Array, axis: int = -1) -> Field:
         ]
     )
     values = np.interp(RANKS, (np.arange(z.size) + 0.5) / z.size, np.sort(z, axis=None))
-    estimated = field(moments.reshape(4, *grid), units, values)
-    return msgspec.structs.replace(estimated, axes=(axis,))
+    estimated = field(cell_means(moments.reshape(4, *grid), grid), units, values)
+    return msgspec.structs.replace(estimated, axes=(axis,), sizes=coarse(grid))
 
 
 def mapped(function: Callable[[Array], Array], given: Field) -> Field:
@@ -200,7 +214,7 @@ def scatter(given: Field, batch: int) -> float:
     table = _table(squares)
     rho = hidden(given)
     pairs = [float(WEIGHTS @ squares**2), *(float(np.interp(r, _RHO, table).mean()) for r in rho)]
-    shares = pair_shares(batch, math.prod(given.grid))
+    shares = pair_shares(batch, given.positions)
     if given.steady:
         alike = [1.0, *(float((r * r).mean()) for r in rho)]
         pairs = [pair - 2 * given.steady * each for pair, each in zip(pairs, alike, strict=True)]

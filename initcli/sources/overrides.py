@@ -88,7 +88,7 @@ def overridden(document: Document, changes: Iterable[str]) -> Document:
             if not _is_in(path[:-1], changed):
                 origins[path] = Origin(value, ())
         data = with_values(document.data, dict.fromkeys(paths, value.data))
-        document = replace(document, data=data, origins=origins)
+        document = replace(document, data=data, origins=origins, is_editable=False)
     return document
 
 

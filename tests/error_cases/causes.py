@@ -95,7 +95,7 @@ def of_signals() -> Iterator[Case]:
         "signal spec.yaml --limit layers=4",
         {"spec.yaml": CALLED_AGAIN},
     )
-    large = "input_shape: [5000, 5000, 1]\nlayers: [{type: ReLU}]\n"
+    large = "input_shape: [50000, 50000, 1]\nlayers: [{type: ReLU}]\n"
     yield Case("more positions than a signal may have", "signal spec.yaml", {"spec.yaml": large})
     deep = f"input_shape: [{', '.join('2' * 30)}]\nlayers: [{{type: ReLU}}]\n"
     yield Case("more axes than a signal may have", "signal spec.yaml", {"spec.yaml": deep})

@@ -109,11 +109,10 @@ class Gradient(msgspec.Struct, frozen=True):
         """The tilt, if it is by the normal number behind that field."""
         return self.tilt if self.latent == given.latent else None
 
-    def folded(self, grid: Size) -> Gradient:
-        """The gradient before the tensor was broadcast from that grid."""
+    def folded(self, grid: Size, lost: float) -> Gradient:
+        """The gradient before the tensor was broadcast from that grid to ``lost`` times as many."""
         if self.grid == grid:
             return self
-        lost = math.prod(self.grid) / max(math.prod(grid), 1)
         total = lost * self.second + lost * (lost - 1) * self.cross
         return Gradient.even(np.full(grid, total))
 
@@ -407,6 +406,8 @@ def weighted_sum(
         rest = over(given.moments - means**2)
         moments = moments + total**2 + kernel.mean**2 * depth * rest
     output = normal(*with_bias(moments, total, bias), units, lags)
+    if window is None:
+        output = msgspec.structs.replace(output, sizes=given.sizes)
     if kernel.orthogonal:
         output = msgspec.structs.replace(output, steady=min(units / max(fan_in, 1), 1.0))
     factor = (units if feeds is None else feeds) * kernel.second

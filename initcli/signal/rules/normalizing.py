@@ -78,7 +78,7 @@ class BatchNormalizationRule(_NormalizationRule):
         if context.weights.get("beta", Weight(0.0, 0.0)).second:
             raise NoTheory("a beta that calls have in common")
         (one,), (two,) = inputs
-        shares = pair_shares(context.batch, math.prod(one.grid))
+        shares = pair_shares(context.batch, one.positions)
         factors = [
             float(after.second.mean() / _centered(before.moments, shares)[0].mean())
             for before, after in zip((one, two), outputs, strict=True)
@@ -97,7 +97,7 @@ def _centered(moments: Array, shares: Array) -> Array:
 def _by_channel(
     layer: normalization.BatchNormalization, context: Context, given: Field
 ) -> Expected:
-    shares = pair_shares(context.batch, math.prod(given.grid))
+    shares = pair_shares(context.batch, given.positions)
     centered = _centered(given.moments, shares)
     centered[0] = np.maximum(centered[0], 0.0)
     spread = float(centered[0].mean())
@@ -175,7 +175,7 @@ class UnitStatisticsRule(_NormalizationRule):
         level = means**2
         if is_group:
             groups = given.units if layer.groups == -1 else layer.groups
-            count, positions = given.units // groups, math.prod(given.grid)
+            count, positions = given.units // groups, given.positions
             # Units of a group have their own means over positions.
             places = float((given.moments[2] - level).mean()) / count * (1 - 1 / positions)
             level = np.full(given.grid, float(level.mean()) + places)

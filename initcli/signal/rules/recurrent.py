@@ -259,7 +259,7 @@ class _Kept:
         if not step:
             return row
         near = entries[:, :step, : step + 1]
-        left = np.einsum("v,kvs->ks", self.weights[step - 1, :step], near)
+        left = self.weights[step - 1, :step] @ near
         row += self.forget[step] * self.enter[: step + 1] * left
         right = entries[:, :step, step] @ self.weights[:step, :step].T
         row[:, 1:] += self.enter[step] * self.forget[1 : step + 1] * right
