@@ -11,7 +11,7 @@ import numpy as np
 from initcli.matching.agreement import agreement
 from initcli.matching.independence import Stored
 from initcli.matching.match import FEWEST, FLOATS, Identified, match, measured
-from initcli.matching.rules import VECTORS, beside
+from initcli.matching.rules import FIXED, VECTORS, Rule, beside
 from initcli.matching.structure import constants
 from initcli.matching.surroundings import Place, Surroundings, parent
 from initcli.measuring.fit import DOUBTFUL
@@ -25,6 +25,8 @@ _SHORTEST = 8
 _LONGEST = 1 << 16
 _VECTORS = 100
 """Vectors that are read to tell whether a file is trained."""
+_SEVERAL = 16
+"""Vectors that do not follow one rule by chance, which single trained ones may."""
 _STATISTICS = ("running_", "moving_")
 """Vectors that change without training."""
 
@@ -41,6 +43,7 @@ def identifier(tensors: Sequence[Stored]) -> Callable[[Stored, Measurement], Ide
     """
     surroundings = Surroundings((each.path, each.shape) for each in tensors)
     vectors = [each for each in tensors if _tells(each)]
+    some = range(0, len(vectors), max(len(vectors) // _VECTORS, 1))
     near: dict[str, list[int]] = {}
     for index, each in enumerate(vectors):
         near.setdefault(parent(each.path), []).append(index)
@@ -50,15 +53,30 @@ def identifier(tensors: Sequence[Stored]) -> Callable[[Stored, Measurement], Ide
         return _start_of(vectors[index], surroundings.of(vectors[index].path))
 
     @cache
+    def shared() -> Rule | None:
+        """The rule of vectors that nearly all follow which follow no rule of vectors alone."""
+        left = [index for index in some if start(index) == "left"]
+        usual = [rule for rule in FIXED if rule.rarity == 0] if len(left) >= _SEVERAL else []
+        for rule in usual:
+            if sum(_follows(vectors[index], rule) for index in left) >= 0.95 * len(left):
+                return rule
+        return None
+
+    @cache
+    def is_left(index: int) -> bool:
+        rule = shared() if start(index) == "left" else None
+        return start(index) == "left" and not (rule and _follows(vectors[index], rule))
+
+    @cache
     def file_is_trained() -> bool:
-        some = range(0, len(vectors), max(len(vectors) // _VECTORS, 1))
-        return 2 * sum(start(index) == "left" for index in some) > len(some)
+        return 2 * sum(map(is_left, some)) > len(some)
 
     def trained(path: str) -> str:
-        biases = {start(index) for index in near.get(parent(path), ())}
-        if "left" in biases:
+        biases = near.get(parent(path), ())
+        if any(map(is_left, biases)):
             return "the bias beside it"
-        return "the rest of the file" if "kept" not in biases and file_is_trained() else ""
+        is_kept = any(start(index) == "kept" for index in biases)
+        return "the rest of the file" if not is_kept and file_is_trained() else ""
 
     def identify(tensor: Stored, seen: Measurement) -> Identified:
         place = surroundings.of(tensor.path)
@@ -85,8 +103,14 @@ def _start_of(vector: Stored, place: Place) -> _Start:
         return "kept"
     if not np.isfinite(values).all():
         return "left"
-    seen = measured(values)
+    seen, dtype = measured(values), cast(TensorDtype, vector.dtype)
     for rule in (*beside(vector.shape, place, vector.path), *VECTORS):
-        if agreement(rule.distribution(None), seen, cast(TensorDtype, vector.dtype)) >= DOUBTFUL:
+        if agreement(rule.distribution(None), seen, dtype) >= DOUBTFUL:
             return "kept" if seen.count >= FEWEST else "unknown"
     return "left"
+
+
+def _follows(vector: Stored, rule: Rule) -> bool:
+    seen = measured(vector.read(0, vector.shape[0]))
+    p_value = agreement(rule.distribution(None), seen, cast(TensorDtype, vector.dtype))
+    return p_value >= DOUBTFUL

@@ -286,6 +286,15 @@ def test_a_moved_bias_casts_doubt_on_a_normal_kernel() -> None:
         assert bool(answer.matches) == is_kept
 
 
+def test_vectors_that_share_a_rule_are_initial() -> None:
+    kernel = Held("0.conv.weight", NORMAL((64, 64)) * 0.02)
+    norms = [Held(f"{number}.norm.weight", NORMAL(64) * 0.02) for number in range(20)]
+    tensors = [kernel, *norms]
+    assert identifier(tensors)(kernel, kernel.measurement).matches
+    moved = [kernel, *(Held(each.path, each.values * 0.7) for each in norms)]
+    assert not identifier(moved)(kernel, kernel.measurement).matches
+
+
 def test_a_uniform_kernel_beside_a_moved_bias_is_still_initial() -> None:
     kernel = Held("fc.weight", RNG.uniform(-0.125, 0.125, (64, 64)))
     tensors = [kernel, Held("fc.bias", NORMAL(64) * 0.013)]
