@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from initcli.documents.document import Document
-from initcli.errors import NoSuchTensor, Path, did_you_mean, quoted
+from initcli.errors import NoSuchTensor, Path, nearest_pattern, quoted
 from initcli.frameworks import Framework
 from initcli.initializers.custom import Custom
 from initcli.layers import Layer
@@ -105,7 +105,7 @@ def matching(parameters: Sequence[Parameter], globs: Iterable[str]) -> tuple[Par
     wanted = tuple(globs)
     for glob in wanted:
         if not any(fnmatchcase(parameter.path, glob) for parameter in parameters):
-            remedy = did_you_mean(glob, (parameter.path for parameter in parameters))
+            remedy = nearest_pattern(glob, (parameter.path for parameter in parameters))
             raise NoSuchTensor(f"no tensor's path matches {quoted(glob)}", remedy)
     return tuple(
         parameter

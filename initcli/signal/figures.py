@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from initcli.errors import NoSuchTensor, did_you_mean, quoted
+from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.program import Program
 from initcli.signal.theory import Prediction
@@ -122,12 +122,11 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             NoSuchTensor: a pattern matches none.
         """
-        names = {layer.name for layer in self.layers} | {tensor.path for tensor in self.tensors}
+        names = [*(layer.name for layer in self.layers), *(each.path for each in self.tensors)]
         for glob in globs:
             if not any(fnmatchcase(name, glob) for name in names):
                 message = f"no layer's name and no tensor's path matches {quoted(glob)}"
-                remedy = did_you_mean(glob, names) or "`*` stands for any text, as in '*/kernel'"
-                raise NoSuchTensor(message, remedy)
+                raise NoSuchTensor(message, nearest_pattern(glob, names))
 
         def wanted(name: str) -> bool:
             return any(fnmatchcase(name, glob) for glob in globs)

@@ -17,6 +17,7 @@ from initcli.initializers import Custom, GlorotUniform, Initializer, known_initi
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import OwnWeight
 from initcli.limits import in_force
+from initcli.sources import foreign
 from initcli.sources.describe import choices, describe
 from initcli.types import Argument, ArgumentError, arguments_of
 
@@ -115,7 +116,7 @@ class Arguments:
         for key in unknown:
             self._unknown_argument(cls, key, (*path, key))
         # An argument whose name is misspelled is not reported as missing too.
-        meant = [did_you_mean(key, fields) for key in unknown]
+        meant = [foreign.meant(key, fields) for key in unknown]
         for name, field in fields.items():
             is_meant = any(f"'{name}'" in question for question in meant)
             if field.required and name not in data and not is_meant:
@@ -198,7 +199,7 @@ class Arguments:
         name, place = (data, path) if named else (data["type"], (*path, "type"))
         if isinstance(name, str) and name in known:
             return known[name]
-        remedy = did_you_mean(name, (*known, *own))
+        remedy = _HINTS[kind](name, {*known, *own})
         if not remedy and kind == "initializer":
             remedy = self._defined or "name a file with your own function by --custom FILE.py"
         remedy = remedy or f"`initcli catalog` lists every {kind}"
@@ -220,7 +221,8 @@ class Arguments:
             general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
             own = [name for name, each in fields.items() if each.attribute not in general]
             takes = listed([f"`{name}`" for name in own or fields], "and")
-            remedy = did_you_mean(key, fields) or f"it takes {takes}"
+            hint = foreign.argument if issubclass(cls, Layer) else foreign.meant
+            remedy = hint(key, fields) or f"it takes {takes}"
         self.errors.report(message, path, remedy, kind=UnknownArgument, at_key=True)
 
 
@@ -259,6 +261,13 @@ _EXAMPLES = {
     "layer": "{type: Dense, units: 10}",
     "initializer": "{type: Constant, value: 0.1}",
     "activation": "{type: leaky_relu, negative_slope: 0.1}",
+}
+
+
+_HINTS = {
+    "layer": foreign.layer,
+    "initializer": foreign.initializer,
+    "activation": foreign.meant,
 }
 
 

@@ -149,7 +149,8 @@ def test_what_cannot_be_varied_says_why(spec: str, varied: dict[str, Any], messa
 
 def test_what_changes_no_layer_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "relu.yaml").write_text("input_shape: [8]\nlayers: [{type: ReLU}]\n", "utf-8")
-    for varied in ({"bias_initializers": ["ones"]}, {"activations": ["tanh"]}):
+    every: list[dict[str, Any]] = [{"bias_initializers": ["ones"]}, {"activations": ["tanh"]}]
+    for varied in every:
         with pytest.raises(BadOverride, match="no layer"):
             initcli.variants([str(tmp_path / "relu.yaml")], **varied)
 
