@@ -37,7 +37,7 @@ SIZES = {
     r"(vocab_size|.*max_position_embeddings|n_positions|max_seq_len|.*_positions)": (
         *(53, 59, 61, 67, 71, 73),
     ),
-    r"(.*intermediate_size|n_inner|ffn_hidden_size|.*ffn_dim|d_ff)": (29, 31, 37, 41),
+    r"(.*intermediate_size|hidden_dim|n_inner|ffn_hidden_size|.*ffn_dim|d_ff)": (29, 31, 37, 41),
     r"(num_experts|num_local_experts|n_routed_experts|moe_num_experts)": (2, 3, 5),
     r"(num_experts_per_tok|moe_k|topk_group|n_group)": (1,),
     r"(n_shared_experts|moe_num_shared_experts)": (1, 2, 3),
@@ -45,7 +45,7 @@ SIZES = {
     r"(first_k_dense_replace|decoder_sparse_step|moe_layer_.*)": (1, 2),
     r"type_vocab_size": (1, 2, 3),
     r"embedding_size": (11, 13, 17),
-    r"(rotary_dim|n_ctx|image_size)": (8,),
+    r"(rotary_dim|n_ctx|image_size)": (8, 12),
     r"patch_size": (2, 4),
     r"num_channels": (1, 3),
     r"(state_size|conv_kernel|time_step_rank|num_mel_bins|num_hidden_groups|inner_group_num)": (
@@ -58,7 +58,7 @@ HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 KEYS = ("num_key_value_heads", "num_kv_heads")
 KEPT = re.compile(
     r"use_cache|return_.*|output_.*|is_encoder_decoder|is_decoder|tie_encoder_decoder|.*torchscript"
-    r"|use_bfloat16|.*prefix_lm|_.*|add_cross_attention|cross_attention.*|.*fast.*|use_mambapy"
+    r"|use_bfloat16|.*prefix_lm|_.*|add_cross_attention|cross_attention.*|.*fast.*|sinusoidal_pos_embds"
 )
 NUMBERS = re.compile(r"initializer_range|init_std|.*initializer_factor|lambda_std_dev")
 
@@ -92,6 +92,8 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
     for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if key in default:
             chosen[key] = rng.randrange(vocabulary)
+    if "feed_forward_proj" in default and not keep:
+        chosen["feed_forward_proj"] = rng.choice(("relu", "gated-gelu", "gated-silu"))
     if name == "gpt_neo":
         chosen["attention_types"] = [[["global"], chosen["num_layers"]]]
     if not keep:

@@ -14,13 +14,6 @@ from initcli.limits import in_force
 MAX_SIZE = 2**40
 """Largest size of one axis. A tensor of PyTorch has fewer than 2^63 entries."""
 
-_ALIASES = {
-    "dtype": ("torch_dtype",),
-    "num_experts": ("num_local_experts",),
-    "num_local_experts": ("num_experts",),
-}
-"""Older names of a key, and those of other models for the same."""
-
 _ACTIVATIONS = {
     *("gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh"),
     *("gelu_pytorch_tanh", "laplace", "linear", "mish", "prelu", "quick_gelu", "relu2", "relu6"),
@@ -83,6 +76,11 @@ class Config:
         self._refuse(name, value, "true or false")
         return bool(self.defaults.get(key))
 
+    def refuse_flag(self, key: str) -> None:
+        """Report that a part of the library's class is not covered, if it is asked for."""
+        if self.flag(key):
+            self.errors.report(f"`{key}: true` is not covered", (self._find(key)[0],))
+
     def number(self, key: str) -> float:
         """A finite number of at least 0."""
         name, value = self._find(key)
@@ -110,6 +108,14 @@ class Config:
             self.errors.report(message, (name,), did_you_mean(value, known))
         elif not isinstance(value, str):
             self._refuse(name, value, "the name of an activation")
+
+    def text(self, key: str) -> str:
+        """A text."""
+        name, value = self._find(key)
+        if isinstance(value, str):
+            return value
+        self._refuse(name, value, "a text")
+        return str(self._default(key, ""))
 
     def numbers(self, key: str) -> tuple[int, ...]:
         """A list of whole numbers of at least 0; empty for null."""
@@ -167,13 +173,15 @@ class Config:
         given = data.get("id2label")
         if isinstance(given, Mapping) and given:
             return len(given)
-        return 2 if data.get("num_labels") is None else self.size("num_labels")
+        if data.get("num_labels") is None:
+            return int(self.defaults.get("num_labels", 2))
+        return self.size("num_labels")
 
     def _find(self, key: str) -> tuple[str, Any]:
         """The name under which a key is written, and its value."""
         data = self.document.data
-        other = [self.aliases[key]] if key in self.aliases else []
-        for name in (key, *other, *_ALIASES.get(key, ())):
+        others = (name for name, meant in self.aliases.items() if meant == key)
+        for name in (key, *others):
             if name in data:
                 return name, data[name]
         return key, self.defaults.get(key)
@@ -185,5 +193,5 @@ class Config:
     def _refuse(self, name: str, value: Any, wanted: str, remedy: str = "") -> None:
         message = f"`{name}` must be {wanted}, not {quoted(value)}"
         if name not in self.document.data:
-            message = f"this has no `{name}`, which must be {wanted}"
+            message = f"`{name}`, which is not given, is {quoted(value)}, and must be {wanted}"
         self.errors.report(message, (name,) if name in self.document.data else (), remedy)

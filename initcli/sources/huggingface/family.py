@@ -27,7 +27,7 @@ class Family:
     defaults: ClassVar[Mapping[str, Any]] = {}
     """The library's own defaults."""
     aliases: ClassVar[Mapping[str, str]] = {}
-    """Other names of keys: the name read here, and that of the configuration."""
+    """Other names that the library takes for keys, and the keys."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
 
@@ -51,6 +51,11 @@ class Family:
     def describe(self, head: str) -> None:
         """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
         raise NotImplementedError
+
+    @classmethod
+    def all_aliases(cls) -> dict[str, str]:
+        """The other names of keys, those of every family included."""
+        return {"torch_dtype": "dtype", **cls.aliases}
 
     def add_head(
         self, head: str, width: int, table: str, *, bias: bool = False, labels: str = "classifier"

@@ -30,7 +30,7 @@ def described(document: Document, seed: int | None) -> Model:
         InvalidSpec: the family is not known, or a value is wrong; with all that is.
     """
     family = _family(document)
-    config = Config(document, family.all_defaults(), family.aliases)
+    config = Config(document, family.all_defaults(), family.all_aliases())
     try:
         return _described(document, family, config, seed or 0)
     except TooManyErrors:

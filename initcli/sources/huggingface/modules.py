@@ -63,6 +63,13 @@ class Modules:
         yield
         self._scope = outer
 
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Put no name before those of modules that follow."""
+        outer, self._scope = self._scope, ""
+        yield
+        self._scope = outer
+
     def add(self, name: str, kind: str, **tensors: Tensor) -> None:
         """Add a module; without a name, tensors of the module that is being described."""
         if len(self.modules) >= self.limit:
@@ -75,11 +82,22 @@ class Modules:
         """Give a tensor a second name; both are full."""
         self.ties[name] = first
 
+    def tie_within(self, name: str, first: str, scope: str) -> None:
+        """Give a tensor a second name, both relative to the module that holds ``scope``."""
+        outer = self._scope.removesuffix(f"{scope}.")
+        self.tie(f"{self._scope}{name}", f"{outer}{first}")
+
     def linear(
-        self, name: str, inputs: int, outputs: int, bias: bool = True, std: float | None = None
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        bias: bool = True,
+        std: float | None = None,
+        initializer: Initializer | None = None,
     ) -> None:
         """A torch.nn.Linear: weight (outputs, inputs), bias (outputs,)."""
-        weight = Tensor((outputs, inputs), self._normal(std), (1,), (0,))
+        weight = Tensor((outputs, inputs), initializer or self._normal(std), (1,), (0,))
         self.add(name, "Linear", weight=weight, **_bias(outputs, bias))
 
     def conv1d(

@@ -18,7 +18,9 @@ class HuggingFaceConfig(Reader):
         if source.is_binary or not any(word in source.text for word in words):
             return False
         data = source.data
-        return isinstance(data, dict) and "layers" not in data and any(word in data for word in words)
+        return (
+            isinstance(data, dict) and "layers" not in data and any(word in data for word in words)
+        )
 
     def read(self, source: Source) -> Document:
         return replace(source.document, dialect="huggingface", is_editable=False)

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from support.huggingface import digest, lines
-from support.paths import facts
 
 import initcli
 from initcli.sources.huggingface.family import known_families
+from support.huggingface import digest, lines
+from support.paths import facts
 
 FACTS: dict[str, Any] = facts("huggingface_facts.json.gz")
 
@@ -24,7 +24,9 @@ def described(config: dict[str, Any]) -> list[str]:
 def test_every_tensor_is_that_of_the_library(model_type: str) -> None:
     cases = FACTS[model_type]["cases"]
     assert described(cases[0]["config"]) == FACTS[model_type]["tensors"]
-    wrong = [case["config"] for case in cases if digest(described(case["config"])) != case["digest"]]
+    wrong = [
+        case["config"] for case in cases if digest(described(case["config"])) != case["digest"]
+    ]
     assert not wrong, wrong[0]
 
 

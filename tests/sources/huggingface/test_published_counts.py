@@ -15,7 +15,9 @@ GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}
 NEOX = {"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"]}
 
 
-def sized(width: int, inner: int, layers: int, heads: int, keys: int | None = None) -> dict[str, Any]:
+def sized(
+    width: int, inner: int, layers: int, heads: int, keys: int | None = None
+) -> dict[str, Any]:
     """The keys of sizes that most configurations have."""
     return {
         "hidden_size": width,
@@ -97,7 +99,10 @@ COUNTS: dict[str, tuple[int, dict[str, Any]]] = {
         | {"hidden_size": 1024, "n_layer": 24, "n_head": 16},
     ),
     "gpt-j-6b": (6_050_882_784, {"model_type": "gptj", "architectures": ["GPTJForCausalLM"]}),
-    "olmoe-1b-7b": (6_919_161_856, {"model_type": "olmoe", "architectures": ["OlmoeForCausalLM"], "intermediate_size": 1024}),
+    "olmoe-1b-7b": (
+        6_919_161_856,
+        {"model_type": "olmoe", "architectures": ["OlmoeForCausalLM"], "intermediate_size": 1024},
+    ),
     "starcoder2-3b": (
         3_030_371_328,
         {"model_type": "starcoder2", "architectures": ["Starcoder2ForCausalLM"]},

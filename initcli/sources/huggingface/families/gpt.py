@@ -34,10 +34,10 @@ class Gpt2(Family):
     }
     head_bias: ClassVar[bool] = False
     aliases = {
-        "n_embd": "hidden_size",
-        "n_layer": "num_hidden_layers",
-        "n_head": "num_attention_heads",
-        "n_positions": "max_position_embeddings",
+        "hidden_size": "n_embd",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+        "max_position_embeddings": "n_positions",
     }
 
     def describe(self, head: str) -> None:
@@ -165,7 +165,7 @@ class GptNeo(Family):
         "initializer_range": 0.02,
         "tie_word_embeddings": True,
     }
-    aliases = {"num_layers": "num_hidden_layers", "num_heads": "num_attention_heads"}
+    aliases = {"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"}
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")
@@ -331,7 +331,7 @@ class Bloom(Family):
         "initializer_range": 0.02,
         "tie_word_embeddings": True,
     }
-    aliases = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads"}
+    aliases = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")

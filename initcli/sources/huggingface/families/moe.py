@@ -77,6 +77,7 @@ class Mixtral(Experts):
 
     model_types = ("mixtral",)
     classes = "Mixtral"
+    aliases = {"num_experts": "num_local_experts"}
     heads = ANSWERING
     question_prefix = "model"
     defaults = {
@@ -130,6 +131,7 @@ class Qwen3Moe(Qwen2Moe):
 
     model_types = ("qwen3_moe",)
     classes = "Qwen3Moe"
+    aliases = {"num_experts": "num_local_experts"}
     question_prefix = "transformer"
     defaults = {
         "intermediate_size": 6144,
@@ -151,6 +153,7 @@ class Olmoe(Experts):
 
     model_types = ("olmoe",)
     classes = "Olmoe"
+    aliases = {"num_local_experts": "num_experts"}
     heads = GENERATING
     defaults = {
         "vocab_size": 50304,
@@ -177,6 +180,7 @@ class GptOss(Experts):
 
     model_types = ("gpt_oss",)
     classes = "GptOss"
+    aliases = {"num_experts": "num_local_experts"}
     heads = LABELING
     defaults = {
         "vocab_size": 201088,
@@ -273,6 +277,7 @@ class Glm4Moe(Grouped):
 
     model_types = ("glm4_moe",)
     classes = "Glm4Moe"
+    aliases = {"num_local_experts": "n_routed_experts"}
     defaults = {
         "vocab_size": 151552,
         "intermediate_size": 10944,
@@ -292,6 +297,7 @@ class Dots1(Grouped):
 
     model_types = ("dots1",)
     classes = "Dots1"
+    aliases = {"num_local_experts": "n_routed_experts"}
     defaults = {
         "vocab_size": 152064,
         "hidden_size": 4608,
@@ -310,6 +316,7 @@ class DeepseekV2(Grouped):
 
     model_types = ("deepseek_v2",)
     classes = "DeepseekV2"
+    aliases = {"num_experts": "n_routed_experts"}
     must_divide = True
     heads = CLASSIFYING
     defaults = {
@@ -350,6 +357,7 @@ class DeepseekV3(DeepseekV2):
 
     model_types = ("deepseek_v3",)
     classes = "DeepseekV3"
+    aliases = {"num_local_experts": "n_routed_experts"}
     heads = LABELING
     defaults = {
         "vocab_size": 129280,
