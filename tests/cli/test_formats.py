@@ -30,6 +30,7 @@ REPORTS = {
     "signal": ["signal", str(TOUR), "--draws", "1", "--batch", "4"],
     "compare": ["compare", str(TOUR), "--theory", "--defaults", "keras,torch"],
     "check": ["check", str(LENET), "--theory"],
+    "diff": ["diff", str(TOUR), str(LENET)],
     "catalog": ["catalog"],
 }
 COUNTS = {
@@ -37,6 +38,7 @@ COUNTS = {
     "signal": 7,
     "compare": 2,
     "check": 1,
+    "diff": 14,
     "catalog": len(catalog()),
 }
 
@@ -89,7 +91,9 @@ def test_the_json_is_as_its_schema_says(report: str) -> None:
 def test_an_unknown_report_has_no_schema() -> None:
     done = CliRunner().invoke(app, ["schema", "--report", "sumary"])
     assert done.exit_code == 2
-    assert "summary, identify, signal, compare, check, catalog" in " ".join(done.stderr.split())
+    assert "summary, identify, diff, signal, compare, check, catalog" in " ".join(
+        done.stderr.split()
+    )
 
 
 @pytest.mark.parametrize("report", REPORTS)
