@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from initcli.errors import printable
-from initcli.render.plots import DISTRIBUTION, DRAWN, GREY
+from initcli.render.plots import DRAWN, GREY
 from initcli.reports.diff import Change, DiffTotals
 
 _NAMED = 80
@@ -27,7 +27,7 @@ def changes_picture(title: str, changes: Sequence[Change], kind: str) -> bytes:
     """
     relative = [change.difference.relative if change.difference else 0.0 for change in changes]
     finite = [each for each in relative if 0 < each < math.inf]
-    low = 10.0 ** math.floor(math.log10(min(finite, default=0.1)) - 0.1)
+    low = 10.0 ** math.floor(math.log10(min(finite, default=0.1)) - 0.5)
     high = 2 * max(finite, default=1.0)
     named = len(changes) <= _NAMED
     # Text stays text in SVG, and the same changes give the same file.
@@ -36,21 +36,18 @@ def changes_picture(title: str, changes: Sequence[Change], kind: str) -> bytes:
         figure = Figure(figsize=(9, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        ends = [min(each, high) for each in relative]
-        bars = [place for place, end in enumerate(ends) if end > 0]
-        colors = [DRAWN if relative[place] < math.inf else DISTRIBUTION for place in bars]
+        bars = [place for place, each in enumerate(relative) if 0 < each < math.inf]
         stroke = max(72 * (height - 1.5) / max(len(changes), 1) * 0.7, 0.3)
-        axes.hlines(bars, low, [ends[place] for place in bars], colors=colors, linewidth=stroke)
+        axes.hlines(bars, low, [relative[place] for place in bars], DRAWN, linewidth=stroke)
         if named:
             for place, change in enumerate(changes):
-                text = _without_bar(change)
-                if text:
-                    axes.text(low, place, f" {text}", color=GREY, va="center", fontsize=7)
+                text = f" {_without_bar(change)}"
+                axes.text(low, place, text, color=GREY, va="center", fontsize=7)
             names = [printable(change.path) for change in changes]
             names = [name if len(name) <= _NAME else f"…{name[1 - _NAME :]}" for name in names]
-            # A dollar sign in a name is no formula.
-            for label in axes.set_yticks(range(len(names)), names) and axes.get_yticklabels():
-                label.set_parse_math(False)
+            axes.set_yticks(range(len(names)), names)
+            for label in axes.get_yticklabels():
+                label.set_parse_math(False)  # a dollar sign in a name is no formula
         else:
             axes.set_ylabel("tensor")
         axes.set_xscale("log")
@@ -71,10 +68,10 @@ def changes_picture(title: str, changes: Sequence[Change], kind: str) -> bytes:
 
 
 def _without_bar(change: Change) -> str:
-    """What stands in place of a bar, or on it."""
+    """What stands in place of a bar; "" where there is one."""
     difference = change.difference
     if change.kind != "changed" or difference is None:
         return change.kind
     if difference.relative == math.inf:
         return "all 0 in A"
-    return "" if difference.relative > 0 else "no finite change"
+    return "" if difference.relative > 0 else "relative change 0"

@@ -85,16 +85,21 @@ def diff(a: str | PathLike[str] | Subject, b: str | PathLike[str] | Subject) -> 
 def aligned(a: Subject, b: Subject, globs: Iterable[str] = ()) -> list[Aligned]:
     """The tensors of both, paired by path; ``globs`` are patterns of which one must match.
 
+    Two sources of one tensor each are a pair whatever the paths: an array in a file of its own has
+    the name of the file.
+
     Raises:
         NoSuchTensor: a pattern matches no tensor of either.
     """
     first, second = ({each.path: each for each in model.parameters} for model in (a, b))
-    paths = list(dict.fromkeys((*first, *second)))
+    if len(first) == len(second) == 1:
+        second = dict(zip(first, second.values(), strict=True))
+    tensors = [(first.get(path), second.get(path)) for path in dict.fromkeys((*first, *second))]
     wanted = tuple(globs)
-    if wanted:
-        kept = {each.path for each in matching((*first.values(), *second.values()), wanted)}
-        paths = [path for path in paths if path in kept]
-    return [(first.get(path), second.get(path)) for path in paths]
+    if not wanted:
+        return tensors
+    kept = {each.path for each in matching((*a.parameters, *b.parameters), wanted)}
+    return [pair for pair in tensors if any(each and each.path in kept for each in pair)]
 
 
 def changes(
