@@ -20,11 +20,12 @@ from initcli.cli.options import (
 from initcli.cli.terminal import patience, progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
     from initcli.checkpoint import Subject
+    from initcli.reports.diff import Change
 
 _SECONDS_PER_WEIGHT = 3e-8
 """Rough time that one process takes to compare and to measure both values of a weight."""
@@ -71,30 +72,33 @@ def diff(
     if tensors and not any(one and two for one, two in tensors):
         say("no path is in both sources, so that nothing is paired")
     weights = sum(one.size for pair in tensors for one in pair if one)
-    with (
-        suitable(jobs, weights * _SECONDS_PER_WEIGHT) as workers,
-        progress(weights, "weights") as bar,
-    ):
-        found = list(changes(first, second, tensors, workers=workers, progress=bar.advance))
+    bare: list[Change] = []
+
+    def found() -> Iterator[Change]:
+        several = suitable(jobs, weights * _SECONDS_PER_WEIGHT)
+        with several as workers, progress(weights, "weights") as bar:
+            for change in changes(first, second, tensors, workers=workers, progress=bar.advance):
+                bare.append(change.bare)
+                yield change
 
     def table(width: int, ascii_only: bool) -> RenderableType:
         from initcli.render.diff import diff_table
 
-        return diff_table(first, second, found, width=width, ascii_only=ascii_only, fold=not all)
+        return diff_table(first, second, found(), width=width, ascii_only=ascii_only, fold=not all)
 
     write_report(
         format,
         table=table,
-        record=lambda: DiffReport.of(first, second, found),
-        rows=lambda: diff_rows(first, second, found),
+        record=lambda: DiffReport.of(first, second, found()),
+        rows=lambda: diff_rows(first, second, found()),
     )
     if plot is not None:
         from initcli.files import write_whole
         from initcli.render.diff_plot import changes_picture
 
         title = f"{first.name} → {second.name}"
-        write_whole(Path(plot), changes_picture(title, found, kind))
-    if exit_code and any(change.kind != "unchanged" for change in found):
+        write_whole(Path(plot), changes_picture(title, bare, kind))
+    if exit_code and any(change.kind != "unchanged" for change in bare):
         raise typer.Exit(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class _Line(NamedTuple):
 def diff_table(
     a: Subject,
     b: Subject,
-    changes: Sequence[Change],
+    changes: Iterable[Change],
     *,
     width: int,
     ascii_only: bool = False,
@@ -54,14 +54,27 @@ def diff_table(
 
     Unchanged tensors in sequence are one line where ``fold``.
     """
-    totals = DiffTotals.of(changes)
+    bare: list[Change] = []
+    notes: defaultdict[str, list[str]] = defaultdict(list)
+    ramp = ASCII if ascii_only else BLOCKS
+
+    def measured() -> Iterator[_Line]:
+        # Measurements of very many tensors cannot be held.
+        for change in changes:
+            bare.append(change.bare)
+            for note in _notes(change):
+                notes[note].append(change.path)
+            yield _line(change, ramp)
+
+    lines = list(_folded(measured()) if fold else measured())
+    totals = DiffTotals.of(bare)
     sign = " - " if ascii_only else " · "
     title = [
         Text.assemble((f"{letter}  ", "dim"), (printable(each.name), "bold"), "  ", (facts, "dim"))
         for letter, each in (("A", a), ("B", b))
         for facts in [sign.join(model_facts(each))]
     ]
-    if not changes:
+    if not lines:
         return Group(*title, Text("There are no tensors."))
     heads = {
         "change": "change",
@@ -75,27 +88,27 @@ def diff_table(
     table = in_columns(
         [Column("tensor", attrgetter("tensor"))],
         [Column(heading, attrgetter(name)) for name, heading in heads.items()],
-        list(_lines(changes, ASCII if ascii_only else BLOCKS, fold=fold)),
+        lines,
         width,
     )
-    notes = [
+    below = [
         Text.assemble((f"{printable(note)}: ", "dim"), printable(_some(paths)))
-        for note, paths in _notes(changes).items()
+        for note, paths in notes.items()
     ]
     end = totals.text
     if totals.changed:
         end += f"{sign}relative change of all pairs {_figure(totals.relative)}"
-    return Group(*title, Text(""), table, Text(""), *notes, Text(end, "bold"))
+    return Group(*title, Text(""), table, Text(""), *below, Text(end, "bold"))
 
 
-def _lines(changes: Sequence[Change], ramp: str, *, fold: bool) -> Iterator[_Line]:
-    for kind, group in groupby(changes, attrgetter("kind")):
+def _folded(lines: Iterable[_Line]) -> Iterator[_Line]:
+    for change, group in groupby(lines, attrgetter("change")):
         members = list(group)
-        if fold and kind == "unchanged" and len(members) >= _MIN_FOLDED:
-            name = printable(f"{members[0].path} … {members[-1].path} ({len(members):,})")
-            yield _Line(name, kind)
+        if change == "unchanged" and len(members) >= _MIN_FOLDED:
+            first, last = members[0].tensor, members[-1].tensor
+            yield _Line(f"{first} … {last} ({len(members):,})", change)
         else:
-            yield from (_line(change, ramp) for change in members)
+            yield from members
 
 
 def _line(change: Change, ramp: str) -> _Line:
@@ -138,16 +151,8 @@ def _bars(change: Change, ramp: str) -> tuple[str, str]:
     return a, b
 
 
-def _notes(changes: Sequence[Change]) -> dict[str, list[str]]:
-    """What figures do not say, and the paths of the tensors of which it holds."""
-    notes: defaultdict[str, list[str]] = defaultdict(list)
-    for change in changes:
-        for note in _notes_of(change):
-            notes[note].append(change.path)
-    return notes
-
-
-def _notes_of(change: Change) -> Iterator[str]:
+def _notes(change: Change) -> Iterator[str]:
+    """What the figures of a line do not say."""
     a, b, difference = change.a, change.b, change.difference
     if a and b:
         one, two = a.parameter, b.parameter

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from operator import add
 from os import PathLike, fspath
 from typing import Annotated, Literal, get_args
 
@@ -39,20 +37,21 @@ Aligned = tuple[Parameter | None, Parameter | None]
 class Change(msgspec.Struct, frozen=True):
     """What became of the tensor at a path: of ``a``, None where added, and ``b``, where removed.
 
-    ``difference`` is that of the values, None unless both have values and the same shape.
+    ``size`` is the number of entries, of a reshaped tensor those after. ``difference`` is that of
+    the values, None unless both have values and the same shape.
     """
 
     path: str
     kind: Kind
-    a: TensorSummary | None
-    b: TensorSummary | None
+    size: int
+    a: TensorSummary | None = None
+    b: TensorSummary | None = None
     difference: Difference | None = None
 
     @property
-    def size(self) -> int:
-        """The number of entries, of a reshaped tensor those after."""
-        tensor = self.b or self.a
-        return 0 if tensor is None else tensor.parameter.size
+    def bare(self) -> Change:
+        """The change without measurements, of which very many can be held."""
+        return msgspec.structs.replace(self, a=None, b=None)
 
 
 def diff(a: str | PathLike[str] | Subject, b: str | PathLike[str] | Subject) -> Iterator[Change]:
@@ -131,7 +130,8 @@ def changes(
         else:
             second = next(after) if two else None
         path = (one or two).path  # type: ignore[union-attr]  # at least one has the path
-        yield Change(path, kind, first, second, found.get(path))
+        size = (two or one).size  # type: ignore[union-attr]
+        yield Change(path, kind, size, first, second, found.get(path))
 
 
 def _are_comparable(one: Parameter, two: Parameter) -> bool:
@@ -221,9 +221,11 @@ class DiffTotals(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, changes: Iterable[Change]) -> DiffTotals:
         """The totals of changes."""
-        kept = list(changes)
-        counts = Counter(change.kind for change in kept)
-        whole = reduce(add, (each.difference for each in kept if each.difference), NOTHING)
+        counts: Counter[str] = Counter()
+        whole = NOTHING
+        for change in changes:
+            counts[change.kind] += 1
+            whole += change.difference or NOTHING
         return cls(**{kind: counts[kind] for kind in get_args(Kind)}, relative=whole.relative)
 
     @property
@@ -244,24 +246,27 @@ class DiffReport(msgspec.Struct, frozen=True, kw_only=True):
     totals: Annotated[DiffTotals, doc("Sums over these tensors.")]
 
     @classmethod
-    def of(cls, a: Subject, b: Subject, changes: Sequence[Change]) -> DiffReport:
+    def of(cls, a: Subject, b: Subject, changes: Iterable[Change]) -> DiffReport:
         """The report on the changes from A to B."""
+        bare, tensors = [], []
+        for change in changes:
+            bare.append(change.bare)
+            tensors.append(ChangeRecord.of(change))
         return cls(
             a=ModelRecord.of(a),
             b=ModelRecord.of(b),
-            tensors=tuple(map(ChangeRecord.of, changes)),
-            totals=DiffTotals.of(changes),
+            tensors=tuple(tensors),
+            totals=DiffTotals.of(bare),
         )
 
 
-def diff_rows(a: Subject, b: Subject, changes: Sequence[Change]) -> Rows:
-    """One row a tensor."""
+def diff_rows(a: Subject, b: Subject, changes: Iterable[Change]) -> Rows:
+    """One row a tensor, as it comes."""
     shown = ("path", "kind", "relative", "cosine", "largest", "a_mean", "b_mean", "a_std", "b_std")
     return rows_of(
         ChangeRecord,
         map(ChangeRecord.of, changes),
         {},
         title=f"{a.name} and {b.name}",
-        facts=DiffTotals.of(changes).text,
         shown=shown,
     )
