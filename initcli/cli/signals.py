@@ -29,7 +29,13 @@ from initcli.cli.options import (
     for_each,
     write_report,
 )
-from initcli.cli.terminal import NoBar, patience, progress, say
+from initcli.cli.terminal import (
+    NoBar,
+    patience,
+    progress,
+    say,
+    without_notices_of_matplotlib,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -249,6 +255,7 @@ def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
 
     def save(signals: Sequence[tuple[str, Signal]]) -> None:
         if out is not None:
+            without_notices_of_matplotlib()
             from initcli.files import write_whole
             from initcli.render.signal_plot import signals_picture
 

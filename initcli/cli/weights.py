@@ -30,7 +30,16 @@ from initcli.cli.options import (
     for_each,
     write_report,
 )
-from initcli.cli.terminal import console, data_stream, printed, progress, say, write, write_path
+from initcli.cli.terminal import (
+    console,
+    data_stream,
+    printed,
+    progress,
+    say,
+    without_notices_of_matplotlib,
+    write,
+    write_path,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -240,6 +249,7 @@ def hist(
         _draw(drawing.tensors(model, chosen(model, filter)), model, bins or None, log, same_scale)
 
     def saved(spec: str, model: Subject, _: bool) -> None:
+        without_notices_of_matplotlib()
         from initcli.render.plots import Style
 
         style = Style(

@@ -295,8 +295,8 @@ def test_a_model_without_weights_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("redirection", "status", "said"),
     [
-        ("<&-", 2, "<stdin>:1:1: standard input is closed\n"),
-        ("< /dev/null", 2, "<stdin>:1:1: the file is empty\n"),
+        ("<&-", 2, "<stdin>: standard input is closed\n"),
+        ("< /dev/null", 2, "<stdin>: the file is empty\n"),
         (f"< '{TOUR}' >&-", 0, ""),
         (f"< '{TOUR}' > /dev/full", 2, "standard output cannot be written: No space left"),
     ],

@@ -15,7 +15,7 @@ import initcli
 from initcli.render.bars import HEIGHT, BarChart
 from initcli.reports.summary import TensorSummary, common_range
 from support.paths import ROOT, TOUR
-from support.running import run
+from support.running import run, run_process
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -228,3 +228,16 @@ def test_a_custom_initializer_has_bars_without_a_distribution() -> None:
     ).stdout
     assert "distribution not known" in shown
     assert "•" not in shown.partition("distribution not known")[2]
+
+
+def test_a_home_that_cannot_be_written_brings_no_notice_of_matplotlib(tmp_path: Path) -> None:
+    home = tmp_path / "file"
+    home.write_text("")  # no folder can be made in a file, whoever asks
+    model = str(ROOT / "sample_configs" / "lenet5.yaml")
+    x = str(home / "x")
+    for command in (
+        ["hist", model, "--filter", "dense/bias", "--out", str(tmp_path / "plots")],
+        ["signal", model, "--theory", "--quiet", "--out", str(tmp_path / "signal.png")],
+    ):
+        done = run_process(*command, HOME=x, XDG_CONFIG_HOME=x, XDG_CACHE_HOME=x, MPLCONFIGDIR="")
+        assert (done.returncode, done.stderr) == (0, "")
