@@ -14,7 +14,7 @@ from initcli.sources.extend import extended
 from initcli.sources.reader import Reader, Source, system_errors, unreadable
 from initcli.sources.readers import known_readers
 
-_SPEC_SUFFIXES = (".yaml", ".yml", ".json")
+SPEC_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read(source: str) -> Document:
@@ -82,5 +82,5 @@ def _opened(file: str) -> IO[bytes]:
 
             readers = (*known_readers(), *readers_of_weights())
             suffixes = (suffix for reader in readers for suffix in reader.suffixes)
-            advice = nearest_file(file, (*_SPEC_SUFFIXES, *suffixes))
+            advice = nearest_file(file, (*SPEC_SUFFIXES, *suffixes))
             raise unreadable(file, "there is no such file", advice) from None
