@@ -153,6 +153,10 @@ class NotInCatalog(InitcliError):
     """A name that is not in the catalog."""
 
 
+class NoStoredValues(InitcliError):
+    """A model that has no values of its own to identify."""
+
+
 class TooLarge(InitcliError):
     """A tensor that does not fit in memory, or a model with too many weights."""
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from initcli.cli.completion import activations, frameworks, initializers
 from initcli.cli.completion import settings as paths_of_values
 from initcli.cli.options import (
+    All,
     Batch,
     Custom,
     Defaults,
+    Depth,
     Draws,
     FormatOption,
     Html,
@@ -27,6 +29,7 @@ from initcli.cli.options import (
     Specs,
     Theory,
     for_each,
+    max_lines,
     write_report,
 )
 from initcli.cli.terminal import (
@@ -61,14 +64,29 @@ def signal(
             metavar="GLOB", help="Print only layers and tensors whose name matches. Repeatable."
         ),
     ] = None,
+    depth: Depth = None,
+    all: All = False,
+    sort: Annotated[
+        Literal["std", "gradient", "loss"] | None,
+        typer.Option(
+            help="Sort layers by output std or gradient, the largest first, or by loss of size, "
+            "the largest loss first.",
+            show_default="order of computation",
+        ),
+    ] = None,
     settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
 ) -> None:
-    """Print the size of every layer's output and gradient, measured and predicted.
+    """Print the size of every layer's output and gradient.
 
-    CSV and JSON lines have one row per layer.
+    Both are measured, and predicted from the distributions. CSV and JSON lines have one row per
+    layer.
+
+    Examples:
+      initcli signal model.yaml
+      initcli signal model.yaml --theory --sort gradient
     """
     picture = _picture(out)
     if theory and input is not None:
@@ -80,19 +98,32 @@ def signal(
 
     def report(spec: str, model: Model, first: bool) -> None:
         result = _signal(model, batch, draws, theory, input)
-        only = filter or ()
+        shown = result
+        if sort is not None:
+            from initcli.signal.judgment import ordered
+
+            shown = ordered(result, sort)
+        if filter:
+            shown = shown.matching(filter)
         from initcli.reports.signal import SignalReport, signal_rows
 
         def table(width: int, ascii_only: bool) -> RenderableType:
             from initcli.render.signal_table import signal_table
 
-            return signal_table(result, width=width, ascii_only=ascii_only, only=only)
+            return signal_table(
+                result,
+                width=width,
+                ascii_only=ascii_only,
+                shown=shown,
+                depth=depth,
+                max_rows=None if sort else max_lines(all=all),
+            )
 
         write_report(
             format,
             table=table,
-            record=lambda: SignalReport.of(result, only),
-            rows=lambda: signal_rows(spec, result, only),
+            record=lambda: SignalReport.of(result, shown),
+            rows=lambda: signal_rows(spec, result, shown),
             first=first,
         )
         picture([(model.name, result)])
@@ -192,9 +223,13 @@ def compare(
     seed: Seed = None,
     custom: Custom = None,
 ) -> None:
-    """Rank initializers, activations, defaults or specs by their effect on the signal.
+    """Rank initializers, activations, defaults or specs by the signal.
 
     CSV and JSON lines have one row per variant, the best first.
+
+    Examples:
+      initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
+      initcli compare model.yaml --defaults keras,torch,flax --theory
     """
     picture = _picture(out)
     from initcli.reports.compare import CompareReport, compare_rows

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from initcli.documents.document import Document
 from initcli.errors import CodeError, CustomFunctionError, printable
 from initcli.frameworks import Framework
 from initcli.initializers.custom import Custom, load_functions
@@ -34,7 +35,8 @@ def load(
     """Read a spec and resolve it into a model.
 
     Args:
-        source: path of a YAML or JSON file or of a .keras archive, ``-`` for standard input, or
+        source: path of a YAML or JSON file, of a .keras archive, or of a config.json of Hugging
+            Face or its folder, ``-`` for standard input, or
             ``package.module:object`` or ``file.py:object`` for code, which is run.
         seed: seed of all weights; overrides the spec's own.
         defaults: framework whose default initializers apply; overrides the spec's own.
@@ -63,6 +65,19 @@ def load(
     if call is not None:
         raise CodeError(f"{printable(source)} is no code that could be called", "see --call")
     document = overridden(read(source), settings)
+    return _model(document, seed, defaults, functions)
+
+
+def _model(
+    document: Document, seed: int | None, defaults: Framework | None, functions: tuple[str, ...]
+) -> Model:
+    if document.dialect == "huggingface":
+        from initcli.sources.huggingface.model import described  # not needed to read a spec
+
+        if defaults is not None or functions:
+            message = f"{printable(document.file)}: the library alone decides the initializers"
+            raise CodeError(message, "leave out --defaults and --custom")
+        return described(document, seed)
     return build(document, seed=seed, defaults=defaults, functions=custom_functions(functions))
 
 
@@ -125,4 +140,4 @@ def parse(
                                              ^
       = did you mean 'Dense'?
     """
-    return build(parse_text(text, file), seed=seed, defaults=defaults)
+    return _model(parse_text(text, file), seed, defaults, ())

@@ -95,7 +95,7 @@ def replaced(document: Document, values: Mapping[Path, Origin]) -> Document:
     origins = {(): Origin(document, ())} | {
         path: origin for path, origin in document.origins.items() if not _is_in(path, changed)
     }
-    data: dict[Path, Any] = {}
+    written: dict[Path, Any] = {}
     for path, origin in values.items():
         if not _is_in(path[:-1], changed):
             origins[path] = origin
@@ -103,10 +103,11 @@ def replaced(document: Document, values: Mapping[Path, Origin]) -> Document:
         value = value_at(origin.document.data, origin.path)
         holder = value_at(document.data, tuple(outer))
         if path and isinstance(holder, str):
-            data[tuple(outer)] = {"type": holder, key: value}
+            written[tuple(outer)] = {"type": holder, key: value}
         else:
-            data[path] = value
-    return replace(document, data=with_values(document.data, data), origins=origins)
+            written[path] = value
+    data = with_values(document.data, written)
+    return replace(document, data=data, origins=origins, is_editable=False)
 
 
 def value_at(data: Any, path: Path) -> Any:

@@ -56,7 +56,7 @@ def of_texts() -> Iterator[Case]:
     }
     for title, text in texts.items():
         yield Case(title, "summary spec.yaml", {"spec.yaml": text})
-    yield Case("a folder", "summary .")
+    yield Case("a folder", "signal .")
     deep = '{"a":' * 101 + "1" + "}" * 101
     yield Case("deep JSON", "summary spec.json", {"spec.json": deep})
     repeated = "input_shape: [3]\nlayers: [{repeat: 9, layers: [{type: ReLU}]}]\n"

@@ -266,7 +266,7 @@ def test_verdicts(kernel: Any, activation: str, depth: int, text: str) -> None:
 
 def test_a_kernel_of_zeros_stops_gradients() -> None:
     hidden = {"type": "Dense", "units": 8}
-    zeros = {**hidden, "kernel_initializer": "zeros"}
+    zeros = {**hidden, "activation": "relu", "kernel_initializer": "zeros"}
     signal = measure_signal(model(hidden, zeros, hidden))
     assert "no gradient reaches the first layer" in initcli.verdict(signal).text
     assert initcli.verdict(signal).distance is None
