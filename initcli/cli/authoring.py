@@ -101,7 +101,7 @@ def init(
 
     Examples:
       initcli init
-      initcli init network.yaml --schema
+      initcli init network.yaml --kind cnn --schema
     """
     if file == "-":
         if schema:

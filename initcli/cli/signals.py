@@ -230,6 +230,7 @@ def compare(
     Examples:
       initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
       initcli compare model.yaml --defaults keras,torch,flax --theory
+    initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
     """
     picture = _picture(out)
     from initcli.reports.compare import CompareReport, compare_rows
