@@ -298,6 +298,7 @@ def hist(
                 style=style,
                 page=html,
                 every=all,
+                tell=say,
                 workers=workers,
                 max_entries=max_draws,
             ):

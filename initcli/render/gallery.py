@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 
@@ -57,6 +57,7 @@ def save_histograms(
     every: bool = False,
     workers: Workers = HERE,
     max_entries: int | None = None,
+    tell: Callable[[str], object] = str,
 ) -> Iterator[Path]:
     """Save the histogram of every tensor, then ``overview.png`` and its further pages.
 
@@ -71,6 +72,7 @@ def save_histograms(
         every: give each tensor a panel of its own in the overview, also where blocks are equal.
         workers: processes to use, see :mod:`initcli.sampling.workers`; this one by default.
         max_entries: number of first entries of a tensor to show; all by default.
+        tell: is called with a note where the page of another model is replaced.
 
     Yields:
         The path of each picture once it is written.
@@ -126,7 +128,7 @@ def save_histograms(
     if page:
         from initcli.render.page import save_page, tensors_page
 
-        yield save_page(folder, tensors_page(model, kept, files))
+        yield save_page(folder, tensors_page(model, kept, files), tell)
 
 
 def _drawn(task: tuple[TensorPicture, Style, bool]) -> tuple[bytes, bytes]:

@@ -68,8 +68,9 @@ class TensorPicture:
     """The content of one tensor's picture.
 
     ``limits`` are the ends of the axis of weights, by default those of the histogram.
-    ``constant`` is the value of a tensor that has no other. Of several tensors, ``histogram`` has the least count of each bin, ``most`` the largest, and ``others``
-    names the last tensor and their number.
+    ``constant`` is the value of a tensor that has no other. Of several tensors, ``histogram`` has
+    the least count of each bin, ``most`` the largest, and ``others`` names the last tensor and
+    their number.
     """
 
     path: str

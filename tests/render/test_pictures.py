@@ -126,8 +126,8 @@ def test_far_values_leave_the_others_visible_and_are_counted(name: str, tmp_path
     spec = f"input_shape: [100]\nlayers: [{layer}]"
     options = ["--custom", str(custom)]
     picture, overview = save(tmp_path / "png", *options, spec="-", text=spec)
-    for file, least in ((picture, 0.05), (overview, 0.01)):
-        # An empty looking picture has a thousandth of this color.
+    for file, least in ((picture, 0.02), (overview, 0.01)):
+        # A picture with one bar of a thousand has a few hundredths of a percent of this color.
         assert distribution_colors(file, (0x5B, 0x8D, 0xB8)).mean() > least
     picture, _ = save(tmp_path / "svg", *options, "--format", "svg", spec="-", text=spec)
     texts = [text for text in svg_texts(picture) if text.endswith("beyond")]
