@@ -28,6 +28,7 @@ app = typer.Typer(
 for each in (
     weights.summary,
     weights.hist,
+    weights.identify,
     weights.export,
     signals.signal,
     signals.compare,

@@ -86,6 +86,13 @@ Specs = Annotated[
         "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
+Stored = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Files or folders of weights: safetensors, PyTorch, NumPy, Keras, GGUF, ONNX, Flax.",
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(rich_help_panel=_MODEL, help="Random seed; overrides that of the spec."),
@@ -336,8 +343,9 @@ class Loading(NamedTuple):
             for note in model.notes[len(declared.notes) :]:
                 say(note)
             return model
-        for option, given in zip(("--seed", "--defaults", "--custom", "--set"), self, strict=True):
-            if given is not None:
+        options = ("--seed", "--defaults", "--custom", "--set", "--call")
+        for option, given in zip(options, self, strict=True):
+            if given not in (None, {}, []):
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)
         for note in found.notes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from initcli.cli.completion import activations, frameworks, initializers
+from initcli.cli.completion import settings as paths_of_values
 from initcli.cli.options import (
     All,
     Batch,
@@ -166,27 +167,45 @@ def _signal(
 def compare(
     specs: Specs,
     kernel_initializer: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B,...",
-            help="Initializers to compare, each used for all kernels.",
+            help="Initializers to compare, each used for all kernels: names, or mappings such as "
+            "'{type: VarianceScaling, scale: 1.5}'. Repeatable.",
+            autocompletion=initializers,
+        ),
+    ] = None,
+    bias_initializer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Initializers to compare, each used for all biases. Repeatable.",
             autocompletion=initializers,
         ),
     ] = None,
     activation: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B,...",
-            help="Activations to compare, each used for all layers but the last.",
+            help="Activations to compare, each used for all layers but the last. Repeatable.",
             autocompletion=activations,
         ),
     ] = None,
     defaults: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="keras,torch,flax",
-            help="Frameworks whose default initializers to compare.",
+            help="Frameworks whose default initializers to compare. Repeatable.",
             autocompletion=frameworks,
+        ),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH=VALUES",
+            help="Values of the spec to compare: PATH=A,B,..., or N numbers as PATH=LOW:HIGH:N, "
+            "or with equal ratios as PATH=LOW:HIGH:logN. Repeatable.",
+            autocompletion=paths_of_values,
         ),
     ] = None,
     format: FormatOption = "table",
@@ -213,9 +232,11 @@ def compare(
     with patience(specs):
         models = variants(
             specs,
-            kernel_initializers=_names(kernel_initializer),
-            activations=_names(activation),
-            defaults=_frameworks(defaults),
+            kernel_initializers=kernel_initializer or (),
+            bias_initializers=bias_initializer or (),
+            activations=activation or (),
+            defaults=_frameworks(defaults or ()),
+            sweeps=sweep or (),
             seed=seed,
             custom=custom or (),
             changes=settings or (),
@@ -239,17 +260,13 @@ def compare(
     picture([(each.label, each.signal) for each in compared])
 
 
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _frameworks(text: str | None) -> list[Framework]:
+def _frameworks(texts: Sequence[str]) -> list[Framework]:
     from typing import get_args
 
     from initcli.errors import did_you_mean, listed, quoted
     from initcli.frameworks import Framework as Known
 
-    names = _names(text)
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
     for name in names:
         if name not in get_args(Known):
             known = listed([quoted(each) for each in get_args(Known)])

@@ -27,6 +27,7 @@ from initcli.cli.options import (
     Settings,
     Spec,
     Specs,
+    Stored,
     chosen,
     for_each,
     max_lines,
@@ -76,18 +77,23 @@ class _Drawing(NamedTuple):
 
     def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
-        from initcli.reports.summary import summarize
+        from initcli.reports.summary import SameValues, summarize
 
+        same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
-            yield from summarize(
+            for tensor in summarize(
                 model,
                 only=only,
                 workers=workers,
                 max_entries=self.max_entries,
                 progress=bar.advance,
-            )
+            ):
+                same.add(tensor)
+                yield tensor
+        for note in same.notes():
+            say(note)
 
 
 def _bins(text: str) -> int:
@@ -141,6 +147,8 @@ def summary(
 ) -> None:
     """Print each tensor's shape, initializer, distribution and values.
 
+    Values are sampled, or read where SPEC is a file or folder of weights.
+
     CSV and JSON lines have one row per tensor, printed as soon as it is measured.
 
     Examples:
@@ -159,8 +167,9 @@ def summary(
     from initcli.reports.summary import is_stored
 
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
-        # Code says the distributions; what is in memory or in a file is read.
-        declared = model.source == "python" and not is_stored(model)
+        # Code and configurations say the distributions, and may have billions of weights; what is
+        # in memory or in a file is read.
+        declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
             return drawing.tensors(model, only)
         from initcli.reports.summary import theory as distributions
@@ -169,6 +178,7 @@ def summary(
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
+        from initcli.reports.identify import matched
         from initcli.reports.summary import SummaryReport, summary_rows
 
         def table(width: int, ascii_only: bool) -> RenderableType:
@@ -184,13 +194,48 @@ def summary(
         write_report(
             format,
             table=table,
-            record=lambda: SummaryReport.of(model, tensors(model, only)),
+            record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
             rows=lambda: summary_rows(spec, model, tensors(model, only)),
             first=first,
         )
 
     loading = Loading(seed, defaults, custom, settings, call)
     for_each(specs, partial(loading.weights, sample=sample), summarized)
+
+
+def identify(
+    specs: Stored,
+    format: FormatOption = "table",
+    filter: Filter = None,
+    jobs: Jobs = None,
+) -> None:
+    """Print the initializer that each stored tensor looks like, and its runners-up.
+
+    Rules of Keras, PyTorch, Flax, timm and Hugging Face for the shape are tried first, then
+    distributions with estimated parameters. What fits nothing says so.
+    """
+    drawing = _Drawing(jobs=jobs)
+
+    def found(spec: str, model: Subject, first: bool) -> None:
+        from initcli.reports import identify as identify_report
+
+        tensors = drawing.tensors(model, chosen(model, filter))
+        answers = identify_report.identified(model, tensors)
+
+        def table(width: int, ascii_only: bool) -> RenderableType:
+            from initcli.render.identify import identify_table
+
+            return identify_table(model, answers, width=width, ascii_only=ascii_only)
+
+        write_report(
+            format,
+            table=table,
+            record=lambda: identify_report.IdentifyReport.of(answers),
+            rows=lambda: identify_report.identify_rows(spec, model, answers),
+            first=first,
+        )
+
+    for_each(specs, Loading(None, None, None, None).weights, found)
 
 
 def hist(
@@ -248,6 +293,8 @@ def hist(
     jobs: Jobs = None,
 ) -> None:
     """Draw a histogram of every tensor, together with its distribution.
+
+    Values are sampled, or read where SPEC is a file or folder of weights.
 
     With --out, save one picture per tensor and an overview, and print the path of each. Several
     specs get a folder each.

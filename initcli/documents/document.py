@@ -39,8 +39,8 @@ Nodes = dict[Path, Node]
 """The nodes of a text by path. What an alias stands for has none."""
 
 
-Dialect = Literal["initcli", "keras", "python"]
-"""What a text is written in: a spec, a Keras model, or code."""
+Dialect = Literal["initcli", "keras", "python", "huggingface"]
+"""What a text is written in: a spec, a Keras model, code, or a configuration of transformers."""
 
 
 class Origin(NamedTuple):

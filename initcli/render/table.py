@@ -31,7 +31,7 @@ _MIN_LEFT = 16
 """Minimum width of a text at the left end beside one at the right end."""
 _MAX_LEFT = 80
 """Maximum width of the texts beside the figures."""
-_DRAWN, _STORED = "drawn", "stored"
+_DRAWN = "drawn"
 _BY_NAME = {column.name: column for column in columns(TensorRecord)}
 
 
@@ -139,11 +139,13 @@ class _Page:
             if isinstance(row, Fold):
                 yield from self._fold(row)
                 continue
-            if row.layer.type or row.layer.name != row.layer.parameters[0].path:
+            # A tensor whose path has one part is a row of its own.
+            is_alone = not row.layer.type and row.layer.name == row.layer.parameters[0].path
+            if not is_alone:
                 yield from self._layer(row.layer)
             for parameter in row.parameters:
                 name = parameter.path.removeprefix(f"{row.layer.name}{row.layer.separator}")
-                yield from self._tensor(model, name, tensors[parameter.path])
+                yield from self._tensor(model, name, tensors[parameter.path], 0 if is_alone else 2)
         yield None
         yield from self._totals(model)
         count = len(shown_parameters(rows))
@@ -216,7 +218,7 @@ class _Page:
     def _fold(self, fold: Fold) -> Iterator[_Line]:
         ellipsis = " ... " if self.ascii_only else " … "
         title = fold.name if fold.name == fold.last else f"{fold.name}{ellipsis}{fold.last}"
-        name = Text(title, "bold")
+        name = Text(printable(title), "bold")
         name.append(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
         yield from self._ends(name, *self._facts(fold.output_shapes, fold.size))
         held = f"{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
@@ -230,7 +232,9 @@ class _Page:
         shown = Text(shapes_text(shapes) if shapes else self.unknown_shape)
         return shown, Text(f"{size:>12,}", "bold" if size else "dim")
 
-    def _tensor(self, model: Subject, name: str, tensor: TensorSummary) -> Iterator[_Line]:
+    def _tensor(
+        self, model: Subject, name: str, tensor: TensorSummary, indent: int
+    ) -> Iterator[_Line]:
         parameter, distribution, seen = tensor.parameter, tensor.distribution, tensor.measured
         title = Text(f"{printable(name)} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
@@ -251,10 +255,10 @@ class _Page:
             text = ""
             if seen is not None and seen.min == seen.max:
                 title.append(f"  all {seen.min:.4g}", "dim")
-                yield _Line(title, indent=2)
+                yield _Line(title, indent=indent)
                 return
         label = text
-        drawn = _DRAWN if parameter.stored is None else _STORED
+        drawn = _DRAWN if parameter.stored is None else parameter.stored.origin
         if seen is not None and seen.entries < parameter.size:
             label = f"first {seen.entries:,}"
         elif seen is not None:
@@ -264,18 +268,21 @@ class _Page:
             title.append(f"  {text}", "dim")
             if label not in (text, drawn):
                 title.append(f"{self.dot}{label}", "dim")
-            yield _Line(title, indent=2)
+            yield _Line(title, indent=indent)
             return
         if distribution is None and seen is not None:
             label = text if label == drawn else f"{text}{self.dot}{label}"
         cells = [Text(f or e) for f, e in zip(figures, expected, strict=True)]
         cells.append(Text(self._picture(tensor), "blue"))
+        if not any(cells):
+            yield _Line(title, indent=indent)
+            return
         if self.wide:
             if label and label != drawn:
                 title.append(f"  {label}", "dim")
-            yield from self._figures(title, cells, indent=2)
+            yield from self._figures(title, cells, indent=indent)
         else:
-            yield _Line(title, indent=2)
+            yield _Line(title, indent=indent)
             yield from self._figures(Text(label, "dim"), cells)
         if seen is not None and distribution is not None:
             yield from self._figures(

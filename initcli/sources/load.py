@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import msgspec
 
+from initcli.documents.document import Document
 from initcli.errors import CodeError, CustomFunctionError, printable
 from initcli.frameworks import Framework
 from initcli.initializers.custom import Custom, load_functions
@@ -32,11 +35,12 @@ def load(
     """Read a spec and resolve it into a model.
 
     Args:
-        source: path of a YAML or JSON file or of a .keras archive, ``-`` for standard input, or
+        source: path of a YAML or JSON file, of a .keras archive, or of a config.json of Hugging
+            Face or its folder, ``-`` for standard input, or
             ``package.module:object`` or ``file.py:object`` for code, which is run.
         seed: seed of all weights; overrides the spec's own.
         defaults: framework whose default initializers apply; overrides the spec's own.
-        custom: Python files whose public functions are initializers; they are run.
+        custom: Python files whose public callables are initializers; they are run.
         call: keyword arguments of the function or class that ``source`` names.
         changes: values of the spec to change, each as ``PATH=VALUE``, such as
             ``layers.3.units=128``; see :mod:`initcli.sources.overrides`.
@@ -61,11 +65,24 @@ def load(
     if call is not None:
         raise CodeError(f"{printable(source)} is no code that could be called", "see --call")
     document = overridden(read(source), settings)
+    return _model(document, seed, defaults, functions)
+
+
+def _model(
+    document: Document, seed: int | None, defaults: Framework | None, functions: tuple[str, ...]
+) -> Model:
+    if document.dialect == "huggingface":
+        from initcli.sources.huggingface.model import described  # not needed to read a spec
+
+        if defaults is not None or functions:
+            message = f"{printable(document.file)}: the library alone decides the initializers"
+            raise CodeError(message, "leave out --defaults and --custom")
+        return described(document, seed)
     return build(document, seed=seed, defaults=defaults, functions=custom_functions(functions))
 
 
 def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
-    """The public functions of Python files, as initializers by name; the files are run.
+    """The public callables of Python files, as initializers by name; the files are run.
 
     Raises:
         CustomFunctionError: a file cannot be loaded, or a declared distribution is invalid.
@@ -78,12 +95,15 @@ def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
 
 
 def _with_distribution(custom: Custom) -> Custom:
-    """The function with the initializer that its attribute ``distribution`` names, if any."""
+    """The function with the initializer that its attribute ``distribution`` names, if any.
+
+    Of an object of a class, as Keras's VarianceScaling, the attribute may mean something else.
+    """
+    if not isinstance(custom.function, FunctionType | partial):
+        return custom
     if hasattr(custom.function, "law"):
-        code = custom.function.__code__
         raise CustomFunctionError(
-            f"{code.co_filename}:{code.co_firstlineno}: the attribute `law` of '{custom.name}' is "
-            "now called `distribution`",
+            f"{custom.place}: the attribute `law` of '{custom.name}' is now called `distribution`",
             f"write {custom.name}.distribution = ...",
         )
     declared = getattr(custom.function, "distribution", None)
@@ -93,10 +113,8 @@ def _with_distribution(custom: Custom) -> Custom:
     initializer = arguments.initializer(declared, ())
     if initializer is None or arguments.errors:
         problem = arguments.errors[0] if arguments.errors else "unknown value"
-        code = custom.function.__code__
         raise CustomFunctionError(
-            f"{code.co_filename}:{code.co_firstlineno}: `{custom.name}.distribution` is not an "
-            f"initializer: {problem}"
+            f"{custom.place}: `{custom.name}.distribution` is not an initializer: {problem}"
         )
     return msgspec.structs.replace(custom, declared=initializer)
 
@@ -122,4 +140,4 @@ def parse(
                                              ^
       = did you mean 'Dense'?
     """
-    return build(parse_text(text, file), seed=seed, defaults=defaults)
+    return _model(parse_text(text, file), seed, defaults, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import IO
 
@@ -23,7 +24,13 @@ def read(source: str) -> Document:
     Raises:
         InvalidSpec: the file cannot be read, or its content does not parse.
     """
-    return extended(_read_file(source), _read_file)
+    return extended(_read_file(_config_of(source)), _read_file)
+
+
+def _config_of(source: str) -> str:
+    """The configuration in a folder of Hugging Face; other sources as they are."""
+    file = os.path.join(source, "config.json")  # noqa: PTH118  # tolerates any text
+    return file if os.path.isdir(source) and os.path.isfile(file) else source  # noqa: PTH112, PTH113
 
 
 def parse(text: str, file: str = "<text>") -> Document:
@@ -80,7 +87,7 @@ def _opened(file: str) -> IO[bytes]:
         except FileNotFoundError:
             from initcli.sources.weights import known_readers as readers_of_weights
 
-            readers = (*known_readers(), *readers_of_weights())
-            suffixes = (suffix for reader in readers for suffix in reader.suffixes)
-            advice = nearest_file(file, (*_SPEC_SUFFIXES, *suffixes))
+            groups = [reader.suffixes for reader in known_readers()]
+            groups += [reader.suffixes for reader in readers_of_weights()]
+            advice = nearest_file(file, (*_SPEC_SUFFIXES, *chain.from_iterable(groups)))
             raise unreadable(file, "there is no such file", advice) from None

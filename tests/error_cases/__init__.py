@@ -6,7 +6,7 @@ files, such as a full disk, or a call from Python where no command leads there.
 
 from __future__ import annotations
 
-from error_cases import causes, code, specs
+from error_cases import causes, code, specs, weights
 from error_cases.case import DENSE, Case
 
 __all__ = ["CASES", "DENSE", "Case"]
@@ -22,4 +22,5 @@ CASES = (
     *causes.of_writing(),
     *causes.of_files(),
     *causes.of_workers(),
+    *weights.cases(),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from initcli.checkpoint import Checkpoint
-from initcli.errors import listed, quoted
+from initcli.errors import listed, printable, quoted
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import known_readers, reader_of
 from initcli.sources.weights.reader import WeightsFile, checked
@@ -30,7 +30,10 @@ def checkpoint(source: str) -> Checkpoint | None:
     except (OSError, ValueError):  # a path that no system allows
         return None
     if is_folder:
-        path = _main_file(path)
+        main = _main_file(path)
+        if main is None:
+            return None
+        path = main
     elif not is_file:
         return None
     file = WeightsFile(path)
@@ -40,7 +43,7 @@ def checkpoint(source: str) -> Checkpoint | None:
     contents = checked(file, reader.read(file))
     tensors = tuple(_tied(contents.tensors))
     name = Path(source).resolve().name if is_folder else path.stem
-    notes = (*contents.notes, *_ties(tensors))
+    notes = (*contents.notes, *map(printable, _ties(tensors)))
     return Checkpoint(name=name, tensors=tensors, notes=notes, has_model=contents.has_model)
 
 
@@ -53,8 +56,11 @@ _NAMES = (
 """Files that Hugging Face's libraries write, those that are preferred first."""
 
 
-def _main_file(folder: Path) -> Path:
-    """The file of weights in a folder: one of the usual name, or else the only one."""
+def _main_file(folder: Path) -> Path | None:
+    """The file of weights in a folder: one of the usual name, or else the only one.
+
+    None if there is none but a configuration, which says how they would start.
+    """
     for name in _NAMES:
         if (folder / name).is_file():
             return folder / name
@@ -62,6 +68,8 @@ def _main_file(folder: Path) -> Path:
     files = sorted(each for each in folder.iterdir() if each.name.endswith(suffixes))
     if len(files) == 1:
         return files[0]
+    if not files and (folder / "config.json").is_file():
+        return None
     if not files:
         raise unreadable(str(folder), "there are no weights in this folder")
     names = listed([quoted(each.name) for each in files[:_MAX_NOTES]], "and")

@@ -1,0 +1,197 @@
+"""The keys of a configuration, checked, with the library's own defaults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from initcli.activations import known_activations
+from initcli.documents.document import Document
+from initcli.errors import Errors, did_you_mean, quoted
+from initcli.limits import in_force
+
+MAX_SIZE = 2**40
+"""Largest size of one axis. A tensor of PyTorch has fewer than 2^63 entries."""
+
+_ACTIVATIONS = {
+    *("gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh"),
+    *("gelu_pytorch_tanh", "laplace", "linear", "mish", "prelu", "quick_gelu", "relu2", "relu6"),
+    *("swish", "xielu", "clipped_gelu", "celu"),
+}
+"""Names of transformers that are none of Keras."""
+
+
+class Config:
+    """A configuration: what its text says, and otherwise the defaults of its model type.
+
+    A value that is wrong adds to ``errors``, and the default goes on in its place.
+    """
+
+    def __init__(
+        self, document: Document, defaults: Mapping[str, Any], aliases: Mapping[str, str]
+    ) -> None:
+        self.document = document
+        self.defaults = defaults
+        self.aliases = aliases
+        self.errors = Errors(in_force().errors)
+        self.notes: dict[str, None] = {}
+
+    def size(self, key: str, least: int = 1) -> int:
+        """A whole number of at least ``least``."""
+        return self._whole(key, least, self._default(key, least))
+
+    def optional_size(self, key: str, least: int = 1) -> int | None:
+        """A whole number of at least ``least``, or None for null."""
+        if self.is_null(key):
+            return None
+        default = self.defaults.get(key)
+        return self._whole(key, least, least if default is None else default)
+
+    def _whole(self, key: str, least: int, default: int) -> int:
+        name, value = self._find(key)
+        if type(value) is int and least <= value <= MAX_SIZE:
+            return value
+        most = f"{MAX_SIZE:,}"
+        self._refuse(name, value, f"a whole number from {least} to {most}")
+        return default
+
+    def index(self, key: str, rows: int) -> int | None:
+        """A row of a table of ``rows``, counted from the end if negative; None for null."""
+        name, value = self._find(key)
+        if value is None:
+            return None
+        if type(value) is int and -rows <= value < rows:
+            return value % rows
+        self._refuse(name, value, f"a row of a table of {rows:,}")
+        return None
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        name, value = self._find(key)
+        if isinstance(value, bool):
+            return value
+        if value is None and self.defaults.get(key) is None and key not in self.document.data:
+            return False
+        self._refuse(name, value, "true or false")
+        return bool(self.defaults.get(key))
+
+    def refuse_flag(self, key: str) -> None:
+        """Report that a part of the library's class is not covered, if it is asked for."""
+        if self.flag(key):
+            self.errors.report(f"`{key}: true` is not covered", (self._find(key)[0],))
+
+    def number(self, key: str) -> float:
+        """A finite number of at least 0."""
+        name, value = self._find(key)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and 0 <= value < 1e300 and math.isfinite(value):
+            return float(value)
+        self._refuse(name, value, "a finite number of at least 0")
+        return float(self._default(key, 0.0))
+
+    def word(self, key: str, choices: Iterable[str]) -> str:
+        """One of the choices."""
+        name, value = self._find(key)
+        known = list(choices)
+        if isinstance(value, str) and value in known:
+            return value
+        self._refuse(name, value, " or ".join(known), did_you_mean(value, known))
+        return str(self._default(key, known[0]))
+
+    def activation(self, key: str) -> None:
+        """Check the name of an activation, on which no weight depends."""
+        name, value = self._find(key)
+        known = {*known_activations(), *_ACTIVATIONS}
+        if isinstance(value, str) and value.lower() not in known:
+            message = f"`{name}` is {quoted(value)}, which is no activation"
+            self.errors.report(message, (name,), did_you_mean(value, known))
+        elif not isinstance(value, str):
+            self._refuse(name, value, "the name of an activation")
+
+    def text(self, key: str) -> str:
+        """A text."""
+        name, value = self._find(key)
+        if isinstance(value, str):
+            return value
+        self._refuse(name, value, "a text")
+        return str(self._default(key, ""))
+
+    def numbers(self, key: str) -> tuple[int, ...]:
+        """A list of whole numbers of at least 0; empty for null."""
+        name, value = self._find(key)
+        if value is None:
+            return ()
+        if isinstance(value, list | tuple) and all(
+            type(each) is int and 0 <= each <= MAX_SIZE for each in value
+        ):
+            return tuple(value)
+        self._refuse(name, value, "a list of whole numbers")
+        return ()
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """A list of words; empty for null."""
+        name, value = self._find(key)
+        if value is None:
+            return ()
+        if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+            return tuple(value)
+        self._refuse(name, value, "a list of words")
+        return ()
+
+    def pair(self, key: str) -> tuple[int, int]:
+        """A whole number for both axes, or a list of two."""
+        name, value = self._find(key)
+        values = value if isinstance(value, list | tuple) else (value, value)
+        if len(values) == 2 and all(type(each) is int and 1 <= each <= MAX_SIZE for each in values):
+            return values[0], values[1]
+        self._refuse(name, value, "a whole number, or a list of two")
+        return 1, 1
+
+    def quotient(self, key: str, by: str, *, is_strict: bool = True) -> int:
+        """The size under ``key`` divided by that under ``by``.
+
+        A rest is an error if ``is_strict``, as in the library; otherwise it is dropped, with a note.
+        """
+        size, parts = self.size(key), self.size(by)
+        if size % parts:
+            message = f"`{key}` is {size:,}, no multiple of `{by}`, which is {parts:,}"
+            if is_strict or parts > size:
+                self.errors.report(message, (self._find(key)[0],))
+            else:
+                self.notes[f"{message}: the library rounds the quotient down"] = None
+        return max(size // parts, 1)
+
+    def is_null(self, key: str) -> bool:
+        """Whether the value is null."""
+        return self._find(key)[1] is None
+
+    @property
+    def labels(self) -> int:
+        """The number of classes: 2, unless ``id2label`` or ``num_labels`` says otherwise."""
+        data = self.document.data
+        given = data.get("id2label")
+        if isinstance(given, Mapping) and given:
+            return len(given)
+        if data.get("num_labels") is None:
+            return int(self.defaults.get("num_labels", 2))
+        return self.size("num_labels")
+
+    def _find(self, key: str) -> tuple[str, Any]:
+        """The name under which a key is written, and its value."""
+        data = self.document.data
+        others = (name for name, meant in self.aliases.items() if meant == key)
+        for name in (key, *others):
+            if name in data:
+                return name, data[name]
+        return key, self.defaults.get(key)
+
+    def _default(self, key: str, least: Any) -> Any:
+        default = self.defaults.get(key)
+        return least if default is None else default
+
+    def _refuse(self, name: str, value: Any, wanted: str, remedy: str = "") -> None:
+        message = f"`{name}` must be {wanted}, not {quoted(value)}"
+        if name not in self.document.data:
+            message = f"`{name}`, which is not given, is {quoted(value)}, and must be {wanted}"
+        self.errors.report(message, (name,) if name in self.document.data else (), remedy)

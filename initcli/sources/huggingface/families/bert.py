@@ -1,0 +1,354 @@
+"""Encoders like BERT."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from initcli.sources.huggingface.family import Family
+from initcli.sources.huggingface.modules import ZERO, Tensor
+
+_TASKS = (
+    *("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"),
+    "ForQuestionAnswering",
+)
+
+
+class Bert(Family):
+    """BERT. Devlin et al. 2018, arXiv:1810.04805."""
+
+    model_types = ("bert",)
+    classes = "Bert"
+    heads = (
+        *("ForMaskedLM", "Model", "ForPreTraining", "LMHeadModel", "ForNextSentencePrediction"),
+        *_TASKS,
+    )
+    defaults = {
+        "vocab_size": 30522,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "hidden_act": "gelu",
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "initializer_range": 0.02,
+        "pad_token_id": 0,
+        "tie_word_embeddings": True,
+    }
+    body_name: ClassVar[str] = "bert"
+    pads_positions: ClassVar[bool] = False
+    """Whether the table of positions has a padding row too."""
+    has_pooler: ClassVar[bool] = True
+    pools_for_classes: ClassVar[bool] = True
+
+    def describe(self, head: str) -> None:
+        config, width = self.config, self.config.size("hidden_size")
+        config.activation("hidden_act")
+        config.quotient("hidden_size", "num_attention_heads")
+        pooled = {"Model", "ForPreTraining", "ForNextSentencePrediction", "ForMultipleChoice"}
+        if self.pools_for_classes:
+            pooled.add("ForSequenceClassification")
+        if head == "Model":
+            self.body(width, pools=self.has_pooler)
+            return
+        with self.modules.within(self.body_name):
+            self.body(width, pools=self.has_pooler and head in pooled)
+        self.task(head, width)
+
+    def body(self, width: int, *, pools: bool) -> None:
+        """Add tables, layers and pooler."""
+        modules = self.modules
+        with modules.within("embeddings"):
+            self.tables(width)
+        self.layers(width)
+        if pools:
+            modules.linear("pooler.dense", width, width)
+
+    def tables(self, width: int) -> None:
+        """Add the tables of tokens, positions and segments."""
+        config, modules = self.config, self.modules
+        rows, positions = config.size("vocab_size"), config.size("max_position_embeddings")
+        padding = config.index("pad_token_id", rows)
+        self.token_table(rows, width, padding)
+        padding = config.index("pad_token_id", positions) if self.pads_positions else None
+        modules.embedding("position_embeddings", positions, width, padding)
+        modules.embedding("token_type_embeddings", config.size("type_vocab_size"), width)
+        modules.norm("LayerNorm", width)
+
+    def token_table(self, rows: int, width: int, padding: int | None) -> None:
+        """Add the table of tokens."""
+        self.modules.embedding("word_embeddings", rows, width, padding)
+
+    def layers(self, width: int) -> None:
+        """Add the layers."""
+        config, modules = self.config, self.modules
+        inner = config.size("intermediate_size")
+        for index in range(config.size("num_hidden_layers", 0)):
+            with modules.within(f"encoder.layer.{index}"):
+                self.attention("attention", width)
+                if config.flag("add_cross_attention"):
+                    self.attention("crossattention", width)
+                modules.linear("intermediate.dense", width, inner)
+                modules.linear("output.dense", inner, width)
+                modules.norm("output.LayerNorm", width)
+
+    def attention(self, name: str, width: int) -> None:
+        """Add the projections of attention, and the norm behind them."""
+        with self.modules.within(name):
+            for each in ("query", "key", "value"):
+                self.modules.linear(f"self.{each}", width, width)
+            self.modules.linear("output.dense", width, width)
+            self.modules.norm("output.LayerNorm", width)
+
+    def task(self, head: str, width: int) -> None:
+        """Add the head of a class."""
+        config, modules = self.config, self.modules
+        match head:
+            case "ForMaskedLM" | "LMHeadModel" | "ForCausalLM" | "ForPreTraining":
+                self.language_head(width, config.size("vocab_size"))
+                if head == "ForPreTraining":
+                    modules.linear("cls.seq_relationship", width, 2)
+            case "ForSequenceClassification" | "ForTokenClassification":
+                modules.linear("classifier", width, config.labels)
+            case "ForMultipleChoice":
+                modules.linear("classifier", width, 1)
+            case "ForQuestionAnswering":
+                modules.linear("qa_outputs", width, config.labels)
+            case "ForNextSentencePrediction":
+                modules.linear("cls.seq_relationship", width, 2)
+
+    def language_head(self, width: int, rows: int) -> None:
+        """Add the head over the vocabulary."""
+        with self.modules.within("cls.predictions"):
+            self.modules.add("", "LMPredictionHead", bias=Tensor((rows,), ZERO))
+            self.modules.linear("transform.dense", width, width)
+            self.modules.norm("transform.LayerNorm", width)
+        self.decoder("cls.predictions", width, rows)
+
+    def decoder(self, name: str, width: int, rows: int) -> None:
+        """Add what turns the head's output into logits: the table of tokens, where it is tied."""
+        if self.config.flag("tie_word_embeddings"):
+            table = f"{self.body_name}.embeddings.word_embeddings.weight"
+            self.modules.tie(f"{name}.decoder.weight", table)
+            self.modules.tie(f"{name}.decoder.bias", f"{name}.bias")
+        else:
+            self.modules.linear(f"{name}.decoder", width, rows)
+
+
+class Roberta(Bert):
+    """RoBERTa. Liu et al. 2019, arXiv:1907.11692."""
+
+    model_types = ("roberta",)
+    classes = "Roberta"
+    heads = ("ForMaskedLM", "Model", "ForCausalLM", *_TASKS)
+    defaults = {"vocab_size": 50265, "pad_token_id": 1}
+    body_name = "roberta"
+    pads_positions = True
+    pools_for_classes = False
+
+    def task(self, head: str, width: int) -> None:
+        if head == "ForSequenceClassification":
+            self.modules.linear("classifier.dense", width, width)
+            self.modules.linear("classifier.out_proj", width, self.config.labels)
+        else:
+            super().task(head, width)
+
+    def language_head(self, width: int, rows: int) -> None:
+        with self.modules.within("lm_head"):
+            self.modules.add("", "LMHead", bias=Tensor((rows,), ZERO))
+            self.modules.linear("dense", width, width)
+            self.modules.norm("layer_norm", width)
+        self.decoder("lm_head", width, rows)
+
+
+class XlmRoberta(Roberta):
+    """XLM-RoBERTa, which names the head before the table. arXiv:1911.02116."""
+
+    model_types = ("xlm-roberta",)
+    classes = "XLMRoberta"
+    defaults = {"vocab_size": 30522}
+    is_shared = False
+
+    def describe(self, head: str) -> None:
+        is_language = head in ("ForMaskedLM", "ForCausalLM")
+        self.is_shared = is_language and self.config.flag("tie_word_embeddings")
+        super().describe(head)
+
+    def token_table(self, rows: int, width: int, padding: int | None) -> None:
+        if not self.is_shared:
+            super().token_table(rows, width, padding)
+            return
+        with self.modules.outside():
+            self.modules.embedding("lm_head.decoder", rows, width, padding)
+        self.modules.tie("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight")
+
+    def decoder(self, name: str, width: int, rows: int) -> None:
+        if self.is_shared:
+            self.modules.tie(f"{name}.decoder.bias", f"{name}.bias")
+        else:
+            super().decoder(name, width, rows)
+
+
+class Electra(Roberta):
+    """ELECTRA. Clark et al. 2020, arXiv:2003.10555."""
+
+    model_types = ("electra",)
+    classes = "Electra"
+    heads = ("ForPreTraining", "Model", "ForMaskedLM", *_TASKS)
+    defaults = {
+        "vocab_size": 30522,
+        "embedding_size": 128,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+        "pad_token_id": 0,
+    }
+    body_name = "electra"
+    pads_positions = False
+    has_pooler = False
+
+    def body(self, width: int, *, pools: bool) -> None:
+        size = self.config.size("embedding_size")
+        with self.modules.within("embeddings"):
+            self.tables(size)
+        if size != width:
+            self.modules.linear("embeddings_project", size, width)
+        self.layers(width)
+
+    def task(self, head: str, width: int) -> None:
+        modules = self.modules
+        match head:
+            case "ForPreTraining":
+                modules.linear("discriminator_predictions.dense", width, width)
+                modules.linear("discriminator_predictions.dense_prediction", width, 1)
+            case "ForMaskedLM":
+                size, rows = self.config.size("embedding_size"), self.config.size("vocab_size")
+                modules.norm("generator_predictions.LayerNorm", size)
+                modules.linear("generator_predictions.dense", width, size)
+                if self.config.flag("tie_word_embeddings"):
+                    table = "electra.embeddings.word_embeddings.weight"
+                    modules.add("generator_lm_head", "Linear", bias=Tensor((rows,), ZERO))
+                    modules.tie("generator_lm_head.weight", table)
+                else:
+                    modules.linear("generator_lm_head", size, rows)
+            case "ForMultipleChoice":
+                modules.linear("sequence_summary.summary", width, width)
+                modules.linear("classifier", width, 1)
+            case _:
+                super().task(head, width)
+
+
+class DistilBert(Family):
+    """DistilBERT. Sanh et al. 2019, arXiv:1910.01108."""
+
+    model_types = ("distilbert",)
+    classes = "DistilBert"
+    heads = ("ForMaskedLM", "Model", *_TASKS)
+    defaults = {
+        "vocab_size": 30522,
+        "max_position_embeddings": 512,
+        "n_layers": 6,
+        "n_heads": 12,
+        "dim": 768,
+        "hidden_dim": 3072,
+        "activation": "gelu",
+        "initializer_range": 0.02,
+        "pad_token_id": 0,
+        "tie_word_embeddings": True,
+    }
+    aliases = {
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+    }
+
+    def describe(self, head: str) -> None:
+        config, modules, width = self.config, self.modules, self.config.size("dim")
+        config.activation("activation")
+        config.quotient("dim", "n_heads")
+        config.refuse_flag("sinusoidal_pos_embds")
+        rows, inner = config.size("vocab_size"), config.size("hidden_dim")
+        with modules.within("" if head == "Model" else "distilbert"):
+            with modules.within("embeddings"):
+                padding = config.index("pad_token_id", rows)
+                modules.embedding("word_embeddings", rows, width, padding)
+                positions = config.size("max_position_embeddings")
+                modules.embedding("position_embeddings", positions, width)
+                modules.norm("LayerNorm", width)
+            for index in range(config.size("n_layers", 0)):
+                with modules.within(f"transformer.layer.{index}"):
+                    for name in ("q_lin", "k_lin", "v_lin", "out_lin"):
+                        modules.linear(f"attention.{name}", width, width)
+                    modules.norm("sa_layer_norm", width)
+                    modules.linear("ffn.lin1", width, inner)
+                    modules.linear("ffn.lin2", inner, width)
+                    modules.norm("output_layer_norm", width)
+        match head:
+            case "ForMaskedLM":
+                modules.linear("vocab_transform", width, width)
+                modules.norm("vocab_layer_norm", width)
+                if config.flag("tie_word_embeddings"):
+                    modules.add("vocab_projector", "Linear", bias=Tensor((rows,), ZERO))
+                    table = "distilbert.embeddings.word_embeddings.weight"
+                    modules.tie("vocab_projector.weight", table)
+                else:
+                    modules.linear("vocab_projector", width, rows)
+            case "ForSequenceClassification" | "ForMultipleChoice":
+                modules.linear("pre_classifier", width, width)
+                single = head == "ForMultipleChoice"
+                modules.linear("classifier", width, 1 if single else config.labels)
+            case "ForTokenClassification":
+                modules.linear("classifier", width, config.labels)
+            case "ForQuestionAnswering":
+                modules.linear("qa_outputs", width, config.labels)
+
+
+class Albert(Bert):
+    """ALBERT, whose layers share their weights. Lan et al. 2019, arXiv:1909.11942."""
+
+    model_types = ("albert",)
+    classes = "Albert"
+    heads = ("ForMaskedLM", "Model", "ForPreTraining", *_TASKS)
+    defaults = {
+        "vocab_size": 30000,
+        "embedding_size": 128,
+        "hidden_size": 4096,
+        "num_attention_heads": 64,
+        "num_hidden_groups": 1,
+        "inner_group_num": 1,
+        "intermediate_size": 16384,
+        "hidden_act": "gelu_new",
+    }
+    body_name = "albert"
+
+    def body(self, width: int, *, pools: bool) -> None:
+        config, modules = self.config, self.modules
+        size, inner = config.size("embedding_size"), config.size("intermediate_size")
+        with modules.within("embeddings"):
+            self.tables(size)
+        modules.linear("encoder.embedding_hidden_mapping_in", size, width)
+        for group in range(config.size("num_hidden_groups")):
+            for index in range(config.size("inner_group_num")):
+                scope = f"encoder.albert_layer_groups.{group}.albert_layers.{index}"
+                with modules.within(scope):
+                    modules.norm("full_layer_layer_norm", width)
+                    for name in ("query", "key", "value", "dense"):
+                        modules.linear(f"attention.{name}", width, width)
+                    modules.norm("attention.LayerNorm", width)
+                    modules.linear("ffn", width, inner)
+                    modules.linear("ffn_output", inner, width)
+        if pools:
+            modules.linear("pooler", width, width)
+
+    def task(self, head: str, width: int) -> None:
+        super().task("ForMaskedLM" if head == "ForPreTraining" else head, width)
+        if head == "ForPreTraining":
+            self.modules.linear("sop_classifier.classifier", width, self.config.labels)
+
+    def language_head(self, width: int, rows: int) -> None:
+        size = self.config.size("embedding_size")
+        with self.modules.within("predictions"):
+            self.modules.add("", "MLMHead", bias=Tensor((rows,), ZERO))
+            self.modules.norm("LayerNorm", size)
+            self.modules.linear("dense", width, size)
+        self.decoder("predictions", size, rows)

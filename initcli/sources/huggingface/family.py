@@ -1,0 +1,99 @@
+"""What a family of models is: a description of its tensors by the keys of its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from initcli.registry import import_modules, known
+from initcli.sources.huggingface.config import Config
+from initcli.sources.huggingface.modules import ZERO, Modules, Tensor
+
+
+class Family:
+    """The models of one ``model_type``.
+
+    A family is one class in a file of ``sources/huggingface/families``, and nothing else needs to
+    be told. Class attributes are the differences between families that share a skeleton. A flag is
+    true, false, or the configuration's key that says which.
+    """
+
+    model_types: ClassVar[tuple[str, ...]] = ()
+    """Values of ``model_type``."""
+    classes: ClassVar[str] = ""
+    """What the names of the library's classes begin with, such as ``Llama``."""
+    heads: ClassVar[tuple[str, ...]] = ("ForCausalLM", "Model")
+    """What the names end with; the first is meant where a configuration names no class."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """The library's own defaults."""
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Other names that the library takes for keys, and the keys."""
+    std_key: ClassVar[str] = "initializer_range"
+    """The key of the std of most weights."""
+
+    def __init__(self, config: Config, modules: Modules) -> None:
+        self.config = config
+        self.modules = modules
+
+    @classmethod
+    def registered_names(cls) -> tuple[str, ...]:
+        """The values of ``model_type``."""
+        return cls.model_types
+
+    @classmethod
+    def all_defaults(cls) -> dict[str, Any]:
+        """The defaults, those of the skeleton included."""
+        merged: dict[str, Any] = {}
+        for each in reversed(cls.__mro__):
+            merged |= vars(each).get("defaults", {})
+        return merged
+
+    def describe(self, head: str) -> None:
+        """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
+        raise NotImplementedError
+
+    @classmethod
+    def all_aliases(cls) -> dict[str, str]:
+        """The other names of keys, those of every family included."""
+        return {"torch_dtype": "dtype", **cls.aliases}
+
+    def add_head(
+        self, head: str, width: int, table: str, *, bias: bool = False, labels: str = "classifier"
+    ) -> None:
+        """Add the usual head of a decoder.
+
+        Args:
+            head: end of the name of the class.
+            width: size of the residual stream.
+            table: name of the embedding's weight, which may be the head's too.
+            bias: whether the head over the vocabulary has a bias.
+            labels: name of the head over labels of tokens.
+        """
+        config, modules = self.config, self.modules
+        match head:
+            case "ForCausalLM" | "LMHeadModel":
+                rows = config.size("vocab_size")
+                if not config.flag("tie_word_embeddings"):
+                    modules.linear("lm_head", width, rows, bias)
+                    return
+                modules.tie("lm_head.weight", table)
+                if bias:
+                    modules.add("lm_head", "Linear", bias=Tensor((rows,), ZERO))
+            case "ForSequenceClassification":
+                modules.linear("score", width, config.labels, False)
+            case "ForTokenClassification":
+                modules.linear(labels, width, config.labels)
+            case "ForQuestionAnswering":
+                modules.linear("qa_outputs", width, 2)
+
+    def flag(self, flag: bool | str) -> bool:
+        """The value of a flag of the family."""
+        return flag if isinstance(flag, bool) else self.config.flag(flag)
+
+
+def known_families() -> Mapping[str, type[Family]]:
+    """Every family by its ``model_type``."""
+    from initcli.sources.huggingface import families
+
+    import_modules(families.__name__, families.__path__)
+    return known(Family)

@@ -1,0 +1,143 @@
+"""From a configuration to a model: every tensor of the library's class, with nothing drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast, get_args
+
+from initcli.documents.document import Document
+from initcli.errors import TooManyErrors, UnknownName, did_you_mean, listed, quoted
+from initcli.layers.core import Opaque
+from initcli.layers.network import Network
+from initcli.limits import in_force, remedy
+from initcli.model import BuiltLayer, Model
+from initcli.parameter import Parameter
+from initcli.sources.huggingface.config import Config
+from initcli.sources.huggingface.family import Family, known_families
+from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
+from initcli.types import Dtype
+
+VERSION = "transformers 5.24"
+"""The version whose classes are described."""
+
+
+def described(document: Document, seed: int | None) -> Model:
+    """The tensors of the model that a ``config.json`` declares, each with its initializer.
+
+    Names and shapes are those of the library's class in memory.
+
+    Raises:
+        InvalidSpec: the family is not known, or a value is wrong; with all that is.
+    """
+    family = _family(document)
+    config = Config(document, family.all_defaults(), family.all_aliases())
+    try:
+        return _described(document, family, config, seed or 0)
+    except TooManyErrors:
+        raise document.invalid(config.errors) from None
+
+
+def _described(document: Document, family: type[Family], config: Config, seed: int) -> Model:
+    head, notes = _head(document, family)
+    modules = Modules(config.number(family.std_key) or 0.02, in_force().layers)
+    try:
+        family(config, modules).describe(head)
+    except TooManyModules:
+        message = f"this model has more than {modules.limit:,} modules with tensors"
+        raise document.refused(message, (), remedy("layers")) from None
+    dtype = _dtype(config)
+    if config.errors:
+        raise document.invalid(config.errors)
+    ties = (f"{name} is {first}: one tensor with two names" for name, first in modules.ties.items())
+    return Model(
+        name=f"{family.classes}{head}",
+        seed=seed,
+        dtype=dtype,
+        defaults="torch",
+        network=Network(names=(), layers=(), calls=(), inputs=(), outputs=()),
+        layers=tuple(_layer(each, seed, dtype) for each in modules.modules),
+        document=document,
+        notes=(*notes, *config.notes, *ties),
+    )
+
+
+def _layer(module: Module, seed: int, dtype: Dtype) -> BuiltLayer:
+    return BuiltLayer(
+        name=module.name,
+        layer=Opaque(kind=module.kind, output_shape_="recorded"),
+        input_shapes=(),
+        output_shapes=(),
+        parameters=tuple(_parameters(module, seed, dtype)),
+    )
+
+
+def _parameters(module: Module, seed: int, dtype: Dtype) -> Iterator[Parameter]:
+    for name, tensor in module.tensors.items():
+        yield Parameter(
+            path=f"{module.name}.{name}" if module.name else name,
+            shape=tensor.shape,
+            initializer=tensor.initializer,
+            trainable=tensor.trainable,
+            dtype=tensor.dtype or dtype,
+            keeps_dtype=tensor.dtype is not None,
+            seed=seed,
+            contracts=tensor.contracts,
+            produces=tensor.produces,
+        )
+
+
+def _family(document: Document) -> type[Family]:
+    families = known_families()
+    name = document.data.get("model_type")
+    if isinstance(name, str) and name in families:
+        return families[name]
+    if name is None:
+        message = "this configuration has no `model_type`, which says what the model is"
+        raise document.refused(message, (), _covered(families))
+    own = document.data.get("auto_map")
+    code = f"; its code ({_named(own)}) is not run" if own else ""
+    error = UnknownName(
+        f"the model type {quoted(name)} is not covered{code}",
+        remedy=did_you_mean(name, families) or _covered(families),
+        path=("model_type",),
+    )
+    raise document.invalid([error])
+
+
+def _covered(families: Mapping[str, type[Family]]) -> str:
+    return f"covered are {listed(sorted(families), 'and')}"
+
+
+def _named(auto_map: Any) -> str:
+    """The classes that a configuration brings along, in short."""
+    values = list(auto_map.values()) if isinstance(auto_map, Mapping) else [auto_map]
+    return quoted(next((each for each in values if isinstance(each, str)), auto_map))
+
+
+def _head(document: Document, family: type[Family]) -> tuple[str, list[str]]:
+    """The end of the class's name, and notes about the choice."""
+    data, notes = document.data, []
+    if data.get("auto_map"):
+        own = _named(data["auto_map"])
+        notes.append(f"the model's own code, {own}, is not run: this is the class of {VERSION}")
+    given = data.get("architectures")
+    name = given[0] if isinstance(given, list) and given else given
+    known = {f"{family.classes}{head}": head for head in family.heads}
+    if name is None or name == []:
+        head = family.heads[0]
+        notes.append(f"no `architectures`: {family.classes}{head} is taken")
+    elif isinstance(name, str) and name in known:
+        head = known[name]
+    else:
+        path = ("architectures", 0) if isinstance(given, list) else ("architectures",)
+        kind = data["model_type"]
+        message = f"the architecture {quoted(name)} of the model type {quoted(kind)} is not covered"
+        error = UnknownName(message, remedy=f"covered are {listed(known, 'and')}", path=path)
+        raise document.invalid([error])
+    return head, notes
+
+
+def _dtype(config: Config) -> Dtype:
+    if config.is_null("dtype"):
+        return "float32"
+    return cast(Dtype, config.word("dtype", get_args(Dtype)))

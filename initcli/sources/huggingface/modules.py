@@ -1,0 +1,151 @@
+"""The modules of a model under description: names, shapes and initializers of their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from initcli.initializers import Constant, Initializer, RandomNormal
+from initcli.initializers.given import Box, Parts
+from initcli.types import Size, TensorDtype
+
+
+class Tensor(NamedTuple):
+    """One tensor of a module, see :class:`initcli.parameter.Parameter`."""
+
+    shape: Size
+    initializer: Initializer
+    contracts: tuple[int, ...] | None = None
+    produces: tuple[int, ...] | None = None
+    trainable: bool = True
+    dtype: TensorDtype | None = None
+
+
+class Module(NamedTuple):
+    """A module that holds tensors itself."""
+
+    name: str
+    kind: str
+    tensors: dict[str, Tensor]
+
+
+class TooManyModules(Exception):
+    """A configuration with more modules than the limit."""
+
+
+def normal(std: float) -> Initializer:
+    """N(0, std²); with a std of 0, zeros."""
+    return RandomNormal(mean=0.0, stddev=std) if std else ZERO
+
+
+ZERO, ONE = Constant(value=0.0), Constant(value=1.0)
+
+
+class Modules:
+    """Modules in order, and the names that stand for the tensor of another.
+
+    ``std`` is that of every weight whose call gives no other.
+    """
+
+    def __init__(self, std: float, limit: int) -> None:
+        self.std = std
+        self.limit = limit
+        self.modules: list[Module] = []
+        self.ties: dict[str, str] = {}
+        self._scope = ""
+
+    @contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """Put a name before those of all modules that follow; none for an empty name."""
+        outer = self._scope
+        self._scope = f"{outer}{name}." if name else outer
+        yield
+        self._scope = outer
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Put no name before those of modules that follow."""
+        outer, self._scope = self._scope, ""
+        yield
+        self._scope = outer
+
+    def add(self, name: str, kind: str, **tensors: Tensor) -> None:
+        """Add a module; without a name, tensors of the module that is being described."""
+        if len(self.modules) >= self.limit:
+            raise TooManyModules
+        if tensors:
+            full = f"{self._scope}{name}" if name else self._scope.removesuffix(".")
+            self.modules.append(Module(full, kind, tensors))
+
+    def tie(self, name: str, first: str) -> None:
+        """Give a tensor a second name; both are full."""
+        self.ties[name] = first
+
+    def tie_within(self, name: str, first: str, scope: str) -> None:
+        """Give a tensor a second name, both relative to the module that holds ``scope``."""
+        outer = self._scope.removesuffix(f"{scope}.")
+        self.tie(f"{self._scope}{name}", f"{outer}{first}")
+
+    def linear(
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        bias: bool = True,
+        std: float | None = None,
+        initializer: Initializer | None = None,
+    ) -> None:
+        """A torch.nn.Linear: weight (outputs, inputs), bias (outputs,)."""
+        weight = Tensor((outputs, inputs), initializer or self._normal(std), (1,), (0,))
+        self.add(name, "Linear", weight=weight, **_bias(outputs, bias))
+
+    def conv1d(
+        self, name: str, inputs: int, outputs: int, bias: bool = True, std: float | None = None
+    ) -> None:
+        """A Conv1D of transformers, which is a Linear with its weight transposed."""
+        weight = Tensor((inputs, outputs), self._normal(std), (0,), (1,))
+        self.add(name, "Conv1D", weight=weight, **_bias(outputs, bias))
+
+    def convolution(
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        kernel: Size,
+        bias: bool = True,
+        initializer: Initializer | None = None,
+    ) -> None:
+        """A torch.nn.Conv of as many axes as its kernel: weight (outputs, inputs, *kernel)."""
+        axes = tuple(range(2, 2 + len(kernel)))
+        filled = initializer or self._normal(None)
+        weight = Tensor((outputs, inputs, *kernel), filled, (1, *axes), (0, *axes))
+        self.add(name, f"Conv{len(kernel)}d", weight=weight, **_bias(outputs, bias))
+
+    def embedding(
+        self,
+        name: str,
+        rows: int,
+        width: int,
+        padding: int | None = None,
+        std: float | None = None,
+    ) -> None:
+        """A table (rows, width), of which the row ``padding`` is 0."""
+        initializer = self._normal(std)
+        if padding is not None:
+            whole = Box(starts=(0, 0), stops=(rows, width), initializer=initializer)
+            row = Box(starts=(padding, 0), stops=(padding + 1, width), initializer=ZERO)
+            initializer = Parts(boxes=(whole, row))
+        self.add(name, "Embedding", weight=Tensor((rows, width), initializer, (), (1,)))
+
+    def norm(self, name: str, width: int, kind: str = "LayerNorm", start: float = 1.0) -> None:
+        """A normalization with a scale that starts at ``start``; a LayerNorm also has a bias."""
+        scale = Tensor((width,), Constant(value=start))
+        self.add(name, kind, weight=scale, **_bias(width, kind == "LayerNorm"))
+
+    def _normal(self, std: float | None) -> Initializer:
+        return normal(self.std if std is None else std)
+
+
+def _bias(size: int, has_bias: bool) -> dict[str, Tensor]:
+    return {"bias": Tensor((size,), ZERO)} if has_bias else {}
