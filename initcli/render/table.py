@@ -275,6 +275,7 @@ class _Page:
         cells = [Text(f or e) for f, e in zip(figures, expected, strict=True)]
         cells.append(Text(self._picture(tensor), "blue"))
         if not any(cells):
+            title.append(f"  {label}" if label else "", "dim")
             yield _Line(title, indent=indent)
             return
         if self.wide:
