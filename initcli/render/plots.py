@@ -161,9 +161,8 @@ class OverviewTexts:
         write(0.5, height - 0.74, f"■ {self.drawn}", 8, color=DRAWN)
         write(1.2, height - 0.74, "— distribution", 8, color=DISTRIBUTION)
         if self.shared:
-            write(
-                2.3, height - 0.74, "■ from the least to the most of equal tensors", 8, color=BAND
-            )
+            write(2.3, height - 0.74, "■", 8, color=BAND)
+            write(2.42, height - 0.74, "from the least to the most of equal tensors", 8, color=GREY)
         for index, line in enumerate(reversed(self.lines)):
             write(0.5, 0.12 + _LINE * index, line, 8)
 
