@@ -204,6 +204,7 @@ class _Overview:
                 printable(self.model.name),
                 facts,
                 "stored" if is_stored(self.model) else "drawn",
+                any(self.shown[place][0].distribution is not None for place in chosen),
                 any(len(self.shown[place]) > 1 for place in chosen),
                 self._lines(columns) if is_last else (),
             )

@@ -142,11 +142,16 @@ def tensor_cell(picture: TensorPicture, style: Style) -> bytes:
 
 @dataclass(frozen=True)
 class OverviewTexts:
-    """The texts of a page of the overview: a title, facts, a legend, and lines at the bottom."""
+    """The texts of a page of the overview: a title, facts, a legend, and lines at the bottom.
+
+    ``declared`` is whether the page has a distribution, ``shared`` whether several tensors share a
+    panel of it.
+    """
 
     title: str
     facts: str
     drawn: str
+    declared: bool
     shared: bool
     lines: Sequence[str] = ()
 
@@ -159,7 +164,8 @@ class OverviewTexts:
         write(0.5, height - 0.3, self.title, 13, weight="bold")
         write(0.5, height - 0.52, self.facts, 8, color=GREY)
         write(0.5, height - 0.74, f"■ {self.drawn}", 8, color=DRAWN)
-        write(1.2, height - 0.74, "— distribution", 8, color=DISTRIBUTION)
+        if self.declared:
+            write(1.2, height - 0.74, "— distribution", 8, color=DISTRIBUTION)
         if self.shared:
             write(2.3, height - 0.74, "■", 8, color=BAND)
             write(2.42, height - 0.74, "from the least to the most of equal tensors", 8, color=GREY)
