@@ -489,7 +489,9 @@ def test_many_far_values_are_no_outliers() -> None:
         values[: shape[0] // 10] = 1e4
         return values
 
-    found = seen(parameter(Custom(name="mixture", function=mixture), (300, 300), "float64"))
+    found = seen(
+        parameter(Custom(name="mixture", file="own.py", function=mixture), (300, 300), "float64")
+    )
     assert found.visible == (found.min, found.max)
     assert found.histogram.edges[-1] > 1e4
 
