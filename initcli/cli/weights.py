@@ -211,12 +211,12 @@ def identify(
 ) -> None:
     """Print the initializer that each stored tensor looks like.
 
-    Its runners-up follow. Rules of Keras, PyTorch, Flax, timm and Hugging Face for the shape are
-    tried first, then distributions with estimated parameters. What fits nothing says so.
+    Rules of Keras, PyTorch, Flax, timm and Hugging Face for the shape are tried first, then
+    distributions with estimated parameters. What fits nothing says so.
 
     Examples:
-      initcli identify weights.npz
-      initcli identify weights.npz --filter '*/kernel' --format csv
+      initcli identify model.safetensors
+      initcli identify model.safetensors --format json
     """
     drawing = _Drawing(jobs=jobs)
 
