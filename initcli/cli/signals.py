@@ -130,7 +130,7 @@ def signal(
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
-            say(f"the page is {save_page(Path(html), signal_page(result))}")
+            say(f"the page is {save_page(Path(html), signal_page(result), say)}")
 
     for_each(specs, Loading(seed, defaults, custom, settings).model, report)
 

@@ -445,10 +445,11 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterat
 
 
 def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
-    """From the least to the greatest value that was drawn of all, or around their only one."""
+    """The range of values of all tensors without few far ones, or around their only one."""
     seen = [tensor.measured for tensor in tensors if tensor.measured is not None]
-    low = min((each.min for each in seen if each.count), default=0.0)
-    high = max((each.max for each in seen if each.count), default=0.0)
+    ranges = [each.visible for each in seen if each.count]
+    low = min((low for low, _ in ranges), default=0.0)
+    high = max((high for _, high in ranges), default=0.0)
     if low < high:
         return low, high
     edges = around(low)
