@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from initcli import __version__
-from initcli.cli import authoring, checking, helping, signals, weights
+from initcli.cli import authoring, checking, diff, helping, signals, weights
 from initcli.cli.options import command
 from initcli.cli.terminal import write
 
@@ -28,6 +28,7 @@ for each in (
     weights.summary,
     weights.hist,
     weights.identify,
+    diff.diff,
     weights.export,
     signals.signal,
     signals.compare,

@@ -23,13 +23,13 @@ from initcli.cli.options import (
     Input,
     Loading,
     Picture,
-    PictureFormat,
     Seed,
     Settings,
     Specs,
     Theory,
     for_each,
     max_lines,
+    picture_format,
     write_report,
 )
 from initcli.cli.terminal import (
@@ -284,10 +284,7 @@ def _frameworks(texts: Sequence[str]) -> list[Framework]:
 
 def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
     """A function that saves a picture of signals in a file, whose name says the format."""
-    kind = "" if out is None else Path(out).suffix.lower().removeprefix(".")
-    if out is not None and kind not in list(PictureFormat):
-        ends = "the file's name must end in .png, .svg or .pdf"
-        raise typer.BadParameter(ends, param_hint="--out")
+    kind = picture_format(out, "--out")
 
     def save(signals: Sequence[tuple[str, Signal]]) -> None:
         if out is not None:

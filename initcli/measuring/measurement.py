@@ -11,7 +11,7 @@ the first finds the range of the histogram, which for sampled values their distr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
 from operator import add
 from typing import TypeVar
@@ -201,7 +201,7 @@ def measure(
     dense/bias 1000 0.0 1000
     """
     counts = [(each, min(each.size, max_entries or each.size)) for each in parameters]
-    _refuse_too_large(counts)
+    refuse_too_large(counts)
     for some in _batches(counts):
         wide = [each for each in some if _needs_range(each[0])]
         surveys = workers.in_order(_survey_portion, _all_portions(wide), _stays)
@@ -552,7 +552,8 @@ def _measured_on(grid: Grid, chunks: Iterable[Floats]) -> Measurement:
     return reduce(add, (measure_values(values, grid) for values in chunks))
 
 
-def _refuse_too_large(counts: list[tuple[Parameter, int]]) -> None:
+def refuse_too_large(counts: Sequence[tuple[Parameter, int]]) -> None:
+    """Raise TooLarge if so many entries of parameters are too many, or one fits no memory."""
     weights = sum(count for _, count in counts)
     if weights > (allowed := limits.in_force().weights):
         message = f"{weights:,} weights are to be drawn, and {allowed:,} are allowed"
@@ -562,19 +563,30 @@ def _refuse_too_large(counts: list[tuple[Parameter, int]]) -> None:
 
 
 def _portions(parameter: Parameter, count: int, grid: Grid | None = None) -> Iterator[Portion]:
-    """The first ``count`` entries of a tensor, in portions that depend on the count alone."""
-    chunks = max(-(-count // CHUNK), 1)
-    whole = _stays(Portion(parameter, range(chunks), count))
-    size = chunks if whole else min(max(chunks // 8, 32), 128)
+    """The first ``count`` entries of a tensor, in portions."""
+    whole = needs_whole(parameter)
     # The owner is not needed to sample, and expensive to send.
     parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
+    for chunks in chunk_ranges(count, whole=whole):
+        yield Portion(parameter, chunks, count, grid)
+
+
+def chunk_ranges(count: int, *, whole: bool) -> Iterator[range]:
+    """The chunks of ``count`` entries that each task takes, which depend on the count alone.
+
+    ``whole`` is whether one task must take all.
+    """
+    chunks = max(-(-count // CHUNK), 1)
+    size = chunks if whole else min(max(chunks // 8, 32), 128)
     for start in range(0, chunks, size):
-        yield Portion(parameter, range(start, min(start + size, chunks)), count, grid)
+        yield range(start, min(start + size, chunks))
+
+
+def needs_whole(parameter: Parameter) -> bool:
+    """Whether one task must take the whole tensor, of which one at a time is held or read."""
+    stored = parameter.stored
+    return drawn_whole(parameter) if stored is None else stored.is_sequential
 
 
 def _stays(portion: Portion) -> bool:
-    """Whether a portion needs a whole tensor, of which only one at a time is held or read."""
-    stored = portion.parameter.stored
-    if stored is not None:
-        return stored.is_sequential
-    return drawn_whole(portion.parameter)
+    return needs_whole(portion.parameter)

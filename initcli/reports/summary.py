@@ -412,16 +412,17 @@ def summarize(
         filter(has_values, wanted), workers=workers, max_entries=max_entries, progress=progress
     )
     for parameter in wanted:
-        distribution = parameter.distribution
-        if not has_values(parameter):
-            yield TensorSummary(parameter, distribution)
-            continue
-        _, seen = next(measured)
-        tested = None
-        if distribution is not None and seen.count:
-            copies = parameter.initializer.copies(parameter.shape)
-            tested = fit(distribution, seen, parameter.dtype, copies)
-        yield TensorSummary(parameter, distribution, seen, tested)
+        yield held(parameter, next(measured)[1] if has_values(parameter) else None)
+
+
+def held(parameter: Parameter, seen: Measurement | None) -> TensorSummary:
+    """A parameter whose measurement, if there is one, is held against its distribution."""
+    distribution = parameter.distribution
+    tested = None
+    if distribution is not None and seen is not None and seen.count:
+        copies = parameter.initializer.copies(parameter.shape)
+        tested = fit(distribution, seen, parameter.dtype, copies)
+    return TensorSummary(parameter, distribution, seen, tested)
 
 
 def has_values(parameter: Parameter) -> bool:

@@ -31,6 +31,7 @@ REPORTS = {
     "signal": ["signal", str(TOUR), "--draws", "1", "--batch", "4"],
     "compare": ["compare", str(TOUR), "--theory", "--defaults", "keras,torch"],
     "check": ["check", str(LENET), "--theory"],
+    "diff": ["diff", str(TOUR), str(LENET)],
     "catalog": ["catalog"],
 }
 COUNTS = {
@@ -38,6 +39,7 @@ COUNTS = {
     "signal": 7,
     "compare": 2,
     "check": 1,
+    "diff": 14,
     "catalog": len(catalog()),
 }
 
@@ -90,7 +92,9 @@ def test_the_json_is_as_its_schema_says(report: str) -> None:
 def test_an_unknown_report_has_no_schema() -> None:
     done = CliRunner().invoke(app, ["schema", "--report", "sumary"])
     assert done.exit_code == 2
-    assert "summary, identify, signal, compare, check, catalog" in " ".join(done.stderr.split())
+    assert "summary, identify, diff, signal, compare, check, catalog" in " ".join(
+        done.stderr.split()
+    )
 
 
 @pytest.mark.parametrize("report", REPORTS)
@@ -211,7 +215,7 @@ def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("report", "form"),
-    list(zip(REPORTS, ["csv", "jsonl", "markdown", "csv", "jsonl"], strict=True)),
+    list(zip(REPORTS, ["csv", "jsonl", "markdown", "csv", "jsonl", "csv"], strict=True)),
 )
 def test_whoever_reads_one_line_gets_a_whole_one_and_no_complaint(report: str, form: str) -> None:
     with start(*REPORTS[report], "--format", form) as process:
@@ -274,12 +278,12 @@ def test_quiet_leaves_out_notes_and_nothing_else() -> None:
 def test_a_failure_of_the_program_is_one_line_and_debug_shows_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import initcli.sources.load
+    import initcli.sources.subject
 
     def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("a wheel\x1b came off")
 
-    monkeypatch.setattr(initcli.sources.load, "load", fails)
+    monkeypatch.setattr(initcli.sources.subject, "load", fails)
     short = CliRunner().invoke(app, ["summary", str(TOUR)])
     assert short.exit_code == 70
     assert short.stderr.count("\n") == 1
