@@ -14,6 +14,8 @@ from initcli.cli.options import (
     Custom,
     Defaults,
     Html,
+    Loading,
+    Sample,
     Seed,
     Settings,
     Theory,
@@ -35,7 +37,9 @@ _CODES = "Codes, prefixes of codes or names, such as I2,I101. Repeatable."
 def check(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SPEC...", help="Specs to check, or - for standard input."),
+        typer.Argument(
+            metavar="SPEC...", help="Specs or files of weights to check, or - for standard input."
+        ),
     ] = None,
     select: Annotated[
         list[str] | None,
@@ -73,6 +77,7 @@ def check(
         typer.Option(min=1, max=1000, help="Number of draws to measure.", show_default="3"),
     ] = None,
     theory: Theory = False,
+    sample: Sample = False,
     html: Html = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -82,12 +87,15 @@ def check(
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
+    Of a file or folder of weights, the values are judged.
+
     The signal is measured if that takes at most a few seconds, or with --batch or --draws;
     otherwise it is predicted. The exit status is 1 if there are errors.
 
     Examples:
       initcli check model.yaml
       initcli check model.yaml --diff
+      initcli check ./my-checkpoint
       initcli check --explain I101
     """
     if explain is not None:
@@ -113,24 +121,23 @@ def check(
     from initcli.checks import check as judge
     from initcli.checks import chosen_checks
     from initcli.errors import InitcliError
-    from initcli.sources.load import load
 
     loading: dict[str, Any] = {"seed": seed, "defaults": defaults, "custom": custom or ()}
-    of_code: dict[str, Any] = {} if call is None else {"call": call}
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
     judging |= {"select": _codes(select), "ignore": _codes(ignore)}
     chosen_checks(judging["select"], judging["ignore"])
 
     def judged(spec: str) -> tuple[Report, Fixed | None]:
-        with patience([spec]):
-            if fix or diff:
-                from initcli.checks import fixing
+        if fix or diff:
+            from initcli.checks import fixing
 
+            with patience([spec]):
                 fixed = fixing.fix(spec, **loading, **judging)
-                return fixed.last, fixed
-            model = load(spec, **loading, **of_code, changes=settings or ())
-        return judge(model, **judging), None
+            return fixed.last, fixed
+        model = Loading(seed, defaults, custom, settings, call).weights(spec, sample=sample)
+        with patience([spec]):
+            return judge(model, **judging), None
 
     reports: list[Report] = []
     not_read: dict[str, InitcliError] = {}
@@ -148,8 +155,8 @@ def check(
                 write_own(fixed.diff)
             else:
                 _save(fixed)
-        of_fixing = () if fixed is None else fixed.notes
-        for note in dict.fromkeys((*of_fixing, *report.model.notes, *report.notes)):
+        of_fixing = () if fixed is None else (*fixed.notes, *report.model.notes)
+        for note in dict.fromkeys((*of_fixing, *report.notes)):
             say(note)
         reports.append(report)
     if not diff:

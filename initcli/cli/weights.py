@@ -73,7 +73,8 @@ class _Drawing(NamedTuple):
 
     def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
-        from initcli.reports.summary import SameValues, summarize
+        from initcli.measuring.same_values import SameValues
+        from initcli.reports.summary import summarize
 
         same = SameValues()
         several = self.workers(self.seconds(only))
@@ -86,7 +87,9 @@ class _Drawing(NamedTuple):
                 max_entries=self.max_entries,
                 progress=bar.advance,
             ):
-                same.add(tensor)
+                stored = tensor.parameter.stored
+                if stored is not None and tensor.measured is not None:
+                    same.add(stored, tensor.measured)
                 yield tensor
         for note in same.notes():
             say(note)

@@ -9,7 +9,7 @@ import msgspec
 
 from initcli.checkpoint import Checkpoint
 from initcli.errors import listed
-from initcli.model import BuiltLayer, Model
+from initcli.model import Model, with_parameters
 from initcli.parameter import Parameter
 from initcli.stored import StoredTensor
 
@@ -34,13 +34,6 @@ def paired(model: Model, checkpoint: Checkpoint) -> Model:
         dtype = {} if partner is nothing else {"dtype": partner.dtype}
         return msgspec.structs.replace(parameter, stored=partner, **dtype)
 
-    def filled(layer: BuiltLayer) -> BuiltLayer:
-        return msgspec.structs.replace(
-            layer,
-            parameters=tuple(map(stored, layer.parameters)),
-            layers=tuple(map(filled, layer.layers)),
-        )
-
     used = {partner.path for partner in partners.values()}
     missing = [each.path for each in model.parameters if each.path not in partners]
     others = [each.path for each in checkpoint.tensors if each.path not in used]
@@ -49,7 +42,8 @@ def paired(model: Model, checkpoint: Checkpoint) -> Model:
         notes += (f"no stored values are those of {_some(missing)}",)
     if others:
         notes += (f"no parameter has the stored values {_some(others)}",)
-    return msgspec.structs.replace(model, layers=tuple(map(filled, model.layers)), notes=notes)
+    layers = tuple(with_parameters(layer, stored) for layer in model.layers)
+    return msgspec.structs.replace(model, layers=layers, notes=notes)
 
 
 def _partners(
