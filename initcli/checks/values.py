@@ -68,10 +68,11 @@ class Values:
     def tensors(self) -> list[Held]:
         """Every tensor with values that can be read; one that is tied to another only once."""
         owned = {
-            each.path: (layer, each) for layer in leaves(self.subject.layers)
+            each.path: (layer, each)
+            for layer in leaves(self.subject.layers)
             for each in layer.parameters
             if each.stored is not None
-        }  # fmt: skip
+        }
         readable = [
             each
             for _, each in owned.values()
@@ -84,9 +85,11 @@ class Values:
         ]
         if owned:
             weights = sum(each.parameter.size for each in tensors)
-            note = f"{len(tensors):,} stored tensors with {weights:,} values are judged"
+            note = (
+                f"judged: {weights:,} values of {len(tensors):,} of {len(owned):,} stored tensors"
+            )
             if isinstance(self.subject, Checkpoint):
-                note += "; no model is declared, so neither its distributions nor its signal are"
+                note += "; not judged: distributions and signal, as no model is declared"
             self.notes.append(note)
         return tensors
 

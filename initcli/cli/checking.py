@@ -15,10 +15,12 @@ from initcli.cli.options import (
     Defaults,
     Html,
     Loading,
+    Pairs,
     Sample,
     Seed,
     Settings,
     Theory,
+    Weights,
     format_option,
     report_text,
 )
@@ -78,6 +80,8 @@ def check(
     ] = None,
     theory: Theory = False,
     sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     html: Html = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -135,7 +139,9 @@ def check(
             with patience([spec]):
                 fixed = fixing.fix(spec, **loading, **judging)
             return fixed.last, fixed
-        model = Loading(seed, defaults, custom, settings, call).weights(spec, sample=sample)
+        model = Loading(seed, defaults, custom, settings, call, weights, map).weights(
+            spec, sample=sample
+        )
         with patience([spec]):
             return judge(model, **judging), None
 

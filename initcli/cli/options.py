@@ -180,6 +180,23 @@ Sample = Annotated[
         help="Sample anew a model whose file also stores its weights.",
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_MODEL,
+        help="Take the values from a file of weights, and hold them against the model.",
+    ),
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="PARAMETER=TENSOR",
+        rich_help_panel=_MODEL,
+        help="Pair a parameter with a tensor of --weights. Repeatable.",
+    ),
+]
 MaxDraws = Annotated[
     int | None,
     typer.Option(
@@ -304,6 +321,8 @@ class Loading(NamedTuple):
     custom: Sequence[str] | None
     changes: Sequence[str] | None
     call: Mapping[str, Any] | None = None
+    file: str | None = None
+    pairs: Sequence[str] | None = None
 
     def model(self, spec: str) -> Model:
         """Load a spec and print its notes."""
@@ -327,6 +346,10 @@ class Loading(NamedTuple):
 
         ``sample`` is whether to ignore weights that are stored with their model.
         """
+        if self.file is not None:
+            return self._held_to(source, self.file)
+        if self.pairs:
+            raise typer.BadParameter("there is no --weights FILE", param_hint="--map")
         if source == "-":
             return self.model(source)
         from initcli.sources.weights.read import checkpoint
@@ -344,13 +367,29 @@ class Loading(NamedTuple):
                 say(note)
             return model
         options = ("--seed", "--defaults", "--custom", "--set", "--call")
-        for option, given in zip(options, self, strict=True):
+        for option, given in zip(options, self, strict=False):
             if given not in (None, {}, []):
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)
         for note in found.notes:
             say(note)
         return found
+
+    def _held_to(self, source: str, file: str) -> Model:
+        """The model with the values of another file."""
+        from initcli.sources.pairing import held_to
+        from initcli.sources.reader import unreadable
+        from initcli.sources.weights.read import checkpoint
+
+        with patience([file]):
+            found = checkpoint(file)
+        if found is None:
+            raise unreadable(file, "there are no stored weights", "name a file such as model.npz")
+        declared = self.model(source)
+        model = held_to(declared, found, self.pairs or ())
+        for note in model.notes[len(declared.notes) :]:
+            say(note)
+        return model
 
 
 def for_each(

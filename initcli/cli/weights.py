@@ -21,6 +21,7 @@ from initcli.cli.options import (
     Jobs,
     Loading,
     MaxDraws,
+    Pairs,
     PictureFormat,
     Sample,
     Seed,
@@ -28,6 +29,7 @@ from initcli.cli.options import (
     Spec,
     Specs,
     Stored,
+    Weights,
     chosen,
     for_each,
     max_lines,
@@ -114,6 +116,8 @@ def summary(
     all: All = False,
     filter: Filter = None,
     sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
@@ -184,7 +188,7 @@ def summary(
             first=first,
         )
 
-    loading = Loading(seed, defaults, custom, settings, call)
+    loading = Loading(seed, defaults, custom, settings, call, weights, map)
     for_each(specs, partial(loading.weights, sample=sample), summarized)
 
 
@@ -252,6 +256,8 @@ def hist(
     ] = False,
     filter: Filter = None,
     sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     max_draws: MaxDraws = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -314,7 +320,7 @@ def hist(
                 bar.advance(1)
 
     do = drawn if out is None else saved
-    loading = Loading(seed, defaults, custom, settings, call)
+    loading = Loading(seed, defaults, custom, settings, call, weights, map)
     for_each(specs, partial(loading.weights, sample=sample), do)
 
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-import initcli
 from initcli.checks import Check, Report, check
-from initcli.sources.pairing import paired
-from support.paths import REFERENCE
-from support.running import run
-from support.stacks import VALUE_CHECKS, of_value_example, stored
+from support.stacks import VALUE_CHECKS, of_value_example
 
 
 def codes(report: Report) -> list[str]:
@@ -31,7 +23,8 @@ def test_a_check_reports_one_of_its_examples_and_not_the_other(
     # Nothing else is wrong with the example.
     assert set(codes(report)) == {rule.code}
     found = report.findings[0]
-    assert found.tensor is not None and found.tensor in found.message
+    assert found.tensor is not None
+    assert found.tensor in found.message
     assert re.search(r"\d", found.message)
     assert found.why == rule.why()
     assert found.remedy

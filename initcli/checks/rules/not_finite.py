@@ -12,7 +12,7 @@ class NotFinite(ValueCheck):
     """Stored values are NaN or infinite.
 
     ## What it does
-    Counts the NaNs and infinities of every stored tensor.
+    Counts the NaNs and infinities of every stored tensor. Masks may have infinities.
 
     ## Why is this bad
     One NaN in a kernel makes every output NaN, and so every gradient and, after one step, every
@@ -43,7 +43,8 @@ class NotFinite(ValueCheck):
     def findings_of(self, values: Values) -> Iterator[Finding]:
         for tensor in values.tensors:
             seen = tensor.measured
-            counts = ((seen.nans, "NaN"), (seen.infs, "infinite"))
+            infinite = 0 if "mask" in tensor.parameter.name else seen.infs
+            counts = ((seen.nans, "NaN"), (infinite, "infinite"))
             shown = " and ".join(f"{count:,} are {what}" for count, what in counts if count)
             if shown:
                 yield self.finding_of(
