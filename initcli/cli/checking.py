@@ -112,9 +112,10 @@ def check(
     if theory and (batch or draws):
         message = "nothing is sampled that --batch or --draws could change"
         raise typer.BadParameter(message, param_hint="--theory")
-    if settings and (fix or diff):
-        message = "--fix changes the files, to which --set does not apply"
-        raise typer.BadParameter(message, param_hint="--set")
+    for option, given in (("--set", settings), ("--weights", weights)):
+        if given and (fix or diff):
+            message = f"--fix changes the files, to which {option} does not apply"
+            raise typer.BadParameter(message, param_hint=option)
     if fix or diff:
         from initcli.sources.code.objects import is_code
 
