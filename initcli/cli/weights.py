@@ -21,6 +21,7 @@ from initcli.cli.options import (
     Jobs,
     Loading,
     MaxDraws,
+    Pairs,
     PictureFormat,
     Sample,
     Seed,
@@ -28,6 +29,7 @@ from initcli.cli.options import (
     Spec,
     Specs,
     Stored,
+    Weights,
     chosen,
     for_each,
     max_lines,
@@ -85,7 +87,8 @@ class _Drawing(NamedTuple):
 
     def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
-        from initcli.reports.summary import SameValues, summarize
+        from initcli.measuring.same_values import SameValues
+        from initcli.reports.summary import summarize
 
         same = SameValues()
         several = self.workers(self.seconds(only))
@@ -98,7 +101,9 @@ class _Drawing(NamedTuple):
                 max_entries=self.max_entries,
                 progress=bar.advance,
             ):
-                same.add(tensor)
+                stored = tensor.parameter.stored
+                if stored is not None and tensor.measured is not None:
+                    same.add(stored, tensor.measured)
                 yield tensor
         for note in same.notes():
             say(note)
@@ -137,6 +142,8 @@ def summary(
     all: All = False,
     filter: Filter = None,
     sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
@@ -207,7 +214,7 @@ def summary(
             first=first,
         )
 
-    loading = Loading(seed, defaults, custom, settings, call)
+    loading = Loading(seed, defaults, custom, settings, call, weights, map)
     for_each(specs, partial(loading.weights, sample=sample), summarized)
 
 
@@ -296,6 +303,8 @@ def hist(
     ] = False,
     filter: Filter = None,
     sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     max_draws: MaxDraws = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -366,7 +375,7 @@ def hist(
                 bar.advance(1)
 
     do = drawn if out is None else saved
-    loading = Loading(seed, defaults, custom, settings, call)
+    loading = Loading(seed, defaults, custom, settings, call, weights, map)
     for_each(specs, partial(loading.weights, sample=sample), do)
 
 

@@ -131,7 +131,7 @@ class Source:
 
     def without_model(self) -> InvalidSpec:
         """The error for weights alone, where a model is needed."""
-        advice = "name a spec or a Keras model; `summary` and `hist` show weights alone"
+        advice = "name a spec or a Keras model; `summary`, `hist` and `check` read weights alone"
         return self.refused("this has weights, but no model, which is needed here", advice)
 
 
