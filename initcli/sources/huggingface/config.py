@@ -129,16 +129,6 @@ class Config:
         self._refuse(name, value, "a list of whole numbers")
         return ()
 
-    def words(self, key: str) -> tuple[str, ...]:
-        """A list of words; empty for null."""
-        name, value = self._find(key)
-        if value is None:
-            return ()
-        if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
-            return tuple(value)
-        self._refuse(name, value, "a list of words")
-        return ()
-
     def pair(self, key: str) -> tuple[int, int]:
         """A whole number for both axes, or a list of two."""
         name, value = self._find(key)
@@ -151,7 +141,7 @@ class Config:
     def quotient(self, key: str, by: str, *, is_strict: bool = True) -> int:
         """The size under ``key`` divided by that under ``by``.
 
-        A rest is an error if ``is_strict``, as in the library; otherwise it is dropped, with a note.
+        A rest is an error if ``is_strict``, as in the library; else it is dropped, with a note.
         """
         size, parts = self.size(key), self.size(by)
         if size % parts:

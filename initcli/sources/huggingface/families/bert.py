@@ -18,7 +18,7 @@ class Bert(Family):
 
     model_types = ("bert",)
     classes = "Bert"
-    heads = (
+    heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForPreTraining", "LMHeadModel", "ForNextSentencePrediction"),
         *_TASKS,
     )

@@ -18,7 +18,7 @@ class Bart(Family):
 
     model_types = ("bart",)
     classes = "Bart"
-    heads = (
+    heads: ClassVar[tuple[str, ...]] = (
         *("ForConditionalGeneration", "Model", "ForSequenceClassification"),
         "ForQuestionAnswering",
     )

@@ -10,7 +10,7 @@ from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 
 
-def truncated(std: float) -> Initializer:
+def bounded_normal(std: float) -> Initializer:
     """N(0, std²) truncated to [−2, 2], PyTorch's default bounds."""
     if not std:
         return ZERO
@@ -22,7 +22,7 @@ class Vit(Family):
 
     model_types = ("vit",)
     classes = "ViT"
-    heads = ("ForImageClassification", "Model")
+    heads: ClassVar[tuple[str, ...]] = ("ForImageClassification", "Model")
     defaults = {
         "hidden_size": 768,
         "num_hidden_layers": 12,
@@ -81,7 +81,7 @@ class Vit(Family):
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         """The tokens and positions."""
-        drawn = truncated(self.config.number("initializer_range"))
+        drawn = bounded_normal(self.config.number("initializer_range"))
         return {
             "cls_token": Tensor((1, 1, width), drawn),
             "position_embeddings": Tensor((1, self.num_positions, width), drawn),
@@ -95,7 +95,7 @@ class Vit(Family):
 
     def layer(self, index: int, width: int) -> None:
         """Add one layer."""
-        config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
+        modules, inner = self.modules, self.config.size("intermediate_size")
         with modules.within(f"layers.{index}"):
             self.attention(width)
             modules.norm("layernorm_before", width)
@@ -157,7 +157,7 @@ class Dinov2(Vit):
 
     @property
     def filled(self) -> Initializer:
-        return truncated(self.config.number("initializer_range"))
+        return bounded_normal(self.config.number("initializer_range"))
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         tokens = super().tokens(width)
