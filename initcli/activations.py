@@ -21,6 +21,8 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """Names besides the snake_case form of the class name."""
     bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
     """Limits of the output for large inputs, where the gradient vanishes; None for no limit."""
+    is_entrywise: ClassVar[bool] = True
+    """Whether it is a known function of single entries."""
 
     @classmethod
     def registered_names(cls) -> Iterable[str]:
@@ -95,6 +97,8 @@ Relu6 = _entrywise(
 class Softmax(Activation, frozen=True, kw_only=True):
     """exp(x) / Σ exp(x) over ``axis``"""
 
+    is_entrywise = False
+
     axis: Axis = -1
 
     def call(self, xp: Any, x: Array) -> Array:
@@ -104,6 +108,8 @@ class Softmax(Activation, frozen=True, kw_only=True):
 
 class LogSoftmax(Activation, frozen=True, kw_only=True):
     """x − log Σ exp(x) over ``axis``"""
+
+    is_entrywise = False
 
     axis: Axis = -1
 
@@ -184,6 +190,8 @@ class Gelu(Activation, frozen=True, kw_only=True):
 
 class Glu(Activation, frozen=True, kw_only=True):
     """a · sigmoid(b) for the halves a, b of ``axis``"""
+
+    is_entrywise = False
 
     axis: Axis = -1
 
@@ -280,6 +288,8 @@ class Sparsemax(Activation, frozen=True, kw_only=True):
     outputs add up to 1.
     """
 
+    is_entrywise = False
+
     axis: Axis = -1
 
     def call(self, xp: Any, x: Array) -> Array:
@@ -298,6 +308,8 @@ class Sparsemax(Activation, frozen=True, kw_only=True):
 
 class Opaque(Activation, frozen=True, kw_only=True):
     """A function of the model's author, whose code is not run"""
+
+    is_entrywise = False
 
     function: Annotated[str, doc("Name of the function.")]
 

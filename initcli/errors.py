@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import heapq
 import math
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path as FilePath
 from typing import NamedTuple
@@ -147,6 +149,10 @@ class NotInCatalog(InitcliError):
     """A name that is not in the catalog."""
 
 
+class NoStoredValues(InitcliError):
+    """A model that has no values of its own to identify."""
+
+
 class TooLarge(InitcliError):
     """A tensor that does not fit in memory, or a model with too many weights."""
 
@@ -203,6 +209,28 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return "".join(difflib.get_close_matches(name[:_MAX_COMPARED], alike, n=1, cutoff=0))
 
 
+def nearest_pattern(pattern: str, names: Iterable[str]) -> str:
+    """The remedy for a pattern that matches no name: the nearest one that matches some.
+
+    Its parts with wildcards stay, and the others become those of a name. A pattern may also mean
+    all of a layer, or a tensor in any layer.
+    """
+    names = list(islice(names, _MAX_NAMES))
+    parts = re.split(_SEPARATOR, pattern)
+    candidates: dict[str, None] = {}
+    for name in names:
+        own = re.split(_SEPARATOR, name)
+        mixed = [a if set(a) & set("*?[") else b for a, b in zip(parts, own, strict=False)]
+        *layer, tensor = own
+        meant = ["".join(mixed)]
+        if layer:
+            meant += ["".join([*layer, "*"]), f"*{layer[-1]}{tensor}"]
+        candidates |= dict.fromkeys(each for each in meant if fnmatchcase(name, each))
+    shown = f"`*` is any text; the first is {quoted(names[0])}" if names else ""
+    return did_you_mean(pattern, candidates) or shown
+
+
+_SEPARATOR = r"([/.])"
 _MAX_COMPARED = 50
 """Characters of a name that are compared. The time grows with their third power."""
 _MAX_LIKELY = 10

@@ -62,10 +62,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             le=10**12,
-            description="pixels or tokens of an example in all tensors of the signal together; "
-            "each takes about 120 bytes",
+            description="pixels or tokens of an example in all tensors of the signal together",
         ),
-    ] = 12_000_000
+    ] = 10**9
     memory: Annotated[
         int,
         Meta(le=2**50, description="bytes that the signal, measured or predicted, takes"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
 
 from initcli.documents.document import Document
-from initcli.errors import NoSuchTensor, Path, did_you_mean, quoted
+from initcli.errors import NoSuchTensor, Path, nearest_pattern, quoted
 from initcli.frameworks import Framework
+from initcli.initializers.custom import Custom
 from initcli.layers import Layer
 from initcli.layers.network import Network
 from initcli.parameter import Parameter
@@ -67,7 +68,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
     ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
-    author should know.
+    author should know. ``functions`` are the custom initializers that the document may name.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     network: Network
     layers: tuple[BuiltLayer, ...]
     document: Document
+    functions: Mapping[str, Custom] = {}
     notes: tuple[str, ...] = ()
 
     @property
@@ -103,7 +105,7 @@ def matching(parameters: Sequence[Parameter], globs: Iterable[str]) -> tuple[Par
     wanted = tuple(globs)
     for glob in wanted:
         if not any(fnmatchcase(parameter.path, glob) for parameter in parameters):
-            remedy = did_you_mean(glob, (parameter.path for parameter in parameters))
+            remedy = nearest_pattern(glob, (parameter.path for parameter in parameters))
             raise NoSuchTensor(f"no tensor's path matches {quoted(glob)}", remedy)
     return tuple(
         parameter

@@ -7,6 +7,7 @@ All of this can be pickled, so that other processes read their parts themselves.
 from __future__ import annotations
 
 import math
+import os
 from functools import cache, lru_cache
 from typing import Any, Literal, Protocol
 
@@ -38,7 +39,7 @@ class Storage(Protocol):
         ...
 
 
-class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
+class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One tensor of a weights file.
 
     ``path`` is its name in the file. ``dtype`` is that of its entries, or the name of the blocks in
@@ -66,6 +67,11 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
         return self.storage.bytes if self.storage is not None else 0
 
     @property
+    def is_sequential(self) -> bool:
+        """Whether a part can be read only after all parts before it."""
+        return self.storage is not None and self.storage.is_sequential
+
+    @property
     def has_patterns(self) -> bool:
         """Whether the entries have at most 16 bits, so that their bit patterns can be counted."""
         return self.dtype in _PATTERNS
@@ -87,7 +93,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
         return entries.astype(np.float32 if narrow else np.float64, copy=False)
 
 
-class Mapped(msgspec.Struct, frozen=True):
+class Mapped(msgspec.Struct, frozen=True, gc=False):
     """Entries that lie one after another in a file, of a NumPy dtype such as ``<f4``."""
 
     file: str
@@ -151,9 +157,19 @@ class Held(msgspec.Struct, frozen=True):
         return self.values[start:stop]
 
 
-@lru_cache(maxsize=64)
 def mapped(file: str) -> memoryview:
     """The bytes of a file, mapped into memory for reading."""
+    return _mapped(file, version(file))
+
+
+def version(file: str) -> tuple[int, ...]:
+    """What changes when a file is replaced or written to."""
+    status = os.stat(file)  # noqa: PTH116  # quicker than with a Path
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _mapped(file: str, _: tuple[int, ...]) -> memoryview:
     return np.memmap(file, np.uint8, "r").data
 
 
@@ -162,6 +178,12 @@ def pattern_values(dtype: str) -> NDArray[np.float32]:
     """The value of each bit pattern of a dtype of at most 16 bits."""
     values: NDArray[np.float32] = _PATTERNS[dtype]().astype(np.float32)
     return values
+
+
+@cache
+def pattern_order(dtype: str) -> NDArray[np.intp]:
+    """The bit patterns in the order of their values, NaNs last."""
+    return np.argsort(pattern_values(dtype), kind="stable")
 
 
 def _eight_bits(exponent_bits: int, has_infinities: bool) -> Array:

@@ -26,6 +26,7 @@ from initcli.limits import Limits
 from initcli.reports.catalog import CatalogReport, ThingRow
 from initcli.reports.check import CheckReport, FindingRecord
 from initcli.reports.compare import CompareReport, VariantRow
+from initcli.reports.identify import IdentifiedRecord, IdentifyReport
 from initcli.reports.record import columns
 from initcli.reports.signal import SignalReport
 from initcli.reports.summary import SummaryReport, TensorRecord
@@ -47,6 +48,7 @@ COMPARISON = (
 )
 REPORTS = {
     "summary": SummaryReport,
+    "identify": IdentifyReport,
     "signal": SignalReport,
     "compare": CompareReport,
     "check": CheckReport,
@@ -54,6 +56,7 @@ REPORTS = {
 }
 ROWS = {
     "summary": TensorRecord,
+    "identify": IdentifiedRecord,
     "signal": LayerSignal,
     "compare": VariantRow,
     "check": FindingRecord,

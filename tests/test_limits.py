@@ -15,6 +15,7 @@ import pytest
 import initcli
 from initcli.limits import NESTING, InvalidLimit, Limits, from_options, highest, in_force, limited
 from initcli.signal.inputs import read_inputs
+from initcli.sources.weights.read import checkpoint
 from support.archives import CONFIG, DENSE
 
 KERAS = CONFIG.decode()
@@ -46,8 +47,23 @@ def draw(_: Path) -> None:
     list(initcli.measure(initcli.parse(DENSE).parameters))
 
 
+def read_weights(file: Path) -> None:
+    np.savez_compressed(file.with_suffix(".npz"), a=np.zeros(3), b=np.zeros(3))
+    checkpoint(str(file.with_suffix(".npz")))
+
+
+def read_header(file: Path) -> None:
+    text = b'{"a": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}'
+    weights = file.with_suffix(".safetensors")
+    weights.write_bytes(len(text).to_bytes(8, "little") + text)
+    checkpoint(str(weights))
+
+
 EXCEEDING: dict[str, list[Callable[[Path], object]]] = {
     "file_bytes": [load_file],
+    "header_bytes": [read_header],
+    "unpacked_bytes": [read_weights],
+    "tensors": [read_weights],
     "input_bytes": [load_arrays],
     "values": [parse(DENSE), parse(KERAS)],
     "layers": [parse(DENSE)],
@@ -123,7 +139,7 @@ def test_a_limit_ends_where_raising_it_would_do_harm(name: str) -> None:
     ("text", "message"),
     [
         ("layer=3", "there is no limit 'layer'\n  = did you mean 'layers'?"),
-        ("zzz=3", "there is no limit 'zzz'\n  = the names are file_bytes, input_bytes"),
+        ("zzz=3", "there is no limit 'zzz'\n  = the names are file_bytes, header_bytes"),
         ("layers", "--limit takes NAME=N, such as layers=200000, not 'layers'"),
         ("layers=", "--limit takes NAME=N"),
         ("layers=many", "--limit takes NAME=N"),

@@ -19,7 +19,8 @@ from support.paths import ROOT
 TEXT = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
 BROKEN = """\
 input_shape: [8]
-layers: [{type: Dense, units: 8, kernel_initializer: zeros}, {type: Dense, units: 1}]
+layers:
+  [{type: Dense, units: 8, activation: relu, kernel_initializer: zeros}, {type: Dense, units: 1}]
 """
 
 
@@ -94,7 +95,7 @@ def test_the_workflow_annotates_findings_and_fails(models: Path) -> None:
     done = shell(check, models)
     assert done.returncode == 1
     assert re.search(
-        r"^::error file=models/broken\.yaml,line=2,col=\d+,", done.stdout, re.MULTILINE
+        r"^::error file=models/broken\.yaml,line=3,col=\d+,", done.stdout, re.MULTILINE
     )
     (models / "models" / "broken.yaml").unlink()
     assert shell(check, models).returncode == 0

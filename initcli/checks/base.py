@@ -30,7 +30,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         message: what was seen, with its numbers.
         why: why it is bad.
         remedy: what to write instead.
+        advice: what else to change where the remedy does not mend the finding.
         changes: the remedy as changes of the spec, where it can be written.
+        fixable: whether the finding was gone in a trial of what ``--fix`` writes.
     """
 
     code: str
@@ -46,16 +48,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     why: str
     remedy: str
+    advice: str = ""
     changes: tuple[Change, ...] = ()
+    fixable: bool = False
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}"
         return printable(f"{place}: {self.code} {self.message}") + f"\n  = {printable(self.remedy)}"
-
-    @property
-    def fixable(self) -> bool:
-        """Whether the remedy can be written into the spec."""
-        return bool(self.changes)
 
 
 class Check:
@@ -89,13 +88,15 @@ class Check:
         message: str,
         initializer: Any = None,
         remedy: str = "",
+        advice: str = "",
         changes: Iterable[Change] = (),
         others: Iterable[str] = (),
         severity: Severity | None = None,
     ) -> Finding:
         """A finding at a layer, or at what initializes one of its parameters.
 
-        The remedy is a text with changes of the spec, or another ``initializer`` of the parameter.
+        The remedy is a text with changes of the spec, or another ``initializer`` of the parameter,
+        and ``advice`` what to do where that is empty or does not help.
         """
         document = evidence.model.document
         path = evidence.path(layer, parameter)
@@ -116,7 +117,8 @@ class Check:
             column=place.column,
             message=message,
             why=self.why(),
-            remedy=remedy,
+            remedy=remedy or advice,
+            advice=advice,
             changes=merged(changes) if document.is_editable else (),
         )
 

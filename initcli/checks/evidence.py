@@ -11,17 +11,17 @@ import msgspec
 
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
-from initcli.checks.zeros import dead_ends
 from initcli.documents.edit import Change, merged
 from initcli.errors import Path, SignalError, TooLarge
-from initcli.initializers import LecunNormal
+from initcli.initializers import LecunNormal, Ones
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph, mixes
-from initcli.signal.judgment import Judgment, is_zero
+from initcli.signal.judgment import Judgment
 from initcli.signal.measured import BATCH, TooSlow, measure_signal, planned, predict_signal
 from initcli.signal.program import program
+from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 
 MAX_STEPS = 10_000
 """Calls of layers beyond which the signal is not judged; each takes about 8 ms."""
@@ -191,19 +191,48 @@ class Evidence:
 
     @cached_property
     def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
-        """Kernels and scales of zeros around which neither signal nor gradient finds a way."""
-        return dead_ends(self.layers, self.graph)
+        """Kernels and scales of zeros that no gradient ever reaches."""
+        zeros = [
+            (layer, each)
+            for layer, each in self.parameters
+            if is_zero(each) and (is_kernel(each) or is_scale(each))
+        ]
+        if self.zeros is None:
+            return [(layer, each) for layer, each in zeros if layer is not self.layers[-1]]
+        return [(layer, each) for layer, each in zeros if each.path in self.zeros.stuck]
+
+    @cached_property
+    def late(self) -> list[tuple[BuiltLayer, Parameter]]:
+        """Kernels of zeros that nothing passes at the first step, and that learn."""
+        if self.graph is None or self.zeros is None or self.dead_ends or not self.zeros.cuts:
+            return []
+        return [
+            (layer, each)
+            for layer, each in self.parameters
+            if is_zero(each)
+            and (is_kernel(each) or is_scale(each))
+            and not self.is_result(layer)
+            and any(
+                self.graph.steps[index].outputs[0] in self.graph.hidden_trunk
+                for index in self.steps_of.get(layer.name, [])
+            )
+        ]
+
+    @cached_property
+    def zeros(self) -> Zeros | None:
+        """The weights that start at 0; None where the graph is not known."""
+        return None if self.graph is None else Zeros(self.graph)
 
     @cached_property
     def judgment(self) -> Judgment | None:
         """The judgment of the signal; None where it is not known, or cut off by zeros (I101).
 
-        A result whose kernel is 0 lets no gradient back at the first step and does so from the
-        second on, so that the signal is judged with that kernel drawn.
+        A kernel of zeros that cuts the signal off, or that of a result, lets no gradient back at
+        the first step and does so from the second on, so that it is judged with that kernel drawn.
         """
         if self.graph is None or self.dead_ends:
             return None
-        judgment = Judgment(self._signal(self._with_results_drawn()), self.graph)
+        judgment = Judgment(self._signal(self._with_zeros_drawn()), self.graph)
         if judgment.first_unknown is not None:
             self.notes.append(f"the signal is not known from '{judgment.first_unknown}' on")
         return judgment
@@ -227,11 +256,14 @@ class Evidence:
                     self.notes.append(f"the signal is predicted, not measured: {reason}")
         return predict_signal(model, batch=self.graph.program.batch)
 
-    def _with_results_drawn(self) -> Model:
+    def _with_zeros_drawn(self) -> Model:
+        cuts = self.zeros is not None and self.zeros.cuts
         paths = {
-            parameter.path
-            for layer, parameter in self.parameters
-            if is_zero(parameter) and len(parameter.shape) > 1 and self.is_result(layer)
+            each.path
+            for layer, each in self.parameters
+            if is_zero(each)
+            and (is_kernel(each) or is_scale(each))
+            and (cuts or self.is_result(layer))
         }
         layers = tuple(_redrawn(layer, paths) for layer in self.model.layers)
         return msgspec.structs.replace(self.model, layers=layers) if paths else self.model
@@ -290,7 +322,9 @@ def _redrawn(layer: BuiltLayer, paths: set[str]) -> BuiltLayer:
     return msgspec.structs.replace(
         layer,
         parameters=tuple(
-            msgspec.structs.replace(parameter, initializer=LecunNormal())
+            msgspec.structs.replace(
+                parameter, initializer=Ones() if is_scale(parameter) else LecunNormal()
+            )
             if parameter.path in paths
             else parameter
             for parameter in layer.parameters

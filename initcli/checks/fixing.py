@@ -1,25 +1,30 @@
-"""``check --fix``: write remedies into a spec until there is nothing more to write."""
+"""Try remedies on a model, and write those into its spec that mend what was found."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-from initcli.checks import Finding, Report, check
+from initcli.checks.base import Finding
 from initcli.checks.evidence import How
+from initcli.checks.judging import Report, judged
 from initcli.documents.document import Document
-from initcli.documents.edit import CannotEdit, Change, edited, merged
+from initcli.documents.edit import CannotEdit, Change, edited
 from initcli.errors import printable
 from initcli.frameworks import Framework
+from initcli.model import Model
 from initcli.sources.building import build
-from initcli.sources.load import custom_functions
-from initcli.sources.read import parse, read
+from initcli.sources.load import load
+from initcli.sources.read import parse
 from initcli.types import SEVERITIES
 
 _MAX_ROUNDS = 6
-"""Rounds in which remedies of findings that came to light with the last ones are written."""
+"""Rounds in which remedies of findings that came to light with the last ones are tried."""
+_MAX_TRIALS = 4
+"""Sets of remedies that are tried, each without those that did not help before."""
 
 
 class Fixed(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +54,42 @@ class Fixed(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def check(
+    model: Model,
+    *,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    how: How = "auto",
+    batch: int | None = None,
+    draws: int | None = None,
+) -> Report:
+    """Judge how a model's weights start, and try the remedies.
+
+    Only findings that are gone in a trial are fixable.
+
+    Args:
+        model: model to judge.
+        select: codes or names of checks, or beginnings of codes; all checks by default.
+        ignore: codes, beginnings or names of checks to leave out.
+        how: whether the signal is ``measured``, ``predicted`` from the distributions alone, or
+            ``auto``: measured where that takes a few seconds at most.
+        batch: examples to measure.
+        draws: draws to measure.
+
+    Raises:
+        NotInCatalog: no check has such a code.
+        TooLarge: a tensor that has to be drawn cannot be held.
+        CustomFunctionError: a custom initializer failed.
+
+    >>> import initcli
+    >>> report = initcli.check(initcli.load("sample_configs/mlp_tanh_deep.yaml"))
+    >>> report.errors, report.findings[0].code, report.findings[0].line
+    (1, 'I202', 10)
+    """
+    judging = {"select": select, "ignore": ignore, "how": how, "batch": batch, "draws": draws}
+    return _fixed(model, judging).first
+
+
 def fix(
     source: str,
     *,
@@ -61,7 +102,7 @@ def fix(
     batch: int | None = None,
     draws: int | None = None,
 ) -> Fixed:
-    """Write remedies into a spec's text, errors before warnings; nothing is saved.
+    """Write remedies into a spec's text where a trial shows that they mend; nothing is saved.
 
     The scales of kernels are solved for together, so that the signal keeps its size at each layer.
 
@@ -78,51 +119,129 @@ def fix(
     >>> len(fixed.first.findings), len(fixed.last.findings), fixed.fixed
     (1, 0, 1)
     """
-    functions = custom_functions(custom)
+    model = load(source, seed=seed, defaults=defaults, custom=custom)
+    judging = {"select": select, "ignore": ignore, "how": how, "batch": batch, "draws": draws}
+    return _fixed(model, judging)
 
-    def checked(document: Document) -> Report:
-        model = build(document, seed=seed, defaults=defaults, functions=functions)
-        return check(model, select=select, ignore=ignore, how=how, batch=batch, draws=draws)
 
-    document = read(source)
-    first = last = checked(document)
-    file, before = document.file, document.text
+class _Trial(NamedTuple):
+    """A text with remedies in it, the findings that these are of, and those that remain."""
+
+    text: str
+    remedied: tuple[Finding, ...]
+    last: Report
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The findings that their remedies have not mended."""
+        return [each for each in self.remedied if _is_among(each, self.last.findings)]
+
+
+def _fixed(model: Model, judging: dict[str, Any]) -> Fixed:
+    """The findings on a model, and what remains of them with the remedies that mend."""
+    document, first = model.document, judged(model, **judging)
     notes: list[str] = []
     if not document.is_editable and first.findings:
         is_keras = document.dialect == "keras"
         reason = "made by Keras" if is_keras else "neither YAML nor JSON"
         where = "into its model's Python" if is_keras else "by hand"
-        notes.append(f"{file} is {reason}: write the remedies {where}")
-    text = before
+        notes.append(f"{document.file} is {reason}: write the remedies {where}")
+    useless: list[Finding] = []
+    best = _Trial(document.text, (), first)
+    for _ in range(_MAX_TRIALS):
+        trial = _tried(model, first, useless, judging, notes)
+        if not trial.remedied:
+            break
+        if not trial.failed and _counts(trial.last) < _counts(first):
+            best = trial
+            break
+        useless += trial.failed or trial.remedied
+    hidden = [each for each in best.remedied if not _is_among(each, first.findings)]
+    if hidden:
+        codes = ", ".join(dict.fromkeys(each.code for each in hidden))
+        more = f"--fix also mends what comes to light with these remedies ({codes}); see --diff"
+        first = msgspec.structs.replace(first, notes=(*first.notes, more))
+    findings = tuple(
+        msgspec.structs.replace(
+            each,
+            fixable=best.text != document.text and not _is_among(each, best.last.findings),
+            remedy=each.advice if each.advice and _is_among(each, useless) else each.remedy,
+        )
+        for each in first.findings
+    )
+    return Fixed(
+        file=document.file,
+        before=document.text,
+        after=best.text,
+        first=msgspec.structs.replace(first, findings=findings),
+        last=best.last,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _tried(
+    model: Model,
+    first: Report,
+    useless: Sequence[Finding],
+    judging: dict[str, Any],
+    notes: list[str],
+) -> _Trial:
+    """Write all remedies but the useless ones, errors before warnings, until one fails."""
+    document = model.document
+    trial = _Trial(document.text, (), first)
     for _ in range(_MAX_ROUNDS):
-        changes = _changes(document, last.findings, notes)
-        if not changes:
+        wanted = [each for each in trial.last.findings if not _is_among(each, useless)]
+        text, remedied = _written(document, trial.text, wanted, notes)
+        if text == trial.text:
             break
-        try:
-            changed = edited(text, file, changes)
-        except CannotEdit as error:
-            notes.append(str(error))
+        document = parse(text, document.file)
+        changed = build(
+            document, seed=model.seed, defaults=model.defaults, functions=model.functions
+        )
+        trial = _Trial(text, (*trial.remedied, *remedied), judged(changed, **judging))
+        if trial.failed:
             break
-        if changed == text:
-            break
-        text = changed
-        document = parse(text, file)
-        last = checked(document)
-    notes = list(dict.fromkeys(notes))
-    return Fixed(file=file, before=before, after=text, first=first, last=last, notes=tuple(notes))
+    return trial
 
 
-def _changes(document: Document, findings: Sequence[Finding], notes: list[str]) -> list[Change]:
-    """The changes of the most severe findings that stand in the document's own file."""
-    fixable = [finding for finding in findings if finding.changes]
-    worst = min((SEVERITIES.index(each.severity) for each in fixable), default=0)
+def _written(
+    document: Document, text: str, findings: Sequence[Finding], notes: list[str]
+) -> tuple[str, list[Finding]]:
+    """The text with the remedies of the most severe findings, and those that could be written."""
+    remedied: list[Finding] = []
+    for severity in SEVERITIES:
+        for each in findings:
+            if each.severity != severity or not each.changes:
+                continue
+            try:
+                if own := _own(document, each.changes, notes):
+                    text = edited(text, document.file, own)
+                    remedied.append(each)
+            except CannotEdit as error:
+                notes.append(str(error))
+        if remedied:
+            break
+    return text, remedied
+
+
+def _own(document: Document, changes: Sequence[Change], notes: list[str]) -> list[Change]:
+    """The changes by their paths in a document's own text; empty where one is in another file."""
     own: list[Change] = []
-    for change in merged(
-        change for each in fixable if each.severity == SEVERITIES[worst] for change in each.changes
-    ):
+    for change in changes:
         origin = document.origin(change.path)
-        if origin.document.file == document.file:
-            own.append(change._replace(path=origin.path))
-        else:
-            notes.append(f"{origin.document.file}, which this extends, has to be fixed by itself")
+        if origin.document.file != document.file:
+            name = printable(origin.document.file)
+            notes.append(f"{name}, which this extends, has to be fixed by itself")
+            return []
+        own.append(change._replace(path=origin.path))
     return own
+
+
+def _is_among(finding: Finding, others: Sequence[Finding]) -> bool:
+    """Whether one of the others is of the same check and about one of the same layers."""
+    layers = set(finding.layers)
+    return any(each.code == finding.code and layers.intersection(each.layers) for each in others)
+
+
+def _counts(report: Report) -> tuple[int, int]:
+    return report.errors, report.warnings

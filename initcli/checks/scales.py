@@ -10,14 +10,14 @@ import msgspec
 from initcli.activations import Activation, Linear
 from initcli.checks.critical import Critical, critical
 from initcli.checks.fans import wiring
-from initcli.layers import convolution, core, einsum, merging
+from initcli.layers import convolution, core, einsum
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
-from initcli.signal.judgment import is_entrywise, without_activation
+from initcli.signal.judgment import without_activation
 from initcli.signal.program import Step
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
-from initcli.sources.overrides import KERNELS
+from initcli.sources.variations import KERNELS
 
 _UNSTABLE = math.log(100)
 """Change of a signal at the best scale from which on an activation is unstable, as a logarithm."""
@@ -121,7 +121,7 @@ class Scales:
         ``second`` is the mean square of the input of the first of them.
         """
         activation = self._activation(index)
-        if not is_entrywise(activation):
+        if not activation.is_entrywise:
             return None
         output = self.graph.steps[index].outputs[0]
         depth = self.graph.depths[output] + self.graph.heights[output]
@@ -238,7 +238,7 @@ class Scales:
             return actual
         if len(step.inputs) == 1:
             return wanted[known[0]]
-        if isinstance(step.layer, merging.Concatenate):
+        if step.layer.acts_as() == "joins":
             sizes = [float(theory.fields[tensor].second.mean()) for tensor in known]
             goals = [wanted[tensor] for tensor in known]
             return actual * sum(goals) / max(sum(sizes), 1e-300)

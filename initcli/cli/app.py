@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 
 from initcli import __version__
-from initcli.cli import authoring, checking, signals, weights
+from initcli.cli import authoring, checking, helping, signals, weights
 from initcli.cli.options import command
 from initcli.cli.terminal import write
 
 app = typer.Typer(
+    cls=helping.Commands,
     help="See what weights a neural network really starts with, before training.",
+    epilog="`initcli help spec` explains the keys of a spec. `initcli --install-completion fish` "
+    "names a shell: bash, zsh, fish, powershell or pwsh; without one it is detected.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -25,6 +28,7 @@ app = typer.Typer(
 for each in (
     weights.summary,
     weights.hist,
+    weights.identify,
     weights.export,
     signals.signal,
     signals.compare,
@@ -32,8 +36,9 @@ for each in (
     authoring.catalog,
     authoring.schema,
     authoring.init,
+    helping.help,
 ):
-    app.command()(command(each))
+    app.command(cls=helping.Command)(command(each))
 
 
 @app.callback(invoke_without_command=True)

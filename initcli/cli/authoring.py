@@ -69,7 +69,12 @@ def catalog(
     ] = None,
     format: FormatOption = "table",
 ) -> None:
-    """List all layers, initializers, activations and checks, or describe one."""
+    """List or describe layers, initializers, activations and checks.
+
+    Examples:
+      initcli catalog
+      initcli catalog Dense
+    """
     from initcli.reports.catalog import CatalogReport, catalog, catalog_rows, matching
 
     things = catalog() if name is None else matching(name)
@@ -97,7 +102,12 @@ def schema(
         ),
     ] = None,
 ) -> None:
-    """Print a JSON Schema of the spec, for editors and validators."""
+    """Print a JSON Schema of the spec, for editors and validators.
+
+    Examples:
+      initcli schema
+      initcli schema --report summary
+    """
     if report is not None:
         if report not in REPORTS:
             raise typer.BadParameter(f"it is one of {', '.join(REPORTS)}", param_hint="--report")
@@ -123,6 +133,10 @@ def init(
     """Write a commented spec to start from.
 
     Prints the path of each file.
+
+    Examples:
+      initcli init
+      initcli init network.yaml --schema
     """
     if file == "-":
         if schema:

@@ -84,6 +84,11 @@ def check(
 
     The signal is measured if that takes at most a few seconds, or with --batch or --draws;
     otherwise it is predicted. The exit status is 1 if there are errors.
+
+    Examples:
+      initcli check model.yaml
+      initcli check model.yaml --diff
+      initcli check --explain I101
     """
     if explain is not None:
         _explain(explain)

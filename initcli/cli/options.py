@@ -6,12 +6,22 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 
 from initcli.cli.completion import filters, settings
-from initcli.cli.terminal import complain, console, messages, patience, printed, say, write
+from initcli.cli.terminal import (
+    complain,
+    console,
+    data_stream,
+    messages,
+    patience,
+    printed,
+    say,
+    write,
+)
 from initcli.render.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -26,6 +36,11 @@ if TYPE_CHECKING:
 
 
 Loaded = TypeVar("Loaded")
+
+_SCREENS = 3
+"""Screens that a table may fill before repeated blocks are folded."""
+# Groups of options in the help.
+_MODEL, _SAMPLING, _GENERAL = "Model", "Sampling", "General"
 
 
 def format_option(formats: Sequence[str]) -> Any:
@@ -71,19 +86,37 @@ Specs = Annotated[
         "MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Random seed; overrides that of the spec.")]
+Stored = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Files or folders of weights: safetensors, PyTorch, NumPy, Keras, GGUF, ONNX, Flax.",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=_MODEL, help="Random seed; overrides that of the spec."),
+]
 Custom = Annotated[
     list[str] | None,
-    typer.Option(metavar="FILE.py", help="Python file with your own initializers; it is executed."),
+    typer.Option(
+        rich_help_panel=_MODEL,
+        metavar="FILE.py",
+        help="Python file with your own initializers; it is executed.",
+    ),
 ]
 Defaults = Annotated[
     Literal["keras", "torch", "flax"] | None,
-    typer.Option(help="Framework whose default initializers to use; overrides the spec."),
+    typer.Option(
+        rich_help_panel=_MODEL,
+        help="Framework whose default initializers to use; overrides the spec.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
+        rich_help_panel=_MODEL,
         metavar="PATH=VALUE",
         help="Change a value of the spec, such as layers.3.units=128. Repeatable.",
         autocompletion=settings,
@@ -107,6 +140,7 @@ def _keywords(text: str) -> dict[str, Any]:
 Call = Annotated[
     Any,
     typer.Option(
+        rich_help_panel=_MODEL,
         metavar="JSON",
         parser=_keywords,
         help="Keyword arguments of the function or class that SPEC names in code.",
@@ -120,20 +154,45 @@ Filter = Annotated[
         autocompletion=filters,
     ),
 ]
+Depth = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of name levels to show; deeper blocks are folded."),
+]
+All = Annotated[
+    bool,
+    typer.Option(
+        "--all",
+        help="Show every layer. Without it, a table of more than three screens shows the first "
+        "of equal blocks only; in a pipe it always has all.",
+    ),
+]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")
+    int | None,
+    typer.Option(
+        rich_help_panel=_SAMPLING, min=1, help="Number of processes.", show_default="all cores"
+    ),
 ]
 Sample = Annotated[
     bool,
-    typer.Option("--sample", help="Sample anew a model whose file also stores its weights."),
+    typer.Option(
+        "--sample",
+        rich_help_panel=_MODEL,
+        help="Sample anew a model whose file also stores its weights.",
+    ),
 ]
 MaxDraws = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Sample only the first N entries of each tensor."),
+    typer.Option(
+        rich_help_panel=_SAMPLING,
+        min=1,
+        metavar="N",
+        help="Sample only the first N entries of each tensor.",
+    ),
 ]
 Batch = Annotated[
     int | None,
     typer.Option(
+        rich_help_panel=_SAMPLING,
         min=1,
         help="Number of examples.",
         show_default="64, or as many as fit in memory and a minute",
@@ -142,6 +201,7 @@ Batch = Annotated[
 Draws = Annotated[
     int | None,
     typer.Option(
+        rich_help_panel=_SAMPLING,
         min=1,
         max=1000,
         help="Number of draws of weights and inputs.",
@@ -149,12 +209,19 @@ Draws = Annotated[
     ),
 ]
 Theory = Annotated[
-    bool, typer.Option("--theory", help="Predict from the distributions alone, without sampling.")
+    bool,
+    typer.Option(
+        "--theory",
+        rich_help_panel=_SAMPLING,
+        help="Predict from the distributions alone, without sampling.",
+    ),
 ]
 Input = Annotated[
     str | None,
     typer.Option(
-        metavar="X.npy", help="Inputs: an .npy array, or an .npz file with one array per input."
+        rich_help_panel=_SAMPLING,
+        metavar="X.npy",
+        help="Inputs: an .npy array, or an .npz file with one array per input.",
     ),
 ]
 Picture = Annotated[
@@ -170,20 +237,36 @@ Html = Annotated[
 _SHARED = (
     (
         "quiet",
-        Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--quiet", "-q", rich_help_panel=_GENERAL, help="Print no notes and no progress."
+            ),
+        ],
         False,
     ),
     (
         "limit",
         Annotated[
             list[str] | None,
-            typer.Option(metavar="NAME=N", help="Raise a limit that a message names. Repeatable."),
+            typer.Option(
+                metavar="NAME=N",
+                rich_help_panel=_GENERAL,
+                help="Raise a limit that a message names. Repeatable.",
+            ),
         ],
         None,
     ),
     (
         "debug",
-        Annotated[bool, typer.Option("--debug", help="Print the traceback of an internal error.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--debug",
+                rich_help_panel=_GENERAL,
+                help="Print the traceback of an internal error.",
+            ),
+        ],
         False,
     ),
 )
@@ -260,8 +343,9 @@ class Loading(NamedTuple):
             for note in model.notes[len(declared.notes) :]:
                 say(note)
             return model
-        for option, given in zip(("--seed", "--defaults", "--custom", "--set"), self, strict=True):
-            if given is not None:
+        options = ("--seed", "--defaults", "--custom", "--set", "--call")
+        for option, given in zip(options, self, strict=True):
+            if given not in (None, {}, []):
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)
         for note in found.notes:
@@ -296,6 +380,16 @@ def for_each(
 def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:
     """The parameters that match a filter; all without one."""
     return model.matching(filter) if filter else model.parameters
+
+
+def max_lines(*, all: bool) -> int | None:
+    """Lines that a table may have before repeated blocks are folded: three screens; None for any.
+
+    ``all`` is the option of that name.
+    """
+    if all or not data_stream().isatty():
+        return None
+    return _SCREENS * get_terminal_size().lines
 
 
 def report_text(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from initcli.cli.completion import activations, frameworks, initializers
+from initcli.cli.completion import settings as paths_of_values
 from initcli.cli.options import (
+    All,
     Batch,
     Custom,
     Defaults,
+    Depth,
     Draws,
     FormatOption,
     Html,
@@ -26,6 +29,7 @@ from initcli.cli.options import (
     Specs,
     Theory,
     for_each,
+    max_lines,
     write_report,
 )
 from initcli.cli.terminal import NoBar, patience, progress, say
@@ -54,14 +58,29 @@ def signal(
             metavar="GLOB", help="Print only layers and tensors whose name matches. Repeatable."
         ),
     ] = None,
+    depth: Depth = None,
+    all: All = False,
+    sort: Annotated[
+        Literal["std", "gradient", "loss"] | None,
+        typer.Option(
+            help="Sort layers by output std or gradient, the largest first, or by loss of size, "
+            "the largest loss first.",
+            show_default="order of computation",
+        ),
+    ] = None,
     settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
 ) -> None:
-    """Print the size of every layer's output and gradient, measured and predicted.
+    """Print the size of every layer's output and gradient.
 
-    CSV and JSON lines have one row per layer.
+    Both are measured, and predicted from the distributions. CSV and JSON lines have one row per
+    layer.
+
+    Examples:
+      initcli signal model.yaml
+      initcli signal model.yaml --theory --sort gradient
     """
     picture = _picture(out)
     if theory and input is not None:
@@ -73,19 +92,32 @@ def signal(
 
     def report(spec: str, model: Model, first: bool) -> None:
         result = _signal(model, batch, draws, theory, input)
-        only = filter or ()
+        shown = result
+        if sort is not None:
+            from initcli.signal.judgment import ordered
+
+            shown = ordered(result, sort)
+        if filter:
+            shown = shown.matching(filter)
         from initcli.reports.signal import SignalReport, signal_rows
 
         def table(width: int, ascii_only: bool) -> RenderableType:
             from initcli.render.signal_table import signal_table
 
-            return signal_table(result, width=width, ascii_only=ascii_only, only=only)
+            return signal_table(
+                result,
+                width=width,
+                ascii_only=ascii_only,
+                shown=shown,
+                depth=depth,
+                max_rows=None if sort else max_lines(all=all),
+            )
 
         write_report(
             format,
             table=table,
-            record=lambda: SignalReport.of(result, only),
-            rows=lambda: signal_rows(spec, result, only),
+            record=lambda: SignalReport.of(result, shown),
+            rows=lambda: signal_rows(spec, result, shown),
             first=first,
         )
         picture([(model.name, result)])
@@ -135,27 +167,45 @@ def _signal(
 def compare(
     specs: Specs,
     kernel_initializer: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B,...",
-            help="Initializers to compare, each used for all kernels.",
+            help="Initializers to compare, each used for all kernels: names, or mappings such as "
+            "'{type: VarianceScaling, scale: 1.5}'. Repeatable.",
+            autocompletion=initializers,
+        ),
+    ] = None,
+    bias_initializer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Initializers to compare, each used for all biases. Repeatable.",
             autocompletion=initializers,
         ),
     ] = None,
     activation: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B,...",
-            help="Activations to compare, each used for all layers but the last.",
+            help="Activations to compare, each used for all layers but the last. Repeatable.",
             autocompletion=activations,
         ),
     ] = None,
     defaults: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="keras,torch,flax",
-            help="Frameworks whose default initializers to compare.",
+            help="Frameworks whose default initializers to compare. Repeatable.",
             autocompletion=frameworks,
+        ),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH=VALUES",
+            help="Values of the spec to compare: PATH=A,B,..., or N numbers as PATH=LOW:HIGH:N, "
+            "or with equal ratios as PATH=LOW:HIGH:logN. Repeatable.",
+            autocompletion=paths_of_values,
         ),
     ] = None,
     format: FormatOption = "table",
@@ -167,9 +217,13 @@ def compare(
     seed: Seed = None,
     custom: Custom = None,
 ) -> None:
-    """Rank initializers, activations, defaults or specs by their effect on the signal.
+    """Rank initializers, activations, defaults or specs by the signal.
 
     CSV and JSON lines have one row per variant, the best first.
+
+    Examples:
+      initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
+      initcli compare model.yaml --defaults keras,torch,flax --theory
     """
     picture = _picture(out)
     from initcli.reports.compare import CompareReport, compare_rows
@@ -178,9 +232,11 @@ def compare(
     with patience(specs):
         models = variants(
             specs,
-            kernel_initializers=_names(kernel_initializer),
-            activations=_names(activation),
-            defaults=_frameworks(defaults),
+            kernel_initializers=kernel_initializer or (),
+            bias_initializers=bias_initializer or (),
+            activations=activation or (),
+            defaults=_frameworks(defaults or ()),
+            sweeps=sweep or (),
             seed=seed,
             custom=custom or (),
             changes=settings or (),
@@ -204,17 +260,13 @@ def compare(
     picture([(each.label, each.signal) for each in compared])
 
 
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _frameworks(text: str | None) -> list[Framework]:
+def _frameworks(texts: Sequence[str]) -> list[Framework]:
     from typing import get_args
 
     from initcli.errors import did_you_mean, listed, quoted
     from initcli.frameworks import Framework as Known
 
-    names = _names(text)
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
     for name in names:
         if name not in get_args(Known):
             known = listed([quoted(each) for each in get_args(Known)])

@@ -87,7 +87,9 @@ def _width(terminal: Console) -> int:
     """The width in the environment, or else that of the terminal that standard output is."""
     if "COLUMNS" not in os.environ:
         with suppress(OSError, ValueError):
-            return os.get_terminal_size(data_stream().fileno()).columns
+            # A terminal whose size was never set has no columns.
+            if columns := os.get_terminal_size(data_stream().fileno()).columns:
+                return columns
     return terminal.width
 
 
@@ -96,6 +98,8 @@ def printed(page: Console, content: RenderableType) -> str:
     with page.capture() as capture:
         page.print(content)
     text = capture.get()
+    if not page.is_terminal:  # padding shows nothing
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
     return text if _can_print(text) else _in_ascii(text)
 
 

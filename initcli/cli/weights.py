@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from initcli.cli.options import (
+    All,
     Call,
     Custom,
     Defaults,
+    Depth,
     Filter,
     FormatOption,
     Jobs,
@@ -26,11 +27,13 @@ from initcli.cli.options import (
     Settings,
     Spec,
     Specs,
+    Stored,
     chosen,
     for_each,
+    max_lines,
     write_report,
 )
-from initcli.cli.terminal import console, data_stream, printed, progress, say, write, write_path
+from initcli.cli.terminal import console, printed, progress, say, write, write_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,8 +46,6 @@ if TYPE_CHECKING:
 # Rough times of one process, which decide how many processes are started.
 _SECONDS_PER_WEIGHT = 1e-8
 _SECONDS_PER_PICTURE = 0.04
-_SCREENS = 3
-"""Screens that a table may fill before repeated blocks are folded."""
 
 
 class _Drawing(NamedTuple):
@@ -72,18 +73,23 @@ class _Drawing(NamedTuple):
 
     def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
-        from initcli.reports.summary import summarize
+        from initcli.reports.summary import SameValues, summarize
 
+        same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
-            yield from summarize(
+            for tensor in summarize(
                 model,
                 only=only,
                 workers=workers,
                 max_entries=self.max_entries,
                 progress=bar.advance,
-            )
+            ):
+                same.add(tensor)
+                yield tensor
+        for note in same.notes():
+            say(note)
 
 
 def _bins(text: str) -> int:
@@ -101,18 +107,8 @@ def _bins(text: str) -> int:
 def summary(
     specs: Specs,
     format: FormatOption = "table",
-    depth: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of name levels to show; deeper blocks are folded."),
-    ] = None,
-    all: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Show every layer. Without it, a table of more than three screens shows the first "
-            "of equal blocks only; in a pipe it always has all.",
-        ),
-    ] = False,
+    depth: Depth = None,
+    all: All = False,
     filter: Filter = None,
     sample: Sample = False,
     theory: Annotated[
@@ -131,9 +127,15 @@ def summary(
         typer.Option(metavar="ADDRESS", help="Sample on the Dask cluster of this scheduler."),
     ] = None,
 ) -> None:
-    """Print every tensor: shape, initializer, distribution and sampled values.
+    """Print each tensor's shape, initializer, distribution and values.
+
+    Values are sampled, or read where SPEC is a file or folder of weights.
 
     CSV and JSON lines have one row per tensor, printed as soon as it is measured.
+
+    Examples:
+      initcli summary model.yaml
+      initcli summary model.yaml --filter '*/kernel' --format csv
     """
     drawing = _Drawing(max_draws, jobs, cluster)
     if theory and any(each is not None for each in drawing):
@@ -158,6 +160,7 @@ def summary(
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
+        from initcli.reports.identify import matched
         from initcli.reports.summary import SummaryReport, summary_rows
 
         def table(width: int, ascii_only: bool) -> RenderableType:
@@ -165,9 +168,7 @@ def summary(
             from initcli.render.table import summary_table
 
             paths = {parameter.path for parameter in only} if filter else None
-            is_whole = all or not data_stream().isatty()
-            max_lines = None if is_whole else _SCREENS * get_terminal_size().lines
-            rows = outline(model.layers, depth, paths, max_lines)
+            rows = outline(model.layers, depth, paths, max_lines(all=all))
             # Folded tensors need no values.
             shown = tensors(model, shown_parameters(rows))
             return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
@@ -175,13 +176,48 @@ def summary(
         write_report(
             format,
             table=table,
-            record=lambda: SummaryReport.of(model, tensors(model, only)),
+            record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
             rows=lambda: summary_rows(spec, model, tensors(model, only)),
             first=first,
         )
 
     loading = Loading(seed, defaults, custom, settings, call)
     for_each(specs, partial(loading.weights, sample=sample), summarized)
+
+
+def identify(
+    specs: Stored,
+    format: FormatOption = "table",
+    filter: Filter = None,
+    jobs: Jobs = None,
+) -> None:
+    """Print the initializer that each stored tensor looks like, and its runners-up.
+
+    Rules of Keras, PyTorch, Flax, timm and Hugging Face for the shape are tried first, then
+    distributions with estimated parameters. What fits nothing says so.
+    """
+    drawing = _Drawing(jobs=jobs)
+
+    def found(spec: str, model: Subject, first: bool) -> None:
+        from initcli.reports import identify as identify_report
+
+        tensors = drawing.tensors(model, chosen(model, filter))
+        answers = identify_report.identified(model, tensors)
+
+        def table(width: int, ascii_only: bool) -> RenderableType:
+            from initcli.render.identify import identify_table
+
+            return identify_table(model, answers, width=width, ascii_only=ascii_only)
+
+        write_report(
+            format,
+            table=table,
+            record=lambda: identify_report.IdentifyReport.of(answers),
+            rows=lambda: identify_report.identify_rows(spec, model, answers),
+            first=first,
+        )
+
+    for_each(specs, Loading(None, None, None, None).weights, found)
 
 
 def hist(
@@ -223,8 +259,14 @@ def hist(
 ) -> None:
     """Draw a histogram of every tensor, together with its distribution.
 
+    Values are sampled, or read where SPEC is a file or folder of weights.
+
     With --out, save one picture per tensor and an overview, and print the path of each. Several
     specs get a folder each.
+
+    Examples:
+      initcli hist model.yaml
+      initcli hist model.yaml --out plots --html
     """
     if out is None:
         for option, given in (("--html", html), ("--format", format), ("--dpi", dpi)):
@@ -286,6 +328,10 @@ def export(
     """Save the sampled weights in one file, each under its path.
 
     Prints the path of the file.
+
+    Examples:
+      initcli export model.yaml --out weights.npz
+      initcli export model.yaml --out kernels.safetensors --filter '*/kernel'
     """
     from initcli.errors import listed
     from initcli.render import weights_file as exporting

@@ -17,7 +17,7 @@ from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, sha
 class Zeros(Initializer, frozen=True, kw_only=True):
     """All zeros."""
 
-    aliases = ("zero",)
+    aliases = ("zero", "zeros_")
 
     def distribution_for(self, shape: Size) -> Distribution:
         return distributions.Constant(0.0)
@@ -26,7 +26,7 @@ class Zeros(Initializer, frozen=True, kw_only=True):
 class Ones(Initializer, frozen=True, kw_only=True):
     """All ones."""
 
-    aliases = ("one",)
+    aliases = ("one", "ones_")
 
     def distribution_for(self, shape: Size) -> Distribution:
         return distributions.Constant(1.0)
@@ -48,7 +48,7 @@ class Identity(Initializer, frozen=True, kw_only=True):
     ``repeated``.
     """
 
-    aliases = ("IdentityInitializer",)
+    aliases = ("IdentityInitializer", "eye_")
 
     gain: Annotated[float, doc("Value on the diagonal.")] = 1.0
     repeated: Annotated[
@@ -82,6 +82,8 @@ class Dirac(Initializer, frozen=True, kw_only=True):
     groups · min(in, out/groups) / size of the entries is 1. As ``torch.nn.init.dirac_``, whose
     kernels are (out, in, k…).
     """
+
+    aliases = ("dirac_",)
 
     groups: Annotated[
         PositiveInt,

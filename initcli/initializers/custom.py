@@ -1,4 +1,4 @@
-"""Initializers written as Python functions ``f(shape, dtype=None)``.
+"""Initializers of one's own: functions ``f(shape, dtype=None)``, and classes of such callables.
 
 Only files named on the command line are run; a spec cannot name one.
 """
@@ -6,8 +6,10 @@ Only files named on the command line are run; a spec cannot name one.
 from __future__ import annotations
 
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,74 +28,76 @@ from initcli.errors import (
 )
 from initcli.initializers.base import Initializer, Whole
 from initcli.process import reraise_interrupt
+from initcli.registry import known
 from initcli.types import ArgumentError, Size, shape_text
 
 
 class Custom(Whole, frozen=True, kw_only=True):
-    """The tensor that the function ``name`` of a ``--custom`` file returns.
+    """The tensor that the callable ``name`` of a ``--custom`` file returns.
 
     It is called as f(shape, dtype=…, rng=…), with those of the last two that it takes: the NumPy
     name of the tensor's dtype, and the ``numpy.random.Generator`` of the parameter's stream.
-    ``given`` are further arguments, from the spec.
+    ``given`` are further arguments, from the spec. Those of a class are the constructor's, and its
+    instance is called; a ``seed`` that the constructor takes follows from the stream unless given.
 
-    The distribution is unknown, unless the function has an attribute ``distribution``: an
+    The distribution is unknown, unless a function has an attribute ``distribution``: an
     initializer with the same distribution (``declared``).
+
+    ``file`` and ``line`` say where it stands; the line is None if that is not known.
     """
 
     registered = False
 
     name: str
     function: Callable[..., Any]
+    file: str
+    line: int | None = None
     declared: Initializer | None = None
     given: tuple[tuple[str, Any], ...] = ()
 
     def with_arguments(self, given: Mapping[str, Any]) -> Custom:
-        """The same function with those arguments. The declared distribution does not cover them.
+        """The same with those arguments. The declared distribution does not cover them.
 
         Raises:
-            ArgumentError: the function does not take one of them, or needs another.
+            ArgumentError: it does not take one of them, or needs another.
         """
-        own, takes_any = self._parameters
+        own, takes_any = _parameters(self.function)
+        if not self.is_class:
+            own = {name: each for name, each in own.items() if name not in _OFFERED}
         for name in given:
-            if name not in own and not (takes_any and name not in _OFFERED):
+            if name not in own and (not takes_any or (name in _OFFERED and not self.is_class)):
                 takes = f"it takes {listed([f'`{each}`' for each in own], 'and')}" if own else ""
                 remedy = did_you_mean(name, own) or takes or "it takes no arguments"
-                message = f"the function '{self.name}' takes no `{quoted(name).strip(chr(39))}`"
+                message = f"the initializer '{self.name}' takes no `{quoted(name).strip(chr(39))}`"
                 raise ArgumentError(name, message, remedy)
         for name, parameter in own.items():
             if name not in given and parameter.default is parameter.empty:
-                message = f"the function '{self.name}' needs `{name}`"
+                message = f"the initializer '{self.name}' needs `{name}`"
                 raise ArgumentError(name, message, f"such as {{type: {self.name}, {name}: 1}}")
         if not given:
             return self
         return msgspec.structs.replace(self, declared=None, given=tuple(given.items()))
 
     @property
-    def _parameters(self) -> tuple[dict[str, inspect.Parameter], bool]:
-        """The parameters that a spec can set, and whether the function takes any others."""
-        parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        named = {
-            each.name: each
-            for each in parameters
-            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
-        }
-        own = {name: each for name, each in named.items() if name not in _OFFERED}
-        return own, any(each.kind is each.VAR_KEYWORD for each in parameters)
+    def is_class(self) -> bool:
+        """Whether it is a class, so that arguments are those of its constructor."""
+        return inspect.isclass(self.function)
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        return printable(self.file) if self.line is None else f"{printable(self.file)}:{self.line}"
 
     def distribution_for(self, shape: Size) -> Distribution | None:
         return None if self.declared is None else self.declared.distribution_for(shape)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        taken, takes_any = inspect.signature(self.function).parameters, self._parameters[1]
-        offered = dict(zip(_OFFERED, (dtype.name, rng), strict=True))
-        keywords = {name: offered[name] for name in _OFFERED if takes_any or name in taken}
         try:
-            result = self.function(shape, **keywords, **dict(self.given))
+            result = self._called(shape, rng, dtype)
             returned = np.asarray(result)
         except BaseException as error:
             reraise_interrupt(error)
-            line = _line(error, self.function.__code__.co_filename)
-            raise self._failed(f"raised {_text(error)}", line) from error
+            raise self._failed(f"raised {_text(error)}", _line(error, self.file)) from error
         if returned.dtype.kind not in "fiub":
             raise self._failed(
                 f"returned {_kind(result)}, not an array of numbers",
@@ -113,6 +117,17 @@ class Custom(Whole, frozen=True, kw_only=True):
             raise self._failed(f"returned {what}; every weight must be finite")
         return tensor
 
+    def _called(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Any:
+        function, given = self.function, dict(self.given)
+        if self.is_class:
+            if given.get("seed") is None and "seed" in _parameters(function)[0]:
+                given["seed"] = int(rng.integers(2**31))
+            function, given = function(**given), {}
+        taken, takes_any = _parameters(function)
+        offered = dict(zip(_OFFERED, (dtype.name, rng), strict=True))
+        keywords = {name: offered[name] for name in _OFFERED if takes_any or name in taken}
+        return function(shape, **keywords, **given)
+
     @property
     def arguments(self) -> dict[str, Any]:
         return dict(self.given)
@@ -125,8 +140,7 @@ class Custom(Whole, frozen=True, kw_only=True):
         return super().__str__() if self.given else f"{self.name}()"
 
     def _failed(self, what: str, line: int | None = None, remedy: str = "") -> CustomFunctionError:
-        code = self.function.__code__
-        place = f"{printable(code.co_filename)}:{line or code.co_firstlineno}"
+        place = msgspec.structs.replace(self, line=line or self.line).place
         return CustomFunctionError(f"{place}: the initializer '{self.name}' {what}", remedy)
 
 
@@ -135,10 +149,12 @@ _OFFERED = ("dtype", "rng")
 
 
 def load_functions(file: str) -> dict[str, Custom]:
-    """Run a Python file and return the public functions that it defines, by name.
+    """Run a Python file and return its public callables by name: functions, classes and instances.
+
+    What the file only imports does not replace a built-in initializer of the same name.
 
     Raises:
-        CustomFunctionError: the file cannot be read, or fails.
+        CustomFunctionError: the file cannot be read, fails, or defines no initializer.
     """
     try:
         source = Path(file).read_bytes()
@@ -148,6 +164,7 @@ def load_functions(file: str) -> dict[str, Custom]:
         raise CustomFunctionError(f"{printable(file)}: cannot be read: {why}", remedy) from None
     module = ModuleType("initcli_custom")
     module.__file__ = file
+    sys.modules[module.__name__] = module  # where a dataclass looks for the types of its fields
     try:
         exec(compile(source, file, "exec", dont_inherit=True), vars(module))
     except BaseException as error:
@@ -155,13 +172,59 @@ def load_functions(file: str) -> dict[str, Custom]:
         line = error.lineno if isinstance(error, SyntaxError) else _line(error, file)
         message = f"this file cannot be run: {_text(error)}"
         raise CustomFunctionError(f"{printable(file)}:{line or 1}: {message}") from error
-    return {
-        name: Custom(name=name, function=value)
+    built_in = known(Initializer)
+    functions = {
+        name: Custom(name=name, function=value, file=file, line=_first_line(value, file))
         for name, value in vars(module).items()
-        if inspect.isfunction(value)
-        and value.__module__ == module.__name__
-        and not name.startswith("_")
+        if not name.startswith("_")
+        and _is_initializer(value)
+        and not (name in built_in and _is_imported(value, module))
     }
+    if not functions:
+        remedy = "such as a function f(shape, dtype=None) that returns an array"
+        raise CustomFunctionError(f"{printable(file)}: this file defines no initializer", remedy)
+    return functions
+
+
+def _is_initializer(value: Any) -> bool:
+    """Whether it can be called with a shape; of a class, whether its instances can."""
+    if not inspect.isclass(value):
+        return callable(value)
+    has_call = any("__call__" in vars(base) for base in value.__mro__)
+    return has_call and not inspect.isabstract(value)
+
+
+def _is_imported(value: Any, module: ModuleType) -> bool:
+    is_named = inspect.isroutine(value) or inspect.isclass(value)
+    return is_named and getattr(value, "__module__", None) != module.__name__
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """The parameters besides the shape that can be given by name, and whether any others can.
+
+    Those of a class are its constructor's. None are known of some functions that are not written
+    in Python.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:
+        return {}, False
+    if not inspect.isclass(function):
+        parameters = parameters[1:]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    own = {each.name: each for each in parameters if each.kind in named}
+    return own, any(each.kind is each.VAR_KEYWORD for each in parameters)
+
+
+def _first_line(value: Any, file: str) -> int | None:
+    """The line of the file where the code begins that a call runs; None if it is not there."""
+    function = value
+    while isinstance(function, partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        function = function.__call__
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code.co_firstlineno if code is not None and code.co_filename == file else None
 
 
 def _line(error: BaseException, file: str) -> int | None:

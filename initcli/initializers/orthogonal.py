@@ -24,7 +24,7 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
     2014, arXiv:1312.6120; Mezzadri 2007, arXiv:math-ph/0609050.)
     """
 
-    aliases = ("OrthogonalInitializer",)
+    aliases = ("OrthogonalInitializer", "orthogonal_")
 
     gain: Gain = 1.0
     row_axes: Annotated[

@@ -108,6 +108,8 @@ class Sparse(Whole, frozen=True, kw_only=True):
     which puts the zeros into the columns of (out, in).
     """
 
+    aliases = ("sparse_",)
+
     sparsity: Annotated[Fraction, doc("Share of zeros among the outgoing weights of each input.")]
     stddev: Annotated[NonNegativeFloat, doc("Standard deviation of the other weights.")] = 0.01
 

@@ -31,13 +31,14 @@ from initcli.types import (
     snake_case,
 )
 
-Role = Literal["normalizes", "scales", "adds", "multiplies", "looks_up", "keeps", "recurs"]
+Role = Literal["normalizes", "scales", "adds", "multiplies", "joins", "looks_up", "keeps", "recurs"]
 """What a layer does to a signal.
 
 - ``normalizes``: normalizes its output;
 - ``scales``: scales input data;
 - ``adds``: adds its inputs, so that one may be 0;
 - ``multiplies``: multiplies its inputs, so that one may be a gate of another;
+- ``joins``: puts its inputs beside one another;
 - ``looks_up``: looks up vectors of a table;
 - ``keeps``: commutes with activations;
 - ``recurs``: applies the same weights at every step of a sequence.

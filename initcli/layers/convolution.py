@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from initcli.activations import Linear
@@ -21,6 +21,7 @@ from initcli.layers.arguments import (
     Padding,
     UseBias,
 )
+from initcli.layers.base import Work
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import (
@@ -34,7 +35,16 @@ from initcli.layers.spatial import (
     spread_ends,
 )
 from initcli.parameter import Parameter
-from initcli.types import ArgumentError, Array, NonNegativeInt, PositiveInt, Shape, ShapeError, doc
+from initcli.types import (
+    ArgumentError,
+    Array,
+    NonNegativeInt,
+    PositiveInt,
+    Shape,
+    ShapeError,
+    Size,
+    doc,
+)
 
 
 class Convolution(Sliding, frozen=True, kw_only=True):
@@ -55,6 +65,12 @@ class Convolution(Sliding, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         filters = self.produced(self.channels(shape))
         return join(shape[0], self.resized(self.split(shape).sizes), filters, self.data_format)
+
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        # Each place of the window moves every entry.
+        sizes = inputs[0][2:] if self.data_format == "channels_first" else inputs[0][1:-1]
+        places = math.prod(map(min, self.window, sizes))
+        return Work(products=10 * places * math.prod(outputs[0]))
 
     def kernels(self, channels: int) -> Iterator[Parameter]:
         """The kernels for an input of that many channels."""

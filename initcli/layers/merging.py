@@ -165,6 +165,7 @@ class Concatenate(Layer, frozen=True, kw_only=True):
     """Joins its inputs along ``axis``."""
 
     supports_masking = True
+    role = "joins"
     merges = True
 
     axis: Annotated[int, doc("Axis along which the inputs are joined; -1 is the last.")] = -1

@@ -47,6 +47,10 @@ class _MaxPooling(_Pooling, frozen=True, kw_only=True):
     def transformed(self, flow: Flow, x: Array) -> Array:
         return flow.xp.largest(x, *self.placed(flow, x))
 
+    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
+        # Entries that are padded, and their places.
+        return Work(held=10 * math.prod(inputs[0]))
+
 
 class _AveragePooling(_Pooling, frozen=True, kw_only=True):
     """The mean of each window. Over two or more axes Keras has no default size."""

@@ -73,8 +73,10 @@ _HELD = 32
 """Entries that the pass back holds of a step, for each entry of its output: those of the gates."""
 _STEP_HELD = 6_500
 """Entries that the records of a step take, however small it is."""
-_STEP_PRODUCTS = 2_000_000
-"""What calling the functions of a step takes, in multiplications."""
+_GATES = 1_000
+"""What the gates of a step take for each entry of its output, in multiplications."""
+_STEP_PRODUCTS = 4_000_000
+"""What calling the functions of a step takes."""
 
 
 def unstacked(x: Array) -> list[Array]:
@@ -127,7 +129,8 @@ class Sequence:
         steps, state = inputs[0][1], math.prod(outputs[0])
         if self.return_sequences:
             state //= max(steps, 1)
-        return Work(steps * (_HELD * state + _STEP_HELD), steps * _STEP_PRODUCTS)
+        held = steps * (_HELD * state + _STEP_HELD)
+        return Work(held, steps * (_GATES * state + _STEP_PRODUCTS))
 
     def run(
         self: Any,

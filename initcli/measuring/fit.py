@@ -56,6 +56,12 @@ def fit(distribution: Distribution, seen: Measurement, dtype: TensorDtype, copie
     >>> initcli.fit(kernel.distribution, seen, kernel.dtype).p_value > 0.001
     True
     """
+    statistic = distance(distribution, seen, dtype)
+    return Fit(statistic, exceeded(max(round(seen.count / copies), 1), statistic))
+
+
+def distance(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+    """The Kolmogorov–Smirnov statistic."""
     values = None if seen.values is None else np.array(seen.values)
     if values is None and distribution.std == 0:
         # Bins do not tell a constant from other values near it.
@@ -63,16 +69,14 @@ def fit(distribution: Distribution, seen: Measurement, dtype: TensorDtype, copie
     if values is None:
         below = np.cumsum(seen.histogram.counts)[:-1] / seen.count
         expected = distribution.below(rounding_edges(seen.histogram.edges[1:-1], dtype))
-        statistic = float(np.max(np.abs(below - expected), initial=0.0))
-    else:
-        # The distance is largest at a value or just before it. Computed values, such as those of
-        # orthogonal matrices, may miss an atom of the distribution by some roundings.
-        near = _ROUNDINGS * np.spacing(np.abs(values).astype(working_dtype(dtype)))
-        ranks = [np.searchsorted(values, values, side) / values.size for side in _SIDES]
-        under = distribution.below(rounding_edges(values - near, dtype))
-        upto = distribution.below(rounding_edges(np.nextafter(values + near, np.inf), dtype))
-        statistic = max(float(np.max(under - ranks[0])), float(np.max(ranks[1] - upto)), 0.0)
-    return Fit(statistic, exceeded(max(round(seen.count / copies), 1), statistic))
+        return float(np.max(np.abs(below - expected), initial=0.0))
+    # The distance is largest at a value or just before it. Computed values, such as those of
+    # orthogonal matrices, may miss an atom of the distribution by some roundings.
+    near = _ROUNDINGS * np.spacing(np.abs(values).astype(working_dtype(dtype)))
+    ranks = [np.searchsorted(values, values, side) / values.size for side in _SIDES]
+    under = distribution.below(rounding_edges(values - near, dtype))
+    upto = distribution.below(rounding_edges(np.nextafter(values + near, np.inf), dtype))
+    return max(float(np.max(under - ranks[0])), float(np.max(ranks[1] - upto)), 0.0)
 
 
 def exceeded(n: int, d: float) -> float:

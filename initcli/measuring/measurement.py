@@ -34,7 +34,7 @@ from initcli.sampling.chunks import (
     scratch_bytes,
 )
 from initcli.sampling.workers import HERE, Workers
-from initcli.stored import pattern_values
+from initcli.stored import pattern_order, pattern_values
 from initcli.types import LARGEST
 
 FINE_BINS = 1024
@@ -272,10 +272,10 @@ class _PatternCounts(msgspec.Struct, frozen=True):
     @property
     def measurement(self) -> Measurement:
         """The exact statistics of the values."""
-        present = np.flatnonzero(self.counts)
+        order = pattern_order(self.dtype)
+        present = order[self.counts[order] > 0]
         values = pattern_values(self.dtype)[present].astype(np.float64)
-        order = np.argsort(values)
-        values, repeats = values[order], self.counts[present][order]
+        repeats = self.counts[present]
         finite = np.isfinite(values)
         nans = int(repeats[np.isnan(values)].sum())
         infs = int(repeats[~finite].sum()) - nans
@@ -284,13 +284,14 @@ class _PatternCounts(msgspec.Struct, frozen=True):
             return _Tally(Grid.over(0.0, 0.0, 1), 0.0, nans=nans, infs=infs).measurement
         count = int(repeats.sum())
         low, high = float(values[0]), float(values[-1])
-        mean = float(values @ repeats) / count if low < high else low
+        # A dot product would start BLAS's threads.
+        mean = float((values * repeats).sum()) / count if low < high else low
         ranks = np.searchsorted(np.cumsum(repeats), np.array([0.25, 0.75]) * count)
         grid = _grid(low, high, *values[ranks].tolist())
         return Measurement(
             count=count,
             mean=mean,
-            squares=float((values - mean) ** 2 @ repeats),
+            squares=float(((values - mean) ** 2 * repeats).sum()),
             min=low,
             max=high,
             zeros=int(repeats[values == 0].sum()),
@@ -538,6 +539,6 @@ def _portions(parameter: Parameter, count: int, grid: Grid | None = None) -> Ite
 def _stays(portion: Portion) -> bool:
     """Whether a portion needs a whole tensor, of which only one at a time is held or read."""
     stored = portion.parameter.stored
-    if stored is not None and stored.storage is not None:
-        return stored.storage.is_sequential
+    if stored is not None:
+        return stored.is_sequential
     return drawn_whole(portion.parameter)

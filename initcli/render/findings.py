@@ -98,7 +98,10 @@ def _section(group: Sequence[Finding]) -> Iterator[RenderableType]:
             place.append(f" and {len(each.layers) - 1} more, to {printable(each.layers[-1])}")
         yield Padding(place, (0, 0, 0, 2), expand=False)
         yield Padding(Text(printable(each.message)), (0, 0, 0, 4), expand=False)
-        yield Padding(Text(f"= {printable(each.remedy)}", "green"), (0, 0, 0, 4), expand=False)
+        remedy = Text(f"= {printable(each.remedy)}", "green")
+        if each.fixable:
+            remedy.append("  --fix", "dim")
+        yield Padding(remedy, (0, 0, 0, 4), expand=False)
     yield Text("")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby, takewhile
+from typing import Any
 
 import msgspec
 
@@ -137,7 +138,7 @@ def _shortened(rows: Sequence[Row]) -> Iterator[Row | Fold]:
     scopes = [row.layer.name.rpartition(row.layer.separator)[0] for row in rows]
     start = 0
     while start < len(rows):
-        length, count = _repetition(codes, scopes, start)
+        length, count = repetition(codes, scopes, start)
         end = start + length * count
         repetitions = rows[start + length : end]
         if _lines(repetitions) < 2 + _MIN_SAVED:
@@ -149,7 +150,7 @@ def _shortened(rows: Sequence[Row]) -> Iterator[Row | Fold]:
         start = end
 
 
-def _repetition(codes: Sequence[int], scopes: Sequence[str], start: int) -> tuple[int, int]:
+def repetition(codes: Sequence[Any], scopes: Sequence[str], start: int) -> tuple[int, int]:
     """The length of the block at ``start`` that repeats furthest, and how often it stands there.
 
     A block is some rows within one scope of names, or whole scopes.
@@ -174,9 +175,10 @@ def _repeated(rows: Sequence[Row], count: int) -> Fold:
     """One fold for ``count`` equal blocks."""
     length = len(rows) // count
     inner = [row for row in rows if not row.layer.layers]
+    names, separator = [row.layer.name for row in rows], rows[0].layer.separator
     return Fold(
-        name=_block_name(rows[:length], 0),
-        last=_block_name(rows[-length:], -1),
+        name=block_name(names[:length], separator, 0),
+        last=block_name(names[-length:], separator, -1),
         count=count,
         layers=len(inner) // count,
         tensors=len(shown_parameters(rows)) // count,
@@ -186,9 +188,8 @@ def _repeated(rows: Sequence[Row], count: int) -> Fold:
     )
 
 
-def _block_name(rows: Sequence[Row], place: int) -> str:
-    """The name that all rows of a block are within, or else that of its first or last row."""
-    sign = rows[0].layer.separator
-    levels = zip(*(row.layer.name.split(sign) for row in rows), strict=False)
-    common = takewhile(lambda names: len(set(names)) == 1, levels)
-    return sign.join(names[0] for names in common) or rows[place].layer.name
+def block_name(names: Sequence[str], separator: str, place: int) -> str:
+    """The name that all layers of a block are within, or else that of its first or last layer."""
+    levels = zip(*(name.split(separator) for name in names), strict=False)
+    common = takewhile(lambda parts: len(set(parts)) == 1, levels)
+    return separator.join(parts[0] for parts in common) or names[place]

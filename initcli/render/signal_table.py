@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from initcli.errors import printable
+from initcli.render.alike import alike_layers, alike_tensors, at_depth
+from initcli.render.columns import Column, in_columns
 from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
 from initcli.signal.judgment import gradient_of, std_of
 from initcli.signal.verdict import Verdict, verdict
@@ -28,31 +29,50 @@ _BLOCKS = " ▏▎▍▌▋▊▉█"
 _MIN_DECADES = 2.0
 """Minimum span of a full bar, so that small changes look small."""
 
-Column = tuple[str, Callable[[Any], str]]
-"""The heading of a column, empty for bars, and the text of its cells."""
-
 
 def signal_table(
-    signal: Signal, *, width: int, ascii_only: bool = False, only: Sequence[str] = ()
+    signal: Signal,
+    *,
+    width: int,
+    ascii_only: bool = False,
+    shown: Signal | None = None,
+    depth: int | None = None,
+    max_rows: int | None = None,
 ) -> RenderableType:
     """Every layer with the size of its output and gradient; then every trained tensor.
 
     Args:
-        signal: what to show.
+        signal: what the verdict is on.
         width: columns of the page.
         ascii_only: use ASCII only.
-        only: patterns of names to show; the verdict is on the whole signal.
-
-    Raises:
-        NoSuchTensor: a pattern matches none.
+        shown: the layers and tensors to show, by default all.
+        depth: levels of names to show; ``block_0/dense`` has two.
+        max_rows: rows from which blocks that behave alike are folded.
     """
     page = _Page(width, ascii_only)
-    shown = signal.matching(only) if only else signal
+    every = signal if shown is None else shown
+    layers, tensors = list(every.layers), list(every.tensors)
+    if depth is not None:
+        layers = list(at_depth(layers, depth))
+        tensors = [tensor for tensor in tensors if tensor.path.count("/") <= depth]
+    if max_rows is not None and len(layers) + len(tensors) > max_rows:
+        layers, tensors = list(alike_layers(layers)), list(alike_tensors(tensors))
     parts: list[RenderableType] = [page.heading(signal)]
-    if shown.layers:
-        parts.append(page.layers(shown.layers, signal.draws > 0))
-    if shown.tensors:
-        parts.append(page.tensors(shown.tensors))
+    if layers:
+        parts.append(page.layers(layers, signal.draws > 0))
+    if tensors:
+        parts.append(page.tensors(tensors))
+    hidden = [
+        f"{more:,} more {kind}{'s' * (more > 1)}"
+        for more, kind in (
+            (len(every.layers) - len(layers), "layer"),
+            (len(every.tensors) - len(tensors), "tensor"),
+        )
+        if more
+    ]
+    if hidden:
+        remedy = "; --all shows all" if depth is None else ""
+        parts.append(Text(f"{' and '.join(hidden)}{remedy}", "dim"))
     parts.append(Text(page.dot.join(page.ending(verdict(signal)))))
     return Group(*parts)
 
@@ -61,6 +81,7 @@ class _Page:
     """The layout for one width."""
 
     def __init__(self, width: int, ascii_only: bool) -> None:
+        self.width = width
         self.wide = width >= _WIDE
         self.ascii_only = ascii_only
         self.bar = 14 if self.wide else 8 if width >= _NARROW else 0
@@ -80,14 +101,16 @@ class _Page:
         name = Text(printable(signal.model.name), "bold")
         return name.append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
 
-    def layers(self, layers: Sequence[LayerSignal], drawn: bool) -> Table:
+    def layers(self, layers: Sequence[LayerSignal], drawn: bool) -> RenderableType:
         """One row a layer; without draws all figures are predictions."""
 
         def predicted(heading: str, name: str) -> Column:
-            return heading, lambda layer: figure(getattr(layer.predicted, name))
+            return Column(heading, lambda layer: figure(getattr(layer.predicted, name)))
 
         def share(heading: str, name: str) -> Column:
-            return heading, lambda layer: share_text(_median(getattr(layer.output, name, None)))
+            return Column(
+                heading, lambda layer: share_text(_median(getattr(layer.output, name, None)))
+            )
 
         shares = [share("zeros", "zeros")]
         if self.wide:
@@ -95,22 +118,22 @@ class _Page:
         if not drawn:
             shares = []
         columns: list[Column] = [
-            ("output std", lambda layer: figure(std_of(layer))),
+            Column("output std", lambda layer: figure(std_of(layer))),
             *([predicted("theory", "std")] if drawn else []),
-            ("", self._bars(layers, std_of)),
+            *self._bars(layers, std_of),
             *shares,
-            ("corr.", _correlation),
+            Column("corr.", _correlation),
             *([predicted(self.chi, "chi")] if self.wide or not drawn else []),
-            ("gradient", lambda layer: figure(gradient_of(layer))),
+            Column("gradient", lambda layer: figure(gradient_of(layer))),
             *([predicted("theory", "gradient_rms")] if drawn else []),
-            ("", self._bars(layers, gradient_of)),
+            *self._bars(layers, gradient_of),
         ]
-        names: list[Column] = [("layer", _call)]
+        names: list[Column] = [Column("layer", _call)]
         if self.wide:
-            names.append(("type", lambda layer: printable(layer.type)))
-        return self._table(names, columns, layers)
+            names.append(Column("type", lambda layer: printable(layer.type), "cyan"))
+        return in_columns(names, columns, layers, self.width)
 
-    def tensors(self, tensors: Sequence[TensorSignal]) -> Table:
+    def tensors(self, tensors: Sequence[TensorSignal]) -> RenderableType:
         """One row a trained tensor."""
 
         def gradient(tensor: TensorSignal) -> float | None:
@@ -120,12 +143,13 @@ class _Page:
             return _median(tensor.gradient_to_weight)
 
         columns: list[Column] = [
-            ("gradient", lambda tensor: figure(gradient(tensor))),
-            ("", self._bars(tensors, gradient)),
-            ("gradient / weight", lambda tensor: figure(ratio(tensor))),
-            ("", self._bars(tensors, ratio)),
+            Column("gradient", lambda tensor: figure(gradient(tensor))),
+            *self._bars(tensors, gradient),
+            Column("gradient / weight", lambda tensor: figure(ratio(tensor))),
+            *self._bars(tensors, ratio),
         ]
-        return self._table([("tensor", lambda tensor: printable(tensor.path))], columns, tensors)
+        names = [Column("tensor", lambda tensor: printable(tensor.path))]
+        return in_columns(names, columns, tensors, self.width)
 
     def ending(self, found: Verdict) -> Iterator[str]:
         """The verdict and its figures."""
@@ -138,26 +162,10 @@ class _Page:
             scale = depth_scale(found.depth_scale, self.ascii_only)
             yield f"{self.chi} {found.chi:.3g} a layer, depth scale {scale} layers"
 
-    def _table(
-        self, names: Sequence[Column], columns: Sequence[Column], rows: Iterable[Any]
-    ) -> Table:
-        table = _plain_table()
-        for heading, _ in names:
-            style, ratio = ("cyan", None) if heading == "type" else (None, 1)
-            table.add_column(heading, overflow="fold", style=style, ratio=ratio)
-        for heading, _ in columns:
-            if heading:
-                table.add_column(heading, justify="right", no_wrap=True)
-            else:
-                table.add_column("", no_wrap=True, width=self.bar or None)
-        for row in rows:
-            table.add_row(*(cell(row) for _, cell in (*names, *columns)))
-        return table
-
-    def _bars(
-        self, rows: Sequence[Any], value: Callable[[Any], float | None]
-    ) -> Callable[[Any], str]:
-        """Bars of a column, on the scale of all its values."""
+    def _bars(self, rows: Sequence[Any], value: Callable[[Any], float | None]) -> list[Column]:
+        """A column of bars on the scale of all values; none on a narrow page."""
+        if not self.bar:
+            return []
         logs = [math.log10(v) for v in map(value, rows) if v is not None and 0 < v < math.inf]
         low, high = min(logs, default=0.0), max(logs, default=0.0)
         margin = max(_MIN_DECADES - (high - low), 0.0) / 2
@@ -165,7 +173,7 @@ class _Page:
 
         def bar(row: Any) -> str:
             size = value(row)
-            if size is None or not size > 0 or not self.bar:
+            if size is None or not size > 0:
                 return ""
             share = 1.0 if size == math.inf else (math.log10(size) - low) / (high - low)
             eighths = max(1, round(min(max(share, 0.0), 1.0) * self.bar * 8))
@@ -174,7 +182,7 @@ class _Page:
             whole, rest = divmod(eighths, 8)
             return _BLOCKS[8] * whole + (_BLOCKS[rest] if rest else "")
 
-        return bar
+        return [Column("", lambda row: bar(row).ljust(self.bar))]
 
 
 def comparison_table(
@@ -182,33 +190,33 @@ def comparison_table(
 ) -> RenderableType:
     """One row a model, the best first."""
     wide = width >= _WIDE
-    figures = ["output std", "std ratio", "grad. ratio"]
-    if wide:
-        figures += ["chi" if ascii_only else "χ", "depth scale", "dead", "saturated"]
-    table = _plain_table()
-    table.add_column("", justify="right", style="dim")
-    table.add_column("variant", style="bold", overflow="fold", ratio=2)
-    for heading in figures:
-        table.add_column(heading, justify="right", no_wrap=True)
-    if wide:
-        table.add_column("worst layer", overflow="fold", ratio=2)
-    table.add_column("verdict", overflow="fold", ratio=3)
-    for rank, each in enumerate(compared, 1):
-        found = each.verdict
-        cells = [figure(found.output_std), figure(found.std_ratio), figure(found.gradient_ratio)]
-        if wide:
-            cells += [figure(found.chi), depth_scale(found.depth_scale, ascii_only)]
-            cells += [share_text(found.dead_units), share_text(found.saturated)]
-            cells.append(printable(found.worst or ""))
-        label = printable(each.label)
-        label = label.replace("·", "-") if ascii_only else label
-        table.add_row(str(rank), label, *cells, found.text)
-    return table
 
+    def quoted(heading: str, name: str, form: Callable[[Any], str] = figure) -> Column:
+        return Column(heading, lambda row: form(getattr(row[1].verdict, name)))
 
-def _plain_table() -> Table:
-    """A table of the full width without lines."""
-    return Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    def label(row: tuple[int, Compared]) -> str:
+        text = printable(row[1].label)
+        return text.replace("·", "-") if ascii_only else text
+
+    columns = [
+        quoted("output std", "output_std"),
+        quoted("std ratio", "std_ratio"),
+        quoted("grad. ratio", "gradient_ratio"),
+    ]
+    texts: list[Column] = [Column("verdict", lambda row: row[1].verdict.text)]
+    if wide:
+        columns += [
+            quoted("chi" if ascii_only else "χ", "chi"),
+            quoted("depth scale", "depth_scale", lambda layers: depth_scale(layers, ascii_only)),
+            quoted("dead", "dead_units", share_text),
+            quoted("saturated", "saturated", share_text),
+        ]
+        texts.insert(0, Column("worst layer", lambda row: printable(row[1].verdict.worst or "")))
+    names: list[Column] = [
+        Column("", lambda row: str(row[0]), "dim"),
+        Column("variant", label, "bold"),
+    ]
+    return in_columns(names, columns, list(enumerate(compared, 1)), width, texts)
 
 
 def figure(value: float | None) -> str:

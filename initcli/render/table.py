@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import StringIO
-from typing import Any
+from typing import Any, NamedTuple
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initcli.checkpoint import Subject
@@ -17,6 +16,7 @@ from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline, shown_parameters
+from initcli.render.wrapping import in_lines, wrapped
 from initcli.reports.record import columns
 from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, TensorSummary, model_facts, totals
 from initcli.types import Shapes, shape_text, shapes_text
@@ -29,7 +29,9 @@ _NARROW = 72
 """Width below which figures are not in columns."""
 _MIN_LEFT = 16
 """Minimum width of a text at the left end beside one at the right end."""
-_DRAWN, _STORED = "drawn", "stored"
+_MAX_LEFT = 80
+"""Maximum width of the texts beside the figures."""
+_DRAWN = "drawn"
 _BY_NAME = {column.name: column for column in columns(TensorRecord)}
 
 
@@ -48,7 +50,25 @@ def summary_table(
     """
     page = _Page(width, ascii_only)
     by_path = {tensor.parameter.path: tensor for tensor in tensors}
-    return Group(*page.lines(model, outline(model.layers) if rows is None else rows, by_path))
+    return page.of(model, outline(model.layers) if rows is None else rows, by_path)
+
+
+class _Line(NamedTuple):
+    """A line with texts at both ends; either may continue below.
+
+    ``figures`` is whether the right end is that of the figures, and not of the texts beside them.
+    """
+
+    left: Text
+    right: Text = Text("")
+    indent: int = 0
+    gap: int = 0
+    figures: bool = False
+
+    @property
+    def columns(self) -> int:
+        """The width that it needs."""
+        return self.indent + self.left.cell_len + self.gap + self.right.cell_len
 
 
 class _Page:
@@ -61,14 +81,47 @@ class _Page:
         self.picture = 24 if self.wide else 14
         self.dot = " - " if ascii_only else " · "
         self.unknown_shape = "?"
-        self._console = Console(width=width, file=StringIO())
+        # Wide pages have the facts about layers beside the figures, not above them.
+        self.ends = width - self.figures if self.wide else width
 
-    def lines(
+    @property
+    def figures(self) -> int:
+        """Width of all figures and the picture."""
+        return len(TABLE_COLUMNS) * (_NUMBER + 1) + 1 + self.picture
+
+    def of(
         self,
         model: Subject,
         rows: Sequence[Row | Fold],
         tensors: Mapping[str, TensorSummary],
-    ) -> Iterator[Text]:
+    ) -> Group:
+        """The table, no wider than its content needs where the page is wide."""
+        lines = list(self._lines(model, rows, tensors))
+        if self.wide:
+            needed = (
+                line.columns - (self.figures if line.figures else 0)
+                for line in lines
+                if isinstance(line, _Line)
+            )
+            left = min(max(needed), _MAX_LEFT)
+            self.ends = min(self.ends, max(left, _WIDE - self.figures))
+            self.width = self.ends + self.figures
+        rule = Text(("-" if self.ascii_only else "─") * self.width, "dim")
+        return Group(
+            *(
+                text
+                for line in lines
+                for text in (self._texts(line) if isinstance(line, _Line) else [rule])
+            )
+        )
+
+    def _lines(
+        self,
+        model: Subject,
+        rows: Sequence[Row | Fold],
+        tensors: Mapping[str, TensorSummary],
+    ) -> Iterator[_Line | None]:
+        """All lines; None for a rule."""
         facts = list(model_facts(model))
         self.unknown_shape = "?" if isinstance(model, Model) else ""
         drawn = any(tensor.measured for tensor in tensors.values()) or not tensors
@@ -81,33 +134,34 @@ class _Page:
             titles = [*(str(column.heading) for column in TABLE_COLUMNS)]
             titles.append("histogram" if drawn else "distribution")
             yield from self._figures(Text("tensor", "dim"), [Text(t, "dim") for t in titles], 0)
-        rule = Text(("-" if self.ascii_only else "─") * self.width, "dim")
-        yield rule
+        yield None
         for row in rows:
             if isinstance(row, Fold):
                 yield from self._fold(row)
                 continue
-            if row.layer.type or row.layer.name != row.layer.parameters[0].path:
+            # A tensor whose path has one part is a row of its own.
+            is_alone = not row.layer.type and row.layer.name == row.layer.parameters[0].path
+            if not is_alone:
                 yield from self._layer(row.layer)
             for parameter in row.parameters:
                 name = parameter.path.removeprefix(f"{row.layer.name}{row.layer.separator}")
-                yield from self._tensor(model, name, tensors[parameter.path])
-        yield rule
+                yield from self._tensor(model, name, tensors[parameter.path], 0 if is_alone else 2)
+        yield None
         yield from self._totals(model)
         count = len(shown_parameters(rows))
         if hidden := len(model.parameters) - count:
             shown = f"{_counted(count, 'tensor')} shown, {hidden:,} not"
             if any(isinstance(row, Fold) and row.repeats for row in rows):
                 shown += "; --all shows all"
-            yield from self._wrapped(Text(shown, "dim"))
+            yield _Line(Text(shown, "dim"))
         for note in model.notes:
-            yield from self._wrapped(Text(f"note: {printable(note)}", "yellow"))
+            yield _Line(Text(f"note: {printable(note)}", "yellow"))
 
-    def _ends(self, left: Text, *right: Text) -> Iterator[Text]:
+    def _ends(self, left: Text, *right: Text) -> Iterator[_Line]:
         """One line: the first cell at the left end, the others at the right end."""
-        yield from self._line(left, Text("  ").join(right), gap=2)
+        yield _Line(left, Text("  ").join(right), gap=2)
 
-    def _figures(self, label: Text, cells: list[Text], indent: int = 3) -> Iterator[Text]:
+    def _figures(self, label: Text, cells: list[Text], indent: int = 3) -> Iterator[_Line]:
         """A label and, at the right end, figures and a picture."""
         *figures, picture = cells
         if self.width < _NARROW:
@@ -115,46 +169,45 @@ class _Page:
             named = [
                 heading + cell for heading, cell in zip(headings, figures, strict=True) if cell
             ]
-            yield from self._wrapped(Text("  ").join([label, *named, picture]), indent)
+            for line in in_lines([label, *named, picture], self.width - indent):
+                yield _Line(line, indent=indent)
             return
         right = Text("")
         for figure in figures:
             right.append(" " * (_NUMBER + 1 - figure.cell_len)).append_text(figure)
         right.append(" ").append_text(picture).append(" " * (self.picture - picture.cell_len))
-        yield from self._line(label, right, indent)
+        yield _Line(label, right, indent, figures=True)
 
-    def _line(self, left: Text, right: Text, indent: int = 0, gap: int = 0) -> Iterator[Text]:
-        """Text at both ends of a line; a long one at the left continues below."""
-        room = self.width - indent - right.cell_len - gap
+    def _texts(self, line: _Line) -> Iterator[Text]:
+        """The lines of text that a line takes."""
+        left, right, indent, gap, figures = line
+        width = self.width if figures or not right else self.ends
+        room = width - indent - right.cell_len - gap
         if room < min(left.cell_len, _MIN_LEFT):
-            yield from self._wrapped(left, indent)
-            for line in self._wrapped(right):
-                line.pad_left(max(self.width - line.cell_len, 0))
-                yield line
+            yield from self._wrapped(left, indent, self.width - indent)
+            for text in wrapped(right, width):
+                yield self._whole(text, max(width - text.cell_len, 0))
             return
         first, *others = self._wrapped(left, indent, room)
-        first.append(" " * (self.width - first.cell_len - right.cell_len)).append_text(right)
-        first.rstrip()
+        first.append(" " * (width - first.cell_len - right.cell_len) * bool(right))
+        first.append_text(right).rstrip()
         yield first
         yield from others
 
-    def _wrapped(self, text: Text, indent: int = 0, room: int | None = None) -> Iterator[Text]:
-        """The text in lines of at most ``room`` columns, by default the width without the indent.
+    def _wrapped(self, text: Text, indent: int, room: int) -> Iterator[Text]:
+        """The text in indented lines. Rich's own tables take ten times as long."""
+        for line in wrapped(text, room):
+            yield self._whole(line, indent)
 
-        Rich's own tables take ten times as long.
-        """
-        room = self.width - indent if room is None else room
-        if text.cell_len <= room:
-            lines: Iterable[Text] = [text]
-        else:
-            lines = text.wrap(self._console, room, overflow="fold")
-        for line in lines:
-            line.rstrip()
-            line.pad_left(indent)
-            line.no_wrap, line.overflow, line.end = True, "ignore", "\n"
-            yield line
+    @staticmethod
+    def _whole(line: Text, indent: int) -> Text:
+        """An indented line that Rich does not wrap."""
+        line.rstrip()
+        line.pad_left(indent)
+        line.no_wrap, line.overflow, line.end = True, "ignore", "\n"
+        return line
 
-    def _layer(self, layer: BuiltLayer) -> Iterator[Text]:
+    def _layer(self, layer: BuiltLayer) -> Iterator[_Line]:
         name = Text(printable(layer.name), "bold")
         if layer.type:
             name.append(self.dot, "not bold").append(printable(layer.type), "not bold cyan")
@@ -162,10 +215,10 @@ class _Page:
             name.append(f"{self.dot}called {layer.calls} times", "dim")
         yield from self._ends(name, *self._facts(layer.output_shapes, layer.size))
 
-    def _fold(self, fold: Fold) -> Iterator[Text]:
+    def _fold(self, fold: Fold) -> Iterator[_Line]:
         ellipsis = " ... " if self.ascii_only else " … "
         title = fold.name if fold.name == fold.last else f"{fold.name}{ellipsis}{fold.last}"
-        name = Text(title, "bold")
+        name = Text(printable(title), "bold")
         name.append(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
         yield from self._ends(name, *self._facts(fold.output_shapes, fold.size))
         held = f"{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
@@ -173,13 +226,15 @@ class _Page:
             held = f"{_counted(fold.count, 'more block')} of {held}, as above"
         elif fold.count > 1:
             held = f"{fold.count} blocks of {held}"
-        yield from self._wrapped(Text(held, "dim"), 2)
+        yield _Line(Text(held, "dim"), indent=2)
 
     def _facts(self, shapes: Shapes, size: int) -> tuple[Text, Text]:
         shown = Text(shapes_text(shapes) if shapes else self.unknown_shape)
         return shown, Text(f"{size:>12,}", "bold" if size else "dim")
 
-    def _tensor(self, model: Subject, name: str, tensor: TensorSummary) -> Iterator[Text]:
+    def _tensor(
+        self, model: Subject, name: str, tensor: TensorSummary, indent: int
+    ) -> Iterator[_Line]:
         parameter, distribution, seen = tensor.parameter, tensor.distribution, tensor.measured
         title = Text(f"{printable(name)} {shape_text(parameter.shape)}  ")
         title.append(printable(str(parameter.initializer)), "green")
@@ -200,10 +255,10 @@ class _Page:
             text = ""
             if seen is not None and seen.min == seen.max:
                 title.append(f"  all {seen.min:.4g}", "dim")
-                yield from self._wrapped(title, 2)
+                yield _Line(title, indent=indent)
                 return
         label = text
-        drawn = _DRAWN if parameter.stored is None else _STORED
+        drawn = _DRAWN if parameter.stored is None else parameter.stored.origin
         if seen is not None and seen.entries < parameter.size:
             label = f"first {seen.entries:,}"
         elif seen is not None:
@@ -213,18 +268,21 @@ class _Page:
             title.append(f"  {text}", "dim")
             if label not in (text, drawn):
                 title.append(f"{self.dot}{label}", "dim")
-            yield from self._wrapped(title, 2)
+            yield _Line(title, indent=indent)
             return
         if distribution is None and seen is not None:
             label = text if label == drawn else f"{text}{self.dot}{label}"
         cells = [Text(f or e) for f, e in zip(figures, expected, strict=True)]
         cells.append(Text(self._picture(tensor), "blue"))
+        if not any(cells):
+            yield _Line(title, indent=indent)
+            return
         if self.wide:
             if label and label != drawn:
                 title.append(f"  {label}", "dim")
-            yield from self._figures(title, cells, indent=2)
+            yield from self._figures(title, cells, indent=indent)
         else:
-            yield from self._wrapped(title, 2)
+            yield _Line(title, indent=indent)
             yield from self._figures(Text(label, "dim"), cells)
         if seen is not None and distribution is not None:
             yield from self._figures(
@@ -250,7 +308,7 @@ class _Page:
         counts = (seen.nans, "NaN"), (seen.infs, "infinite")
         return "".join(f"{self.dot}{count:,} {what}" for count, what in counts if count)
 
-    def _totals(self, model: Subject) -> Iterator[Text]:
+    def _totals(self, model: Subject) -> Iterator[_Line]:
         sums = totals(model)
         weights = Text.assemble(
             "Total ", (f"{sums.params:,}", "bold"), f" weights, {size_text(sums.bytes)}"

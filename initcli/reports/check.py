@@ -29,7 +29,7 @@ class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     message: Annotated[str, doc("The problem, with its numbers.")]
     why: Annotated[str, doc("Why it matters, with a source.")]
     remedy: Annotated[str, doc("What to write instead.")]
-    fixable: Annotated[bool, doc("Whether --fix can write the remedy.")]
+    fixable: Annotated[bool, doc("Whether --fix mends the finding, by a trial.")]
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):

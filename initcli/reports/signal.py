@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -29,27 +28,19 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: Annotated[tuple[str, ...], doc("What was assumed.")]
 
     @classmethod
-    def of(cls, signal: Signal, only: Sequence[str] = ()) -> SignalReport:
-        """The report on the layers and tensors that match, or on all; the verdict is on all.
-
-        Raises:
-            NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
-        """
-        shown = signal.matching(only) if only else signal
-        return record(cls, shown, model=ModelRecord.of(signal.model), verdict=verdict(signal))
+    def of(cls, signal: Signal, shown: Signal | None = None) -> SignalReport:
+        """The report on the layers and tensors to show, by default all; the verdict is on all."""
+        return record(
+            cls, shown or signal, model=ModelRecord.of(signal.model), verdict=verdict(signal)
+        )
 
 
-def signal_rows(spec: str, signal: Signal, only: Sequence[str] = ()) -> Rows:
-    """One row a layer; ``spec`` is how the model was named on the command line.
-
-    Raises:
-        NoSuchTensor: a pattern of ``only`` matches no layer and no tensor.
-    """
-    shown = signal.matching(only) if only else signal
+def signal_rows(spec: str, signal: Signal, shown: Signal | None = None) -> Rows:
+    """One row a layer to show; ``spec`` is how the model was named on the command line."""
     drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "nothing drawn"
     return rows_of(
         LayerSignal,
-        shown.layers,
+        (shown or signal).layers,
         {"spec": spec, "model": signal.model.name},
         title=signal.model.name,
         facts=f"batch {signal.batch}, {drawn}: {verdict(signal).text}",

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.distributions import Distribution
+from initcli.errors import printable
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared, Undrawn
+from initcli.matching.match import Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, columns, doc, record, rows_of
+from initcli.sampling.chunks import CHUNK
 from initcli.sampling.workers import HERE, Workers
+from initcli.stored import StoredTensor
 
 
 class TensorSummary(msgspec.Struct, frozen=True):
@@ -101,14 +107,39 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True):
 class MatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An initializer that stored values look like."""
 
-    initializer: Annotated[dict[str, Any], doc("Initializer: its type and its arguments.")]
-    framework: Annotated[str | None, doc("Framework that uses it; null for several or none.")]
-    rule: Annotated[str, doc("The rule as short text, such as N(0, 2/fan_in).")]
-    distribution: Annotated[DistributionRecord | None, doc("Distribution of one element.")]
-    p_value: Annotated[float, doc("Probability of such values or less likely ones by chance.")]
+    initializer: Annotated[
+        dict[str, Any], doc("Initializer: its type and its arguments.", row=None)
+    ]
+    framework: Annotated[str | None, doc("Framework that has the rule; null if estimated.")]
+    rule: Annotated[str, doc("The rule as short text, such as N(0, 2/fan_in).", row="")]
+    distribution: Annotated[
+        DistributionRecord | None, doc("Distribution of one element; null if not known.")
+    ]
+    p_value: Annotated[
+        float | None,
+        doc("Probability of values that agree as badly or worse; null if nothing is random."),
+    ]
     also: Annotated[
-        tuple[MatchRecord, ...], doc("Others that fit as well, the simplest first.")
+        tuple[MatchRecord, ...],
+        doc("Others that the values agree with, likeliest first.", row=None),
     ] = ()
+
+    @classmethod
+    def of(cls, matches: tuple[Match, ...]) -> MatchRecord | None:
+        """The record of the first match, with the others in it; None without any."""
+        if not matches:
+            return None
+        first, *others = (
+            record(
+                cls,
+                each,
+                initializer=_initializer(each.initializer),
+                distribution=each.distribution and _distribution(each.distribution),
+                also=(),
+            )
+            for each in matches
+        )
+        return msgspec.structs.replace(first, also=tuple(others))
 
 
 class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +301,40 @@ def model_facts(model: Subject) -> tuple[str, ...]:
     if is_stored(model):
         return ("stored weights", *([model.dtype] if model.dtype else []))
     return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
+
+
+class SameValues:
+    """Finds stored tensors that have the same values, bit by bit.
+
+    Constant tensors, and those that are tied in their file, are not meant.
+    """
+
+    def __init__(self) -> None:
+        self._alike: defaultdict[Hashable, list[StoredTensor]] = defaultdict(list)
+
+    def add(self, tensor: TensorSummary) -> None:
+        """Take in a tensor; only a few of its figures are kept."""
+        seen, stored = tensor.measured, tensor.parameter.stored
+        if seen is None or stored is None or seen.min >= seen.max or stored.alias_of is not None:
+            return
+        figures = seen.entries, seen.mean, seen.squares, seen.min, seen.max
+        self._alike[(stored.shape, stored.dtype, figures)].append(stored)
+
+    def notes(self) -> Iterator[str]:
+        """A sentence for each group of tensors that are the same."""
+        for first, *others in self._alike.values():
+            same = [each.path for each in others if _is_same(first, each)]
+            if same:
+                more = f" and {len(same) - 1:,} more" if len(same) > 1 else ""
+                yield printable(f"{first.path} and {same[0]}{more} have the same values")
+
+
+def _is_same(one: StoredTensor, two: StoredTensor) -> bool:
+    for start in range(0, one.size, CHUNK):
+        stop = min(start + CHUNK, one.size)
+        if not np.array_equal(one.read(start, stop), two.read(start, stop), equal_nan=True):
+            return False
+    return True
 
 
 def value_facts(parameter: Parameter, seen: Measurement | None) -> Iterator[str]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any
 
 import msgspec
 
-from initcli.activations import known_activations
-from initcli.errors import CodeError, NotInCatalog, did_you_mean, printable, quoted
+from initcli.errors import CodeError, TooLarge, printable
 from initcli.frameworks import Framework
-from initcli.initializers import known_initializers
 from initcli.model import Model
 from initcli.signal.figures import Signal
 from initcli.signal.measured import (
@@ -25,12 +22,16 @@ from initcli.signal.measured import (
     predict_signal,
 )
 from initcli.signal.verdict import Verdict, verdict
+from initcli.sources import variations
 from initcli.sources.building import build
 from initcli.sources.code.objects import is_code
 from initcli.sources.load import custom_functions
-from initcli.sources.overrides import overridden, varied
+from initcli.sources.overrides import overridden
 from initcli.sources.read import read
 from initcli.types import Array
+
+MAX_VARIANTS = 1_000
+"""Models of one comparison."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +45,11 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 def variants(
     sources: Sequence[str],
     *,
-    kernel_initializers: Sequence[str] = (),
-    activations: Sequence[str] = (),
+    kernel_initializers: Iterable[str] = (),
+    bias_initializers: Iterable[str] = (),
+    activations: Iterable[str] = (),
     defaults: Sequence[Framework] = (),
+    sweeps: Iterable[str] = (),
     seed: int | None = None,
     custom: Iterable[str] = (),
     changes: Iterable[str] = (),
@@ -55,17 +58,24 @@ def variants(
 
     Args:
         sources: paths, or ``-`` for standard input.
-        kernel_initializers: names, each in turn the initializer of all kernels.
-        activations: names, each in turn the activation of all layers that have one, but for the
-            last layer and softmax.
+        kernel_initializers: each in turn the initializer of all kernels, as a spec writes it:
+            ``he_normal``, or ``{type: VarianceScaling, scale: 1.5}``. A text may list several with
+            commas.
+        bias_initializers: those of all biases.
+        activations: each in turn the activation of all layers that have one, but for the last
+            layer and softmax.
         defaults: whose default initializers.
+        sweeps: texts ``PATH=VALUES``, each of whose values in turn is set at the path as in
+            ``changes``. VALUES are a list with commas, ``LOW:HIGH:N`` for N numbers at equal
+            distances, or ``LOW:HIGH:logN`` at equal ratios.
         seed: wins over the specs' own.
-        custom: Python files whose public functions are initializers; they are run.
+        custom: Python files whose public callables are initializers; they are run.
         changes: values of every spec to change, as in :func:`initcli.load`.
 
     Raises:
-        InvalidSpec: a spec cannot be read, or is wrong; with all its problems.
-        NotInCatalog: no initializer or activation has that name.
+        InvalidSpec: a spec or a value is wrong; with all its problems.
+        BadOverride: a change or a sweep cannot be parsed, or changes nothing.
+        TooLarge: there are more combinations than :data:`MAX_VARIANTS`.
 
     >>> import initcli
     >>> found = initcli.variants(["sample_configs/lenet5.yaml"], defaults=["keras", "torch"])
@@ -74,37 +84,36 @@ def variants(
     """
     functions = custom_functions(custom)
     changes = list(changes)
-    options: list[list[Any]] = [
-        list(each) or [None] for each in (kernel_initializers, activations, defaults)
+    tried = [
+        variations.kernels(kernel_initializers),
+        variations.biases(bias_initializers),
+        variations.activations(activations),
+        *variations.sweeps(sweeps),
     ]
+    tried = [each for each in tried if each]
+    frameworks: Sequence[Framework | None] = defaults or [None]
+    count = math.prod(map(len, (sources, frameworks, *tried)))
+    if count > MAX_VARIANTS:
+        message = f"{count:,} combinations are more than the {MAX_VARIANTS:,} that are compared"
+        raise TooLarge(message, "vary fewer values at a time")
     found = []
     for source in sources:
         if is_code(source):
             message = f"{printable(source)} is code, of which no signal is known"
             raise CodeError(message, "name specs or Keras models")
         document = overridden(read(source), changes)
-        own = {*functions, *_recipes(document.data)}
-        _refuse_unknown("initializer", kernel_initializers, {*known_initializers(), *own})
-        _refuse_unknown("activation", activations, set(known_activations()))
-        for kernel, activation, framework in product(*options):
-            changed = varied(document, kernel=kernel, activation=activation)
+        for chosen, framework in product(product(*tried), frameworks):
+            changed = document
+            for each in chosen:
+                changed = each.apply(changed)
             model = build(changed, seed=seed, defaults=framework, functions=functions)
-            names = [source if len(sources) > 1 else None, kernel, activation, framework]
-            label = " · ".join(name for name in names if name) or model.name
-            found.append((label, model))
+            names = [
+                *([source] if len(sources) > 1 else []),
+                *(each.label for each in chosen),
+                *([framework] if framework else []),
+            ]
+            found.append((" · ".join(names) or model.name, model))
     return found
-
-
-def _recipes(data: Any) -> Iterable[str]:
-    found = data.get("initializers") if isinstance(data, Mapping) else None
-    return found if isinstance(found, Mapping) else ()
-
-
-def _refuse_unknown(kind: str, names: Iterable[str], known: set[str]) -> None:
-    for name in names:
-        if name not in known:
-            remedy = did_you_mean(name, known) or f"`initcli catalog` lists every {kind}"
-            raise NotInCatalog(f"unknown {kind} {quoted(name)}", remedy)
 
 
 def compare(

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from initcli.signal.grid import cell_means, coarse
 from initcli.types import Array, Size
 
 _STEP = 0.02
@@ -40,7 +41,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         profile: x / √E[x²] at :data:`NODES`, as a function of the normal number ``latent``.
         second: E[x²] at each position, of shape (positions…).
         ratios: E[x x'] / E[x²] of one unit in two examples, at two positions of one example, and
-            both: (3, positions…).
+            both: (3, positions…). Two positions may differ in E[x²], so that a ratio of a small
+            one may exceed 1.
         units: entries at a position.
         latent: number of the normal number behind an entry; functions of one share it.
         pinned: whether a normalization fixed the mean square, which else differs between draws.
@@ -52,6 +54,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         axes: the axes of the tensor that hold units, counted from the end; all others beside the
             batch are positions.
         entangled: whether units have much in common, as positions taken for units may have.
+        sizes: the numbers of positions along each axis, of which arrays may hold cells
+            (:mod:`initcli.signal.grid`); None where each position is a cell.
     """
 
     profile: Array
@@ -65,12 +69,30 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     steady: float = 0.0
     axes: tuple[int, ...] = (-1,)
     entangled: bool = False
+    sizes: Size | None = None
 
     @property
     def grid(self) -> Size:
-        """The sizes of the positions."""
+        """The numbers of cells, of which most fields have one for each position."""
         sizes: Size = self.second.shape
         return sizes
+
+    @property
+    def all_sizes(self) -> Size:
+        """The numbers of positions along each axis."""
+        return self.grid if self.sizes is None else self.sizes
+
+    @property
+    def positions(self) -> int:
+        """The number of positions."""
+        return math.prod(self.all_sizes)
+
+    @property
+    def beside(self) -> Array:
+        """The size of an entry at another position, relative to that of each."""
+        sizes = np.sqrt(self.second)
+        relative: Array = np.maximum(sizes.mean(), _TINY) / np.maximum(sizes, _TINY)
+        return relative
 
     @property
     def moments(self) -> Array:
@@ -86,11 +108,6 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def mean(self) -> float:
         """E[x], averaged over positions."""
         return float(self.means.mean())
-
-    @property
-    def typical_mean(self) -> float:
-        """E[x] of an entry whose E[x²] is the average over positions."""
-        return math.sqrt(max(float(self.second.mean()), 0.0)) * float(WEIGHTS @ self.profile)
 
     @property
     def correlation(self) -> float:
@@ -116,15 +133,17 @@ def field(
     size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
     second = np.maximum(moments[0], 0.0)
     ratios = np.divide(moments[1:], second, out=np.zeros_like(moments[1:]), where=second > _TINY)
-    return Field(
+    made = Field(
         profile=values / size,
         second=second,
-        ratios=np.clip(ratios, -1.0, 1.0),
+        ratios=ratios,
         units=units,
         latent=next(_latents) if latent is None else latent,
         pinned=pinned,
         lags=lags if lags is None or moments.shape[1:] == lags.shape else None,
     )
+    most = np.stack([np.ones_like(second), made.beside, made.beside])
+    return msgspec.structs.replace(made, ratios=np.clip(ratios, -most, most))
 
 
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
@@ -162,8 +181,8 @@ def observed(x: Array, axis: int = -1) -> Field:
         ]
     )
     values = np.interp(RANKS, (np.arange(z.size) + 0.5) / z.size, np.sort(z, axis=None))
-    estimated = field(moments.reshape(4, *grid), units, values)
-    return msgspec.structs.replace(estimated, axes=(axis,))
+    estimated = field(cell_means(moments.reshape(4, *grid), grid), units, values)
+    return msgspec.structs.replace(estimated, axes=(axis,), sizes=coarse(grid))
 
 
 def mapped(function: Callable[[Array], Array], given: Field) -> Field:
@@ -171,7 +190,14 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     curves = _curves(function, given)
     moments = np.empty((4, *given.grid))
     moments[0] = curves.at(np.ones(given.grid))
-    moments[1:] = [curves.at(rho) for rho in hidden(given)]
+    rhos = hidden(given)
+    moments[1] = curves.at(rhos[0])
+    typical = float(np.sqrt(given.second).mean())
+    other = _table(function(typical * given.profile))
+    for kind in (2, 3):
+        # Of a position and another of typical size.
+        level = np.interp(rhos[kind - 1], _RHO, other)
+        moments[kind] = np.sign(level) * np.sqrt(np.abs(level * curves.at(rhos[kind - 1])))
     typical = math.sqrt(float(given.second.mean()))
     values = function(typical * given.profile)
     lags = None
@@ -196,15 +222,20 @@ def scatter(given: Field, batch: int) -> float:
     """
     if given.pinned or given.units == 0:
         return 0.0
+    return math.log1p(unit_scatter(given, batch) / given.units)
+
+
+def unit_scatter(given: Field, batch: int) -> float:
+    """Var[S] / E[S]² of the mean square S of one unit, over all examples and positions."""
     squares = given.profile**2
     table = _table(squares)
     rho = hidden(given)
     pairs = [float(WEIGHTS @ squares**2), *(float(np.interp(r, _RHO, table).mean()) for r in rho)]
-    shares = pair_shares(batch, math.prod(given.grid))
+    shares = pair_shares(batch, given.positions)
     if given.steady:
         alike = [1.0, *(float((r * r).mean()) for r in rho)]
         pairs = [pair - 2 * given.steady * each for pair, each in zip(pairs, alike, strict=True)]
-    return math.log1p(max(float(shares @ np.array(pairs)) - 1.0, 0.0) / given.units)
+    return max(float(shares @ np.array(pairs)) - 1.0, 0.0)
 
 
 def pair_shares(batch: int, positions: int) -> Array:
@@ -244,12 +275,26 @@ def _curves(function: Callable[[Array], Array], given: Field) -> _Curves:
 
 def hidden(given: Field) -> Array:
     """The correlations of the normal numbers behind the three pairs: (3, positions…)."""
-    return behind(given.ratios, given)
+    ratios = given.ratios.copy()
+    ratios[1:] /= given.beside
+    return behind(ratios, given)
 
 
 def behind(ratios: Array, given: Field) -> Array:
     """The correlations of the normal numbers behind pairs with those E[x x'] / E[x²]."""
     return from_products(given.profile, given.profile, ratios)
+
+
+def mean_products(one: Array, two: Array) -> Array:
+    """E[x] E[y] of the pairs of :attr:`Field.moments`, for means by position: (4, positions…)."""
+    same, apart = one * two, (one * two.mean() + two * one.mean()) / 2
+    return np.stack([same, same, apart, apart])
+
+
+def by_position(scale: Array) -> Array:
+    """The factors of E[f f'] at each position, for those of E[f²]: (4, positions…)."""
+    sizes = np.sqrt(scale)
+    return np.stack([scale, scale, sizes * sizes.mean(), sizes * sizes.mean()])
 
 
 def at_lags(same: Array, places: Array, lags: Array | None) -> Array:

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from initcli.errors import NoSuchTensor, did_you_mean, quoted
+from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.program import Program
 from initcli.signal.theory import Prediction
@@ -87,8 +87,14 @@ class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """The signal through a model; with no draws, predictions alone.
 
-    ``layers`` has an entry for each step of ``program``, and ``input_rms`` the root mean square of
-    tensors that flow in, by number, where they are not standard normal.
+    ``layers`` has an entry for each step of ``program``. By the number of a tensor, ``input_rms``
+    is the root mean square of what flows in, where that is not standard normal; ``differences``
+    that of what differs between examples, in the inputs and the hidden tensors that all of the
+    signal passes; and ``dimensions`` the number of directions along which they differ, in the
+    inputs and the last of these tensors. By the number of a step, ``onsets`` is the largest
+    gradient of a time step divided by that of the last, and ``reaches`` the number of time steps
+    with a gradient of at least 1e-4 of the largest, for recurrent layers that end with their last
+    state. These four are empty where nothing was drawn.
     """
 
     model: Model
@@ -99,6 +105,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     tensors: tuple[TensorSignal, ...] = ()
     notes: tuple[str, ...] = ()
     input_rms: Mapping[int, float] = {}
+    differences: Mapping[int, float] = {}
+    dimensions: Mapping[int, float] = {}
+    onsets: Mapping[int, float] = {}
+    reaches: Mapping[int, float] = {}
 
     @property
     def results(self) -> frozenset[str]:
@@ -112,12 +122,11 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             NoSuchTensor: a pattern matches none.
         """
-        names = {layer.name for layer in self.layers} | {tensor.path for tensor in self.tensors}
+        names = [*(layer.name for layer in self.layers), *(each.path for each in self.tensors)]
         for glob in globs:
             if not any(fnmatchcase(name, glob) for name in names):
                 message = f"no layer's name and no tensor's path matches {quoted(glob)}"
-                remedy = did_you_mean(glob, names) or "`*` stands for any text, as in '*/kernel'"
-                raise NoSuchTensor(message, remedy)
+                raise NoSuchTensor(message, nearest_pattern(glob, names))
 
         def wanted(name: str) -> bool:
             return any(fnmatchcase(name, glob) for glob in globs)

@@ -74,7 +74,8 @@ class Graph:
 
     def _only_passes_on(self, index: int) -> bool:
         step = self.steps[index]
-        return not step.parameters and len(step.inputs) == 1
+        joins = step.layer.acts_as() == "joins"
+        return not step.parameters and (len(step.inputs) == 1 or joins)
 
     def activated(self, index: int) -> tuple[Activation, int] | None:
         """The activation that follows a step, and the step that applies it.
@@ -176,6 +177,16 @@ class Graph:
         return found
 
     @cached_property
+    def hidden_trunk(self) -> list[int]:
+        """The tensors of the trunk that layers with weights make, without results."""
+        weighted: set[int] = set()
+        for step in self.steps:
+            if step.parameters or not weighted.isdisjoint(step.inputs):
+                weighted.update(step.outputs)
+        made = [t for t in self.trunk if t in weighted and t in self.made_by]
+        return [tensor for tensor in made if not self.is_result(self.made_by[tensor])]
+
+    @cached_property
     def skips(self) -> dict[int, Skip]:
         """Sums that close a residual branch, by their step.
 
@@ -201,20 +212,6 @@ class Graph:
             if self.sources[skip.end] == self.sources[skip.carried]:
                 chains.setdefault(self.sources[skip.carried], []).append(index)
         return list(chains.values())
-
-    def is_hidden(self, tensor: int) -> bool:
-        """Whether a layer with weights takes part in making a tensor."""
-        seen: set[int] = set()
-        waiting = [tensor]
-        while waiting:
-            index = self.made_by.get(waiting.pop())
-            if index is None or index in seen:
-                continue
-            if self.steps[index].parameters:
-                return True
-            seen.add(index)
-            waiting += self.steps[index].inputs
-        return False
 
     def _depends(self, tensor: int, on: int) -> bool:
         """Whether a tensor is computed from another."""

@@ -16,10 +16,12 @@ from initcli.signal.field import (
     NODES,
     WEIGHTS,
     Field,
+    by_position,
     field,
     from_products,
     hermite_basis,
     hidden,
+    mean_products,
     powers,
     products,
     profile_of,
@@ -47,13 +49,9 @@ def added(one: Field, two: Field, common: Common = None) -> Field:
     if one.latent == two.latent:
         return _same_latent(one, two, np.add)
     one, two = aligned(one, two)
-    cross = shared_by(one, two, common)
-    if common is None and (whole := float(cross.mean())) != 0:
-        # Weigh positions as the moments of two entries do.
-        cross = cross * (one.typical_mean * two.typical_mean / whole)
-    moments = one.moments + two.moments + 2 * cross
+    moments = one.moments + two.moments + 2 * shared_by(one, two, common)
     values = _values(one, two, np.add, common)
-    return _combined(one, two, moments, values, one.typical_mean + two.typical_mean)
+    return _combined(one, two, moments, values, one.mean + two.mean)
 
 
 def multiplied(one: Field, two: Field) -> Field:
@@ -62,7 +60,7 @@ def multiplied(one: Field, two: Field) -> Field:
         return _same_latent(one, two, np.multiply)
     one, two = aligned(one, two)
     values = _values(one, two, np.multiply)
-    mean = one.typical_mean * two.typical_mean
+    mean = float((one.means * two.means).mean())
     return _combined(one, two, one.moments * two.moments, values, mean)
 
 
@@ -79,7 +77,7 @@ def combined(one: Field, two: Field, operation: Operation, common: Common = None
     scale = one.second + two.second
     scale = scale / max(float(scale.mean()), 1e-300)
     kinds = np.array([pair_products(grid, one, two, common, kind) for kind in range(4)])
-    moments = kinds.reshape(4, *(1,) * scale.ndim) * scale
+    moments = kinds.reshape(4, *(1,) * scale.ndim) * by_position(scale)
     return _combined(one, two, moments, values, float((_PAIR_WEIGHTS * grid).sum()))
 
 
@@ -131,8 +129,10 @@ def shares(
 
 def shared_by(one: Field, two: Field, common: Common) -> Array:
     """E[x y], that of independent entries by their means: (4, positions…)."""
-    means = one.means * two.means
-    return np.broadcast_to(means if common is None else common, (4, *means.shape))
+    if common is None:
+        one, two = aligned(one, two)
+        return mean_products(one.means, two.means)
+    return np.broadcast_to(common, (4, *np.broadcast_shapes(one.grid, two.grid)))
 
 
 def aligned(one: Field, two: Field) -> tuple[Field, Field]:
@@ -155,7 +155,7 @@ def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
     scale = one.second / max(float(one.second.mean()), 1e-300)
     pairs = products(values, values, np.concatenate([np.ones((1, *one.grid)), hidden(one)]))
     pinned = one.pinned and two.pinned
-    return field(pairs * scale, max(one.units, two.units), values, one.latent, pinned)
+    return field(pairs * by_position(scale), max(one.units, two.units), values, one.latent, pinned)
 
 
 def correlations(one: Field, two: Field, common: Array) -> Array:

@@ -9,23 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from initcli import distributions
-from initcli.activations import (
-    Activation,
-    Glu,
-    Linear,
-    LogSoftmax,
-    Opaque,
-    Relu,
-    Relu6,
-    Softmax,
-    Sparsemax,
-)
+from initcli.activations import Activation, Linear, Relu, Relu6
+from initcli.distributions import Constant
 from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
@@ -33,8 +23,10 @@ from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.observing import near_bounds, output_bounds
 from initcli.signal.program import Step
+from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, distribution_moments
-from initcli.types import CODES, Array
+from initcli.signal.zeros import Zeros, is_zero
+from initcli.types import Array
 
 # Thresholds. Stacks that Keras trained on real data (tests/reference/training_cases.yaml) lie on
 # the right side of each: those within them learn, and those beyond do not.
@@ -48,33 +40,61 @@ INSENSITIVE = 1e-4
 smaller one stays as it is while the other learns."""
 SENSITIVE = 1e4
 """Largest such factor: any step that moves the one layer scrambles what the other computes."""
+SHARP = 150.0
+"""The same where each layer multiplies by more than :data:`SHARP_EACH`: Adam's usual step is a
+hundredth of a weight, and then changes more than all. Normalizations multiply by 1.2 a layer and
+take the size of weights away, so that their steps do less."""
+SHARP_EACH = 1.5
+"""Factor of one layer, or one time step, above that of normalizations."""
+SHORT_REACH = 14
+"""Largest number of time steps within reach of a state that loses half and more at each step, as
+½¹³ is the last power above 1e-4. A forget gate without a bias loses less, with what the recurrent
+kernel adds, and many such layers train."""
+OUT_OF_REACH = 32
+"""Time steps out of reach with which layers learn: a state that takes in its last step alone
+learns to look back over eight (Keras, handwritten digits row by row), not over 64."""
 SATURATED = 0.4
-"""Largest share of saturated entries. The slopes of the others still carry the gradient."""
+"""Largest share of saturated entries without a loss. The slopes of the others carry the gradient,
+so that a few layers learn all the same."""
+SHUT = 0.95
+"""Largest share of entries that are saturated, or 0 behind a ReLU, with which layers learn: of
+twenty units one still tells examples apart."""
+GONE = 0.99
+"""Largest share of dead units with which layers learn: of a hundred units one is left."""
 DEAD = 0.6
 """Largest share of dead units. Examples become alike with depth, and of units with weights of mean
 0 half are then off for all of them; a tenth more is the least that tells a shifted bias."""
 SURE = 4.0
 """Standard errors of a share of few units beyond which it is not chance."""
-ZEROS = 0.9
-"""Largest share of zeros in the output of a ReLU."""
 RESIDUAL_GROWTH = 30.0
 """Largest factor by which residual branches may grow their sum in all."""
 RESIDUAL_GROWTH_EACH = 1.1
 """Largest average factor for each branch. Below it branches add an amount and not a share."""
+ONE_DIRECTION = 1.25
+"""Number of directions, by participation ratio, below which examples lie on one line, as nine
+tenths of their squares do. Standard normal inputs of n entries lie in nearly n."""
+MANY_DIRECTIONS = 3.0
+"""Number of directions of inputs that a line loses."""
+ADAM_EPSILON = 1e-7
+"""What Keras's Adam adds to the size of a gradient before it divides by it: larger gradients make
+steps of full size, however small they are."""
 NOTABLE = 10.0
 """Factor of a single layer that a verdict names even where the whole signal keeps its size."""
 
-_NOT_ENTRYWISE = (Glu, Softmax, LogSoftmax, Sparsemax, Opaque)
 _TINY = 1e-100
 """Sizes below this, and above its inverse, have under- or overflowed."""
 
 
 class Growth(NamedTuple):
-    """Root mean square of a tensor, and of the tensor that its size comes from."""
+    """Root mean square of a tensor, and of the tensor that its size comes from.
+
+    Where it is ``between_examples``, that of what differs between examples.
+    """
 
     tensor: int
     before: float
     after: float
+    between_examples: bool = False
 
     @property
     def ratio(self) -> float:
@@ -209,16 +229,81 @@ class Judgment:
 
     @cached_property
     def growths(self) -> list[Growth]:
-        """Stretches over which the signal vanishes or explodes, unless residual or dead ones."""
+        """Stretches over which the signal vanishes or explodes, unless residual or dead ones.
+
+        Where its size does not vanish, what differs between examples may.
+        """
         sums = {self.graph.steps[residual.sums[0]].outputs[0] for residual in self.residuals}
         residual_sources = {self.graph.sources[tensor] for tensor in sums}
-        return [
+        growths = [
             growth
             for sources, growth in self.stretches.items()
             if not SMALL <= growth.ratio <= LARGE
             and sources not in residual_sources
-            and not (growth.after == 0 and self.dead)
+            and not (growth.after == 0 and (self.dead or self.starts_at_zero))
         ]
+        alike = None if growths or self.unlike_sensitivities else self._alike
+        return growths if alike is None else [alike]
+
+    @property
+    def _alike(self) -> Growth | None:
+        """The first stretch over which examples become alike."""
+        graph, differences = self.graph, self.signal.differences
+        is_excused = self.dead is not None or self.starts_at_zero
+        for tensor in graph.hidden_trunk:
+            after, sources = differences.get(tensor), graph.sources[tensor]
+            if after is None or tensor in sources or (after == 0 and is_excused):
+                continue
+            for source in sources:
+                before, differs = self.rms(source), differences.get(source)
+                if before and differs and differs >= SMALL * before and after < SMALL * before:
+                    return Growth(tensor, before, after, between_examples=True)
+        return None
+
+    def is_mended_by_one(self, growth: Growth) -> bool:
+        """Whether the signal keeps its size but for one kernel.
+
+        A kernel learns from gradients that its own factor does not shrink or blow up, so that
+        training undoes the factor of one.
+        """
+        if not 0 < growth.ratio < math.inf:
+            return False
+        sign = 1 if growth.ratio > 1 else -1
+        gains = [self._gain(index) for index in self.mixing_steps(growth)]
+        logs = [sign * math.log(gain) for gain in gains if gain]
+        rest = growth.ratio * math.exp(-sign * max(logs, default=0.0))
+        return SMALL <= rest <= LARGE
+
+    def _gain(self, index: int) -> float | None:
+        """Factor by which a step's kernel changes a size; None if unknown or repeated in time."""
+        step = self.graph.steps[index]
+        kernels = [p for p in step.parameters if p.is_summed and p.wired_fans is not None]
+        if step.layer.acts_as() == "recurs" or len(kernels) != 1:
+            return None
+        moments, fans = distribution_moments(kernels[0]), kernels[0].wired_fans
+        if moments is None or fans is None:
+            return None
+        return math.sqrt(fans.fan_in * (moments.variance + moments.mean**2)) or None
+
+    @cached_property
+    def collapsed(self) -> float | None:
+        """Along how many directions examples differ behind all layers, where that is hardly one.
+
+        None too where a layer of one unit leaves no more, or kernels of equal entries, which
+        gradients tell apart; and where sizes or gradients are what is wrong.
+        """
+        if self.growths or self.residuals or self.unlike_sensitivities or self.forgetful:
+            return None
+        graph, known = self.graph, self.signal.dimensions
+        last = graph.hidden_trunk[-1:]
+        found = known.get(last[0]) if last else None
+        begun = max((known.get(each.tensor, math.inf) for each in graph.program.inputs), default=0)
+        if found is None or not 0 < found < ONE_DIRECTION or begun < MANY_DIRECTIONS:
+            return None
+        if any(math.prod(graph.size(tensor)[1:]) == 1 for tensor in graph.hidden_trunk):
+            return None
+        kernels = (p for step in graph.steps for p in step.parameters if p.is_summed)
+        return None if any(isinstance(p.distribution, Constant) for p in kernels) else found
 
     @cached_property
     def residuals(self) -> list[Residual]:
@@ -290,10 +375,7 @@ class Judgment:
     def sensitivities(self) -> list[Sensitivity]:
         """Sensitivity to each hidden tensor that all of the signal passes, in order."""
         graph, sensitivities = self.graph, []
-        for tensor in graph.trunk:
-            index = graph.made_by.get(tensor)
-            if index is None or graph.is_result(index) or not graph.is_hidden(tensor):
-                continue
+        for tensor in graph.hidden_trunk:
             gradient, figures = self.gradient(tensor), self._figures(tensor)
             if gradient and figures and gradient > 0 and figures[1] > 0:
                 root = math.sqrt(math.prod(graph.size(tensor)[1:]))
@@ -307,11 +389,51 @@ class Judgment:
             return []
         last = self.sensitivities[-1].size
         ratios = [each.size / last for each in self.sensitivities]
-        if max(ratios) > SENSITIVE:
-            return self.sensitivities[ratios.index(max(ratios)) :]
+        first = ratios.index(max(ratios))
+        steps = sum(map(mixes, self._steps_between(first)))
+        if max(ratios) > SENSITIVE or _is_sharp(max(ratios), steps):
+            return self.sensitivities[first:]
         if min(ratios) < INSENSITIVE:
             return self.sensitivities[ratios.index(min(ratios)) :]
         return []
+
+    def _steps_between(self, first: int) -> Sequence[Step]:
+        """The steps between one of the sensitivities and the last."""
+        tensors = (self.sensitivities[first].tensor, self.sensitivities[-1].tensor)
+        begin, end = (self.graph.made_by[tensor] for tensor in tensors)
+        return self.graph.steps[begin + 1 : end + 1]
+
+    @cached_property
+    def chaotic(self) -> dict[int, float]:
+        """Recurrent steps whose state blows differences up in time, with the factor."""
+        return {
+            index: factor
+            for index, factor in self.signal.onsets.items()
+            if _is_sharp(factor, self.graph.size(self.graph.steps[index].inputs[0])[1])
+        }
+
+    @cached_property
+    def forgetful(self) -> dict[int, int]:
+        """Recurrent steps whose state forgets too fast, with the time steps within its reach."""
+        lengths = {
+            index: self.graph.size(self.graph.steps[index].inputs[0])[1]
+            for index in self.signal.reaches
+        }
+        return {
+            index: int(reach)
+            for index, reach in self.signal.reaches.items()
+            if reach <= SHORT_REACH and lengths[index] - reach >= OUT_OF_REACH
+        }
+
+    @cached_property
+    def zeros(self) -> Zeros:
+        """The weights that start at 0."""
+        return Zeros(self.graph)
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether nothing passes weights of zeros at the first step, and these learn."""
+        return self.zeros.cuts and not self.zeros.stuck
 
     @property
     def starts_with_zero_result(self) -> bool:
@@ -359,8 +481,41 @@ class Judgment:
 
     @cached_property
     def saturated(self) -> list[Shares]:
-        """The activations whose output is saturated."""
-        return [each for each in self.all_shares if (each.saturated or 0.0) > SATURATED]
+        """The activations whose output is saturated, but for results with a prior."""
+        return [
+            each
+            for each in self.all_shares
+            if (each.saturated or 0.0) > SATURATED and not self._is_prior(each.step)
+        ]
+
+    def _is_prior(self, index: int) -> bool:
+        """Whether a result is saturated by its bias alone, such as the log odds of a rare class.
+
+        The slope at the bounds drops out of the gradient of a loss of log-probabilities (Lin et
+        al. 2017, arXiv:1708.02002, section 4.1).
+        """
+        graph = self.graph
+        if not graph.is_result(index):
+            return False
+        biases = [p for p in self._makers(index) if p.argument == "bias_initializer"]
+        moments = [distribution_moments(bias) for bias in biases]
+        if not any(each is not None and each.mean for each in moments):
+            return False
+        sums = self._sums_without(frozenset(bias.path for bias in biases)).get(index)
+        layer = graph.steps[index].layer
+        bounds, function = output_bounds(layer), layer.last_activation
+        if sums is None or bounds is None or function is None:
+            return True
+        near = near_bounds(np.asarray(function.call(arrays, sums)), bounds)
+        return float(WEIGHTS @ near) <= SATURATED
+
+    def _makers(self, index: int) -> Sequence[Parameter]:
+        """The parameters of the layer whose sums a step applies its activation to."""
+        while not (step := self.graph.steps[index]).parameters and len(step.inputs) == 1:
+            if (made := self.graph.made_by.get(step.inputs[0])) is None:
+                break
+            index = made
+        return step.parameters
 
     @cached_property
     def dead(self) -> Shares | None:
@@ -374,19 +529,33 @@ class Judgment:
             units = max(self.graph.size(self.graph.steps[each.step].outputs[0])[-1], 1)
             limit = max(DEAD, 0.5 + SURE * math.sqrt(0.25 / units))
             is_dead = (each.dead or 0.0) > limit
-            if is_dead or each.zeros > ZEROS:
+            if is_dead or each.zeros > SHUT:
                 return each if is_dead else each._replace(dead=None)
         return None
+
+    @property
+    def dies(self) -> bool:
+        """Whether a ReLU leaves nothing."""
+        shares = (each.zeros if each.dead is None else each.dead for each in self.all_shares)
+        return any(share is not None and share > GONE for share in shares)
 
     @cached_property
     def _sums(self) -> dict[int, Array]:
         """Predicted input of each activation, by step, at the nodes of a normal distribution."""
-        theory = Theory(self.graph.program, distribution_moments)
+        return self._sums_without(frozenset())
+
+    def _sums_without(self, paths: frozenset[str]) -> dict[int, Array]:
+        """The predicted inputs with the parameters of these paths at 0."""
+
+        def moments(parameter: Parameter) -> Weight | None:
+            return Weight(0.0, 0.0) if parameter.path in paths else distribution_moments(parameter)
+
+        theory = Theory(self.graph.program, moments)
         theory.begin()
         sums: dict[int, Array] = {}
         for index, step in enumerate(self.graph.steps):
             function = step.layer.last_activation
-            if function is not None and is_entrywise(function) and step.layer.acts_as() != "recurs":
+            if function is not None and function.is_entrywise and step.layer.acts_as() != "recurs":
                 before = theory.fields.get(step.inputs[0])
                 if step.parameters or mixes(step):
                     expected = theory.expected(without_activation(step))
@@ -398,14 +567,9 @@ class Judgment:
         return sums
 
 
-def is_entrywise(function: Activation) -> bool:
-    """Whether an activation is a known function of single entries."""
-    return not isinstance(function, _NOT_ENTRYWISE)
-
-
-def is_zero(parameter: Parameter) -> bool:
-    """Whether every entry starts at 0; codes of quantized weights are replaced before they run."""
-    return parameter.dtype not in CODES and parameter.distribution == distributions.Constant(0.0)
+def _is_sharp(ratio: float, steps: int) -> bool:
+    """Whether a sensitivity grows too fast over some steps."""
+    return ratio > SHARP and ratio > SHARP_EACH**steps
 
 
 def without_activation(step: Step) -> Step:
@@ -432,3 +596,40 @@ def std_of(layer: LayerSignal) -> float | None:
 def gradient_of(layer: LayerSignal) -> float | None:
     """Gradient RMS of a layer's output, measured or else predicted."""
     return layer.predicted.gradient_rms if layer.gradient is None else layer.gradient.rms.median
+
+
+Order = Literal["std", "gradient", "loss"]
+"""What layers can be sorted by: sizes, the largest first, or by how much size they lose."""
+
+
+def ordered(signal: Signal, by: Order) -> Signal:
+    """The signal with its layers, and by gradient its tensors too, in another order.
+
+    ``loss`` compares the output of a layer with the input that is nearest in size. What has no
+    known size comes last.
+    """
+    stds = {
+        tensor: std_of(layer)
+        for layer, step in zip(signal.layers, signal.program.steps, strict=True)
+        for tensor in step.outputs[:1]
+    }
+
+    def place(index: int) -> float:
+        layer, step = signal.layers[index], signal.program.steps[index]
+        if by == "gradient":
+            return -(gradient_of(layer) or 0.0)
+        std = std_of(layer)
+        if by == "std" or std is None:
+            return math.inf if std is None else -std
+        sources = [stds.get(tensor, signal.input_rms.get(tensor, 1.0)) for tensor in step.inputs]
+        factors = [std / source for source in sources if source]
+        return min(
+            factors, key=lambda each: abs(math.log(each)) if each else math.inf, default=math.inf
+        )
+
+    order = sorted(range(len(signal.layers)), key=place)
+    tensors = signal.tensors
+    if by == "gradient":
+        tensors = tuple(sorted(tensors, key=lambda each: -each.gradient_rms.median))
+    layers = tuple(signal.layers[index] for index in order)
+    return msgspec.structs.replace(signal, layers=layers, tensors=tensors)

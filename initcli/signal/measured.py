@@ -27,10 +27,11 @@ from initcli.signal.figures import (
     Spread,
     TensorSignal,
 )
+from initcli.signal.graph import Graph
 from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
 from initcli.signal.masking import heeding, mask_notes
-from initcli.signal.observing import output_figures, rms
-from initcli.signal.passes import Pass, Values, backwards, drawn_values, forwards
+from initcli.signal.observing import difference, dimension, output_figures, rms
+from initcli.signal.passes import Gradients, Pass, Values, backwards, drawn_values, forwards
 from initcli.signal.program import Program, program
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
@@ -50,6 +51,8 @@ SECONDS = 60.0
 """Time for all draws."""
 _LARGE_PRODUCT = 5e7
 """Multiplications of a layer from which threads help more than they wait for one another."""
+REACHED = 1e-4
+"""Share of the largest gradient of a time step that others within reach get at least."""
 
 
 class _Draw(msgspec.Struct, frozen=True):
@@ -61,6 +64,11 @@ class _Draw(msgspec.Struct, frozen=True):
     """The RMS of a parameter's gradient, and of its values."""
     hidden: dict[int, float]
     """As in :class:`Pass`."""
+    differences: dict[int, float]
+    dimensions: dict[int, float]
+    onsets: dict[int, float]
+    reaches: dict[int, float]
+    """As in :class:`Signal`, as are the three before."""
 
 
 def measure_signal(
@@ -123,12 +131,14 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
     """
     built = program(model, batch)
     nothing: list[None] = [None] * len(built.steps)
+    with threadpool_limits(1, "blas"):
+        expected = predictions(built)
     return Signal(
         model=model,
         program=built,
         batch=built.batch,
         draws=0,
-        layers=_layers(built, nothing, nothing, predictions(built)),
+        layers=_layers(built, nothing, nothing, expected),
         notes=(*_assumptions(built), *mask_notes(heeding(built))),
     )
 
@@ -306,17 +316,27 @@ def _one_draw(
             if np.issubdtype(output.dtype, np.floating):
                 outputs[index] = output_figures(step.layer, output)
             advance()
+        trunk = Graph(built).hidden_trunk
+        followed = [t for each in built.inputs if tensors[t := each.tensor].dtype.kind == "f"]
+        differences = {tensor: difference(tensors[tensor]) for tensor in (*followed, *trunk)}
+        dimensions = {tensor: dimension(tensors[tensor]) for tensor in (*followed, *trunk[-1:])}
         cotangents = {
             tensor: _cotangent(f"cotangent {k}", seed, tensors[tensor], about.masks.get(tensor))
             for k, tensor in enumerate(built.results)
             if np.issubdtype(tensors[tensor].dtype, np.floating)
         }
         totals: dict[str, Array] = {}
+        onsets: dict[int, float] = {}
+        reaches: dict[int, float] = {}
         back = backwards(built, tensors, cotangents, about)
         for index, gradient in zip(reversed(range(len(built.steps))), back, strict=True):
             step = gradient.step
             if gradient.outputs[0] is not None:
                 gradients[index] = rms(gradient.outputs[0])
+                if over_time := _over_time(gradient):
+                    largest = max(over_time)
+                    onsets[index] = largest / over_time[-1]
+                    reaches[index] = sum(size >= REACHED * largest for size in over_time)
             weights = {} if isinstance(step.layer, Preprocessing) else gradient.weights
             for name, each in weights.items():
                 path = step.weights[name].path
@@ -327,7 +347,7 @@ def _one_draw(
                         values = about.values(parameter)
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
-    return _Draw(outputs, gradients, sizes, about.hidden)
+    return _Draw(outputs, gradients, sizes, about.hidden, differences, dimensions, onsets, reaches)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
@@ -383,6 +403,10 @@ def _gathered(
         batch=built.batch,
         draws=len(taken),
         input_rms={tensor: rms(x) for tensor, x in given.items() if x.dtype.kind == "f"},
+        differences=_medians([draw.differences for draw in taken]),
+        dimensions=_medians([draw.dimensions for draw in taken]),
+        onsets=_medians([draw.onsets for draw in taken]),
+        reaches=_medians([draw.reaches for draw in taken]),
         layers=_layers(built, outputs, gradients, expected),
         tensors=tuple(_tensors(model, taken)),
         notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
@@ -415,6 +439,24 @@ def _output(figures: list[dict[str, float]]) -> OutputSignal | None:
     names = OutputSignal.__struct_fields__
     spreads = {name: _spread([each[name] for each in figures if name in each]) for name in names}
     return OutputSignal(**spreads)  # type: ignore[arg-type]  # only the optional ones are None
+
+
+def _over_time(gradient: Gradients) -> list[float]:
+    """Gradients of the time steps of a layer that ends with its last state; empty if it does not.
+
+    Empty too where none comes back to the last step.
+    """
+    (output, *_), (fed, *_) = gradient.outputs, (*gradient.inputs, None)
+    if gradient.step.layer.acts_as() != "recurs" or output is None or fed is None:
+        return []
+    _, x = fed
+    sizes = [rms(each) for each in np.moveaxis(x, 1, 0)] if x.ndim > output.ndim else []
+    return sizes if sizes and sizes[-1] > 0 else []
+
+
+def _medians(figures: list[dict[int, float]]) -> dict[int, float]:
+    keys = set(figures[0]).intersection(*figures[1:])
+    return {key: float(np.median([each[key] for each in figures])) for key in sorted(keys)}
 
 
 def _spread(values: list[float]) -> Spread | None:

@@ -29,6 +29,32 @@ def rms(x: Array) -> float:
     return math.sqrt(total / flat.size)
 
 
+def difference(x: Array) -> float:
+    """Root mean square of what differs between the examples of a batch, from their mean."""
+    rows = x.reshape(x.shape[0], -1)
+    count = max(len(rows) - 1, 1)
+    mean = rows.mean(0, dtype=np.float64)
+    return math.sqrt(sum(float(np.mean((row - mean) ** 2)) for row in rows) / count)
+
+
+def dimension(x: Array) -> float:
+    """The number of directions in which examples lie from their middle, by participation ratio.
+
+    (Σ λ)² / Σ λ² for the eigenvalues λ of the products of the unit vectors from the median of a
+    batch to its examples, so that no single one decides: 1 where all lie on one line, and 0 where
+    they are the same. Of large tensors 65,536 entries are taken, evenly spaced.
+    """
+    rows = x.reshape(x.shape[0], -1)
+    rows = rows[:, :: -(-rows.shape[1] // (1 << 16)) or 1].astype(np.float64)
+    rows = rows / (np.max(np.abs(rows), initial=0.0) or 1.0)
+    rows = rows - np.median(rows, axis=0)
+    lengths = np.sqrt(np.sum(rows**2, axis=1, keepdims=True))
+    rows = rows / np.where(lengths > 0, lengths, 1.0)
+    products = rows @ rows.T
+    total = float(np.trace(products))
+    return total**2 / float(np.sum(products**2)) if total > 0 else 0.0
+
+
 def output_figures(layer: Layer, y: Array) -> dict[str, float]:
     """The figures of an output, by their names in :class:`initcli.signal.figures.OutputSignal`."""
     rows = y.reshape(y.shape[0] if y.ndim else 1, -1)

@@ -82,11 +82,12 @@ def forwards(
 
 
 class Gradients(NamedTuple):
-    """Gradients of a step: with respect to each output, and to each parameter that is trained."""
+    """Gradients of a step: with respect to outputs, to trained parameters, and to real inputs."""
 
     step: Step
     outputs: list[Array | None]
     weights: dict[str, Array]
+    inputs: Sequence[tuple[int, Array]] = ()
 
 
 def backwards(
@@ -110,7 +111,7 @@ def backwards(
         for tensor, gradient in to_inputs:
             before = gradients.get(tensor)
             gradients[tensor] = gradient if before is None else before + gradient
-        yield Gradients(step, outputs, to_weights)
+        yield Gradients(step, outputs, to_weights, to_inputs)
 
 
 def _pulled(

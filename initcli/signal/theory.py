@@ -17,6 +17,7 @@ from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, standard
+from initcli.signal.grid import cells, coarse
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
     Axes,
@@ -219,7 +220,7 @@ class Theory:
         moments[1] = second * (measured.correlation or 0.0)
         moments[2:] = measured.mean**2
         field = normal(moments, np.full(given.grid, measured.mean), given.units)
-        return msgspec.structs.replace(field, axes=given.axes)
+        return msgspec.structs.replace(field, axes=given.axes, sizes=given.sizes)
 
     def _typical(self, step: Step, context: Context, given: list[Field]) -> Expected:
         """What theory expects of a typical draw, whose inputs have the median mean squares.
@@ -382,7 +383,7 @@ def _std(given: Field, batch: int) -> float:
     """
     second, mean = float(given.second.mean()), given.mean
     if not given.pinned and given.units:
-        shares = pair_shares(batch, math.prod(given.grid))
+        shares = pair_shares(batch, given.positions)
         common = float(shares @ given.moments.reshape(4, -1).mean(1))
         second -= max(common - mean * mean, 0.0) / given.units
     return math.sqrt(max(second - mean * mean, 0.0))
@@ -421,8 +422,8 @@ def alike(shape: Size, axes: Axes = (-1,)) -> Field:
     """Independent standard normal entries of a tensor, with its units on those axes."""
     sizes = dict(enumerate(shape[1:], 1 - len(shape)))
     grid = tuple(size for axis, size in sizes.items() if axis not in axes)
-    field = standard(grid, math.prod(sizes[axis] for axis in axes) if sizes else 1)
-    return msgspec.structs.replace(field, axes=axes)
+    field = standard(cells(grid), math.prod(sizes[axis] for axis in axes) if sizes else 1)
+    return msgspec.structs.replace(field, axes=axes, sizes=coarse(grid))
 
 
 def _give_up(step: Step, error: Exception) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
 import numpy as np
 
+from initcli.layers import pooling
 from initcli.layers.embedding import ReversibleEmbedding, Table
 from initcli.signal.field import Field, products
 from initcli.signal.joint import Common, correlations
@@ -147,6 +149,8 @@ class Ties:
         other = self.made[one][1] if one in self.made else None
         if other is not None and other.name == step.name:
             return self._of_calls(other, step)
+        if other is not None and _are_twins(step, other):
+            return self.fields[two].moments
         if not _mixes(step):
             return self._through(step, two, one)
         is_tied = any(self._name(root) == step.name for root in self.roots.get(one, ()))
@@ -187,6 +191,14 @@ class Ties:
             return products(made.profile, beside.profile, rho) * sizes
         rule, context = rule_of(step.layer), self.context(step)
         return rule.through(step.layer, context, fields, beside, crosses)
+
+
+def _are_twins(step: Step, other: Step) -> bool:
+    """Whether two steps pool the same tensor in the same way."""
+    if not isinstance(step.layer, pooling._Pooling) or step.inputs != other.inputs:
+        return False
+    one, two = (msgspec.structs.replace(each.layer, name=None) for each in (step, other))
+    return one == two
 
 
 def _mixes(step: Step) -> bool:

@@ -88,7 +88,8 @@ def verdict(signal: Signal) -> Verdict:
     stds_of_all = [std_of(layer) for layer in signal.layers]
     known = [std for std in stds_of_all if std is not None]
     overflows = any(not math.isfinite(std) for std in known)
-    unreached = bool(gradients) and gradients[0] == 0 and not judgment.starts_with_zero_result
+    learns = judgment.starts_with_zero_result or judgment.starts_at_zero
+    unreached = bool(gradients) and gradients[0] == 0 and not learns
     chi = _chi(hidden, gradient_ratio)
     layer, factor = _cause(judgment)
     text = "overflows" if overflows else ", ".join(_problems(judgment, unreached))
@@ -116,11 +117,20 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
     if exploding or judgment.residuals:
         yield f"signal explodes{_at(judgment, exploding)}"
     if vanishing:
-        yield f"signal vanishes{_at(judgment, vanishing)}"
+        what = "difference of examples" if vanishing[0].between_examples else "signal"
+        yield f"{what} vanishes{_at(judgment, vanishing)}"
     if unlike := judgment.unlike_sensitivities:
         yield f"gradient {'explodes' if unlike[0].size > unlike[-1].size else 'vanishes'}"
+    if judgment.starts_at_zero:
+        yield "starts at 0 and learns from there"
+    if judgment.collapsed is not None:
+        yield "examples lie on one line"
     if unreached:
         yield "no gradient reaches the first layer"
+    for index in judgment.chaotic:
+        yield f"gradient explodes over the steps of {judgment.graph.steps[index].name}"
+    for index, reach in judgment.forgetful.items():
+        yield f"gradient vanishes {reach} steps back in {judgment.graph.steps[index].name}"
     if (dead := judgment.dead) is not None:
         name = judgment.graph.steps[dead.step].name
         is_dead = dead.dead is not None

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from initcli.initializers import Custom, GlorotUniform, Initializer, known_initi
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import OwnWeight
 from initcli.limits import in_force
+from initcli.sources import foreign
 from initcli.sources.describe import choices, describe
 from initcli.types import Argument, ArgumentError, arguments_of
 
@@ -51,15 +53,20 @@ class Arguments:
         """
         if data is None:
             return GlorotUniform()
-        is_function = isinstance(data, Mapping) and set(data) == {"function"}
-        key = "function" if is_function else "type"
+        # Keras files name what is their author's own code so.
+        is_code = "function" in _mapping(data) and set(_mapping(data)) <= {"function", "config"}
+        key = "function" if is_code else "type"
         name = data.get(key) if isinstance(data, Mapping) else data
         if isinstance(name, str) and name in self.functions:
-            given = {k: _hashable(value) for k, value in _mapping(data).items() if k != key}
-            return self._made(lambda: self.functions[name].with_arguments(given), given, path)
-        if is_function:
+            custom = self.functions[name]
+            given = _mapping(data)
+            if is_code:
+                given = _mapping(given.get("config")) if custom.is_class else {}
+            given = {k: _hashable(value) for k, value in given.items() if k != "type"}
+            return self._made(lambda: custom.with_arguments(given), given, path)
+        if is_code:
             message = f"the initializer {quoted(name)} is its author's own code, which is not run"
-            remedy = f"define a function {name} in a file and add --custom FILE.py"
+            remedy = self._defined or f"define {name} in a file and add --custom FILE.py"
             self.errors.report(message, path, remedy, kind=UnknownName)
             return None
         if isinstance(name, str) and name in self.recipes:
@@ -71,6 +78,12 @@ class Arguments:
         known = known_initializers()
         cls = self._class(data, path, "initializer", known, (*self.functions, *self.recipes))
         return None if cls is None else self.struct(cls, _mapping(data), path)
+
+    @property
+    def _defined(self) -> str:
+        """The remedy that names what the files of ``--custom`` define; empty without any."""
+        names = [quoted(name) for name in islice(self.functions, 8)]
+        return f"--custom defines {listed(names, 'and')}" if names else ""
 
     def _made(self, make: Callable[[], Made], given: Container[str], path: Path) -> Made | None:
         """What ``make`` makes of the given arguments, unless it refuses one."""
@@ -103,7 +116,7 @@ class Arguments:
         for key in unknown:
             self._unknown_argument(cls, key, (*path, key))
         # An argument whose name is misspelled is not reported as missing too.
-        meant = [did_you_mean(key, fields) for key in unknown]
+        meant = [foreign.meant(key, fields) for key in unknown]
         for name, field in fields.items():
             is_meant = any(f"'{name}'" in question for question in meant)
             if field.required and name not in data and not is_meant:
@@ -186,9 +199,9 @@ class Arguments:
         name, place = (data, path) if named else (data["type"], (*path, "type"))
         if isinstance(name, str) and name in known:
             return known[name]
-        remedy = did_you_mean(name, (*known, *own))
+        remedy = _HINTS[kind](name, {*known, *own})
         if not remedy and kind == "initializer":
-            remedy = "name a file with your own function by --custom FILE.py"
+            remedy = self._defined or "name a file with your own function by --custom FILE.py"
         remedy = remedy or f"`initcli catalog` lists every {kind}"
         self.errors.report(f"unknown {kind} {quoted(name)}", place, remedy, kind=UnknownName)
         return None
@@ -208,7 +221,8 @@ class Arguments:
             general = Layer.__struct_fields__ if issubclass(cls, Layer) else ()
             own = [name for name, each in fields.items() if each.attribute not in general]
             takes = listed([f"`{name}`" for name in own or fields], "and")
-            remedy = did_you_mean(key, fields) or f"it takes {takes}"
+            hint = foreign.argument if issubclass(cls, Layer) else foreign.meant
+            remedy = hint(key, fields) or f"it takes {takes}"
         self.errors.report(message, path, remedy, kind=UnknownArgument, at_key=True)
 
 
@@ -247,6 +261,13 @@ _EXAMPLES = {
     "layer": "{type: Dense, units: 10}",
     "initializer": "{type: Constant, value: 0.1}",
     "activation": "{type: leaky_relu, negative_slope: 0.1}",
+}
+
+
+_HINTS = {
+    "layer": foreign.layer,
+    "initializer": foreign.initializer,
+    "activation": foreign.meant,
 }
 
 

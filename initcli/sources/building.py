@@ -74,7 +74,8 @@ def build(
     arguments = Networks(functions)
     arguments.of_keras = document.dialect == "keras"
     try:
-        return _built(document, arguments, seed, defaults)
+        built = _built(document, arguments, seed, defaults)
+        return msgspec.structs.replace(built, functions=functions or {})
     except TooManyErrors:
         raise document.invalid(arguments.errors) from None
 

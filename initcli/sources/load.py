@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -38,7 +40,7 @@ def load(
             ``package.module:object`` or ``file.py:object`` for code, which is run.
         seed: seed of all weights; overrides the spec's own.
         defaults: framework whose default initializers apply; overrides the spec's own.
-        custom: Python files whose public functions are initializers; they are run.
+        custom: Python files whose public callables are initializers; they are run.
         call: keyword arguments of the function or class that ``source`` names.
         changes: values of the spec to change, each as ``PATH=VALUE``, such as
             ``layers.3.units=128``; see :mod:`initcli.sources.overrides`.
@@ -80,7 +82,7 @@ def _model(
 
 
 def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
-    """The public functions of Python files, as initializers by name; the files are run.
+    """The public callables of Python files, as initializers by name; the files are run.
 
     Raises:
         CustomFunctionError: a file cannot be loaded, or a declared distribution is invalid.
@@ -93,12 +95,15 @@ def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
 
 
 def _with_distribution(custom: Custom) -> Custom:
-    """The function with the initializer that its attribute ``distribution`` names, if any."""
+    """The function with the initializer that its attribute ``distribution`` names, if any.
+
+    Of an object of a class, as Keras's VarianceScaling, the attribute may mean something else.
+    """
+    if not isinstance(custom.function, FunctionType | partial):
+        return custom
     if hasattr(custom.function, "law"):
-        code = custom.function.__code__
         raise CustomFunctionError(
-            f"{code.co_filename}:{code.co_firstlineno}: the attribute `law` of '{custom.name}' is "
-            "now called `distribution`",
+            f"{custom.place}: the attribute `law` of '{custom.name}' is now called `distribution`",
             f"write {custom.name}.distribution = ...",
         )
     declared = getattr(custom.function, "distribution", None)
@@ -108,10 +113,8 @@ def _with_distribution(custom: Custom) -> Custom:
     initializer = arguments.initializer(declared, ())
     if initializer is None or arguments.errors:
         problem = arguments.errors[0] if arguments.errors else "unknown value"
-        code = custom.function.__code__
         raise CustomFunctionError(
-            f"{code.co_filename}:{code.co_firstlineno}: `{custom.name}.distribution` is not an "
-            f"initializer: {problem}"
+            f"{custom.place}: `{custom.name}.distribution` is not an initializer: {problem}"
         )
     return msgspec.structs.replace(custom, declared=initializer)
 

@@ -1,4 +1,4 @@
-"""Values of a spec that are changed before it is read as a model: ``--set`` and ``compare``.
+"""Values of a spec that are changed before it is read as a model: ``--set``.
 
 ``--set PATH=VALUE`` takes a path of steps with dots between them: a key of a mapping, the index of
 an item from 0 (``layers.3`` or ``layers[3]``), ``[key=value]`` for the items of a list that have
@@ -11,7 +11,8 @@ everything below at any depth::
     layers[type=Dense].bias_initializer={type: Constant, value: 0.1}
     layers.*.kernel_initializer=he_normal
 
-Where a step matches several layers, those that do not take the argument stay as they are.
+Where a step matches several values, those that do not take the argument stay as they are. The name
+of an initializer or an activation becomes a mapping where an argument of it is set.
 """
 
 from __future__ import annotations
@@ -23,34 +24,36 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
+from initcli.activations import known_activations
 from initcli.documents.document import Document, Nodes, Origin, with_values
 from initcli.documents.yaml_text import parse_yaml
 from initcli.errors import Errors, InitcliError, InvalidSpec, Path, printable
+from initcli.initializers import known_initializers
 from initcli.layers import known_layers
 from initcli.limits import NESTING
 from initcli.sources.graph import Networks
 
-OPTION = "--set"
 _MAX_COMPARED = 5_000
 """Paths of a spec that are searched for the nearest one."""
 _MAX_CHANGED = 100_000
 """Values that one override may change."""
 
-KERNELS = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
-"""The arguments that initialize a layer's main weights."""
-_KEPT_ACTIVATIONS = ("linear", "softmax", "log_softmax")
-"""Activations that ``compare`` does not vary."""
-_ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU", "PReLU")
+
+class Given(NamedTuple):
+    """An option and its value, as they stand on the command line."""
+
+    option: str
+    text: str
 
 
 class BadOverride(InitcliError):
     """An override that cannot be parsed, or whose path does not exist."""
 
-    def __init__(self, text: str, message: str, remedy: str = "") -> None:
-        super().__init__(f"{OPTION} {printable(text)[:200]}: {message}", remedy)
+    def __init__(self, given: Given, message: str, remedy: str = "") -> None:
+        super().__init__(f"{given.option} {printable(given.text)[:200]}: {message}", remedy)
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One step of a path: a key or an index, ``*``, ``**``, or a condition."""
 
     word: str
@@ -74,54 +77,49 @@ def overridden(document: Document, changes: Iterable[str]) -> Document:
         BadOverride: a text is not an override, or its path does not exist.
     """
     for text in changes:
-        steps, start = _steps(text)
-        value = _value(text, start)
-        paths = list(islice(_matches(document.data, steps, text), _MAX_CHANGED + 1))
-        if len(paths) > _MAX_CHANGED:
-            raise BadOverride(text, f"it changes more than {_MAX_CHANGED:,} values")
-        changed = set(paths)
-        # The text no longer holds the data, so that what keeps its place needs an origin.
-        origins = {(): Origin(document, ())} | {
-            path: origin for path, origin in document.origins.items() if not _is_in(path, changed)
-        }
-        for path in paths:
-            if not _is_in(path[:-1], changed):
-                origins[path] = Origin(value, ())
-        data = with_values(document.data, dict.fromkeys(paths, value.data))
-        document = replace(document, data=data, origins=origins)
+        given = Given("--set", text)
+        steps, start = steps_of(given)
+        value = parsed(given, text[start:] or "null", start)
+        places = matches(document.data, steps, given)
+        document = replaced(document, dict.fromkeys(places, Origin(value, ())))
     return document
 
 
-def varied(
-    document: Document, *, kernel: str | None = None, activation: str | None = None
-) -> Document:
-    """The document with one initializer for all kernels, and one activation for all layers.
+def replaced(document: Document, values: Mapping[Path, Origin]) -> Document:
+    """The document with other values at some paths, an outer path winning over those within it.
 
-    Linear and softmax activations and those of the last layer stay as they are.
+    An error at a value has the place of its origin.
     """
-    data = document.data
-    layers = data.get("layers") if isinstance(data, Mapping) else None
-    if not isinstance(layers, list):
-        return document
-    values: dict[Path, Any] = {}
-    for path, entry in _walk(layers, ("layers",)):
-        if kernel is not None:
-            values |= {(*path, name): kernel for name in KERNELS if _takes(entry, name)}
-        if activation is None or path[:2] == ("layers", len(layers) - 1):
-            continue
-        if isinstance(entry, dict) and entry.get("type") in _ACTIVATION_LAYERS:
-            kept = {key: value for key, value in entry.items() if key in ("name", "inputs")}
-            values[path] = {"type": "Activation", "activation": activation, **kept}
-        elif _takes(entry, "activation") and (given := entry.get("activation")) is not None:
-            name = given.get("type") if isinstance(given, Mapping) else given
-            if name not in _KEPT_ACTIVATIONS:
-                values[(*path, "activation")] = activation
-    return replace(document, data=with_values(data, values))
+    changed = set(values)
+    # The text no longer holds the data, so that what keeps its place needs an origin.
+    origins = {(): Origin(document, ())} | {
+        path: origin for path, origin in document.origins.items() if not _is_in(path, changed)
+    }
+    written: dict[Path, Any] = {}
+    for path, origin in values.items():
+        if not _is_in(path[:-1], changed):
+            origins[path] = origin
+        *outer, key = path or ("",)
+        value = value_at(origin.document.data, origin.path)
+        holder = value_at(document.data, tuple(outer))
+        if path and isinstance(holder, str):
+            written[tuple(outer)] = {"type": holder, key: value}
+        else:
+            written[path] = value
+    data = with_values(document.data, written)
+    return replace(document, data=data, origins=origins, is_editable=False)
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """The value at a path."""
+    for key in path:
+        data = data[key]
+    return data
 
 
 def paths(data: Any) -> Iterator[str]:
     """The paths of all values in a spec, outer ones first."""
-    return (".".join(map(str, path)) for path, _ in _walk(data, ()) if path)
+    return (".".join(map(str, path)) for path, _ in walk(data, ()) if path)
 
 
 def _is_in(path: Path, changed: set[Path]) -> bool:
@@ -129,13 +127,16 @@ def _is_in(path: Path, changed: set[Path]) -> bool:
     return any(path[:length] in changed for length in range(len(path) + 1))
 
 
-def _value(text: str, start: int) -> Document:
-    """The value after the equals sign, with positions in the whole text."""
+def parsed(given: Given, text: str, start: int) -> Document:
+    """The document of a part of an option's value, with positions in the whole.
+
+    ``start`` is where the part begins.
+    """
     try:
-        parsed = parse_yaml(text[start:] or "null", OPTION)
+        part = parse_yaml(text, given.option)
     except InvalidSpec as error:
         reason = error.errors[0]
-        raise BadOverride(text, f"its value: {reason.message}", reason.remedy) from None
+        raise BadOverride(given, f"its value: {reason.message}", reason.remedy) from None
 
     def nodes() -> Nodes:
         return {
@@ -143,56 +144,64 @@ def _value(text: str, start: int) -> Document:
                 start=node.start + start,
                 key=node.key and (node.key[0] + start, node.key[1] + start),
             )
-            for path, node in parsed.nodes.items()
+            for path, node in part.nodes.items()
         }
 
-    return Document(OPTION, text, parsed.data, nodes)
+    return Document(given.option, given.text, part.data, nodes)
 
 
 _STEP = re.compile(r"\.?(?:\[([^\]=]+)=([^\]]*)\]|\[([0-9]+|\*)\]|([^.\[\]=]+))")
 
 
-def _steps(text: str) -> tuple[list[_Step], int]:
-    """The steps of the path, and where in the text the value begins."""
-    steps: list[_Step] = []
+def steps_of(given: Given) -> tuple[list[Step], int]:
+    """The steps of the path in PATH=VALUE, and where in the text the value begins."""
+    text = given.text
+    steps: list[Step] = []
     at = 0
     while at < len(text) and text[at] != "=":
         step = _STEP.match(text, at)
         if step is None or text.startswith("."):
             break
         condition = None if step[1] is None else (step[1].strip(), step[2].strip())
-        steps.append(_Step((step[3] or step[4] or "").strip(), condition))
+        steps.append(Step((step[3] or step[4] or "").strip(), condition))
         at = step.end()
     if not steps or at >= len(text) or text[at] != "=":
         remedy = "write PATH=VALUE, such as layers.3.units=128"
-        raise BadOverride(text, "this does not change a value", remedy)
+        raise BadOverride(given, "this does not change a value", remedy)
     if len(steps) > NESTING:
-        raise BadOverride(text, "the path is too long")
+        raise BadOverride(given, "the path is too long")
     return steps, at + 1
 
 
-def _matches(data: Any, steps: list[_Step], text: str) -> Iterable[Path]:
-    """The paths that the steps match, of which the last key need not exist yet."""
+def matches(data: Any, steps: list[Step], given: Given) -> Iterable[Path]:
+    """The paths that the steps match, of which the last key need not exist yet.
+
+    Raises:
+        BadOverride: there are none, or too many.
+    """
     held: list[tuple[Path, Any]] = [((), data)]
     is_pattern = any(step.is_pattern for step in steps)
     for index, step in enumerate(steps):
         is_last = index == len(steps) - 1
-        adds = None if not is_last else _takes if is_pattern else lambda *_: True
+        adds = None if not is_last else takes if is_pattern else lambda *_: True
         held = [match for path, value in held for match in _next(path, value, step, adds)]
         if not held:
-            raise _no_match(data, steps, index, text)
-    return dict.fromkeys(path for path, _ in held)
+            raise _no_match(data, steps, index, given)
+    found = dict.fromkeys(path for path, _ in islice(held, _MAX_CHANGED + 1))
+    if len(found) > _MAX_CHANGED:
+        raise BadOverride(given, f"it changes more than {_MAX_CHANGED:,} values")
+    return found
 
 
 def _next(
-    path: Path, value: Any, step: _Step, adds: Callable[[Any, str], bool] | None
+    path: Path, value: Any, step: Step, adds: Callable[[Any, str], bool] | None
 ) -> Iterator[tuple[Path, Any]]:
     """What a step leads to; ``adds`` says which mappings get a new key."""
     word = step.word
     if step.condition is not None:
         yield from _with_condition(path, value, *step.condition)
     elif word == "**":
-        yield from _walk(value, path)
+        yield from walk(value, path)
     elif word == "*":
         yield from _items(path, value)
     elif isinstance(value, dict):
@@ -200,13 +209,22 @@ def _next(
             yield (*path, word), value.get(word)
     elif isinstance(value, list) and word.isdecimal() and len(word) < 10 and int(word) < len(value):
         yield (*path, int(word)), value[int(word)]
+    elif adds and path and str(path[-1]).endswith(_NAMED) and takes({"type": value}, word):
+        yield (*path, word), None
 
 
-def _takes(entry: Any, argument: str) -> bool:
-    """Whether an entry is a layer that takes an argument of that name."""
+_NAMED = ("initializer", "activation")
+"""Ends of the arguments that can be a name, in place of a mapping."""
+
+
+def takes(entry: Any, argument: str) -> bool:
+    """Whether an entry is a layer, initializer or activation with an argument of that name."""
     kind = entry.get("type") if isinstance(entry, Mapping) else None
-    cls = known_layers().get(kind) if isinstance(kind, str) else None
-    return cls is not None and argument in cls.__struct_encode_fields__
+    if not isinstance(kind, str):
+        return False
+    registries = (known_layers(), known_initializers(), known_activations())
+    classes = [known[kind] for known in registries if kind in known]
+    return any(argument in cls.__struct_encode_fields__ for cls in classes)
 
 
 def _with_condition(path: Path, value: Any, key: str, wanted: str) -> Iterator[tuple[Path, Any]]:
@@ -226,7 +244,8 @@ def _names(entries: list[Any]) -> list[str]:
     return [entry.name for entry in networks.entries(entries, ())]
 
 
-def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """A value and all values within it, each with its path."""
     waiting = [(path, value)]
     while waiting:
         here, each = waiting.pop()
@@ -240,18 +259,18 @@ def _items(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
     return (((*path, key), each) for key, each in pairs)
 
 
-def _no_match(data: Any, steps: list[_Step], index: int, text: str) -> BadOverride:
+def _no_match(data: Any, steps: list[Step], index: int, given: Given) -> BadOverride:
     """The error for a step that matches nothing, with the most similar path."""
     step, before = steps[index], _joined(steps[:index])
     message = f"there is no `{step}` {f'in `{before}`' if before else 'in the spec'}"
     if any(each.is_pattern for each in steps[:index]) and index == len(steps) - 1:
-        message = f"no layer there takes `{step}`"
+        message = f"nothing there takes `{step}`"
     known = list(islice(paths(data), _MAX_COMPARED))
     near = difflib.get_close_matches(_joined(steps)[:200], reversed(known), n=1, cutoff=0.4)
-    return BadOverride(text, message, f"the nearest path is `{near[0]}`" if near else "")
+    return BadOverride(given, message, f"the nearest path is `{near[0]}`" if near else "")
 
 
-def _joined(steps: Iterable[_Step]) -> str:
+def _joined(steps: Iterable[Step]) -> str:
     text = ""
     for step in steps:
         text += str(step) if step.condition or not text else f".{step}"

@@ -20,8 +20,9 @@ _MAX_NAMES = 5
 def paired(model: Model, checkpoint: Checkpoint) -> Model:
     """The model with the values of the checkpoint.
 
-    A parameter takes the tensor of its path, or the one at its place among the tensors of its
-    layer, where their shapes agree. One without a partner has no values; notes name it.
+    A parameter takes the only tensor whose path is its own or ends in it, or the one at its place
+    among the tensors of its layer, where their shapes agree. One without a partner has no values;
+    notes name it.
     """
     partners = _partners(model.parameters, checkpoint.tensors)
 
@@ -55,12 +56,14 @@ def _partners(
     parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
 ) -> Mapping[str, StoredTensor]:
     """The tensor of each parameter, by the parameter's path."""
-    by_name: dict[str, StoredTensor] = {}
+    by_name: defaultdict[str, list[StoredTensor]] = defaultdict(list)
     by_layer: defaultdict[str, list[StoredTensor]] = defaultdict(list)
     for each in tensors:
-        by_name[each.path] = each
-        # An old file of Keras has `model_weights/LAYER/` before each name.
-        by_name.setdefault(each.path.partition("/")[2].partition("/")[2], each)
+        # Files put names of groups and of the model before a weight's own name, and TensorFlow
+        # numbers the outputs of an operation behind it.
+        parts = each.path.removesuffix(":0").split("/")
+        for place in range(len(parts)):
+            by_name["/".join(parts[place:])].append(each)
         if each.layer is not None:
             by_layer[each.layer].append(each)
     in_layer: defaultdict[str, list[Parameter]] = defaultdict(list)
@@ -68,19 +71,14 @@ def _partners(
         in_layer[parameter.scope].append(parameter)
     partners = {}
     for scope, members in in_layer.items():
+        own = by_layer[scope]
         for place, parameter in enumerate(members):
-            own = by_layer[scope]
-            tensor = by_name.get(_old_name(parameter.path)) or by_name.get(parameter.path)
-            if tensor is None and len(own) == len(members):
-                tensor = own[place]
-            if tensor is not None and tensor.shape == parameter.shape:
-                partners[parameter.path] = tensor
+            named = by_name[parameter.path]
+            if len(named) != 1:
+                named = own[place : place + 1] if len(own) == len(members) else []
+            if named and named[0].shape == parameter.shape:
+                partners[parameter.path] = named[0]
     return partners
-
-
-def _old_name(path: str) -> str:
-    """The name of a weight in TensorFlow, which numbers the tensors of an operation."""
-    return f"{path}:0"
 
 
 def _some(names: list[str]) -> str:

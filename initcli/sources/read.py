@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import IO
 
@@ -86,7 +87,7 @@ def _opened(file: str) -> IO[bytes]:
         except FileNotFoundError:
             from initcli.sources.weights import known_readers as readers_of_weights
 
-            readers = (*known_readers(), *readers_of_weights())
-            suffixes = (suffix for reader in readers for suffix in reader.suffixes)
-            advice = nearest_file(file, (*_SPEC_SUFFIXES, *suffixes))
+            groups = [reader.suffixes for reader in known_readers()]
+            groups += [reader.suffixes for reader in readers_of_weights()]
+            advice = nearest_file(file, (*_SPEC_SUFFIXES, *chain.from_iterable(groups)))
             raise unreadable(file, "there is no such file", advice) from None

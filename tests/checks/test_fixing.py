@@ -109,7 +109,7 @@ def test_a_failing_stack_is_quiet_afterwards_and_its_signal_better(
 
 @pytest.mark.parametrize(
     "rule",
-    [rule for rule in CHECKS if rule.code not in ("I203", "I404")],
+    [rule for rule in CHECKS if rule.code not in ("I203", "I207", "I404")],
     ids=lambda rule: rule.code,
 )
 def test_every_remedy_that_can_be_written_mends_its_finding(
@@ -277,7 +277,7 @@ def test_selected_findings_alone_are_mended(tmp_path: Path) -> None:
     after = json.loads(spec.read_text(encoding="utf-8"))
     assert after["layers"][2]["kernel_initializer"] == "ones"
     assert after["layers"][1]["kernel_initializer"]["seed"] != 1
-    assert run("check", "--ignore", "I2", spec).returncode == 1
+    assert run("check", "--strict", "--ignore", "I2", spec).returncode == 1
 
 
 def test_a_read_only_file_stays_as_it_is_and_links_and_modes_are_kept(tmp_path: Path) -> None:
@@ -307,3 +307,41 @@ def test_what_overflows_in_theory_is_told_once() -> None:
     large = RESIDUAL.replace("initializer: he_normal", normal_10)
     found = check(initcli.parse(large % 60), how="predicted")
     assert [each.code for each in errors(found) if each.code != "I203"] == ["I206"]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        # Products of degree 256: the first layer alone can be solved for.
+        (
+            "{type: Dense, units: 96}, {repeat: 8, layers: [{type: Dense, name: p, units: 96}, "
+            "{type: Dense, name: q, units: 96, inputs: input}, {type: Multiply, inputs: [p, q]}]}"
+        ),
+        # A smaller scale of the same kind, with which it explodes as well.
+        (
+            "{repeat: 6, layers: [{type: Dense, units: 64, activation: exponential, "
+            "kernel_initializer: {type: VarianceScaling, scale: 0.27, distribution: uniform}}]}"
+        ),
+    ],
+)
+def test_what_a_trial_does_not_mend_is_advice_and_not_written(layers: str, tmp_path: Path) -> None:
+    text = f"input_shape: [64]\nlayers: [{layers}, {{type: Dense, units: 10}}]\n"
+    found = fixed(text, tmp_path)
+    assert found.after == text
+    assert found.fixed == 0
+    (left,) = errors(found.first)
+    assert (left.code, left.fixable) == ("I202", False)
+    assert "put a normalization between the layers" in left.remedy
+    shown = run("check", tmp_path / "spec.yaml")
+    assert shown.stdout.splitlines()[-1] == "Found 1 error."
+
+
+def test_a_finding_that_another_hides_is_mended_too_and_said_beforehand(tmp_path: Path) -> None:
+    """Behind zeros no signal is judged: only without them its loss is found."""
+    small = '{"type": "RandomNormal", "stddev": 0.01}'
+    dense = "{type: Dense, units: 64, activation: relu, kernel_initializer: %s}"
+    layers = [dense % "zeros", *[dense % small] * 9, "{type: Dense, units: 10}"]
+    found = fixed("input_shape: [64]\nlayers: [" + ", ".join(layers) + "]\n", tmp_path)
+    assert [each.code for each in errors(found.first)] == ["I101"]
+    assert found.last.findings == ()
+    assert any("I202" in note and "--diff" in note for note in found.first.notes)

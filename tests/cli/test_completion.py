@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,13 +73,43 @@ def test_a_process_of_its_own_completes_every_command() -> None:
     }
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_can_be_installed(shell: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "initcli", "--show-completion", shell],
-        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert "_INITCLI_COMPLETE" in done.stdout
+SIGNS = {
+    "bash": "complete -o default",
+    "zsh": "#compdef initcli",
+    "fish": "complete --command initcli",
+    "powershell": "Register-ArgumentCompleter",
+    "pwsh": "Register-ArgumentCompleter",
+}
+
+
+@pytest.mark.parametrize("shell", SIGNS)
+def test_completion_is_for_the_shell_that_is_named(shell: str) -> None:
+    shown = run("--show-completion", shell)
+    assert shown.returncode == 0
+    assert SIGNS[shell] in shown.stdout
+    assert "_INITCLI_COMPLETE" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"),
+    [
+        ("bash", ".bash_completions/initcli.sh"),
+        ("zsh", ".zfunc/_initcli"),
+        ("fish", ".config/fish/completions/initcli.fish"),
+    ],
+)
+def test_completion_is_installed_for_the_shell_that_is_named(
+    shell: str, file: str, tmp_path: Path
+) -> None:
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    assert run("--install-completion", shell, **home).returncode == 0
+    assert SIGNS[shell] in (tmp_path / file).read_text()
+
+
+def test_a_shell_that_is_not_known_or_not_there_is_an_error(tmp_path: Path) -> None:
+    unknown = run("--show-completion", "tcsh")
+    assert unknown.returncode == 2
+    assert "'tcsh' is not one of bash, zsh, fish" in unknown.stderr
+    absent = run("--install-completion", "pwsh", PATH=str(tmp_path))
+    assert absent.returncode == 2
+    assert "cannot be installed" in absent.stderr

@@ -6,7 +6,7 @@ files, such as a full disk, or a call from Python where no command leads there.
 
 from __future__ import annotations
 
-from error_cases import causes, code, huggingface, specs
+from error_cases import causes, code, huggingface, specs, weights
 from error_cases.case import DENSE, Case
 
 __all__ = ["CASES", "DENSE", "Case"]
@@ -23,4 +23,5 @@ CASES = (
     *causes.of_writing(),
     *causes.of_files(),
     *causes.of_workers(),
+    *weights.cases(),
 )

@@ -54,6 +54,7 @@ def of_signals() -> Iterator[Case]:
     ):
         files: dict[str, str | bytes] = {"spec.yaml": spec, "x.npy": array(given)}
         yield Case(title, "signal spec.yaml --input x.npy", files)
+    yield Case("nothing stored to identify", "identify spec.yaml", {"spec.yaml": DENSE})
     stream = io.BytesIO()
     np.savez(stream, other=np.zeros((4, 3)))
     files = {"spec.yaml": DENSE, "x.npz": stream.getvalue()}
@@ -94,7 +95,7 @@ def of_signals() -> Iterator[Case]:
         "signal spec.yaml --limit layers=4",
         {"spec.yaml": CALLED_AGAIN},
     )
-    large = "input_shape: [5000, 5000, 1]\nlayers: [{type: ReLU}]\n"
+    large = "input_shape: [50000, 50000, 1]\nlayers: [{type: ReLU}]\n"
     yield Case("more positions than a signal may have", "signal spec.yaml", {"spec.yaml": large})
     deep = f"input_shape: [{', '.join('2' * 30)}]\nlayers: [{{type: ReLU}}]\n"
     yield Case("more axes than a signal may have", "signal spec.yaml", {"spec.yaml": deep})

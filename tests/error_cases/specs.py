@@ -56,7 +56,7 @@ def of_texts() -> Iterator[Case]:
     }
     for title, text in texts.items():
         yield Case(title, "summary spec.yaml", {"spec.yaml": text})
-    yield Case("a folder", "summary .")
+    yield Case("a folder", "signal .")
     deep = '{"a":' * 101 + "1" + "}" * 101
     yield Case("deep JSON", "summary spec.json", {"spec.json": deep})
     repeated = "input_shape: [3]\nlayers: [{repeat: 9, layers: [{type: ReLU}]}]\n"
@@ -71,6 +71,9 @@ def of_texts() -> Iterator[Case]:
     ):
         files = {"spec.yaml": f"extends: {value}\n{DENSE}", "base.yaml": base}
         yield Case(title, "summary spec.yaml", files)
+    relu = {"spec.yaml": "input_shape: [3]\nlayers: [{type: ReLU}]\n"}
+    command = "compare spec.yaml --kernel-initializer zeros"
+    yield Case("an initializer for no kernel", command, relu)
     path = ".".join(["a"] * 101)
     yield Case("a path without end", f"summary spec.yaml --set {path}=1", {"spec.yaml": DENSE})
     yield Case(
@@ -261,6 +264,8 @@ def of_functions() -> Iterator[Case]:
         yield Case(f"a function that {title}", command, {"spec.yaml": spec, "own.py": code})
     broken = {"spec.yaml": spec, "own.py": "import math\nmath.sqrt('four')\n"}
     yield Case("a file that fails", command, broken)
+    nothing = {"spec.yaml": spec, "own.py": "import math\n"}
+    yield Case("a file that defines nothing", command, nothing)
     given = spec.replace("mine", "{type: mine, stdev: 1}")
     for title, arguments in (("another argument", "stddev=1"), ("an argument", "stdev, mean")):
         code = f"def mine(shape, {arguments}):\n    return 0\n"

@@ -475,7 +475,7 @@ def test_far_outliers_do_not_ask_for_endless_bins() -> None:
         values[0, 0] = 1e12
         return values
 
-    p = parameter(Custom(name="outlier", function=outlier), (300, 300), "float64")
+    p = parameter(Custom(name="outlier", file="own.py", function=outlier), (300, 300), "float64")
     found = data_histogram(p, seen(p))
     assert found.counts.size == 10_000
     assert found.counts.sum() == p.size
@@ -484,7 +484,9 @@ def test_far_outliers_do_not_ask_for_endless_bins() -> None:
 def test_a_custom_value_beyond_the_dtype_is_refused() -> None:
     cases: list[tuple[float, Dtype]] = [(1e6, "float16"), (1e200, "float64")]
     for value, dtype in cases:
-        custom = Custom(name="large", function=lambda shape, value=value: np.full(shape, value))
+        custom = Custom(
+            name="large", file="own.py", function=lambda shape, value=value: np.full(shape, value)
+        )
         with pytest.raises(TooLarge, match=f"{dtype} holds at most"):
             seen(parameter(custom, (3, 3), dtype))
 

@@ -26,6 +26,7 @@ import os
 import sys
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -39,6 +40,7 @@ from jax.flatten_util import ravel_pytree
 from sklearn.datasets import load_digits
 
 import initcli
+from initcli.activations import Sin
 from initcli.layers import Layer
 from initcli.signal.program import program
 
@@ -51,7 +53,7 @@ EPOCHS = 40
 KEPT = (10, 20, 40)
 """Epochs after which the accuracy is kept."""
 ENOUGH = 0.98
-NOT_KERAS = ("type", "name", "trainable", "dtype", "fans")
+NOT_KERAS = ("type", "name", "trainable", "dtype", "fans", "gates_apart")
 
 
 def digits():
@@ -64,21 +66,44 @@ def digits():
     return x, found.target[order][:count].astype(np.int32)
 
 
+class Scale(keras.layers.Layer):
+    """x times one learned scale, or one for each unit; Keras has no such layer."""
+
+    def __init__(self, axis=None, **given):
+        super().__init__(**given)
+        self.axis = axis
+
+    def build(self, shape):
+        assert self.axis in (None, -1)
+        self.scale = self.add_weight(shape=() if self.axis is None else shape[-1:], name="scale")
+
+    def call(self, x):
+        return x * self.scale
+
+
+def sine(x, w0):
+    """sin(w0 · x), which Keras has no name for."""
+    return keras.ops.sin(w0 * x)
+
+
 def made(layer, **given):
     """The Keras layer with a layer's arguments; its initializers are Keras's, and do not matter."""
     found = {}
     for field in layer.__struct_fields__:
         value = getattr(layer, field)
-        if field in NOT_KERAS or field.endswith("_initializer") or value is None:
+        if field in NOT_KERAS or field.endswith("initializer") or value is None:
             continue
         if isinstance(value, Layer):
             value = made(value)
+        elif isinstance(value, Sin):
+            value = partial(sine, w0=value.w0)
         elif "activation" in field:
             # Named activations alone, all as Keras has them by default.
             assert value == type(value)()
             value = str(value)
         found[field] = value
-    return getattr(keras.layers, layer.type_name)(**found, **given)
+    kind = Scale if layer.type_name == "Scale" else getattr(keras.layers, layer.type_name)
+    return kind(**found, **given)
 
 
 def built(model):
@@ -174,21 +199,30 @@ def summary(curve, rate):
     }
 
 
-def facts(text, seed):
-    """What becomes of a spec that starts with the weights of that seed."""
+def facts(text):
+    """What becomes of a spec, for each run, that starts with the weights of its seed."""
     keras.backend.clear_session()
-    model = initcli.parse(text, seed=seed)
-    network, layers = built(model)
-    filled(model, layers)
     x, y = digits()
+    network, layers = built(initcli.parse(text))
     x = x.reshape(-1, *network.input_shape[1:])
     batches = [
         (jnp.asarray(x[i : i + BATCH]), jnp.asarray(y[i : i + BATCH]))
         for i in range(0, len(x), BATCH)
     ]
+    _, unravel = ravel_pytree([variable.value for variable in network.trainable_variables])
+    step = compiled(network, unravel)
+    return {
+        run: seeded(initcli.parse(text, seed=seed), network, layers, step, batches)
+        for run, seed in SEEDS.items()
+    }
+
+
+def seeded(model, network, layers, step, batches):
+    """What becomes of a network that starts with the weights of a model."""
+    filled(model, layers)
     others = [variable.value for variable in network.non_trainable_variables]
-    flat, unravel = ravel_pytree([variable.value for variable in network.trainable_variables])
-    step, nothing = compiled(network, unravel), jnp.zeros_like(flat)
+    flat, _ = ravel_pytree([variable.value for variable in network.trainable_variables])
+    nothing = jnp.zeros_like(flat)
     start = (flat, nothing, nothing, others, jnp.float32(0))
     # Steps of 0 leave the weights as they are.
     losses = [step(start, *each, 0.0, False)[1] for each in batches]
@@ -231,26 +265,18 @@ def main(wanted):
         for name, case in cases.items()
         if name in known and name not in wanted and known[name]["case"] == mark(case)
     }
-    for name in wanted or cases:
-        known.setdefault(name, {"case": mark(cases[name])})
-    # All cases once before any is trained again.
-    for run, seed in SEEDS.items():
-        for name in [name for name in wanted or cases if run not in known[name]]:
-            start = time.perf_counter()
-            spec = {key: value for key, value in cases[name].items() if key != "about"}
-            found = facts(json.dumps({"name": name, **spec}), seed)
-            known[name][run] = found
-            written({name: known[name] for name in cases if len(known.get(name, ())) > 1})
-            figures = (
-                f"{found[each]['accuracy']:.2f} with {found[each]['learning_rate']:g}"
-                for each in RATES
-            )
-            print(
-                f"{name} {run}:",
-                ", ".join(figures),
-                f"{time.perf_counter() - start:.0f} s",
-                flush=True,
-            )
+    for name in [name for name in wanted or cases if name not in known]:
+        start = time.perf_counter()
+        spec = {key: value for key, value in cases[name].items() if key != "about"}
+        found = facts(json.dumps({"name": name, **spec}))
+        known[name] = {"case": mark(cases[name]), **found}
+        written({name: known[name] for name in cases if name in known})
+        figures = (
+            f"{each} {one[each]['accuracy']:.2f} with {one[each]['learning_rate']:g}"
+            for one in found.values()
+            for each in RATES
+        )
+        print(f"{name}:", ", ".join(figures), f"{time.perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,9 @@ def test_a_file_holds_what_is_drawn_bit_for_bit(
         parameter("several chunks", (3, CHUNK + 7), wide, dtype),
         parameter("one chunk", (CHUNK,), wide, dtype),
         parameter("made whole", (2, 40_000), Orthogonal(gain=9000.0), dtype),
-        parameter("a function's", (1500,), Custom(name="f", function=backwards), dtype),
+        parameter(
+            "a function's", (1500,), Custom(name="f", file="own.py", function=backwards), dtype
+        ),
         parameter("a scalar", (), Constant(value=-3.0), dtype),
         parameter("no entries", (0, 3), Zeros(), dtype),
     ]

@@ -189,7 +189,7 @@ def test_a_distribution_that_nobody_knows_is_said_to_be_unknown() -> None:
     def odd(shape: tuple[int, ...], dtype: str | None = None) -> Any:
         return np.arange(math.prod(shape), dtype=dtype).reshape(shape)
 
-    own: Initializer = Custom(name="odd", function=odd)
+    own: Initializer = Custom(name="odd", file="own.py", function=odd)
     parameter = Parameter(path="a/kernel", shape=(8, 8), initializer=own)
     page = tensors_page(model(), initcli.summarize(model(), only=[parameter]))
     (tensor,) = page["tensors"]

@@ -67,3 +67,16 @@ def test_gates_have_the_biases_of_the_framework(kind: str, framework: str) -> No
 def measured(spec: dict[str, Any]) -> list[Any]:
     model = initcli.parse(json.dumps(spec))
     return list(measure_signal(model, batch=16, draws=DRAWS).layers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "activation"),
+    [("SimpleRNN", "relu"), ("SimpleRNN", "tanh"), ("GRU", "tanh"), ("LSTM", "tanh")],
+)
+def test_layers_that_start_as_the_identity_are_predicted(kind: str, activation: str) -> None:
+    layer = {"type": kind, "units": 192, "activation": activation, "return_sequences": True}
+    layer |= {"recurrent_initializer": "identity"}
+    state = {**layer, "return_sequences": False, "return_state": True, "name": "last"}
+    head = {"type": "Dense", "units": 96, "inputs": {"layer": "last", "output": 1}}
+    entries = [INPUT, layer, state, head]
+    assert not misses(measured({"layers": entries})[1:], 0.08, 0.10)

@@ -152,12 +152,138 @@ def test_a_file_that_is_not_there() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["def _mine(shape): ...\n", "from numpy import ones as mine\n", "mine = 3\n"],
-    ids=["private", "imported", "no function"],
+    ["def _mine(shape): ...\n", "mine = 3\n", "class mine: ...\n"],
+    ids=["private", "no callable", "no callable objects"],
 )
-def test_only_public_functions_of_the_file_itself_are_known(tmp_path: Path, code: str) -> None:
-    with pytest.raises(initcli.InvalidSpec, match="unknown initializer 'mine'"):
+def test_what_cannot_be_called_with_a_shape_is_no_initializer(tmp_path: Path, code: str) -> None:
+    with pytest.raises(CustomFunctionError, match=r"own\.py: this file defines no initializer"):
         load(tmp_path, code)
+
+
+def test_the_remedy_for_an_unknown_name_is_what_the_file_defines(tmp_path: Path) -> None:
+    code = "def other(shape): ...\ndef third(shape): ...\n"
+    for said in ("mine", "{function: mine}"):
+        with pytest.raises(initcli.InvalidSpec) as caught:
+            load(tmp_path, code, SPEC.replace("mine", said))
+        assert caught.value.errors[0].remedy == "--custom defines 'other' and 'third'"
+
+
+CALLABLES = {
+    "a class": """
+class mine:
+    def __call__(self, shape, dtype=None):
+        return np.full(shape, 3, dtype)
+""",
+    "a class as Keras has it": """
+class mine:
+    def __init__(self, scale=3):
+        self.scale = scale
+    def __call__(self, shape, dtype=None, **kwargs):
+        return np.full(shape, self.scale, dtype)
+    def get_config(self):
+        return {"scale": self.scale}
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+""",
+    "an inherited call": """
+class _Base:
+    def __call__(self, shape, dtype=None):
+        return np.full(shape, 3, dtype)
+class mine(_Base): ...
+""",
+    "an object": """
+class Full:
+    def __init__(self, value):
+        self.value = value
+    def __call__(self, shape, dtype):
+        return np.full(shape, self.value, dtype)
+mine = Full(3)
+""",
+    "a bound method": """
+class Full:
+    def make(self, shape):
+        return np.full(shape, 3)
+mine = Full().make
+""",
+    "a partial function": "from functools import partial\nmine = partial(np.full, fill_value=3)\n",
+    "a dataclass": """
+from dataclasses import dataclass
+@dataclass
+class mine:
+    value: "float" = 3
+    def __call__(self, shape, dtype):
+        return np.full(shape, self.value, dtype)
+""",
+    "a lambda": "mine = lambda shape: np.full(shape, 3)\n",
+}
+
+
+@pytest.mark.parametrize("code", CALLABLES.values(), ids=CALLABLES)
+def test_whatever_can_be_called_with_a_shape_is_an_initializer(tmp_path: Path, code: str) -> None:
+    (kernel, _) = load(tmp_path, code).parameters
+    assert str(kernel.initializer) == "mine()"
+    np.testing.assert_array_equal(initcli.draw(kernel), np.full((6, 4), 3, np.float32))
+
+
+def test_a_callable_of_numpy_is_known_by_the_name_it_is_imported_under(tmp_path: Path) -> None:
+    code = "from numpy import ones as mine, zeros\n"
+    kernel, bias = load(tmp_path, code).parameters
+    np.testing.assert_array_equal(initcli.draw(kernel), np.ones((6, 4), np.float32))
+    # What a file imports for its own use does not replace an initializer that is built in.
+    assert str(bias.initializer) == "Zeros"
+
+
+SCALED = """
+class Scaled:
+    def __init__(self, scale, seed=None):
+        self.scale, self.seed = scale, seed
+    def __call__(self, shape, dtype=None):
+        return np.random.default_rng(self.seed).standard_normal(shape) * self.scale
+"""
+
+
+def test_arguments_of_a_class_are_those_of_its_constructor(tmp_path: Path) -> None:
+    def kernel(initializer: str, seed: int = 0) -> initcli.Parameter:
+        return load(tmp_path, SCALED, SPEC.replace("mine", initializer), seed).parameters[0]
+
+    one, two = kernel("{type: Scaled, scale: 1}"), kernel("{type: Scaled, scale: 2}")
+    assert str(two.initializer) == "Scaled(scale=2)"
+    # Without a seed of its own, an object receives one that follows from the model's.
+    np.testing.assert_allclose(initcli.draw(two), 2 * initcli.draw(one), rtol=1e-6)
+    assert not np.array_equal(
+        initcli.draw(one), initcli.draw(kernel("{type: Scaled, scale: 1}", 1))
+    )
+    own = kernel("{type: Scaled, scale: 1, seed: 7}")
+    expected = np.random.default_rng(7).standard_normal((6, 4)).astype(np.float32)
+    np.testing.assert_array_equal(initcli.draw(own), expected)
+    for said, message in (
+        ("Scaled", "the initializer 'Scaled' needs `scale`"),
+        ("{type: Scaled, scael: 1}", "the initializer 'Scaled' takes no `scael`"),
+    ):
+        with pytest.raises(initcli.InvalidSpec, match=message):
+            kernel(said)
+
+
+def test_a_keras_file_gives_a_class_its_arguments(tmp_path: Path) -> None:
+    own = {"class_name": "Scaled", "registered_name": "My>Scaled", "config": {"scale": 2}}
+    config = {"units": 4, "kernel_initializer": own, "batch_input_shape": [None, 6]}
+    text = json.dumps(
+        {"class_name": "Sequential", "config": [{"class_name": "Dense", "config": config}]}
+    )
+    kernel = load(tmp_path, SCALED, text).parameters[0]
+    assert str(kernel.initializer) == "Scaled(scale=2)"
+
+
+def test_the_line_of_an_error_in_a_class_is_that_of_the_file(tmp_path: Path) -> None:
+    code = "class mine:\n    def __call__(self, shape):\n        return 1 / 0\n"
+    with pytest.raises(CustomFunctionError, match=r"own\.py:4: the initializer 'mine' raised Zero"):
+        initcli.draw(load(tmp_path, code).parameters[0])
+    partial = load(
+        tmp_path, "from functools import partial\nmine = partial(np.full, fill_value=np.nan)\n"
+    )
+    with pytest.raises(CustomFunctionError, match=r"own\.py: the initializer 'mine' returned NaN"):
+        initcli.draw(partial.parameters[0])
 
 
 def test_a_function_that_declares_a_law_is_told_the_new_name(tmp_path: Path) -> None:
@@ -267,11 +393,15 @@ def test_a_recipe_can_be_a_function_with_arguments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("initializer", "message", "remedy"),
     [
-        ("fixup", "the function 'fixup' needs `depth`", "such as {type: fixup, depth: 1}"),
-        ("{type: fixup, deph: 2}", "the function 'fixup' takes no `deph`", "did you mean 'depth'?"),
+        ("fixup", "the initializer 'fixup' needs `depth`", "such as {type: fixup, depth: 1}"),
+        (
+            "{type: fixup, deph: 2}",
+            "the initializer 'fixup' takes no `deph`",
+            "did you mean 'depth'?",
+        ),
         (
             "{type: fixup, depth: 2, rng: 3}",
-            "the function 'fixup' takes no `rng`",
+            "the initializer 'fixup' takes no `rng`",
             "it takes `depth` and `scale`",
         ),
         (

@@ -74,6 +74,34 @@ def test_many_layers_change_where_they_take_the_argument_and_no_others() -> None
     assert [layer.type for layer in after.layers] == [layer.type for layer in before.layers]
 
 
+@pytest.mark.parametrize(
+    ("initializer", "changed"),
+    [
+        ("random_normal", "RandomNormal(mean=0, stddev=2)"),
+        ("{type: RandomNormal}", "RandomNormal(mean=0, stddev=2)"),
+        ("{type: RandomNormal, stddev: 1.0}", "RandomNormal(mean=0, stddev=2)"),
+        ("zeros", "Zeros"),
+    ],
+)
+def test_an_argument_of_an_initializer_is_set_where_it_takes_it(
+    tmp_path: Path, initializer: str, changed: str
+) -> None:
+    layer = "type: Dense, units: 3, kernel_initializer"
+    spec = tmp_path / "spec.yaml"
+    entries = f"[{{{layer}: {initializer}}}, {{{layer}: normal, name: normal}}]"
+    spec.write_text(f"input_shape: [3]\nlayers: {entries}\n", "utf-8")
+    for path in ("layers.*.kernel_initializer.stddev", "layers.**.stddev"):
+        model = initcli.load(str(spec), changes=[f"{path}=2"])
+        assert kernels(model) == [changed, "RandomNormal(mean=0, stddev=2)"]
+    with pytest.raises(initcli.InvalidSpec) as caught:
+        initcli.load(str(spec), changes=["layers.1.kernel_initializer.stddev=-2"])
+    assert str(caught.value.errors[0].place) == "--set:1:36"
+
+
+def test_a_text_that_is_no_spec_has_nothing_to_set() -> None:
+    assert "there is no `units`" in run("summary", "-", "--set", "units=3", text="words").stderr
+
+
 def test_blocks_are_reached_at_any_depth() -> None:
     resnet = str(CONFIGS / "resnet50.yaml")
     flat = initcli.load(resnet, changes=["layers.*.kernel_initializer=he_normal"])
@@ -116,7 +144,7 @@ def test_layers_that_another_file_brings_are_changed_too(tmp_path: Path) -> None
         ("layers.12.units=1", "there is no `12` in `layers`", "`layers."),
         ("layers[name=hed].units=1", "there is no `[name=hed]` in `layers`", "units`"),
         ("layers.3.unit.a=1", "there is no `unit` in `layers.3`", "`layers.3.units`"),
-        ("layers.*.unitz=1", "no layer there takes `unitz`", "units`"),
+        ("layers.*.unitz=1", "nothing there takes `unitz`", "units`"),
         (
             "initializer.my_init=1",
             "there is no `initializer` in the spec",

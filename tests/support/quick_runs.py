@@ -210,7 +210,8 @@ def _warm_up() -> None:
 
 def _serve() -> None:
     for module in pkgutil.walk_packages(importlib.import_module("initcli").__path__, "initcli."):
-        importlib.import_module(module.name)
+        if ".torch_" not in module.name:
+            importlib.import_module(module.name)
     _warm_up()
     for line in sys.stdin:
         request = json.loads(line)

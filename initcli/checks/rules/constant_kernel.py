@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from initcli import distributions
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.zeros import SCALES, is_kernel
 from initcli.layers import convolution
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
+from initcli.signal.graph import mixes
+from initcli.signal.zeros import is_kernel, is_scale
+from initcli.types import Severity
 
 
 class ConstantKernel(Check):
@@ -21,10 +23,13 @@ class ConstantKernel(Check):
     Looks for kernels and embeddings whose entries all have one value, and for kernels and scales
     (gamma) of zeros that all of the signal has to pass.
 
-    Zeros are not reported in the last layer, where each unit has an error of its own, nor at the
-    end of a residual branch, around which the signal is carried (Fixup, SkipInit, ReZero, the last
-    gamma of a ResNet's block). Two zeros one behind the other in a branch are reported: each keeps
-    the other from learning.
+    Zeros are an error where no gradient ever reaches them: behind a ReLU, whose slope at 0 is 0, or
+    two of them one behind the other, of which each keeps the other from learning. They are a
+    warning where nothing else passes the signal on at the first step, and not reported at the end
+    of a residual branch (Fixup, SkipInit, ReZero, the last gamma of a ResNet's block), as one
+    factor of a product, or in the last layer, where each unit has an error of its own. Equal
+    entries that are not 0 are a warning where random kernels follow, whose gradients tell the units
+    apart.
 
     ## Why is this bad
     Units that start the same compute the same, get the same gradients and stay the same; only
@@ -64,6 +69,9 @@ class ConstantKernel(Check):
         for layer, parameter in evidence.dead_ends:
             fault = "are 0: nothing passes it forwards, and no gradient passes it backwards"
             yield self._finding(evidence, layer, parameter, fault)
+        for layer, parameter in evidence.late:
+            fault = "are 0: nothing passes it at the first step, and it learns from the next"
+            yield self._finding(evidence, layer, parameter, fault, "warning")
         for layer, parameter in evidence.parameters:
             distribution = parameter.distribution
             if (
@@ -74,19 +82,51 @@ class ConstantKernel(Check):
             ):
                 units = f"its {parameter.shape[-1]:,} units start identical"
                 fault = f"are {distribution.value:.4g}: {units}"
-                yield self._finding(evidence, layer, parameter, fault)
+                if _are_told_apart(evidence, layer):
+                    fault += ", and only the kernels behind it tell them apart"
+                    yield self._finding(evidence, layer, parameter, fault, "warning")
+                else:
+                    yield self._finding(evidence, layer, parameter, fault)
 
     def _finding(
-        self, evidence: Evidence, layer: BuiltLayer, parameter: Parameter, fault: str
+        self,
+        evidence: Evidence,
+        layer: BuiltLayer,
+        parameter: Parameter,
+        fault: str,
+        severity: Severity | None = None,
     ) -> Finding:
-        is_scale = parameter.argument in SCALES
         return self.finding(
             evidence,
             layer,
             parameter,
             message=f"all {parameter.size:,} entries of {parameter.path} {fault}",
-            initializer="ones" if is_scale else evidence.suitable(layer, parameter),
+            initializer="ones" if is_scale(parameter) else evidence.suitable(layer, parameter),
+            severity=severity,
         )
+
+
+def _are_told_apart(evidence: Evidence, layer: BuiltLayer) -> bool:
+    """Whether all kernels that take what a layer makes give its units gradients of their own."""
+    graph = evidence.graph
+    if graph is None:
+        return False
+    waiting = [i for step in evidence.steps_of.get(layer.name, []) for i in graph.behind(step)]
+    seen: set[int] = set()
+    while waiting:
+        index = waiting.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        step = graph.steps[index]
+        if not mixes(step):
+            waiting += graph.behind(index)
+        elif any(
+            is_kernel(p) and isinstance(p.distribution, distributions.Constant)
+            for p in step.parameters
+        ):
+            return False
+    return bool(seen)
 
 
 def _may_be_constant(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) -> bool:

@@ -13,9 +13,10 @@ class DeadUnits(Check):
 
     ## What it does
     Counts the units of a ReLU that are 0 for a whole batch. Clearly more than six in ten are
-    reported, or more than nine outputs in ten that are 0. In a deep network with good
-    initializers up to half of the units may be: examples become alike with depth, and a unit is
-    then on or off for all of them.
+    reported, or more than 95 % of outputs that are 0. It is an error where a ReLU leaves less than
+    one unit in a hundred, and a warning otherwise. In a deep network with good initializers up to
+    half of the units may be 0: examples become alike with depth, and a unit is then on or off for
+    all of them.
 
     ## Why is this bad
     Where a ReLU is off its slope is 0. A unit that is off for every example gets no gradient and
@@ -29,7 +30,7 @@ class DeadUnits(Check):
         units: 128
         activation: relu
         kernel_initializer: he_normal
-        bias_initializer: {type: Constant, value: -2.2}
+        bias_initializer: {type: Constant, value: -3.0}
       - {type: Dense, units: 10}
     ```
 
@@ -72,6 +73,8 @@ class DeadUnits(Check):
             layer,
             bias or evidence.first_kernel(layer),
             message=message,
-            remedy=rescaling.text or "raise the bias, or use an activation with a slope below 0",
+            remedy=rescaling.text,
+            advice="raise the bias, or use an activation with a slope below 0",
             changes=rescaling.changes,
+            severity=None if judgment.dies else "warning",
         )

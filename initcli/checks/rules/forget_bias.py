@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
 from initcli.documents.edit import Change
 from initcli.initializers import Chrono, Joined
-from initcli.layers import cells, recurrent
 from initcli.parameter import Parameter
 
 _MIN_MEAN = 0.5
@@ -58,7 +58,7 @@ class ForgetBias(Check):
             owner = parameter.owner
             if owner is None or parameter.argument != "recurrent_initializer":
                 continue
-            if not isinstance(owner.layer, cells.LSTMWeights | recurrent.ConvLSTM):
+            if "unit_forget_bias" not in owner.layer.__struct_fields__:
                 continue
             place = evidence.path(layer, parameter)[:-1]
             prefix = parameter.path.rpartition("/")[0]
@@ -68,7 +68,7 @@ class ForgetBias(Check):
                     evidence,
                     layer,
                     parameter,
-                    message="the forget gate has no bias: each step halves the memory",
+                    message="the forget gate has no bias: each step leaves 0.5 of the memory",
                     remedy="use_bias: true",
                     changes=[Change((*place, "use_bias"), True)],
                 )
@@ -83,11 +83,18 @@ class ForgetBias(Check):
                     evidence,
                     layer,
                     bias,
-                    message=f"the bias of the forget gate has mean {mean:.3g}, which halves the "
-                    "memory at each step",
+                    message=(
+                        f"the bias of the forget gate has mean {mean:.3g}: each step leaves "
+                        f"{_kept(mean):.2g} of the memory"
+                    ),
                     remedy=remedy,
                     changes=[change],
                 )
+
+
+def _kept(bias: float) -> float:
+    """The share of the memory that a forget gate with that bias leaves at each step."""
+    return 1 / (1 + math.exp(min(-bias, 700.0)))
 
 
 def _forget_mean(bias: Parameter) -> float | None:

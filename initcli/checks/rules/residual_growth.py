@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
+from initcli.checks.rules.signal_size import adam_may
 from initcli.signal.judgment import Growth
 
 
@@ -85,8 +86,9 @@ class ResidualGrowth(Check):
                     f"{len(sums)} residual branches make their sum grow from rms "
                     f"{residual.before:.3g} to {residual.after:.3g} ({judgment.basis}), "
                     f"{residual.each:.3g} times a branch"
+                    + adam_may(residual.after / residual.before)
                 ),
-                remedy=rescaling.text
-                or "begin each branch with a LayerNormalization, or end it with a kernel of zeros",
+                remedy=rescaling.text,
+                advice="begin each branch with a LayerNormalization, or end it with zeros",
                 changes=rescaling.changes,
             )

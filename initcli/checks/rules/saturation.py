@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
+from initcli.signal.judgment import SHUT
 from initcli.signal.observing import output_bounds
 
 
@@ -15,7 +16,9 @@ class Saturation(Check):
     ## What it does
     Counts the entries of bounded activations (tanh, sigmoid) that lie within a hundredth of a
     bound. More than four in ten are reported, in the median over draws, or by the predicted
-    distribution of the sums. Of standard normal sums less than one in a hundred lies there.
+    distribution of the sums, and more than 95 % as an error. Of standard normal sums less than one
+    in a hundred lies there. A result that its bias alone puts there, as the log odds of a rare
+    class do, is not reported: a loss of log-probabilities has no slope that vanishes.
 
     ## Why is this bad
     The slope at a bound is nearly 0, and so is the gradient that comes back through it. The sums
@@ -75,6 +78,8 @@ class Saturation(Check):
                 initializer=(
                     None if rescaling.text or kernel is None else evidence.suitable(layer, kernel)
                 ),
-                remedy=rescaling.text or "scale the layers before it down",
+                remedy=rescaling.text,
+                advice="scale the layers before it down, and start its bias at 0",
                 changes=rescaling.changes,
+                severity=None if (shares.saturated or 0.0) > SHUT else "warning",
             )

@@ -25,7 +25,7 @@ class SharedSeed(Check):
 
     ## Why is this bad
     An initializer with a seed gives the same values for the same shape each time, so that layers
-    that are meant to be independent start as copies of one another.
+    that are meant to be independent start as copies of one another. Training tells them apart.
 
     ## Reported
     ```yaml
@@ -55,6 +55,7 @@ class SharedSeed(Check):
 
     code = "I102"
     name = "shared-seed"
+    severity = "warning"
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         first: dict[object, tuple[BuiltLayer, Parameter]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.signal.judgment import Growth, Judgment
+from initcli.signal.judgment import ADAM_EPSILON, Growth, Judgment
 
 
 class SignalSize(Check):
@@ -16,8 +16,10 @@ class SignalSize(Check):
     ## What it does
     Compares the root mean square of what layers take with that of what flows into their stretch:
     the inputs, the output of a normalization, or the vectors of an embedding. A factor of 1,000
-    up or 10,000 down is reported. The signal is measured where that takes a few seconds at most,
-    and else predicted from the distributions alone.
+    up or 10,000 down is reported, also where only what differs between examples shrinks by that,
+    as behind a softmax. It is a warning where one kernel alone makes the factor, as its gradients
+    are of usual size and training undoes it. The signal is measured where that takes a few seconds
+    at most, and else predicted from the distributions alone.
 
     ## Why is this bad
     The factor of each layer multiplies over the depth. What vanishes leaves the last layers
@@ -70,27 +72,38 @@ class SignalSize(Check):
         index, _ = judgment.steepest(steps, ratio)
         layer = evidence.layer_of(index)
         by_one = judgment.is_by_one(steps, ratio)
+        what, size = "the signal", "rms"
+        if growth.between_examples:
+            what, size = "what differs between examples", "of rms"
         message = (
-            f"the signal {'vanishes' if ratio < 1 else 'explodes'} over {len(steps)} "
-            f"layer{'s' * (len(steps) > 1)}: rms {growth.before:.3g} becomes {growth.after:.3g} "
-            f"({judgment.basis})"
+            f"{what} {'vanishes' if ratio < 1 else 'explodes'} over {len(steps)} "
+            f"layer{'s' * (len(steps) > 1)}: {size} {growth.before:.3g} becomes "
+            f"{growth.after:.3g} ({judgment.basis})"
         )
         if 0 < ratio < math.inf and len(steps) > 1:
             message += f", {ratio ** (1 / len(steps)):.3g} times a layer"
         if by_one:
             message += f", nearly all of it at {layer.name}"
+        message += "" if growth.between_examples else adam_may(ratio)
         rescaling = evidence.rescaled(steps)
-        remedy = rescaling.text or "scale these kernels, or put a normalization between the layers"
+        advice = "scale these kernels, or put a normalization between the layers"
         if rescaling.unstable:
-            remedy = rescaling.without_scale("the signal", "put a LayerNormalization in each")
+            advice = rescaling.without_scale("the signal", "put a LayerNormalization in each")
         return self.finding(
             evidence,
             layer,
             rescaling.kernel_of(layer),
             others=[judgment.graph.steps[each].name for each in steps],
             message=message,
-            remedy=remedy,
+            remedy="" if rescaling.unstable else rescaling.text,
+            advice=advice,
             changes=() if rescaling.unstable else rescaling.changes,
-            # The factor of one layer does not multiply over the depth, and training undoes it.
-            severity="warning" if by_one else None,
+            severity="warning" if judgment.is_mended_by_one(growth) else None,
         )
+
+
+def adam_may(ratio: float) -> str:
+    """What to say of optimizers where a signal changes by a ratio."""
+    if ADAM_EPSILON < ratio < 1 / ADAM_EPSILON:
+        return "; SGD seldom trains this, Adam may, as it divides gradients by their size"
+    return ""

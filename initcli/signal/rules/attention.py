@@ -12,6 +12,7 @@ import numpy as np
 from initcli.activations import Sigmoid
 from initcli.layers import attention
 from initcli.signal.field import NODES, Field, normal
+from initcli.signal.grid import cell_means, edges
 from initcli.signal.joint import multiplied
 from initcli.signal.rules.base import (
     Context,
@@ -23,6 +24,9 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated, softmax_moments
 from initcli.types import Array
+
+_MAX_STEPS = 2 * 10**6
+"""Queries, of which each sees keys of its own."""
 
 
 class AttentionRule(Rule):
@@ -141,17 +145,20 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
     q, k, v = query.moments, key.moments, value.moments
     spread = k[0] - k[2]
     variance = float((scale**2 * width * q[0] * max(float(spread.mean()), 0.0)).mean())
-    (steps,), (positions,) = query.grid, key.grid
+    (steps,), (positions,) = query.all_sizes, key.all_sizes
+    if steps > _MAX_STEPS:
+        raise NoTheory(f"more than {_MAX_STEPS:,} queries")
     seen = _keys_seen(steps, positions, scores)
-    squares = _squares(variance, seen, 2 / width + 2 / scores.features)
+    squares = cell_means(_squares(variance, seen, 2 / width + 2 / scores.features), (steps,))
     aligned = np.minimum(variance / scores.features, 1.0) * (1 - squares)
     if scores.is_causal:
-        even = _in_common(seen)
+        even = cell_means(_in_common(seen), (steps,))
+        starts = edges(positions, 1)
         # A query meets the values of the positions before it.
-        level = np.cumsum(v, 1) / np.arange(1, positions + 1)
-        level = level[:, np.minimum(np.arange(steps), positions - 1)]
+        level = np.cumsum(v * np.diff(starts), 1) / starts[1:]
+        level = level[:, np.minimum(np.arange(len(even)), level.shape[1] - 1)]
     else:
-        even, level = 1 / seen, v.mean(1, keepdims=True)
+        even, level = cell_means(1 / seen, (steps,)), v.mean(1, keepdims=True)
 
     def alike(pair: int) -> float:
         """How alike the shares of two queries are, in another example or at another position."""
@@ -160,13 +167,13 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         return min(max(both / whole, 0.0), 1.0) if whole > 0 else 0.0
 
     kept = squares / (1 - dropout) if dropout < 1 else 0 * squares
-    moments = np.empty((4, steps))
+    moments = np.empty((4, *query.grid))
     moments[0] = kept * level[0] + (1 - squares) * level[2]
     moments[0] += aligned * np.maximum(level[0] - level[2], 0.0)
     for pair, near, far in ((1, 1, 3), (2, 0, 2), (3, 1, 3)):
         share = even + (squares - even) * alike(pair)
         moments[pair] = share * level[near] + (1 - share) * level[far]
-    output = normal(moments, np.full(steps, value.mean), value.units)
+    output = normal(moments, np.full(query.grid, value.mean), value.units)
     centered = max(float((level[0] - level[2]).mean()), 0.0)
     typical, first = float(squares.mean()), float(kept.mean())
 
@@ -174,17 +181,44 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         same, cross = g.second, g.cross
         n = float(positions)
         across = float(even.mean()) + (typical - float(even.mean())) * alike(2)
-        to_value = np.zeros((2, positions))
+        to_value = np.zeros((2, *key.grid))
         to_value[0] = steps / n * (first * same + (steps - 1) * across * cross)
         others = max(n - 1, 1)
         to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * cross)
+        if scores.is_causal and steps == positions and scores.window is None:
+            to_value = _to_earlier(g, seen, kept, across / max(float(even.mean()), 1e-300))
         # Of the scores: a (g·v − Σ a g·v), summed over the features of a head.
         to_scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
-        to_query = np.full(steps, scale**2 * n * to_scores * max(float(spread.mean()), 0.0))
-        to_key = np.full(positions, scale**2 * steps * to_scores * float(q[0].mean()))
+        to_query = np.full(query.grid, scale**2 * n * to_scores * max(float(spread.mean()), 0.0))
+        to_key = np.full(key.grid, scale**2 * steps * to_scores * float(q[0].mean()))
         return [Gradient.even(to_query), Gradient.even(to_key), Gradient(to_value)]
 
     return Expected(output, pull)
+
+
+def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> Array:
+    """Moments of the gradient of values that only later queries see: (2, positions).
+
+    A value s has a share of the gradient of each query t ≥ s. Gradients of two queries have
+    ``concentrated`` times as much in common as they would have with even shares.
+    """
+    n = len(seen)
+    lengths = np.diff(edges(n, 1))
+    by_cell = g.moments[0], np.maximum(g.moments[1], 0.0), kept
+    same, cross, kept = (np.repeat(each, lengths) for each in by_cell)
+
+    def from_later(x: Array) -> Array:
+        return np.cumsum(x[::-1])[::-1]
+
+    level = from_later(np.sqrt(cross) / seen)
+    pairs = np.maximum(level**2 - from_later(cross / seen**2), 0.0)
+    second = from_later(kept / seen * same) + concentrated * pairs
+    # The gradients of all values add up to those of all queries.
+    whole = n * float(same.mean()) + n * (n - 1) * float(cross.mean())
+    rest = (whole - float(second.sum())) / max(n * (n - 1), 1)
+    sizes = np.sqrt(second)
+    moments = np.stack([second, rest * sizes / max(float(sizes.mean()), 1e-300)])
+    return cell_means(moments, (n,))
 
 
 def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import WEIGHTS, Field, field, mapped, normal
+from initcli.signal.field import WEIGHTS, Field, field, mapped, mean_products, normal
 from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
@@ -109,11 +109,10 @@ class Gradient(msgspec.Struct, frozen=True):
         """The tilt, if it is by the normal number behind that field."""
         return self.tilt if self.latent == given.latent else None
 
-    def folded(self, grid: Size) -> Gradient:
-        """The gradient before the tensor was broadcast from that grid."""
+    def folded(self, grid: Size, lost: float) -> Gradient:
+        """The gradient before the tensor was broadcast from that grid to ``lost`` times as many."""
         if self.grid == grid:
             return self
-        lost = math.prod(self.grid) / max(math.prod(grid), 1)
         total = lost * self.second + lost * (lost - 1) * self.cross
         return Gradient.even(np.full(grid, total))
 
@@ -272,8 +271,10 @@ class Rule:
             ]
             return np.sum(both, 0)
         (one, *rest), (two, *_) = inputs
-        if rest or one.grid != two.grid or one.axes != two.axes:
-            raise NoTheory("calls with several inputs")
+        if rest or one.grid != two.grid:
+            raise NoTheory("calls with several inputs, or of other sizes")
+        if not one.axes == two.axes == self.axes(layer, context, one):
+            raise NoTheory("calls with units on other axes")
         cross = shared_by(one, two, crosses[0][0])
         sizes = np.sqrt(one.second * two.second)
         found = np.empty((4, *outputs[0].grid))
@@ -404,9 +405,11 @@ def weighted_sum(
     total = np.zeros(moments.shape[1:])
     if kernel.mean:
         total = kernel.mean * depth * over(means[None])[0]
-        rest = over(given.moments - means**2)
+        rest = over(given.moments - mean_products(means, means))
         moments = moments + total**2 + kernel.mean**2 * depth * rest
     output = normal(*with_bias(moments, total, bias), units, lags)
+    if window is None:
+        output = msgspec.structs.replace(output, sizes=given.sizes)
     if kernel.orthogonal:
         output = msgspec.structs.replace(output, steady=min(units / max(fan_in, 1), 1.0))
     factor = (units if feeds is None else feeds) * kernel.second

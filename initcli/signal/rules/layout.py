@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from initcli.layers.base import Layer
-from initcli.signal.field import Field, field
+from initcli.signal.field import Field, field, mean_products
+from initcli.signal.grid import cells, coarse
 from initcli.signal.joint import Common
 from initcli.signal.rules.base import (
     Axes,
@@ -54,7 +55,8 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     after = expected.axes
     if after is None:
         after = axes if all(axis >= -len(shape) for axis in axes) else (-1,)
-    output = msgspec.structs.replace(expected.output, axes=after)
+    sizes = tuple(n for axis, n in enumerate(shape, -len(shape)) if axis not in after)
+    output = msgspec.structs.replace(expected.output, axes=after, sizes=coarse(sizes))
     if not _fits(output, shape):
         raise NoTheory("positions of other sizes than the output has")
 
@@ -104,10 +106,11 @@ def laid(given: Field, shape: Size, axes: Axes) -> Expected:
 
     same, before, after = positions(old | new), positions(old), positions(new)
     moments = _averaged(given.moments, shape, old, new)
-    level = _averaged(given.means[None] ** 2, shape, old, new)
+    levels = mean_products(given.means, given.means)
+    level = _averaged(levels[2:3], shape, old, new)
     share = (same - 1) / (after - 1) if after > 1 else 1.0
     moments[2:] = share * moments[2:] + (1 - share) * level
-    common = float(np.abs(given.moments[2] - given.means**2).mean())
+    common = float(np.abs(given.moments[2] - levels[2]).mean())
     units = math.prod(shape[axis] for axis in new)
     output = msgspec.structs.replace(
         field(moments, units, given.profile, given.latent, given.pinned),
@@ -127,10 +130,19 @@ def laid(given: Field, shape: Size, axes: Axes) -> Expected:
 
 def _averaged(values: Array, shape: Size, old: set[int], new: set[int]) -> Array:
     """Values at all positions but the ``old`` axes, at all positions but the ``new`` ones."""
-    whole = [1 if axis in old else size for axis, size in enumerate(shape)]
-    mean = values.reshape(len(values), *whole).mean(tuple(1 + axis for axis in new))
-    grid = [size for axis, size in enumerate(shape) if axis not in new]
-    return np.broadcast_to(mean, (len(values), *grid)).copy()
+    before, after = (
+        dict(zip(kept, cells(tuple(shape[axis] for axis in kept)), strict=True))
+        for kept in (
+            [axis for axis in range(len(shape)) if axis not in each] for each in (old, new)
+        )
+    )
+    whole = [before.get(axis, 1) for axis in range(len(shape))]
+    # Where an axis has other cells now, all of them get the mean.
+    other = {axis for axis in after if axis in before and after[axis] != before[axis]}
+    mean = values.reshape(len(values), *whole)
+    mean = mean.mean(tuple(1 + axis for axis in other), keepdims=True)
+    mean = mean.mean(tuple(1 + axis for axis in new))
+    return np.broadcast_to(mean, (len(values), *after.values())).copy()
 
 
 def _fits(given: Field, shape: Size) -> bool:
@@ -142,7 +154,7 @@ def _fits(given: Field, shape: Size) -> bool:
     grid = tuple(size for axis, size in enumerate(shape) if axis not in units)
     if min(units, default=0) < 0:
         return False
-    return grid == given.grid and math.prod(shape[axis] for axis in units) == given.units
+    return cells(grid) == given.grid and math.prod(shape[axis] for axis in units) == given.units
 
 
 def independent(given: Field) -> Field:

@@ -11,7 +11,17 @@ import numpy as np
 from initcli.layers import convolution, core, einsum, embedding, local
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
-from initcli.signal.field import NODES, WEIGHTS, Field, field, normal, profile_of, with_mean
+from initcli.signal.field import (
+    NODES,
+    WEIGHTS,
+    Field,
+    field,
+    mean_products,
+    normal,
+    profile_of,
+    with_mean,
+)
+from initcli.signal.grid import cells
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -26,7 +36,7 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated
 from initcli.signal.rules.rearranging import permuted
-from initcli.signal.rules.windows import box, unboxed, within
+from initcli.signal.rules.windows import Slid
 from initcli.types import Array, Size
 
 
@@ -83,8 +93,8 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
     alike = math.prod(n for axis, n in enumerate(given.grid) if axis not in own)
     count = math.prod(given.grid)
     share = (alike - 1) / (count - 1) if count > 1 else 1.0
-    moments, level = given.moments, given.means**2
-    moments[2:] = share * moments[2:] + (1 - share) * level
+    moments, level = given.moments, mean_products(given.means, given.means)
+    moments[2:] = share * moments[2:] + (1 - share) * level[2:]
     pairs = np.array([1.0, share]).reshape(2, *(1,) * len(given.grid))
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
@@ -100,14 +110,20 @@ class ConvolutionRule(Rule):
         if isinstance(layer, convolution.ConvTranspose):
             extras = getattr(layer, "_output_padding")  # noqa: B009
             cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
-            spread = within(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
+            spread = Slid(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
+            # Two positions have weights in common if they are a multiple of the strides apart.
+            pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
+
+            def over(x: Array) -> Array:
+                return spread.unboxed((x.T * pairs[: len(x)]).T)
+
             linear = weighted_sum(
                 given,
                 filters,
                 weights["kernel"],
                 bias,
                 depth=channels // layer.groups,
-                window=Window(lambda x: unboxed(x, *spread, outputs), lambda x: box(x, *spread)),
+                window=Window(over, spread.box),
                 feeds=filters // layer.groups,
             )
         else:
@@ -152,20 +168,14 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
     Of two positions, only the places that are inside the image for both are products of the same
     weight.
     """
-    size, window = within(grid, outputs, size, whole)
-    inside = np.ones(())
-    axes = zip(grid, outputs, size, window.strides, window.dilation, window.padding, strict=True)
-    for n, out, k, stride, dilation, (before, _) in axes:
-        places = np.arange(out)[:, None] * stride + np.arange(k) * dilation - before
-        inside = np.multiply.outer(inside, np.mean((places >= 0) & (places < n), axis=0))
+    slid = Slid(grid, outputs, size, whole)
 
     def over(x: Array) -> Array:
         if len(x) < 4:
-            return box(x, size, window)
-        both: Array = arrays.correlate(x[2:, ..., None], inside[..., None, None], window)[..., 0]
-        return np.concatenate([box(x[:2], size, window), both])
+            return slid.box(x)
+        return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:])])
 
-    return Window(over, lambda x: unboxed(x, size, window, grid))
+    return Window(over, slid.unboxed)
 
 
 class LocallyConnectedRule(Rule):
@@ -178,8 +188,8 @@ class LocallyConnectedRule(Rule):
         _, outputs = channels_and_grid(context.outputs[0], layer.data_format)
         padding = layer.positions(context.inputs[0]).padding
         whole = arrays.Window(layer.steps, (1,) * layer.rank, padding)
-        slid = within(grid, outputs, layer.window, whole)
-        window = Window(lambda x: box(x, *slid), lambda x: unboxed(x, *slid, grid))
+        slid = Slid(grid, outputs, layer.window, whole)
+        window = Window(slid.box, slid.unboxed)
         kernel, bias = context.weights["kernel"], context.weights.get("bias")
         linear = weighted_sum(given, layer.filters, kernel, bias, depth=channels, window=window)
         linear = linear.then(lambda y: _with_weights_apart(y, range(layer.rank)))
@@ -198,7 +208,7 @@ class TableRule(Rule):
             if context.tied is None:
                 return linear
             return linear._replace(output=_tied(linear.output, context.tied, layer.output_dim))
-        moments = np.empty((4, *context.inputs[0][1:]))
+        moments = np.empty((4, *cells(context.inputs[0][1:])))
         moments[0] = table.second
         # Two entries are of the same row with probability 1 / input_dim.
         moments[1:] = table.mean**2 + table.variance / layer.input_dim
@@ -234,7 +244,7 @@ class PositionEmbeddingRule(Rule):
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         table = context.weights["embeddings"]
-        moments = np.empty((4, *context.inputs[0][1:-1]))
+        moments = np.empty((4, *cells(context.inputs[0][1:-1])))
         moments[0] = moments[1] = table.second
         moments[2] = moments[3] = table.mean**2
         output = normal(moments, np.full(moments.shape[1:], table.mean), context.inputs[0][-1])

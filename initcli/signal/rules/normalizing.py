@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from initcli.layers import normalization
-from initcli.signal.field import NODES, WEIGHTS, Field, field, hidden, normal, pair_shares
+from initcli.signal.field import (
+    NODES,
+    WEIGHTS,
+    Field,
+    by_position,
+    field,
+    hidden,
+    mean_products,
+    normal,
+    pair_shares,
+    unit_scatter,
+)
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
@@ -78,7 +89,7 @@ class BatchNormalizationRule(_NormalizationRule):
         if context.weights.get("beta", Weight(0.0, 0.0)).second:
             raise NoTheory("a beta that calls have in common")
         (one,), (two,) = inputs
-        shares = pair_shares(context.batch, math.prod(one.grid))
+        shares = pair_shares(context.batch, one.positions)
         factors = [
             float(after.second.mean() / _centered(before.moments, shares)[0].mean())
             for before, after in zip((one, two), outputs, strict=True)
@@ -90,14 +101,15 @@ class BatchNormalizationRule(_NormalizationRule):
 def _centered(moments: Array, shares: Array) -> Array:
     """Moments of x − μ, for the mean μ over the batch and all positions."""
     with_center = np.tensordot(shares, moments, 1)
-    centered: Array = moments - 2 * with_center + with_center.mean()
-    return centered
+    same = moments[:2] - 2 * with_center + with_center.mean()
+    # The other position is any, and has on average as much in common with μ as μ itself.
+    return np.concatenate([same, moments[2:] - with_center])
 
 
 def _by_channel(
     layer: normalization.BatchNormalization, context: Context, given: Field
 ) -> Expected:
-    shares = pair_shares(context.batch, math.prod(given.grid))
+    shares = pair_shares(context.batch, given.positions)
     centered = _centered(given.moments, shares)
     centered[0] = np.maximum(centered[0], 0.0)
     spread = float(centered[0].mean())
@@ -106,6 +118,9 @@ def _by_channel(
     size = spread / channels.kept if channels.kept > 0 else spread + layer.epsilon
     output = field(centered / size, given.units, values, given.latent, pinned=True)
     unit = output.moments.reshape(4, -1).mean(1)
+    # E[1 / V] is more than 1 / E[V] for the variance V of few entries, which is nearly gamma.
+    scatter = unit_scatter(field(output.moments, given.units), context.batch)
+    uneven = 1 / (1 - min(scatter, 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
         pairs = np.array([g.second, 0.0, g.cross, 0.0])
@@ -115,7 +130,7 @@ def _by_channel(
         before = g.tilt_of(given)
         tilt = channels.tilt if before is None else before * channels.tilt
         tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)
-        return [Gradient(rest * channels.inverse, tilt, given.latent)]
+        return [Gradient(rest * channels.inverse * uneven, tilt, given.latent)]
 
     return Expected(output, pull)
 
@@ -175,7 +190,7 @@ class UnitStatisticsRule(_NormalizationRule):
         level = means**2
         if is_group:
             groups = given.units if layer.groups == -1 else layer.groups
-            count, positions = given.units // groups, math.prod(given.grid)
+            count, positions = given.units // groups, given.positions
             # Units of a group have their own means over positions.
             places = float((given.moments[2] - level).mean()) / count * (1 - 1 / positions)
             level = np.full(given.grid, float(level.mean()) + places)
@@ -205,7 +220,10 @@ class UnitStatisticsRule(_NormalizationRule):
 
 def _standardized(given: Field, level: Array, variance: Array, values: Array) -> Field:
     """(x − μ) / √variance, where E[μ²] is the level."""
-    moments = (given.moments - level) / variance
+    level, variance = (np.broadcast_to(each, given.grid) for each in (level, variance))
+    means = np.sqrt(np.maximum(level, 0.0))
+    levels = level + mean_products(means, means) - means**2
+    moments = (given.moments - levels) / by_position(variance)
     moments[0] = np.maximum(moments[0], 0.0)
     lags = given.lags
     if lags is not None:

@@ -12,7 +12,8 @@ from initcli.layers import merging
 from initcli.layers.base import Layer
 from initcli.layers.operations import Operation, computation, is_elementwise
 from initcli.signal import arrays
-from initcli.signal.field import Field, normal
+from initcli.signal.field import Field, mean_products, normal
+from initcli.signal.grid import edges
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
@@ -91,7 +92,8 @@ class OperationRule(Rule):
         given, rank = fields[0], len(context.inputs[0])
         if layer.function == "GetItem" and other.grid == given.grid:
             # Of other positions than the one that is picked, but for that one itself.
-            moments, here = shared_by(given, other, crosses[0]), _position(layer)
+            moments = shared_by(given, other, crosses[0])
+            here, _ = _cell(given, _position(layer))
             picked = np.stack([*moments[2:], *moments[2:]])
             picked[:, here] = np.tile(moments[:2, here], 2)
             return picked
@@ -100,7 +102,7 @@ class OperationRule(Rule):
         if _mean_axes(layer, rank) == [1 - rank]:
             return mean_in_common(given, other, crosses[0])
         # One of the units is the same as that of the other tensor.
-        level = given.means * other.means
+        level = shared_by(given, other, None)
         return level + (shared_by(given, other, crosses[0]) - level) / given.units
 
 
@@ -158,13 +160,22 @@ def _picked(layer: Operation, given: Field) -> Expected:
     here = _position(layer)
     if len(given.grid) != 1:
         raise NoTheory("GetItem")
+    cell, length = _cell(given, here)
 
     def pull(g: Gradient) -> list[Gradient]:
         second = np.zeros(given.grid)
-        second[here] = g.second
+        second[cell] = g.second / length
         return [Gradient.even(second)]
 
-    return Expected(normal(given.moments[:, here], given.means[here], given.units), pull)
+    return Expected(normal(given.moments[:, cell], given.means[cell], given.units), pull)
+
+
+def _cell(given: Field, position: int) -> tuple[int, int]:
+    """The cell of a position of a sequence, and how many positions it has."""
+    (n,) = given.all_sizes
+    starts = edges(n, 1)
+    cell = int(np.searchsorted(starts, position % n, "right")) - 1
+    return cell, int(starts[cell + 1] - starts[cell])
 
 
 def _position(layer: Operation) -> int:
@@ -186,7 +197,7 @@ def _mean(layer: Operation, rank: int, given: Field) -> Expected:
         return averaged_over_all(given, (1,) if keepdims else ())
     if axes != [-1] or not keepdims:
         raise NoTheory("a mean over other axes")
-    n, level = given.units, given.means**2
+    n, level = given.units, mean_products(given.means, given.means)
     moments = level + (given.moments - level) / n
     return Expected(normal(moments, given.means, 1), lambda g: [Gradient(g.moments / n**2)])
 

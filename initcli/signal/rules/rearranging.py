@@ -13,6 +13,7 @@ from initcli.layers import preprocessing, reshaping
 from initcli.layers.base import per_axis
 from initcli.signal import arrays
 from initcli.signal.field import Field, field
+from initcli.signal.grid import cells, coarse
 from initcli.signal.rules.base import (
     Context,
     EntrywiseRule,
@@ -20,11 +21,12 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Rule,
+    channels_and_grid,
     unchanged,
 )
 from initcli.signal.rules.layout import laid
-from initcli.signal.rules.windows import box
-from initcli.types import Size
+from initcli.signal.rules.windows import Slid, moved
+from initcli.types import Array, Size
 
 
 class ReshapeRule(EntrywiseRule):
@@ -72,14 +74,16 @@ def reshaped(given: Field, shape: Size, target: Size) -> Expected:
             axes.update(after)
     step = laid(given, shape, tuple(sorted(axis - rank for axis in joined)))
     inside = step.output
-    grid = tuple(size for axis, size in enumerate(target) if axis not in axes)
+    sizes = tuple(size for axis, size in enumerate(target) if axis not in axes)
+    grid = cells(sizes)
 
     def move(y: Field) -> Expected:
         is_same = grid == y.grid
         output = msgspec.structs.replace(
             y,
-            second=y.second.reshape(grid),
-            ratios=y.ratios.reshape(3, *grid),
+            second=_rearranged(y.second[None], grid)[0],
+            ratios=_rearranged(y.ratios, grid),
+            sizes=coarse(sizes),
             lags=y.lags if is_same else None,
             parts=y.parts if is_same else None,
             entangled=False,
@@ -88,11 +92,19 @@ def reshaped(given: Field, shape: Size, target: Size) -> Expected:
         def pull(g: Gradient) -> list[Gradient]:
             if is_same:
                 return [g]
-            return [Gradient(g.moments.reshape(2, *inside.grid), g.tilt, g.latent)]
+            return [Gradient(_rearranged(g.moments, inside.grid), g.tilt, g.latent)]
 
         return Expected(output, pull)
 
     return step.then(move)._replace(axes=tuple(sorted(axis - len(target) for axis in axes)))
+
+
+def _rearranged(moments: Array, grid: Size) -> Array:
+    """Moments (any number, positions…) on other axes; at other cells all have the mean."""
+    flat = moments.reshape(len(moments), -1)
+    if flat.shape[1] != math.prod(grid):
+        flat = np.repeat(flat.mean(1, keepdims=True), math.prod(grid), 1)
+    return flat.reshape(-1, *grid)
 
 
 def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
@@ -133,10 +145,11 @@ class PreprocessingRule(Rule):
         if before == after:
             return unchanged(given)
         axes = self.axes(layer, context, given)
-        grid = tuple(size for axis, size in enumerate(after, -len(after)) if axis not in axes)
+        sizes = tuple(size for axis, size in enumerate(after, -len(after)) if axis not in axes)
+        grid = cells(sizes)
         mean = given.moments.reshape(4, -1).mean(1).reshape(4, *(1,) * len(grid))
         moments = np.broadcast_to(mean, (4, *grid))
-        units = math.prod(after) // max(math.prod(grid), 1)
+        units = math.prod(after) // max(math.prod(sizes), 1)
         more = math.prod(after) / max(math.prod(before), 1)
         return Expected(
             field(moments, units, given.profile),
@@ -149,10 +162,10 @@ class RepeatVectorRule(Rule):
 
     def expected(self, layer: reshaping.RepeatVector, context: Context, given: Field) -> Expected:
         same, inputs = (float(each.mean()) for each in given.moments[:2])
-        moments = np.empty((4, layer.n))
+        moments = np.empty((4, *cells((layer.n,))))
         moments[::2], moments[1::2] = same, inputs
         output = field(moments, given.units, given.profile, pinned=given.pinned)
-        return Expected(output, lambda g: [g.folded(())])
+        return Expected(output, lambda g: [g.folded((), layer.n)])
 
 
 class EndsRule(Rule):
@@ -164,21 +177,22 @@ class EndsRule(Rule):
         is_padding = isinstance(layer, reshaping._ZeroPadding)
         argument = "padding" if is_padding else "cropping"
         around = reshaping.each_end(getattr(layer, argument), layer.rank, argument)
-        wide = [(0, 0), *around]
-        ends = zip(given.grid, around, strict=True)
-        if is_padding:
-            inner = (slice(None), *(slice(a, n + a) for n, (a, _) in ends))
-            moments = np.pad(given.moments, wide)
-        else:
-            inner = (slice(None), *(slice(a, n - b) for n, (a, b) in ends))
-            moments = given.moments[inner]
+        sign = 1 if is_padding else -1
+        before, after = _grids(layer, context)
+        slid = moved(before, after, [(sign * a, sign * b) for a, b in around])
 
         def pull(g: Gradient) -> list[Gradient]:
-            back = g.moments[inner] if is_padding else np.pad(g.moments, wide)
-            return [g.with_moments(back)]
+            return [g.with_moments(slid.unboxed(g.moments))]
 
+        moments = slid.box(given.moments)
         output = field(moments, given.units, given.profile, given.latent, given.pinned)
         return Expected(output, pull)
+
+
+def _grids(layer: Any, context: Context) -> list[Size]:
+    """The spatial sizes of input and output."""
+    first = getattr(layer, "data_format", None)
+    return [channels_and_grid(shape[0], first)[1] for shape in (context.inputs, context.outputs)]
 
 
 class UpSamplingRule(Rule):
@@ -189,15 +203,19 @@ class UpSamplingRule(Rule):
             raise NoTheory("interpolation")
         rank = len(given.grid)
         times = per_axis(layer.size, rank, "size")
-        moments = given.moments
-        for axis, more in enumerate(times, 1):
-            moments = np.repeat(moments, more, axis)
-        output = field(moments, given.units, given.profile, given.latent, given.pinned)
+        data_format = getattr(layer, "data_format", None)
+        before, after = (
+            channels_and_grid(shape, data_format)[1]
+            for shape in (context.inputs[0], context.outputs[0])
+        )
         window = arrays.Window(times, (1,) * rank, ((0, 0),) * rank)
+        slid = Slid(after, before, times, window)
+        moments = slid.unboxed(given.moments)
+        output = field(moments, given.units, given.profile, given.latent, given.pinned)
         n = math.prod(times)
 
         def pull(g: Gradient) -> list[Gradient]:
-            same, cross = (box(each[None], times, window)[0] for each in g.moments)
+            same, cross = slid.box(g.moments)
             return [g.with_moments(np.stack([same + (n - 1) * cross, n * cross]))]
 
         return Expected(output, pull)

@@ -31,6 +31,7 @@ from initcli.signal.field import (
     normal,
     powers,
 )
+from initcli.signal.rules import own_state
 from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, Rule, Weight
 from initcli.types import Array
 
@@ -59,6 +60,10 @@ class _RecurrentRule(Rule):
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         raise NotImplementedError
 
+    def cell(self, layer: Any) -> own_state.Cell:
+        """A step of one unit."""
+        raise NotImplementedError
+
     def expected(self, layer: Any, context: Context, given: Field, *states: Field) -> Expected:
         if states or len(given.grid) != 1:
             raise NoTheory("initial states")
@@ -67,7 +72,14 @@ class _RecurrentRule(Rule):
             raise NoTheory(f"more than {_MAX_STEPS} steps")
         turned = slice(None, None, -1 if layer.go_backwards else 1)
         own = context if layer.cell_name is None else context.within(layer.cell_name)
-        unrolled = self.unrolled(layer, _fed(layer, own, _matrix(given)[:, turned, turned]))
+        fed = _fed(layer, own, _matrix(given)[:, turned, turned])
+        factors = own_state.own_factors(own.initializers["recurrent_kernel"], layer.gates)
+        if factors is None:
+            unrolled = self.unrolled(layer, fed)
+        elif 0 < layer.recurrent_dropout < 1:
+            raise NoTheory("dropout of a unit's own state")
+        else:
+            unrolled = _followed(fed, factors, self.cell(layer), layer.states)
 
         def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
             if layer.return_sequences:
@@ -97,6 +109,17 @@ class _RecurrentRule(Rule):
         lags = lags_of(unrolled.states[0])
         output = normal(moments, unrolled.means, layer.units, lags=lags)
         return Expected(output, pull, others=others)
+
+
+def _followed(fed: _Fed, factors: Sequence[float], cell: own_state.Cell, states: int) -> Unrolled:
+    means = [bias.mean for bias in fed.biases]
+    found = own_state.followed(fed.inputs, means, factors, cell, states)
+
+    def pull(outer: Array, last: float) -> Array:
+        return fed.to_input * found.pull(outer[0, ::-1, ::-1], last)[None, ::-1, ::-1]
+
+    carry = found.carry if states > 1 else None
+    return Unrolled(found.states, found.means, pull, carry, found.carry_mean)
 
 
 def _alone(pairs: Array, mean: Array, units: int) -> Field:
@@ -259,7 +282,7 @@ class _Kept:
         if not step:
             return row
         near = entries[:, :step, : step + 1]
-        left = np.einsum("v,kvs->ks", self.weights[step - 1, :step], near)
+        left = self.weights[step - 1, :step] @ near
         row += self.forget[step] * self.enter[: step + 1] * left
         right = entries[:, :step, step] @ self.weights[:step, :step].T
         row[:, 1:] += self.enter[step] * self.forget[1 : step + 1] * right
@@ -279,6 +302,9 @@ class SimpleRNNRule(_RecurrentRule):
     """h_t = φ(W x_t + U h_(t−1) + b)"""
 
     layers = (recurrent.SimpleRNN,)
+
+    def cell(self, layer: Any) -> own_state.Cell:
+        return own_state.simple_cell(layer.activation)
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
@@ -310,6 +336,9 @@ class LSTMRule(_RecurrentRule):
     """c_t = f c_(t−1) + i g and h_t = o φ(c_t), for gates f, i, o and a candidate g."""
 
     layers = (recurrent.LSTM, recurrent.CuDNNLSTM)
+
+    def cell(self, layer: Any) -> own_state.Cell:
+        return own_state.lstm_cell(layer.activation, layer.recurrent_activation)
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
@@ -368,6 +397,9 @@ class GRURule(_RecurrentRule):
     """h_t = u h_(t−1) + (1 − u) g, whose candidate g sees the state through a gate r."""
 
     layers = (recurrent.GRU, recurrent.CuDNNGRU)
+
+    def cell(self, layer: Any) -> own_state.Cell:
+        return own_state.gru_cell(layer.activation, layer.recurrent_activation)
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]

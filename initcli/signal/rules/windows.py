@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ from initcli.signal.field import (
     RANKS,
     WEIGHTS,
     Field,
+    by_position,
     field,
     hidden,
     normal,
     products,
     profile_of,
 )
+from initcli.signal.grid import Axis, applied, cells
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Context,
@@ -35,34 +38,109 @@ from initcli.signal.rules.base import (
 from initcli.types import Array, Size
 
 _COARSE = slice(2, None, 5)
-_MAX_SUMMED = 10**8
-"""Window entries that are gone through, over all positions of the window."""
+_MAX_SUMMED = 10**7
+"""Window entries that are added up one by one, over all positions of the window."""
+_PLACES = 8
+"""Parts of a long window that meet an entry equally often."""
 _MAX_PAIRS = 10**6
-"""Windows that may share their largest entry with another."""
+"""Windows that are tried for whether they share their largest entry with another."""
 _MAX_COUNTS = 40
 """Numbers of entries for which the largest is worked out."""
 
 
-def box(moments: Array, size: Size, window: arrays.Window) -> Array:
-    """The sums of moments (any number, positions…) over the window."""
-    sums: Array = arrays.correlate(moments[..., None], np.ones((*size, 1, 1)), window)[..., 0]
-    return sums
+class Slid:
+    """How a window slides over positions of those sizes, to outputs of those.
+
+    Moments are of cells, as in :mod:`initcli.signal.grid`. Where all positions are cells of their
+    own, and the windows have few places, entries are added up place by place.
+    """
+
+    def __init__(self, grid: Size, outputs: Size, size: Size, window: arrays.Window) -> None:
+        self.grid, self.outputs = grid, outputs
+        inner = arrays.reach(grid, size, window)
+        self.size, self.window = inner.size, inner.window
+        self.is_direct = (
+            cells(grid) == grid
+            and cells(outputs) == outputs
+            and math.prod(self.size) * math.prod(outputs) <= _MAX_SUMMED
+        )
+
+    @cached_property
+    def axes(self) -> list[Axis]:
+        """The axes one by one."""
+        w, rank = self.window, len(self.grid)
+        starts = (before for before, _ in w.padding)
+        axes = zip(
+            *(self.grid, self.outputs, self.size, w.strides, w.dilation, starts), strict=True
+        )
+        return [Axis(n, m, rank, *slid) for n, m, *slid in axes]
+
+    @cached_property
+    def _counts(self) -> list[Array]:
+        return [axis.counts() for axis in self.axes]
+
+    @cached_property
+    def _pairs(self) -> list[Array]:
+        """The counts, weighed by the share of the windows in which a place meets an entry."""
+        weighed = []
+        for axis, k, m in zip(self.axes, self.size, self.outputs, strict=True):
+            ends = np.unique(np.linspace(0, k, min(k, _PLACES) + 1).astype(int))
+            parts = [(axis.counts(a, b), b - a) for a, b in pairwise(ends.tolist())]
+            weighed.append(sum(part * (part.sum() / (m * n)) for part, n in parts))
+        return weighed
+
+    def box(self, moments: Array) -> Array:
+        """The sums of moments (any number, positions…) over the window."""
+        if not self.is_direct:
+            return self._over(self._counts, moments)
+        ones = np.ones((*self.size, 1, 1))
+        sums: Array = arrays.correlate(moments[..., None], ones, self.window)[..., 0]
+        return sums
+
+    def unboxed(self, moments: Array) -> Array:
+        """The transpose of :meth:`box`."""
+        if not self.is_direct:
+            pairs = zip(self.axes, self._counts, strict=True)
+            return applied([axis.back(counts) for axis, counts in pairs], moments)
+        ones = np.ones((*self.size, 1, 1))
+        spread: Array = arrays.spread(moments[..., None], ones, self.window, self.grid)[..., 0]
+        return spread
+
+    def box_of_pairs(self, moments: Array) -> Array:
+        """The sums of moments of two positions, at both of which a place meets an entry."""
+        if not self.is_direct:
+            return self._over(self._pairs, moments)
+        # How often an entry of two windows at the same place of the kernel is there in both.
+        inside = np.ones(())
+        w = self.window
+        for n, out, k, stride, dilation, (before, _) in zip(
+            self.grid, self.outputs, self.size, w.strides, w.dilation, w.padding, strict=True
+        ):
+            places = np.arange(out)[:, None] * stride + np.arange(k) * dilation - before
+            inside = np.multiply.outer(inside, np.mean((places >= 0) & (places < n), axis=0))
+        sums: Array = arrays.correlate(moments[..., None], inside[..., None, None], w)[..., 0]
+        return sums
+
+    def largest(self, second: Array) -> Array:
+        """The largest of each window."""
+        if self.is_direct:
+            most: Array = arrays.largest(second[None, ..., None], self.size, self.window)
+            return most[0, ..., 0]
+        for axis, counts in enumerate(self._counts):
+            moved = np.moveaxis(second, axis, 0)
+            rows = [moved[row > 0].max(0) for row in counts]
+            second = np.moveaxis(np.array(rows), 0, axis)
+        return second
+
+    def _over(self, counts: list[Array], moments: Array) -> Array:
+        pairs = zip(self.axes, counts, strict=True)
+        return applied([axis.over(each) for axis, each in pairs], moments)
 
 
-def unboxed(moments: Array, size: Size, window: arrays.Window, grid: Size) -> Array:
-    """The transpose of :func:`box`."""
-    spread: Array = arrays.spread(moments[..., None], np.ones((*size, 1, 1)), window, grid)[..., 0]
-    return spread
-
-
-def within(
-    grid: Size, outputs: Size, size: Size, window: arrays.Window
-) -> tuple[Size, arrays.Window]:
-    """The part of a window that ever meets an entry, if it is not too large."""
-    inner = arrays.reach(grid, size, window)
-    if math.prod(inner.size) * math.prod(outputs) > _MAX_SUMMED:
-        raise NoTheory("windows of too many entries")
-    return inner.size, inner.window
+def moved(grid: Size, outputs: Size, padding: Sequence[tuple[int, int]]) -> Slid:
+    """Each position to itself, with zeros around them, or where negative without the outer ones."""
+    every = (1,) * len(grid)
+    return Slid(grid, outputs, every, arrays.Window(every, every, tuple(padding)))
 
 
 class PoolingRule(Rule):
@@ -74,58 +152,76 @@ class PoolingRule(Rule):
         size, strides = layer.window, layer.steps
         every = (1,) * layer.rank
         window = arrays.Window(strides, every, ends(grid, size, strides, every, layer.padding))
-        size, window = within(grid, outputs, size, window)
+        slid = Slid(grid, outputs, size, window)
         if isinstance(layer, pooling._MaxPooling):
-            return _largest(given, size, window)
-        return _averaged(given, size, window)
+            return _largest(given, slid)
+        return _averaged(given, slid)
+
+    def through(
+        self,
+        layer: Any,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        same = context.inputs[0] == context.outputs[0] and fields[0].grid == other.grid
+        if isinstance(layer, pooling._MaxPooling) or not same or len(other.grid) != layer.rank:
+            return super().through(layer, context, fields, other, crosses)
+        grid, every = fields[0].grid, (1,) * layer.rank
+        window = arrays.Window(every, every, ends(grid, layer.window, every, every, layer.padding))
+        n = Slid(grid, grid, layer.window, window).box(np.ones((1, *grid)))
+        moments = shared_by(fields[0], other, crosses[0])
+        return np.concatenate([moments[:2] / n + (1 - 1 / n) * moments[2:], moments[2:]])
 
 
-def _averaged(given: Field, size: Size, window: arrays.Window) -> Expected:
-    grid = given.grid
-    count = box(np.ones((1, *grid)), size, window)
+def _averaged(given: Field, slid: Slid) -> Expected:
+    count = slid.box(np.ones((1, *given.grid)))
     n = count[0]
-    same, inputs, places, both = box(given.moments, size, window) / count
+    same, inputs, places, both = slid.box(given.moments) / count
     moments = np.stack(
         [same / n + (1 - 1 / n) * places, inputs / n + (1 - 1 / n) * both, places, both]
     )
-    means = box(given.means[None], size, window)[0] / n
+    means = slid.box(given.means[None])[0] / n
 
     def pull(g: Gradient) -> list[Gradient]:
         same, cross = g.moments[0], np.maximum(g.moments[1], 0.0)
         # An entry has a share of the gradient of every window that it stands in.
-        apart = unboxed(((same - cross) / n**2)[None], size, window, grid)[0]
-        common = unboxed((np.sqrt(cross) / n)[None], size, window, grid)[0] ** 2
-        return [_among(apart + common, g)]
+        apart = slid.unboxed(((same - cross) / n**2)[None])[0]
+        common = slid.unboxed((np.sqrt(cross) / n)[None])[0] ** 2
+        return [_among(apart + common, g, slid)]
 
     return Expected(normal(moments, means, given.units), pull)
 
 
-def _largest(given: Field, size: Size, window: arrays.Window) -> Expected:
-    grid = given.grid
-    count = box(np.ones((1, *grid)), size, window)
+def _largest(given: Field, slid: Slid) -> Expected:
+    count = slid.box(np.ones((1, *given.grid)))
     n = count[0]
     # A window with entries that are 0, as at padded borders, counts as one with fewer entries.
-    most: Array = arrays.largest(given.second[None, ..., None], size, window)[0, ..., 0]
-    mean = box(given.moments[:1], size, window)[0] / n
+    most = slid.largest(given.second)
+    mean = slid.box(given.moments[:1])[0] / n
     entries = np.maximum(np.rint(n * mean / np.maximum(most, 1e-300)), 1)
     if len(np.unique(entries)) > _MAX_COUNTS:
         entries = np.rint(2 ** (np.rint(4 * np.log2(entries)) / 4))
-    moments, profiles, shares = np.empty((4, *entries.shape)), [], []
+    moments, second = np.empty((4, *entries.shape)), np.empty(entries.shape)
+    profiles, shares = [], []
     for number in np.unique(entries):
         level, values = largest_of(given, int(number))
-        moments[:, entries == number] = level[:, None]
+        moments[:, entries == number] = level[:, None] / level[0]
+        second[entries == number] = level[0]
         profiles.append(values)
         shares.append(WEIGHTS * float(np.mean(entries == number)))
-    moments *= most / max(float(given.second.mean()), 1e-300)
+    moments *= by_position(second * most / max(float(given.second.mean()), 1e-300))
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
-    again = _won_again(size, window.strides) * entries.size / max(math.prod(grid), 1)
+    windows, positions = math.prod(slid.outputs), max(math.prod(slid.grid), 1)
+    again = _won_again(slid.size, slid.window.strides) * windows / positions
 
     def pull(g: Gradient) -> list[Gradient]:
-        back = unboxed(g.moments[:1] / count, size, window, grid)[0]
+        back = slid.unboxed(g.moments[:1] / count)[0]
         # Windows that overlap may share their largest entry, which gets the sum of theirs.
         back = back * max(1 + again * g.cross / max(float(back.mean()), 1e-300), 0.0)
-        return [Gradient(_among(back, g).moments, tilt, given.latent)]
+        return [Gradient(_among(back, g, slid).moments, tilt, given.latent)]
 
     return Expected(field(moments, given.units, values), pull)
 
@@ -136,20 +232,21 @@ def _won_again(size: Size, strides: Size) -> float:
     With m entries in common, two windows of n entries share it with probability m / (2n − m).
     """
     n = math.prod(size)
-    reaches = [range(-((k - 1) // s) * s, k, s) for k, s in zip(size, strides, strict=True)]
-    if math.prod(map(len, reaches)) > _MAX_PAIRS:
-        raise NoTheory("windows of too many entries")
-    total = 0.0
-    for offset in product(*reaches):
-        common = math.prod(k - abs(d) for k, d in zip(size, offset, strict=True))
-        if any(offset):
-            total += common / (2 * n - common)
-    return total
+    most = int(_MAX_PAIRS ** (1 / len(size)))
+    common, times = np.ones(()), 1.0
+    for k, stride in zip(size, strides, strict=True):
+        offsets = np.arange(-((k - 1) // stride) * stride, k, stride)
+        # Of many windows some stand for all.
+        taken = offsets[np.linspace(0, len(offsets) - 1, min(len(offsets), most)).astype(int)]
+        times *= len(offsets) / len(taken)
+        common = np.multiply.outer(common, k - np.abs(taken))
+    total = float(np.sum(common / (2 * n - common)))
+    return max(total * times - 1.0, 0.0)
 
 
-def _among(second: Array, g: Gradient) -> Gradient:
+def _among(second: Array, g: Gradient, slid: Slid) -> Gradient:
     """A gradient of that E[g²] at each position, whose sum has the mean square of the sum of g."""
-    entries, windows = second.size, math.prod(g.grid)
+    entries, windows = math.prod(slid.grid), math.prod(slid.outputs)
     whole = windows * g.second + windows * (windows - 1) * g.cross
     cross = (whole - entries * float(second.mean())) / max(entries * (entries - 1), 1)
     return Gradient(np.stack([second, np.full_like(second, cross)]))
@@ -209,7 +306,7 @@ class GlobalPoolingRule(Rule):
         after = (1,) * layer.rank if layer.keepdims else ()
         if isinstance(layer, pooling._GlobalAveragePooling):
             return averaged_over_all(given, after)
-        grid, n = given.grid, math.prod(given.grid)
+        grid, n = given.grid, given.positions
         level, values = largest_of(given, n)
         tilt = _tilt_to_largest(given, n)
 
@@ -235,7 +332,7 @@ class GlobalPoolingRule(Rule):
 
 def mean_in_common(given: Field, other: Field, common: Common) -> Array:
     """E[x y] of the mean over all positions, and of entries of another tensor."""
-    moments, n = shared_by(given, other, common), math.prod(given.grid)
+    moments, n = shared_by(given, other, common), given.positions
     if other.grid == given.grid:
         moments = moments[:2] / n + (1 - 1 / n) * moments[2:]
     elif other.grid == ():
@@ -247,12 +344,12 @@ def mean_in_common(given: Field, other: Field, common: Common) -> Array:
 
 def averaged_over_all(given: Field, after: Size) -> Expected:
     """The mean over all positions; ``after`` are the sizes of those that remain."""
-    grid, n = given.grid, math.prod(given.grid)
+    grid, n = given.grid, given.positions
     same, inputs, places, both = given.moments.reshape(4, -1).mean(1)
     first = same / n + (1 - 1 / n) * places
     second = inputs / n + (1 - 1 / n) * both
     moments = np.array([first, second, first, second]).reshape(4, *after)
     return Expected(
-        normal(moments, np.array(given.typical_mean), given.units),
+        normal(moments, np.array(given.mean), given.units),
         lambda g: [Gradient(np.full((2, *grid), g.second / n**2))],
     )

@@ -373,11 +373,11 @@ class _Translation:
             return value
         name = kind.rpartition(">")[2]
         cls = known_initializers().get(kind.removesuffix("V2"))
+        given = as_mapping_or_empty(config)
         if cls is None or not is_of_keras(value, kind):
-            return {"function": name}
+            return {"function": name, "config": {k: plain(each) for k, each in given.items()}}
         self.origins[target] = (*source, "config")
         self.origins[(*target, "type")] = (*source, "class_name")
-        given = as_mapping_or_empty(config)
         return {"type": cls.__name__} | {
             key: seed_of(each) if key == "seed" else plain(each)
             for key, each in given.items()

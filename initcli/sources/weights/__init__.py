@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from initcli.errors import InvalidSpec
 from initcli.registry import import_modules
 from initcli.sources.weights.reader import WeightsFile, WeightsReader
 
@@ -27,9 +28,14 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
         advice = "`git lfs pull` fetches them"
         raise file.refused("this is a pointer of Git LFS in place of the weights", advice)
     for reader in known_readers():
-        if reader.recognizes(file):
-            return reader
+        try:
+            if reader.recognizes(file):
+                return reader
+        except InvalidSpec:
+            if file.path.suffix == ".keras":
+                return None  # the reader of models says what is wrong
+            raise
     for reader in known_readers():
-        if file.name.endswith(reader.suffixes):
+        if file.name.endswith(reader.suffixes) and not reader.may_have_model:
             raise file.refused("its content is not what its name says", "is the file whole?")
     return None

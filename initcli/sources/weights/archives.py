@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from functools import lru_cache
@@ -14,6 +15,7 @@ from initcli.errors import InvalidSpec, quoted
 from initcli.limits import in_force, remedy
 from initcli.sources.reader import unreadable
 from initcli.sources.weights.reader import WeightsFile
+from initcli.stored import mapped, version
 from initcli.types import Array
 
 DAMAGES = (
@@ -80,7 +82,7 @@ def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
     sizes = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     begin = start + _LOCAL_HEADER + sizes
     if begin + info.file_size > file.size:
-        raise file.truncated(f"{quoted(info.filename)} ends", begin + info.file_size)
+        raise file.cut_short(f"{quoted(info.filename)} ends", begin + info.file_size)
     return begin
 
 
@@ -134,7 +136,7 @@ class Packed(msgspec.Struct, frozen=True):
         """Entries, unpacked; quick where they follow those that were read last."""
         dtype = np.dtype(self.dtype)
         try:
-            stream = _open(self.file, self.member)
+            stream = _open(self.file, self.member, version(self.file))
             stream.seek(self.begin + start * dtype.itemsize)
             wanted = (stop - start) * dtype.itemsize
             part = stream.read(wanted)
@@ -147,5 +149,32 @@ class Packed(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=1)
-def _open(file: str, member: str) -> IO[bytes]:
-    return zipfile.ZipFile(file).open(member)
+def _open(file: str, member: str, _: tuple[int, ...]) -> IO[bytes]:
+    return zipfile.ZipFile(io.BufferedReader(MappedStream(file))).open(member)
+
+
+class MappedStream(io.RawIOBase):
+    """A part of a mapped file as a stream."""
+
+    def __init__(self, file: str, offset: int = 0, size: int | None = None) -> None:
+        self._bytes = mapped(file)[offset:][:size]
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = (0, self._place, len(self._bytes))[whence] + offset
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._bytes[self._place : self._place + len(buffer)]
+        buffer[: len(part)] = part
+        self._place += len(part)
+        return len(part)

@@ -72,8 +72,7 @@ def _bits(rows: Bytes) -> Bytes:
 def _shifted(rows: Bytes, shifts: tuple[int, ...], mask: int, piece: int) -> Bytes:
     """Of every ``piece`` bytes, all of them shifted by the first amount, then by the next, …"""
     pieces = rows.reshape(len(rows), -1, 1, piece) >> np.array(shifts, np.uint8)[:, None]
-    result: Bytes = (pieces & mask).reshape(len(rows), -1)
-    return result
+    return (pieces & mask).astype(np.uint8, copy=False).reshape(len(rows), -1)
 
 
 def _scaled(codes: Any, scales: Any, low: Any = 0) -> Floats:

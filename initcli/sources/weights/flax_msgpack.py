@@ -169,26 +169,22 @@ class _Walk:
                 return self.array(self.place + size)
             self.take(size)
         else:
-            raise self.damaged()
+            self.require(False)
         return None
 
     def array(self, end: int) -> _Array:
         """The array in the extension that ends at a place."""
-        if self.count(self.byte(), 0x90, 0xDC) != 3:
-            raise self.damaged()
+        self.require(self.count(self.byte(), 0x90, 0xDC) == 3)
         axes = self.count(self.byte(), 0x90, 0xDC)
-        if axes is None:
-            raise self.damaged()
-        shape = tuple(self.number() for _ in range(axes))
+        self.require(axes is not None)
+        shape = tuple(self.number() for _ in range(axes or 0))
         dtype = self.text()
         code = self.byte()
-        if code not in (0xC4, 0xC5, 0xC6):
-            raise self.damaged()
+        self.require(code in (0xC4, 0xC5, 0xC6))
         size = self.take_number(_LENGTHS[code][0])
         begin = self.place
         self.take(size)
-        if self.place != end:
-            raise self.damaged()
+        self.require(self.place == end)
         return _Array(shape, dtype, begin, end)
 
     def number(self) -> int:
@@ -196,19 +192,14 @@ class _Walk:
         code = self.byte()
         if code < 0x80:
             return code
-        if not 0xCC <= code <= 0xCF:
-            raise self.damaged()
+        self.require(0xCC <= code <= 0xCF)
         return self.take_number(_FIXED[code])
 
     def text(self) -> str:
         """A text."""
         code = self.byte()
-        if 0xA0 <= code <= 0xBF:
-            size = code & 31
-        elif code in (0xD9, 0xDA, 0xDB):
-            size = self.take_number(_LENGTHS[code][0])
-        else:
-            raise self.damaged()
+        self.require(0xA0 <= code <= 0xBF or code in (0xD9, 0xDA, 0xDB))
+        size = code & 31 if code <= 0xBF else self.take_number(_LENGTHS[code][0])
         return bytes(self.take(size)).decode("utf-8", "replace")
 
     def count(self, code: int, first: int, long: int) -> int | None:
@@ -230,14 +221,19 @@ class _Walk:
     def take(self, size: int) -> memoryview:
         """The next bytes."""
         if self.place + size > self.file.size:
-            raise self.file.truncated("a value ends", self.place + size)
+            raise self.file.cut_short("a value ends", self.place + size)
         part = self.bytes[self.place : self.place + size]
         self.place += size
         return part
 
-    def damaged(self) -> Exception:
-        """The error for what no such file has."""
-        return self.file.refused(f"this is no file of Flax's: see its byte {self.place:,}")
+    def require(self, is_met: bool) -> None:
+        """Refuse what no such file has.
+
+        Raises:
+            InvalidSpec: a condition is not met.
+        """
+        if not is_met:
+            raise self.file.refused(f"this is no file of Flax's: see its byte {self.place:,}")
 
 
 def _tensor(file: WeightsFile, path: tuple[str, ...], array: _Array) -> StoredTensor:

@@ -144,7 +144,7 @@ def _tensor(file: WeightsFile, begin: int, placed: Any) -> StoredTensor:
         )
     length = size // block.entries * block.bytes
     if offset + length > file.size:
-        raise file.truncated(f"{quoted(placed.path)} ends", offset + length)
+        raise file.cut_short(f"{quoted(placed.path)} ends", offset + length)
     base = Mapped(file.name, offset, "|u1", length)
     storage = Blocks(base, placed.kind)
     return StoredTensor(path=placed.path, shape=shape, dtype=block.name, storage=storage)

@@ -5,7 +5,6 @@ https://keras.io/api/models/model_saving_apis/weights_saving_and_loading
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,8 +17,9 @@ from initcli.errors import InvalidSpec, quoted
 from initcli.limits import NESTING, in_force, remedy
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import archives
+from initcli.sources.weights.archives import MappedStream
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
-from initcli.stored import NUMPY, StoredTensor, mapped
+from initcli.stored import NUMPY, StoredTensor, version
 from initcli.types import Array, Size, TensorDtype
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -28,6 +28,8 @@ _OTHERS = ("optimizer", "optimizer_weights")
 """Groups in which Keras keeps an optimizer's state."""
 _FILTERS = {1, 2, 3, 32000}
 """Filters that are built into h5py: deflate, shuffle, fletcher32 and lzf."""
+_DAMAGES = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
+"""What h5py raises for a damaged file, whose names may not even be texts."""
 _PIECE = 1 << 26
 """Entries along the first axis of a packed tensor that are unpacked at once, at most."""
 _NAMES: dict[str, TensorDtype] = {
@@ -78,36 +80,9 @@ def opened(file: str, offset: int, size: int) -> Any:
         message = "this is an HDF5 file, and reading it needs h5py"
         raise unreadable(file, message, "pip install 'initcli[hdf5]' installs it") from None
     try:
-        return h5py.File(io.BytesIO() if not size else _Part(file, offset, size), "r")
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        return h5py.File(MappedStream(file, offset, size), "r")
+    except _DAMAGES as error:
         raise unreadable(file, f"this HDF5 file cannot be read: {error}") from None
-
-
-class _Part(io.RawIOBase):
-    """A part of a mapped file as a stream."""
-
-    def __init__(self, file: str, offset: int, size: int) -> None:
-        self._bytes = mapped(file)[offset : offset + size]
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._place = (0, self._place, len(self._bytes))[whence] + offset
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._bytes[self._place : self._place + len(buffer)]
-        buffer[: len(part)] = part
-        self._place += len(part)
-        return len(part)
 
 
 def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
@@ -117,7 +92,7 @@ def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
             has_model = "model_config" in root.attrs
         except InvalidSpec:
             raise
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeError) as error:
+        except _DAMAGES as error:
             raise file.refused(f"this HDF5 file cannot be read: {error}") from None
     shown = [each for each in tensors if each.path.split("/")[0] not in _OTHERS]
     notes = []
@@ -231,9 +206,10 @@ class Chunked(msgspec.Struct, frozen=True):
         row = math.prod(self.shape[1:])
         first = start // row
         try:
-            dataset = _file(self.file, self.offset, self.length)[self.path]
+            root = _file(self.file, self.offset, self.length, version(self.file))
+            dataset = root[self.path]
             rows = dataset[first : -(-stop // row)] if self.shape else dataset[()]
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except _DAMAGES as error:
             message = f"{quoted(self.path)} cannot be unpacked: {error}"
             raise unreadable(self.file, message) from None
         entries = np.asarray(rows).reshape(-1)[start - first * row : stop - first * row]
@@ -243,5 +219,5 @@ class Chunked(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=4)
-def _file(file: str, offset: int, size: int) -> Any:
+def _file(file: str, offset: int, size: int, _: tuple[int, ...]) -> Any:
     return opened(file, offset, size)

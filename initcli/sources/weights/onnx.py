@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from initcli.errors import quoted
+from initcli.errors import InvalidSpec, quoted
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
 from initcli.sources.weights.sharded import beside
 from initcli.stored import NUMPY, Held, StoredTensor
@@ -41,7 +41,7 @@ _INITIALIZER = 5
 """Field of a graph."""
 _DIMS, _DATA_TYPE, _NAME, _RAW, _EXTERNAL = 1, 2, 8, 9, 13
 """Fields of a tensor."""
-_NUMBERS = {4: "float32", 10: "float64"}
+_NUMBERS: dict[int, TensorDtype] = {4: "float32", 10: "float64"}
 """Fields with numbers one after another, and their dtypes."""
 _VARINTS = (5, 7, 11)
 """Fields with integers in as many bytes as each needs; also those of the bits of narrow floats."""
@@ -61,7 +61,8 @@ class Onnx(WeightsReader):
     def recognizes(self, file: WeightsFile) -> bool:
         # The version of the format comes first, then one of the model's other fields.
         head = file.head
-        return head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in b'\x12\x1a"(2:Br' != b""
+        is_next = len(head) > 2 and head[2:3] in b'\x12\x1a"(2:Br'
+        return head[:1] == b"\x08" and head[1:2] < b"\x20" and is_next
 
     def read(self, file: WeightsFile) -> Contents:
         return Contents(_tensors(file))
@@ -91,7 +92,7 @@ def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int,
         else:
             raise file.refused(f"this ONNX file is damaged at byte {place:,}")
         if place + size > end:
-            raise file.truncated("a part of this ONNX file ends", place + size)
+            raise file.cut_short("a part of this ONNX file ends", place + size)
         yield field, kind, place, place + size
         place += size
 
@@ -111,7 +112,8 @@ def _varint(file: WeightsFile, place: int, end: int) -> tuple[int, int]:
 
 
 def _tensor(file: WeightsFile, start: int, stop: int) -> StoredTensor:
-    path, code, sizes = "", 0, []
+    path, code = "", 0
+    sizes: list[int] = []
     raw: tuple[int, int] | None = None
     external: dict[str, str] = {}
     parts: list[Array] = []
@@ -150,7 +152,7 @@ def _tensor(file: WeightsFile, start: int, stop: int) -> StoredTensor:
     return StoredTensor(path=path, shape=shape, dtype=dtype, storage=Held(values))
 
 
-def _wrong_size(file: WeightsFile, path: str, size: int, needed: int) -> Exception:
+def _wrong_size(file: WeightsFile, path: str, size: int, needed: int) -> InvalidSpec:
     return file.refused(f"{quoted(path)} has {size:,} bytes, and its shape takes {needed:,}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from initcli.checkpoint import Checkpoint
-from initcli.errors import listed, quoted
+from initcli.errors import listed, printable, quoted
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import known_readers, reader_of
 from initcli.sources.weights.reader import WeightsFile, checked
@@ -43,7 +43,7 @@ def checkpoint(source: str) -> Checkpoint | None:
     contents = checked(file, reader.read(file))
     tensors = tuple(_tied(contents.tensors))
     name = Path(source).resolve().name if is_folder else path.stem
-    notes = (*contents.notes, *_ties(tensors))
+    notes = (*contents.notes, *map(printable, _ties(tensors)))
     return Checkpoint(name=name, tensors=tensors, notes=notes, has_model=contents.has_model)
 
 

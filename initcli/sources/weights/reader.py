@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -70,7 +71,7 @@ class WeightsFile:
                 self.head = stream.read(_HEAD_BYTES)
             self.size = path.stat().st_size
 
-    @property
+    @cached_property
     def content(self) -> memoryview:
         """All bytes, mapped."""
         with system_errors(self.name):
@@ -90,10 +91,10 @@ class WeightsFile:
             message = f"its {what} would have {size:,} bytes, and {allowed:,} are allowed"
             raise self.refused(message, remedy("header_bytes", size))
         if offset + size > self.size:
-            raise self.truncated(f"its {what} ends", offset + size)
+            raise self.cut_short(f"its {what} ends", offset + size)
         return self.content[offset : offset + size]
 
-    def truncated(self, what: str, end: int) -> InvalidSpec:
+    def cut_short(self, what: str, end: int) -> InvalidSpec:
         """The error for a file that ends too early."""
         return self.refused(
             f"{what} at byte {end:,}, and the file has {self.size:,} bytes",
@@ -134,7 +135,7 @@ class WeightsFile:
             reach = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
         end = offset + reach * BYTES[dtype]
         if offset < 0 or end > self.size:
-            raise self.truncated(f"{quoted(path)} ends", end)
+            raise self.cut_short(f"{quoted(path)} ends", end)
         base = Mapped(self.name, offset, numpy, reach)
         storage = base if strides is None else Strided(base, shape, strides)
         return StoredTensor(path=path, shape=shape, dtype=dtype, storage=storage)

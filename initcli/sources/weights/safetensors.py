@@ -39,7 +39,7 @@ DTYPES: dict[str, TensorDtype] = {
 _Offset = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Entry(msgspec.Struct):
+class _Entry(msgspec.Struct, gc=False):
     """What the header says of one tensor; offsets count from the end of the header."""
 
     dtype: str
@@ -94,7 +94,7 @@ def _refuse_gaps(file: WeightsFile, placed: Sequence[_Placed], size: int) -> Non
             raise file.refused(f"the bytes from {end:,} to {start:,} belong to no tensor")
         end = stop
     if end > size:
-        raise file.truncated(f"{quoted(placed[-1].path)} ends", file.size - size + end)
+        raise file.cut_short(f"{quoted(placed[-1].path)} ends", file.size - size + end)
     if end < size:
         raise file.refused(f"the last {size - end:,} bytes belong to no tensor")
 

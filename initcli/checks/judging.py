@@ -1,0 +1,114 @@
+"""Run the checks on a model, and gather their findings in a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from initcli.checks.base import Check, Finding
+from initcli.checks.evidence import Evidence, How
+from initcli.checks.rules import known_checks
+from initcli.documents.edit import merged
+from initcli.errors import NotInCatalog, Path, did_you_mean, quoted
+from initcli.model import Model
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The findings on a model in the order of its file, and notes on how they were found."""
+
+    model: Model
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> int:
+        """The number of errors."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        """The number of warnings."""
+        return len(self.findings) - self.errors
+
+    @property
+    def text(self) -> str:
+        """The findings as text, each with its place and its remedy."""
+        return "\n".join(map(str, self.findings))
+
+
+def judged(
+    model: Model,
+    *,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    how: How = "auto",
+    batch: int | None = None,
+    draws: int | None = None,
+) -> Report:
+    """The findings on a model, of which nobody has tried the remedies.
+
+    The arguments and errors are those of :func:`initcli.check`.
+    """
+    evidence = Evidence(model, how, batch, draws)
+    findings: dict[tuple[str, Path], list[Finding]] = {}
+    for rule in chosen_checks(select, ignore):
+        for finding in rule().findings(evidence):
+            # Layers that are written in one place have one finding.
+            findings.setdefault((finding.code, finding.path), []).append(finding)
+    kept = [each for each in map(_joined, findings.values()) if not _is_ignored(model, each)]
+    kept.sort(key=lambda finding: (finding.line, finding.column, finding.code))
+    return Report(model=model, findings=tuple(kept), notes=tuple(dict.fromkeys(evidence.notes)))
+
+
+def _joined(findings: Sequence[Finding]) -> Finding:
+    return msgspec.structs.replace(
+        findings[0],
+        layers=tuple(dict.fromkeys(name for each in findings for name in each.layers)),
+        changes=merged(change for each in findings for change in each.changes),
+    )
+
+
+def chosen_checks(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[type[Check]]:
+    """The checks that ``select`` names, all by default, without those that ``ignore`` names.
+
+    Raises:
+        NotInCatalog: no check has such a code.
+    """
+    wanted, unwanted = _matching(select), _matching(ignore)
+    return [
+        cls
+        for code, cls in known_checks().items()
+        if (code in wanted or not wanted) and code not in unwanted
+    ]
+
+
+def _matching(names: Iterable[str]) -> set[str]:
+    codes: set[str] = set()
+    known = known_checks()
+    for name in names:
+        text = name.strip()
+        matches = {
+            code
+            for code, cls in known.items()
+            if text and (code.startswith(text.upper()) or cls.name == text.lower())
+        }
+        if not matches:
+            every = (*known, *(cls.name for cls in known.values()))
+            remedy = did_you_mean(text, every) or f"there are {', '.join(known)}"
+            raise NotInCatalog(f"no check has the code {quoted(name)}", remedy)
+        codes |= matches
+    return codes
+
+
+_IGNORED = re.compile(r"#\s*initcli:\s*ignore\b([\sA-Za-z0-9,]*)")
+
+
+def _is_ignored(model: Model, finding: Finding) -> bool:
+    """Whether a comment at the finding's line says to leave it out, by its code or altogether."""
+    comment = _IGNORED.search(model.document.place(finding.path).text)
+    if comment is None:
+        return False
+    codes = comment[1].replace(",", " ").split()
+    return not codes or any(finding.code.startswith(code.upper()) for code in codes)

@@ -1,0 +1,157 @@
+"""The help: options in groups, examples, and topics."""
+
+from __future__ import annotations
+
+import inspect
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from initcli.cli.terminal import write
+
+if TYPE_CHECKING:
+    from typer._click import Context, HelpFormatter
+
+_EXAMPLES = "Examples:\n"
+"""The line of a docstring below which examples stand, one a line."""
+_SPEC = "spec"
+"""The topic that is no command."""
+
+
+class Command(TyperCommand):
+    """A command whose docstring ends in examples, and whose options have groups."""
+
+    def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the docstring, its examples line by line."""
+        text, _, examples = inspect.cleandoc(self.help or "").partition(_EXAMPLES)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(text.strip())
+        with formatter.section("Examples"):
+            for line in examples.splitlines():
+                formatter.write(f"  {line.strip()}\n")
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the arguments, the options of this command alone, and then each group."""
+
+        def group(parameter: Any) -> str:
+            is_argument = parameter.param_type_name == "argument"
+            return "Arguments" if is_argument else parameter.rich_help_panel or "Options"
+
+        parameters = self.get_params(ctx)
+        groups = list(dict.fromkeys(["Arguments", "Options", *map(group, parameters)]))
+        parameters.sort(key=lambda each: groups.index(group(each)))
+        for title, members in groupby(parameters, group):
+            records = [each.get_help_record(ctx) for each in members]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
+
+class Commands(TyperGroup):
+    """All commands, and completion for a shell that is named or detected."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write each command with its whole summary."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, _summary(command)) for name, command in self.commands.items()]
+            )
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the command line; a shell may be named behind the options of completion."""
+        from typer.completion import install_callback, show_callback
+
+        callbacks = {"--install-completion": install_callback, "--show-completion": show_callback}
+        if len(args) == 2 and args[0] in callbacks:
+            _complete(ctx, callbacks[args[0]], *args)
+        return super().parse_args(ctx, args)
+
+
+def _summary(command: Any) -> str:
+    """The first paragraph of a command's docstring."""
+    return " ".join(inspect.cleandoc(command.help or "").partition("\n\n")[0].split())
+
+
+def _complete(ctx: Context, callback: Any, option: str, shell: str) -> None:
+    """Install or print the completion of a shell, and exit."""
+    from subprocess import CalledProcessError
+
+    from initcli.errors import printable, quoted
+
+    shells = ("bash", "zsh", "fish", "powershell", "pwsh")
+    if shell not in shells:
+        message = f"{quoted(shell)} is not one of {', '.join(shells)}"
+        raise typer.BadParameter(message, param_hint=option)
+    try:
+        callback(ctx, None, shell)
+    except (OSError, CalledProcessError) as error:
+        message = f"it cannot be installed: {printable(str(error))}"
+        raise typer.BadParameter(message, param_hint=option) from None
+
+
+def _topics(ctx: typer.Context) -> list[str]:
+    return [_SPEC, *_group(ctx).commands]
+
+
+def _group(ctx: typer.Context) -> Commands:
+    group = ctx.find_root().command
+    assert isinstance(group, Commands)
+    return group
+
+
+def help(  # noqa: A001  # the name of the command
+    ctx: typer.Context,
+    topic: Annotated[
+        str | None,
+        typer.Argument(help=f"A command, or {_SPEC}.", autocompletion=_topics),
+    ] = None,
+) -> None:
+    """Explain a command, or the keys of a spec.
+
+    Examples:
+      initcli help spec
+      initcli help summary
+    """
+    commands, root = _group(ctx).commands, ctx.find_root()
+    if topic is None:
+        text = root.get_help()
+    elif topic == _SPEC:
+        text = _spec_keys(root)
+    elif topic in commands:
+        inner = type(root)(commands[topic], info_name=topic, parent=root)
+        text = inner.get_help()
+    else:
+        from initcli.errors import did_you_mean, quoted
+
+        topics = _topics(ctx)
+        advice = did_you_mean(topic, topics) or f"it is one of {', '.join(topics)}"
+        raise typer.BadParameter(f"there is no help on {quoted(topic)}: {advice}")
+    write(f"{text}\n")
+
+
+def _spec_keys(root: Context) -> str:
+    """The keys of a spec, from its schema."""
+    from initcli.sources.schema import schema
+
+    described = schema()
+    formatter = root.make_formatter()
+    formatter.write_text(
+        "A spec is a mapping in YAML or JSON. Each layer is a mapping with its type and the "
+        "arguments that it has in Keras."
+    )
+    with formatter.section("Keys"):
+        formatter.write_dl(
+            [(name, key["description"]) for name, key in described["properties"].items()]
+        )
+    with formatter.section("See also"):
+        formatter.write_dl(
+            [
+                ("initcli init", "writes a spec to start from, with comments."),
+                ("initcli catalog", "lists layers, initializers, activations and checks."),
+                ("initcli catalog Dense", "describes one, with its arguments."),
+                ("initcli schema", "prints the JSON Schema, for an editor."),
+            ]
+        )
+    return str(formatter.getvalue().rstrip("\n"))

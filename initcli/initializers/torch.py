@@ -1,0 +1,106 @@
+"""The scaled initializers of ``torch.nn.init``, under its names and with its arguments.
+
+Fans are those of the kernel in the layout of Keras.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal
+
+from initcli.distributions import Distribution
+from initcli.initializers.random import Kind, Scaled, scaled
+from initcli.types import doc, snake_case
+
+Nonlinearity = Literal[
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "selu",
+]
+
+
+class _OfTorch(Scaled, frozen=True, kw_only=True):
+    """Named as in PyTorch, with an underscore at the end.
+
+    Without it the names are JAX's, where normal distributions are truncated.
+    """
+
+    kind: ClassVar[Kind]
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        return cls.__name__, f"{snake_case(cls.__name__)}_"
+
+
+class _Xavier(_OfTorch, frozen=True, kw_only=True):
+    gain: Annotated[float, doc("Factor on the standard deviation.")] = 1.0
+
+    def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
+        return scaled(fans, self.gain**2, "fan_avg", self.kind)
+
+
+class _Kaiming(_OfTorch, frozen=True, kw_only=True):
+    a: Annotated[float, doc("Negative slope of `leaky_relu`.")] = 0.0
+    mode: Annotated[Literal["fan_in", "fan_out"], doc("The fan that divides.")] = "fan_in"
+    nonlinearity: Annotated[
+        Nonlinearity,
+        doc(
+            "Sets the gain: √(2 / (1 + a²)) for `leaky_relu`, √2 for `relu`, 5/3 for `tanh`, 3/4 "
+            "for `selu`, else 1."
+        ),
+    ] = "leaky_relu"
+
+    def distribution_of_fans(self, fans: tuple[float, float]) -> Distribution:
+        gains = {
+            "leaky_relu": math.sqrt(2 / (1 + self.a**2)),
+            "relu": math.sqrt(2),
+            "tanh": 5 / 3,
+            "selu": 3 / 4,
+        }
+        return scaled(fans, gains.get(self.nonlinearity, 1.0) ** 2, self.mode, self.kind)
+
+
+class XavierUniform(_Xavier, frozen=True, kw_only=True):
+    """U(−c, c) with c = gain · √(6 / (fan_in + fan_out)), as ``torch.nn.init.xavier_uniform_``.
+
+    Glorot & Bengio 2010, PMLR 9:249–256.
+    """
+
+    kind = "uniform"
+
+
+class XavierNormal(_Xavier, frozen=True, kw_only=True):
+    """N(0, gain² · 2 / (fan_in + fan_out)), as ``torch.nn.init.xavier_normal_``.
+
+    Glorot & Bengio 2010, PMLR 9:249–256.
+    """
+
+    kind = "untruncated_normal"
+
+
+class KaimingUniform(_Kaiming, frozen=True, kw_only=True):
+    """U(−c, c) with c = gain · √(3 / fan), as ``torch.nn.init.kaiming_uniform_``.
+
+    He et al. 2015, arXiv:1502.01852.
+    """
+
+    kind = "uniform"
+
+
+class KaimingNormal(_Kaiming, frozen=True, kw_only=True):
+    """N(0, gain² / fan), as ``torch.nn.init.kaiming_normal_``.
+
+    He et al. 2015, arXiv:1502.01852.
+    """
+
+    kind = "untruncated_normal"

@@ -1,0 +1,1 @@
+"""Matching: the initializer that stored values look like."""

@@ -1,0 +1,183 @@
+"""How well measured values agree with a distribution, by more than their distances.
+
+The Kolmogorov–Smirnov statistic sees shape and location; the standard deviation is told ten times
+closer by the moments, and the bounds by the extremes. Each gives a probability, and the smallest
+times their number is one again (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+
+from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
+from initcli.measuring import fit
+from initcli.measuring.measurement import Measurement
+from initcli.random import standard_normal
+from initcli.sampling.chunks import rounded, rounding_edges
+from initcli.types import TensorDtype
+
+COARSE = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""Relative distance of neighboring values. Frameworks that draw in such a dtype round the uniform
+numbers they draw from, which moves probabilities by as much."""
+
+
+_COMPUTED = 2.0**-21
+"""Relative error of a value that a framework computes in float32."""
+
+
+def combined(probabilities: Iterable[float]) -> float:
+    """The probability that the least of so many probabilities is as small, or a bound of it."""
+    each = list(probabilities)
+    return min(1.0, len(each) * min(each))
+
+
+def agreement(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+    """Probability that draws of the distribution agree with it as badly as the values do.
+
+    Its parameters must not depend on the values.
+    """
+    if beyond(distribution, seen, dtype):
+        return 0.0
+    probabilities = [*moments(distribution, seen, dtype), *extremes(distribution, seen, dtype)]
+    # A poor one decides, without the test that takes longest.
+    if min(probabilities) >= fit.DOUBTFUL / 5:
+        probabilities.append(distance(distribution, seen, dtype))
+    return min(1.0, 5 * min(probabilities))
+
+
+def beyond(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> bool:
+    """Whether no value of the support is rounded to the least or to the greatest value."""
+    low, high = distribution.support
+    if not math.isfinite(high - low):
+        return False
+    ends = np.array([np.nextafter(seen.min, np.inf), seen.max])
+    upper, lower = rounding_edges(ends, dtype).tolist()
+    tolerance = max(abs(low), abs(high)) * _COMPUTED
+    return bool(upper < low - tolerance or lower > high + tolerance)
+
+
+def distance(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+    """Probability of the Kolmogorov–Smirnov statistic."""
+    statistic = fit.distance(distribution, seen, dtype) - COARSE.get(dtype, 0.0) / 2
+    return fit.exceeded(seen.count, max(statistic, 0.0))
+
+
+def moments(
+    distribution: Distribution, seen: Measurement, dtype: TensorDtype
+) -> tuple[float, float]:
+    """Probabilities of the mean and of the mean square around the distribution's mean.
+
+    The mean of n values is normal. Their mean square has the variance (κ − 1)σ⁴/n with the kurtosis
+    κ, and its cube root is nearly normal (Wilson & Hilferty 1931, doi:10.1073/pnas.17.12.684).
+    """
+    if dtype.startswith("float8"):
+        # Rounding to 8 bits changes the moments, and the distance allows for it.
+        return 1.0, 1.0
+    n, std = seen.count, distribution.std
+    shift = seen.mean - distribution.mean
+    coarse = COARSE.get(dtype, 0.0)
+    z = max(abs(shift) / std - coarse / 2, 0.0) * math.sqrt(n)
+    square = (seen.squares / n + shift * shift) / std**2
+    if coarse:
+        square = 1 + math.copysign(max(abs(square - 1) - coarse / 2, 0.0), square - 1)
+    freedom = 2 * n / (kurtosis(distribution) - 1)
+    return two_sided(z), chi_squared(square * freedom, freedom)
+
+
+def extremes(
+    distribution: Distribution, seen: Measurement, dtype: TensorDtype
+) -> tuple[float, float]:
+    """Probabilities of the least and of the greatest value.
+
+    The greatest of n values is at most x with the probability F(x)ⁿ.
+    """
+    tolerance = _tolerance(distribution, dtype)
+    ends = np.array([seen.min - tolerance, seen.max - tolerance])
+    beyond_ends = np.array([seen.min + tolerance, seen.max + tolerance])
+    below = distribution.below(rounding_edges(ends, dtype))
+    upto = distribution.below(rounding_edges(np.nextafter(beyond_ends, np.inf), dtype))
+    least = _extreme(1 - float(upto[0]), 1 - float(below[0]), seen.count)
+    greatest = _extreme(float(below[1]), float(upto[1]), seen.count)
+    return least, greatest
+
+
+def _extreme(below: float, upto: float, n: int) -> float:
+    """From the probabilities of one value, on both sides of the greatest of n."""
+    inner = math.exp(n * math.log(upto)) if upto > 0 else 0.0
+    outer = -math.expm1(n * math.log(below)) if below > 0 else 1.0
+    return min(1.0, 2 * min(inner, outer))
+
+
+def _tolerance(distribution: Distribution, dtype: TensorDtype) -> float:
+    """How far rounding moves the extremes: some roundings of the scale."""
+    low, high = distribution.support
+    scale = max(abs(low), abs(high)) if math.isfinite(high - low) else distribution.std
+    roundings = {
+        "float64": _COMPUTED,
+        "float32": _COMPUTED,
+        "float16": 2.0**-9,
+        "bfloat16": 2.0**-6,
+    }
+    return scale * roundings.get(dtype, 0.25 if dtype.startswith("float8") else _COMPUTED)
+
+
+@lru_cache(maxsize=1024)
+def kurtosis(distribution: Distribution) -> float:
+    """E[(x − mean)⁴]/σ⁴: 3 of a normal, 9/5 of a uniform distribution."""
+    match distribution:
+        case Normal():
+            return 3.0
+        case Uniform():
+            return 1.8
+        case TruncatedNormal():
+            nodes, weights = standard_normal.legendre()
+            low, high = distribution.support
+            half = (high - low) / 2
+            x = low + half * (nodes + 1)
+            density = weights * half * distribution.pdf(x)
+            deviations = (x - distribution.mean) / distribution.std
+            return float(density @ deviations**4)
+    raise NotImplementedError(f"the kurtosis of {type(distribution).__name__}")
+
+
+def log_likelihood(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+    """Logarithm of the density of the values, which lie in the support.
+
+    Bounds that are rounded to the same value of the dtype make no difference.
+    """
+    n = seen.count
+    match distribution:
+        case Uniform():
+            low, high = rounded(np.array([distribution.low, distribution.high], np.float32), dtype)
+            return -n * math.log(float(high) - float(low))
+        case Normal():
+            return _of_normal(distribution.mean, distribution.std, seen)
+        case TruncatedNormal(location, scale, low, high):
+            mass = standard_normal.mass((low - location) / scale, (high - location) / scale)
+            return _of_normal(location, scale, seen) - n * math.log(mass)
+    raise NotImplementedError(f"the likelihood of {type(distribution).__name__}")
+
+
+def _of_normal(mean: float, std: float, seen: Measurement) -> float:
+    squares = seen.squares + seen.count * (seen.mean - mean) ** 2
+    return -seen.count * math.log(std * math.sqrt(2 * math.pi)) - squares / (2 * std * std)
+
+
+def two_sided(z: float) -> float:
+    """Probability that a standard normal value is as far from 0."""
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
+def chi_squared(x: float, freedom: float, *, upper: bool = False) -> float:
+    """Probability that χ² with ``freedom`` degrees is as far from its median, or as large.
+
+    By the cube root (Wilson & Hilferty 1931), which is exact to 1 % of the probability in the tails
+    for more than 30 degrees.
+    """
+    spread = 2 / (9 * freedom)
+    z = (math.copysign(abs(x / freedom) ** (1 / 3), x) - (1 - spread)) / math.sqrt(spread)
+    return 0.5 * math.erfc(z / math.sqrt(2)) if upper else two_sided(z)

@@ -1,0 +1,99 @@
+"""Rows of a signal's table that stand for several: blocks, and blocks that behave alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
+
+import msgspec
+
+from initcli.render.outline import block_name, repetition
+from initcli.signal.figures import LayerSignal, TensorSignal
+from initcli.signal.judgment import gradient_of, std_of
+
+ALIKE = 2.0
+"""Largest factor between the sizes of two rows that behave alike."""
+_MIN_SAVED = 4
+"""Minimum number of rows that a fold must save."""
+_NUMBER = re.compile(r"_?\d+(?=.*/)|^([^/]*?)_?\d+$")
+"""A number in the name of a layer's block, or at the end of the name of a layer in none."""
+
+Sizes = tuple[float | None, ...]
+
+
+def at_depth(layers: Sequence[LayerSignal], depth: int) -> Iterator[LayerSignal]:
+    """The layers; each block below ``depth`` levels of names is one row, that of its last layer."""
+
+    def prefix(layer: LayerSignal) -> str:
+        return "/".join(layer.name.split("/")[:depth])
+
+    for name, members in groupby(layers, prefix):
+        within = list(members)
+        is_block = any(layer.name != name for layer in within)
+        yield from [msgspec.structs.replace(within[-1], name=name)] if is_block else within
+
+
+def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
+    """The layers; behind a block those that behave like it are one row, that of the last layer."""
+    names = [layer.name for layer in layers]
+    sizes = [(std_of(layer), gradient_of(layer)) for layer in layers]
+    stems = [_NUMBER.sub(r"\1", name) for name in names]
+    for start, length, count in _runs(names, stems, sizes):
+        yield from layers[start : start + length]
+        if count > 1:
+            end = start + length * count
+            first = block_name(names[start + length : start + 2 * length], "/", 0)
+            last = block_name(names[end - length : end], "/", -1)
+            yield msgspec.structs.replace(layers[end - 1], name=_title(first, last, count - 1))
+
+
+def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:
+    """The tensors; those of blocks that behave alike are one row each, that of the last block."""
+    names = [tensor.path for tensor in tensors]
+    sizes = [(tensor.gradient_rms.median,) for tensor in tensors]
+    stems = []
+    for name in names:
+        layer, slash, own = name.rpartition("/")
+        stems.append(_NUMBER.sub(r"\1", layer) + slash + own)
+    for start, length, count in _runs(names, stems, sizes):
+        for index in range(start, start + length):
+            end = index + length * (count - 1)
+            title = _title(names[index], names[end], count) if count > 1 else names[index]
+            yield msgspec.structs.replace(tensors[end], path=title)
+
+
+def _title(first: str, last: str, count: int) -> str:
+    return f"{first} · alike" if count == 1 else f"{first} … {last} · {count} alike"
+
+
+def _runs(
+    names: Sequence[str], stems: Sequence[str], sizes: Sequence[Sizes]
+) -> Iterator[tuple[int, int, int]]:
+    """Start and length of each block, and how many in a row behave like it, itself included.
+
+    ``stems`` are the names without the numbers in which repetitions differ.
+    """
+    scopes = [name.rpartition("/")[0] for name in names]
+    start = 0
+    while start < len(names):
+        length, count = repetition(stems, scopes, start)
+        if length * (count - 1) <= _MIN_SAVED:
+            yield start, 1, 1
+            start += 1
+            continue
+        end = start + length * count
+        while start < end:
+            block = sizes[start : start + length]
+            alike = 1
+            while (place := start + length * alike) < end and _alike(
+                block, sizes[place : place + length]
+            ):
+                alike += 1
+            yield start, length, alike
+            start += length * alike
+
+
+def _alike(block: Sequence[Sizes], other: Sequence[Sizes]) -> bool:
+    pairs = zip(chain(*block), chain(*other), strict=True)
+    return all(a == b or (a and b and 1 / ALIKE <= a / b <= ALIKE) for a, b in pairs)

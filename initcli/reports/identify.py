@@ -1,0 +1,98 @@
+"""What stored tensors look like: the initializer of each, with its runners-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import tee
+from typing import Annotated
+
+import msgspec
+
+from initcli.checkpoint import Subject
+from initcli.errors import NoStoredValues
+from initcli.matching.identify import identifier
+from initcli.matching.independence import Stored
+from initcli.matching.match import Identified
+from initcli.measuring.measurement import Measurement
+from initcli.parameter import Parameter
+from initcli.reports.record import Rows, doc, record, rows_of
+from initcli.reports.summary import MatchRecord, TensorSummary, is_stored, model_facts
+
+Found = tuple[Parameter, Identified]
+"""A tensor, and the initializers that it looks like."""
+
+
+class IdentifiedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored tensor."""
+
+    path: Annotated[str, doc("Path, as the file has it.")]
+    shape: Annotated[tuple[int, ...], doc("Shape, as the file has it.")]
+    dtype: Annotated[str, doc("Dtype of the elements.")]
+    size: Annotated[int, doc("Number of elements.")]
+    match: Annotated[
+        MatchRecord | None, doc("Initializer that the values look like; null if none.")
+    ]
+    note: Annotated[str, doc("Structure of the values, or why no initializer fits; may be empty.")]
+
+    @classmethod
+    def of(cls, found: Found) -> IdentifiedRecord:
+        """The record of a tensor."""
+        parameter, answer = found
+        return record(cls, parameter, match=MatchRecord.of(answer.matches), note=answer.note)
+
+
+class IdentifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored tensors of a file, and the initializers that they look like."""
+
+    tensors: Annotated[tuple[IdentifiedRecord, ...], doc("Tensors, in the order of the file.")]
+
+    @classmethod
+    def of(cls, found: Iterable[Found]) -> IdentifyReport:
+        """The report on identified tensors."""
+        return cls(tensors=tuple(map(IdentifiedRecord.of, found)))
+
+
+def identified(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator[Found]:
+    """The initializers that measured tensors of a model look like, as they come.
+
+    Raises:
+        NoStoredValues: the model has no stored values.
+    """
+    if not is_stored(model):
+        raise NoStoredValues(
+            f"{model.name} has no stored values to identify",
+            "give a file of weights, such as model.safetensors",
+        )
+    identify = identifier([each.stored for each in model.parameters if each.stored is not None])
+    return (_identified(identify, each) for each in tensors)
+
+
+def _identified(
+    identify: Callable[[Stored, Measurement], Identified], tensor: TensorSummary
+) -> Found:
+    stored = tensor.parameter.stored
+    if stored is None or tensor.measured is None:
+        return tensor.parameter, Identified(note="no values that can be read")
+    return tensor.parameter, identify(stored, tensor.measured)
+
+
+def matched(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator[TensorSummary]:
+    """Measured tensors, stored ones with the initializer that they look like."""
+    if not is_stored(model):
+        yield from tensors
+        return
+    summaries, again = tee(tensors)
+    for summary, (_, answer) in zip(summaries, identified(model, again), strict=True):
+        yield msgspec.structs.replace(summary, match=MatchRecord.of(answer.matches))
+
+
+def identify_rows(spec: str, model: Subject, found: Iterable[Found]) -> Rows:
+    """One row a tensor, as it comes; ``spec`` is how the file was named on the command line."""
+    return rows_of(
+        IdentifiedRecord,
+        map(IdentifiedRecord.of, found),
+        {"spec": spec},
+        title=model.name,
+        facts=", ".join(model_facts(model)),
+        shown=("path", "shape", "size", "match", "match_framework", "match_p_value", "note"),
+    )

@@ -1,0 +1,87 @@
+"""Names that PyTorch, Flax and JAX have for what is called otherwise here, for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from initcli.activations import known_activations
+from initcli.errors import did_you_mean
+
+_NAMES = {
+    # Layers
+    "Linear": ("Dense",),
+    "LazyLinear": ("Dense",),
+    "DenseGeneral": ("EinsumDense",),
+    "Conv": ("Conv2D",),
+    "ConvTranspose": ("Conv2DTranspose",),
+    **{f"ConvTranspose{n}d": (f"Conv{n}DTranspose",) for n in (1, 2, 3)},
+    **{f"AvgPool{n}d": (f"AveragePooling{n}D",) for n in (1, 2, 3)},
+    **{f"AdaptiveAvgPool{n}d": (f"GlobalAveragePooling{n}D",) for n in (1, 2, 3)},
+    **{f"AdaptiveMaxPool{n}d": (f"GlobalMaxPooling{n}D",) for n in (1, 2, 3)},
+    **{f"BatchNorm{n}d": ("BatchNormalization",) for n in (1, 2, 3)},
+    # Arguments
+    "out_features": ("units",),
+    "hidden_size": ("units",),
+    "features": ("units", "filters"),
+    "out_channels": ("filters",),
+    "dilation": ("dilation_rate",),
+    "bias": ("use_bias",),
+    "p": ("rate",),
+    "num_embeddings": ("input_dim",),
+    "embedding_dim": ("output_dim",),
+    "kernel_init": ("kernel_initializer",),
+    "bias_init": ("bias_initializer",),
+    "std": ("stddev",),
+    # Initializers
+    "xavier_uniform": ("glorot_uniform",),
+    "kaiming_uniform": ("he_uniform",),
+}
+"""The names here, of which one is known where the other is written."""
+
+_REMEDIES = {
+    "normal_": "write {type: RandomNormal, stddev: 1.0}",
+    "uniform_": "write {type: RandomUniform, minval: 0.0, maxval: 1.0}",
+    "trunc_normal_": "write {type: TruncatedNormal, stddev: 1.0}",
+    "constant_": "write {type: Constant, value: 0.1}",
+    "xavier_normal": "write xavier_normal_, as in PyTorch, or glorot_normal, which is truncated",
+    "kaiming_normal": "write kaiming_normal_, as in PyTorch, or he_normal, which is truncated",
+}
+"""What to write for initializers whose defaults differ."""
+
+_INPUT_SIZES = ("in_features", "in_channels", "input_size", "num_features", "normalized_shape")
+
+
+def meant(name: object, known: Collection[str]) -> str:
+    """The remedy for an unknown name: the known one that is meant, empty if none is near.
+
+    ``nn.Linear`` and ``lecun_normal()`` are read as the names in them.
+    """
+    if not isinstance(name, str):
+        return ""
+    word = name.partition("(")[0].rpartition(".")[2]
+    for candidate in (word, *_NAMES.get(word, ())):
+        if candidate in known:
+            return f"did you mean '{candidate}'?"
+    return did_you_mean(word or name, known)
+
+
+def initializer(name: object, known: Collection[str]) -> str:
+    """The remedy for the unknown name of an initializer."""
+    return _REMEDIES.get(str(name).rpartition(".")[2]) or meant(name, known)
+
+
+def layer(name: object, known: Collection[str]) -> str:
+    """The remedy for the unknown type of a layer, which may be an activation."""
+    activations = {each.replace("_", ""): each for each in known_activations()}
+    word = str(name).partition("(")[0].rpartition(".")[2].lower()
+    is_here = word in map(str.lower, (*known, *_NAMES))
+    if word in activations and not is_here:
+        return f"write {{type: Activation, activation: {activations[word]}}}"
+    return meant(name, known)
+
+
+def argument(name: object, known: Collection[str]) -> str:
+    """The remedy for an unknown argument of a layer."""
+    if name in _INPUT_SIZES:
+        return "leave it out: sizes of inputs follow from the layers before"
+    return meant(name, known)

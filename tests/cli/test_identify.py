@@ -1,0 +1,88 @@
+"""``identify``: the table, the JSON and the rows, of files that ``export`` wrote."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from initcli import export, load
+from support.paths import TOUR
+from support.running import run
+
+RULES = {
+    "conv1d/kernel": "U(±0.05)",
+    "dense/kernel": "U(±√(6/fan_in))",
+    "dense_1/kernel": "N(0, 0.05²)",
+    "dense_2/kernel": "orthogonal, gain 1",
+    "dense_3/kernel": "N(0, 1²)",
+    "dense/bias": "constant 1",
+    "dense_1/bias": "constant 0.4",
+}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    written = tmp_path_factory.mktemp("weights") / "tour.safetensors"
+    export(load(str(TOUR)), written)
+    return str(written)
+
+
+def identified(file: str, *arguments: str) -> str:
+    done = run("identify", file, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_json_has_the_rules_that_the_spec_names(file: str) -> None:
+    report: dict[str, Any] = json.loads(identified(file, "--format", "json"))
+    tensors = {each["path"]: each for each in report["tensors"]}
+    for path, rule in RULES.items():
+        match = tensors[path]["match"]
+        assert rule in [match["rule"], *(each["rule"] for each in match["also"])], path
+    assert tensors["conv1d/kernel"]["match"]["initializer"] == {
+        "type": "RandomUniform",
+        "minval": -0.05,
+        "maxval": 0.05,
+    }
+    assert tensors["conv1d/kernel"]["shape"] == [3, 64, 16]
+    jsonschema.validate(report, json.loads(run("schema", "--report", "identify").stdout))
+
+
+def test_rows_and_table_name_every_tensor(file: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(identified(file, "--format", "csv"))))
+    rules = {row["path"]: row["match"] for row in rows}
+    assert set(rules) == {each.path for each in load(str(TOUR)).parameters}
+    assert rules["conv1d/kernel"] == "U(±0.05)"
+    table = identified(file)
+    assert all(row["path"] in table for row in rows)
+
+
+def test_summary_has_the_match_of_stored_values(file: str) -> None:
+    report = json.loads(run("summary", file, "--format", "json").stdout)
+    rules = {each["path"]: each["match"]["rule"] for each in report["tensors"] if each["match"]}
+    assert rules["conv1d/kernel"] == "U(±0.05)"
+
+
+def test_a_filter_leaves_the_rest_out(file: str) -> None:
+    report = json.loads(identified(file, "--filter", "*/bias", "--format", "json"))
+    assert {each["path"].rpartition("/")[2] for each in report["tensors"]} == {"bias"}
+
+
+def test_a_spec_has_nothing_to_identify() -> None:
+    done = run("identify", str(TOUR))
+    assert done.returncode == 2
+    assert "tour has no stored values to identify" in done.stderr
+
+
+def test_a_broken_file_is_one_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+    done = run("identify", str(broken))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
