@@ -35,6 +35,8 @@ def of_configurations() -> Iterator[Case]:
             {"model_type": "distilbert", "sinusoidal_pos_embds": True},
         ),
         ("a table of waves that is too large", "", {"model_type": "whisper", "d_model": 2**30}),
+        ("waves of an odd width", "", {"model_type": "whisper", "d_model": 6 * 63 + 3}),
+        ("a tensor that is too large", "", {**llama, "vocab_size": 2**40, "hidden_size": 2**40}),
     )
     files = {"config.json": json.dumps(llama)}
     yield Case("a comparison of a configuration", "compare config.json", files)

@@ -63,6 +63,12 @@ KEPT = re.compile(
 NUMBERS = re.compile(r"initializer_range|init_std|.*initializer_factor|lambda_std_dev")
 
 
+def sizes_of(name: str, rng: random.Random, keep: bool) -> dict[str, Any]:
+    """The configuration of a part, of a model type of its own."""
+    part = known_families()[name]
+    return {k: v for k, v in mutated(name, part, rng, keep).items() if k != "architectures"}
+
+
 def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> dict[str, Any]:
     """A configuration with small random sizes, and unless ``keep`` with random flags."""
     default = transformers.CONFIG_MAPPING[name]().to_dict()
@@ -70,6 +76,9 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
     heads, each = rng.choice((2, 3, 4, 6)), rng.choice(PRIMES[:5]) * 2
     for key, value in default.items():
         if KEPT.fullmatch(key):
+            continue
+        if isinstance(value, dict) and value.get("model_type") in transformers.CONFIG_MAPPING:
+            chosen[key] = sizes_of(value["model_type"], rng, keep)
             continue
         pattern = next((each for each in SIZES if re.fullmatch(each, key)), None)
         if pattern and (isinstance(value, int) or value is None):

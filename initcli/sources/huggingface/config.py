@@ -8,7 +8,7 @@ from typing import Any
 
 from initcli.activations import known_activations
 from initcli.documents.document import Document
-from initcli.errors import Errors, did_you_mean, quoted
+from initcli.errors import Errors, Path, did_you_mean, quoted
 from initcli.limits import in_force
 
 MAX_SIZE = 2**40
@@ -32,10 +32,26 @@ class Config:
         self, document: Document, defaults: Mapping[str, Any], aliases: Mapping[str, str]
     ) -> None:
         self.document = document
+        self.data: Mapping[str, Any] = document.data
+        self.path: Path = ()
         self.defaults = defaults
         self.aliases = aliases
         self.errors = Errors(in_force().errors)
         self.notes: dict[str, None] = {}
+
+    def part(self, key: str, defaults: Mapping[str, Any]) -> Config:
+        """The configuration of a part of the model; empty for null."""
+        part = Config(self.document, defaults, {})
+        part.errors, part.notes, part.path = self.errors, self.notes, (*self.path, key)
+        given = self.data.get(key)
+        if given is not None and not isinstance(given, Mapping):
+            self._refuse(key, given, "a mapping")
+        part.data = given if isinstance(given, Mapping) else {}
+        return part
+
+    def value(self, key: str) -> Any:
+        """The value as it stands."""
+        return self._find(key)[1]
 
     def size(self, key: str, least: int = 1) -> int:
         """A whole number of at least ``least``."""
@@ -71,7 +87,7 @@ class Config:
         name, value = self._find(key)
         if isinstance(value, bool):
             return value
-        if value is None and self.defaults.get(key) is None and key not in self.document.data:
+        if value is None and self.defaults.get(key) is None and key not in self.data:
             return False
         self._refuse(name, value, "true or false")
         return bool(self.defaults.get(key))
@@ -79,7 +95,7 @@ class Config:
     def refuse_flag(self, key: str) -> None:
         """Report that a part of the library's class is not covered, if it is asked for."""
         if self.flag(key):
-            self.errors.report(f"`{key}: true` is not covered", (self._find(key)[0],))
+            self.errors.report(f"`{key}: true` is not covered", (*self.path, self._find(key)[0]))
 
     def number(self, key: str) -> float:
         """A finite number of at least 0."""
@@ -105,7 +121,7 @@ class Config:
         known = {*known_activations(), *_ACTIVATIONS}
         if isinstance(value, str) and value.lower() not in known:
             message = f"`{name}` is {quoted(value)}, which is no activation"
-            self.errors.report(message, (name,), did_you_mean(value, known))
+            self.errors.report(message, (*self.path, name), did_you_mean(value, known))
         elif not isinstance(value, str):
             self._refuse(name, value, "the name of an activation")
 
@@ -147,7 +163,7 @@ class Config:
         if size % parts:
             message = f"`{key}` is {size:,}, no multiple of `{by}`, which is {parts:,}"
             if is_strict or parts > size:
-                self.errors.report(message, (self._find(key)[0],))
+                self.errors.report(message, (*self.path, self._find(key)[0]))
             else:
                 self.notes[f"{message}: the library rounds the quotient down"] = None
         return max(size // parts, 1)
@@ -159,7 +175,7 @@ class Config:
     @property
     def labels(self) -> int:
         """The number of classes: 2, unless ``id2label`` or ``num_labels`` says otherwise."""
-        data = self.document.data
+        data = self.data
         given = data.get("id2label")
         if isinstance(given, Mapping) and given:
             return len(given)
@@ -169,7 +185,7 @@ class Config:
 
     def _find(self, key: str) -> tuple[str, Any]:
         """The name under which a key is written, and its value."""
-        data = self.document.data
+        data = self.data
         others = (name for name, meant in self.aliases.items() if meant == key)
         for name in (key, *others):
             if name in data:
@@ -182,6 +198,6 @@ class Config:
 
     def _refuse(self, name: str, value: Any, wanted: str, remedy: str = "") -> None:
         message = f"`{name}` must be {wanted}, not {quoted(value)}"
-        if name not in self.document.data:
+        if name not in self.data:
             message = f"`{name}`, which is not given, is {quoted(value)}, and must be {wanted}"
-        self.errors.report(message, (name,) if name in self.document.data else (), remedy)
+        self.errors.report(message, (*self.path, name) if name in self.data else self.path, remedy)

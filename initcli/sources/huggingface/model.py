@@ -49,11 +49,14 @@ def _described(document: Document, family: type[Family], config: Config, seed: i
     except TooManyModules:
         message = f"this model has more than {modules.limit:,} modules with tensors"
         raise document.refused(message, (), remedy("layers")) from None
-    for module in modules.modules:
-        for name, tensor in module.tensors.items():
-            if math.prod(tensor.shape) >= _MAX_ENTRIES:
-                message = f"`{module.name}.{name}` has the shape {tensor.shape}, which is too large"
-                config.errors.report(message)
+    sizes = {
+        f"{module.name}.{name}": tensor.shape
+        for module in modules.modules
+        for name, tensor in module.tensors.items()
+    }
+    largest = max(sizes, key=lambda name: math.prod(sizes[name]), default="")
+    if largest and math.prod(sizes[largest]) >= _MAX_ENTRIES:
+        config.errors.report(f"`{largest}` has the shape {sizes[largest]}, which is too large")
     dtype = _dtype(config)
     if config.errors:
         raise document.invalid(config.errors)

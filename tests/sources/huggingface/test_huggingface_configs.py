@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -89,15 +90,12 @@ def test_any_value_of_any_key_gives_a_model_or_an_error(model_type: str, value: 
     family = known_families()[model_type]
     for key in family.all_defaults():
         text = json.dumps({"model_type": model_type, key: value})
-        try:
-            with initcli.limited(layers=500):
-                initcli.parse(text)
-        except initcli.InvalidSpec as error:
-            assert len(str(error)) < 3000
+        with initcli.limited(layers=500), contextlib.suppress(initcli.InvalidSpec):
+            initcli.parse(text)
 
 
 def test_a_tensor_beyond_the_library_is_refused() -> None:
-    message = "`model.embed_tokens.weight` has the shape (1099511627776, 1099511627776)"
+    message = "has the shape (1099511627776, 1099511627776), which is too large"
     assert message in refused(hidden_size=2**40, vocab_size=2**40)
 
 

@@ -189,6 +189,13 @@ class XlmRoberta(Roberta):
             super().decoder(name, width, rows)
 
 
+class Camembert(XlmRoberta):
+    """CamemBERT. Martin et al. 2019, arXiv:1911.03894."""
+
+    model_types = ("camembert",)
+    classes = "Camembert"
+
+
 class Electra(Roberta):
     """ELECTRA. Clark et al. 2020, arXiv:2003.10555."""
 
