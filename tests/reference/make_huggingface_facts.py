@@ -101,6 +101,14 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
     for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if key in default:
             chosen[key] = rng.randrange(vocabulary)
+    if "depths" in default:
+        stages = rng.choice((2, 3, 4))
+        chosen["hidden_sizes"] = [4 * rng.choice(PRIMES[:5]) for _ in range(stages)]
+        chosen["depths"] = [rng.choice((1, 2, 3)) for _ in range(stages)]
+        if "num_stages" in default:
+            chosen["num_stages"] = stages
+    if "layer_type" in default and not keep:
+        chosen["layer_type"] = rng.choice(("basic", "bottleneck"))
     if "feed_forward_proj" in default and not keep:
         chosen["feed_forward_proj"] = rng.choice(("relu", "gated-gelu", "gated-silu"))
     if name == "gpt_neo":
@@ -112,7 +120,7 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
                 if key == "pad_token_id" or default[key] is None:
                     chosen[key] = None
         for key in list(chosen):
-            if rng.random() < 0.04:
+            if rng.random() < 0.04 and "depths" not in default:
                 del chosen[key]
     names = [f"{family.classes}{head}" for head in family.heads]
     missing = [each for each in names if not hasattr(transformers, each)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -55,22 +54,16 @@ class Config:
 
     def size(self, key: str, least: int = 1) -> int:
         """A whole number of at least ``least``."""
-        return self._whole(key, least, self._default(key, least))
-
-    def optional_size(self, key: str, least: int = 1) -> int | None:
-        """A whole number of at least ``least``, or None for null."""
-        if self.is_null(key):
-            return None
-        default = self.defaults.get(key)
-        return self._whole(key, least, least if default is None else default)
-
-    def _whole(self, key: str, least: int, default: int) -> int:
         name, value = self._find(key)
         if type(value) is int and least <= value <= MAX_SIZE:
             return value
-        most = f"{MAX_SIZE:,}"
-        self._refuse(name, value, f"a whole number from {least} to {most}")
-        return default
+        self._refuse(name, value, f"a whole number from {least} to {MAX_SIZE:,}")
+        default = self.defaults.get(key)
+        return default if type(default) is int else least
+
+    def optional_size(self, key: str, least: int = 1) -> int | None:
+        """A whole number of at least ``least``, or None for null."""
+        return None if self.is_null(key) else self.size(key, least)
 
     def index(self, key: str, rows: int) -> int | None:
         """A row of a table of ``rows``, counted from the end if negative; None for null."""
@@ -98,12 +91,12 @@ class Config:
             self.errors.report(f"`{key}: true` is not covered", (*self.path, self._find(key)[0]))
 
     def number(self, key: str) -> float:
-        """A finite number of at least 0."""
+        """A number of at least 0, within bounds that no honest value reaches."""
         name, value = self._find(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and 0 <= value < 1e300 and math.isfinite(value):
+        if is_number and (value == 0 or 1e-30 <= value <= 1e6):
             return float(value)
-        self._refuse(name, value, "a finite number of at least 0")
+        self._refuse(name, value, "0, or a number from 1e-30 to 1e6")
         return float(self._default(key, 0.0))
 
     def word(self, key: str, choices: Iterable[str]) -> str:
@@ -133,16 +126,17 @@ class Config:
         self._refuse(name, value, "a text")
         return str(self._default(key, ""))
 
-    def numbers(self, key: str) -> tuple[int, ...]:
-        """A list of whole numbers of at least 0; empty for null."""
+    def numbers(self, key: str, length: int | None = None, least: int = 0) -> tuple[int, ...]:
+        """A list of whole numbers of at least ``least``, of that length; empty for null."""
         name, value = self._find(key)
-        if value is None:
-            return ()
-        if isinstance(value, list | tuple) and all(
-            type(each) is int and 0 <= each <= MAX_SIZE for each in value
-        ):
-            return tuple(value)
-        self._refuse(name, value, "a list of whole numbers")
+        given = () if value is None else value
+        is_list = isinstance(given, list | tuple) and all(
+            type(each) is int and least <= each <= MAX_SIZE for each in given
+        )
+        if is_list and length in (None, len(given)):
+            return tuple(given)
+        count = "" if length is None else f"{length:,} "
+        self._refuse(name, value, f"a list of {count}whole numbers from {least}")
         return ()
 
     def pair(self, key: str) -> tuple[int, int]:

@@ -82,8 +82,11 @@ def test_no_size_leads_to_anything_but_an_error_at_its_line(value: Any) -> None:
     assert "config.json:1:" in refused(hidden_size=value)
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "t5", "vit", "bert", "deepseek_v3", "whisper"])
-@pytest.mark.parametrize("value", [None, "x", [], {"a": 1}, -5, 2**39, 1e200, True])
+@pytest.mark.parametrize(
+    "model_type",
+    ["gpt2", "t5", "vit", "bert", "deepseek_v3", "whisper", "resnet", "mamba", "clip", "dinov2"],
+)
+@pytest.mark.parametrize("value", [None, "x", [], [0], {"a": 1}, -5, 2**39, 1e200, 1e-300, True])
 def test_any_value_of_any_key_gives_a_model_or_an_error(model_type: str, value: Any) -> None:
     from initcli.sources.huggingface.family import known_families
 
@@ -91,7 +94,8 @@ def test_any_value_of_any_key_gives_a_model_or_an_error(model_type: str, value: 
     for key in family.all_defaults():
         text = json.dumps({"model_type": model_type, key: value})
         with initcli.limited(layers=500), contextlib.suppress(initcli.InvalidSpec):
-            initcli.parse(text)
+            model = initcli.parse(text)
+            assert all(each.distribution or each.initializer for each in model.parameters)
 
 
 def test_a_tensor_beyond_the_library_is_refused() -> None:

@@ -15,7 +15,7 @@ class Gpt2(Family):
     Radford et al. 2019.
     """
 
-    model_types = ("gpt2", "gpt-sw3")
+    model_types: ClassVar[tuple[str, ...]] = ("gpt2", "gpt-sw3")
     classes = "GPT2"
     heads: ClassVar[tuple[str, ...]] = (
         *("LMHeadModel", "Model", "ForSequenceClassification"),

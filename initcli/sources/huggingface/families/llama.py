@@ -179,6 +179,36 @@ class Ministral(Mistral):
     question_prefix = "transformer"
 
 
+class Ministral3(Mistral):
+    """Ministral 3."""
+
+    model_types = ("ministral3",)
+    classes = "Ministral3"
+    defaults = {
+        "vocab_size": 131072,
+        "num_hidden_layers": 34,
+        "head_dim": 128,
+        "pad_token_id": 11,
+    }
+
+
+class Cwm(Mistral):
+    """The code world model. arXiv:2510.02387."""
+
+    model_types = ("cwm",)
+    classes = "Cwm"
+    heads = GENERATING
+    defaults = {
+        "vocab_size": 128256,
+        "hidden_size": 6144,
+        "intermediate_size": 21504,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 48,
+        "head_dim": 128,
+    }
+    mlp_bias = "mlp_bias"
+
+
 class Qwen2(Decoder):
     """Qwen 2 and 2.5. Yang et al. 2024, arXiv:2407.10671."""
 
