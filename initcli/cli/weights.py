@@ -191,10 +191,14 @@ def identify(
     filter: Filter = None,
     jobs: Jobs = None,
 ) -> None:
-    """Print the initializer that each stored tensor looks like, and its runners-up.
+    """Print the initializer that each stored tensor looks like.
 
     Rules of Keras, PyTorch, Flax, timm and Hugging Face for the shape are tried first, then
     distributions with estimated parameters. What fits nothing says so.
+
+    Examples:
+      initcli identify model.safetensors
+      initcli identify model.safetensors --format json
     """
     drawing = _Drawing(jobs=jobs)
 

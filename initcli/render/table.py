@@ -11,7 +11,7 @@ from rich.text import Text
 
 from initcli.checkpoint import Subject
 from initcli.errors import printable
-from initcli.initializers.base import Undeclared
+from initcli.initializers.base import Undrawn
 from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
@@ -251,7 +251,7 @@ class _Page:
             for column in TABLE_COLUMNS
         ]
         text = "distribution not known" if distribution is None else self._plain(distribution.text)
-        if isinstance(parameter.initializer, Undeclared):
+        if isinstance(parameter.initializer, Undrawn):
             text = ""
             if seen is not None and seen.min == seen.max:
                 title.append(f"  all {seen.min:.4g}", "dim")
@@ -275,6 +275,7 @@ class _Page:
         cells = [Text(f or e) for f, e in zip(figures, expected, strict=True)]
         cells.append(Text(self._picture(tensor), "blue"))
         if not any(cells):
+            title.append(f"  {text}" if text else "", "dim")
             yield _Line(title, indent=indent)
             return
         if self.wide:

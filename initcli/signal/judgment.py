@@ -464,7 +464,8 @@ class Judgment:
         sums = self._sums.get(index)
         if sums is None:
             return None
-        y = np.asarray(function.call(arrays, sums))
+        with np.errstate(all="ignore"):
+            y = np.asarray(function.call(arrays, sums))
         bounds = output_bounds(layer)
         return Shares(
             index,

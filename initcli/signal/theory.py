@@ -372,7 +372,8 @@ class Theory:
             correlation=_finite(field.correlation),
             gradient_rms=_finite(gradient),
             chi=_finite(self.chis.get(tensor)),
-            sensitivity=None if change is None else _finite(math.sqrt(change)),
+            # Below 0 by rounding where two examples hardly differ.
+            sensitivity=None if change is None else _finite(math.sqrt(max(change, 0.0))),
         )
 
 

@@ -39,6 +39,8 @@ def test_the_list_of_commands_has_whole_summaries(width: int) -> None:
 def test_each_command_has_examples_that_work(command: str, tmp_path: Path) -> None:
     if command != "init":
         assert run("init", cwd=tmp_path).returncode == 0
+        stored = ("export", "model.yaml", "--out", "model.safetensors")
+        assert run(*stored, cwd=tmp_path).returncode == 0
     shown = examples(command)
     assert len(shown) >= 2
     for example in shown:
