@@ -59,8 +59,8 @@ def diff(
     are read, or sampled where a source stores none.
 
     Examples:
-      initcli diff model.yaml model.yaml --exit-code
-      initcli diff model.yaml model.yaml --filter '*/kernel' --format csv
+      initcli diff model.yaml model.safetensors --exit-code
+      initcli diff model.yaml model.safetensors --filter '*/kernel' --plot changes.png
     """
     kind = picture_format(plot, "--plot")
     from initcli.reports.diff import DiffReport, aligned, changes, diff_rows

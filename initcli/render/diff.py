@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -23,6 +24,9 @@ _BARS = 8
 _MIN_FOLDED = 2
 """Unchanged tensors in sequence that are folded into one line."""
 
+_MAX_NAMES = 3
+"""Tensors that a note names."""
+
 
 class _Line(NamedTuple):
     """The cells of a line."""
@@ -35,7 +39,6 @@ class _Line(NamedTuple):
     b_std: str = ""
     a_bars: str = ""
     b_bars: str = ""
-    note: str = ""
 
 
 def diff_table(
@@ -74,21 +77,23 @@ def diff_table(
         [Column(heading, attrgetter(name)) for name, heading in heads.items()],
         list(_lines(changes, ASCII if ascii_only else BLOCKS, fold=fold)),
         width,
-        [Column("note", attrgetter("note"), "dim")],
     )
+    notes = [
+        Text.assemble((f"{printable(note)}: ", "dim"), printable(_some(paths)))
+        for note, paths in _notes(changes).items()
+    ]
     end = totals.text
     if totals.changed:
         end += f"{sign}relative change of all pairs {_figure(totals.relative)}"
-    return Group(*title, Text(""), table, Text(""), Text(end, "bold"))
+    return Group(*title, Text(""), table, Text(""), *notes, Text(end, "bold"))
 
 
 def _lines(changes: Sequence[Change], ramp: str, *, fold: bool) -> Iterator[_Line]:
     for kind, group in groupby(changes, attrgetter("kind")):
         members = list(group)
         if fold and kind == "unchanged" and len(members) >= _MIN_FOLDED:
-            size = sum(each.size for each in members)
-            name = printable(f"{members[0].path} … {members[-1].path}")
-            yield _Line(name, kind, note=f"{len(members):,} tensors, {size:,} weights")
+            name = printable(f"{members[0].path} … {members[-1].path} ({len(members):,})")
+            yield _Line(name, kind)
         else:
             yield from (_line(change, ramp) for change in members)
 
@@ -106,7 +111,6 @@ def _line(change: Change, ramp: str) -> _Line:
         b_std=_std(change.b),
         a_bars=a_bars,
         b_bars=b_bars,
-        note=printable("; ".join(_notes(change))),
     )
 
 
@@ -120,7 +124,7 @@ def _cosine(value: float) -> str:
 
 def _std(tensor: TensorSummary | None) -> str:
     seen = tensor and tensor.measured
-    return f"{seen.std:.3g}" if seen and seen.count else ""
+    return _figure(seen.std) if seen and seen.count else ""
 
 
 def _bars(change: Change, ramp: str) -> tuple[str, str]:
@@ -134,16 +138,31 @@ def _bars(change: Change, ramp: str) -> tuple[str, str]:
     return a, b
 
 
-def _notes(change: Change) -> Iterator[str]:
+def _notes(changes: Sequence[Change]) -> dict[str, list[str]]:
+    """What figures do not say, and the paths of the tensors of which it holds."""
+    notes: defaultdict[str, list[str]] = defaultdict(list)
+    for change in changes:
+        for note in _notes_of(change):
+            notes[note].append(change.path)
+    return notes
+
+
+def _notes_of(change: Change) -> Iterator[str]:
     a, b, difference = change.a, change.b, change.difference
-    shapes = [shape_text(each.parameter.shape) for each in (a, b) if each]
-    if a is None or b is None or shapes[0] != shapes[1]:
-        yield " → ".join(shapes)
-    if a and b and a.parameter.dtype != b.parameter.dtype:
-        yield f"{a.parameter.dtype} → {b.parameter.dtype}"
-    if a and b and a.distribution and b.distribution and a.distribution != b.distribution:
-        yield f"{a.distribution.text} → {b.distribution.text}"
+    if a and b:
+        one, two = a.parameter, b.parameter
+        if one.shape != two.shape:
+            yield f"{shape_text(one.shape)} → {shape_text(two.shape)}"
+        if one.dtype != two.dtype:
+            yield f"{one.dtype} → {two.dtype}"
+        if a.distribution and b.distribution and a.distribution != b.distribution:
+            yield f"{a.distribution.text} → {b.distribution.text}"
     if difference and 0 < difference.changed < change.size:
-        yield f"{difference.changed:,} of {change.size:,} entries"
+        yield f"{difference.changed:,} of {change.size:,} entries changed"
     if difference and difference.not_finite:
         yield f"{difference.not_finite:,} NaN or infinite"
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _MAX_NAMES:,} more" if len(paths) > _MAX_NAMES else ""
+    return ", ".join(paths[:_MAX_NAMES]) + more

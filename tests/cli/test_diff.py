@@ -29,8 +29,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     same = {f"same.{place}": rng.normal(size=5).astype(np.float32) for place in range(3)}
     w = rng.normal(size=(4, 5)).astype(np.float32)
     holed = np.array([1, np.nan, 2], np.float32)
-    before = {"w": w, **same, "holed": holed, "shaped": w, "gone": w, "half": w}
-    after = {
+    before: dict[str, Any] = {"w": w, **same, "holed": holed, "shaped": w, "gone": w, "half": w}
+    after: dict[str, Any] = {
         "w": w * np.float32(1.5),
         **same,
         "holed": np.array([1, np.nan, 3], np.float32),
@@ -38,8 +38,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "half": w.astype(np.float16),
         "new": w,
     }
-    np.savez(folder / "a.npz", **before)  # type: ignore[arg-type]
-    np.savez(folder / "b.npz", **after)  # type: ignore[arg-type]
+    np.savez(folder / "a.npz", **before)
+    np.savez(folder / "b.npz", **after)
     return folder / "a.npz", folder / "b.npz"
 
 
@@ -83,14 +83,16 @@ def test_json_says_of_each_tensor_what_became_of_it(files: tuple[Path, Path]) ->
 
 
 def test_the_table_folds_what_did_not_change(files: tuple[Path, Path]) -> None:
-    table = run("diff", *files, width=130).stdout
-    assert "same.0 … same.2" in table
-    assert "3 tensors, 15 weights" in table
+    table = run("diff", *files).stdout
+    assert "same.0 … same.2" in " ".join(table.split())
+    assert "(3)" in table
     assert "same.1" not in table
-    assert "(4, 5) → (5, 4)" in table
-    assert "float32 → float16" in table
+    assert "(4, 5) → (5, 4): shaped" in table
+    assert "float32 → float16: half" in table
+    assert "1 of 3 entries changed: holed" in table
+    assert "1 NaN or infinite: holed" in table
     assert "3 unchanged, 3 changed, 1 reshaped, 1 added, 1 removed" in table
-    assert "same.1" in run("diff", *files, "--all", width=130).stdout
+    assert "same.1" in run("diff", *files, "--all").stdout
     assert run("diff", *files, PYTHONIOENCODING="ascii").stdout.isascii()
 
 
@@ -176,7 +178,8 @@ def test_the_picture_names_each_tensor_and_is_the_same_every_time(
 def test_very_many_tensors_have_a_picture_too(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("a.npz", "b.npz"):
-        np.savez(tmp_path / name, **{str(place): rng.normal(size=2) for place in range(300)})
+        arrays: dict[str, Any] = {str(place): rng.normal(size=2) for place in range(300)}
+        np.savez(tmp_path / name, **arrays)
     done = run("diff", tmp_path / "a.npz", tmp_path / "b.npz", "--plot", tmp_path / "many.png")
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "many.png") as picture:
