@@ -69,6 +69,17 @@ class PictureFormat(StrEnum):
     pdf = "pdf"
 
 
+def picture_format(file: str | None, option: str) -> str:
+    """The format of the picture that an option names a file for; "" without one."""
+    if file is None:
+        return ""
+    kind = file.rpartition(".")[2].lower()
+    if kind not in list(PictureFormat):
+        ends = "the file's name must end in .png, .svg or .pdf"
+        raise typer.BadParameter(ends, param_hint=option)
+    return kind
+
+
 FormatOption = Annotated[str, format_option(FORMATS)]
 Spec = Annotated[
     str,
@@ -178,6 +189,23 @@ Sample = Annotated[
         "--sample",
         rich_help_panel=_MODEL,
         help="Sample anew a model whose file also stores its weights.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_MODEL,
+        help="Take the values from a file of weights, and hold them against the model.",
+    ),
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="PARAMETER=TENSOR",
+        rich_help_panel=_MODEL,
+        help="Pair a parameter with a tensor of --weights. Repeatable.",
     ),
 ]
 MaxDraws = Annotated[
@@ -304,20 +332,15 @@ class Loading(NamedTuple):
     custom: Sequence[str] | None
     changes: Sequence[str] | None
     call: Mapping[str, Any] | None = None
+    file: str | None = None
+    pairs: Sequence[str] | None = None
 
     def model(self, spec: str) -> Model:
         """Load a spec and print its notes."""
         from initcli.sources.load import load
 
         with patience([spec]):
-            model = load(
-                spec,
-                seed=self.seed,
-                defaults=self.defaults,
-                custom=self.custom or (),
-                changes=self.changes or (),
-                call=self.call,
-            )
+            model = load(spec, **self._options())
         for note in model.notes:
             say(note)
         return model
@@ -327,30 +350,48 @@ class Loading(NamedTuple):
 
         ``sample`` is whether to ignore weights that are stored with their model.
         """
-        if source == "-":
-            return self.model(source)
-        from initcli.sources.weights.read import checkpoint
+        if self.file is not None:
+            return self._held_to(source, self.file)
+        if self.pairs:
+            raise typer.BadParameter("there is no --weights FILE", param_hint="--map")
+        from initcli.checkpoint import Checkpoint
+        from initcli.sources.subject import subject
 
         with patience([source]):
-            found = checkpoint(source)
-        if found is None or (found.has_model and sample):
-            return self.model(source)
-        if found.has_model:
-            from initcli.sources.pairing import paired
-
-            declared = self.model(source)
-            model = paired(declared, found)
-            for note in model.notes[len(declared.notes) :]:
-                say(note)
-            return model
-        options = ("--seed", "--defaults", "--custom", "--set", "--call")
-        for option, given in zip(options, self, strict=True):
-            if given not in (None, {}, []):
+            found = subject(source, sample=sample, **self._options())
+        given_options = ("--seed", "--defaults", "--custom", "--set", "--call")
+        for option, given in zip(given_options, self, strict=False):
+            if isinstance(found, Checkpoint) and given not in (None, {}, []):
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)
         for note in found.notes:
             say(note)
         return found
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "defaults": self.defaults,
+            "custom": self.custom or (),
+            "changes": self.changes or (),
+            "call": self.call,
+        }
+
+    def _held_to(self, source: str, file: str) -> Model:
+        """The model with the values of another file."""
+        from initcli.sources.pairing import held_to
+        from initcli.sources.reader import unreadable
+        from initcli.sources.weights.read import checkpoint
+
+        with patience([file]):
+            found = checkpoint(file)
+        if found is None:
+            raise unreadable(file, "there are no stored weights", "name a file such as model.npz")
+        declared = self.model(source)
+        model = held_to(declared, found, self.pairs or ())
+        for note in model.notes[len(declared.notes) :]:
+            say(note)
+        return model
 
 
 def for_each(
