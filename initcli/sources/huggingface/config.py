@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from initcli.activations import known_activations
 from initcli.documents.document import Document
 from initcli.errors import Errors, Path, did_you_mean, quoted
 from initcli.limits import in_force
@@ -13,12 +12,13 @@ from initcli.limits import in_force
 MAX_SIZE = 2**40
 """Largest size of one axis. A tensor of PyTorch has fewer than 2^63 entries."""
 
-_ACTIVATIONS = {
-    *("gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh"),
-    *("gelu_pytorch_tanh", "laplace", "linear", "mish", "prelu", "quick_gelu", "relu2", "relu6"),
-    *("swish", "xielu", "clipped_gelu", "celu"),
-}
-"""Names of transformers that are none of Keras."""
+_ACTIVATIONS = (
+    *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python"),
+    *("gelu_python_tanh", "gelu_pytorch_tanh", "hardswish", "laplace", "leaky_relu", "linear"),
+    *("mish", "prelu", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu"),
+    *("sqrtsoftplus", "swish", "tanh", "xielu"),
+)
+"""The activations of transformers."""
 
 
 class Config:
@@ -111,12 +111,9 @@ class Config:
     def activation(self, key: str) -> None:
         """Check the name of an activation, on which no weight depends."""
         name, value = self._find(key)
-        known = {*known_activations(), *_ACTIVATIONS}
-        if isinstance(value, str) and value.lower() not in known:
-            message = f"`{name}` is {quoted(value)}, which is no activation"
-            self.errors.report(message, (*self.path, name), did_you_mean(value, known))
-        elif not isinstance(value, str):
-            self._refuse(name, value, "the name of an activation")
+        if value not in _ACTIVATIONS:
+            remedy = did_you_mean(value, _ACTIVATIONS)
+            self._refuse(name, value, "an activation of transformers", remedy)
 
     def text(self, key: str) -> str:
         """A text."""
