@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
+from initcli.documents.document import Document
 from initcli.initializers.base import Undeclared
 from initcli.layers import Layer
 from initcli.model import BuiltLayer, Model, matching
@@ -31,13 +32,14 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Tensors as a file has them, with what reports also ask of a model.
 
     ``notes`` are facts about the file that its owner should know. ``has_model`` is whether the file
-    also says what the tensors belong to.
+    also says what the tensors belong to. ``file`` is its path.
     """
 
     name: str
     tensors: tuple[StoredTensor, ...]
     notes: tuple[str, ...] = ()
     has_model: bool = False
+    file: str = ""
 
     seed = None
     defaults = None
@@ -57,6 +59,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             )
             for tensor in self.tensors
         )
+
+    @cached_property
+    def document(self) -> Document:
+        """Stands for the text of a spec: the file, which has no text."""
+        return Document(self.file, "", {}, dict)
 
     @property
     def dtype(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -61,6 +61,15 @@ def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
             yield from leaves(layer.layers)
         else:
             yield layer
+
+
+def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter]) -> BuiltLayer:
+    """The layer with each of its parameters changed, those of layers within it too."""
+    return msgspec.structs.replace(
+        layer,
+        parameters=tuple(map(change, layer.parameters)),
+        layers=tuple(with_parameters(inner, change) for inner in layer.layers),
+    )
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

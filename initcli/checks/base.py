@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from initcli.checks.evidence import Evidence
+from initcli.documents.document import Document
 from initcli.documents.edit import Change, merged
 from initcli.errors import Path, printable
 from initcli.model import BuiltLayer
@@ -98,11 +99,38 @@ class Check:
         The remedy is a text with changes of the spec, or another ``initializer`` of the parameter,
         and ``advice`` what to do where that is empty or does not help.
         """
-        document = evidence.model.document
         path = evidence.path(layer, parameter)
         if parameter is not None and initializer is not None:
             remedy = evidence.written(parameter, initializer)
             changes = evidence.change(layer, parameter, initializer)
+        return self.placed(
+            evidence.model.document,
+            path,
+            layer,
+            parameter,
+            message=message,
+            remedy=remedy or advice,
+            advice=advice,
+            changes=changes,
+            others=others,
+            severity=severity,
+        )
+
+    def placed(
+        self,
+        document: Document,
+        path: Path,
+        layer: BuiltLayer,
+        parameter: Parameter | None,
+        *,
+        message: str,
+        remedy: str,
+        advice: str = "",
+        changes: Iterable[Change] = (),
+        others: Iterable[str] = (),
+        severity: Severity | None = None,
+    ) -> Finding:
+        """A finding at a place of a document, with all it says."""
         place = document.place(path)
         return Finding(
             code=self.code,
@@ -117,7 +145,7 @@ class Check:
             column=place.column,
             message=message,
             why=self.why(),
-            remedy=remedy or advice,
+            remedy=remedy,
             advice=advice,
             changes=merged(changes) if document.is_editable else (),
         )

@@ -14,7 +14,7 @@ from initcli.checks.scales import Scales, Solved
 from initcli.documents.edit import Change, merged
 from initcli.errors import Path, SignalError, TooLarge
 from initcli.initializers import LecunNormal, Ones
-from initcli.model import BuiltLayer, Model, leaves
+from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph, mixes
@@ -265,7 +265,14 @@ class Evidence:
             and (is_kernel(each) or is_scale(each))
             and (cuts or self.is_result(layer))
         }
-        layers = tuple(_redrawn(layer, paths) for layer in self.model.layers)
+
+        def drawn(parameter: Parameter) -> Parameter:
+            if parameter.path not in paths:
+                return parameter
+            initializer = Ones() if is_scale(parameter) else LecunNormal()
+            return msgspec.structs.replace(parameter, initializer=initializer)
+
+        layers = tuple(with_parameters(layer, drawn) for layer in self.model.layers)
         return msgspec.structs.replace(self.model, layers=layers) if paths else self.model
 
     # Remedies
@@ -316,18 +323,3 @@ class Evidence:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-def _redrawn(layer: BuiltLayer, paths: set[str]) -> BuiltLayer:
-    return msgspec.structs.replace(
-        layer,
-        parameters=tuple(
-            msgspec.structs.replace(
-                parameter, initializer=Ones() if is_scale(parameter) else LecunNormal()
-            )
-            if parameter.path in paths
-            else parameter
-            for parameter in layer.parameters
-        ),
-        layers=tuple(_redrawn(inner, paths) for inner in layer.layers),
-    )

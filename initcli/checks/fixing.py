@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from initcli.checkpoint import Checkpoint, Subject
 from initcli.checks.base import Finding
 from initcli.checks.evidence import How
-from initcli.checks.judging import Report, judged
+from initcli.checks.judging import Report, joined, judged, judged_values
+from initcli.checks.values import without_values
 from initcli.documents.document import Document
 from initcli.documents.edit import CannotEdit, Change, edited
 from initcli.errors import printable
@@ -55,7 +57,7 @@ class Fixed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(
-    model: Model,
+    model: Subject,
     *,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
@@ -63,12 +65,12 @@ def check(
     batch: int | None = None,
     draws: int | None = None,
 ) -> Report:
-    """Judge how a model's weights start, and try the remedies.
+    """Judge how a model's weights start, and stored values; try the remedies.
 
     Only findings that are gone in a trial are fixable.
 
     Args:
-        model: model to judge.
+        model: model to judge, or the tensors of a file.
         select: codes or names of checks, or beginnings of codes; all checks by default.
         ignore: codes, beginnings or names of checks to leave out.
         how: whether the signal is ``measured``, ``predicted`` from the distributions alone, or
@@ -86,8 +88,14 @@ def check(
     >>> report.errors, report.findings[0].code, report.findings[0].line
     (1, 'I202', 10)
     """
-    judging = {"select": select, "ignore": ignore, "how": how, "batch": batch, "draws": draws}
-    return _fixed(model, judging).first
+    chosen: dict[str, Any] = {"select": tuple(select), "ignore": tuple(ignore)}
+    if isinstance(model, Checkpoint):
+        return judged_values(model, **chosen)
+    signal = {"how": how, "batch": batch, "draws": draws}
+    start = _fixed(without_values(model), {**chosen, **signal}).first
+    if not any(each.stored for each in model.parameters):
+        return start
+    return joined(start, judged_values(model, **chosen))
 
 
 def fix(

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from initcli.checkpoint import Subject
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence, How
 from initcli.checks.rules import known_checks
+from initcli.checks.values import ValueCheck, Values
 from initcli.documents.edit import merged
 from initcli.errors import NotInCatalog, Path, did_you_mean, quoted
 from initcli.model import Model
@@ -18,7 +20,7 @@ from initcli.model import Model
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The findings on a model in the order of its file, and notes on how they were found."""
 
-    model: Model
+    model: Subject
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
 
@@ -52,14 +54,38 @@ def judged(
     The arguments and errors are those of :func:`initcli.check`.
     """
     evidence = Evidence(model, how, batch, draws)
+    rules = [rule() for rule in chosen_checks(select, ignore) if not issubclass(rule, ValueCheck)]
+    return _report(model, (each for rule in rules for each in rule.findings(evidence)), evidence)
+
+
+def judged_values(
+    subject: Subject, *, select: Iterable[str] = (), ignore: Iterable[str] = ()
+) -> Report:
+    """The findings on stored values."""
+    values = Values(subject)
+    rules = [rule() for rule in chosen_checks(select, ignore) if issubclass(rule, ValueCheck)]
+    return _report(subject, (each for rule in rules for each in rule.findings_of(values)), values)
+
+
+def joined(one: Report, two: Report) -> Report:
+    """The findings of both reports, which are on one model."""
+    findings = sorted((*one.findings, *two.findings), key=_order)
+    notes = tuple(dict.fromkeys((*one.notes, *two.notes)))
+    return msgspec.structs.replace(two, findings=tuple(findings), notes=notes)
+
+
+def _report(model: Subject, found: Iterable[Finding], evidence: Evidence | Values) -> Report:
     findings: dict[tuple[str, Path], list[Finding]] = {}
-    for rule in chosen_checks(select, ignore):
-        for finding in rule().findings(evidence):
-            # Layers that are written in one place have one finding.
-            findings.setdefault((finding.code, finding.path), []).append(finding)
+    for finding in found:
+        # Layers that are written in one place have one finding.
+        findings.setdefault((finding.code, finding.path), []).append(finding)
     kept = [each for each in map(_joined, findings.values()) if not _is_ignored(model, each)]
-    kept.sort(key=lambda finding: (finding.line, finding.column, finding.code))
+    kept.sort(key=_order)
     return Report(model=model, findings=tuple(kept), notes=tuple(dict.fromkeys(evidence.notes)))
+
+
+def _order(finding: Finding) -> tuple[int, int, str]:
+    return finding.line, finding.column, finding.code
 
 
 def _joined(findings: Sequence[Finding]) -> Finding:
@@ -105,7 +131,7 @@ def _matching(names: Iterable[str]) -> set[str]:
 _IGNORED = re.compile(r"#\s*initcli:\s*ignore\b([\sA-Za-z0-9,]*)")
 
 
-def _is_ignored(model: Model, finding: Finding) -> bool:
+def _is_ignored(model: Subject, finding: Finding) -> bool:
     """Whether a comment at the finding's line says to leave it out, by its code or altogether."""
     comment = _IGNORED.search(model.document.place(finding.path).text)
     if comment is None:

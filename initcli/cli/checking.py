@@ -14,9 +14,13 @@ from initcli.cli.options import (
     Custom,
     Defaults,
     Html,
+    Loading,
+    Pairs,
+    Sample,
     Seed,
     Settings,
     Theory,
+    Weights,
     format_option,
     report_text,
 )
@@ -35,7 +39,9 @@ _CODES = "Codes, prefixes of codes or names, such as I2,I101. Repeatable."
 def check(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SPEC...", help="Specs to check, or - for standard input."),
+        typer.Argument(
+            metavar="SPEC...", help="Specs or files of weights to check, or - for standard input."
+        ),
     ] = None,
     select: Annotated[
         list[str] | None,
@@ -73,6 +79,9 @@ def check(
         typer.Option(min=1, max=1000, help="Number of draws to measure.", show_default="3"),
     ] = None,
     theory: Theory = False,
+    sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     html: Html = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -82,12 +91,15 @@ def check(
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
+    Of a file or folder of weights, the values are judged.
+
     The signal is measured if that takes at most a few seconds, or with --batch or --draws;
     otherwise it is predicted. The exit status is 1 if there are errors.
 
     Examples:
       initcli check model.yaml
       initcli check model.yaml --diff
+      initcli check model.safetensors
       initcli check --explain I101
     """
     if explain is not None:
@@ -100,9 +112,10 @@ def check(
     if theory and (batch or draws):
         message = "nothing is sampled that --batch or --draws could change"
         raise typer.BadParameter(message, param_hint="--theory")
-    if settings and (fix or diff):
-        message = "--fix changes the files, to which --set does not apply"
-        raise typer.BadParameter(message, param_hint="--set")
+    for option, given in (("--set", settings), ("--weights", weights)):
+        if given and (fix or diff):
+            message = f"--fix changes the files, to which {option} does not apply"
+            raise typer.BadParameter(message, param_hint=option)
     if fix or diff:
         from initcli.sources.code.objects import is_code
 
@@ -113,24 +126,25 @@ def check(
     from initcli.checks import check as judge
     from initcli.checks import chosen_checks
     from initcli.errors import InitcliError
-    from initcli.sources.load import load
 
     loading: dict[str, Any] = {"seed": seed, "defaults": defaults, "custom": custom or ()}
-    of_code: dict[str, Any] = {} if call is None else {"call": call}
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
     judging |= {"select": _codes(select), "ignore": _codes(ignore)}
     chosen_checks(judging["select"], judging["ignore"])
 
     def judged(spec: str) -> tuple[Report, Fixed | None]:
-        with patience([spec]):
-            if fix or diff:
-                from initcli.checks import fixing
+        if fix or diff:
+            from initcli.checks import fixing
 
+            with patience([spec]):
                 fixed = fixing.fix(spec, **loading, **judging)
-                return fixed.last, fixed
-            model = load(spec, **loading, **of_code, changes=settings or ())
-        return judge(model, **judging), None
+            return fixed.last, fixed
+        model = Loading(seed, defaults, custom, settings, call, weights, map).weights(
+            spec, sample=sample
+        )
+        with patience([spec]):
+            return judge(model, **judging), None
 
     reports: list[Report] = []
     not_read: dict[str, InitcliError] = {}
@@ -148,8 +162,8 @@ def check(
                 write_own(fixed.diff)
             else:
                 _save(fixed)
-        of_fixing = () if fixed is None else fixed.notes
-        for note in dict.fromkeys((*of_fixing, *report.model.notes, *report.notes)):
+        of_fixing = () if fixed is None else (*fixed.notes, *report.model.notes)
+        for note in dict.fromkeys((*of_fixing, *report.notes)):
             say(note)
         reports.append(report)
     if not diff:
@@ -159,7 +173,7 @@ def check(
 
         from initcli.render.page import report_page, save_page
 
-        say(f"the page is {save_page(Path(html), report_page(reports[0]))}")
+        say(f"the page is {save_page(Path(html), report_page(reports[0]), say)}")
     if not_read:
         raise typer.Exit(2)
     if diff:

@@ -93,8 +93,8 @@ Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="Specs (YAML or JSON), Keras models (.json or .keras), code as FILE.py:OBJECT or "
-        "MODULE:OBJECT, which is run, or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), config.json of Hugging Face, "
+        "code as FILE.py:OBJECT or MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Stored = Annotated[
@@ -189,6 +189,23 @@ Sample = Annotated[
         "--sample",
         rich_help_panel=_MODEL,
         help="Sample anew a model whose file also stores its weights.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_MODEL,
+        help="Take the values from a file of weights, and hold them against the model.",
+    ),
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="PARAMETER=TENSOR",
+        rich_help_panel=_MODEL,
+        help="Pair a parameter with a tensor of --weights. Repeatable.",
     ),
 ]
 MaxDraws = Annotated[
@@ -315,6 +332,8 @@ class Loading(NamedTuple):
     custom: Sequence[str] | None
     changes: Sequence[str] | None
     call: Mapping[str, Any] | None = None
+    file: str | None = None
+    pairs: Sequence[str] | None = None
 
     def model(self, spec: str) -> Model:
         """Load a spec and print its notes."""
@@ -331,13 +350,17 @@ class Loading(NamedTuple):
 
         ``sample`` is whether to ignore weights that are stored with their model.
         """
+        if self.file is not None:
+            return self._held_to(source, self.file)
+        if self.pairs:
+            raise typer.BadParameter("there is no --weights FILE", param_hint="--map")
         from initcli.checkpoint import Checkpoint
         from initcli.sources.subject import subject
 
         with patience([source]):
             found = subject(source, sample=sample, **self._options())
         given_options = ("--seed", "--defaults", "--custom", "--set", "--call")
-        for option, given in zip(given_options, self, strict=True):
+        for option, given in zip(given_options, self, strict=False):
             if isinstance(found, Checkpoint) and given not in (None, {}, []):
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)
@@ -353,6 +376,22 @@ class Loading(NamedTuple):
             "changes": self.changes or (),
             "call": self.call,
         }
+
+    def _held_to(self, source: str, file: str) -> Model:
+        """The model with the values of another file."""
+        from initcli.sources.pairing import held_to
+        from initcli.sources.reader import unreadable
+        from initcli.sources.weights.read import checkpoint
+
+        with patience([file]):
+            found = checkpoint(file)
+        if found is None:
+            raise unreadable(file, "there are no stored weights", "name a file such as model.npz")
+        declared = self.model(source)
+        model = held_to(declared, found, self.pairs or ())
+        for note in model.notes[len(declared.notes) :]:
+            say(note)
+        return model
 
 
 def for_each(

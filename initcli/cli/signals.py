@@ -32,7 +32,13 @@ from initcli.cli.options import (
     picture_format,
     write_report,
 )
-from initcli.cli.terminal import NoBar, patience, progress, say
+from initcli.cli.terminal import (
+    NoBar,
+    patience,
+    progress,
+    say,
+    without_notices_of_matplotlib,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -124,7 +130,7 @@ def signal(
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
-            say(f"the page is {save_page(Path(html), signal_page(result))}")
+            say(f"the page is {save_page(Path(html), signal_page(result), say)}")
 
     for_each(specs, Loading(seed, defaults, custom, settings).model, report)
 
@@ -224,6 +230,7 @@ def compare(
     Examples:
       initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
       initcli compare model.yaml --defaults keras,torch,flax --theory
+    initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
     """
     picture = _picture(out)
     from initcli.reports.compare import CompareReport, compare_rows
@@ -281,6 +288,7 @@ def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
 
     def save(signals: Sequence[tuple[str, Signal]]) -> None:
         if out is not None:
+            without_notices_of_matplotlib()
             from initcli.files import write_whole
             from initcli.render.signal_plot import signals_picture
 

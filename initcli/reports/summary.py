@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, UnsetType
 
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.distributions import Distribution
-from initcli.errors import printable
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared, Undrawn
 from initcli.matching.match import Match
@@ -23,9 +20,7 @@ from initcli.measuring.measurement import Measurement, Progress, measure
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, columns, doc, record, rows_of
-from initcli.sampling.chunks import CHUNK
 from initcli.sampling.workers import HERE, Workers
-from initcli.stored import StoredTensor
 
 
 class TensorSummary(msgspec.Struct, frozen=True):
@@ -303,40 +298,6 @@ def model_facts(model: Subject) -> tuple[str, ...]:
     return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
 
 
-class SameValues:
-    """Finds stored tensors that have the same values, bit by bit.
-
-    Constant tensors, and those that are tied in their file, are not meant.
-    """
-
-    def __init__(self) -> None:
-        self._alike: defaultdict[Hashable, list[StoredTensor]] = defaultdict(list)
-
-    def add(self, tensor: TensorSummary) -> None:
-        """Take in a tensor; only a few of its figures are kept."""
-        seen, stored = tensor.measured, tensor.parameter.stored
-        if seen is None or stored is None or seen.min >= seen.max or stored.alias_of is not None:
-            return
-        figures = seen.entries, seen.mean, seen.squares, seen.min, seen.max
-        self._alike[(stored.shape, stored.dtype, figures)].append(stored)
-
-    def notes(self) -> Iterator[str]:
-        """A sentence for each group of tensors that are the same."""
-        for first, *others in self._alike.values():
-            same = [each.path for each in others if _is_same(first, each)]
-            if same:
-                more = f" and {len(same) - 1:,} more" if len(same) > 1 else ""
-                yield printable(f"{first.path} and {same[0]}{more} have the same values")
-
-
-def _is_same(one: StoredTensor, two: StoredTensor) -> bool:
-    for start in range(0, one.size, CHUNK):
-        stop = min(start + CHUNK, one.size)
-        if not np.array_equal(one.read(start, stop), two.read(start, stop), equal_nan=True):
-            return False
-    return True
-
-
 def value_facts(parameter: Parameter, seen: Measurement | None) -> Iterator[str]:
     """The distribution of a parameter and figures of its values, for people."""
     if parameter.distribution is not None:
@@ -446,10 +407,11 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterat
 
 
 def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
-    """From the least to the greatest value that was drawn of all, or around their only one."""
+    """The range of values of all tensors without few far ones, or around their only one."""
     seen = [tensor.measured for tensor in tensors if tensor.measured is not None]
-    low = min((each.min for each in seen if each.count), default=0.0)
-    high = max((each.max for each in seen if each.count), default=0.0)
+    ranges = [each.visible for each in seen if each.count]
+    low = min((low for low, _ in ranges), default=0.0)
+    high = max((high for _, high in ranges), default=0.0)
     if low < high:
         return low, high
     edges = around(low)

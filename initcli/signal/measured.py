@@ -32,7 +32,7 @@ from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
 from initcli.signal.masking import heeding, mask_notes
 from initcli.signal.observing import difference, dimension, output_figures, rms
 from initcli.signal.passes import Gradients, Pass, Values, backwards, drawn_values, forwards
-from initcli.signal.program import Program, program
+from initcli.signal.program import Program, Step, program
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
@@ -166,9 +166,18 @@ def _layers(
 
 
 def _products(built: Program) -> float:
-    """Multiplications of a layer with weights, on average: of each weight at each position."""
+    """Multiplications at once of a layer with weights, on average.
+
+    That is of each weight at each position, or in recurrent layers at each step by itself.
+    """
+
+    def rows(step: Step) -> int:
+        shape = built.shapes[step.outputs[0]][:-1]
+        inner = getattr(step.layer, "layer", step.layer)
+        return shape[0] if hasattr(inner, "return_sequences") else math.prod(shape)
+
     counts = [
-        math.prod(built.shapes[step.outputs[0]][:-1]) * sum(p.size for p in step.parameters)
+        rows(step) * sum(p.size for p in step.parameters)
         for step in built.steps
         if any(len(p.shape) > 1 for p in step.parameters) and not isinstance(step.layer, Table)
     ]

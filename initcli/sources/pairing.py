@@ -2,29 +2,77 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from initcli.checkpoint import Checkpoint
-from initcli.errors import listed
-from initcli.model import BuiltLayer, Model
+from initcli.errors import did_you_mean, listed, printable, quoted
+from initcli.model import Model, with_parameters
 from initcli.parameter import Parameter
+from initcli.sources.overrides import BadOverride, Given
+from initcli.sources.reader import unreadable
 from initcli.stored import StoredTensor
+from initcli.types import Size
 
 _MAX_NAMES = 5
 """Parameters or tensors without a partner that a note names."""
+_NUMBER = re.compile(r"\d+")
+_ROLES = (
+    ("count", ("num_batches",)),
+    ("part of a bias", ("bias_ih", "bias_hh")),
+    ("recurrent", ("recurrent", "weight_hh")),
+    ("mean", ("mean",)),
+    ("variance", ("var",)),
+    ("bias", ("bias", "beta")),
+)
+"""What names of tensors say of their role; all others are weights."""
 
 
 def paired(model: Model, checkpoint: Checkpoint) -> Model:
-    """The model with the values of the checkpoint.
+    """The model with the values of the checkpoint, which is of the same file.
 
     A parameter takes the only tensor whose path is its own or ends in it, or the one at its place
     among the tensors of its layer, where their shapes agree. One without a partner has no values;
     notes name it.
     """
-    partners = _partners(model.parameters, checkpoint.tensors)
+    return _filled(model, checkpoint, _by_name(model.parameters, checkpoint.tensors))
+
+
+def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> Model:
+    """The model with the values of a checkpoint of another file.
+
+    A parameter takes, in this order, the tensor that ``pairs`` give it, one as in :func:`paired`,
+    one that stands in the same scope and has the same role, and one of the same role and shape: the
+    only one, or the next of those whose paths differ in numbers alone. PyTorch's ``weight`` (out,
+    in, window) is Keras's ``kernel`` (window, in, out). Gates are packed one after another in both;
+    PyTorch's two biases of a recurrent layer have no partner, as Keras has their sum.
+
+    Args:
+        model: the model, which declares the distributions.
+        checkpoint: the tensors.
+        pairs: pairs, each as ``PARAMETER=TENSOR``.
+
+    Raises:
+        InvalidSpec: several tensors may be one parameter.
+        BadOverride: a pair names no parameter or no tensor, or their shapes differ.
+    """
+    partners = dict(_given(model.parameters, checkpoint.tensors, pairs))
+    for find in (_by_name, _by_scope, _by_shape):
+        used = {each.path for each in partners.values()}
+        left = [each for each in model.parameters if each.path not in partners]
+        others = [each for each in checkpoint.tensors if each.path not in used]
+        try:
+            partners |= find(left, others)
+        except _Ambiguous as error:
+            raise unreadable(checkpoint.file, str(error), error.remedy) from None
+    return _filled(model, checkpoint, partners)
+
+
+def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredTensor]) -> Model:
+    """The model with the values of partners, and notes on what has none."""
 
     def stored(parameter: Parameter) -> Parameter:
         nothing = StoredTensor(
@@ -34,13 +82,6 @@ def paired(model: Model, checkpoint: Checkpoint) -> Model:
         dtype = {} if partner is nothing else {"dtype": partner.dtype}
         return msgspec.structs.replace(parameter, stored=partner, **dtype)
 
-    def filled(layer: BuiltLayer) -> BuiltLayer:
-        return msgspec.structs.replace(
-            layer,
-            parameters=tuple(map(stored, layer.parameters)),
-            layers=tuple(map(filled, layer.layers)),
-        )
-
     used = {partner.path for partner in partners.values()}
     missing = [each.path for each in model.parameters if each.path not in partners]
     others = [each.path for each in checkpoint.tensors if each.path not in used]
@@ -49,10 +90,11 @@ def paired(model: Model, checkpoint: Checkpoint) -> Model:
         notes += (f"no stored values are those of {_some(missing)}",)
     if others:
         notes += (f"no parameter has the stored values {_some(others)}",)
-    return msgspec.structs.replace(model, layers=tuple(map(filled, model.layers)), notes=notes)
+    layers = tuple(with_parameters(layer, stored) for layer in model.layers)
+    return msgspec.structs.replace(model, layers=layers, notes=notes)
 
 
-def _partners(
+def _by_name(
     parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
 ) -> Mapping[str, StoredTensor]:
     """The tensor of each parameter, by the parameter's path."""
@@ -79,6 +121,120 @@ def _partners(
             if named and named[0].shape == parameter.shape:
                 partners[parameter.path] = named[0]
     return partners
+
+
+class _Ambiguous(Exception):
+    """A parameter and two tensors that may be it, or the reverse."""
+
+    def __init__(self, what: str, one: str, two: str, pair: str) -> None:
+        super().__init__(f"{quoted(what)} may be {quoted(one)} or {quoted(two)}")
+        self.remedy = f"say which, such as --map {printable(pair)}"
+
+
+def _given(
+    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor], pairs: Iterable[str]
+) -> Iterator[tuple[str, StoredTensor]]:
+    """The pairs that the user names."""
+    by_path = {each.path: each for each in parameters}
+    by_name = {each.path: each for each in tensors}
+    for text in pairs:
+        given = Given("--map", text)
+        path, _, name = text.partition("=")
+        parameter, tensor = by_path.get(path), by_name.get(name)
+        if parameter is None:
+            problem = f"no parameter is {quoted(path)}"
+            raise BadOverride(given, problem, did_you_mean(path, by_path))
+        if tensor is None:
+            problem = f"no tensor is {quoted(name)}"
+            raise BadOverride(given, problem, did_you_mean(name, by_name))
+        if tensor.shape not in (parameter.shape, *_torch_shapes(parameter.shape)):
+            raise BadOverride(given, f"the shapes are {parameter.shape} and {tensor.shape}")
+        yield path, tensor
+
+
+def _by_scope(
+    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
+) -> Mapping[str, StoredTensor]:
+    """The tensor in the same scope, below any other, with the same role and shape."""
+    candidates: defaultdict[tuple[str, ...], list[StoredTensor]] = defaultdict(list)
+    for tensor in tensors:
+        *scope, name = _parts(tensor.path)
+        for place in range(len(scope)):
+            candidates[(*scope[place:], _role(name))].append(tensor)
+    partners = {}
+    for parameter in parameters:
+        *scope, name = _parts(parameter.path)
+        alike = [each for each in candidates[(*scope, _role(name))] if _agrees(parameter, each)]
+        if len(alike) > 1:
+            raise _ambiguous_tensors(parameter, alike)
+        if alike:
+            partners[parameter.path] = alike[0]
+    return partners
+
+
+def _by_shape(
+    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
+) -> Mapping[str, StoredTensor]:
+    """The only tensor of the same role and shape, or the next whose path differs in numbers."""
+    by_role: defaultdict[str, list[StoredTensor]] = defaultdict(list)
+    for tensor in tensors:
+        by_role[_role(_parts(tensor.path)[-1])].append(tensor)
+    groups: dict[tuple[str, ...], tuple[list[Parameter], list[StoredTensor]]] = {}
+    for parameter in parameters:
+        alike = [each for each in by_role[_role(parameter.name)] if _agrees(parameter, each)]
+        if alike:
+            key = tuple(each.path for each in alike)
+            groups.setdefault(key, ([], alike))[0].append(parameter)
+    partners: dict[str, StoredTensor] = {}
+    owners: dict[str, Parameter] = {}
+    for members, alike in groups.values():
+        patterns = {_NUMBER.sub("#", each.path) for each in alike}
+        if len(alike) > len(members) or len(patterns) > 1:
+            raise _ambiguous_tensors(members[0], alike)
+        if len(alike) < len(members):
+            raise _ambiguous_parameters(alike[0], members)
+        # Files may sort paths as texts, 10 before 2.
+        alike.sort(key=lambda each: [int(digits) for digits in _NUMBER.findall(each.path)])
+        for parameter, tensor in zip(members, alike, strict=True):
+            other = owners.setdefault(tensor.path, parameter)
+            if other is not parameter:
+                raise _ambiguous_parameters(tensor, [other, parameter])
+            partners[parameter.path] = tensor
+    return partners
+
+
+def _ambiguous_tensors(parameter: Parameter, alike: list[StoredTensor]) -> _Ambiguous:
+    one, two, *_ = (each.path for each in alike)
+    return _Ambiguous(parameter.path, one, two, f"{parameter.path}={one}")
+
+
+def _ambiguous_parameters(tensor: StoredTensor, members: list[Parameter]) -> _Ambiguous:
+    one, two, *_ = (each.path for each in members)
+    return _Ambiguous(tensor.path, one, two, f"{one}={tensor.path}")
+
+
+def _agrees(parameter: Parameter, tensor: StoredTensor) -> bool:
+    """Whether the shapes agree, in the layout that the names say."""
+    is_torch = "kernel" in parameter.name and "weight" in _parts(tensor.path)[-1]
+    shapes = _torch_shapes(parameter.shape) if is_torch else [parameter.shape]
+    return tensor.shape in shapes
+
+
+def _torch_shapes(shape: Size) -> list[Size]:
+    """The shapes that a kernel has in PyTorch, as one of all channels and as a depthwise one."""
+    if len(shape) < 2:
+        return []
+    *window, inner, outer = shape
+    return [(outer, inner, *window), (inner * outer, 1, *window)]
+
+
+def _role(name: str) -> str:
+    """What a tensor of that name is to its layer, in the words of any framework."""
+    return next((role for role, words in _ROLES if any(word in name for word in words)), "weight")
+
+
+def _parts(path: str) -> list[str]:
+    return re.split(r"[/.]", path.removesuffix(":0"))
 
 
 def _some(names: list[str]) -> str:

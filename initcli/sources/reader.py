@@ -131,14 +131,14 @@ class Source:
 
     def without_model(self) -> InvalidSpec:
         """The error for weights alone, where a model is needed."""
-        advice = "name a spec or a Keras model; `summary` and `hist` show weights alone"
+        advice = "name a spec or a Keras model; `summary`, `hist` and `check` read weights alone"
         return self.refused("this has weights, but no model, which is needed here", advice)
 
 
 def unreadable(name: str, message: str, remedy: str = "") -> InvalidSpec:
     """The error for a file that cannot be read."""
     error = UnreadableFile(message, remedy=remedy)
-    error.place = Place(name, 1, 1)
+    error.place = Place(name, 0, 0)
     return InvalidSpec([error])
 
 

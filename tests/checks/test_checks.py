@@ -20,7 +20,7 @@ from initcli.signal.graph import Graph
 from initcli.signal.program import program
 from support.paths import REFERENCE, SAMPLES, facts
 from support.running import run
-from support.stacks import CHECKS, errors, of_example, stack
+from support.stacks import CHECKS, VALUE_CHECKS, errors, of_example, stack
 
 
 def parsed(text: str, **arguments: Any) -> initcli.Model:
@@ -59,7 +59,7 @@ def test_a_finding_says_what_where_why_and_what_instead(rule: type[Check], tmp_p
     assert found.remedy
 
 
-@pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.code)
+@pytest.mark.parametrize("rule", [*CHECKS, *VALUE_CHECKS], ids=lambda rule: rule.code)
 def test_its_page_explains_a_check_to_who_has_never_heard_of_it(rule: type[Check]) -> None:
     page = run("check", "--explain", rule.code, width=100)
     assert (page.returncode, page.stderr) == (0, "")
@@ -75,13 +75,14 @@ def test_its_page_explains_a_check_to_who_has_never_heard_of_it(rule: type[Check
 
 
 def test_codes_and_names_are_unique_and_files_hold_one_check_each() -> None:
-    assert len({rule.name for rule in CHECKS}) == len(CHECKS)
-    assert all(re.fullmatch(r"I[1-4]\d\d", rule.code) for rule in CHECKS)
-    homes = [rule.__module__ for rule in CHECKS]
+    every = [*CHECKS, *VALUE_CHECKS]
+    assert len({rule.name for rule in every}) == len(every)
+    assert all(re.fullmatch(r"I[1-46]\d\d", rule.code) for rule in every)
+    homes = [rule.__module__ for rule in every]
     assert len(set(homes)) == len(homes)
     assert all(
         home.rpartition(".")[2] == rule.name.replace("-", "_")
-        for home, rule in zip(homes, CHECKS, strict=True)
+        for home, rule in zip(homes, every, strict=True)
     )
 
 

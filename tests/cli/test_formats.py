@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -236,7 +237,7 @@ def test_several_specs_are_summarized_one_after_another_and_an_error_hides_none(
     assert (
         shown.stdout.index("40,152") < shown.stdout.index("lenet5") < shown.stdout.index("61,706")
     )
-    assert shown.stderr.startswith(f"{broken}:1:1: there is no such file")
+    assert shown.stderr.startswith(f"{broken}: there is no such file")
     alone = run("summary", TOUR).stdout + "\n" + run("summary", LENET).stdout
     assert shown.stdout == alone
 
@@ -352,3 +353,12 @@ def test_a_limit_that_a_message_names_is_raised_by_its_option() -> None:
     assert option[0] == "--limit"
     assert run("summary", "-", *option, text=spec).returncode == 0
     assert run("summary", "-", "--limit", "nmae=3", text=spec).returncode == 2
+
+
+def test_no_format_writes_a_negative_zero() -> None:
+    layer = "{type: Dense, units: 2, kernel_initializer: {type: Constant, value: -0.0}}"
+    spec = f"input_shape: [2]\nlayers: [{layer}]\n"
+    for kind in ("csv", "tsv", "json", "jsonl", "markdown", "table"):
+        shown = run("summary", "-", "--format", kind, text=spec).stdout
+        assert "kernel" in shown
+        assert not re.search(r"-0(?![.\d]*[1-9])", shown), kind

@@ -271,6 +271,12 @@ def cases() -> Iterator[Case]:
         yield Case(f"a signal of {name}", f"signal {name}", weights)
     yield Case("a seed for stored values", "summary a.npy --seed 1", weights)
     yield Case("too many tensors", "summary a.npz --limit tensors=1", {"a.npz": real("numpy.npz")})
+    two = {"a.npz": archive(a__npy=npy("(3, 2)") + bytes(24), b__npy=npy("(3, 2)") + bytes(24))}
+    yield Case("two tensors for one kernel", "summary spec.yaml --weights a.npz", two)
+    yield Case("no weights to hold to", "check spec.yaml --weights b.npz")
+    yield Case("a pair without weights", "check spec.yaml --map dense/kernel=a")
+    for pair in ("dense/kernl=a", "dense/kernel=c", "dense/bias=a"):
+        yield Case(f"the pair {pair}", f"hist spec.yaml --weights a.npz --map {pair}", two)
     bomb = {"a.npz": archive(zipfile.ZIP_DEFLATED, a__npy=npy("(9999,)") + bytes(39_996))}
     yield Case("a bomb", "summary a.npz --limit unpacked_bytes=1000", bomb)
     names = {f"{place:0100}": b"" for place in range(1000)}

@@ -6,10 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import initcli
-from initcli.checks import Check, Finding, Report, known_checks
+import numpy as np
 
-CHECKS = [rule for rule in known_checks().values() if rule.code != "I501"]
+import initcli
+from initcli.checkpoint import Checkpoint, Subject
+from initcli.checks import Check, Finding, Report, known_checks
+from initcli.checks.values import ValueCheck
+from initcli.sources.pairing import paired
+from initcli.sources.weights.read import checkpoint
+
+VALUE_CHECKS = [rule for rule in known_checks().values() if issubclass(rule, ValueCheck)]
+"""The checks of stored values."""
+CHECKS = [
+    rule for rule in known_checks().values() if rule.code != "I501" and rule not in VALUE_CHECKS
+]
 """The checks of specs; I501 is about code."""
 
 
@@ -23,6 +33,27 @@ def of_example(rule: type[Check], text: str, folder: Path) -> initcli.Model:
         file.write_text(code, encoding="utf-8")
         custom = [str(file)]
     return initcli.load(str(spec), custom=custom)
+
+
+def stored(folder: Path, **tensors: Any) -> Checkpoint:
+    """A file of NumPy arrays; floating-point numbers of 64 bits are stored in 32."""
+    file = folder / "weights.npz"
+    arrays = {
+        path: each.astype(np.float32) if each.dtype == np.float64 else each
+        for path, each in tensors.items()
+    }
+    np.savez(file, **arrays)
+    found = checkpoint(str(file))
+    assert found is not None
+    return found
+
+
+def of_value_example(code: str, folder: Path) -> Subject:
+    """The tensors of an example of a check of stored values, with the model that declares them."""
+    names: dict[str, Any] = {"np": np, "tensors": {}}
+    exec(code, names)
+    found = stored(folder, **names["tensors"])
+    return paired(initcli.parse(names["spec"]), found) if "spec" in names else found
 
 
 def errors(report: Report) -> list[Finding]:

@@ -44,7 +44,9 @@ def checkpoint(source: str) -> Checkpoint | None:
     tensors = tuple(_tied(contents.tensors))
     name = Path(source).resolve().name if is_folder else path.stem
     notes = (*contents.notes, *map(printable, _ties(tensors)))
-    return Checkpoint(name=name, tensors=tensors, notes=notes, has_model=contents.has_model)
+    return Checkpoint(
+        name=name, tensors=tensors, notes=notes, has_model=contents.has_model, file=str(path)
+    )
 
 
 _NAMES = (

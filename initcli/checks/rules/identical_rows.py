@@ -1,0 +1,81 @@
+"""I604: rows of a stored tensor that are identical."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from initcli.checks.base import Finding
+from initcli.checks.values import Held, ValueCheck, Values
+from initcli.sampling.chunks import CHUNK
+
+_LEAST_BYTES = 32
+"""Size of a row that does not occur twice by chance: random values of any float dtype have at
+least 3 random bits in 8, so that of a million rows two are equal once in 10¹⁷ tensors."""
+
+
+class IdenticalRows(ValueCheck):
+    """Rows of a stored tensor, such as those of experts or words, are identical.
+
+    ## What it does
+    Compares the slices along the first axis of each kernel: words of an embedding, units of a
+    PyTorch matrix, experts of a packed tensor. Rows of one value, such as padding, are left out.
+
+    ## Why is this bad
+    Words with the same vector cannot be told apart, and experts with the same weights are one
+    expert. Added rows that were filled with the mean, or a shard that was written twice, look so.
+
+    ## Reported
+    ```python
+    rows = np.random.default_rng(0).normal(0, 0.02, (30, 16))
+    tensors["embed.weight"] = np.concatenate([rows, rows[:2]])
+    ```
+
+    ## Not reported
+    ```python
+    tensors["embed.weight"] = np.random.default_rng(0).normal(0, 0.02, (32, 16))
+    ```
+
+    ## Use instead
+    Random values for each row, such as the mean plus noise for added words.
+
+    ## References
+    - Hewitt 2021, Initializing new word embeddings for pretrained language models
+    - Komatsuzaki et al. 2022, Sparse upcycling, arXiv:2212.05055: experts that start as copies
+    """
+
+    code = "I604"
+    name = "identical-rows"
+    severity = "warning"
+
+    def findings_of(self, values: Values) -> Iterator[Finding]:
+        for tensor in values.tensors:
+            if not tensor.is_kernel or tensor.measured.min >= tensor.measured.max:
+                continue
+            repeated = [count for count in Counter(_rows(tensor)).values() if count > 1]
+            if repeated:
+                rows = f"{sum(repeated):,} of {tensor.parameter.shape[0]:,} rows"
+                kinds = "are one row" if len(repeated) == 1 else f"are {len(repeated):,} rows"
+                yield self.finding_of(
+                    values,
+                    tensor,
+                    f"{rows} of {tensor.path} {kinds}, repeated bit by bit",
+                    "fill each row with random values of its own",
+                )
+
+
+def _rows(tensor: Held) -> Iterator[int]:
+    """A hash of each row of more than one value, where a row is too long to repeat by chance."""
+    stored = tensor.stored
+    rows = stored.shape[0]
+    width = math.prod(stored.shape[1:])
+    if rows < 2 or not width or stored.bytes < rows * _LEAST_BYTES or width > 16 * CHUNK:
+        return
+    step = max(CHUNK // width, 1)
+    for start in range(0, rows, step):
+        block = stored.read(start * width, min(start + step, rows) * width).reshape(-1, width)
+        varied = block[(block != block[:, :1]).any(axis=1)]
+        yield from (hash(row.tobytes()) for row in np.ascontiguousarray(varied))

@@ -1,0 +1,55 @@
+"""I601: stored values that are not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from initcli.checks.base import Finding
+from initcli.checks.values import ValueCheck, Values
+
+
+class NotFinite(ValueCheck):
+    """Stored values are NaN or infinite.
+
+    ## What it does
+    Counts the NaNs and infinities of every stored tensor. Masks may have infinities.
+
+    ## Why is this bad
+    One NaN in a kernel makes every output NaN, and so every gradient and, after one step, every
+    weight. It comes from a training that diverged, from memory that nothing wrote to, or from a
+    conversion to a dtype with a smaller range.
+
+    ## Reported
+    ```python
+    tensors["dense.weight"] = np.array([[0.5, np.nan], [0.25, np.inf]], np.float32)
+    ```
+
+    ## Not reported
+    ```python
+    tensors["dense.weight"] = np.array([[0.5, -0.5], [0.25, 0.125]], np.float32)
+    ```
+
+    ## Use instead
+    A checkpoint from before the divergence, or a conversion to bfloat16 in place of float16.
+
+    ## References
+    - Hugging Face transformers #35437, weights that are NaN after loading
+    - Micikevicius et al. 2018, Mixed precision training, arXiv:1710.03740
+    """
+
+    code = "I601"
+    name = "not-finite"
+
+    def findings_of(self, values: Values) -> Iterator[Finding]:
+        for tensor in values.tensors:
+            seen = tensor.measured
+            infinite = 0 if "mask" in tensor.parameter.name else seen.infs
+            counts = ((seen.nans, "NaN"), (infinite, "infinite"))
+            shown = " and ".join(f"{count:,} are {what}" for count, what in counts if count)
+            if shown:
+                yield self.finding_of(
+                    values,
+                    tensor,
+                    f"of {seen.entries:,} values of {tensor.path}, {shown}",
+                    "take a checkpoint from before they appeared, or fill the tensor anew",
+                )

@@ -1,0 +1,152 @@
+"""Checks of stored values, and what they look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+import msgspec
+
+from initcli.checkpoint import Checkpoint, Subject
+from initcli.checks.base import Check, Finding
+from initcli.distributions import Distribution
+from initcli.matching.identify import identifier
+from initcli.matching.match import FLOATS, Identified
+from initcli.measuring.measurement import Measurement, measure
+from initcli.model import BuiltLayer, Model, leaves, with_parameters
+from initcli.parameter import Parameter
+from initcli.stored import StoredTensor
+from initcli.types import Severity
+
+_NOT_RANDOM = re.compile(r"bias|scale|gamma|beta|mask|mean|variance|freq", re.IGNORECASE)
+"""Last parts of the paths of tensors that start constant, or are computed."""
+
+
+class Held(NamedTuple):
+    """A tensor with stored values, and their measurement."""
+
+    layer: BuiltLayer
+    parameter: Parameter
+    stored: StoredTensor
+    measured: Measurement
+
+    @property
+    def path(self) -> str:
+        """The path of the parameter."""
+        return self.parameter.path
+
+    @property
+    def declared(self) -> Distribution | None:
+        """The distribution that the model declares; None without a model."""
+        return self.parameter.distribution
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the values are floating-point numbers as training has them."""
+        return self.stored.dtype in FLOATS
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether random values are expected, by the declared distribution or by shape and name."""
+        if self.declared is not None:
+            return self.declared.std > 0
+        has_rows = sum(size > 1 for size in self.parameter.shape) > 1
+        is_named = _NOT_RANDOM.search(self.parameter.name) or "lora" in self.path.lower()
+        return has_rows and self.is_float and not is_named
+
+
+class Values:
+    """The stored values of a model or of a checkpoint, and what is known of them."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.notes: list[str] = []
+
+    @cached_property
+    def tensors(self) -> list[Held]:
+        """Every tensor with values that can be read; one that is tied to another only once."""
+        owned = {
+            each.path: (layer, each)
+            for layer in leaves(self.subject.layers)
+            for each in layer.parameters
+            if each.stored is not None
+        }
+        readable = [
+            each
+            for _, each in owned.values()
+            if each.stored and each.stored.storage is not None and each.stored.alias_of is None
+        ]
+        tensors = [
+            Held(owned[each.path][0], each, each.stored, seen)
+            for each, seen in measure(readable)
+            if each.stored is not None
+        ]
+        if owned:
+            weights = sum(each.parameter.size for each in tensors)
+            note = (
+                f"judged: {weights:,} values of {len(tensors):,} of {len(owned):,} stored tensors"
+            )
+            if isinstance(self.subject, Checkpoint):
+                note += "; not judged: distributions and signal, as no model is declared"
+            self.notes.append(note)
+        return tensors
+
+    @cached_property
+    def _looks_like(self) -> dict[str, Identified]:
+        identify = identifier([each.stored for each in self.tensors])
+        return {each.path: identify(each.stored, each.measured) for each in self.tensors}
+
+    def looks_like(self, tensor: Held) -> Identified:
+        """The initializers that the values of a tensor agree with."""
+        return self._looks_like[tensor.path]
+
+
+class ValueCheck(Check):
+    """A rule about stored values.
+
+    Its examples are Python code that fills ``tensors``, a dictionary of arrays by path, and
+    optionally ``spec``, the text of the model that declares them.
+    """
+
+    registered = False
+
+    def findings_of(self, values: Values) -> Iterator[Finding]:
+        """What is wrong, in the order of the file."""
+        raise NotImplementedError
+
+    def finding_of(
+        self,
+        values: Values,
+        tensor: Held,
+        message: str,
+        remedy: str,
+        *,
+        severity: Severity | None = None,
+    ) -> Finding:
+        """A finding at a tensor."""
+        layer, parameter = tensor.layer, tensor.parameter
+        return self.placed(
+            values.subject.document,
+            # In a file of weights, each tensor is a place of its own.
+            (*layer.path, parameter.path),
+            layer,
+            parameter,
+            message=message,
+            remedy=remedy,
+            severity=severity,
+        )
+
+
+def without_values(model: Model) -> Model:
+    """The model as it is declared, with no stored values."""
+
+    def declared(parameter: Parameter) -> Parameter:
+        dtype = parameter.dtype if parameter.keeps_dtype else model.dtype
+        return msgspec.structs.replace(parameter, stored=None, dtype=dtype)
+
+    if not any(each.stored for each in model.parameters):
+        return model
+    layers = tuple(with_parameters(layer, declared) for layer in model.layers)
+    return msgspec.structs.replace(model, layers=layers)
