@@ -99,7 +99,7 @@ def check(
     Examples:
       initcli check model.yaml
       initcli check model.yaml --diff
-      initcli check ./my-checkpoint
+      initcli check model.safetensors
       initcli check --explain I101
     """
     if explain is not None:
