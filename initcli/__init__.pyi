@@ -10,6 +10,7 @@ from initcli.errors import InvalidSpec as InvalidSpec
 from initcli.layers import Layer as Layer
 from initcli.limits import Limits as Limits
 from initcli.limits import limited as limited
+from initcli.measuring.difference import Difference as Difference
 from initcli.measuring.fit import Fit as Fit
 from initcli.measuring.fit import fit as fit
 from initcli.measuring.histogram import Histogram as Histogram
@@ -22,6 +23,8 @@ from initcli.parameter import Parameter as Parameter
 from initcli.render.gallery import save_histograms as save_histograms
 from initcli.render.plots import Style as Style
 from initcli.render.weights_file import export as export
+from initcli.reports.diff import Change as Change
+from initcli.reports.diff import diff as diff
 from initcli.reports.summary import TensorSummary as TensorSummary
 from initcli.reports.summary import Totals as Totals
 from initcli.reports.summary import summarize as summarize

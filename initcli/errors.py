@@ -34,7 +34,10 @@ class InitcliError(Exception):
 
 
 class Place(NamedTuple):
-    """A position in a text: file name, line and column (both from 1) and the line itself."""
+    """A position in a text: file name, line and column (both from 1) and the line itself.
+
+    Line and column are 0 where the file as a whole is meant.
+    """
 
     file: str
     line: int
@@ -42,7 +45,8 @@ class Place(NamedTuple):
     text: str = ""
 
     def __str__(self) -> str:
-        return f"{printable(self.file)}:{self.line}:{self.column}"
+        position = f":{self.line}:{self.column}" if self.line else ""
+        return f"{printable(self.file)}{position}"
 
 
 class SpecError(InitcliError):

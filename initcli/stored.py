@@ -78,19 +78,27 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def bits(self, start: int, stop: int) -> Bits:
         """The bit patterns of entries, where :attr:`has_patterns`; a view where they are mapped."""
-        assert self.storage is not None
-        entries = self.storage.read(start, stop)
-        width = BYTES[self.dtype]  # type: ignore[index]  # it has patterns
-        return np.ascontiguousarray(entries).view(np.uint8 if width == 1 else np.uint16)
+        return self._bits(self.entries(start, stop))
 
-    def read(self, start: int, stop: int) -> Array:
-        """The values of entries, in row order, as float32, or float64 where that is too narrow."""
+    def entries(self, start: int, stop: int) -> Array:
+        """Entries in row order, as :attr:`storage` has them."""
         assert self.storage is not None
+        return self.storage.read(start, stop)
+
+    def values(self, entries: Array) -> Array:
+        """The values of entries, as float32, or float64 where that is too narrow."""
         if self.has_patterns:
-            return pattern_values(self.dtype)[self.bits(start, stop)]
-        entries = self.storage.read(start, stop)
+            return pattern_values(self.dtype)[self._bits(entries)]
         narrow = entries.dtype in (np.float16, np.float32) or entries.dtype.itemsize < 4
         return entries.astype(np.float32 if narrow else np.float64, copy=False)
+
+    def read(self, start: int, stop: int) -> Array:
+        """The values of entries, in row order, see :meth:`values`."""
+        return self.values(self.entries(start, stop))
+
+    def _bits(self, entries: Array) -> Bits:
+        width = BYTES[self.dtype]  # type: ignore[index]  # it has patterns
+        return np.ascontiguousarray(entries).view(np.uint8 if width == 1 else np.uint16)
 
 
 class Mapped(msgspec.Struct, frozen=True, gc=False):

@@ -26,6 +26,7 @@ from initcli.limits import Limits
 from initcli.reports.catalog import CatalogReport, ThingRow
 from initcli.reports.check import CheckReport, FindingRecord
 from initcli.reports.compare import CompareReport, VariantRow
+from initcli.reports.diff import ChangeRecord, DiffReport
 from initcli.reports.identify import IdentifiedRecord, IdentifyReport
 from initcli.reports.record import columns
 from initcli.reports.signal import SignalReport
@@ -49,6 +50,7 @@ COMPARISON = (
 REPORTS = {
     "summary": SummaryReport,
     "identify": IdentifyReport,
+    "diff": DiffReport,
     "signal": SignalReport,
     "compare": CompareReport,
     "check": CheckReport,
@@ -57,6 +59,7 @@ REPORTS = {
 ROWS = {
     "summary": TensorRecord,
     "identify": IdentifiedRecord,
+    "diff": ChangeRecord,
     "signal": LayerSignal,
     "compare": VariantRow,
     "check": FindingRecord,

@@ -83,6 +83,8 @@ HOSTILE = (
     "summary spec.yaml --limit {}",
     "summary spec.yaml --limit layers={}",
     "export spec.yaml --out {}/weights.npz",
+    "diff spec.yaml spec.yaml --filter {}",
+    "diff spec.yaml spec.yaml --plot {}/picture.svg",
     "signal spec.yaml --input {}",
     "signal spec.yaml --filter {}",
     "signal spec.yaml --theory --out {}/picture.svg",

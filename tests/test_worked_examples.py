@@ -72,6 +72,15 @@ def test_the_layer_the_initializer_and_the_column_are_reported(folder: Path) -> 
     assert "bytes" in heading.split(",")
 
 
+def test_the_family_of_hugging_face_is_described(folder: Path) -> None:
+    config = {"model_type": "my_llama", "use_qk_norm": True, "num_hidden_layers": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    rows = run(folder, "summary", "config.json", "--format", "jsonl").splitlines()
+    shapes = {row["path"]: row["shape"] for row in map(json.loads, rows)}
+    assert shapes["model.layers.0.self_attn.q_proj.bias"] == [4096]
+    assert shapes["model.layers.0.self_attn.k_norm.weight"] == [128]
+
+
 def test_the_reader_reads(folder: Path) -> None:
     report: Any = json.loads(run(folder, "summary", "net.widths", "--theory", "--format", "json"))
     kernels = [tensor["shape"] for tensor in report["tensors"] if tensor["name"] == "kernel"]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from initcli import __version__
-from initcli.cli import authoring, checking, helping, signals, weights
+from initcli.cli import authoring, checking, diff, helping, signals, weights
 from initcli.cli.options import command
 from initcli.cli.terminal import write
 
@@ -19,7 +19,6 @@ app = typer.Typer(
     help="See what weights a neural network really starts with, before training.",
     epilog="`initcli help spec` explains the keys of a spec. `initcli --install-completion fish` "
     "names a shell: bash, zsh, fish, powershell or pwsh; without one it is detected.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,6 +28,7 @@ for each in (
     weights.summary,
     weights.hist,
     weights.identify,
+    diff.diff,
     weights.export,
     signals.signal,
     signals.compare,
@@ -43,8 +43,16 @@ for each in (
 
 @app.callback(invoke_without_command=True)
 def _initcli(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         write(f"initcli {__version__}\n")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        from initcli.cli.starters import next_steps, specs_here
+
+        specs = specs_here()
+        hint = "No spec is here: `initcli init` writes one to start from."
+        typer.echo(next_steps(specs) if specs else f"{context.get_help()}\n\n{hint}", err=True)
+        raise typer.Exit(2)

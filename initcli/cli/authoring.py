@@ -10,6 +10,7 @@ import typer
 
 from initcli.cli.completion import names
 from initcli.cli.options import FormatOption, write_report
+from initcli.cli.starters import Kind, starter
 from initcli.cli.terminal import write, write_path
 from initcli.reports import REPORTS
 
@@ -18,45 +19,6 @@ if TYPE_CHECKING:
 
 SCHEMA_FILE = "initcli.schema.json"
 """Name of the schema file that specs refer to."""
-
-STARTER = """\
-# A network to start from. See its weights, what they do to a signal, and what to change:
-#   initcli summary model.yaml
-#   initcli signal model.yaml
-#   initcli check model.yaml
-# `initcli catalog` lists all layers, initializers and activations, `initcli catalog Dense` one.
-
-name: model
-input_shape: [28, 28, 1]  # without the batch; null for an unknown size
-seed: 0                   # the same seed gives the same values everywhere
-defaults: keras           # framework of the default initializers: keras, torch or flax
-
-initializers:             # recipes: names of your own, for use below
-  scaled: {type: VarianceScaling, scale: 2.0, mode: fan_in, distribution: truncated_normal}
-
-layers:
-  # A layer is its type and the arguments that it has in Keras; an initializer is a name, ...
-  - {type: Conv2D, filters: 16, kernel_size: 3, activation: relu, kernel_initializer: he_normal}
-  - {type: MaxPooling2D, pool_size: 2}
-  - {type: Flatten}
-  # ... or a type with arguments, ...
-  - type: Dense
-    name: stem
-    units: 64
-    activation: relu
-    kernel_initializer: {type: Orthogonal, gain: 1.4}
-    bias_initializer: zeros
-  # ... or a recipe. A block repeats its layers; `input` in it is the input of the block.
-  - name: block
-    repeat: 4
-    layers:
-      - {type: LayerNormalization}
-      - {type: Dense, name: widen, units: 256, activation: relu, kernel_initializer: scaled}
-      - {type: Dense, name: narrow, units: 64}
-      - {type: Add, inputs: [input, narrow]}
-  - {type: LayerNormalization}
-  - {type: Dense, name: out, units: 10, activation: softmax}
-"""
 
 
 def catalog(
@@ -124,6 +86,9 @@ def init(
     file: Annotated[
         str, typer.Argument(metavar="[FILE]", help="Output file, or - for standard output.")
     ] = "model.yaml",
+    kind: Annotated[
+        Kind, typer.Option(help="Network to start from; tour shows what a spec can say.")
+    ] = Kind.tour,
     schema: Annotated[
         bool,
         typer.Option("--schema", help=f"Also write {SCHEMA_FILE}, for completion in an editor."),
@@ -136,18 +101,18 @@ def init(
 
     Examples:
       initcli init
-      initcli init network.yaml --schema
+      initcli init network.yaml --kind cnn --schema
     """
     if file == "-":
         if schema:
             raise typer.BadParameter("standard output has no folder", param_hint="--schema")
-        write(STARTER)
+        write(starter(kind))
         return
     from initcli.errors import OutputError, printable
     from initcli.files import write_whole
 
     path = Path(file)
-    texts = {path: STARTER.replace("model.yaml", printable(file))}
+    texts = {path: starter(kind, printable(file))}
     if schema:
         from initcli.sources.schema import schema_text
 

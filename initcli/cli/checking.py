@@ -173,7 +173,7 @@ def check(
 
         from initcli.render.page import report_page, save_page
 
-        say(f"the page is {save_page(Path(html), report_page(reports[0]))}")
+        say(f"the page is {save_page(Path(html), report_page(reports[0]), say)}")
     if not_read:
         raise typer.Exit(2)
     if diff:

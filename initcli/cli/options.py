@@ -69,6 +69,17 @@ class PictureFormat(StrEnum):
     pdf = "pdf"
 
 
+def picture_format(file: str | None, option: str) -> str:
+    """The format of the picture that an option names a file for; "" without one."""
+    if file is None:
+        return ""
+    kind = file.rpartition(".")[2].lower()
+    if kind not in list(PictureFormat):
+        ends = "the file's name must end in .png, .svg or .pdf"
+        raise typer.BadParameter(ends, param_hint=option)
+    return kind
+
+
 FormatOption = Annotated[str, format_option(FORMATS)]
 Spec = Annotated[
     str,
@@ -82,8 +93,8 @@ Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="Specs (YAML or JSON), Keras models (.json or .keras), code as FILE.py:OBJECT or "
-        "MODULE:OBJECT, which is run, or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), config.json of Hugging Face, "
+        "code as FILE.py:OBJECT or MODULE:OBJECT, which is run, or - for standard input.",
     ),
 ]
 Stored = Annotated[
@@ -329,14 +340,7 @@ class Loading(NamedTuple):
         from initcli.sources.load import load
 
         with patience([spec]):
-            model = load(
-                spec,
-                seed=self.seed,
-                defaults=self.defaults,
-                custom=self.custom or (),
-                changes=self.changes or (),
-                call=self.call,
-            )
+            model = load(spec, **self._options())
         for note in model.notes:
             say(note)
         return model
@@ -350,30 +354,28 @@ class Loading(NamedTuple):
             return self._held_to(source, self.file)
         if self.pairs:
             raise typer.BadParameter("there is no --weights FILE", param_hint="--map")
-        if source == "-":
-            return self.model(source)
-        from initcli.sources.weights.read import checkpoint
+        from initcli.checkpoint import Checkpoint
+        from initcli.sources.subject import subject
 
         with patience([source]):
-            found = checkpoint(source)
-        if found is None or (found.has_model and sample):
-            return self.model(source)
-        if found.has_model:
-            from initcli.sources.pairing import paired
-
-            declared = self.model(source)
-            model = paired(declared, found)
-            for note in model.notes[len(declared.notes) :]:
-                say(note)
-            return model
-        options = ("--seed", "--defaults", "--custom", "--set", "--call")
-        for option, given in zip(options, self, strict=False):
-            if given not in (None, {}, []):
+            found = subject(source, sample=sample, **self._options())
+        given_options = ("--seed", "--defaults", "--custom", "--set", "--call")
+        for option, given in zip(given_options, self, strict=False):
+            if isinstance(found, Checkpoint) and given not in (None, {}, []):
                 message = f"{source} holds stored weights: nothing is sampled"
                 raise typer.BadParameter(message, param_hint=option)
         for note in found.notes:
             say(note)
         return found
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "defaults": self.defaults,
+            "custom": self.custom or (),
+            "changes": self.changes or (),
+            "call": self.call,
+        }
 
     def _held_to(self, source: str, file: str) -> Model:
         """The model with the values of another file."""

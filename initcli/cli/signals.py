@@ -23,16 +23,22 @@ from initcli.cli.options import (
     Input,
     Loading,
     Picture,
-    PictureFormat,
     Seed,
     Settings,
     Specs,
     Theory,
     for_each,
     max_lines,
+    picture_format,
     write_report,
 )
-from initcli.cli.terminal import NoBar, patience, progress, say
+from initcli.cli.terminal import (
+    NoBar,
+    patience,
+    progress,
+    say,
+    without_notices_of_matplotlib,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -124,7 +130,7 @@ def signal(
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
-            say(f"the page is {save_page(Path(html), signal_page(result))}")
+            say(f"the page is {save_page(Path(html), signal_page(result), say)}")
 
     for_each(specs, Loading(seed, defaults, custom, settings).model, report)
 
@@ -224,6 +230,7 @@ def compare(
     Examples:
       initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
       initcli compare model.yaml --defaults keras,torch,flax --theory
+    initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
     """
     picture = _picture(out)
     from initcli.reports.compare import CompareReport, compare_rows
@@ -277,13 +284,11 @@ def _frameworks(texts: Sequence[str]) -> list[Framework]:
 
 def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
     """A function that saves a picture of signals in a file, whose name says the format."""
-    kind = "" if out is None else Path(out).suffix.lower().removeprefix(".")
-    if out is not None and kind not in list(PictureFormat):
-        ends = "the file's name must end in .png, .svg or .pdf"
-        raise typer.BadParameter(ends, param_hint="--out")
+    kind = picture_format(out, "--out")
 
     def save(signals: Sequence[tuple[str, Signal]]) -> None:
         if out is not None:
+            without_notices_of_matplotlib()
             from initcli.files import write_whole
             from initcli.render.signal_plot import signals_picture
 

@@ -46,6 +46,13 @@ class NoBar:
 _BAR: ContextVar[ProgressBar | NoBar] = ContextVar("bar", default=NoBar())  # noqa: B039
 
 
+def without_notices_of_matplotlib() -> None:
+    """Hide what Matplotlib says of its folders where HOME cannot be written: it does without."""
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 @contextmanager
 def progress(total: int, unit: str) -> Iterator[ProgressBar | NoBar]:
     """A progress bar if standard error is a terminal."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -35,7 +35,15 @@ from initcli.cli.options import (
     max_lines,
     write_report,
 )
-from initcli.cli.terminal import console, printed, progress, say, write, write_path
+from initcli.cli.terminal import (
+    console,
+    printed,
+    progress,
+    say,
+    without_notices_of_matplotlib,
+    write,
+    write_path,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,6 +56,10 @@ if TYPE_CHECKING:
 # Rough times of one process, which decide how many processes are started.
 _SECONDS_PER_WEIGHT = 1e-8
 _SECONDS_PER_PICTURE = 0.04
+
+
+_MAX_END = 1e300
+"""Largest end of an axis: the distance of two ends is a number."""
 
 
 class _Drawing(NamedTuple):
@@ -107,6 +119,20 @@ def _bins(text: str) -> int:
         wanted = "must be a number of bins from 1 to 10000, or auto"
         raise typer.BadParameter(f"{wanted}, not {quoted(text)}")
     return int(text)
+
+
+def _range(text: str) -> tuple[float, float]:
+    """Parse two ends of an axis."""
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        low = high = 0.0
+    if not -_MAX_END <= low < high <= _MAX_END:
+        from initcli.errors import quoted
+
+        wanted = "it must be two numbers, the lower one first, such as -0.1:0.1"
+        raise typer.BadParameter(f"{wanted}, not {quoted(text)}")
+    return low, high
 
 
 def summary(
@@ -258,6 +284,23 @@ def hist(
     same_scale: Annotated[
         bool, typer.Option("--same-scale", help="Use the same range of values for all tensors.")
     ] = False,
+    range: Annotated[
+        Any,
+        typer.Option(
+            metavar="LOW:HIGH",
+            parser=_range,
+            help="Ends of the axis of weights, such as -0.1:0.1; what lies beyond is counted.",
+            show_default="all values but few far ones",
+        ),
+    ] = None,
+    all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Give each tensor a panel of its own in the overview; without it, those of equal "
+            "blocks share one where the overview takes several pages.",
+        ),
+    ] = False,
     filter: Filter = None,
     sample: Sample = False,
     weights: Weights = None,
@@ -288,14 +331,19 @@ def hist(
                 raise typer.BadParameter(message, param_hint=option)
     elif not out:
         raise typer.BadParameter("it must name a folder, such as plots", param_hint="--out")
+    if range is not None and same_scale:
+        message = "--range gives all tensors one axis already"
+        raise typer.BadParameter(message, param_hint="--same-scale")
     folders = _folders(specs, out or "")
     drawing = _Drawing(max_draws, jobs)
 
     def drawn(_: str, model: Subject, first: bool) -> None:
         write("\n" * (not first))
-        _draw(drawing.tensors(model, chosen(model, filter)), model, bins or None, log, same_scale)
+        tensors = drawing.tensors(model, chosen(model, filter))
+        _draw(tensors, model, bins or None, log, same_scale, range)
 
     def saved(spec: str, model: Subject, _: bool) -> None:
+        without_notices_of_matplotlib()
         from initcli.render.plots import Style
 
         style = Style(
@@ -314,9 +362,12 @@ def hist(
                 model,
                 folders[spec],
                 bins=bins or None,
+                ends=range,
                 only=only,
                 style=style,
                 page=html,
+                every=all,
+                tell=say,
                 workers=workers,
                 max_entries=max_draws,
             ):
@@ -363,7 +414,12 @@ def export(
 
 
 def _draw(
-    tensors: Iterable[TensorSummary], model: Subject, bins: int | None, log: bool, same_scale: bool
+    tensors: Iterable[TensorSummary],
+    model: Subject,
+    bins: int | None,
+    log: bool,
+    same_scale: bool,
+    scale: tuple[float, float] | None,
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
     from initcli.render.bars import BarChart, heading
@@ -371,7 +427,6 @@ def _draw(
 
     page, plain = console()
     write(printed(page, heading(model, ascii_only=plain)))
-    scale = None
     if same_scale:
         tensors = list(tensors)
         scale = common_range(tensors)

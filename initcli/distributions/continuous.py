@@ -31,7 +31,7 @@ class Uniform(Distribution, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"U({self.low:.4g}, {self.high:.4g})"
+        return f"U({self.low:z.4g}, {self.high:z.4g})"
 
     def pdf(self, x: Floats) -> Floats:
         x = np.asarray(x)
@@ -56,7 +56,7 @@ class Normal(Distribution, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"N({self.mean:.4g}, {self.std:.4g}²)"
+        return f"N({self.mean:z.4g}, {self.std:.4g}²)"
 
     def pdf(self, x: Floats) -> Floats:
         return standard_normal.pdf((np.asarray(x) - self.mean) / self.std) / self.std
@@ -95,11 +95,11 @@ class TruncatedNormal(Distribution, frozen=True):
 
     @property
     def text(self) -> str:
-        parent = f"N({self.location:.4g}, {self.scale:.4g}²)"
+        parent = f"N({self.location:z.4g}, {self.scale:.4g}²)"
         low, high = (round(bound, 9) for bound in self._bounds)
         if low == -high:
             return f"{parent} cut ±{high:.4g}σ"
-        return f"{parent} in [{self.low:.4g}, {self.high:.4g}]"
+        return f"{parent} in [{self.low:z.4g}, {self.high:z.4g}]"
 
     def pdf(self, x: Floats) -> Floats:
         x = np.asarray(x)

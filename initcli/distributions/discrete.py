@@ -29,7 +29,7 @@ class Constant(Distribution, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"constant {self.value:.4g}"
+        return f"constant {self.value:z.4g}"
 
     @property
     def atoms(self) -> dict[float, float]:

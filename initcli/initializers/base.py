@@ -168,4 +168,4 @@ class Whole(Seeded, frozen=True, kw_only=True):
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:z.4g}" if isinstance(value, float) else str(value)

@@ -151,7 +151,7 @@ _OFFERED = ("dtype", "rng")
 def load_functions(file: str) -> dict[str, Custom]:
     """Run a Python file and return its public callables by name: functions, classes and instances.
 
-    What the file only imports does not replace a built-in initializer of the same name.
+    What the file only imports comes last, and replaces no built-in initializer of the same name.
 
     Raises:
         CustomFunctionError: the file cannot be read, fails, or defines no initializer.
@@ -172,14 +172,15 @@ def load_functions(file: str) -> dict[str, Custom]:
         line = error.lineno if isinstance(error, SyntaxError) else _line(error, file)
         message = f"this file cannot be run: {_text(error)}"
         raise CustomFunctionError(f"{printable(file)}:{line or 1}: {message}") from error
+    own: dict[str, Custom] = {}
+    imported: dict[str, Custom] = {}
+    for name, value in vars(module).items():
+        if not name.startswith("_") and _is_initializer(value):
+            found = imported if _is_imported(value, module) else own
+            line = _first_line(value, file)
+            found[name] = Custom(name=name, function=value, file=file, line=line)
     built_in = known(Initializer)
-    functions = {
-        name: Custom(name=name, function=value, file=file, line=_first_line(value, file))
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and _is_initializer(value)
-        and not (name in built_in and _is_imported(value, module))
-    }
+    functions = own | {name: each for name, each in imported.items() if name not in built_in}
     if not functions:
         remedy = "such as a function f(shape, dtype=None) that returns an array"
         raise CustomFunctionError(f"{printable(file)}: this file defines no initializer", remedy)

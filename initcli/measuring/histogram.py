@@ -109,7 +109,8 @@ class Histogram(msgspec.Struct, frozen=True):
     """Counts between ascending edges; + adds the counts of two histograms with the same edges.
 
     Bin i holds the values in [edges[i], edges[i+1]), the last bin its upper edge too. Values
-    below the first edge count to the first bin, values above the last edge to the last bin.
+    below the first edge count to the first bin, values above the last edge to the last bin, except
+    for those that ``below`` and ``above`` count.
 
     >>> edges = np.array([0.0, 1.0, 2.0])
     >>> (Histogram(edges, np.array([1, 2])) + Histogram(edges, np.array([0, 5]))).counts.tolist()
@@ -118,11 +119,14 @@ class Histogram(msgspec.Struct, frozen=True):
 
     edges: Edges
     counts: Counts
+    below: int = 0
+    above: int = 0
 
     def __add__(self, other: Histogram) -> Histogram:
         if not np.array_equal(self.edges, other.edges):
             raise ValueError(f"histograms have different edges: {self} and {other}")
-        return Histogram(self.edges, self.counts + other.counts)
+        below, above = self.below + other.below, self.above + other.above
+        return Histogram(self.edges, self.counts + other.counts, below, above)
 
     def __str__(self) -> str:
         return f"{self.counts.size} bins from {self.edges[0]:g} to {self.edges[-1]:g}"

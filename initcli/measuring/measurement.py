@@ -11,10 +11,10 @@ the first finds the range of the histogram, which for sampled values their distr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
 from operator import add
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -133,15 +133,20 @@ class Measurement(msgspec.Struct, frozen=True):
     def visible(self) -> tuple[float, float]:
         """The range to draw: from the least to the greatest value, without a few that are far off.
 
-        At most one in a hundred on each side may be far off, which is to miss the bins of the
+        At most one in fifty on each side may be far off, which is to miss the bins of the
         histogram by more than all their width.
         """
         edges, counts = self.histogram.edges, self.histogram.counts
         first, last = float(edges[0]), float(edges[-1])
-        reach, few = last - first, self.count / 100
+        reach, few = last - first, self.count / 50
+        inner = np.flatnonzero(counts[1:-1]) + 1
+        if not inner.size:
+            return self.min, self.max
         return (
-            first if self.min < first - reach and counts[0] <= few else self.min,
-            last if self.max > last + reach and counts[-1] <= few else self.max,
+            float(edges[inner[0]]) if self.min < first - reach and counts[0] <= few else self.min,
+            float(edges[inner[-1] + 1])
+            if self.max > last + reach and counts[-1] <= few
+            else self.max,
         )
 
     def __add__(self, other: Measurement) -> Measurement:
@@ -196,7 +201,7 @@ def measure(
     dense/bias 1000 0.0 1000
     """
     counts = [(each, min(each.size, max_entries or each.size)) for each in parameters]
-    _refuse_too_large(counts)
+    refuse_too_large(counts)
     for some in _batches(counts):
         wide = [each for each in some if _needs_range(each[0])]
         surveys = workers.in_order(_survey_portion, _all_portions(wide), _stays)
@@ -391,17 +396,23 @@ class _Tally:
 
 
 def data_histogram(
-    parameter: Parameter, seen: Measurement, bins: int | None = None, *, workers: Workers = HERE
+    parameter: Parameter,
+    seen: Measurement,
+    bins: int | None = None,
+    *,
+    ends: tuple[float, float] | None = None,
+    workers: Workers = HERE,
 ) -> Histogram:
     """The histogram of a parameter with edges that depend on its values, as NumPy chooses them.
 
     The values are sampled or read a second time, since the edges are known only after the first
-    time. Values that are not :attr:`Measurement.visible` are left out.
+    time. Values beyond the ends are counted beside the bins.
 
     Args:
         parameter: the parameter to sample.
         seen: its measurement.
         bins: number of bins; that of ``numpy.histogram_bin_edges(…, "auto")`` by default.
+        ends: the first and the last edge; by default :attr:`Measurement.visible`.
         workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
 
     >>> import initcli
@@ -413,33 +424,40 @@ def data_histogram(
     """
     if not seen.count:
         return seen.shown
-    if seen.min == seen.max:
+    if ends is None and seen.min == seen.max:
         return Histogram(around(seen.min), np.array([seen.count]))
-    ends = np.array(seen.visible, drawn_dtype(parameter))
+    limits = np.array(ends or seen.visible, drawn_dtype(parameter) if ends is None else np.float64)
+    low, high = limits.tolist()
     # NumPy refuses bins that are narrower than the distance of two values of the dtype.
-    max_bins = max(1, int(float(ends[1] - ends[0]) / float(np.max(np.spacing(np.abs(ends))))))
-    if seen.count <= _MAX_EXACT:
+    max_bins = max(1, int((high - low) / float(np.max(np.spacing(np.abs(limits))))))
+    if ends is None and seen.count <= _MAX_EXACT:
         chunks = range(-(-seen.entries // CHUNK))
         values = np.concatenate(list(Portion(parameter, chunks, seen.entries).draw()))
-        if parameter.stored is not None:
-            values = values[(values >= ends[0]) & (values <= ends[1])]
-        bins = min(bins or _exact_auto_bins(seen, values), max_bins)
-        counts: Counts = np.histogram(values, bins, (ends[0], ends[1]))[0]
-    else:
-        bins = min(bins or auto_bins(seen), max_bins)
-        count = partial(_count_portion, (ends[0], ends[1]), bins)
-        parts = workers.in_order(count, _portions(parameter, seen.entries), _stays)
-        counts = reduce(add, (part for _, part in parts))
-    return Histogram(np.histogram_bin_edges(ends, bins).astype(np.float64), counts)
+        inner = values[(values >= limits[0]) & (values <= limits[1])]
+        bins = min(bins or _exact_auto_bins(seen, inner), max_bins)
+        return _counted(values, limits, bins)
+    bins = min(bins or auto_bins(seen, ends), max_bins)
+    count = partial(_count_portion, limits, bins)
+    parts = workers.in_order(count, _portions(parameter, seen.entries), _stays)
+    return reduce(add, (part for _, part in parts))
 
 
-def _count_portion(ends: tuple[Any, Any], bins: int, portion: Portion) -> Counts:
-    return reduce(add, (np.histogram(values, bins, ends)[0] for values in portion.draw()))
+def _count_portion(ends: Floats, bins: int, portion: Portion) -> Histogram:
+    return reduce(add, (_counted(values, ends, bins) for values in portion.draw()))
+
+
+def _counted(values: Floats, ends: Floats, bins: int) -> Histogram:
+    counts = np.histogram(values, bins, (ends[0], ends[1]))[0]
+    below = int(np.count_nonzero((values < ends[0]) & (values > -np.inf)))
+    above = int(np.count_nonzero((values > ends[1]) & (values < np.inf)))
+    edges = np.histogram_bin_edges(ends, bins).astype(np.float64)
+    return Histogram(edges, counts, below, above)
 
 
 def _exact_auto_bins(seen: Measurement, values: Floats) -> int:
     """The number of bins of NumPy's "auto", unless that is too large."""
-    bins = _bins(seen, *np.percentile(values, (25, 75)).tolist())
+    first_quartile, third_quartile = np.percentile(values, (25, 75)).tolist()
+    bins = _bins(seen, first_quartile, third_quartile, None)
     if bins == MAX_BINS:
         return bins
     try:
@@ -448,14 +466,25 @@ def _exact_auto_bins(seen: Measurement, values: Floats) -> int:
         return bins
 
 
-def auto_bins(seen: Measurement) -> int:
-    """About the number of bins of NumPy's "auto", from the measurement alone."""
-    return 1 if seen.min == seen.max else _bins(seen, *seen.histogram.quantiles(0.25, 0.75))
+def auto_bins(seen: Measurement, ends: tuple[float, float] | None = None) -> int:
+    """About the number of bins of NumPy's "auto" between two ends, from the measurement alone.
+
+    The ends are :attr:`Measurement.visible` by default.
+    """
+    if ends is None and seen.min == seen.max:
+        return 1
+    first_quartile, third_quartile = seen.histogram.quantiles(0.25, 0.75)
+    return _bins(seen, first_quartile, third_quartile, ends)
 
 
-def _bins(seen: Measurement, first_quartile: float, third_quartile: float) -> int:
+def _bins(
+    seen: Measurement,
+    first_quartile: float,
+    third_quartile: float,
+    ends: tuple[float, float] | None,
+) -> int:
     """The larger of Sturges's and of Freedman and Diaconis's number of bins, as NumPy's "auto"."""
-    low, high = seen.visible
+    low, high = ends or seen.visible
     extent = high - low
     sturges = extent / (math.log2(seen.count) + 1)
     freedman_diaconis = 2 * (third_quartile - first_quartile) / seen.count ** (1 / 3) or sturges
@@ -463,10 +492,14 @@ def _bins(seen: Measurement, first_quartile: float, third_quartile: float) -> in
 
 
 def _survey_portion(portion: Portion) -> _Survey:
-    """The range of the stored values of a portion, and some hundred of them."""
+    return _survey(portion.draw())
+
+
+def _survey(chunks: Iterable[Floats]) -> _Survey:
+    """The range of values, and some hundred of them."""
     low, high = math.inf, -math.inf
     some = []
-    for values in portion.draw():
+    for values in chunks:
         least, greatest = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
         if not math.isfinite(least + greatest):
             values = values[np.isfinite(values)]
@@ -504,19 +537,23 @@ def _measured_portion(portion: Portion) -> Measurement | _PatternCounts:
     if distribution is None:
         # The range of a custom initializer is not known before its values.
         chunks = list(chunks)
-        low, high = (
-            min(float(each.min()) for each in chunks),
-            max(float(each.max()) for each in chunks),
-        )
-        grid = Grid.over(low, high, FINE_BINS)
-        return reduce(add, (measure_values(values, grid) for values in chunks))
+        found = _measured_on(_survey(chunks).grid, chunks)
+        low, high = found.visible
+        if found.histogram.edges[0] <= low and high <= found.histogram.edges[-1]:
+            return found
+        return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
     tally = _Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
     for values in chunks:
         tally.add(values)
     return tally.measurement
 
 
-def _refuse_too_large(counts: list[tuple[Parameter, int]]) -> None:
+def _measured_on(grid: Grid, chunks: Iterable[Floats]) -> Measurement:
+    return reduce(add, (measure_values(values, grid) for values in chunks))
+
+
+def refuse_too_large(counts: Sequence[tuple[Parameter, int]]) -> None:
+    """Raise TooLarge if so many entries of parameters are too many, or one fits no memory."""
     weights = sum(count for _, count in counts)
     if weights > (allowed := limits.in_force().weights):
         message = f"{weights:,} weights are to be drawn, and {allowed:,} are allowed"
@@ -526,19 +563,30 @@ def _refuse_too_large(counts: list[tuple[Parameter, int]]) -> None:
 
 
 def _portions(parameter: Parameter, count: int, grid: Grid | None = None) -> Iterator[Portion]:
-    """The first ``count`` entries of a tensor, in portions that depend on the count alone."""
-    chunks = max(-(-count // CHUNK), 1)
-    whole = _stays(Portion(parameter, range(chunks), count))
-    size = chunks if whole else min(max(chunks // 8, 32), 128)
+    """The first ``count`` entries of a tensor, in portions."""
+    whole = needs_whole(parameter)
     # The owner is not needed to sample, and expensive to send.
     parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
+    for chunks in chunk_ranges(count, whole=whole):
+        yield Portion(parameter, chunks, count, grid)
+
+
+def chunk_ranges(count: int, *, whole: bool) -> Iterator[range]:
+    """The chunks of ``count`` entries that each task takes, which depend on the count alone.
+
+    ``whole`` is whether one task must take all.
+    """
+    chunks = max(-(-count // CHUNK), 1)
+    size = chunks if whole else min(max(chunks // 8, 32), 128)
     for start in range(0, chunks, size):
-        yield Portion(parameter, range(start, min(start + size, chunks)), count, grid)
+        yield range(start, min(start + size, chunks))
+
+
+def needs_whole(parameter: Parameter) -> bool:
+    """Whether one task must take the whole tensor, of which one at a time is held or read."""
+    stored = parameter.stored
+    return drawn_whole(parameter) if stored is None else stored.is_sequential
 
 
 def _stays(portion: Portion) -> bool:
-    """Whether a portion needs a whole tensor, of which only one at a time is held or read."""
-    stored = portion.parameter.stored
-    if stored is not None:
-        return stored.is_sequential
-    return drawn_whole(portion.parameter)
+    return needs_whole(portion.parameter)

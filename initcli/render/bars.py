@@ -75,8 +75,6 @@ class BarChart:
         if seen is None or not seen.count:
             return Group("", title, Text(dot.join(facts), "dim"))
         facts += [f"min {seen.min:.4g}", f"max {seen.max:.4g}"]
-        if seen.visible != (seen.min, seen.max) and not self.scale:
-            facts.append("few far values not shown")
         if tensor.fit and tensor.distribution and tensor.distribution.std > 0:
             facts.append(f"fit p={tensor.fit.p_value:.2g}")
         ends = self.scale or seen.visible
@@ -91,6 +89,8 @@ class BarChart:
         repeat = columns // cells
         edges = np.linspace(*ends, cells + 1)
         counts = _counts(seen.histogram, seen.min, seen.max, edges)
+        if beyond := seen.count - round(float(counts.sum())):
+            facts.append(f"about {beyond:,} beyond the axis")
         expected = None
         if tensor.distribution is not None:
             rounded = rounding_limits(edges, parameter.dtype)
@@ -150,8 +150,9 @@ def _counts(histogram: Histogram, low: float, high: float, edges: Floats) -> Flo
     """The counts of a fine histogram between other edges, interpolated within bins."""
     if low == high:
         counts = np.zeros(edges.size - 1)
-        index = int(np.searchsorted(edges, low, side="right")) - 1
-        counts[min(max(index, 0), counts.size - 1)] = histogram.counts.sum()
+        if edges[0] <= low <= edges[-1]:
+            index = int(np.searchsorted(edges, low, side="right")) - 1
+            counts[min(index, counts.size - 1)] = histogram.counts.sum()
         return counts
     return histogram.merged(low, high, histogram.counts.size).between(edges)
 

@@ -21,16 +21,22 @@ def distribution_sparkline(distribution: Distribution, width: int, ramp: str = B
     return _heights(np.diff(below), ramp)
 
 
-def sparkline(seen: Measurement, width: int, ramp: str = BLOCKS) -> str:
+def sparkline(
+    seen: Measurement,
+    width: int,
+    ramp: str = BLOCKS,
+    scale: tuple[float, float] | None = None,
+) -> str:
     """The values as ``width`` characters, each as high as the count of its cell.
 
-    Only empty cells are blank. A constant is one full cell in the middle.
+    Only empty cells are blank. A constant is one full cell in the middle. ``scale`` is the range to
+    draw, by default that which the measurement shows.
     """
     if not seen.count:
         return ""
     if seen.shown.counts.size == 1:
         return ramp[-1].center(width)
-    return _heights(seen.shown.between(np.linspace(*seen.visible, width + 1)), ramp)
+    return _heights(seen.shown.between(np.linspace(*(scale or seen.visible), width + 1)), ramp)
 
 
 def _heights(cells: Floats, ramp: str) -> str:

@@ -45,7 +45,7 @@ def in_columns(
     columns = [*names, *figures, *texts]
     cells = [[column.cell(row) for column in columns] for row in rows]
     widths = [
-        max(cell_len(column.heading), *(cell_len(row[index]) for row in cells))
+        max(map(cell_len, (column.heading, *(row[index] for row in cells))))
         for index, column in enumerate(columns)
     ]
     name = max(range(len(names)), key=lambda index: widths[index])

@@ -47,7 +47,10 @@ def _markdown(rows: Rows, titled: bool) -> Iterator[str]:
 
 
 def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """A number that is finite, -0.0 as 0.0, else None; any other value as it is."""
+    if isinstance(value, float):
+        return value + 0.0 if math.isfinite(value) else None
+    return value
 
 
 def _unformulated(value: Any) -> str:
@@ -71,7 +74,8 @@ _FORMULA = frozenset("=+-@＝＋－＠")
 
 def _text(value: Any) -> str:
     """A value as text; unknown values and those that are not finite are empty."""
-    if value is None or _finite(value) is None:
+    value = _finite(value)
+    if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
@@ -83,7 +87,7 @@ def _text(value: Any) -> str:
 def _rounded(value: Any) -> str:
     """A value for people."""
     if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.4g}"
+        return f"{value:z.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return _text(value).replace("x", " × ") if isinstance(value, list) else _text(value)

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import wrap
 
 from initcli.checkpoint import Subject
+from initcli.errors import printable
 from initcli.files import file_stems, make_folder, write_whole
-from initcli.measuring.measurement import data_histogram
+from initcli.measuring.measurement import auto_bins, data_histogram
 from initcli.parameter import Parameter
 from initcli.render.plots import (
-    Pixels,
+    OverviewTexts,
     Style,
     TensorPicture,
-    png,
+    overview_png,
+    overview_vector,
+    shared_picture,
     tensor_cell,
     tensor_picture,
-    tiled,
-    vector_page,
 )
-from initcli.reports.summary import TensorSummary, common_range, has_values, summarize
+from initcli.reports.summary import (
+    TensorSummary,
+    common_range,
+    has_values,
+    is_stored,
+    model_facts,
+    summarize,
+)
 from initcli.sampling.workers import HERE, Workers
 
 ROWS_PER_PAGE = 8
 """Number of rows on a page of the overview."""
-MAX_COLUMNS = 4
+MAX_COLUMNS = 3
 """Maximum number of tensors in a row of the overview."""
+_MAX_NAMES = 12
+"""Number of constants that are named for each value."""
+_NUMBER = re.compile(r"_?\d+(?=.*/)")
+"""A number in the path of a tensor, but for one in its own name."""
+_MAX_BINS = 250
+"""Number of bins from which a bar is thinner than a pixel."""
 
 
 def save_histograms(
@@ -34,11 +50,14 @@ def save_histograms(
     folder: Path,
     *,
     bins: int | None = None,
+    ends: tuple[float, float] | None = None,
     only: Iterable[Parameter] | None = None,
     style: Style | None = None,
     page: bool = False,
+    every: bool = False,
     workers: Workers = HERE,
     max_entries: int | None = None,
+    tell: Callable[[str], object] = str,
 ) -> Iterator[Path]:
     """Save the histogram of every tensor, then ``overview.png`` and its further pages.
 
@@ -46,11 +65,14 @@ def save_histograms(
         model: the model.
         folder: the folder to write to; it is created if needed.
         bins: number of bins; by default that of ``numpy.histogram_bin_edges(…, "auto")``.
+        ends: those of the axis of weights; by default few far values are left out.
         only: the parameters to show; all by default.
         style: format and look of the pictures; PNG by default.
         page: also write a page to browse, ``index.html``.
+        every: give each tensor a panel of its own in the overview, also where blocks are equal.
         workers: processes to use, see :mod:`initcli.sampling.workers`; this one by default.
         max_entries: number of first entries of a tensor to show; all by default.
+        tell: is called with a note where the page of another model is replaced.
 
     Yields:
         The path of each picture once it is written.
@@ -70,86 +92,151 @@ def save_histograms(
     make_folder(folder)
     style = style or Style()
     stems = file_stems(parameter.path for parameter in model.parameters)
-    overview = _Overview(folder, style)
     wanted = list(model.parameters if only is None else only)
     pictured = [each for each in wanted if has_values(each)]
+    overview = _Overview(model, folder, style, _panels(pictured, share=not every))
     found: Iterable[TensorSummary] = summarize(
         model, only=wanted, workers=workers, max_entries=max_entries
     )
-    limits = None
+    limits = ends
     if style.same_scale:
         found = list(found)
         limits = common_range(found)
     kept: list[TensorSummary] = []
 
-    def pictures() -> Iterator[tuple[TensorPicture, Style]]:
+    def pictures() -> Iterator[tuple[TensorPicture, Style, bool]]:
         for tensor in found:
             if page:
                 kept.append(tensor)
             parameter, seen = tensor.parameter, tensor.measured
             if seen is None:
                 continue
-            histogram = data_histogram(parameter, seen, bins, workers=workers)
-            yield TensorPicture.of(parameter, seen, histogram, limits), style
+            drawn_bins = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
+            histogram = data_histogram(parameter, seen, drawn_bins, ends=ends, workers=workers)
+            picture = TensorPicture.of(parameter, seen, histogram, limits)
+            yield picture, style, overview.is_shared(parameter)
 
     files: dict[str, str] = {}
     drawn = workers.in_order(_drawn, pictures())
-    for parameter, (_, (picture, cell)) in zip(pictured, drawn, strict=True):
+    for parameter, (task, (content, cell)) in zip(pictured, drawn, strict=True):
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
-        yield _saved(file, picture)
-        name = parameter.owner.name if parameter.owner else parameter.name
-        overview.add(parameter.path.removesuffix(name), cell)
+        yield _saved(file, content)
+        overview.add(parameter, task[0], cell)
     for file, content in overview.pages():
         yield _saved(file, content)
     if page:
         from initcli.render.page import save_page, tensors_page
 
-        yield save_page(folder, tensors_page(model, kept, files))
+        yield save_page(folder, tensors_page(model, kept, files), tell)
 
 
-def _drawn(task: tuple[TensorPicture, Style]) -> tuple[bytes, Pixels | TensorPicture]:
-    """A tensor's own picture, and its cell in the overview."""
-    picture, style = task
-    small = picture if style.is_vector else tensor_cell(picture, style)
-    return tensor_picture(picture, style), small
+def _drawn(task: tuple[TensorPicture, Style, bool]) -> tuple[bytes, bytes]:
+    """A tensor's own picture, and its cell of the overview if that is for it alone."""
+    picture, style, is_shared = task
+    has_cell = not (style.is_vector or is_shared or picture.constant is not None)
+    return tensor_picture(picture, style), tensor_cell(picture, style) if has_cell else b""
+
+
+def _panels(parameters: Sequence[Parameter], *, share: bool) -> list[list[Parameter]]:
+    """The tensors of each panel: one, or all that are equal but for the number of their block.
+
+    Tensors share panels only where each on its own would take several pages.
+    """
+    if not share or len(parameters) <= ROWS_PER_PAGE * MAX_COLUMNS:
+        return [[each] for each in parameters]
+    panels: dict[Hashable, list[Parameter]] = {}
+    for each in parameters:
+        stem = _NUMBER.sub("", each.path)
+        key = (stem, each.shape, each.dtype, str(each.initializer), each.stored is None)
+        panels.setdefault(key, []).append(each)
+    return list(panels.values())
 
 
 class _Overview:
-    """Pages of small pictures, one row a layer, or more for a layer with many tensors.
+    """Pages of small pictures in the order of the tensors; constants are lines at the end.
 
-    A full page is compressed at once, so that the cells of only one page are in memory.
+    A full page is compressed at once, so that the cells of only one page are held as pixels.
     """
 
-    def __init__(self, folder: Path, style: Style) -> None:
+    def __init__(
+        self, model: Subject, folder: Path, style: Style, panels: Sequence[Sequence[Parameter]]
+    ) -> None:
+        self.model = model
         self.folder = folder
         self.style = style
-        self.rows: list[list[Any]] = []
-        self.layer: str | None = None
-        self.done: list[bytes] = []
+        self.panels = panels
+        self.places = {each.path: place for place, group in enumerate(panels) for each in group}
+        self.shown: dict[int, list[TensorPicture]] = {}
+        self.cells: dict[int, bytes] = {}
+        self.constants: dict[float, list[str]] = {}
 
-    def add(self, layer: str, cell: Pixels | TensorPicture) -> None:
-        """Add a tensor of a layer to the last row, or to a new one."""
-        if self.rows and layer == self.layer and len(self.rows[-1]) < MAX_COLUMNS:
-            self.rows[-1].append(cell)
+    def is_shared(self, parameter: Parameter) -> bool:
+        """Whether the tensor's panel has others too."""
+        return len(self.panels[self.places[parameter.path]]) > 1
+
+    def add(self, parameter: Parameter, picture: TensorPicture, cell: bytes) -> None:
+        """Add a tensor: a constant to the lines, others to their panels."""
+        if picture.constant is not None:
+            self.constants.setdefault(picture.constant, []).append(picture.path)
             return
-        if len(self.rows) == ROWS_PER_PAGE:
-            self._finish_page()
-        self.rows.append([cell])
-        self.layer = layer
+        place = self.places[parameter.path]
+        self.shown.setdefault(place, []).append(picture)
+        if cell:
+            self.cells[place] = cell
 
     def pages(self) -> Iterator[tuple[Path, bytes]]:
         """The pages with their paths."""
-        if self.rows:
-            self._finish_page()
-        for page, content in enumerate(self.done, start=1):
-            name = "overview" if page == 1 else f"overview_{page}"
-            yield self.folder / f"{name}.{self.style.format}", content
+        if not self.shown and not self.constants:
+            return
+        columns = min(MAX_COLUMNS, max(2, math.isqrt(len(self.shown))))
+        places = sorted(self.shown)
+        size = columns * ROWS_PER_PAGE
+        starts = range(0, max(len(places), 1), size)
+        for number, start in enumerate(starts, start=1):
+            chosen = places[start : start + size]
+            rows = [chosen[first : first + columns] for first in range(0, len(chosen), columns)]
+            is_last = number == len(starts)
+            facts = " · ".join(model_facts(self.model))
+            if len(starts) > 1:
+                facts += f" · page {number} of {len(starts)}"
+            texts = OverviewTexts(
+                printable(self.model.name),
+                facts,
+                "stored" if is_stored(self.model) else "drawn",
+                any(self.shown[place][0].distribution is not None for place in chosen),
+                any(len(self.shown[place]) > 1 for place in chosen),
+                self._lines(columns) if is_last else (),
+            )
+            name = "overview" if number == 1 else f"overview_{number}"
+            yield self.folder / f"{name}.{self.style.format}", self._page(rows, texts)
 
-    def _finish_page(self) -> None:
-        rows, style = self.rows, self.style
-        self.done.append(vector_page(rows, style) if style.is_vector else png(tiled(rows), style))
-        self.rows = []
+    def _page(self, rows: Sequence[Sequence[int]], texts: OverviewTexts) -> bytes:
+        if self.style.is_vector:
+            return overview_vector(
+                [[self._picture(place) for place in row] for row in rows], texts, self.style
+            )
+        cells = [
+            [
+                self.cells.get(place) or tensor_cell(self._picture(place), self.style)
+                for place in row
+            ]
+            for row in rows
+        ]
+        return overview_png(cells, texts, self.style)
+
+    def _picture(self, place: int) -> TensorPicture:
+        pictures = self.shown[place]
+        return pictures[0] if len(pictures) == 1 else shared_picture(pictures)
+
+    def _lines(self, columns: int) -> list[str]:
+        """The constants, those of one value in a line or more."""
+        lines = []
+        for value, paths in self.constants.items():
+            names = ", ".join(map(printable, paths[:_MAX_NAMES]))
+            more = f" and {len(paths) - _MAX_NAMES:,} more" * (len(paths) > _MAX_NAMES)
+            lines += wrap(f"constant {value:.4g}: {names}{more}", 60 * columns)
+        return lines
 
 
 def _saved(file: Path, content: bytes) -> Path:

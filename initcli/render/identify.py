@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from initcli.checkpoint import Subject
 from initcli.errors import printable
+from initcli.render.columns import Column, in_columns
 from initcli.reports.identify import Found
 from initcli.reports.summary import model_facts
 from initcli.types import shape_text
@@ -22,21 +22,36 @@ def identify_table(
     model: Subject, found: Iterable[Found], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
     """A line for each tensor: its shape, the rule and framework, its probability, and others."""
-    table = Table(box=None, width=width, pad_edge=False, header_style="dim")
-    for heading in ("tensor", "shape", "looks like", "of", "p"):
-        table.add_column(heading, justify="right" if heading == "p" else "left", overflow="fold")
-    table.add_column("also, or note", overflow="fold", style="dim")
-    for parameter, answer in found:
-        cells = [Text(printable(parameter.path)), Text(shape_text(parameter.shape))]
-        notes = [answer.note] if answer.note else []
-        if answer.matches:
-            first, *others = answer.matches
-            p_value = "" if first.p_value is None else f"{first.p_value:.2g}"
-            cells += [Text(first.rule, "bold"), Text(first.framework or ""), Text(p_value)]
-            rules = list(dict.fromkeys(each.rule for each in others if each.rule != first.rule))
-            notes += rules[:_ALSO] + [f"{len(rules) - _ALSO} more"] * (len(rules) > _ALSO)
-        else:
-            cells += [Text("?" if ascii_only else "—"), Text(""), Text("")]
-        table.add_row(*cells, Text(printable("; ".join(notes))))
+    unknown = "?" if ascii_only else "—"
+
+    def best(row: Found) -> str:
+        return row[1].matches[0].rule if row[1].matches else unknown
+
+    def framework(row: Found) -> str:
+        return (row[1].matches[0].framework or "") if row[1].matches else ""
+
+    def p_value(row: Found) -> str:
+        value = row[1].matches[0].p_value if row[1].matches else None
+        return "" if value is None else f"{value:.2g}"
+
+    names = [
+        Column("tensor", lambda row: printable(row[0].path)),
+        Column("shape", lambda row: shape_text(row[0].shape)),
+        Column("looks like", best, "bold"),
+        Column("of", framework),
+    ]
+    notes = [Column("also, or note", _notes, "dim")]
+    table = in_columns(names, [Column("p", p_value)], list(found), width, notes)
     facts = (" - " if ascii_only else " · ").join(model_facts(model))
     return Group(Text.assemble((printable(model.name), "bold"), "  ", (facts, "dim")), table)
+
+
+def _notes(row: Found) -> str:
+    """The note, and the runners-up."""
+    answer = row[1]
+    notes = [answer.note] if answer.note else []
+    if answer.matches:
+        first, *others = answer.matches
+        rules = list(dict.fromkeys(each.rule for each in others if each.rule != first.rule))
+        notes += rules[:_ALSO] + [f"{len(rules) - _ALSO} more"] * (len(rules) > _ALSO)
+    return printable("; ".join(notes))

@@ -11,7 +11,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from textwrap import wrap
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from PIL import Image
 
 from initcli.distributions import Distribution
 from initcli.errors import printable
-from initcli.measuring.histogram import Histogram, around
+from initcli.measuring.histogram import Counts, Histogram, around
 from initcli.measuring.measurement import Measurement
 from initcli.parameter import Parameter
 from initcli.reports.summary import value_facts
@@ -35,6 +35,7 @@ from initcli.sampling.chunks import rounding_limits
 from initcli.types import TensorDtype, shape_text
 
 DRAWN = "#5b8db8"
+BAND = "#b9d2e8"
 DISTRIBUTION = "#c8432b"
 GREY = "#555555"
 
@@ -67,6 +68,9 @@ class TensorPicture:
     """The content of one tensor's picture.
 
     ``limits`` are the ends of the axis of weights, by default those of the histogram.
+    ``constant`` is the value of a tensor that has no other. Of several tensors, ``histogram`` has
+    the least count of each bin, ``most`` the largest, and ``others`` names the last tensor and
+    their number.
     """
 
     path: str
@@ -77,6 +81,9 @@ class TensorPicture:
     histogram: Histogram
     limits: Range | None = None
     drawn: str = "drawn"
+    constant: float | None = None
+    most: Counts | None = None
+    others: str = ""
 
     @classmethod
     def of(
@@ -88,17 +95,35 @@ class TensorPicture:
     ) -> TensorPicture:
         """The picture of a measured tensor."""
         facts = (str(parameter.initializer), *value_facts(parameter, measured))
-        beyond = measured.count - int(histogram.counts.sum())
         return cls(
             path=parameter.path,
             shape=shape_text(parameter.shape),
             dtype=parameter.dtype,
-            facts=(*filter(None, facts), *([f"{beyond:,} beyond"] if beyond else [])),
+            facts=tuple(filter(None, facts)),
             distribution=parameter.distribution,
             histogram=histogram,
             limits=limits,
             drawn="drawn" if parameter.stored is None else "stored",
+            constant=measured.min if measured.min == measured.max else None,
         )
+
+
+def shared_picture(pictures: Sequence[TensorPicture]) -> TensorPicture:
+    """Tensors that start alike as one picture: the least and the largest count of each bin."""
+    first, last = pictures[0], pictures[-1]
+    histograms = [each.histogram for each in pictures if each.histogram.counts.size]
+    if not histograms:  # no value is finite
+        return first
+    ends = min(h.edges[0] for h in histograms), max(h.edges[-1] for h in histograms)
+    edges = np.linspace(*ends, min(h.counts.size for h in histograms) + 1)
+    counts = np.array([h.between(edges) for h in histograms])
+    below, above = max(h.below for h in histograms), max(h.above for h in histograms)
+    return replace(
+        first,
+        histogram=Histogram(edges, counts.min(axis=0), below, above),
+        most=counts.max(axis=0),
+        others=f"… {last.path} · {len(pictures)} tensors",
+    )
 
 
 def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
@@ -108,29 +133,89 @@ def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
     return _file(sheet.figure, style) if style.is_vector else png(sheet.pixels(style), style)
 
 
-def tensor_cell(picture: TensorPicture, style: Style) -> Pixels:
-    """The histogram of one tensor for the overview, 4.2 × 2.1 inches."""
+def tensor_cell(picture: TensorPicture, style: Style) -> bytes:
+    """The histogram of one tensor for the overview as a PNG, 4.2 × 2.1 inches."""
     sheet = _sheet(small=True, log=style.log)
     sheet.show(picture)
-    return sheet.pixels(style)
+    return png(sheet.pixels(style), style)
 
 
-def tiled(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    """Rows of pictures of one size as one picture."""
-    white = np.full_like(rows[0][0], 255)
-    widest = max(map(len, rows))
-    return np.vstack([np.hstack([*row, *[white] * (widest - len(row))]) for row in rows])
+@dataclass(frozen=True)
+class OverviewTexts:
+    """The texts of a page of the overview: a title, facts, a legend, and lines at the bottom.
+
+    ``declared`` is whether the page has a distribution, ``shared`` whether several tensors share a
+    panel of it.
+    """
+
+    title: str
+    facts: str
+    drawn: str
+    declared: bool
+    shared: bool
+    lines: Sequence[str] = ()
+
+    def on(self, figure: Figure, width: float, height: float) -> None:
+        """Write the texts on a page of a size in inches."""
+
+        def write(x: float, y: float, text: str, size: int, **style: Any) -> None:
+            figure.text(x / width, y / height, text, fontsize=size, parse_math=False, **style)
+
+        write(0.5, height - 0.3, self.title, 13, weight="bold")
+        write(0.5, height - 0.52, self.facts, 8, color=GREY)
+        write(0.5, height - 0.74, f"■ {self.drawn}", 8, color=DRAWN)
+        if self.declared:
+            write(1.2, height - 0.74, "— distribution", 8, color=DISTRIBUTION)
+        if self.shared:
+            write(2.3, height - 0.74, "■", 8, color=BAND)
+            write(2.42, height - 0.74, "from the least to the most of equal tensors", 8, color=GREY)
+        for index, line in enumerate(reversed(self.lines)):
+            write(0.5, 0.12 + _LINE * index, line, 8)
+
+    @property
+    def bottom(self) -> float:
+        """Height of the lines at the bottom, in inches."""
+        return 0.15 + _LINE * len(self.lines) if self.lines else 0.0
 
 
-def vector_page(rows: Sequence[Sequence[TensorPicture]], style: Style) -> bytes:
+_TOP, _LINE = 0.85, 0.17
+"""Height of the title and of a line at the bottom of the overview, in inches."""
+
+
+def overview_png(rows: Sequence[Sequence[bytes]], texts: OverviewTexts, style: Style) -> bytes:
+    """Rows of small histograms as a PNG."""
+    cells = [[np.asarray(Image.open(io.BytesIO(cell))) for cell in row] for row in rows]
+    width = _SMALL.width * max(map(len, rows), default=2)
+    heights = _TOP, texts.bottom
+    figure = Figure(figsize=(width, sum(heights)), dpi=style.dpi)
+    canvas: Any = FigureCanvasAgg(figure)
+    texts.on(figure, width, sum(heights))
+    with _missing_glyphs_are_boxes():
+        canvas.draw()
+    sheet = np.asarray(canvas.buffer_rgba())[..., :3]
+    top = round(_TOP * style.dpi)
+    parts = [sheet[:top], *map(np.hstack, cells), sheet[top:]]
+    page = np.full((sum(map(len, parts)), max(p.shape[1] for p in parts), 3), 255, np.uint8)
+    start = 0
+    for part in parts:
+        page[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return png(page, style)
+
+
+def overview_vector(
+    rows: Sequence[Sequence[TensorPicture]], texts: OverviewTexts, style: Style
+) -> bytes:
     """Rows of small histograms as one file in a vector format."""
-    width, height = _SMALL.width * max(map(len, rows)), _SMALL.height * len(rows)
+    width = _SMALL.width * max(map(len, rows), default=2)
+    height = _TOP + _SMALL.height * len(rows) + texts.bottom
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
+    texts.on(figure, width, height)
     for line, row in enumerate(rows):
         for column, picture in enumerate(row):
             cell = _Cell(figure, _SMALL, style.log)
-            corner = (_SMALL.width * column, height - _SMALL.height * (line + 1))
+            corner = (_SMALL.width * column, height - _TOP - _SMALL.height * (line + 1))
             cell.place(corner, (width, height))
             cell.show(picture, *_small_texts(picture))
     return _file(figure, style)
@@ -175,9 +260,11 @@ def _large_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
 def _small_texts(picture: TensorPicture) -> tuple[list[str], list[str]]:
     text = printable(picture.path)
     title = text if len(text) <= 45 else f"{text[:20]}…{text[-24:]}"
-    if picture.distribution is not None:
-        return [title], [picture.distribution.text]
-    return [title], ["distribution not known" if picture.drawn == "drawn" else picture.drawn]
+    known = "distribution not known" if picture.drawn == "drawn" else picture.drawn
+    caption = known if picture.distribution is None else picture.distribution.text
+    if picture.others:
+        caption = f"{printable(picture.others)} · {caption}"
+    return [title], [caption if len(caption) <= 70 else f"{caption[:22]}…{caption[-46:]}"]
 
 
 @dataclass(frozen=True)
@@ -242,7 +329,22 @@ class _Cell:
         self.floor = 0.5 if log else 0.0
         self.axes = figure.add_axes((0, 0, 1, 1))
         self.bars = self.axes.stairs([0], [0, 1], fill=True, color=DRAWN, baseline=self.floor)
+        self.band = self.axes.stairs([0], [0, 1], fill=True, color=BAND, baseline=self.floor)
+        self.band.set_zorder(0)
         (self.curve,) = self.axes.plot([], [], color=DISTRIBUTION, linewidth=1.5)
+        self.beyond = [
+            self.axes.text(
+                at,
+                0.97,
+                "",
+                transform=self.axes.transAxes,
+                color=GREY,
+                va="top",
+                ha=side,
+                fontsize=layout.caption,
+            )
+            for at, side in ((0.01, "left"), (0.99, "right"))
+        ]
         self.title = self._text(layout.title)
         self.caption = self._text(layout.caption, color=GREY)
         if log:
@@ -290,11 +392,15 @@ class _Cell:
             edges, counts = around(0.0), np.zeros(1, np.int64)
         low, high = float(edges[0]), float(edges[-1])
         shown = picture.limits or (low, high)
-        seen = int(counts.sum())
+        middle = counts if picture.most is None else (counts + picture.most) / 2
+        seen = int(middle.sum()) + histogram.below + histogram.above
         if counts.size == 1:  # a constant has no width
             half = (shown[1] - shown[0]) / 80
             edges = np.array([-half, half]) + (low + high) / 2
         self.bars.set_data(counts, edges, self.floor)
+        self.band.set_visible(picture.most is not None)
+        if picture.most is not None:
+            self.band.set_data(picture.most, edges, self.floor)
         x = y = np.array([])
         if distribution is not None and distribution.atoms:
             below = distribution.below(rounding_limits(histogram.edges, picture.dtype))
@@ -305,12 +411,16 @@ class _Cell:
             x = np.linspace(*shown, 400)
             y = distribution.pdf(x) * seen * (high - low) / counts.size
         self.curve.set_data(x, y)
+        for text, sign, count in zip(
+            self.beyond, ("◂ {:,}", "{:,} ▸"), _beyond(histogram, shown), strict=True
+        ):
+            text.set_text(sign.format(count) + (" beyond" if large else "") if count else "")
         if self.drawn_key is not None:
             self.drawn_key.set_text(f"■ {picture.drawn}")
         if self.distribution_key is not None:
             self.distribution_key.set_visible(distribution is not None)
         # A density may be infinite at the end of its support.
-        heights = np.concatenate([counts, y])
+        heights = np.concatenate([counts, y, () if picture.most is None else picture.most])
         top = float(heights[np.isfinite(heights)].max()) or 1.0
         margin = 0 if counts.size == 1 and not picture.limits else 0.05 * (shown[1] - shown[0])
         self.axes.set_xlim(shown[0] - margin, shown[1] + margin)
@@ -331,3 +441,10 @@ class _Cell:
             parse_math=False,
             **style,
         )
+
+
+def _beyond(histogram: Histogram, shown: Range) -> tuple[int, int]:
+    """Numbers of values to the left and to the right of an axis."""
+    low, high = shown
+    left = histogram.below + int(histogram.counts[histogram.edges[1:] <= low].sum())
+    return left, histogram.above + int(histogram.counts[histogram.edges[:-1] >= high].sum())

@@ -35,7 +35,8 @@ def in_lines(cells: Iterable[Text], room: int) -> Iterator[Text]:
             yield from wrapped(line, room)
             line = Text("")
         line.append("  " if line else "").append_text(cell)
-    yield from wrapped(line, room)
+    if line:
+        yield from wrapped(line, room)
 
 
 def _pieces(text: str, room: int) -> Iterator[str]:

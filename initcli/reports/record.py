@@ -89,12 +89,12 @@ def record(kind: type[_Record], source: object, /, **known: Any) -> _Record:
 
 
 def plain(value: Any, text: Callable[[str], str] = str) -> Any:
-    """A record as built-in values: not-finite numbers are None, strings go through ``text``."""
+    """A record as built-in values: finite numbers, -0.0 as 0.0, and strings as by ``text``."""
 
     def converted(value: Any) -> Any:
         match value:
             case float():
-                return value if math.isfinite(value) else None
+                return value + 0.0 if math.isfinite(value) else None
             case str():
                 return text(value)
             case dict():

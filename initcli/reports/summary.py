@@ -373,16 +373,17 @@ def summarize(
         filter(has_values, wanted), workers=workers, max_entries=max_entries, progress=progress
     )
     for parameter in wanted:
-        distribution = parameter.distribution
-        if not has_values(parameter):
-            yield TensorSummary(parameter, distribution)
-            continue
-        _, seen = next(measured)
-        tested = None
-        if distribution is not None and seen.count:
-            copies = parameter.initializer.copies(parameter.shape)
-            tested = fit(distribution, seen, parameter.dtype, copies)
-        yield TensorSummary(parameter, distribution, seen, tested)
+        yield held(parameter, next(measured)[1] if has_values(parameter) else None)
+
+
+def held(parameter: Parameter, seen: Measurement | None) -> TensorSummary:
+    """A parameter whose measurement, if there is one, is held against its distribution."""
+    distribution = parameter.distribution
+    tested = None
+    if distribution is not None and seen is not None and seen.count:
+        copies = parameter.initializer.copies(parameter.shape)
+        tested = fit(distribution, seen, parameter.dtype, copies)
+    return TensorSummary(parameter, distribution, seen, tested)
 
 
 def has_values(parameter: Parameter) -> bool:
@@ -406,10 +407,11 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterat
 
 
 def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
-    """From the least to the greatest value that was drawn of all, or around their only one."""
+    """The range of values of all tensors without few far ones, or around their only one."""
     seen = [tensor.measured for tensor in tensors if tensor.measured is not None]
-    low = min((each.min for each in seen if each.count), default=0.0)
-    high = max((each.max for each in seen if each.count), default=0.0)
+    ranges = [each.visible for each in seen if each.count]
+    low = min((low for low, _ in ranges), default=0.0)
+    high = max((high for _, high in ranges), default=0.0)
     if low < high:
         return low, high
     edges = around(low)

@@ -15,7 +15,7 @@ from initcli.sources.extend import extended
 from initcli.sources.reader import Reader, Source, system_errors, unreadable
 from initcli.sources.readers import known_readers
 
-_SPEC_SUFFIXES = (".yaml", ".yml", ".json")
+SPEC_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read(source: str) -> Document:
@@ -89,5 +89,5 @@ def _opened(file: str) -> IO[bytes]:
 
             groups = [reader.suffixes for reader in known_readers()]
             groups += [reader.suffixes for reader in readers_of_weights()]
-            advice = nearest_file(file, (*_SPEC_SUFFIXES, *chain.from_iterable(groups)))
+            advice = nearest_file(file, (*SPEC_SUFFIXES, *chain.from_iterable(groups)))
             raise unreadable(file, "there is no such file", advice) from None

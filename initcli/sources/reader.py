@@ -138,7 +138,7 @@ class Source:
 def unreadable(name: str, message: str, remedy: str = "") -> InvalidSpec:
     """The error for a file that cannot be read."""
     error = UnreadableFile(message, remedy=remedy)
-    error.place = Place(name, 1, 1)
+    error.place = Place(name, 0, 0)
     return InvalidSpec([error])
 
 

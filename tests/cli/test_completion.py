@@ -101,7 +101,7 @@ def test_completion_is_for_the_shell_that_is_named(shell: str) -> None:
 def test_completion_is_installed_for_the_shell_that_is_named(
     shell: str, file: str, tmp_path: Path
 ) -> None:
-    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    home: dict[str, Any] = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     assert run("--install-completion", shell, **home).returncode == 0
     assert SIGNS[shell] in (tmp_path / file).read_text()
 

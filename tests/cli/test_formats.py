@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ REPORTS = {
     "signal": ["signal", str(TOUR), "--draws", "1", "--batch", "4"],
     "compare": ["compare", str(TOUR), "--theory", "--defaults", "keras,torch"],
     "check": ["check", str(LENET), "--theory"],
+    "diff": ["diff", str(TOUR), str(LENET)],
     "catalog": ["catalog"],
 }
 COUNTS = {
@@ -37,6 +39,7 @@ COUNTS = {
     "signal": 7,
     "compare": 2,
     "check": 1,
+    "diff": 14,
     "catalog": len(catalog()),
 }
 
@@ -89,7 +92,9 @@ def test_the_json_is_as_its_schema_says(report: str) -> None:
 def test_an_unknown_report_has_no_schema() -> None:
     done = CliRunner().invoke(app, ["schema", "--report", "sumary"])
     assert done.exit_code == 2
-    assert "summary, identify, signal, compare, check, catalog" in " ".join(done.stderr.split())
+    assert "summary, identify, diff, signal, compare, check, catalog" in " ".join(
+        done.stderr.split()
+    )
 
 
 @pytest.mark.parametrize("report", REPORTS)
@@ -210,7 +215,7 @@ def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("report", "form"),
-    list(zip(REPORTS, ["csv", "jsonl", "markdown", "csv", "jsonl"], strict=True)),
+    list(zip(REPORTS, ["csv", "jsonl", "markdown", "csv", "jsonl", "csv"], strict=True)),
 )
 def test_whoever_reads_one_line_gets_a_whole_one_and_no_complaint(report: str, form: str) -> None:
     with start(*REPORTS[report], "--format", form) as process:
@@ -232,7 +237,7 @@ def test_several_specs_are_summarized_one_after_another_and_an_error_hides_none(
     assert (
         shown.stdout.index("40,152") < shown.stdout.index("lenet5") < shown.stdout.index("61,706")
     )
-    assert shown.stderr.startswith(f"{broken}:1:1: there is no such file")
+    assert shown.stderr.startswith(f"{broken}: there is no such file")
     alone = run("summary", TOUR).stdout + "\n" + run("summary", LENET).stdout
     assert shown.stdout == alone
 
@@ -273,12 +278,12 @@ def test_quiet_leaves_out_notes_and_nothing_else() -> None:
 def test_a_failure_of_the_program_is_one_line_and_debug_shows_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import initcli.sources.load
+    import initcli.sources.subject
 
     def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("a wheel\x1b came off")
 
-    monkeypatch.setattr(initcli.sources.load, "load", fails)
+    monkeypatch.setattr(initcli.sources.subject, "load", fails)
     short = CliRunner().invoke(app, ["summary", str(TOUR)])
     assert short.exit_code == 70
     assert short.stderr.count("\n") == 1
@@ -348,3 +353,12 @@ def test_a_limit_that_a_message_names_is_raised_by_its_option() -> None:
     assert option[0] == "--limit"
     assert run("summary", "-", *option, text=spec).returncode == 0
     assert run("summary", "-", "--limit", "nmae=3", text=spec).returncode == 2
+
+
+def test_no_format_writes_a_negative_zero() -> None:
+    layer = "{type: Dense, units: 2, kernel_initializer: {type: Constant, value: -0.0}}"
+    spec = f"input_shape: [2]\nlayers: [{layer}]\n"
+    for kind in ("csv", "tsv", "json", "jsonl", "markdown", "table"):
+        shown = run("summary", "-", "--format", kind, text=spec).stdout
+        assert "kernel" in shown
+        assert not re.search(r"-0(?![.\d]*[1-9])", shown), kind

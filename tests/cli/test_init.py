@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from typer.testing import CliRunner, Result
 
 import initcli
 from initcli.cli.app import app
+from initcli.model import leaves
 from initcli.sources.schema import schema
+from support.running import run
 
 SCHEMA_LINE = "# yaml-language-server: $schema=initcli.schema.json\n"
 
@@ -38,6 +41,41 @@ def test_the_starter_is_a_spec_in_which_check_finds_nothing(folder: Path) -> Non
     model = initcli.load("model.yaml")
     assert initcli.check(model).findings == ()
     assert Draft202012Validator(schema()).is_valid(model.document.data)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "transformer"])
+def test_each_kind_is_a_spec_in_which_check_finds_nothing(folder: Path, kind: str) -> None:
+    assert init("net.yaml", "--kind", kind).stdout == "net.yaml\n"
+    assert "initcli summary net.yaml\n" in (folder / "net.yaml").read_text("utf-8")
+    model = initcli.load("net.yaml")
+    assert initcli.check(model).findings == ()
+    assert Draft202012Validator(schema()).is_valid(model.document.data)
+    types = {each.type for each in leaves(model.layers)}
+    typical = {"mlp": "Dense", "cnn": "Conv2D", "transformer": "MultiHeadAttention"}
+    assert typical[kind] in types
+
+
+def test_without_a_command_it_says_what_can_be_done_with_the_specs_that_are_here(
+    folder: Path,
+) -> None:
+    nothing = run(cwd=folder)
+    assert nothing.returncode == 2
+    assert "Usage: initcli" in nothing.stderr
+    assert "`initcli init` writes one" in nothing.stderr
+    assert init("net.yaml", "--kind", "mlp").exit_code == 0
+    (folder / "other.json").write_text('{"compilerOptions": {}}', "utf-8")
+    (folder / "broken.yaml").write_text("layers: [", "utf-8")
+    (folder / "list.yaml").write_text("- layers", "utf-8")
+    (folder / "folder.yaml").mkdir()
+    found = run(cwd=folder)
+    assert found.returncode == 2
+    assert found.stdout == nothing.stdout == ""
+    assert found.stderr.startswith("This folder has net.yaml.\n")
+    for line in re.findall("  initcli (.*net.yaml.*)", found.stderr):
+        done = run(*line.split(), "--quiet", cwd=folder)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    (folder / "base.yaml").write_text((folder / "net.yaml").read_text("utf-8"), "utf-8")
+    assert run(cwd=folder).stderr.startswith("This folder has base.yaml and net.yaml.\n")
 
 
 def test_the_starter_shows_each_way_to_say_an_initializer_and_a_block() -> None:

@@ -6,7 +6,7 @@ files, such as a full disk, or a call from Python where no command leads there.
 
 from __future__ import annotations
 
-from error_cases import causes, code, specs, weights
+from error_cases import causes, code, huggingface, specs, weights
 from error_cases.case import DENSE, Case
 
 __all__ = ["CASES", "DENSE", "Case"]
@@ -18,6 +18,7 @@ CASES = (
     *specs.of_keras(),
     *specs.of_functions(),
     *code.of_code(),
+    *huggingface.of_configurations(),
     *causes.of_signals(),
     *causes.of_writing(),
     *causes.of_files(),

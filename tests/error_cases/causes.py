@@ -340,6 +340,11 @@ def of_workers() -> Iterator[Case]:
         client.close = lambda: None
         made = partial(_with_dask, client=lambda *_, c=client, **__: c)
         yield Case(title, command, spec, made)
+    yield Case(
+        "a shell that is not there",
+        "--install-completion pwsh",
+        cause=lambda patch: patch.setenv("PATH", ""),
+    )
     yield Case("workers that are lost", call=_lose_workers)
     yield Case(
         "a cluster that is lost",

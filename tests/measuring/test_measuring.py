@@ -469,16 +469,39 @@ def test_a_range_wider_than_the_dtype_is_refused(dtype: Dtype, end: float, what:
         initcli.parse(json.dumps(spec))
 
 
-def test_far_outliers_do_not_ask_for_endless_bins() -> None:
+def test_far_outliers_are_counted_beyond_the_bins() -> None:
     def outlier(shape: tuple[int, ...]) -> Any:
         values = np.random.default_rng(0).standard_normal(shape)
-        values[0, 0] = 1e12
+        values[0, :3] = 1e12, -1e9, 2e12
         return values
 
     p = parameter(Custom(name="outlier", file="own.py", function=outlier), (300, 300), "float64")
     found = data_histogram(p, seen(p))
-    assert found.counts.size == 10_000
-    assert found.counts.sum() == p.size
+    assert (found.below, found.above) == (1, 2)
+    assert found.counts.sum() == p.size - 3
+    # 90,000 normal values lie within 6 deviations but for one in ten thousand such samples.
+    assert -6 < found.edges[0] < -3 < 3 < found.edges[-1] < 6
+
+
+def test_many_far_values_are_no_outliers() -> None:
+    def mixture(shape: tuple[int, ...]) -> Any:
+        values = np.random.default_rng(0).standard_normal(shape)
+        values[: shape[0] // 10] = 1e4
+        return values
+
+    found = seen(
+        parameter(Custom(name="mixture", file="own.py", function=mixture), (300, 300), "float64")
+    )
+    assert found.visible == (found.min, found.max)
+    assert found.histogram.edges[-1] > 1e4
+
+
+def test_the_ends_can_be_given_and_what_lies_beyond_is_counted() -> None:
+    p = parameter(RandomNormal(stddev=1.0), (300, 400))
+    values = draw(p)
+    found = data_histogram(p, seen(p), 50, ends=(-1.0, 0.5))
+    np.testing.assert_array_equal(found.counts, np.histogram(values, 50, (-1.0, 0.5))[0])
+    assert (found.below, found.above) == ((values < -1.0).sum(), (values > 0.5).sum())
 
 
 def test_a_custom_value_beyond_the_dtype_is_refused() -> None:

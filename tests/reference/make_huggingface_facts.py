@@ -63,6 +63,12 @@ KEPT = re.compile(
 NUMBERS = re.compile(r"initializer_range|init_std|.*initializer_factor|lambda_std_dev")
 
 
+def sizes_of(name: str, rng: random.Random, keep: bool) -> dict[str, Any]:
+    """The configuration of a part, of a model type of its own."""
+    part = known_families()[name]
+    return {k: v for k, v in mutated(name, part, rng, keep).items() if k != "architectures"}
+
+
 def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> dict[str, Any]:
     """A configuration with small random sizes, and unless ``keep`` with random flags."""
     default = transformers.CONFIG_MAPPING[name]().to_dict()
@@ -70,6 +76,9 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
     heads, each = rng.choice((2, 3, 4, 6)), rng.choice(PRIMES[:5]) * 2
     for key, value in default.items():
         if KEPT.fullmatch(key):
+            continue
+        if isinstance(value, dict) and value.get("model_type") in transformers.CONFIG_MAPPING:
+            chosen[key] = sizes_of(value["model_type"], rng, keep)
             continue
         pattern = next((each for each in SIZES if re.fullmatch(each, key)), None)
         if pattern and (isinstance(value, int) or value is None):
@@ -92,6 +101,14 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
     for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if key in default:
             chosen[key] = rng.randrange(vocabulary)
+    if "depths" in default:
+        stages = rng.choice((2, 3, 4))
+        chosen["hidden_sizes"] = [4 * rng.choice(PRIMES[:5]) for _ in range(stages)]
+        chosen["depths"] = [rng.choice((1, 2, 3)) for _ in range(stages)]
+        if "num_stages" in default:
+            chosen["num_stages"] = stages
+    if "layer_type" in default and not keep:
+        chosen["layer_type"] = rng.choice(("basic", "bottleneck"))
     if "feed_forward_proj" in default and not keep:
         chosen["feed_forward_proj"] = rng.choice(("relu", "gated-gelu", "gated-silu"))
     if name == "gpt_neo":
@@ -103,7 +120,7 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
                 if key == "pad_token_id" or default[key] is None:
                     chosen[key] = None
         for key in list(chosen):
-            if rng.random() < 0.04:
+            if rng.random() < 0.04 and "depths" not in default:
                 del chosen[key]
     names = [f"{family.classes}{head}" for head in family.heads]
     missing = [each for each in names if not hasattr(transformers, each)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,7 +67,16 @@ def test_words_are_kept_and_names_break_between_their_parts() -> None:
     assert [line.plain for line in wrapped(Text("x" * 25), 10)] == ["x" * 10, "x" * 10, "x" * 5]
 
 
+def test_stored_tensors_break_no_name_either(tmp_path: Path) -> None:
+    file = tmp_path / "tour.npz"
+    assert run("export", TOUR, "--out", file).returncode == 0
+    for width in (40, 60, 80):
+        words = run("identify", file, width=width).stdout.split()
+        assert {parameter.path for parameter in initcli.load(str(TOUR)).parameters} <= set(words)
+
+
 def test_cells_of_a_line_stay_whole() -> None:
+    assert list(in_lines([], 18)) == []
     cells = [Text("min -0.5"), Text("max 0.5"), Text("std 0.1")]
     assert [line.plain for line in in_lines(cells, 18)] == ["min -0.5  max 0.5", "std 0.1"]
 

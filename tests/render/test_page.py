@@ -329,8 +329,20 @@ def test_a_section_is_replaced_by_its_like(tmp_path: Path) -> None:
 )
 def test_the_page_of_another_model_is_replaced(tmp_path: Path, other: initcli.Model) -> None:
     save_page(tmp_path, signal_page(initcli.predict_signal(model("he_normal"))))
-    html = save_page(tmp_path, drawn_page(other)).read_text("utf-8")
+    notes: list[str] = []
+    html = save_page(tmp_path, drawn_page(other), notes.append).read_text("utf-8")
     assert "signal" not in carried(html)
+    (note,) = notes
+    assert "was a page of" in note
+    assert note.endswith("and is replaced")
+
+
+def test_a_page_of_the_same_model_is_joined_without_a_note(tmp_path: Path) -> None:
+    notes: list[str] = []
+    of = model("he_normal")
+    save_page(tmp_path, signal_page(initcli.predict_signal(of)), notes.append)
+    save_page(tmp_path, drawn_page(of), notes.append)
+    assert notes == []
 
 
 @pytest.mark.parametrize("content", ["<!doctype html><title>mine</title>", "", "\0" * 2000])

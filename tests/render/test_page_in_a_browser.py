@@ -385,6 +385,28 @@ def test_the_page_is_never_wider_than_the_window(gallery: Path, opened: Opener, 
     assert page.evaluate("document.getElementById('tensor').scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [1000, 1280])
+def test_a_desktop_shows_every_column_or_says_that_tables_scroll(
+    gallery: Path, opened: Opener, width: int
+) -> None:
+    page = opened(gallery, width=width)
+    for table in ("tensor", "layer"):
+        hidden = page.evaluate(
+            f"(box => box.scrollWidth - box.clientWidth)"
+            f"(document.getElementById('{table}-table').parentElement)"
+        )
+        assert (hidden > 0) == (width < 1280)
+    cut = page.evaluate(
+        "[...document.querySelectorAll('.rows th, .rows td')]"
+        ".filter(cell => cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent)"
+    )
+    assert cut == []
+    hint = page.evaluate(
+        "getComputedStyle(document.querySelector('#tensor-table caption'), '::after').content"
+    )
+    assert ("scrolls sideways" in hint) == (width < 1280)
+
+
 def test_a_section_is_reached_past_rows_that_are_not_laid_out_yet(
     tmp_path: Path, opened: Opener
 ) -> None:

@@ -13,9 +13,10 @@ from rich.console import Console
 
 import initcli
 from initcli.render.bars import HEIGHT, BarChart
+from initcli.render.plots import TensorPicture, shared_picture
 from initcli.reports.summary import TensorSummary, common_range
 from support.paths import ROOT, TOUR
-from support.running import run
+from support.running import run, run_process
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,8 +37,9 @@ def test_svg_has_the_names_as_text_and_is_the_same_every_time(tmp_path: Path) ->
     for file in files:
         texts = [each.text or "" for each in ElementTree.parse(file).iter(f"{SVG}text")]
         if file.stem == "overview":
-            shown = {text for text in texts if "/" in text}
+            shown = {name for text in texts for name in re.findall(r"\w+/\w+", text)}
             assert shown == {p.path for p in initcli.load(str(TOUR)).parameters}
+            assert {"tour", "■ drawn", "— distribution", "constant 1: dense/bias"} <= set(texts)
         else:
             assert any(text.startswith(file.stem.replace(".", "/")) for text in texts)
 
@@ -99,6 +101,99 @@ def test_a_logarithmic_scale_shows_a_single_entry_among_thousands(tmp_path: Path
         filled = columns[columns > 0]
         heights[bool(log)] = np.percentile(filled, 10) / filled.max()
     assert heights[False] < 0.05 < 0.1 < heights[True]
+
+
+def svg_texts(file: Path) -> list[str]:
+    return [each.text or "" for each in ElementTree.parse(file).iter(f"{SVG}text")]
+
+
+FAR = """
+import numpy as np
+def outlier(shape, dtype=None):
+    values = np.random.default_rng(0).standard_normal(shape)
+    values.flat[:2] = 1e6, -1e7
+    return values.astype(dtype)
+def cauchy(shape, dtype=None):
+    return np.random.default_rng(0).standard_cauchy(shape).astype(dtype)
+"""
+
+
+@pytest.mark.parametrize("name", ["outlier", "cauchy"])
+def test_far_values_leave_the_others_visible_and_are_counted(name: str, tmp_path: Path) -> None:
+    custom = tmp_path / "far.py"
+    custom.write_text(FAR)
+    layer = f"{{type: Dense, units: 100, use_bias: false, kernel_initializer: {name}}}"
+    spec = f"input_shape: [100]\nlayers: [{layer}]"
+    options = ["--custom", str(custom)]
+    picture, overview = save(tmp_path / "png", *options, spec="-", text=spec)
+    for file, least in ((picture, 0.02), (overview, 0.01)):
+        # A picture with one bar of a thousand has a few hundredths of a percent of this color.
+        assert distribution_colors(file, (0x5B, 0x8D, 0xB8)).mean() > least
+    picture, _ = save(tmp_path / "svg", *options, "--format", "svg", spec="-", text=spec)
+    texts = [text for text in svg_texts(picture) if text.endswith("beyond")]
+    counts = [int(re.sub(r"\D", "", text)) for text in texts]
+    rng = np.random.default_rng(0)
+    if name == "outlier":
+        assert counts == [1, 1]
+    else:
+        # The tails beyond 16 distances of the quartiles: 1 in 100 on each side, ± 4 deviations.
+        values = rng.standard_cauchy(10_000)
+        assert len(counts) == 2
+        for count, expected in zip(
+            counts, ((values < -30).sum(), (values > 30).sum()), strict=True
+        ):
+            assert abs(count - expected) < 60
+    shown = run("hist", "-", *options, text=spec).stdout
+    assert re.search(r"about \d+ beyond the axis", " ".join(shown.split()))
+    assert len([line for line in shown.splitlines() if "█" in line]) > 5
+
+
+def test_the_range_can_be_given_and_what_lies_beyond_is_counted(tmp_path: Path) -> None:
+    options = ("--filter", "dense_1/kernel", "--range", "-0.05:0.1")
+    picture, _ = save(tmp_path, *options, "--format", "svg")
+    (parameter,) = initcli.load(str(TOUR)).matching(["dense_1/kernel"])
+    values = initcli.draw(parameter)
+    texts = svg_texts(picture)
+    assert f"◂ {(values < -0.05).sum():,} beyond" in texts
+    assert f"{(values > 0.1).sum():,} ▸ beyond" in texts
+    assert run("hist", TOUR, *options).stdout.splitlines()[-1].split()[::2] == ["-0.05", "0.1"]
+
+
+BLOCKS = (
+    "input_shape: [8]\nlayers: [{repeat: 20, name: block, layers: [{type: Dense, units: 8}, "
+    "{type: Dense, name: down, units: 8}]}]"
+)
+
+
+@pytest.mark.parametrize(("options", "pages"), [((), 1), (("--all",), 2)])
+def test_equal_blocks_share_a_panel_unless_all_is_asked_for(
+    options: tuple[str, ...], pages: int, tmp_path: Path
+) -> None:
+    files = save(tmp_path, *options, "--format", "svg", spec="-", text=BLOCKS)
+    overviews = [file for file in files if file.stem.startswith("overview")]
+    assert len(files) - len(overviews) == 80
+    assert len(overviews) == pages
+    texts = [text for file in overviews for text in svg_texts(file)]
+    panels = [text for text in texts if re.fullmatch(r"block_\d+/\w+/kernel", text)]
+    assert len(panels) == (2 if not options else 40)
+    assert any("block_19/down/kernel · 20 tensors" in text for text in texts) == (not options)
+    (line,) = (text for text in texts if text.startswith("constant 0: "))
+    assert line.startswith("constant 0: block_0/dense/bias, block_0/down/bias")
+
+
+def test_the_bars_of_a_shared_panel_lie_between_the_least_and_the_most() -> None:
+    model = initcli.parse(BLOCKS)
+    found = [
+        TensorPicture.of(parameter, seen, initcli.data_histogram(parameter, seen, 10))
+        for parameter, seen in initcli.measure(model.matching(["*/down/kernel"]))
+    ]
+    shared = shared_picture(found)
+    edges = shared.histogram.edges
+    counts = np.array([each.histogram.between(edges) for each in found])
+    assert shared.most is not None
+    np.testing.assert_array_equal(shared.histogram.counts, counts.min(axis=0))
+    np.testing.assert_array_equal(shared.most, counts.max(axis=0))
+    assert counts.sum(axis=1) == pytest.approx(np.full(20, 64))
 
 
 @pytest.mark.parametrize("option", [["--html"], ["--format", "svg"], ["--dpi", "200"]])
@@ -228,3 +323,16 @@ def test_a_custom_initializer_has_bars_without_a_distribution() -> None:
     ).stdout
     assert "distribution not known" in shown
     assert "•" not in shown.partition("distribution not known")[2]
+
+
+def test_a_home_that_cannot_be_written_brings_no_notice_of_matplotlib(tmp_path: Path) -> None:
+    home = tmp_path / "file"
+    home.write_text("")  # no folder can be made in a file, whoever asks
+    model = str(ROOT / "sample_configs" / "lenet5.yaml")
+    x = str(home / "x")
+    for command in (
+        ["hist", model, "--filter", "dense/bias", "--out", str(tmp_path / "plots")],
+        ["signal", model, "--theory", "--quiet", "--out", str(tmp_path / "signal.png")],
+    ):
+        done = run_process(*command, HOME=x, XDG_CONFIG_HOME=x, XDG_CACHE_HOME=x, MPLCONFIGDIR="")
+        assert (done.returncode, done.stderr) == (0, "")

@@ -161,7 +161,7 @@ def test_what_cannot_be_called_with_a_shape_is_no_initializer(tmp_path: Path, co
 
 
 def test_the_remedy_for_an_unknown_name_is_what_the_file_defines(tmp_path: Path) -> None:
-    code = "def other(shape): ...\ndef third(shape): ...\n"
+    code = "from numpy import ones\ndef other(shape): ...\ndef third(shape): ...\n"
     for said in ("mine", "{function: mine}"):
         with pytest.raises(initcli.InvalidSpec) as caught:
             load(tmp_path, code, SPEC.replace("mine", said))

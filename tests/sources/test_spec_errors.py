@@ -547,7 +547,7 @@ WHOLE = [
         "the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not allowed in a spec",
         id="a tag that would run code",
     ),
-    pytest.param("  \n", (1, 1), errors.UnreadableFile, "the file is empty", id="nothing"),
+    pytest.param("  \n", (0, 0), errors.UnreadableFile, "the file is empty", id="nothing"),
     pytest.param(
         "input_shape: [3]\nlayers: [{type: Input, shape: [3]}]",
         (2, 10),

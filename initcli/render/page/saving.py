@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from initcli.errors import OutputError, printable
+from initcli.errors import OutputError, printable, quoted
 from initcli.files import make_folder, write_whole
 from initcli.render.page.data import Page
 from initcli.render.page.writing import DATA, GENERATOR, page_html
@@ -20,11 +21,11 @@ _MAX_BYTES = 1 << 27
 """Bytes of an earlier page that are read; a larger one is replaced."""
 
 
-def save_page(folder: Path, page: Page) -> Path:
+def save_page(folder: Path, page: Page, tell: Callable[[str], object] = str) -> Path:
     """Save a page as ``index.html`` in a folder, which is created if needed.
 
     The other sections of an earlier page of the same model are kept. A page of another model or
-    version, or one whose data was changed, is replaced.
+    version, or one whose data was changed, is replaced, and ``tell`` is called with a note on it.
 
     Returns:
         The path of the file.
@@ -36,10 +37,22 @@ def save_page(folder: Path, page: Page) -> Path:
     make_folder(folder)
     file = folder / PAGE_FILE
     earlier = _earlier(file)
-    if earlier is not None and all(earlier[key] == page[key] for key in ("version", "model")):
-        page = {**earlier, **page}
+    if earlier is not None:
+        differing = [key for key in ("version", "model") if earlier.get(key) != page[key]]
+        if not differing:
+            page = {**earlier, **page}
+        else:
+            of = "another version" if "version" in differing else _other(earlier, page)
+            tell(f"{printable(str(file))} was a page of {of}, and is replaced")
     write_whole(file, page_html(page).encode())
     return file
+
+
+def _other(earlier: Page, page: Page) -> str:
+    """What the model of an earlier page is, beside the one of a page."""
+    names = [str(each["model"]["name"]) for each in (earlier, page)]
+    same = names[0] == names[1]
+    return f"another {quoted(names[0])}" if same else f"the model {quoted(names[0])}"
 
 
 def _earlier(file: Path) -> Page | None:

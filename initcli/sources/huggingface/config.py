@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from initcli.activations import known_activations
 from initcli.documents.document import Document
-from initcli.errors import Errors, did_you_mean, quoted
+from initcli.errors import Errors, Path, did_you_mean, quoted
 from initcli.limits import in_force
 
 MAX_SIZE = 2**40
 """Largest size of one axis. A tensor of PyTorch has fewer than 2^63 entries."""
 
-_ACTIVATIONS = {
-    *("gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh"),
-    *("gelu_pytorch_tanh", "laplace", "linear", "mish", "prelu", "quick_gelu", "relu2", "relu6"),
-    *("swish", "xielu", "clipped_gelu", "celu"),
-}
-"""Names of transformers that are none of Keras."""
+_ACTIVATIONS = (
+    *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python"),
+    *("gelu_python_tanh", "gelu_pytorch_tanh", "hardswish", "laplace", "leaky_relu", "linear"),
+    *("mish", "prelu", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu"),
+    *("sqrtsoftplus", "swish", "tanh", "xielu"),
+)
+"""The activations of transformers."""
 
 
 class Config:
@@ -32,29 +31,39 @@ class Config:
         self, document: Document, defaults: Mapping[str, Any], aliases: Mapping[str, str]
     ) -> None:
         self.document = document
+        self.data: Mapping[str, Any] = document.data
+        self.path: Path = ()
         self.defaults = defaults
         self.aliases = aliases
         self.errors = Errors(in_force().errors)
         self.notes: dict[str, None] = {}
 
+    def part(self, key: str, defaults: Mapping[str, Any]) -> Config:
+        """The configuration of a part of the model; empty for null."""
+        part = Config(self.document, defaults, {})
+        part.errors, part.notes, part.path = self.errors, self.notes, (*self.path, key)
+        given = self.data.get(key)
+        if given is not None and not isinstance(given, Mapping):
+            self._refuse(key, given, "a mapping")
+        part.data = given if isinstance(given, Mapping) else {}
+        return part
+
+    def value(self, key: str) -> Any:
+        """The value as it stands."""
+        return self._find(key)[1]
+
     def size(self, key: str, least: int = 1) -> int:
         """A whole number of at least ``least``."""
-        return self._whole(key, least, self._default(key, least))
-
-    def optional_size(self, key: str, least: int = 1) -> int | None:
-        """A whole number of at least ``least``, or None for null."""
-        if self.is_null(key):
-            return None
-        default = self.defaults.get(key)
-        return self._whole(key, least, least if default is None else default)
-
-    def _whole(self, key: str, least: int, default: int) -> int:
         name, value = self._find(key)
         if type(value) is int and least <= value <= MAX_SIZE:
             return value
-        most = f"{MAX_SIZE:,}"
-        self._refuse(name, value, f"a whole number from {least} to {most}")
-        return default
+        self._refuse(name, value, f"a whole number from {least} to {MAX_SIZE:,}")
+        default = self.defaults.get(key)
+        return default if type(default) is int else least
+
+    def optional_size(self, key: str, least: int = 1) -> int | None:
+        """A whole number of at least ``least``, or None for null."""
+        return None if self.is_null(key) else self.size(key, least)
 
     def index(self, key: str, rows: int) -> int | None:
         """A row of a table of ``rows``, counted from the end if negative; None for null."""
@@ -71,7 +80,7 @@ class Config:
         name, value = self._find(key)
         if isinstance(value, bool):
             return value
-        if value is None and self.defaults.get(key) is None and key not in self.document.data:
+        if value is None and self.defaults.get(key) is None and key not in self.data:
             return False
         self._refuse(name, value, "true or false")
         return bool(self.defaults.get(key))
@@ -79,15 +88,15 @@ class Config:
     def refuse_flag(self, key: str) -> None:
         """Report that a part of the library's class is not covered, if it is asked for."""
         if self.flag(key):
-            self.errors.report(f"`{key}: true` is not covered", (self._find(key)[0],))
+            self.errors.report(f"`{key}: true` is not covered", (*self.path, self._find(key)[0]))
 
     def number(self, key: str) -> float:
-        """A finite number of at least 0."""
+        """A number of at least 0, within bounds that no honest value reaches."""
         name, value = self._find(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and 0 <= value < 1e300 and math.isfinite(value):
+        if is_number and (value == 0 or 1e-30 <= value <= 1e6):
             return float(value)
-        self._refuse(name, value, "a finite number of at least 0")
+        self._refuse(name, value, "0, or a number from 1e-30 to 1e6")
         return float(self._default(key, 0.0))
 
     def word(self, key: str, choices: Iterable[str]) -> str:
@@ -102,12 +111,9 @@ class Config:
     def activation(self, key: str) -> None:
         """Check the name of an activation, on which no weight depends."""
         name, value = self._find(key)
-        known = {*known_activations(), *_ACTIVATIONS}
-        if isinstance(value, str) and value.lower() not in known:
-            message = f"`{name}` is {quoted(value)}, which is no activation"
-            self.errors.report(message, (name,), did_you_mean(value, known))
-        elif not isinstance(value, str):
-            self._refuse(name, value, "the name of an activation")
+        if value not in _ACTIVATIONS:
+            remedy = did_you_mean(value, _ACTIVATIONS)
+            self._refuse(name, value, "an activation of transformers", remedy)
 
     def text(self, key: str) -> str:
         """A text."""
@@ -117,26 +123,17 @@ class Config:
         self._refuse(name, value, "a text")
         return str(self._default(key, ""))
 
-    def numbers(self, key: str) -> tuple[int, ...]:
-        """A list of whole numbers of at least 0; empty for null."""
+    def numbers(self, key: str, length: int | None = None, least: int = 0) -> tuple[int, ...]:
+        """A list of whole numbers of at least ``least``, of that length; empty for null."""
         name, value = self._find(key)
-        if value is None:
-            return ()
-        if isinstance(value, list | tuple) and all(
-            type(each) is int and 0 <= each <= MAX_SIZE for each in value
-        ):
-            return tuple(value)
-        self._refuse(name, value, "a list of whole numbers")
-        return ()
-
-    def words(self, key: str) -> tuple[str, ...]:
-        """A list of words; empty for null."""
-        name, value = self._find(key)
-        if value is None:
-            return ()
-        if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
-            return tuple(value)
-        self._refuse(name, value, "a list of words")
+        given = () if value is None else value
+        is_list = isinstance(given, list | tuple) and all(
+            type(each) is int and least <= each <= MAX_SIZE for each in given
+        )
+        if is_list and length in (None, len(given)):
+            return tuple(given)
+        count = "" if length is None else f"{length:,} "
+        self._refuse(name, value, f"a list of {count}whole numbers from {least}")
         return ()
 
     def pair(self, key: str) -> tuple[int, int]:
@@ -151,13 +148,13 @@ class Config:
     def quotient(self, key: str, by: str, *, is_strict: bool = True) -> int:
         """The size under ``key`` divided by that under ``by``.
 
-        A rest is an error if ``is_strict``, as in the library; otherwise it is dropped, with a note.
+        A rest is an error if ``is_strict``, as in the library; else it is dropped, with a note.
         """
         size, parts = self.size(key), self.size(by)
         if size % parts:
             message = f"`{key}` is {size:,}, no multiple of `{by}`, which is {parts:,}"
             if is_strict or parts > size:
-                self.errors.report(message, (self._find(key)[0],))
+                self.errors.report(message, (*self.path, self._find(key)[0]))
             else:
                 self.notes[f"{message}: the library rounds the quotient down"] = None
         return max(size // parts, 1)
@@ -169,7 +166,7 @@ class Config:
     @property
     def labels(self) -> int:
         """The number of classes: 2, unless ``id2label`` or ``num_labels`` says otherwise."""
-        data = self.document.data
+        data = self.data
         given = data.get("id2label")
         if isinstance(given, Mapping) and given:
             return len(given)
@@ -179,7 +176,7 @@ class Config:
 
     def _find(self, key: str) -> tuple[str, Any]:
         """The name under which a key is written, and its value."""
-        data = self.document.data
+        data = self.data
         others = (name for name, meant in self.aliases.items() if meant == key)
         for name in (key, *others):
             if name in data:
@@ -192,6 +189,6 @@ class Config:
 
     def _refuse(self, name: str, value: Any, wanted: str, remedy: str = "") -> None:
         message = f"`{name}` must be {wanted}, not {quoted(value)}"
-        if name not in self.document.data:
+        if name not in self.data:
             message = f"`{name}`, which is not given, is {quoted(value)}, and must be {wanted}"
-        self.errors.report(message, (name,) if name in self.document.data else (), remedy)
+        self.errors.report(message, (*self.path, name) if name in self.data else self.path, remedy)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from initcli.registry import import_modules, known
 from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.modules import ZERO, Modules, Tensor
+from initcli.types import Size
+
+MAX_COMPUTED = 2**24
+"""Largest number of values that are computed of a tensor."""
 
 
 class Family:
@@ -85,6 +90,14 @@ class Family:
                 modules.linear(labels, width, config.labels)
             case "ForQuestionAnswering":
                 modules.linear("qa_outputs", width, 2)
+
+    def is_computable(self, shape: Size, key: str) -> bool:
+        """Whether a table whose values are computed is small enough; reports if it is not."""
+        if math.prod(shape) <= MAX_COMPUTED:
+            return True
+        message = f"a table of {shape} computed values is too large"
+        self.config.errors.report(message, (key,))
+        return False
 
     def flag(self, flag: bool | str) -> bool:
         """The value of a flag of the family."""

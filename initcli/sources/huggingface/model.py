@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
@@ -16,6 +17,9 @@ from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.family import Family, known_families
 from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
 from initcli.types import Dtype
+
+_MAX_ENTRIES = 2**63
+"""What a tensor of PyTorch has fewer entries than."""
 
 VERSION = "transformers 5.24"
 """The version whose classes are described."""
@@ -45,6 +49,14 @@ def _described(document: Document, family: type[Family], config: Config, seed: i
     except TooManyModules:
         message = f"this model has more than {modules.limit:,} modules with tensors"
         raise document.refused(message, (), remedy("layers")) from None
+    sizes = {
+        f"{module.name}.{name}": tensor.shape
+        for module in modules.modules
+        for name, tensor in module.tensors.items()
+    }
+    largest = max(sizes, key=lambda name: math.prod(sizes[name]), default="")
+    if largest and math.prod(sizes[largest]) >= _MAX_ENTRIES:
+        config.errors.report(f"`{largest}` has the shape {sizes[largest]}, which is too large")
     dtype = _dtype(config)
     if config.errors:
         raise document.invalid(config.errors)

@@ -18,7 +18,7 @@ class Bert(Family):
 
     model_types = ("bert",)
     classes = "Bert"
-    heads = (
+    heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForPreTraining", "LMHeadModel", "ForNextSentencePrediction"),
         *_TASKS,
     )
@@ -187,6 +187,13 @@ class XlmRoberta(Roberta):
             self.modules.tie(f"{name}.decoder.bias", f"{name}.bias")
         else:
             super().decoder(name, width, rows)
+
+
+class Camembert(XlmRoberta):
+    """CamemBERT. Martin et al. 2019, arXiv:1911.03894."""
+
+    model_types = ("camembert",)
+    classes = "Camembert"
 
 
 class Electra(Roberta):

@@ -15,9 +15,9 @@ class Gpt2(Family):
     Radford et al. 2019.
     """
 
-    model_types = ("gpt2",)
+    model_types: ClassVar[tuple[str, ...]] = ("gpt2", "gpt-sw3")
     classes = "GPT2"
-    heads = (
+    heads: ClassVar[tuple[str, ...]] = (
         *("LMHeadModel", "Model", "ForSequenceClassification"),
         *("ForTokenClassification", "ForQuestionAnswering"),
     )
@@ -41,7 +41,7 @@ class Gpt2(Family):
     }
 
     def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("n_embd")
+        modules, width = self.modules, self.config.size("n_embd")
         with modules.within("" if head == "Model" else "transformer"):
             self.body(width)
         self.add_head(head, width, "transformer.wte.weight", bias=self.head_bias)
@@ -108,7 +108,12 @@ class GptJ(Gpt2):
 
     model_types = ("gptj",)
     classes = "GPTJ"
-    heads = ("ForCausalLM", "Model", "ForSequenceClassification", "ForQuestionAnswering")
+    heads: ClassVar[tuple[str, ...]] = (
+        "ForCausalLM",
+        "Model",
+        "ForSequenceClassification",
+        "ForQuestionAnswering",
+    )
     defaults = {
         "vocab_size": 50400,
         "n_positions": 2048,
@@ -206,8 +211,10 @@ class Persimmon(Decoder):
     }
     final_norm = "final_layernorm"
     norm_kind = "LayerNorm"
-    qkv_bias = out_bias = mlp_bias = True
-    has_qk_norm = "qk_layernorm"
+    qkv_bias: ClassVar[bool | str] = True
+    out_bias: ClassVar[bool | str] = True
+    mlp_bias = True
+    has_qk_norm: ClassVar[bool | str] = "qk_layernorm"
     qk_norms = ("q_layernorm", "k_layernorm")
     mlp = "plain"
     mlp_names = ("dense_h_to_4h", "dense_4h_to_h")

@@ -8,11 +8,14 @@ from initcli.initializers import Constant
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import Tensor, normal
 
-GENERATING = ("ForCausalLM", "Model")
-CLASSIFYING = (*GENERATING, "ForSequenceClassification")
-LABELING = (*CLASSIFYING, "ForTokenClassification")
-ANSWERING = (*LABELING, "ForQuestionAnswering")
+GENERATING: tuple[str, ...] = ("ForCausalLM", "Model")
+CLASSIFYING: tuple[str, ...] = (*GENERATING, "ForSequenceClassification")
+LABELING: tuple[str, ...] = (*CLASSIFYING, "ForTokenClassification")
+ANSWERING: tuple[str, ...] = (*LABELING, "ForQuestionAnswering")
 """Ends of names of classes; each of the four has those before."""
+
+NormKind = Literal["RMSNorm", "LayerNorm", ""]
+"""Kinds of normalization; the last has no weights."""
 
 _COMMON = {
     "hidden_size": 4096,
@@ -29,7 +32,7 @@ class Decoder(Family):
     defaults = _COMMON
     heads = LABELING
     final_norm: ClassVar[str] = "norm"
-    norm_kind: ClassVar[Literal["RMSNorm", "LayerNorm", ""]] = "RMSNorm"
+    norm_kind: ClassVar[NormKind] = "RMSNorm"
     norm_start: ClassVar[float] = 1.0
     block_norms: ClassVar[tuple[str, ...]] = ("input_layernorm", "post_attention_layernorm")
     qkv_bias: ClassVar[bool | str] = "attention_bias"
@@ -176,6 +179,36 @@ class Ministral(Mistral):
     question_prefix = "transformer"
 
 
+class Ministral3(Mistral):
+    """Ministral 3."""
+
+    model_types = ("ministral3",)
+    classes = "Ministral3"
+    defaults = {
+        "vocab_size": 131072,
+        "num_hidden_layers": 34,
+        "head_dim": 128,
+        "pad_token_id": 11,
+    }
+
+
+class Cwm(Mistral):
+    """The code world model. arXiv:2510.02387."""
+
+    model_types = ("cwm",)
+    classes = "Cwm"
+    heads = GENERATING
+    defaults = {
+        "vocab_size": 128256,
+        "hidden_size": 6144,
+        "intermediate_size": 21504,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 48,
+        "head_dim": 128,
+    }
+    mlp_bias = "mlp_bias"
+
+
 class Qwen2(Decoder):
     """Qwen 2 and 2.5. Yang et al. 2024, arXiv:2407.10671."""
 
@@ -309,7 +342,7 @@ class Olmo(Decoder):
     classes = "Olmo"
     heads = CLASSIFYING
     defaults = {"vocab_size": 50304, "intermediate_size": 11008, "pad_token_id": 1}
-    norm_kind = ""
+    norm_kind: ClassVar[NormKind] = ""
 
 
 class Olmo2(Olmo):
@@ -375,7 +408,7 @@ class Cohere(Decoder):
         "tie_word_embeddings": True,
     }
     block_norms = ("input_layernorm",)
-    has_qk_norm = "use_qk_norm"
+    has_qk_norm: ClassVar[bool | str] = "use_qk_norm"
 
     def query_norm(self, name: str, heads: int) -> None:
         scale = Tensor((heads, self.head_dim), Constant(value=1.0))

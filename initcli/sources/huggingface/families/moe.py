@@ -111,8 +111,8 @@ class Qwen2Moe(Experts):
         "mlp_only_layers": (),
         "qkv_bias": True,
     }
-    qkv_bias = "qkv_bias"
-    out_bias = False
+    qkv_bias: ClassVar[bool | str] = "qkv_bias"
+    out_bias: ClassVar[bool | str] = False
     experts_key = "num_experts"
 
     def is_mixture(self, index: int) -> bool:
@@ -331,7 +331,7 @@ class DeepseekV2(Grouped):
         "v_head_dim": 128,
         "moe_intermediate_size": 1407,
     }
-    mlp_bias = "mlp_bias"
+    mlp_bias: ClassVar[bool | str] = "mlp_bias"
     has_correction = False
 
     def attention(self, index: int) -> None:

@@ -18,7 +18,7 @@ class Bart(Family):
 
     model_types = ("bart",)
     classes = "Bart"
-    heads = (
+    heads: ClassVar[tuple[str, ...]] = (
         *("ForConditionalGeneration", "Model", "ForSequenceClassification"),
         "ForQuestionAnswering",
     )
@@ -170,9 +170,11 @@ class Whisper(Bart):
     def sinusoids(self, shape: Size) -> Initializer:
         """Sines and cosines of positions at wavelengths from 2π to 20,000π."""
         rows, width = shape
-        if rows * width > 1 << 24 or width % 2 or width < 4:
-            message = f"no table of {rows:,} positions of {width:,} sines and cosines can be made"
-            self.config.errors.report(message, ("max_source_positions",))
+        if width % 2 or width < 4:
+            message = f"`d_model` is {width:,}, and must be even and at least 4"
+            self.config.errors.report(message, ("d_model",))
+            return ZERO
+        if not self.is_computable(shape, "max_source_positions"):
             return ZERO
         half = width // 2
         angles = np.outer(np.arange(rows), np.exp(-np.log(1e4) / (half - 1) * np.arange(half)))

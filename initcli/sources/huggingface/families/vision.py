@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from initcli.initializers import Constant, Initializer, TruncatedNormal
+from initcli.initializers import Constant, Initializer, RandomUniform, TruncatedNormal
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 
 
-def truncated(std: float) -> Initializer:
+def bounded_normal(std: float) -> Initializer:
     """N(0, std²) truncated to [−2, 2], PyTorch's default bounds."""
     if not std:
         return ZERO
@@ -22,7 +22,7 @@ class Vit(Family):
 
     model_types = ("vit",)
     classes = "ViT"
-    heads = ("ForImageClassification", "Model")
+    heads: ClassVar[tuple[str, ...]] = ("ForImageClassification", "Model")
     defaults = {
         "hidden_size": 768,
         "num_hidden_layers": 12,
@@ -81,7 +81,7 @@ class Vit(Family):
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         """The tokens and positions."""
-        drawn = truncated(self.config.number("initializer_range"))
+        drawn = bounded_normal(self.config.number("initializer_range"))
         return {
             "cls_token": Tensor((1, 1, width), drawn),
             "position_embeddings": Tensor((1, self.num_positions, width), drawn),
@@ -95,7 +95,7 @@ class Vit(Family):
 
     def layer(self, index: int, width: int) -> None:
         """Add one layer."""
-        config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
+        modules, inner = self.modules, self.config.size("intermediate_size")
         with modules.within(f"layers.{index}"):
             self.attention(width)
             modules.norm("layernorm_before", width)
@@ -157,7 +157,7 @@ class Dinov2(Vit):
 
     @property
     def filled(self) -> Initializer:
-        return truncated(self.config.number("initializer_range"))
+        return bounded_normal(self.config.number("initializer_range"))
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         tokens = super().tokens(width)
@@ -279,3 +279,112 @@ class ClipVision(ClipText):
         modules.norm("pre_layrnorm", width)
         self.layers(width)
         modules.norm("post_layernorm", width)
+
+
+class Clip(Family):
+    """CLIP, two towers and a projection of each."""
+
+    model_types = ("clip",)
+    classes = "CLIP"
+    heads = ("Model",)
+    std_key = "initializer_factor"
+    defaults = {
+        "projection_dim": 512,
+        "logit_scale_init_value": 2.6592,
+        "initializer_factor": 1.0,
+    }
+
+    def describe(self, head: str) -> None:
+        config, modules = self.config, self.modules
+        size, factor = config.size("projection_dim"), config.number("initializer_factor")
+        scale = Constant(value=config.number("logit_scale_init_value"))
+        modules.add("", "CLIPModel", logit_scale=Tensor((), scale))
+        for tower, family, name in (
+            ("text", ClipText, "text_projection"),
+            ("vision", ClipVision, "visual_projection"),
+        ):
+            part = config.part(f"{tower}_config", family.all_defaults())
+            width = part.size("hidden_size")
+            part.activation("hidden_act")
+            part.quotient("hidden_size", "num_attention_heads")
+            with modules.within(f"{tower}_model"):
+                family(part, modules).tower(width)
+            modules.linear(name, width, size, False, factor * width**-0.5)
+
+
+class SiglipVision(Family):
+    """The vision tower of SigLIP. Zhai et al. 2023, arXiv:2303.15343."""
+
+    model_types = ("siglip_vision_model",)
+    classes = "SiglipVision"
+    heads = ("Model",)
+    defaults = {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "num_channels": 3,
+        "image_size": 224,
+        "patch_size": 16,
+        "hidden_act": "gelu_pytorch_tanh",
+        "initializer_range": 0.02,
+        "vision_use_head": True,
+    }
+
+    def describe(self, head: str) -> None:
+        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
+        config.activation("hidden_act")
+        config.quotient("hidden_size", "num_attention_heads")
+        channels, patch = config.size("num_channels"), config.size("patch_size")
+        kernel, inner = (patch, patch), config.size("intermediate_size")
+        filled = lecun(channels * patch**2)
+        modules.convolution("embeddings.patch_embedding", channels, width, kernel, True, filled)
+        positions = (config.size("image_size") // patch) ** 2
+        modules.embedding("embeddings.position_embedding", positions, width, std=width**-0.5)
+        for index in range(config.size("num_hidden_layers", 0)):
+            with modules.within(f"encoder.layers.{index}"):
+                modules.norm("layer_norm1", width)
+                for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
+                    full = f"self_attn.{name}"
+                    modules.linear(full, width, width, initializer=glorot(width, width))
+                modules.norm("layer_norm2", width)
+                self.feed_forward(width, inner)
+        modules.norm("post_layernorm", width)
+        if config.flag("vision_use_head"):
+            with modules.within("head"):
+                self.pooling(width)
+                modules.norm("layernorm", width)
+                self.feed_forward(width, inner)
+
+    def pooling(self, width: int) -> None:
+        """Add the attention of one token to all."""
+        drawn = glorot(width, width)
+        self.modules.add("", "PoolingHead", probe=Tensor((1, 1, width), drawn))
+        packed = Tensor((3 * width, width), glorot(width, 3 * width), (1,), (0,))
+        bias = Tensor((3 * width,), ZERO)
+        kind = "MultiheadAttention"
+        self.modules.add("attention", kind, in_proj_weight=packed, in_proj_bias=bias)
+        self.modules.linear("attention.out_proj", width, width, initializer=lecun(width))
+
+    def feed_forward(self, width: int, inner: int) -> None:
+        """Add a feed-forward layer, whose biases are nearly 0."""
+        drawn = glorot(width, inner)
+        for name, shape in (("fc1", (inner, width)), ("fc2", (width, inner))):
+            weight = Tensor(shape, drawn, (1,), (0,))
+            bias = Tensor(shape[:1], normal(1e-6))
+            self.modules.add(f"mlp.{name}", "Linear", weight=weight, bias=bias)
+
+
+def glorot(inputs: int, outputs: int) -> Initializer:
+    """U(−b, b) with b = √(6 / (inputs + outputs))."""
+    bound = math.sqrt(6 / (inputs + outputs))
+    return RandomUniform(minval=-bound, maxval=bound)
+
+
+def lecun(inputs: int) -> Initializer:
+    """A normal distribution truncated to [−2, 2], of a variance of about 1 / inputs.
+
+    The divisor is the standard deviation of N(0, 1) truncated to [−2, 2], as if the bounds were
+    two standard deviations.
+    """
+    return bounded_normal(math.sqrt(1 / inputs) / 0.87962566103423978)

@@ -1,0 +1,109 @@
+"""The command diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from initcli.cli.options import (
+    Custom,
+    Filter,
+    FormatOption,
+    Jobs,
+    PictureFormat,
+    Sample,
+    picture_format,
+    write_report,
+)
+from initcli.cli.terminal import patience, progress, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from initcli.checkpoint import Subject
+
+_SECONDS_PER_WEIGHT = 3e-8
+"""Rough time that one process takes to compare and to measure both values of a weight."""
+_KINDS = "Files or folders of weights, specs, models, or code as FILE.py:OBJECT, which is run."
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help=f"The source before. {_KINDS}")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The source after, of the same or any.")],
+    format: FormatOption = "table",
+    filter: Filter = None,
+    all: Annotated[bool, typer.Option("--all", help="Do not fold unchanged tensors.")] = False,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(f"F.{each}" for each in PictureFormat),
+            help="Save a picture of the relative changes in this file.",
+        ),
+    ] = None,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit with status 1 unless every tensor is unchanged."),
+    ] = False,
+    sample: Sample = False,
+    custom: Custom = None,
+    jobs: Jobs = None,
+) -> None:
+    """Print what changed from A to B, tensor by tensor.
+
+    Tensors are paired by path. Each pair has its relative L2 change, cosine similarity and largest
+    change, with the statistics of both; a tensor is unchanged where every bit is the same. Values
+    are read, or sampled where a source stores none.
+
+    Examples:
+      initcli diff model.yaml model.safetensors --exit-code
+      initcli diff model.yaml model.safetensors --filter '*/kernel' --plot changes.png
+    """
+    kind = picture_format(plot, "--plot")
+    from initcli.reports.diff import DiffReport, aligned, changes, diff_rows
+    from initcli.sampling.workers import suitable
+
+    first, second = (_subject(each, custom or (), sample=sample) for each in (a, b))
+    tensors = aligned(first, second, filter or ())
+    if tensors and not any(one and two for one, two in tensors):
+        say("no path is in both sources, so that nothing is paired")
+    weights = sum(one.size for pair in tensors for one in pair if one)
+    with (
+        suitable(jobs, weights * _SECONDS_PER_WEIGHT) as workers,
+        progress(weights, "weights") as bar,
+    ):
+        found = list(changes(first, second, tensors, workers=workers, progress=bar.advance))
+
+    def table(width: int, ascii_only: bool) -> RenderableType:
+        from initcli.render.diff import diff_table
+
+        return diff_table(first, second, found, width=width, ascii_only=ascii_only, fold=not all)
+
+    write_report(
+        format,
+        table=table,
+        record=lambda: DiffReport.of(first, second, found),
+        rows=lambda: diff_rows(first, second, found),
+    )
+    if plot is not None:
+        from initcli.files import write_whole
+        from initcli.render.diff_plot import changes_picture
+
+        title = f"{first.name} → {second.name}"
+        write_whole(Path(plot), changes_picture(title, found, kind))
+    if exit_code and any(change.kind != "unchanged" for change in found):
+        raise typer.Exit(1)
+
+
+def _subject(source: str, custom: Sequence[str], *, sample: bool) -> Subject:
+    from initcli.sources.code.objects import is_code
+    from initcli.sources.subject import subject
+
+    with patience([source]):
+        found = subject(source, sample=sample, custom=() if is_code(source) else custom)
+    for note in found.notes:
+        say(note)
+    return found

@@ -1,0 +1,168 @@
+"""What differs between two sources, as a table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from initcli.checkpoint import Subject
+from initcli.errors import printable
+from initcli.render.blocks import ASCII, BLOCKS, sparkline
+from initcli.render.columns import Column, in_columns
+from initcli.reports.diff import Change, DiffTotals
+from initcli.reports.summary import TensorSummary, model_facts
+from initcli.types import shape_text
+
+_BARS = 8
+"""Characters of a histogram."""
+_MIN_FOLDED = 2
+"""Unchanged tensors in sequence that are folded into one line."""
+
+_MAX_NAMES = 3
+"""Tensors that a note names."""
+
+
+class _Line(NamedTuple):
+    """The cells of a line."""
+
+    tensor: str
+    change: str
+    cosine: str = ""
+    largest: str = ""
+    a_std: str = ""
+    b_std: str = ""
+    a_bars: str = ""
+    b_bars: str = ""
+
+
+def diff_table(
+    a: Subject,
+    b: Subject,
+    changes: Sequence[Change],
+    *,
+    width: int,
+    ascii_only: bool = False,
+    fold: bool = True,
+) -> RenderableType:
+    """A line for each tensor: its relative change, and both standard deviations and histograms.
+
+    Unchanged tensors in sequence are one line where ``fold``.
+    """
+    totals = DiffTotals.of(changes)
+    sign = " - " if ascii_only else " · "
+    title = [
+        Text.assemble((f"{letter}  ", "dim"), (printable(each.name), "bold"), "  ", (facts, "dim"))
+        for letter, each in (("A", a), ("B", b))
+        for facts in [sign.join(model_facts(each))]
+    ]
+    if not changes:
+        return Group(*title, Text("There are no tensors."))
+    heads = {
+        "change": "change",
+        "cosine": "cosine",
+        "largest": "largest",
+        "a_std": "std A",
+        "b_std": "std B",
+        "a_bars": "A",
+        "b_bars": "B",
+    }
+    table = in_columns(
+        [Column("tensor", attrgetter("tensor"))],
+        [Column(heading, attrgetter(name)) for name, heading in heads.items()],
+        list(_lines(changes, ASCII if ascii_only else BLOCKS, fold=fold)),
+        width,
+    )
+    notes = [
+        Text.assemble((f"{printable(note)}: ", "dim"), printable(_some(paths)))
+        for note, paths in _notes(changes).items()
+    ]
+    end = totals.text
+    if totals.changed:
+        end += f"{sign}relative change of all pairs {_figure(totals.relative)}"
+    return Group(*title, Text(""), table, Text(""), *notes, Text(end, "bold"))
+
+
+def _lines(changes: Sequence[Change], ramp: str, *, fold: bool) -> Iterator[_Line]:
+    for kind, group in groupby(changes, attrgetter("kind")):
+        members = list(group)
+        if fold and kind == "unchanged" and len(members) >= _MIN_FOLDED:
+            name = printable(f"{members[0].path} … {members[-1].path} ({len(members):,})")
+            yield _Line(name, kind)
+        else:
+            yield from (_line(change, ramp) for change in members)
+
+
+def _line(change: Change, ramp: str) -> _Line:
+    difference = change.difference
+    is_changed = change.kind == "changed" and difference is not None
+    a_bars, b_bars = _bars(change, ramp)
+    return _Line(
+        tensor=printable(change.path),
+        change=_figure(difference.relative) if is_changed and difference else change.kind,
+        cosine=_cosine(difference.cosine) if is_changed and difference else "",
+        largest=_figure(difference.largest) if is_changed and difference else "",
+        a_std=_std(change.a),
+        b_std=_std(change.b),
+        a_bars=a_bars,
+        b_bars=b_bars,
+    )
+
+
+def _figure(value: float) -> str:
+    return "" if value != value else "∞" if value == float("inf") else f"{value:.3g}"
+
+
+def _cosine(value: float) -> str:
+    return "" if value != value else f"{value:.4f}"
+
+
+def _std(tensor: TensorSummary | None) -> str:
+    seen = tensor and tensor.measured
+    return _figure(seen.std) if seen and seen.count else ""
+
+
+def _bars(change: Change, ramp: str) -> tuple[str, str]:
+    """Both histograms, over one range where neither is that of a constant."""
+    seen = [each and each.measured for each in (change.a, change.b)]
+    ranges = [each.visible for each in seen if each and each.count and each.min < each.max]
+    scale = None
+    if len(ranges) == len(seen):
+        scale = min(low for low, _ in ranges), max(high for _, high in ranges)
+    a, b = (sparkline(each, _BARS, ramp, scale) if each else "" for each in seen)
+    return a, b
+
+
+def _notes(changes: Sequence[Change]) -> dict[str, list[str]]:
+    """What figures do not say, and the paths of the tensors of which it holds."""
+    notes: defaultdict[str, list[str]] = defaultdict(list)
+    for change in changes:
+        for note in _notes_of(change):
+            notes[note].append(change.path)
+    return notes
+
+
+def _notes_of(change: Change) -> Iterator[str]:
+    a, b, difference = change.a, change.b, change.difference
+    if a and b:
+        one, two = a.parameter, b.parameter
+        if one.shape != two.shape:
+            yield f"{shape_text(one.shape)} → {shape_text(two.shape)}"
+        if one.dtype != two.dtype:
+            yield f"{one.dtype} → {two.dtype}"
+        if a.distribution and b.distribution and a.distribution != b.distribution:
+            yield f"{a.distribution.text} → {b.distribution.text}"
+    if difference and 0 < difference.changed < change.size:
+        yield f"{difference.changed:,} of {change.size:,} entries changed"
+    if difference and difference.not_finite:
+        yield f"{difference.not_finite:,} NaN or infinite"
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _MAX_NAMES:,} more" if len(paths) > _MAX_NAMES else ""
+    return ", ".join(paths[:_MAX_NAMES]) + more

@@ -1,0 +1,267 @@
+"""What differs between the tensors of two sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from operator import add
+from os import PathLike, fspath
+from typing import Annotated, Literal, get_args
+
+import msgspec
+
+from initcli.checkpoint import Checkpoint, Subject
+from initcli.measuring.difference import NOTHING, Difference, differences
+from initcli.measuring.measurement import Progress
+from initcli.model import Model, matching
+from initcli.parameter import Parameter
+from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
+from initcli.reports.summary import (
+    DistributionRecord,
+    MeasuredRecord,
+    TensorRecord,
+    TensorSummary,
+    has_values,
+    held,
+    summarize,
+)
+from initcli.sampling.workers import HERE, Workers
+from initcli.sources.subject import subject
+
+Kind = Literal["unchanged", "changed", "reshaped", "added", "removed", "unknown"]
+"""What became of a tensor; unknown where its values cannot be read or drawn."""
+
+Aligned = tuple[Parameter | None, Parameter | None]
+"""The tensors of A and of B that have one path; None where there is none."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What became of the tensor at a path: of ``a``, None where added, and ``b``, where removed.
+
+    ``difference`` is that of the values, None unless both have values and the same shape.
+    """
+
+    path: str
+    kind: Kind
+    a: TensorSummary | None
+    b: TensorSummary | None
+    difference: Difference | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of entries, of a reshaped tensor those after."""
+        tensor = self.b or self.a
+        return 0 if tensor is None else tensor.parameter.size
+
+
+def diff(a: str | PathLike[str] | Subject, b: str | PathLike[str] | Subject) -> Iterator[Change]:
+    """What became of each tensor from A to B: the tensors of A in order, then those that B adds.
+
+    Tensors are paired by path. Values of a model that stores none are sampled.
+
+    Args:
+        a: a file or folder of weights, whatever :func:`initcli.load` takes, or a loaded model.
+        b: the same, after the change.
+
+    Raises:
+        InvalidSpec: a source cannot be read.
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
+        CustomFunctionError: a custom initializer failed.
+        CodeError: code fails, or gives no model.
+
+    >>> import initcli
+    >>> text = "{input_shape: [8], layers: [{type: Dense, units: 4}]}"
+    >>> a, b = (initcli.parse(text, seed=seed) for seed in (0, 1))
+    >>> [(change.path, change.kind) for change in initcli.diff(a, b)]
+    [('dense/kernel', 'changed'), ('dense/bias', 'unchanged')]
+    """
+    one, two = (
+        each if isinstance(each, Model | Checkpoint) else subject(fspath(each)) for each in (a, b)
+    )
+    return changes(one, two, aligned(one, two))
+
+
+def aligned(a: Subject, b: Subject, globs: Iterable[str] = ()) -> list[Aligned]:
+    """The tensors of both, paired by path; ``globs`` are patterns of which one must match.
+
+    Two sources of one tensor each are a pair whatever the paths: an array in a file of its own has
+    the name of the file.
+
+    Raises:
+        NoSuchTensor: a pattern matches no tensor of either.
+    """
+    first, second = ({each.path: each for each in model.parameters} for model in (a, b))
+    if len(first) == len(second) == 1:
+        second = dict(zip(first, second.values(), strict=True))
+    tensors = [(first.get(path), second.get(path)) for path in dict.fromkeys((*first, *second))]
+    wanted = tuple(globs)
+    if not wanted:
+        return tensors
+    kept = {each.path for each in matching((*a.parameters, *b.parameters), wanted)}
+    return [pair for pair in tensors if any(each and each.path in kept for each in pair)]
+
+
+def changes(
+    a: Subject,
+    b: Subject,
+    tensors: Sequence[Aligned],
+    *,
+    workers: Workers = HERE,
+    progress: Progress | None = None,
+) -> Iterator[Change]:
+    """What became of tensors from A to B, see :func:`aligned`.
+
+    All values are compared before the first change is known; of those that are the same, one side
+    is measured.
+    """
+    pairs = [(one, two) for one, two in tensors if one and two and _are_comparable(one, two)]
+    compared = zip(pairs, differences(pairs, workers=workers, progress=progress), strict=True)
+    found = {one.path: difference for (one, _), difference in compared}
+    kinds = [_kind(one, two, found) for one, two in tensors]
+    changed = [
+        two for (_, two), kind in zip(tensors, kinds, strict=True) if two and kind != "unchanged"
+    ]
+    before = summarize(a, only=[one for one, _ in tensors if one], workers=workers)
+    after = summarize(b, only=changed, workers=workers)
+    for (one, two), kind in zip(tensors, kinds, strict=True):
+        first = next(before) if one else None
+        if first and two and kind == "unchanged":
+            second: TensorSummary | None = held(two, first.measured)
+        else:
+            second = next(after) if two else None
+        path = (one or two).path  # type: ignore[union-attr]  # at least one has the path
+        yield Change(path, kind, first, second, found.get(path))
+
+
+def _are_comparable(one: Parameter, two: Parameter) -> bool:
+    return one.shape == two.shape and has_values(one) and has_values(two)
+
+
+def _kind(one: Parameter | None, two: Parameter | None, found: dict[str, Difference]) -> Kind:
+    if one is None:
+        return "added"
+    if two is None:
+        return "removed"
+    if one.shape != two.shape:
+        return "reshaped"
+    if one.path not in found:
+        return "unknown"
+    return "changed" if found[one.path].changed or one.dtype != two.dtype else "unchanged"
+
+
+class DifferenceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the values of two tensors of one shape lie apart."""
+
+    relative: Annotated[
+        float, doc("Relative L2 change ‖b − a‖ / ‖a‖; null where ‖a‖ is 0 and ‖b‖ is not.")
+    ]
+    cosine: Annotated[float, doc("Cosine similarity of both; null where one of them is 0.")]
+    largest: Annotated[float, doc("Largest change |b − a| of an element.")]
+    changed: Annotated[int, doc("Number of elements that differ, bit by bit if dtypes agree.")]
+    not_finite: Annotated[
+        int, doc("Number of elements that are NaN or infinite in A or B, and count nowhere else.")
+    ]
+
+
+class SideRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor before or after the change."""
+
+    shape: Annotated[tuple[int, ...], doc("Shape.")]
+    dtype: Annotated[str, doc("Dtype of the elements.")]
+    values: Annotated[
+        str | None, doc("Origin of the values: sampled, stored, live; null if there are none.")
+    ]
+    distribution: Annotated[
+        DistributionRecord | None, doc("Declared distribution of one element; null if not known.")
+    ]
+    measured: Annotated[MeasuredRecord | None, doc("Statistics of the values.", row="")]
+
+    @classmethod
+    def of(cls, tensor: TensorSummary | None) -> SideRecord | None:
+        """The record of a tensor, if there is one."""
+        return None if tensor is None else record(cls, TensorRecord.of(tensor, ""))
+
+
+class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one tensor."""
+
+    path: Annotated[str, doc("Path, such as conv1d/kernel.")]
+    kind: Annotated[
+        Kind, doc("unchanged (bit by bit), changed, reshaped, added, removed or unknown.")
+    ]
+    difference: Annotated[
+        DifferenceRecord | None,
+        doc("Difference of the values; null unless both have values and the same shape.", row=""),
+    ]
+    a: Annotated[SideRecord | None, doc("The tensor in A; null if added.")]
+    b: Annotated[SideRecord | None, doc("The tensor in B; null if removed.")]
+
+    @classmethod
+    def of(cls, change: Change) -> ChangeRecord:
+        """The record of a change."""
+        difference = change.difference and record(DifferenceRecord, change.difference)
+        a, b = SideRecord.of(change.a), SideRecord.of(change.b)
+        return record(cls, change, difference=difference, a=a, b=b)
+
+
+class DiffTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Number of tensors of each kind, and the change of all pairs together."""
+
+    unchanged: Annotated[int, doc("Number of tensors that are the same, bit by bit.")]
+    changed: Annotated[int, doc("Number of tensors of which values or dtype differ.")]
+    reshaped: Annotated[int, doc("Number of tensors whose shapes differ.")]
+    added: Annotated[int, doc("Number of tensors that only B has.")]
+    removed: Annotated[int, doc("Number of tensors that only A has.")]
+    unknown: Annotated[int, doc("Number of tensors whose values cannot be read or drawn.")]
+    relative: Annotated[
+        float, doc("Relative L2 change of all pairs of one shape together; null without any.")
+    ]
+
+    @classmethod
+    def of(cls, changes: Iterable[Change]) -> DiffTotals:
+        """The totals of changes."""
+        kept = list(changes)
+        counts = Counter(change.kind for change in kept)
+        whole = reduce(add, (each.difference for each in kept if each.difference), NOTHING)
+        return cls(**{kind: counts[kind] for kind in get_args(Kind)}, relative=whole.relative)
+
+    @property
+    def text(self) -> str:
+        """The totals for people."""
+        counts = {kind: getattr(self, kind) for kind in get_args(Kind)}
+        return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+
+
+class DiffReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between the tensors of two sources, A and B."""
+
+    a: Annotated[ModelRecord, doc("The first source.")]
+    b: Annotated[ModelRecord, doc("The second source.")]
+    tensors: Annotated[
+        tuple[ChangeRecord, ...], doc("Tensors of A in order, then those that only B has.")
+    ]
+    totals: Annotated[DiffTotals, doc("Sums over these tensors.")]
+
+    @classmethod
+    def of(cls, a: Subject, b: Subject, changes: Sequence[Change]) -> DiffReport:
+        """The report on the changes from A to B."""
+        return cls(
+            a=ModelRecord.of(a),
+            b=ModelRecord.of(b),
+            tensors=tuple(map(ChangeRecord.of, changes)),
+            totals=DiffTotals.of(changes),
+        )
+
+
+def diff_rows(a: Subject, b: Subject, changes: Sequence[Change]) -> Rows:
+    """One row a tensor."""
+    shown = ("path", "kind", "relative", "cosine", "largest", "a_mean", "b_mean", "a_std", "b_std")
+    return rows_of(
+        ChangeRecord,
+        map(ChangeRecord.of, changes),
+        {},
+        title=f"{a.name} and {b.name}",
+        facts=DiffTotals.of(changes).text,
+        shown=shown,
+    )

@@ -1,0 +1,44 @@
+"""Configurations of Hugging Face that are wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from error_cases.case import Case
+
+
+def of_configurations() -> Iterator[Case]:
+    """Values that do not fit, and models that are not covered."""
+    llama = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+    many: dict[str, Any] = dict.fromkeys(("hidden_size", "vocab_size"), "many")
+    cases: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("a model type that is not covered", "", {"model_type": "lama"}),
+        (
+            "a model type that comes with code of its own",
+            "",
+            {"model_type": "qqqq", "auto_map": {"AutoModel": "modeling_qqqq.Model"}},
+        ),
+        ("no model type", "", {"architectures": ["LlamaForCausalLM"]}),
+        ("an architecture that is not covered", "", {**llama, "architectures": ["Llama"]}),
+        ("a size of another type", "", {**llama, "hidden_size": "4096"}),
+        ("a size that is no quotient", "", {**llama, "hidden_size": 4097}),
+        ("an activation that is not known", "", {**llama, "hidden_act": "gellu"}),
+        ("layers beyond the limit", "", {**llama, "num_hidden_layers": 10**9}),
+        ("a padding token that is not in the table", "", {**llama, "pad_token_id": 10**9}),
+        ("defaults beside a configuration", " --defaults torch", llama),
+        ("more errors than the limit", " --limit errors=1", {**llama, **many}),
+        (
+            "a part that is not covered",
+            "",
+            {"model_type": "distilbert", "sinusoidal_pos_embds": True},
+        ),
+        ("a table of waves that is too large", "", {"model_type": "whisper", "d_model": 2**30}),
+        ("waves of an odd width", "", {"model_type": "whisper", "d_model": 6 * 63 + 3}),
+        ("a tensor that is too large", "", {**llama, "vocab_size": 2**40, "hidden_size": 2**40}),
+    )
+    files = {"config.json": json.dumps(llama)}
+    yield Case("a comparison of a configuration", "compare config.json", files)
+    for title, options, config in cases:
+        yield Case(title, f"summary config.json{options}", {"config.json": json.dumps(config)})
