@@ -272,7 +272,10 @@ def cases() -> Iterator[Case]:
     yield Case("a seed for stored values", "summary a.npy --seed 1", weights)
     yield Case("too many tensors", "summary a.npz --limit tensors=1", {"a.npz": real("numpy.npz")})
     kernel = npy("(3, 2)") + bytes(24)
-    two = {"a.npz": archive(a__npy=kernel, b__npy=kernel), "spec.yaml": DENSE}
+    two: dict[str, str | bytes] = {
+        "a.npz": archive(a__npy=kernel, b__npy=kernel),
+        "spec.yaml": DENSE,
+    }
     yield Case("two tensors for one kernel", "summary spec.yaml --weights a.npz", two)
     yield Case("no weights to hold to", "check spec.yaml --weights b.npz", two)
     yield Case("a pair without weights", "check spec.yaml --map dense/kernel=a", two)
