@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from initcli.checks import Check, Report, check
+from initcli.sampling.chunks import CHUNK
 from support.paths import REFERENCE
 from support.running import run
 from support.stacks import VALUE_CHECKS, of_value_example, stored
@@ -65,6 +66,12 @@ def test_rows_of_packed_experts_and_tied_tensors(tmp_path: Path) -> None:
     report = check(stored(tmp_path, **{"mlp.experts": experts}))
     assert codes(report) == ["I604"]
     assert "2 of 4 rows of mlp.experts are one row" in report.findings[0].message
+    long = random(0, 3, CHUNK + 5)
+    long[2] = long[0]
+    assert codes(check(stored(tmp_path, **{"mlp.experts": long}))) == ["I604"]
+    long[2, -1] += 1
+    long[1] = 0
+    assert check(stored(tmp_path, **{"mlp.experts": long})).findings == ()
     padded = random(0, 16, 16)
     padded[[3, 5]] = 0
     assert check(stored(tmp_path, **{"embed.weight": padded})).findings == ()

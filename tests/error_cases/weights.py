@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from error_cases.case import Case
+from error_cases.case import DENSE, Case
 from support.paths import REFERENCE
 
 FILES = REFERENCE / "weights"
@@ -271,10 +271,14 @@ def cases() -> Iterator[Case]:
         yield Case(f"a signal of {name}", f"signal {name}", weights)
     yield Case("a seed for stored values", "summary a.npy --seed 1", weights)
     yield Case("too many tensors", "summary a.npz --limit tensors=1", {"a.npz": real("numpy.npz")})
-    two = {"a.npz": archive(a__npy=npy("(3, 2)") + bytes(24), b__npy=npy("(3, 2)") + bytes(24))}
+    kernel = npy("(3, 2)") + bytes(24)
+    two: dict[str, str | bytes] = {
+        "a.npz": archive(a__npy=kernel, b__npy=kernel),
+        "spec.yaml": DENSE,
+    }
     yield Case("two tensors for one kernel", "summary spec.yaml --weights a.npz", two)
-    yield Case("no weights to hold to", "check spec.yaml --weights b.npz")
-    yield Case("a pair without weights", "check spec.yaml --map dense/kernel=a")
+    yield Case("no weights to hold to", "check spec.yaml --weights b.npz", two)
+    yield Case("a pair without weights", "check spec.yaml --map dense/kernel=a", two)
     for pair in ("dense/kernl=a", "dense/kernel=c", "dense/bias=a"):
         yield Case(f"the pair {pair}", f"hist spec.yaml --weights a.npz --map {pair}", two)
     bomb = {"a.npz": archive(zipfile.ZIP_DEFLATED, a__npy=npy("(9999,)") + bytes(39_996))}

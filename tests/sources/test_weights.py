@@ -224,7 +224,7 @@ def test_options_of_sampling_are_refused() -> None:
     assert "nothing is sampled" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["signal", "check", "compare"])
+@pytest.mark.parametrize("command", ["signal", "compare"])
 @pytest.mark.parametrize("name", ["numpy.npz", "torch.pt", "keras.weights.h5", "onnx.onnx"])
 def test_weights_alone_are_no_model(command: str, name: str) -> None:
     done = run(command, FILES / name)

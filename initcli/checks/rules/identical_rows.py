@@ -11,6 +11,7 @@ import numpy as np
 from initcli.checks.base import Finding
 from initcli.checks.values import Held, ValueCheck, Values
 from initcli.sampling.chunks import CHUNK
+from initcli.stored import StoredTensor
 
 _LEAST_BYTES = 32
 """Size of a row that does not occur twice by chance: random values of any float dtype have at
@@ -57,7 +58,7 @@ class IdenticalRows(ValueCheck):
                 continue
             repeated = [count for count in Counter(_rows(tensor)).values() if count > 1]
             if repeated:
-                rows = f"{sum(repeated):,} of {tensor.parameter.shape[0]:,} rows"
+                rows = f"{sum(repeated):,} of {tensor.stored.shape[0]:,} rows"
                 kinds = "are one row" if len(repeated) == 1 else f"are {len(repeated):,} rows"
                 yield self.finding_of(
                     values,
@@ -70,12 +71,25 @@ class IdenticalRows(ValueCheck):
 def _rows(tensor: Held) -> Iterator[int]:
     """A hash of each row of more than one value, where a row is too long to repeat by chance."""
     stored = tensor.stored
-    rows = stored.shape[0]
+    rows = stored.shape[0] if len(stored.shape) > 1 else 0
     width = math.prod(stored.shape[1:])
-    if rows < 2 or not width or stored.bytes < rows * _LEAST_BYTES or width > 16 * CHUNK:
+    if rows < 2 or stored.bytes < rows * _LEAST_BYTES:
         return
-    step = max(CHUNK // width, 1)
+    if width > CHUNK:
+        yield from filter(None, (_long_row(stored, row * width, width) for row in range(rows)))
+        return
+    step = CHUNK // width
     for start in range(0, rows, step):
         block = stored.read(start * width, min(start + step, rows) * width).reshape(-1, width)
         varied = block[(block != block[:, :1]).any(axis=1)]
         yield from (hash(row.tobytes()) for row in np.ascontiguousarray(varied))
+
+
+def _long_row(stored: StoredTensor, start: int, width: int) -> int:
+    """A hash of a row that is longer than a chunk; 0 if it has one value."""
+    low, high, hashes = math.inf, -math.inf, []
+    for first in range(start, start + width, CHUNK):
+        piece = stored.read(first, min(first + CHUNK, start + width))
+        low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+        hashes.append(hash(piece.tobytes()))
+    return hash(tuple(hashes)) if low < high else 0
