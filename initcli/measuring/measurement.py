@@ -471,7 +471,7 @@ def auto_bins(seen: Measurement, ends: tuple[float, float] | None = None) -> int
 
     The ends are :attr:`Measurement.visible` by default.
     """
-    if ends is None and seen.min == seen.max:
+    if not seen.count or (ends is None and seen.min == seen.max):
         return 1
     first_quartile, third_quartile = seen.histogram.quantiles(0.25, 0.75)
     return _bins(seen, first_quartile, third_quartile, ends)
