@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import initcli
-from initcli.checks import check, known_checks
+from initcli.checks import check
 from initcli.signal.judgment import Judgment
 from support.paths import SAMPLES
+from support.stacks import CHECKS
 
 SIZE = {
     "I202": ("signal vanishes", "signal explodes", "difference of examples vanishes", "overflows"),
@@ -88,7 +89,7 @@ def test_samples_get_one_answer(spec: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["Reported", "Not reported"])
-@pytest.mark.parametrize("rule", known_checks().values(), ids=lambda rule: rule.code)
+@pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.code)
 def test_examples_of_checks_get_one_answer(rule: Any, section: str) -> None:
     if rule.code == "I404":
         pytest.skip("needs initializers of its own")

@@ -18,7 +18,9 @@ import yaml
 
 import initcli
 from initcli.cli.app import app
-from support.paths import ROOT, TOUR
+from support.paths import REFERENCE, ROOT, TOUR
+
+WEIGHTS = REFERENCE / "weights" / "safetensors.safetensors"
 
 PACKAGE = ROOT / "initcli"
 
@@ -31,6 +33,9 @@ COMMANDS = [
     "signal tour.yaml --out signal.svg --html plots",
     "compare tour.yaml --defaults keras,torch --draws 2",
     "check tour.yaml --html plots",
+    "identify weights.safetensors",
+    "diff tour.yaml weights.safetensors",
+    "help spec",
     "catalog",
     "schema",
     "init",
@@ -217,4 +222,5 @@ def test_an_installed_command_runs_far_from_the_checkout_and_warns_of_nothing(
     command: str, installed: Path, tmp_path: Path
 ) -> None:
     shutil.copy(TOUR, tmp_path)
+    shutil.copy(WEIGHTS, tmp_path / "weights.safetensors")
     python("-m", "initcli", *command.split(), cwd=tmp_path, path=installed)

@@ -585,12 +585,12 @@ def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
     tmp_path: Path,
 ) -> None:
     spec = tmp_path / "large.yaml"
-    layer = "{type: Dense, units: 10000, use_bias: false, kernel_initializer: he_normal}"
-    spec.write_text(f"input_shape: [10000]\nlayers: [{layer}]\n")
+    layer = "{type: Dense, units: 20000, use_bias: false, kernel_initializer: he_normal}"
+    spec.write_text(f"input_shape: [20000]\nlayers: [{layer}]\n")
     seen, output = in_terminal("summary", spec, "--format", "json", "--jobs", "1", piped=True)
-    assert "of 100M weights" in seen
+    assert "of 400M weights" in seen
     assert "/s" in seen
-    assert json.loads(output)["totals"]["params"] == 100_000_000
+    assert json.loads(output)["totals"]["params"] == 400_000_000
     quick, output = in_terminal("summary", TOUR, "--format", "json", piped=True)
     assert quick == ""
     assert json.loads(output)
@@ -599,9 +599,9 @@ def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals for this")
 def test_paths_are_whole_lines_between_the_bar_s(tmp_path: Path) -> None:
     spec = tmp_path / "many.yaml"
-    spec.write_text("input_shape: [4]\nlayers: [{repeat: 6, layers: [{type: Dense, units: 4}]}]\n")
+    spec.write_text("input_shape: [4]\nlayers: [{repeat: 40, layers: [{type: Dense, units: 4}]}]\n")
     seen, _ = in_terminal("hist", spec, "--out", tmp_path / "out", piped=False)
-    assert "of 12 pictures" in seen
+    assert "of 80 pictures" in seen
     paths = [line for line in re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", seen) if ".png" in line]
     assert all(re.fullmatch(re.escape(str(tmp_path)) + r"/out/\S+\.png", path) for path in paths)
     assert len(paths) == len(list((tmp_path / "out").iterdir()))

@@ -82,7 +82,7 @@ def test_an_error_in_an_archive_is_found_in_its_member(tmp_path: Path) -> None:
         ),
         (
             b"\x89HDF\r\n\x1a\n" + b"\0" * 99,
-            "this is an HDF5 file, which only Keras itself can read",
+            "this HDF5 file cannot be read: ",
         ),
     ],
     # An archive holds the time, so that its bytes name another test in each process.
@@ -92,7 +92,8 @@ def test_an_archive_that_is_no_model(tmp_path: Path, content: bytes, message: st
     (tmp_path / "m.keras").write_bytes(content)
     with pytest.raises(initcli.InvalidSpec) as caught:
         initcli.load(str(tmp_path / "m.keras"))
-    assert [error.message for error in caught.value.errors] == [message]
+    (error,) = caught.value.errors
+    assert error.message.startswith(message)
 
 
 def sequential(*layers: dict[str, Any], **rest: Any) -> str:

@@ -24,7 +24,6 @@ from typer.testing import CliRunner
 import initcli
 from initcli import errors
 from initcli.activations import known_activations
-from initcli.checks import known_checks
 from initcli.cli.app import app
 from initcli.initializers import known_initializers
 from initcli.layers import Layer, known_layers
@@ -35,6 +34,7 @@ from initcli.sources.read import parse
 from initcli.sources.schema import schema_text
 from initcli.types import ArgumentError, arguments_of
 from support.paths import REFERENCE, SAMPLES, facts
+from support.stacks import CHECKS
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
 SPEC = Draft202012Validator(SCHEMA)
@@ -84,7 +84,7 @@ def test_a_sample_config_is_valid_and_names_its_schema(file: Path) -> None:
 
 def examples() -> Iterator[Any]:
     """Specs that other tests hold valid."""
-    for check in known_checks().values():
+    for check in CHECKS:
         for text in map(check.example, ("Reported", "Not reported")):
             yield parse(text).data
     for text in re.findall(
