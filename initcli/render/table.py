@@ -127,9 +127,8 @@ class _Page:
         drawn = any(tensor.measured for tensor in tensors.values()) or not tensors
         if not drawn:
             facts[0] = "nothing drawn" if isinstance(model, Model) else "nothing measured"
-        yield from self._ends(
-            Text(printable(model.name), "bold"), Text(self.dot.join(facts), "dim")
-        )
+        title, facts_text = Text(printable(model.name), "bold"), Text(self.dot.join(facts), "dim")
+        yield _Line(title, facts_text, gap=2, figures=True)
         if self.width >= _NARROW:
             titles = [*(str(column.heading) for column in TABLE_COLUMNS)]
             titles.append("histogram" if drawn else "distribution")
@@ -318,7 +317,7 @@ class _Page:
         if sums.trainable is not None:
             kinds.append(f"trainable {sums.trainable:,}{self.dot}")
             kinds.append(f"non-trainable {sums.non_trainable:,}")
-        yield from self._ends(weights, kinds)
+        yield _Line(weights, kinds, gap=2, figures=True)
 
     def _figure(self, value: Any) -> str:
         """A value in four digits, or in as many as fit; nothing for None."""

@@ -14,8 +14,8 @@ _PER_SECOND = 1e10
 """Multiplications in a second, of two cores."""
 _PASSES = 3
 """Cost of a pass forwards and one backwards, in passes forwards."""
-_DRAWING = 50
-"""Cost of drawing a weight, in multiplications."""
+_DRAWING = 300
+"""Cost of a weight, in multiplications: drawn for each pass, its gradient made and measured."""
 _MOVING = 100
 """Cost of taking an entry of a tensor through a layer, in multiplications."""
 _HELD = 7

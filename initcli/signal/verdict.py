@@ -161,7 +161,7 @@ def _without_problems(judgment: Judgment, layer: str | None, factor: float | Non
     if None in results:
         text += " as far as it is known"
     elif layer is not None and factor is not None and abs(math.log(factor)) > math.log(NOTABLE):
-        text += f", though {layer} changes it by a factor of {factor:.2g}"
+        text += f" but for {layer}, which changes it by a factor of {factor:.2g}"
     return text
 
 
