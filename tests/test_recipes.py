@@ -82,7 +82,7 @@ def test_the_pre_commit_hook_lets_no_broken_spec_in(models: Path) -> None:
     bad = shell("git add . && pre-commit run", models)
     assert bad.returncode == 1
     assert "I101" in bad.stdout
-    assert "models/broken.yaml:2" in bad.stdout
+    assert "models/broken.yaml:3" in bad.stdout
 
 
 @needs(shutil.which("bash") is None, reason="a workflow's steps are those of bash")
