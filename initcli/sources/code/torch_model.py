@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared
-from initcli.initializers.given import Box, Parts, Uninitialized, Unknown, Values
 from initcli.layers.core import Opaque
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
-from initcli.sources.code.torch_recording import (
-    Computed,
-    Content,
-    Drawn,
-    Part,
-    Recorder,
-    Unwritten,
-    View,
-)
+from initcli.sources.code.contents import Computed, filled
+from initcli.sources.code.torch_recording import Recorder, View
 from initcli.stored import NUMPY, Held, StoredTensor
-from initcli.types import TensorDtype
+from initcli.types import Array, TensorDtype
 
 _UNDECLARED = Undeclared()
 
@@ -63,9 +54,7 @@ def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Content
                 Parameter(
                     path=full,
                     shape=tuple(tensor.shape),
-                    initializer=_UNDECLARED
-                    if recorder is None
-                    else initializer(recorder.parts(tensor)),
+                    initializer=_UNDECLARED if recorder is None else _initializer(recorder, tensor),
                     stored=live(full, tensor) if recorder is None else None,
                     trainable=id(tensor) in trained,
                     dtype=_dtype(tensor),
@@ -132,30 +121,17 @@ def _axes(module: nn.Module, name: str, tensor: torch.Tensor) -> tuple[Axes, Axe
     return None, None
 
 
-def initializer(parts: list[Part]) -> Initializer:
-    """The initializer of a tensor that was filled in parts."""
-    if len(parts) == 1:
-        return _initializer(parts[0].content)
-    return Parts(
-        boxes=tuple(
-            Box(
-                starts=tuple(each.start for each in box),
-                stops=tuple(each.stop for each in box),
-                initializer=_initializer(content),
-            )
-            for box, content in parts
-        )
+def _initializer(recorder: Recorder, tensor: torch.Tensor) -> Initializer:
+    parts = (
+        part._replace(content=Computed(_numbers(part.content.values)))
+        if isinstance(part.content, Computed)
+        else part
+        for part in recorder.parts(tensor)
     )
+    return filled(tuple(parts), tuple(tensor.shape))
 
 
-def _initializer(content: Content) -> Initializer:
-    match content:
-        case Drawn(initializer):
-            return initializer
-        case Computed(values) if not values.is_complex():
-            return Values(numbers=np.asarray(values.detach().double().numpy()).tobytes())
-        case Unwritten(place):
-            return Uninitialized(**place._asdict())
-        case Computed():
-            return Unknown(operation="complex numbers")
-    return Unknown(operation=content.operation)
+def _numbers(values: torch.Tensor) -> Array:
+    exact = torch.complex128 if values.is_complex() else torch.float64
+    numbers: Array = values.detach().to(exact).numpy()
+    return numbers
