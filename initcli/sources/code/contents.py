@@ -169,8 +169,9 @@ def clamped(content: Content, low: float, high: float) -> Content:
 def erfinv(content: Content) -> Content:
     """√2 · erfinv of a uniform number is a truncated standard normal one."""
     match content:
-        case RandomUniform(minval=low, maxval=high) if -1 <= low < high <= 1:
-            if max(-low, high) == 1 and min(-low, high) > 0.99:
+        case RandomUniform(minval=low, maxval=high) if -1.01 < low < high < 1.01:
+            # Rounding takes an end beyond ±1, as far as 2⁻⁸ in bfloat16.
+            if max(-low, high) >= 1 and min(-low, high) > 0.99:
                 return RandomNormal(stddev=math.sqrt(0.5))
             lower, upper = _standard(low), _standard(high)
             return TruncatedNormal(stddev=math.sqrt(0.5), lower=lower, upper=upper)
@@ -179,4 +180,5 @@ def erfinv(content: Content) -> Content:
 
 def _standard(u: float) -> float:
     """√2 · erfinv(u), at most 8: a standard normal number exceeds that once in 10¹⁵."""
-    return math.copysign(min(8.0, NormalDist().inv_cdf((1 + abs(u)) / 2)) if abs(u) < 1 else 8.0, u)
+    size = min(8.0, NormalDist().inv_cdf((1 + abs(u)) / 2)) if abs(u) < 1 - 1e-15 else 8.0
+    return math.copysign(size, u)
