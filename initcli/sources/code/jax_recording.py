@@ -34,6 +34,7 @@ from initcli.sources.code.contents import (
     unknown,
     whole,
 )
+from initcli.sources.code.trees import Leaf, leaves
 from initcli.types import Array, Size
 
 MAX_PARTS = 4096
@@ -65,13 +66,40 @@ _UNUSED = Unknown(operation="what is not used")
 _KEY_OPERATIONS = {"seed", "wrap", "unwrap", "fold_in", "split", "clone"}
 
 
-def recorded(function: Callable[[], Sequence[Any]]) -> list[tuple[Part, ...]]:
-    """The parts of each array that a function returns. It meets tracers in place of arrays."""
+class Traced(NamedTuple):
+    """The arrays of a value, and the parts of each."""
+
+    leaves: tuple[Leaf, ...]
+    parts: tuple[tuple[Part, ...], ...]
+
+
+def traced(make: Callable[[], Any]) -> tuple[Any, Traced | None]:
+    """A value, and how its arrays are filled; None of one whose arrays were made before.
+
+    Code meets tracers in place of arrays.
+    """
+    made: list[Any] = []
+    found: list[Leaf] = []
+
+    def function() -> list[Any]:
+        made.append(make())
+        found.extend(leaves(made[0]))
+        return [each.array for each in found if isinstance(each.array, jax.core.Tracer)]
+
     closed = jax.make_jaxpr(function)()
-    return [
-        _parts(value, variable.aval.shape)
-        for value, variable in zip(_evaluated(closed, []), closed.jaxpr.outvars, strict=True)
-    ]
+    results = iter(zip(_evaluated(closed, []), closed.jaxpr.outvars, strict=True))
+    if not closed.jaxpr.outvars:
+        return made[0], None
+    parts = []
+    for leaf in found:
+        if isinstance(leaf.array, jax.core.Tracer):
+            value, variable = next(results)
+            parts.append(_parts(value, variable.aval.shape))
+        elif math.prod(leaf.array.shape) <= MAX_COMPUTED:
+            parts.append(_parts(Computed(np.asarray(leaf.array)), leaf.array.shape))
+        else:
+            parts.append(_parts(Unknown(operation="values made before"), leaf.array.shape))
+    return made[0], Traced(tuple(found), tuple(parts))
 
 
 def _parts(value: Value, shape: Size) -> tuple[Part, ...]:

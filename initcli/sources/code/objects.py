@@ -36,11 +36,11 @@ def is_code(source: str) -> bool:
 
 
 @contextmanager
-def object_of(source: str, arguments: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:
+def object_of(source: str, arguments: Mapping[str, Any], seed: int) -> Iterator[Callable[[], Any]]:
     """What makes the object of that name: a function that calls it, where it can be called.
 
-    The code's own modules stay imported until the block ends; generators of random numbers are
-    then set back.
+    A required argument with the name of a random key of JAX is a key of the seed. The code's own
+    modules stay imported until the block ends; generators of random numbers are then set back.
 
     Raises:
         CodeError: the code cannot be imported, has no such object, or needs other arguments.
@@ -53,7 +53,7 @@ def object_of(source: str, arguments: Mapping[str, Any]) -> Iterator[Callable[[]
     try:
         with redirect_stdout(sys.stderr):
             value = _member(_imported(module, source), name, source)
-            yield _maker(value, arguments, source)
+            yield _maker(value, arguments, source, seed)
     finally:
         restore()
         sys.path[:] = path
@@ -108,19 +108,27 @@ def _member(module: ModuleType, name: str, source: str) -> Any:
     return value
 
 
-def _maker(value: Any, arguments: Mapping[str, Any], source: str) -> Callable[[], Any]:
+_KEYS = ("key", "rng", "prng_key", "rngs")
+"""What functions that initialize with JAX call their random keys."""
+
+
+def _maker(value: Any, arguments: Mapping[str, Any], source: str, seed: int) -> Callable[[], Any]:
     if not (inspect.isroutine(value) or inspect.isclass(value)):
         if arguments:
             raise CodeError(f"{printable(source)} is no function, and takes no arguments")
         return lambda: value
+    keys: list[str] = []
     try:
-        inspect.signature(value).bind(**arguments)
-    except TypeError as error:
+        signature = inspect.signature(value)
         needed = [
-            f"`{each.name}`"
-            for each in inspect.signature(value).parameters.values()
+            each.name
+            for each in signature.parameters.values()
             if each.default is each.empty and each.kind in (1, 3) and each.name not in arguments
         ]
+        keys = [each for each in needed if each in _KEYS and "jax" in sys.modules]
+        signature.bind(**arguments, **dict.fromkeys(keys))
+    except TypeError as error:
+        needed = [f"`{each}`" for each in needed if each not in keys]
         remedy = "pass them with --call '{\"name\": value}'"
         message = f"needs {listed(needed, 'and')}" if needed else f"cannot be called: {error}"
         raise CodeError(f"{printable(source)} {message}", remedy) from None
@@ -129,9 +137,14 @@ def _maker(value: Any, arguments: Mapping[str, Any], source: str) -> Callable[[]
 
     def make() -> Any:
         with failing(source, "it failed"):
-            return value(**arguments)
+            return value(**arguments, **{name: _random_key(name, seed) for name in keys})
 
     return make
+
+
+def _random_key(name: str, seed: int) -> Any:
+    nnx = sys.modules.get("flax.nnx")
+    return nnx.Rngs(seed) if nnx and name == "rngs" else sys.modules["jax"].random.key(seed)
 
 
 @contextmanager

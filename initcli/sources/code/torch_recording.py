@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from initcli.initializers import (
     Constant,
+    Initializer,
     Orthogonal,
     RandomNormal,
     RandomUniform,
@@ -113,9 +115,10 @@ class Write(NamedTuple):
 class _Storage:
     """What was written to one storage, the latest last."""
 
-    def __init__(self, size: int, content: Content, keep: torch.Tensor) -> None:
+    def __init__(self, size: int, content: Content, storage: torch.UntypedStorage) -> None:
         self.size = size
-        self.keep = keep  # a storage that is freed gives its number to another
+        # It keeps no memory, but the number, which another storage could have otherwise.
+        self.reference = StorageWeakRef(storage)
         self.writes = [Write(View(0, (size,), (1,)), content)]
 
     def write(self, view: View, content: Content) -> None:
@@ -233,6 +236,28 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         self.came_late = False
         """Whether transformers was imported only after recording began."""
 
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Record what is done to tensors that have memory."""
+        draw = torch.nn.init._no_grad_trunc_normal_
+
+        def truncated(
+            tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
+        ) -> torch.Tensor:
+            draw(tensor, mean, std, a, b, generator)
+            self.write(tensor, _truncated(mean, std, a, b))
+            return tensor
+
+        with mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated), self:
+            yield
+        self._storages = {
+            key: each for key, each in self._storages.items() if not each.reference.expired()
+        }
+
+    def follows(self, tensor: torch.Tensor) -> bool:
+        """Whether a write to a tensor was recorded."""
+        return _key(tensor) in self._storages
+
     def parts(self, tensor: torch.Tensor) -> list[Part]:
         """The boxes of a tensor and their contents."""
         view = View.of(tensor)
@@ -251,7 +276,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         key = _key(tensor)
         if key not in self._storages:
             size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
-            self._storages[key] = _Storage(size, self._given(tensor), tensor.detach())
+            storage = tensor.untyped_storage()
+            self._storages[key] = _Storage(size, self._given(tensor), storage)
         self._storages[key].write(View.of(tensor), content)
 
     def _given(self, tensor: torch.Tensor) -> Content:
@@ -449,6 +475,13 @@ def _uniform(args: Any, kwargs: dict[str, Any]) -> Content:
     return RandomUniform(minval=0.0 if low is None else low, maxval=_one_if_none(high))
 
 
+def _truncated(mean: float, std: float, low: float, high: float) -> Initializer:
+    if not std:
+        return Constant(value=min(max(mean, low), high))
+    lower, upper = (low - mean) / std, (high - mean) / std
+    return TruncatedNormal(mean=mean, stddev=std, lower=lower, upper=upper)
+
+
 def _one_if_none(value: float | None) -> float:
     return 1.0 if value is None else float(value)
 
@@ -570,12 +603,7 @@ def recorded() -> Iterator[Recorder]:
     def truncated(
         tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
     ) -> torch.Tensor:
-        content = (
-            TruncatedNormal(mean=mean, stddev=std, lower=(a - mean) / std, upper=(b - mean) / std)
-            if std
-            else Constant(value=min(max(mean, a), b))
-        )
-        recorder.write(tensor, content)
+        recorder.write(tensor, _truncated(mean, std, a, b))
         return tensor
 
     patched = "transformers.modeling_utils" in sys.modules
@@ -590,3 +618,7 @@ def recorded() -> Iterator[Recorder]:
         stack.enter_context(_OnMeta())
         yield recorder
     recorder.came_late = not patched and "transformers.modeling_utils" in sys.modules
+
+
+FOLLOWED = Recorder()
+"""What is known of tensors that have memory."""
