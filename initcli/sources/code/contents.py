@@ -85,6 +85,8 @@ def _initializer(content: Content, shape: Size) -> Initializer:
         values: Array = np.asarray(content.values)
         if values.dtype.kind == "c":
             return Unknown(operation="complex numbers")
+        if values.size and bool((values == values.flat[0]).all()):
+            return Constant(value=float(values.flat[0]))
         return Values(numbers=np.broadcast_to(values, shape).astype(np.float64).tobytes())
     if isinstance(content, Orthogonal) and len(shape) < 2:
         return Unknown(operation="orthogonalization")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.documents.document import Document
 from initcli.errors import CodeError, printable
 from initcli.initializers import Initializer
 from initcli.layers.network import Network
-from initcli.model import Model
+from initcli.model import BuiltLayer, Model
 from initcli.sources.code.contents import filled
 from initcli.sources.code.live import live
 from initcli.sources.code.objects import object_of
 from initcli.sources.code.trees import Leaf, leaves
 from initcli.sources.code.trees import described as described_tree
+from initcli.types import Dtype
 
 if TYPE_CHECKING:
     from initcli.sources.code.jax_recording import Traced
@@ -72,7 +74,7 @@ def of(value: Any) -> Subject:
     else:
         subject = _model_of(_Made(value), type(value).__name__, 0)
     if subject is None:
-        message = f"a {type(value).__name__} holds no arrays"
+        message = f"this {type(value).__name__} holds no arrays"
         raise CodeError(message, "pass a module, or a mapping of names to arrays")
     return subject
 
@@ -178,16 +180,30 @@ def _model_of(made: _Made, source: str, seed: int) -> Model | None:
         layers = described_tree(found, _initializers(made, found), seed)
     if made.reason:
         notes += (f"its values are measured, since without memory {made.reason}",)
+    named = source.rpartition(":")[2] if isinstance(value, _CONTAINERS) else type(value).__name__
     return Model(
-        name=type(value).__name__,
+        name=named,
         seed=seed,
-        dtype="float32",
+        dtype=_main_dtype(layers),
         defaults="torch" if _is_torch(value) else "flax",
         network=Network(names=(), layers=(), calls=(), inputs=(), outputs=()),
         layers=layers,
         document=Document(source, "", {}, dict, dialect="python"),
         notes=notes,
     )
+
+
+_CONTAINERS = (Mapping, list, tuple)
+
+
+def _main_dtype(layers: Iterable[BuiltLayer]) -> Dtype:
+    """The dtype of most entries, among those of a model."""
+    entries = Counter({"float32": 0})
+    for layer in layers:
+        for parameter in layer.parameters:
+            if parameter.dtype in get_args(Dtype):
+                entries[parameter.dtype] += parameter.size
+    return cast(Dtype, entries.most_common(1)[0][0])
 
 
 def _initializers(made: _Made, found: Sequence[Leaf]) -> list[Initializer] | None:

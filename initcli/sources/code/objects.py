@@ -26,6 +26,8 @@ from initcli.errors import CodeError, did_you_mean, listed, nearest_file, printa
 from initcli.process import reraise_interrupt
 
 _NAMED = re.compile(r"(?P<module>.+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^\W\d][\w.]*)")
+_MAX_TEXT = 300
+"""Maximum number of characters that are shown of what an exception says."""
 _MODULE = "initcli_code"
 """The name under which a file is imported."""
 
@@ -119,7 +121,7 @@ def _maker(value: Any, arguments: Mapping[str, Any], source: str, seed: int) -> 
         return lambda: value
     keys: list[str] = []
     try:
-        signature = inspect.signature(value)
+        signature = _signature(value)
         needed = [
             each.name
             for each in signature.parameters.values()
@@ -142,6 +144,15 @@ def _maker(value: Any, arguments: Mapping[str, Any], source: str, seed: int) -> 
     return make
 
 
+def _signature(value: Any) -> inspect.Signature:
+    """What a function or class takes; of a class whose metaclass hides that, its ``__init__``."""
+    signature = inspect.signature(value)
+    if [each.kind for each in signature.parameters.values()] != [2, 4] or inspect.isroutine(value):
+        return signature
+    own = list(inspect.signature(value.__init__).parameters.values())
+    return signature.replace(parameters=own[1:])
+
+
 def _random_key(name: str, seed: int) -> Any:
     nnx = sys.modules.get("flax.nnx")
     return nnx.Rngs(seed) if nnx and name == "rngs" else sys.modules["jax"].random.key(seed)
@@ -162,6 +173,7 @@ def failing(source: str, what: str) -> Iterator[None]:
         line = error.lineno if isinstance(error, SyntaxError) else own[-1].lineno if own else None
         place = f"{file}:{line}" if line else source
         text = " ".join(traceback.format_exception_only(error)[-1].split())
+        text = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
         raise CodeError(f"{printable(place)}: {what}: {printable(text)}", _advice(error)) from error
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from initcli.checkpoint import Tensors
 from initcli.errors import CodeError
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared
+from initcli.layers import Layer
 from initcli.layers.core import Opaque
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
@@ -150,14 +152,21 @@ def described(
         )
     owners = {leaf.path: leaf.owner for leaf in found}
     layers = []
-    for scope, members in groupby(parameters, lambda each: each.scope or each.path):
+
+    def name_of(parameter: Parameter) -> str:
+        owner = owners[parameter.path]
+        return parameter.scope or (parameter.path if owner is None else type(owner).__name__)
+
+    for name, members in groupby(parameters, name_of):
         own = tuple(members)
         owner = owners[own[0].path]
-        kind = "Array" if owner is None else type(owner).__name__
+        layer: Layer = Tensors()
+        if owner is not None:
+            layer = Opaque(kind=type(owner).__name__, output_shape_="recorded")
         layers.append(
             BuiltLayer(
-                name=scope,
-                layer=Opaque(kind=kind, output_shape_="recorded"),
+                name=name,
+                layer=layer,
                 input_shapes=(),
                 output_shapes=(),
                 parameters=own,
