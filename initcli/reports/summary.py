@@ -179,11 +179,12 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(parameter.initializer, Undeclared):
             known = dict.fromkeys(("layer", "trainable", "fan_in", "fan_out", "initializer_text"))
         else:
-            fans = parameter.fans
+            # Where no layer of initcli's has the tensor, its shape does not say what is summed.
+            fans = parameter.fans if parameter.owner else parameter.wired_fans
             known = {
                 "layer": layer,
-                "fan_in": fans.fan_in,
-                "fan_out": fans.fan_out,
+                "fan_in": fans and fans.fan_in,
+                "fan_out": fans and fans.fan_out,
                 "initializer_text": str(parameter.initializer),
             }
         origin = "sampled" if parameter.stored is None else parameter.stored.origin

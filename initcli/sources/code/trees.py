@@ -93,7 +93,11 @@ def _key(key: Any) -> Any:
 
 def _joined(path: Sequence[Any]) -> str:
     separator = "." if any(isinstance(each, _Attribute) for each in path) else "/"
-    return separator.join(map(str, path)) or "values"
+    # A tuple that is a key, as of Flax's statistics, is a path itself.
+    parts = (
+        separator.join(map(str, each)) if isinstance(each, tuple) else str(each) for each in path
+    )
+    return separator.join(parts) or "values"
 
 
 def _of_nnx(module: Any, path: tuple[Any, ...]) -> Iterator[Leaf]:
@@ -106,10 +110,11 @@ def _of_nnx(module: Any, path: tuple[Any, ...]) -> Iterator[Leaf]:
             continue
         owner, places = module, []
         for key in keys:
-            names = list(vars(owner))
+            names = list(map(str, owner if isinstance(owner, Mapping) else vars(owner)))
             places.append(names.index(str(key)) if str(key) in names else len(names))
             if key is not keys[-1]:
-                owner = owner[key] if isinstance(key, int) else getattr(owner, key)
+                is_attribute = isinstance(key, str) and not isinstance(owner, Mapping)
+                owner = getattr(owner, key) if is_attribute else owner[key]
         name = _joined((*path, *(_Attribute(each) for each in keys)))
         found.append((places, Leaf(name, value, owner, isinstance(variable, nnx.Param))))
     found.sort(key=lambda each: each[0])
@@ -193,10 +198,12 @@ def _axes(leaf: Leaf) -> tuple[Axes, Axes]:
         case "flax", "Embed", "embedding":
             return (), (1,)
         case "flax", "Linear" | "Conv", "kernel":
-            kernel = tuple(range(rank - 2))
-            return (*kernel, rank - 2), (*kernel, rank - 1)
+            kernel = tuple(range(len(getattr(leaf.owner, "kernel_size", ()))))
+            inner = len(kernel)
+            return ((*kernel, inner), (*kernel, inner + 1)) if rank == inner + 2 else (None, None)
         case "flax", "LinearGeneral", "kernel":
             before, inputs = len(leaf.owner.batch_axis), len(leaf.owner.in_features)
             inside = before + inputs
-            return tuple(range(before, inside)), tuple(range(inside, rank))
+            if rank == inside + len(leaf.owner.out_features):
+                return tuple(range(before, inside)), tuple(range(inside, rank))
     return None, None
