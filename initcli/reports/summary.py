@@ -314,7 +314,9 @@ def is_stored(model: Subject) -> bool:
 def model_facts(model: Subject) -> tuple[str, ...]:
     """What decides the values of a model, for people."""
     if is_stored(model):
-        return ("stored weights", *([model.dtype] if model.dtype else []))
+        origins = {each.stored.origin for each in model.parameters if each.stored}
+        origin = "live" if origins == {"live"} else "stored"
+        return (f"{origin} weights", *([model.dtype] if model.dtype else []))
     return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
 
 

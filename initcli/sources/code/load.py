@@ -68,15 +68,13 @@ def of(value: Any) -> Subject:
     [('dense/kernel', 12)]
     """
     if isinstance(value, Mapping):
-        found = leaves(value)
-        tensors = tuple(live(leaf.path, leaf.array) for leaf in found)
-        subject: Subject | None = Checkpoint(name="values", tensors=tensors) if tensors else None
-    else:
-        subject = _model_of(_Made(value), type(value).__name__, 0)
-    if subject is None:
-        message = f"this {type(value).__name__} holds no arrays"
-        raise CodeError(message, "pass a module, or a mapping of names to arrays")
-    return subject
+        tensors = tuple(live(leaf.path, leaf.array) for leaf in leaves(value))
+        if tensors:
+            return Checkpoint(name="values", file="values", tensors=tensors)
+    elif (model := _model_of(_Made(value), type(value).__name__, 0)) is not None:
+        return model
+    message = f"this {type(value).__name__} holds no arrays"
+    raise CodeError(message, "pass a module, or a mapping of names to arrays")
 
 
 @contextmanager
