@@ -147,8 +147,9 @@ def _recorded(make: Callable[[], Any]) -> _Made:
 
 
 def _is_torch(value: Any) -> bool:
+    """Whether a value is a module of PyTorch, and not Keras's model in PyTorch."""
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.nn.Module)
+    return torch is not None and isinstance(value, torch.nn.Module) and not _is_keras(value)
 
 
 def _is_keras(value: Any) -> bool:
