@@ -80,7 +80,7 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def _instead(ctx: Context, option: str) -> str:
+def _instead(ctx: Any, option: str) -> str:
     """What to write instead of an option that a command does not have."""
     from initcli.errors import did_you_mean, listed
     from initcli.layers import known_layers
