@@ -42,16 +42,21 @@ def spectral_table(
     names = [
         Column("kernel", lambda row: printable(row[0].path)),
         Column("matrix", lambda row: f"{row[1].rows:,} {times} {row[1].columns:,}"),
-        Column("initializer", lambda row: printable(str(row[0].initializer)), "dim"),
     ]
+    if any(str(each.initializer) for each, _ in rows):
+        names.append(Column("initializer", lambda row: printable(str(row[0].initializer)), "dim"))
     stored = any(each.stored is not None for each, _ in rows)
+    values: dict[str, Callable[[Spectral], float | None]] = {
+        "expected": lambda norms: norms.expected,
+        "stored" if stored else "drawn": lambda norms: norms.measured,
+        "wanted": lambda norms: norms.wanted,
+        "factor": factor,
+    }
     figures = [
-        Column("expected", figure(lambda norms: norms.expected)),
-        Column("stored" if stored else "drawn", figure(lambda norms: norms.measured)),
-        Column("wanted", figure(lambda norms: norms.wanted)),
-        Column("factor", figure(factor), "bold"),
+        Column(heading, figure(value), "bold" if value is factor else "")
+        for heading, value in values.items()
+        if any(value(norms) is not None for _, norms in rows)
     ]
-    note = (
-        "spectral norms; wanted: √(columns / rows), which keeps features of one size at any width"
-    )
+    wanted = "sqrt(columns / rows)" if ascii_only else "√(columns / rows)"
+    note = f"wanted: {wanted}, which keeps features of one size at any width"
     return Group(title, in_columns(names, figures, rows, width), Text(note, "dim"))
