@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,7 +116,9 @@ _KEYS = ("key", "rng", "prng_key", "rngs")
 
 
 def _maker(value: Any, arguments: Mapping[str, Any], source: str, seed: int) -> Callable[[], Any]:
-    if not (inspect.isroutine(value) or inspect.isclass(value)):
+    # A wrapped function is one that was compiled or decorated; a module is not called.
+    is_function = inspect.isroutine(value) or isinstance(value, partial)
+    if not (is_function or inspect.isclass(value) or hasattr(value, "__wrapped__")):
         if arguments:
             raise CodeError(f"{printable(source)} is no function, and takes no arguments")
         return lambda: value
