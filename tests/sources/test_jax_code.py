@@ -246,6 +246,29 @@ def test_every_way_to_fill_an_array_is_followed(monkeypatch: pytest.MonkeyPatch)
         agree(parameter, np.asarray(fill(key), float))
 
 
+def test_what_is_no_weight_is_left_out_or_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    def build() -> Any:
+        linear = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        return {
+            "state": nnx.state(linear),
+            "list": [linear, None, np.array(["text"]), jax.random.key(1), 3],
+            "count": jnp.zeros((), int),
+        }
+
+    model = loaded(build, monkeypatch)
+    assert {each.path: each.trainable for each in model.parameters} == {
+        "state/bias": True,
+        "state/kernel": True,
+        "list.0.kernel": True,
+        "list.0.bias": True,
+        "count": False,
+    }
+
+
 def test_what_cannot_be_expressed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import jax
     import jax.numpy as jnp

@@ -26,9 +26,11 @@ class Live(msgspec.Struct, frozen=True):
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value has entries of one dtype, that can be brought to NumPy."""
+    """Whether a value has numbers of one dtype, that can be brought to NumPy."""
     has_entries = hasattr(value, "__array__") or hasattr(value, "__dlpack__")
-    return has_entries and hasattr(value, "dtype") and hasattr(value, "shape")
+    if not has_entries or not hasattr(value, "dtype") or not hasattr(value, "shape"):
+        return False
+    return getattr(value.dtype, "kind", "f") not in "OSUTMm"  # objects, texts and times
 
 
 def dtype_of(value: Any) -> TensorDtype:

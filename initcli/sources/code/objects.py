@@ -175,7 +175,7 @@ def failing(source: str, what: str) -> Iterator[None]:
         own = [each for each in frames if Path(each.filename).name == Path(file).name]
         line = error.lineno if isinstance(error, SyntaxError) else own[-1].lineno if own else None
         place = f"{file}:{line}" if line else source
-        text = " ".join(traceback.format_exception_only(error)[-1].split())
+        text = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
         text = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
         raise CodeError(f"{printable(place)}: {what}: {printable(text)}", _advice(error)) from error
 

@@ -56,7 +56,10 @@ def leaves(value: Any) -> tuple[Leaf, ...]:
 def _leaves(value: Any, path: tuple[Any, ...], owner: Any) -> Iterator[Leaf]:
     if len(path) > _MAX_DEPTH:
         raise CodeError(f"its values nest more than {_MAX_DEPTH} deep")
-    if is_array(value):
+    if _is_instance(value, "flax.nnx", "Variable"):
+        if not _is_instance(value, "flax.nnx", "RngState"):
+            yield from _leaves(value.get_value(), path, owner)
+    elif is_array(value):
         if not _is_key(value):
             yield Leaf(_joined(path), value, owner)
     elif isinstance(value, Mapping):
@@ -147,7 +150,7 @@ def described(
                 shape=shape,
                 initializer=_UNDECLARED if initializers is None else initializers[at],
                 stored=live(leaf.path, leaf.array) if initializers is None else None,
-                trainable=leaf.trainable,
+                trainable=leaf.trainable and "float" in dtype_of(leaf.array),
                 dtype=dtype_of(leaf.array),
                 keeps_dtype=True,
                 seed=seed,
