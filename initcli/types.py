@@ -157,7 +157,7 @@ def texts(argument: str, values: Iterable[str | os.PathLike[str]]) -> tuple[str,
     if isinstance(values, str | os.PathLike):
         one = os.fspath(values)
         raise TypeError(f"{argument} is a list: write {argument}=[{one!r}], not {one!r}")
-    return tuple(map(os.fspath, values))
+    return tuple(os.fspath(each) for each in values)
 
 
 def snake_case(name: str) -> str:

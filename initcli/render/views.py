@@ -29,8 +29,8 @@ Table = Callable[[int, bool], "RenderableType"]
 class View(NamedTuple):
     """What is shown of a result.
 
-    ``pictures`` are columns of a notebook's table by their headings, ``panels`` stand above it, and
-    ``notes`` below.
+    ``pictures`` are columns of a notebook's table by their headings, ``bars`` and ``line``
+    say what these are in them, ``panels`` stand above the table, and ``notes`` below.
     """
 
     table: Table
@@ -38,6 +38,8 @@ class View(NamedTuple):
     rows: Callable[[], Rows]
     pictures: Callable[[int], Mapping[str, Sequence[Picture | None]]] = lambda limit: {}
     panels: Callable[[], Sequence[Panel]] = list
+    bars: str = ""
+    line: str = ""
     notes: Sequence[str] = ()
 
     def fitted(self) -> Fitted:
@@ -53,7 +55,13 @@ class View(NamedTuple):
         from initcli.render.page.fragment import fragment
 
         return fragment(
-            self.rows(), self.pictures(limit), panels=self.panels(), notes=self.notes, limit=limit
+            self.rows(),
+            self.pictures(limit),
+            panels=self.panels(),
+            bars=self.bars,
+            line=self.line,
+            notes=self.notes,
+            limit=limit,
         )
 
 
@@ -80,9 +88,17 @@ def summary(result: Summary) -> View:
     from initcli.render.outline import outline
     from initcli.render.table import summary_table
     from initcli.reports.identify import matched
-    from initcli.reports.summary import SummaryReport, summary_rows
+    from initcli.reports.summary import TABLE_COLUMNS, SummaryReport, is_stored, summary_rows
 
     subject, drawn = result.model, any(each.measured for each in result)
+
+    def rows() -> Rows:
+        found = summary_rows(subject.document.file, subject, result)
+        expected = tuple(
+            each.expected if not drawn and each.expected else each.name for each in TABLE_COLUMNS
+        )
+        shown = ("path", "shape", "size", "initializer", "distribution", *expected, "fit_p_value")
+        return found._replace(shown=shown)
 
     def table(width: int, ascii_only: bool) -> RenderableType:
         paths = {each.parameter.path for each in result}
@@ -93,8 +109,10 @@ def summary(result: Summary) -> View:
     return View(
         table,
         lambda: SummaryReport.of(subject, matched(subject, result) if drawn else result),
-        lambda: summary_rows(subject.document.file, subject, result),
+        rows,
         lambda limit: {"histogram": [_histogram(each) for each in result[:limit]]},
+        bars=("stored" if is_stored(subject) else "drawn") if drawn else "",
+        line="distribution" if any(each.distribution for each in result) else "",
         notes=subject.notes,
     )
 
@@ -111,6 +129,8 @@ def signal(result: Signal) -> View:
         lambda: SignalReport.of(result),
         lambda: signal_rows(result.model.document.file, result),
         panels=lambda: panels(signal_page(result)["signal"]["layers"]),
+        bars="measured" if result.draws else "",
+        line="predicted",
         notes=result.notes,
     )
 
@@ -128,9 +148,11 @@ def compare(result: Comparison) -> View:
         return [curve(panels(layers)[0]) for layers in pages]
 
     return View(
-        lambda width, ascii_only: comparison_table(result, width=width, ascii_only=ascii_only),
-        lambda: CompareReport.of(result),
-        lambda: compare_rows(result),
+        lambda width, ascii_only: comparison_table(
+            result.entries, width=width, ascii_only=ascii_only
+        ),
+        lambda: CompareReport.of(result.entries),
+        lambda: compare_rows(result.entries),
         lambda limit: {"std through the depth": curves(limit)},
         notes=tuple(dict.fromkeys(note for each in result for note in each.signal.notes)),
     )
@@ -175,7 +197,10 @@ def diff(result: Diff) -> View:
     def pictures(limit: int) -> dict[str, list[Picture | None]]:
         shown = result[:limit]
         sides = {"A": [each.a for each in shown], "B": [each.b for each in shown]}
-        return {name: [each and _histogram(each) for each in side] for name, side in sides.items()}
+        return {
+            name: [_histogram(each) if each else None for each in side]
+            for name, side in sides.items()
+        }
 
     return View(
         lambda width, ascii_only: diff_table(a, b, result, width=width, ascii_only=ascii_only),

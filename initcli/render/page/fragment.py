@@ -40,11 +40,13 @@ def histogram(tensor: TensorSummary) -> Picture | None:
     if bars is None:
         return None
     small = small_histogram(msgspec.to_builtins(bars))
-    facts = list(value_facts(tensor.parameter, tensor.measured)) if tensor.measured else []
-    if tensor.fit is not None:
-        facts.append(f"fit p={tensor.fit.p_value:.2g}")
-    low, high = f"{bars.low:.4g}", f"{bars.high:.4g}"
-    axis = low if low == high else f"{low} … {high}"
+    if tensor.measured is not None:
+        ends = (tensor.measured.min, tensor.measured.max)
+        facts = [*value_facts(tensor.parameter, tensor.measured)]
+    else:
+        ends, facts = tensor.distribution.extent if tensor.distribution else (), []
+    facts += [] if tensor.fit is None else [f"fit p={tensor.fit.p_value:.2g}"]
+    axis = " … ".join(dict.fromkeys(f"{end:.4g}" for end in ends))
     return Picture(small.bins, SMALL_HEIGHT, small.bars, small.line, " · ".join([axis, *facts]))
 
 
@@ -54,30 +56,52 @@ def curve(panel: Panel) -> Picture:
     return Picture(width, height, "", panel.line or panel.predicted, panel.text)
 
 
+class _Column:
+    """A column of the table: its heading, its cells, and the class of its style."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        self.heading = name.replace("_", " ")
+        self.cells = [printable(rounded(row[name])) for row in rows]
+        values = [row[name] for row in rows if row[name] is not None]
+        self.style = "text" if max(map(len, self.cells)) > _MAX_LINE else "line"
+        if all(type(value) in (int, float) for value in values):
+            self.style = "number"
+
+
+_MAX_LINE = 36
+"""Characters of a cell that stay on one line."""
+
+
 def fragment(
     rows: Rows,
     pictures: Mapping[str, Sequence[Picture | None]],
     *,
     panels: Sequence[Panel] = (),
+    bars: str = "",
+    line: str = "",
     notes: Sequence[str] = (),
     limit: int,
 ) -> str:
-    """The first ``limit`` rows as a table, with columns of pictures behind the first column."""
+    """The first ``limit`` rows as a table, with columns of pictures behind the first text.
+
+    Columns without any value are left out. ``bars`` and ``line`` say what these are.
+    """
     found = list(islice(rows.records(), limit + 1))
-    columns = rows.shown or rows.columns
     shown = found[:limit]
+    columns = [
+        _Column(shown, name)
+        for name in rows.shown or rows.columns
+        if any(row[name] not in (None, "") for row in shown)
+    ]
     return template("fragment.html.j2").render(
         rows=rows,
-        columns=[(name.replace("_", " "), _is_number(shown, name)) for name in columns],
-        cells=[[printable(rounded(row[name])) for name in columns] for row in shown],
+        columns=columns,
+        cells=list(zip(*(column.cells for column in columns), strict=True)),
+        first=next((column for column in columns if column.style != "number"), None),
         pictures=pictures,
+        key=[each for each in ((bars, "■", "#5b8db8"), (line, "—", "#d2502f")) if each[0]],
         panels=panels,
         panel_size=PANEL,
         notes=[*map(printable, notes)],
         more=len(found) > limit and limit,
     )
-
-
-def _is_number(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    values = [row[name] for row in rows if row[name] is not None]
-    return bool(values) and all(type(value) in (int, float) for value in values)
