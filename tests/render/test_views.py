@@ -179,9 +179,8 @@ def test_a_test_that_demands_no_errors_names_each(folder: Path) -> None:
     assert remedy.startswith("  = ")
     with pytest.raises(initcli.ChecksFailed, match="I101"):
         report.raise_for_errors(warnings=True)
-    initcli.check(initcli.parse("{input_shape: [4], layers: [{type: ReLU}]}")).raise_for_errors(
-        warnings=True
-    )
+    right = initcli.parse("{input_shape: [4], layers: [{type: ReLU}]}")
+    initcli.check(right).raise_for_errors(warnings=True)
 
 
 def test_pytest_ends_its_traceback_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:

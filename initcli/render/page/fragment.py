@@ -40,12 +40,14 @@ def histogram(tensor: TensorSummary) -> Picture | None:
     if bars is None:
         return None
     small = small_histogram(msgspec.to_builtins(bars))
+    ends, facts = (bars.low, bars.high), []
     if tensor.measured is not None:
-        ends = (tensor.measured.min, tensor.measured.max)
-        facts = [*value_facts(tensor.parameter, tensor.measured)]
-    else:
-        ends, facts = tensor.distribution.extent if tensor.distribution else (), []
-    facts += [] if tensor.fit is None else [f"fit p={tensor.fit.p_value:.2g}"]
+        ends = tensor.measured.min, tensor.measured.max
+        facts = list(value_facts(tensor.parameter, tensor.measured))
+    elif tensor.distribution is not None:
+        ends, facts = tensor.distribution.extent, [tensor.distribution.text]
+    if tensor.fit is not None:
+        facts.append(f"fit p={tensor.fit.p_value:.2g}")
     axis = " … ".join(dict.fromkeys(f"{end:.4g}" for end in ends))
     return Picture(small.bins, SMALL_HEIGHT, small.bars, small.line, " · ".join([axis, *facts]))
 
