@@ -194,7 +194,7 @@ def summary(
         # in memory or in a file is read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
-            drawn = drawing.tensors(model, only)
+            drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
         else:
             from initcli.reports.summary import theory as distributions
 
