@@ -97,7 +97,7 @@ def identify(source: str | PathLike[str] | Subject) -> Identification:
     ...     initcli.export(model, file)
     ...     [(each.path, answer.matches[0].rule) for each, answer in initcli.identify(file)]
     []
-    [('dense/bias', 'zeros'), ('dense/kernel', 'U(±√(6/(fan_in+fan_out)))')]
+    [('dense/kernel', 'U(±√(6/(fan_in + fan_out)))'), ('dense/bias', 'constant 0')]
     """
     model = subject_of(source)
     found = identified(model, summaries(model))
