@@ -62,6 +62,8 @@ _HOMES = {
     "verdict": "signal.verdict",
     "load": "sources.load",
     "parse": "sources.load",
+    "of": "sources.code.load",
+    "recording": "sources.code.load",
     "schema": "sources.schema",
 }
 """The module of each public name. ``__init__.pyi`` gives type checkers the same names."""

@@ -122,8 +122,9 @@ def test_examples_in_docstrings_run_and_everything_public_has_a_docstring(
     module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    if ".torch_" in module:
-        pytest.importorskip("torch", reason="needs PyTorch")
+    for framework in ("torch", "jax"):
+        if f".{framework}_" in module:
+            pytest.importorskip(framework, reason=f"needs {framework}", exc_type=ImportError)
     found = importlib.import_module(module)
     assert doctest.testmod(found).failed == 0
     assert found.__doc__
@@ -142,7 +143,7 @@ def test_every_documented_public_name_can_be_had() -> None:
 @pytest.mark.parametrize("name", [n for n in initcli.__all__ if n.islower()])
 def test_every_public_function_has_an_example_that_runs(name: str) -> None:
     thing = getattr(initcli, name)
-    if name not in ("__version__", "cluster"):  # which needs a cluster
+    if name not in ("__version__", "cluster", "recording"):  # which need others
         assert ">>> " in (inspect.getdoc(thing) or "")  # which the test above runs
 
 

@@ -217,11 +217,12 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(parameter.initializer, Undeclared):
             known = dict.fromkeys(("layer", "trainable", "fan_in", "fan_out", "initializer_text"))
         else:
-            fans = parameter.fans
+            # Where no layer of initcli's has the tensor, its shape does not say what is summed.
+            fans = parameter.fans if parameter.owner else parameter.wired_fans
             known = {
                 "layer": layer,
-                "fan_in": fans.fan_in,
-                "fan_out": fans.fan_out,
+                "fan_in": fans and fans.fan_in,
+                "fan_out": fans and fans.fan_out,
                 "initializer_text": str(parameter.initializer),
             }
         origin = "sampled" if parameter.stored is None else parameter.stored.origin
@@ -333,7 +334,9 @@ def is_stored(model: Subject) -> bool:
 def model_facts(model: Subject) -> tuple[str, ...]:
     """What decides the values of a model, for people."""
     if is_stored(model):
-        return ("stored weights", *([model.dtype] if model.dtype else []))
+        origins = {each.stored.origin for each in model.parameters if each.stored}
+        origin = "live" if origins == {"live"} else "stored"
+        return (f"{origin} weights", *([model.dtype] if model.dtype else []))
     return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
 
 

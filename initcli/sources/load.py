@@ -39,7 +39,8 @@ def load(
     Args:
         source: path of a YAML or JSON file, of a .keras archive, or of a config.json of Hugging
             Face or its folder, ``-`` for standard input, or
-            ``package.module:object`` or ``file.py:object`` for code, which is run.
+            ``package.module:object`` or ``file.py:object`` for code of PyTorch, JAX or Keras, which
+            is run.
         seed: seed of all weights; overrides the spec's own.
         defaults: framework whose default initializers apply; overrides the spec's own.
         custom: Python files whose public callables are initializers; they are run.
