@@ -6,18 +6,29 @@ import doctest
 import html
 import importlib
 import inspect
+import json
 import os
 import pkgutil
 import re
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import initcli
-from documents import DOCUMENTS, PICTURES, ROOT, terminal_svg, updated
+from documents import (
+    DOCUMENTS,
+    NOTEBOOK,
+    PICTURES,
+    ROOT,
+    executed_notebook,
+    terminal_svg,
+    updated,
+)
 from initcli.signal.rules.base import Rule
 
 MODULES = sorted(
@@ -69,6 +80,22 @@ def test_the_samples_are_described() -> None:
     )
     there = {path.name for path in (ROOT / "sample_configs").iterdir() if path.is_file()}
     assert listed == there - {"README.md", "initcli.schema.json"}
+
+
+def test_the_notebook_shows_the_outputs_of_its_cells() -> None:
+    def outputs(notebook: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        for cell in notebook["cells"]:
+            for output in cell.get("outputs", ()):
+                content = {"text/plain": output.get("text"), **output.get("data", {})}
+                for kind, text in content.items():
+                    is_picture = kind.startswith("image/")  # whose pixels depend on the libraries
+                    shown = "" if is_picture or text is None else "".join(text)
+                    yield cell["id"], kind, shown
+
+    committed = json.loads(NOTEBOOK.read_text("utf-8"))
+    shown = list(outputs(committed))
+    assert {kind for _, kind, _ in shown} == {"text/plain", "text/html", "image/png"}
+    assert list(outputs(executed_notebook())) == shown, "run python tests/documents.py"
 
 
 def words(svg: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from os import PathLike, fspath
 from types import FunctionType
 from typing import Any
 
@@ -21,14 +22,15 @@ from initcli.sources.code.objects import is_code
 from initcli.sources.overrides import overridden
 from initcli.sources.read import parse as parse_text
 from initcli.sources.read import read
+from initcli.types import texts
 
 
 def load(
-    source: str,
+    source: str | PathLike[str],
     *,
     seed: int | None = None,
     defaults: Framework | None = None,
-    custom: Iterable[str] = (),
+    custom: Iterable[str | PathLike[str]] = (),
     changes: Iterable[str] = (),
     call: Mapping[str, Any] | None = None,
 ) -> Model:
@@ -57,7 +59,8 @@ def load(
     >>> model.layers[3].output_shape
     (None, 128)
     """
-    functions, settings = tuple(custom), tuple(changes)
+    source = fspath(source)
+    functions, settings = texts("custom", custom), texts("changes", changes)
     if is_code(source):
         if defaults is not None or functions or settings:
             message = f"{printable(source)} is code, which alone decides its initializers"
@@ -82,14 +85,14 @@ def _model(
     return build(document, seed=seed, defaults=defaults, functions=custom_functions(functions))
 
 
-def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
+def custom_functions(files: Iterable[str | PathLike[str]]) -> dict[str, Custom]:
     """The public callables of Python files, as initializers by name; the files are run.
 
     Raises:
         CustomFunctionError: a file cannot be loaded, or a declared distribution is invalid.
     """
     functions: dict[str, Custom] = {}
-    for file in files:
+    for file in texts("custom", files):
         for name, custom in load_functions(file).items():
             functions[name] = _with_distribution(custom)
     return functions

@@ -120,7 +120,7 @@ def test_size_does_not_matter(net: str) -> None:
 def test_values_that_decide_are_drawn_and_measured(net: str) -> None:
     for name, path in (("made", "weight"), ("concrete", "w")):
         model = initcli.load(f"{net}:{name}")
-        tensor = next(initcli.summarize(model))
+        tensor, *_ = initcli.summarize(model)
         assert tensor.parameter.path == path
         assert tensor.parameter.stored is not None
         assert tensor.parameter.stored.origin == "live"
