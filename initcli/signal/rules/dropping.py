@@ -88,8 +88,7 @@ def _with_noise(
     given: Field, same: float, places: float, profile: Array, lags: Array | None
 ) -> Expected:
     """Entries times independent factors of mean 1: E[f²] of one, and E[f f'] of two positions."""
-    ones = (1,) * len(given.grid)
-    moments = given.moments * np.array([same, 1.0, places, 1.0]).reshape(4, *ones)
+    pairs = np.array([same, 1.0, places, 1.0]).reshape(4, *(1,) * len(given.grid))
+    moments = given.moments * pairs
     output = field(moments, given.units, profile, pinned=given.pinned, lags=lags)
-    pairs = np.array([same, places]).reshape(2, *ones)
     return Expected(output, lambda g: [g.times(pairs)])

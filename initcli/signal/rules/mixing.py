@@ -95,7 +95,7 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
     share = (alike - 1) / (count - 1) if count > 1 else 1.0
     moments, level = given.moments, mean_products(given.means, given.means)
     moments[2:] = share * moments[2:] + (1 - share) * level[2:]
-    pairs = np.array([1.0, share]).reshape(2, *(1,) * len(given.grid))
+    pairs = np.array([1.0, 1.0, share, share]).reshape(4, *(1,) * len(given.grid))
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
 

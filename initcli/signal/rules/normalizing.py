@@ -123,10 +123,9 @@ def _by_channel(
     uneven = 1 / (1 - min(scatter, 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
-        pairs = np.array([g.second, 0.0, g.cross, 0.0])
-        off = float(shares @ pairs)
-        along = float(shares @ (pairs * unit))
-        rest = np.stack([np.maximum(g.moments[0] - off - along, 0.0), g.moments[1] - off])
+        along = float(shares @ (g.moments.reshape(4, -1).mean(1) * unit))
+        rest = _centered(g.moments, shares) - along * unit.reshape(4, *(1,) * len(g.grid))
+        rest[0] = np.maximum(rest[0], 0.0)
         before = g.tilt_of(given)
         tilt = channels.tilt if before is None else before * channels.tilt
         tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)

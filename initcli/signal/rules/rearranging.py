@@ -215,7 +215,9 @@ class UpSamplingRule(Rule):
         n = math.prod(times)
 
         def pull(g: Gradient) -> list[Gradient]:
-            same, cross = slid.box(g.moments)
-            return [g.with_moments(np.stack([same + (n - 1) * cross, n * cross]))]
+            sums = slid.box(g.moments)
+            sums[:2] += (n - 1) * sums[2:]
+            sums[2:] *= n
+            return [g.with_moments(sums)]
 
         return Expected(output, pull)
