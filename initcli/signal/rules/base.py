@@ -31,9 +31,10 @@ class Gradient(msgspec.Struct, frozen=True):
     """What theory expects of the gradient with respect to a tensor.
 
     ``moments`` are E[g²] of an entry at each position, and E[g g'] of one unit in two examples, at
-    two positions of one example, and both: (4, positions…). ``tilt`` is E[g² | z] / E[g²] at the nodes, for the normal number ``latent``
-    behind an entry: pooling sends gradients to large entries only. None is 1 everywhere. ``lags``
-    is E[g g'] / E[g²] of two positions of a sequence that are 0, 1, … apart, where known.
+    two positions of one example, and both: (4, positions…). ``tilt`` is E[g² | z] / E[g²] at the
+    nodes, for the normal number ``latent`` behind an entry: pooling sends gradients to large
+    entries only. None is 1 everywhere. ``lags`` is E[g g'] / E[g²] of two positions of a sequence
+    that are 0, 1, … apart, where known.
     ``parts`` are the gradients of concatenated units, each with its number of units.
     """
 

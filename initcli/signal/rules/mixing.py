@@ -166,14 +166,15 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
     """A window that slides over the positions.
 
     Of two positions, only the places that are inside the image for both are products of the same
-    weight.
+    weight, and zeros that were padded before count as outside.
     """
     slid = Slid(grid, outputs, size, whole)
 
     def over(x: Array) -> Array:
         if len(x) < 4:
             return slid.box(x)
-        return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:])])
+        sizes = np.sqrt(np.maximum(x[0], 0.0))
+        return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
     return Window(over, slid.unboxed)
 

@@ -106,19 +106,18 @@ class Slid:
         spread: Array = arrays.spread(moments[..., None], ones, self.window, self.grid)[..., 0]
         return spread
 
-    def box_of_pairs(self, moments: Array) -> Array:
-        """The sums of moments of two positions, at both of which a place meets an entry."""
+    def box_of_pairs(self, moments: Array, sizes: Array) -> Array:
+        """The sums of moments of two positions, at both of which a place meets an entry.
+
+        ``sizes`` are those of the entries at each position.
+        """
         if not self.is_direct:
             return self._over(self._pairs, moments)
-        # How often an entry of two windows at the same place of the kernel is there in both.
-        inside = np.ones(())
-        w = self.window
-        for n, out, k, stride, dilation, (before, _) in zip(
-            self.grid, self.outputs, self.size, w.strides, w.dilation, w.padding, strict=True
-        ):
-            places = np.arange(out)[:, None] * stride + np.arange(k) * dilation - before
-            inside = np.multiply.outer(inside, np.mean((places >= 0) & (places < n), axis=0))
-        sums: Array = arrays.correlate(moments[..., None], inside[..., None, None], w)[..., 0]
+        # How large the entries are that a place meets in any window, relative to all.
+        windows = np.ones((1, *self.outputs, 1))
+        met = arrays.weigh(sizes[None, ..., None], windows, self.window, (*self.size, 1, 1))
+        met /= max(float(sizes.mean()) * math.prod(self.outputs), 1e-300)
+        sums: Array = arrays.correlate(moments[..., None], met, self.window)[..., 0]
         return sums
 
     def largest(self, second: Array) -> Array:
