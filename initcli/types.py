@@ -57,6 +57,9 @@ WHOLE: tuple[TensorDtype, ...] = (
 )
 """Integer dtypes."""
 DataFormat = Literal["channels_last", "channels_first"]
+LayerOrder = Literal["std", "gradient", "growth", "loss"]
+"""What layers are sorted by: sizes, the largest first, or by how much larger or smaller the output
+is than the input."""
 Severity = Literal["error", "warning"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning")
 """Severities of findings, the worst first."""
