@@ -134,6 +134,33 @@ def _by_channel(
     return Expected(output, pull)
 
 
+def normalized_by_step(
+    layer: normalization.BatchNormalization, context: Context, given: Field
+) -> Expected:
+    """Batch normalization of each position by the batch alone."""
+    shares = pair_shares(context.batch, 1)[:2]
+
+    def centered(moments: Array) -> Array:
+        same, places = moments[:2], moments[2:]
+        return np.concatenate([part - np.tensordot(shares, part, 1) for part in (same, places)])
+
+    moments = centered(given.moments)
+    size = np.maximum(moments[0], 0.0) + layer.epsilon
+    values = given.profile - float(WEIGHTS @ given.profile)
+    moments = moments / by_position(size)
+    output = field(moments, given.units, values, given.latent, pinned=True)
+    one = moments.reshape(4, -1).mean(1) * np.array([1, 1, 0, 0])
+    uneven = 1 / (1 - min(unit_scatter(field(one, given.units), context.batch), 0.5))
+
+    def pull(g: Gradient) -> list[Gradient]:
+        along = np.tensordot(shares, g.moments[:2] * moments[:2], 1)
+        rest = centered(g.moments) - along * moments * [[1], [1], [0], [0]]
+        rest[0] = np.maximum(rest[0], 0.0)
+        return [Gradient(rest * uneven / by_position(size), g.tilt_of(given), given.latent)]
+
+    return _scaled(Expected(output, pull), context)
+
+
 class _Channels(NamedTuple):
     """Channels whose variances V differ, because their means do and entries are no plain sums.
 
