@@ -250,7 +250,8 @@ def compare(
             changes=settings or (),
         )
     with _steps(len(models)) as advance:
-        compared = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+        comparison = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+    compared = comparison.entries
     for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
         say(note)
 
