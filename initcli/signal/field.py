@@ -245,9 +245,9 @@ def pair_shares(batch: int, positions: int) -> Array:
 
 
 def slopes(slope: Callable[[Array], Array], given: Field) -> Array:
-    """E[f'(x)²] and E[f'(x) f'(x')] of two positions, for the slope f': (2, positions…)."""
+    """E[f'(x)²] and E[f'(x) f'(x')] of the three pairs, for the slope f': (4, positions…)."""
     curves = _curves(slope, given)
-    return np.stack([curves.at(np.ones(given.grid)), curves.at(hidden(given)[1])])
+    return np.stack([curves.at(np.ones(given.grid)), *(curves.at(rho) for rho in hidden(given))])
 
 
 class _Curves(NamedTuple):

@@ -356,6 +356,7 @@ class Theory:
             return self.fields[tensor].grid
         return alike(self.program.shapes[tensor], self.axes.get(tensor, (-1,))).grid
 
+    @np.errstate(all="ignore")
     def prediction(self, step: Step, is_known: bool, gradient: float | None) -> Prediction:
         """The prediction of a step whose output has that gradient RMS."""
         if not is_known:

@@ -88,10 +88,10 @@ class ProductRule(MergingRule):
         def pull(g: Gradient) -> list[Gradient]:
             back: list[Gradient] = []
             for index, each in enumerate(fields):
-                factor: Array = np.ones((2, *(1,) * len(g.grid)))
+                factor: Array = np.ones((4, *(1,) * len(g.grid)))
                 for other in (*fields[:index], *fields[index + 1 :]):
                     grid = (1,) * (len(g.grid) - len(other.grid)) + other.grid
-                    factor = factor * other.moments[[0, 2]].reshape(2, *grid)
+                    factor = factor * other.moments.reshape(4, *grid)
                 moments = np.broadcast_to(g.moments * factor, g.moments.shape)
                 back.append(_gathered(Gradient(moments), each, fields))
             return back

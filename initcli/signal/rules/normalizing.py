@@ -123,16 +123,42 @@ def _by_channel(
     uneven = 1 / (1 - min(scatter, 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
-        pairs = np.array([g.second, 0.0, g.cross, 0.0])
-        off = float(shares @ pairs)
-        along = float(shares @ (pairs * unit))
-        rest = np.stack([np.maximum(g.moments[0] - off - along, 0.0), g.moments[1] - off])
+        along = float(shares @ (g.moments.reshape(4, -1).mean(1) * unit))
+        rest = _centered(g.moments, shares) - along * unit.reshape(4, *(1,) * len(g.grid))
+        rest[0] = np.maximum(rest[0], 0.0)
         before = g.tilt_of(given)
         tilt = channels.tilt if before is None else before * channels.tilt
         tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)
         return [Gradient(rest * channels.inverse * uneven, tilt, given.latent)]
 
     return Expected(output, pull)
+
+
+def normalized_by_step(
+    layer: normalization.BatchNormalization, context: Context, given: Field
+) -> Expected:
+    """Batch normalization of each position by the batch alone."""
+    shares = pair_shares(context.batch, 1)[:2]
+
+    def centered(moments: Array) -> Array:
+        same, places = moments[:2], moments[2:]
+        return np.concatenate([part - np.tensordot(shares, part, 1) for part in (same, places)])
+
+    moments = centered(given.moments)
+    size = np.maximum(moments[0], 0.0) + layer.epsilon
+    values = given.profile - float(WEIGHTS @ given.profile)
+    moments = moments / by_position(size)
+    output = field(moments, given.units, values, given.latent, pinned=True)
+    one = moments.reshape(4, -1).mean(1) * np.array([1, 1, 0, 0])
+    uneven = 1 / (1 - min(unit_scatter(field(one, given.units), context.batch), 0.5))
+
+    def pull(g: Gradient) -> list[Gradient]:
+        along = np.tensordot(shares, g.moments[:2] * moments[:2], 1)
+        rest = centered(g.moments) - along * moments * [[1], [1], [0], [0]]
+        rest[0] = np.maximum(rest[0], 0.0)
+        return [Gradient(rest * uneven / by_position(size), g.tilt_of(given), given.latent)]
+
+    return _scaled(Expected(output, pull), context)
 
 
 class _Channels(NamedTuple):
