@@ -90,7 +90,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mean_square(self) -> float:
         """E[x²], averaged over positions."""
-        return float(self.second.sum()) / int(self.second.size)
+        return float(self.second.sum()) / math.prod(self.grid)
 
     @property
     def beside(self) -> Array:
@@ -110,7 +110,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mean(self) -> float:
         """E[x], averaged over positions."""
-        return float(self.means.sum()) / int(self.second.size)
+        return float(self.means.sum()) / math.prod(self.grid)
 
     @property
     def correlation(self) -> float:

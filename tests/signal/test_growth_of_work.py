@@ -13,7 +13,9 @@ import pytest
 
 import initcli
 from initcli.checks import fixing
+from initcli.documents.edit import edited
 from initcli.signal import theory
+from initcli.signal.rules.layout import predicted
 from initcli.signal.ties import Ties
 from support.stacks import GROWING
 
@@ -36,7 +38,7 @@ class _Counted:
 def test_theory_evaluates_rules_and_pairs_in_proportion(
     monkeypatch: pytest.MonkeyPatch, build: Callable[[int], dict[str, Any]]
 ) -> None:
-    rules = _Counted(theory.predicted)
+    rules = _Counted(predicted)
     pairs = _Counted(Ties._followed)
     monkeypatch.setattr(theory, "predicted", rules)
     monkeypatch.setattr(Ties, "_followed", lambda *arguments: pairs(*arguments))
@@ -53,7 +55,7 @@ def test_theory_evaluates_rules_and_pairs_in_proportion(
 
 
 def test_the_remedies_of_check_take_one_edit_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    edits = _Counted(fixing.edited)
+    edits = _Counted(edited)
     monkeypatch.setattr(fixing, "edited", edits)
     layer = {"type": "Dense", "units": 8, "activation": "relu", "kernel_initializer": "zeros"}
     counts = []
