@@ -222,18 +222,31 @@ def _written(
     """The text with the remedies of the most severe findings, and those that could be written."""
     remedied: list[Finding] = []
     for severity in SEVERITIES:
-        for each in findings:
-            if each.severity != severity or not each.changes:
-                continue
-            try:
-                if own := _own(document, each.changes, notes):
-                    text = edited(text, document.file, own)
-                    remedied.append(each)
-            except CannotEdit as error:
-                notes.append(str(error))
+        severe = [each for each in findings if each.severity == severity and each.changes]
+        owned = [(each, _own(document, each.changes, notes)) for each in severe]
+        text, remedied = _edited(document, text, [pair for pair in owned if pair[1]], notes)
         if remedied:
             break
     return text, remedied
+
+
+def _edited(
+    document: Document, text: str, owned: Sequence[tuple[Finding, list[Change]]], notes: list[str]
+) -> tuple[str, list[Finding]]:
+    """The text with the changes of findings, all at once, or by halves where that cannot be."""
+    if not owned:
+        return text, []
+    try:
+        changes = [change for _, own in owned for change in own]
+        return edited(text, document.file, changes), [each for each, _ in owned]
+    except CannotEdit as error:
+        if len(owned) == 1:
+            notes.append(str(error))
+            return text, []
+    half = len(owned) // 2
+    text, first = _edited(document, text, owned[:half], notes)
+    text, second = _edited(document, text, owned[half:], notes)
+    return text, first + second
 
 
 def _own(document: Document, changes: Sequence[Change], notes: list[str]) -> list[Change]:

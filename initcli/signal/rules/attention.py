@@ -88,7 +88,7 @@ class MultiHeadAttentionRule(Rule):
 
         def pull(g: Gradient) -> Sequence[Gradient]:
             (inside,) = output.pull(g)
-            through = inside if gate is None else inside.times(float(gate.output.second.mean()))
+            through = inside if gate is None else inside.times(gate.output.mean_square)
             to_query, to_key, to_value = mixed.pull(through)
             back = [
                 *queries.pull(to_query),
@@ -96,7 +96,7 @@ class MultiHeadAttentionRule(Rule):
                 *values.pull(to_value.times(shared)),
             ]
             if gate is not None:
-                (to_gate,) = gate.pull(inside.times(float(mixed.output.second.mean())))
+                (to_gate,) = gate.pull(inside.times(mixed.output.mean_square))
                 back[0] = back[0].plus(to_gate)
             return _to_inputs(back, len(given))
 

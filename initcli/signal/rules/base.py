@@ -64,7 +64,7 @@ class Gradient(msgspec.Struct, frozen=True):
     @property
     def second(self) -> float:
         """E[g²], averaged over positions."""
-        return float(self.moments[0].mean())
+        return float(self.moments[0].sum()) / math.prod(self.grid)
 
     @property
     def cross(self) -> float:

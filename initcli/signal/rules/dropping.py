@@ -87,7 +87,7 @@ class AlphaDropoutRule(EntrywiseRule):
         moments, means = given.moments, given.means
         dropped = kept**2 * moments + 2 * kept * rate * bound * means + (rate * bound) ** 2
         dropped[0] = kept * moments[0] + rate * bound**2
-        values = np.append(math.sqrt(float(given.second.mean())) * given.profile, bound)
+        values = np.append(math.sqrt(given.mean_square) * given.profile, bound)
         profile = profile_of(values, np.append(WEIGHTS * kept, rate))
         scale = (kept * (1 + rate * bound**2)) ** -0.5
         restored = affine(

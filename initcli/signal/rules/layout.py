@@ -116,7 +116,7 @@ def laid(given: Field, shape: Size, axes: Axes) -> Expected:
         field(moments, units, given.profile, given.latent, given.pinned),
         axes=axes,
         entangled=any(shape[axis] > 1 for axis in new - old)
-        and common > _NEGLIGIBLE * float(given.second.mean()),
+        and common > _NEGLIGIBLE * given.mean_square,
     )
     back = (same - 1) / (before - 1) if before > 1 else 1.0
 

@@ -218,7 +218,7 @@ def beside(fields: Sequence[Field]) -> Expected:
     known = [each.lags for each in fields if each.lags is not None]
     lags = None
     if len(known) == len(fields):
-        sizes = [n * float(each.second.mean()) for each, n in zip(fields, units, strict=True)]
+        sizes = [n * each.mean_square for each, n in zip(fields, units, strict=True)]
         lags = np.average(known, 0, sizes) if sum(sizes) > 0 else known[0]
     output = field(moments, total, _mixture(fields, units), pinned=pinned, lags=lags)
     parts = tuple(part for each in fields for part in each.parts or (each,))
@@ -242,7 +242,7 @@ def _mixture(fields: Sequence[Field], weights: Sequence[float]) -> Array:
     """The profile of entries that are of each field with that weight."""
     # Many fields make one profile, for which a few nodes of each are enough.
     nodes = slice(None) if len(fields) <= _MANY else slice(2, None, 5)
-    values = [math.sqrt(float(each.second.mean())) * each.profile[nodes] for each in fields]
+    values = [math.sqrt(each.mean_square) * each.profile[nodes] for each in fields]
     total = float(WEIGHTS[nodes].sum()) * sum(weights)
     shares = [WEIGHTS[nodes] * (n / total) for n in weights]
     return profile_of(np.concatenate(values), np.concatenate(shares))

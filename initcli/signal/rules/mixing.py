@@ -229,7 +229,7 @@ def _tied(apart: Field, common: float, width: int) -> Field:
     # Two examples, or positions, of which one or the other has that row.
     means = apart.means + share * mean
     moments[1:] += 2 * share * mean * apart.means + (share * mean) ** 2
-    second = float(apart.second.mean())
+    second = apart.mean_square
     others = math.sqrt(second) * apart.profile
     single = mean + math.sqrt(second + width * common**2) * NODES
     values = profile_of(

@@ -19,7 +19,7 @@ from initcli.signal.field import (
     mean_products,
     normal,
     pair_shares,
-    unit_scatter,
+    unit_scatters,
 )
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
@@ -119,7 +119,7 @@ def _by_channel(
     output = field(centered / size, given.units, values, given.latent, pinned=True)
     unit = output.moments.reshape(4, -1).mean(1)
     # E[1 / V] is more than 1 / E[V] for the variance V of few entries, which is nearly gamma.
-    scatter = unit_scatter(field(output.moments, given.units), context.batch)
+    (scatter,) = unit_scatters(field(output.moments, given.units), context.batch)
     uneven = 1 / (1 - min(scatter, 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
@@ -253,7 +253,7 @@ def _standardized(given: Field, level: Array, variance: Array, values: Array) ->
     moments[0] = np.maximum(moments[0], 0.0)
     lags = given.lags
     if lags is not None:
-        share = float(level.mean()) / max(float(given.second.mean()), 1e-300)
+        share = float(level.mean()) / max(given.mean_square, 1e-300)
         lags = (lags - share) / max(1 - share, 1e-300)
     return field(moments, given.units, values, given.latent, True, lags)
 

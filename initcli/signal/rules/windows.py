@@ -215,7 +215,7 @@ def _largest(given: Field, slid: Slid) -> Expected:
         second[entries == number] = level[0]
         profiles.append(values)
         shares.append(WEIGHTS * float(np.mean(entries == number)))
-    moments *= by_position(second * most / max(float(given.second.mean()), 1e-300))
+    moments *= by_position(second * most / max(given.mean_square, 1e-300))
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
     windows, positions = math.prod(slid.outputs), max(math.prod(slid.grid), 1)
@@ -278,7 +278,7 @@ def largest_of(given: Field, n: int) -> tuple[Array, Array]:
     share = min(max((inputs - both) / max(1 - places, 1e-9), 0.0), 1.0)
     kept = share * ((1 - share) / (n * spread**2) + share) if n > 1 else share
     behind = np.array([both + (1 - places) * spread**2 * kept, places, both]) / variance
-    size = math.sqrt(float(given.second.mean()))
+    size = math.sqrt(given.mean_square)
     whole = size * np.interp(values, NODES, np.sort(given.profile))
     return products(whole, whole, np.append(1.0, np.clip(behind, 0, 1))), whole
 
