@@ -14,7 +14,7 @@ from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.program import Program
 from initcli.signal.theory import Prediction
-from initcli.types import Size, texts
+from initcli.types import Loss, Size, texts
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -85,6 +85,25 @@ class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+class FirstLoss(msgspec.Struct, frozen=True, kw_only=True):
+    """The loss of one output of a model before the first step, in nats."""
+
+    layer: Annotated[str, Meta(description="Layer of the output.")]
+    loss: Annotated[Loss, Meta(description="The loss, with labels independent of the output.")]
+    classes: Annotated[int, Meta(description="Number of classes, or of numbers.")]
+    knows_nothing: Annotated[
+        float,
+        Meta(description="Loss of the same output for every class; for targets N(0, 1), 1."),
+    ]
+    predicted: Annotated[
+        float | None,
+        Meta(description="Loss that follows from the distributions; null if not known."),
+    ]
+    measured: Annotated[
+        Spread | None, Meta(description="Loss in the draws; null where nothing was drawn.")
+    ]
+
+
 class Signal(Displayed, frozen=True, kw_only=True):
     """The signal through a model; with no draws, predictions alone.
 
@@ -104,6 +123,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
     draws: int
     layers: tuple[LayerSignal, ...]
     tensors: tuple[TensorSignal, ...] = ()
+    losses: tuple[FirstLoss, ...] = ()
     notes: tuple[str, ...] = ()
     input_rms: Mapping[int, float] = {}
     differences: Mapping[int, float] = {}
