@@ -261,20 +261,13 @@ def pair_shares(batch: int, positions: int) -> Array:
     return np.array([1 / (batch * positions), inputs / positions, places / batch, inputs * places])
 
 
-<<<<<<< HEAD
-def slopes(slope: Callable[[Array], Array], given: Field) -> Array:
-    """E[f'(x)²] and E[f'(x) f'(x')] of the three pairs, for the slope f': (4, positions…)."""
-    curves = _curves(slope, given)
-    return np.stack([curves.at(np.ones(given.grid)), *(curves.at(rho) for rho in hidden(given))])
-=======
 def slopes(slope: Callable[[Array], Array], given: Field) -> tuple[Array, Array]:
     """Moments of the slope f', and its values at the nodes for a position of typical size.
 
-    The moments are E[f'(x)²] and E[f'(x) f'(x')] of two positions: (2, positions…).
+    The moments are E[f'(x)²] and E[f'(x) f'(x')] of the three pairs: (4, positions…).
     """
     curves = _curves(slope, given)
-    return np.stack([curves.same, curves.at(hidden(given)[1])]), curves.values
->>>>>>> cost2
+    return np.stack([curves.same, *(curves.at(rho) for rho in hidden(given))]), curves.values
 
 
 class _Curves(NamedTuple):

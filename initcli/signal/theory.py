@@ -359,16 +359,9 @@ class Theory:
             return self.fields[tensor].grid
         return alike(self.program.shapes[tensor], self.axes.get(tensor, (-1,))).grid
 
-<<<<<<< HEAD
     @np.errstate(all="ignore")
-    def prediction(self, step: Step, is_known: bool, gradient: float | None) -> Prediction:
-        """The prediction of a step whose output has that gradient RMS."""
-        if not is_known:
-            return Prediction(gradient_rms=_finite(gradient))
-=======
     def prediction(self, step: Step) -> Prediction:
         """The prediction of a step that was taken, but for its gradient."""
->>>>>>> cost2
         tensor, batch = step.outputs[0], self.program.batch
         field = self.fields[tensor]
         # Over draws the mean square S of a layer of finite width is nearly log-normal, and with

@@ -257,11 +257,6 @@ def softmax_moments(values: Array, counts: Array, *powers: int) -> Array:
 def _gated(given: Field) -> Expected:
     half, other = (field(given.moments, given.units // 2, given.profile) for _ in range(2))
     gate = mapped(arrays.sigmoid, other)
-<<<<<<< HEAD
-    slope = slopes(lambda x: arrays.sigmoid(x) * (1 - arrays.sigmoid(x)), other)
-    factors = (gate.moments + half.moments * slope) / 2
-=======
     slope, _ = slopes(lambda x: arrays.sigmoid(x) * (1 - arrays.sigmoid(x)), other)
-    factors = (gate.moments[[0, 2]] + half.moments[[0, 2]] * slope) / 2
->>>>>>> cost2
+    factors = (gate.moments + half.moments * slope) / 2
     return Expected(multiplied(half, gate), lambda g: [Gradient(factors * g.moments)])

@@ -150,7 +150,7 @@ def normalized_by_step(
     moments = moments / by_position(size)
     output = field(moments, given.units, values, given.latent, pinned=True)
     one = moments.reshape(4, -1).mean(1) * np.array([1, 1, 0, 0])
-    uneven = 1 / (1 - min(unit_scatter(field(one, given.units), context.batch), 0.5))
+    uneven = 1 / (1 - min(unit_scatters(field(one, given.units), context.batch)[0], 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
         along = np.tensordot(shares, g.moments[:2] * moments[:2], 1)
