@@ -87,9 +87,11 @@ class _Drawing(NamedTuple):
 
     def tensors(self, model: Subject, only: Sequence[Parameter]) -> Iterator[TensorSummary]:
         """Sample and measure tensors, with a progress bar."""
+        from initcli.measuring import compiled
         from initcli.measuring.same_values import SameValues
         from initcli.reports.summary import summarize
 
+        compiled.prepare(self.weights(only))
         same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.

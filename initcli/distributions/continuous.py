@@ -83,11 +83,11 @@ class TruncatedNormal(Distribution, frozen=True):
 
     @property
     def mean(self) -> float:
-        return self.location + self.scale * standard_normal.moments_between(*self._bounds)[0]
+        return self.location + self.scale * standard_normal.moments_between(*self.bounds)[0]
 
     @property
     def std(self) -> float:
-        return self.scale * math.sqrt(standard_normal.moments_between(*self._bounds)[1])
+        return self.scale * math.sqrt(standard_normal.moments_between(*self.bounds)[1])
 
     @property
     def support(self) -> tuple[float, float]:
@@ -96,7 +96,7 @@ class TruncatedNormal(Distribution, frozen=True):
     @property
     def text(self) -> str:
         parent = f"N({self.location:z.4g}, {self.scale:.4g}²)"
-        low, high = (round(bound, 9) for bound in self._bounds)
+        low, high = (round(bound, 9) for bound in self.bounds)
         if low == -high:
             return f"{parent} cut ±{high:.4g}σ"
         return f"{parent} in [{self.low:z.4g}, {self.high:z.4g}]"
@@ -108,26 +108,26 @@ class TruncatedNormal(Distribution, frozen=True):
 
     def cdf(self, x: Floats) -> Floats:
         z = (np.clip(x, self.low, self.high) - self.location) / self.scale
-        a = np.array(self._bounds[0])
+        a = np.array(self.bounds[0])
         if a > 0:  # Φ rounds to 1 in the upper tail, where 1 − Φ keeps its digits
             return (standard_normal.cdf(-a) - standard_normal.cdf(-z)) / self._mass
         return (standard_normal.cdf(z) - standard_normal.cdf(a)) / self._mass
 
     def draw(self, rng: np.random.Generator, out: Floats) -> None:
-        variates.fill_truncated(rng, out, *self._bounds)
+        variates.fill_truncated(rng, out, *self.bounds)
         out *= out.dtype.type(self.scale)
         if self.location:
             out += out.dtype.type(self.location)
 
     @property
-    def _bounds(self) -> tuple[float, float]:
+    def bounds(self) -> tuple[float, float]:
         """The bounds in standard units."""
         return (self.low - self.location) / self.scale, (self.high - self.location) / self.scale
 
     @property
     def _mass(self) -> float:
         """Probability of the bounds under the parent distribution."""
-        return standard_normal.mass(*self._bounds)
+        return standard_normal.mass(*self.bounds)
 
 
 class SphereCoordinate(Distribution, frozen=True):

@@ -43,6 +43,11 @@ class Grid(msgspec.Struct, frozen=True):
         return math.ldexp(self.first + self.bins / 2, self.exponent)
 
     @property
+    def fits_single(self) -> bool:
+        """Whether float32 numbers tell the bins apart."""
+        return abs(self.first) + self.bins < 2**24 and abs(self.exponent) < 100
+
+    @property
     def edges(self) -> Edges:
         """The edges of the bins, in rising order."""
         edges: Edges = np.ldexp(
@@ -65,8 +70,7 @@ class Grid(msgspec.Struct, frozen=True):
 
     def add(self, values: Floats, low: float, high: float, counts: Counts) -> None:
         """Add the values, which lie in [low, high], to ``counts``."""
-        fits_single = abs(self.first) + self.bins < 2**24 and abs(self.exponent) < 100
-        kind = values.dtype.type if fits_single else np.float64
+        kind = values.dtype.type if self.fits_single else np.float64
         positions, indices = scratch((kind, values.size), (np.intp, values.size))
         scale = kind(2.0**-self.exponent)
         if kind is values.dtype.type:

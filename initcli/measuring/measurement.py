@@ -22,11 +22,14 @@ import numpy as np
 from initcli import limits
 from initcli.distributions import Floats
 from initcli.errors import TooLarge
+from initcli.measuring import compiled
 from initcli.measuring.histogram import Counts, Grid, Histogram, around
+from initcli.measuring.sums import total
 from initcli.parameter import Parameter
 from initcli.random.scratch import scratch
 from initcli.sampling.chunks import (
     CHUNK,
+    draw_chunk,
     draw_chunks,
     drawn_dtype,
     drawn_whole,
@@ -71,6 +74,8 @@ class Portion(msgspec.Struct, frozen=True):
     count: int
     grid: Grid | None = None
     """The histogram's bins, of stored values that are measured in two passes."""
+    compiled: bool = False
+    """Whether to draw and measure by compiled kernels."""
 
     @property
     def entries(self) -> range:
@@ -202,6 +207,7 @@ def measure(
     """
     counts = [(each, min(each.size, max_entries or each.size)) for each in parameters]
     refuse_too_large(counts)
+    compiled.prepare(sum(count for _, count in counts))
     for some in _batches(counts):
         wide = [each for each in some if _needs_range(each[0])]
         surveys = workers.in_order(_survey_portion, _all_portions(wide), _stays)
@@ -357,17 +363,17 @@ class _Tally:
         np.copyto(deviations, values)
         if self.center:
             deviations -= self.center
-        total = float(deviations.sum())
-        if not math.isfinite(total) and not (is_finite := np.isfinite(values)).all():
+        sum_of_deviations = total(deviations)
+        if not math.isfinite(sum_of_deviations) and not (is_finite := np.isfinite(values)).all():
             finite = values[is_finite]
             nans = int(np.count_nonzero(np.isnan(values)))
             self.nans += nans
             self.infs += values.size - finite.size - nans
             self.add(finite)
             return
-        self.sum += total
+        self.sum += sum_of_deviations
         np.multiply(deviations, deviations, out=deviations)
-        self.squares += float(deviations.sum())
+        self.squares += total(deviations)
         np.equal(values, 0, out=zeros)
         self.zeros += int(np.count_nonzero(zeros))
         low, high = float(values.min()), float(values.max())
@@ -375,6 +381,15 @@ class _Tally:
         self.grid.add(values, low, high, self.counts)
         self.count += values.size
         self.values = None if self.count > FEW else _few(self.values, tuple(values.tolist()))
+
+    def add_chunk(self, chunk: compiled.ChunkSums) -> None:
+        """Add a chunk whose values are counted already."""
+        self.sum += chunk.deviations
+        self.squares += chunk.squares
+        self.zeros += chunk.zeros
+        self.min, self.max = min(self.min, chunk.low), max(self.max, chunk.high)
+        self.count += CHUNK
+        self.values = None
 
     @property
     def measurement(self) -> Measurement:
@@ -543,9 +558,26 @@ def _measured_portion(portion: Portion) -> Measurement | _PatternCounts:
             return found
         return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
     tally = _Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
+    if portion.compiled and compiled.load() and compiled.fits(portion.parameter, tally.grid):
+        _add_compiled(portion, tally)
+        return tally.measurement
     for values in chunks:
         tally.add(values)
     return tally.measurement
+
+
+def _add_compiled(portion: Portion, tally: _Tally) -> None:
+    """Draw and measure by compiled kernels, but for a last part of a chunk."""
+    parameter = portion.parameter
+    whole = range(portion.chunks.start, min(portion.chunks.stop, portion.count // CHUNK))
+    done = compiled.measured(parameter, whole, tally.grid, tally.center, tally.counts)
+    for chunk, sums in zip(whole, done, strict=True):
+        if sums is None:
+            tally.add(draw_chunk(parameter, chunk))
+        else:
+            tally.add_chunk(sums)
+    if rest := portion.entries[len(whole) * CHUNK :]:
+        tally.add(draw_chunk(parameter, whole.stop)[: len(rest)])
 
 
 def _measured_on(grid: Grid, chunks: Iterable[Floats]) -> Measurement:
@@ -568,7 +600,7 @@ def _portions(parameter: Parameter, count: int, grid: Grid | None = None) -> Ite
     # The owner is not needed to sample, and expensive to send.
     parameter = parameter if whole else msgspec.structs.replace(parameter, owner=None)
     for chunks in chunk_ranges(count, whole=whole):
-        yield Portion(parameter, chunks, count, grid)
+        yield Portion(parameter, chunks, count, grid, compiled.is_loaded())
 
 
 def chunk_ranges(count: int, *, whole: bool) -> Iterator[range]:

@@ -19,10 +19,13 @@ class Stream(msgspec.Struct, frozen=True):
     key: str
 
     def generator(self, chunk: int = 0) -> np.random.Generator:
-        """The generator of a chunk: SFC64, seeded with the BLAKE2b hash of key and number."""
-        digest = hashlib.blake2b(f"{self.key}\0{chunk}".encode(), digest_size=32).digest()
-        seed = np.random.SeedSequence(int.from_bytes(digest, "little"))
+        """The generator of a chunk: SFC64, seeded with its entropy."""
+        seed = np.random.SeedSequence(int.from_bytes(self.entropy(chunk), "little"))
         return np.random.Generator(np.random.SFC64(seed))
+
+    def entropy(self, chunk: int) -> bytes:
+        """The BLAKE2b hash of the key and the number of a chunk."""
+        return hashlib.blake2b(f"{self.key}\0{chunk}".encode(), digest_size=32).digest()
 
 
 def parameter_stream(seed: int, path: str) -> Stream:

@@ -20,16 +20,22 @@ from initcli.random.standard_normal import Floats
 _Single = np.float32
 
 # Polynomials with minimal relative error, lowest power first.
-_SIN = (0.9999999968, -0.1666665022, 0.008332016453, -0.0001950182201)
+SIN = (0.9999999968, -0.1666665022, 0.008332016453, -0.0001950182201)
 """sin h = h · p(h²) for |h| ≤ π/4, to 4e-9."""
-_ATANH = (1.000000119, 0.3332609436, 0.2064879597)
+ATANH = (1.000000119, 0.3332609436, 0.2064879597)
 """artanh s = s · p(s²) for |s| ≤ (√2 − 1)/(√2 + 1), to 1.2e-7."""
 
-_ROOT_HALF = int(np.float32(math.sqrt(0.5)).view(np.int32))
-_ROOT_HALF_OF_2_31 = int(np.float32(math.sqrt(0.5) * 2**31).view(np.int32))
-_MANTISSA = 0x7FFFFF
-_SMALL = 1 << 12
+ROOT_HALF = int(np.float32(math.sqrt(0.5)).view(np.int32))
+ROOT_HALF_OF_2_31 = int(np.float32(math.sqrt(0.5) * 2**31).view(np.int32))
+MANTISSA = 0x7FFFFF
+SMALL = 1 << 12
 """Values of u · 2³¹ below this one get further bits."""
+MOSTLY_KEPT = 0.2
+"""Share of normal numbers between two bounds from which they are drawn as such and rejected."""
+ANGLE = math.pi / 2**25
+"""Half the angle of one step of an angle's 24 bits."""
+LOG = -2 * math.log(2)
+"""−2 ln u of u = 2."""
 
 
 def fill_uniform(rng: np.random.Generator, out: Floats, low: float, high: float) -> None:
@@ -68,11 +74,11 @@ def fill_normal(rng: np.random.Generator, out: Floats, mean: float, std: float) 
 def fill_truncated(rng: np.random.Generator, out: Floats, a: float, b: float) -> None:
     """Fill ``out`` with standard normal numbers between ``a`` and ``b`` by rejection.
 
-    Candidates are normal if the bounds keep more than a fifth of them, else uniform between the
-    bounds and kept with probability φ(z)/max φ.
+    Candidates are normal if the bounds keep more than :data:`MOSTLY_KEPT` of them, else uniform
+    between the bounds and kept with probability φ(z)/max φ.
     """
     kept = standard_normal.mass(a, b)
-    fill = _fill_kept if kept > 0.2 else _fill_uniforms_kept
+    fill = _fill_kept if kept > MOSTLY_KEPT else _fill_uniforms_kept
     fill(rng, out, a, b, kept)
 
 
@@ -95,7 +101,7 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
     # u = f / 2³¹ from word a, with f in the memory of a. A small f gets seven bits of word b as a
     # fraction, because tail values would be too few otherwise.
     a >>= 1
-    few = np.flatnonzero(a < _SMALL) if a.min() < _SMALL else None
+    few = np.flatnonzero(a < SMALL) if a.min() < SMALL else None
     f = a.view(_Single)
     _to_float(a, f)
     f += _Single(0.5)
@@ -110,10 +116,10 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
     turn >>= 8
     _to_float(b, angle)
     angle += _Single(0.5)
-    angle *= _Single(math.pi / 2**25)
+    angle *= _Single(ANGLE)
     square, sine = q, p
     np.multiply(angle, angle, out=square)
-    _polynomial(_SIN, square, sine)
+    _polynomial(SIN, square, sine)
     sine *= angle
     np.multiply(sine, sine, out=q)
     np.subtract(_Single(0.5), q, out=q)
@@ -124,12 +130,12 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
 
     # −2 ln u into b, with u = 2^e m and √½ ≤ m < √2; less one bit, in case f was rounded to 2³¹.
     bits, radius = a.view(np.int32), b.view(_Single)
-    bits -= _ROOT_HALF_OF_2_31 + 1
+    bits -= ROOT_HALF_OF_2_31 + 1
     np.right_shift(bits, 23, out=b.view(np.int32))
     _to_float(b, radius)
-    radius *= _Single(-2 * math.log(2))
-    bits &= _MANTISSA
-    bits += _ROOT_HALF
+    radius *= _Single(LOG)
+    bits &= MANTISSA
+    bits += ROOT_HALF
     # ln m = 2 artanh t with t = (m − 1)/(m + 1).
     m = f
     np.subtract(m, _Single(1), out=t)
@@ -137,7 +143,7 @@ def _box_muller(rng: np.random.Generator, out: Floats, std: float) -> None:
     t /= m
     square = m
     np.multiply(t, t, out=square)
-    _polynomial([-4 * c for c in _ATANH], square, w)
+    _polynomial([-4 * c for c in ATANH], square, w)
     w *= t
     radius += w
 
@@ -165,10 +171,14 @@ def _polynomial(coefficients: Any, x: Floats, out: Floats) -> None:
         out += c
 
 
+def spares(size: int, kept: float) -> int:
+    """How many further numbers are drawn, to replace those of ``size`` that are out of bounds."""
+    return math.ceil(size * (1 / kept - 1) * 1.1) + 8
+
+
 def _fill_kept(rng: np.random.Generator, out: Floats, a: float, b: float, kept: float) -> None:
     """Fill ``out`` with normal numbers, and replace those out of bounds."""
-    spares = math.ceil(out.size * (1 / kept - 1) * 1.1) + 8
-    z = np.empty(out.size + spares, out.dtype)
+    z = np.empty(out.size + spares(out.size, kept), out.dtype)
     fill_normal(rng, z, 0.0, 1.0)
     outside = z < a
     outside |= z > b

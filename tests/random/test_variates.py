@@ -120,9 +120,9 @@ def test_normal_numbers_made_in_pairs_are_independent() -> None:
 @pytest.mark.parametrize(
     ("coefficients", "function", "largest"),
     [
-        (variates._SIN, lambda y: np.sinc(np.sqrt(y) / np.pi), (math.pi / 4) ** 2),
+        (variates.SIN, lambda y: np.sinc(np.sqrt(y) / np.pi), (math.pi / 4) ** 2),
         (
-            variates._ATANH,
+            variates.ATANH,
             lambda y: np.arctanh(np.sqrt(y)) / np.sqrt(y),
             ((math.sqrt(2) - 1) / (math.sqrt(2) + 1)) ** 2,
         ),

@@ -1,0 +1,219 @@
+"""Compiled kernels: the same bits as NumPy, value by value and in what is measured."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+import initcli
+from initcli.measuring import compiled
+from initcli.measuring.histogram import Grid
+from initcli.measuring.measurement import Measurement, measure
+from initcli.parameter import Parameter
+from initcli.random import variates
+from initcli.random.streams import seeded_stream
+from initcli.sampling.chunks import CHUNK
+from initcli.sampling.workers import HERE, Workers, processes
+
+if sys.byteorder == "big":
+    pytest.skip("kernels need a little-endian machine", allow_module_level=True)
+pytest.importorskip("numba", reason="compiled kernels need Numba: pip install '.[fast]'")
+
+# Several groups of generators, one that is not full, and a rest of a chunk.
+ROWS, COLUMNS = 6 * CHUNK + 100, 1
+INITIALIZERS = [
+    "{type: RandomUniform, minval: -0.05, maxval: 0.05}",
+    "{type: RandomUniform, minval: 1, maxval: 3}",
+    "{type: RandomUniform, minval: -1.0e-35, maxval: 0}",
+    "{type: RandomNormal, stddev: 0.02}",
+    "{type: RandomNormal, mean: -1.5, stddev: 0.3}",
+    "{type: RandomNormal, stddev: 1.0e-40}",
+    "{type: RandomNormal, stddev: 1.0e+20}",
+    "{type: TruncatedNormal, stddev: 0.02}",
+    "{type: TruncatedNormal, mean: 4, stddev: 2}",
+    "glorot_normal",
+    "he_uniform",
+]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_kernels", None)
+    monkeypatch.setattr(compiled, "_has_failed", False)
+
+
+@pytest.fixture
+def kernels() -> Any:
+    from initcli.measuring import kernels
+
+    return kernels
+
+
+def kernel_of(initializer: str, dtype: str = "float32") -> Parameter:
+    layer = f"{{type: Dense, units: {COLUMNS}, kernel_initializer: {initializer}, use_bias: false}}"
+    spec = f"{{input_shape: [{ROWS}], dtype: {dtype}, layers: [{layer}]}}"
+    return initcli.parse(spec).parameters[0]
+
+
+def measured(parameter: Parameter, workers: Workers = HERE, **options: Any) -> Measurement:
+    ((_, measurement),) = measure([parameter], workers=workers, **options)
+    return measurement
+
+
+def same(one: Measurement, two: Measurement) -> bool:
+    return (
+        msgspec.structs.replace(one, histogram=two.histogram) == two
+        and np.array_equal(one.histogram.counts, two.histogram.counts)
+        and np.array_equal(one.histogram.edges, two.histogram.edges)
+    )
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_a_measurement_has_the_same_bits(initializer: str) -> None:
+    parameter = kernel_of(initializer)
+    by_numpy = measured(parameter)
+    assert compiled.load()
+    assert same(measured(parameter), by_numpy)
+
+
+def test_most_initializers_have_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled.load()
+    done: list[Parameter] = []
+    of_compiled = compiled.measured
+
+    def noted(parameter: Parameter, *rest: Any) -> Iterator[Any]:
+        done.append(parameter)
+        return of_compiled(parameter, *rest)
+
+    monkeypatch.setattr(compiled, "measured", noted)
+    for initializer in INITIALIZERS:
+        measured(kernel_of(initializer))
+    for initializer, dtype in (("ones", "float32"), ("random_normal", "float16")):
+        measured(kernel_of(initializer, dtype))
+    # Bins of numbers as small or large as these do not fit float32.
+    beyond = [each for each in INITIALIZERS if "1.0e-" in each]
+    assert len(done) == len(INITIALIZERS) - len(beyond)
+
+
+def test_processes_use_the_kernels_of_their_parent() -> None:
+    parameter = kernel_of("random_normal")
+    by_numpy = measured(parameter)
+    compiled.load()
+    with processes(2) as workers:
+        assert same(measured(parameter, workers), by_numpy)
+
+
+def test_the_first_entries_of_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameter = kernel_of("he_normal")
+    for entries in (10, CHUNK, 3 * CHUNK + 1):
+        monkeypatch.setattr(compiled, "_kernels", None)
+        by_numpy = measured(parameter, max_entries=entries)
+        compiled.load()
+        assert same(measured(parameter, max_entries=entries), by_numpy)
+
+
+def test_a_chunk_that_needs_more_numbers_is_drawn_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = CHUNK * (1 - 0.9545)
+    monkeypatch.setattr(variates, "spares", lambda size, kept: round(expected / kept))
+    parameter = kernel_of("{type: TruncatedNormal, stddev: 0.02}")
+    by_numpy = measured(parameter)
+    compiled.load()
+    grid = Grid.over(-0.04, 0.04, 1024)
+    counts = np.zeros(grid.bins, np.int64)
+    sums = list(compiled.measured(parameter, range(6), grid, 0.0, counts))
+    # About half of the chunks have too few spare numbers.
+    assert 0 < sums.count(None) < 6
+    assert counts.sum() == CHUNK * (6 - sums.count(None))
+    assert same(measured(parameter), by_numpy)
+
+
+@pytest.mark.parametrize("size", [CHUNK, CHUNK + 3454])
+def test_values(kernels: Any, size: int) -> None:
+    state = np.empty(4, np.uint64)
+    kernels.seed(np.frombuffer(seeded_stream(3).entropy(0), np.uint32), state)
+    states = np.tile(state, (kernels.TOGETHER, 1))
+    words = np.empty((kernels.TOGETHER, size // 2), np.uint64)
+    kernels.random_words(states, words)
+    assert np.array_equal(
+        words[-1], seeded_stream(3).generator().bit_generator.random_raw(size // 2)
+    )
+    raw = words[0].view(np.uint32)
+    by_kernels: list[Callable[[Any], None]] = [
+        lambda out: kernels.normal(raw, out, np.float32(0.1)),
+        lambda out: kernels.uniform(raw, out, np.float32(3 * 2.0**-32), np.float32(0.5)),
+    ]
+    by_numpy = fill(variates.fill_normal, 0, 0.05), fill(variates.fill_uniform, -1, 2)
+    for ours, theirs in zip(by_kernels, by_numpy, strict=True):
+        one, two = np.empty(size, np.float32), np.empty(size, np.float32)
+        ours(one)
+        theirs(two)
+        assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("words", range(9))
+def test_seeds(kernels: Any, words: int) -> None:
+    entropy = np.zeros(8, np.uint32)
+    entropy[:words] = np.random.default_rng(words).integers(1, 2**32, words)
+    state = np.empty(4, np.uint64)
+    kernels.seed(entropy, state)
+    seeded: Any = np.random.SFC64(
+        np.random.SeedSequence(int.from_bytes(entropy.tobytes(), "little"))
+    )
+    assert np.array_equal(state, seeded.state["state"]["state"])
+
+
+def fill(function: Callable[..., None], *arguments: float) -> Callable[[Any], None]:
+    return lambda out: function(seeded_stream(3).generator(), out, *arguments)
+
+
+def test_the_tails_are_drawn_with_more_bits(kernels: Any) -> None:
+    # All small words, which one number in two million has: further bits decide.
+    raw = np.arange(2 * 4096, dtype=np.uint32).repeat(2)
+    raw[raw.size // 2 :] = seeded_stream(0).generator().integers(2**32, size=raw.size // 2)
+
+    class Words:
+        def random_raw(self, count: int) -> Any:
+            return raw.copy().view(np.uint64)
+
+    class Generator:
+        bit_generator = Words()
+
+    one, two = np.empty(raw.size, np.float32), np.empty(raw.size, np.float32)
+    kernels.normal(raw, one, np.float32(2))
+    variates.fill_normal(Generator(), two, 0, 1)  # type: ignore[arg-type]
+    assert np.array_equal(one, two)
+    assert np.abs(one).max() > 5
+
+
+def test_without_numba_numpy_draws(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "initcli.measuring.kernels", None)
+    monkeypatch.delattr("initcli.measuring.kernels", raising=False)
+    with caplog.at_level(logging.DEBUG, "initcli"):
+        compiled.prepare(compiled.WORTH)
+        assert not compiled.is_loaded()
+        compiled.prepare(compiled.WORTH)
+    (record,) = caplog.records
+    assert "compiled kernels are not used" in record.message
+    assert measured(kernel_of("random_normal")).count == ROWS
+
+
+def test_kernels_that_draw_other_values_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, kernels: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kernels, "normal", lambda words, out, scale: out.fill(0))
+    with caplog.at_level(logging.DEBUG, "initcli"):
+        assert not compiled.load()
+    assert "other values than NumPy" in caplog.text
+
+
+def test_little_work_loads_nothing() -> None:
+    compiled.prepare(compiled.WORTH - 1)
+    assert not compiled.is_loaded()
