@@ -18,6 +18,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -276,7 +277,9 @@ def main() -> None:
     atheris = import_module("atheris")
     with atheris.instrument_imports(include=["initcli", "yaml", "zipfile", "pickle"]):
         for module in _modules():
-            import_module(module)
+            # Those about frameworks and compiled kernels need what is not installed here.
+            with suppress(ImportError):
+                import_module(module)
     folders = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     if folders and not any(os.scandir(folders[0])):
         for index, seed in enumerate(seeds()):
