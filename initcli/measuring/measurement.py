@@ -324,7 +324,8 @@ def _grid(low: float, high: float, first_quartile: float, third_quartile: float)
     if reach:
         low, high = max(low, first_quartile - reach), min(high, third_quartile + reach)
     largest = LARGEST["float64"]
-    return Grid.over(max(low, -largest), min(high, largest), FINE_BINS)
+    low, high = (min(max(end, -largest), largest) for end in (low, high))
+    return Grid.over(low, high, FINE_BINS)
 
 
 def measure_values(values: Floats, grid: Grid) -> Measurement:
