@@ -93,14 +93,14 @@ class _Drawing(NamedTuple):
         """Sample and measure tensors, with a progress bar."""
         from initcli.measuring import compiled
         from initcli.measuring.same_values import SameValues
-        from initcli.reports.summary import summarize
+        from initcli.reports.summary import summaries
 
         compiled.prepare(self.counts(only))
         same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
-            for tensor in summarize(
+            for tensor in summaries(
                 model,
                 only=only,
                 workers=workers,
@@ -154,6 +154,12 @@ def summary(
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
     ] = False,
+    spectral: Annotated[
+        bool,
+        typer.Option(
+            "--spectral", help="Print the spectral norm of each kernel, and the one to aim at."
+        ),
+    ] = False,
     max_draws: MaxDraws = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -185,17 +191,19 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
-    from initcli.reports.summary import is_stored
+    from initcli.reports.summary import is_stored, with_spectral_norms
 
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
         # Code and configurations say the distributions, and may have billions of weights; what is
         # in memory or in a file is read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
-            return drawing.tensors(model, only)
-        from initcli.reports.summary import theory as distributions
+            drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
+        else:
+            from initcli.reports.summary import theory as distributions
 
-        return distributions(model, only=only)
+            drawn = distributions(model, only=only)
+        return with_spectral_norms(drawn) if spectral else drawn
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
@@ -203,6 +211,12 @@ def summary(
         from initcli.reports.summary import SummaryReport, summary_rows
 
         def table(width: int, ascii_only: bool) -> RenderableType:
+            if spectral:
+                from initcli.render.spectral import spectral_table
+
+                return spectral_table(
+                    model, tensors(model, only), width=width, ascii_only=ascii_only
+                )
             from initcli.render.outline import outline, shown_parameters
             from initcli.render.table import summary_table
 
@@ -348,7 +362,7 @@ def hist(
         tensors = drawing.tensors(model, chosen(model, filter))
         _draw(tensors, model, bins or None, log, same_scale, range)
 
-    def saved(spec: str, model: Subject, _: bool) -> None:
+    def pictured(spec: str, model: Subject, _: bool) -> None:
         without_notices_of_matplotlib()
         from initcli.render.plots import Style
 
@@ -364,7 +378,11 @@ def hist(
         with drawing.workers(seconds) as workers, progress(len(only), "pictures") as bar:
             from initcli.render.gallery import save_histograms
 
-            for file in save_histograms(
+            def saved(file: Path) -> None:
+                write_path(file)
+                bar.advance(1)
+
+            save_histograms(
                 model,
                 folders[spec],
                 bins=bins or None,
@@ -374,13 +392,12 @@ def hist(
                 page=html,
                 every=all,
                 tell=say,
+                progress=saved,
                 workers=workers,
                 max_entries=max_draws,
-            ):
-                write_path(file)
-                bar.advance(1)
+            )
 
-    do = drawn if out is None else saved
+    do = drawn if out is None else pictured
     loading = Loading(seed, defaults, custom, settings, call, weights, map)
     for_each(specs, partial(loading.weights, sample=sample), do)
 

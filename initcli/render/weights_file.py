@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,7 +38,7 @@ _SAFETENSORS_NAMES: Dtypes = {dtype: name for name, dtype in DTYPES.items()}
 
 def export(
     model: Model,
-    file: Path,
+    file: str | PathLike[str],
     *,
     only: Iterable[Parameter] | None = None,
     progress: Progress | None = None,
@@ -61,15 +62,16 @@ def export(
         TooLarge: a tensor that must be held whole does not fit in memory.
         CustomFunctionError: a custom initializer failed.
 
-    >>> import initcli, numpy, pathlib, tempfile
+    >>> import initcli, numpy, tempfile
     >>> model = initcli.load("sample_configs/tour.yaml")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = pathlib.Path(folder) / "weights.npz"
+    ...     file = f"{folder}/weights.npz"
     ...     initcli.export(model, file)
     ...     numpy.load(file)["dense/kernel"].shape
     []
     (496, 64)
     """
+    file = Path(file)
     suffix = file.suffix.lower()
     if suffix not in _WRITERS:
         raise OutputError(f"{printable(str(file))}: the file's name must end in {listed(SUFFIXES)}")
