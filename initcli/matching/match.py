@@ -201,9 +201,7 @@ def _random(
     return Identified(tuple(found), "; ".join(remarks))
 
 
-def _rules(
-    shape: Size, path: str, values: Empirical, sample: Sample, place: Place
-) -> list[Match]:
+def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Place) -> list[Match]:
     """The rules without a free parameter that the values agree with, the likeliest first."""
     style, seen = style_of(path), values.seen
     # Five standard errors of the standard deviation and more, for a kurtosis of up to 3.

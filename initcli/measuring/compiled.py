@@ -156,7 +156,9 @@ def _bins(kernels: ModuleType, grid: Grid) -> tuple[Counts, np.float32, np.float
     return tables, np.float32(2.0**-grid.exponent), np.float32(grid.first)
 
 
-def _sums(sums: Floats, figures: Floats, tables: Counts, counts: Counts) -> Iterator[Any]:
+def _sums(
+    sums: Floats, figures: Floats, tables: Counts, counts: Counts
+) -> Iterator[ChunkSums | None]:
     counts += tables.sum(axis=0, dtype=np.int64)
     for lanes, (low, high, zeros) in zip(sums.tolist(), figures.tolist(), strict=False):
         if zeros < 0:
