@@ -75,7 +75,7 @@ class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
         """Stands for the text of a spec: the file, which has no text."""
         return Document(self.file, "", {}, dict)
 
-    @property
+    @cached_property
     def dtype(self) -> str | None:
         """The dtype of most entries; None without any."""
         entries: Counter[str] = Counter()
@@ -83,7 +83,7 @@ class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
             entries[tensor.dtype] += tensor.size
         return max(entries, key=entries.__getitem__, default=None)
 
-    @property
+    @cached_property
     def layers(self) -> tuple[BuiltLayer, ...]:
         """Tensors whose paths differ in the last part only, as if each group were a layer."""
         return tuple(_groups(self.parameters))

@@ -71,7 +71,11 @@ class _Drawing(NamedTuple):
 
     def weights(self, parameters: Iterable[Parameter]) -> int:
         """Number of weights to sample."""
-        return sum(min(each.size, self.max_entries or each.size) for each in parameters)
+        return sum(count for _, count in self.counts(parameters))
+
+    def counts(self, parameters: Iterable[Parameter]) -> Iterator[tuple[Parameter, int]]:
+        """The parameters, each with the number of entries to sample."""
+        return ((each, min(each.size, self.max_entries or each.size)) for each in parameters)
 
     def seconds(self, parameters: Iterable[Parameter]) -> float:
         """Rough time that one process takes."""
@@ -91,7 +95,7 @@ class _Drawing(NamedTuple):
         from initcli.measuring.same_values import SameValues
         from initcli.reports.summary import summaries
 
-        compiled.prepare(self.weights(only))
+        compiled.prepare(self.counts(only))
         same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.
