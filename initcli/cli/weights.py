@@ -205,14 +205,14 @@ def summary(
             paths = {parameter.path for parameter in only} if filter else None
             rows = outline(model.layers, depth, paths, max_lines(all=all))
             # Folded tensors need no values.
-            shown = tensors(model, shown_parameters(rows))
+            shown = matched(model, tensors(model, shown_parameters(rows)))
             return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
 
         write_report(
             format,
             table=table,
             record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
-            rows=lambda: summary_rows(spec, model, tensors(model, only)),
+            rows=lambda: summary_rows(spec, model, matched(model, tensors(model, only))),
             first=first,
         )
 
