@@ -85,7 +85,7 @@ def test_a_match_is_shown_where_the_declared_distribution_does_not_fit(tmp_path:
     spec = tmp_path / "spec.yaml"
     dense = "{type: Dense, units: 64, kernel_initializer: he_uniform}"
     spec.write_text(f"{{input_shape: [64], layers: [{dense}, {dense}]}}", "utf-8")
-    weights = {each.path: draw(each) for each in load(str(spec)).parameters}
+    weights: dict[str, Any] = {each.path: draw(each) for each in load(str(spec)).parameters}
     weights["dense_1/kernel"] = np.random.default_rng(0).normal(0, 0.02, (64, 64))
     low_rank = np.outer(np.arange(64.0), np.arange(64.0)) / 500
     np.savez(tmp_path / "w.npz", **weights)
