@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.errors import did_you_mean, listed, printable, quoted
 from initcli.frameworks.torch_layout import FromTorch, NoCounterpart, torch_shapes
-from initcli.model import Model, leaves, with_parameters
+from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
 from initcli.sources.overrides import BadOverride, Given
 from initcli.sources.reader import unreadable
@@ -63,16 +64,75 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
         InvalidSpec: several tensors may be one parameter.
         BadOverride: a pair names no parameter or no tensor, or their shapes differ.
     """
-    partners = dict(_given(model.parameters, checkpoint.tensors, pairs))
-    for find in (_by_name, partial(_by_module, model), _by_scope, _by_shape):
-        used = {each.path for each in partners.values()}
-        left = [each for each in model.parameters if each.path not in partners]
-        others = [each for each in checkpoint.tensors if each.path not in used]
-        try:
-            partners |= find(left, others)
-        except _Ambiguous as error:
-            raise unreadable(checkpoint.file, str(error), error.remedy) from None
+    given = _given(model.parameters, checkpoint.tensors, map(_Pair.of, pairs))
+    try:
+        partners = _by_rules(model, checkpoint.tensors, dict(given))
+    except _Ambiguous as error:
+        raise unreadable(checkpoint.file, str(error), error.remedy()) from None
     return _filled(model, checkpoint, partners)
+
+
+def counterparts(
+    a: Subject, b: Subject, pairs: Iterable[str] = (), *, guess: bool = True
+) -> list[tuple[Parameter, Parameter]]:
+    """The tensors of two sources that are one tensor under two names, see :func:`held_to`.
+
+    A tensor in PyTorch's layout is given in Keras's, if its partner has that.
+
+    Args:
+        a: the first source.
+        b: the second source.
+        pairs: pairs that the user names, each as ``A=B``.
+        guess: whether to pair by rules what ``pairs`` do not.
+
+    Raises:
+        InvalidSpec: several tensors may be one.
+        BadOverride: a pair names no tensor, or the shapes differ.
+    """
+    swapped = not _is_of_keras(a) and _is_of_keras(b)
+    one, two = (b, a) if swapped else (a, b)
+    own, others = ({each.path: each for each in model.parameters} for model in (one, two))
+    tensors = [
+        StoredTensor(path=each.path, shape=each.shape, dtype=each.dtype, storage=None)
+        for each in others.values()
+    ]
+    named = [_Pair.of(text) for text in pairs]
+    if swapped:
+        named = [each._replace(parameter=each.tensor, tensor=each.parameter) for each in named]
+    partners = dict(_given(one.parameters, tensors, named))
+    if guess:
+        try:
+            partners = _by_rules(one, tensors, partners)
+        except _Ambiguous as error:
+            raise unreadable(b.name, str(error), error.remedy(swapped=swapped)) from None
+    found = [(own[path], others[tensor.path]) for path, tensor in partners.items()]
+    stored = [(each, other.stored) for each, other in found if other.stored is not None]
+    rearranged = in_keras_layout(stored, one)
+    both = [(each, _with_storage(other, rearranged.get(each.path))) for each, other in found]
+    return [(other, each) for each, other in both] if swapped else both
+
+
+def _is_of_keras(model: Subject) -> bool:
+    return any("kernel" in each.name for each in model.parameters)
+
+
+def _with_storage(parameter: Parameter, stored: StoredTensor | None) -> Parameter:
+    if stored is None:
+        return parameter
+    return msgspec.structs.replace(parameter, shape=stored.shape, stored=stored)
+
+
+def _by_rules(
+    model: Subject, tensors: Iterable[StoredTensor], partners: Mapping[str, StoredTensor]
+) -> dict[str, StoredTensor]:
+    """The tensor of each parameter: those that are known, and those that the rules give."""
+    found = dict(partners)
+    for find in (_by_name, partial(_by_module, model.layers), _by_scope, _by_shape):
+        used = {each.path for each in found.values()}
+        left = [each for each in model.parameters if each.path not in found]
+        others = [each for each in tensors if each.path not in used]
+        found |= find(left, others)
+    return found
 
 
 def in_keras_layout(
@@ -160,22 +220,39 @@ def _by_name(
 
 
 class _Ambiguous(Exception):
-    """A parameter and two tensors that may be it, or the reverse."""
+    """A parameter and two tensors that may be it, or the reverse; and a pair of both."""
 
-    def __init__(self, what: str, one: str, two: str, pair: str) -> None:
+    def __init__(self, what: str, one: str, two: str, pair: tuple[str, str]) -> None:
         super().__init__(f"{quoted(what)} may be {quoted(one)} or {quoted(two)}")
-        self.remedy = f"say which, such as --map {printable(pair)}"
+        self.pair = pair
+
+    def remedy(self, *, swapped: bool = False) -> str:
+        """How to say which; ``swapped`` is whether the tensor is named before the parameter."""
+        pair = reversed(self.pair) if swapped else self.pair
+        return f"say which, such as --map {printable('='.join(pair))}"
+
+
+class _Pair(NamedTuple):
+    """A pair that the user names."""
+
+    given: Given
+    parameter: str
+    tensor: str
+
+    @classmethod
+    def of(cls, text: str) -> _Pair:
+        """The pair of ``PARAMETER=TENSOR``."""
+        parameter, _, tensor = text.partition("=")
+        return cls(Given("--map", text), parameter, tensor)
 
 
 def _given(
-    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor], pairs: Iterable[str]
+    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor], pairs: Iterable[_Pair]
 ) -> Iterator[tuple[str, StoredTensor]]:
     """The pairs that the user names."""
     by_path = {each.path: each for each in parameters}
     by_name = {each.path: each for each in tensors}
-    for text in pairs:
-        given = Given("--map", text)
-        path, _, name = text.partition("=")
+    for given, path, name in pairs:
         parameter, tensor = by_path.get(path), by_name.get(name)
         if parameter is None:
             problem = f"no parameter is {quoted(path)}"
@@ -189,7 +266,7 @@ def _given(
 
 
 def _by_module(
-    model: Model, parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
+    layers: Iterable[BuiltLayer], parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
 ) -> Mapping[str, StoredTensor]:
     """The tensor under the name that the PyTorch module of a layer of the same name has for it."""
     by_name: defaultdict[str, list[StoredTensor]] = defaultdict(list)
@@ -199,7 +276,7 @@ def _by_module(
             by_name[".".join(parts[place:])].append(tensor)
     left = {each.path for each in parameters}
     partners = {}
-    for layer in leaves(model.layers):
+    for layer in leaves(layers):
         with suppress(NoCounterpart):
             for entry in module_entries(layer):
                 named, parameter = by_name[entry.name], entry.sources[0]
@@ -264,12 +341,12 @@ def _by_shape(
 
 def _ambiguous_tensors(parameter: Parameter, alike: list[StoredTensor]) -> _Ambiguous:
     one, two, *_ = (each.path for each in alike)
-    return _Ambiguous(parameter.path, one, two, f"{parameter.path}={one}")
+    return _Ambiguous(parameter.path, one, two, (parameter.path, one))
 
 
 def _ambiguous_parameters(tensor: StoredTensor, members: list[Parameter]) -> _Ambiguous:
     one, two, *_ = (each.path for each in members)
-    return _Ambiguous(tensor.path, one, two, f"{one}={tensor.path}")
+    return _Ambiguous(tensor.path, one, two, (one, tensor.path))
 
 
 def _agrees(parameter: Parameter, tensor: StoredTensor) -> bool:

@@ -277,6 +277,7 @@ def cases() -> Iterator[Case]:
         "spec.yaml": DENSE,
     }
     yield Case("two tensors for one kernel", "summary spec.yaml --weights a.npz", two)
+    yield Case("two tensors that may be a pair", "diff spec.yaml a.npz", two)
     yield Case("no weights to hold to", "check spec.yaml --weights b.npz", two)
     yield Case("a pair without weights", "check spec.yaml --map dense/kernel=a", two)
     for pair in ("dense/kernl=a", "dense/kernel=c", "dense/bias=a"):
