@@ -150,6 +150,12 @@ def summary(
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
     ] = False,
+    spectral: Annotated[
+        bool,
+        typer.Option(
+            "--spectral", help="Print the spectral norm of each kernel, and the one to aim at."
+        ),
+    ] = False,
     max_draws: MaxDraws = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -181,17 +187,19 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
-    from initcli.reports.summary import is_stored
+    from initcli.reports.summary import is_stored, with_spectral_norms
 
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
         # Code and configurations say the distributions, and may have billions of weights; what is
         # in memory or in a file is read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
-            return drawing.tensors(model, only)
-        from initcli.reports.summary import theory as distributions
+            drawn = drawing.tensors(model, only)
+        else:
+            from initcli.reports.summary import theory as distributions
 
-        return distributions(model, only=only)
+            drawn = distributions(model, only=only)
+        return with_spectral_norms(drawn) if spectral else drawn
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
@@ -199,6 +207,12 @@ def summary(
         from initcli.reports.summary import SummaryReport, summary_rows
 
         def table(width: int, ascii_only: bool) -> RenderableType:
+            if spectral:
+                from initcli.render.spectral import spectral_table
+
+                return spectral_table(
+                    model, tensors(model, only), width=width, ascii_only=ascii_only
+                )
             from initcli.render.outline import outline, shown_parameters
             from initcli.render.table import summary_table
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from initcli.distributions import Distribution, Floats
+from initcli.random.matrices import spectral_norm
 from initcli.types import ShapeError, Size, arguments_of, doc, shape_text, snake_case
 
 
@@ -93,6 +94,23 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     def copies(self, shape: Size) -> int:
         """How often each drawn value is repeated in the tensor."""
         return 1
+
+    def spectral_norm(self, shape: Size, rows: tuple[int, ...]) -> float | None:
+        """About the spectral norm of the tensor as a matrix; None if it is not known.
+
+        By default entries are independent draws of the distribution, if :meth:`fill` says so too.
+
+        Args:
+            shape: of the tensor.
+            rows: axes that form the rows of the matrix, in rising order; the others its columns.
+        """
+        distribution = self.distribution_for(shape)
+        is_independent = type(self).fill is Initializer.fill and self.copies(shape) == 1
+        if distribution is None or not is_independent or self.fills_whole:
+            return None
+        count = math.prod(shape[axis] for axis in rows)
+        columns = math.prod(shape) // count
+        return spectral_norm(count, columns, distribution.mean, distribution.std)
 
     @classmethod
     def registered_names(cls) -> Iterable[str]:

@@ -74,6 +74,9 @@ class Identity(Initializer, frozen=True, kw_only=True):
         period = min(shape) if self.repeated else max(shape)
         out[:] = np.where(rows % period == columns % period, self.gain, 0.0)
 
+    def spectral_norm(self, shape: Size, rows: tuple[int, ...]) -> float:
+        return abs(self.gain) * math.sqrt(max(shape) / min(shape) if self.repeated else 1)
+
 
 class Dirac(Initializer, frozen=True, kw_only=True):
     """A convolution that passes its input on: 1 from channel i to channel i at the kernel's center.

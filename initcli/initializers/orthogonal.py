@@ -46,6 +46,11 @@ class Orthogonal(Whole, frozen=True, kw_only=True):
         # The matrix, a contiguous copy, and some vectors.
         return 2 * math.prod(shape) + 4 * _BLOCK * max(self._matrix(shape))
 
+    def spectral_norm(self, shape: Size, rows: tuple[int, ...]) -> float | None:
+        of_rows = len(shape) - 1 if self.row_axes is None else self.row_axes
+        parts = tuple(range(of_rows)), tuple(range(of_rows, len(shape)))
+        return abs(self.gain) if rows in parts else None
+
     def _matrix(self, shape: Size) -> tuple[int, int]:
         rows = len(shape) - 1 if self.row_axes is None else self.row_axes
         return math.prod(shape[:rows]), math.prod(shape[rows:])

@@ -130,14 +130,16 @@ def tensor_picture(picture: TensorPicture, style: Style) -> bytes:
     """The histogram of one tensor with its distribution over it, as a file 7.2 inches wide."""
     sheet = _sheet(small=False, log=style.log)
     sheet.show(picture)
-    return _file(sheet.figure, style) if style.is_vector else png(sheet.pixels(style), style)
+    return (
+        _file(sheet.figure, style) if style.is_vector else png(sheet.pixels(picture, style), style)
+    )
 
 
 def tensor_cell(picture: TensorPicture, style: Style) -> bytes:
     """The histogram of one tensor for the overview as a PNG, 4.2 × 2.1 inches."""
     sheet = _sheet(small=True, log=style.log)
     sheet.show(picture)
-    return png(sheet.pixels(style), style)
+    return png(sheet.pixels(picture, style), style)
 
 
 @dataclass(frozen=True)
@@ -286,6 +288,10 @@ _LARGE = _Layout(7.2, 4.4, 0.75, 0.55, 6.25, 3.7, title=12, caption=8, ticks=10)
 _SMALL = _Layout(4.2, 2.1, 0.5, 0.36, 3.55, 1.29, title=9, caption=7, ticks=7)
 
 
+_KEPT = 16
+"""Pictures of constants without their texts that are kept; one takes a megabyte."""
+
+
 @cache
 def _sheet(*, small: bool, log: bool) -> _Sheet:
     return _Sheet(_SMALL if small else _LARGE, log)
@@ -299,6 +305,9 @@ class _Sheet:
         self.figure = Figure()
         self.canvas: Any = FigureCanvasAgg(self.figure)
         self.cell = _Cell(self.figure, layout, log)
+        for text in (self.cell.title, self.cell.caption):
+            text.set_animated(True)  # drawn by itself, unless a file is saved
+        self.without_texts: dict[Any, Any] = {}
 
     def show(self, picture: TensorPicture) -> None:
         """Show a tensor; the height of the sheet depends on its texts."""
@@ -311,12 +320,22 @@ class _Sheet:
         self.cell.place((0, 0), size)
         self.cell.show(picture, *texts)
 
-    def pixels(self, style: Style) -> Pixels:
-        """The sheet as pixels."""
+    def pixels(self, picture: TensorPicture, style: Style) -> Pixels:
+        """The sheet as pixels; of equal constants only the texts above the axes are drawn anew."""
         self.figure.set_dpi(style.dpi)
+        histogram = picture.histogram
+        shown = picture.constant, picture.limits, picture.drawn, histogram.counts.tobytes()
+        key = *shown, picture.dtype, picture.distribution, self.figure.bbox.bounds
         # Hinting takes a fifth of the time.
         with rc_context({"text.hinting": "none"}), _missing_glyphs_are_boxes():
-            self.canvas.draw()
+            if picture.constant is not None and key in self.without_texts:
+                self.canvas.restore_region(self.without_texts[key])
+            else:
+                self.canvas.draw()
+                if picture.constant is not None and len(self.without_texts) < _KEPT:
+                    self.without_texts[key] = self.canvas.copy_from_bbox(self.figure.bbox)
+            for text in (self.cell.title, self.cell.caption):
+                self.cell.axes.draw_artist(text)
         return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
 

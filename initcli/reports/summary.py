@@ -17,6 +17,7 @@ from initcli.matching.match import Identified, Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
+from initcli.measuring.spectral import Spectral, spectral
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, columns, doc, record, rows_of
@@ -27,7 +28,7 @@ class TensorSummary(msgspec.Struct, frozen=True):
     """One parameter; distribution and fit are None where the distribution is not known.
 
     Where nothing is drawn or read there is neither a measurement nor a fit. ``match`` are the
-    initializers that stored values look like, if that was asked for.
+    initializers that stored values look like, ``spectral`` is the spectral norm, if asked for.
     """
 
     parameter: Parameter
@@ -35,6 +36,7 @@ class TensorSummary(msgspec.Struct, frozen=True):
     measured: Measurement | None = None
     fit: Fit | None = None
     match: Identified | None = None
+    spectral: Spectral | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -137,6 +139,19 @@ class MatchRecord(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(first, also=tuple(others))
 
 
+class SpectralRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The spectral norm of a kernel as a matrix: summed axes by the others."""
+
+    expected: Annotated[
+        float | None, doc("Norm that follows from the initializer; null if not known.")
+    ]
+    measured: Annotated[float | None, doc("Norm of the values; null if none were measured.")]
+    wanted: Annotated[
+        float | None,
+        doc("√(columns / rows), which keeps features of one size; null without known axes."),
+    ]
+
+
 class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of the model."""
 
@@ -170,6 +185,9 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     match: Annotated[
         MatchRecord | None, doc("Initializer that stored values look like; null if none.")
     ] = None
+    spectral: Annotated[
+        SpectralRecord | None, doc("Spectral norm; null without --spectral, and of other tensors.")
+    ] = None
 
     @classmethod
     def of(cls, tensor: TensorSummary, layer: str) -> TensorRecord:
@@ -197,6 +215,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
             measured=measured and _measured(measured),
             fit=tensor.fit and record(FitRecord, tensor.fit),
             match=tensor.match and MatchRecord.of(tensor.match.matches),
+            spectral=tensor.spectral and record(SpectralRecord, tensor.spectral),
         )
 
 
@@ -405,6 +424,13 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterat
     """
     for parameter in model.parameters if only is None else only:
         yield TensorSummary(parameter, parameter.distribution)
+
+
+def with_spectral_norms(tensors: Iterable[TensorSummary]) -> Iterator[TensorSummary]:
+    """The kernels among the tensors with their spectral norms, measured where others are."""
+    for each in tensors:
+        norms = spectral(each.parameter, draws=each.measured is not None)
+        yield msgspec.structs.replace(each, spectral=norms)
 
 
 def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:

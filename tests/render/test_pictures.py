@@ -12,8 +12,15 @@ from PIL import Image
 from rich.console import Console
 
 import initcli
+from initcli.render import plots
 from initcli.render.bars import HEIGHT, BarChart
-from initcli.render.plots import TensorPicture, shared_picture
+from initcli.render.plots import (
+    Style,
+    TensorPicture,
+    shared_picture,
+    tensor_cell,
+    tensor_picture,
+)
 from initcli.reports.summary import TensorSummary, common_range
 from support.paths import ROOT, TOUR
 from support.running import run, run_process
@@ -336,3 +343,31 @@ def test_a_home_that_cannot_be_written_brings_no_notice_of_matplotlib(tmp_path: 
     ):
         done = run_process(*command, HOME=x, XDG_CONFIG_HOME=x, XDG_CACHE_HOME=x, MPLCONFIGDIR="")
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_constants_that_follow_one_another_are_drawn_as_each_alone() -> None:
+    layers = ", ".join(
+        f"{{type: Dense, units: {units}, name: {name}, bias_initializer: {value}, {more}}}"
+        for name, units, value, more in (
+            ("one", 4, "zeros", ""),
+            ("a_longer_name", 4, "zeros", ""),
+            ("ones", 4, "ones", ""),
+            ("more", 5, "zeros", ""),
+            ("half", 4, "zeros", "dtype: float16"),
+        )
+    )
+    spec = f"{{input_shape: [3], layers: [{layers}]}}"
+    pictures = [
+        TensorPicture.of(parameter, seen, seen.shown)
+        for parameter, seen in initcli.measure(initcli.parse(spec).parameters)
+    ]
+    styles = [Style(), Style(dpi=60), Style(log=True)]
+    for draw in (tensor_picture, tensor_cell):
+        for style in styles:
+            together = [draw(picture, style) for picture in (*pictures, *pictures)]
+            alone = []
+            for picture in pictures:
+                plots._sheet.cache_clear()
+                alone.append(draw(picture, style))
+            assert together == [*alone, *alone]
+            assert len(set(alone)) == len(alone)

@@ -20,6 +20,7 @@ import pytest
 
 from initcli.errors import WorkersError
 from initcli.initializers import GlorotUniform, Initializer, Orthogonal, RandomNormal
+from initcli.measuring import compiled
 from initcli.measuring.measurement import measure
 from initcli.parameter import Parameter
 from initcli.sampling import workers
@@ -138,7 +139,7 @@ def cluster(
 
 
 def test_a_cluster_gives_the_same_bits_though_a_worker_is_killed(
-    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, helpers = cluster
     alone = bits(HERE)
@@ -153,6 +154,11 @@ def test_a_cluster_gives_the_same_bits_though_a_worker_is_killed(
     with workers.cluster(address) as chosen:
         assert bits(chosen, kill_half_way) == alone
     assert len(helpers) == 1
+
+    monkeypatch.setattr(compiled, "_kernels", None)
+    assert compiled.load() or "numba" not in sys.modules
+    with workers.cluster(address) as chosen:
+        assert bits(chosen) == alone
 
     arguments = [sys.executable, "-m", "initcli", "summary", str(TOUR), "--format", "json"]
     there = subprocess.run([*arguments, "--cluster", address], capture_output=True, check=True)
