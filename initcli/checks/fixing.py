@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from initcli.model import Model
 from initcli.sources.building import build
 from initcli.sources.load import load
 from initcli.sources.read import parse
-from initcli.types import SEVERITIES
+from initcli.types import SEVERITIES, texts
 
 _MAX_ROUNDS = 6
 """Rounds in which remedies of findings that came to light with the last ones are tried."""
@@ -88,7 +89,10 @@ def check(
     >>> report.errors, report.findings[0].code, report.findings[0].line
     (1, 'I202', 10)
     """
-    chosen: dict[str, Any] = {"select": tuple(select), "ignore": tuple(ignore)}
+    chosen: dict[str, Any] = {
+        "select": texts("select", select),
+        "ignore": texts("ignore", ignore),
+    }
     if isinstance(model, Checkpoint):
         return judged_values(model, **chosen)
     signal = {"how": how, "batch": batch, "draws": draws}
@@ -99,11 +103,11 @@ def check(
 
 
 def fix(
-    source: str,
+    source: str | PathLike[str],
     *,
     seed: int | None = None,
     defaults: Framework | None = None,
-    custom: Iterable[str] = (),
+    custom: Iterable[str | PathLike[str]] = (),
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     how: How = "auto",

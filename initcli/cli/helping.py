@@ -23,6 +23,17 @@ _SPEC = "spec"
 class Command(TyperCommand):
     """A command whose docstring ends in examples, and whose options have groups."""
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the options; the error for an unknown one says what to write instead."""
+        from typer._click.exceptions import NoSuchOption
+
+        try:
+            return super().parse_args(ctx, args)
+        except NoSuchOption as error:
+            error.message += f": {_instead(ctx, error.option_name)}"
+            error.possibilities = None
+            raise
+
     def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the docstring, its examples line by line."""
         text, _, examples = inspect.cleandoc(self.help or "").partition(_EXAMPLES)
@@ -67,6 +78,27 @@ class Commands(TyperGroup):
         if len(args) == 2 and args[0] in callbacks:
             _complete(ctx, callbacks[args[0]], *args)
         return super().parse_args(ctx, args)
+
+
+def _instead(ctx: Any, option: str) -> str:
+    """What to write instead of an option that a command does not have."""
+    from initcli.errors import did_you_mean, listed
+    from initcli.layers import known_layers
+    from initcli.types import arguments_of
+
+    def options(command: Any) -> list[str]:
+        return [name for each in command.params for name in each.opts if name.startswith("--")]
+
+    own, advice = options(ctx.command), []
+    commands = _group(ctx).commands.items()
+    others = [f"`{name}`" for name, command in commands if option in options(command)]
+    if others:
+        advice.append(f"{listed(others, 'and')} {'have' if others[1:] else 'has'} it")
+    argument = option.removeprefix("--").replace("-", "_")
+    layers = known_layers().values()
+    if "--set" in own and any(a.name == argument for each in layers for a in arguments_of(each)):
+        advice.append(f"--set 'layers.*.{argument}=VALUE' sets it in the spec")
+    return "; ".join(advice) or did_you_mean(option, own) or f"`{ctx.command_path} -h` lists all"
 
 
 def _summary(command: Any) -> str:

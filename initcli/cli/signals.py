@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,7 @@ from initcli.cli.terminal import (
     say,
     without_notices_of_matplotlib,
 )
+from initcli.types import LayerOrder
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,10 +68,10 @@ def signal(
     depth: Depth = None,
     all: All = False,
     sort: Annotated[
-        Literal["std", "gradient", "loss"] | None,
+        LayerOrder | None,
         typer.Option(
-            help="Sort layers by output std or gradient, the largest first, or by loss of size, "
-            "the largest loss first.",
+            help="Sort layers by output std or gradient, or by growth or loss of size from input "
+            "to output; the largest first.",
             show_default="order of computation",
         ),
     ] = None,
@@ -249,7 +250,8 @@ def compare(
             changes=settings or (),
         )
     with _steps(len(models)) as advance:
-        compared = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+        comparison = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+    compared = comparison.entries
     for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
         say(note)
 

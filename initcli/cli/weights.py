@@ -89,14 +89,14 @@ class _Drawing(NamedTuple):
         """Sample and measure tensors, with a progress bar."""
         from initcli.measuring import compiled
         from initcli.measuring.same_values import SameValues
-        from initcli.reports.summary import summarize
+        from initcli.reports.summary import summaries
 
         compiled.prepare(self.weights(only))
         same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
-            for tensor in summarize(
+            for tensor in summaries(
                 model,
                 only=only,
                 workers=workers,
@@ -194,7 +194,7 @@ def summary(
         # in memory or in a file is read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
-            drawn = drawing.tensors(model, only)
+            drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
         else:
             from initcli.reports.summary import theory as distributions
 
@@ -358,7 +358,7 @@ def hist(
         tensors = drawing.tensors(model, chosen(model, filter))
         _draw(tensors, model, bins or None, log, same_scale, range)
 
-    def saved(spec: str, model: Subject, _: bool) -> None:
+    def pictured(spec: str, model: Subject, _: bool) -> None:
         without_notices_of_matplotlib()
         from initcli.render.plots import Style
 
@@ -374,7 +374,11 @@ def hist(
         with drawing.workers(seconds) as workers, progress(len(only), "pictures") as bar:
             from initcli.render.gallery import save_histograms
 
-            for file in save_histograms(
+            def saved(file: Path) -> None:
+                write_path(file)
+                bar.advance(1)
+
+            save_histograms(
                 model,
                 folders[spec],
                 bins=bins or None,
@@ -384,13 +388,12 @@ def hist(
                 page=html,
                 every=all,
                 tell=say,
+                progress=saved,
                 workers=workers,
                 max_entries=max_draws,
-            ):
-                write_path(file)
-                bar.advance(1)
+            )
 
-    do = drawn if out is None else saved
+    do = drawn if out is None else pictured
     loading = Loading(seed, defaults, custom, settings, call, weights, map)
     for_each(specs, partial(loading.weights, sample=sample), do)
 

@@ -117,6 +117,10 @@ class Measurement(msgspec.Struct, frozen=True):
     nans: int = 0
     infs: int = 0
 
+    def __repr__(self) -> str:
+        names = ("count", "mean", "std", "min", "max", "zeros", "nans", "infs")
+        return f"Measurement({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
     @property
     def std(self) -> float:
         """Standard deviation of the values (divided by their count, as ``numpy.std``)."""

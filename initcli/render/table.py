@@ -24,7 +24,7 @@ from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
 """Width of a figure."""
-_WIDE = 116
+_WIDE = 128
 """Width from which a tensor's name and its figures share a line."""
 _NARROW = 72
 """Width below which figures are not in columns."""
@@ -181,7 +181,9 @@ class _Page:
     def _texts(self, line: _Line) -> Iterator[Text]:
         """The lines of text that a line takes."""
         left, right, indent, gap, figures = line
-        width = self.width if figures or not right else self.ends
+        width = self.width
+        if right and not figures:
+            width = min(max(self.ends, line.columns), width)
         room = width - indent - right.cell_len - gap
         if room < min(left.cell_len, _MIN_LEFT):
             yield from self._wrapped(left, indent, self.width - indent)
@@ -274,7 +276,7 @@ class _Page:
             yield _Line(title, indent=indent)
             return
         if self.wide:
-            if label and label != drawn:
+            if label:
                 title.append(f"  {label}", "dim")
             yield from self._figures(title, cells, indent=indent)
         else:

@@ -10,6 +10,7 @@ import math
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -57,7 +58,7 @@ _OTHERWISE: TensorDtype = "float32"
 
 def export(
     model: Subject,
-    file: Path,
+    file: str | PathLike[str],
     *,
     layout: Layout = "keras",
     only: Iterable[Parameter] | None = None,
@@ -85,15 +86,16 @@ def export(
         TooLarge: a tensor that must be held whole does not fit in memory.
         CustomFunctionError: a custom initializer failed.
 
-    >>> import initcli, numpy, pathlib, tempfile
+    >>> import initcli, numpy, tempfile
     >>> model = initcli.load("sample_configs/tour.yaml")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = pathlib.Path(folder) / "weights.npz"
+    ...     file = f"{folder}/weights.npz"
     ...     initcli.export(model, file)
     ...     numpy.load(file)["dense/kernel"].shape
     []
     (496, 64)
     """
+    file = Path(file)
     suffix = file.suffix.lower()
     if suffix not in _WRITERS:
         raise OutputError(f"{printable(str(file))}: the file's name must end in {listed(SUFFIXES)}")

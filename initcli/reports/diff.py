@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from os import PathLike, fspath
-from typing import Annotated, Literal, get_args
+from os import PathLike
+from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Subject
+from initcli.display import DisplayedSequence
 from initcli.measuring.difference import NOTHING, Difference, differences
 from initcli.measuring.measurement import Progress
-from initcli.model import Model, matching
+from initcli.model import matching
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
 from initcli.reports.summary import (
@@ -22,11 +23,12 @@ from initcli.reports.summary import (
     TensorSummary,
     has_values,
     held,
-    summarize,
+    summaries,
 )
 from initcli.sampling.workers import HERE, Workers
 from initcli.sources.pairing import counterparts
-from initcli.sources.subject import subject
+from initcli.sources.subject import subject_of
+from initcli.types import texts
 
 Kind = Literal["unchanged", "changed", "reshaped", "added", "removed", "unknown"]
 """What became of a tensor; unknown where its values cannot be read or drawn."""
@@ -57,12 +59,35 @@ class Change(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, a=None, b=None)
 
 
+class Diff(DisplayedSequence[Change], frozen=True, kw_only=True):
+    """What became of each tensor from A to B, each as a :class:`Change`."""
+
+    a: Subject
+    b: Subject
+
+    view: ClassVar[str] = "diff"
+
+    @property
+    def totals(self) -> DiffTotals:
+        """The number of tensors of each kind, and the change of all together."""
+        return DiffTotals.of(self)
+
+    @property
+    def headline(self) -> str:
+        return f"from {self.a.name} to {self.b.name}: {self.totals.text or 'no tensors'}"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for each in self:
+            relative = "" if each.difference is None else f"{each.difference.relative:.3g}"
+            yield each.path, each.kind, relative if each.kind == "changed" else ""
+
+
 def diff(
     a: str | PathLike[str] | Subject,
     b: str | PathLike[str] | Subject,
     *,
     pairs: Iterable[str] = (),
-) -> Iterator[Change]:
+) -> Diff:
     """What became of each tensor from A to B: the tensors of A in order, then those that B adds.
 
     Tensors are paired by path or, where A and B have no path in common, as a model with the weights
@@ -86,10 +111,9 @@ def diff(
     >>> [(change.path, change.kind) for change in initcli.diff(a, b)]
     [('dense/kernel', 'changed'), ('dense/bias', 'unchanged')]
     """
-    one, two = (
-        each if isinstance(each, Model | Checkpoint) else subject(fspath(each)) for each in (a, b)
-    )
-    return changes(one, two, aligned(one, two, pairs=pairs))
+    one, two = subject_of(a), subject_of(b)
+    tensors = aligned(one, two, pairs=texts("pairs", pairs))
+    return Diff(a=one, b=two, entries=tuple(changes(one, two, tensors)))
 
 
 def aligned(
@@ -117,7 +141,7 @@ def aligned(
         for path, each in first.items()
     ]
     tensors += ((None, each) for each in rest.values())
-    wanted = tuple(globs)
+    wanted = texts("globs", globs)
     if not wanted:
         return tensors
     kept = {each.path for each in matching((*a.parameters, *b.parameters), wanted)}
@@ -144,8 +168,8 @@ def changes(
     changed = [
         two for (_, two), kind in zip(tensors, kinds, strict=True) if two and kind != "unchanged"
     ]
-    before = summarize(a, only=[one for one, _ in tensors if one], workers=workers)
-    after = summarize(b, only=changed, workers=workers)
+    before = summaries(a, only=[one for one, _ in tensors if one], workers=workers)
+    after = summaries(b, only=changed, workers=workers)
     for (one, two), kind in zip(tensors, kinds, strict=True):
         first = next(before) if one else None
         if first and two and kind == "unchanged":

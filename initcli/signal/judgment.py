@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from initcli.signal.program import Step
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, distribution_moments
 from initcli.signal.zeros import Zeros, is_zero
-from initcli.types import Array
+from initcli.types import Array, LayerOrder
 
 # Thresholds. Stacks that Keras trained on real data (tests/reference/training_cases.yaml) lie on
 # the right side of each: those within them learn, and those beyond do not.
@@ -599,15 +599,11 @@ def gradient_of(layer: LayerSignal) -> float | None:
     return layer.predicted.gradient_rms if layer.gradient is None else layer.gradient.rms.median
 
 
-Order = Literal["std", "gradient", "loss"]
-"""What layers can be sorted by: sizes, the largest first, or by how much size they lose."""
-
-
-def ordered(signal: Signal, by: Order) -> Signal:
+def ordered(signal: Signal, by: LayerOrder) -> Signal:
     """The signal with its layers, and by gradient its tensors too, in another order.
 
-    ``loss`` compares the output of a layer with the input that is nearest in size. What has no
-    known size comes last.
+    Growth and loss compare the output of a layer with the input that is nearest in size. What has
+    no known size comes last.
     """
     stds = {
         tensor: std_of(layer)
@@ -624,9 +620,10 @@ def ordered(signal: Signal, by: Order) -> Signal:
             return math.inf if std is None else -std
         sources = [stds.get(tensor, signal.input_rms.get(tensor, 1.0)) for tensor in step.inputs]
         factors = [std / source for source in sources if source]
-        return min(
-            factors, key=lambda each: abs(math.log(each)) if each else math.inf, default=math.inf
-        )
+        if not factors:
+            return math.inf
+        factor = min(factors, key=lambda each: abs(math.log(each)) if each else math.inf)
+        return -factor if by == "growth" else factor
 
     order = sorted(range(len(signal.layers)), key=place)
     tensors = signal.tensors

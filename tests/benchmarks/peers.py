@@ -5,6 +5,9 @@ To be run by a Python that has the peers, in an environment of their own:
     python -m venv peers && peers/bin/pip install torch keras tensorflow-cpu jax matplotlib psutil
     peers/bin/python tests/benchmarks/peers.py --initcli "$(command -v initcli)"
 
+`--fast` names an initcli in an environment that also has Numba. With `--sizes`, nothing but initcli
+is run, on models of 10⁴ to 10¹⁰ weights, which take a minute or two, and `sizes.md` is written.
+
 Every job is a process of its own, and the tools take turns. A peer's time is that of the work alone
 (tensors of 4096 × 4096: initialise in float32; mean, std, min, max and a histogram of 64 bins),
 without its import and a first tensor; initcli's is that of the whole command, start included. Then
@@ -36,6 +39,10 @@ PEERS = {
     "jax": "JAX {jax}",
 }
 OURS = "initcli"
+FAST = "initcli with Numba"
+SIZES = [10**exponent for exponent in range(4, 11)]
+LARGEST = 405_853_388_800
+"""Weights of llama3_405b.yaml, whose time follows from that of the largest size."""
 STORY = "the story's script"
 HERE = Path(__file__).parent
 TOUR = HERE.parents[1] / "sample_configs" / "tour.yaml"
@@ -224,7 +231,38 @@ def children(process):
         return []
 
 
-def compared(initcli):
+def sizes(commands):
+    """Time and memory of a summary of models of growing size, in Markdown."""
+    names = " | ".join(f"{name}, time | memory" for name in commands)
+    lines = [f"| weights | {names} |", f"| --- {'| --- ' * (2 * len(commands))}|"]
+    last = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.json"
+        for size in SIZES:
+            side = min(round(size**0.5), SIDE)
+            layer = {"type": "Dense", "units": side, "use_bias": False}
+            layers = [{"repeat": max(round(size / side**2), 1), "layers": [layer]}]
+            path.write_text(json.dumps({"input_shape": [side], "layers": layers}))
+            cells = []
+            for name, command in commands.items():
+                rounds = ROUNDS if size < SIZES[-1] else 1
+                turns = [run([command, "summary", path, "--format", "csv"]) for _ in range(rounds)]
+                seconds = min(turn[1] for turn in turns)
+                held = max(turn[2] for turn in turns)
+                last[name] = seconds / layers[0]["repeat"] / side**2, held
+                cells.append(f"{seconds:.2g} s | {held / 2**20:.0f} MiB")
+            lines.append(f"| 10{superscript(size)} | {' | '.join(cells)} |")
+    cells = [f"{rate * LARGEST / 60:.0f} min, by that rate | as much" for rate, _ in last.values()]
+    lines.append(f"| {LARGEST:,} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def superscript(size):
+    """The exponent of a power of ten."""
+    return str(len(str(size)) - 1).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def compared(commands):
     """Every tool's (seconds a weight, bytes) by distribution, and both ways of the story."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -237,13 +275,14 @@ def compared(initcli):
                     printed, _, held = run([sys.executable, __file__, "--job", peer, distribution])
                     cost = json.loads(printed.splitlines()[-1])
                     found.setdefault((peer, distribution), []).append((cost, held))
-                _, seconds, held = run([initcli, "summary", Path(folder) / f"{distribution}.json"])
-                found.setdefault((OURS, distribution), []).append(
-                    (seconds / OUR_TENSORS / SIDE**2, held)
-                )
+                for name, command in commands.items():
+                    path = Path(folder) / f"{distribution}.json"
+                    _, seconds, held = run([command, "summary", path])
+                    cost = seconds / OUR_TENSORS / SIDE**2
+                    found.setdefault((name, distribution), []).append((cost, held))
             _, *story = run([sys.executable, __file__, "--job", STORY, ""])
             found.setdefault((STORY, ""), []).append(story)
-            _, *ours = run([initcli, "hist", TOUR, "--out", Path(folder) / "plots"])
+            _, *ours = run([commands[OURS], "hist", TOUR, "--out", Path(folder) / "plots"])
             found.setdefault((OURS, ""), []).append(ours)
     return found
 
@@ -270,14 +309,17 @@ def tables(found):
         f"| --- {'| --- ' * (len(DISTRIBUTIONS) + 1)}|",
     ]
     names = {peer: PEERS[peer].format_map(Versions()) for peer in JOBS}
-    for tool, name in {**names, OURS: "`initcli summary`, its start included"}.items():
+    ours = {OURS: "`initcli summary`, its start included", FAST: "the same with Numba"}
+    ours = {tool: name for tool, name in ours.items() if (tool, DISTRIBUTIONS[0]) in found}
+    for tool, name in {**names, **ours}.items():
         keys = [(tool, distribution) for distribution in DISTRIBUTIONS]
         costs = [f"{middle(key, 0) * 1e9:.2g} ns" for key in keys]
         memory = mebibytes(keys)
         lines.append(f"| {name} | {' | '.join(costs)} | {memory} |")
+    best_of_ours = list(ours)[-1]
     best = [
-        min(middle((peer, distribution), 0) for peer in JOBS) / middle((OURS, distribution), 0)
-        for distribution in DISTRIBUTIONS
+        min(middle((peer, each), 0) for peer in JOBS) / middle((best_of_ours, each), 0)
+        for each in DISTRIBUTIONS
     ]
     lines.append(f"| the fastest peer takes | {' | '.join(f'{x:.1f} ×' for x in best)} | |")
     lines += ["", "| ten histograms of the tour | time | memory |", "| --- | --- | --- |"]
@@ -293,10 +335,18 @@ def main():
     """Compare, or do one of the jobs."""
     parser = argparse.ArgumentParser(description="Compare initcli with its peers.")
     parser.add_argument("--initcli", default="initcli", help="the command")
+    parser.add_argument("--fast", help="the command where Numba is installed")
+    parser.add_argument("--sizes", action="store_true", help="run initcli alone, by size")
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.job is None:
-        report = tables(compared(arguments.initcli))
+    commands = {OURS: arguments.initcli, FAST: arguments.fast}
+    commands = {name: command for name, command in commands.items() if command is not None}
+    if arguments.sizes:
+        report = sizes(commands)
+        (HERE / "sizes.md").write_text(report, "utf-8")
+        print(report)
+    elif arguments.job is None:
+        report = tables(compared(commands))
         (HERE / "peers.md").write_text(report, "utf-8")
         print(report)
     elif arguments.job[0] == STORY:

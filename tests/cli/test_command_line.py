@@ -605,3 +605,22 @@ def test_paths_are_whole_lines_between_the_bar_s(tmp_path: Path) -> None:
     paths = [line for line in re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", seen) if ".png" in line]
     assert all(re.fullmatch(re.escape(str(tmp_path)) + r"/out/\S+\.png", path) for path in paths)
     assert len(paths) == len(list((tmp_path / "out").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (
+            ["summary", "--kernel-initializer", "zeros"],
+            "`compare` has it; --set 'layers.*.kernel_initializer=VALUE' sets it in the spec",
+        ),
+        (["check", "--units", "5"], "--set 'layers.*.units=VALUE' sets it in the spec"),
+        (["catalog", "--exit-code"], "`diff` has it"),
+        (["summary", "--filtr=x"], "did you mean '--filter'?"),
+        (["hist", "-z"], "`initcli hist -h` lists all"),
+    ],
+)
+def test_an_unknown_option_says_what_to_write_instead(command: list[str], advice: str) -> None:
+    shown = run(*command, str(TOUR))
+    assert shown.returncode == 2
+    assert shown.stderr.splitlines()[-1].endswith(f": {advice}")

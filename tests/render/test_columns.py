@@ -128,16 +128,17 @@ def test_a_depth_shows_blocks_by_their_last_layer() -> None:
     assert row.split()[1:3] == last.split()[1:3]
 
 
-@pytest.mark.parametrize("sort", ["std", "gradient", "loss"])
+@pytest.mark.parametrize("sort", ["std", "gradient", "growth", "loss"])
 def test_layers_are_sorted(sort: str) -> None:
     spec = str(SAMPLES / "lenet5.yaml")
     text = run("signal", spec, "--theory", "--sort", sort, "--format", "json").stdout
     layers = json.loads(text)["layers"]
     plain = json.loads(run("signal", spec, "--theory", "--format", "json").stdout)["layers"]
     stds = {layer["name"]: layer["predicted"]["std"] for layer in plain}
-    if sort == "loss":
+    if sort in ("growth", "loss"):
         before = dict(zip(stds, [1.0, *stds.values()], strict=False))
-        keys = [layer["predicted"]["std"] / before[layer["name"]] for layer in layers]
+        sign = 1 if sort == "loss" else -1
+        keys = [sign * layer["predicted"]["std"] / before[layer["name"]] for layer in layers]
     else:
         name = "std" if sort == "std" else "gradient_rms"
         keys = [-layer["predicted"][name] for layer in layers]
