@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -223,14 +223,14 @@ def summary(
             paths = {parameter.path for parameter in only} if filter else None
             rows = outline(model.layers, depth, paths, max_lines(all=all))
             # Folded tensors need no values.
-            shown = tensors(model, shown_parameters(rows))
+            shown = matched(model, tensors(model, shown_parameters(rows)))
             return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
 
         write_report(
             format,
             table=table,
             record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
-            rows=lambda: summary_rows(spec, model, tensors(model, only)),
+            rows=lambda: summary_rows(spec, model, matched(model, tensors(model, only))),
             first=first,
         )
 
@@ -405,20 +405,31 @@ def hist(
 def export(
     spec: Spec,
     out: Annotated[str, typer.Option(metavar="F.npz|F.safetensors", help="Output file.")],
+    layout: Annotated[
+        Literal["keras", "torch"],
+        typer.Option(help="Names and layout of the tensors.", case_sensitive=False),
+    ] = "keras",
     filter: Filter = None,
+    sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
     call: Call = None,
 ) -> None:
-    """Save the sampled weights in one file, each under its path.
+    """Save the weights in one file, each under its path.
 
-    Prints the path of the file.
+    Values are sampled, or read where SPEC stores them. Prints the path of the file.
+
+    With --layout torch, names and shapes are those of PyTorch modules with the names of the layers,
+    as in nn.Sequential(OrderedDict(dense=nn.Linear(64, 8))).
 
     Examples:
       initcli export model.yaml --out weights.npz
       initcli export model.yaml --out kernels.safetensors --filter '*/kernel'
+      initcli export model.yaml --out weights.safetensors --layout torch
     """
     from initcli.errors import listed
     from initcli.render import weights_file as exporting
@@ -427,10 +438,11 @@ def export(
     if file.suffix.lower() not in exporting.SUFFIXES:
         ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
-    model = Loading(seed, defaults, custom, settings, call).model(spec)
+    loading = Loading(seed, defaults, custom, settings, call, weights, map)
+    model = loading.weights(spec, sample=sample)
     only = chosen(model, filter)
     with progress(_Drawing().weights(only), "weights") as bar:
-        notes = exporting.export(model, file, only=only, progress=bar.advance)
+        notes = exporting.export(model, file, layout=layout, only=only, progress=bar.advance)
     for note in notes:
         say(note)
     write_path(file)

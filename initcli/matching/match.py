@@ -67,6 +67,11 @@ class Identified(msgspec.Struct, frozen=True):
     matches: tuple[Match, ...] = ()
     note: str = ""
 
+    @property
+    def kind(self) -> str:
+        """The note's last remark without its reason, such as "trained" and "unknown"."""
+        return self.note.rpartition("; ")[2].partition(":")[0]
+
 
 def match(tensor: Stored, seen: Measurement, place: Place = _NOWHERE) -> Identified:
     """The initializers that the values of a tensor agree with.

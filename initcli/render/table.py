@@ -12,6 +12,7 @@ from rich.text import Text
 from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.initializers.base import Undrawn
+from initcli.matching.match import Identified
 from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
@@ -237,14 +238,9 @@ class _Page:
         self, model: Subject, name: str, tensor: TensorSummary, indent: int
     ) -> Iterator[_Line]:
         parameter, distribution, seen = tensor.parameter, tensor.distribution, tensor.measured
-        title = Text(f"{printable(name)} {shape_text(parameter.shape)}  ")
-        title.append(printable(str(parameter.initializer)), "green")
-        if parameter.dtype != model.dtype:
-            title.append(f"{self.dot}{parameter.dtype}", "dim")
-        if tensor.measured is not None:
-            title.append(self._not_finite(tensor.measured), "bold red")
-        if not parameter.trainable:
-            title.append(f"{self.dot}not trained", "dim")
+        title = Text(f"{printable(name)} {shape_text(parameter.shape)}")
+        remarks = [each for each in self._remarks(model, tensor) if each]
+        title.append("  " * bool(remarks)).append_text(Text(self.dot, "dim").join(remarks))
         record = TensorRecord.of(tensor, "")
         figures = [self._figure(column.value(record)) for column in TABLE_COLUMNS]
         expected = [
@@ -291,6 +287,34 @@ class _Page:
                 Text(text, "dim"), [*(Text(e, "dim") for e in expected), self._fit(tensor)]
             )
 
+    def _remarks(self, model: Subject, tensor: TensorSummary) -> Iterator[Text]:
+        """What a tensor is beside its figures; empty texts say nothing."""
+        parameter, seen = tensor.parameter, tensor.measured
+        yield Text(printable(str(parameter.initializer)), "green")
+        if parameter.dtype != model.dtype:
+            yield Text(parameter.dtype, "dim")
+        if seen is not None:
+            for count, what in ((seen.nans, "NaN"), (seen.infs, "infinite")):
+                yield Text(f"{count:,} {what}" if count else "", "bold red")
+        if not parameter.trainable:
+            yield Text("not trained", "dim")
+        is_declared = tensor.fit is not None and not tensor.fit.is_poor
+        if tensor.match is not None and seen is not None and not is_declared:
+            yield self._match(tensor.match, seen)
+
+    def _match(self, match: Identified, seen: Measurement) -> Text:
+        """The initializer that values look like, or why there is none; nothing for equal values,
+        and for such as are not finite."""
+        if not seen.count or seen.min == seen.max or seen.nans or seen.infs:
+            return Text("")
+        if not match.matches:
+            return Text(match.kind, "dim")
+        first = match.matches[0]
+        framework = f" ({first.framework})" if first.framework else ""
+        return Text.assemble(
+            "looks like ", (f"{self._plain(printable(first.rule))}{framework}", "green")
+        )
+
     def _picture(self, tensor: TensorSummary) -> str:
         ramp = ASCII if self.ascii_only else BLOCKS
         if tensor.measured is not None:
@@ -304,11 +328,6 @@ class _Page:
             return Text("")
         p = tensor.fit.p_value
         return Text(f"fit p={p:.2g}", "bold red" if tensor.fit.is_poor else "dim")
-
-    def _not_finite(self, seen: Measurement) -> str:
-        """How many values are not finite, if any."""
-        counts = (seen.nans, "NaN"), (seen.infs, "infinite")
-        return "".join(f"{self.dot}{count:,} {what}" for count, what in counts if count)
 
     def _totals(self, model: Subject) -> Iterator[_Line]:
         sums = totals(model)

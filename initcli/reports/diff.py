@@ -26,6 +26,7 @@ from initcli.reports.summary import (
     summaries,
 )
 from initcli.sampling.workers import HERE, Workers
+from initcli.sources.pairing import counterparts
 from initcli.sources.subject import subject_of
 from initcli.types import texts
 
@@ -33,11 +34,13 @@ Kind = Literal["unchanged", "changed", "reshaped", "added", "removed", "unknown"
 """What became of a tensor; unknown where its values cannot be read or drawn."""
 
 Aligned = tuple[Parameter | None, Parameter | None]
-"""The tensors of A and of B that have one path; None where there is none."""
+"""The tensors of A and of B that are a pair; None where there is none."""
 
 
 class Change(msgspec.Struct, frozen=True):
     """What became of the tensor at a path: of ``a``, None where added, and ``b``, where removed.
+
+    The path is that in A, if it is there.
 
     ``size`` is the number of entries, of a reshaped tensor those after. ``difference`` is that of
     the values, None unless both have values and the same shape.
@@ -79,17 +82,25 @@ class Diff(DisplayedSequence[Change], frozen=True, kw_only=True):
             yield each.path, each.kind, relative if each.kind == "changed" else ""
 
 
-def diff(a: str | PathLike[str] | Subject, b: str | PathLike[str] | Subject) -> Diff:
+def diff(
+    a: str | PathLike[str] | Subject,
+    b: str | PathLike[str] | Subject,
+    *,
+    pairs: Iterable[str] = (),
+) -> Diff:
     """What became of each tensor from A to B: the tensors of A in order, then those that B adds.
 
-    Tensors are paired by path. Values of a model that stores none are sampled.
+    Tensors are paired by path or, where A and B have no path in common, as a model with the weights
+    of another file. Values of a model that stores none are sampled.
 
     Args:
         a: a file or folder of weights, whatever :func:`initcli.load` takes, or a loaded model.
         b: the same, after the change.
+        pairs: pairs of tensors with different paths, each as ``A=B``.
 
     Raises:
-        InvalidSpec: a source cannot be read.
+        InvalidSpec: a source cannot be read, or several tensors may be a pair.
+        BadOverride: a pair names no tensor, or the shapes differ.
         TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
         CodeError: code fails, or gives no model.
@@ -101,22 +112,35 @@ def diff(a: str | PathLike[str] | Subject, b: str | PathLike[str] | Subject) -> 
     [('dense/kernel', 'changed'), ('dense/bias', 'unchanged')]
     """
     one, two = subject_of(a), subject_of(b)
-    return Diff(a=one, b=two, entries=tuple(changes(one, two, aligned(one, two))))
+    tensors = aligned(one, two, pairs=texts("pairs", pairs))
+    return Diff(a=one, b=two, entries=tuple(changes(one, two, tensors)))
 
 
-def aligned(a: Subject, b: Subject, globs: Iterable[str] = ()) -> list[Aligned]:
-    """The tensors of both, paired by path; ``globs`` are patterns of which one must match.
+def aligned(
+    a: Subject, b: Subject, globs: Iterable[str] = (), *, pairs: Iterable[str] = ()
+) -> list[Aligned]:
+    """The tensors of both in pairs, see :func:`diff`; one of the patterns ``globs`` must match.
 
     Two sources of one tensor each are a pair whatever the paths: an array in a file of its own has
     the name of the file.
 
     Raises:
         NoSuchTensor: a pattern matches no tensor of either.
+        InvalidSpec: several tensors may be a pair.
+        BadOverride: one of ``pairs`` names no tensor, or the shapes differ.
     """
     first, second = ({each.path: each for each in model.parameters} for model in (a, b))
     if len(first) == len(second) == 1:
         second = dict(zip(first, second.values(), strict=True))
-    tensors = [(first.get(path), second.get(path)) for path in dict.fromkeys((*first, *second))]
+    renamed = counterparts(a, b, pairs, guess=first.keys().isdisjoint(second))
+    partners = {one.path: (one, two) for one, two in renamed}
+    taken = {two.path for _, two in renamed}
+    rest = {path: each for path, each in second.items() if path not in taken}
+    tensors: list[Aligned] = [
+        partners[path] if path in partners else (each, rest.pop(path, None))
+        for path, each in first.items()
+    ]
+    tensors += ((None, each) for each in rest.values())
     wanted = texts("globs", globs)
     if not wanted:
         return tensors
@@ -190,6 +214,7 @@ class DifferenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 class SideRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor before or after the change."""
 
+    path: Annotated[str, doc("Path in this source.")]
     shape: Annotated[tuple[int, ...], doc("Shape.")]
     dtype: Annotated[str, doc("Dtype of the elements.")]
     values: Annotated[
@@ -209,7 +234,7 @@ class SideRecord(msgspec.Struct, frozen=True, kw_only=True):
 class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one tensor."""
 
-    path: Annotated[str, doc("Path, such as conv1d/kernel.")]
+    path: Annotated[str, doc("Path in A, in B if added.")]
     kind: Annotated[
         Kind, doc("unchanged (bit by bit), changed, reshaped, added, removed or unknown.")
     ]

@@ -129,13 +129,13 @@ def _identified(
 
 
 def matched(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator[TensorSummary]:
-    """Measured tensors, stored ones with the initializer that they look like."""
+    """Measured tensors, stored ones with the initializers that they look like."""
     if not is_stored(model):
         yield from tensors
         return
     summaries, again = tee(tensors)
     for summary, (_, answer) in zip(summaries, identified(model, again), strict=True):
-        yield msgspec.structs.replace(summary, match=MatchRecord.of(answer.matches))
+        yield msgspec.structs.replace(summary, match=answer)
 
 
 def identify_rows(spec: str, model: Subject, found: Iterable[Found]) -> Rows:

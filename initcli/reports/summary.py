@@ -14,7 +14,7 @@ from initcli.display import DisplayedSequence
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared, Undrawn
-from initcli.matching.match import Match
+from initcli.matching.match import Identified, Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
@@ -29,15 +29,15 @@ from initcli.types import shape_text
 class TensorSummary(msgspec.Struct, frozen=True):
     """One parameter; distribution and fit are None where the distribution is not known.
 
-    Where nothing is drawn or read there is neither a measurement nor a fit. ``match`` is the
-    initializer that stored values look like, ``spectral`` the spectral norm, if that was asked for.
+    Where nothing is drawn or read there is neither a measurement nor a fit. ``match`` are the
+    initializers that stored values look like, ``spectral`` is the spectral norm, if asked for.
     """
 
     parameter: Parameter
     distribution: Distribution | None
     measured: Measurement | None = None
     fit: Fit | None = None
-    match: MatchRecord | None = None
+    match: Identified | None = None
     spectral: Spectral | None = None
 
 
@@ -203,7 +203,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     ]
     fit: Annotated[FitRecord | None, doc("Goodness of fit; null without a distribution or values.")]
     match: Annotated[
-        MatchRecord | None, doc("Initializer that stored values look like; null if none.", row=None)
+        MatchRecord | None, doc("Initializer that stored values look like; null if none.")
     ] = None
     spectral: Annotated[
         SpectralRecord | None, doc("Spectral norm; null without --spectral, and of other tensors.")
@@ -235,7 +235,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
             values=None if measured is None else origin,
             measured=measured and _measured(measured),
             fit=tensor.fit and record(FitRecord, tensor.fit),
-            match=tensor.match,
+            match=tensor.match and MatchRecord.of(tensor.match.matches),
             spectral=tensor.spectral and record(SpectralRecord, tensor.spectral),
         )
 
@@ -316,6 +316,7 @@ def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) ->
     facts.append(f"{sums.params:,} weights{trained}")
     shown = ["path", "shape", "size", "initializer", "distribution"]
     shown += [*(column.name for column in TABLE_COLUMNS), "fit_p_value"]
+    shown += ["match"] * is_stored(model)
     return rows_of(
         TensorRecord,
         tensor_records(model, tensors),
