@@ -59,11 +59,6 @@ WHOLE: tuple[TensorDtype, ...] = (
 )
 """Integer dtypes."""
 DataFormat = Literal["channels_last", "channels_first"]
-Loss = Literal["cross_entropy", "binary_cross_entropy", "mean_squared_error"]
-"""Losses: of one class of several, of each class by itself, and of numbers."""
-LayerOrder = Literal["std", "gradient", "growth", "loss"]
-"""What layers are sorted by: sizes, the largest first, or by how much larger or smaller the output
-is than the input."""
 Severity = Literal["error", "warning"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning")
 """Severities of findings, the worst first."""

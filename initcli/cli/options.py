@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
+from initcli.choices import Framework
 from initcli.cli.completion import filters, settings
 from initcli.cli.terminal import (
     complain,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from initcli.checkpoint import Subject
-    from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.parameter import Parameter
     from initcli.reports.record import Rows
@@ -117,7 +117,7 @@ Custom = Annotated[
     ),
 ]
 Defaults = Annotated[
-    Literal["keras", "torch", "flax"] | None,
+    Framework | None,
     typer.Option(
         rich_help_panel=_MODEL,
         help="Framework whose default initializers to use; overrides the spec.",

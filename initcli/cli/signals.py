@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from initcli.choices import LayerOrder, Loss
 from initcli.cli.completion import activations, frameworks, initializers
 from initcli.cli.completion import settings as paths_of_values
 from initcli.cli.options import (
@@ -39,7 +40,6 @@ from initcli.cli.terminal import (
     say,
     without_notices_of_matplotlib,
 )
-from initcli.types import LayerOrder, Loss
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

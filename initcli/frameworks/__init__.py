@@ -6,10 +6,11 @@ Layers have the parameters of Keras; a framework gives them the initializers of 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from initcli.choices import Framework
 from initcli.frameworks.base import Defaults
 from initcli.initializers import Initializer
 from initcli.layers import Layer
@@ -20,9 +21,6 @@ from initcli.types import ArgumentError
 __all__ = ["Framework", "with_defaults"]
 
 import_modules(__name__, __path__)
-
-Framework = Literal["keras", "torch", "flax"]
-"""Keras, and every framework that a module here registers."""
 
 
 def with_defaults(

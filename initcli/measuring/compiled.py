@@ -1,7 +1,7 @@
 """Compiled kernels where Numba is installed and the work is worth its start; else NumPy.
 
-This is the only place that knows of :mod:`initcli.measuring.kernels`. A chunk that a kernel draws
-and measures has the same bits as one that NumPy draws and measures.
+This is the only place that knows of :mod:`initcli.measuring.numba_kernels`. A chunk that a kernel
+draws and measures has the same bits as one that NumPy draws and measures.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def load() -> bool:
     global _kernels, _has_failed
     if _kernels is None and not _has_failed and _is_installed():
         try:
-            from initcli.measuring import kernels
+            from initcli.measuring import numba_kernels as kernels
 
             _refuse_other_values(kernels)
             _kernels = kernels

@@ -9,12 +9,13 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from initcli.choices import Loss
 from initcli.display import Displayed
 from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.program import Program
 from initcli.signal.theory import Prediction
-from initcli.types import Loss, Size, texts
+from initcli.types import Size, texts
 
 
 class Spread(msgspec.Struct, frozen=True):

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from initcli.activations import Activation, Linear, Sigmoid, Softmax
+from initcli.choices import Loss
 from initcli.layers.activation import Softmax as SoftmaxLayer
 from initcli.layers.core import Dense
 from initcli.signal.figures import FirstLoss, LayerSignal, Spread
 from initcli.signal.program import Program, Step
-from initcli.types import Array, Loss
+from initcli.types import Array
 
 _DEVIATIONS = np.linspace(-8, 8, 321)
 _WEIGHTS = np.exp(-(_DEVIATIONS**2) / 2)

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from initcli.activations import Activation, Linear, Relu, Relu6
+from initcli.choices import LayerOrder
 from initcli.distributions import Constant
 from initcli.parameter import Parameter
 from initcli.signal import arrays
@@ -26,7 +27,7 @@ from initcli.signal.program import Step
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, distribution_moments
 from initcli.signal.zeros import Zeros, is_zero
-from initcli.types import Array, LayerOrder
+from initcli.types import Array
 
 # Thresholds. Stacks that Keras trained on real data (tests/reference/training_cases.yaml) lie on
 # the right side of each: those within them learn, and those beyond do not.

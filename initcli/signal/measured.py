@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from initcli import limits
+from initcli.choices import Loss
 from initcli.errors import SignalError, listed
 from initcli.layers.embedding import Table
 from initcli.layers.flow import Mask
@@ -42,7 +43,7 @@ from initcli.signal.theory import (
     first_axes,
     predictions,
 )
-from initcli.types import Array, Loss
+from initcli.types import Array
 
 WANTED = ((64, 5), (32, 5), (16, 5), (8, 5), (4, 5), (4, 3), (2, 3), (2, 1), (1, 1))
 """Examples and draws, the best first."""

@@ -6,7 +6,7 @@ To be run by a Python that has the peers, in an environment of their own:
     peers/bin/python tests/benchmarks/peers.py --initcli "$(command -v initcli)"
 
 `--fast` names an initcli in an environment that also has Numba. With `--sizes`, nothing but initcli
-is run, on models of 10⁴ to 10¹⁰ weights, which take a minute or two, and `sizes.md` is written.
+is run, on models of 10⁴ to 10⁹ weights, and `sizes.md` is written.
 
 Every job is a process of its own, and the tools take turns. A peer's time is that of the work alone
 (tensors of 4096 × 4096: initialise in float32; mean, std, min, max and a histogram of 64 bins),
@@ -40,7 +40,7 @@ PEERS = {
 }
 OURS = "initcli"
 FAST = "initcli with Numba"
-SIZES = [10**exponent for exponent in range(4, 11)]
+SIZES = [10**exponent for exponent in range(4, 10)]
 LARGEST = 405_853_388_800
 """Weights of llama3_405b.yaml, whose time follows from that of the largest size."""
 STORY = "the story's script"

@@ -52,7 +52,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def kernels() -> Any:
-    from initcli.measuring import kernels
+    from initcli.measuring import numba_kernels as kernels
 
     return kernels
 
@@ -212,8 +212,8 @@ def test_the_tails_are_drawn_with_more_bits(kernels: Any) -> None:
 def test_without_numba_numpy_draws(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "initcli.measuring.kernels", None)
-    monkeypatch.delattr("initcli.measuring.kernels", raising=False)
+    monkeypatch.setitem(sys.modules, "initcli.measuring.numba_kernels", None)
+    monkeypatch.delattr("initcli.measuring.numba_kernels", raising=False)
     with caplog.at_level(logging.DEBUG, "initcli"):
         compiled.prepare([(kernel_of("ones"), compiled.WORTH)])
         assert not compiled.is_loaded()
