@@ -68,6 +68,19 @@ def load(
     return _model(document, seed, defaults, functions)
 
 
+def computable(model: Model) -> Model:
+    """The model with the layers that compute its signal; those of a configuration are made anew.
+
+    Raises:
+        SignalError: no layer describes a part of what the configuration declares.
+    """
+    if model.source != "huggingface" or model.network.layers:
+        return model
+    from initcli.sources.huggingface.model import computed  # not needed to read a spec
+
+    return computed(model)
+
+
 def _model(
     document: Document, seed: int | None, defaults: Framework | None, functions: tuple[str, ...]
 ) -> Model:
