@@ -9,12 +9,13 @@ import msgspec
 
 from initcli.checkpoint import Subject
 from initcli.checks.base import Check, Finding
-from initcli.checks.evidence import Evidence, How
+from initcli.checks.evidence import Evidence, How, first_line
 from initcli.checks.rules import known_checks
 from initcli.checks.values import ValueCheck, Values
 from initcli.documents.edit import merged
-from initcli.errors import NotInCatalog, Path, did_you_mean, quoted
+from initcli.errors import NotInCatalog, Path, SignalError, did_you_mean, quoted
 from initcli.model import Model
+from initcli.sources.load import computable
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +54,14 @@ def judged(
 
     The arguments and errors are those of :func:`initcli.check`.
     """
-    evidence = Evidence(model, how, batch, draws)
+    try:
+        evidence = Evidence(computable(model), how, batch, draws)
+    except SignalError as error:
+        evidence = Evidence(model, how, batch, draws)
+        evidence.notes.append(f"the signal is not judged: {first_line(error)}")
     rules = [rule() for rule in chosen_checks(select, ignore) if not issubclass(rule, ValueCheck)]
-    return _report(model, (each for rule in rules for each in rule.findings(evidence)), evidence)
+    found = (each for rule in rules for each in rule.findings(evidence))
+    return _report(evidence.model, found, evidence)
 
 
 def judged_values(

@@ -148,6 +148,9 @@ def _signal(
         predict_signal,
     )
 
+    from initcli.sources.load import computable
+
+    model = computable(model)
     said: tuple[str, ...] = ()
     if theory:
         result = predict_signal(model, batch=batch or BATCH)

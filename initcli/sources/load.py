@@ -65,7 +65,7 @@ def load(
     if call is not None:
         raise CodeError(f"{printable(source)} is no code that could be called", "see --call")
     document = overridden(read(source), settings)
-    return _model(document, seed, defaults, functions)
+    return model_of(document, seed, defaults, custom_functions(functions))
 
 
 def computable(model: Model) -> Model:
@@ -81,9 +81,13 @@ def computable(model: Model) -> Model:
     return computed(model)
 
 
-def _model(
-    document: Document, seed: int | None, defaults: Framework | None, functions: tuple[str, ...]
+def model_of(
+    document: Document,
+    seed: int | None,
+    defaults: Framework | None,
+    functions: Mapping[str, Custom],
 ) -> Model:
+    """The model of a document, see :func:`load`; ``functions`` are custom initializers by name."""
     if document.dialect == "huggingface":
         from initcli.sources.huggingface.model import described  # not needed to read a spec
 
@@ -91,7 +95,7 @@ def _model(
             message = f"{printable(document.file)}: the library alone decides the initializers"
             raise CodeError(message, "leave out --defaults and --custom")
         return described(document, seed)
-    return build(document, seed=seed, defaults=defaults, functions=custom_functions(functions))
+    return build(document, seed=seed, defaults=defaults, functions=functions)
 
 
 def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
@@ -153,4 +157,4 @@ def parse(
                                              ^
       = did you mean 'Dense'?
     """
-    return _model(parse_text(text, file), seed, defaults, ())
+    return model_of(parse_text(text, file), seed, defaults, {})
