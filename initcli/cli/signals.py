@@ -147,7 +147,6 @@ def _signal(
         planned,
         predict_signal,
     )
-
     from initcli.sources.load import computable
 
     model = computable(model)

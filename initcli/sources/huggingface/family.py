@@ -72,7 +72,7 @@ class Family:
         """
         raise NotComputed(f"the model type '{type(self).model_types[0]}'")
 
-    def tokens(self, stack: Stack) -> str:
+    def token_ids(self, stack: Stack) -> str:
         """Add the input."""
         return stack.tokens(self.num_tokens)
 

@@ -134,7 +134,9 @@ class Stack:
         value = scale.arguments.get("value") if isinstance(scale, type(ONE)) else None
         if value is None:
             raise NotComputed(f"'{name}', whose scale is no constant")
-        filled = {} if value + offset == 1 else {"gamma_initializer": self._constant(value + offset)}
+        filled = (
+            {} if value + offset == 1 else {"gamma_initializer": self._constant(value + offset)}
+        )
         if kind == "RMSNorm":
             return self.add("RMSNormalization", name, takes, epsilon=epsilon, **filled)
         if bias is not None:
@@ -170,7 +172,10 @@ class Stack:
         }
         if len({str(each) for each in filled.values()}) == 1:
             filled = {"kernel_initializer": filled["query_initializer"]}
-        elif all(filled[f"{role}_initializer"] == filled["query_initializer"] for role in ("key", "value")):
+        elif all(
+            filled[f"{role}_initializer"] == filled["query_initializer"]
+            for role in ("key", "value")
+        ):
             filled = {
                 "kernel_initializer": filled["query_initializer"],
                 "output_initializer": filled["output_initializer"],
@@ -244,7 +249,7 @@ class Stack:
         return self._tensors[path]
 
     def _filled(self, initializer: Initializer) -> Any:
-        """An initializer as a spec writes it; that of most entries, where the padding has its own."""
+        """An initializer as a spec writes it; where the padding has its own, that of the others."""
         if isinstance(initializer, Parts):
             initializer = initializer.boxes[0].initializer
         return "zeros" if initializer == ZERO else written(initializer)

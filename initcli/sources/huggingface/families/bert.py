@@ -68,7 +68,7 @@ class Bert(Family):
         if is_tied:
             stack.will_tie(table)
         epsilon = config.number("layer_norm_eps") or 1e-12
-        words = stack.embedding(table, self.tokens(stack))
+        words = stack.embedding(table, self.token_ids(stack))
         stream = stack.positions(f"{prefix}embeddings.position_embeddings", words)
         segments = stack.tokens(self.num_tokens, "token_type_ids")
         segments = stack.embedding(f"{prefix}embeddings.token_type_embeddings", segments)

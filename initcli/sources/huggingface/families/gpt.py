@@ -86,7 +86,7 @@ class Gpt2(Family):
         is_tied = head in ("LMHeadModel", "ForCausalLM") and config.flag("tie_word_embeddings")
         if is_tied:
             stack.will_tie(table)
-        stream = stack.positions(f"{prefix}wpe", stack.embedding(table, self.tokens(stack)))
+        stream = stack.positions(f"{prefix}wpe", stack.embedding(table, self.token_ids(stack)))
         for index in range(config.size("n_layer", 0)):
             with stack.block(f"{prefix}h", index):
                 normed = stack.norm("ln_1", "input", "LayerNorm", epsilon)
@@ -166,7 +166,7 @@ class GptJ(Gpt2):
         if is_tied:
             stack.will_tie(table)
             stack.leave_out("lm_head", "the bias of the head, which starts at 0")
-        stream = stack.embedding(table, self.tokens(stack))
+        stream = stack.embedding(table, self.token_ids(stack))
         names = ("qkv_proj",) * 3 if self.is_packed else ("q_proj", "k_proj", "v_proj")
         query, key, value = (f"attn.{name}" for name in names)
         for index in range(config.size("n_layer", 0)):
@@ -311,7 +311,7 @@ class GptNeoX(Persimmon):
         is_tied = head == "ForCausalLM" and config.flag("tie_word_embeddings")
         if is_tied:
             stack.will_tie(table)
-        stream = stack.embedding(table, self.tokens(stack))
+        stream = stack.embedding(table, self.token_ids(stack))
         is_parallel = config.flag("use_parallel_residual")
         for index in range(config.size("num_hidden_layers", 0)):
             with stack.block(f"{prefix}layers", index):

@@ -84,7 +84,7 @@ class Decoder(Family):
         is_tied = head == "ForCausalLM" and self.config.flag("tie_word_embeddings")
         if is_tied:
             stack.will_tie(table)
-        stream = stack.embedding(table, self.tokens(stack))
+        stream = stack.embedding(table, self.token_ids(stack))
         stream = stack.scaled(f"{prefix}embed_scale", stream, self.embedding_scale)
         for index in range(self.config.size("num_hidden_layers", 0)):
             with stack.block(f"{prefix}layers", index):
@@ -714,7 +714,12 @@ class Exaone4(Decoder):
     model_types = ("exaone4",)
     classes = "Exaone4"
     heads = ANSWERING
-    defaults = {"rms_norm_eps": 1e-5, "vocab_size": 102400, "intermediate_size": 16384, "num_key_value_heads": 32}
+    defaults = {
+        "rms_norm_eps": 1e-5,
+        "vocab_size": 102400,
+        "intermediate_size": 16384,
+        "num_key_value_heads": 32,
+    }
     qkv_bias = out_bias = False
     has_qk_norm = True
     block_norms = ("post_attention_layernorm", "post_feedforward_layernorm")
@@ -786,7 +791,12 @@ class HunYuanDense(Decoder):
     model_types = ("hunyuan_v1_dense",)
     classes = "HunYuanDenseV1"
     heads = CLASSIFYING
-    defaults = {"rms_norm_eps": 1e-5, "vocab_size": 290943, "intermediate_size": 11008, "pad_token_id": 0}
+    defaults = {
+        "rms_norm_eps": 1e-5,
+        "vocab_size": 290943,
+        "intermediate_size": 11008,
+        "pad_token_id": 0,
+    }
     has_qk_norm = True
     qk_norms = ("query_layernorm", "key_layernorm")
 
