@@ -5,6 +5,7 @@ from initcli.checks import Report as Report
 from initcli.checks import check as check
 from initcli.checks.fixing import Fixed as Fixed
 from initcli.checks.fixing import fix as fix
+from initcli.errors import ChecksFailed as ChecksFailed
 from initcli.errors import InitcliError as InitcliError
 from initcli.errors import InvalidSpec as InvalidSpec
 from initcli.layers import Layer as Layer
@@ -20,11 +21,16 @@ from initcli.measuring.measurement import measure as measure
 from initcli.model import BuiltLayer as BuiltLayer
 from initcli.model import Model as Model
 from initcli.parameter import Parameter as Parameter
+from initcli.render.gallery import histograms as histograms
 from initcli.render.gallery import save_histograms as save_histograms
 from initcli.render.plots import Style as Style
 from initcli.render.weights_file import export as export
 from initcli.reports.diff import Change as Change
+from initcli.reports.diff import Diff as Diff
 from initcli.reports.diff import diff as diff
+from initcli.reports.identify import Identification as Identification
+from initcli.reports.identify import identify as identify
+from initcli.reports.summary import Summary as Summary
 from initcli.reports.summary import TensorSummary as TensorSummary
 from initcli.reports.summary import Totals as Totals
 from initcli.reports.summary import summarize as summarize
@@ -35,6 +41,7 @@ from initcli.sampling.workers import Workers as Workers
 from initcli.sampling.workers import cluster as cluster
 from initcli.sampling.workers import processes as processes
 from initcli.signal.comparison import Compared as Compared
+from initcli.signal.comparison import Comparison as Comparison
 from initcli.signal.comparison import compare as compare
 from initcli.signal.comparison import variants as variants
 from initcli.signal.figures import Signal as Signal
@@ -42,6 +49,8 @@ from initcli.signal.measured import measure_signal as measure_signal
 from initcli.signal.measured import predict_signal as predict_signal
 from initcli.signal.verdict import Verdict as Verdict
 from initcli.signal.verdict import verdict as verdict
+from initcli.sources.code.load import of as of
+from initcli.sources.code.load import recording as recording
 from initcli.sources.load import load as load
 from initcli.sources.load import parse as parse
 from initcli.sources.schema import schema as schema

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-import msgspec
-
+from initcli.display import Displayed
 from initcli.documents.document import Document
 from initcli.initializers.base import Undeclared
 from initcli.layers import Layer
 from initcli.model import BuiltLayer, Model, matching
 from initcli.parameter import Parameter
 from initcli.stored import StoredTensor
+from initcli.types import shape_text
 
 
 class Tensors(Layer, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Tensors(Layer, frozen=True, kw_only=True):
         return ""
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
     """Tensors as a file has them, with what reports also ask of a model.
 
     ``notes`` are facts about the file that its owner should know. ``has_model`` is whether the file
@@ -41,9 +41,19 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     has_model: bool = False
     file: str = ""
 
+    view: ClassVar[str] = "model"
     seed = None
     defaults = None
     source = "weights"
+
+    @property
+    def headline(self) -> str:
+        size = sum(tensor.size for tensor in self.tensors)
+        return f"{self.name}: {len(self.tensors):,} tensors, {size:,} weights"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for tensor in self.tensors:
+            yield tensor.path, shape_text(tensor.shape), tensor.dtype
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -65,7 +75,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Stands for the text of a spec: the file, which has no text."""
         return Document(self.file, "", {}, dict)
 
-    @property
+    @cached_property
     def dtype(self) -> str | None:
         """The dtype of most entries; None without any."""
         entries: Counter[str] = Counter()
@@ -73,7 +83,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             entries[tensor.dtype] += tensor.size
         return max(entries, key=entries.__getitem__, default=None)
 
-    @property
+    @cached_property
     def layers(self) -> tuple[BuiltLayer, ...]:
         """Tensors whose paths differ in the last part only, as if each group were a layer."""
         return tuple(_groups(self.parameters))

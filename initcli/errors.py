@@ -153,6 +153,10 @@ class NotInCatalog(InitcliError):
     """A name that is not in the catalog."""
 
 
+class ChecksFailed(InitcliError, AssertionError):
+    """Errors that checks found, in a test that demands that there are none."""
+
+
 class NoStoredValues(InitcliError):
     """A model that has no values of its own to identify."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 import msgspec
 
+from initcli.display import Displayed
 from initcli.documents.document import Document
 from initcli.errors import NoSuchTensor, Path, nearest_pattern, quoted
 from initcli.frameworks import Framework
@@ -14,7 +16,7 @@ from initcli.initializers.custom import Custom
 from initcli.layers import Layer
 from initcli.layers.network import Network
 from initcli.parameter import Parameter
-from initcli.types import Dtype, Shape, Shapes
+from initcli.types import Dtype, Shape, Shapes, shapes_text, texts
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter])
     )
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True):
+class Model(Displayed, frozen=True, kw_only=True):
     """Checked layers, from which every weight follows.
 
     ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
@@ -89,6 +91,17 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     document: Document
     functions: Mapping[str, Custom] = {}
     notes: tuple[str, ...] = ()
+
+    view: ClassVar[str] = "model"
+
+    @property
+    def headline(self) -> str:
+        size = sum(layer.size for layer in self.layers)
+        return f"{self.name}: {len(self.layers):,} layers, {size:,} weights"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for layer in self.layers:
+            yield layer.name, layer.type, shapes_text(layer.output_shapes), f"{layer.size:,}"
 
     @property
     def source(self) -> str:
@@ -111,7 +124,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 def matching(parameters: Sequence[Parameter], globs: Iterable[str]) -> tuple[Parameter, ...]:
     """The parameters whose path one of the patterns matches, see :meth:`Model.matching`."""
-    wanted = tuple(globs)
+    wanted = texts("globs", globs)
     for glob in wanted:
         if not any(fnmatchcase(parameter.path, glob) for parameter in parameters):
             remedy = nearest_pattern(glob, (parameter.path for parameter in parameters))

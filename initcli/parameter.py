@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from initcli.distributions import Distribution
+from initcli.errors import printable
 from initcli.initializers import Initializer
 from initcli.initializers.base import Fans
 from initcli.random.streams import Stream, parameter_stream, seeded_stream
 from initcli.stored import StoredTensor
-from initcli.types import BYTES, Size, TensorDtype
+from initcli.types import BYTES, Size, TensorDtype, shape_text
 
 
 class Owner(NamedTuple):
@@ -54,6 +55,10 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     produces: tuple[int, ...] | None = None
     divided: tuple[int, int] = (1, 1)
     stored: StoredTensor | None = None
+
+    def __repr__(self) -> str:
+        about = f"{self.path!r}, {shape_text(self.shape)}, {self.dtype}, {self.initializer}"
+        return f"Parameter({printable(about)})"
 
     @property
     def name(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -57,6 +59,8 @@ WHOLE: tuple[TensorDtype, ...] = (
 )
 """Integer dtypes."""
 DataFormat = Literal["channels_last", "channels_first"]
+Loss = Literal["cross_entropy", "binary_cross_entropy", "mean_squared_error"]
+"""Losses: of one class of several, of each class by itself, and of numbers."""
 LayerOrder = Literal["std", "gradient", "growth", "loss"]
 """What layers are sorted by: sizes, the largest first, or by how much larger or smaller the output
 is than the input."""
@@ -147,6 +151,18 @@ def shape_text(shape: Shape) -> str:
 def shapes_text(shapes: Shapes) -> str:
     """Shapes, separated by commas."""
     return ", ".join(map(shape_text, shapes))
+
+
+def texts(argument: str, values: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """The values of an argument that is a list of texts or paths.
+
+    Raises:
+        TypeError: there is one text in place of a list, whose characters nobody means.
+    """
+    if isinstance(values, str | os.PathLike):
+        one = os.fspath(values)
+        raise TypeError(f"{argument} is a list: write {argument}=[{one!r}], not {one!r}")
+    return tuple(os.fspath(each) for each in values)
 
 
 def snake_case(name: str) -> str:

@@ -1,13 +1,14 @@
-"""The README files: their commands with outputs, their generated tables, and the pictures.
+"""The README files and the notebook: their outputs, their generated tables, and the pictures.
 
 ``python tests/documents.py`` runs every command of the ``console`` blocks in the root of
-the checkout, writes the output below the command, fills each ``<!-- from NAME -->`` section, and
-draws the pictures.
+the checkout, writes the output below the command, fills each ``<!-- from NAME -->`` section, runs
+the notebook, and draws the pictures.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import re
@@ -43,6 +44,7 @@ DOCUMENTS = (
     ),
 )
 PICTURES = ROOT / ".github" / "pictures"
+NOTEBOOK = ROOT / "sample_configs" / "tour.ipynb"
 COMPARISON = (
     "initcli compare sample_configs/mlp_relu_deep.yaml"
     " --kernel-initializer he_normal,glorot_uniform,orthogonal --activation relu,tanh"
@@ -220,6 +222,23 @@ def terminal_svg() -> str:
     return console.export_svg(title="initcli summary tour.yaml", unique_id="initcli")
 
 
+def executed_notebook() -> dict[str, Any]:
+    """The notebook with the outputs of today, run in a kernel of its own."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    with tempfile.TemporaryDirectory() as folder:
+        samples = Path(folder) / "sample_configs"
+        shutil.copytree(NOTEBOOK.parent, samples)
+        resources = {"metadata": {"path": str(samples)}}
+        NotebookClient(
+            notebook, timeout=120, kernel_name="python3", resources=resources, record_timing=False
+        ).execute()
+    notebook.metadata.language_info = {"name": "python"}  # without the version of today
+    return dict(notebook)
+
+
 def page_png(folder: Path) -> bytes:
     """A tensor in the page of the tour, in a window of 1,100 × 720 pixels."""
     from playwright.sync_api import sync_playwright
@@ -242,6 +261,8 @@ def main() -> None:
     """Update the documents and the pictures."""
     for document in DOCUMENTS:
         document.write_text(updated(document.read_text("utf-8")), "utf-8")
+    notebook = json.dumps(executed_notebook(), indent=1, ensure_ascii=False)
+    NOTEBOOK.write_text(f"{notebook}\n", "utf-8")
     PICTURES.mkdir(exist_ok=True)
     (PICTURES / "summary.svg").write_text(terminal_svg(), "utf-8")
     with tempfile.TemporaryDirectory() as folder:

@@ -6,18 +6,29 @@ import doctest
 import html
 import importlib
 import inspect
+import json
 import os
 import pkgutil
 import re
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import initcli
-from documents import DOCUMENTS, PICTURES, ROOT, terminal_svg, updated
+from documents import (
+    DOCUMENTS,
+    NOTEBOOK,
+    PICTURES,
+    ROOT,
+    executed_notebook,
+    terminal_svg,
+    updated,
+)
 from initcli.signal.rules.base import Rule
 
 MODULES = sorted(
@@ -71,6 +82,22 @@ def test_the_samples_are_described() -> None:
     assert listed == there - {"README.md", "initcli.schema.json"}
 
 
+def test_the_notebook_shows_the_outputs_of_its_cells() -> None:
+    def outputs(notebook: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        for cell in notebook["cells"]:
+            for output in cell.get("outputs", ()):
+                content = {"text/plain": output.get("text"), **output.get("data", {})}
+                for kind, text in content.items():
+                    is_picture = kind.startswith("image/")  # whose pixels depend on the libraries
+                    shown = "" if is_picture or text is None else "".join(text)
+                    yield cell["id"], kind, shown
+
+    committed = json.loads(NOTEBOOK.read_text("utf-8"))
+    shown = list(outputs(committed))
+    assert {kind for _, kind, _ in shown} == {"text/plain", "text/html", "image/png"}
+    assert list(outputs(executed_notebook())) == shown, "run python tests/documents.py"
+
+
 def words(svg: str) -> list[str]:
     """What a person reads in an SVG; how it is laid out is Rich's affair."""
     body = svg.partition("</defs>")[2]
@@ -95,8 +122,9 @@ def test_examples_in_docstrings_run_and_everything_public_has_a_docstring(
     module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    if ".torch_" in module:
-        pytest.importorskip("torch", reason="needs PyTorch")
+    for framework in ("torch", "jax"):
+        if f".{framework}_" in module:
+            pytest.importorskip(framework, reason=f"needs {framework}", exc_type=ImportError)
     found = importlib.import_module(module)
     assert doctest.testmod(found).failed == 0
     assert found.__doc__
@@ -115,7 +143,7 @@ def test_every_documented_public_name_can_be_had() -> None:
 @pytest.mark.parametrize("name", [n for n in initcli.__all__ if n.islower()])
 def test_every_public_function_has_an_example_that_runs(name: str) -> None:
     thing = getattr(initcli, name)
-    if name not in ("__version__", "cluster"):  # which needs a cluster
+    if name not in ("__version__", "cluster", "recording"):  # which need others
         assert ">>> " in (inspect.getdoc(thing) or "")  # which the test above runs
 
 

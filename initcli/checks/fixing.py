@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from initcli.model import Model
 from initcli.sources.building import build
 from initcli.sources.load import load
 from initcli.sources.read import parse
-from initcli.types import SEVERITIES
+from initcli.types import SEVERITIES, texts
 
 _MAX_ROUNDS = 6
 """Rounds in which remedies of findings that came to light with the last ones are tried."""
@@ -88,7 +89,10 @@ def check(
     >>> report.errors, report.findings[0].code, report.findings[0].line
     (1, 'I202', 10)
     """
-    chosen: dict[str, Any] = {"select": tuple(select), "ignore": tuple(ignore)}
+    chosen: dict[str, Any] = {
+        "select": texts("select", select),
+        "ignore": texts("ignore", ignore),
+    }
     if isinstance(model, Checkpoint):
         return judged_values(model, **chosen)
     signal = {"how": how, "batch": batch, "draws": draws}
@@ -99,11 +103,11 @@ def check(
 
 
 def fix(
-    source: str,
+    source: str | PathLike[str],
     *,
     seed: int | None = None,
     defaults: Framework | None = None,
-    custom: Iterable[str] = (),
+    custom: Iterable[str | PathLike[str]] = (),
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     how: How = "auto",
@@ -218,18 +222,31 @@ def _written(
     """The text with the remedies of the most severe findings, and those that could be written."""
     remedied: list[Finding] = []
     for severity in SEVERITIES:
-        for each in findings:
-            if each.severity != severity or not each.changes:
-                continue
-            try:
-                if own := _own(document, each.changes, notes):
-                    text = edited(text, document.file, own)
-                    remedied.append(each)
-            except CannotEdit as error:
-                notes.append(str(error))
+        severe = [each for each in findings if each.severity == severity and each.changes]
+        owned = [(each, _own(document, each.changes, notes)) for each in severe]
+        text, remedied = _edited(document, text, [pair for pair in owned if pair[1]], notes)
         if remedied:
             break
     return text, remedied
+
+
+def _edited(
+    document: Document, text: str, owned: Sequence[tuple[Finding, list[Change]]], notes: list[str]
+) -> tuple[str, list[Finding]]:
+    """The text with the changes of findings, all at once, or by halves where that cannot be."""
+    if not owned:
+        return text, []
+    try:
+        changes = [change for _, own in owned for change in own]
+        return edited(text, document.file, changes), [each for each, _ in owned]
+    except CannotEdit as error:
+        if len(owned) == 1:
+            notes.append(str(error))
+            return text, []
+    half = len(owned) // 2
+    text, first = _edited(document, text, owned[:half], notes)
+    text, second = _edited(document, text, owned[half:], notes)
+    return text, first + second
 
 
 def _own(document: Document, changes: Sequence[Change], notes: list[str]) -> list[Change]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import msgspec
 
@@ -12,18 +13,40 @@ from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence, How, first_line
 from initcli.checks.rules import known_checks
 from initcli.checks.values import ValueCheck, Values
+from initcli.display import Displayed
 from initcli.documents.edit import merged
-from initcli.errors import NotInCatalog, Path, SignalError, did_you_mean, quoted
+from initcli.errors import (
+    ChecksFailed,
+    NotInCatalog,
+    Path,
+    SignalError,
+    did_you_mean,
+    printable,
+    quoted,
+)
 from initcli.model import Model
 from initcli.sources.load import computable
+from initcli.types import texts
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(Displayed, frozen=True, kw_only=True):
     """The findings on a model in the order of its file, and notes on how they were found."""
 
     model: Subject
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+
+    view: ClassVar[str] = "check"
+
+    @property
+    def headline(self) -> str:
+        counts = (self.errors, "error"), (self.warnings, "warning")
+        found = [f"{n:,} {what}{'s' * (n != 1)}" for n, what in counts if n]
+        return f"on {self.model.name}: {' and '.join(found) or 'nothing found'}"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for each in self.findings:
+            yield f"{each.file}:{each.line}:{each.column}", each.code, each.message
 
     @property
     def errors(self) -> int:
@@ -39,6 +62,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The findings as text, each with its place and its remedy."""
         return "\n".join(map(str, self.findings))
+
+    def raise_for_errors(self, *, warnings: bool = False) -> None:
+        """Do nothing without errors, so that a test of a model is one line.
+
+        Args:
+            warnings: raise for warnings too.
+
+        Raises:
+            ChecksFailed: there are errors; the message has each with its place and its remedy.
+        """
+        __tracebackhide__ = True  # pytest ends the traceback at the caller's line
+        if self.errors or (warnings and self.findings):
+            severe = [each for each in self.findings if warnings or each.severity == "error"]
+            name = printable(self.headline.removeprefix("on "))
+            raise ChecksFailed("\n".join([name, *map(str, severe)]))
 
 
 def judged(
@@ -108,7 +146,7 @@ def chosen_checks(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> lis
     Raises:
         NotInCatalog: no check has such a code.
     """
-    wanted, unwanted = _matching(select), _matching(ignore)
+    wanted, unwanted = _matching(texts("select", select)), _matching(texts("ignore", ignore))
     return [
         cls
         for code, cls in known_checks().items()

@@ -71,10 +71,11 @@ def _rounded(value: float) -> float:
 
 
 def written(argument: str, value: Any, dialect: Dialect = "initcli") -> str:
-    """An argument as text to paste into a spec, or into the Python that makes a Keras model."""
+    """An argument as text to paste into a spec, or into the Python that makes a model."""
     if dialect == "initcli":
         return f"{argument}: {yaml_flow(value)}"
     if isinstance(value, Mapping) and "type" in value:
         arguments = ", ".join(f"{k}={v!r}" for k, v in value.items() if k != "type")
-        return f"{argument}=keras.initializers.{value['type']}({arguments})"
+        module = "keras.initializers." if dialect == "keras" else ""
+        return f"{argument}={module}{value['type']}({arguments})"
     return f"{argument}={value!r}"

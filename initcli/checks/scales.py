@@ -175,14 +175,14 @@ class Scales:
             return None
         second = wanted[source]
         begun = [theory.fields[t] for t in self.graph.sources[source] if t in theory.fields]
-        sizes = [float(each.second.mean()) for each in begun]
+        sizes = [each.mean_square for each in begun]
         suits = self.critical(index, max(sizes, default=1.0) or 1.0)
         if suits is None or not second > 0:
             return None
         goal = suits.scale * second
         end = self.branch_ends.get(index)
         if end is not None and (carried := theory.fields.get(end[1])) is not None:
-            goal = end[0] * suits.scale * float(carried.second.mean())
+            goal = end[0] * suits.scale * carried.mean_square
         bias = next((p for p in step.parameters if p.argument == "bias_initializer"), None)
         moments = Weight(0.0, 0.0) if bias is None else distribution_moments(bias)
         unit = _mean_square_of_sums(theory, step, kernel)
@@ -231,7 +231,7 @@ class Scales:
         What pooling, padding and the like take away stays wanted, so that the next kernel makes up
         for it.
         """
-        actual = float(theory.fields[step.outputs[0]].second.mean())
+        actual = theory.fields[step.outputs[0]].mean_square
         known = [tensor for tensor in step.inputs if tensor in wanted]
         sets_size = step.parameters or step.layer.last_activation is not None
         if sets_size or not known or step.layer.acts_as() in ("normalizes", "keeps"):
@@ -239,7 +239,7 @@ class Scales:
         if len(step.inputs) == 1:
             return wanted[known[0]]
         if step.layer.acts_as() == "joins":
-            sizes = [float(theory.fields[tensor].second.mean()) for tensor in known]
+            sizes = [theory.fields[tensor].mean_square for tensor in known]
             goals = [wanted[tensor] for tensor in known]
             return actual * sum(goals) / max(sum(sizes), 1e-300)
         return actual
@@ -261,4 +261,4 @@ def _mean_square_of_sums(theory: Theory, step: Step, kernel: Parameter) -> float
         expected = theory.expected(without_activation(step))
     finally:
         theory.moments = moments
-    return None if expected is None else float(expected.output.second.mean())
+    return None if expected is None else expected.output.mean_square

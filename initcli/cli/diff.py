@@ -49,15 +49,20 @@ def diff(
         bool,
         typer.Option("--exit-code", help="Exit with status 1 unless every tensor is unchanged."),
     ] = False,
+    map: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A=B", help="Pair a tensor of A with one of B. Repeatable."),
+    ] = None,
     sample: Sample = False,
     custom: Custom = None,
     jobs: Jobs = None,
 ) -> None:
     """Print what changed from A to B, tensor by tensor.
 
-    Tensors are paired by path. Each pair has its relative L2 change, cosine similarity and largest
-    change, with the statistics of both; a tensor is unchanged where every bit is the same. Values
-    are read, or sampled where a source stores none.
+    Tensors are paired by path or, where no path is in both, by the names, layouts and shapes of
+    Keras and PyTorch; --map settles what is ambiguous. Each pair has its relative L2 change, cosine
+    similarity and largest change, with the statistics of both; a tensor is unchanged where every
+    bit is the same. Values are read, or sampled where a source stores none.
 
     Examples:
       initcli diff model.yaml model.safetensors --exit-code
@@ -68,9 +73,9 @@ def diff(
     from initcli.sampling.workers import suitable
 
     first, second = (_subject(each, custom or (), sample=sample) for each in (a, b))
-    tensors = aligned(first, second, filter or ())
+    tensors = aligned(first, second, filter or (), pairs=map or ())
     if tensors and not any(one and two for one, two in tensors):
-        say("no path is in both sources, so that nothing is paired")
+        say("no tensor of one source is one of the other, so that nothing is paired")
     weights = sum(one.size for pair in tensors for one in pair if one)
     bare: list[Change] = []
 

@@ -39,7 +39,7 @@ from initcli.cli.terminal import (
     say,
     without_notices_of_matplotlib,
 )
-from initcli.types import LayerOrder
+from initcli.types import LayerOrder, Loss
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -75,6 +75,12 @@ def signal(
             show_default="order of computation",
         ),
     ] = None,
+    loss: Annotated[
+        Loss | None,
+        typer.Option(
+            help="Loss of outputs without an activation; that of softmax and sigmoid is known."
+        ),
+    ] = None,
     settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
@@ -98,7 +104,7 @@ def signal(
             raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint=option)
 
     def report(spec: str, model: Model, first: bool) -> None:
-        result = _signal(model, batch, draws, theory, input)
+        result = _signal(model, batch, draws, theory, input, loss)
         shown = result
         if sort is not None:
             from initcli.signal.judgment import ordered
@@ -137,7 +143,12 @@ def signal(
 
 
 def _signal(
-    model: Model, batch: int | None, draws: int | None, theory: bool, input: str | None
+    model: Model,
+    batch: int | None,
+    draws: int | None,
+    theory: bool,
+    input: str | None,
+    loss: Loss | None = None,
 ) -> Signal:
     from initcli.signal.measured import (
         BATCH,
@@ -152,7 +163,7 @@ def _signal(
     model = computable(model)
     said: tuple[str, ...] = ()
     if theory:
-        result = predict_signal(model, batch=batch or BATCH)
+        result = predict_signal(model, batch=batch or BATCH, loss=loss)
     else:
         given = _inputs(input, model)
         try:
@@ -160,13 +171,13 @@ def _signal(
         except NotAfforded as error:
             if batch is not None or given:
                 raise
-            result = instead(model, error)
+            result = instead(model, error, loss=loss)
         else:
             said = plan.notes
             for note in said:
                 say(note)
             with _steps() as advance:
-                result = measure_signal(model, inputs=given, progress=advance, plan=plan)
+                result = measure_signal(model, inputs=given, progress=advance, plan=plan, loss=loss)
     for note in result.notes:
         if note not in said:
             say(note)
@@ -252,7 +263,8 @@ def compare(
             changes=settings or (),
         )
     with _steps(len(models)) as advance:
-        compared = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+        comparison = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+    compared = comparison.entries
     for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
         say(note)
 

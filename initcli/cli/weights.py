@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -71,7 +71,11 @@ class _Drawing(NamedTuple):
 
     def weights(self, parameters: Iterable[Parameter]) -> int:
         """Number of weights to sample."""
-        return sum(min(each.size, self.max_entries or each.size) for each in parameters)
+        return sum(count for _, count in self.counts(parameters))
+
+    def counts(self, parameters: Iterable[Parameter]) -> Iterator[tuple[Parameter, int]]:
+        """The parameters, each with the number of entries to sample."""
+        return ((each, min(each.size, self.max_entries or each.size)) for each in parameters)
 
     def seconds(self, parameters: Iterable[Parameter]) -> float:
         """Rough time that one process takes."""
@@ -89,14 +93,14 @@ class _Drawing(NamedTuple):
         """Sample and measure tensors, with a progress bar."""
         from initcli.measuring import compiled
         from initcli.measuring.same_values import SameValues
-        from initcli.reports.summary import summarize
+        from initcli.reports.summary import summaries
 
-        compiled.prepare(self.weights(only))
+        compiled.prepare(self.counts(only))
         same = SameValues()
         several = self.workers(self.seconds(only))
         # Processes start first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
-            for tensor in summarize(
+            for tensor in summaries(
                 model,
                 only=only,
                 workers=workers,
@@ -194,7 +198,7 @@ def summary(
         # in memory or in a file is read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
-            drawn = drawing.tensors(model, only)
+            drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
         else:
             from initcli.reports.summary import theory as distributions
 
@@ -219,14 +223,14 @@ def summary(
             paths = {parameter.path for parameter in only} if filter else None
             rows = outline(model.layers, depth, paths, max_lines(all=all))
             # Folded tensors need no values.
-            shown = tensors(model, shown_parameters(rows))
+            shown = matched(model, tensors(model, shown_parameters(rows)))
             return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
 
         write_report(
             format,
             table=table,
             record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
-            rows=lambda: summary_rows(spec, model, tensors(model, only)),
+            rows=lambda: summary_rows(spec, model, matched(model, tensors(model, only))),
             first=first,
         )
 
@@ -358,7 +362,7 @@ def hist(
         tensors = drawing.tensors(model, chosen(model, filter))
         _draw(tensors, model, bins or None, log, same_scale, range)
 
-    def saved(spec: str, model: Subject, _: bool) -> None:
+    def pictured(spec: str, model: Subject, _: bool) -> None:
         without_notices_of_matplotlib()
         from initcli.render.plots import Style
 
@@ -374,7 +378,11 @@ def hist(
         with drawing.workers(seconds) as workers, progress(len(only), "pictures") as bar:
             from initcli.render.gallery import save_histograms
 
-            for file in save_histograms(
+            def saved(file: Path) -> None:
+                write_path(file)
+                bar.advance(1)
+
+            save_histograms(
                 model,
                 folders[spec],
                 bins=bins or None,
@@ -384,13 +392,12 @@ def hist(
                 page=html,
                 every=all,
                 tell=say,
+                progress=saved,
                 workers=workers,
                 max_entries=max_draws,
-            ):
-                write_path(file)
-                bar.advance(1)
+            )
 
-    do = drawn if out is None else saved
+    do = drawn if out is None else pictured
     loading = Loading(seed, defaults, custom, settings, call, weights, map)
     for_each(specs, partial(loading.weights, sample=sample), do)
 
@@ -398,20 +405,31 @@ def hist(
 def export(
     spec: Spec,
     out: Annotated[str, typer.Option(metavar="F.npz|F.safetensors", help="Output file.")],
+    layout: Annotated[
+        Literal["keras", "torch"],
+        typer.Option(help="Names and layout of the tensors.", case_sensitive=False),
+    ] = "keras",
     filter: Filter = None,
+    sample: Sample = False,
+    weights: Weights = None,
+    map: Pairs = None,
     settings: Settings = None,
     seed: Seed = None,
     defaults: Defaults = None,
     custom: Custom = None,
     call: Call = None,
 ) -> None:
-    """Save the sampled weights in one file, each under its path.
+    """Save the weights in one file, each under its path.
 
-    Prints the path of the file.
+    Values are sampled, or read where SPEC stores them. Prints the path of the file.
+
+    With --layout torch, names and shapes are those of PyTorch modules with the names of the layers,
+    as in nn.Sequential(OrderedDict(dense=nn.Linear(64, 8))).
 
     Examples:
       initcli export model.yaml --out weights.npz
       initcli export model.yaml --out kernels.safetensors --filter '*/kernel'
+      initcli export model.yaml --out weights.safetensors --layout torch
     """
     from initcli.errors import listed
     from initcli.render import weights_file as exporting
@@ -420,10 +438,11 @@ def export(
     if file.suffix.lower() not in exporting.SUFFIXES:
         ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
-    model = Loading(seed, defaults, custom, settings, call).model(spec)
+    loading = Loading(seed, defaults, custom, settings, call, weights, map)
+    model = loading.weights(spec, sample=sample)
     only = chosen(model, filter)
     with progress(_Drawing().weights(only), "weights") as bar:
-        notes = exporting.export(model, file, only=only, progress=bar.advance)
+        notes = exporting.export(model, file, layout=layout, only=only, progress=bar.advance)
     for note in notes:
         say(note)
     write_path(file)

@@ -69,7 +69,7 @@ class Defaults:
 
         ``unset`` are the parameters without an initializer in the spec.
         """
-        rule = _of_type(self.rules, layer, None)
+        rule = of_type(self.rules, layer, None)
         is_quantized = any(each.dtype in CODES for each in parameters.values())
         is_had = rule is not None or isinstance(layer, (*SAME_EVERYWHERE, *self.layers))
         found: dict[str, Initializer] = {}
@@ -81,7 +81,7 @@ class Defaults:
         if not unset:
             return {}, []
         if is_had and not is_quantized:
-            note = _of_type(self.notes, layer, "")
+            note = of_type(self.notes, layer, "")
             said = note if isinstance(note, str) else note(layer, unset)
             return found, [said] if said else []
         kind = f"{'quantized ' * is_quantized}{layer.type_name}"
@@ -128,5 +128,6 @@ def only_keras_renormalizes(layer: Layer, parameters: Parameters) -> str:
     return "only Keras has `renorm`" if getattr(layer, "renorm", False) else ""
 
 
-def _of_type(entries: Mapping[type[Layer], Any], layer: Layer, default: Any) -> Any:
+def of_type(entries: Mapping[type[Layer], Any], layer: Layer, default: Any) -> Any:
+    """The entry of the layer's type, or of the nearest that it derives from."""
     return next((entries[cls] for cls in type(layer).__mro__ if cls in entries), default)

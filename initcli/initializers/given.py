@@ -14,14 +14,18 @@ from initcli.types import Size
 
 
 class Unknown(Undrawn, frozen=True, kw_only=True):
-    """Entries that ``operation`` made from random ones, by no distribution that is known here."""
+    """Entries that ``operation`` made from random ones, by no distribution that is known here.
+
+    It is the name of a function, or says in several words what is not known.
+    """
 
     registered = False
 
     operation: str
 
     def __str__(self) -> str:
-        return f"unknown: {self.operation} of random entries"
+        made_of = "" if " " in self.operation else " of random entries"
+        return f"unknown: {self.operation}{made_of}"
 
 
 class Uninitialized(Undrawn, frozen=True, kw_only=True):

@@ -12,12 +12,22 @@ from initcli.errors import quoted
 from initcli.initializers import Initializer, NormOf, TruncatedNormal
 from initcli.layers.base import Layer, Role, Work, computed, output_shapes, own_name, within
 from initcli.layers.flow import Flow, Mask
+from initcli.layers.normalization import BatchNormalization
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Array, PositiveInt, Shape, Size, doc, shape_text
 
 
+def _joins_examples(layer: Layer) -> bool:
+    """Whether an example's output depends on the others."""
+    inner = layer.layer if isinstance(layer, TimeDistributed) else layer
+    return _joins_examples(inner) if inner is not layer else isinstance(layer, BatchNormalization)
+
+
 class TimeDistributed(Layer, frozen=True, kw_only=True):
-    """Applies a layer to every step of a sequence (batch, steps, …)."""
+    """Applies a layer to every step of a sequence (batch, steps, …).
+
+    Each step has the statistics of its own that batch normalization takes in training.
+    """
 
     holds_layers = True
     supports_masking = True
@@ -39,6 +49,13 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
 
     def call(self, flow: Flow, x: Array) -> list[Array]:
         xp, inner = flow.xp, self.layer
+        if _joins_examples(inner):
+            hidden = flow.mask
+            steps = []
+            for t in range(x.shape[1]):
+                own = flow.within(own_name(inner), () if hidden is None else (hidden[:, t],))
+                steps.append(computed(inner, own, [x[:, t]]))
+            return [xp.stack(each, 1) for each in zip(*steps, strict=True)]
         examples = x.shape[0] * x.shape[1]
         flat = xp.reshape(x, (examples, *x.shape[2:]))
         mask = flow.mask

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
-from initcli.measuring import fit
+from initcli.measuring.fit import DOUBTFUL, Empirical, exceeded, roughly_exceeded
 from initcli.measuring.measurement import Measurement
 from initcli.random import standard_normal
 from initcli.sampling.chunks import rounded, rounding_edges
@@ -35,45 +35,48 @@ def combined(probabilities: Iterable[float]) -> float:
     return min(1.0, len(each) * min(each))
 
 
-def agreement(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+def agreement(distribution: Distribution, values: Empirical) -> float:
     """Probability that draws of the distribution agree with it as badly as the values do.
 
     Its parameters must not depend on the values.
     """
-    if beyond(distribution, seen, dtype):
+    if beyond(distribution, values):
         return 0.0
-    probabilities = [*moments(distribution, seen, dtype), *extremes(distribution, seen, dtype)]
+    least = min(*moments(distribution, values), *extremes(distribution, values))
     # A poor one decides, without the test that takes longest.
-    if min(probabilities) >= fit.DOUBTFUL / 5:
-        probabilities.append(distance(distribution, seen, dtype))
-    return min(1.0, 5 * min(probabilities))
+    if least >= DOUBTFUL / 5:
+        statistic, n = _statistic(distribution, values), values.seen.count
+        if roughly_exceeded(n, statistic) < 2 * least:
+            least = min(least, exceeded(n, statistic))
+    return min(1.0, 5 * least)
 
 
-def beyond(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> bool:
+def beyond(distribution: Distribution, values: Empirical) -> bool:
     """Whether no value of the support is rounded to the least or to the greatest value."""
     low, high = distribution.support
     if not math.isfinite(high - low):
         return False
-    ends = np.array([np.nextafter(seen.min, np.inf), seen.max])
-    upper, lower = rounding_edges(ends, dtype).tolist()
+    upper, lower = values.ends
     tolerance = max(abs(low), abs(high)) * _COMPUTED
     return bool(upper < low - tolerance or lower > high + tolerance)
 
 
-def distance(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+def distance(distribution: Distribution, values: Empirical) -> float:
     """Probability of the Kolmogorov–Smirnov statistic."""
-    statistic = fit.distance(distribution, seen, dtype) - COARSE.get(dtype, 0.0) / 2
-    return fit.exceeded(seen.count, max(statistic, 0.0))
+    return exceeded(values.seen.count, _statistic(distribution, values))
 
 
-def moments(
-    distribution: Distribution, seen: Measurement, dtype: TensorDtype
-) -> tuple[float, float]:
+def _statistic(distribution: Distribution, values: Empirical) -> float:
+    return max(values.distance(distribution) - COARSE.get(values.dtype, 0.0) / 2, 0.0)
+
+
+def moments(distribution: Distribution, values: Empirical) -> tuple[float, float]:
     """Probabilities of the mean and of the mean square around the distribution's mean.
 
     The mean of n values is normal. Their mean square has the variance (κ − 1)σ⁴/n with the kurtosis
     κ, and its cube root is nearly normal (Wilson & Hilferty 1931, doi:10.1073/pnas.17.12.684).
     """
+    seen, dtype = values.seen, values.dtype
     if dtype.startswith("float8"):
         # Rounding to 8 bits changes the moments, and the distance allows for it.
         return 1.0, 1.0
@@ -88,21 +91,18 @@ def moments(
     return two_sided(z), chi_squared(square * freedom, freedom)
 
 
-def extremes(
-    distribution: Distribution, seen: Measurement, dtype: TensorDtype
-) -> tuple[float, float]:
+def extremes(distribution: Distribution, values: Empirical) -> tuple[float, float]:
     """Probabilities of the least and of the greatest value.
 
     The greatest of n values is at most x with the probability F(x)ⁿ.
     """
-    tolerance = _tolerance(distribution, dtype)
-    ends = np.array([seen.min - tolerance, seen.max - tolerance])
-    beyond_ends = np.array([seen.min + tolerance, seen.max + tolerance])
-    below = distribution.below(rounding_edges(ends, dtype))
-    upto = distribution.below(rounding_edges(np.nextafter(beyond_ends, np.inf), dtype))
-    least = _extreme(1 - float(upto[0]), 1 - float(below[0]), seen.count)
-    greatest = _extreme(float(below[1]), float(upto[1]), seen.count)
-    return least, greatest
+    seen, tolerance = values.seen, _tolerance(distribution, values.dtype)
+    upto = math.nextafter(seen.min + tolerance, math.inf)
+    upto_greatest = math.nextafter(seen.max + tolerance, math.inf)
+    points = np.array([seen.min - tolerance, upto, seen.max - tolerance, upto_greatest])
+    shares = distribution.below(rounding_edges(points, values.dtype)).tolist()
+    least = _extreme(1 - shares[1], 1 - shares[0], seen.count)
+    return least, _extreme(shares[2], shares[3], seen.count)
 
 
 def _extreme(below: float, upto: float, n: int) -> float:
@@ -144,15 +144,16 @@ def kurtosis(distribution: Distribution) -> float:
     raise NotImplementedError(f"the kurtosis of {type(distribution).__name__}")
 
 
-def log_likelihood(distribution: Distribution, seen: Measurement, dtype: TensorDtype) -> float:
+def log_likelihood(distribution: Distribution, values: Empirical) -> float:
     """Logarithm of the density of the values, which lie in the support.
 
     Bounds that are rounded to the same value of the dtype make no difference.
     """
-    n = seen.count
+    seen, n = values.seen, values.seen.count
     match distribution:
         case Uniform():
-            low, high = rounded(np.array([distribution.low, distribution.high], np.float32), dtype)
+            bounds = np.array([distribution.low, distribution.high], np.float32)
+            low, high = rounded(bounds, values.dtype)
             return -n * math.log(float(high) - float(low))
         case Normal():
             return _of_normal(distribution.mean, distribution.std, seen)

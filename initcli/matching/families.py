@@ -12,9 +12,7 @@ from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from initcli.initializers import Initializer, RandomNormal, RandomUniform
 from initcli.initializers import TruncatedNormal as Truncated
 from initcli.matching.agreement import combined, distance, extremes, kurtosis
-from initcli.measuring import fit
-from initcli.measuring.measurement import Measurement
-from initcli.types import TensorDtype
+from initcli.measuring.fit import Empirical
 
 LEAST = 256
 """Values from which a family with estimated parameters is told from others."""
@@ -43,16 +41,17 @@ class Estimated(msgspec.Struct, frozen=True):
     p_value: float
 
 
-def estimated(seen: Measurement, dtype: TensorDtype) -> Iterator[Estimated]:
+def estimated(values: Empirical) -> Iterator[Estimated]:
     """The families of a density, each with the parameters that the values have."""
-    yield _uniform(seen, dtype)
+    yield _uniform(values)
     for cut in _CUTS:
-        yield _truncated(seen, dtype, cut)
-    yield _normal(seen, dtype)
+        yield _truncated(values, cut)
+    yield _normal(values)
 
 
-def _uniform(seen: Measurement, dtype: TensorDtype) -> Estimated:
+def _uniform(values: Empirical) -> Estimated:
     """Between the extremes, all other values are uniform again: the test needs no correction."""
+    seen = values.seen
     low, high = seen.min, seen.max
     if abs(low + high) < 20 * (high - low) / seen.count:
         high = max(-low, high)
@@ -62,12 +61,13 @@ def _uniform(seen: Measurement, dtype: TensorDtype) -> Estimated:
         RandomUniform(minval=low, maxval=high),
         distribution,
         "uniform between its extremes",
-        distance(distribution, seen, dtype),
+        distance(distribution, values),
     )
 
 
-def _truncated(seen: Measurement, dtype: TensorDtype, cut: float) -> Estimated:
+def _truncated(values: Empirical, cut: float) -> Estimated:
     """The bounds are those of the values, which is exact to 1/n, and the rest follows."""
+    seen = values.seen
     bound = max(-seen.min, seen.max)
     scale = bound / cut
     distribution = TruncatedNormal(0.0, scale, -bound, bound)
@@ -75,20 +75,21 @@ def _truncated(seen: Measurement, dtype: TensorDtype, cut: float) -> Estimated:
     # The nearest value to a bound is about 1/(n · density) away from it.
     missing = 1 / (seen.count * cut * float(distribution.pdf(np.array(bound))) * scale)
     off = abs(math.log(seen.std / distribution.std)) / (spread + missing)
-    p_value = combined((math.erfc(off / math.sqrt(2)), distance(distribution, seen, dtype)))
+    p_value = combined((math.erfc(off / math.sqrt(2)), distance(distribution, values)))
     initializer = Truncated(mean=0.0, stddev=scale, lower=-cut, upper=cut)
     return Estimated(initializer, distribution, f"normal cut at ±{cut:g}σ", p_value)
 
 
-def _normal(seen: Measurement, dtype: TensorDtype) -> Estimated:
+def _normal(values: Empirical) -> Estimated:
     """The test of Lilliefors, and the extremes."""
+    seen = values.seen
     z = seen.mean / seen.std * math.sqrt(seen.count)
     mean = 0.0 if abs(z) < 3 else seen.mean
     distribution = Normal(seen.mean, seen.std)
     p_value = combined(
         (
-            lilliefors(seen.count, fit.distance(distribution, seen, dtype)),
-            *extremes(distribution, seen, dtype),
+            lilliefors(seen.count, values.distance(distribution)),
+            *extremes(distribution, values),
         )
     )
     return Estimated(

@@ -14,7 +14,7 @@ from initcli.matching.match import FEWEST, FLOATS, Identified, match, measured
 from initcli.matching.rules import FIXED, VECTORS, Rule, beside
 from initcli.matching.structure import constants
 from initcli.matching.surroundings import Place, Surroundings, parent
-from initcli.measuring.fit import DOUBTFUL
+from initcli.measuring.fit import DOUBTFUL, Empirical
 from initcli.measuring.measurement import Measurement
 from initcli.types import TensorDtype
 
@@ -103,14 +103,14 @@ def _start_of(vector: Stored, place: Place) -> _Start:
         return "kept"
     if not np.isfinite(values).all():
         return "left"
-    seen, dtype = measured(values), cast(TensorDtype, vector.dtype)
+    empirical = Empirical(measured(values), cast(TensorDtype, vector.dtype))
     for rule in (*beside(vector.shape, place, vector.path), *VECTORS):
-        if agreement(rule.distribution(None), seen, dtype) >= DOUBTFUL:
-            return "kept" if seen.count >= FEWEST else "unknown"
+        if agreement(rule.distribution(None), empirical) >= DOUBTFUL:
+            return "kept" if values.size >= FEWEST else "unknown"
     return "left"
 
 
 def _follows(vector: Stored, rule: Rule) -> bool:
     seen = measured(vector.read(0, vector.shape[0]))
-    p_value = agreement(rule.distribution(None), seen, cast(TensorDtype, vector.dtype))
-    return p_value >= DOUBTFUL
+    empirical = Empirical(seen, cast(TensorDtype, vector.dtype))
+    return agreement(rule.distribution(None), empirical) >= DOUBTFUL

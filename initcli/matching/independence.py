@@ -69,6 +69,10 @@ class Sample:
             shape = shape[1:]
         size = math.prod(shape[1:])
         self.is_whole = shape[0] * size <= SAMPLED
+        if self.is_whole:
+            self.rows = np.arange(shape[0])
+            self.values = _squarable(tensor.read(0, shape[0] * size)).reshape(shape)
+            return
         inner = shape[1:] if size <= SAMPLED else (SAMPLED,)
         length = math.prod(inner)
         count = min(shape[0], max(SAMPLED // max(length, 1), 1))
@@ -85,12 +89,7 @@ class Sample:
             ]
         else:
             parts = [tensor.read(int(row) * size, int(row) * size + length) for row in self.rows]
-        values: Floats = np.concatenate(parts)
-        largest = float(np.abs(values).max(initial=0.0))
-        if not 1e-15 < largest < 1e15:
-            # The squares would leave the range of float32.
-            values = values.astype(np.float64)
-        self.values = values.reshape(count, *inner)
+        self.values = _squarable(np.concatenate(parts)).reshape(count, *inner)
 
     @classmethod
     def of(cls, values: Floats) -> Sample:
@@ -145,6 +144,12 @@ class Sample:
                 return 0.0, *matrix.shape
             vector = vector / length
         return float(np.linalg.norm(matrix @ vector)), *matrix.shape
+
+
+def _squarable(values: Floats) -> Floats:
+    """The values, in float64 if their squares would leave the range of float32."""
+    largest = max(abs(float(values.min(initial=0.0))), abs(float(values.max(initial=0.0))))
+    return values if 1e-15 < largest < 1e15 else values.astype(np.float64)
 
 
 def independence(distribution: Distribution, sample: Sample) -> Iterator[float]:

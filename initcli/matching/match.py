@@ -18,7 +18,7 @@ from initcli.matching.independence import Sample, Stored, beyond_edge, independe
 from initcli.matching.layouts import style_of
 from initcli.matching.rules import Rule, candidates
 from initcli.matching.surroundings import Place
-from initcli.measuring.fit import DOUBTFUL, fit
+from initcli.measuring.fit import DOUBTFUL, Empirical, fit
 from initcli.measuring.histogram import Grid
 from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
 from initcli.types import WHOLE, Size, TensorDtype
@@ -66,6 +66,11 @@ class Identified(msgspec.Struct, frozen=True):
 
     matches: tuple[Match, ...] = ()
     note: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The note's last remark without its reason, such as "trained" and "unknown"."""
+        return self.note.rpartition("; ")[2].partition(":")[0]
 
 
 def match(tensor: Stored, seen: Measurement, place: Place = _NOWHERE) -> Identified:
@@ -177,11 +182,12 @@ def _random(
         sample.distinct()
         seen = measured(sample.values)
         shape = (shape[0] // times, *shape[1:])
-    found = _rules(shape, path, dtype, seen, sample, place)
+    empirical = Empirical(seen, dtype)
+    found = _rules(shape, path, empirical, sample, place)
     if not found and seen.zeros > seen.count / 100 and seen.count - seen.zeros >= LEAST:
         return _sparse(tensor, dtype, seen, sample)
     if not found and seen.count >= LEAST and not place.trained:
-        found = _estimated(dtype, seen, sample) or _blocks(path, dtype, sample, place)
+        found = _estimated(empirical, sample) or _blocks(path, dtype, sample, place)
     if place.trained and found and (kept := _decided(found, seen)) != found:
         if not kept:
             remarks.append(
@@ -200,22 +206,19 @@ def _random(
     return Identified(tuple(found), "; ".join(remarks))
 
 
-def _rules(
-    shape: Size, path: str, dtype: TensorDtype, seen: Measurement, sample: Sample, place: Place
-) -> list[Match]:
+def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Place) -> list[Match]:
     """The rules without a free parameter that the values agree with, the likeliest first."""
-    style = style_of(path)
+    style, seen = style_of(path), values.seen
     # Five standard errors of the standard deviation and more, for a kurtosis of up to 3.
     width = min(5 / math.sqrt(2 * seen.count) + 0.02, 0.9)
     low, high = seen.std / (1 + width), seen.std / (1 - width)
     likelihoods: dict[Distribution, float] = {}
     found: dict[tuple[Distribution, Initializer], tuple[int, Rule]] = {}
-    for _, rarity, rule, layout in candidates(shape, style, place, path, low, high):
-        distribution = rule.distribution(layout)
+    for _, rarity, rule, distribution in candidates(shape, style, place, path, low, high):
         if distribution not in likelihoods:
-            is_beyond = beyond(distribution, seen, dtype)
+            is_beyond = beyond(distribution, values)
             likelihoods[distribution] = (
-                -math.inf if is_beyond else log_likelihood(distribution, seen, dtype)
+                -math.inf if is_beyond else log_likelihood(distribution, values)
             )
         if likelihoods[distribution] > -math.inf:
             found.setdefault((distribution, rule.initializer), (rarity, rule))
@@ -224,7 +227,7 @@ def _rules(
     for distribution, likelihood in sorted(likelihoods.items(), key=lambda each: -each[1]):
         if likelihood < best - math.log(_FACTOR) or likelihood == -math.inf:
             break
-        p_value = agreement(distribution, seen, dtype)
+        p_value = agreement(distribution, values)
         if p_value >= DOUBTFUL:
             p_value = combined((p_value, *independence(distribution, sample)))
         if p_value >= DOUBTFUL:
@@ -262,10 +265,10 @@ def _has_bounds(distribution: Distribution | None) -> bool:
     return distribution is not None and max(distribution.support) < 2.5 * distribution.std
 
 
-def _estimated(dtype: TensorDtype, seen: Measurement, sample: Sample) -> list[Match]:
+def _estimated(values: Empirical, sample: Sample) -> list[Match]:
     """The families with estimated parameters that the values agree with, the best first."""
     found = []
-    for each in estimated(seen, dtype):
+    for each in estimated(values):
         if each.p_value < DOUBTFUL:
             continue
         p_value = combined((each.p_value, *independence(each.distribution, sample)))
@@ -311,7 +314,7 @@ def _block(values: Floats, path: str, dtype: TensorDtype, place: Place) -> Match
     if seen.min == seen.max:
         return _only(structure.constant(seen.min), Constant(seen.min)).matches[0]
     sample = Sample.of(np.ascontiguousarray(values))
-    return next(iter(_rules(values.shape, path, dtype, seen, sample, place)), None)
+    return next(iter(_rules(values.shape, path, Empirical(seen, dtype), sample, place)), None)
 
 
 def _joined(parts: list[Match], size: int) -> Match:
@@ -333,8 +336,8 @@ def _sparse(tensor: Stored, dtype: TensorDtype, seen: Measurement, sample: Sampl
     """Random values with zeros among them."""
     share = seen.zeros / seen.count
     note = f"{100 * share:.3g} % zeros"
-    others = _without_zeros(seen)
-    found = _rules((), tensor.path, dtype, others, Sample.of(np.zeros(1)), Place())
+    others = Empirical(_without_zeros(seen), dtype)
+    found = _rules((), tensor.path, others, Sample.of(np.zeros(1)), Place())
     if not found or len(tensor.shape) != 2 or not sample.is_whole:
         return Identified(note=f"{note}, and other values")
     for axis in (0, 1):

@@ -329,6 +329,10 @@ FIXED: tuple[Rule, ...] = (
 """Rules that do not depend on the shape."""
 
 
+_MARKS = ("_ih", "_hh", "relative_attention_bias", ".q.", "/q/")
+"""Parts of a path that rules depend on."""
+
+
 VECTORS: tuple[Rule, ...] = tuple(
     each
     for each in FIXED
@@ -435,10 +439,10 @@ class Candidate(NamedTuple):
     std: float
     rarity: int
     rule: Rule
-    layout: Layout | None
+    distribution: Distribution
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _general(shape: Size, style: str) -> tuple[Candidate, ...]:
     found = [*_of_fans(SCALED, shape, style)]
     found += [_fixed(rule, style) for rule in FIXED]
@@ -449,7 +453,8 @@ def _of_fans(rules: tuple[Rule, ...], shape: Size, style: str) -> Iterator[Candi
     for rule in rules:
         for layout in layouts(shape, style):
             rarity = rule.rarity + layout.rarity + rule.strangeness(style)
-            yield Candidate(_std(rule.distribution(layout)), rarity, rule, layout)
+            distribution = rule.distribution(layout)
+            yield Candidate(_std(distribution), rarity, rule, distribution)
 
 
 def _std(distribution: Distribution) -> float:
@@ -466,7 +471,14 @@ def _std_within(cut: float) -> float:
 
 
 def _fixed(rule: Rule, style: str) -> Candidate:
-    return Candidate(rule.distribution(None).std, rule.rarity + rule.strangeness(style), rule, None)
+    distribution = rule.distribution(None)
+    return Candidate(distribution.std, rule.rarity + rule.strangeness(style), rule, distribution)
+
+
+@lru_cache(maxsize=512)
+def _of_place(shape: Size, style: str, place: Place, marks: str) -> list[Candidate]:
+    found = [_fixed(rule, style) for rule in _placed(shape, place, marks)]
+    return [*found, *_of_fans(tuple(_placed_scales(place, marks)), shape, style)]
 
 
 def candidates(
@@ -476,7 +488,6 @@ def candidates(
     general = _general(shape, style)
     first = bisect_left(general, low, key=lambda each: each.std)
     last = bisect_right(general, high, key=lambda each: each.std)
-    found = [_fixed(rule, style) for rule in _placed(shape, place, path)]
-    found += _of_fans(tuple(_placed_scales(place, path)), shape, style)
-    found = [each for each in found if low <= each.std <= high]
-    return sorted([*general[first:last], *found], key=lambda each: each.rarity)
+    marks = " ".join(mark for mark in _MARKS if mark in path)
+    placed = [each for each in _of_place(shape, style, place, marks) if low <= each.std <= high]
+    return sorted([*general[first:last], *placed], key=lambda each: each.rarity)

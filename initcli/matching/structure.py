@@ -169,8 +169,8 @@ def copies(sample: Sample) -> int:
     if not sample.is_whole or values.ndim < 2 or len(values) < 2:
         return 1
     rows = values.reshape(len(values), -1)
-    ends = rows[:, [0, -1]]
-    if len(np.unique(ends, axis=0)) == len(rows):
+    # Most have other numbers at their ends.
+    if np.unique(rows[:, 0]).size == len(rows) or np.unique(rows[:, -1]).size == len(rows):
         return 1
     counts = np.unique(rows, axis=0, return_counts=True)[1]
     return int(counts[0]) if (counts == counts[0]).all() else 1

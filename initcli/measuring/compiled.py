@@ -10,13 +10,13 @@ import importlib.util
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
-from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
+from initcli.distributions import Distribution, Floats, Normal, TruncatedNormal, Uniform
 from initcli.initializers.base import Initializer
 from initcli.measuring.histogram import Counts, Grid
 from initcli.parameter import Parameter
@@ -27,6 +27,8 @@ from initcli.sampling.chunks import CHUNK
 WORTH = 200_000_000
 """Weights from which the kernels save more time than their start takes, about half a second."""
 
+_STORED = ("float32",)
+"""Dtypes of stored values that the kernels measure."""
 _LARGEST = 1e37
 """Values up to which the kernels draw: larger ones may overflow."""
 
@@ -52,12 +54,13 @@ class _Task(NamedTuple):
     spares: int = 0
 
 
-def prepare(weights: int) -> None:
-    """Load the kernels if they are worth it for so many weights.
+def prepare(counts: Iterable[tuple[Parameter, int]]) -> None:
+    """Load the kernels if they are worth it for so many entries of each parameter.
 
     Processes that are forked later have them too.
     """
-    if weights >= WORTH:
+    stored_too = (each for each in counts if not each[0].stored or each[0].stored.dtype in _STORED)
+    if sum(count for _, count in stored_too) >= WORTH:
         load()
 
 
@@ -119,18 +122,43 @@ def measured(
     digests = b"".join(stream.entropy(chunk) for chunk in chunks)
     entropy = np.zeros((-(-len(chunks) // together) * together, 8), np.uint32)
     entropy[: len(chunks)] = np.frombuffer(digests, np.uint32).reshape(-1, 8)
-    tables = np.zeros((kernels.TABLES, grid.bins), np.int32)
+    numbers = np.array(task.numbers + (0.0,) * (4 - len(task.numbers)), np.float32)
+    tables, *bins = _bins(kernels, grid)
     sums, figures = kernels.measure(
-        task.kind,
-        entropy,
-        np.array(task.numbers + (0.0,) * (4 - len(task.numbers)), np.float32),
-        task.spares,
-        center,
-        np.float32(2.0**-grid.exponent),
-        np.float32(grid.first),
-        tables,
-        len(chunks),
+        task.kind, entropy, numbers, task.spares, center, *bins, tables, len(chunks)
     )
+    yield from _sums(sums, figures, tables, counts)
+
+
+def fits_stored(dtype: str, grid: Grid) -> bool:
+    """Whether a kernel measures stored values of a dtype, and counts them in those bins."""
+    return is_loaded() and dtype in _STORED and grid.fits_single
+
+
+def measured_stored(
+    chunks: Floats, grid: Grid, center: float, counts: Counts
+) -> Iterator[ChunkSums | None]:
+    """Measure whole chunks of stored values, the rows of an array, as :func:`measured` does.
+
+    Yields:
+        What was measured of each chunk; None for one with values that are not finite.
+    """
+    kernels = _kernels
+    assert kernels is not None
+    tables, *bins = _bins(kernels, grid)
+    sums, figures = kernels.measure_stored(np.require(chunks, None, "A"), center, *bins, tables)
+    yield from _sums(sums, figures, tables, counts)
+
+
+def _bins(kernels: ModuleType, grid: Grid) -> tuple[Counts, np.float32, np.float32]:
+    """Tables of counts, one over the width of a bin, and the number of the first."""
+    tables = np.zeros((kernels.TABLES, grid.bins), np.int32)
+    return tables, np.float32(2.0**-grid.exponent), np.float32(grid.first)
+
+
+def _sums(
+    sums: Floats, figures: Floats, tables: Counts, counts: Counts
+) -> Iterator[ChunkSums | None]:
     counts += tables.sum(axis=0, dtype=np.int64)
     for lanes, (low, high, zeros) in zip(sums.tolist(), figures.tolist(), strict=False):
         if zeros < 0:

@@ -34,7 +34,7 @@ _ANGLE, _LOG = np.float32(variates.ANGLE), np.float32(variates.LOG)
 _SMALL = np.uint32(variates.SMALL)
 _MANTISSA, _ROOT_HALF = np.int32(variates.MANTISSA), np.int32(variates.ROOT_HALF)
 _ROOT_HALF_OF_2_31 = np.int32(variates.ROOT_HALF_OF_2_31 + 1)
-_MAGNITUDE = np.int32(0x7FFFFFFF)
+_MAGNITUDE, _INFINITY = np.int32(0x7FFFFFFF), np.int32(0x7F800000)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -129,6 +129,24 @@ def measure(
                 _add(values[:CHUNK], center, scale, first, counts, sums[start + k], row)
             else:
                 row[2] = -1
+    return sums, figures
+
+
+@_compiled
+def measure_stored(chunks: Any, center: float, scale: Any, first: Any, counts: Any) -> Any:
+    """Measure chunks of values, the rows of an array, as :func:`measure` does.
+
+    The number of zeros of a chunk that is not counted, as not all of its values are finite, is −1.
+    """
+    sums, figures = np.empty((len(chunks), 2, LANES)), np.empty((len(chunks), 3))
+    for k in range(len(chunks)):
+        largest: Any = int32(0)
+        for i in range(CHUNK):
+            largest = max(largest, _bits(chunks[k, i]) & _MAGNITUDE)
+        if largest < _INFINITY:
+            _add(chunks[k], center, scale, first, counts, sums[k], figures[k])
+        else:
+            figures[k, 2] = -1
     return sums, figures
 
 

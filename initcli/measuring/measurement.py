@@ -37,7 +37,7 @@ from initcli.sampling.chunks import (
     scratch_bytes,
 )
 from initcli.sampling.workers import HERE, Workers
-from initcli.stored import pattern_order, pattern_values
+from initcli.stored import StoredTensor, pattern_order, pattern_values
 from initcli.types import LARGEST
 
 FINE_BINS = 1024
@@ -116,6 +116,10 @@ class Measurement(msgspec.Struct, frozen=True):
     values: tuple[float, ...] | None = None
     nans: int = 0
     infs: int = 0
+
+    def __repr__(self) -> str:
+        names = ("count", "mean", "std", "min", "max", "zeros", "nans", "infs")
+        return f"Measurement({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     @property
     def std(self) -> float:
@@ -207,7 +211,7 @@ def measure(
     """
     counts = [(each, min(each.size, max_entries or each.size)) for each in parameters]
     refuse_too_large(counts)
-    compiled.prepare(sum(count for _, count in counts))
+    compiled.prepare(counts)
     for some in _batches(counts):
         wide = [each for each in some if _needs_range(each[0])]
         surveys = workers.in_order(_survey_portion, _all_portions(wide), _stays)
@@ -324,7 +328,8 @@ def _grid(low: float, high: float, first_quartile: float, third_quartile: float)
     if reach:
         low, high = max(low, first_quartile - reach), min(high, third_quartile + reach)
     largest = LARGEST["float64"]
-    return Grid.over(max(low, -largest), min(high, largest), FINE_BINS)
+    low, high = (min(max(end, -largest), largest) for end in (low, high))
+    return Grid.over(low, high, FINE_BINS)
 
 
 def measure_values(values: Floats, grid: Grid) -> Measurement:
@@ -544,6 +549,10 @@ def _measured_portion(portion: Portion) -> Measurement | _PatternCounts:
         return counted.measurement if len(portion.entries) == portion.count else counted
     if portion.grid is not None:
         tally = _Tally(portion.grid, portion.grid.middle)
+        is_compiled = portion.compiled and compiled.load()
+        if stored and is_compiled and compiled.fits_stored(stored.dtype, portion.grid):
+            _add_stored(stored, portion.entries, tally)
+            return tally.measurement
         for values in portion.draw():
             tally.add(values)
         return tally.measurement
@@ -578,6 +587,21 @@ def _add_compiled(portion: Portion, tally: _Tally) -> None:
             tally.add_chunk(sums)
     if rest := portion.entries[len(whole) * CHUNK :]:
         tally.add(draw_chunk(parameter, whole.stop)[: len(rest)])
+
+
+def _add_stored(stored: StoredTensor, entries: range, tally: _Tally) -> None:
+    """Measure stored values by compiled kernels, but for a last part of a chunk."""
+    for start in entries[::_COUNTED]:
+        values = stored.read(start, min(start + _COUNTED, entries.stop))
+        whole = values.size - values.size % CHUNK
+        chunks = values[:whole].reshape(-1, CHUNK)
+        done = compiled.measured_stored(chunks, tally.grid, tally.center, tally.counts)
+        for chunk, sums in zip(chunks, done, strict=True):
+            if sums is None:
+                tally.add(chunk)
+            else:
+                tally.add_chunk(sums)
+        tally.add(values[whole:])
 
 
 def _measured_on(grid: Grid, chunks: Iterable[Floats]) -> Measurement:

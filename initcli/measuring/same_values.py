@@ -46,6 +46,9 @@ class SameValues:
 def _is_same(one: StoredTensor, two: StoredTensor) -> bool:
     for start in range(0, one.size, CHUNK):
         stop = min(start + CHUNK, one.size)
-        if not np.array_equal(one.read(start, stop), two.read(start, stop), equal_nan=True):
+        first, second = (
+            np.ascontiguousarray(each.entries(start, stop)).view(np.uint8) for each in (one, two)
+        )
+        if not np.array_equal(first, second):
             return False
     return True

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,7 @@ def mass(a: float, b: float) -> float:
     return 0.5 * (math.erf(b / root) - math.erf(a / root))
 
 
+@lru_cache(maxsize=1024)
 def moments_between(a: float, b: float) -> tuple[float, float]:
     """Mean and variance of the distribution truncated to [a, b].
 

@@ -113,10 +113,11 @@ def _folded(lines: Iterable[_Line]) -> Iterator[_Line]:
 
 def _line(change: Change, ramp: str) -> _Line:
     difference = change.difference
+    paths = dict.fromkeys(each.parameter.path for each in (change.a, change.b) if each)
     is_changed = change.kind == "changed" and difference is not None
     a_bars, b_bars = _bars(change, ramp)
     return _Line(
-        tensor=printable(change.path),
+        tensor=printable(" = ".join(paths)),
         change=_figure(difference.relative) if is_changed and difference else change.kind,
         cosine=_cosine(difference.cosine) if is_changed and difference else "",
         largest=_figure(difference.largest) if is_changed and difference else "",

@@ -6,7 +6,6 @@ A row is one line whatever its values hold, so output that is cut between lines 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def _jsonl(rows: Rows, titled: bool) -> Iterator[str]:
-    for row in rows.rows:
-        yield json.dumps({name: _finite(row[name]) for name in rows.columns}) + "\n"
+    for row in rows.records():
+        yield json.dumps(row) + "\n"
 
 
 def _separated(
@@ -28,7 +27,7 @@ def _separated(
 ) -> Iterator[str]:
     if titled:
         yield separator.join(map(cell, rows.columns)) + "\n"
-    for row in rows.rows:
+    for row in rows.records():
         yield separator.join(cell(row[name]) for name in rows.columns) + "\n"
 
 
@@ -42,15 +41,8 @@ def _markdown(rows: Rows, titled: bool) -> Iterator[str]:
         yield f"{_escaped(rows.facts)}\n\n"
     yield f"| {' | '.join(name.replace('_', ' ') for name in columns)} |\n"
     yield f"|{' --- |' * len(columns)}\n"
-    for row in rows.rows:
-        yield f"| {' | '.join(_escaped(_rounded(row[name])) for name in columns)} |\n"
-
-
-def _finite(value: Any) -> Any:
-    """A number that is finite, -0.0 as 0.0, else None; any other value as it is."""
-    if isinstance(value, float):
-        return value + 0.0 if math.isfinite(value) else None
-    return value
+    for row in rows.records():
+        yield f"| {' | '.join(_escaped(rounded(row[name])) for name in columns)} |\n"
 
 
 def _unformulated(value: Any) -> str:
@@ -73,8 +65,7 @@ _FORMULA = frozenset("=+-@＝＋－＠")
 
 
 def _text(value: Any) -> str:
-    """A value as text; unknown values and those that are not finite are empty."""
-    value = _finite(value)
+    """A value as text; unknown ones are empty."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -84,9 +75,9 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _rounded(value: Any) -> str:
+def rounded(value: Any) -> str:
     """A value for people."""
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, float):
         return f"{value:z.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"

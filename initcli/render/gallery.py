@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import tee
+from os import PathLike
 from pathlib import Path
 from textwrap import wrap
+
+from matplotlib.figure import Figure
 
 from initcli.checkpoint import Subject
 from initcli.errors import printable
@@ -17,6 +21,7 @@ from initcli.render.plots import (
     OverviewTexts,
     Style,
     TensorPicture,
+    overview_figure,
     overview_png,
     overview_vector,
     shared_picture,
@@ -29,7 +34,7 @@ from initcli.reports.summary import (
     has_values,
     is_stored,
     model_facts,
-    summarize,
+    summaries,
 )
 from initcli.sampling.workers import HERE, Workers
 
@@ -47,7 +52,7 @@ _MAX_BINS = 250
 
 def save_histograms(
     model: Subject,
-    folder: Path,
+    folder: str | PathLike[str],
     *,
     bins: int | None = None,
     ends: tuple[float, float] | None = None,
@@ -58,7 +63,8 @@ def save_histograms(
     workers: Workers = HERE,
     max_entries: int | None = None,
     tell: Callable[[str], object] = str,
-) -> Iterator[Path]:
+    progress: Callable[[Path], object] = str,
+) -> list[Path]:
     """Save the histogram of every tensor, then ``overview.png`` and its further pages.
 
     Args:
@@ -73,9 +79,10 @@ def save_histograms(
         workers: processes to use, see :mod:`initcli.sampling.workers`; this one by default.
         max_entries: number of first entries of a tensor to show; all by default.
         tell: is called with a note where the page of another model is replaced.
+        progress: is called with the path of each file once it is written.
 
-    Yields:
-        The path of each picture once it is written.
+    Returns:
+        The paths, in the order of the tensors.
 
     Raises:
         OutputError: the folder cannot be created, or a picture cannot be written.
@@ -83,52 +90,109 @@ def save_histograms(
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
 
-    >>> import initcli, pathlib, tempfile
+    >>> import initcli, tempfile
     >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [file.name for file in initcli.save_histograms(model, pathlib.Path(folder))]
+    ...     [file.name for file in initcli.save_histograms(model, folder)]
     ['dense.kernel.png', 'dense.bias.png', 'overview.png']
     """
+    folder = Path(folder)
     make_folder(folder)
     style = style or Style()
     stems = file_stems(parameter.path for parameter in model.parameters)
     wanted = list(model.parameters if only is None else only)
     pictured = [each for each in wanted if has_values(each)]
     overview = _Overview(model, folder, style, _panels(pictured, share=not every))
-    found: Iterable[TensorSummary] = summarize(
-        model, only=wanted, workers=workers, max_entries=max_entries
+    saved: list[Path] = []
+
+    def save(file: Path, content: bytes) -> None:
+        write_whole(file, content)
+        saved.append(file)
+        progress(file)
+
+    tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
+    tensors, kept = tee(tensors) if page else (tensors, iter(()))
+    pictures = (
+        (picture, style, overview.is_shared(parameter))
+        for parameter, picture in _pictures(tensors, bins, ends, style, workers)
     )
-    limits = ends
-    if style.same_scale:
-        found = list(found)
-        limits = common_range(found)
-    kept: list[TensorSummary] = []
-
-    def pictures() -> Iterator[tuple[TensorPicture, Style, bool]]:
-        for tensor in found:
-            if page:
-                kept.append(tensor)
-            parameter, seen = tensor.parameter, tensor.measured
-            if seen is None:
-                continue
-            drawn_bins = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
-            histogram = data_histogram(parameter, seen, drawn_bins, ends=ends, workers=workers)
-            picture = TensorPicture.of(parameter, seen, histogram, limits)
-            yield picture, style, overview.is_shared(parameter)
-
     files: dict[str, str] = {}
-    drawn = workers.in_order(_drawn, pictures())
+    drawn = workers.in_order(_drawn, pictures)
     for parameter, (task, (content, cell)) in zip(pictured, drawn, strict=True):
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
-        yield _saved(file, content)
+        save(file, content)
         overview.add(parameter, task[0], cell)
     for file, content in overview.pages():
-        yield _saved(file, content)
+        save(file, content)
     if page:
         from initcli.render.page import save_page, tensors_page
 
-        yield save_page(folder, tensors_page(model, kept, files), tell)
+        saved.append(save_page(folder, tensors_page(model, kept, files), tell))
+        progress(saved[-1])
+    return saved
+
+
+def histograms(
+    model: Subject,
+    *,
+    columns: int = 2,
+    bins: int | None = None,
+    ends: tuple[float, float] | None = None,
+    only: Iterable[Parameter] | None = None,
+    style: Style | None = None,
+    workers: Workers = HERE,
+    max_entries: int | None = None,
+) -> Figure:
+    """The histogram of every tensor with its distribution, as one Matplotlib figure.
+
+    Of more than 24 tensors, those of equal blocks share a panel, constants are named below, and the
+    first page is shown; ``only`` chooses others.
+
+    Args:
+        model: the model.
+        columns: number of panels in a row.
+        bins: as in :func:`initcli.save_histograms`, as are the arguments that follow.
+
+    Raises:
+        TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
+        CustomFunctionError: a custom initializer failed.
+
+    >>> import initcli
+    >>> figure = initcli.histograms(initcli.load("sample_configs/tour.yaml"))
+    >>> len(figure.axes)
+    10
+    """
+    style = style or Style()
+    wanted = list(model.parameters if only is None else only)
+    pictured = [each for each in wanted if has_values(each)]
+    few = len(pictured) <= ROWS_PER_PAGE * MAX_COLUMNS
+    overview = _Overview(model, Path(), style, _panels(pictured, share=True), all_panels=few)
+    tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
+    for parameter, picture in _pictures(tensors, bins, ends, style, workers):
+        overview.add(parameter, picture)
+    return overview.figure(columns, len(pictured) if few else ROWS_PER_PAGE * MAX_COLUMNS)
+
+
+def _pictures(
+    tensors: Iterable[TensorSummary],
+    bins: int | None,
+    ends: tuple[float, float] | None,
+    style: Style,
+    workers: Workers,
+) -> Iterator[tuple[Parameter, TensorPicture]]:
+    """The pictures of the tensors that have values."""
+    limits = ends
+    if style.same_scale:
+        tensors = list(tensors)
+        limits = common_range(tensors)
+    for tensor in tensors:
+        parameter, seen = tensor.parameter, tensor.measured
+        if seen is None:
+            continue
+        drawn_bins = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
+        histogram = data_histogram(parameter, seen, drawn_bins, ends=ends, workers=workers)
+        yield parameter, TensorPicture.of(parameter, seen, histogram, limits)
 
 
 def _drawn(task: tuple[TensorPicture, Style, bool]) -> tuple[bytes, bytes]:
@@ -160,12 +224,19 @@ class _Overview:
     """
 
     def __init__(
-        self, model: Subject, folder: Path, style: Style, panels: Sequence[Sequence[Parameter]]
+        self,
+        model: Subject,
+        folder: Path,
+        style: Style,
+        panels: Sequence[Sequence[Parameter]],
+        *,
+        all_panels: bool = False,
     ) -> None:
         self.model = model
         self.folder = folder
         self.style = style
         self.panels = panels
+        self.all_panels = all_panels
         self.places = {each.path: place for place, group in enumerate(panels) for each in group}
         self.shown: dict[int, list[TensorPicture]] = {}
         self.cells: dict[int, bytes] = {}
@@ -175,9 +246,9 @@ class _Overview:
         """Whether the tensor's panel has others too."""
         return len(self.panels[self.places[parameter.path]]) > 1
 
-    def add(self, parameter: Parameter, picture: TensorPicture, cell: bytes) -> None:
-        """Add a tensor: a constant to the lines, others to their panels."""
-        if picture.constant is not None:
+    def add(self, parameter: Parameter, picture: TensorPicture, cell: bytes = b"") -> None:
+        """Add a tensor: a constant to the lines, unless all have panels, others to their panels."""
+        if picture.constant is not None and not self.all_panels:
             self.constants.setdefault(picture.constant, []).append(picture.path)
             return
         place = self.places[parameter.path]
@@ -190,9 +261,21 @@ class _Overview:
         if not self.shown and not self.constants:
             return
         columns = min(MAX_COLUMNS, max(2, math.isqrt(len(self.shown))))
+        for number, (rows, texts) in enumerate(self._sheets(columns, columns * ROWS_PER_PAGE), 1):
+            name = "overview" if number == 1 else f"overview_{number}"
+            yield self.folder / f"{name}.{self.style.format}", self._page(rows, texts)
+
+    def figure(self, columns: int, size: int) -> Figure:
+        """The first page, of at most so many panels, as a figure."""
+        rows, texts = next(self._sheets(columns, size))
+        return overview_figure(self._rows_of_pictures(rows), texts, self.style)
+
+    def _sheets(
+        self, columns: int, size: int
+    ) -> Iterator[tuple[Sequence[Sequence[int]], OverviewTexts]]:
+        """The places and the texts of each page of at most ``size`` panels."""
         places = sorted(self.shown)
-        size = columns * ROWS_PER_PAGE
-        starts = range(0, max(len(places), 1), size)
+        starts = range(0, max(len(places), 1), max(size, 1))
         for number, start in enumerate(starts, start=1):
             chosen = places[start : start + size]
             rows = [chosen[first : first + columns] for first in range(0, len(chosen), columns)]
@@ -200,22 +283,24 @@ class _Overview:
             facts = " · ".join(model_facts(self.model))
             if len(starts) > 1:
                 facts += f" · page {number} of {len(starts)}"
-            texts = OverviewTexts(
-                printable(self.model.name),
-                facts,
-                "stored" if is_stored(self.model) else "drawn",
-                any(self.shown[place][0].distribution is not None for place in chosen),
-                any(len(self.shown[place]) > 1 for place in chosen),
-                self._lines(columns) if is_last else (),
+            yield (
+                rows,
+                OverviewTexts(
+                    printable(self.model.name),
+                    facts,
+                    "stored" if is_stored(self.model) else "drawn",
+                    any(self.shown[place][0].distribution is not None for place in chosen),
+                    any(len(self.shown[place]) > 1 for place in chosen),
+                    self._lines(columns) if is_last else (),
+                ),
             )
-            name = "overview" if number == 1 else f"overview_{number}"
-            yield self.folder / f"{name}.{self.style.format}", self._page(rows, texts)
+
+    def _rows_of_pictures(self, rows: Sequence[Sequence[int]]) -> list[list[TensorPicture]]:
+        return [[self._picture(place) for place in row] for row in rows]
 
     def _page(self, rows: Sequence[Sequence[int]], texts: OverviewTexts) -> bytes:
         if self.style.is_vector:
-            return overview_vector(
-                [[self._picture(place) for place in row] for row in rows], texts, self.style
-            )
+            return overview_vector(self._rows_of_pictures(rows), texts, self.style)
         cells = [
             [
                 self.cells.get(place) or tensor_cell(self._picture(place), self.style)
@@ -237,8 +322,3 @@ class _Overview:
             more = f" and {len(paths) - _MAX_NAMES:,} more" * (len(paths) > _MAX_NAMES)
             lines += wrap(f"constant {value:.4g}: {names}{more}", 60 * columns)
         return lines
-
-
-def _saved(file: Path, content: bytes) -> Path:
-    write_whole(file, content)
-    return file

@@ -205,13 +205,30 @@ def overview_png(rows: Sequence[Sequence[bytes]], texts: OverviewTexts, style: S
     return png(page, style)
 
 
+class OverviewFigure(Figure):
+    """A figure that a notebook shows, whether or not pyplot has been imported."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        with _missing_glyphs_are_boxes():
+            self.savefig(stream, format="png")
+        return stream.getvalue()
+
+
 def overview_vector(
     rows: Sequence[Sequence[TensorPicture]], texts: OverviewTexts, style: Style
 ) -> bytes:
     """Rows of small histograms as one file in a vector format."""
+    return _file(overview_figure(rows, texts, style), style)
+
+
+def overview_figure(
+    rows: Sequence[Sequence[TensorPicture]], texts: OverviewTexts, style: Style
+) -> OverviewFigure:
+    """Rows of small histograms as one figure."""
     width = _SMALL.width * max(map(len, rows), default=2)
     height = _TOP + _SMALL.height * len(rows) + texts.bottom
-    figure = Figure(figsize=(width, height))
+    figure = OverviewFigure(figsize=(width, height), dpi=style.dpi)
     FigureCanvasAgg(figure)
     texts.on(figure, width, height)
     for line, row in enumerate(rows):
@@ -220,7 +237,7 @@ def overview_vector(
             corner = (_SMALL.width * column, height - _TOP - _SMALL.height * (line + 1))
             cell.place(corner, (width, height))
             cell.show(picture, *_small_texts(picture))
-    return _file(figure, style)
+    return figure
 
 
 def png(pixels: Pixels, style: Style) -> bytes:

@@ -12,7 +12,7 @@ from rich.text import Text
 from initcli.errors import printable
 from initcli.render.alike import alike_layers, alike_tensors, at_depth
 from initcli.render.columns import Column, in_columns
-from initcli.signal.figures import LayerSignal, Signal, Spread, TensorSignal
+from initcli.signal.figures import FirstLoss, LayerSignal, Signal, Spread, TensorSignal
 from initcli.signal.judgment import gradient_of, std_of
 from initcli.signal.verdict import Verdict, verdict
 
@@ -74,6 +74,7 @@ def signal_table(
         remedy = "; --all shows all" if depth is None else ""
         parts.append(Text(f"{' and '.join(hidden)}{remedy}", "dim"))
     parts.append(Text(page.dot.join(page.ending(verdict(signal)))))
+    parts += [Text(page.dot.join(page.loss(each))) for each in signal.losses]
     return Group(*parts)
 
 
@@ -161,6 +162,16 @@ class _Page:
         if found.chi is not None and found.depth_scale is not None:
             scale = depth_scale(found.depth_scale, self.ascii_only)
             yield f"{self.chi} {found.chi:.3g} a layer, depth scale {scale} layers"
+
+    def loss(self, loss: FirstLoss) -> Iterator[str]:
+        """The first loss of an output."""
+        figures = [] if loss.measured is None else [figure(loss.measured.median)]
+        if loss.predicted is not None:
+            figures.append(f"theory {figure(loss.predicted)}")
+        yield f"first loss of {printable(loss.layer)} {', '.join(figures) or 'not known'}"
+        yield f"{figure(loss.knows_nothing)} if it knew nothing"
+        kind = loss.loss.replace("_", " ")
+        yield f"{kind} of {loss.classes:,} classes" if loss.loss == "cross_entropy" else kind
 
     def _bars(self, rows: Sequence[Any], value: Callable[[Any], float | None]) -> list[Column]:
         """A column of bars on the scale of all values; none on a narrow page."""

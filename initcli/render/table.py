@@ -12,6 +12,7 @@ from rich.text import Text
 from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.initializers.base import Undrawn
+from initcli.matching.match import Identified
 from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
@@ -23,7 +24,7 @@ from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
 """Width of a figure."""
-_WIDE = 116
+_WIDE = 128
 """Width from which a tensor's name and its figures share a line."""
 _NARROW = 72
 """Width below which figures are not in columns."""
@@ -180,7 +181,9 @@ class _Page:
     def _texts(self, line: _Line) -> Iterator[Text]:
         """The lines of text that a line takes."""
         left, right, indent, gap, figures = line
-        width = self.width if figures or not right else self.ends
+        width = self.width
+        if right and not figures:
+            width = min(max(self.ends, line.columns), width)
         room = width - indent - right.cell_len - gap
         if room < min(left.cell_len, _MIN_LEFT):
             yield from self._wrapped(left, indent, self.width - indent)
@@ -235,14 +238,9 @@ class _Page:
         self, model: Subject, name: str, tensor: TensorSummary, indent: int
     ) -> Iterator[_Line]:
         parameter, distribution, seen = tensor.parameter, tensor.distribution, tensor.measured
-        title = Text(f"{printable(name)} {shape_text(parameter.shape)}  ")
-        title.append(printable(str(parameter.initializer)), "green")
-        if parameter.dtype != model.dtype:
-            title.append(f"{self.dot}{parameter.dtype}", "dim")
-        if tensor.measured is not None:
-            title.append(self._not_finite(tensor.measured), "bold red")
-        if not parameter.trainable:
-            title.append(f"{self.dot}not trained", "dim")
+        title = Text(f"{printable(name)} {shape_text(parameter.shape)}")
+        remarks = [each for each in self._remarks(model, tensor) if each]
+        title.append("  " * bool(remarks)).append_text(Text(self.dot, "dim").join(remarks))
         record = TensorRecord.of(tensor, "")
         figures = [self._figure(column.value(record)) for column in TABLE_COLUMNS]
         expected = [
@@ -278,7 +276,7 @@ class _Page:
             yield _Line(title, indent=indent)
             return
         if self.wide:
-            if label and label != drawn:
+            if label:
                 title.append(f"  {label}", "dim")
             yield from self._figures(title, cells, indent=indent)
         else:
@@ -288,6 +286,34 @@ class _Page:
             yield from self._figures(
                 Text(text, "dim"), [*(Text(e, "dim") for e in expected), self._fit(tensor)]
             )
+
+    def _remarks(self, model: Subject, tensor: TensorSummary) -> Iterator[Text]:
+        """What a tensor is beside its figures; empty texts say nothing."""
+        parameter, seen = tensor.parameter, tensor.measured
+        yield Text(printable(str(parameter.initializer)), "green")
+        if parameter.dtype != model.dtype:
+            yield Text(parameter.dtype, "dim")
+        if seen is not None:
+            for count, what in ((seen.nans, "NaN"), (seen.infs, "infinite")):
+                yield Text(f"{count:,} {what}" if count else "", "bold red")
+        if not parameter.trainable:
+            yield Text("not trained", "dim")
+        is_declared = tensor.fit is not None and not tensor.fit.is_poor
+        if tensor.match is not None and seen is not None and not is_declared:
+            yield self._match(tensor.match, seen)
+
+    def _match(self, match: Identified, seen: Measurement) -> Text:
+        """The initializer that values look like, or why there is none; nothing for equal values,
+        and for such as are not finite."""
+        if not seen.count or seen.min == seen.max or seen.nans or seen.infs:
+            return Text("")
+        if not match.matches:
+            return Text(match.kind, "dim")
+        first = match.matches[0]
+        framework = f" ({first.framework})" if first.framework else ""
+        return Text.assemble(
+            "looks like ", (f"{self._plain(printable(first.rule))}{framework}", "green")
+        )
 
     def _picture(self, tensor: TensorSummary) -> str:
         ramp = ASCII if self.ascii_only else BLOCKS
@@ -302,11 +328,6 @@ class _Page:
             return Text("")
         p = tensor.fit.p_value
         return Text(f"fit p={p:.2g}", "bold red" if tensor.fit.is_poor else "dim")
-
-    def _not_finite(self, seen: Measurement) -> str:
-        """How many values are not finite, if any."""
-        counts = (seen.nans, "NaN"), (seen.infs, "infinite")
-        return "".join(f"{self.dot}{count:,} {what}" for count, what in counts if count)
 
     def _totals(self, model: Subject) -> Iterator[_Line]:
         sums = totals(model)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from os import PathLike, fspath
-from typing import Annotated, Literal, get_args
+from os import PathLike
+from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Subject
+from initcli.display import DisplayedSequence
 from initcli.measuring.difference import NOTHING, Difference, differences
 from initcli.measuring.measurement import Progress
-from initcli.model import Model, matching
+from initcli.model import matching
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
 from initcli.reports.summary import (
@@ -22,20 +23,24 @@ from initcli.reports.summary import (
     TensorSummary,
     has_values,
     held,
-    summarize,
+    summaries,
 )
 from initcli.sampling.workers import HERE, Workers
-from initcli.sources.subject import subject
+from initcli.sources.pairing import counterparts
+from initcli.sources.subject import subject_of
+from initcli.types import texts
 
 Kind = Literal["unchanged", "changed", "reshaped", "added", "removed", "unknown"]
 """What became of a tensor; unknown where its values cannot be read or drawn."""
 
 Aligned = tuple[Parameter | None, Parameter | None]
-"""The tensors of A and of B that have one path; None where there is none."""
+"""The tensors of A and of B that are a pair; None where there is none."""
 
 
 class Change(msgspec.Struct, frozen=True):
     """What became of the tensor at a path: of ``a``, None where added, and ``b``, where removed.
+
+    The path is that in A, if it is there.
 
     ``size`` is the number of entries, of a reshaped tensor those after. ``difference`` is that of
     the values, None unless both have values and the same shape.
@@ -54,17 +59,48 @@ class Change(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, a=None, b=None)
 
 
-def diff(a: str | PathLike[str] | Subject, b: str | PathLike[str] | Subject) -> Iterator[Change]:
+class Diff(DisplayedSequence[Change], frozen=True, kw_only=True):
+    """What became of each tensor from A to B, each as a :class:`Change`."""
+
+    a: Subject
+    b: Subject
+
+    view: ClassVar[str] = "diff"
+
+    @property
+    def totals(self) -> DiffTotals:
+        """The number of tensors of each kind, and the change of all together."""
+        return DiffTotals.of(self)
+
+    @property
+    def headline(self) -> str:
+        return f"from {self.a.name} to {self.b.name}: {self.totals.text or 'no tensors'}"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for each in self:
+            relative = "" if each.difference is None else f"{each.difference.relative:.3g}"
+            yield each.path, each.kind, relative if each.kind == "changed" else ""
+
+
+def diff(
+    a: str | PathLike[str] | Subject,
+    b: str | PathLike[str] | Subject,
+    *,
+    pairs: Iterable[str] = (),
+) -> Diff:
     """What became of each tensor from A to B: the tensors of A in order, then those that B adds.
 
-    Tensors are paired by path. Values of a model that stores none are sampled.
+    Tensors are paired by path or, where A and B have no path in common, as a model with the weights
+    of another file. Values of a model that stores none are sampled.
 
     Args:
         a: a file or folder of weights, whatever :func:`initcli.load` takes, or a loaded model.
         b: the same, after the change.
+        pairs: pairs of tensors with different paths, each as ``A=B``.
 
     Raises:
-        InvalidSpec: a source cannot be read.
+        InvalidSpec: a source cannot be read, or several tensors may be a pair.
+        BadOverride: a pair names no tensor, or the shapes differ.
         TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
         CodeError: code fails, or gives no model.
@@ -75,26 +111,37 @@ def diff(a: str | PathLike[str] | Subject, b: str | PathLike[str] | Subject) -> 
     >>> [(change.path, change.kind) for change in initcli.diff(a, b)]
     [('dense/kernel', 'changed'), ('dense/bias', 'unchanged')]
     """
-    one, two = (
-        each if isinstance(each, Model | Checkpoint) else subject(fspath(each)) for each in (a, b)
-    )
-    return changes(one, two, aligned(one, two))
+    one, two = subject_of(a), subject_of(b)
+    tensors = aligned(one, two, pairs=texts("pairs", pairs))
+    return Diff(a=one, b=two, entries=tuple(changes(one, two, tensors)))
 
 
-def aligned(a: Subject, b: Subject, globs: Iterable[str] = ()) -> list[Aligned]:
-    """The tensors of both, paired by path; ``globs`` are patterns of which one must match.
+def aligned(
+    a: Subject, b: Subject, globs: Iterable[str] = (), *, pairs: Iterable[str] = ()
+) -> list[Aligned]:
+    """The tensors of both in pairs, see :func:`diff`; one of the patterns ``globs`` must match.
 
     Two sources of one tensor each are a pair whatever the paths: an array in a file of its own has
     the name of the file.
 
     Raises:
         NoSuchTensor: a pattern matches no tensor of either.
+        InvalidSpec: several tensors may be a pair.
+        BadOverride: one of ``pairs`` names no tensor, or the shapes differ.
     """
     first, second = ({each.path: each for each in model.parameters} for model in (a, b))
     if len(first) == len(second) == 1:
         second = dict(zip(first, second.values(), strict=True))
-    tensors = [(first.get(path), second.get(path)) for path in dict.fromkeys((*first, *second))]
-    wanted = tuple(globs)
+    renamed = counterparts(a, b, pairs, guess=first.keys().isdisjoint(second))
+    partners = {one.path: (one, two) for one, two in renamed}
+    taken = {two.path for _, two in renamed}
+    rest = {path: each for path, each in second.items() if path not in taken}
+    tensors: list[Aligned] = [
+        partners[path] if path in partners else (each, rest.pop(path, None))
+        for path, each in first.items()
+    ]
+    tensors += ((None, each) for each in rest.values())
+    wanted = texts("globs", globs)
     if not wanted:
         return tensors
     kept = {each.path for each in matching((*a.parameters, *b.parameters), wanted)}
@@ -121,8 +168,8 @@ def changes(
     changed = [
         two for (_, two), kind in zip(tensors, kinds, strict=True) if two and kind != "unchanged"
     ]
-    before = summarize(a, only=[one for one, _ in tensors if one], workers=workers)
-    after = summarize(b, only=changed, workers=workers)
+    before = summaries(a, only=[one for one, _ in tensors if one], workers=workers)
+    after = summaries(b, only=changed, workers=workers)
     for (one, two), kind in zip(tensors, kinds, strict=True):
         first = next(before) if one else None
         if first and two and kind == "unchanged":
@@ -167,6 +214,7 @@ class DifferenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 class SideRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor before or after the change."""
 
+    path: Annotated[str, doc("Path in this source.")]
     shape: Annotated[tuple[int, ...], doc("Shape.")]
     dtype: Annotated[str, doc("Dtype of the elements.")]
     values: Annotated[
@@ -186,7 +234,7 @@ class SideRecord(msgspec.Struct, frozen=True, kw_only=True):
 class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one tensor."""
 
-    path: Annotated[str, doc("Path, such as conv1d/kernel.")]
+    path: Annotated[str, doc("Path in A, in B if added.")]
     kind: Annotated[
         Kind, doc("unchanged (bit by bit), changed, reshaped, added, removed or unknown.")
     ]

@@ -81,6 +81,18 @@ class Rows(NamedTuple):
     facts: str = ""
     shown: Sequence[str] = ()
 
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The rows with their columns in order; numbers that are not finite are None."""
+        for row in self.rows:
+            yield {name: finite(row[name]) for name in self.columns}
+
+
+def finite(value: Any) -> Any:
+    """A number that is finite, -0.0 as 0.0, else None; any other value as it is."""
+    if isinstance(value, float):
+        return value + 0.0 if math.isfinite(value) else None
+    return value
+
 
 def record(kind: type[_Record], source: object, /, **known: Any) -> _Record:
     """A record with the known values; all others are the source's attributes of the same names."""
@@ -94,7 +106,7 @@ def plain(value: Any, text: Callable[[str], str] = str) -> Any:
     def converted(value: Any) -> Any:
         match value:
             case float():
-                return value + 0.0 if math.isfinite(value) else None
+                return finite(value)
             case str():
                 return text(value)
             case dict():

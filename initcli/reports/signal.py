@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
-from initcli.signal.figures import LayerSignal, Signal, TensorSignal
+from initcli.signal.figures import FirstLoss, LayerSignal, Signal, TensorSignal
 from initcli.signal.verdict import Verdict, verdict
 
 _SHOWN = (
@@ -25,6 +25,9 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
     layers: Annotated[tuple[LayerSignal, ...], doc("Calls of layers, in the order of computation.")]
     tensors: Annotated[tuple[TensorSignal, ...], doc("Trained tensors.")]
     verdict: Annotated[Verdict, doc("Verdict on the whole signal.")]
+    losses: Annotated[
+        tuple[FirstLoss, ...], doc("Loss before the first step, of outputs that say which.")
+    ]
     notes: Annotated[tuple[str, ...], doc("What was assumed.")]
 
     @classmethod

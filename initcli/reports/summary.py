@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from initcli.checkpoint import Checkpoint, Subject
+from initcli.display import DisplayedSequence
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared, Undrawn
-from initcli.matching.match import Match
+from initcli.matching.match import Identified, Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
 from initcli.measuring.measurement import Measurement, Progress, measure
@@ -22,21 +23,40 @@ from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, columns, doc, record, rows_of
 from initcli.sampling.workers import HERE, Workers
+from initcli.types import shape_text
 
 
 class TensorSummary(msgspec.Struct, frozen=True):
     """One parameter; distribution and fit are None where the distribution is not known.
 
-    Where nothing is drawn or read there is neither a measurement nor a fit. ``match`` is the
-    initializer that stored values look like, ``spectral`` the spectral norm, if that was asked for.
+    Where nothing is drawn or read there is neither a measurement nor a fit. ``match`` are the
+    initializers that stored values look like, ``spectral`` is the spectral norm, if asked for.
     """
 
     parameter: Parameter
     distribution: Distribution | None
     measured: Measurement | None = None
     fit: Fit | None = None
-    match: MatchRecord | None = None
+    match: Identified | None = None
     spectral: Spectral | None = None
+
+
+class Summary(DisplayedSequence[TensorSummary], frozen=True, kw_only=True):
+    """The tensors of a model, or some of them, each as a :class:`TensorSummary`."""
+
+    model: Subject
+
+    view: ClassVar[str] = "summary"
+
+    @property
+    def headline(self) -> str:
+        return f"of {self.model.name}: {len(self)} tensors, {', '.join(model_facts(self.model))}"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for each in self:
+            shape, fit = shape_text(each.parameter.shape), each.fit
+            distribution = each.distribution.text if each.distribution else "not known"
+            yield each.parameter.path, shape, distribution, f"p={fit.p_value:.2g}" if fit else ""
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -183,7 +203,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     ]
     fit: Annotated[FitRecord | None, doc("Goodness of fit; null without a distribution or values.")]
     match: Annotated[
-        MatchRecord | None, doc("Initializer that stored values look like; null if none.", row=None)
+        MatchRecord | None, doc("Initializer that stored values look like; null if none.")
     ] = None
     spectral: Annotated[
         SpectralRecord | None, doc("Spectral norm; null without --spectral, and of other tensors.")
@@ -197,11 +217,12 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(parameter.initializer, Undeclared):
             known = dict.fromkeys(("layer", "trainable", "fan_in", "fan_out", "initializer_text"))
         else:
-            fans = parameter.fans
+            # Where no layer of initcli's has the tensor, its shape does not say what is summed.
+            fans = parameter.fans if parameter.owner else parameter.wired_fans
             known = {
                 "layer": layer,
-                "fan_in": fans.fan_in,
-                "fan_out": fans.fan_out,
+                "fan_in": fans and fans.fan_in,
+                "fan_out": fans and fans.fan_out,
                 "initializer_text": str(parameter.initializer),
             }
         origin = "sampled" if parameter.stored is None else parameter.stored.origin
@@ -214,7 +235,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
             values=None if measured is None else origin,
             measured=measured and _measured(measured),
             fit=tensor.fit and record(FitRecord, tensor.fit),
-            match=tensor.match,
+            match=tensor.match and MatchRecord.of(tensor.match.matches),
             spectral=tensor.spectral and record(SpectralRecord, tensor.spectral),
         )
 
@@ -295,6 +316,7 @@ def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) ->
     facts.append(f"{sums.params:,} weights{trained}")
     shown = ["path", "shape", "size", "initializer", "distribution"]
     shown += [*(column.name for column in TABLE_COLUMNS), "fit_p_value"]
+    shown += ["match"] * is_stored(model)
     return rows_of(
         TensorRecord,
         tensor_records(model, tensors),
@@ -313,7 +335,9 @@ def is_stored(model: Subject) -> bool:
 def model_facts(model: Subject) -> tuple[str, ...]:
     """What decides the values of a model, for people."""
     if is_stored(model):
-        return ("stored weights", *([model.dtype] if model.dtype else []))
+        origins = {each.stored.origin for each in model.parameters if each.stored}
+        origin = "live" if origins == {"live"} else "stored"
+        return (f"{origin} weights", *([model.dtype] if model.dtype else []))
     return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
 
 
@@ -365,7 +389,7 @@ def summarize(
     workers: Workers = HERE,
     max_entries: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[TensorSummary]:
+) -> Summary:
     """Draw or read every parameter, and hold it against its distribution, in the model's order.
 
     Args:
@@ -387,6 +411,21 @@ def summarize(
     dense/kernel U(-0.7071, 0.7071) True
     dense/bias constant 0 True
     """
+    tensors = summaries(
+        model, only=only, workers=workers, max_entries=max_entries, progress=progress
+    )
+    return Summary(model=model, entries=tuple(tensors))
+
+
+def summaries(
+    model: Subject,
+    *,
+    only: Iterable[Parameter] | None = None,
+    workers: Workers = HERE,
+    max_entries: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[TensorSummary]:
+    """The tensors of :func:`summarize`, each as soon as it is measured."""
     wanted = list(model.parameters if only is None else only)
     measured = measure(
         filter(has_values, wanted), workers=workers, max_entries=max_entries, progress=progress
@@ -412,7 +451,7 @@ def has_values(parameter: Parameter) -> bool:
     return parameter.stored.storage is not None
 
 
-def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterator[TensorSummary]:
+def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Summary:
     """Every parameter and its distribution, with nothing drawn.
 
     >>> import initcli
@@ -421,8 +460,9 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Iterat
     >>> largest.parameter.path, largest.distribution.text, largest.measured
     ('embedding/embeddings', 'N(0, 0.02²)', None)
     """
-    for parameter in model.parameters if only is None else only:
-        yield TensorSummary(parameter, parameter.distribution)
+    parameters = model.parameters if only is None else only
+    tensors = (TensorSummary(each, each.distribution) for each in parameters)
+    return Summary(model=model, entries=tuple(tensors))
 
 
 def with_spectral_norms(tensors: Iterable[TensorSummary]) -> Iterator[TensorSummary]:

@@ -173,7 +173,7 @@ def spread(y: Array, kernel: Array, window: Window, sizes: tuple[int, ...]) -> A
     return x
 
 
-def _weigh(x: Array, y: Array, window: Window, shape: tuple[int, ...]) -> Array:
+def weigh(x: Array, y: Array, window: Window, shape: tuple[int, ...]) -> Array:
     """The transpose of :func:`correlate` in a kernel of that shape."""
     kernel = numpy.zeros(shape, numpy.result_type(x, y))
     *size, depth, filters = shape
@@ -199,13 +199,13 @@ def _weigh(x: Array, y: Array, window: Window, shape: tuple[int, ...]) -> Array:
 defvjp(
     correlate,
     lambda ans, x, kernel, window: lambda g: spread(g, kernel, window, x.shape[1:-1]),
-    lambda ans, x, kernel, window: lambda g: _weigh(x, g, window, kernel.shape),
+    lambda ans, x, kernel, window: lambda g: weigh(x, g, window, kernel.shape),
     None,
 )
 defvjp(
     spread,
     lambda ans, y, kernel, window, sizes: lambda g: correlate(g, kernel, window),
-    lambda ans, y, kernel, window, sizes: lambda g: _weigh(g, y, window, kernel.shape),
+    lambda ans, y, kernel, window, sizes: lambda g: weigh(g, y, window, kernel.shape),
     None,
     None,
 )

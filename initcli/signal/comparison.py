@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from os import PathLike
+from typing import ClassVar, cast
 
 import msgspec
 
+from initcli.display import DisplayedSequence
 from initcli.errors import CodeError, TooLarge, printable
 from initcli.frameworks import Framework
 from initcli.model import Model
@@ -27,7 +30,7 @@ from initcli.sources.code.objects import is_code
 from initcli.sources.load import computable, custom_functions, model_of
 from initcli.sources.overrides import overridden
 from initcli.sources.read import read
-from initcli.types import Array
+from initcli.types import Array, texts
 
 MAX_VARIANTS = 1_000
 """Models of one comparison."""
@@ -41,8 +44,22 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class Comparison(DisplayedSequence[Compared], frozen=True, kw_only=True):
+    """Models and their signals, those that keep their size best first."""
+
+    view: ClassVar[str] = "compare"
+
+    @property
+    def headline(self) -> str:
+        return f"of {len(self):,} models, the best first"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for each in self:
+            yield each.label, each.verdict.text
+
+
 def variants(
-    sources: Sequence[str],
+    sources: Iterable[str | PathLike[str]],
     *,
     kernel_initializers: Iterable[str] = (),
     bias_initializers: Iterable[str] = (),
@@ -50,7 +67,7 @@ def variants(
     defaults: Sequence[Framework] = (),
     sweeps: Iterable[str] = (),
     seed: int | None = None,
-    custom: Iterable[str] = (),
+    custom: Iterable[str | PathLike[str]] = (),
     changes: Iterable[str] = (),
 ) -> list[tuple[str, Model]]:
     """The models of the specs, each in every combination of what is varied, with a label.
@@ -82,14 +99,14 @@ def variants(
     [('keras', 'keras'), ('torch', 'torch')]
     """
     functions = custom_functions(custom)
-    changes = list(changes)
+    sources, changes = texts("sources", sources), texts("changes", changes)
+    frameworks = cast("tuple[Framework | None, ...]", texts("defaults", defaults) or (None,))
     tried = [
-        variations.kernels(kernel_initializers),
-        variations.biases(bias_initializers),
-        variations.activations(activations),
-        *variations.sweeps(sweeps),
+        variations.kernels(texts("kernel_initializers", kernel_initializers)),
+        variations.biases(texts("bias_initializers", bias_initializers)),
+        variations.activations(texts("activations", activations)),
+        *variations.sweeps(texts("sweeps", sweeps)),
     ]
-    frameworks: Sequence[Framework | None] = defaults or [None]
     varied = [each for each in tried if each]
     count = math.prod(map(len, (sources, frameworks, *varied)))
     if count > MAX_VARIANTS:
@@ -126,7 +143,7 @@ def compare(
     theory: bool = False,
     inputs: Mapping[str, Array] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Compared]:
+) -> Comparison:
     """The signals of several models, those that keep their size best first.
 
     Args:
@@ -162,7 +179,7 @@ def compare(
                     raise
                 signal = instead(model, error)
         found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
-    return sorted(found, key=_distance)
+    return Comparison(entries=tuple(sorted(found, key=_distance)))
 
 
 def _distance(compared: Compared) -> float:

@@ -88,11 +88,14 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return math.prod(self.all_sizes)
 
     @property
+    def mean_square(self) -> float:
+        """E[x²], averaged over positions."""
+        return float(self.second.sum()) / math.prod(self.grid)
+
+    @property
     def beside(self) -> Array:
         """The size of an entry at another position, relative to that of each."""
-        sizes = np.sqrt(self.second)
-        relative: Array = np.maximum(sizes.mean(), _TINY) / np.maximum(sizes, _TINY)
-        return relative
+        return _beside(self.second)
 
     @property
     def moments(self) -> Array:
@@ -107,12 +110,12 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mean(self) -> float:
         """E[x], averaged over positions."""
-        return float(self.means.mean())
+        return float(self.means.sum()) / math.prod(self.grid)
 
     @property
     def correlation(self) -> float:
         """The cosine of two examples."""
-        total = float(self.second.mean())
+        total = self.mean_square
         return float((self.second * self.ratios[0]).mean()) / total if total > 0 else math.nan
 
 
@@ -133,17 +136,25 @@ def field(
     size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
     second = np.maximum(moments[0], 0.0)
     ratios = np.divide(moments[1:], second, out=np.zeros_like(moments[1:]), where=second > _TINY)
-    made = Field(
+    most = np.ones_like(ratios)
+    most[1:] = _beside(second)
+    return Field(
         profile=values / size,
         second=second,
-        ratios=ratios,
+        ratios=np.minimum(np.maximum(ratios, -most), most),
         units=units,
         latent=next(_latents) if latent is None else latent,
         pinned=pinned,
         lags=lags if lags is None or moments.shape[1:] == lags.shape else None,
     )
-    most = np.stack([np.ones_like(second), made.beside, made.beside])
-    return msgspec.structs.replace(made, ratios=np.clip(ratios, -most, most))
+
+
+def _beside(second: Array) -> Array:
+    if second.size == 1:
+        return np.ones_like(second)
+    sizes = np.sqrt(second)
+    relative: Array = np.maximum(sizes.mean(), _TINY) / np.maximum(sizes, _TINY)
+    return relative
 
 
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
@@ -188,27 +199,22 @@ def observed(x: Array, axis: int = -1) -> Field:
 def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     """The field of a function of each entry."""
     curves = _curves(function, given)
-    moments = np.empty((4, *given.grid))
-    moments[0] = curves.at(np.ones(given.grid))
     rhos = hidden(given)
-    moments[1] = curves.at(rhos[0])
-    typical = float(np.sqrt(given.second).mean())
-    other = _table(function(typical * given.profile))
-    for kind in (2, 3):
-        # Of a position and another of typical size.
-        level = np.interp(rhos[kind - 1], _RHO, other)
-        moments[kind] = np.sign(level) * np.sqrt(np.abs(level * curves.at(rhos[kind - 1])))
-    typical = math.sqrt(float(given.second.mean()))
-    values = function(typical * given.profile)
+    pairs = curves.at(rhos)
+    # Of a position and another of typical size.
+    level = series(curves.beside, rhos[1:])
+    apart = np.sign(level) * np.sqrt(np.abs(level * pairs[1:]))
+    moments = np.concatenate([[curves.same], pairs[:1], apart])
     lags = None
     if given.lags is not None:
-        table = _table(values)
-        lags = np.interp(behind(given.lags, given), _RHO, table) / max(float(table[-1]), _TINY)
-    output = field(moments, given.units, values, given.latent, given.pinned, lags)
+        squares = hermite(curves.values) ** 2
+        lags = series(squares, behind(given.lags, given)) / max(float(squares.sum()), _TINY)
+    output = field(moments, given.units, curves.values, given.latent, given.pinned, lags)
     if not given.steady:
         return output
-    more = function(1.01 * typical * given.profile)
-    elasticity = math.log(float(WEIGHTS @ more**2) / float(WEIGHTS @ values**2)) / math.log(1.01**2)
+    more = function(1.01 * math.sqrt(given.mean_square) * given.profile)
+    growth = float(WEIGHTS @ more**2) / float(WEIGHTS @ curves.values**2)
+    elasticity = math.log(growth) / math.log(1.01**2)
     return msgspec.structs.replace(output, steady=given.steady * elasticity**2)
 
 
@@ -220,22 +226,33 @@ def scatter(given: Field, batch: int) -> float:
     (Hanin and Nica 2020, arXiv:1812.05994). Averages over examples or positions that differ vary
     less.
     """
+    return scatters(given, batch)[0]
+
+
+def scatters(given: Field, *batches: int) -> list[float]:
+    """:func:`scatter` for several sizes of a batch."""
     if given.pinned or given.units == 0:
-        return 0.0
-    return math.log1p(unit_scatter(given, batch) / given.units)
+        return [0.0] * len(batches)
+    return [math.log1p(each / given.units) for each in unit_scatters(given, *batches)]
 
 
-def unit_scatter(given: Field, batch: int) -> float:
+def unit_scatters(given: Field, *batches: int) -> list[float]:
     """Var[S] / E[S]² of the mean square S of one unit, over all examples and positions."""
-    squares = given.profile**2
-    table = _table(squares)
+    fourth, squares = _squared(given.profile.tobytes())
     rho = hidden(given)
-    pairs = [float(WEIGHTS @ squares**2), *(float(np.interp(r, _RHO, table).mean()) for r in rho)]
-    shares = pair_shares(batch, given.positions)
+    means = series(squares, rho).reshape(3, -1).mean(1)
     if given.steady:
-        alike = [1.0, *(float((r * r).mean()) for r in rho)]
-        pairs = [pair - 2 * given.steady * each for pair, each in zip(pairs, alike, strict=True)]
-    return max(float(shares @ np.array(pairs)) - 1.0, 0.0)
+        means = means - 2 * given.steady * (rho * rho).reshape(3, -1).mean(1)
+    pairs = np.array([fourth - 2 * given.steady, *means])
+    shares = (pair_shares(batch, given.positions) for batch in batches)
+    return [max(float(each @ pairs) - 1.0, 0.0) for each in shares]
+
+
+@lru_cache(maxsize=64)
+def _squared(profile: bytes) -> tuple[float, Array]:
+    """E[x⁴], and the squares of the Hermite coefficients of x²."""
+    squares = np.frombuffer(profile) ** 2
+    return float(WEIGHTS @ squares**2), hermite(squares) ** 2
 
 
 def pair_shares(batch: int, positions: int) -> Array:
@@ -244,33 +261,57 @@ def pair_shares(batch: int, positions: int) -> Array:
     return np.array([1 / (batch * positions), inputs / positions, places / batch, inputs * places])
 
 
-def slopes(slope: Callable[[Array], Array], given: Field) -> Array:
-    """E[f'(x)²] and E[f'(x) f'(x')] of two positions, for the slope f': (2, positions…)."""
+def slopes(slope: Callable[[Array], Array], given: Field) -> tuple[Array, Array]:
+    """Moments of the slope f', and its values at the nodes for a position of typical size.
+
+    The moments are E[f'(x)²] and E[f'(x) f'(x')] of the three pairs: (4, positions…).
+    """
     curves = _curves(slope, given)
-    return np.stack([curves.at(np.ones(given.grid)), curves.at(hidden(given)[1])])
+    return np.stack([curves.same, *(curves.at(rho) for rho in hidden(given))]), curves.values
 
 
 class _Curves(NamedTuple):
-    """E[f(x) f(x')] by the correlation of the normal numbers, for a few sizes of x."""
+    """E[f(x) f(x')] by the correlation of the normal numbers, for a few sizes of x.
 
+    ``values`` are those of f at the nodes, for a typical size. For each size there are the squares
+    of the Hermite coefficients of f, and the share that it has in each position; ``beside`` are the
+    squares for an entry at another position.
+    """
+
+    values: Array
+    squares: list[Array]
     shares: list[Array]
-    tables: list[Array]
+    beside: Array
+
+    @property
+    def same(self) -> Array:
+        """E[f(x)²] at each position."""
+        sizes = zip(self.shares, self.squares, strict=True)
+        seconds: Array = sum(share * float(squares.sum()) for share, squares in sizes)
+        return seconds
 
     def at(self, rho: Array) -> Array:
-        """The value for a correlation at each position."""
-        tables = zip(self.shares, self.tables, strict=True)
-        values: Array = sum(share * np.interp(rho, _RHO, table) for share, table in tables)
+        """The value for correlations at each position: (any number, positions…)."""
+        sizes = zip(self.shares, self.squares, strict=True)
+        values: Array = sum(share * series(squares, rho) for share, squares in sizes)
         return values
 
 
 def _curves(function: Callable[[Array], Array], given: Field) -> _Curves:
     low, high = float(given.second.min()), float(given.second.max())
-    if high <= low * (1 + 1e-6):
-        return _Curves([np.ones(given.grid)], [_table(function(math.sqrt(low) * given.profile))])
+    is_even = high <= low * (1 + 1e-6)
+    values = function(math.sqrt(low if is_even else given.mean_square) * given.profile)
+    if is_even:
+        squares = hermite(values) ** 2
+        return _Curves(values, [squares], [np.ones(given.grid)], squares)
     knots = np.linspace(low, high, _KNOTS)
     position = (given.second - low) / (high - low) * (_KNOTS - 1)
     shares = [np.clip(1 - np.abs(position - k), 0, 1) for k in range(_KNOTS)]
-    return _Curves(shares, [_table(function(math.sqrt(knot) * given.profile)) for knot in knots])
+    beside, *each = (
+        hermite(function(size * given.profile)) ** 2
+        for size in (float(np.sqrt(given.second).mean()), *np.sqrt(knots))
+    )
+    return _Curves(values, each, shares, beside)
 
 
 def hidden(given: Field) -> Array:
@@ -319,34 +360,41 @@ def lags_of(moments: Array) -> Array:
     return np.array([np.trace(moments, lag) / np.trace(whole, lag) for lag in range(steps)])
 
 
-def _table(values: Array) -> Array:
-    """E[f(z) f(z')] at each correlation of z and z', for the values of f at the nodes.
+def series(coefficients: Array, rho: Array) -> Array:
+    """Σ cₙ ρⁿ for the degrees of :func:`hermite`, at each correlation ρ.
 
-    With Hermite coefficients it is Σ aₙ² ρⁿ (Mehler 1866).
+    With squares of the Hermite coefficients of f it is E[f(z) f(z')] (Mehler 1866). It is
+    interpolated in a table, of which a few correlations take but a few entries.
     """
-    table: Array = hermite(values) ** 2 @ _hermite()[1]
-    return table
+    table = _hermite()[1]
+    if rho.size > _FEW:
+        return np.interp(rho, _RHO, table @ coefficients)
+    place = (np.clip(rho, -1, 1) + 1) * ((len(_RHO) - 1) / 2)
+    left = np.fmin(np.fmax(place, 0), len(_RHO) - 2).astype(int)  # 0 where it is not a number.
+    low, high = table[left] @ coefficients, table[left + 1] @ coefficients
+    values: Array = low + (place - left) * (high - low)
+    return values
 
 
 def products(one: Array, two: Array, rho: Array) -> Array:
     """E[f(z) g(z')] at those correlations of z and z', for the values of f and g at the nodes."""
-    pairs: Array = np.interp(rho, _RHO, (hermite(one) * hermite(two)) @ _hermite()[1])
-    return pairs
+    return series(hermite(one) * hermite(two), rho)
 
 
 def from_products(one: Array, two: Array, moments: Array) -> Array:
     """The correlations of z and z' where E[f(z) g(z')] has those values."""
-    return np.interp(moments, *_rising(one.tobytes(), two.tobytes()))
+    return np.interp(moments, *_rising(one.tobytes(), None if two is one else two.tobytes()))
 
 
 @lru_cache(maxsize=64)
-def _rising(one: bytes, two: bytes) -> tuple[Array, Array]:
-    """The rising part of the table of E[f(z) g(z')], and its correlations.
+def _rising(one: bytes, two: bytes | None) -> tuple[Array, Array]:
+    """The rising part of the table of E[f(z) g(z')], and its correlations; g is f by default.
 
     Layers in a row have the same profile.
     """
-    coefficients = hermite(np.frombuffer(one)) * hermite(np.frombuffer(two))
-    table = np.maximum.accumulate(coefficients @ _hermite()[1])
+    coefficients = hermite(np.frombuffer(one))
+    coefficients = coefficients * (coefficients if two is None else hermite(np.frombuffer(two)))
+    table = np.maximum.accumulate(_hermite()[1] @ coefficients)
     rising = np.concatenate([[True], np.diff(table) > 0])
     return table[rising], _RHO[rising]
 
@@ -361,9 +409,12 @@ def hermite(values: Array) -> Array:
 
     The rest beyond the first coefficients counts as one of a high degree.
     """
-    coefficients = _hermite()[0] @ (WEIGHTS * values)
-    rest = float(WEIGHTS @ (values * values)) - float(coefficients @ coefficients)
-    return np.append(coefficients, math.sqrt(max(rest, 0.0)))
+    coefficients = np.empty(_DEGREES + 1)
+    known = coefficients[:-1]
+    known[:] = _hermite()[0] @ (WEIGHTS * values)
+    rest = float(WEIGHTS @ (values * values)) - float(known @ known)
+    coefficients[-1] = math.sqrt(max(rest, 0.0))
+    return coefficients
 
 
 def powers(rho: Array) -> Array:
@@ -376,12 +427,12 @@ def powers(rho: Array) -> Array:
 
 @cache
 def _hermite() -> tuple[Array, Array]:
-    """Normalized Hermite polynomials at the nodes, and powers of each correlation."""
+    """Normalized Hermite polynomials at the nodes, and powers of each correlation in its row."""
     basis = [np.ones_like(NODES), NODES]
     for n in range(1, _DEGREES - 1):
         basis.append((NODES * basis[n] - math.sqrt(n) * basis[n - 1]) / math.sqrt(n + 1))
     degrees = np.append(np.arange(_DEGREES), 2 * _DEGREES)
-    return np.array(basis), _RHO[None, :] ** degrees[:, None]
+    return np.array(basis), _RHO[:, None] ** degrees
 
 
 def with_mean(values: Array, mean: float, second: float) -> Array:
@@ -406,3 +457,5 @@ def profile_of(values: Array, weights: Array) -> Array:
 
 _RHO = np.linspace(-1.0, 1.0, 2049)
 _KNOTS = 9
+_FEW = 64
+"""Correlations for which not all of a table is computed."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
 
+from initcli.display import Displayed
 from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.program import Program
 from initcli.signal.theory import Prediction
-from initcli.types import Size
+from initcli.types import Loss, Size, texts
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -84,7 +85,26 @@ class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class Signal(msgspec.Struct, frozen=True, kw_only=True):
+class FirstLoss(msgspec.Struct, frozen=True, kw_only=True):
+    """The loss of one output of a model before the first step, in nats."""
+
+    layer: Annotated[str, Meta(description="Layer of the output.")]
+    loss: Annotated[Loss, Meta(description="The loss, with labels independent of the output.")]
+    classes: Annotated[int, Meta(description="Number of classes, or of numbers.")]
+    knows_nothing: Annotated[
+        float,
+        Meta(description="Loss of the same output for every class; for targets N(0, 1), 1."),
+    ]
+    predicted: Annotated[
+        float | None,
+        Meta(description="Loss that follows from the distributions; null if not known."),
+    ]
+    measured: Annotated[
+        Spread | None, Meta(description="Loss in the draws; null where nothing was drawn.")
+    ]
+
+
+class Signal(Displayed, frozen=True, kw_only=True):
     """The signal through a model; with no draws, predictions alone.
 
     ``layers`` has an entry for each step of ``program``. By the number of a tensor, ``input_rms``
@@ -103,12 +123,29 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     draws: int
     layers: tuple[LayerSignal, ...]
     tensors: tuple[TensorSignal, ...] = ()
+    losses: tuple[FirstLoss, ...] = ()
     notes: tuple[str, ...] = ()
     input_rms: Mapping[int, float] = {}
     differences: Mapping[int, float] = {}
     dimensions: Mapping[int, float] = {}
     onsets: Mapping[int, float] = {}
     reaches: Mapping[int, float] = {}
+
+    view: ClassVar[str] = "signal"
+
+    @property
+    def headline(self) -> str:
+        drawn = f"{self.draws} draws" if self.draws else "predicted"
+        return f"of {self.model.name}: batch {self.batch}, {drawn}"
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        for layer in self.layers:
+            measured = layer.output and layer.output.std.median
+            figures = (
+                "" if std is None else f"{what} {std:.3g}"
+                for what, std in (("std", measured), ("predicted", layer.predicted.std))
+            )
+            yield layer.name, layer.type, *figures
 
     @property
     def results(self) -> frozenset[str]:
@@ -122,6 +159,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             NoSuchTensor: a pattern matches none.
         """
+        globs = texts("globs", globs)
         names = [*(layer.name for layer in self.layers), *(each.path for each in self.tensors)]
         for glob in globs:
             if not any(fnmatchcase(name, glob) for name in names):

@@ -118,7 +118,7 @@ def shares(
     if slope is not None:
         squares = squares * slope(x, y) ** 2
     if tilt is not None:
-        typical = math.sqrt(float(output.second.mean())) * output.profile
+        typical = math.sqrt(output.mean_square) * output.profile
         order = np.argsort(typical, kind="stable")
         z = np.interp(operation(x, y), typical[order], NODES[order])
         squares = squares * np.interp(z, NODES, tilt)
@@ -150,9 +150,9 @@ def _combined(one: Field, two: Field, moments: Array, values: Array, mean: float
 def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
     """An operation on two functions of the same normal numbers."""
     one, two = aligned(one, two)
-    a, b = (math.sqrt(float(each.second.mean())) for each in (one, two))
+    a, b = (math.sqrt(each.mean_square) for each in (one, two))
     values = operation(a * one.profile, b * two.profile)
-    scale = one.second / max(float(one.second.mean()), 1e-300)
+    scale = one.second / max(one.mean_square, 1e-300)
     pairs = products(values, values, np.concatenate([np.ones((1, *one.grid)), hidden(one)]))
     pinned = one.pinned and two.pinned
     return field(pairs * by_position(scale), max(one.units, two.units), values, one.latent, pinned)
@@ -171,7 +171,7 @@ def _correlation(one: Field, two: Field, common: Array, kind: int) -> float:
 
 def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:
     """Entries of one at the nodes (n, 1), and those of the other that they may meet (n, n or 1)."""
-    x, y = (math.sqrt(float(each.second.mean())) * each.profile for each in (one, two))
+    x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if one.latent == two.latent:
         return x[_COARSE, None], y[_COARSE, None]
     rho = 0.0 if common is None else _correlation(one, two, common, 0)
@@ -181,7 +181,7 @@ def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:
 
 def _turned(one: Field, two: Field, operation: Operation, common: Common) -> Array:
     """f(x, y) at nodes of two independent numbers: the sum and difference of those behind x, y."""
-    x, y = (math.sqrt(float(each.second.mean())) * each.profile for each in (one, two))
+    x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if common is None:
         return operation(x[_COARSE, None], y[None, _COARSE])
     rho = _correlation(one, two, common, 0)

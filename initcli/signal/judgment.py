@@ -561,7 +561,7 @@ class Judgment:
                 if step.parameters or mixes(step):
                     expected = theory.expected(without_activation(step))
                     before = None if expected is None else expected.output
-                size = 0.0 if before is None else math.sqrt(float(before.second.mean()))
+                size = 0.0 if before is None else math.sqrt(before.mean_square)
                 if before is not None and _TINY < size < 1 / _TINY:
                     sums[index] = size * before.profile
             theory.take(step)

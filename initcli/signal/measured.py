@@ -27,6 +27,7 @@ from initcli.signal.figures import (
     Spread,
     TensorSignal,
 )
+from initcli.signal.first_loss import first_losses, loss_of, measured_loss
 from initcli.signal.graph import Graph
 from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
 from initcli.signal.masking import heeding, mask_notes
@@ -42,7 +43,7 @@ from initcli.signal.theory import (
     predictions,
 )
 from initcli.sources.load import computable
-from initcli.types import Array
+from initcli.types import Array, Loss
 
 WANTED = ((64, 5), (32, 5), (16, 5), (8, 5), (4, 5), (4, 3), (2, 3), (2, 1), (1, 1))
 """Examples and draws, the best first."""
@@ -70,6 +71,7 @@ class _Draw(msgspec.Struct, frozen=True):
     onsets: dict[int, float]
     reaches: dict[int, float]
     """As in :class:`Signal`, as are the three before."""
+    losses: dict[int, float]
 
 
 def measure_signal(
@@ -81,6 +83,7 @@ def measure_signal(
     progress: Callable[[int, int], None] | None = None,
     theory: bool = True,
     plan: Plan | None = None,
+    loss: Loss | None = None,
 ) -> Signal:
     """Pass a signal forwards and backwards through a model, as in training, and predict it.
 
@@ -96,6 +99,7 @@ def measure_signal(
         progress: called with the number of steps done, and of all steps.
         theory: whether to predict it as well.
         plan: examples and draws, where :func:`planned` has said them already.
+        loss: the loss of outputs that no activation bounds; that of others follows from it.
 
     Raises:
         SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
@@ -118,11 +122,11 @@ def measure_signal(
             progress(1, whole)
 
     with threadpool_limits(1 if _products(built) < _LARGE_PRODUCT else None, "blas"):
-        taken = [_one_draw(model, built, given, number, advance) for number in range(draws)]
-    return _gathered(model, built, given, taken, plan.notes, theory)
+        taken = [_one_draw(model, built, given, number, advance, loss) for number in range(draws)]
+    return _gathered(model, built, given, taken, plan.notes, theory, loss)
 
 
-def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
+def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None) -> Signal:
     """Predict the signal from the distributions alone: nothing is drawn, whatever the model's size.
 
     >>> import initcli
@@ -136,12 +140,14 @@ def predict_signal(model: Model, *, batch: int = BATCH) -> Signal:
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):
         expected = predictions(built)
+    layers = _layers(built, nothing, nothing, expected)
     return Signal(
         model=model,
         program=built,
         batch=built.batch,
         draws=0,
-        layers=_layers(built, nothing, nothing, expected),
+        layers=layers,
+        losses=first_losses(built, layers, {}, loss),
         notes=(*_assumptions(built), *mask_notes(heeding(built))),
     )
 
@@ -248,10 +254,12 @@ def planned(
     raise _refusal(examples, count, own, is_free, seconds)
 
 
-def instead(model: Model, error: NotAfforded, batch: int | None = None) -> Signal:
+def instead(
+    model: Model, error: NotAfforded, batch: int | None = None, loss: Loss | None = None
+) -> Signal:
     """The prediction in place of a measurement that is not afforded, with a note that says so."""
     reason = str(error).replace("\n  = ", "; ")
-    signal = predict_signal(model, batch=batch or BATCH)
+    signal = predict_signal(model, batch=batch or BATCH, loss=loss)
     return msgspec.structs.replace(signal, notes=(f"nothing is measured: {reason}", *signal.notes))
 
 
@@ -313,6 +321,7 @@ def _one_draw(
     given: Mapping[int, Array],
     number: int,
     advance: Callable[[], None],
+    loss: Loss | None,
 ) -> _Draw:
     seed = model.seed + number
     about = Pass(_values(built, seed), str(seed))
@@ -324,10 +333,15 @@ def _one_draw(
     outputs: dict[int, dict[str, float]] = {}
     gradients: dict[int, float] = {}
     sizes: dict[str, tuple[float, float]] = {}
+    losses: dict[int, float] = {}
     with np.errstate(all="ignore"):
         for index, (step, (output, *_)) in enumerate(forwards(built, tensors, about)):
             if np.issubdtype(output.dtype, np.floating):
                 outputs[index] = output_figures(step.layer, output)
+                if step.outputs[0] in built.results and (kind := loss_of(step, output.shape, loss)):
+                    value = measured_loss(step, output, kind)
+                    if math.isfinite(value):
+                        losses[index] = value
             advance()
         trunk = Graph(built).hidden_trunk
         followed = [t for each in built.inputs if tensors[t := each.tensor].dtype.kind == "f"]
@@ -360,7 +374,8 @@ def _one_draw(
                         values = about.values(parameter)
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
-    return _Draw(outputs, gradients, sizes, about.hidden, differences, dimensions, onsets, reaches)
+    measured = outputs, gradients, sizes, about.hidden, differences, dimensions, onsets, reaches
+    return _Draw(*measured, losses)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
@@ -389,6 +404,7 @@ def _gathered(
     taken: list[_Draw],
     notes: tuple[str, ...],
     theory: bool,
+    loss: Loss | None,
 ) -> Signal:
     indices = range(len(built.steps))
     outputs = [_output([d.outputs[i] for d in taken if i in d.outputs]) for i in indices]
@@ -409,6 +425,8 @@ def _gathered(
     if theory:
         expected = predictions(built, measured, _moments, fields)
     shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
+    layers = _layers(built, outputs, gradients, expected)
+    losses = {i: _spread([d.losses[i] for d in taken if i in d.losses]) for i in indices}
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
         model=model,
@@ -420,8 +438,9 @@ def _gathered(
         dimensions=_medians([draw.dimensions for draw in taken]),
         onsets=_medians([draw.onsets for draw in taken]),
         reaches=_medians([draw.reaches for draw in taken]),
-        layers=_layers(built, outputs, gradients, expected),
+        layers=layers,
         tensors=tuple(_tensors(model, taken)),
+        losses=first_losses(built, layers, losses, loss),
         notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
     )
 

@@ -32,9 +32,11 @@ def rms(x: Array) -> float:
 def difference(x: Array) -> float:
     """Root mean square of what differs between the examples of a batch, from their mean."""
     rows = x.reshape(x.shape[0], -1)
-    count = max(len(rows) - 1, 1)
     mean = rows.mean(0, dtype=np.float64)
-    return math.sqrt(sum(float(np.mean((row - mean) ** 2)) for row in rows) / count)
+    total, together = 0.0, max(1, _BLOCK // max(rows.shape[1], 1))
+    for start in range(0, len(rows), together):
+        total += float(np.sum((rows[start : start + together] - mean) ** 2))
+    return math.sqrt(total / max(rows.shape[1] * (len(rows) - 1), 1))
 
 
 def dimension(x: Array) -> float:

@@ -16,7 +16,7 @@ from initcli.initializers import NormOf
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
-from initcli.signal.field import Field, normal, pair_shares, scatter, standard
+from initcli.signal.field import Field, normal, pair_shares, scatter, scatters, standard
 from initcli.signal.grid import cells, coarse
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
@@ -88,13 +88,16 @@ def predictions(
     theory = Theory(program, moments or distribution_moments, measured)
     theory.begin(inputs)
     pulls: list[Pull | None] = []
+    forwards: list[Prediction] = []
     for step in program.steps:
         expected = theory.take(step)
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step, pulls[-1])
-    gradients = theory.gradients(pulls)
-    steps = zip(program.steps, pulls, gradients, strict=True)
-    return [theory.prediction(step, pull is not None, gradient) for step, pull, gradient in steps]
+        forwards.append(Prediction() if expected is None else theory.prediction(step))
+    return [
+        msgspec.structs.replace(each, gradient_rms=_finite(gradient))
+        for each, gradient in zip(forwards, theory.gradients(pulls), strict=True)
+    ]
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
@@ -233,7 +236,7 @@ class Theory:
         is_mixing = any(len(parameter.shape) > 1 for parameter in step.parameters)
         doubts, taken = [], []
         for tensor, each in zip(step.inputs, given, strict=True):
-            fresh = [scatter(each, n) if is_mixing else 0.0 for n in (batch, 1)]
+            fresh = scatters(each, batch, 1) if is_mixing else [0.0, 0.0]
             before = (0.0, 0.0) if each.pinned else self.doubts.get(tensor, (0.0, 0.0))
             doubts.append((before[0] + fresh[0], before[1] + fresh[1]))
             taken.append(_scaled(each, -fresh[0] / 2))
@@ -243,7 +246,7 @@ class Theory:
             # Positions that have become units are not independent of one another.
             field = _scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
         if len(given) > 1:
-            sizes = [float(each.second.mean()) for each in taken]
+            sizes = [each.mean_square for each in taken]
             total = max(sum(sizes), 1e-300)
             roots = [np.sqrt(doubt) * n / total for n, doubt in zip(sizes, doubts, strict=True)]
             whole, single = (sum(root[kind] for root in roots) ** 2 for kind in (0, 1))
@@ -252,10 +255,10 @@ class Theory:
             whole, single = (min(doubt, 1.0) for doubt in doubts[0])
             reach = math.sqrt(3 * single)
             low, high = (
-                float(predicted(step.layer, context, _scaled(taken[0], x)).output.second.mean())
+                predicted(step.layer, context, _scaled(taken[0], x)).output.mean_square
                 for x in (-reach, reach)
             )
-            seconds = np.array([low, float(expected.output.second.mean()), high])
+            seconds = np.array([low, expected.output.mean_square, high])
             if np.all(seconds > 0):
                 # log F(x) for the logarithm x of a mean square, as a parabola.
                 below, middle, above = np.log(seconds)
@@ -275,14 +278,14 @@ class Theory:
             return
         if not self.ids.isdisjoint(step.inputs):
             # Looking up another row changes the output as a whole.
-            self.changes[output] = float(field.second.mean())
+            self.changes[output] = field.mean_square
             return
         if pull is None:
             known = [each for each in step.inputs if each in self.changes and each in self.fields]
             if known:
-                before = float(self.fields[known[0]].second.mean())
+                before = self.fields[known[0]].mean_square
                 share = self.changes[known[0]] / before if before > 0 else 0.0
-                self.changes[output] = share * float(field.second.mean())
+                self.changes[output] = share * field.mean_square
             return
         try:
             back = pull(Gradient.even(np.ones(field.grid)))
@@ -356,10 +359,9 @@ class Theory:
             return self.fields[tensor].grid
         return alike(self.program.shapes[tensor], self.axes.get(tensor, (-1,))).grid
 
-    def prediction(self, step: Step, is_known: bool, gradient: float | None) -> Prediction:
-        """The prediction of a step whose output has that gradient RMS."""
-        if not is_known:
-            return Prediction(gradient_rms=_finite(gradient))
+    @np.errstate(all="ignore")
+    def prediction(self, step: Step) -> Prediction:
+        """The prediction of a step that was taken, but for its gradient."""
         tensor, batch = step.outputs[0], self.program.batch
         field = self.fields[tensor]
         # Over draws the mean square S of a layer of finite width is nearly log-normal, and with
@@ -370,7 +372,6 @@ class Theory:
             mean=_finite(field.mean),
             std=_finite(_std(field, batch)),
             correlation=_finite(field.correlation),
-            gradient_rms=_finite(gradient),
             chi=_finite(self.chis.get(tensor)),
             # Below 0 by rounding where two examples hardly differ.
             sensitivity=None if change is None else _finite(math.sqrt(max(change, 0.0))),
@@ -382,7 +383,7 @@ def _std(given: Field, batch: int) -> float:
 
     The mean of a draw is not that of all draws where units are few and have much in common.
     """
-    second, mean = float(given.second.mean()), given.mean
+    second, mean = given.mean_square, given.mean
     if not given.pinned and given.units:
         shares = pair_shares(batch, given.positions)
         common = float(shares @ given.moments.reshape(4, -1).mean(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from os import PathLike, fspath
 from types import FunctionType
 from typing import Any
 
@@ -21,14 +22,15 @@ from initcli.sources.code.objects import is_code
 from initcli.sources.overrides import overridden
 from initcli.sources.read import parse as parse_text
 from initcli.sources.read import read
+from initcli.types import texts
 
 
 def load(
-    source: str,
+    source: str | PathLike[str],
     *,
     seed: int | None = None,
     defaults: Framework | None = None,
-    custom: Iterable[str] = (),
+    custom: Iterable[str | PathLike[str]] = (),
     changes: Iterable[str] = (),
     call: Mapping[str, Any] | None = None,
 ) -> Model:
@@ -37,7 +39,8 @@ def load(
     Args:
         source: path of a YAML or JSON file, of a .keras archive, or of a config.json of Hugging
             Face or its folder, ``-`` for standard input, or
-            ``package.module:object`` or ``file.py:object`` for code, which is run.
+            ``package.module:object`` or ``file.py:object`` for code of PyTorch, JAX or Keras, which
+            is run.
         seed: seed of all weights; overrides the spec's own.
         defaults: framework whose default initializers apply; overrides the spec's own.
         custom: Python files whose public callables are initializers; they are run.
@@ -56,7 +59,8 @@ def load(
     >>> model.layers[3].output_shape
     (None, 128)
     """
-    functions, settings = tuple(custom), tuple(changes)
+    source = fspath(source)
+    functions, settings = texts("custom", custom), texts("changes", changes)
     if is_code(source):
         if defaults is not None or functions or settings:
             message = f"{printable(source)} is code, which alone decides its initializers"
@@ -98,14 +102,14 @@ def model_of(
     return build(document, seed=seed, defaults=defaults, functions=functions)
 
 
-def custom_functions(files: Iterable[str]) -> dict[str, Custom]:
+def custom_functions(files: Iterable[str | PathLike[str]]) -> dict[str, Custom]:
     """The public callables of Python files, as initializers by name; the files are run.
 
     Raises:
         CustomFunctionError: a file cannot be loaded, or a declared distribution is invalid.
     """
     functions: dict[str, Custom] = {}
-    for file in files:
+    for file in texts("custom", files):
         for name, custom in load_functions(file).items():
             functions[name] = _with_distribution(custom)
     return functions

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
-from initcli.checkpoint import Checkpoint
+from initcli.checkpoint import Checkpoint, Subject
 from initcli.errors import did_you_mean, listed, printable, quoted
-from initcli.model import Model, with_parameters
+from initcli.frameworks.torch_layout import FromTorch, NoCounterpart, torch_shapes
+from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
 from initcli.sources.overrides import BadOverride, Given
 from initcli.sources.reader import unreadable
+from initcli.sources.torch_file import flattened_images, module_entries
 from initcli.stored import StoredTensor
-from initcli.types import Size
 
 _MAX_NAMES = 5
 """Parameters or tensors without a partner that a note names."""
@@ -45,10 +49,11 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
     """The model with the values of a checkpoint of another file.
 
     A parameter takes, in this order, the tensor that ``pairs`` give it, one as in :func:`paired`,
-    one that stands in the same scope and has the same role, and one of the same role and shape: the
-    only one, or the next of those whose paths differ in numbers alone. PyTorch's ``weight`` (out,
-    in, window) is Keras's ``kernel`` (window, in, out). Gates are packed one after another in both;
-    PyTorch's two biases of a recurrent layer have no partner, as Keras has their sum.
+    one with the name that the PyTorch module of its layer has for it, one that stands in the same
+    scope and has the same role, and one of the same role and shape: the only one, or the next of
+    those whose paths differ in numbers alone. PyTorch's ``weight`` (out, in, window) is Keras's
+    ``kernel`` (window, in, out). PyTorch's two biases of a recurrent layer have no partner, as
+    Keras has their sum.
 
     Args:
         model: the model, which declares the distributions.
@@ -59,16 +64,107 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
         InvalidSpec: several tensors may be one parameter.
         BadOverride: a pair names no parameter or no tensor, or their shapes differ.
     """
-    partners = dict(_given(model.parameters, checkpoint.tensors, pairs))
-    for find in (_by_name, _by_scope, _by_shape):
-        used = {each.path for each in partners.values()}
-        left = [each for each in model.parameters if each.path not in partners]
-        others = [each for each in checkpoint.tensors if each.path not in used]
-        try:
-            partners |= find(left, others)
-        except _Ambiguous as error:
-            raise unreadable(checkpoint.file, str(error), error.remedy) from None
+    given = _given(model.parameters, checkpoint.tensors, map(_Pair.of, pairs))
+    try:
+        partners = _by_rules(model, checkpoint.tensors, dict(given))
+    except _Ambiguous as error:
+        raise unreadable(checkpoint.file, str(error), error.remedy()) from None
     return _filled(model, checkpoint, partners)
+
+
+def counterparts(
+    a: Subject, b: Subject, pairs: Iterable[str] = (), *, guess: bool = True
+) -> list[tuple[Parameter, Parameter]]:
+    """The tensors of two sources that are one tensor under two names, see :func:`held_to`.
+
+    A tensor in PyTorch's layout is given in Keras's, if its partner has that.
+
+    Args:
+        a: the first source.
+        b: the second source.
+        pairs: pairs that the user names, each as ``A=B``.
+        guess: whether to pair by rules what ``pairs`` do not.
+
+    Raises:
+        InvalidSpec: several tensors may be one.
+        BadOverride: a pair names no tensor, or the shapes differ.
+    """
+    swapped = not _is_of_keras(a) and _is_of_keras(b)
+    one, two = (b, a) if swapped else (a, b)
+    own, others = ({each.path: each for each in model.parameters} for model in (one, two))
+    tensors = [
+        StoredTensor(path=each.path, shape=each.shape, dtype=each.dtype, storage=None)
+        for each in others.values()
+    ]
+    named = [_Pair.of(text) for text in pairs]
+    if swapped:
+        named = [each._replace(parameter=each.tensor, tensor=each.parameter) for each in named]
+    partners = dict(_given(one.parameters, tensors, named))
+    if guess:
+        try:
+            partners = _by_rules(one, tensors, partners)
+        except _Ambiguous as error:
+            raise unreadable(b.name, str(error), error.remedy(swapped=swapped)) from None
+    found = [(own[path], others[tensor.path]) for path, tensor in partners.items()]
+    stored = [(each, other.stored) for each, other in found if other.stored is not None]
+    rearranged = in_keras_layout(stored, one)
+    both = [(each, _with_storage(other, rearranged.get(each.path))) for each, other in found]
+    return [(other, each) for each, other in both] if swapped else both
+
+
+def _is_of_keras(model: Subject) -> bool:
+    return any("kernel" in each.name for each in model.parameters)
+
+
+def _with_storage(parameter: Parameter, stored: StoredTensor | None) -> Parameter:
+    if stored is None:
+        return parameter
+    return msgspec.structs.replace(parameter, shape=stored.shape, stored=stored)
+
+
+def _by_rules(
+    model: Subject, tensors: Iterable[StoredTensor], partners: Mapping[str, StoredTensor]
+) -> dict[str, StoredTensor]:
+    """The tensor of each parameter: those that are known, and those that the rules give."""
+    found = dict(partners)
+    for find in (_by_name, partial(_by_module, model.layers), _by_scope, _by_shape):
+        used = {each.path for each in found.values()}
+        left = [each for each in model.parameters if each.path not in found]
+        others = [each for each in tensors if each.path not in used]
+        found |= find(left, others)
+    return found
+
+
+def in_keras_layout(
+    pairs: Sequence[tuple[Parameter, StoredTensor]], model: Subject
+) -> dict[str, StoredTensor]:
+    """The tensor of each parameter's path, in Keras's layout where it is in PyTorch's.
+
+    The gates of a GRU are told by three times as many rows as columns of ``weight_hh``.
+
+    Args:
+        pairs: all parameters that have a tensor, and these.
+        model: the model of the parameters.
+    """
+    images = flattened_images(model)
+    shapes = {tensor.path: tensor.shape for _, tensor in pairs}
+    found = {}
+    for parameter, tensor in pairs:
+        found[parameter.path] = tensor
+        if tensor.storage is None or not _is_transposed(parameter, tensor):
+            continue
+        rows, *columns = shapes.get(tensor.path.replace("weight_ih", "weight_hh"), tensor.shape)
+        storage = FromTorch(
+            base=tensor.storage,
+            shape=parameter.shape,
+            is_depthwise=tensor.shape != torch_shapes(parameter.shape)[0],
+            swaps_gates="weight_" in tensor.path and [rows] == [3 * size for size in columns],
+            image=images.get(parameter.scope),
+        )
+        found[parameter.path] = msgspec.structs.replace(
+            tensor, shape=parameter.shape, storage=storage
+        )
+    return found
 
 
 def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredTensor]) -> Model:
@@ -124,22 +220,39 @@ def _by_name(
 
 
 class _Ambiguous(Exception):
-    """A parameter and two tensors that may be it, or the reverse."""
+    """A parameter and two tensors that may be it, or the reverse; and a pair of both."""
 
-    def __init__(self, what: str, one: str, two: str, pair: str) -> None:
+    def __init__(self, what: str, one: str, two: str, pair: tuple[str, str]) -> None:
         super().__init__(f"{quoted(what)} may be {quoted(one)} or {quoted(two)}")
-        self.remedy = f"say which, such as --map {printable(pair)}"
+        self.pair = pair
+
+    def remedy(self, *, swapped: bool = False) -> str:
+        """How to say which; ``swapped`` is whether the tensor is named before the parameter."""
+        pair = reversed(self.pair) if swapped else self.pair
+        return f"say which, such as --map {printable('='.join(pair))}"
+
+
+class _Pair(NamedTuple):
+    """A pair that the user names."""
+
+    given: Given
+    parameter: str
+    tensor: str
+
+    @classmethod
+    def of(cls, text: str) -> _Pair:
+        """The pair of ``PARAMETER=TENSOR``."""
+        parameter, _, tensor = text.partition("=")
+        return cls(Given("--map", text), parameter, tensor)
 
 
 def _given(
-    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor], pairs: Iterable[str]
+    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor], pairs: Iterable[_Pair]
 ) -> Iterator[tuple[str, StoredTensor]]:
     """The pairs that the user names."""
     by_path = {each.path: each for each in parameters}
     by_name = {each.path: each for each in tensors}
-    for text in pairs:
-        given = Given("--map", text)
-        path, _, name = text.partition("=")
+    for given, path, name in pairs:
         parameter, tensor = by_path.get(path), by_name.get(name)
         if parameter is None:
             problem = f"no parameter is {quoted(path)}"
@@ -147,9 +260,32 @@ def _given(
         if tensor is None:
             problem = f"no tensor is {quoted(name)}"
             raise BadOverride(given, problem, did_you_mean(name, by_name))
-        if tensor.shape not in (parameter.shape, *_torch_shapes(parameter.shape)):
+        if tensor.shape not in (parameter.shape, *torch_shapes(parameter.shape)):
             raise BadOverride(given, f"the shapes are {parameter.shape} and {tensor.shape}")
         yield path, tensor
+
+
+def _by_module(
+    layers: Iterable[BuiltLayer], parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
+) -> Mapping[str, StoredTensor]:
+    """The tensor under the name that the PyTorch module of a layer of the same name has for it."""
+    by_name: defaultdict[str, list[StoredTensor]] = defaultdict(list)
+    for tensor in tensors:
+        parts = tensor.path.split(".")
+        for place in range(len(parts)):
+            by_name[".".join(parts[place:])].append(tensor)
+    left = {each.path for each in parameters}
+    partners = {}
+    for layer in leaves(layers):
+        with suppress(NoCounterpart):
+            for entry in module_entries(layer):
+                named, parameter = by_name[entry.name], entry.sources[0]
+                is_whole = len(entry.sources) == 1 and _role(entry.name) != "part of a bias"
+                if not is_whole or parameter.path not in left or len(named) != 1:
+                    continue
+                if _agrees(parameter, named[0]):
+                    partners[parameter.path] = named[0]
+    return partners
 
 
 def _by_scope(
@@ -205,27 +341,24 @@ def _by_shape(
 
 def _ambiguous_tensors(parameter: Parameter, alike: list[StoredTensor]) -> _Ambiguous:
     one, two, *_ = (each.path for each in alike)
-    return _Ambiguous(parameter.path, one, two, f"{parameter.path}={one}")
+    return _Ambiguous(parameter.path, one, two, (parameter.path, one))
 
 
 def _ambiguous_parameters(tensor: StoredTensor, members: list[Parameter]) -> _Ambiguous:
     one, two, *_ = (each.path for each in members)
-    return _Ambiguous(tensor.path, one, two, f"{one}={tensor.path}")
+    return _Ambiguous(tensor.path, one, two, (one, tensor.path))
 
 
 def _agrees(parameter: Parameter, tensor: StoredTensor) -> bool:
     """Whether the shapes agree, in the layout that the names say."""
-    is_torch = "kernel" in parameter.name and "weight" in _parts(tensor.path)[-1]
-    shapes = _torch_shapes(parameter.shape) if is_torch else [parameter.shape]
+    is_torch = _is_transposed(parameter, tensor)
+    shapes = torch_shapes(parameter.shape) if is_torch else [parameter.shape]
     return tensor.shape in shapes
 
 
-def _torch_shapes(shape: Size) -> list[Size]:
-    """The shapes that a kernel has in PyTorch, as one of all channels and as a depthwise one."""
-    if len(shape) < 2:
-        return []
-    *window, inner, outer = shape
-    return [(outer, inner, *window), (inner * outer, 1, *window)]
+def _is_transposed(parameter: Parameter, tensor: StoredTensor) -> bool:
+    """Whether the tensor has PyTorch's layout and the parameter Keras's, by their names."""
+    return "kernel" in parameter.name and "weight" in _parts(tensor.path)[-1]
 
 
 def _role(name: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from typing import Any
 
-from initcli.checkpoint import Subject
+from initcli.checkpoint import Checkpoint, Subject
+from initcli.model import Model
 from initcli.sources.load import load
 from initcli.sources.pairing import paired
 from initcli.sources.weights.read import checkpoint
@@ -25,3 +27,8 @@ def subject(source: str, *, sample: bool = False, **options: Any) -> Subject:
     if stored is None or (stored.has_model and sample):
         return load(source, **options)
     return paired(load(source, **options), stored) if stored.has_model else stored
+
+
+def subject_of(source: str | PathLike[str] | Subject) -> Subject:
+    """The source, loaded if it is a path or names code, see :func:`subject`."""
+    return source if isinstance(source, Model | Checkpoint) else subject(fspath(source))

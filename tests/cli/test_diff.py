@@ -131,6 +131,61 @@ def test_a_spec_is_compared_with_a_spec_and_with_its_own_export(tmp_path: Path) 
     assert tensors["dense/kernel"]["b"]["distribution"]["type"] == "TruncatedNormal"
 
 
+NETWORK = """
+input_shape: [6, 5, 3]
+layers:
+  - {type: Conv2D, filters: 6, kernel_size: 3}
+  - {type: DepthwiseConv2D, kernel_size: 2}
+  - {type: Flatten}
+  - {type: Dense, units: 12, name: hidden}
+  - {type: Dense, units: 12, name: out}
+  - {type: Reshape, target_shape: [2, 6]}
+  - {type: GRU, units: 4}
+"""
+
+
+def test_names_and_layouts_of_pytorch_are_paired_with_those_of_keras(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(NETWORK, "utf-8")
+    model = initcli.load(str(spec))
+    for layout in ("keras", "torch"):
+        initcli.export(model, tmp_path / f"{layout}.npz", layout=layout)
+    torch = tmp_path / "torch.npz"
+    two_biases = {"gru/gru_cell/bias", "gru.bias_ih_l0", "gru.bias_hh_l0"}
+    for pair in ((spec, torch), (torch, spec), (tmp_path / "keras.npz", torch)):
+        tensors = {each["path"]: each for each in report(*pair)["tensors"]}
+        others = {path for path, each in tensors.items() if each["kind"] != "unchanged"}
+        # Only a model says that rows are those of a flattened image.
+        rows = set() if spec in pair else {"hidden/kernel"}
+        assert others == two_biases | rows
+    assert tensors["conv2d/kernel"]["b"]["path"] == "conv2d.weight"
+    assert "hidden/kernel = hidden.weight" in run("diff", *pair, COLUMNS="140").stdout
+
+
+def test_an_ambiguous_pair_is_an_error_that_map_settles(tmp_path: Path) -> None:
+    w = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", **{"dense/kernel": w, "dense/bias": w[0]})
+    np.savez(tmp_path / "b.npz", **{"left.weight": w.T, "right.weight": w, "some.bias": w[0]})
+    for names, said in (("ab", "dense/kernel=left.weight"), ("ba", "left.weight=dense/kernel")):
+        pair = [tmp_path / f"{name}.npz" for name in names]
+        refused = run("diff", *pair)
+        assert refused.returncode == 2
+        assert "'dense/kernel' may be 'left.weight' or 'right.weight'" in refused.stderr
+        assert f"--map {said}" in refused.stderr
+        kinds = {each["path"]: each["kind"] for each in report(*pair, "--map", said)["tensors"]}
+        assert kinds.pop("right.weight") == ("added" if names == "ab" else "removed")
+        assert set(kinds.values()) == {"unchanged"}
+        assert len(kinds) == 2
+
+
+def test_a_pair_may_have_a_path_that_the_other_source_has_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros(3), y=np.ones(3))
+    np.savez(tmp_path / "b.npz", x=np.ones(3), y=np.zeros(3))
+    found = report(tmp_path / "a.npz", tmp_path / "b.npz", "--map", "x=y")["tensors"]
+    kinds = [(each["path"], each["kind"]) for each in found]
+    assert kinds == [("x", "unchanged"), ("y", "removed"), ("x", "added")]
+
+
 REFUSED = ("external.bin", "legacy.pt", "module.pt")
 """The data of another file, and pickles that are no weights."""
 
@@ -157,7 +212,7 @@ def test_sources_without_a_common_path_are_told_of(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.ones(3), b=np.ones(3))
     done = run("diff", TOUR, tmp_path / "a.npz")
     assert done.returncode == 0
-    assert "no path is in both sources" in done.stderr
+    assert "no tensor of one source is one of the other" in done.stderr
 
 
 def test_the_picture_names_each_tensor_and_is_the_same_every_time(

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
-from initcli import export, load
+from initcli import draw, export, load
 from support.paths import TOUR
 from support.running import run
 
@@ -67,6 +68,32 @@ def test_summary_has_the_match_of_stored_values(file: str) -> None:
     report = json.loads(run("summary", file, "--format", "json").stdout)
     rules = {each["path"]: each["match"]["rule"] for each in report["tensors"] if each["match"]}
     assert rules["conv1d/kernel"] == "U(±0.05)"
+    rows = csv.DictReader(io.StringIO(run("summary", file, "--format", "csv").stdout))
+    assert {row["path"]: row["match"] for row in rows if row["match"]} == rules
+    assert "U(±0.05)" in run("summary", file, "--format", "markdown").stdout
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_summary_shows_the_match_beside_each_tensor(file: str, width: int) -> None:
+    lines = run("summary", file, COLUMNS=str(width)).stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    (kernel,) = (line for line in lines if "(3, 64, 16)" in line)
+    assert "looks like U(±0.05) (keras)" in kernel
+
+
+def test_a_match_is_shown_where_the_declared_distribution_does_not_fit(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    dense = "{type: Dense, units: 64, kernel_initializer: he_uniform}"
+    spec.write_text(f"{{input_shape: [64], layers: [{dense}, {dense}]}}", "utf-8")
+    weights: dict[str, Any] = {each.path: draw(each) for each in load(str(spec)).parameters}
+    weights["dense_1/kernel"] = np.random.default_rng(0).normal(0, 0.02, (64, 64))
+    low_rank = np.outer(np.arange(64.0), np.arange(64.0)) / 500
+    np.savez(tmp_path / "w.npz", **weights)
+    table = run("summary", spec, "--weights", tmp_path / "w.npz").stdout
+    assert table.count("looks like") == 1
+    assert "HeUniform · float64 · looks like N(0, 0.02²)" in table
+    np.savez(tmp_path / "t.npz", w=np.random.default_rng(0).normal(0, 0.1, (64, 64)) + low_rank)
+    assert "w (64, 64)  trained" in run("summary", tmp_path / "t.npz").stdout
 
 
 def test_a_filter_leaves_the_rest_out(file: str) -> None:

@@ -211,6 +211,11 @@ def of_writing() -> Iterator[Case]:
         partial(_failing_file, name="index.html"),
     )
     yield Case("a folder without a name", "hist spec.yaml --out ''", spec)
+    same = DENSE.replace("2}", "9, kernel_initializer: ones}, {type: Dense, units: 4}")
+    yield Case(
+        "a test of weights that start wrong",
+        call=lambda: initcli.check(initcli.parse(same)).raise_for_errors(warnings=True),
+    )
     yield Case("an endless name", call=lambda: _export("n" * 70_000))
     yield Case("a name that is no text", call=lambda: _export("a\0b"))
     yield Case("a name of no file", call=lambda: _export("a", "w.txt"))

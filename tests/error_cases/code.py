@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import msgspec
 
@@ -39,7 +43,27 @@ def of_code() -> Iterator[Case]:
     ):
         yield Case(title, command, files)
     yield Case("arguments of a file, from Python", call=lambda: initcli.load("a.yaml", call={}))
+    yield Case("a value without arrays", call=lambda: initcli.of(3))
+    yield Case("mappings within mappings", call=lambda: initcli.of(_nested(300)))
+    yield Case("a module of Flax Linen alone", call=_of_linen)
+    yield Case("recording without PyTorch", call=_record_without_torch)
     yield Case("the signal of code", call=lambda: initcli.predict_signal(_without_layers()))
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    return {"a": _nested(depth - 1)} if depth else {}
+
+
+def _of_linen() -> None:
+    linen = SimpleNamespace(Module=int)
+    with mock.patch.dict(sys.modules, {"flax.linen": linen}):
+        initcli.of({"module": 3})
+
+
+def _record_without_torch() -> None:
+    missing = {"initcli.sources.code.torch_recording": None}
+    with mock.patch.dict(sys.modules, missing), initcli.recording():
+        pass
 
 
 def _without_layers() -> initcli.Model:

@@ -277,10 +277,21 @@ def cases() -> Iterator[Case]:
         "spec.yaml": DENSE,
     }
     yield Case("two tensors for one kernel", "summary spec.yaml --weights a.npz", two)
+    yield Case("two tensors that may be a pair", "diff spec.yaml a.npz", two)
     yield Case("no weights to hold to", "check spec.yaml --weights b.npz", two)
     yield Case("a pair without weights", "check spec.yaml --map dense/kernel=a", two)
     for pair in ("dense/kernl=a", "dense/kernel=c", "dense/bias=a"):
         yield Case(f"the pair {pair}", f"hist spec.yaml --weights a.npz --map {pair}", two)
+    yield Case(
+        "no values to export",
+        "export spec.yaml --out b.npz --weights a.npz",
+        two | {"a.npz": archive(a__npy=kernel)},
+    )
+    yield Case(
+        "no torch layout",
+        "export spec.yaml --out b.npz --layout torch",
+        {"spec.yaml": "{input_shape: [3, 3], layers: [{type: PReLU}]}"},
+    )
     bomb = {"a.npz": archive(zipfile.ZIP_DEFLATED, a__npy=npy("(9999,)") + bytes(39_996))}
     yield Case("a bomb", "summary a.npz --limit unpacked_bytes=1000", bomb)
     names = {f"{place:0100}": b"" for place in range(1000)}

@@ -4,7 +4,7 @@
     python tests/fuzz/fuzz_readers.py FOLDER [-max_total_time=3600] [more of libFuzzer's options]
 
 FOLDER is the corpus; an empty one is filled with seeds from the samples and the reference cases.
-The first character of an input says which reader it is for, see :data:`READERS`.
+The first character of an input says which reader it is for, see :data:`READERS` and :data:`FILES`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,43 @@ def read_signal(text: str) -> None:
     # Every layer takes some milliseconds, in which the fuzzer would rather try other texts.
     if len(list(leaves(model.layers))) <= _MOST_PREDICTED:
         json_text(SignalReport.of(initcli.predict_signal(model)))
+
+
+def read_weights(raw: bytes) -> None:
+    """The bytes of a file of weights, of any format, to the values and the likely initializers."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "weights")
+        file.write_bytes(raw)
+        _identified(file)
+
+
+def read_pickle(raw: bytes) -> None:
+    """The bytes of the pickle in an archive of PyTorch."""
+    read_weights(_archive(raw, "archive/data.pkl", **{"archive/data/0": bytes(64)}))
+
+
+def read_shards(raw: bytes) -> None:
+    """An index before the first NUL, and the file behind it, which is called ``a`` and ``b``."""
+    index, _, shard = raw.partition(b"\0")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.index.json")
+        file.write_bytes(index)
+        for name in "ab":
+            Path(folder, name).write_bytes(shard)
+        _identified(file)
+
+
+def _identified(file: Path) -> None:
+    from initcli.limits import limited
+    from initcli.reports.identify import matched
+    from initcli.reports.record import json_text
+    from initcli.reports.summary import SummaryReport, summarize
+    from initcli.sources.weights.read import checkpoint
+
+    with limited(unpacked_bytes=10**7):
+        found = checkpoint(str(file))
+        if found is not None:
+            json_text(SummaryReport.of(found, matched(found, summarize(found))))
 
 
 def read_archive(raw: bytes) -> None:
@@ -97,6 +135,12 @@ def override_text(text: str) -> None:
     _summarized(build(overridden(parse(spec), [change])))
 
 
+FILES: dict[str, Callable[[bytes], None]] = {
+    "k": read_archive,
+    "w": read_weights,
+    "p": read_pickle,
+    "x": read_shards,
+}
 READERS: dict[str, Callable[[str], None]] = {
     "t": read_text,
     "s": read_signal,
@@ -112,8 +156,8 @@ def try_one(data: bytes) -> None:
 
     kind, rest = data[:1].decode("latin-1"), data[1:]
     try:
-        if kind == "k":
-            read_archive(rest)
+        if kind in FILES:
+            FILES[kind](rest)
         elif kind in READERS:
             READERS[kind](rest.decode("utf-8", "surrogatepass" if kind == "e" else "replace"))
     except (InitcliError, UnicodeDecodeError):
@@ -154,7 +198,22 @@ def seeds() -> Iterator[bytes]:
             text = json.dumps(model["json"])
             yield from _for_texts(text)
             if len(text) <= _LONGEST_SEED:
-                yield b"k" + _archive(text)
+                yield b"k" + _archive(text.encode(), "config.json")
+    yield from weights_seeds()
+
+
+def weights_seeds() -> Iterator[bytes]:
+    """Small files of weights of every format, and two files with an index."""
+    for file in sorted((REFERENCE / "weights").iterdir()):
+        if file.is_file():
+            raw = file.read_bytes()
+            yield b"w" + raw
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    texts = [name for name in archive.namelist() if name.endswith("data.pkl")]
+                    yield from (b"p" + archive.read(name) for name in texts)
+    shard = (REFERENCE / "weights" / "safetensors.safetensors").read_bytes()
+    yield b'x{"weight_map": {"scalar": "a", "empty": "a"}}\0' + shard
 
 
 OVERRIDES = (
@@ -183,10 +242,11 @@ def _stack(kind: str, shape: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"layers": [*inputs, {"type": kind, "inputs": names, **arguments}]}
 
 
-def _archive(text: str) -> bytes:
+def _archive(main: bytes, name: str, **others: bytes) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", text)
+    with zipfile.ZipFile(stream, "w") as archive:
+        for each, content in {name: main, **others}.items():
+            archive.writestr(each, content)
     return stream.getvalue()
 
 
@@ -215,9 +275,11 @@ _KEYS = """
 def main() -> None:
     """Fuzz until the time is over or something comes out that is no message for a person."""
     atheris = import_module("atheris")
-    with atheris.instrument_imports(include=["initcli", "yaml", "zipfile"]):
+    with atheris.instrument_imports(include=["initcli", "yaml", "zipfile", "pickle"]):
         for module in _modules():
-            import_module(module)
+            # Those about frameworks and compiled kernels need what is not installed here.
+            with suppress(ImportError):
+                import_module(module)
     folders = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     if folders and not any(os.scandir(folders[0])):
         for index, seed in enumerate(seeds()):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import initcli
 from initcli.limits import limited
+from initcli.measuring.measurement import measure
+from initcli.sources.weights.read import checkpoint
 
 
 def keras(**dense: object) -> str:
@@ -93,3 +98,32 @@ def test_what_is_one_entry_wide_is_predicted_beside_what_is_wider(
     assert gradient is not None
     expected = predicted.layers[0].predicted.gradient_rms
     assert expected == pytest.approx(gradient.rms.median, rel=0.08)
+
+
+def blocks_of(shape: tuple[int, ...], kind: int) -> bytes:
+    """A GGUF file with one tensor and no values."""
+    placed = struct.pack(f"<Q1sI{len(shape)}QIQ", 1, b"a", len(shape), *shape, kind, 0)
+    return b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + placed
+
+
+@pytest.mark.parametrize("kind", [2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23])
+def test_a_tensor_without_blocks_has_no_values(tmp_path: Path, kind: int) -> None:
+    file = tmp_path / "a.gguf"
+    file.write_bytes(blocks_of((0,), kind) + bytes(64))
+    found = checkpoint(str(file))
+    assert found is not None
+    ((_, seen),) = measure(found.parameters)
+    assert seen.entries == 0
+    file.write_bytes(blocks_of((), kind) + bytes(64))
+    with pytest.raises(initcli.InitcliError, match="rows of 1 entries"):
+        checkpoint(str(file))
+
+
+@pytest.mark.parametrize("value", [-2e226, 2e226])
+def test_values_whose_squares_are_no_numbers_are_counted(tmp_path: Path, value: float) -> None:
+    file = tmp_path / "a.npy"
+    np.save(file, np.full(300, value))
+    found = checkpoint(str(file))
+    assert found is not None
+    ((_, seen),) = measure(found.parameters)
+    assert (seen.min, seen.max, int(seen.histogram.counts.sum())) == (value, value, 300)

@@ -12,7 +12,7 @@ from initcli.matching.agreement import agreement, chi_squared, combined, kurtosi
 from initcli.matching.families import estimated, lilliefors
 from initcli.matching.independence import Sample, beyond_edge, independence
 from initcli.matching.rules import FIXED, SCALED
-from initcli.measuring.fit import distance
+from initcli.measuring.fit import Empirical, exceeded, roughly_exceeded
 from support.matching import Held
 
 DISTRIBUTIONS = [Normal(0.0, 0.02), Uniform(-0.3, 0.3), TruncatedNormal(0.0, 0.5, -1.0, 1.0)]
@@ -34,7 +34,7 @@ def at_most(share: float, draws: int = DRAWS) -> float:
 def test_true_draws_seldom_have_a_small_probability(distribution: Distribution) -> None:
     rng = np.random.default_rng(1)
     tensors = [drawn(distribution, (40, 50), rng) for _ in range(DRAWS)]
-    p_values = [agreement(distribution, each.measurement, "float32") for each in tensors]
+    p_values = [agreement(distribution, Empirical(each.measurement, "float32")) for each in tensors]
     assert sum(p < 0.05 for p in p_values) < at_most(0.05)
     structure = [combined(independence(distribution, Sample(each))) for each in tensors]
     assert sum(p < 0.05 for p in structure) < at_most(0.05)
@@ -45,7 +45,7 @@ def test_draws_that_are_ten_percent_wider_have_one(distribution: Distribution) -
     rng = np.random.default_rng(2)
     tensor = drawn(distribution, (80, 100), rng)
     wider = Held("a", tensor.values * np.float32(1.1))
-    assert agreement(distribution, wider.measurement, "float32") < 1e-6
+    assert agreement(distribution, Empirical(wider.measurement, "float32")) < 1e-6
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=str)
@@ -63,7 +63,7 @@ def test_lilliefors_probabilities_are_uniform() -> None:
     for _ in range(DRAWS):
         seen = drawn(Normal(3.0, 2.0), (500,), rng).measurement
         fitted = Normal(seen.mean, seen.std)
-        p_values.append(lilliefors(seen.count, distance(fitted, seen, "float32")))
+        p_values.append(lilliefors(seen.count, Empirical(seen, "float32").distance(fitted)))
     for share in (0.1, 0.5):
         # Four standard errors of the share; bins make the test a little conservative.
         assert np.mean(np.array(p_values) < share) == pytest.approx(share, abs=0.1)
@@ -72,8 +72,8 @@ def test_lilliefors_probabilities_are_uniform() -> None:
 def test_families_reject_what_they_are_not() -> None:
     rng = np.random.default_rng(5)
     laplace = Held("a", rng.laplace(size=5000)).measurement
-    assert all(each.p_value < 1e-3 for each in estimated(laplace, "float32"))
-    uniform, *_, normal = estimated(Held("a", rng.random(5000)).measurement, "float32")
+    assert all(each.p_value < 1e-3 for each in estimated(Empirical(laplace, "float32")))
+    uniform, *_, normal = estimated(Empirical(Held("a", rng.random(5000)).measurement, "float32"))
     assert uniform.p_value > 1e-3 > normal.p_value
 
 
@@ -97,3 +97,12 @@ def test_every_rule_says_where_it_stands() -> None:
         assert rule.source
         assert rule.frameworks
         assert rule.text
+
+
+def test_the_rough_tail_is_within_a_factor_of_two_where_it_decides() -> None:
+    for n in (8, 16, 32, 64, 140, 141, 1000, 10**5, 10**7):
+        for scaled in np.arange(0.3, 2.3, 0.05):
+            d = scaled / math.sqrt(n)
+            exact = exceeded(n, d)
+            if d < 1 and exact > 1e-4:
+                assert exact > roughly_exceeded(n, d) / 2, (n, d)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import initcli
+from initcli.checkpoint import Checkpoint
 from initcli.measuring import compiled
 from initcli.measuring.histogram import Grid
 from initcli.measuring.measurement import Measurement, measure
@@ -20,6 +21,7 @@ from initcli.random import variates
 from initcli.random.streams import seeded_stream
 from initcli.sampling.chunks import CHUNK
 from initcli.sampling.workers import HERE, Workers, processes
+from initcli.stored import Held, StoredTensor
 
 if sys.byteorder == "big":
     pytest.skip("kernels need a little-endian machine", allow_module_level=True)
@@ -80,6 +82,22 @@ def test_a_measurement_has_the_same_bits(initializer: str) -> None:
     by_numpy = measured(parameter)
     assert compiled.load()
     assert same(measured(parameter), by_numpy)
+
+
+def test_stored_values_have_the_same_bits() -> None:
+    rng = np.random.default_rng(0)
+    plain = (0.02 * rng.standard_normal(5 * CHUNK + 100)).astype(np.float32)
+    plain[7], plain[CHUNK] = 0, 1e30
+    broken = plain.copy()
+    broken[[3, 2 * CHUNK]] = np.nan, np.inf
+    for values in (plain, broken, plain[:100], plain * np.float32(1e-20)):
+        shape = values.shape
+        stored = StoredTensor(path="a", shape=shape, dtype="float32", storage=Held(values))
+        parameter = Checkpoint(name="a", tensors=(stored,)).parameters[0]
+        compiled._kernels = None
+        by_numpy = measured(parameter)
+        assert compiled.load()
+        assert same(measured(parameter), by_numpy)
 
 
 def test_most_initializers_have_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,9 +215,9 @@ def test_without_numba_numpy_draws(
     monkeypatch.setitem(sys.modules, "initcli.measuring.kernels", None)
     monkeypatch.delattr("initcli.measuring.kernels", raising=False)
     with caplog.at_level(logging.DEBUG, "initcli"):
-        compiled.prepare(compiled.WORTH)
+        compiled.prepare([(kernel_of("ones"), compiled.WORTH)])
         assert not compiled.is_loaded()
-        compiled.prepare(compiled.WORTH)
+        compiled.prepare([(kernel_of("ones"), compiled.WORTH)])
     (record,) = caplog.records
     assert "compiled kernels are not used" in record.message
     assert measured(kernel_of("random_normal")).count == ROWS
@@ -215,5 +233,5 @@ def test_kernels_that_draw_other_values_are_not_used(
 
 
 def test_little_work_loads_nothing() -> None:
-    compiled.prepare(compiled.WORTH - 1)
+    compiled.prepare([(kernel_of("ones"), compiled.WORTH - 1)])
     assert not compiled.is_loaded()

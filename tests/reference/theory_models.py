@@ -118,6 +118,16 @@ def transposed_convolutions():
 
 
 @model
+def normalized_steps():
+    """Each step is normalized by its own batch."""
+    x = inputs = Input((6, 128))
+    for _ in range(3):
+        x = layers.TimeDistributed(layers.BatchNormalization())(layers.Dense(256)(x))
+        x = layers.ReLU()(x)
+    return keras.Model(inputs, layers.Dense(64)(x))
+
+
+@model
 def residual_relu():
     """Sums with a ReLU behind each, which lets the gradients of large entries through."""
     x = inputs = Input((256,))

@@ -221,7 +221,7 @@ def test_pooling_hands_the_sum_of_gradients_on(kind: Any, strides: int) -> None:
     windows = (24 - 3) // strides + 1
     context = Context({}, {}, [(4, 24, 8)], [(4, windows, 8)], options={})
     pull = expected(kind(pool_size=3, strides=strides), context, standard((24,), 8)).pull
-    (back,) = pull(Gradient(np.stack([np.full(windows, 2.0), np.full(windows, 0.5)])))
+    (back,) = pull(Gradient.within(np.full(windows, 2.0), np.full(windows, 0.5)))
     assert back is not None
     whole = windows * 2.0 + windows * (windows - 1) * 0.5
     assert 24 * back.second + 24 * 23 * back.cross == pytest.approx(whole)

@@ -5,39 +5,38 @@ from __future__ import annotations
 import math
 import statistics
 
+import msgspec
 import pytest
 
 import initcli
+from initcli.signal.figures import LayerSignal
 from initcli.signal.measured import predict_signal
 from support.paths import facts
 
 MODELS: list[str] = list(facts("theory_facts.json.gz")["models"])
-LESS_WELL = (
-    "EfficientNetB0",
-    "EfficientNetV2B0",
-    "InceptionV3",
-    "MobileNetV3Large",
-    "MobileNetV3Small",
-    "NASNetMobile",
-    "ResNet50V2",
-)
-"""Models whose gradients are predicted less well. Their last tensors have few positions, and the
-weights of a depthwise kernel are few, which correlates positions of a channel."""
+LESS_WELL = ("EfficientNetB0", "EfficientNetV2B0", "NASNetMobile")
+"""Models whose gradients are predicted less well: examples of a batch come to differ in size, and
+larger ones have larger gradients."""
 POOLED = ("VGG16", "VGG19")
 """Models whose std is predicted less well: max pooling meets positions that have much in common."""
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_predictions_are_those_of_keras(name: str) -> None:
-    """Within 10 % for a typical std and 20 % for a typical gradient, none left out."""
+    """Within 10 % for a typical std and 20 % for a typical gradient, and with the same verdict."""
     known = facts("theory_facts.json.gz")["models"][name]
-    layers = predict_signal(initcli.parse(known["json"]), batch=known["batch"]).layers
+    signal = predict_signal(initcli.parse(known["json"]), batch=known["batch"])
     deviations: list[float] = []
     gradients: list[float] = []
-    for layer in layers:
+    as_measured: list[LayerSignal] = []
+    for layer in signal.layers:
         seen = known["layers"].get(f"{layer.name} {layer.call}")
         if seen is None or layer.type == "InputLayer":
+            as_measured.append(layer)
             continue
+        std, rms = seen
+        figures = msgspec.structs.replace(layer.predicted, std=std, gradient_rms=rms)
+        as_measured.append(msgspec.structs.replace(layer, predicted=figures))
         for ratios, predicted, measured in zip(
             (deviations, gradients),
             (layer.predicted.std, layer.predicted.gradient_rms),
@@ -47,7 +46,9 @@ def test_predictions_are_those_of_keras(name: str) -> None:
             if measured > 0:
                 assert predicted, layer.name
                 ratios.append(math.log(predicted / measured))
-    most = 1.2 if name in POOLED else 1.1
+    most = 1.15 if name in POOLED else 1.1
     assert abs(statistics.median(deviations)) < math.log(most)
-    most = 1.6 if name in LESS_WELL else 1.2
+    most = 1.35 if name in LESS_WELL else 1.2
     assert abs(statistics.median(gradients)) < math.log(most)
+    judged = msgspec.structs.replace(signal, layers=tuple(as_measured))
+    assert initcli.verdict(signal).text == initcli.verdict(judged).text

@@ -6,7 +6,6 @@ Tests that build a module need PyTorch, and are skipped where it is not installe
 from __future__ import annotations
 
 import json
-import math
 import random
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import initcli
 from initcli.distributions import Uniform
 from initcli.initializers.given import Uninitialized, Unknown
 from initcli.sources.code.objects import is_code
+from support.goodness import agree
 from support.running import run
 
 NET = """
@@ -196,6 +196,7 @@ def written(torch: Any) -> dict[str, Callable[[Any], object]]:
         "kaiming": lambda w: init.kaiming_normal_(w, nonlinearity="relu"),
         "xavier": lambda w: init.xavier_uniform_(w, 2.0),
         "orthogonal": lambda w: init.orthogonal_(w, 2.0),
+        "orthogonal kernel": lambda w: init.orthogonal_(w.view(50, 4, 2, 5)),
         "identity": lambda w: init.eye_(w),
         "constant": lambda w: init.constant_(w, 0.7),
         "positions": lambda w: w.copy_(torch.log(torch.arange(1, w.shape[1] + 1)).expand(w.shape)),
@@ -210,24 +211,9 @@ def written(torch: Any) -> dict[str, Callable[[Any], object]]:
 
 WAYS = (
     "normal", "scaled", "divided", "randn", "rand", "negated", "truncated", "by hand", "kaiming",
-    "xavier", "orthogonal", "identity", "constant", "positions", "rows", "joined", "a list",
+    "xavier", "orthogonal", "orthogonal kernel", "identity", "constant", "positions", "rows",
+    "joined", "a list",
 )  # fmt: skip
-
-
-def _agrees(parameter: Any, real: Any) -> None:
-    """Whether real values can have the recorded distribution."""
-    values = real.detach().double().numpy().ravel()
-    distribution = parameter.distribution
-    assert distribution is not None, str(parameter.initializer)
-    low, high = distribution.support
-    assert low - 1e-6 <= values.min()
-    assert values.max() <= high + 1e-6
-    # Moments are within 6 standard errors, which a true sample exceeds once in 10⁸; the kurtosis of
-    # these distributions is at most that of a mixture with zeros, below 6.
-    error = max(distribution.std, 1e-6) / math.sqrt(values.size)
-    assert abs(values.mean() - distribution.mean) < 6 * error
-    if values.size > 30:
-        assert abs(values.std() - distribution.std) < 6 * error * math.sqrt(5 / 4) + 1e-7
 
 
 @pytest.mark.parametrize("name", list(modules(None)))
@@ -245,7 +231,7 @@ def test_every_module_of_pytorch_is_recorded_as_it_is_drawn(
         path: tuple(tensor.shape) for path, tensor in real.items()
     }
     for parameter in model.parameters:
-        _agrees(parameter, real[parameter.path])
+        agree(parameter, real[parameter.path].detach().double().numpy())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -264,7 +250,7 @@ def test_every_way_to_fill_a_tensor_is_followed(
     monkeypatch.setitem(sys.modules, "holder", holder)
     torch.manual_seed(2)
     (parameter,) = initcli.load("holder:build").parameters
-    _agrees(parameter, build().w)
+    agree(parameter, build().w.detach().double().numpy())
     is_constant = parameter.distribution is not None and parameter.distribution.std == 0
     if is_constant or way in ("identity", "positions"):
         np.testing.assert_allclose(initcli.draw(parameter), build().w.detach().numpy(), rtol=1e-6)

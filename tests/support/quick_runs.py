@@ -210,7 +210,7 @@ def _warm_up() -> None:
 
 def _serve() -> None:
     for module in pkgutil.walk_packages(importlib.import_module("initcli").__path__, "initcli."):
-        if ".torch_" not in module.name:
+        if ".torch_" not in module.name and ".jax_" not in module.name:
             importlib.import_module(module.name)
     _warm_up()
     for line in sys.stdin:

@@ -65,3 +65,44 @@ def stack(count: int, hidden: dict[str, Any], width: int = 256, inputs: int = 25
     layer = {"type": "Dense", "units": width, **hidden}
     layers = [{"repeat": count, "layers": [layer]}, {"type": "Dense", "units": 10}]
     return json.dumps({"input_shape": [inputs], "layers": layers})
+
+
+_DENSE = {"type": "Dense", "units": 4, "activation": "tanh"}
+
+
+def chain(n: int) -> dict[str, Any]:
+    return {"layers": [_DENSE] * n}
+
+
+def one_layer_again(n: int) -> dict[str, Any]:
+    return {"layers": [{**_DENSE, "name": "d"}, *[{"call": "d"}] * (n - 1)]}
+
+
+def diamonds(n: int) -> dict[str, Any]:
+    layers: list[dict[str, Any]] = [{**_DENSE, "name": "s0"}]
+    for i in range(n // 2):
+        layers.append({**_DENSE, "name": f"d{i}", "inputs": [f"s{i}"]})
+        layers.append({"type": "Add", "name": f"s{i + 1}", "inputs": [f"s{i}", f"d{i}"]})
+    return {"layers": layers}
+
+
+def densely_connected(n: int) -> dict[str, Any]:
+    """So many connections."""
+    layers: list[dict[str, Any]] = [{**_DENSE, "name": "d0"}]
+    while (count := len(layers) // 2 + 1) * (count + 1) // 2 <= n:
+        before = [f"d{k}" for k in range(count)]
+        taken = before if len(before) > 1 else [before[0], before[0]]
+        layers.append({"type": "Concatenate", "name": f"c{count}", "inputs": taken})
+        layers.append({**_DENSE, "name": f"d{count}", "inputs": [f"c{count}"]})
+    return {"layers": layers}
+
+
+def nested_blocks(n: int) -> dict[str, Any]:
+    layers: list[dict[str, Any]] = [_DENSE] * (n // 16)
+    for depth in range(4):
+        layers = [{"repeat": 2, "name": f"b{depth}", "layers": layers}]
+    return {"layers": layers}
+
+
+GROWING = (chain, one_layer_again, diamonds, densely_connected, nested_blocks)
+"""Models of about so many layers or connections."""

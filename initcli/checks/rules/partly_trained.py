@@ -88,7 +88,6 @@ def _start(values: Values, tensor: Held) -> Literal["initial", "left", "trained"
         first = answer.matches[0]
         is_rule = first.framework is not None or isinstance(first.initializer, Orthogonal)
         return "initial" if is_rule else "unknown"
-    last = answer.note.rpartition("; ")[2]
-    if last.startswith("trained:"):
+    if answer.kind == "trained":
         return "trained"
-    return "left" if last.startswith("unknown:") else "unknown"
+    return "left" if answer.kind == "unknown" else "unknown"

@@ -10,7 +10,7 @@ import initcli
 from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.model import Model, leaves
-from initcli.render.page.bars import distribution_bars, measured_bars
+from initcli.render.page.bars import Bars, distribution_bars, measured_bars
 from initcli.reports.record import ModelRecord, columns, plain
 from initcli.reports.summary import (
     TABLE_COLUMNS,
@@ -102,17 +102,25 @@ def _digest(model: Subject) -> str:
 
 def _shown(tensor: TensorSummary) -> dict[str, Any]:
     """What the page shows of a tensor beyond its record: bars in place of the histogram."""
-    parameter, measured, distribution = tensor.parameter, tensor.measured, tensor.distribution
-    bars = None
+    measured, distribution = tensor.measured, tensor.distribution
+    bars = tensor_bars(tensor)
     constant = False
     if measured is not None and measured.count:
-        bars = measured_bars(measured.shown, distribution, parameter.dtype)
         constant = measured.min == measured.max and measured.count > 1
     elif measured is None and distribution is not None:
-        bars = distribution_bars(distribution, parameter.size, parameter.dtype)
         constant = distribution.std == 0
     is_poor = tensor.fit is not None and tensor.fit.is_poor
     return {"bars": _plain(bars), "constant": constant, "poor": is_poor}
+
+
+def tensor_bars(tensor: TensorSummary) -> Bars | None:
+    """The bars of the values, or of the distribution where nothing was measured, if known."""
+    parameter, measured, distribution = tensor.parameter, tensor.measured, tensor.distribution
+    if measured is not None and measured.count:
+        return measured_bars(measured.shown, distribution, parameter.dtype)
+    if measured is None and distribution is not None:
+        return distribution_bars(distribution, parameter.size, parameter.dtype)
+    return None
 
 
 def _path(name: str | None) -> tuple[str, ...] | None:

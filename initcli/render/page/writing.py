@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from initcli.errors import printable
 from initcli.measuring.fit import DOUBTFUL
 from initcli.render.page.data import Page
 from initcli.render.page.shapes import panels, small_histogram
@@ -44,7 +45,7 @@ def page_html(page: Page) -> str:
     shown = tensors or ()
     data = _data(page)
     heads = [(str(key), each["heading"]) for key, each in enumerate(page.get("columns", ()))]
-    return _template().render(
+    return template("template.html.j2").render(
         model=page["model"],
         version=page["version"],
         tensors=tensors,
@@ -76,14 +77,20 @@ def page_html(page: Page) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template of this folder."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(
-        number=_number, count="{:,}".format, figure=figure, median=_median, share=_share
+        number=_number,
+        count="{:,}".format,
+        figure=figure,
+        median=_median,
+        share=_share,
+        printable=printable,
     )
-    return environment.from_string(_source("template.html.j2"))
+    return environment.from_string(_source(name))
 
 
 def _entries(tensor: dict[str, Any]) -> int:

@@ -88,7 +88,7 @@ class MultiHeadAttentionRule(Rule):
 
         def pull(g: Gradient) -> Sequence[Gradient]:
             (inside,) = output.pull(g)
-            through = inside if gate is None else inside.times(float(gate.output.second.mean()))
+            through = inside if gate is None else inside.times(gate.output.mean_square)
             to_query, to_key, to_value = mixed.pull(through)
             back = [
                 *queries.pull(to_query),
@@ -96,7 +96,7 @@ class MultiHeadAttentionRule(Rule):
                 *values.pull(to_value.times(shared)),
             ]
             if gate is not None:
-                (to_gate,) = gate.pull(inside.times(float(mixed.output.second.mean())))
+                (to_gate,) = gate.pull(inside.times(mixed.output.mean_square))
                 back[0] = back[0].plus(to_gate)
             return _to_inputs(back, len(given))
 
@@ -191,7 +191,7 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         to_scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
         to_query = np.full(query.grid, scale**2 * n * to_scores * max(float(spread.mean()), 0.0))
         to_key = np.full(key.grid, scale**2 * steps * to_scores * float(q[0].mean()))
-        return [Gradient.even(to_query), Gradient.even(to_key), Gradient(to_value)]
+        return [Gradient.even(to_query), Gradient.even(to_key), Gradient.within(*to_value)]
 
     return Expected(output, pull)
 
@@ -204,7 +204,7 @@ def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> A
     """
     n = len(seen)
     lengths = np.diff(edges(n, 1))
-    by_cell = g.moments[0], np.maximum(g.moments[1], 0.0), kept
+    by_cell = g.moments[0], np.maximum(g.moments[2], 0.0), kept
     same, cross, kept = (np.repeat(each, lengths) for each in by_cell)
 
     def from_later(x: Array) -> Array:

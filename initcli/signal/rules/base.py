@@ -1,7 +1,7 @@
 """What a rule is: the field of a layer's output, and how gradients pass back through the layer.
 
-Gradients of two examples, two units or two branches are taken to be independent, and but for their
-tilt independent of the forward signal (Schoenholz et al. 2017, arXiv:1611.01232).
+Gradients of two units or two branches are taken to be independent, and but for their tilt
+independent of the forward signal (Schoenholz et al. 2017, arXiv:1611.01232).
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ Axes = tuple[int, ...]
 class Gradient(msgspec.Struct, frozen=True):
     """What theory expects of the gradient with respect to a tensor.
 
-    ``moments`` are E[g²] of an entry at each position, and E[g g'] of two positions of an example:
-    (2, positions…). ``tilt`` is E[g² | z] / E[g²] at the nodes, for the normal number ``latent``
-    behind an entry: pooling sends gradients to large entries only. None is 1 everywhere. ``lags``
-    is E[g g'] / E[g²] of two positions of a sequence that are 0, 1, … apart, where known.
+    ``moments`` are E[g²] of an entry at each position, and E[g g'] of one unit in two examples, at
+    two positions of one example, and both: (4, positions…). ``tilt`` is E[g² | z] / E[g²] at the
+    nodes, for the normal number ``latent`` behind an entry: pooling sends gradients to large
+    entries only. None is 1 everywhere. ``lags`` is E[g g'] / E[g²] of two positions of a sequence
+    that are 0, 1, … apart, where known.
     ``parts`` are the gradients of concatenated units, each with its number of units.
     """
 
@@ -45,8 +46,14 @@ class Gradient(msgspec.Struct, frozen=True):
 
     @classmethod
     def even(cls, second: Array) -> Gradient:
-        """The gradient of that E[g²], independent between positions."""
-        return cls(np.stack([second, np.zeros_like(second)]))
+        """The gradient of that E[g²], independent between positions and examples."""
+        return cls.within(second, np.zeros_like(second))
+
+    @classmethod
+    def within(cls, second: Array, places: Array, lags: Array | None = None) -> Gradient:
+        """The gradient of that E[g²], and E[g g'] of two positions, independent of examples."""
+        none = np.zeros_like(second)
+        return cls(np.stack([second, none, places, none]), lags=lags)
 
     @property
     def grid(self) -> Size:
@@ -57,12 +64,12 @@ class Gradient(msgspec.Struct, frozen=True):
     @property
     def second(self) -> float:
         """E[g²], averaged over positions."""
-        return float(self.moments[0].mean())
+        return float(self.moments[0].sum()) / math.prod(self.grid)
 
     @property
     def cross(self) -> float:
         """E[g g'] of two positions, averaged over positions."""
-        return float(self.moments[1].mean())
+        return float(self.moments[2].mean())
 
     def with_moments(self, moments: Array) -> Gradient:
         """The same gradient with other moments."""
@@ -113,8 +120,10 @@ class Gradient(msgspec.Struct, frozen=True):
         """The gradient before the tensor was broadcast from that grid to ``lost`` times as many."""
         if self.grid == grid:
             return self
-        total = lost * self.second + lost * (lost - 1) * self.cross
-        return Gradient.even(np.full(grid, total))
+        same, inputs, places, both = self.moments.reshape(4, -1).mean(1)
+        sums = [lost * same + lost * (lost - 1) * places, lost * inputs + lost * (lost - 1) * both]
+        moments = np.multiply.outer(np.array([*sums, 0.0, 0.0]), np.ones(grid))
+        return Gradient(moments)
 
 
 def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:

@@ -33,14 +33,26 @@ class DropoutRule(_NoiseRule):
             return unchanged(given)
         if rate >= 1:
             return affine(given, 0.0, 0.0)
-        more = 1 / (1 - rate)
+        more, kept = 1 / (1 - rate), 1 - rate
+        shape = getattr(layer, "noise_shape", None)
+        if is_depth or (shape is not None and all(size == 1 for size in shape[1:])):
+            # Of a few whole examples, a typical draw drops a typical number.
+            kept = 1 - _median_count(context.batch, rate) / context.batch
         values = np.concatenate([given.profile * more, [0.0]])
-        profile = profile_of(values, np.append(WEIGHTS * (1 - rate), rate))
+        profile = profile_of(values, np.append(WEIGHTS * kept, 1 - kept))
         # Some layers drop a unit at all positions.
-        if not isinstance(layer, regularization.Dropout) or layer.noise_shape is not None:
-            return _with_noise(given, more, more, profile, given.lags)
+        if not isinstance(layer, regularization.Dropout) or shape is not None:
+            return _with_noise(given, kept * more**2, kept * more**2, profile, given.lags)
         lags = None if given.lags is None else np.append(1.0, given.lags[1:] / more)
         return _with_noise(given, more, 1.0, profile, lags)
+
+
+def _median_count(n: int, rate: float) -> int:
+    """The median of a binomial distribution: how many of n are dropped in a typical draw."""
+    count = np.arange(1, n + 1)
+    steps = np.log((n + 1 - count) / count * (rate / (1 - rate)))
+    logs = n * math.log1p(-rate) + np.cumsum(np.append(0.0, steps))
+    return int(np.searchsorted(np.cumsum(np.exp(logs)), 0.5))
 
 
 class GaussianDropoutRule(_NoiseRule):
@@ -75,7 +87,7 @@ class AlphaDropoutRule(EntrywiseRule):
         moments, means = given.moments, given.means
         dropped = kept**2 * moments + 2 * kept * rate * bound * means + (rate * bound) ** 2
         dropped[0] = kept * moments[0] + rate * bound**2
-        values = np.append(math.sqrt(float(given.second.mean())) * given.profile, bound)
+        values = np.append(math.sqrt(given.mean_square) * given.profile, bound)
         profile = profile_of(values, np.append(WEIGHTS * kept, rate))
         scale = (kept * (1 + rate * bound**2)) ** -0.5
         restored = affine(
@@ -88,8 +100,7 @@ def _with_noise(
     given: Field, same: float, places: float, profile: Array, lags: Array | None
 ) -> Expected:
     """Entries times independent factors of mean 1: E[f²] of one, and E[f f'] of two positions."""
-    ones = (1,) * len(given.grid)
-    moments = given.moments * np.array([same, 1.0, places, 1.0]).reshape(4, *ones)
+    pairs = np.array([same, 1.0, places, 1.0]).reshape(4, *(1,) * len(given.grid))
+    moments = given.moments * pairs
     output = field(moments, given.units, profile, pinned=given.pinned, lags=lags)
-    pairs = np.array([same, places]).reshape(2, *ones)
     return Expected(output, lambda g: [g.times(pairs)])

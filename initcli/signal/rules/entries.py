@@ -186,8 +186,8 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     @cache
     def factors_and_squares() -> tuple[Array, Array]:
         # Most passes go forwards alone.
-        size = math.sqrt(float(given.second.mean()))
-        return slopes(slope, given), slope(size * given.profile) ** 2
+        factors, values = slopes(slope, given)
+        return factors, values**2
 
     def pull(g: Gradient) -> list[Gradient]:
         factors, squares = factors_and_squares()
@@ -205,7 +205,7 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
 
 def _softmaxed(given: Field) -> Expected:
     n, grid = given.units, given.grid
-    size = math.sqrt(float(given.second.mean()))
+    size = math.sqrt(given.mean_square)
     centered = size * (given.profile - WEIGHTS @ given.profile)
     centered -= centered.max()
     second, cube, fourth, pair = (
@@ -257,6 +257,6 @@ def softmax_moments(values: Array, counts: Array, *powers: int) -> Array:
 def _gated(given: Field) -> Expected:
     half, other = (field(given.moments, given.units // 2, given.profile) for _ in range(2))
     gate = mapped(arrays.sigmoid, other)
-    slope = slopes(lambda x: arrays.sigmoid(x) * (1 - arrays.sigmoid(x)), other)
-    factors = (gate.moments[[0, 2]] + half.moments[[0, 2]] * slope) / 2
+    slope, _ = slopes(lambda x: arrays.sigmoid(x) * (1 - arrays.sigmoid(x)), other)
+    factors = (gate.moments + half.moments * slope) / 2
     return Expected(multiplied(half, gate), lambda g: [Gradient(factors * g.moments)])

@@ -83,7 +83,7 @@ def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
 
     def pull(g: Gradient) -> list[Gradient]:
         (back,) = step.pull(g)
-        return [Gradient(back.moments.reshape(2, *given.grid), back.tilt, back.latent)]
+        return [Gradient(back.moments.reshape(4, *given.grid), back.tilt, back.latent)]
 
     return Expected(step.output, pull)
 
@@ -116,13 +116,13 @@ def laid(given: Field, shape: Size, axes: Axes) -> Expected:
         field(moments, units, given.profile, given.latent, given.pinned),
         axes=axes,
         entangled=any(shape[axis] > 1 for axis in new - old)
-        and common > _NEGLIGIBLE * float(given.second.mean()),
+        and common > _NEGLIGIBLE * given.mean_square,
     )
     back = (same - 1) / (before - 1) if before > 1 else 1.0
 
     def pull(g: Gradient) -> list[Gradient]:
         moved = _averaged(g.moments, shape, new, old)
-        moved[1] *= back
+        moved[2:] *= back
         return [Gradient(moved, g.tilt, g.latent)]
 
     return Expected(output, pull)

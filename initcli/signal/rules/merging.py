@@ -88,10 +88,10 @@ class ProductRule(MergingRule):
         def pull(g: Gradient) -> list[Gradient]:
             back: list[Gradient] = []
             for index, each in enumerate(fields):
-                factor: Array = np.ones((2, *(1,) * len(g.grid)))
+                factor: Array = np.ones((4, *(1,) * len(g.grid)))
                 for other in (*fields[:index], *fields[index + 1 :]):
                     grid = (1,) * (len(g.grid) - len(other.grid)) + other.grid
-                    factor = factor * other.moments[[0, 2]].reshape(2, *grid)
+                    factor = factor * other.moments.reshape(4, *grid)
                 moments = np.broadcast_to(g.moments * factor, g.moments.shape)
                 back.append(_gathered(Gradient(moments), each, fields))
             return back
@@ -218,7 +218,7 @@ def beside(fields: Sequence[Field]) -> Expected:
     known = [each.lags for each in fields if each.lags is not None]
     lags = None
     if len(known) == len(fields):
-        sizes = [n * float(each.second.mean()) for each, n in zip(fields, units, strict=True)]
+        sizes = [n * each.mean_square for each, n in zip(fields, units, strict=True)]
         lags = np.average(known, 0, sizes) if sum(sizes) > 0 else known[0]
     output = field(moments, total, _mixture(fields, units), pinned=pinned, lags=lags)
     parts = tuple(part for each in fields for part in each.parts or (each,))
@@ -242,7 +242,7 @@ def _mixture(fields: Sequence[Field], weights: Sequence[float]) -> Array:
     """The profile of entries that are of each field with that weight."""
     # Many fields make one profile, for which a few nodes of each are enough.
     nodes = slice(None) if len(fields) <= _MANY else slice(2, None, 5)
-    values = [math.sqrt(float(each.second.mean())) * each.profile[nodes] for each in fields]
+    values = [math.sqrt(each.mean_square) * each.profile[nodes] for each in fields]
     total = float(WEIGHTS[nodes].sum()) * sum(weights)
     shares = [WEIGHTS[nodes] * (n / total) for n in weights]
     return profile_of(np.concatenate(values), np.concatenate(shares))

@@ -95,7 +95,7 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
     share = (alike - 1) / (count - 1) if count > 1 else 1.0
     moments, level = given.moments, mean_products(given.means, given.means)
     moments[2:] = share * moments[2:] + (1 - share) * level[2:]
-    pairs = np.array([1.0, share]).reshape(2, *(1,) * len(given.grid))
+    pairs = np.array([1.0, 1.0, share, share]).reshape(4, *(1,) * len(given.grid))
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
 
@@ -166,14 +166,15 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
     """A window that slides over the positions.
 
     Of two positions, only the places that are inside the image for both are products of the same
-    weight.
+    weight, and zeros that were padded before count as outside.
     """
     slid = Slid(grid, outputs, size, whole)
 
     def over(x: Array) -> Array:
         if len(x) < 4:
             return slid.box(x)
-        return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:])])
+        sizes = np.sqrt(np.maximum(x[0], 0.0))
+        return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
     return Window(over, slid.unboxed)
 
@@ -228,7 +229,7 @@ def _tied(apart: Field, common: float, width: int) -> Field:
     # Two examples, or positions, of which one or the other has that row.
     means = apart.means + share * mean
     moments[1:] += 2 * share * mean * apart.means + (share * mean) ** 2
-    second = float(apart.second.mean())
+    second = apart.mean_square
     others = math.sqrt(second) * apart.profile
     single = mean + math.sqrt(second + width * common**2) * NODES
     values = profile_of(

@@ -19,7 +19,7 @@ from initcli.signal.field import (
     mean_products,
     normal,
     pair_shares,
-    unit_scatter,
+    unit_scatters,
 )
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
@@ -119,20 +119,46 @@ def _by_channel(
     output = field(centered / size, given.units, values, given.latent, pinned=True)
     unit = output.moments.reshape(4, -1).mean(1)
     # E[1 / V] is more than 1 / E[V] for the variance V of few entries, which is nearly gamma.
-    scatter = unit_scatter(field(output.moments, given.units), context.batch)
+    (scatter,) = unit_scatters(field(output.moments, given.units), context.batch)
     uneven = 1 / (1 - min(scatter, 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
-        pairs = np.array([g.second, 0.0, g.cross, 0.0])
-        off = float(shares @ pairs)
-        along = float(shares @ (pairs * unit))
-        rest = np.stack([np.maximum(g.moments[0] - off - along, 0.0), g.moments[1] - off])
+        along = float(shares @ (g.moments.reshape(4, -1).mean(1) * unit))
+        rest = _centered(g.moments, shares) - along * unit.reshape(4, *(1,) * len(g.grid))
+        rest[0] = np.maximum(rest[0], 0.0)
         before = g.tilt_of(given)
         tilt = channels.tilt if before is None else before * channels.tilt
         tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)
         return [Gradient(rest * channels.inverse * uneven, tilt, given.latent)]
 
     return Expected(output, pull)
+
+
+def normalized_by_step(
+    layer: normalization.BatchNormalization, context: Context, given: Field
+) -> Expected:
+    """Batch normalization of each position by the batch alone."""
+    shares = pair_shares(context.batch, 1)[:2]
+
+    def centered(moments: Array) -> Array:
+        same, places = moments[:2], moments[2:]
+        return np.concatenate([part - np.tensordot(shares, part, 1) for part in (same, places)])
+
+    moments = centered(given.moments)
+    size = np.maximum(moments[0], 0.0) + layer.epsilon
+    values = given.profile - float(WEIGHTS @ given.profile)
+    moments = moments / by_position(size)
+    output = field(moments, given.units, values, given.latent, pinned=True)
+    one = moments.reshape(4, -1).mean(1) * np.array([1, 1, 0, 0])
+    uneven = 1 / (1 - min(unit_scatters(field(one, given.units), context.batch)[0], 0.5))
+
+    def pull(g: Gradient) -> list[Gradient]:
+        along = np.tensordot(shares, g.moments[:2] * moments[:2], 1)
+        rest = centered(g.moments) - along * moments * [[1], [1], [0], [0]]
+        rest[0] = np.maximum(rest[0], 0.0)
+        return [Gradient(rest * uneven / by_position(size), g.tilt_of(given), given.latent)]
+
+    return _scaled(Expected(output, pull), context)
 
 
 class _Channels(NamedTuple):
@@ -227,7 +253,7 @@ def _standardized(given: Field, level: Array, variance: Array, values: Array) ->
     moments[0] = np.maximum(moments[0], 0.0)
     lags = given.lags
     if lags is not None:
-        share = float(level.mean()) / max(float(given.second.mean()), 1e-300)
+        share = float(level.mean()) / max(given.mean_square, 1e-300)
         lags = (lags - share) / max(1 - share, 1e-300)
     return field(moments, given.units, values, given.latent, True, lags)
 

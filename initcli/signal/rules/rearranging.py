@@ -181,10 +181,15 @@ class EndsRule(Rule):
         before, after = _grids(layer, context)
         slid = moved(before, after, [(sign * a, sign * b) for a, b in around])
 
-        def pull(g: Gradient) -> list[Gradient]:
-            return [g.with_moments(slid.unboxed(g.moments))]
+        # Of two positions, both may be among the zeros.
+        n, m = (max(math.prod(each) - 1, 1) for each in (before, after))
+        alone = (1, 1, *[min(n / m, 1.0)] * 2), (1, 1, *[min(m / n, 1.0)] * 2)
+        to_output, to_input = (np.reshape(each, (4, *(1,) * len(before))) for each in alone)
 
-        moments = slid.box(given.moments)
+        def pull(g: Gradient) -> list[Gradient]:
+            return [g.with_moments(slid.unboxed(g.moments) * to_input)]
+
+        moments = slid.box(given.moments) * to_output
         output = field(moments, given.units, given.profile, given.latent, given.pinned)
         return Expected(output, pull)
 
@@ -215,7 +220,9 @@ class UpSamplingRule(Rule):
         n = math.prod(times)
 
         def pull(g: Gradient) -> list[Gradient]:
-            same, cross = slid.box(g.moments)
-            return [g.with_moments(np.stack([same + (n - 1) * cross, n * cross]))]
+            sums = slid.box(g.moments)
+            sums[:2] += (n - 1) * sums[2:]
+            sums[2:] *= n
+            return [g.with_moments(sums)]
 
         return Expected(output, pull)

@@ -83,7 +83,7 @@ class _RecurrentRule(Rule):
 
         def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
             if layer.return_sequences:
-                outer = at_lags(g.moments[0], g.moments[1], g.lags)
+                outer = at_lags(g.moments[0], g.moments[2], g.lags)
             else:
                 outer = np.zeros((steps, steps))
                 outer[-1, -1] = g.second
@@ -93,7 +93,7 @@ class _RecurrentRule(Rule):
             back = unrolled.pull(outer[None, ::-1, ::-1], carry)[0, ::-1, ::-1][turned, turned]
             same = np.diagonal(back)
             cross = (back.sum(1) - same) / max(steps - 1, 1)
-            return [Gradient(np.stack([same, cross]), lags=lags_of(back))]
+            return [Gradient.within(same, cross, lags_of(back))]
 
         same, inputs = (np.diagonal(each) for each in unrolled.states)
         last = _alone(np.array([same[-1], inputs[-1]]), unrolled.means[-1], layer.units)

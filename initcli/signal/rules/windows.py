@@ -106,19 +106,18 @@ class Slid:
         spread: Array = arrays.spread(moments[..., None], ones, self.window, self.grid)[..., 0]
         return spread
 
-    def box_of_pairs(self, moments: Array) -> Array:
-        """The sums of moments of two positions, at both of which a place meets an entry."""
+    def box_of_pairs(self, moments: Array, sizes: Array) -> Array:
+        """The sums of moments of two positions, at both of which a place meets an entry.
+
+        ``sizes`` are those of the entries at each position.
+        """
         if not self.is_direct:
             return self._over(self._pairs, moments)
-        # How often an entry of two windows at the same place of the kernel is there in both.
-        inside = np.ones(())
-        w = self.window
-        for n, out, k, stride, dilation, (before, _) in zip(
-            self.grid, self.outputs, self.size, w.strides, w.dilation, w.padding, strict=True
-        ):
-            places = np.arange(out)[:, None] * stride + np.arange(k) * dilation - before
-            inside = np.multiply.outer(inside, np.mean((places >= 0) & (places < n), axis=0))
-        sums: Array = arrays.correlate(moments[..., None], inside[..., None, None], w)[..., 0]
+        # How large the entries are that a place meets in any window, relative to all.
+        windows = np.ones((1, *self.outputs, 1))
+        met = arrays.weigh(sizes[None, ..., None], windows, self.window, (*self.size, 1, 1))
+        met /= max(float(sizes.mean()) * math.prod(self.outputs), 1e-300)
+        sums: Array = arrays.correlate(moments[..., None], met, self.window)[..., 0]
         return sums
 
     def largest(self, second: Array) -> Array:
@@ -185,13 +184,18 @@ def _averaged(given: Field, slid: Slid) -> Expected:
     means = slid.box(given.means[None])[0] / n
 
     def pull(g: Gradient) -> list[Gradient]:
-        same, cross = g.moments[0], np.maximum(g.moments[1], 0.0)
-        # An entry has a share of the gradient of every window that it stands in.
-        apart = slid.unboxed(((same - cross) / n**2)[None])[0]
-        common = slid.unboxed((np.sqrt(cross) / n)[None])[0] ** 2
-        return [_among(apart + common, g, slid)]
+        return [_among(_shared_out(g.moments, n, slid), g, slid)]
 
     return Expected(normal(moments, means, given.units), pull)
+
+
+def _shared_out(moments: Array, n: Array, slid: Slid) -> Array:
+    """E[g²] and E[g g'] of two examples, where all n entries of a window get the same share."""
+    # An entry has a share of the gradient of every window that it stands in.
+    apart = slid.unboxed((moments[:2] - moments[2:]) / n**2)
+    common = slid.unboxed(np.sign(moments[2:]) * np.sqrt(np.abs(moments[2:])) / n)
+    shared: Array = apart + common * np.abs(common)
+    return shared
 
 
 def _largest(given: Field, slid: Slid) -> Expected:
@@ -211,16 +215,18 @@ def _largest(given: Field, slid: Slid) -> Expected:
         second[entries == number] = level[0]
         profiles.append(values)
         shares.append(WEIGHTS * float(np.mean(entries == number)))
-    moments *= by_position(second * most / max(float(given.second.mean()), 1e-300))
+    moments *= by_position(second * most / max(given.mean_square, 1e-300))
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
     windows, positions = math.prod(slid.outputs), max(math.prod(slid.grid), 1)
     again = _won_again(slid.size, slid.window.strides) * windows / positions
 
     def pull(g: Gradient) -> list[Gradient]:
-        back = slid.unboxed(g.moments[:1] / count)[0]
+        # The largest entry of another example is any.
+        back = _shared_out(g.moments, n, slid)
+        back[0] = slid.unboxed(g.moments[:1] / count)[0]
         # Windows that overlap may share their largest entry, which gets the sum of theirs.
-        back = back * max(1 + again * g.cross / max(float(back.mean()), 1e-300), 0.0)
+        back[0] *= max(1 + again * g.cross / max(float(back[0].mean()), 1e-300), 0.0)
         return [Gradient(_among(back, g, slid).moments, tilt, given.latent)]
 
     return Expected(field(moments, given.units, values), pull)
@@ -244,12 +250,14 @@ def _won_again(size: Size, strides: Size) -> float:
     return max(total * times - 1.0, 0.0)
 
 
-def _among(second: Array, g: Gradient, slid: Slid) -> Gradient:
-    """A gradient of that E[g²] at each position, whose sum has the mean square of the sum of g."""
+def _among(moments: Array, g: Gradient, slid: Slid) -> Gradient:
+    """A gradient with that E[g²] and E[g g'] of two examples, which sums up to as much as g."""
     entries, windows = math.prod(slid.grid), math.prod(slid.outputs)
-    whole = windows * g.second + windows * (windows - 1) * g.cross
-    cross = (whole - entries * float(second.mean())) / max(entries * (entries - 1), 1)
-    return Gradient(np.stack([second, np.full_like(second, cross)]))
+    before, after = (each.reshape(len(each), -1).mean(1) for each in (g.moments, moments))
+    whole = windows * before[:2] + windows * (windows - 1) * before[2:]
+    apart = (whole - entries * after) / max(entries * (entries - 1), 1)
+    levels = np.multiply.outer(apart, np.ones(moments.shape[1:]))
+    return Gradient(np.concatenate([moments, levels]))
 
 
 def largest_of(given: Field, n: int) -> tuple[Array, Array]:
@@ -270,7 +278,7 @@ def largest_of(given: Field, n: int) -> tuple[Array, Array]:
     share = min(max((inputs - both) / max(1 - places, 1e-9), 0.0), 1.0)
     kept = share * ((1 - share) / (n * spread**2) + share) if n > 1 else share
     behind = np.array([both + (1 - places) * spread**2 * kept, places, both]) / variance
-    size = math.sqrt(float(given.second.mean()))
+    size = math.sqrt(given.mean_square)
     whole = size * np.interp(values, NODES, np.sort(given.profile))
     return products(whole, whole, np.append(1.0, np.clip(behind, 0, 1))), whole
 
@@ -311,8 +319,10 @@ class GlobalPoolingRule(Rule):
         tilt = _tilt_to_largest(given, n)
 
         def pull(g: Gradient) -> list[Gradient]:
-            even = Gradient.even(np.full(grid, g.second / n))
-            return [Gradient(even.moments, tilt, given.latent)]
+            same, inputs = g.moments.reshape(4, -1).mean(1)[:2]
+            levels = np.array([same / n, inputs / n**2, 0.0, inputs / n**2])
+            moments = np.multiply.outer(levels, np.ones(grid))
+            return [Gradient(moments, tilt, given.latent)]
 
         moments = np.broadcast_to(level.reshape(4, *(1,) * len(after)), (4, *after))
         return Expected(field(moments, given.units, values), pull)
@@ -349,7 +359,9 @@ def averaged_over_all(given: Field, after: Size) -> Expected:
     first = same / n + (1 - 1 / n) * places
     second = inputs / n + (1 - 1 / n) * both
     moments = np.array([first, second, first, second]).reshape(4, *after)
-    return Expected(
-        normal(moments, np.array(given.mean), given.units),
-        lambda g: [Gradient(np.full((2, *grid), g.second / n**2))],
-    )
+
+    def pull(g: Gradient) -> list[Gradient]:
+        levels = np.tile(g.moments.reshape(4, -1).mean(1)[:2] / n**2, 2)
+        return [Gradient(np.multiply.outer(levels, np.ones(grid)))]
+
+    return Expected(normal(moments, np.array(given.mean), given.units), pull)

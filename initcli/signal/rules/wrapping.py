@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from initcli.layers import activation, core, regularization, wrappers
+from initcli.layers import activation, core, normalization, regularization, wrappers
 from initcli.signal.field import Field, field
 from initcli.signal.joint import added
 from initcli.signal.rules.base import (
@@ -18,19 +18,31 @@ from initcli.signal.rules.base import (
     expected,
 )
 from initcli.signal.rules.merging import beside
+from initcli.signal.rules.normalizing import normalized_by_step
+
+_ALIKE_AT_EVERY_STEP = (
+    core.Dense,
+    activation.Activation,
+    regularization.Dropout,
+    normalization.BatchNormalization,
+)
+"""Layers that do to a step what they do to a sequence as a whole."""
 
 
 class TimeDistributedRule(Rule):
     layers = (wrappers.TimeDistributed,)
 
     def expected(self, layer: wrappers.TimeDistributed, context: Context, given: Field) -> Expected:
-        inner = layer.layer
-        if not isinstance(inner, core.Dense | activation.Activation | regularization.Dropout):
-            raise NoTheory(f"{inner.type_name} at every step")
-        batch = context.batch
+        inner, batch = layer.layer, context.batch
         inside = context.within(inner.name or inner.default_name())._replace(
             inputs=[(batch, *context.inputs[0][2:])], outputs=[(batch, *context.outputs[0][2:])]
         )
+        if isinstance(inner, normalization.BatchNormalization) and inner.trainable:
+            if len(given.grid) != 1 or given.sizes is not None or inner.renorm:
+                raise NoTheory("images or a long sequence, each step normalized by its own batch")
+            return normalized_by_step(inner, inside, given)
+        if not isinstance(inner, _ALIKE_AT_EVERY_STEP):
+            raise NoTheory(f"{inner.type_name} at every step")
         return expected(inner, inside, given)
 
 

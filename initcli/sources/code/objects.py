@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,8 @@ from initcli.errors import CodeError, did_you_mean, listed, nearest_file, printa
 from initcli.process import reraise_interrupt
 
 _NAMED = re.compile(r"(?P<module>.+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^\W\d][\w.]*)")
+_MAX_TEXT = 300
+"""Maximum number of characters that are shown of what an exception says."""
 _MODULE = "initcli_code"
 """The name under which a file is imported."""
 
@@ -36,11 +39,11 @@ def is_code(source: str) -> bool:
 
 
 @contextmanager
-def object_of(source: str, arguments: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:
+def object_of(source: str, arguments: Mapping[str, Any], seed: int) -> Iterator[Callable[[], Any]]:
     """What makes the object of that name: a function that calls it, where it can be called.
 
-    The code's own modules stay imported until the block ends; generators of random numbers are
-    then set back.
+    A required argument with the name of a random key of JAX is a key of the seed. The code's own
+    modules stay imported until the block ends; generators of random numbers are then set back.
 
     Raises:
         CodeError: the code cannot be imported, has no such object, or needs other arguments.
@@ -53,7 +56,7 @@ def object_of(source: str, arguments: Mapping[str, Any]) -> Iterator[Callable[[]
     try:
         with redirect_stdout(sys.stderr):
             value = _member(_imported(module, source), name, source)
-            yield _maker(value, arguments, source)
+            yield _maker(value, arguments, source, seed)
     finally:
         restore()
         sys.path[:] = path
@@ -108,19 +111,29 @@ def _member(module: ModuleType, name: str, source: str) -> Any:
     return value
 
 
-def _maker(value: Any, arguments: Mapping[str, Any], source: str) -> Callable[[], Any]:
-    if not (inspect.isroutine(value) or inspect.isclass(value)):
+_KEYS = ("key", "rng", "prng_key", "rngs")
+"""What functions that initialize with JAX call their random keys."""
+
+
+def _maker(value: Any, arguments: Mapping[str, Any], source: str, seed: int) -> Callable[[], Any]:
+    # A wrapped function is one that was compiled or decorated; a module is not called.
+    is_function = inspect.isroutine(value) or isinstance(value, partial)
+    if not (is_function or inspect.isclass(value) or hasattr(value, "__wrapped__")):
         if arguments:
             raise CodeError(f"{printable(source)} is no function, and takes no arguments")
         return lambda: value
+    keys: list[str] = []
     try:
-        inspect.signature(value).bind(**arguments)
-    except TypeError as error:
+        signature = _signature(value)
         needed = [
-            f"`{each.name}`"
-            for each in inspect.signature(value).parameters.values()
+            each.name
+            for each in signature.parameters.values()
             if each.default is each.empty and each.kind in (1, 3) and each.name not in arguments
         ]
+        keys = [each for each in needed if each in _KEYS and "jax" in sys.modules]
+        signature.bind(**arguments, **dict.fromkeys(keys))
+    except TypeError as error:
+        needed = [f"`{each}`" for each in needed if each not in keys]
         remedy = "pass them with --call '{\"name\": value}'"
         message = f"needs {listed(needed, 'and')}" if needed else f"cannot be called: {error}"
         raise CodeError(f"{printable(source)} {message}", remedy) from None
@@ -129,9 +142,23 @@ def _maker(value: Any, arguments: Mapping[str, Any], source: str) -> Callable[[]
 
     def make() -> Any:
         with failing(source, "it failed"):
-            return value(**arguments)
+            return value(**arguments, **{name: _random_key(name, seed) for name in keys})
 
     return make
+
+
+def _signature(value: Any) -> inspect.Signature:
+    """What a function or class takes; of a class whose metaclass hides that, its ``__init__``."""
+    signature = inspect.signature(value)
+    if [each.kind for each in signature.parameters.values()] != [2, 4] or inspect.isroutine(value):
+        return signature
+    own = list(inspect.signature(value.__init__).parameters.values())
+    return signature.replace(parameters=own[1:])
+
+
+def _random_key(name: str, seed: int) -> Any:
+    nnx = sys.modules.get("flax.nnx")
+    return nnx.Rngs(seed) if nnx and name == "rngs" else sys.modules["jax"].random.key(seed)
 
 
 @contextmanager
@@ -148,7 +175,8 @@ def failing(source: str, what: str) -> Iterator[None]:
         own = [each for each in frames if Path(each.filename).name == Path(file).name]
         line = error.lineno if isinstance(error, SyntaxError) else own[-1].lineno if own else None
         place = f"{file}:{line}" if line else source
-        text = " ".join(traceback.format_exception_only(error)[-1].split())
+        text = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+        text = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
         raise CodeError(f"{printable(place)}: {what}: {printable(text)}", _advice(error)) from error
 
 

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared
-from initcli.initializers.given import Box, Parts, Uninitialized, Unknown, Values
 from initcli.layers.core import Opaque
 from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
-from initcli.sources.code.torch_recording import (
-    Computed,
-    Content,
-    Drawn,
-    Part,
-    Recorder,
-    Unwritten,
-    View,
-)
-from initcli.stored import NUMPY, Held, StoredTensor
-from initcli.types import TensorDtype
+from initcli.sources.code.contents import Computed, filled
+from initcli.sources.code.live import dtype_of, live
+from initcli.sources.code.torch_recording import FOLLOWED, Recorder, View
+from initcli.types import Array
 
 _UNDECLARED = Undeclared()
 
@@ -41,7 +32,8 @@ def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Content
     """The parameters and buffers of a module, by the names of its state.
 
     Names and shapes are PyTorch's. A tensor that has two names is listed under the first. Without a
-    recorder the values that the tensors have are those of the parameters.
+    recorder the values that the tensors have are those of the parameters, which have the
+    initializers that were recorded while PyTorch was followed.
     """
     layers: list[BuiltLayer] = []
     notes: list[str] = []
@@ -63,12 +55,10 @@ def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Content
                 Parameter(
                     path=full,
                     shape=tuple(tensor.shape),
-                    initializer=_UNDECLARED
-                    if recorder is None
-                    else initializer(recorder.parts(tensor)),
+                    initializer=initializer(recorder or FOLLOWED, tensor),
                     stored=live(full, tensor) if recorder is None else None,
                     trainable=id(tensor) in trained,
-                    dtype=_dtype(tensor),
+                    dtype=dtype_of(tensor),
                     keeps_dtype=True,
                     seed=seed,
                     contracts=contracts,
@@ -86,25 +76,6 @@ def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Content
                 )
             )
     return Contents(tuple(layers), tuple(notes))
-
-
-def _dtype(tensor: torch.Tensor) -> TensorDtype:
-    return cast(TensorDtype, str(tensor.dtype).removeprefix("torch."))
-
-
-def live(path: str, tensor: torch.Tensor) -> StoredTensor:
-    """The values that a tensor has, in place where it lies in memory row by row."""
-    values = tensor.detach().cpu().contiguous().reshape(-1)
-    dtype = _dtype(tensor)
-    storage = None
-    if dtype in NUMPY:
-        bits = {1: torch.uint8, 2: torch.int16}.get(values.element_size())
-        is_foreign = dtype == "bfloat16" or dtype.startswith("float8")
-        array = (values.view(bits) if is_foreign and bits else values).numpy()
-        storage = Held(array.view(NUMPY[dtype]) if is_foreign else array)
-    return StoredTensor(
-        path=path, shape=tuple(tensor.shape), dtype=dtype, storage=storage, origin="live"
-    )
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -132,30 +103,20 @@ def _axes(module: nn.Module, name: str, tensor: torch.Tensor) -> tuple[Axes, Axe
     return None, None
 
 
-def initializer(parts: list[Part]) -> Initializer:
-    """The initializer of a tensor that was filled in parts."""
-    if len(parts) == 1:
-        return _initializer(parts[0].content)
-    return Parts(
-        boxes=tuple(
-            Box(
-                starts=tuple(each.start for each in box),
-                stops=tuple(each.stop for each in box),
-                initializer=_initializer(content),
-            )
-            for box, content in parts
-        )
+def initializer(recorder: Recorder, tensor: torch.Tensor) -> Initializer:
+    """How a tensor was filled, as far as it was followed."""
+    if recorder is FOLLOWED and not recorder.follows(tensor):
+        return _UNDECLARED
+    parts = (
+        part._replace(content=Computed(_numbers(part.content.values)))
+        if isinstance(part.content, Computed)
+        else part
+        for part in recorder.parts(tensor)
     )
+    return filled(tuple(parts), tuple(tensor.shape))
 
 
-def _initializer(content: Content) -> Initializer:
-    match content:
-        case Drawn(initializer):
-            return initializer
-        case Computed(values) if not values.is_complex():
-            return Values(numbers=np.asarray(values.detach().double().numpy()).tobytes())
-        case Unwritten(place):
-            return Uninitialized(**place._asdict())
-        case Computed():
-            return Unknown(operation="complex numbers")
-    return Unknown(operation=content.operation)
+def _numbers(values: torch.Tensor) -> Array:
+    exact = torch.complex128 if values.is_complex() else torch.float64
+    numbers: Array = values.detach().to(exact).numpy()
+    return numbers

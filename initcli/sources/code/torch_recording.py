@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
@@ -30,44 +31,24 @@ from initcli.initializers import (
     RandomUniform,
     TruncatedNormal,
 )
-
-MAX_COMPUTED = 1 << 22
-"""Maximum number of entries of a tensor whose values are computed."""
-
-
-class Place(NamedTuple):
-    """The line of a person's code that made a tensor."""
-
-    file: str
-    line: int
-    function: str
-
-
-class Unwritten(NamedTuple):
-    """Memory that nothing was written to."""
-
-    place: Place
-
-
-class Unknown(NamedTuple):
-    """Random entries after an operation that no distribution here describes."""
-
-    operation: str
-
-
-class Drawn(NamedTuple):
-    """Entries drawn by an initializer."""
-
-    initializer: Initializer
-
-
-class Computed(NamedTuple):
-    """Entries that no random number decides: a real tensor."""
-
-    values: torch.Tensor
-
-
-Content = Unwritten | Unknown | Drawn | Computed
+from initcli.initializers.base import Undrawn, Whole
+from initcli.initializers.given import Uninitialized, Unknown
+from initcli.sources.code.contents import (
+    MAX_COMPUTED,
+    SIGNS,
+    STANDARD_NORMAL,
+    STANDARD_UNIFORM,
+    Computed,
+    Content,
+    Part,
+    clamped,
+    erfinv,
+    is_random,
+    reshaped,
+    scaled,
+    unknown,
+    whole,
+)
 
 
 class View(NamedTuple):
@@ -131,34 +112,27 @@ class Write(NamedTuple):
     content: Content
 
 
-class Part(NamedTuple):
-    """A box of a tensor and its content."""
-
-    box: tuple[slice, ...]
-    content: Content
-
-
 class _Storage:
     """What was written to one storage, the latest last."""
 
-    def __init__(self, size: int, content: Content, keep: torch.Tensor) -> None:
+    def __init__(self, size: int, content: Content, storage: torch.UntypedStorage) -> None:
         self.size = size
-        self.keep = keep  # a storage that is freed gives its number to another
+        # It keeps no memory, but the number, which another storage could have otherwise.
+        self.reference = StorageWeakRef(storage)
         self.writes = [Write(View(0, (size,), (1,)), content)]
 
     def write(self, view: View, content: Content) -> None:
         """Note a write over some of the entries; known values are written into known ones."""
-        whole = View(0, (self.size,), (1,))
+        everything = View(0, (self.size,), (1,))
         if view.size >= self.size:
             self.writes = []
-            view = whole if not isinstance(content, Computed) else view
         else:
             values = values_of([Part((), content)], view.shape)
-            before = None if values is None else values_of(self.parts(whole), whole.shape)
+            before = None if values is None else values_of(self.parts(everything), everything.shape)
             if values is not None and before is not None:
                 before = before.to(torch.promote_types(before.dtype, values.dtype))
                 before.as_strided(view.shape, view.strides, view.offset).copy_(values)
-                self.writes, view, content = [], whole, Computed(before)
+                self.writes, view, content = [], everything, Computed(before)
         self.writes.append(Write(view, content))
 
     def content(self, view: View) -> Content:
@@ -169,18 +143,19 @@ class _Storage:
         values = values_of(parts, view.shape)
         if values is not None:
             return Computed(values)
-        unknown = (part.content for part in parts if isinstance(part.content, Unknown))
-        return next(unknown, Unknown("a part of several contents"))
+        return unknown([part.content for part in parts], "a part of several contents")
 
     def parts(self, view: View) -> list[Part]:
         """The boxes of a view and their contents; each may lie over those before."""
-        every = tuple(slice(0, length) for length in view.shape)
+        every = whole(view.shape)
         parts: list[Part] = []
         for write in self.writes:
             content = write.content
             if write.view.size >= self.size:
                 if isinstance(content, Computed):
                     content = Computed(_shown(content.values, write.view, view))
+                else:
+                    content = reshaped(content, write.view.shape, view.shape)
                 parts = [Part(every, content)]
                 continue
             box = write.view.box_in(view)
@@ -190,13 +165,17 @@ class _Storage:
                     if isinstance(content, Computed):
                         values = content.values.reshape(write.view.shape)[inside]
                         content = Computed(values.reshape(view.shape))
+                    else:
+                        content = reshaped(content, write.view.shape, view.shape)
                     parts = [Part(every, content)]
                 elif _overlap(write.view, view):
-                    parts = [Part(every, Unknown("a write to scattered entries"))]
+                    parts = [Part(every, Unknown(operation="a write to scattered entries"))]
                 continue
+            shape = tuple(each.stop - each.start for each in box)
             if isinstance(content, Computed):
-                shape = tuple(each.stop - each.start for each in box)
                 content = Computed(content.values.reshape(shape))
+            else:
+                content = reshaped(content, write.view.shape, shape)
             if box == every:
                 parts = [Part(every, content)]
             else:
@@ -236,7 +215,7 @@ def values_of(parts: Sequence[Part], shape: tuple[int, ...]) -> torch.Tensor | N
         match content:
             case Computed(values) if not values.is_complex():
                 found[box], known[box] = values.to(found.dtype), True
-            case Drawn(Constant(value=value)):
+            case Constant(value=value):
                 found[box], known[box] = value, True
             case _:
                 known[box] = False
@@ -257,12 +236,34 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         self.came_late = False
         """Whether transformers was imported only after recording began."""
 
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Record what is done to tensors that have memory."""
+        draw = torch.nn.init._no_grad_trunc_normal_
+
+        def truncated(
+            tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
+        ) -> torch.Tensor:
+            draw(tensor, mean, std, a, b, generator)
+            self.write(tensor, _truncated(mean, std, a, b))
+            return tensor
+
+        with mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated), self:
+            yield
+        self._storages = {
+            key: each for key, each in self._storages.items() if not each.reference.expired()
+        }
+
+    def follows(self, tensor: torch.Tensor) -> bool:
+        """Whether a write to a tensor was recorded."""
+        return _key(tensor) in self._storages
+
     def parts(self, tensor: torch.Tensor) -> list[Part]:
         """The boxes of a tensor and their contents."""
         view = View.of(tensor)
         storage = self._storages.get(_key(tensor))
         if storage is None:
-            return [Part(tuple(slice(0, n) for n in view.shape), self._given(tensor))]
+            return [Part(whole(view.shape), self._given(tensor))]
         return storage.parts(view)
 
     def content(self, tensor: torch.Tensor) -> Content:
@@ -275,12 +276,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         key = _key(tensor)
         if key not in self._storages:
             size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
-            self._storages[key] = _Storage(size, self._given(tensor), tensor.detach())
+            storage = tensor.untyped_storage()
+            self._storages[key] = _Storage(size, self._given(tensor), storage)
         self._storages[key].write(View.of(tensor), content)
 
     def _given(self, tensor: torch.Tensor) -> Content:
         """The content of a tensor that was there before."""
-        return Unknown("a tensor made before the model") if tensor.is_meta else Computed(tensor)
+        if tensor.is_meta:
+            return Unknown(operation="a tensor made before the model")
+        return Computed(tensor)
 
     def values(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """The values of a tensor in which nothing is random."""
@@ -377,43 +381,43 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         """The content that an operation writes, by the contents that it reads."""
         plain = name.rstrip("_")
         if plain in _CREATED_EMPTY:
-            return Unwritten(place())
+            return place()
         if name in _DRAWS:
             return _DRAWS[name](args, kwargs)
         if name in {"zero_", "zeros", "zeros_like", "new_zeros"}:
-            return Drawn(Constant(value=0.0))
+            return Constant(value=0.0)
         if name in {"ones", "ones_like", "new_ones"}:
-            return Drawn(Constant(value=1.0))
+            return Constant(value=1.0)
         if name in {"fill_", "full", "full_like", "new_full"}:
             value = _argument(args, kwargs, 1, "value", "fill_value")
             real = self.values(value) if _is_tensor(value) else torch.tensor(value)
             if real is not None and real.numel() == 1:
-                return Drawn(Constant(value=float(real)))
+                return Constant(value=float(real))
         if name == "copy_" and len(known) > 1:
             return _spread(known[1], tensors[1].numel(), tensors[0].numel(), name)
         if plain in _SAME and known:
             return known[0]
         if plain in _SLICED and known:
             first = known[0]
-            same = all(each == first for each in known) and isinstance(first, Drawn)
-            return (
-                first
-                if same and plain in {"cat", "stack", "index_select"}
-                else _unknown(known, name)
-            )
+            keeps = plain in {"cat", "stack", "index_select"} and not isinstance(first, Whole)
+            same = not isinstance(first, Computed) and all(each == first for each in known)
+            return first if keeps and same else unknown(known, plain)
         if plain in {"mul", "div", "add", "sub", "neg"} and known:
             return self._affine(plain, args, kwargs, tensors, known)
         if plain == "linalg_qr" and index == 0:
             match known[0]:
-                case Drawn(RandomNormal(mean=0.0)):
-                    return Drawn(Orthogonal())
+                case RandomNormal(mean=0.0):
+                    return Orthogonal()
         if plain in {"sign", "sgn"}:
-            return _SIGNS
+            return SIGNS
         if plain == "erfinv":
-            return _erfinv(known[0])
+            return erfinv(known[0])
         if plain == "clamp" and known:
-            return self._clamped(known[0], args, kwargs)
-        return _unknown(known, name)
+            low, high = _argument(args, kwargs, 1, "min"), _argument(args, kwargs, 2, "max")
+            return clamped(
+                known[0], -math.inf if low is None else low, math.inf if high is None else high
+            )
+        return unknown(known, plain)
 
     def _affine(
         self,
@@ -425,27 +429,22 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
     ) -> Content:
         """a·x + b of a distribution, for numbers a and b."""
         numbers = [each for each in args if isinstance(each, int | float)]
-        random = [
-            at
-            for at, each in enumerate(known)
-            if not isinstance(each, Computed)
-            and not (isinstance(each, Drawn) and isinstance(each.initializer, Constant))
-        ]
-        if name == "mul" and len(random) == 2 and _SIGNS in known:
+        random = [at for at, each in enumerate(known) if is_random(each)]
+        if name == "mul" and len(random) == 2 and SIGNS in known:
             # Random signs leave an orthogonal matrix orthogonal.
-            match known[random[0]] if known[random[1]] == _SIGNS else known[random[1]]:
-                case Drawn(Orthogonal()) as orthogonal:
+            match known[random[0]] if known[random[1]] == SIGNS else known[random[1]]:
+                case Orthogonal() as orthogonal:
                     return orthogonal
         if len(random) != 1:
-            return _unknown(known, name)
+            return unknown(known, name)
         content = known[random[0]]
-        if not isinstance(content, Drawn):
+        if isinstance(content, Computed):
             return content
         for at, tensor in enumerate(tensors):
             if at != random[0]:
                 real = self.values(tensor)
                 if real is None or real.numel() == 0 or not bool((real == real.flatten()[0]).all()):
-                    return _unknown(known, name)
+                    return unknown(known, name)
                 numbers.append(float(real.flatten()[0]))
         other = numbers[0] if numbers else 1.0
         alpha = kwargs.get("alpha", 1)
@@ -461,99 +460,39 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             case "sub":
                 first = random[0] == 0
                 return scaled(content, 1.0 if first else -alpha, -other * alpha if first else other)
-        return _unknown(known, name)
-
-    def _clamped(self, content: Content, args: Any, kwargs: dict[str, Any]) -> Content:
-        low = _argument(args, kwargs, 1, "min")
-        high = _argument(args, kwargs, 2, "max")
-        if isinstance(content, Drawn):
-            initializer = content.initializer
-            match initializer:
-                case RandomUniform(minval=least, maxval=greatest):
-                    pass
-                case TruncatedNormal():
-                    least, greatest = _bounds(initializer)
-                case _:
-                    return Unknown("clamp")
-            tolerance = 1e-6 * (greatest - least)
-            if (low is None or low <= least + tolerance) and (
-                high is None or high >= greatest - tolerance
-            ):
-                return content
-        return _unknown([content], "clamp")
-
-
-def scaled(content: Drawn, factor: float, shift: float) -> Content:
-    """The content factor · x + shift."""
-    initializer = content.initializer
-    match initializer:
-        case Constant(value=value):
-            return Drawn(Constant(value=value * factor + shift))
-        case RandomNormal(mean=mean, stddev=std):
-            return Drawn(RandomNormal(mean=mean * factor + shift, stddev=std * abs(factor)))
-        case RandomUniform(minval=low, maxval=high):
-            ends = sorted((low * factor + shift, high * factor + shift))
-            return Drawn(RandomUniform(minval=ends[0], maxval=ends[1]))
-        case TruncatedNormal(mean=mean, stddev=std, lower=low, upper=high):
-            bounds = (-2.0 if low is None else low, 2.0 if high is None else high)
-            if factor < 0:
-                bounds = (-bounds[1], -bounds[0])
-            return Drawn(
-                TruncatedNormal(
-                    mean=mean * factor + shift,
-                    stddev=std * abs(factor),
-                    lower=bounds[0],
-                    upper=bounds[1],
-                )
-            )
-        case Orthogonal(gain=gain) if shift == 0:
-            return Drawn(Orthogonal(gain=gain * abs(factor)))
-    return Unknown("arithmetic")
-
-
-def _bounds(initializer: TruncatedNormal) -> tuple[float, float]:
-    low, high = initializer.distribution_for((1,)).support
-    return low, high
+        return unknown(known, name)
 
 
 def _normal(args: Any, kwargs: dict[str, Any]) -> Content:
     mean = _argument(args, kwargs, 1, "mean")
     std = _argument(args, kwargs, 2, "std")
-    return Drawn(RandomNormal(mean=0.0 if mean is None else float(mean), stddev=_one_if_none(std)))
+    return RandomNormal(mean=0.0 if mean is None else float(mean), stddev=_one_if_none(std))
 
 
 def _uniform(args: Any, kwargs: dict[str, Any]) -> Content:
     low = _argument(args, kwargs, 1, "from")
     high = _argument(args, kwargs, 2, "to")
-    return Drawn(RandomUniform(minval=0.0 if low is None else low, maxval=_one_if_none(high)))
+    return RandomUniform(minval=0.0 if low is None else low, maxval=_one_if_none(high))
+
+
+def _truncated(mean: float, std: float, low: float, high: float) -> Initializer:
+    if not std:
+        return Constant(value=min(max(mean, low), high))
+    lower, upper = (low - mean) / std, (high - mean) / std
+    return TruncatedNormal(mean=mean, stddev=std, lower=lower, upper=upper)
 
 
 def _one_if_none(value: float | None) -> float:
     return 1.0 if value is None else float(value)
 
 
-def _erfinv(content: Content) -> Content:
-    """√2 · erfinv of a uniform number is a truncated standard normal one."""
-    match content:
-        case Drawn(RandomUniform(minval=low, maxval=high)) if -1 <= low < high <= 1:
-            ends = torch.erfinv(torch.tensor([low, high], dtype=torch.float64)) * math.sqrt(2)
-            if torch.isinf(ends).any():
-                return Drawn(RandomNormal(stddev=math.sqrt(0.5)))
-            lower, upper = ends.tolist()
-            return Drawn(TruncatedNormal(stddev=math.sqrt(0.5), lower=lower, upper=upper))
-    return _unknown([content], "erfinv")
-
-
-_SIGNS = Unknown("sign")
-_STANDARD_NORMAL = Drawn(RandomNormal(stddev=1.0))
-_STANDARD_UNIFORM = Drawn(RandomUniform(minval=0.0, maxval=1.0))
 _DRAWS: dict[str, Callable[[Any, dict[str, Any]], Content]] = {
     "normal_": _normal,
     "uniform_": _uniform,
-    "randn": lambda args, kwargs: _STANDARD_NORMAL,
-    "randn_like": lambda args, kwargs: _STANDARD_NORMAL,
-    "rand": lambda args, kwargs: _STANDARD_UNIFORM,
-    "rand_like": lambda args, kwargs: _STANDARD_UNIFORM,
+    "randn": lambda args, kwargs: STANDARD_NORMAL,
+    "randn_like": lambda args, kwargs: STANDARD_NORMAL,
+    "rand": lambda args, kwargs: STANDARD_UNIFORM,
+    "rand_like": lambda args, kwargs: STANDARD_UNIFORM,
 }
 _RANDOM = {name.rstrip("_") for name in _DRAWS} | {
     "bernoulli",
@@ -572,26 +511,18 @@ _RANDOM = {name.rstrip("_") for name in _DRAWS} | {
 }
 
 
-def _unknown(known: Sequence[Content], name: str) -> Content:
-    """What an operation makes of contents that it does not keep."""
-    for each in known:
-        if isinstance(each, Unwritten | Unknown):
-            return each
-    return Unknown(name.rstrip("_"))
-
-
 def _spread(content: Content, size: int, into: int, name: str) -> Content:
     """A content copied into a tensor of another size."""
     repeats = size != into
-    if repeats and isinstance(content, Drawn) and not isinstance(content.initializer, Constant):
-        return Unknown(f"{name.rstrip('_')} of fewer entries")
+    if repeats and is_random(content) and not isinstance(content, Undrawn):
+        return Unknown(operation=f"{name.rstrip('_')} of fewer entries")
     return content
 
 
 def _constant_or(values: torch.Tensor) -> Content:
     flat = values.flatten()
     if flat.numel() and not flat.is_complex() and bool((flat == flat[0]).all()):
-        return Drawn(Constant(value=float(flat[0])))
+        return Constant(value=float(flat[0]))
     return Computed(values)
 
 
@@ -632,15 +563,16 @@ def _key(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def place() -> Place:
-    """The innermost line that is not of PyTorch."""
+def place() -> Uninitialized:
+    """Memory that is reserved by the innermost line that is not of PyTorch."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if package not in ("torch", "initcli", "contextlib"):
             break
         frame = frame.f_back
-    return Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+    code = frame.f_code
+    return Uninitialized(file=code.co_filename, line=frame.f_lineno, function=code.co_qualname)
 
 
 class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
@@ -671,12 +603,7 @@ def recorded() -> Iterator[Recorder]:
     def truncated(
         tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
     ) -> torch.Tensor:
-        content: Content = Drawn(
-            TruncatedNormal(mean=mean, stddev=std, lower=(a - mean) / std, upper=(b - mean) / std)
-            if std
-            else Constant(value=min(max(mean, a), b))
-        )
-        recorder.write(tensor, content)
+        recorder.write(tensor, _truncated(mean, std, a, b))
         return tensor
 
     patched = "transformers.modeling_utils" in sys.modules
@@ -691,3 +618,7 @@ def recorded() -> Iterator[Recorder]:
         stack.enter_context(_OnMeta())
         yield recorder
     recorder.came_late = not patched and "transformers.modeling_utils" in sys.modules
+
+
+FOLLOWED = Recorder()
+"""What is known of tensors that have memory."""

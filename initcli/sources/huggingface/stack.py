@@ -267,7 +267,8 @@ def unrolled(entries: list[Entry]) -> list[Entry]:
         if not repeat:
             found.append(_renamed(entry, "", outputs))
         for index in range(repeat):
-            names = {"input": outputs.get(scope, found[-1]["name"])}
+            before: str = found[-1]["name"]
+            names = {"input": before}
             names |= {each["name"]: f"{scope}.{index}.{each['name']}" for each in entry["layers"]}
             found += (_renamed(each, f"{scope}.{index}.", names) for each in entry["layers"])
             outputs[scope] = found[-1]["name"]

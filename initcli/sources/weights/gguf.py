@@ -137,9 +137,10 @@ def _tensor(file: WeightsFile, begin: int, placed: Any) -> StoredTensor:
         dtype = f"ggml_type_{placed.kind}"
         return StoredTensor(path=placed.path, shape=shape, dtype=dtype, storage=None)
     size = math.prod(shape)
-    if size and shape[-1] % block.entries:
+    row = shape[-1] if shape else 1
+    if size and row % block.entries:
         raise file.refused(
-            f"{quoted(placed.path)} has rows of {shape[-1]:,} entries, no multiple of "
+            f"{quoted(placed.path)} has rows of {row:,} entries, no multiple of "
             f"{block.entries} as {block.name} packs"
         )
     length = size // block.entries * block.bytes

@@ -70,7 +70,7 @@ class Mamba(Family):
         scheme = config.word("time_step_init_scheme", ("random", "constant"))
         steps = _uniform(bound) if scheme == "random" else Constant(value=bound)
         weight = Tensor((inner, rank), steps, (1,), (0,))
-        times = Tensor((inner,), Unknown(operation="the inverse softplus"))
+        times = Tensor((inner,), Unknown(operation="the inverse softplus of random entries"))
         modules.add("dt_proj", "Linear", weight=weight, bias=times)
         bound = inner**-0.5
         if config.flag("rescale_prenorm_residual"):

@@ -1,0 +1,164 @@
+"""The loss before the first step, beside that of a model that knows nothing.
+
+Labels are independent of the outputs, since nothing is learned yet, and every class is as frequent.
+With logits z of V classes, the cross-entropy is then E log Σ exp z − E z: ln V if they are equal,
+about ln V + σ²/2 if they are normal with a small standard deviation σ, and more if it is large.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from initcli.activations import Activation, Linear, Sigmoid, Softmax
+from initcli.layers.activation import Softmax as SoftmaxLayer
+from initcli.layers.core import Dense
+from initcli.signal.figures import FirstLoss, LayerSignal, Spread
+from initcli.signal.program import Program, Step
+from initcli.types import Array, Loss
+
+_DEVIATIONS = np.linspace(-8, 8, 321)
+_WEIGHTS = np.exp(-(_DEVIATIONS**2) / 2)
+_WEIGHTS /= _WEIGHTS.sum()
+"""Normal numbers and their probabilities, for means over a normal distribution."""
+
+
+def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | None:
+    """The loss that fits an output: as its activation says, else as was chosen.
+
+    Args:
+        step: the step with the output.
+        shape: of the output, its classes last.
+        chosen: the loss of outputs that no activation bounds.
+    """
+    function = _activation(step)
+    if isinstance(function, Softmax):
+        return "cross_entropy" if shape[-1] > 1 else None
+    if isinstance(function, Sigmoid):
+        return "binary_cross_entropy"
+    return chosen if function is None or isinstance(function, Linear) else None
+
+
+def measured_loss(step: Step, output: Array, loss: Loss) -> float:
+    """The mean loss of an output with labels that are independent of it.
+
+    It is not finite where a probability is rounded to 0 or 1.
+    """
+    function = _activation(step)
+    z = np.asarray(output, np.float64)
+    if loss == "mean_squared_error":
+        return float(1 + np.mean(z * z))
+    if loss == "binary_cross_entropy":
+        if isinstance(function, Sigmoid):
+            return float(-np.mean(np.log(z) + np.log1p(-z)) / 2)
+        return float(np.mean(np.logaddexp(0, z) - z / 2))
+    if isinstance(function, Softmax):
+        return float(-np.mean(np.log(z)))
+    top = z.max(axis=-1, keepdims=True)
+    return float(np.mean(np.log(np.exp(z - top).sum(axis=-1)) - (z - top).mean(axis=-1)))
+
+
+def first_losses(
+    program: Program,
+    layers: tuple[LayerSignal, ...],
+    measured: Mapping[int, Spread | None],
+    chosen: Loss | None,
+) -> tuple[FirstLoss, ...]:
+    """The first loss of each output of a model that has one.
+
+    Args:
+        program: of the model.
+        layers: signal of each step.
+        measured: losses over the draws, by the number of the step, where they are finite.
+        chosen: as in :func:`loss_of`.
+    """
+    found = []
+    for index, step in enumerate(program.steps):
+        if not step.outputs or step.outputs[0] not in program.results:
+            continue
+        shape = program.shapes[step.outputs[0]]
+        loss = loss_of(step, shape, chosen)
+        if loss is None:
+            continue
+        variance = _logit_variance(program, layers, index)
+        found.append(
+            FirstLoss(
+                layer=step.name,
+                loss=loss,
+                classes=shape[-1],
+                knows_nothing=_knows_nothing(loss, shape[-1]),
+                predicted=None if variance is None else expected_loss(loss, shape[-1], variance),
+                measured=measured.get(index),
+            )
+        )
+    return tuple(found)
+
+
+def expected_loss(loss: Loss, classes: int, variance: float) -> float:
+    """The mean loss of independent normal logits with mean 0.
+
+    Of cross-entropy with V classes, with S = Σ exp z and φ(t) = E exp(−t exp z),
+    E log S = ∫ (exp(−eᵘ) − φ(eᵘ)^V) du, by Frullani's integral of the logarithm.
+
+    >>> round(expected_loss("cross_entropy", 1000, 0.0), 4) == round(math.log(1000), 4)
+    True
+    """
+    if loss == "mean_squared_error":
+        return 1 + variance
+    z = math.sqrt(variance) * _DEVIATIONS
+    if loss == "binary_cross_entropy":
+        return float(_WEIGHTS @ np.logaddexp(0, z))
+    low, high = -math.log(classes) - 40 - z[-1], 5 - z[0]
+    u = np.linspace(low, high, 2000 + int(20 * (high - low)))
+    with np.errstate(over="ignore", under="ignore"):
+        # 1 − φ keeps its digits where φ is near 1.
+        misses = np.array([float(_WEIGHTS @ -np.expm1(-np.exp(each + z))) for each in u])
+        integrand = np.exp(-np.exp(u)) - np.exp(classes * np.log1p(-np.minimum(misses, 1)))
+    return float(np.trapezoid(integrand, u))
+
+
+def _knows_nothing(loss: Loss, classes: int) -> float:
+    if loss == "mean_squared_error":
+        return 1.0
+    return math.log(2 if loss == "binary_cross_entropy" else classes)
+
+
+def _activation(step: Step) -> Activation | None:
+    """The activation of a step: that of its layer, or the layer itself."""
+    layer: Any = step.layer
+    if isinstance(layer, SoftmaxLayer):
+        return Softmax()
+    return getattr(layer, "activation", None)
+
+
+def _logit_variance(program: Program, layers: tuple[LayerSignal, ...], index: int) -> float | None:
+    """The variance of a logit between classes; None unless a dense layer makes the logits.
+
+    That is n Var(w) E h² + Var(b) for inputs h: what all classes have in common makes no
+    difference.
+    """
+    step = program.steps[index]
+    makers = {tensor: k for k, each in enumerate(program.steps) for tensor in each.outputs}
+    if not step.parameters and len(step.inputs) == 1 and step.inputs[0] in makers:
+        index = makers[step.inputs[0]]
+        step = program.steps[index]
+        if not isinstance(_activation(step), Linear):
+            return None
+    if not isinstance(step.layer, Dense) or step.call:
+        return None
+    kernel, *_ = step.parameters
+    if any(each.distribution is None for each in step.parameters):
+        return None
+    (source,) = step.inputs
+    if source in makers:
+        before = layers[makers[source]].predicted
+        if before.std is None or before.mean is None:
+            return None
+        size = before.std**2 + before.mean**2
+    else:
+        size = 1.0
+    spread = [each.distribution.std**2 for each in step.parameters]  # type: ignore[union-attr]
+    return kernel.shape[0] * spread[0] * size + sum(spread[1:])

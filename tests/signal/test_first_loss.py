@@ -1,0 +1,103 @@
+"""The first loss, predicted and measured, beside the losses of Keras."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import initcli
+from initcli.signal.figures import FirstLoss
+from initcli.signal.first_loss import expected_loss
+from support.paths import REFERENCE
+from support.running import run
+
+CASES: dict[str, Any] = yaml.safe_load((REFERENCE / "first_loss_cases.yaml").read_text("utf-8"))
+FACTS = json.loads((REFERENCE / "first_loss_facts.json").read_text("utf-8"))
+WIDE = {"frozen_head": 0.05, "convolutional": 0.1, "random_bias": 0.05}
+"""Cases where few examples or classes decide, and the mean of 24 draws is known so well only."""
+
+
+@cache
+def losses(name: str) -> FirstLoss:
+    spec = {key: value for key, value in CASES[name].items() if key != "loss"}
+    model = initcli.parse(json.dumps(spec))
+    signal = initcli.measure_signal(model, batch=64, draws=8, loss=CASES[name].get("loss"))
+    (found,) = signal.losses
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_measured_loss_is_that_of_keras(name: str) -> None:
+    mean, std, draws = FACTS[name]
+    found = losses(name)
+    assert found.measured is not None
+    # Medians of 8 draws deviate by std √(π/2 / 8), means of 24 by std / √24. Keras's draws are of
+    # 256 examples, of which a label is counted at random; ours are of 64, with all labels.
+    error = std * math.sqrt(math.pi / 2 / 8 + 1 / draws)
+    assert abs(found.measured.median - mean) < 4.5 * error
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_predicted_loss_is_that_of_keras(name: str) -> None:
+    mean, std, draws = FACTS[name]
+    found = losses(name)
+    assert found.predicted is not None
+    error = 4 * std / math.sqrt(draws)
+    assert abs(found.predicted - mean) < error + WIDE.get(name, 0.02) * mean
+
+
+@pytest.mark.parametrize("classes", [2, 10, 3000])
+@pytest.mark.parametrize("std", [0.01, 1.0, 4.0, 20.0])
+def test_a_cross_entropy_of_normal_logits(classes: int, std: float) -> None:
+    z = std * np.random.default_rng(classes).standard_normal((600_000 // classes, classes))
+    top = z.max(axis=1, keepdims=True)
+    sums = np.log(np.exp(z - top).sum(axis=1)) + top[:, 0]
+    expected = expected_loss("cross_entropy", classes, std**2)
+    assert abs(expected - sums.mean()) < 4.5 * sums.std() / math.sqrt(len(sums)) + 1e-4
+
+
+def test_small_logits_cost_half_their_variance() -> None:
+    assert expected_loss("cross_entropy", 50_000, 0.04) == pytest.approx(
+        math.log(50_000) + 0.02, abs=2e-4
+    )
+    assert expected_loss("binary_cross_entropy", 1, 0.0) == pytest.approx(math.log(2))
+    assert expected_loss("mean_squared_error", 1, 0.5) == 1.5
+
+
+def test_what_is_not_said_is_not_known() -> None:
+    dense = "{{input_shape: [20], layers: [{{type: Dense, units: 10{}}}]}}"
+    assert initcli.predict_signal(initcli.parse(dense.format(""))).losses == ()
+    assert initcli.predict_signal(initcli.parse(dense.format(", activation: tanh"))).losses == ()
+    (chosen,) = initcli.predict_signal(initcli.parse(dense.format("")), loss="cross_entropy").losses
+    assert chosen.measured is None
+    assert chosen.predicted is not None
+    tied = """
+layers:
+  - {type: Input, name: tokens, shape: [8], dtype: int32}
+  - {type: ReversibleEmbedding, name: table, input_dim: 50, output_dim: 16}
+  - {call: table, name: logits, reverse: true}
+"""
+    (head,) = initcli.predict_signal(initcli.parse(tied), loss="cross_entropy").losses
+    assert head.predicted is None
+    assert head.knows_nothing == math.log(50)
+
+
+def test_a_loss_of_probabilities_that_are_0_is_predicted_alone() -> None:
+    case = json.dumps(CASES["frozen_head"]).replace("0.3", "3.0")
+    (found,) = initcli.measure_signal(initcli.parse(case), batch=8, draws=1).losses
+    assert found.measured is None
+    assert found.predicted is not None
+    assert found.predicted > 100
+
+
+def test_the_table_says_it() -> None:
+    shown = run("signal", "-", "--draws", "2", text=json.dumps(CASES["small_head"]))
+    assert shown.returncode == 0, shown.stderr
+    text = " ".join(shown.stdout.split())
+    assert "first loss of dense_1 2.31, theory 2.31 · 2.3 if it knew nothing" in text
