@@ -1,4 +1,4 @@
-"""Write down what the real Keras draws for the tour, as sample_configs/tour_keras.json.
+"""Write down what the real Keras draws for the tour, as sample_configs/facts/tour_keras.json.
 
 Install the public packages, then run from any directory:
 
@@ -59,4 +59,4 @@ def facts():
 
 if __name__ == "__main__":
     text = json.dumps(facts(), indent=1)
-    (SAMPLES / "tour_keras.json").write_text(text + "\n", "utf-8")
+    (SAMPLES / "facts" / "tour_keras.json").write_text(text + "\n", "utf-8")
