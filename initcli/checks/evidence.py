@@ -126,7 +126,7 @@ class Evidence:
         try:
             built = program(self.model, self.batch or BATCH)
         except SignalError as error:
-            self.notes.append(f"the signal is not judged: {_first_line(error)}")
+            self.notes.append(f"the signal is not judged: {first_line(error)}")
             return None
         if len(built.steps) > MAX_STEPS:
             self.notes.append(f"the signal is not judged beyond {MAX_STEPS:,} layers")
@@ -321,5 +321,6 @@ class Evidence:
         return Rescaling(tuple(solved), merged(changes), text)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without its remedy."""
     return str(error).partition("\n")[0]

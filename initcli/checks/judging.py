@@ -10,13 +10,22 @@ import msgspec
 
 from initcli.checkpoint import Subject
 from initcli.checks.base import Check, Finding
-from initcli.checks.evidence import Evidence, How
+from initcli.checks.evidence import Evidence, How, first_line
 from initcli.checks.rules import known_checks
 from initcli.checks.values import ValueCheck, Values
 from initcli.display import Displayed
 from initcli.documents.edit import merged
-from initcli.errors import ChecksFailed, NotInCatalog, Path, did_you_mean, printable, quoted
+from initcli.errors import (
+    ChecksFailed,
+    NotInCatalog,
+    Path,
+    SignalError,
+    did_you_mean,
+    printable,
+    quoted,
+)
 from initcli.model import Model
+from initcli.sources.load import computable
 from initcli.types import texts
 
 
@@ -83,9 +92,14 @@ def judged(
 
     The arguments and errors are those of :func:`initcli.check`.
     """
-    evidence = Evidence(model, how, batch, draws)
+    try:
+        evidence = Evidence(computable(model), how, batch, draws)
+    except SignalError as error:
+        evidence = Evidence(model, how, batch, draws)
+        evidence.notes.append(f"the signal is not judged: {first_line(error)}")
     rules = [rule() for rule in chosen_checks(select, ignore) if not issubclass(rule, ValueCheck)]
-    return _report(model, (each for rule in rules for each in rule.findings(evidence)), evidence)
+    found = (each for rule in rules for each in rule.findings(evidence))
+    return _report(evidence.model, found, evidence)
 
 
 def judged_values(

@@ -89,6 +89,14 @@ def init(
     kind: Annotated[
         Kind, typer.Option(help="Network to start from; tour shows what a spec can say.")
     ] = Kind.tour,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="CONFIG",
+            help="Write what a config.json of Hugging Face computes, in place of a network.",
+        ),
+    ] = None,
     schema: Annotated[
         bool,
         typer.Option("--schema", help=f"Also write {SCHEMA_FILE}, for completion in an editor."),
@@ -102,17 +110,19 @@ def init(
     Examples:
       initcli init
       initcli init network.yaml --kind cnn --schema
+      initcli init model.yaml --from config.json
     """
+    text = None if source is None else _spec_of(source)
     if file == "-":
         if schema:
             raise typer.BadParameter("standard output has no folder", param_hint="--schema")
-        write(starter(kind))
+        write(text or starter(kind))
         return
     from initcli.errors import OutputError, printable
     from initcli.files import write_whole
 
     path = Path(file)
-    texts = {path: starter(kind, printable(file))}
+    texts = {path: text or starter(kind, printable(file))}
     if schema:
         from initcli.sources.schema import schema_text
 
@@ -125,3 +135,16 @@ def init(
     for each, text in texts.items():
         write_whole(each, text.encode())
         write_path(each)
+
+
+def _spec_of(source: str) -> str:
+    """The spec of a configuration, with the notes on it as comments."""
+    from initcli.errors import SignalError, printable
+    from initcli.sources.huggingface.written import spec_text
+    from initcli.sources.load import load
+
+    model = load(source)
+    if model.source != "huggingface":
+        message = f"{printable(source)} is no config.json of Hugging Face"
+        raise SignalError(message, "`initcli init --kind` writes other specs to start from")
+    return spec_text(model)

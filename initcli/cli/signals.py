@@ -158,7 +158,9 @@ def _signal(
         planned,
         predict_signal,
     )
+    from initcli.sources.load import computable
 
+    model = computable(model)
     said: tuple[str, ...] = ()
     if theory:
         result = predict_signal(model, batch=batch or BATCH, loss=loss)

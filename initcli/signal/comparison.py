@@ -26,9 +26,8 @@ from initcli.signal.measured import (
 )
 from initcli.signal.verdict import Verdict, verdict
 from initcli.sources import variations
-from initcli.sources.building import build
 from initcli.sources.code.objects import is_code
-from initcli.sources.load import custom_functions
+from initcli.sources.load import computable, custom_functions, model_of
 from initcli.sources.overrides import overridden
 from initcli.sources.read import read
 from initcli.types import Array, texts
@@ -108,8 +107,8 @@ def variants(
         variations.activations(texts("activations", activations)),
         *variations.sweeps(texts("sweeps", sweeps)),
     ]
-    tried = [each for each in tried if each]
-    count = math.prod(map(len, (sources, frameworks, *tried)))
+    varied = [each for each in tried if each]
+    count = math.prod(map(len, (sources, frameworks, *varied)))
     if count > MAX_VARIANTS:
         message = f"{count:,} combinations are more than the {MAX_VARIANTS:,} that are compared"
         raise TooLarge(message, "vary fewer values at a time")
@@ -119,11 +118,14 @@ def variants(
             message = f"{printable(source)} is code, of which no signal is known"
             raise CodeError(message, "name specs or Keras models")
         document = overridden(read(source), changes)
-        for chosen, framework in product(product(*tried), frameworks):
+        if document.dialect == "huggingface" and any(tried[:3]):
+            message = f"{printable(source)}: the library alone decides initializers and activations"
+            raise CodeError(message, f"`initcli init --from {printable(source)}` writes a spec")
+        for chosen, framework in product(product(*varied), frameworks):
             changed = document
             for each in chosen:
                 changed = each.apply(changed)
-            model = build(changed, seed=seed, defaults=framework, functions=functions)
+            model = computable(model_of(changed, seed, framework, functions))
             names = [
                 *([source] if len(sources) > 1 else []),
                 *(each.label for each in chosen),

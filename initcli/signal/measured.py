@@ -43,6 +43,7 @@ from initcli.signal.theory import (
     first_axes,
     predictions,
 )
+from initcli.sources.load import computable
 from initcli.types import Array
 
 WANTED = ((64, 5), (32, 5), (16, 5), (8, 5), (4, 5), (4, 3), (2, 3), (2, 1), (1, 1))
@@ -111,6 +112,7 @@ def measure_signal(
     >>> 0.1 < last.output.std.median < 10
     True
     """
+    model = computable(model)
     plan = plan or planned(model, batch=batch, draws=draws, inputs=inputs)
     built, draws = plan.program, plan.draws
     given = fitting_inputs(built, inputs or {})
@@ -134,6 +136,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     >>> signal.layers[-2].predicted.std < 1e-10
     True
     """
+    model = computable(model)
     built = program(model, batch)
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):
@@ -229,6 +232,7 @@ def planned(
     Raises:
         NotAfforded: not even the last fits, and why.
     """
+    model = computable(model)
     lengths = [x.shape[0] for x in (inputs or {}).values() if x.ndim]
     batch = min(lengths) if batch is None and lengths else batch
     shapes = {name: tuple(x.shape[1:]) for name, x in (inputs or {}).items()}

@@ -79,8 +79,8 @@ def program(model: Model, batch: int, inputs: Mapping[str, Size] | None = None) 
         SignalError: no such size fits, or there are too many calls, axes or positions.
     """
     if not model.network.layers:
-        message = "the tensors of code or of a config.json do not say what is computed from them"
-        raise SignalError(message, "name a spec or a Keras model")
+        message = "the tensors of code do not say what is computed from them"
+        raise SignalError(message, "name a spec, a Keras model or a config.json")
     problem: Exception | None = None
     for length in _LENGTHS:
         try:

@@ -91,9 +91,6 @@ def _built(
         data = {key: value for key, value in data.items() if key not in own}
     if not isinstance(data, Mapping):
         raise document.refused(f"a spec is a mapping with `layers`, not {quoted(data)}")
-    if document.dialect == "huggingface":
-        message = "this is a configuration of transformers, which says nothing of what is computed"
-        raise document.refused(message, (), "`summary`, `hist`, `check` and `export` take it")
     if _is_something_else(data):
         message = "this is not a spec: it has no `layers` and unknown keys"
         remedy = "a spec lists `layers`; `initcli init` writes one to begin with"

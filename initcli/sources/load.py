@@ -69,12 +69,29 @@ def load(
     if call is not None:
         raise CodeError(f"{printable(source)} is no code that could be called", "see --call")
     document = overridden(read(source), settings)
-    return _model(document, seed, defaults, functions)
+    return model_of(document, seed, defaults, custom_functions(functions))
 
 
-def _model(
-    document: Document, seed: int | None, defaults: Framework | None, functions: tuple[str, ...]
+def computable(model: Model) -> Model:
+    """The model with the layers that compute its signal; those of a configuration are made anew.
+
+    Raises:
+        SignalError: no layer describes a part of what the configuration declares.
+    """
+    if model.source != "huggingface" or model.network.layers:
+        return model
+    from initcli.sources.huggingface.model import computed  # not needed to read a spec
+
+    return computed(model)
+
+
+def model_of(
+    document: Document,
+    seed: int | None,
+    defaults: Framework | None,
+    functions: Mapping[str, Custom],
 ) -> Model:
+    """The model of a document, see :func:`load`; ``functions`` are custom initializers by name."""
     if document.dialect == "huggingface":
         from initcli.sources.huggingface.model import described  # not needed to read a spec
 
@@ -82,7 +99,7 @@ def _model(
             message = f"{printable(document.file)}: the library alone decides the initializers"
             raise CodeError(message, "leave out --defaults and --custom")
         return described(document, seed)
-    return build(document, seed=seed, defaults=defaults, functions=custom_functions(functions))
+    return build(document, seed=seed, defaults=defaults, functions=functions)
 
 
 def custom_functions(files: Iterable[str | PathLike[str]]) -> dict[str, Custom]:
@@ -144,4 +161,4 @@ def parse(
                                              ^
       = did you mean 'Dense'?
     """
-    return _model(parse_text(text, file), seed, defaults, ())
+    return model_of(parse_text(text, file), seed, defaults, {})

@@ -39,6 +39,11 @@ def of_configurations() -> Iterator[Case]:
         ("a tensor that is too large", "", {**llama, "vocab_size": 2**40, "hidden_size": 2**40}),
     )
     files = {"config.json": json.dumps(llama)}
-    yield Case("a comparison of a configuration", "compare config.json", files)
+    initializers = "compare config.json --kernel-initializer he_normal"
+    yield Case("initializers in place of the library's", initializers, files)
+    part = {"config.json": json.dumps({**llama, "model_type": "vit", "architectures": []})}
+    yield Case("the signal of a model that no layer describes", "signal config.json", part)
+    spec = {"model.yaml": "{input_shape: [8], layers: [{type: Dense, units: 4}]}"}
+    yield Case("a spec as a configuration", "init - --from model.yaml", spec)
     for title, options, config in cases:
         yield Case(title, f"summary config.json{options}", {"config.json": json.dumps(config)})

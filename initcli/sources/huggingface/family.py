@@ -9,7 +9,11 @@ from typing import Any, ClassVar
 from initcli.registry import import_modules, known
 from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.modules import ZERO, Modules, Tensor
+from initcli.sources.huggingface.stack import NotComputed, Stack
 from initcli.types import Size
+
+MAX_TOKENS = 512
+"""Tokens of an input whose signal is followed."""
 
 MAX_COMPUTED = 2**24
 """Largest number of values that are computed of a tensor."""
@@ -33,6 +37,9 @@ class Family:
     """The library's own defaults."""
     aliases: ClassVar[Mapping[str, str]] = {}
     """Other names that the library takes for keys, and the keys."""
+    label_head: ClassVar[str] = "classifier"
+    """Name of the head over labels of tokens."""
+    positions_key: ClassVar[str] = "max_position_embeddings"
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
 
@@ -57,14 +64,43 @@ class Family:
         """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
         raise NotImplementedError
 
+    def compute(self, stack: Stack, head: str) -> None:
+        """Add what the described model computes, in order.
+
+        Raises:
+            NotComputed: no layer describes a part of it.
+        """
+        raise NotComputed(f"the model type '{type(self).model_types[0]}'")
+
+    def token_ids(self, stack: Stack) -> str:
+        """Add the input."""
+        return stack.tokens(self.num_tokens)
+
+    @property
+    def num_tokens(self) -> int:
+        """As many tokens as there are positions, and at most :data:`MAX_TOKENS`."""
+        positions = self.config.optional_size(self.positions_key) or MAX_TOKENS
+        return min(positions, MAX_TOKENS)
+
+    def compute_head(self, stack: Stack, head: str, takes: str, table: str = "") -> str:
+        """Add what the head of :meth:`add_head` computes; ``table`` is the tied one, if any."""
+        if table:
+            return stack.tied("lm_head", table, takes)
+        name = {
+            "ForCausalLM": "lm_head",
+            "LMHeadModel": "lm_head",
+            "ForSequenceClassification": "score",
+            "ForTokenClassification": self.label_head,
+            "ForQuestionAnswering": "qa_outputs",
+        }.get(head)
+        return takes if name is None else stack.dense(name, takes)
+
     @classmethod
     def all_aliases(cls) -> dict[str, str]:
         """The other names of keys, those of every family included."""
         return {"torch_dtype": "dtype", **cls.aliases}
 
-    def add_head(
-        self, head: str, width: int, table: str, *, bias: bool = False, labels: str = "classifier"
-    ) -> None:
+    def add_head(self, head: str, width: int, table: str, *, bias: bool = False) -> None:
         """Add the usual head of a decoder.
 
         Args:
@@ -72,7 +108,6 @@ class Family:
             width: size of the residual stream.
             table: name of the embedding's weight, which may be the head's too.
             bias: whether the head over the vocabulary has a bias.
-            labels: name of the head over labels of tokens.
         """
         config, modules = self.config, self.modules
         match head:
@@ -87,7 +122,7 @@ class Family:
             case "ForSequenceClassification":
                 modules.linear("score", width, config.labels, False)
             case "ForTokenClassification":
-                modules.linear(labels, width, config.labels)
+                modules.linear(self.label_head, width, config.labels)
             case "ForQuestionAnswering":
                 modules.linear("qa_outputs", width, 2)
 

@@ -6,16 +6,20 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
+import msgspec
+
 from initcli.documents.document import Document
-from initcli.errors import TooManyErrors, UnknownName, did_you_mean, listed, quoted
+from initcli.errors import SignalError, TooManyErrors, UnknownName, did_you_mean, listed, quoted
 from initcli.layers.core import Opaque
 from initcli.layers.network import Network
 from initcli.limits import in_force, remedy
 from initcli.model import BuiltLayer, Model
 from initcli.parameter import Parameter
+from initcli.sources.building import build
 from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.family import Family, known_families
 from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
+from initcli.sources.huggingface.stack import NotComputed, Stack, unrolled
 from initcli.types import Dtype
 
 _MAX_ENTRIES = 2**63
@@ -39,6 +43,50 @@ def described(document: Document, seed: int | None) -> Model:
         return _described(document, family, config, seed or 0)
     except TooManyErrors:
         raise document.invalid(config.errors) from None
+
+
+def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The data of a spec that computes what the class of a described model does, and notes on it.
+
+    Its blocks are repeated ones. Every initializer is that of the described tensor.
+
+    Raises:
+        SignalError: no layer describes a part of the class.
+        InvalidSpec: a value of the configuration is wrong.
+    """
+    document = model.document
+    family = _family(document)
+    config = Config(document, family.all_defaults(), family.all_aliases())
+    modules = Modules(config.number(family.std_key) or 0.02, in_force().layers)
+    head, _ = _head(document, family)
+    described = family(config, modules)
+    described.describe(head)
+    stack = Stack(modules.modules)
+    try:
+        described.compute(stack, head)
+        entries = stack.finished()
+    except NotComputed as error:
+        message = f"{model.name} has parts that no layer describes: {error}"
+        remedy = "`summary`, `hist`, `check --weights` and `export` know its tensors"
+        raise SignalError(message, remedy) from None
+    if config.errors:
+        raise document.invalid(config.errors)
+    spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
+    return spec, tuple(stack.notes)
+
+
+def computed(model: Model) -> Model:
+    """The described model with initcli's layers, named as the library's modules.
+
+    Raises:
+        SignalError: no layer describes a part of the class.
+        InvalidSpec: a value of the configuration is wrong.
+    """
+    spec, notes = spec_of(model)
+    spec["layers"] = unrolled(spec["layers"])
+    document = model.document
+    built = build(Document(document.file, "", spec, dict))
+    return msgspec.structs.replace(built, document=document, notes=(*model.notes, *notes))
 
 
 def _described(document: Document, family: type[Family], config: Config, seed: int) -> Model:

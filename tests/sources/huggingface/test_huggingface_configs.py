@@ -114,12 +114,12 @@ def test_a_model_type_that_is_nearly_known_is_suggested() -> None:
     assert "covered are albert, " in refused(model_type="qqqqqq")
 
 
-def test_the_signal_says_which_sources_have_one(tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
+def test_a_configuration_is_written_as_a_spec_with_as_many_weights(tmp_path: Path) -> None:
+    file, spec = tmp_path / "config.json", tmp_path / "model.yaml"
     file.write_text(json.dumps(TINY))
-    result = run("signal", str(file))
-    assert result.returncode == 2
-    assert "name a spec or a Keras model" in result.stderr
+    run("init", str(spec), "--from", str(file))
+    sizes = [sum(each.size for each in initcli.load(str(f)).parameters) for f in (file, spec)]
+    assert sizes[0] == sizes[1]
 
 
 def test_check_finds_nothing_in_a_configuration_of_the_library(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor
+from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
 
 _TASKS = (
     *("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"),
@@ -32,6 +33,7 @@ class Bert(Family):
         "max_position_embeddings": 512,
         "type_vocab_size": 2,
         "initializer_range": 0.02,
+        "layer_norm_eps": 1e-12,
         "pad_token_id": 0,
         "tie_word_embeddings": True,
     }
@@ -54,6 +56,50 @@ class Bert(Family):
         with self.modules.within(self.body_name):
             self.body(width, pools=self.has_pooler and head in pooled)
         self.task(head, width)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        config, prefix = self.config, "" if head == "Model" else f"{self.body_name}."
+        if config.flag("add_cross_attention"):
+            raise NotComputed("attention to the output of an encoder")
+        if head != "Model" and head not in ("ForMaskedLM", "ForTokenClassification"):
+            raise NotComputed(f"the head of the class that ends in '{head}'")
+        is_tied = head == "ForMaskedLM" and config.flag("tie_word_embeddings")
+        table = f"{prefix}embeddings.word_embeddings"
+        if is_tied:
+            stack.will_tie(table)
+        epsilon = config.number("layer_norm_eps") or 1e-12
+        words = stack.embedding(table, self.token_ids(stack))
+        stream = stack.positions(f"{prefix}embeddings.position_embeddings", words)
+        segments = stack.tokens(self.num_tokens, "token_type_ids")
+        segments = stack.embedding(f"{prefix}embeddings.token_type_embeddings", segments)
+        stream = stack.sum(f"{prefix}embeddings.sum", stream, segments)
+        stream = stack.norm(f"{prefix}embeddings.LayerNorm", stream, "LayerNorm", epsilon)
+        count = config.size("num_attention_heads")
+        heads = Heads(count, count, config.size("hidden_size") // count)
+        activation = config.text("hidden_act")
+        qkv = ("attention.self.query", "attention.self.key", "attention.self.value")
+        out = "attention.output.dense"
+        for index in range(config.size("num_hidden_layers", 0)):
+            with stack.block(f"{prefix}encoder.layer", index):
+                inner = stack.attention("attention", "input", heads, qkv, out, causal=False)
+                inner = stack.sum("attention.sum", "input", inner)
+                middle = stack.norm("attention.output.LayerNorm", inner, "LayerNorm", epsilon)
+                inner = stack.dense("intermediate.dense", middle, activation)
+                inner = stack.sum("output.sum", middle, stack.dense("output.dense", inner))
+                stack.norm("output.LayerNorm", inner, "LayerNorm", epsilon)
+            stream = f"{prefix}encoder.layer"
+        stack.leave_out(f"{prefix}pooler", "the pooler")
+        if head == "ForTokenClassification":
+            stack.dense("classifier", stream)
+        elif head == "ForMaskedLM":
+            inner = stack.dense("cls.predictions.transform.dense", stream, activation)
+            norm = "cls.predictions.transform.LayerNorm"
+            inner = stack.norm(norm, inner, "LayerNorm", epsilon)
+            if is_tied:
+                stack.tied("cls.predictions.decoder", table, inner)
+            else:
+                stack.dense("cls.predictions.decoder", inner)
+            stack.leave_out("cls.predictions", "the bias of the head, which starts at 0")
 
     def body(self, width: int, *, pools: bool) -> None:
         """Add tables, layers and pooler."""

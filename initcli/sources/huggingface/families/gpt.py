@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from initcli.sources.huggingface.families.llama import ANSWERING, GENERATING, LABELING, Decoder
 from initcli.sources.huggingface.family import Family
+from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
 
 
 class Gpt2(Family):
@@ -29,10 +30,12 @@ class Gpt2(Family):
         "n_head": 12,
         "n_inner": None,
         "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
         "initializer_range": 0.02,
         "tie_word_embeddings": True,
     }
     head_bias: ClassVar[bool] = False
+    positions_key: ClassVar[str] = "n_positions"
     aliases = {
         "hidden_size": "n_embd",
         "num_hidden_layers": "n_layer",
@@ -69,6 +72,33 @@ class Gpt2(Family):
                     self.projection("c_fc", width, hidden)
                     self.projection("c_proj", hidden, width, back)
         modules.norm("ln_f", width)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        config, prefix = self.config, "" if head == "Model" else "transformer."
+        if config.flag("add_cross_attention"):
+            raise NotComputed("attention to the output of an encoder")
+        width, count = config.size("n_embd"), config.size("n_head")
+        keys = 1 if self.packed(width) < 3 * width else count
+        heads = Heads(count, keys, config.quotient("n_embd", "n_head"))
+        epsilon = config.number("layer_norm_epsilon") or 1e-5
+        activation = config.text("activation_function")
+        table = f"{prefix}wte"
+        is_tied = head in ("LMHeadModel", "ForCausalLM") and config.flag("tie_word_embeddings")
+        if is_tied:
+            stack.will_tie(table)
+        stream = stack.positions(f"{prefix}wpe", stack.embedding(table, self.token_ids(stack)))
+        for index in range(config.size("n_layer", 0)):
+            with stack.block(f"{prefix}h", index):
+                normed = stack.norm("ln_1", "input", "LayerNorm", epsilon)
+                qkv, out = ("attn.c_attn",) * 3, "attn.c_proj"
+                inner = stack.attention("attn", normed, heads, qkv, out, causal=True)
+                middle = stack.sum("attn.sum", "input", inner)
+                normed = stack.norm("ln_2", middle, "LayerNorm", epsilon)
+                inner = stack.dense("mlp.c_fc", normed, activation)
+                stack.sum("mlp.sum", middle, stack.dense("mlp.c_proj", inner))
+            stream = f"{prefix}h"
+        stream = stack.norm(f"{prefix}ln_f", stream, "LayerNorm", epsilon)
+        self.compute_head(stack, head, stream, table if is_tied else "")
 
     def cross_attention(self, width: int, back: float) -> None:
         """Add attention to the output of an encoder."""
@@ -124,6 +154,31 @@ class GptJ(Gpt2):
     }
     head_bias = True
     is_packed: ClassVar[bool] = False
+
+    def compute(self, stack: Stack, head: str) -> None:
+        config, prefix = self.config, "" if head == "Model" else "transformer."
+        count = config.size("n_head")
+        heads = Heads(count, count, config.quotient("n_embd", "n_head"))
+        epsilon = config.number("layer_norm_epsilon") or 1e-5
+        activation = config.text("activation_function")
+        table = f"{prefix}wte"
+        is_tied = head == "ForCausalLM" and config.flag("tie_word_embeddings")
+        if is_tied:
+            stack.will_tie(table)
+            stack.leave_out("lm_head", "the bias of the head, which starts at 0")
+        stream = stack.embedding(table, self.token_ids(stack))
+        names = ("qkv_proj",) * 3 if self.is_packed else ("q_proj", "k_proj", "v_proj")
+        query, key, value = (f"attn.{name}" for name in names)
+        for index in range(config.size("n_layer", 0)):
+            with stack.block(f"{prefix}h", index):
+                normed = stack.norm("ln_1", "input", "LayerNorm", epsilon)
+                qkv, out = (query, key, value), "attn.out_proj"
+                attended = stack.attention("attn", normed, heads, qkv, out, causal=True)
+                inner = stack.dense("mlp.fc_in", normed, activation)
+                stack.sum("mlp.sum", "input", attended, stack.dense("mlp.fc_out", inner))
+            stream = f"{prefix}h"
+        stream = stack.norm(f"{prefix}ln_f", stream, "LayerNorm", epsilon)
+        self.compute_head(stack, head, stream, table if is_tied else "")
 
     def body(self, width: int) -> None:
         config, modules = self.config, self.modules
@@ -211,6 +266,7 @@ class Persimmon(Decoder):
     }
     final_norm = "final_layernorm"
     norm_kind = "LayerNorm"
+    epsilon_key = "layer_norm_eps"
     qkv_bias: ClassVar[bool | str] = True
     out_bias: ClassVar[bool | str] = True
     mlp_bias = True
@@ -241,9 +297,35 @@ class GptNeoX(Persimmon):
         "num_hidden_layers": 44,
         "hidden_act": "gelu",
         "attention_bias": True,
+        "use_parallel_residual": True,
     }
+    label_head = "classifier"
     qkv_bias = out_bias = "attention_bias"
     has_qk_norm = False
+
+    def compute(self, stack: Stack, head: str) -> None:
+        config, prefix = self.config, "" if head == "Model" else "gpt_neox."
+        heads = Heads(self.num_heads, self.num_heads, self.width // self.num_heads)
+        activation = config.text("hidden_act")
+        table = f"{prefix}embed_in"
+        is_tied = head == "ForCausalLM" and config.flag("tie_word_embeddings")
+        if is_tied:
+            stack.will_tie(table)
+        stream = stack.embedding(table, self.token_ids(stack))
+        is_parallel = config.flag("use_parallel_residual")
+        for index in range(config.size("num_hidden_layers", 0)):
+            with stack.block(f"{prefix}layers", index):
+                normed = self.compute_norm(stack, "input_layernorm", "input")
+                qkv, out = ("attention.query_key_value",) * 3, "attention.dense"
+                attended = stack.attention("attention", normed, heads, qkv, out, causal=True)
+                middle = "input" if is_parallel else stack.sum("attention.sum", "input", attended)
+                normed = self.compute_norm(stack, "post_attention_layernorm", middle)
+                inner = stack.dense("mlp.dense_h_to_4h", normed, activation)
+                inner = stack.dense("mlp.dense_4h_to_h", inner)
+                stack.sum("mlp.sum", middle, *([attended] if is_parallel else []), inner)
+            stream = f"{prefix}layers"
+        stream = self.compute_norm(stack, f"{prefix}final_layer_norm", stream)
+        self.compute_head(stack, head, stream, table if is_tied else "")
 
     def describe(self, head: str) -> None:
         modules, width = self.modules, self.width

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from initcli.initializers import Constant
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import Tensor, normal
+from initcli.sources.huggingface.stack import Heads, Stack
 
 GENERATING: tuple[str, ...] = ("ForCausalLM", "Model")
 CLASSIFYING: tuple[str, ...] = (*GENERATING, "ForSequenceClassification")
@@ -23,6 +25,9 @@ _COMMON = {
     "num_attention_heads": 32,
     "hidden_act": "silu",
     "initializer_range": 0.02,
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "layer_norm_eps": 1e-5,
 }
 
 
@@ -31,10 +36,21 @@ class Decoder(Family):
 
     defaults = _COMMON
     heads = LABELING
+    label_head: ClassVar[str] = "score"
     final_norm: ClassVar[str] = "norm"
     norm_kind: ClassVar[NormKind] = "RMSNorm"
     norm_start: ClassVar[float] = 1.0
+    norm_offset: ClassVar[float] = 0.0
+    """What norms add to their scale."""
+    epsilon_key: ClassVar[str] = "rms_norm_eps"
+    is_parallel: ClassVar[bool | str] = False
+    """Whether attention and feed-forward layer take the same input."""
     block_norms: ClassVar[tuple[str, ...]] = ("input_layernorm", "post_attention_layernorm")
+    double_norms: ClassVar[tuple[str, str, str]] = (
+        *("post_attention_layernorm", "pre_feedforward_layernorm"),
+        "post_feedforward_layernorm",
+    )
+    """Of four norms, those behind attention and on both sides of the feed-forward layer."""
     qkv_bias: ClassVar[bool | str] = "attention_bias"
     out_bias: ClassVar[bool | str] = "attention_bias"
     qkv: ClassVar[Literal["q_proj", "qkv_proj"]] = "q_proj"
@@ -56,13 +72,106 @@ class Decoder(Family):
     """Name of the body in the class for answering questions."""
 
     def describe(self, head: str) -> None:
-        prefix = "" if head == "Model" else "model"
-        if head == "ForQuestionAnswering":
-            prefix = self.question_prefix
-        with self.modules.within(prefix):
+        prefix = self.prefix(head)
+        with self.modules.within(prefix.removesuffix(".")):
             self.body()
-        table, bias = f"{prefix}.embed_tokens.weight", self.flag(self.head_bias)
-        self.add_head(head, self.width, table, bias=bias, labels="score")
+        table, bias = f"{prefix}embed_tokens.weight", self.flag(self.head_bias)
+        self.add_head(head, self.width, table, bias=bias)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        prefix = self.prefix(head)
+        table = f"{prefix}embed_tokens"
+        is_tied = head == "ForCausalLM" and self.config.flag("tie_word_embeddings")
+        if is_tied:
+            stack.will_tie(table)
+        stream = stack.embedding(table, self.token_ids(stack))
+        stream = stack.scaled(f"{prefix}embed_scale", stream, self.embedding_scale)
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with stack.block(f"{prefix}layers", index):
+                self.compute_block(stack)
+            stream = f"{prefix}layers"
+        stream = self.compute_norm(stack, f"{prefix}{self.final_norm}", stream)
+        if is_tied and self.flag(self.head_bias):
+            stack.leave_out("lm_head", "the bias of the head, which starts at 0")
+        logits = self.compute_head(stack, head, stream, table if is_tied else "")
+        stack.scaled("logit_scale", logits, self.logit_scale if head == "ForCausalLM" else 1.0)
+
+    def compute_block(self, stack: Stack) -> None:
+        """Add what one block computes."""
+        is_parallel = self.flag(self.is_parallel)
+        before, *later = self.block_norms
+        is_double = len(later) == 3
+        has_first = before == "input_layernorm"
+        after_attention = ""
+        if is_double:
+            after_attention, before_mlp, after_mlp = self.double_norms
+        elif has_first:
+            before_mlp, after_mlp = ("" if is_parallel else later[0]), ""
+        else:
+            after_attention, before_mlp, after_mlp = before, "", later[0]
+        normed = self.compute_norm(stack, before, "input") if has_first else "input"
+        out = self.compute_attention(stack, normed)
+        if after_attention:
+            out = self.compute_norm(stack, after_attention, out)
+        out = stack.scaled("self_attn.scaled", out, self.residual_scale)
+        stream = "input"
+        if not is_parallel:
+            stream = stack.sum("self_attn.sum", "input", out)
+            normed = self.compute_norm(stack, before_mlp, stream) if before_mlp else stream
+        inner = self.compute_feed_forward(stack, normed)
+        if after_mlp:
+            inner = self.compute_norm(stack, after_mlp, inner)
+        inner = stack.scaled("mlp.scaled", inner, self.residual_scale)
+        stack.sum("mlp.sum", stream, *([out] if is_parallel else []), inner)
+
+    def compute_attention(self, stack: Stack, takes: str) -> str:
+        """Add what attention computes."""
+        packed = self.qkv == "qkv_proj"
+        names = ("qkv_proj",) * 3 if packed else ("q_proj", "k_proj", "v_proj")
+        query, key, value = (f"self_attn.{name}" for name in names)
+        for name in self.qk_norms:
+            stack.leave_out(f"self_attn.{name}", "the norms of queries and keys")
+        heads = Heads(self.num_heads, self.num_keys, self.head_dim)
+        out = f"self_attn.{self.out}"
+        return stack.attention("self_attn", takes, heads, (query, key, value), out, causal=True)
+
+    def compute_feed_forward(self, stack: Stack, takes: str) -> str:
+        """Add what the feed-forward layer computes."""
+        activation = self.config.text(self.activation_key)
+        *into, out = (f"mlp.{name}" for name in self.mlp_names)
+        if self.mlp == "plain":
+            inner = stack.dense(into[0], takes, activation)
+        else:
+            parts = ("gate", "up") if self.mlp == "packed" else ("", "")
+            gate = stack.dense(into[0], takes, activation, parts[0])
+            inner = stack.product("mlp.product", gate, stack.dense(into[-1], takes, "", parts[1]))
+        return stack.dense(out, inner)
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add what a normalization of the family computes."""
+        epsilon = self.config.number(self.epsilon_key) or 1e-5
+        return stack.norm(name, takes, self.norm_kind, epsilon, self.norm_offset)
+
+    @property
+    def embedding_scale(self) -> float:
+        """What the vectors of tokens are multiplied by."""
+        return 1.0
+
+    @property
+    def residual_scale(self) -> float:
+        """What is multiplied before it is added to the stream."""
+        return 1.0
+
+    @property
+    def logit_scale(self) -> float:
+        """What the logits are multiplied by."""
+        return 1.0
+
+    def prefix(self, head: str) -> str:
+        """What the names of the body's modules begin with, in the class with that end."""
+        if head == "ForQuestionAnswering":
+            return f"{self.question_prefix}."
+        return "" if head == "Model" else "model."
 
     def body(self) -> None:
         """Add all modules but the head."""
@@ -185,6 +294,7 @@ class Ministral3(Mistral):
     model_types = ("ministral3",)
     classes = "Ministral3"
     defaults = {
+        "rms_norm_eps": 1e-5,
         "vocab_size": 131072,
         "num_hidden_layers": 34,
         "head_dim": 128,
@@ -199,6 +309,7 @@ class Cwm(Mistral):
     classes = "Cwm"
     heads = GENERATING
     defaults = {
+        "rms_norm_eps": 1e-5,
         "vocab_size": 128256,
         "hidden_size": 6144,
         "intermediate_size": 21504,
@@ -253,6 +364,11 @@ class Gemma(Decoder):
         "tie_word_embeddings": True,
     }
     norm_start = 0.0
+    norm_offset = 1.0
+
+    @property
+    def embedding_scale(self) -> float:
+        return math.sqrt(self.width)
 
 
 class Gemma2(Gemma):
@@ -289,6 +405,9 @@ class Gemma3(Gemma2):
     def describe(self, head: str) -> None:
         super().describe(head.removeprefix("Text"))
 
+    def compute(self, stack: Stack, head: str) -> None:
+        super().compute(stack, head.removeprefix("Text"))
+
 
 class Phi(Decoder):
     """Phi 1 to 2, with attention and feed-forward layer side by side. arXiv:2309.05463."""
@@ -304,6 +423,8 @@ class Phi(Decoder):
     }
     final_norm = "final_layernorm"
     norm_kind = "LayerNorm"
+    epsilon_key = "layer_norm_eps"
+    is_parallel = True
     block_norms = ("input_layernorm",)
     qkv_bias = out_bias = mlp_bias = head_bias = True
     out = "dense"
@@ -324,6 +445,7 @@ class Phi3(Decoder):
     model_types = ("phi3",)
     classes = "Phi3"
     defaults = {
+        "rms_norm_eps": 1e-5,
         "vocab_size": 32064,
         "hidden_size": 3072,
         "intermediate_size": 8192,
@@ -343,6 +465,7 @@ class Olmo(Decoder):
     heads = CLASSIFYING
     defaults = {"vocab_size": 50304, "intermediate_size": 11008, "pad_token_id": 1}
     norm_kind: ClassVar[NormKind] = ""
+    epsilon_key: ClassVar[str] = "layer_norm_eps"
 
 
 class Olmo2(Olmo):
@@ -350,7 +473,9 @@ class Olmo2(Olmo):
 
     model_types = ("olmo2",)
     classes = "Olmo2"
+    defaults = {"rms_norm_eps": 1e-5}
     norm_kind = "RMSNorm"
+    epsilon_key = "rms_norm_eps"
     block_norms = ("post_attention_layernorm", "post_feedforward_layernorm")
     has_qk_norm = True
     qk_norm_over = "all"
@@ -369,8 +494,26 @@ class Granite(Decoder):
     model_types = ("granite",)
     classes = "Granite"
     heads = GENERATING
-    defaults = {"vocab_size": 32000, "intermediate_size": 11008}
+    defaults = {
+        "vocab_size": 32000,
+        "intermediate_size": 11008,
+        "embedding_multiplier": 1.0,
+        "residual_multiplier": 1.0,
+        "logits_scaling": 1.0,
+    }
     mlp_bias = "mlp_bias"
+
+    @property
+    def embedding_scale(self) -> float:
+        return self.config.number("embedding_multiplier")
+
+    @property
+    def residual_scale(self) -> float:
+        return self.config.number("residual_multiplier")
+
+    @property
+    def logit_scale(self) -> float:
+        return 1 / (self.config.number("logits_scaling") or 1.0)
 
 
 class SmolLM3(Decoder):
@@ -406,9 +549,16 @@ class Cohere(Decoder):
         "num_attention_heads": 64,
         "pad_token_id": 0,
         "tie_word_embeddings": True,
+        "logit_scale": 0.0625,
     }
+    epsilon_key = "layer_norm_eps"
+    is_parallel = True
     block_norms = ("input_layernorm",)
     has_qk_norm: ClassVar[bool | str] = "use_qk_norm"
+
+    @property
+    def logit_scale(self) -> float:
+        return self.config.number("logit_scale")
 
     def query_norm(self, name: str, heads: int) -> None:
         scale = Tensor((heads, self.head_dim), Constant(value=1.0))
@@ -436,6 +586,8 @@ class StableLm(Decoder):
         "num_key_value_heads": 32,
     }
     norm_kind = "LayerNorm"
+    epsilon_key = "layer_norm_eps"
+    is_parallel = "use_parallel_residual"
     qkv_bias = "use_qkv_bias"
     out_bias = False
     has_qk_norm = "qk_layernorm"
@@ -466,10 +618,12 @@ class Starcoder2(Decoder):
         "num_key_value_heads": 2,
         "hidden_act": "gelu_pytorch_tanh",
         "initializer_range": 0.018042,
+        "norm_epsilon": 1e-5,
         "use_bias": True,
         "tie_word_embeddings": True,
     }
     norm_kind = "LayerNorm"
+    epsilon_key = "norm_epsilon"
     qkv_bias = out_bias = mlp_bias = "use_bias"
     mlp = "plain"
     mlp_names = ("c_fc", "c_proj")
@@ -481,6 +635,7 @@ class Glm(Decoder):
     model_types = ("glm",)
     classes = "Glm"
     defaults = {
+        "rms_norm_eps": 1.5625e-7,
         "vocab_size": 151552,
         "intermediate_size": 13696,
         "num_hidden_layers": 40,
@@ -503,6 +658,10 @@ class Glm4(Glm):
         *("input_layernorm", "post_attention_layernorm"),
         *("post_self_attn_layernorm", "post_mlp_layernorm"),
     )
+    double_norms = (
+        *("post_self_attn_layernorm", "post_attention_layernorm"),
+        "post_mlp_layernorm",
+    )
 
 
 class Helium(Decoder):
@@ -511,6 +670,7 @@ class Helium(Decoder):
     model_types = ("helium",)
     classes = "Helium"
     defaults = {
+        "rms_norm_eps": 1e-8,
         "vocab_size": 48000,
         "hidden_size": 2560,
         "intermediate_size": 7040,
@@ -538,8 +698,11 @@ class Nemotron(Decoder):
         "num_attention_heads": 48,
         "hidden_act": "relu2",
         "initializer_range": 0.0134,
+        "norm_eps": 1e-5,
     }
     norm_kind = "LayerNorm"
+    norm_offset = 1.0
+    epsilon_key = "norm_eps"
     mlp = "plain"
     mlp_names = ("up_proj", "down_proj")
     mlp_bias = "mlp_bias"
@@ -551,7 +714,12 @@ class Exaone4(Decoder):
     model_types = ("exaone4",)
     classes = "Exaone4"
     heads = ANSWERING
-    defaults = {"vocab_size": 102400, "intermediate_size": 16384, "num_key_value_heads": 32}
+    defaults = {
+        "rms_norm_eps": 1e-5,
+        "vocab_size": 102400,
+        "intermediate_size": 16384,
+        "num_key_value_heads": 32,
+    }
     qkv_bias = out_bias = False
     has_qk_norm = True
     block_norms = ("post_attention_layernorm", "post_feedforward_layernorm")
@@ -564,6 +732,7 @@ class Arcee(Decoder):
     classes = "Arcee"
     heads = ANSWERING
     defaults = {
+        "rms_norm_eps": 1e-5,
         "vocab_size": 32000,
         "hidden_size": 2560,
         "intermediate_size": 18432,
@@ -602,6 +771,7 @@ class Ernie45(Decoder):
     classes = "Ernie4_5"
     heads = GENERATING
     defaults = {
+        "rms_norm_eps": 1e-5,
         "vocab_size": 103424,
         "hidden_size": 1024,
         "intermediate_size": 3072,
@@ -621,7 +791,12 @@ class HunYuanDense(Decoder):
     model_types = ("hunyuan_v1_dense",)
     classes = "HunYuanDenseV1"
     heads = CLASSIFYING
-    defaults = {"vocab_size": 290943, "intermediate_size": 11008, "pad_token_id": 0}
+    defaults = {
+        "rms_norm_eps": 1e-5,
+        "vocab_size": 290943,
+        "intermediate_size": 11008,
+        "pad_token_id": 0,
+    }
     has_qk_norm = True
     qk_norms = ("query_layernorm", "key_layernorm")
 

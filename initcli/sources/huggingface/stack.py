@@ -1,0 +1,283 @@
+"""What a model computes, as the layers of a spec, with the initializers of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from initcli.initializers import Initializer
+from initcli.initializers.given import Parts
+from initcli.sources.describe import written
+from initcli.sources.huggingface.modules import ONE, ZERO, Module, Tensor
+
+Entry = dict[str, Any]
+
+_APPROXIMATE = {"type": "gelu", "approximate": True}
+_ACTIVATIONS: Mapping[str, Any] = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": _APPROXIMATE,
+    "gelu_fast": _APPROXIMATE,
+    "gelu_accurate": _APPROXIMATE,
+    "gelu_pytorch_tanh": _APPROXIMATE,
+    "gelu_python_tanh": _APPROXIMATE,
+    "leaky_relu": {"type": "leaky_relu", "negative_slope": 0.01},
+    "linear": "linear",
+    "mish": "mish",
+    "relu": "relu",
+    "relu2": "relu",  # which is squared then
+    "relu6": "relu6",
+    "sigmoid": "sigmoid",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+"""The library's activations that a layer has, as a spec writes them."""
+
+
+class NotComputed(Exception):
+    """A part of the model that no layer describes."""
+
+
+class Heads(NamedTuple):
+    """The heads of attention: how many of queries, how many of keys and values, and their size."""
+
+    queries: int
+    keys: int
+    size: int
+
+
+class Stack:
+    """The entries of a spec, each of which uses tensors of the described modules.
+
+    A method adds what one module or operation computes, and returns the name of its output. Names
+    are the library's. Within a block they are relative to it, and ``input`` is what flows in.
+    """
+
+    def __init__(self, modules: list[Module]) -> None:
+        self.entries: list[Entry] = []
+        self.notes: dict[str, None] = {}
+        self._tensors = {
+            f"{module.name}.{name}".removeprefix("."): tensor
+            for module in modules
+            for name, tensor in module.tensors.items()
+        }
+        self._unused = dict.fromkeys(self._tensors)
+        self._scope = ""
+        self._table = ""
+
+    @contextmanager
+    def block(self, scope: str, index: int) -> Iterator[None]:
+        """Add what follows as a block; one that equals the block before repeats it."""
+        outer, self.entries, self._scope = self.entries, [], f"{scope}.{index}."
+        yield
+        last = outer[-1] if outer else {}
+        if last.get("name") == scope and last["layers"] == self.entries:
+            last["repeat"] += 1
+        elif last.get("name") == scope:
+            raise NotComputed(f"blocks of '{scope}' that differ")
+        else:
+            outer.append({"name": scope, "repeat": 1, "layers": self.entries})
+        self.entries, self._scope = outer, ""
+
+    def add(self, kind: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
+        """Add a layer."""
+        inputs = {"inputs": takes} if takes else {}
+        self.entries.append({"type": kind, "name": name, **inputs, **arguments})
+        return name
+
+    def tokens(self, steps: int, name: str = "tokens") -> str:
+        """Add the input: so many tokens."""
+        return self.add("Input", name, shape=[steps], dtype="int32")
+
+    def embedding(self, name: str, takes: str) -> str:
+        """Add a table of vectors."""
+        table = self._tensor(f"{name}.weight")
+        rows, width = table.shape
+        # The row of the padding, which no drawn token need be, is left as the others are.
+        filled = self._filled(table.initializer)
+        kind = "Embedding"
+        if name == self._table:
+            kind = "ReversibleEmbedding"
+        sizes = {"input_dim": rows, "output_dim": width}
+        return self.add(kind, name, takes, **sizes, embeddings_initializer=filled)
+
+    def positions(self, name: str, takes: str) -> str:
+        """Add a table with a vector for each position, and the sum of both."""
+        table = self._tensor(f"{name}.weight")
+        filled = self._filled(table.initializer)
+        size = table.shape[0]
+        self.add("PositionEmbedding", name, takes, sequence_length=size, initializer=filled)
+        return self.sum(f"{name}.sum", takes, name)
+
+    def dense(self, name: str, takes: str = "", activation: str = "", part: str = "") -> str:
+        """Add a projection; with a ``part``, half the outputs of a packed one."""
+        kernel, bias = self._projection(name)
+        units = kernel.shape[(kernel.produces or (0,))[0]] // (2 if part else 1)
+        arguments = {"activation": self._activation(activation)} if activation else {}
+        arguments |= {"use_bias": bias is not None}
+        arguments |= {"kernel_initializer": self._filled(kernel.initializer)}
+        if bias is not None:
+            arguments |= {"bias_initializer": self._filled(bias.initializer)}
+        label = f"{name}.{part}" if part else name
+        self.add("Dense", label, takes, units=units, **arguments)
+        return self.product(f"{label}.squared", label, label) if activation == "relu2" else label
+
+    def norm(self, name: str, takes: str, kind: str, epsilon: float, offset: float = 0.0) -> str:
+        """Add a normalization; without a kind, a LayerNorm without weights."""
+        if not kind:
+            plain = {"scale": False, "center": False, "epsilon": epsilon}
+            return self.add("LayerNormalization", name, takes, **plain)
+        scale = self._tensor(f"{name}.weight").initializer
+        bias = self._tensors.get(f"{self._scope}{name}.bias")
+        value = scale.arguments.get("value") if isinstance(scale, type(ONE)) else None
+        if value is None:
+            raise NotComputed(f"'{name}', whose scale is no constant")
+        filled = (
+            {} if value + offset == 1 else {"gamma_initializer": self._constant(value + offset)}
+        )
+        if kind == "RMSNorm":
+            return self.add("RMSNormalization", name, takes, epsilon=epsilon, **filled)
+        if bias is not None:
+            self._tensor(f"{name}.bias")
+        center = {} if bias is not None else {"center": False}
+        return self.add("LayerNormalization", name, takes, epsilon=epsilon, **center, **filled)
+
+    def attention(
+        self,
+        name: str,
+        takes: str,
+        heads: Heads,
+        names: tuple[str, str, str],
+        out: str,
+        *,
+        causal: bool,
+    ) -> str:
+        """Add attention to itself, whose queries, keys and values are the named projections."""
+        query, key, value = map(self._projection, names)
+        output = self._projection(out)
+        inner = heads.queries * heads.size
+        if output[0].shape[(output[0].contracts or (1,))[0]] != inner:
+            raise NotComputed(f"'{out}', of which inputs are other than the heads")
+        biases = [bias is not None for _, bias in (query, key, value, output)]
+        if any(biases) and not all(biases):
+            # A bias that starts at 0 changes nothing at the start.
+            self.notes[f"the signal leaves out biases of '{name}', which start at 0"] = None
+        filled = {
+            f"{role}_initializer": self._filled(kernel.initializer)
+            for role, (kernel, _) in zip(
+                ("query", "key", "value", "output"), (query, key, value, output), strict=True
+            )
+        }
+        if len({str(each) for each in filled.values()}) == 1:
+            filled = {"kernel_initializer": filled["query_initializer"]}
+        elif all(
+            filled[f"{role}_initializer"] == filled["query_initializer"]
+            for role in ("key", "value")
+        ):
+            filled = {
+                "kernel_initializer": filled["query_initializer"],
+                "output_initializer": filled["output_initializer"],
+            }
+        sizes: Entry = {"num_heads": heads.queries, "key_dim": heads.size}
+        kind = "MultiHeadAttention"
+        sources: str | list[str] = [takes, takes]
+        if heads.keys != heads.queries:
+            kind, sources = "GroupQueryAttention", takes
+            sizes = {"num_query_heads": heads.queries, "num_key_value_heads": heads.keys}
+            sizes["head_dim"] = heads.size
+        seen = {"use_causal_mask": True} if causal else {}
+        return self.add(kind, name, sources, **sizes, use_bias=all(biases), **seen, **filled)
+
+    def sum(self, name: str, *takes: str) -> str:
+        """Add a sum."""
+        return self.add("Add", name, list(takes))
+
+    def product(self, name: str, *takes: str) -> str:
+        """Add a product of entries."""
+        return self.add("Multiply", name, list(takes))
+
+    def scaled(self, name: str, takes: str, factor: float) -> str:
+        """Add a multiplication, unless by 1."""
+        return takes if factor == 1 else self.add("Rescaling", name, takes, scale=factor)
+
+    def tied(self, name: str, table: str, takes: str) -> str:
+        """Add a projection whose weight is a table."""
+        self.entries.append({"call": table, "name": name, "inputs": takes, "reverse": True})
+        return name
+
+    def will_tie(self, table: str) -> None:
+        """Say that a table, which is not yet added, is also the head's weight."""
+        self._table = table
+
+    def leave_out(self, name: str, what: str) -> None:
+        """Leave out a module, with a note that says what it would do."""
+        paths = [path for path in self._unused if path.startswith(f"{self._scope}{name}.")]
+        for path in paths:
+            del self._unused[path]
+        if paths:
+            self.notes[f"the signal leaves out {what}"] = None
+
+    def _activation(self, name: str) -> Any:
+        """An activation of the library as a spec writes it."""
+        if name not in _ACTIVATIONS:
+            raise NotComputed(f"the activation '{name}'")
+        return _ACTIVATIONS[name]
+
+    def finished(self) -> list[Entry]:
+        """The entries.
+
+        Raises:
+            NotComputed: no entry uses a tensor.
+        """
+        if self._unused:
+            raise NotComputed(f"'{next(iter(self._unused))}'")
+        return self.entries
+
+    def _projection(self, name: str) -> tuple[Tensor, Tensor | None]:
+        """The kernel and the bias of a projection."""
+        kernel = self._tensor(f"{name}.weight")
+        bias = self._tensors.get(f"{self._scope}{name}.bias")
+        return kernel, None if bias is None else self._tensor(f"{name}.bias")
+
+    def _tensor(self, name: str) -> Tensor:
+        path = f"{self._scope}{name}"
+        self._unused.pop(path, None)
+        if path not in self._tensors:
+            raise NotComputed(f"a model without '{path}'")
+        return self._tensors[path]
+
+    def _filled(self, initializer: Initializer) -> Any:
+        """An initializer as a spec writes it; where the padding has its own, that of the others."""
+        if isinstance(initializer, Parts):
+            initializer = initializer.boxes[0].initializer
+        return "zeros" if initializer == ZERO else written(initializer)
+
+    def _constant(self, value: float) -> Any:
+        return "zeros" if value == 0 else {"type": "Constant", "value": value}
+
+
+def unrolled(entries: list[Entry]) -> list[Entry]:
+    """The entries with every block written out, its layers named as the library names them."""
+    found: list[Entry] = []
+    outputs: dict[str, str] = {}
+    for entry in entries:
+        scope, repeat = entry["name"], entry.get("repeat", 0)
+        if not repeat:
+            found.append(_renamed(entry, "", outputs))
+        for index in range(repeat):
+            before: str = found[-1]["name"]
+            names = {"input": before}
+            names |= {each["name"]: f"{scope}.{index}.{each['name']}" for each in entry["layers"]}
+            found += (_renamed(each, f"{scope}.{index}.", names) for each in entry["layers"])
+            outputs[scope] = found[-1]["name"]
+    return found
+
+
+def _renamed(entry: Entry, scope: str, names: Mapping[str, str]) -> Entry:
+    """The entry with its scope before its name, and other names for what it takes."""
+    takes = entry.get("inputs", [])
+    listed = [takes] if isinstance(takes, str) else takes
+    inputs = [names.get(each, each) for each in listed]
+    return {**entry, "name": scope + entry["name"]} | ({"inputs": inputs} if inputs else {})
