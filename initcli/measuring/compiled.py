@@ -125,7 +125,7 @@ def measured(
     numbers = np.array(task.numbers + (0.0,) * (4 - len(task.numbers)), np.float32)
     tables, *bins = _bins(kernels, grid)
     sums, figures = kernels.measure(
-        task.kind, entropy, numbers, task.spares, center, *bins, tables, len(chunks)
+        task.kind, entropy, numbers, task.spares, float(center), *bins, tables, len(chunks)
     )
     yield from _sums(sums, figures, tables, counts)
 
@@ -201,3 +201,6 @@ def _refuse_other_values(kernels: ModuleType) -> None:
     variates.fill_normal(stream.generator(), theirs, 0.0, 1.0)
     if not np.array_equal(ours, theirs):
         raise ArithmeticError("they draw other values than NumPy")
+    # The first call compiles: here, not in every process.
+    bins = np.float32(1), np.float32(0), np.zeros((kernels.TABLES, 1), np.int32)
+    kernels.measure(0, np.zeros((0, 8), np.uint32), np.zeros(4, np.float32), 0, 0.0, *bins, 0)
