@@ -110,7 +110,7 @@ def init(
     Examples:
       initcli init
       initcli init network.yaml --kind cnn --schema
-      initcli init model.yaml --from config.json
+      initcli init llama.yaml --from config.json
     """
     text = None if source is None else _spec_of(source)
     if file == "-":

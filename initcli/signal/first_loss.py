@@ -21,6 +21,8 @@ from initcli.signal.figures import FirstLoss, LayerSignal, Spread
 from initcli.signal.program import Program, Step
 from initcli.types import Array
 
+_MOST_POINTS = 20_000
+"""Points of an integral at most, which spreads with the logits."""
 _DEVIATIONS = np.linspace(-8, 8, 321)
 _WEIGHTS = np.exp(-(_DEVIATIONS**2) / 2)
 _WEIGHTS /= _WEIGHTS.sum()
@@ -113,7 +115,7 @@ def expected_loss(loss: Loss, classes: int, variance: float) -> float:
     if loss == "binary_cross_entropy":
         return float(_WEIGHTS @ np.logaddexp(0, z))
     low, high = -math.log(classes) - 40 - z[-1], 5 - z[0]
-    u = np.linspace(low, high, 2000 + int(20 * (high - low)))
+    u = np.linspace(low, high, min(2000 + int(20 * (high - low)), _MOST_POINTS))
     with np.errstate(over="ignore", under="ignore"):
         # 1 − φ keeps its digits where φ is near 1.
         misses = np.array([float(_WEIGHTS @ -np.expm1(-np.exp(each + z))) for each in u])
@@ -158,8 +160,10 @@ def _logit_variance(program: Program, layers: tuple[LayerSignal, ...], index: in
         before = layers[makers[source]].predicted
         if before.std is None or before.mean is None:
             return None
-        size = before.std**2 + before.mean**2
+        size = before.std * before.std + before.mean * before.mean
     else:
         size = 1.0
-    spread = [each.distribution.std**2 for each in step.parameters]  # type: ignore[union-attr]
-    return kernel.shape[0] * spread[0] * size + sum(spread[1:])
+    stds = [each.distribution.std for each in step.parameters]  # type: ignore[union-attr]
+    spread = [std * std for std in stds]
+    variance = kernel.shape[0] * spread[0] * size + sum(spread[1:])
+    return variance if math.isfinite(variance) else None

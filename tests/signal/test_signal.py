@@ -349,7 +349,16 @@ def test_an_ascii_terminal_gets_ascii() -> None:
 
 def test_json_has_the_documented_keys() -> None:
     report = json.loads(run("signal", TOUR, "--draws", "2", "--format", "json").stdout)
-    assert list(report) == ["model", "batch", "draws", "layers", "tensors", "verdict", "notes"]
+    assert list(report) == [
+        "model",
+        "batch",
+        "draws",
+        "layers",
+        "tensors",
+        "verdict",
+        "losses",
+        "notes",
+    ]
     assert report["model"] == {
         "name": "tour",
         "seed": 0,
