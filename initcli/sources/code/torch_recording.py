@@ -32,18 +32,23 @@ from initcli.initializers import (
     TruncatedNormal,
 )
 from initcli.initializers.base import Undrawn, Whole
-from initcli.initializers.given import Uninitialized, Unknown
+from initcli.initializers.given import SparseColumns, Uninitialized, Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
     SIGNS,
     STANDARD_NORMAL,
     STANDARD_UNIFORM,
+    UNARY,
     Computed,
     Content,
     Part,
+    are_alike,
     clamped,
+    combined,
     erfinv,
     is_random,
+    mapped,
+    moved,
     reshaped,
     scaled,
     unknown,
@@ -222,6 +227,7 @@ def values_of(parts: Sequence[Part], shape: tuple[int, ...]) -> torch.Tensor | N
     return found if bool(known.all()) else None
 
 
+_POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
 _SAME = {"clone", "_to_copy", "detach_copy", "contiguous", "alias_copy", "lift_fresh_copy"}
 _SLICED = {"cat", "stack", "repeat", "index_select", "repeat_interleave", "constant_pad_nd"}
 _CREATED_EMPTY = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"}
@@ -239,20 +245,42 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
     @contextmanager
     def following(self) -> Iterator[None]:
         """Record what is done to tensors that have memory."""
-        draw = torch.nn.init._no_grad_trunc_normal_
-
-        def truncated(
-            tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
-        ) -> torch.Tensor:
-            draw(tensor, mean, std, a, b, generator)
-            self.write(tensor, _truncated(mean, std, a, b))
-            return tensor
-
-        with mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated), self:
+        with self.rules(draws=True), self:
             yield
         self._storages = {
             key: each for key, each in self._storages.items() if not each.reference.expired()
         }
+
+    @contextmanager
+    def rules(self, *, draws: bool) -> Iterator[None]:
+        """Take PyTorch's rules that draw again what they do not like for what they are.
+
+        Args:
+            draws: whether tensors have memory, in which the rules are to draw.
+        """
+        draw_truncated, draw_sparse = torch.nn.init._no_grad_trunc_normal_, torch.nn.init.sparse_
+
+        def truncated(
+            tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
+        ) -> torch.Tensor:
+            if draws:
+                draw_truncated(tensor, mean, std, a, b, generator)
+            self.write(tensor, _truncated(mean, std, a, b))
+            return tensor
+
+        def sparse(
+            tensor: torch.Tensor, sparsity: float, std: float = 0.01, generator: Any = None
+        ) -> torch.Tensor:
+            if draws:
+                draw_sparse(tensor, sparsity, std, generator)
+            self.write(tensor, SparseColumns(sparsity=sparsity, stddev=std))
+            return tensor
+
+        with (
+            mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated),
+            mock.patch("torch.nn.init.sparse_", sparse),
+        ):
+            yield
 
     def follows(self, tensor: torch.Tensor) -> bool:
         """Whether a write to a tensor was recorded."""
@@ -303,7 +331,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             values = [self.values(each) for each in tensors]
             if all(each is not None for each in values):
                 return func(*self._real(args), **self._real(kwargs))
-        known = [self.content(each) for each in tensors]
+        known = [
+            content if _is_plain(tensor) else moved(content)
+            for tensor, content in zip(tensors, map(self.content, tensors), strict=True)
+        ]
         computed = self._computed(func, args, kwargs, tensors)
         if any(each.is_meta for each in tensors):
             args, kwargs = tree_map(_to_meta, (args, kwargs))
@@ -400,9 +431,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         if plain in _SLICED and known:
             first = known[0]
             keeps = plain in {"cat", "stack", "index_select"} and not isinstance(first, Whole)
-            same = not isinstance(first, Computed) and all(each == first for each in known)
-            return first if keeps and same else unknown(known, plain)
-        if plain in {"mul", "div", "add", "sub", "neg"} and known:
+            return moved(first) if keeps and are_alike(known) else unknown(known, plain)
+        if plain in {"mul", "div", "add", "sub", "rsub", "neg"} and known:
             return self._affine(plain, args, kwargs, tensors, known)
         if plain == "linalg_qr" and index == 0:
             match known[0]:
@@ -410,6 +440,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
                     return Orthogonal()
         if plain in {"sign", "sgn"}:
             return SIGNS
+        if plain == "pow":
+            plain = _POWERS.get(_argument(args, kwargs, 1, "exponent"), plain)
+        if plain in UNARY:
+            return mapped(known[0], plain)
         if plain == "erfinv":
             return erfinv(known[0])
         if plain == "clamp" and known:
@@ -435,6 +469,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             match known[random[0]] if known[random[1]] == SIGNS else known[random[1]]:
                 case Orthogonal() as orthogonal:
                     return orthogonal
+        if len(random) == len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
+            return combined(name, *known) if kwargs.get("alpha", 1) == 1 else unknown(known, name)
         if len(random) != 1:
             return unknown(known, name)
         content = known[random[0]]
@@ -460,6 +496,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             case "sub":
                 first = random[0] == 0
                 return scaled(content, 1.0 if first else -alpha, -other * alpha if first else other)
+            case "rsub":
+                return scaled(content, -alpha, other)
         return unknown(known, name)
 
 
@@ -549,6 +587,12 @@ def _entries(size: Any) -> int:
     return 0
 
 
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor shows all entries of its storage in their order."""
+    size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
+    return bool(tensor.is_contiguous()) and tensor.numel() == size
+
+
 def _is_tensor(each: Any) -> bool:
     return isinstance(each, torch.Tensor)
 
@@ -599,16 +643,9 @@ _IS_META = torch.Tensor.is_meta.__get__
 def recorded() -> Iterator[Recorder]:
     """A recorder, on the meta device; generators of random numbers stay as they are."""
     recorder = Recorder()
-
-    def truncated(
-        tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
-    ) -> torch.Tensor:
-        recorder.write(tensor, _truncated(mean, std, a, b))
-        return tensor
-
     patched = "transformers.modeling_utils" in sys.modules
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated))
+        stack.enter_context(recorder.rules(draws=False))
         if patched:
             # It initializes no weights on the meta device.
             current = "transformers.modeling_utils.get_torch_context_manager_or_global_device"
