@@ -226,6 +226,9 @@ def _by_name(
     partners = {}
     for scope, members in in_layer.items():
         own = by_layer[scope]
+        if len(own) < len(members):
+            # Keras saves the sum of a kernel and its low-rank change as the kernel.
+            members = [each for each in members if not each.name.startswith("lora_")]
         for place, parameter in enumerate(members):
             named = by_name[parameter.path]
             if len(named) != 1:
