@@ -7,6 +7,8 @@ equally long but for the one in the middle, so that means over cells are those o
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from initcli.types import Array, Size
@@ -16,14 +18,18 @@ _CELLS = {1: 2048, 2: 256}
 _ALL_CELLS = 1 << 16
 
 
+@lru_cache(maxsize=256)
 def edges(n: int, rank: int) -> Array:
     """Where the cells of an axis begin, and its end; there are ``rank`` axes."""
     most = _CELLS.get(rank) or max(int(_ALL_CELLS ** (1 / max(rank, 1))), 1)
     length = -(-n // most) or 1
     half = np.arange(0, n // 2 + 1, length)
-    return np.unique(np.concatenate([half, n - half]))
+    found = np.unique(np.concatenate([half, n - half]))
+    found.flags.writeable = False
+    return found
 
 
+@lru_cache(maxsize=256)
 def cells(sizes: Size) -> Size:
     """The numbers of cells along axes of those sizes."""
     most = _CELLS.get(len(sizes), 0)
