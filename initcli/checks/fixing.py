@@ -19,6 +19,7 @@ from initcli.documents.edit import CannotEdit, Change, edited
 from initcli.errors import printable
 from initcli.frameworks import Framework
 from initcli.model import Model
+from initcli.signal.sharing import sharing
 from initcli.sources.building import build
 from initcli.sources.load import load
 from initcli.sources.read import parse
@@ -149,6 +150,7 @@ class _Trial(NamedTuple):
         return [each for each in self.remedied if _is_among(each, self.last.findings)]
 
 
+@sharing()
 def _fixed(model: Model, judging: dict[str, Any]) -> Fixed:
     """The findings on a model, and what remains of them with the remedies that mend."""
     document, first = model.document, judged(model, **judging)

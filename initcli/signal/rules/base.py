@@ -47,13 +47,16 @@ class Gradient(msgspec.Struct, frozen=True):
     @classmethod
     def even(cls, second: Array) -> Gradient:
         """The gradient of that E[g²], independent between positions and examples."""
-        return cls.within(second, np.zeros_like(second))
+        moments = np.zeros((4, *second.shape))
+        moments[0] = second
+        return cls(moments)
 
     @classmethod
     def within(cls, second: Array, places: Array, lags: Array | None = None) -> Gradient:
         """The gradient of that E[g²], and E[g g'] of two positions, independent of examples."""
-        none = np.zeros_like(second)
-        return cls(np.stack([second, none, places, none]), lags=lags)
+        moments = np.zeros((4, *second.shape))
+        moments[0], moments[2] = second, places
+        return cls(moments, lags=lags)
 
     @property
     def grid(self) -> Size:
