@@ -38,6 +38,7 @@ from initcli.signal.program import Program, Step, program
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
+    Predicted,
     Prediction,
     distribution_moments,
     first_axes,
@@ -52,6 +53,8 @@ BATCH = WANTED[0][0]
 """Examples of a prediction."""
 SECONDS = 60.0
 """Time for all draws."""
+_MAX_NAMED = 4
+"""Layers that a note names."""
 _LARGE_PRODUCT = 5e7
 """Multiplications of a layer from which threads help more than they wait for one another."""
 REACHED = 1e-4
@@ -141,7 +144,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):
         expected = predictions(built)
-    layers = _layers(built, nothing, nothing, expected)
+    layers = _layers(built, nothing, nothing, expected.steps)
     return Signal(
         model=model,
         program=built,
@@ -149,7 +152,12 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         draws=0,
         layers=layers,
         losses=first_losses(built, layers, {}, loss),
-        notes=(*_assumptions(built), *mask_notes(heeding(built))),
+        notes=(
+            *_assumptions(built),
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeding(built)),
+        ),
+        left_out=expected.left_out,
     )
 
 
@@ -291,6 +299,17 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     return TooSlow(message, remedy)
 
 
+def notes_of_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
+    """Says which layers are not predicted."""
+    if not left_out:
+        return ()
+    names = [f"'{name}'" for name in left_out[:_MAX_NAMED]]
+    more = len(left_out) - len(names)
+    whole = f"{', '.join(names)} and {more:,} more" if more else listed(names, "and")
+    taken = f"with {_memory(room())} of memory, which are allowed"
+    return (f"{whole} cannot be predicted {taken}: {limits.remedy('memory')}",)
+
+
 def _draws(count: int) -> str:
     return f"{count} draw{'s' * (count > 1)}"
 
@@ -422,11 +441,11 @@ def _gathered(
     }
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
-    expected = [Prediction() for _ in indices]
+    expected = Predicted([Prediction() for _ in indices], ())
     if theory:
         expected = predictions(built, measured, _moments, fields)
     shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
-    layers = _layers(built, outputs, gradients, expected)
+    layers = _layers(built, outputs, gradients, expected.steps)
     losses = {i: _spread([d.losses[i] for d in taken if i in d.losses]) for i in indices}
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
@@ -442,7 +461,12 @@ def _gathered(
         layers=layers,
         tensors=tuple(_tensors(model, taken)),
         losses=first_losses(built, layers, losses, loss),
-        notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
+        notes=(
+            *notes,
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeded, max(shares.values(), default=0.0)),
+        ),
+        left_out=expected.left_out,
     )
 
 

@@ -7,7 +7,7 @@ is kept is what would be computed anew, to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import blake2b
@@ -49,10 +49,16 @@ class Shared:
         *,
         batch: int,
         is_mixing: bool,
+        afford: Callable[[], int],
     ) -> Made:
-        """As :func:`initcli.signal.typical.made`, from what is kept where that is the same."""
+        """As :func:`initcli.signal.typical.made`, from what is kept where that is the same.
+
+        ``afford`` is called where it has to be worked out: it gives the bytes to keep, or raises
+        NoTheory.
+        """
 
         def work() -> Made:
+            self._bytes += afford()
             return made(layer, context, given, doubts, batch=batch, is_mixing=is_mixing)
 
         try:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from initcli.initializers import NormOf
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
+from initcli.signal.cost import room
 from initcli.signal.field import Field, normal, standard
 from initcli.signal.grid import cells, coarse
 from initcli.signal.program import Program, Step
@@ -68,6 +69,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     gradient_rms: float | None
 
 
+class Predicted(NamedTuple):
+    """Predictions of all steps, and the layers left out, as they take more memory than allowed."""
+
+    steps: list[Prediction]
+    left_out: tuple[str, ...]
+
+
 Moments = Callable[[Parameter], Weight | None]
 """Gives the moments of a parameter's entries; None where they are not known."""
 
@@ -77,7 +85,7 @@ def predictions(
     measured: Mapping[int, Measured] | None = None,
     moments: Moments | None = None,
     inputs: Mapping[int, Field] | None = None,
-) -> list[Prediction]:
+) -> Predicted:
     """What theory expects of the output of each step.
 
     Args:
@@ -95,10 +103,11 @@ def predictions(
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
-    return [
+    found = [
         msgspec.structs.replace(each, gradient_rms=_finite(gradient))
         for each, gradient in zip(forwards, theory.gradients(pulls), strict=True)
     ]
+    return Predicted(found, tuple(theory.left_out))
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
@@ -115,6 +124,18 @@ def distribution_moments(parameter: Parameter) -> Weight | None:
     if distribution is None:
         return None
     return Weight(distribution.mean, distribution.std**2, isinstance(made, Orthogonal))
+
+
+class NotAfforded(NoTheory):
+    """Raised where a layer takes more memory than is allowed."""
+
+
+_NUMBER = 8
+"""Bytes of a number."""
+_OF_INPUT = 10
+"""Numbers for each cell of an input."""
+_FOR_TIES = 8
+"""The part of the memory for what tensors have in common, in inverse."""
 
 
 class Theory:
@@ -137,8 +158,12 @@ class Theory:
         self.made: dict[int, Made] = {}
         """What each step has made, by its first output."""
         self.shared = shared()
+        self.allowed, self.held = room(), 0
+        """Bytes that may be held, and those that are."""
+        self.left_out: dict[str, None] = {}
+        """The layers that take more than is left of them."""
         self.axes = first_axes(program)
-        self.ties = Ties(program, self.fields, self._context)
+        self.ties = Ties(program, self.fields, self._context, self.allowed // _FOR_TIES)
         self.ids = {each.tensor for each in program.inputs if each.num_tokens is not None}
         """The tensors of whole numbers, which only tables take."""
 
@@ -149,6 +174,10 @@ class Theory:
             if each.num_tokens is None:
                 shape = self.program.shapes[each.tensor]
                 own = given.get(each.tensor)
+                self.held += _NUMBER * _OF_INPUT * math.prod(cells(shape[1:-1]))
+                if self.held > self.allowed:
+                    self.left_out[each.name] = None
+                    continue
                 self.fields[each.tensor] = own or alike(shape, self.axes[each.tensor])
                 self.changes[each.tensor] = 1.0
 
@@ -191,10 +220,24 @@ class Theory:
                     [self._doubt(i, each) for i, each in zip(step.inputs, inputs, strict=True)],
                     batch=self.program.batch,
                     is_mixing=any(len(parameter.shape) > 1 for parameter in step.parameters),
+                    afford=partial(self._afford, step, context),
                 )
         except Exception as error:
             _give_up(step, error)
             return None
+
+    def _afford(self, step: Step, context: Context) -> int:
+        """Bytes that a step keeps.
+
+        Raises:
+            NotAfforded: it takes more than are left.
+        """
+        own = rule_of(step.layer).room(step.layer, context)
+        if self.held + _NUMBER * own.most > self.allowed:
+            self.left_out[step.name] = None
+            raise NotAfforded(f"{_NUMBER * own.most:,.0f} bytes")
+        self.held += (kept := int(_NUMBER * own.kept))
+        return kept
 
     def _doubt(self, tensor: int, given: Field) -> Doubt:
         before = None if given.pinned or tensor not in self.made else self.made[tensor].doubt
@@ -312,6 +355,8 @@ class Theory:
             except NoTheory:
                 lost.update(step.inputs)
                 continue
+            for made in step.outputs:
+                gradients.pop(made, None)  # No step in front of this one takes them.
             weights = self.ties.passed(step, through.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:

@@ -93,10 +93,11 @@ def test_a_check_does_not_predict_the_same_twice(monkeypatch: pytest.MonkeyPatch
     assert len(worked) < 2.5 * alone
 
 
-def test_what_is_kept_stays_within_the_memory_that_is_allowed() -> None:
+def test_what_is_kept_is_dropped_where_it_takes_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = model_of("mobilenet_v2")
     alone = figures(initcli.predict_signal(model, batch=batch))
-    with initcli.limited(memory=1 << 16), sharing.sharing():
+    monkeypatch.setattr(sharing, "_SHARE", 1 << 14)
+    with sharing.sharing():
         store = sharing.shared()
         found = figures(initcli.predict_signal(model, batch=batch))
         assert store._bytes < 1 << 20

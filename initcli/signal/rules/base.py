@@ -18,10 +18,13 @@ from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
 from initcli.signal.field import WEIGHTS, Field, field, mapped, mean_products, normal
+from initcli.signal.grid import cells
 from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
 _TINY = 1e-300
+_KEPT, _PASSING = 7, 24
+"""Numbers for each cell: moments of fields and gradients, factors, and what becomes of them."""
 
 Axes = tuple[int, ...]
 """Axes of a tensor in rising order, counted from the end: −1 is the last."""
@@ -210,6 +213,22 @@ class Expected(NamedTuple):
         return Expected(after.output, lambda g: self.pull(*after.pull(g)))
 
 
+class Room(NamedTuple):
+    """Numbers that a rule keeps for the way back, and that pass while it works."""
+
+    kept: float
+    passing: float
+
+    def plus(self, other: Room) -> Room:
+        """The room for both."""
+        return Room(self.kept + other.kept, self.passing + other.passing)
+
+    @property
+    def most(self) -> float:
+        """The most at a time; what is typical is worked out of three."""
+        return 2 * self.kept + self.passing
+
+
 class Rule:
     """What theory knows of a kind of layer.
 
@@ -233,6 +252,11 @@ class Rule:
             NoTheory: the rule does not cover this case.
         """
         raise NoTheory(layer.type_name)
+
+    def room(self, layer: Any, context: Context) -> Room:
+        """What :meth:`expected` holds, by the cells of the inputs and outputs."""
+        numbers = float(sum(map(_most_cells, (*context.inputs, *context.outputs))))
+        return Room(_KEPT * numbers, _PASSING * numbers)
 
     def factors(self, layer: Any, count: int) -> Sequence[float] | None:
         """The factor of each of so many inputs, if the output is their sum but for noise."""
@@ -305,6 +329,11 @@ class EntrywiseRule(Rule):
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         axes: Axes = fields[0].axes
         return axes
+
+
+def _most_cells(shape: Size) -> int:
+    """Cells of a tensor of that shape, whichever axis holds its units."""
+    return max(math.prod(cells(shape[1:-1])), math.prod(cells(shape[2:])))
 
 
 class UnlistedRule(EntrywiseRule):
