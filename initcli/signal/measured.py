@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 
 import msgspec
 import numpy as np
@@ -513,13 +514,16 @@ def _over_time(gradient: Gradients) -> list[float]:
 
 def _medians(figures: list[dict[int, float]]) -> dict[int, float]:
     keys = set(figures[0]).intersection(*figures[1:])
-    return {key: float(np.median([each[key] for each in figures])) for key in sorted(keys)}
+    return {key: _median([each[key] for each in figures]) for key in sorted(keys)}
 
 
 def _spread(values: list[float]) -> Spread | None:
     if not values:
         return None
-    numbers = np.array([math.inf if math.isnan(value) else value for value in values])
-    with np.errstate(invalid="ignore"):  # The middle of two opposite infinities is not a number.
-        median = float(np.median(numbers))
-    return Spread(median, float(numbers.min()), float(numbers.max()))
+    numbers = [math.inf if math.isnan(value) else value for value in values]
+    return Spread(_median(numbers), min(numbers), max(numbers))
+
+
+def _median(numbers: list[float]) -> float:
+    """The median; not a number where one of them is none, or the middle is of two infinities."""
+    return math.nan if any(map(math.isnan, numbers)) else median(numbers)
