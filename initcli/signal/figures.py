@@ -131,6 +131,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
     dimensions: Mapping[int, float] = {}
     onsets: Mapping[int, float] = {}
     reaches: Mapping[int, float] = {}
+    left_out: tuple[str, ...] = ()
 
     view: ClassVar[str] = "signal"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 
 import msgspec
 import numpy as np
@@ -37,6 +38,7 @@ from initcli.signal.program import Program, program
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
+    Predicted,
     Prediction,
     distribution_moments,
     first_axes,
@@ -51,6 +53,8 @@ BATCH = WANTED[0][0]
 """Examples of a prediction."""
 SECONDS = 60.0
 """Time for all draws."""
+_MAX_NAMED = 4
+"""Layers that a note names."""
 REACHED = 1e-4
 """Share of the largest gradient of a time step that others within reach get at least."""
 
@@ -142,7 +146,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):
         expected = predictions(built)
-    layers = _layers(built, nothing, nothing, expected)
+    layers = _layers(built, nothing, nothing, expected.steps)
     return Signal(
         model=model,
         program=built,
@@ -150,7 +154,12 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         draws=0,
         layers=layers,
         losses=first_losses(built, layers, {}, loss),
-        notes=(*_assumptions(built), *mask_notes(heeding(built))),
+        notes=(
+            *_assumptions(built),
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeding(built)),
+        ),
+        left_out=expected.left_out,
     )
 
 
@@ -271,6 +280,17 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     )
     remedy = f"--theory predicts it; --batch {examples} --draws {count} measures it anyway"
     return TooSlow(message, remedy)
+
+
+def notes_of_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
+    """Says which layers are not predicted."""
+    if not left_out:
+        return ()
+    names = [f"'{name}'" for name in left_out[:_MAX_NAMED]]
+    more = len(left_out) - len(names)
+    whole = f"{', '.join(names)} and {more:,} more" if more else listed(names, "and")
+    taken = f"with {_memory(room())} of memory, which are allowed"
+    return (f"{whole} cannot be predicted {taken}: {limits.remedy('memory')}",)
 
 
 def _draws(count: int) -> str:
@@ -405,11 +425,11 @@ def _gathered(
     }
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
-    expected = [Prediction() for _ in indices]
+    expected = Predicted([Prediction() for _ in indices], ())
     if theory:
         expected = predictions(built, measured, _moments, fields)
     shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
-    layers = _layers(built, outputs, gradients, expected)
+    layers = _layers(built, outputs, gradients, expected.steps)
     losses = {i: _spread([d.losses[i] for d in taken if i in d.losses]) for i in indices}
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
@@ -425,7 +445,12 @@ def _gathered(
         layers=layers,
         tensors=tuple(_tensors(model, taken)),
         losses=first_losses(built, layers, losses, loss),
-        notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
+        notes=(
+            *notes,
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeded, max(shares.values(), default=0.0)),
+        ),
+        left_out=expected.left_out,
     )
 
 
@@ -472,13 +497,16 @@ def _over_time(gradient: Gradients) -> list[float]:
 
 def _medians(figures: list[dict[int, float]]) -> dict[int, float]:
     keys = set(figures[0]).intersection(*figures[1:])
-    return {key: float(np.median([each[key] for each in figures])) for key in sorted(keys)}
+    return {key: _median([each[key] for each in figures]) for key in sorted(keys)}
 
 
 def _spread(values: list[float]) -> Spread | None:
     if not values:
         return None
-    numbers = np.array([math.inf if math.isnan(value) else value for value in values])
-    with np.errstate(invalid="ignore"):  # The middle of two opposite infinities is not a number.
-        median = float(np.median(numbers))
-    return Spread(median, float(numbers.min()), float(numbers.max()))
+    numbers = [math.inf if math.isnan(value) else value for value in values]
+    return Spread(_median(numbers), min(numbers), max(numbers))
+
+
+def _median(numbers: list[float]) -> float:
+    """The median; not a number where one of them is none, or the middle is of two infinities."""
+    return math.nan if any(map(math.isnan, numbers)) else median(numbers)
