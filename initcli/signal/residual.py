@@ -16,6 +16,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from initcli.checkpoint import Checkpoint, Subject
 from initcli.errors import SignalError
 from initcli.initializers import (
     DeepNorm,
@@ -30,7 +31,6 @@ from initcli.initializers import (
     VarianceScaling,
 )
 from initcli.layers import applications
-from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.signal.branches import Branch, Kernel, branches, constant, streams
 from initcli.signal.graph import Graph
@@ -101,7 +101,7 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(facts)
 
 
-def residual_schemes(model: Model) -> tuple[ResidualScheme, ...]:
+def residual_schemes(model: Subject) -> tuple[ResidualScheme, ...]:
     """The schemes of a model's residual streams; none where its layers or shapes are not known.
 
     >>> import initcli
@@ -109,6 +109,8 @@ def residual_schemes(model: Model) -> tuple[ResidualScheme, ...]:
     >>> scheme.scheme, scheme.branches, scheme.blocks
     ('1/√(2L)', 24, 12)
     """
+    if isinstance(model, Checkpoint):
+        return ()
     try:
         graph = Graph(program(computable(model), 1))
     except SignalError:

@@ -20,6 +20,7 @@ from initcli.signal.field import Field, normal, pair_shares, scatter, scatters, 
 from initcli.signal.grid import cells, coarse
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
+    Attended,
     Axes,
     Context,
     Expected,
@@ -77,7 +78,17 @@ def predictions(
     moments: Moments | None = None,
     inputs: Mapping[int, Field] | None = None,
 ) -> list[Prediction]:
-    """What theory expects of the output of each step.
+    """What theory expects of the output of each step, see :func:`expectations`."""
+    return expectations(program, measured, moments, inputs)[0]
+
+
+def expectations(
+    program: Program,
+    measured: Mapping[int, Measured] | None = None,
+    moments: Moments | None = None,
+    inputs: Mapping[int, Field] | None = None,
+) -> tuple[list[Prediction], dict[int, Attended]]:
+    """What theory expects of the output of each step, and of scores by the number of the step.
 
     Args:
         program: the steps.
@@ -89,15 +100,19 @@ def predictions(
     theory.begin(inputs)
     pulls: list[Pull | None] = []
     forwards: list[Prediction] = []
-    for step in program.steps:
+    attended: dict[int, Attended] = {}
+    for index, step in enumerate(program.steps):
         expected = theory.take(step)
+        if expected is not None and expected.attended is not None:
+            attended[index] = expected.attended
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step, pulls[-1])
         forwards.append(Prediction() if expected is None else theory.prediction(step))
-    return [
+    found = [
         msgspec.structs.replace(each, gradient_rms=_finite(gradient))
         for each, gradient in zip(forwards, theory.gradients(pulls), strict=True)
     ]
+    return found, attended
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:

@@ -14,6 +14,8 @@ from initcli.checks.rules import known_checks
 from initcli.checks.values import ValueCheck
 from initcli.model import Model
 from initcli.signal.residual import ResidualScheme, residual_schemes
+from support.paths import TOUR
+from support.running import run
 
 L = 6
 WIDTH = 32
@@ -324,6 +326,19 @@ def test_what_is_added_beside_residual_branches_changes_nothing() -> None:
     }
     told = scheme(spec)
     assert (told.scheme, told.branches) == ("1/√(2L)", 2 * L)
+
+
+def test_the_scheme_is_a_line_of_summary_and_signal_and_a_key_of_their_json(tmp_path: Any) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(GPT2))
+    line = f"residual scheme 1/√(2L), {2 * L} branches, L = {L}, factor 0.289"
+    for command in ("summary", "signal"):
+        assert line in run(command, path, "--theory").stdout.splitlines()
+        plain = run(command, path, "--theory", PYTHONUTF8="0", PYTHONIOENCODING="ascii").stdout
+        assert line.replace("√", "sqrt") in plain.splitlines()
+        (told,) = json.loads(run(command, path, "--theory", "--format", "json").stdout)["residuals"]
+        assert (told["scheme"], told["others"]) == ("1/√(2L)", [])
+        assert "residual" not in run(command, TOUR, "--theory").stdout
 
 
 SAMPLES_WITH_BRANCHES = ["gpt2_small", "bert_base", "vit_b16", "resnet50", "llama3_8b"]
