@@ -16,7 +16,9 @@ from initcli.types import CODES
 
 _SCALES = ("gamma", "scale")
 _LONGEST = 1000
-"""Steps of a branch that leaves where a shortcut does."""
+"""Steps of a branch; what is longer is none."""
+_MOST_INPUTS = 8
+"""Inputs of a residual sum."""
 
 
 class Kernel(NamedTuple):
@@ -59,7 +61,7 @@ def branches(graph: Graph) -> list[Branch]:
     found: list[Branch] = []
     sums: set[int] = set()
     for index, step in enumerate(graph.steps):
-        if not _adds(step) or len(step.inputs) < 2:
+        if not _adds(step) or not 2 <= len(step.inputs) <= _MOST_INPUTS:
             continue
         for carried, fork, ends in _forks(graph, step):
             sums.add(index)
@@ -112,7 +114,7 @@ def _forks(graph: Graph, step: Step) -> Iterator[tuple[int, int, list[int]]]:
     for carried in inputs:
         others = [each for each in inputs if each != carried]
         fork = _unscaled(graph, carried)[0]
-        if others and all(each > fork and graph.depends(each, fork) for each in others):
+        if others and all(_between(graph, fork, each) for each in others):
             yield carried, fork, others
             return
     meeting = _meeting(graph, inputs) if len(inputs) == 2 else None
@@ -161,10 +163,12 @@ def _meeting(graph: Graph, tensors: Collection[int]) -> int | None:
 
 
 def _between(graph: Graph, fork: int, end: int) -> list[int]:
-    """The steps through which a tensor leads to another."""
+    """The steps through which a tensor leads to another; none where they are too many."""
     seen: set[int] = set()
     waiting = [end]
     while waiting:
+        if len(seen) > _LONGEST:
+            return []
         tensor = waiting.pop()
         made_by = graph.made_by.get(tensor)
         # Tensors are numbered in the order in which they are made.

@@ -197,9 +197,9 @@ class Graph:
             if step.layer.acts_as() != "adds" or len(step.inputs) != 2:
                 continue
             one, other = step.inputs
-            if self.depends(other, one):
+            if self._depends(other, one):
                 found[index] = Skip(carried=one, end=other)
-            elif self.depends(one, other):
+            elif self._depends(one, other):
                 found[index] = Skip(carried=other, end=one)
         return found
 
@@ -213,7 +213,7 @@ class Graph:
                 chains.setdefault(self.sources[skip.carried], []).append(index)
         return list(chains.values())
 
-    def depends(self, tensor: int, on: int) -> bool:
+    def _depends(self, tensor: int, on: int) -> bool:
         """Whether a tensor is computed from another."""
         seen, waiting = set(), [tensor]
         while waiting:
