@@ -177,7 +177,7 @@ class _Page:
 
         columns = [
             *pair("logit std", "logit_std", figure),
-            *pair("entropy / ln n", "entropy", share_text),
+            *pair("entropy / ln n", "entropy", figure),
             *pair("saturated", "saturated", share_text),
             Column("keys", lambda row: f"{row.keys:,}"),
         ]

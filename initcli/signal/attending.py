@@ -26,8 +26,8 @@ from initcli.types import Array
 
 SATURATED_SHARE = 0.9
 """A largest share beyond which a softmax is saturated: its slope p (1 − p) is below 0.09 there."""
-_MOST_SCORES = 1 << 20
-"""Scores of one layer that are looked at in a draw."""
+_MOST_SCORES = 1 << 17
+"""Scores of one layer that are looked at in a draw, in a few MiB."""
 _VARIANCES = np.geomspace(1e-4, 1e4, 49)
 """Variances of scores. Less is as good as none, and more leaves one key alone."""
 _NEVER_SATURATED = 0.1
@@ -99,16 +99,17 @@ def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> Attention
         *(x[chosen] for x in inputs),
         use_causal_mask=step.options.get("use_causal_mask", False),
     )
-    queries = scoring.queries.reshape(-1, *scoring.queries.shape[-2:])
-    keys = scoring.keys.reshape(-1, *scoring.keys.shape[-2:])
-    count, rows = queries.shape[:2]
-    columns = keys.shape[1]
-    heads = _spaced(count, most // columns)
-    some = _spaced(rows, most // (columns * len(heads)))
-    scores = layer.scores(flow, queries[heads][:, some], keys[heads]).astype(np.float64)
-    seen = np.ones((1, 1, 1), bool) if scoring.seen is None else scoring.seen
-    seen = np.broadcast_to(seen, (*scoring.queries.shape[:-1], columns))
-    return _figures(scores, seen.reshape(count, rows, columns)[heads][:, some])
+    *lead, rows, _ = scoring.queries.shape
+    columns = scoring.keys.shape[-2]
+    some = _spaced(math.prod(lead), most // columns)
+    heads = [np.asarray(each)[:, None] for each in np.unravel_index(some, lead)]
+    places = _spaced(rows, most // (columns * len(some)))
+    keys = scoring.keys[tuple(each[:, 0] for each in heads)]
+    scores = layer.scores(flow, scoring.queries[(*heads, places)], keys).astype(np.float64)
+    seen = np.True_ if scoring.seen is None else scoring.seen
+    # Only what is taken of a mask that is one for all is held.
+    whole = np.broadcast_to(seen, (*lead, rows, columns))
+    return _figures(scores, whole[(*heads, places)])
 
 
 def _spaced(count: int, most: int) -> Array:
