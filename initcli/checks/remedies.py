@@ -21,6 +21,13 @@ from initcli.initializers import (
 )
 from initcli.initializers.base import compute_fans
 from initcli.initializers.random import GlorotUniform, HeUniform, LecunUniform
+from initcli.initializers.torch import (
+    TorchNormal,
+    TorchTruncNormal,
+    TorchUniform,
+    XavierNormal,
+    XavierUniform,
+)
 from initcli.parameter import Parameter
 
 _EXACT = 0.03
@@ -30,6 +37,11 @@ _LINEAR: Mapping[type[Initializer], tuple[str, ...]] = {
     RandomNormal: ("stddev",),
     TruncatedNormal: ("stddev",),
     RandomUniform: ("minval", "maxval"),
+    TorchNormal: ("std",),
+    TorchTruncNormal: ("std", "a", "b"),
+    TorchUniform: ("a", "b"),
+    XavierNormal: ("gain",),
+    XavierUniform: ("gain",),
 }
 """Arguments that are multiples of the standard deviation, where the mean is 0."""
 _NAMES = (("he", 2.0), ("lecun", 1.0))

@@ -224,6 +224,14 @@ LEFT_OUT = {
         transformer({**CUT, "stddev": 0.02 / math.sqrt(2 * L)}, None, kernel=CUT),
         "down",
     ),
+    "PyTorch": (
+        transformer(
+            {"type": "normal_", "std": 0.02 / math.sqrt(2 * L)},
+            None,
+            kernel={"type": "normal_", "std": 0.02},
+        ),
+        "down",
+    ),
 }
 
 
