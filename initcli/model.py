@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -16,7 +16,7 @@ from initcli.initializers.custom import Custom
 from initcli.layers import Layer
 from initcli.layers.network import Network
 from initcli.parameter import Parameter
-from initcli.types import Dtype, Shape, Shapes, shapes_text, texts
+from initcli.types import Dtype, Shape, Shapes, Size, shapes_text, texts
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,12 +74,35 @@ def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter])
     )
 
 
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor of which a file and the model that its values are held against say different things.
+
+    Args:
+        kind: ``missing`` where the file has no values of a declared tensor, ``optional`` where it
+            need not have any, ``unexpected`` where the model declares no tensor of the file,
+            ``shape`` where the shapes differ, and ``untied`` where two tensors that should be one
+            have different values.
+        path: of the tensor.
+        declared: the declared shape, if there is one.
+        names: tensors of the file that it is about: those that are missing, or that differ.
+        count: how many these are, where not all are named.
+    """
+
+    kind: Literal["missing", "optional", "unexpected", "shape", "untied"]
+    path: str
+    declared: Size | None = None
+    names: tuple[str, ...] = ()
+    count: int = 1
+
+
 class Model(Displayed, frozen=True, kw_only=True):
     """Checked layers, from which every weight follows.
 
     ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
     ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
     author should know. ``functions`` are the custom initializers that the document may name.
+    ``ties`` are other names of parameters, with their paths. ``disagreements`` are those of a file
+    that gives the values, where its names are the model's.
     """
 
     name: str
@@ -91,6 +114,8 @@ class Model(Displayed, frozen=True, kw_only=True):
     document: Document
     functions: Mapping[str, Custom] = {}
     notes: tuple[str, ...] = ()
+    ties: Mapping[str, str] = {}
+    disagreements: tuple[Disagreement, ...] = ()
 
     view: ClassVar[str] = "model"
 

@@ -55,6 +55,8 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
     ``kernel`` (window, in, out). PyTorch's two biases of a recurrent layer have no partner, as
     Keras has their sum.
 
+    Of a configuration of Hugging Face, the names alone decide, where the file has the library's.
+
     Args:
         model: the model, which declares the distributions.
         checkpoint: the tensors.
@@ -64,9 +66,14 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
         InvalidSpec: several tensors may be one parameter.
         BadOverride: a pair names no parameter or no tensor, or their shapes differ.
     """
-    given = _given(model.parameters, checkpoint.tensors, map(_Pair.of, pairs))
+    given = dict(_given(model.parameters, checkpoint.tensors, map(_Pair.of, pairs)))
+    if model.source == "huggingface":
+        from initcli.sources.huggingface.checkpoint import with_checkpoint  # not needed for specs
+
+        if (held := with_checkpoint(model, checkpoint, given)) is not None:
+            return held
     try:
-        partners = _by_rules(model, checkpoint.tensors, dict(given))
+        partners = _by_rules(model, checkpoint.tensors, given)
     except _Ambiguous as error:
         raise unreadable(checkpoint.file, str(error), error.remedy()) from None
     return _filled(model, checkpoint, partners)

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 import msgspec
 
 from initcli.documents.document import Document
-from initcli.errors import SignalError, TooManyErrors, UnknownName, did_you_mean, listed, quoted
+from initcli.errors import NotCovered, SignalError, TooManyErrors, did_you_mean, listed, quoted
 from initcli.layers.core import Opaque
 from initcli.layers.network import Network
 from initcli.limits import in_force, remedy
@@ -118,6 +118,7 @@ def _described(document: Document, family: type[Family], config: Config, seed: i
         layers=tuple(_layer(each, seed, dtype) for each in modules.modules),
         document=document,
         notes=(*notes, *config.notes, *ties),
+        ties=modules.ties,
     )
 
 
@@ -156,7 +157,7 @@ def _family(document: Document) -> type[Family]:
         raise document.refused(message, (), _covered(families))
     own = document.data.get("auto_map")
     code = f"; its code ({_named(own)}) is not run" if own else ""
-    error = UnknownName(
+    error = NotCovered(
         f"the model type {quoted(name)} is not covered{code}",
         remedy=did_you_mean(name, families) or _covered(families),
         path=("model_type",),
@@ -192,7 +193,7 @@ def _head(document: Document, family: type[Family]) -> tuple[str, list[str]]:
         path = ("architectures", 0) if isinstance(given, list) else ("architectures",)
         kind = data["model_type"]
         message = f"the architecture {quoted(name)} of the model type {quoted(kind)} is not covered"
-        error = UnknownName(message, remedy=f"covered are {listed(known, 'and')}", path=path)
+        error = NotCovered(message, remedy=f"covered are {listed(known, 'and')}", path=path)
         raise document.invalid([error])
     return head, notes
 
