@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
@@ -17,6 +18,10 @@ from initcli.layers import Layer
 from initcli.layers.network import Network
 from initcli.parameter import Parameter
 from initcli.types import Dtype, Shape, Shapes, Size, shapes_text, texts
+
+
+BLOCK_NUMBER = re.compile(r"(?<![^.])[0-9]{1,18}(?![^.])")
+"""The number of a block in the path of a tensor, between dots."""
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +70,16 @@ def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
             yield layer
 
 
+def blocks_as_one(path: str) -> str:
+    """The path of a tensor without the numbers of its blocks, which are alike: ``layers.*.norm``.
+
+    >>> from initcli.model import blocks_as_one
+    >>> blocks_as_one("model.layers.11.mlp.fc1.weight")
+    'model.layers.*.mlp.fc1.weight'
+    """
+    return BLOCK_NUMBER.sub("*", path)
+
+
 def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter]) -> BuiltLayer:
     """The layer with each of its parameters changed, those of layers within it too."""
     return msgspec.structs.replace(
@@ -86,6 +101,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
         declared: the declared shape, if there is one.
         names: tensors of the file that it is about: those that are missing, or that differ.
         count: how many these are, where not all are named.
+        remedy: what the model would have to say for the file to fit; empty if that is not known.
     """
 
     kind: Literal["missing", "optional", "unexpected", "shape", "untied"]
@@ -93,6 +109,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     declared: Size | None = None
     names: tuple[str, ...] = ()
     count: int = 1
+    remedy: str = ""
 
 
 class Model(Displayed, frozen=True, kw_only=True):

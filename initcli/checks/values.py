@@ -12,10 +12,11 @@ import msgspec
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.checks.base import Check, Finding
 from initcli.distributions import Distribution
+from initcli.errors import Path
 from initcli.matching.identify import identifier
 from initcli.matching.match import FLOATS, Identified
 from initcli.measuring.measurement import Measurement, measure
-from initcli.model import BuiltLayer, Model, leaves, with_parameters
+from initcli.model import BuiltLayer, Model, blocks_as_one, leaves, with_parameters
 from initcli.parameter import Parameter
 from initcli.stored import StoredTensor
 from initcli.types import Severity
@@ -129,14 +130,22 @@ class ValueCheck(Check):
         layer, parameter = tensor.layer, tensor.parameter
         return self.placed(
             values.subject.document,
-            # In a file of weights, each tensor is a place of its own.
-            (*layer.path, parameter.path),
+            place_of(values.subject, layer, parameter),
             layer,
             parameter,
             message=message,
             remedy=remedy,
             severity=severity,
         )
+
+
+def place_of(subject: Subject, layer: BuiltLayer, parameter: Parameter) -> Path:
+    """The place of a tensor: that of its layer, and in a file of weights one of its own.
+
+    Blocks of a configuration are equal, and their tensors have one place.
+    """
+    path = parameter.path
+    return (*layer.path, blocks_as_one(path) if subject.source == "huggingface" else path)
 
 
 def without_values(model: Model) -> Model:

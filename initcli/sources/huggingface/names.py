@@ -17,14 +17,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from initcli.model import Disagreement
+from initcli.model import BLOCK_NUMBER, Disagreement, blocks_as_one
 from initcli.stored import Joined, Part, StoredTensor
 from initcli.types import Size
 
 _MAX_NAMES = 5
 """Names of missing parts that are found."""
-_NUMBER = re.compile(r"(?<![^.])\d{1,18}(?![^.])", re.ASCII)
-"""A part of a name that is a number, such as that of a block."""
 
 
 class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -280,7 +278,7 @@ def _missing_parts(
         for pattern, name in alike.items():
             if (number, pattern) not in parts and left:
                 left -= 1
-                *_, last = _NUMBER.finditer(name)
+                *_, last = BLOCK_NUMBER.finditer(name)
                 yield name[: last.start()] + str(number) + name[last.end() :]
         if not left:
             return
@@ -323,12 +321,12 @@ class Analogies:
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self.alike = {
-            _NUMBER.sub("#", path): name
+            blocks_as_one(path): name
             for path, name in pairs
-            if _NUMBER.findall(path) == _NUMBER.findall(name)
+            if BLOCK_NUMBER.findall(path) == BLOCK_NUMBER.findall(name)
         }
 
     def name(self, path: str) -> str:
         """The name in the file; that in memory where no other block has one."""
-        numbers = iter(_NUMBER.findall(path))
-        return _NUMBER.sub(lambda _: next(numbers), self.alike.get(_NUMBER.sub("#", path), path))
+        numbers = iter(BLOCK_NUMBER.findall(path))
+        return BLOCK_NUMBER.sub(lambda _: next(numbers), self.alike.get(blocks_as_one(path), path))
