@@ -19,7 +19,6 @@ from initcli.layers.network import Network
 from initcli.parameter import Parameter
 from initcli.types import Dtype, Shape, Shapes, Size, shapes_text, texts
 
-
 BLOCK_NUMBER = re.compile(r"(?<![^.])[0-9]{1,18}(?![^.])")
 """The number of a block in the path of a tensor, between dots."""
 
@@ -89,6 +88,9 @@ def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter])
     )
 
 
+Kind = Literal["missing", "optional", "unexpected", "shape", "untied"]
+
+
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor of which a file and the model that its values are held against say different things.
 
@@ -104,7 +106,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
         remedy: what the model would have to say for the file to fit; empty if that is not known.
     """
 
-    kind: Literal["missing", "optional", "unexpected", "shape", "untied"]
+    kind: Kind
     path: str
     declared: Size | None = None
     names: tuple[str, ...] = ()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from initcli.checks.base import Finding
 from initcli.checks.values import ValueCheck, Values, place_of
-from initcli.model import BuiltLayer, Disagreement, Model, leaves
+from initcli.model import Disagreement, Kind, Model, leaves
 from initcli.parameter import Parameter
 
 
@@ -16,7 +16,7 @@ class DisagreementCheck(ValueCheck):
     """A rule about one kind of disagreement; tensors of equal blocks have one finding."""
 
     registered = False
-    kind: ClassVar[Literal["missing", "unexpected", "shape", "untied"]]
+    kind: ClassVar[Kind]
     remedy: ClassVar[str]
 
     def message(self, parameter: Parameter, disagreement: Disagreement) -> str:
@@ -27,7 +27,9 @@ class DisagreementCheck(ValueCheck):
         model = values.subject
         if not isinstance(model, Model) or not model.disagreements:
             return
-        owned = {each.path: (layer, each) for layer in leaves(model.layers) for each in layer.parameters}
+        owned = {
+            each.path: (layer, each) for layer in leaves(model.layers) for each in layer.parameters
+        }
         groups: defaultdict[tuple[str | int, ...], list[Disagreement]] = defaultdict(list)
         for each in model.disagreements:
             if each.kind == self.kind:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from initcli.errors import Path
 from initcli.matching.identify import identifier
 from initcli.matching.match import FLOATS, Identified
 from initcli.measuring.measurement import Measurement, measure
+from initcli.measuring.standing import standing
 from initcli.model import BuiltLayer, Model, blocks_as_one, leaves, with_parameters
 from initcli.parameter import Parameter
 from initcli.stored import StoredTensor
@@ -84,7 +86,9 @@ class Values:
             for each, seen in measure(readable)
             if each.stored is not None
         ]
-        if owned:
+        if owned and isinstance(self.subject, Model) and self.subject.source == "huggingface":
+            self.notes.append(_standings(self.subject, tensors))
+        elif owned:
             weights = sum(each.parameter.size for each in tensors)
             note = (
                 f"judged: {weights:,} values of {len(tensors):,} of {len(owned):,} stored tensors"
@@ -137,6 +141,26 @@ class ValueCheck(Check):
             remedy=remedy,
             severity=severity,
         )
+
+
+def _standings(model: Model, tensors: Iterable[Held]) -> str:
+    """What the tensors of a file are to those of its configuration, in numbers."""
+    wrong = Counter(each.kind for each in model.disagreements)
+    seen = Counter(standing(each.parameter, each.measured) for each in tensors)
+    total = sum(each.distribution is not None for each in model.parameters) + wrong["shape"]
+    differ = "differ (trained)" if seen["differs"] > seen["follows"] else "differ"
+    counts = (
+        (seen["follows"], "follow their initial distribution"),
+        (seen["differs"], differ),
+        (seen["not finite"], "have values that are not finite"),
+        (wrong["shape"], "have another shape"),
+        (wrong["missing"] + wrong["optional"], "are missing"),
+    )
+    shown = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    text = f"of {total:,} declared tensors, {shown}"
+    if wrong["unexpected"]:
+        text += f"; {wrong['unexpected']:,} of the file are not declared"
+    return f"{text}; the signal is not judged, `initcli check config.json` does"
 
 
 def place_of(subject: Subject, layer: BuiltLayer, parameter: Parameter) -> Path:

@@ -56,7 +56,9 @@ class OtherShape(DisagreementCheck):
         declared = disagreement.declared or ()
         if names != (path,) and parameter.shape == declared:
             some = listed(names, "and")
-            return f"of the {declared[0]:,} parts of {path}, {some} have other shapes than the rest"
+            return (
+                f"{some}, of the {declared[0]:,} parts of {path}, have other shapes than the rest"
+            )
         seen = parameter.shape
         transposed = " (its transpose)" if seen == declared[::-1] and len(seen) > 1 else ""
         named = "" if names == (path,) else f" (in the file {names[0]})"

@@ -21,18 +21,20 @@ class UnexpectedTensor(DisagreementCheck):
 
     ## Reported
     ```python
-    spec = '{"model_type": "llama", "architectures": ["LlamaModel"], "num_hidden_layers": 0, "hidden_size": 64}'
+    spec = '''{"model_type": "llama", "architectures": ["LlamaModel"], "num_hidden_layers": 0,
+      "hidden_size": 64, "vocab_size": 99}'''
     rng = np.random.default_rng(0)
-    tensors["embed_tokens.weight"] = rng.normal(0, 0.02, (32000, 64))
+    tensors["embed_tokens.weight"] = rng.normal(0, 0.02, (99, 64))
     tensors["norm.weight"] = np.ones(64)
     tensors["reward.weight"] = rng.normal(0, 0.02, (64, 64))
     ```
 
     ## Not reported
     ```python
-    spec = '{"model_type": "llama", "architectures": ["LlamaModel"], "num_hidden_layers": 0, "hidden_size": 64}'
+    spec = '''{"model_type": "llama", "architectures": ["LlamaModel"], "num_hidden_layers": 0,
+      "hidden_size": 64, "vocab_size": 99}'''
     rng = np.random.default_rng(0)
-    tensors["model.embed_tokens.weight"] = rng.normal(0, 0.02, (32000, 64))
+    tensors["model.embed_tokens.weight"] = rng.normal(0, 0.02, (99, 64))
     tensors["model.norm.weight"] = np.ones(64)
     ```
 

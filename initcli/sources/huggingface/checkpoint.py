@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from initcli.checkpoint import Checkpoint
 from initcli.errors import listed
-from initcli.model import Disagreement, Model, with_parameters
+from initcli.model import Disagreement, Kind, Model, with_parameters
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK
+from initcli.sources.huggingface.fitting import declared_shapes, fitting
 from initcli.sources.huggingface.model import VERSION
 from initcli.sources.huggingface.names import Analogies, Names, Partners
 from initcli.stored import StoredTensor
@@ -43,11 +44,10 @@ def with_checkpoint(
         checkpoint: the tensors of the file.
         given: tensors whose paths in the model are known.
     """
-    shapes = {each.path: each.shape for each in model.parameters}
-    shapes |= {name: shapes[first] for name, first in model.ties.items() if first in shapes}
     taken = {each.path for each in given.values()}
-    names = Names(model.name, shapes)
-    partners = names.partners(each for each in checkpoint.tensors if each.path not in taken)
+    tensors = [each for each in checkpoint.tensors if each.path not in taken]
+    names = Names(model.name, declared_shapes(model))
+    partners = names.partners(tensors)
     by_path = {**partners.by_path, **given}
     if not by_path:
         return None
@@ -58,8 +58,23 @@ def with_checkpoint(
         model,
         layers=(*layers, *extra.layers),
         notes=(*model.notes, *checkpoint.notes, *holding.notes()),
-        disagreements=tuple(holding.disagreements),
+        disagreements=tuple(_with_remedies(model, tensors, holding.disagreements)),
     )
+
+
+def _with_remedies(
+    model: Model, tensors: Sequence[StoredTensor], disagreements: Sequence[Disagreement]
+) -> Iterator[Disagreement]:
+    """The disagreements, each with the change of the configuration that ends it, if one does."""
+    faults = {(each.kind, each.path) for each in disagreements}
+    faults = {each for each in faults if each[0] not in ("optional", "untied")}
+    found = fitting(model, tensors, frozenset(faults)) if faults else None
+    for each in disagreements:
+        fault = (each.kind, each.path)
+        if found is None or fault not in faults or fault in found.left:
+            yield each
+        else:
+            yield msgspec.structs.replace(each, remedy=found.text)
 
 
 class _Holding:
@@ -102,7 +117,7 @@ class _Holding:
         stored = self.by_path.get(path)
         if stored is None:
             if path not in self.broken and path not in self.partners.unclear:
-                kind = "optional" if self.names.is_optional(path) else "missing"
+                kind: Kind = "optional" if self.names.is_optional(path) else "missing"
                 self.disagreements.append(
                     Disagreement(
                         kind=kind,
@@ -142,9 +157,7 @@ def _are_equal(one: StoredTensor, two: StoredTensor) -> bool:
     if one.storage is None or two.storage is None:
         return one.storage is two.storage
     chunks = ((start, min(start + CHUNK, one.size)) for start in range(0, one.size, CHUNK))
-    return all(
-        one.entries(*chunk).tobytes() == two.entries(*chunk).tobytes() for chunk in chunks
-    )
+    return all(one.entries(*chunk).tobytes() == two.entries(*chunk).tobytes() for chunk in chunks)
 
 
 def _some(names: list[str]) -> str:
