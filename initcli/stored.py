@@ -168,10 +168,11 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """Entries of several tensors, one tensor after another."""
+    """Entries of several tensors of a file, one tensor after another, with their names."""
 
     parts: tuple[Storage, ...]
     sizes: tuple[int, ...]
+    names: tuple[str, ...]
 
     @property
     def is_sequential(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,14 +14,16 @@ from initcli.checkpoint import Checkpoint, Subject
 from initcli.checks.base import Check, Finding
 from initcli.distributions import Distribution
 from initcli.errors import Path
+from initcli.initializers import given
 from initcli.matching.identify import identifier
 from initcli.matching.match import FLOATS, Identified
 from initcli.measuring.measurement import Measurement, measure
 from initcli.measuring.standing import standing
 from initcli.model import BuiltLayer, Model, blocks_as_one, leaves, with_parameters
 from initcli.parameter import Parameter
-from initcli.stored import StoredTensor
-from initcli.types import Severity
+from initcli.sampling.chunks import CHUNK
+from initcli.stored import Joined, StoredTensor
+from initcli.types import Array, Severity
 
 _NOT_RANDOM = re.compile(r"bias|scale|gamma|beta|mask|mean|variance|freq", re.IGNORECASE)
 """Last parts of the paths of tensors that start constant, or are computed."""
@@ -54,10 +56,27 @@ class Held(NamedTuple):
     def is_kernel(self) -> bool:
         """Whether random values are expected, by the declared distribution or by shape and name."""
         if self.declared is not None:
-            return self.declared.std > 0
+            is_computed = isinstance(self.parameter.initializer, given.Values)
+            return self.declared.std > 0 and not is_computed
         has_rows = sum(size > 1 for size in self.parameter.shape) > 1
         is_named = _NOT_RANDOM.search(self.parameter.name) or "lora" in self.path.lower()
         return has_rows and self.is_float and not is_named
+
+    def parts(self, is_meant: Callable[[Iterator[Array]], bool]) -> list[str]:
+        """Names in the file of such parts, where several of its tensors are joined in one.
+
+        ``is_meant`` judges a part by its chunks, which are read as it takes them.
+        """
+        joined = self.stored.storage
+        if not isinstance(joined, Joined):
+            return []
+        found, start = [], 0
+        for name, size in zip(joined.names, joined.sizes, strict=True):
+            places = range(start, start + size, CHUNK)
+            start += size
+            if is_meant(self.stored.read(n, min(n + CHUNK, start)) for n in places):
+                found.append(name)
+        return found
 
 
 class Values:

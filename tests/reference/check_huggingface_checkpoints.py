@@ -230,6 +230,8 @@ def faults(name: str, data: dict[str, Any], path: Path, counts: Counter[str]) ->
             continue
         found = [each for each in report.findings if each.code in done.codes]
         others = changed_in(damaged, loaded)
+        if damage is missing:  # which in memory may have another name
+            others = {each.path for each in sound.parameters if each.stored.path == done.what}
         if not any(is_named(each, done, others) for each in found):
             every = [f"{each.code} {each.message} = {each.remedy}" for each in report.findings]
             yield f"{damage.__name__} {done.what} is not found: {every[:4]}"

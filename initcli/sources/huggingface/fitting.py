@@ -14,11 +14,14 @@ from initcli.sources.huggingface.names import Names
 from initcli.stored import StoredTensor
 from initcli.types import Size
 
-_MAX_TRIALS = 60
+_MAX_TRIALS = 200
 """Configurations that are tried."""
 _MAX_TENSORS = 1_000_000
 """Tensors of all configurations that are tried."""
-_MAX_COUNTS = 6
+_MAX_KINDS = 6
+"""Sizes that differ, and counts of blocks, that are considered."""
+_MAX_COUNT = 2_000
+"""Blocks or experts of a model."""
 
 Fault = tuple[str, str]
 """A kind of disagreement, and a path."""
@@ -88,18 +91,22 @@ def declared_shapes(model: Model) -> dict[str, Size]:
 
 
 def _candidates(model: Model, tensors: Sequence[StoredTensor]) -> Iterator[tuple[str, int | bool]]:
-    """Keys with other values, those that the sizes and numbers of the tensors suggest."""
-    pairs = _sizes(model, tensors)
-    counts = _counts(tensors)
-    for key, value in _values(model).items():
-        if isinstance(value, bool):
-            yield key, not value
-        elif isinstance(value, int) and value > 0:
-            others = [value * seen // size for size, seen in pairs if value * seen % size == 0]
-            others += [value + seen - size for size, seen in pairs if value + seen > size]
-            for other in dict.fromkeys([*others, *counts]):
-                if other != value:
-                    yield key, other
+    """Keys with other values, those first that sizes and numbers of the tensors suggest most."""
+    values = _values(model)
+    flags = {key: value for key, value in values.items() if isinstance(value, bool)}
+    sizes = {key: each for key, each in values.items() if type(each) is int and each > 0}
+    pairs, counts = _sizes(model, tensors), _counts(tensors)
+    for key, value in sizes.items():
+        yield from ((key, seen) for size, seen in pairs if size == value)
+    yield from ((key, not value) for key, value in flags.items())
+    for key, value in sizes.items():
+        yield from ((key, count) for count in counts if count != value and value < _MAX_COUNT)
+    for key, value in sizes.items():
+        for size, seen in pairs:
+            if size != value and value * seen % size == 0:
+                yield key, value * seen // size
+            if size != value and 0 < value + seen - size != value * seen / size:
+                yield key, value + seen - size
 
 
 def _values(model: Model) -> Mapping[str, Any]:
@@ -121,7 +128,7 @@ def _sizes(model: Model, tensors: Iterable[StoredTensor]) -> list[tuple[int, int
         if len(declared) == len(tensor.shape):
             both = zip(declared, tensor.shape, strict=True)
             pairs |= dict.fromkeys((size, seen) for size, seen in both if size != seen and size)
-    return list(pairs)[:_MAX_COUNTS]
+    return list(pairs)[:_MAX_KINDS]
 
 
 def _counts(tensors: Iterable[StoredTensor]) -> list[int]:
@@ -131,4 +138,4 @@ def _counts(tensors: Iterable[StoredTensor]) -> list[int]:
         for match in BLOCK_NUMBER.finditer(tensor.path):
             scope = tuple(BLOCK_NUMBER.split(tensor.path[: match.start()]))
             counts[scope] = max(counts.get(scope, 0), int(match[0]) + 1)
-    return list(dict.fromkeys(counts.values()))[:_MAX_COUNTS]
+    return list(dict.fromkeys(counts.values()))[:_MAX_KINDS]

@@ -294,7 +294,8 @@ def _joined(path: str, experts: int, parts: list[StoredTensor]) -> StoredTensor:
     whole = None
     if len(dtypes) == 1 and None not in storages and sum(p.size for p in parts) == math.prod(shape):
         sizes = tuple(part.size for part in parts)
-        whole = Joined(tuple(one for one in storages if one is not None), sizes)
+        names = tuple(part.path for part in parts)
+        whole = Joined(tuple(one for one in storages if one is not None), sizes, names)
     return StoredTensor(path=path, shape=shape, dtype=parts[0].dtype, storage=whole)
 
 
