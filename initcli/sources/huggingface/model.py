@@ -18,6 +18,7 @@ from initcli.parameter import Parameter
 from initcli.sources.building import build
 from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.family import Family, known_families
+from initcli.sources.huggingface.left_out import left_out
 from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
 from initcli.sources.huggingface.stack import NotComputed, Stack, unrolled
 from initcli.types import Dtype
@@ -72,7 +73,7 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
     if config.errors:
         raise document.invalid(config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
-    return spec, tuple(stack.notes)
+    return spec, (*stack.notes, *left_out(config, described.num_tokens))
 
 
 def computed(model: Model) -> Model:
