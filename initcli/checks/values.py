@@ -171,14 +171,14 @@ def _standings(model: Model, tensors: Iterable[Held]) -> str:
     counts = (
         (seen["follows"], "follow their initial distribution"),
         (seen["differs"], differ),
-        (seen["not finite"], "have values that are not finite"),
-        (wrong["shape"], "have another shape"),
-        (wrong["missing"] + wrong["optional"], "are missing"),
+        (seen["not finite"], "not finite"),
+        (wrong["shape"], "of another shape"),
+        (wrong["missing"] + wrong["optional"], "missing"),
     )
     shown = ", ".join(f"{count:,} {what}" for count, what in counts if count)
     text = f"of {total:,} declared tensors, {shown}"
     if wrong["unexpected"]:
-        text += f"; {wrong['unexpected']:,} of the file are not declared"
+        text += f"; {wrong['unexpected']:,} of the file not declared"
     return f"{text}; the signal is not judged, `initcli check config.json` does"
 
 

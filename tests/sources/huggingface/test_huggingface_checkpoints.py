@@ -299,8 +299,8 @@ def test_every_tensor_has_a_status(tmp_path: Path) -> None:
     assert done.returncode == 1
     said = " ".join(done.stderr.split())
     assert (
-        "of 30 declared tensors, 25 follow their initial distribution, 2 differ, 1 have values "
-        "that are not finite, 1 have another shape, 1 are missing; 1 of the file are not declared"
+        "of 30 declared tensors, 25 follow their initial distribution, 2 differ, 1 not finite, "
+        "1 of another shape, 1 missing; 1 of the file not declared"
     ) in said
     shown = run("summary", tmp_path).stdout
     assert all(each in shown for each in ("missing", "unexpected", "other shape"))
