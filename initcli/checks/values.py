@@ -17,7 +17,8 @@ from initcli.errors import Path
 from initcli.initializers import given
 from initcli.matching.identify import identifier
 from initcli.matching.match import FLOATS, Identified
-from initcli.measuring.measurement import Measurement, measure
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
 from initcli.measuring.standing import standing
 from initcli.model import BuiltLayer, Model, blocks_as_one, leaves, with_parameters
 from initcli.parameter import Parameter

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Checkpoint, Subject, require_subject
 from initcli.display import DisplayedSequence
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
@@ -17,7 +17,9 @@ from initcli.initializers.base import Undeclared, Undrawn
 from initcli.matching.match import Identified, Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
-from initcli.measuring.measurement import Measurement, Progress, measure
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
+from initcli.measuring.portions import Progress
 from initcli.measuring.spectral import Spectral, spectral
 from initcli.measuring.standing import Standing, standing
 from initcli.model import BuiltLayer, Model, leaves
@@ -455,6 +457,7 @@ def summaries(
     progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
     """The tensors of :func:`summarize`, each as soon as it is measured."""
+    require_subject(model)
     wanted = list(model.parameters if only is None else only)
     measured = measure(
         filter(has_values, wanted), workers=workers, max_entries=max_entries, progress=progress
@@ -489,6 +492,7 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Summar
     >>> largest.parameter.path, largest.distribution.text, largest.measured
     ('embedding/embeddings', 'N(0, 0.02²)', None)
     """
+    require_subject(model)
     parameters = model.parameters if only is None else only
     tensors = (TensorSummary(each, each.distribution) for each in parameters)
     return Summary(model=model, entries=tuple(tensors))
