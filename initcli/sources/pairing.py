@@ -68,9 +68,10 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
     """
     given = dict(_given(model.parameters, checkpoint.tensors, map(_Pair.of, pairs)))
     if model.source == "huggingface":
-        from initcli.sources.huggingface.checkpoint import with_checkpoint  # not needed for specs
+        from initcli.sources.huggingface import checkpoint as library  # not needed for specs
 
-        if (held := with_checkpoint(model, checkpoint, given)) is not None:
+        held = library.with_checkpoint(model, checkpoint, given)
+        if library.has_any(held):
             return held
     try:
         partners = _by_rules(model, checkpoint.tensors, given)

@@ -15,7 +15,7 @@ from initcli.checkpoint import Checkpoint, Subject
 from initcli.errors import InvalidSpec, NotCovered, printable
 from initcli.model import Model
 from initcli.sources.load import load
-from initcli.sources.pairing import held_to, paired
+from initcli.sources.pairing import paired
 from initcli.sources.read import is_configuration
 from initcli.sources.weights.read import checkpoint
 
@@ -48,7 +48,7 @@ def _beside_configuration(
 
     ``sample`` is whether to leave the tensors out.
     """
-    from initcli.sources.huggingface.checkpoint import FILES, is_quantized
+    from initcli.sources.huggingface.checkpoint import FILES, is_quantized, with_checkpoint
 
     if os.path.basename(stored.file) not in FILES:  # noqa: PTH119
         return stored
@@ -64,7 +64,7 @@ def _beside_configuration(
         return model
     if is_quantized(model):
         return _alone(stored, "the configuration says that the tensors are quantized")
-    return held_to(model, stored)
+    return with_checkpoint(model, stored, {})
 
 
 def _alone(stored: Checkpoint, reason: str) -> Checkpoint:

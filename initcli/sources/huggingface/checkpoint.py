@@ -32,12 +32,11 @@ def is_quantized(model: Model) -> bool:
 
 def with_checkpoint(
     model: Model, checkpoint: Checkpoint, given: Mapping[str, StoredTensor]
-) -> Model | None:
+) -> Model:
     """The described model with the values of a file that has the library's names.
 
     What the configuration and the file say differently are the model's ``disagreements``. Tensors
-    of the file that are not declared are layers of their own behind the others. None if the file
-    has no tensor that is declared.
+    of the file that are not declared are layers of their own behind the others.
 
     Args:
         model: what a configuration declares.
@@ -49,8 +48,6 @@ def with_checkpoint(
     names = Names(model.name, declared_shapes(model))
     partners = names.partners(tensors)
     by_path = {**partners.by_path, **given}
-    if not by_path:
-        return None
     holding = _Holding(model, names, partners, by_path)
     layers = tuple(with_parameters(layer, holding.held) for layer in model.layers)
     extra = msgspec.structs.replace(checkpoint, tensors=tuple(holding.extra))
@@ -60,6 +57,13 @@ def with_checkpoint(
         notes=(*model.notes, *checkpoint.notes, *holding.notes()),
         disagreements=tuple(_with_remedies(model, tensors, holding.disagreements)),
     )
+
+
+def has_any(model: Model) -> bool:
+    """Whether a model that is held to a file has any tensor of it."""
+    lacking = sum(each.kind in ("missing", "optional") for each in model.disagreements)
+    declared = sum(each.distribution is not None for each in model.parameters)
+    return lacking < declared
 
 
 def _with_remedies(
