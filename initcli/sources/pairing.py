@@ -71,7 +71,7 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
         from initcli.sources.huggingface import checkpoint as library  # not needed for specs
 
         held = library.with_checkpoint(model, checkpoint, given)
-        if library.has_any(held):
+        if library.has_any(held, model):
             return held
     try:
         partners = _by_rules(model, checkpoint.tensors, given)
@@ -191,9 +191,9 @@ def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredT
     others = [each.path for each in checkpoint.tensors if each.path not in used]
     notes = (*model.notes, *checkpoint.notes)
     if missing:
-        notes += (f"no stored values are those of {_some(missing)}",)
+        notes += (f"no stored values are those of {some(missing)}",)
     if others:
-        notes += (f"no parameter has the stored values {_some(others)}",)
+        notes += (f"no parameter has the stored values {some(others)}",)
     layers = tuple(with_parameters(layer, stored) for layer in model.layers)
     return msgspec.structs.replace(model, layers=layers, notes=notes)
 
@@ -378,6 +378,7 @@ def _parts(path: str) -> list[str]:
     return re.split(r"[/.]", path.removesuffix(":0"))
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
     return listed(names[:_MAX_NAMES], "and") + more

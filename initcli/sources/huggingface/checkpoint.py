@@ -7,17 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from initcli.checkpoint import Checkpoint
-from initcli.errors import listed
 from initcli.model import Disagreement, Kind, Model, with_parameters
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK
 from initcli.sources.huggingface.fitting import declared_shapes, fitting
 from initcli.sources.huggingface.model import VERSION
 from initcli.sources.huggingface.names import Analogies, Names, Partners
+from initcli.sources.pairing import some
 from initcli.stored import StoredTensor
 
-_MAX_NAMES = 5
-"""Tensors that a note names."""
 FILES = (
     *("model.safetensors.index.json", "model.safetensors"),
     *("pytorch_model.bin.index.json", "pytorch_model.bin"),
@@ -59,11 +57,10 @@ def with_checkpoint(
     )
 
 
-def has_any(model: Model) -> bool:
+def has_any(held: Model, declared: Model) -> bool:
     """Whether a model that is held to a file has any tensor of it."""
-    lacking = sum(each.kind in ("missing", "optional") for each in model.disagreements)
-    declared = sum(each.distribution is not None for each in model.parameters)
-    return lacking < declared
+    lacking = sum(each.kind in ("missing", "optional") for each in held.disagreements)
+    return lacking < len(declared.parameters)
 
 
 def _with_remedies(
@@ -146,10 +143,10 @@ class _Holding:
     def notes(self) -> Iterator[str]:
         """Facts about the names."""
         if unread := self.partners.unread:
-            names = _some([each.path for each in unread])
+            names = some([each.path for each in unread])
             yield f"{VERSION} does not read {names}"
         if unclear := self.partners.unclear:
-            yield f"{VERSION} converts what it reads as {_some(sorted(unclear))}: not followed"
+            yield f"{VERSION} converts what it reads as {some(sorted(unclear))}: not followed"
 
 
 def _are_equal(one: StoredTensor, two: StoredTensor) -> bool:
@@ -162,8 +159,3 @@ def _are_equal(one: StoredTensor, two: StoredTensor) -> bool:
         return one.storage is two.storage
     chunks = ((start, min(start + CHUNK, one.size)) for start in range(0, one.size, CHUNK))
     return all(one.entries(*chunk).tobytes() == two.entries(*chunk).tobytes() for chunk in chunks)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
-    return listed(names[:_MAX_NAMES], "and") + more
