@@ -104,6 +104,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
         names: tensors of the file that it is about: those that are missing, or that differ.
         count: how many these are, where not all are named.
         remedy: what the model would have to say for the file to fit; empty if that is not known.
+        key: the key of the configuration that this is about.
     """
 
     kind: Kind
@@ -112,6 +113,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     count: int = 1
     remedy: str = ""
+    key: str = ""
 
 
 class Model(Displayed, frozen=True, kw_only=True):

@@ -13,7 +13,11 @@ from initcli.parameter import Parameter
 
 
 class DisagreementCheck(ValueCheck):
-    """A rule about one kind of disagreement; tensors of equal blocks have one finding."""
+    """A rule about one kind of disagreement.
+
+    Tensors of equal blocks have one finding, and so have all that one key of the configuration is
+    to blame for, at its place.
+    """
 
     registered = False
     kind: ClassVar[Kind]
@@ -33,7 +37,8 @@ class DisagreementCheck(ValueCheck):
         groups: defaultdict[tuple[str | int, ...], list[Disagreement]] = defaultdict(list)
         for each in model.disagreements:
             if each.kind == self.kind:
-                groups[place_of(model, *owned[each.path])].append(each)
+                place = (each.key,) if each.key else place_of(model, *owned[each.path])
+                groups[place].append(each)
         for place, group in groups.items():
             layer, parameter = owned[group[0].path]
             yield self.placed(
@@ -48,7 +53,7 @@ class DisagreementCheck(ValueCheck):
 
 
 def _more(group: Sequence[Disagreement]) -> str:
-    """How many other tensors of equal blocks there are."""
+    """How many others there are."""
     if len(group) == 1:
         return ""
-    return f"; so {len(group) - 1:,} more of its blocks, to {group[-1].path}"
+    return f"; so {len(group) - 1:,} more, to {group[-1].path}"

@@ -75,7 +75,7 @@ def _with_remedies(
         if found is None or fault not in faults or fault in found.left:
             yield each
         else:
-            yield msgspec.structs.replace(each, remedy=found.text)
+            yield msgspec.structs.replace(each, remedy=found.text, key=found.key)
 
 
 class _Holding:

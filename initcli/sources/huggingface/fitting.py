@@ -28,8 +28,9 @@ Fault = tuple[str, str]
 
 
 class Fitting(NamedTuple):
-    """A value that makes faults go away, as a configuration writes it, and those that stay."""
+    """A key of which another value makes faults go away, that in words, and those that stay."""
 
+    key: str
     text: str
     left: frozenset[Fault]
 
@@ -59,7 +60,8 @@ def fitting(
             written = str(value).lower() if isinstance(value, bool) else value
             was = model.document.data.get(key)
             text = f"`{key}: {written}` in the configuration fits the file"
-            best = Fitting(text if was is None else f"{text}, {quoted(was)} does not", left)
+            text = text if was is None else f"{text}, {quoted(was)} does not"
+            best = Fitting(key, text, left)
         if best is not None and not best.left:
             break
     return best

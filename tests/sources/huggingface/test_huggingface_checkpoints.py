@@ -325,7 +325,17 @@ def test_one_finding_is_enough_for_a_tensor_of_all_blocks(tmp_path: Path) -> Non
     }
     (finding,) = check(held(tmp_path, LLAMA, tensors)).findings
     assert finding.layers == tuple(f"model.layers.{n}.mlp.up_proj" for n in range(3))
-    assert "2 more of its blocks, to model.layers.2.mlp.up_proj.weight" in finding.message
+    assert "so 2 more, to model.layers.2.mlp.up_proj.weight" in finding.message
+
+
+def test_what_one_key_is_to_blame_for_is_one_finding_at_its_place(tmp_path: Path) -> None:
+    folder = save(tmp_path, {**LLAMA, "vocab_size": 80}, drawn(LLAMA))
+    text = json.dumps({**LLAMA, "vocab_size": 80}, indent=2)
+    (folder / "config.json").write_text(text)
+    (finding,) = check(subject(str(folder))).findings
+    assert (finding.code, finding.layers) == ("I611", ("model.embed_tokens", "lm_head"))
+    assert '"vocab_size": 80' in text.splitlines()[finding.line - 1]
+    assert finding.remedy == "`vocab_size: 90` in the configuration fits the file, 80 does not"
 
 
 @pytest.mark.parametrize(
