@@ -168,10 +168,9 @@ def _standings(model: Model, tensors: Iterable[Held]) -> str:
     wrong = Counter(each.kind for each in model.disagreements)
     seen = Counter(standing(each.parameter, each.measured) for each in tensors)
     total = sum(each.distribution is not None for each in model.parameters) + wrong["shape"]
-    differ = "differ (trained)" if seen["differs"] > seen["follows"] else "differ"
     counts = (
         (seen["follows"], "follow their initial distribution"),
-        (seen["differs"], differ),
+        (seen["differs"], "differ"),
         (seen["not finite"], "not finite"),
         (wrong["shape"], "of another shape"),
         (wrong["missing"] + wrong["optional"], "missing"),
