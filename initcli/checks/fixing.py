@@ -96,11 +96,13 @@ def check(
         "select": texts("select", select),
         "ignore": texts("ignore", ignore),
     }
-    if isinstance(model, Checkpoint):
+    has_values = any(each.stored for each in model.parameters)
+    if isinstance(model, Checkpoint) or (has_values and model.source == "huggingface"):
+        # How a configuration would start says nothing of a file of trained tensors.
         return judged_values(model, **chosen)
     signal = {"how": how, "batch": batch, "draws": draws}
     start = _fixed(without_values(model), {**chosen, **signal}).first
-    if not any(each.stored for each in model.parameters):
+    if not has_values:
         return start
     return joined(start, judged_values(model, **chosen))
 
