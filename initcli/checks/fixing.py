@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Checkpoint, Subject, require_subject
 from initcli.checks.base import Finding
 from initcli.checks.evidence import How
 from initcli.checks.judging import Report, joined, judged, judged_values
@@ -91,15 +91,18 @@ def check(
     >>> report.errors, report.findings[0].code, report.findings[0].line
     (1, 'I202', 10)
     """
+    require_subject(model)
     chosen: dict[str, Any] = {
         "select": texts("select", select),
         "ignore": texts("ignore", ignore),
     }
-    if isinstance(model, Checkpoint):
+    has_values = any(each.stored for each in model.parameters)
+    if isinstance(model, Checkpoint) or (has_values and model.source == "huggingface"):
+        # How a configuration would start says nothing of a file of trained tensors.
         return judged_values(model, **chosen)
     signal = {"how": how, "batch": batch, "draws": draws}
     start = _fixed(without_values(model), {**chosen, **signal}).first
-    if not any(each.stored for each in model.parameters):
+    if not has_values:
         return start
     return joined(start, judged_values(model, **chosen))
 

@@ -22,6 +22,7 @@ from initcli.signal.field import Field, normal, standard
 from initcli.signal.grid import cells, coarse
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
+    Attended,
     Axes,
     Context,
     Expected,
@@ -71,10 +72,15 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Predicted(NamedTuple):
-    """Predictions of all steps, and the layers left out, as they take more memory than allowed."""
+    """Predictions of all steps.
+
+    ``left_out`` are the layers that take more memory than allowed, and ``attended`` the scores of
+    attention by the number of the step.
+    """
 
     steps: list[Prediction]
     left_out: tuple[str, ...]
+    attended: Mapping[int, Attended]
 
 
 Moments = Callable[[Parameter], Weight | None]
@@ -99,8 +105,11 @@ def predictions(
     theory.begin(inputs)
     pulls: list[Pull | None] = []
     forwards: list[Prediction] = []
-    for step in program.steps:
+    attended: dict[int, Attended] = {}
+    for index, step in enumerate(program.steps):
         expected = theory.take(step)
+        if expected is not None and expected.attended is not None:
+            attended[index] = expected.attended
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
@@ -108,7 +117,7 @@ def predictions(
         msgspec.structs.replace(each, gradient_rms=_finite(gradient))
         for each, gradient in zip(forwards, theory.gradients(pulls), strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out))
+    return Predicted(found, tuple(theory.left_out), attended)
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:

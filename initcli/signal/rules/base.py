@@ -95,17 +95,29 @@ class Context(NamedTuple):
         )
 
 
+class Attended(NamedTuple):
+    """The scores of attention: their variance over keys, and how many keys each query sees.
+
+    The variance differs between queries, with a variance ``uneven`` times its squared mean.
+    """
+
+    variance: float
+    seen: Array
+    uneven: float
+
+
 class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
     ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
-    layer's further outputs, where theory covers them.
+    layer's further outputs, where theory covers them, and ``attended`` the scores of attention.
     """
 
     output: Field
     pull: Pull
     axes: Axes | None = None
     others: tuple[Field, ...] = ()
+    attended: Attended | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
