@@ -149,7 +149,7 @@ def _kurtosis(distribution: Distribution) -> float:
     return (3 * (1 - end) - b * b * end) / (1 - end) ** 2
 
 
-class NotAfforded(NoTheory):
+class NoRoom(NoTheory):
     """Raised where a layer takes more memory than is allowed."""
 
 
@@ -253,12 +253,12 @@ class Theory:
         """Bytes that a step keeps.
 
         Raises:
-            NotAfforded: it takes more than are left.
+            NoRoom: it takes more than are left.
         """
         own = rule_of(step.layer).room(step.layer, context)
         if self.held + _NUMBER * own.most > self.allowed:
             self.left_out[step.name] = None
-            raise NotAfforded(f"{_NUMBER * own.most:,.0f} bytes")
+            raise NoRoom(f"{_NUMBER * own.most:,.0f} bytes")
         self.held += (kept := int(_NUMBER * own.kept))
         return kept
 
