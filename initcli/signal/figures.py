@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from statistics import median
 from typing import Annotated, ClassVar
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from initcli.choices import Loss
@@ -34,10 +34,13 @@ class Spread(msgspec.Struct, frozen=True):
         """The spread of some values, of which NaN counts as infinite; None without any."""
         if not values:
             return None
-        numbers = np.array([math.inf if math.isnan(value) else value for value in values])
-        with np.errstate(invalid="ignore"):  # The middle of two opposite infinities is no number.
-            median = float(np.median(numbers))
-        return cls(median, float(numbers.min()), float(numbers.max()))
+        numbers = [math.inf if math.isnan(value) else value for value in values]
+        return cls(median_of(numbers), min(numbers), max(numbers))
+
+
+def median_of(numbers: Sequence[float]) -> float:
+    """The median; not a number where one of them is none, or the middle is of two infinities."""
+    return math.nan if any(map(math.isnan, numbers)) else median(numbers)
 
 
 class OutputSignal(msgspec.Struct, frozen=True):
@@ -204,6 +207,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
     dimensions: Mapping[int, float] = {}
     onsets: Mapping[int, float] = {}
     reaches: Mapping[int, float] = {}
+    left_out: tuple[str, ...] = ()
 
     view: ClassVar[str] = "signal"
 

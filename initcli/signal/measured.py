@@ -32,6 +32,7 @@ from initcli.signal.figures import (
     Signal,
     Spread,
     TensorSignal,
+    median_of,
 )
 from initcli.signal.first_loss import first_losses, loss_of, measured_loss
 from initcli.signal.graph import Graph
@@ -48,13 +49,14 @@ from initcli.signal.passes import (
     forwards,
 )
 from initcli.signal.program import Program, program
-from initcli.signal.rules.base import Attended, Weight
+from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
+    Predicted,
     Prediction,
     distribution_moments,
-    expectations,
     first_axes,
+    predictions,
 )
 from initcli.sources.load import computable
 from initcli.types import Array
@@ -65,6 +67,8 @@ BATCH = WANTED[0][0]
 """Examples of a prediction."""
 SECONDS = 60.0
 """Time for all draws."""
+_MAX_NAMED = 4
+"""Layers that a note names."""
 REACHED = 1e-4
 """Share of the largest gradient of a time step that others within reach get at least."""
 
@@ -156,9 +160,9 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     built = program(model, batch)
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):
-        expected, attended = expectations(built)
-        attention = attention_signals(built, {}, attended)
-    layers = _layers(built, nothing, nothing, expected)
+        expected = predictions(built)
+        attention = attention_signals(built, {}, expected.attended)
+    layers = _layers(built, nothing, nothing, expected.steps)
     return Signal(
         model=model,
         program=built,
@@ -167,7 +171,12 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         layers=layers,
         losses=first_losses(built, layers, {}, loss),
         attention=attention,
-        notes=(*_assumptions(built), *mask_notes(heeding(built))),
+        notes=(
+            *_assumptions(built),
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeding(built)),
+        ),
+        left_out=expected.left_out,
     )
 
 
@@ -288,6 +297,17 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     )
     remedy = f"--theory predicts it; --batch {examples} --draws {count} measures it anyway"
     return TooSlow(message, remedy)
+
+
+def notes_of_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
+    """Says which layers are not predicted."""
+    if not left_out:
+        return ()
+    names = [f"'{name}'" for name in left_out[:_MAX_NAMED]]
+    more = len(left_out) - len(names)
+    whole = f"{', '.join(names)} and {more:,} more" if more else listed(names, "and")
+    taken = f"with {_memory(room())} of memory, which are allowed"
+    return (f"{whole} cannot be predicted {taken}: {limits.remedy('memory')}",)
 
 
 def _draws(count: int) -> str:
@@ -429,13 +449,12 @@ def _gathered(
     }
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
-    expected = [Prediction() for _ in indices]
-    attended: dict[int, Attended] = {}
+    expected = Predicted([Prediction() for _ in indices], (), {})
     if theory:
-        expected, attended = expectations(built, measured, _moments, fields)
+        expected = predictions(built, measured, _moments, fields)
     attention = {i: [d.attention[i] for d in taken if i in d.attention] for i in indices}
     shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
-    layers = _layers(built, outputs, gradients, expected)
+    layers = _layers(built, outputs, gradients, expected.steps)
     losses = {i: Spread.of([d.losses[i] for d in taken if i in d.losses]) for i in indices}
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
@@ -451,8 +470,13 @@ def _gathered(
         layers=layers,
         tensors=tuple(_tensors(model, taken)),
         losses=first_losses(built, layers, losses, loss),
-        attention=attention_signals(built, attention, attended),
-        notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
+        attention=attention_signals(built, attention, expected.attended),
+        notes=(
+            *notes,
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeded, max(shares.values(), default=0.0)),
+        ),
+        left_out=expected.left_out,
     )
 
 
@@ -499,4 +523,4 @@ def _over_time(gradient: Gradients) -> list[float]:
 
 def _medians(figures: list[dict[int, float]]) -> dict[int, float]:
     keys = set(figures[0]).intersection(*figures[1:])
-    return {key: float(np.median([each[key] for each in figures])) for key in sorted(keys)}
+    return {key: median_of([each[key] for each in figures]) for key in sorted(keys)}

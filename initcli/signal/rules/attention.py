@@ -20,6 +20,7 @@ from initcli.signal.rules.base import (
     Expected,
     Gradient,
     NoTheory,
+    Room,
     Rule,
     connected,
 )
@@ -31,7 +32,13 @@ _MAX_STEPS = 2 * 10**6
 """Queries, of which each sees keys of its own."""
 
 
-class AttentionRule(Rule):
+class _SharesRule(Rule):
+    def room(self, layer: Any, context: Context) -> Room:
+        queries = float(context.inputs[0][1])
+        return super().room(layer, context).plus(Room(4 * queries, 24 * queries))
+
+
+class AttentionRule(_SharesRule):
     layers = (attention.Attention,)
 
     def expected(self, layer: attention.Attention, context: Context, *given: Field) -> Expected:
@@ -51,7 +58,7 @@ class AttentionRule(Rule):
         return mixed._replace(pull=lambda g: _to_inputs(pull(g), len(given)))
 
 
-class MultiHeadAttentionRule(Rule):
+class MultiHeadAttentionRule(_SharesRule):
     layers = (attention.MultiHeadAttention, attention.GroupedQueryAttention)
 
     def expected(self, layer: Any, context: Context, *given: Field) -> Expected:

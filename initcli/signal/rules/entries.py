@@ -183,21 +183,21 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
             return np.nan_to_num(differentiated(x), posinf=_LARGE, neginf=-_LARGE)
 
     @cache
-    def factors_and_squares() -> tuple[Array, Array]:
+    def factors_and_slopes() -> tuple[Array, Array]:
         # Most passes go forwards alone.
-        factors, values = slopes(slope, given)
-        return factors, values**2
+        return slopes(slope, given)
 
     def pull(g: Gradient) -> list[Gradient]:
-        factors, squares = factors_and_squares()
-        tilt = g.tilt_of(given)
+        factors, values = factors_and_slopes()
+        squares, tilt = values**2, g.tilt_of(given)
         before = np.ones_like(WEIGHTS) if tilt is None else tilt
         mean = float(WEIGHTS @ (before * squares))
         scales = factors
         if tilt is not None:
             scales = factors * (mean / max(float(WEIGHTS @ squares), 1e-300))
         after = before * squares / max(mean, 1e-300)
-        return [Gradient(g.moments * scales, after, given.latent, g.lags)]
+        path = None if tilt is None or g.path is None else g.path.times(values)
+        return [Gradient(g.moments * scales, after, given.latent, g.lags, path=path)]
 
     return Expected(mapped(value, given), pull)
 
