@@ -17,6 +17,7 @@ from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline, shown_parameters
+from initcli.render.residual import residual_lines
 from initcli.render.wrapping import in_lines, wrapped
 from initcli.reports.record import columns
 from initcli.reports.summary import (
@@ -27,6 +28,7 @@ from initcli.reports.summary import (
     statuses,
     totals,
 )
+from initcli.signal.residual import residual_schemes
 from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
@@ -157,6 +159,8 @@ class _Page:
                 yield from self._tensor(model, name, tensors[parameter.path], 0 if is_alone else 2)
         yield None
         yield from self._totals(model)
+        for line in residual_lines(residual_schemes(model), self.ascii_only):
+            yield _Line(Text(line))
         count = len(shown_parameters(rows))
         if hidden := len(model.parameters) - count:
             shown = f"{_counted(count, 'tensor')} shown, {hidden:,} not"

@@ -26,6 +26,7 @@ from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, columns, doc, record, rows_of
 from initcli.sampling.workers import HERE, Workers
+from initcli.signal.residual import ResidualScheme, residual_schemes
 from initcli.types import shape_text
 
 
@@ -313,6 +314,9 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
         tuple[TensorRecord, ...], doc("Tensors, in Keras's order; those that match --filter.")
     ]
     totals: Annotated[Totals, doc("Sums over all tensors of the model.")]
+    residuals: Annotated[
+        tuple[ResidualScheme, ...], doc("Residual streams, and how their branches are scaled.")
+    ]
 
     @classmethod
     def of(cls, model: Subject, tensors: Iterable[TensorSummary]) -> SummaryReport:
@@ -323,6 +327,7 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
             layers=tuple(map(LayerRecord.of, layers)),
             tensors=tuple(tensor_records(model, tensors)),
             totals=totals(model),
+            residuals=residual_schemes(model),
         )
 
 

@@ -71,13 +71,13 @@ def forwards(
         carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
         if any(mask is not None for mask in carried):
             about.given[step.outputs[0]] = carried
-        flow = _flow(step, weights, tensors, about)
+        flow = flow_of(step, weights, tensors, about)
         if step.layer.heeds_masks(flow):
             masks = [mask for mask in (*flow.masks, *flow.given_masks.values()) if mask is not None]
             about.hidden[step.outputs[0]] = max(1 - float(np.mean(mask)) for mask in masks)
         inputs = [tensors[i] for i in step.inputs]
         with _threads(step, program, about):
-            outputs = _computed(step, flow, inputs)
+            outputs = computed_step(step, flow, inputs)
         tensors.update(zip(step.outputs, outputs, strict=True))
         if step.inputs != step.outputs:
             with _named(step):
@@ -170,7 +170,7 @@ def _pulled(
         taken = list(inputs)
         for index, x in zip(real, variables[len(trained) :], strict=True):
             taken[index] = x
-        return _computed(step, _flow(step, now, tensors, about), taken)
+        return computed_step(step, flow_of(step, now, tensors, about), taken)
 
     variables = [*(weights[name] for name in trained), *(inputs[i] for i in real)]
     pull = _pull(function, variables)
@@ -226,9 +226,10 @@ def _pull(
     return pull
 
 
-def _flow(
+def flow_of(
     step: Step, weights: Mapping[str, Array], tensors: Mapping[int, Array], about: Pass
 ) -> Flow:
+    """The context of a step, for these values of its weights."""
     return Flow(
         xp=arrays,
         weights=weights,
@@ -238,7 +239,12 @@ def _flow(
     )
 
 
-def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
+def computed_step(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
+    """The outputs of a step.
+
+    Raises:
+        SignalError: the layer cannot be computed.
+    """
     with _named(step):
         return computed(step.layer, flow, inputs, step.options)
 
