@@ -91,7 +91,7 @@ def test_every_tensor_that_the_library_writes_is_one_of_the_model(name: str) -> 
             for path, shape in case["names"].items()
         )
         checked = held_to(model, Checkpoint(name="", tensors=tensors))
-        assert checked.disagreements == ()
+        assert {each.kind for each in checked.disagreements} <= {"optional"}
         assert len(checked.parameters) == len(model.parameters)
 
 
