@@ -27,6 +27,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import torch
 import transformers
+from make_huggingface_library import class_named
 from safetensors.numpy import load_file, save_file
 
 import initcli
@@ -193,7 +194,7 @@ def faults(name: str, data: dict[str, Any], path: Path, counts: Counter[str]) ->
     """What is not as it should be for one configuration."""
     config = transformers.AutoConfig.for_model(**json.loads(json.dumps(data)))
     torch.manual_seed(zlib.crc32(name.encode()))
-    model = getattr(transformers, data["architectures"][0])(config)
+    model = class_named(name, data["architectures"][0])(config)
     model.save_pretrained(path)
     sound = subject(str(path))
     if not isinstance(sound, Model):

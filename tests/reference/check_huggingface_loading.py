@@ -26,6 +26,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import transformers
+from make_huggingface_library import class_named
 from safetensors.numpy import load_file, save_file
 
 from initcli.model import Model
@@ -104,7 +105,7 @@ def differences(name: str, data: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     classes = list(family.ends_of(name))
     for first in [classes[0], *rng.sample(classes[1:], min(2, len(classes) - 1))]:
         config = json.loads(json.dumps({**data, "architectures": [first]}))
-        model = getattr(transformers, first)(transformers.AutoConfig.for_model(**config))
+        model = class_named(name, first)(transformers.AutoConfig.for_model(**config))
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             weights, file = Path(folder) / "model.safetensors", Path(folder) / "config.json"
@@ -114,7 +115,7 @@ def differences(name: str, data: dict[str, Any]) -> Iterator[tuple[str, bool]]:
                 for word, form in forms(tensors, model, rng):
                     arrays = {key: np.ascontiguousarray(each) for key, each in form.items()}
                     save_file(arrays, weights, metadata={"format": "pt"})
-                    theirs = said_by_library(getattr(transformers, other), folder)
+                    theirs = said_by_library(class_named(name, other), folder)
                     ours = said_by_initcli(folder)
                     yield f"{first} as {other}, {word}: {theirs} and {ours}", theirs == ours
 

@@ -256,7 +256,11 @@ class Names:
                 shapes[each.pattern][each.tensor.shape] += 1
             else:
                 others.append(each.tensor)
-        usual = {pattern: counts.most_common(1)[0][0] for pattern, counts in shapes.items()}
+        whole = (declared[1] // len(step.joined), *declared[2:]) if len(declared) > 1 else ()
+        usual = {
+            pattern: whole if whole in counts else counts.most_common(1)[0][0]
+            for pattern, counts in shapes.items()
+        }
         if missing := experts * len(step.joined) - len(parts):
             names = tuple(_missing_parts(parts, experts, members))
             kind: Literal["missing", "shape"] = "missing"
