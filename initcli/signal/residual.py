@@ -44,9 +44,13 @@ _EXACT = 0.01
 _WHOLE = 0.02
 """Distance from a whole number of what is one."""
 _FEWEST = 4
-"""Number whose root as a factor is no difference between usual rules, such as He's and LeCun's."""
+"""Number of branches, and number n of 1/√n, from which on a factor is no chance."""
+_LARGEST_FACTOR = 0.51
+"""Factor that is no difference between usual rules, such as He's and LeCun's."""
 _RULES = (GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform)
 """Initializers that no factor of one's own changes."""
+_MOST_IN_BLOCK = 4
+"""Branches of a block at most."""
 _LEFT_OUT = ("query/kernel", "key/kernel")
 """Kernels whose size is a matter of the softmax alone."""
 
@@ -57,8 +61,9 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
     scheme: Annotated[
         str,
         Meta(
-            description="`none`, `1/√(2L)`, `1/√L`, `1/√(2l)` of the block's own number l, `zero`, "
-            "`Fixup`, `DeepNorm`, `LayerScale`, `depth-µP`, `1/L`, `constant`, or `not known`."
+            description="`none`; `1/√(2L)`, `1/√L`, or `1/√(nL)` for n branches a block; `1/√(2l)` "
+            "of the block's own number l; `zero`, `Fixup`, `DeepNorm`, `LayerScale`, `depth-µP`, "
+            "`1/L`, `constant`, or `not known`."
         ),
     ]
     scales: Annotated[
@@ -72,7 +77,10 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Factor on the size of a branch; null if it differs or is not known."),
     ]
     stream_factor: Annotated[
-        float, Meta(description="Factor on what is carried on, such as α of DeepNorm.")
+        float | None,
+        Meta(
+            description="Factor on what is carried on, such as α of DeepNorm; null if it differs."
+        ),
     ]
     first: Annotated[str, Meta(description="Layer of the first sum.")]
     last: Annotated[str, Meta(description="Layer of the last sum.")]
@@ -96,7 +104,7 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
             facts.append(f"L = {self.blocks:,}")
         if self.factor not in (None, 0.0, 1.0):
             facts.append(f"factor {self.factor:.3g}")
-        if self.stream_factor != 1:
+        if self.stream_factor not in (None, 1.0):
             facts.append(f"stream times {self.stream_factor:.3g}")
         return ", ".join(facts)
 
@@ -150,20 +158,23 @@ class Stream:
         self.branches = tuple(own)
 
     @cached_property
-    def per_block(self) -> int:
-        """Branches of a block: the period of the kinds of layers in them, or else 1."""
+    def period(self) -> int | None:
+        """After how many branches the kinds of layers in them repeat; None if they do not."""
         made = [
             tuple(type(self.graph.steps[k.step].layer).__name__ for k in (*b.kernels, *b.last))
             for b in self.branches
         ]
-        for period in (1, 2, 3, 4):
-            if (
-                len(made) % period == 0
-                and len(made) > period
-                and made == made[:period] * (len(made) // period)
-            ):
+        for period in range(1, _MOST_IN_BLOCK + 1):
+            count, rest = divmod(len(made), period)
+            if not rest and count > 1 and made == made[:period] * count:
                 return period
-        return len(made) if 1 < len(made) <= 3 else 1
+        return None
+
+    @property
+    def per_block(self) -> int:
+        """Branches of a block."""
+        is_block = 1 < len(self.branches) < _MOST_IN_BLOCK
+        return self.period or (len(self.branches) if is_block else 1)
 
     @property
     def blocks(self) -> int:
@@ -193,7 +204,7 @@ class Stream:
             branches=len(self.branches),
             blocks=self.blocks,
             factor=median(factors) if is_one else None,
-            stream_factor=stream.pop() if len(stream) == 1 else 1.0,
+            stream_factor=stream.pop() if len(stream) == 1 else None,
             first=self.graph.steps[self.branches[0].sum].name,
             last=self.graph.steps[self.branches[-1].sum].name,
             others=tuple(self.name(each) for each in self.left_out),
@@ -211,7 +222,9 @@ class Stream:
     @property
     def left_out(self) -> list[Branch]:
         """The branches that nothing scales, where a scheme scales others."""
-        if self.main.scheme in ("none", "not known"):
+        main = self.main
+        is_usual = main.scales == "kernel" and (main.factor or 0.0) > _LARGEST_FACTOR
+        if main.scheme in ("none", "not known") or is_usual:
             return []
         pairs = zip(self.branches, self.kinds, strict=True)
         return [branch for branch, kind in pairs if kind.scheme == "none"]
@@ -323,7 +336,10 @@ class Stream:
         pairs = list(zip(ratios, own, strict=True))
         if self.blocks > 2 and all(r and math.isclose(r, o, rel_tol=_EXACT) for r, o in pairs):
             return tuple(Kind("1/√(2l)", ratio, "kernel") for ratio in ratios)
-        return tuple(map(self._of_ratio, ratios))
+        return tuple(
+            NONE if _follows_a_rule(branch) else self._of_ratio(ratio)
+            for branch, ratio in zip(self.branches, ratios, strict=True)
+        )
 
     def _of_ratio(self, ratio: float | None) -> Kind:
         if ratio is None:
@@ -331,7 +347,7 @@ class Stream:
         if abs(ratio - 1) < _SAME:
             return NONE
         blocks, count = self.blocks, len(self.branches)
-        names = {2 * blocks: "1/√(2L)", blocks: "1/√L", count: f"1/√({self.per_block}L)"}
+        names = {count: f"1/√({self.per_block}L)", blocks: "1/√L", 2 * blocks: "1/√(2L)"}
         for number, name in names.items():
             if number > 1 and math.isclose(ratio, number**-0.5, rel_tol=_EXACT):
                 return Kind(name, ratio, "kernel")
@@ -348,6 +364,8 @@ class Stream:
         if len(factors) < len(kinds) or max(factors) > (1 + _EXACT) * min(factors):
             return None
         if {each.scheme for each in kinds} != {"not known"} or len(self.branches) < _FEWEST:
+            return None
+        if self.period is None:
             return None
         factor = median(factors)
         twice = factor**-2

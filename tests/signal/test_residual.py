@@ -263,6 +263,50 @@ def test_a_wrong_number_of_blocks_is_named_and_mended(tmp_path: Any) -> None:
     assert scheme(after).scheme == "1/√(2L)"
 
 
+def plain(count: int, first: Any, last: Any, **more: Any) -> dict[str, Any]:
+    """Blocks of one branch of two layers."""
+    block = [
+        dense("one", WIDTH, first, activation="relu"),
+        dense("two", WIDTH, last, **more),
+        {"type": "Add", "inputs": ["input", "two"]},
+    ]
+    return {"input_shape": [WIDTH], "layers": [{"repeat": count, "layers": block}]}
+
+
+def test_blocks_of_one_branch() -> None:
+    told = scheme(plain(8, "he_normal", {"type": "VarianceScaling", "scale": 2 / 8}))
+    assert (told.scheme, told.branches, told.blocks) == ("1/√L", 8, 8)
+    told = scheme(plain(8, "he_normal", {"type": "VarianceScaling", "scale": 2 / 16}))
+    assert told.scheme == "1/√(2L)"
+
+
+RULES = ["he_normal", "lecun_normal", "glorot_uniform", "he_uniform"]
+
+
+@pytest.mark.parametrize("last", RULES)
+@pytest.mark.parametrize("first", RULES)
+def test_another_rule_for_some_kernels_is_no_scheme(first: str, last: str) -> None:
+    for count in (2, 3, 6):
+        spec = plain(count, first, last)
+        assert scheme(spec).scheme == "none"
+        block = plain(1, first, first)["layers"][0]["layers"]
+        both = {**spec, "layers": [*spec["layers"], {"name": "more", "repeat": 1, "layers": block}]}
+        assert scheme(both).scheme == "none"
+        assert found(both) == []
+
+
+def test_a_number_of_blocks_is_not_known_where_they_differ() -> None:
+    """Layers that have one branch or two, as in hybrids of attention and other mixers."""
+    made = normal(0.02 / math.sqrt(2 * 11))
+    layers: list[dict[str, Any]] = []
+    for number in range(7):
+        block = transformer(made, made)["layers"][0]["layers"]
+        alone = plain(1, normal(), made)["layers"][0]["layers"]
+        own = block if number % 3 else alone
+        layers.append({"name": f"block_{number}", "repeat": 1, "layers": own})
+    assert found({"input_shape": [8, WIDTH], "layers": layers}) == []
+
+
 @pytest.mark.parametrize("factor", [0.1, 0.25, 0.3, 0.37])
 def test_a_factor_of_ones_own_is_no_wrong_number(factor: float) -> None:
     spec = transformer(normal(0.02 * factor), normal(0.02 * factor))
@@ -303,14 +347,8 @@ def test_deepnorm_is_held_to_its_layers_and_its_alpha(tmp_path: Any) -> None:
     assert without.startswith(f"{2 * L} residual sums carry 1 times the stream")
 
 
-def fixup(branches: int, last: Any = "zeros") -> dict[str, Any]:
-    made = {"type": "Fixup", "branches": branches}
-    block = [
-        dense("one", WIDTH, made, activation="relu"),
-        dense("two", WIDTH, last),
-        {"type": "Add", "inputs": ["input", "two"]},
-    ]
-    return {"input_shape": [WIDTH], "layers": [{"repeat": 5, "layers": block}]}
+def fixup(branches: int) -> dict[str, Any]:
+    return plain(5, {"type": "Fixup", "branches": branches}, "zeros")
 
 
 def test_fixup_is_held_to_its_branches(tmp_path: Any) -> None:
