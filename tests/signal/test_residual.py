@@ -263,6 +263,56 @@ def test_a_wrong_number_of_blocks_is_named_and_mended(tmp_path: Any) -> None:
     assert scheme(after).scheme == "1/√(2L)"
 
 
+def encoder_decoder(blocks: int, cross: Any) -> dict[str, Any]:
+    """Pre-norm blocks of an encoder, and of a decoder that looks at its end."""
+    made = scaled(2 * blocks)
+    layers: list[dict[str, Any]] = [
+        {"type": "Input", "name": name, "shape": [8, WIDTH]} for name in ("source", "target")
+    ]
+
+    def branch(name: str, before: str, *ends: dict[str, Any]) -> str:
+        layers.append({"type": "LayerNormalization", "name": f"{name}_ln", "inputs": before})
+        layers.extend(ends)
+        layers.append({"type": "Add", "name": name, "inputs": [before, ends[-1]["name"]]})
+        return name
+
+    def attends(name: str, value: str, out: Any) -> dict[str, Any]:
+        sizes = {"num_heads": 2, "key_dim": 16, "kernel_initializer": normal()}
+        inputs = [f"{name}_ln", value]
+        own = {"name": f"{name}_attention", "output_initializer": out, "inputs": inputs}
+        return {"type": "MultiHeadAttention", **sizes, **own}
+
+    def stack(kind: str, stream: str, memory: str) -> str:
+        for number in range(blocks):
+            name = f"{kind}_{number}"
+            own = attends(f"{name}_self", f"{name}_self_ln", made)
+            stream = branch(f"{name}_self", stream, own)
+            if memory:
+                own = attends(f"{name}_cross", memory, cross)
+                stream = branch(f"{name}_cross", stream, own)
+            up, down = dense(f"{name}_up", 64, normal()), dense(f"{name}_down", WIDTH, made)
+            stream = branch(f"{name}_sum", stream, up, down)
+        return stream
+
+    end = stack("decoder", "target", stack("encoder", "source", ""))
+    return {"layers": layers, "outputs": [end]}
+
+
+def test_encoder_and_decoder_have_streams_of_their_own(tmp_path: Any) -> None:
+    right = encoder_decoder(4, scaled(8))
+    told = residual_schemes(model(right))
+    assert [(each.scheme, each.branches, each.blocks) for each in told] == [
+        ("1/√(2L)", 8, 4),
+        ("1/√(2L)", 12, 4),
+    ]
+    assert found(right) == []
+    wrong = encoder_decoder(4, normal())
+    (message,) = found(wrong)
+    assert message.startswith("1/√(2L) scales 8 of 12 residual branches")
+    assert "decoder_0_cross_attention" in message
+    assert_fixed(wrong, tmp_path)
+
+
 def plain(count: int, first: Any, last: Any, **more: Any) -> dict[str, Any]:
     """Blocks of one branch of two layers."""
     block = [
