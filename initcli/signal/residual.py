@@ -184,11 +184,8 @@ class Stream:
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
         """What scales each branch."""
-        marked = [self._marked(each) for each in self.branches]
-        by_kernels = self._by_kernels
-        return tuple(
-            kernels if own is None else own for own, kernels in zip(marked, by_kernels, strict=True)
-        )
+        pairs = zip(self._marks, self._by_kernels, strict=True)
+        return tuple(by_kernels if own is None else own for own, by_kernels in pairs)
 
     @cached_property
     def scheme(self) -> ResidualScheme:
@@ -236,8 +233,12 @@ class Stream:
 
     # Branches by themselves
 
+    @cached_property
+    def _marks(self) -> tuple[Kind | None, ...]:
+        """What scales each branch, where it does not take others to know."""
+        return tuple(map(self._marked, self.branches))
+
     def _marked(self, branch: Branch) -> Kind | None:
-        """What scales a branch, where it does not take others to know."""
         made = [each.parameter.initializer for each in (*branch.kernels, *branch.last)]
         if any(isinstance(each, DeepNorm) for each in made):
             last = branch.last[-1].parameter.initializer if branch.last else None
@@ -245,7 +246,7 @@ class Stream:
         if any(isinstance(each, Fixup) for each in made):
             return Kind("Fixup", 0.0, "kernel") if branch.is_zero else NONE
         if branch.is_zero:
-            return Kind("zero", 0.0, "kernel" if branch.factor else self._scales(branch))
+            return Kind("zero", 0.0, self._scales(branch) if branch.factor == 0 else "kernel")
         factor = branch.factor
         if factor is None:
             return UNKNOWN
@@ -285,8 +286,8 @@ class Stream:
         """
         found = [kinds for ruler in self._rulers if (kinds := self._by(ruler)) is not None]
         for kinds in found:
-            pairs = zip(self.branches, kinds, strict=True)
-            names = {kind.scheme for branch, kind in pairs if branch in self._compared}
+            pairs = zip(self._marks, kinds, strict=True)
+            names = {kind.scheme for own, kind in pairs if own is None}
             if len(names) == 1 and "not known" not in names:
                 return kinds
         if found:
@@ -296,7 +297,8 @@ class Stream:
     @cached_property
     def _compared(self) -> list[Branch]:
         """The branches that their last kernels scale."""
-        return [each for each in self.branches if self._marked(each) is None]
+        pairs = zip(self.branches, self._marks, strict=True)
+        return [branch for branch, own in pairs if own is None]
 
     @property
     def _rulers(self) -> list[Ruler]:
@@ -306,7 +308,7 @@ class Stream:
             return [_of_fan_in, _of_both, _of_fan_out, _of_none]
         return [_of_none, _of_fan_in, _of_both, _of_fan_out]
 
-    def ratio(self, branch: Branch, ruler: Ruler, reference: float) -> float | None:
+    def _ratio(self, branch: Branch, ruler: Ruler, reference: float) -> float | None:
         """The size of a branch's last kernels by a rule, relative to others."""
         sizes = [_size(each, ruler) for each in branch.last]
         known = [each for each in sizes if each]
@@ -314,7 +316,7 @@ class Stream:
             return None
         return known[0] / reference
 
-    def reference(self, ruler: Ruler) -> float | None:
+    def _reference(self, ruler: Ruler) -> float | None:
         """The size of all kernels but the last by a rule; None where they differ."""
         sizes = []
         for branch in self._compared:
@@ -328,10 +330,10 @@ class Stream:
 
     def _by(self, ruler: Ruler) -> tuple[Kind, ...] | None:
         """What scales each branch by one rule; None where the others do not follow it."""
-        reference = self.reference(ruler)
+        reference = self._reference(ruler)
         if reference is None:
             return None
-        ratios = [self.ratio(each, ruler, reference) for each in self.branches]
+        ratios = [self._ratio(each, ruler, reference) for each in self.branches]
         own = [1 / math.sqrt(2 * (k // self.per_block + 1)) for k in range(len(ratios))]
         pairs = list(zip(ratios, own, strict=True))
         if self.blocks > 2 and all(r and math.isclose(r, o, rel_tol=_EXACT) for r, o in pairs):
