@@ -37,6 +37,8 @@ class Family:
     """
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Defaults that the library derives, or does not have."""
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Other names of keys that the library takes besides, and the keys."""
     positions_key: ClassVar[str] = "max_position_embeddings"
     flat_part: ClassVar[str] = ""
     """The key of a part of which the values may stand among those of the whole."""
@@ -64,7 +66,7 @@ class Family:
     @classmethod
     def aliases_of(cls, model_type: str) -> dict[str, str]:
         """The other names of keys, and the keys."""
-        return {"torch_dtype": "dtype", **_said(model_type).aliases}
+        return {"torch_dtype": "dtype", **cls.aliases, **_said(model_type).aliases}
 
     @classmethod
     def ends_of(cls, model_type: str) -> dict[str, str]:
