@@ -44,7 +44,7 @@ FACTS = HERE / "huggingface_names_facts.json.gz"
 CONFIGURATIONS = HERE / "huggingface_facts.json.gz"
 NAMES = Path(initcli.sources.huggingface.__file__).with_name("names.json")
 JOINED = (("MergeModulelist",), ("MergeModulelist", "Concatenate"))
-DIVIDED = ("Chunk",)
+DIVIDED = (("Chunk",), ("Split",))
 
 
 def models() -> Iterator[tuple[dict[str, Any], PreTrainedModel]]:
@@ -72,7 +72,7 @@ def step(transform: WeightTransform) -> Iterator[dict[str, Any]]:
     targets = list(transform.target_patterns)
     if operations in JOINED and axes == [0, 1][: len(axes)]:
         yield {**found, "joined": sources, "to": targets[0]}
-    elif operations == DIVIDED and axes == [0] and len(sources) == 1:
+    elif operations in DIVIDED and axes == [0] and len(sources) == 1:
         yield {**found, "divided": sources[0], "to": targets}
     else:
         yield {**found, "converted": sources, "to": targets}

@@ -84,8 +84,6 @@ def test_names_in_files_are_known_for_every_class() -> None:
 
 @pytest.mark.parametrize("name", sorted(known_families()))
 def test_every_tensor_that_the_library_writes_is_one_of_the_model(name: str) -> None:
-    if name == "sarvam_moe":
-        pytest.skip("its packed projection has parts of unequal sizes, which are not followed")
     for case in (each for each in FACTS if each["config"]["model_type"] == name):
         model = initcli.parse(json.dumps(case["config"]), file="config.json")
         tensors = tuple(
@@ -93,8 +91,7 @@ def test_every_tensor_that_the_library_writes_is_one_of_the_model(name: str) -> 
             for path, shape in case["names"].items()
         )
         checked = held_to(model, Checkpoint(name="", tensors=tensors))
-        # Of fixed positions the library writes some into no file.
-        assert [each for each in checked.disagreements if each.kind != "optional"] == []
+        assert {each.kind for each in checked.disagreements} <= {"optional"}
         assert len(checked.parameters) == len(model.parameters)
 
 
