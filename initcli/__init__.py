@@ -58,6 +58,8 @@ _HOMES = {
     "Signal": "signal.figures",
     "measure_signal": "signal.measured",
     "predict_signal": "signal.measured",
+    "WidthSweep": "signal.width_sweep",
+    "fit_widths": "signal.width_sweep",
     "Verdict": "signal.verdict",
     "verdict": "signal.verdict",
     "load": "sources.load",

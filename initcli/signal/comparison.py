@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
 from itertools import product
 from os import PathLike
 from typing import ClassVar, cast
@@ -11,9 +13,10 @@ from typing import ClassVar, cast
 import msgspec
 
 from initcli.display import DisplayedSequence
+from initcli.documents.document import Document
 from initcli.errors import CodeError, TooLarge, printable
 from initcli.frameworks import Framework
-from initcli.model import Model
+from initcli.model import Model, Width
 from initcli.signal.figures import Signal
 from initcli.signal.measured import (
     BATCH,
@@ -28,8 +31,9 @@ from initcli.signal.verdict import Verdict, verdict
 from initcli.sources import variations
 from initcli.sources.code.objects import is_code
 from initcli.sources.load import computable, custom_functions, model_of
-from initcli.sources.overrides import overridden
+from initcli.sources.overrides import BadOverride, Given, overridden
 from initcli.sources.read import read
+from initcli.sources.widths import factors, hidden_sizes, is_rounded, scaled
 from initcli.types import Array, texts
 
 MAX_VARIANTS = 1_000
@@ -66,6 +70,8 @@ def variants(
     activations: Iterable[str] = (),
     defaults: Sequence[Framework] = (),
     sweeps: Iterable[str] = (),
+    widths: Iterable[str] = (),
+    scale: Iterable[str] = (),
     seed: int | None = None,
     custom: Iterable[str | PathLike[str]] = (),
     changes: Iterable[str] = (),
@@ -84,6 +90,10 @@ def variants(
         sweeps: texts ``PATH=VALUES``, each of whose values in turn is set at the path as in
             ``changes``. VALUES are a list with commas, ``LOW:HIGH:N`` for N numbers at equal
             distances, or ``LOW:HIGH:logN`` at equal ratios.
+        widths: texts ``0.5,1,2`` of factors, by each of which all hidden sizes are scaled; see
+            :mod:`initcli.sources.widths`.
+        scale: names of arguments, or patterns of ``layer.argument``, that are scaled in place of
+            those that the layers declare.
         seed: wins over the specs' own.
         custom: Python files whose public callables are initializers; they are run.
         changes: values of every spec to change, as in :func:`initcli.load`.
@@ -108,11 +118,12 @@ def variants(
         *variations.sweeps(texts("sweeps", sweeps)),
     ]
     varied = [each for each in tried if each]
-    count = math.prod(map(len, (sources, frameworks, *varied)))
+    scaled_by, wanted = factors(texts("widths", widths)), texts("scale", scale)
+    count = math.prod(map(len, (sources, frameworks, *varied, scaled_by or (None,))))
     if count > MAX_VARIANTS:
         message = f"{count:,} combinations are more than the {MAX_VARIANTS:,} that are compared"
         raise TooLarge(message, "vary fewer values at a time")
-    found = []
+    found: list[tuple[str, Model]] = []
     for source in sources:
         if is_code(source):
             message = f"{printable(source)} is code, of which no signal is known"
@@ -125,14 +136,45 @@ def variants(
             changed = document
             for each in chosen:
                 changed = each.apply(changed)
-            model = computable(model_of(changed, seed, framework, functions))
             names = [
                 *([source] if len(sources) > 1 else []),
                 *(each.label for each in chosen),
                 *([framework] if framework else []),
             ]
+            build = partial(model_of, seed=seed, defaults=framework, functions=functions)
+            if scaled_by:
+                found += _of_widths(build, changed, " · ".join(names), scaled_by, wanted)
+                continue
+            model = computable(build(changed))
             found.append((" · ".join(names) or model.name, model))
     return found
+
+
+def _of_widths(
+    build: Callable[[Document], Model],
+    document: Document,
+    family: str,
+    scaled_by: Sequence[tuple[Given, Fraction]],
+    scale: Sequence[str],
+) -> Iterator[tuple[str, Model]]:
+    """The models of a document at each width, with labels."""
+    sizes = hidden_sizes(build(document), scale)
+    if not any(not size.why for size in sizes):
+        message = f"{printable(document.file)} has no size that could be scaled"
+        raise BadOverride(scaled_by[0][0], message, "name one: --scale LAYER.ARGUMENT")
+    for given, factor in scaled_by:
+        model = computable(build(scaled(document, sizes, given, factor)))
+        width = Width(
+            factor=float(factor),
+            family=family,
+            scaled=tuple(size for size in sizes if not size.why),
+            fixed=tuple(size for size in sizes if size.why),
+        )
+        notes = model.notes
+        if is_rounded(sizes, factor):
+            notes += (f"at width {float(factor):g} sizes are rounded to whole numbers",)
+        label = " · ".join(filter(None, (family, f"width={float(factor):g}")))
+        yield label, msgspec.structs.replace(model, width=width, notes=notes)
 
 
 def compare(

@@ -54,6 +54,8 @@ def of_signals() -> Iterator[Case]:
     ):
         files: dict[str, str | bytes] = {"spec.yaml": spec, "x.npy": array(given)}
         yield Case(title, "signal spec.yaml --input x.npy", files)
+    compared = partial(initcli.compare, [("spec", initcli.parse(DENSE))], theory=True)
+    yield Case("models of one width", call=lambda: initcli.fit_widths(compared()))
     yield Case("nothing stored to identify", "identify spec.yaml", {"spec.yaml": DENSE})
     stream = io.BytesIO()
     np.savez(stream, other=np.zeros((4, 3)))
