@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from initcli.choices import LayerOrder, Loss
+from initcli.choices import LayerOrder, Loss, Optimizer
 from initcli.cli.completion import activations, frameworks, initializers
 from initcli.cli.completion import settings as paths_of_values
 from initcli.cli.options import (
@@ -246,6 +246,20 @@ def compare(
             show_default="hidden sizes",
         ),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps of training, after which --width measures the change of outputs."
+        ),
+    ] = None,
+    optimizer: Annotated[Optimizer, typer.Option(help="Optimizer of --steps.")] = "adam",
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate of --steps.")] = 1e-3,
+    loss: Annotated[
+        Loss | None,
+        typer.Option(
+            help="Loss of outputs without an activation.", show_default="mean_squared_error"
+        ),
+    ] = None,
     format: FormatOption = "table",
     batch: Batch = None,
     draws: Draws = None,
@@ -265,13 +279,21 @@ def compare(
       initcli compare model.yaml --defaults keras,torch,flax --theory
       initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
       initcli compare model.yaml --width 0.5,1,2,4
+      initcli compare model.yaml --width 1,2,4,8 --steps 3 --optimizer sgd --lr 0.1
     """
     picture = _picture(out)
     if scale and not width:
         raise typer.BadParameter("it says what --width scales", param_hint="--scale")
+    if steps and (theory or not width):
+        message = "it measures models of several widths: --width 1,2,4, without --theory"
+        raise typer.BadParameter(message, param_hint="--steps")
     from initcli.reports.compare import CompareReport, compare_rows
     from initcli.signal.comparison import compare, variants
+    from initcli.signal.training import Training
 
+    training = None
+    if steps:
+        training = Training(steps=steps, optimizer=optimizer, learning_rate=lr, loss=loss)
     with patience(specs):
         models = variants(
             specs,
@@ -286,9 +308,16 @@ def compare(
             custom=custom or (),
             changes=settings or (),
         )
-    predicted = theory or (bool(width) and draws is None and batch is None)
+    predicted = theory or (bool(width) and draws is None and batch is None and not steps)
     with _steps(len(models)) as advance:
-        comparison = compare(models, batch=batch, draws=draws, theory=predicted, progress=advance)
+        comparison = compare(
+            models,
+            batch=batch,
+            draws=draws,
+            theory=predicted,
+            progress=advance,
+            training=training,
+        )
     compared = comparison.entries
     if width:
         _report_widths(comparison, format, out)

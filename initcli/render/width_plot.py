@@ -55,7 +55,8 @@ def widths_picture(sweeps: Sequence[WidthSweep], kind: str) -> bytes:
 def _panels(sweep: WidthSweep) -> list[tuple[str, list[Line]]]:
     found: dict[str, list[Line]] = {}
     for layer in (sweep.layers[index] for index in sweep.main):
-        for quantity, trend in layer.trends:
+        shown = (*layer.trends[:2], *layer.trends[2:][-1:])
+        for quantity, trend in shown:
             found.setdefault(f"{quantity} of layers", []).append((layer.name, trend))
     kernels = [(each.path, each.gradient) for each in sweep.tensors]
     if kernels:

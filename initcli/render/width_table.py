@@ -14,6 +14,7 @@ from rich.text import Text
 from initcli.errors import printable
 from initcli.render.columns import Column, in_columns
 from initcli.render.signal_table import figure
+from initcli.signal.training import Training
 from initcli.signal.width_sweep import LayerTrend, TensorTrend, Trend, WidthSweep, exponent_text
 
 _WIDE = 116
@@ -44,7 +45,8 @@ class _Page:
         """The heading, the tables and what they come to."""
         yield self.heading(sweep)
         layers = [sweep.layers[index] for index in sweep.main]
-        quantities = dict.fromkeys(name for layer in layers for name, _ in layer.trends)
+        steps = sweep.training.steps if sweep.training else 0
+        quantities = ("output", "gradient", *([f"change {steps}"] if steps else []))
         for quantity in quantities:
             if quantity != "gradient" or not sweep.tensors:
                 yield self.table(sweep, layers, quantity, partial(_of, quantity))
@@ -52,6 +54,8 @@ class _Page:
             yield self.table(sweep, sweep.tensors, "gradient", lambda each: each.gradient)
         for quantity in quantities:
             yield Text(f"{quantity}: {_counted(_of(quantity, each) for each in layers)}")
+        if sweep.training is not None:
+            yield self.losses(sweep, sweep.training)
         if sweep.tensors:
             found = _counted(each.gradient for each in sweep.tensors)
             yield Text(f"gradient of parameters: {found}")
@@ -65,6 +69,18 @@ class _Page:
         name = printable(sweep.label)
         name = name.replace("·", "-") if self.ascii_only else name
         return Text(name, "bold").append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
+
+    def losses(self, sweep: WidthSweep, training: Training) -> Text:
+        """How training went, at the smallest and the largest width."""
+        rate = f"learning rate {training.learning_rate:g}"
+        parts = [f"{training.steps} steps of {training.optimizer}, {rate}: loss"]
+        arrow = "->" if self.ascii_only else "→"
+        for index in dict.fromkeys((0, len(sweep.factors) - 1)):
+            first, last = sweep.losses[index][0], sweep.losses[index][-1]
+            parts.append(
+                f"{figure(first)} {arrow} {figure(last)} at width {sweep.factors[index]:g}"
+            )
+        return Text(f"{parts[0]} {', '.join(parts[1:])}")
 
     def table(
         self,
@@ -93,7 +109,7 @@ class _Page:
 
 
 def _of(quantity: str, layer: LayerTrend) -> Trend:
-    return dict(layer.trends)[quantity]
+    return dict(layer.trends).get(quantity) or Trend(sizes=(None,) * len(layer.output.sizes))
 
 
 def _name(each: LayerTrend | TensorTrend) -> str:

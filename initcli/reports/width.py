@@ -9,6 +9,7 @@ import msgspec
 
 from initcli.model import HiddenSize
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
+from initcli.signal.training import Training
 from initcli.signal.width_sweep import LayerTrend, Scaling, TensorTrend, Trend, WidthSweep
 
 _SHOWN = ("variant", "name", "quantity", "width", "rms", "exponent", "error", "verdict")
@@ -27,6 +28,11 @@ class SweepRecord(msgspec.Struct, frozen=True, kw_only=True):
     layers: Annotated[tuple[LayerTrend, ...], doc("Calls of layers, in the order of computation.")]
     tensors: Annotated[
         tuple[TensorTrend, ...], doc("Trained parameters; empty where nothing was drawn.")
+    ]
+    training: Annotated[Training | None, doc("Steps of training; null without --steps.")]
+    losses: Annotated[
+        tuple[tuple[float, ...], ...],
+        doc("For each width, the loss before and after each step of training."),
     ]
     notes: Annotated[tuple[str, ...], doc("What was assumed.")]
 
@@ -62,7 +68,9 @@ class WidthRow(msgspec.Struct, frozen=True, kw_only=True):
     variant: Annotated[str, doc("Label of the variant.")]
     name: Annotated[str, doc("Name of the layer, or path of the parameter.")]
     call: Annotated[int | None, doc("Number of earlier calls of the same layer.")]
-    quantity: Annotated[str, doc("What the RMS is of: output or gradient.")]
+    quantity: Annotated[
+        str, doc("What the RMS is of: output, gradient, or change after STEPS of training.")
+    ]
     width: Annotated[float, doc("Factor of all hidden sizes.")]
     rms: Annotated[float | None, doc("Root mean square; null if not known.")]
     exponent: Annotated[float | None, doc("Power of the width that it goes as.")]

@@ -8,13 +8,13 @@ from fractions import Fraction
 from functools import partial
 from itertools import product
 from os import PathLike
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 
 from initcli.display import DisplayedSequence
 from initcli.documents.document import Document
-from initcli.errors import CodeError, TooLarge, printable
+from initcli.errors import CodeError, SignalError, TooLarge, printable
 from initcli.frameworks import Framework
 from initcli.model import Model, Width
 from initcli.signal.figures import Signal
@@ -22,11 +22,14 @@ from initcli.signal.measured import (
     BATCH,
     SECONDS,
     NotAfforded,
+    Plan,
     instead,
     measure_signal,
     planned,
     predict_signal,
 )
+from initcli.signal.program import program
+from initcli.signal.training import Trained, Training, train
 from initcli.signal.verdict import Verdict, verdict
 from initcli.sources import variations
 from initcli.sources.code.objects import is_code
@@ -41,11 +44,15 @@ MAX_VARIANTS = 1_000
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the models compared: what it is called, its signal, and what that comes to."""
+    """One of the models compared: what it is called, its signal, and what that comes to.
+
+    ``trained`` is what the first steps of training did, if any were taken.
+    """
 
     label: str
     signal: Signal
     verdict: Verdict
+    trained: Trained | None = None
 
 
 class Comparison(DisplayedSequence[Compared], frozen=True, kw_only=True):
@@ -185,6 +192,7 @@ def compare(
     theory: bool = False,
     inputs: Mapping[str, Array] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    training: Training | None = None,
 ) -> Comparison:
     """The signals of several models, those that keep their size best first.
 
@@ -195,6 +203,7 @@ def compare(
         theory: predict from the distributions alone, with nothing drawn.
         inputs: one's own, by the name of the input.
         progress: told of steps that are done, and of how many there are for one model.
+        training: steps of training to take as well; then all is measured.
 
     Raises:
         SignalError: the signal cannot pass a layer, or memory is too small.
@@ -207,21 +216,59 @@ def compare(
     >>> [(each.label, each.verdict.text) for each in initcli.compare(models, theory=True)]
     [('he_normal', 'keeps its size'), ('glorot_normal', 'signal vanishes')]
     """
+    if training is not None and theory:
+        raise SignalError("training is measured, not predicted", "leave out theory")
+    seconds, steps = SECONDS / max(len(models), 1), training.steps if training else 0
+    plans: list[Plan | NotAfforded | None] = []
+    for _, model in models:
+        try:
+            if theory:
+                plans.append(None)
+                continue
+            asked: Any = {"batch": batch, "draws": draws, "inputs": inputs}
+            plans.append(planned(model, **asked, seconds=seconds, steps=steps))
+        except NotAfforded as error:
+            if batch is not None or inputs or training is not None:
+                raise
+            plans.append(error)
     found = []
-    for label, model in models:
-        if theory:
+    for (label, model), plan in zip(models, _alike(models, plans), strict=True):
+        trained = None
+        if plan is None:
             signal = predict_signal(model, batch=batch or BATCH)
+        elif isinstance(plan, NotAfforded):
+            signal = instead(model, plan)
         else:
-            try:
-                seconds = SECONDS / len(models)
-                plan = planned(model, batch=batch, draws=draws, inputs=inputs, seconds=seconds)
-                signal = measure_signal(model, inputs=inputs, progress=progress, plan=plan)
-            except NotAfforded as error:
-                if batch is not None or inputs:
-                    raise
-                signal = instead(model, error)
-        found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
+            signal = measure_signal(model, inputs=inputs, progress=progress, plan=plan)
+            if training is not None:
+                trained = train(model, plan.program, training, draws=plan.draws)
+        own = verdict(signal)
+        found.append(Compared(label=label, signal=signal, verdict=own, trained=trained))
     return Comparison(entries=tuple(sorted(found, key=_distance)))
+
+
+def _alike(
+    models: Sequence[tuple[str, Model]], plans: Sequence[Plan | NotAfforded | None]
+) -> list[Plan | NotAfforded | None]:
+    """The plans; those of models that differ in width have the same examples and draws.
+
+    Gradients of parameters add up over examples, so that they would not compare.
+    """
+    known = [
+        plan
+        for (_, model), plan in zip(models, plans, strict=True)
+        if isinstance(plan, Plan) and model.width is not None
+    ]
+    if not known:
+        return list(plans)
+    least = min(known, key=lambda plan: (plan.program.batch, plan.draws))
+    batch, draws = least.program.batch, min(plan.draws for plan in known)
+    same: list[Plan | NotAfforded | None] = []
+    for (_, model), plan in zip(models, plans, strict=True):
+        if isinstance(plan, Plan) and (plan.program.batch, plan.draws) != (batch, draws):
+            plan = Plan(program=program(model, batch), draws=draws, notes=least.notes)
+        same.append(plan)
+    return same
 
 
 def _distance(compared: Compared) -> float:

@@ -37,7 +37,7 @@ def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | N
         shape: of the output, its classes last.
         chosen: the loss of outputs that no activation bounds.
     """
-    function = _activation(step)
+    function = output_activation(step)
     if isinstance(function, Softmax):
         return "cross_entropy" if shape[-1] > 1 else None
     if isinstance(function, Sigmoid):
@@ -50,7 +50,7 @@ def measured_loss(step: Step, output: Array, loss: Loss) -> float:
 
     It is not finite where a probability is rounded to 0 or 1.
     """
-    function = _activation(step)
+    function = output_activation(step)
     z = np.asarray(output, np.float64)
     if loss == "mean_squared_error":
         return float(1 + np.mean(z * z))
@@ -129,7 +129,7 @@ def _knows_nothing(loss: Loss, classes: int) -> float:
     return math.log(2 if loss == "binary_cross_entropy" else classes)
 
 
-def _activation(step: Step) -> Activation | None:
+def output_activation(step: Step) -> Activation | None:
     """The activation of a step: that of its layer, or the layer itself."""
     layer: Any = step.layer
     if isinstance(layer, SoftmaxLayer):
@@ -148,7 +148,7 @@ def _logit_variance(program: Program, layers: tuple[LayerSignal, ...], index: in
     if not step.parameters and len(step.inputs) == 1 and step.inputs[0] in makers:
         index = makers[step.inputs[0]]
         step = program.steps[index]
-        if not isinstance(_activation(step), Linear):
+        if not isinstance(output_activation(step), Linear):
             return None
     if not isinstance(step.layer, Dense) or step.call:
         return None

@@ -18,8 +18,9 @@ from initcli.display import Displayed
 from initcli.errors import SignalError
 from initcli.model import Model, Width
 from initcli.signal.comparison import Compared
-from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.figures import LayerSignal
 from initcli.signal.program import Step
+from initcli.signal.training import Trained, Training
 
 Scaling = Literal["stays", "grows", "shrinks"]
 """What a size does as the width grows."""
@@ -61,11 +62,16 @@ class LayerTrend(msgspec.Struct, frozen=True, kw_only=True):
     call: Annotated[int, Meta(description="Number of earlier calls of the same layer.")]
     output: Annotated[Trend, Meta(description="Output.")]
     gradient: Annotated[Trend, Meta(description="Gradient of the output.")]
+    changes: Annotated[
+        tuple[Trend, ...],
+        Meta(description="Difference of the output from the first one, after 1, 2, … steps."),
+    ] = ()
 
     @property
     def trends(self) -> tuple[tuple[str, Trend], ...]:
         """The trends that are known of, by the name of the quantity."""
-        return ("output", self.output), ("gradient", self.gradient)
+        changes = ((f"change {step}", each) for step, each in enumerate(self.changes, 1))
+        return ("output", self.output), ("gradient", self.gradient), *changes
 
 
 class TensorTrend(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +84,8 @@ class TensorTrend(msgspec.Struct, frozen=True, kw_only=True):
 class WidthSweep(Displayed, frozen=True, kw_only=True):
     """One model at several widths: the trend of every layer and parameter.
 
-    ``signals`` are those at each width, from which the trends were made. ``main`` are the numbers
-    of the layers that change a signal; others pass it on.
+    ``main`` are the numbers of the layers that change a signal; others pass it on. ``losses`` are,
+    for each width, those before and after each step of ``training``, if there was any.
     """
 
     label: str
@@ -90,6 +96,8 @@ class WidthSweep(Displayed, frozen=True, kw_only=True):
     layers: tuple[LayerTrend, ...]
     tensors: tuple[TensorTrend, ...]
     main: tuple[int, ...]
+    training: Training | None = None
+    losses: tuple[tuple[float, ...], ...] = ()
     notes: tuple[str, ...] = ()
 
     view: ClassVar[str] = "width"
@@ -128,13 +136,13 @@ def fit_widths(compared: Iterable[Compared]) -> tuple[WidthSweep, ...]:
     >>> first.name, round(first.output.exponent, 1), first.output.verdict
     ('conv2d', -0.5, 'shrinks')
     """
-    families: dict[str, list[tuple[Width, Signal]]] = {}
+    families: dict[str, list[tuple[Width, Compared]]] = {}
     for each in compared:
         width = each.signal.model.width
         if width is None:
             message = f"{each.label} is no model of a sweep of widths"
             raise SignalError(message, "initcli.variants(..., widths=['1,2,4']) makes them")
-        families.setdefault(width.family, []).append((width, each.signal))
+        families.setdefault(width.family, []).append((width, each))
     return tuple(_sweep(family, members) for family, members in families.items())
 
 
@@ -171,10 +179,11 @@ def exponent_text(found: Trend) -> str:
     return f"{found.exponent:+z.2f}{error}".replace("+0.00", "0.00")
 
 
-def _sweep(family: str, members: list[tuple[Width, Signal]]) -> WidthSweep:
+def _sweep(family: str, members: list[tuple[Width, Compared]]) -> WidthSweep:
     members = sorted(members, key=lambda each: each[0].factor)
     factors = [width.factor for width, _ in members]
-    signals = [signal for _, signal in members]
+    signals = [compared.signal for _, compared in members]
+    trained = [compared.trained for _, compared in members if compared.trained is not None]
     first, draws = signals[0], min(signal.draws for signal in signals)
 
     def of_layers(index: int, size: Callable[[LayerSignal, bool], float | None]) -> Trend:
@@ -187,6 +196,7 @@ def _sweep(family: str, members: list[tuple[Width, Signal]]) -> WidthSweep:
             call=layer.call,
             output=of_layers(index, _output),
             gradient=of_layers(index, _gradient),
+            changes=tuple(_changes(index, factors, trained)),
         )
         for index, layer in enumerate(first.layers)
     )
@@ -204,8 +214,11 @@ def _sweep(family: str, members: list[tuple[Width, Signal]]) -> WidthSweep:
         draws=draws,
         layers=layers,
         tensors=tensors,
-        main=tuple(i for i, step in enumerate(first.program.steps) if _changes(step)),
-        notes=tuple(dict.fromkeys(n for s in signals for n in (*s.model.notes, *s.notes))),
+        main=tuple(i for i, step in enumerate(first.program.steps) if _is_main(step)),
+        training=trained[0].training if trained else None,
+        losses=tuple(each.losses for each in trained),
+        notes=tuple(dict.fromkeys(n for s in signals for n in (*s.model.notes, *s.notes)))
+        + tuple(dict.fromkeys(n for each in trained for n in each.notes)),
     )
 
 
@@ -227,7 +240,14 @@ def _gradient(layer: LayerSignal, drawn: bool) -> float | None:
     return layer.predicted.gradient_rms
 
 
-def _changes(step: Step) -> bool:
+def _changes(index: int, factors: Sequence[float], trained: Sequence[Trained]) -> Iterator[Trend]:
+    """The trends of the change of an output after each step of training."""
+    known = [each.changes[index] for each in trained]
+    for sizes in zip(*(each or () for each in known), strict=False):
+        yield trend(factors, sizes)
+
+
+def _is_main(step: Step) -> bool:
     """Whether a step changes the size of its input, rather than passing it on."""
     role = step.layer.acts_as()
     return bool(step.parameters) or step.layer.last_activation is not None or role in _CHANGING
