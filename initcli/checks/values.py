@@ -14,7 +14,8 @@ from initcli.checks.base import Check, Finding
 from initcli.distributions import Distribution
 from initcli.matching.identify import identifier
 from initcli.matching.match import FLOATS, Identified
-from initcli.measuring.measurement import Measurement, measure
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
 from initcli.stored import StoredTensor

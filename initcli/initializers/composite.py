@@ -157,15 +157,15 @@ class Chrono(Whole, frozen=True, kw_only=True):
             )
 
     @property
-    def forget(self) -> Distribution:
+    def forget(self) -> distributions.Image:
         """The distribution of the forget gate's bias."""
-        return distributions.LogOfUniform(self.max_time - 1)
+        return distributions.Image(distributions.Uniform(1.0, self.max_time - 1), ("x", "log"))
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 1 or shape[0] % 4:
             remedy = "use it for the `bias_initializer` of LSTM, LSTMCell or ConvLSTM"
             raise self.misfit("the bias of an LSTM's four gates", shape, remedy)
-        inverse = distributions.LogOfUniform(self.max_time - 1, -1)
+        inverse = distributions.Image(self.forget.base, ("x", "log", "neg"))
         return Mixture((0.5, 0.25, 0.25), (distributions.Constant(0.0), inverse, self.forget))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:

@@ -17,7 +17,9 @@ from initcli.initializers.base import Undeclared, Undrawn
 from initcli.matching.match import Identified, Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
-from initcli.measuring.measurement import Measurement, Progress, measure
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
+from initcli.measuring.portions import Progress
 from initcli.measuring.spectral import Spectral, spectral
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter

@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 from initcli import limits
 from initcli.choices import Loss
 from initcli.errors import SignalError, listed
-from initcli.layers.embedding import Table
 from initcli.layers.flow import Mask
 from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
@@ -34,7 +33,7 @@ from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
 from initcli.signal.masking import heeding, mask_notes
 from initcli.signal.observing import difference, dimension, output_figures, rms
 from initcli.signal.passes import Gradients, Pass, Values, backwards, drawn_values, forwards
-from initcli.signal.program import Program, Step, program
+from initcli.signal.program import Program, program
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
@@ -52,8 +51,6 @@ BATCH = WANTED[0][0]
 """Examples of a prediction."""
 SECONDS = 60.0
 """Time for all draws."""
-_LARGE_PRODUCT = 5e7
-"""Multiplications of a layer from which threads help more than they wait for one another."""
 REACHED = 1e-4
 """Share of the largest gradient of a time step that others within reach get at least."""
 
@@ -122,8 +119,12 @@ def measure_signal(
         if progress is not None:
             progress(1, whole)
 
-    with threadpool_limits(1 if _products(built) < _LARGE_PRODUCT else None, "blas"):
-        taken = [_one_draw(model, built, given, number, advance, loss) for number in range(draws)]
+    with threadpool_limits(1, "blas") as limit:
+        threads = limit.get_original_num_threads()["blas"] or 1
+        taken = [
+            _one_draw(model, built, given, number, advance, loss, threads)
+            for number in range(draws)
+        ]
     return _gathered(model, built, given, taken, plan.notes, theory, loss)
 
 
@@ -173,25 +174,6 @@ def _layers(
             built.steps, outputs, gradients, expected, strict=True
         )
     )
-
-
-def _products(built: Program) -> float:
-    """Multiplications at once of a layer with weights, on average.
-
-    That is of each weight at each position, or in recurrent layers at each step by itself.
-    """
-
-    def rows(step: Step) -> int:
-        shape = built.shapes[step.outputs[0]][:-1]
-        inner = getattr(step.layer, "layer", step.layer)
-        return shape[0] if hasattr(inner, "return_sequences") else math.prod(shape)
-
-    counts = [
-        rows(step) * sum(p.size for p in step.parameters)
-        for step in built.steps
-        if any(len(p.shape) > 1 for p in step.parameters) and not isinstance(step.layer, Table)
-    ]
-    return sum(counts) / max(len(counts), 1)
 
 
 class NotAfforded(SignalError):
@@ -325,9 +307,10 @@ def _one_draw(
     number: int,
     advance: Callable[[], None],
     loss: Loss | None,
+    threads: int,
 ) -> _Draw:
     seed = model.seed + number
-    about = Pass(_values(built, seed), str(seed))
+    about = Pass(_values(built, seed), str(seed), threads)
     tensors = dict(given)
     for each in built.inputs:
         if each.tensor not in tensors:
