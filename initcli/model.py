@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from initcli.choices import Parametrization
 from initcli.display import Displayed
 from initcli.documents.document import Document
 from initcli.errors import NoSuchTensor, Path, nearest_pattern, quoted
@@ -99,7 +100,9 @@ class Width(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The sizes in short: how many of each argument."""
-        return f"scaled: {_counted(self.scaled)}; fixed: {_counted(self.fixed) or 'none'}"
+        has_heads = any("head" in size.argument for size in self.scaled)
+        heads = ", each head of the same size" if has_heads else ""
+        return f"scaled: {_counted(self.scaled)}{heads}; fixed: {_counted(self.fixed) or 'none'}"
 
 
 def _counted(sizes: Sequence[HiddenSize]) -> str:
@@ -134,6 +137,7 @@ class Model(Displayed, frozen=True, kw_only=True):
     functions: Mapping[str, Custom] = {}
     notes: tuple[str, ...] = ()
     width: Width | None = None
+    parametrization: Parametrization = "standard"
 
     view: ClassVar[str] = "model"
 

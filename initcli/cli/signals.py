@@ -351,7 +351,8 @@ def _report_widths(comparison: Comparison, format: str, out: str | None) -> None
     def table(width: int, ascii_only: bool) -> RenderableType:
         from initcli.render.width_table import width_tables
 
-        return width_tables(sweeps, width=width, ascii_only=ascii_only)
+        rows = max_lines(all=False)
+        return width_tables(sweeps, width=width, ascii_only=ascii_only, max_rows=rows)
 
     write_report(
         format,

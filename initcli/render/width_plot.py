@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib import colormaps, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,8 +18,18 @@ _NAMED = 12
 """Number of layers up to which each is in the legend; of more the first and the last are."""
 _MOST = 4
 """Variants of one picture."""
-Line = tuple[str, Trend]
-"""A trend, and what it is of."""
+_LABEL = 28
+"""Characters of a name in the legend."""
+_LEAST_SPAN = 30.0
+"""Largest by smallest size of a panel at least, so that small changes look small."""
+
+
+class Line(NamedTuple):
+    """A trend, its color from 0 for the first layer to 1, and its name in the legend."""
+
+    trend: Trend
+    color: float
+    label: str | None
 
 
 def widths_picture(sweeps: Sequence[WidthSweep], kind: str) -> bytes:
@@ -46,6 +56,10 @@ def widths_picture(sweeps: Sequence[WidthSweep], kind: str) -> bytes:
                 loc="center left",
                 bbox_to_anchor=(1.0, 0.5),
             )
+        for axes in grid[0]:
+            low, high = axes.get_ylim()
+            margin = math.sqrt(max(_LEAST_SPAN * low / high, 1.0))
+            axes.set_ylim(low / margin, high * margin)
         target = io.BytesIO()
         metadata = {"Date": None} if kind == "svg" else None
         figure.savefig(target, format=kind, dpi=110, metadata=metadata)
@@ -54,29 +68,30 @@ def widths_picture(sweeps: Sequence[WidthSweep], kind: str) -> bytes:
 
 def _panels(sweep: WidthSweep) -> list[tuple[str, list[Line]]]:
     found: dict[str, list[Line]] = {}
-    for layer in (sweep.layers[index] for index in sweep.main):
-        shown = (*layer.trends[:2], *layer.trends[2:][-1:])
-        for quantity, trend in shown:
-            found.setdefault(f"{quantity} of layers", []).append((layer.name, trend))
-    kernels = [(each.path, each.gradient) for each in sweep.tensors]
-    if kernels:
-        found["gradient of parameters"] = kernels
+    layers = [sweep.layers[index] for index in sweep.main]
+    for number, layer in enumerate(layers):
+        color = number / max(len(layers) - 1, 1)
+        is_named = len(layers) <= _NAMED or number in (0, len(layers) // 2, len(layers) - 1)
+        label = printable(layer.name)[-_LABEL:] if is_named else None
+        for quantity, trend in (*layer.trends[:2], *layer.trends[2:][-1:]):
+            found.setdefault(f"{quantity} of layers", []).append(Line(trend, color, label))
+        own = [each for each in sweep.tensors if each.path.startswith(f"{layer.name}/")]
+        for tensor in own if layer.call == 0 else ():
+            lines = found.setdefault("gradient of parameters", [])
+            lines.append(Line(tensor.gradient, color, None))
     return list(found.items())
 
 
 def _draw(axes: Any, factors: Sequence[float], lines: Sequence[Line]) -> None:
-    colors = colormaps["viridis"]
-    for index, (name, trend) in enumerate(lines):
+    for line in lines:
         points = [
             (factor, size)
-            for factor, size in zip(factors, trend.sizes, strict=True)
+            for factor, size in zip(factors, line.trend.sizes, strict=True)
             if size is not None and 0 < size < math.inf
         ]
-        is_named = len(lines) <= _NAMED or index in (0, len(lines) // 2, len(lines) - 1)
-        color = colors(0.92 * index / max(len(lines) - 1, 1))
-        label = printable(name)[-28:] if is_named else None
         if points:
-            axes.plot(*zip(*points, strict=True), ".-", color=color, label=label, lw=1.2, ms=5)
+            style = {"color": colormaps["viridis"](0.92 * line.color), "lw": 1.2, "ms": 5}
+            axes.plot(*zip(*points, strict=True), ".-", label=line.label, **style)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(factors, [f"{factor:g}" for factor in factors])

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initcli.errors import printable
+from initcli.render.alike import alike_trends
 from initcli.render.columns import Column, in_columns
 from initcli.render.signal_table import figure
 from initcli.signal.training import Training
@@ -24,10 +25,17 @@ _COLUMNS = {False: 3, True: 7}
 
 
 def width_tables(
-    sweeps: Sequence[WidthSweep], *, width: int, ascii_only: bool = False
+    sweeps: Sequence[WidthSweep],
+    *,
+    width: int,
+    ascii_only: bool = False,
+    max_rows: int | None = None,
 ) -> RenderableType:
-    """Each sweep with its layers and, where they were measured, its parameters."""
-    page = _Page(width, ascii_only)
+    """Each sweep with its layers and, where they were measured, its parameters.
+
+    ``max_rows`` are the rows from which layers that behave alike are folded.
+    """
+    page = _Page(width, ascii_only, max_rows)
     parts = [part for sweep in sweeps for part in (*page.sweep(sweep), Text())]
     return Group(*parts[:-1])
 
@@ -35,8 +43,9 @@ def width_tables(
 class _Page:
     """The layout for one width of the page."""
 
-    def __init__(self, width: int, ascii_only: bool) -> None:
+    def __init__(self, width: int, ascii_only: bool, max_rows: int | None) -> None:
         self.width = width
+        self.max_rows = max_rows
         self.most = _COLUMNS[width >= _WIDE]
         self.ascii_only = ascii_only
         self.dot = " - " if ascii_only else " · "
@@ -44,7 +53,9 @@ class _Page:
     def sweep(self, sweep: WidthSweep) -> Iterator[RenderableType]:
         """The heading, the tables and what they come to."""
         yield self.heading(sweep)
-        layers = [sweep.layers[index] for index in sweep.main]
+        every = layers = [sweep.layers[index] for index in sweep.main]
+        if self.max_rows is not None and len(layers) + len(sweep.tensors) > self.max_rows:
+            layers = list(alike_trends(every))
         steps = sweep.training.steps if sweep.training else 0
         quantities = ("output", "gradient", *([f"change {steps}"] if steps else []))
         for quantity in quantities:
@@ -53,7 +64,7 @@ class _Page:
         if sweep.tensors:
             yield self.table(sweep, sweep.tensors, "gradient", lambda each: each.gradient)
         for quantity in quantities:
-            yield Text(f"{quantity}: {_counted(_of(quantity, each) for each in layers)}")
+            yield Text(f"{quantity}: {_counted(_of(quantity, each) for each in every)}")
         if sweep.training is not None:
             yield self.losses(sweep, sweep.training)
         if sweep.tensors:

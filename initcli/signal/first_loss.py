@@ -19,6 +19,7 @@ from initcli.layers.activation import Softmax as SoftmaxLayer
 from initcli.layers.core import Dense
 from initcli.signal.figures import FirstLoss, LayerSignal, Spread
 from initcli.signal.program import Program, Step
+from initcli.signal.theory import distribution_moments
 from initcli.types import Array
 
 _MOST_POINTS = 20_000
@@ -163,7 +164,7 @@ def _logit_variance(program: Program, layers: tuple[LayerSignal, ...], index: in
         size = before.std * before.std + before.mean * before.mean
     else:
         size = 1.0
-    stds = [each.distribution.std for each in step.parameters]  # type: ignore[union-attr]
-    spread = [std * std for std in stds]
+    moments = [distribution_moments(each) for each in step.parameters]
+    spread = [0.0 if each is None else each.variance for each in moments]
     variance = kernel.shape[0] * spread[0] * size + sum(spread[1:])
     return variance if math.isfinite(variance) else None

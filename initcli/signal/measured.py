@@ -447,6 +447,7 @@ def _moments(parameter: Parameter) -> Weight | None:
     moments = distribution_moments(parameter)
     if moments is None:
         values = draw(parameter).astype(np.float64)
+        values = values * parameter.multiplier
         moments = Weight(float(values.mean()), float(values.var()))
     return moments
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from initcli.initializers import NormOf
+from initcli.initializers import NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
@@ -101,19 +101,22 @@ def predictions(
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
-    """Mean and variance of an entry, by its distribution.
+    """Mean and variance of an entry as the layer uses it, by its distribution.
 
     A norm of independent entries is taken to be the root of its mean square, which it is near where
     there are many.
     """
     made = parameter.initializer
+    if isinstance(made, Rescaled):
+        made = made.declared
     if isinstance(made, NormOf) and made.source_distribution is not None:
         source = made.source_distribution
         return Weight(math.sqrt(made.count * (source.std**2 + source.mean**2)), 0.0)
     distribution = parameter.distribution
     if distribution is None:
         return None
-    return Weight(distribution.mean, distribution.std**2, isinstance(made, Orthogonal))
+    mean, std = (parameter.multiplier * each for each in (distribution.mean, distribution.std))
+    return Weight(mean, std**2, isinstance(made, Orthogonal))
 
 
 _NEGLIGIBLE = 1e-3

@@ -162,9 +162,10 @@ class _Run:
     @np.errstate(all="ignore")
     def steps(self) -> _Run:
         """Take all steps, and observe outputs before and after each."""
-        with threadpool_limits(None, "blas"):
+        with threadpool_limits(1, "blas") as limit:
+            threads = limit.get_original_num_threads()["blas"] or 1
             for number in range(self.training.steps + 1):
-                about = Pass(lambda parameter: self.weights[parameter.path], str(self.seed))
+                about = Pass(lambda each: self.weights[each.path], str(self.seed), threads)
                 tensors = self._forwards(about)
                 cotangents = self._cotangents(tensors, about)
                 if number < self.training.steps:
@@ -238,11 +239,12 @@ class _Run:
 
     def _update(self, gradients: Mapping[str, Array], time: int) -> None:
         """One step of the optimizer."""
-        rate = self.training.learning_rate
         for path, gradient in gradients.items():
-            weight = self.weights[path]
+            weight, parameter = self.weights[path], self.parameters[path]
+            rate = self.training.learning_rate * parameter.sgd_rate
             if self.training.optimizer == "adam":
                 gradient = self._adam(path, gradient, time)
+                rate = self.training.learning_rate * parameter.adam_rate
             self.weights[path] = (weight - rate * gradient).astype(weight.dtype, copy=False)
 
     def _adam(self, path: str, gradient: Array, time: int) -> Array:

@@ -28,7 +28,7 @@ from initcli.model import BuiltLayer, HiddenSize, Model
 from initcli.sources.overrides import BadOverride, Given, replaced
 from initcli.types import ArgumentError, Shape, ShapeError, Shapes, Size, arguments_of
 
-_LARGEST = 1_000
+LARGEST_FACTOR = 1_000
 """Largest factor, and the inverse of the smallest."""
 _FACTOR = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|[0-9]{1,9}/[1-9][0-9]{0,8}")
 _TRIED = 2
@@ -51,8 +51,8 @@ def factors(texts: Iterable[str]) -> list[tuple[Given, Fraction]]:
                 remedy = "list factors: 0.5,1,2,4"
                 raise BadOverride(given, f"{quoted(word)} is no number above 0", remedy)
             factor = Fraction(word)
-            if not Fraction(1, _LARGEST) <= factor <= _LARGEST:
-                message = f"a factor lies between 1/{_LARGEST:,} and {_LARGEST:,}"
+            if not Fraction(1, LARGEST_FACTOR) <= factor <= LARGEST_FACTOR:
+                message = f"a factor lies between 1/{LARGEST_FACTOR:,} and {LARGEST_FACTOR:,}"
                 raise BadOverride(given, message)
             found.setdefault(factor, given)
     if every and len(found) < 2:
@@ -107,6 +107,12 @@ def scaled(
         value = max(1, math.floor(exact + Fraction(1, 2)))
         data = Document(given.option, given.text, value, lambda: {(): node})
         values[size.path] = Origin(data, ())
+    if document.data.get("parametrization", "standard") != "standard":
+        # The base model stays the same.
+        base = document.data.get("base_width", 1.0)
+        if isinstance(base, int | float) and not isinstance(base, bool):
+            data = Document(given.option, given.text, float(base / factor), lambda: {(): node})
+            values[("base_width",)] = Origin(data, ())
     return replaced(document, values)
 
 

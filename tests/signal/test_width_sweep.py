@@ -10,9 +10,11 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
 
 import initcli
 from initcli.errors import SignalError
+from initcli.render.width_table import width_tables
 from initcli.signal.width_sweep import WidthSweep, trend
 from support.paths import SAMPLES
 from support.running import run
@@ -210,6 +212,17 @@ def test_the_table_fits_80_columns(tmp_path: Path) -> None:
     row = next(line.split() for line in lines if line.startswith("head"))
     assert row[-3:] == ["+1.50", "±0.00", "grows"]
     assert "scaled: units of 3 layers; fixed: units of head" in lines
+
+
+def test_layers_that_behave_alike_share_a_row_where_there_are_many(tmp_path: Path) -> None:
+    text = (SAMPLES / "mlp_relu_deep.yaml").read_text("utf-8")
+    found = sweep(text, tmp_path, "2,4")
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(width_tables([found], width=80, max_rows=10))
+    lines = console.export_text().splitlines()
+    assert sum("alike" in line for line in lines) == 2  # of outputs and of gradients
+    assert len(lines) < 20
+    assert "output: 31 stay" in lines
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
