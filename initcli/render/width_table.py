@@ -59,7 +59,7 @@ class _Page:
         steps = sweep.training.steps if sweep.training else 0
         quantities = ("output", "gradient", *([f"change {steps}"] if steps else []))
         for quantity in quantities:
-            if quantity != "gradient" or not sweep.tensors:
+            if quantity != "gradient" or not sweep.draws:
                 yield self.table(sweep, layers, quantity, partial(_of, quantity))
         if sweep.tensors:
             yield self.table(sweep, sweep.tensors, "gradient", lambda each: each.gradient)

@@ -27,7 +27,8 @@ class SweepRecord(msgspec.Struct, frozen=True, kw_only=True):
     fixed: Annotated[tuple[HiddenSize, ...], doc("Sizes that stay the same.")]
     layers: Annotated[tuple[LayerTrend, ...], doc("Calls of layers, in the order of computation.")]
     tensors: Annotated[
-        tuple[TensorTrend, ...], doc("Trained parameters; empty where nothing was drawn.")
+        tuple[TensorTrend, ...],
+        doc("Trained parameters; where nothing was drawn, kernels of dense layers."),
     ]
     training: Annotated[Training | None, doc("Steps of training; null without --steps.")]
     losses: Annotated[

@@ -14,10 +14,12 @@ from msgspec import Meta
 
 from initcli.initializers import NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
+from initcli.layers.core import Dense
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.field import Field, normal, pair_shares, scatter, scatters, standard
 from initcli.signal.grid import cells, coarse
+from initcli.signal.kernels import kernel_gradient
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
     Axes,
@@ -55,6 +57,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     sensitivity: Annotated[
         float | None,
         Meta(description="RMS change of the output for an RMS change of 1 of the model's inputs."),
+    ] = None
+    kernel_gradient_rms: Annotated[
+        float | None,
+        Meta(description="RMS of the gradient of the kernel of a dense layer, of a typical draw."),
     ] = None
 
 
@@ -94,9 +100,14 @@ def predictions(
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step, pulls[-1])
         forwards.append(Prediction() if expected is None else theory.prediction(step))
+    gradients = theory.gradients(pulls)
     return [
-        msgspec.structs.replace(each, gradient_rms=_finite(gradient))
-        for each, gradient in zip(forwards, theory.gradients(pulls), strict=True)
+        msgspec.structs.replace(
+            each,
+            gradient_rms=_finite(gradient),
+            kernel_gradient_rms=_finite(theory.kernels.get(step.outputs[0])),
+        )
+        for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
 
 
@@ -143,6 +154,9 @@ class Theory:
         self.doubts: dict[int, tuple[float, float]] = {}
         """Var[log S] of each tensor's mean square S, because of what was drawn before it: of a
         batch, over draws, and of one example, over draws and examples."""
+        self.kernels: dict[int, float | None] = {}
+        """The gradient RMS of the kernels of dense layers, by the output of their step."""
+        self.called_again = {step.name for step in program.steps if step.call}
         self.axes = first_axes(program)
         self.ties = Ties(program, self.fields, self._context)
         self.ids = {each.tensor for each in program.inputs if each.num_tokens is not None}
@@ -342,6 +356,7 @@ class Theory:
             except NoTheory:
                 lost.update(step.inputs)
                 continue
+            self._take_kernel(step, back[0])
             weights = self.ties.passed(step, through.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
@@ -353,6 +368,14 @@ class Theory:
                 through[source] = weights | passed
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
+
+    def _take_kernel(self, step: Step, back: Gradient) -> None:
+        is_alone = step.name not in self.called_again
+        if isinstance(step.layer, Dense) and "kernel" in step.weights and is_alone:
+            kernel, given = self.moments(step.weights["kernel"]), self.fields.get(step.inputs[0])
+            if kernel is not None and given is not None and back.grid == given.grid:
+                found = kernel_gradient(step, given, back, kernel, self.program.batch)
+                self.kernels[step.outputs[0]] = found
 
     def _none(self, tensor: int) -> Gradient:
         return Gradient.even(np.zeros(self._grid(tensor)))

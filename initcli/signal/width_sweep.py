@@ -18,7 +18,7 @@ from initcli.display import Displayed
 from initcli.errors import SignalError
 from initcli.model import Model, Width
 from initcli.signal.comparison import Compared
-from initcli.signal.figures import LayerSignal
+from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.program import Step
 from initcli.signal.training import Trained, Training
 
@@ -200,11 +200,10 @@ def _sweep(family: str, members: list[tuple[Width, Compared]]) -> WidthSweep:
         )
         for index, layer in enumerate(first.layers)
     )
-    gradients = [{each.path: each.gradient_rms.median for each in s.tensors} for s in signals]
+    gradients = [_of_parameters(signal, draws > 0) for signal in signals]
     tensors = tuple(
         TensorTrend(path=path, gradient=trend(factors, [each.get(path) for each in gradients]))
         for path in gradients[0]
-        if draws
     )
     return WidthSweep(
         label=family or first.model.name,
@@ -238,6 +237,14 @@ def _gradient(layer: LayerSignal, drawn: bool) -> float | None:
     if drawn:
         return None if layer.gradient is None else layer.gradient.rms.median
     return layer.predicted.gradient_rms
+
+
+def _of_parameters(signal: Signal, drawn: bool) -> dict[str, float]:
+    """The gradient RMS of parameters by path: as measured, or of dense kernels as predicted."""
+    if drawn:
+        return {each.path: each.gradient_rms.median for each in signal.tensors}
+    predicted = ((each.name, each.predicted.kernel_gradient_rms) for each in signal.layers)
+    return {f"{name}/kernel": rms for name, rms in predicted if rms is not None}
 
 
 def _changes(index: int, factors: Sequence[float], trained: Sequence[Trained]) -> Iterator[Trend]:
