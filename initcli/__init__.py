@@ -73,6 +73,11 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
+def __dir__() -> list[str]:
+    """The public names, those not imported yet included, for completion."""
+    return sorted({*globals(), *__all__} - {"Any"})
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that commands start without NumPy."""
     if name not in _HOMES:

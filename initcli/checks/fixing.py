@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Checkpoint, Subject, require_subject
 from initcli.checks.base import Finding
 from initcli.checks.evidence import How
 from initcli.checks.judging import Report, joined, judged, judged_values
@@ -89,6 +89,7 @@ def check(
     >>> report.errors, report.findings[0].code, report.findings[0].line
     (1, 'I202', 10)
     """
+    require_subject(model)
     chosen: dict[str, Any] = {
         "select": texts("select", select),
         "ignore": texts("ignore", ignore),

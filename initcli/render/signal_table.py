@@ -200,6 +200,8 @@ def comparison_table(
     compared: Sequence[Compared], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
     """One row a model, the best first."""
+    from initcli.signal.comparison import ranks
+
     wide = width >= _WIDE
 
     def quoted(heading: str, name: str, form: Callable[[Any], str] = figure) -> Column:
@@ -210,6 +212,7 @@ def comparison_table(
         return text.replace("·", "-") if ascii_only else text
 
     columns = [
+        quoted("distance", "distance", lambda value: "inf" if value is None else f"{value:.2f}"),
         quoted("output std", "output_std"),
         quoted("std ratio", "std_ratio"),
         quoted("grad. ratio", "gradient_ratio"),
@@ -227,7 +230,9 @@ def comparison_table(
         Column("", lambda row: str(row[0]), "dim"),
         Column("variant", label, "bold"),
     ]
-    return in_columns(names, columns, list(enumerate(compared, 1)), width, texts)
+    return in_columns(
+        names, columns, list(zip(ranks(compared), compared, strict=True)), width, texts
+    )
 
 
 def figure(value: float | None) -> str:

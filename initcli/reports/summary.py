@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Checkpoint, Subject, require_subject
 from initcli.display import DisplayedSequence
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
@@ -447,6 +447,7 @@ def summaries(
     progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
     """The tensors of :func:`summarize`, each as soon as it is measured."""
+    require_subject(model)
     wanted = list(model.parameters if only is None else only)
     measured = measure(
         filter(has_values, wanted), workers=workers, max_entries=max_entries, progress=progress
@@ -481,6 +482,7 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Summar
     >>> largest.parameter.path, largest.distribution.text, largest.measured
     ('embedding/embeddings', 'N(0, 0.02²)', None)
     """
+    require_subject(model)
     parameters = model.parameters if only is None else only
     tensors = (TensorSummary(each, each.distribution) for each in parameters)
     return Summary(model=model, entries=tuple(tensors))

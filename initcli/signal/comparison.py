@@ -216,23 +216,15 @@ def compare(
     >>> [(each.label, each.verdict.text) for each in initcli.compare(models, theory=True)]
     [('he_normal', 'keeps its size'), ('glorot_normal', 'signal vanishes')]
     """
+    if not all(isinstance(each, tuple) for each in models):
+        raise TypeError("pairs of a label and a model are needed, as initcli.variants gives them")
     if training is not None and theory:
         raise SignalError("training is measured, not predicted", "leave out theory")
-    seconds, steps = SECONDS / max(len(models), 1), training.steps if training else 0
-    plans: list[Plan | NotAfforded | None] = []
-    for _, model in models:
-        try:
-            if theory:
-                plans.append(None)
-                continue
-            asked: Any = {"batch": batch, "draws": draws, "inputs": inputs}
-            plans.append(planned(model, **asked, seconds=seconds, steps=steps))
-        except NotAfforded as error:
-            if batch is not None or inputs or training is not None:
-                raise
-            plans.append(error)
+    plans: list[Plan | NotAfforded | None] = [None] * len(models)
+    if not theory:
+        plans = _alike(models, _plans(models, batch, draws, inputs, training))
     found = []
-    for (label, model), plan in zip(models, _alike(models, plans), strict=True):
+    for (label, model), plan in zip(models, plans, strict=True):
         trained = None
         if plan is None:
             signal = predict_signal(model, batch=batch or BATCH)
@@ -247,30 +239,58 @@ def compare(
     return Comparison(entries=tuple(sorted(found, key=_distance)))
 
 
+def _plans(
+    models: Sequence[tuple[str, Model]],
+    batch: int | None,
+    draws: int | None,
+    inputs: Mapping[str, Array] | None,
+    training: Training | None,
+) -> list[Plan | NotAfforded | None]:
+    """What to measure of each model, which share the time; or why it is not afforded."""
+    seconds, steps = SECONDS / max(len(models), 1), training.steps if training else 0
+    plans: list[Plan | NotAfforded | None] = []
+    for _, model in models:
+        try:
+            asked: Any = {"batch": batch, "draws": draws, "inputs": inputs}
+            plans.append(planned(model, **asked, seconds=seconds, steps=steps))
+        except NotAfforded as error:
+            if batch is not None or inputs or training is not None:
+                raise
+            plans.append(error)
+    return plans
+
+
 def _alike(
     models: Sequence[tuple[str, Model]], plans: Sequence[Plan | NotAfforded | None]
 ) -> list[Plan | NotAfforded | None]:
-    """The plans; those of models that differ in width have the same examples and draws.
+    """The plans; those of models that differ in width have the same examples and draws, or none.
 
     Gradients of parameters add up over examples, so that they would not compare.
     """
-    known = [
-        plan
-        for (_, model), plan in zip(models, plans, strict=True)
-        if isinstance(plan, Plan) and model.width is not None
-    ]
+    pairs = list(zip((model for _, model in models), plans, strict=True))
+    known = [each for model, each in pairs if isinstance(each, Plan) and model.width is not None]
+    refused = [each for model, each in pairs if not isinstance(each, Plan) and model.width]
+    if refused:
+        return [refused[0] if model.width else each for model, each in pairs]
     if not known:
         return list(plans)
     least = min(known, key=lambda plan: (plan.program.batch, plan.draws))
     batch, draws = least.program.batch, min(plan.draws for plan in known)
     same: list[Plan | NotAfforded | None] = []
-    for (_, model), plan in zip(models, plans, strict=True):
+    for model, plan in pairs:
         if isinstance(plan, Plan) and (plan.program.batch, plan.draws) != (batch, draws):
             plan = Plan(program=program(model, batch), draws=draws, notes=least.notes)
         same.append(plan)
     return same
 
 
+def ranks(compared: Sequence[Compared]) -> list[int]:
+    """The rank of each of several models, the best first; equal distances have equal ranks."""
+    distances = [_distance(each) for each in compared]
+    return [distances.index(distance) + 1 for distance in distances]
+
+
 def _distance(compared: Compared) -> float:
+    """The distance to a hundredth, which is less than draws differ."""
     distance = compared.verdict.distance
-    return math.inf if distance is None else distance
+    return math.inf if distance is None else round(distance, 2)

@@ -245,3 +245,22 @@ def test_models_of_one_width_have_no_trend() -> None:
     models = initcli.variants([SAMPLES / "lenet5.yaml"])
     with pytest.raises(SignalError, match="no model of a sweep"):
         initcli.fit_widths(initcli.compare(models, theory=True))
+
+
+def test_where_the_widest_model_is_not_afforded_all_are_predicted(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(LINEAR.replace("INIT", FIXED), "utf-8")
+    models = initcli.variants([tmp_path / "spec.yaml"], widths=["1,2,64"])
+    with initcli.limited(memory=150 << 20):
+        (found,) = initcli.fit_widths(initcli.compare(models))
+    assert found.draws == 0
+    assert found.layers[-1].output.verdict == "grows"
+    assert "nothing is measured" in found.notes[0]
+
+
+def test_models_of_one_sweep_have_the_same_examples(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(LINEAR.replace("INIT", FIXED), "utf-8")
+    models = initcli.variants([tmp_path / "spec.yaml"], widths=["1,40"])
+    with initcli.limited(memory=161 << 20):
+        compared = initcli.compare(models, draws=1)
+    assert max(each.signal.batch for each in compared) < 64
+    assert len({each.signal.batch for each in compared}) == 1
