@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -17,7 +18,10 @@ from initcli.initializers.custom import Custom
 from initcli.layers import Layer
 from initcli.layers.network import Network
 from initcli.parameter import Parameter
-from initcli.types import Dtype, Shape, Shapes, doc, shapes_text, texts
+from initcli.types import Dtype, Shape, Shapes, Size, doc, shapes_text, texts
+
+BLOCK_NUMBER = re.compile(r"(?<![^.])[0-9]{1,18}(?![^.])")
+"""The number of a block in the path of a tensor, between dots."""
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +68,16 @@ def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
             yield from leaves(layer.layers)
         else:
             yield layer
+
+
+def blocks_as_one(path: str) -> str:
+    """The path of a tensor without the numbers of its blocks, which are alike: ``layers.*.norm``.
+
+    >>> from initcli.model import blocks_as_one
+    >>> blocks_as_one("model.layers.11.mlp.fc1.weight")
+    'model.layers.*.mlp.fc1.weight'
+    """
+    return BLOCK_NUMBER.sub("*", path)
 
 
 def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter]) -> BuiltLayer:
@@ -118,6 +132,34 @@ def _counted(sizes: Sequence[HiddenSize]) -> str:
     return ", ".join(parts)
 
 
+Kind = Literal["missing", "optional", "unexpected", "shape", "untied"]
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor of which a file and the model that its values are held against say different things.
+
+    Args:
+        kind: ``missing`` where the file has no values of a declared tensor, ``optional`` where it
+            need not have any, ``unexpected`` where the model declares no tensor of the file,
+            ``shape`` where the shapes differ, and ``untied`` where two tensors that should be one
+            have different values.
+        path: of the tensor.
+        declared: the declared shape, if there is one.
+        names: tensors of the file that it is about: those that are missing, or that differ.
+        count: how many these are, where not all are named.
+        remedy: what the model would have to say for the file to fit; empty if that is not known.
+        key: the key of the configuration that this is about.
+    """
+
+    kind: Kind
+    path: str
+    declared: Size | None = None
+    names: tuple[str, ...] = ()
+    count: int = 1
+    remedy: str = ""
+    key: str = ""
+
+
 class Model(Displayed, frozen=True, kw_only=True):
     """Checked layers, from which every weight follows.
 
@@ -125,6 +167,8 @@ class Model(Displayed, frozen=True, kw_only=True):
     ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
     author should know. ``functions`` are the custom initializers that the document may name.
     ``width`` says how it was scaled, in a sweep of widths.
+    ``ties`` are other names of parameters, with their paths. ``disagreements`` are those of a file
+    that gives the values, where its names are the model's.
     """
 
     name: str
@@ -138,6 +182,8 @@ class Model(Displayed, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     width: Width | None = None
     parametrization: Parametrization = "standard"
+    ties: Mapping[str, str] = {}
+    disagreements: tuple[Disagreement, ...] = ()
 
     view: ClassVar[str] = "model"
 

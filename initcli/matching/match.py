@@ -257,12 +257,13 @@ def _decided(matches: list[Match], seen: Measurement) -> list[Match]:
     Values that move by a tenth of their norm leave close bounds; a normal distribution they only
     widen by 0.5 %, seven standard errors of so many values.
     """
-    return [each for each in matches if seen.count >= _MANY or _has_bounds(each.distribution)]
+    return [each for each in matches if seen.count >= _MANY or has_bounds(each.distribution)]
 
 
-def _has_bounds(distribution: Distribution | None) -> bool:
+def has_bounds(distribution: Distribution | None) -> bool:
+    """Whether values lie within bounds so close that training leaves them."""
     if isinstance(distribution, Mixture):
-        return all(map(_has_bounds, distribution.parts))
+        return all(map(has_bounds, distribution.parts))
     return distribution is not None and max(distribution.support) < 2.5 * distribution.std
 
 

@@ -71,7 +71,7 @@ def forwards(
         carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
         if any(mask is not None for mask in carried):
             about.given[step.outputs[0]] = carried
-        flow = _flow(step, weights, tensors, about)
+        flow = flow_of(step, weights, tensors, about)
         if step.layer.heeds_masks(flow):
             masks = [mask for mask in (*flow.masks, *flow.given_masks.values()) if mask is not None]
             about.hidden[step.outputs[0]] = max(1 - float(np.mean(mask)) for mask in masks)
@@ -183,7 +183,7 @@ def _pulled(
         taken = list(inputs)
         for index, x in zip(real, variables[len(trained) :], strict=True):
             taken[index] = x
-        return _computed(step, _flow(step, now, tensors, about), taken)
+        return _computed(step, flow_of(step, now, tensors, about), taken)
 
     variables = [*(weights[name] for name in trained), *(inputs[i] for i in real)]
     pull = _pull(function, variables)
@@ -239,9 +239,10 @@ def _pull(
     return pull
 
 
-def _flow(
+def flow_of(
     step: Step, weights: Mapping[str, Array], tensors: Mapping[int, Array], about: Pass
 ) -> Flow:
+    """The context of a step, for these values of its weights."""
     return Flow(
         xp=arrays,
         weights=weights,

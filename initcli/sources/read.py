@@ -36,6 +36,15 @@ def _config_of(source: str) -> str:
     return file if os.path.isdir(source) and os.path.isfile(file) else source  # noqa: PTH112, PTH113
 
 
+def is_configuration(folder: str) -> bool:
+    """Whether the ``config.json`` of a folder is that of a model of transformers.
+
+    Raises:
+        InvalidSpec: it cannot be read, or does not parse.
+    """
+    return _read_file(_config_of(folder)).dialect == "huggingface"
+
+
 def parse(text: str, file: str = "<text>") -> Document:
     """Parse a text; ``file`` is its name in errors.
 

@@ -87,6 +87,33 @@ def test_the_larger_of_a_tensor_and_what_is_made_from_it_is_predicted() -> None:
     assert not misses(layers_of(entries)[4:], 0.03, 0.10)
 
 
+@pytest.mark.parametrize(
+    ("function", "join"),
+    [
+        ("sigmoid", "Multiply"),
+        ("tanh", "Multiply"),
+        ("relu", "Add"),
+        ("tanh", "Subtract"),
+        ("softplus", "Average"),
+    ],
+)
+def test_branches_of_functions_of_one_tensor_send_back_one_gradient(
+    function: str, join: str
+) -> None:
+    """Such as x · σ(x), written as a graph."""
+    entries: list[dict[str, Any]] = [{**VECTOR, "name": "x"}]
+    for n in range(3):
+        entries += [
+            {"type": "Dense", "name": f"d{n}", "units": 192},
+            {"type": "Activation", "name": f"f{n}", "activation": function},
+            {"type": "Rescaling", "name": f"h{n}", "scale": -2.0, "inputs": f"d{n}"},
+            {"type": join, "name": f"j{n}", "inputs": [f"h{n}", f"f{n}"]},
+        ]
+    entries.append({"type": "Dense", "name": "last", "units": 128})
+    # As if both were independent, that of d0 would be off by a quarter and more.
+    assert not misses(layers_of(entries)[1:], 0.05, 0.05)
+
+
 def test_gradients_keep_to_large_entries_through_sums() -> None:
     """Behind each sum a ReLU lets the gradients of the large entries through."""
     entries: list[dict[str, Any]] = [{**VECTOR, "name": "r0"}]

@@ -36,7 +36,7 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated
 from initcli.signal.rules.rearranging import permuted
-from initcli.signal.rules.windows import Slid
+from initcli.signal.rules.windows import Slid, WindowRule
 from initcli.types import Array, Size
 
 
@@ -99,7 +99,7 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
 
-class ConvolutionRule(Rule):
+class ConvolutionRule(WindowRule):
     layers = (convolution.Convolution,)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
@@ -179,7 +179,7 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
     return Window(over, slid.unboxed)
 
 
-class LocallyConnectedRule(Rule):
+class LocallyConnectedRule(WindowRule):
     """A convolution whose outputs at two positions have no weights in common."""
 
     layers = (local.LocallyConnected,)

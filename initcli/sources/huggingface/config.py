@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from initcli.documents.document import Document
-from initcli.errors import Errors, Path, did_you_mean, quoted
+from initcli.errors import Errors, NotCovered, Path, did_you_mean, quoted
 from initcli.limits import in_force
 
 MAX_SIZE = 2**40
@@ -88,7 +88,8 @@ class Config:
     def refuse_flag(self, key: str) -> None:
         """Report that a part of the library's class is not covered, if it is asked for."""
         if self.flag(key):
-            self.errors.report(f"`{key}: true` is not covered", (*self.path, self.written(key)[0]))
+            path = (*self.path, self.written(key)[0])
+            self.errors.report(f"`{key}: true` is not covered", path, kind=NotCovered)
 
     def number(self, key: str) -> float:
         """A number of at least 0, within bounds that no honest value reaches."""

@@ -10,10 +10,10 @@ import msgspec
 
 from initcli.documents.document import Document
 from initcli.errors import (
+    NotCovered,
     Path,
     SignalError,
     TooManyErrors,
-    UnknownName,
     did_you_mean,
     listed,
     quoted,
@@ -26,6 +26,7 @@ from initcli.parameter import Parameter
 from initcli.sources.building import build
 from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.family import Family, known_families
+from initcli.sources.huggingface.left_out import left_out
 from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
 from initcli.sources.huggingface.stack import NotComputed, Stack, unrolled
 from initcli.types import Dtype
@@ -80,7 +81,7 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
     if config.errors:
         raise document.invalid(config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
-    return spec, tuple(stack.notes)
+    return spec, (*stack.notes, *left_out(config, described.num_tokens))
 
 
 def sizes_of(document: Document) -> tuple[dict[Path, int], tuple[str, ...]]:
@@ -146,6 +147,7 @@ def _described(document: Document, family: type[Family], config: Config, seed: i
         layers=tuple(_layer(each, seed, dtype) for each in modules.modules),
         document=document,
         notes=(*notes, *config.notes, *ties),
+        ties=modules.ties,
     )
 
 
@@ -184,7 +186,7 @@ def _family(document: Document) -> type[Family]:
         raise document.refused(message, (), _covered(families))
     own = document.data.get("auto_map")
     code = f"; its code ({_named(own)}) is not run" if own else ""
-    error = UnknownName(
+    error = NotCovered(
         f"the model type {quoted(name)} is not covered{code}",
         remedy=did_you_mean(name, families) or _covered(families),
         path=("model_type",),
@@ -220,7 +222,7 @@ def _head(document: Document, family: type[Family]) -> tuple[str, list[str]]:
         path = ("architectures", 0) if isinstance(given, list) else ("architectures",)
         kind = data["model_type"]
         message = f"the architecture {quoted(name)} of the model type {quoted(kind)} is not covered"
-        error = UnknownName(message, remedy=f"covered are {listed(known, 'and')}", path=path)
+        error = NotCovered(message, remedy=f"covered are {listed(known, 'and')}", path=path)
         raise document.invalid([error])
     return head, notes
 

@@ -326,7 +326,12 @@ class Qwen2(Decoder):
     model_types = ("qwen2",)
     classes = "Qwen2"
     heads = ANSWERING
-    defaults = {"vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32}
+    defaults = {
+        "vocab_size": 151936,
+        "intermediate_size": 22016,
+        "num_key_value_heads": 32,
+        "use_sliding_window": False,
+    }
     qkv_bias = True
     out_bias = False
 
@@ -384,6 +389,8 @@ class Gemma2(Gemma):
         "num_attention_heads": 8,
         "num_key_value_heads": 4,
         "hidden_activation": "gelu_pytorch_tanh",
+        "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
     }
     activation_key = "hidden_activation"
     block_norms = (
@@ -397,7 +404,11 @@ class Gemma3(Gemma2):
 
     model_types = ("gemma3_text",)
     classes = "Gemma3"
-    defaults = {"vocab_size": 262208}
+    defaults = {
+        "vocab_size": 262208,
+        "attn_logit_softcapping": None,
+        "final_logit_softcapping": None,
+    }
     has_qk_norm = True
 
     heads = ("ForCausalLM", "TextModel", "TextForSequenceClassification")
@@ -531,6 +542,7 @@ class SmolLM3(Decoder):
         "num_key_value_heads": 4,
         "pad_token_id": 128004,
         "tie_word_embeddings": True,
+        "use_sliding_window": False,
     }
     mlp_bias = "mlp_bias"
 
