@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.signal.field import WEIGHTS, Field, hidden, products
+from initcli.signal.field import NODES, WEIGHTS, Field, hidden, products
 from initcli.types import Array, Size
 
 _TINY = 1e-300
@@ -173,3 +173,27 @@ def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
     total = sum(units for units, _ in parts)
     moments = sum(each.moments * (units / total) for units, each in parts)
     return Gradient(np.asarray(moments), parts=tuple(parts))
+
+
+def tilt_of_part(tilt: Array, part: Field, share: float) -> Array:
+    """The tilt of one entry of a sum of independent weights, by that of the sum.
+
+    With a share a² of the variance, an entry ξ leaves the sum at aξ + √(1 − a²) z. Weights have one
+    sign as often as the other.
+
+    Args:
+        tilt: E[g² | z] / E[g²] of the sum.
+        part: the field of the entries.
+        share: a², on average over the sums that send an entry its gradient, which are those in
+            which its weight is large.
+    """
+    values = part.profile - float(WEIGHTS @ part.profile)
+    values = values / math.sqrt(max(float(WEIGHTS @ values**2), _TINY))
+    a, rest = math.sqrt(share), math.sqrt(1 - share) * NODES[_COARSE]
+    both = [np.interp(sign * values[:, None] + rest, NODES, tilt) for sign in (a, -a)]
+    found: Array = sum(both) @ _COARSE_WEIGHTS
+    return found / max(float(WEIGHTS @ found), _TINY)
+
+
+_COARSE = slice(2, None, 5)
+_COARSE_WEIGHTS = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from initcli.distributions import Distribution, TruncatedNormal, Uniform
 from initcli.initializers import NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.core import Dense
@@ -146,10 +147,22 @@ def distribution_moments(parameter: Parameter) -> Weight | None:
     if distribution is None:
         return None
     mean, std = (parameter.multiplier * each for each in (distribution.mean, distribution.std))
-    return Weight(mean, std**2, isinstance(made, Orthogonal))
+    return Weight(mean, std**2, isinstance(made, Orthogonal), _kurtosis(distribution))
 
 
-class NotAfforded(NoTheory):
+def _kurtosis(distribution: Distribution) -> float:
+    """E[(w − μ)⁴] / Var[w]² of what most kernels are drawn from; of others that of normal ones."""
+    if isinstance(distribution, Uniform):
+        return 1.8
+    if not isinstance(distribution, TruncatedNormal):
+        return 3.0
+    # With bounds ±b, E[z²] = 1 − 2bφ(b)/Z and E[z⁴] = 3 E[z²] − 2b³φ(b)/Z.
+    b = min(map(abs, distribution.bounds))
+    end = 2 * b * math.exp(-b * b / 2) / math.sqrt(2 * math.pi) / math.erf(b / math.sqrt(2))
+    return (3 * (1 - end) - b * b * end) / (1 - end) ** 2
+
+
+class NoRoom(NoTheory):
     """Raised where a layer takes more memory than is allowed."""
 
 
@@ -256,12 +269,12 @@ class Theory:
         """Bytes that a step keeps.
 
         Raises:
-            NotAfforded: it takes more than are left.
+            NoRoom: it takes more than are left.
         """
         own = rule_of(step.layer).room(step.layer, context)
         if self.held + _NUMBER * own.most > self.allowed:
             self.left_out[step.name] = None
-            raise NotAfforded(f"{_NUMBER * own.most:,.0f} bytes")
+            raise NoRoom(f"{_NUMBER * own.most:,.0f} bytes")
         self.held += (kept := int(_NUMBER * own.kept))
         return kept
 

@@ -19,6 +19,7 @@ from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
 from initcli.signal.field import Field, field, mapped, mean_products, normal
 from initcli.signal.gradient import Gradient as Gradient
+from initcli.signal.gradient import tilt_of_part
 from initcli.signal.grid import cells
 from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
@@ -31,6 +32,9 @@ Axes = tuple[int, ...]
 """Axes of a tensor in rising order, counted from the end: −1 is the last."""
 
 
+_FEW = 64
+"""Entries of a sum, of which each one is still felt."""
+
 Pull = Callable[..., Sequence[Gradient]]
 """Takes the gradient of the first output, then those of :attr:`Expected.others`, to the inputs'."""
 
@@ -40,11 +44,15 @@ class NoTheory(Exception):
 
 
 class Weight(NamedTuple):
-    """Mean and variance of a parameter's entries, and whether its columns are orthogonal."""
+    """Mean and variance of a parameter's entries, and whether its columns are orthogonal.
+
+    ``kurtosis`` is E[(w − μ)⁴] / Var[w]², 3 for normal entries.
+    """
 
     mean: float
     variance: float
     orthogonal: bool = False
+    kurtosis: float = 3.0
 
     @property
     def second(self) -> float:
@@ -358,10 +366,17 @@ def weighted_sum(
     if kernel.orthogonal:
         output = msgspec.structs.replace(output, steady=min(units / max(fan_in, 1), 1.0))
     factor = (units if feeds is None else feeds) * kernel.second
-    return Expected(
-        output,
-        lambda g: [Gradient(factor * back(g.moments), lags=g.lags if window is None else None)],
-    )
+
+    def pull(g: Gradient) -> list[Gradient]:
+        lags, tilt = g.lags if window is None else None, g.tilt_of(output)
+        if tilt is not None and fan_in <= _FEW and not kernel.mean:
+            # E[a⁴] / E[a²] of weights over the length of all of a sum.
+            share = kernel.kurtosis / (fan_in + kernel.kurtosis - 1)
+            tilt = tilt_of_part(tilt, given, share)
+            return [Gradient(factor * back(g.moments), tilt, given.latent, lags)]
+        return [Gradient(factor * back(g.moments), lags=lags)]
+
+    return Expected(output, pull)
 
 
 def connected(

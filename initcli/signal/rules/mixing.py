@@ -140,6 +140,7 @@ class ConvolutionRule(WindowRule):
                     depth=1,
                     window=window,
                     feeds=each,
+                    fan_in=math.prod(layer.window),
                 )
                 if is_separable:
                     pointwise = weights["pointwise_kernel"]

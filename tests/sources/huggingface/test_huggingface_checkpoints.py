@@ -365,6 +365,17 @@ def test_a_configuration_of_another_library_is_passed_over(tmp_path: Path) -> No
     assert found.notes == ()
 
 
+def test_files_of_other_tools_are_not_held_to_a_configuration(tmp_path: Path) -> None:
+    for name, kind in (
+        ("model-00001-of-00001.safetensors", Model),
+        ("adapter_model.safetensors", Checkpoint),
+        ("consolidated.safetensors", Checkpoint),
+    ):
+        folder = save(tmp_path / name, LLAMA, drawn(LLAMA))
+        (folder / "model.safetensors").rename(folder / name)
+        assert isinstance(subject(str(folder)), kind)
+
+
 def test_a_configuration_that_is_wrong_is_an_error(tmp_path: Path) -> None:
     done = run("check", save(tmp_path, {**LLAMA, "hidden_size": "32"}, drawn(LLAMA)))
     assert done.returncode == 2
