@@ -104,9 +104,15 @@ def scaled(
             message = f"{float(factor):g} times the {size.size} `{size.argument}`{where} is no "
             remedy = f"take multiples of 1/{size.size}, or --scale other sizes"
             raise BadOverride(given, f"{message}whole number", remedy)
-        value = max(1, math.floor(exact + Fraction(1, 2)))
+        value: Any = max(1, math.floor(exact + Fraction(1, 2)))
+        path = size.path
+        if isinstance(path[-1], int) and len(path) == 2 and path[0] not in document.data:
+            # A list that a configuration does not give is that of the library.
+            path = path[:1]
+            before = values[path].document.data if path in values else []
+            value = [*before, value]
         data = Document(given.option, given.text, value, lambda: {(): node})
-        values[size.path] = Origin(data, ())
+        values[path] = Origin(data, ())
     if document.data.get("parametrization", "standard") != "standard":
         # The base model stays the same.
         base = document.data.get("base_width", 1.0)

@@ -229,6 +229,15 @@ def test_a_configuration_is_scaled_by_its_keys(tmp_path: Path) -> None:
         wider(initcli.load(file), Fraction(1, 2))
 
 
+def test_a_list_that_a_configuration_leaves_out_is_scaled_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"model_type": "resnet", "layer_type": "basic"}))
+    model = initcli.load(file)
+    pairs = zip(model.parameters, wider(model).parameters, strict=True)
+    grown = {a.path: math.prod(b.shape) / math.prod(a.shape) for a, b in pairs}
+    assert grown["resnet.encoder.stages.3.layers.0.shortcut.convolution.weight"] == 4
+
+
 def test_factors_are_exact_and_sorted() -> None:
     assert [factor for _, factor in factors(["2,0.1", "1/3"])] == [
         Fraction(1, 10),
