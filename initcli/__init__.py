@@ -59,6 +59,8 @@ _HOMES = {
     "lsuv": "signal.lsuv",
     "measure_signal": "signal.measured",
     "predict_signal": "signal.measured",
+    "WidthSweep": "signal.width_sweep",
+    "fit_widths": "signal.width_sweep",
     "Verdict": "signal.verdict",
     "verdict": "signal.verdict",
     "load": "sources.load",

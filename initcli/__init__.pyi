@@ -50,6 +50,8 @@ from initcli.signal.measured import measure_signal as measure_signal
 from initcli.signal.measured import predict_signal as predict_signal
 from initcli.signal.verdict import Verdict as Verdict
 from initcli.signal.verdict import verdict as verdict
+from initcli.signal.width_sweep import WidthSweep as WidthSweep
+from initcli.signal.width_sweep import fit_widths as fit_widths
 from initcli.sources.code.load import of as of
 from initcli.sources.code.load import recording as recording
 from initcli.sources.load import load as load
