@@ -20,7 +20,8 @@ from initcli.matching.rules import Rule, candidates
 from initcli.matching.surroundings import Place
 from initcli.measuring.fit import DOUBTFUL, Empirical, fit
 from initcli.measuring.histogram import Grid
-from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
+from initcli.measuring.measurement import FINE_BINS, Measurement
+from initcli.measuring.tally import measure_values
 from initcli.types import WHOLE, Size, TensorDtype
 
 FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")

@@ -23,7 +23,7 @@ from initcli.distributions import Floats
 from initcli.errors import OutputError, listed, printable, quoted
 from initcli.files import written_whole
 from initcli.frameworks.torch_layout import Entry
-from initcli.measuring.measurement import Progress
+from initcli.measuring.portions import Progress
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import (
     CHUNK,

@@ -12,7 +12,7 @@ import msgspec
 from initcli.checkpoint import Subject
 from initcli.display import DisplayedSequence
 from initcli.measuring.difference import NOTHING, Difference, differences
-from initcli.measuring.measurement import Progress
+from initcli.measuring.portions import Progress
 from initcli.model import matching
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of

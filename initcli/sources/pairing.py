@@ -63,6 +63,8 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
     those whose paths differ in numbers alone. PyTorch's ``weight`` (out, in, window) is Keras's
     ``kernel`` (window, in, out); see :mod:`packed` for what only one of the two has in one tensor.
 
+    Of a configuration of Hugging Face, the names alone decide, where the file has the library's.
+
     Args:
         model: the model, which declares the distributions.
         checkpoint: the tensors.
@@ -73,10 +75,16 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
         BadOverride: a pair names no parameter or no tensor, or their shapes differ.
     """
     named = [_Pair.of(text) for text in pairs]
+    if model.source == "huggingface":
+        from initcli.sources.huggingface import checkpoint as library  # not needed for specs
+
+        given = dict(_given(model.parameters, checkpoint.tensors, named))
+        held = library.with_checkpoint(model, checkpoint, given)
+        if library.has_any(held, model):
+            return held
     tensors = unpacked(checkpoint.tensors, model, {each.tensor for each in named})
-    given = _given(model.parameters, tensors, named)
     try:
-        partners = _by_rules(model, tensors, dict(given))
+        partners = _by_rules(model, tensors, dict(_given(model.parameters, tensors, named)))
     except _Ambiguous as error:
         raise unreadable(checkpoint.file, str(error), error.remedy()) from None
     whole = msgspec.structs.replace(checkpoint, tensors=tuple(tensors))
@@ -199,9 +207,9 @@ def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredT
     others = [each.path for each in checkpoint.tensors if each.path not in used]
     notes = (*model.notes, *checkpoint.notes)
     if missing:
-        notes += (f"no stored values are those of {_some(missing)}",)
+        notes += (f"no stored values are those of {some(missing)}",)
     if others:
-        notes += (f"no parameter has the stored values {_some(others)}",)
+        notes += (f"no parameter has the stored values {some(others)}",)
     layers = tuple(with_parameters(layer, stored) for layer in model.layers)
     return msgspec.structs.replace(model, layers=layers, notes=notes)
 
@@ -445,6 +453,7 @@ def _parts(path: str) -> list[str]:
     return re.split(r"[/.]", path.removesuffix(":0"))
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
     return listed(names[:_MAX_NAMES], "and") + more

@@ -19,7 +19,7 @@ import initcli
 from error_cases.weights import damaged, entry, header, torch_archive
 from initcli.checkpoint import Checkpoint
 from initcli.limits import limited
-from initcli.measuring.measurement import measure
+from initcli.measuring.measure import measure
 from initcli.reports.summary import has_values
 from initcli.sources.load import load
 from initcli.sources.pairing import paired

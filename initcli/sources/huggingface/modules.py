@@ -70,6 +70,13 @@ class Modules:
         yield
         self._scope = outer
 
+    @contextmanager
+    def filled_by(self, std: float) -> Iterator[None]:
+        """Give weights that follow another standard deviation."""
+        outer, self.std = self.std, std
+        yield
+        self.std = outer
+
     def add(self, name: str, kind: str, **tensors: Tensor) -> None:
         """Add a module; without a name, tensors of the module that is being described."""
         if len(self.modules) >= self.limit:

@@ -8,7 +8,7 @@ from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor
 from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
 
-_TASKS = (
+TASKS: tuple[str, ...] = (
     *("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"),
     "ForQuestionAnswering",
 )
@@ -18,25 +18,10 @@ class Bert(Family):
     """BERT. Devlin et al. 2018, arXiv:1810.04805."""
 
     model_types = ("bert",)
-    classes = "Bert"
     heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForPreTraining", "LMHeadModel", "ForNextSentencePrediction"),
-        *_TASKS,
+        *TASKS,
     )
-    defaults = {
-        "vocab_size": 30522,
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "intermediate_size": 3072,
-        "hidden_act": "gelu",
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
-        "initializer_range": 0.02,
-        "layer_norm_eps": 1e-12,
-        "pad_token_id": 0,
-        "tie_word_embeddings": True,
-    }
     body_name: ClassVar[str] = "bert"
     pads_positions: ClassVar[bool] = False
     """Whether the table of positions has a padding row too."""
@@ -185,9 +170,7 @@ class Roberta(Bert):
     """RoBERTa. Liu et al. 2019, arXiv:1907.11692."""
 
     model_types = ("roberta",)
-    classes = "Roberta"
-    heads = ("ForMaskedLM", "Model", "ForCausalLM", *_TASKS)
-    defaults = {"vocab_size": 50265, "pad_token_id": 1}
+    heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
     body_name = "roberta"
     pads_positions = True
     pools_for_classes = False
@@ -211,8 +194,6 @@ class XlmRoberta(Roberta):
     """XLM-RoBERTa, which names the head before the table. arXiv:1911.02116."""
 
     model_types = ("xlm-roberta",)
-    classes = "XLMRoberta"
-    defaults = {"vocab_size": 30522}
     is_shared = False
 
     def describe(self, head: str) -> None:
@@ -239,23 +220,13 @@ class Camembert(XlmRoberta):
     """CamemBERT. Martin et al. 2019, arXiv:1911.03894."""
 
     model_types = ("camembert",)
-    classes = "Camembert"
 
 
 class Electra(Roberta):
     """ELECTRA. Clark et al. 2020, arXiv:2003.10555."""
 
     model_types = ("electra",)
-    classes = "Electra"
-    heads = ("ForPreTraining", "Model", "ForMaskedLM", *_TASKS)
-    defaults = {
-        "vocab_size": 30522,
-        "embedding_size": 128,
-        "hidden_size": 256,
-        "num_attention_heads": 4,
-        "intermediate_size": 1024,
-        "pad_token_id": 0,
-    }
+    heads = ("ForPreTraining", "Model", "ForMaskedLM", *TASKS)
     body_name = "electra"
     pads_positions = False
     has_pooler = False
@@ -295,25 +266,7 @@ class DistilBert(Family):
     """DistilBERT. Sanh et al. 2019, arXiv:1910.01108."""
 
     model_types = ("distilbert",)
-    classes = "DistilBert"
-    heads = ("ForMaskedLM", "Model", *_TASKS)
-    defaults = {
-        "vocab_size": 30522,
-        "max_position_embeddings": 512,
-        "n_layers": 6,
-        "n_heads": 12,
-        "dim": 768,
-        "hidden_dim": 3072,
-        "activation": "gelu",
-        "initializer_range": 0.02,
-        "pad_token_id": 0,
-        "tie_word_embeddings": True,
-    }
-    aliases = {
-        "hidden_size": "dim",
-        "num_hidden_layers": "n_layers",
-        "num_attention_heads": "n_heads",
-    }
+    heads = ("ForMaskedLM", "Model", *TASKS)
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("dim")
@@ -360,18 +313,7 @@ class Albert(Bert):
     """ALBERT, whose layers share their weights. Lan et al. 2019, arXiv:1909.11942."""
 
     model_types = ("albert",)
-    classes = "Albert"
-    heads = ("ForMaskedLM", "Model", "ForPreTraining", *_TASKS)
-    defaults = {
-        "vocab_size": 30000,
-        "embedding_size": 128,
-        "hidden_size": 4096,
-        "num_attention_heads": 64,
-        "num_hidden_groups": 1,
-        "inner_group_num": 1,
-        "intermediate_size": 16384,
-        "hidden_act": "gelu_new",
-    }
+    heads = ("ForMaskedLM", "Model", "ForPreTraining", *TASKS)
     body_name = "albert"
 
     def body(self, width: int, *, pools: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from initcli.initializers import Constant, RandomUniform
 from initcli.sources.huggingface.family import Family
@@ -13,17 +14,7 @@ class ResNet(Family):
     """ResNet. He et al. 2015, arXiv:1512.03385."""
 
     model_types = ("resnet",)
-    classes = "ResNet"
     heads = ("ForImageClassification", "Model")
-    defaults = {
-        "num_channels": 3,
-        "embedding_size": 64,
-        "hidden_sizes": (256, 512, 1024, 2048),
-        "depths": (3, 4, 6, 3),
-        "layer_type": "bottleneck",
-        "hidden_act": "relu",
-        "initializer_range": 0.02,
-    }
 
     def describe(self, head: str) -> None:
         config, modules = self.config, self.modules
@@ -80,24 +71,15 @@ class ConvNext(Family):
     """ConvNeXt. Liu et al. 2022, arXiv:2201.03545."""
 
     model_types = ("convnext",)
-    classes = "ConvNext"
+    body_name: ClassVar[str] = "convnext"
     heads = ("ForImageClassification", "Model")
-    defaults = {
-        "num_channels": 3,
-        "patch_size": 4,
-        "hidden_sizes": (96, 192, 384, 768),
-        "depths": (3, 3, 9, 3),
-        "hidden_act": "gelu",
-        "initializer_range": 0.02,
-        "layer_scale_init_value": 1e-6,
-    }
 
     def describe(self, head: str) -> None:
         config, modules = self.config, self.modules
         config.activation("hidden_act")
         sizes, patch = config.numbers("hidden_sizes", least=1), config.size("patch_size")
         depths, width = config.numbers("depths", len(sizes)), next(iter(sizes), 1)
-        with modules.within("" if head == "Model" else "convnext"):
+        with modules.within("" if head == "Model" else self.body_name):
             with modules.within("embeddings"):
                 channels = config.size("num_channels")
                 modules.convolution("patch_embeddings", channels, width, (patch, patch))
@@ -124,4 +106,19 @@ class ConvNext(Family):
         modules.convolution("dwconv", 1, width, (7, 7))
         modules.norm("layernorm", width)
         modules.linear("pwconv1", width, 4 * width)
+        modules.linear("pwconv2", 4 * width, width)
+
+
+class ConvNextV2(ConvNext):
+    """ConvNeXt 2, with global response normalization. Woo et al. 2023, arXiv:2301.00808."""
+
+    model_types = ("convnextv2",)
+    body_name = "convnextv2"
+
+    def layer(self, width: int) -> None:
+        modules, scale = self.modules, Tensor((1, 1, 1, 4 * width), ZERO)
+        modules.convolution("dwconv", 1, width, (7, 7))
+        modules.norm("layernorm", width)
+        modules.linear("pwconv1", width, 4 * width)
+        modules.add("grn", "GRN", weight=scale, bias=scale)
         modules.linear("pwconv2", 4 * width, width)
