@@ -45,10 +45,13 @@ from initcli.signal.comparison import Comparison as Comparison
 from initcli.signal.comparison import compare as compare
 from initcli.signal.comparison import variants as variants
 from initcli.signal.figures import Signal as Signal
+from initcli.signal.lsuv import lsuv as lsuv
 from initcli.signal.measured import measure_signal as measure_signal
 from initcli.signal.measured import predict_signal as predict_signal
 from initcli.signal.verdict import Verdict as Verdict
 from initcli.signal.verdict import verdict as verdict
+from initcli.signal.width_sweep import WidthSweep as WidthSweep
+from initcli.signal.width_sweep import fit_widths as fit_widths
 from initcli.sources.code.load import of as of
 from initcli.sources.code.load import recording as recording
 from initcli.sources.load import load as load

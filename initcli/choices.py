@@ -11,3 +11,7 @@ LayerOrder = Literal["std", "gradient", "growth", "loss"]
 is than the input."""
 Loss = Literal["cross_entropy", "binary_cross_entropy", "mean_squared_error"]
 """Losses: of one class of several, of each class by itself, and of numbers."""
+Optimizer = Literal["sgd", "adam"]
+"""Optimizers of the first steps of training."""
+Parametrization = Literal["standard", "mup", "ntk"]
+"""How initial scales, multipliers and learning rates depend on the width."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from initcli.choices import Parametrization
 from initcli.display import Displayed
 from initcli.documents.document import Document
 from initcli.errors import NoSuchTensor, Path, nearest_pattern, quoted
@@ -17,7 +18,7 @@ from initcli.initializers.custom import Custom
 from initcli.layers import Layer
 from initcli.layers.network import Network
 from initcli.parameter import Parameter
-from initcli.types import Dtype, Shape, Shapes, Size, shapes_text, texts
+from initcli.types import Dtype, Shape, Shapes, Size, doc, shapes_text, texts
 
 BLOCK_NUMBER = re.compile(r"(?<![^.])[0-9]{1,18}(?![^.])")
 """The number of a block in the path of a tensor, between dots."""
@@ -88,6 +89,49 @@ def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter])
     )
 
 
+class HiddenSize(msgspec.Struct, frozen=True, kw_only=True):
+    """One size of a spec that a wider model has more of, or could have."""
+
+    layer: Annotated[str, doc("Layer that it belongs to; empty for a key of a configuration.")]
+    argument: Annotated[str, doc("Argument, such as units.")]
+    size: Annotated[int, doc("Size at width 1.")]
+    why: Annotated[str, doc("Why it is fixed; empty for a size that is scaled.")] = ""
+    path: Annotated[tuple[str | int, ...], doc("Where it stands in the spec.")] = ()
+
+
+class Width(msgspec.Struct, frozen=True, kw_only=True):
+    """The width of a model: a factor of all its hidden sizes.
+
+    ``family`` is what the models of one sweep have in common, as a label; ``scaled`` and ``fixed``
+    are the sizes at width 1.
+    """
+
+    factor: float
+    family: str = ""
+    scaled: tuple[HiddenSize, ...] = ()
+    fixed: tuple[HiddenSize, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The sizes in short: how many of each argument."""
+        has_heads = any("head" in size.argument for size in self.scaled)
+        heads = ", each head of the same size" if has_heads else ""
+        return f"scaled: {_counted(self.scaled)}{heads}; fixed: {_counted(self.fixed) or 'none'}"
+
+
+def _counted(sizes: Sequence[HiddenSize]) -> str:
+    """Sizes in short: those of a few layers, or how many there are of each argument."""
+    named: dict[str, list[str]] = {}
+    for size in sizes:
+        named.setdefault(size.argument, []).append(size.layer)
+    parts = []
+    for argument, layers in named.items():
+        names = [layer for layer in layers if layer]
+        few = " and ".join(names) if len(names) < 3 else f"{len(names)} layers"
+        parts.append(f"{argument} of {few}" if names else argument)
+    return ", ".join(parts)
+
+
 Kind = Literal["missing", "optional", "unexpected", "shape", "untied"]
 
 
@@ -122,6 +166,7 @@ class Model(Displayed, frozen=True, kw_only=True):
     ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
     ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
     author should know. ``functions`` are the custom initializers that the document may name.
+    ``width`` says how it was scaled, in a sweep of widths.
     ``ties`` are other names of parameters, with their paths. ``disagreements`` are those of a file
     that gives the values, where its names are the model's.
     """
@@ -135,6 +180,8 @@ class Model(Displayed, frozen=True, kw_only=True):
     document: Document
     functions: Mapping[str, Custom] = {}
     notes: tuple[str, ...] = ()
+    width: Width | None = None
+    parametrization: Parametrization = "standard"
     ties: Mapping[str, str] = {}
     disagreements: tuple[Disagreement, ...] = ()
 

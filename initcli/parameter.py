@@ -40,6 +40,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     (): not summed over.
 
     ``stored`` are its values in a file; None: they are sampled.
+
+    ``multiplier`` is what the layer multiplies the values by, and ``adam_rate`` and ``sgd_rate``
+    are factors of the learning rate, all by the parametrization of the model.
     """
 
     path: str
@@ -55,6 +58,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     produces: tuple[int, ...] | None = None
     divided: tuple[int, int] = (1, 1)
     stored: StoredTensor | None = None
+    multiplier: float = 1.0
+    adam_rate: float = 1.0
+    sgd_rate: float = 1.0
 
     def __repr__(self) -> str:
         about = f"{self.path!r}, {shape_text(self.shape)}, {self.dtype}, {self.initializer}"

@@ -11,9 +11,12 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 
-def doc(text: str) -> msgspec.Meta:
-    """The description of a field: ``units: Annotated[int, doc("Number of output features.")]``."""
-    return msgspec.Meta(description=text)
+def doc(text: str, *, is_width: bool = False) -> msgspec.Meta:
+    """The description of a field: ``units: Annotated[int, doc("Number of output features.")]``.
+
+    ``is_width`` marks a size that grows with the width of a model.
+    """
+    return msgspec.Meta(description=text, extra={"is_width": True} if is_width else None)
 
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
@@ -177,6 +180,7 @@ class Argument(NamedTuple):
     description: str
     required: bool
     default: Any
+    is_width: bool = False
 
 
 @cache
@@ -189,14 +193,16 @@ def arguments_of(cls: type[msgspec.Struct]) -> tuple[Argument, ...]:
 
 
 def _argument(field: msgspec.structs.FieldInfo) -> Argument:
-    type_, description = field.type, ""
+    type_, description, is_width = field.type, "", False
     if get_origin(type_) is Annotated:
         inner, *metas = get_args(type_)
         for meta in metas:
             description = meta.description or description
+            is_width = is_width or (meta.extra or {}).get("is_width", False)
         kept = [meta for meta in metas if meta.description is None]
         type_ = Annotated[(inner, *kept)] if kept else inner
     default = field.default
     if default is msgspec.NODEFAULT:
         default = field.default_factory() if callable(field.default_factory) else None
-    return Argument(field.encode_name, field.name, type_, description, field.required, default)
+    names = field.encode_name, field.name
+    return Argument(*names, type_, description, field.required, default, is_width)

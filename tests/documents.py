@@ -32,6 +32,7 @@ from initcli.reports.identify import IdentifiedRecord, IdentifyReport
 from initcli.reports.record import columns
 from initcli.reports.signal import SignalReport
 from initcli.reports.summary import SummaryReport, TensorRecord
+from initcli.reports.width import WidthReport, WidthRow
 from initcli.signal.figures import LayerSignal, Spread
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +56,7 @@ REPORTS = {
     "diff": DiffReport,
     "signal": SignalReport,
     "compare": CompareReport,
+    "compare --width": WidthReport,
     "check": CheckReport,
     "catalog": CatalogReport,
 }
@@ -64,6 +66,7 @@ ROWS = {
     "diff": ChangeRecord,
     "signal": LayerSignal,
     "compare": VariantRow,
+    "compare --width": WidthRow,
     "check": FindingRecord,
     "catalog": ThingRow,
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from initcli.choices import LayerOrder, Loss
+from initcli.choices import LayerOrder, Loss, Optimizer
 from initcli.cli.completion import activations, frameworks, initializers
 from initcli.cli.completion import settings as paths_of_values
 from initcli.cli.options import (
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.render.progress import ProgressBar
+    from initcli.signal.comparison import Comparison
     from initcli.signal.figures import Signal
 
 
@@ -228,6 +229,37 @@ def compare(
             autocompletion=paths_of_values,
         ),
     ] = None,
+    width: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Factors of all hidden sizes, such as 0.5,1,2,4: each layer's size against "
+            "width, predicted unless --draws or --batch is given.",
+        ),
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Sizes that --width scales: names such as units,filters, or LAYER.NAME. "
+            "Repeatable.",
+            show_default="hidden sizes",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps of training, after which --width measures the change of outputs."
+        ),
+    ] = None,
+    optimizer: Annotated[Optimizer, typer.Option(help="Optimizer of --steps.")] = "adam",
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate of --steps.")] = 1e-3,
+    loss: Annotated[
+        Loss | None,
+        typer.Option(
+            help="Loss of outputs without an activation.", show_default="mean_squared_error"
+        ),
+    ] = None,
     format: FormatOption = "table",
     batch: Batch = None,
     draws: Draws = None,
@@ -241,17 +273,29 @@ def compare(
 
     The rank is by distance: the powers of ten by which the size of the signal,
     or its sensitivity to a layer, changes at most. CSV and JSON lines have one
-    row per variant, the best first.
+    row per variant, the best first; with --width one row for each figure at
+    each width.
 
     Examples:
       initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
       initcli compare model.yaml --defaults keras,torch,flax --theory
-    initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
+      initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
+      initcli compare model.yaml --width 0.5,1,2,4
+      initcli compare model.yaml --width 1,2,4,8 --steps 3 --optimizer sgd --lr 0.1
     """
     picture = _picture(out)
+    if scale and not width:
+        raise typer.BadParameter("it says what --width scales", param_hint="--scale")
+    if steps and (theory or not width):
+        message = "it measures models of several widths: --width 1,2,4, without --theory"
+        raise typer.BadParameter(message, param_hint="--steps")
     from initcli.reports.compare import CompareReport, compare_rows
     from initcli.signal.comparison import compare, variants
+    from initcli.signal.training import Training
 
+    training = None
+    if steps:
+        training = Training(steps=steps, optimizer=optimizer, learning_rate=lr, loss=loss)
     with patience(specs):
         models = variants(
             specs,
@@ -260,13 +304,26 @@ def compare(
             activations=activation or (),
             defaults=_frameworks(defaults or ()),
             sweeps=sweep or (),
+            widths=width or (),
+            scale=[name.strip() for text in scale or () for name in text.split(",")],
             seed=seed,
             custom=custom or (),
             changes=settings or (),
         )
+    predicted = theory or (bool(width) and draws is None and batch is None and not steps)
     with _steps(len(models)) as advance:
-        comparison = compare(models, batch=batch, draws=draws, theory=theory, progress=advance)
+        comparison = compare(
+            models,
+            batch=batch,
+            draws=draws,
+            theory=predicted,
+            progress=advance,
+            training=training,
+        )
     compared = comparison.entries
+    if width:
+        _report_widths(comparison, format, out)
+        return
     for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
         say(note)
 
@@ -282,6 +339,35 @@ def compare(
         rows=lambda: compare_rows(compared),
     )
     picture([(each.label, each.signal) for each in compared])
+
+
+def _report_widths(comparison: Comparison, format: str, out: str | None) -> None:
+    """Print the trends of models of several widths, and save their picture."""
+    from initcli.reports.width import WidthReport, width_rows
+    from initcli.signal.width_sweep import fit_widths
+
+    sweeps = fit_widths(comparison)
+    for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
+        say(note)
+
+    def table(width: int, ascii_only: bool) -> RenderableType:
+        from initcli.render.width_table import width_tables
+
+        rows = max_lines(all=False)
+        return width_tables(sweeps, width=width, ascii_only=ascii_only, max_rows=rows)
+
+    write_report(
+        format,
+        table=table,
+        record=lambda: WidthReport.of(sweeps),
+        rows=lambda: width_rows(sweeps),
+    )
+    if out is not None:
+        without_notices_of_matplotlib()
+        from initcli.files import write_whole
+        from initcli.render.width_plot import widths_picture
+
+        write_whole(Path(out), widths_picture(sweeps, picture_format(out, "--out")))
 
 
 def _frameworks(texts: Sequence[str]) -> list[Framework]:

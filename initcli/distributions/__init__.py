@@ -9,6 +9,7 @@ from initcli.distributions.continuous import (
 )
 from initcli.distributions.discrete import Constant, Empirical, Mixture, with_zeros
 from initcli.distributions.image import Image
+from initcli.distributions.multiple import times
 from initcli.random.standard_normal import Floats
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "SphereCoordinate",
     "TruncatedNormal",
     "Uniform",
+    "times",
     "with_zeros",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from initcli import distributions
-from initcli.distributions import Distribution, Floats, Mixture, with_zeros
+from initcli.distributions import Distribution, Floats, Mixture, times, with_zeros
 from initcli.initializers.base import Fans, Initializer, Whole
 from initcli.initializers.constant import Ones
 from initcli.initializers.random import HeNormal
@@ -58,6 +58,57 @@ class Joined(Whole, frozen=True, kw_only=True):
     @property
     def type_name(self) -> str:
         return self.parts[0].type_name
+
+
+class Rescaled(Initializer, frozen=True, kw_only=True):
+    """A multiple of what another initializer, that of the spec, gives; see ``parametrization``."""
+
+    registered = False
+
+    declared: Initializer
+    times: float
+
+    def fans(self, shape: Size) -> Fans:
+        return self.declared.fans(shape)
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        base = self.declared.distribution_for(shape)
+        return None if base is None else times(base, self.times)
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        self.declared.fill(out, start, shape, rng)
+        out *= out.dtype.type(self.times)
+
+    @property
+    def fills_whole(self) -> bool:
+        return self.declared.fills_whole
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        filled = self.declared.tensor(shape, rng, dtype)
+        filled *= dtype.type(self.times)
+        return filled
+
+    def scratch(self, shape: Size) -> int:
+        return self.declared.scratch(shape)
+
+    def copies(self, shape: Size) -> int:
+        return self.declared.copies(shape)
+
+    def spectral_norm(self, shape: Size, rows: tuple[int, ...]) -> float | None:
+        norm = self.declared.spectral_norm(shape, rows)
+        return None if norm is None else self.times * norm
+
+    @property
+    def own_seed(self) -> int | None:
+        return self.declared.own_seed
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {**self.declared.arguments, "times": self.times}
+
+    @property
+    def type_name(self) -> str:
+        return self.declared.type_name
 
 
 def unit_forget_bias(initializer: Initializer, units: int, before: int = 1) -> Joined:

@@ -26,7 +26,7 @@ class LayerScale(Layer, frozen=True, kw_only=True):
     """x · gamma, with one gamma for each channel (Touvron et al. 2021, arXiv:2103.17239)."""
 
     init_values: Annotated[float, doc("Initial value of gamma.")]
-    projection_dim: Annotated[PositiveInt, doc("Number of channels.")]
+    projection_dim: Annotated[PositiveInt, doc("Number of channels.", is_width=True)]
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[-1] not in (self.projection_dim, None):

@@ -11,8 +11,8 @@ from initcli.types import DataFormat, Fraction, NonNegativeFloat, PositiveFloat,
 Sizes = PositiveInt | tuple[PositiveInt, ...]
 """One number for all spatial axes, or one for each."""
 
-Units = Annotated[PositiveInt, doc("Number of output features.")]
-Filters = Annotated[PositiveInt, doc("Number of output channels.")]
+Units = Annotated[PositiveInt, doc("Number of output features.", is_width=True)]
+Filters = Annotated[PositiveInt, doc("Number of output channels.", is_width=True)]
 OutputActivation = Annotated[Activation, doc("Function applied to the output.")]
 UseBias = Annotated[bool, doc("Whether the layer adds a bias.")]
 KernelInitializer = Annotated[Initializer, doc("Fills the kernel.")]

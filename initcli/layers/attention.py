@@ -370,14 +370,17 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     # Keras removes them from the tensors themselves, so that residual connections lose their masks.
     ends_masks = True
 
-    num_heads: Annotated[PositiveInt, doc("Number of heads.")]
+    num_heads: Annotated[PositiveInt, doc("Number of heads.", is_width=True)]
     key_dim: Annotated[PositiveInt, doc("Size of a query and a key of one head.")]
     value_dim: Annotated[
         PositiveInt | None, doc("Size of a value of one head; `key_dim` if absent.")
     ] = None
     output_shape_: Annotated[
         PositiveInt | tuple[PositiveInt, ...] | None,
-        doc("Size of the output's features, or sizes of several axes; as the query if absent."),
+        doc(
+            "Size of the output's features, or sizes of several axes; as the query if absent.",
+            is_width=True,
+        ),
     ] = msgspec.field(default=None, name="output_shape")
     attention_axes: Annotated[
         int | tuple[int, ...] | None,
@@ -430,9 +433,12 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
 
     head_dim: Annotated[PositiveInt, doc("Size of a query, key and value of one head.")]
     num_query_heads: Annotated[
-        PositiveInt, doc("Number of query heads, a multiple of `num_key_value_heads`.")
+        PositiveInt,
+        doc("Number of query heads, a multiple of `num_key_value_heads`.", is_width=True),
     ]
-    num_key_value_heads: Annotated[PositiveInt, doc("Number of key and value heads.")]
+    num_key_value_heads: Annotated[
+        PositiveInt, doc("Number of key and value heads.", is_width=True)
+    ]
 
     def __post_init__(self) -> None:
         if self.num_query_heads % self.num_key_value_heads:
@@ -441,6 +447,11 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
                 f"`num_key_value_heads` ({self.num_key_value_heads}) must divide "
                 f"`num_query_heads` ({self.num_query_heads})",
             )
+
+    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
+        # One head for all queries is a choice that a wider model keeps.
+        kept = ("num_key_value_heads",) if self.num_key_value_heads == 1 else ()
+        return (path for path in super().widths(*inputs) if path != kept)
 
     def output_shape(
         self,

@@ -25,6 +25,7 @@ from initcli.types import (
     ShapeError,
     Shapes,
     Size,
+    arguments_of,
     doc,
     shape_text,
     shapes_text,
@@ -166,6 +167,29 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         if self.adds_nothing():
             return inputs[0]
         raise NotComputable(f"initcli does not compute {self.type_name}")
+
+    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
+        """Where its arguments say how wide it is, which grows with the width of a model.
+
+        Each is a path from the layer, such as ``("units",)`` or ``("cell", "units")``. By default
+        these are the arguments declared with ``is_width``, of a list the last entry, and those of
+        layers within it. A size of a head is none: a wider model has more heads.
+
+        Args:
+            inputs: shapes of the inputs; none for a layer within another.
+        """
+        for argument in arguments_of(type(self)):
+            value, own = getattr(self, argument.attribute), (argument.name,)
+            if isinstance(value, Layer):
+                yield from ((*own, *path) for path in value.widths())
+            elif isinstance(value, tuple):
+                for index, each in enumerate(value):
+                    if isinstance(each, Layer):
+                        yield from ((*own, index, *path) for path in each.widths())
+                if argument.is_width and isinstance(value[-1], int):
+                    yield (*own, len(value) - 1)
+            elif argument.is_width and value is not None:
+                yield own
 
     def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
         """What a call costs beyond what is the same for all layers, for those shapes."""

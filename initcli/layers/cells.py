@@ -45,7 +45,9 @@ class Gated(Layer, frozen=True, kw_only=True):
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
-    units: Annotated[PositiveInt, doc("Number of output features, and of entries of the state.")]
+    units: Annotated[
+        PositiveInt, doc("Number of output features, and of entries of the state.", is_width=True)
+    ]
     activation: StateActivation = Tanh()
     use_bias: UseBias = True
     kernel_initializer: KernelInitializer = GlorotUniform()

@@ -109,6 +109,11 @@ class _Conv(Convolution, frozen=True, kw_only=True):
         super().__post_init__()
         _require_groups(self.groups, self.filters)
 
+    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
+        yield from super().widths(*inputs)
+        if inputs and self.groups == self.channels(inputs[0]) > 1:
+            yield ("groups",)  # one group a channel, also of a wider model
+
     def produced(self, channels: int) -> int:
         _require_groups(self.groups, self.filters, channels)
         return self.filters

@@ -83,6 +83,20 @@ class EinsumDense(Adapted, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         return self.project(shape).output
 
+    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
+        """The first size that the kernel gives to the output: of several, the heads."""
+        if isinstance(self.output_shape_, int):
+            yield ("output_shape",)
+            return
+        letters = _letters(self.equation)
+        named = letters.output[len(letters.output) - len(self.output_shape_) :]
+        if letters.dots == "right":
+            named = letters.output[1:]
+        for index, (letter, size) in enumerate(zip(named, self.output_shape_, strict=False)):
+            if letter not in letters.input and size is not None:
+                yield ("output_shape", index)
+                return
+
     def sized(self, shape: Shape, *inputs: Size) -> Shape:
         """Unknown sizes are those of the same letters in the input."""
         letters, (given,) = _letters(self.equation), inputs

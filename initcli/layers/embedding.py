@@ -34,7 +34,7 @@ class Table(Adapted, frozen=True, kw_only=True):
     registered = False
 
     input_dim: Annotated[PositiveInt, doc("Number of vectors: the size of the vocabulary.")]
-    output_dim: Annotated[PositiveInt, doc("Size of a vector.")]
+    output_dim: Annotated[PositiveInt, doc("Size of a vector.", is_width=True)]
     embeddings_initializer: Annotated[Initializer, doc("Fills the table.")] = RandomUniform()
     mask_zero: Annotated[bool, doc("Whether id 0 is padding, which later layers ignore.")] = False
 

@@ -172,6 +172,10 @@ class GroupNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
             message = f"`groups` must be at least 1, or -1, not {self.groups}"
             raise ArgumentError("groups", message, remedy)
 
+    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
+        if inputs and self.groups == known_size(self, inputs[0], self.axis):
+            yield ("groups",)  # one group a channel, also of a wider model
+
     def output_shape(self, shape: Shape) -> Shape:
         channels = known_size(self, shape, self.axis)
         if self.groups > channels or channels % self.groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy
@@ -61,6 +62,18 @@ class Reshape(Layer, frozen=True, kw_only=True):
             message = f"`target_shape` may have one -1, not {self.target_shape.count(-1)}"
             remedy = "-1 stands for the remaining size"
             raise ArgumentError("target_shape", message, remedy)
+
+    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
+        """The last size, or the heads where the last axis of a sequence becomes heads and sizes."""
+        sizes, kept = self.target_shape, 0
+        for size, given in zip(sizes, inputs[0][1:-1] if inputs else (), strict=False):
+            if given not in (size, None):
+                break
+            kept += 1
+        is_split = kept and len(sizes) == kept + 2
+        index = kept if is_split else len(sizes) - 1
+        if sizes and sizes[index] != -1:
+            yield ("target_shape", index)
 
     def output_shape(self, shape: Shape) -> Shape:
         sizes = [size for size in shape[1:] if size is not None]

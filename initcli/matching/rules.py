@@ -478,7 +478,13 @@ def _fixed(rule: Rule, style: str) -> Candidate:
 @lru_cache(maxsize=512)
 def _of_place(shape: Size, style: str, place: Place, marks: str) -> list[Candidate]:
     found = [_fixed(rule, style) for rule in _placed(shape, place, marks)]
-    return [*found, *_of_fans(tuple(_placed_scales(place, marks)), shape, style)]
+    return [*found, *_of_depth(shape, style, place.blocks, marks)]
+
+
+@lru_cache(maxsize=512)
+def _of_depth(shape: Size, style: str, blocks: int, marks: str) -> list[Candidate]:
+    rules = tuple(_placed_scales(Place(blocks=blocks), marks))
+    return list(_of_fans(rules, shape, style))
 
 
 def candidates(

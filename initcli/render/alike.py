@@ -11,6 +11,7 @@ import msgspec
 from initcli.render.outline import block_name, repetition
 from initcli.signal.figures import AttentionSignal, LayerSignal, TensorSignal, attention_figure
 from initcli.signal.judgment import gradient_of, std_of
+from initcli.signal.width_sweep import LayerTrend
 
 ALIKE = 2.0
 """Largest factor between the sizes of two rows that behave alike."""
@@ -46,6 +47,20 @@ def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
             first = block_name(names[start + length : start + 2 * length], "/", 0)
             last = block_name(names[end - length : end], "/", -1)
             yield msgspec.structs.replace(layers[end - 1], name=_title(first, last, count - 1))
+
+
+def alike_trends(layers: Sequence[LayerTrend]) -> Iterator[LayerTrend]:
+    """The layers of a sweep of widths; those that behave alike at both ends are one row."""
+    names = [layer.name for layer in layers]
+    sizes = [
+        tuple(trend.sizes[end] for _, trend in layer.trends for end in (0, -1)) for layer in layers
+    ]
+    stems = [_NUMBER.sub(r"\1", name) for name in names]
+    for start, length, count in _runs(names, stems, sizes):
+        for index in range(start, start + length):
+            end = index + length * (count - 1)
+            title = _title(names[index], names[end], count) if count > 1 else names[index]
+            yield msgspec.structs.replace(layers[end], name=title)
 
 
 def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:

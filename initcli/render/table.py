@@ -17,6 +17,7 @@ from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline, shown_parameters
+from initcli.render.parametrization import parametrization_table
 from initcli.render.residual import residual_lines
 from initcli.render.wrapping import in_lines, wrapped
 from initcli.reports.record import columns
@@ -60,7 +61,12 @@ def summary_table(
     """
     page = _Page(width, ascii_only)
     by_path = {tensor.parameter.path: tensor for tensor in tensors}
-    return page.of(model, outline(model.layers) if rows is None else rows, by_path)
+    table = page.of(model, outline(model.layers) if rows is None else rows, by_path)
+    if isinstance(model, Model) and model.parametrization != "standard":
+        parameters = (tensor.parameter for tensor in by_path.values())
+        factors = parametrization_table(parameters, width=width)
+        return table if factors is None else Group(table, factors)
+    return table
 
 
 class _Line(NamedTuple):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a result needs the modules of its own view alone
     from initcli.reports.summary import Summary, TensorSummary
     from initcli.signal.comparison import Comparison
     from initcli.signal.figures import Signal
+    from initcli.signal.width_sweep import WidthSweep
 
 Table = Callable[[int, bool], "RenderableType"]
 """The table for a width, and for ASCII alone or not."""
@@ -155,6 +156,19 @@ def compare(result: Comparison) -> View:
         lambda: compare_rows(result.entries),
         lambda limit: {"std through the depth": curves(limit)},
         notes=tuple(dict.fromkeys(note for each in result for note in each.signal.notes)),
+    )
+
+
+def width(result: WidthSweep) -> View:
+    """One model at several widths."""
+    from initcli.render.width_table import width_tables
+    from initcli.reports.width import WidthReport, width_rows
+
+    return View(
+        lambda width, ascii_only: width_tables([result], width=width, ascii_only=ascii_only),
+        lambda: WidthReport.of([result]),
+        lambda: width_rows([result]),
+        notes=(*result.notes, result.width.text),
     )
 
 

@@ -235,6 +235,18 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     spectral: Annotated[
         SpectralRecord | None, doc("Spectral norm; null without --spectral, and of other tensors.")
     ] = None
+    multiplier: Annotated[
+        float | None,
+        doc("What the layer multiplies the values by, by the parametrization; null if not known."),
+    ]
+    adam_rate: Annotated[
+        float | None,
+        doc("Factor of Adam's learning rate, by the parametrization; null if not known."),
+    ]
+    sgd_rate: Annotated[
+        float | None,
+        doc("Factor of the learning rate of SGD, by the parametrization; null if not known."),
+    ]
 
     @classmethod
     def of(cls, tensor: TensorSummary, layer: str, status: Status | None = None) -> TensorRecord:
@@ -245,7 +257,12 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         parameter, measured = tensor.parameter, tensor.measured
         known = {}
         if isinstance(parameter.initializer, Undeclared):
-            known = dict.fromkeys(("layer", "trainable", "fan_in", "fan_out", "initializer_text"))
+            known = dict.fromkeys(
+                (
+                    *("layer", "trainable", "fan_in", "fan_out", "initializer_text"),
+                    *("multiplier", "adam_rate", "sgd_rate"),
+                )
+            )
         else:
             # Where no layer of initcli's has the tensor, its shape does not say what is summed.
             fans = parameter.fans if parameter.owner else parameter.wired_fans
@@ -374,7 +391,9 @@ def model_facts(model: Subject) -> tuple[str, ...]:
         origins = {each.stored.origin for each in model.parameters if each.stored}
         origin = "live" if origins == {"live"} else "stored"
         return (f"{origin} weights", *([model.dtype] if model.dtype else []))
-    return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults"
+    kind = model.parametrization if isinstance(model, Model) else "standard"
+    own = (f"parametrization {kind}",) if kind != "standard" else ()
+    return f"seed {model.seed}", str(model.dtype), f"{model.defaults} defaults", *own
 
 
 def value_facts(parameter: Parameter, seen: Measurement | None) -> Iterator[str]:

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
 from itertools import product
 from os import PathLike
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 
 from initcli.display import DisplayedSequence
-from initcli.errors import CodeError, TooLarge, printable
+from initcli.documents.document import Document
+from initcli.errors import CodeError, SignalError, TooLarge, printable
 from initcli.frameworks import Framework
-from initcli.model import Model
+from initcli.model import Model, Width
 from initcli.signal.figures import Signal
 from initcli.signal.measured import (
     BATCH,
     SECONDS,
     NotAfforded,
+    Plan,
     instead,
     measure_signal,
     planned,
     predict_signal,
 )
+from initcli.signal.program import program
+from initcli.signal.training import Trained, Training, train
 from initcli.signal.verdict import Verdict, verdict
 from initcli.sources import variations
 from initcli.sources.code.objects import is_code
 from initcli.sources.load import computable, custom_functions, model_of
-from initcli.sources.overrides import overridden
+from initcli.sources.overrides import BadOverride, Given, overridden
 from initcli.sources.read import read
+from initcli.sources.widths import factors, hidden_sizes, is_rounded, scaled
 from initcli.types import Array, texts
 
 MAX_VARIANTS = 1_000
@@ -37,11 +44,15 @@ MAX_VARIANTS = 1_000
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the models compared: what it is called, its signal, and what that comes to."""
+    """One of the models compared: what it is called, its signal, and what that comes to.
+
+    ``trained`` is what the first steps of training did, if any were taken.
+    """
 
     label: str
     signal: Signal
     verdict: Verdict
+    trained: Trained | None = None
 
 
 class Comparison(DisplayedSequence[Compared], frozen=True, kw_only=True):
@@ -66,6 +77,8 @@ def variants(
     activations: Iterable[str] = (),
     defaults: Sequence[Framework] = (),
     sweeps: Iterable[str] = (),
+    widths: Iterable[str] = (),
+    scale: Iterable[str] = (),
     seed: int | None = None,
     custom: Iterable[str | PathLike[str]] = (),
     changes: Iterable[str] = (),
@@ -84,6 +97,10 @@ def variants(
         sweeps: texts ``PATH=VALUES``, each of whose values in turn is set at the path as in
             ``changes``. VALUES are a list with commas, ``LOW:HIGH:N`` for N numbers at equal
             distances, or ``LOW:HIGH:logN`` at equal ratios.
+        widths: texts ``0.5,1,2`` of factors, by each of which all hidden sizes are scaled; see
+            :mod:`initcli.sources.widths`.
+        scale: names of arguments, or patterns of ``layer.argument``, that are scaled in place of
+            those that the layers declare.
         seed: wins over the specs' own.
         custom: Python files whose public callables are initializers; they are run.
         changes: values of every spec to change, as in :func:`initcli.load`.
@@ -108,11 +125,12 @@ def variants(
         *variations.sweeps(texts("sweeps", sweeps)),
     ]
     varied = [each for each in tried if each]
-    count = math.prod(map(len, (sources, frameworks, *varied)))
+    scaled_by, wanted = factors(texts("widths", widths)), texts("scale", scale)
+    count = math.prod(map(len, (sources, frameworks, *varied, scaled_by or (None,))))
     if count > MAX_VARIANTS:
         message = f"{count:,} combinations are more than the {MAX_VARIANTS:,} that are compared"
         raise TooLarge(message, "vary fewer values at a time")
-    found = []
+    found: list[tuple[str, Model]] = []
     for source in sources:
         if is_code(source):
             message = f"{printable(source)} is code, of which no signal is known"
@@ -125,14 +143,45 @@ def variants(
             changed = document
             for each in chosen:
                 changed = each.apply(changed)
-            model = computable(model_of(changed, seed, framework, functions))
             names = [
                 *([source] if len(sources) > 1 else []),
                 *(each.label for each in chosen),
                 *([framework] if framework else []),
             ]
+            build = partial(model_of, seed=seed, defaults=framework, functions=functions)
+            if scaled_by:
+                found += _of_widths(build, changed, " · ".join(names), scaled_by, wanted)
+                continue
+            model = computable(build(changed))
             found.append((" · ".join(names) or model.name, model))
     return found
+
+
+def _of_widths(
+    build: Callable[[Document], Model],
+    document: Document,
+    family: str,
+    scaled_by: Sequence[tuple[Given, Fraction]],
+    scale: Sequence[str],
+) -> Iterator[tuple[str, Model]]:
+    """The models of a document at each width, with labels."""
+    sizes = hidden_sizes(build(document), scale)
+    if not any(not size.why for size in sizes):
+        message = f"{printable(document.file)} has no size that could be scaled"
+        raise BadOverride(scaled_by[0][0], message, "name one: --scale LAYER.ARGUMENT")
+    for given, factor in scaled_by:
+        model = computable(build(scaled(document, sizes, given, factor)))
+        width = Width(
+            factor=float(factor),
+            family=family,
+            scaled=tuple(size for size in sizes if not size.why),
+            fixed=tuple(size for size in sizes if size.why),
+        )
+        notes = model.notes
+        if is_rounded(sizes, factor):
+            notes += (f"at width {float(factor):g} sizes are rounded to whole numbers",)
+        label = " · ".join(filter(None, (family, f"width={float(factor):g}")))
+        yield label, msgspec.structs.replace(model, width=width, notes=notes)
 
 
 def compare(
@@ -143,6 +192,7 @@ def compare(
     theory: bool = False,
     inputs: Mapping[str, Array] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    training: Training | None = None,
 ) -> Comparison:
     """The signals of several models, those that keep their size best first.
 
@@ -153,6 +203,7 @@ def compare(
         theory: predict from the distributions alone, with nothing drawn.
         inputs: one's own, by the name of the input.
         progress: told of steps that are done, and of how many there are for one model.
+        training: steps of training to take as well; then all is measured.
 
     Raises:
         SignalError: the signal cannot pass a layer, or memory is too small.
@@ -167,21 +218,70 @@ def compare(
     """
     if not all(isinstance(each, tuple) for each in models):
         raise TypeError("pairs of a label and a model are needed, as initcli.variants gives them")
+    if training is not None and theory:
+        raise SignalError("training is measured, not predicted", "leave out theory")
+    plans: list[Plan | NotAfforded | None] = [None] * len(models)
+    if not theory:
+        plans = _alike(models, _plans(models, batch, draws, inputs, training))
     found = []
-    for label, model in models:
-        if theory:
+    for (label, model), plan in zip(models, plans, strict=True):
+        trained = None
+        if plan is None:
             signal = predict_signal(model, batch=batch or BATCH)
+        elif isinstance(plan, NotAfforded):
+            signal = instead(model, plan)
         else:
-            try:
-                seconds = SECONDS / len(models)
-                plan = planned(model, batch=batch, draws=draws, inputs=inputs, seconds=seconds)
-                signal = measure_signal(model, inputs=inputs, progress=progress, plan=plan)
-            except NotAfforded as error:
-                if batch is not None or inputs:
-                    raise
-                signal = instead(model, error)
-        found.append(Compared(label=label, signal=signal, verdict=verdict(signal)))
+            signal = measure_signal(model, inputs=inputs, progress=progress, plan=plan)
+            if training is not None:
+                trained = train(model, plan.program, training, draws=plan.draws)
+        own = verdict(signal)
+        found.append(Compared(label=label, signal=signal, verdict=own, trained=trained))
     return Comparison(entries=tuple(sorted(found, key=_distance)))
+
+
+def _plans(
+    models: Sequence[tuple[str, Model]],
+    batch: int | None,
+    draws: int | None,
+    inputs: Mapping[str, Array] | None,
+    training: Training | None,
+) -> list[Plan | NotAfforded | None]:
+    """What to measure of each model, which share the time; or why it is not afforded."""
+    seconds, steps = SECONDS / max(len(models), 1), training.steps if training else 0
+    plans: list[Plan | NotAfforded | None] = []
+    for _, model in models:
+        try:
+            asked: Any = {"batch": batch, "draws": draws, "inputs": inputs}
+            plans.append(planned(model, **asked, seconds=seconds, steps=steps))
+        except NotAfforded as error:
+            if batch is not None or inputs or training is not None:
+                raise
+            plans.append(error)
+    return plans
+
+
+def _alike(
+    models: Sequence[tuple[str, Model]], plans: Sequence[Plan | NotAfforded | None]
+) -> list[Plan | NotAfforded | None]:
+    """The plans; those of models that differ in width have the same examples and draws, or none.
+
+    Gradients of parameters add up over examples, so that they would not compare.
+    """
+    pairs = list(zip((model for _, model in models), plans, strict=True))
+    known = [each for model, each in pairs if isinstance(each, Plan) and model.width is not None]
+    refused = [each for model, each in pairs if not isinstance(each, Plan) and model.width]
+    if refused:
+        return [refused[0] if model.width else each for model, each in pairs]
+    if not known:
+        return list(plans)
+    least = min(known, key=lambda plan: (plan.program.batch, plan.draws))
+    batch, draws = least.program.batch, min(plan.draws for plan in known)
+    same: list[Plan | NotAfforded | None] = []
+    for model, plan in pairs:
+        if isinstance(plan, Plan) and (plan.program.batch, plan.draws) != (batch, draws):
+            plan = Plan(program=program(model, batch), draws=draws, notes=least.notes)
+        same.append(plan)
+    return same
 
 
 def ranks(compared: Sequence[Compared]) -> list[int]:

@@ -20,6 +20,8 @@ _MOVING = 100
 """Cost of taking an entry of a tensor through a layer, in multiplications."""
 _HELD = 7
 """Entries that a layer's pass back holds for each entry of its inputs and outputs."""
+_TRAINED = 5
+"""Entries that training holds for each weight: itself, its gradient, two moments, and a step."""
 _USABLE = 0.7
 """The share of the machine's memory that may be used."""
 _BESIDE = 128 << 20
@@ -34,11 +36,13 @@ class Cost(NamedTuple):
     layer: str
 
 
-def cost(program: Program, dtype: Dtype) -> Cost:
+def cost(program: Program, dtype: Dtype, steps: int = 0) -> Cost:
     """Estimate the cost of one draw: weights drawn, a pass forwards and one back.
 
     It holds every tensor, as many weights as :func:`weights_room` lets it, and inside of one layer
-    at a time its weights, their gradients and intermediate results.
+    at a time its weights, their gradients and intermediate results. Each of ``steps`` of training
+    takes as long again; they hold all weights, their gradients and two moments, and the first
+    tensors.
     """
     sizes = [math.prod(shape) for shape in program.shapes]
     weights = {p.path: p.size for step in program.steps for p in step.parameters}
@@ -56,9 +60,11 @@ def cost(program: Program, dtype: Dtype) -> Cost:
             most, layer = inside, step.name
     itemsize = working_dtype(dtype).itemsize
     kept = min(itemsize * sum(weights.values()), weights_room())
+    trained = itemsize * (_TRAINED * sum(weights.values()) + sum(sizes)) if steps else 0
+    seconds = (_PASSES * products + _DRAWING * sum(weights.values())) / _PER_SECOND
     return Cost(
-        seconds=(_PASSES * products + _DRAWING * sum(weights.values())) / _PER_SECOND,
-        bytes=itemsize * (sum(sizes) + most) + kept + _BESIDE,
+        seconds=seconds * (1 + steps),
+        bytes=itemsize * (sum(sizes) + most) + kept + trained + _BESIDE,
         layer=layer,
     )
 

@@ -37,7 +37,7 @@ def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | N
         shape: of the output, its classes last.
         chosen: the loss of outputs that no activation bounds.
     """
-    function = _activation(step)
+    function = output_activation(step)
     if isinstance(function, Softmax):
         return "cross_entropy" if shape[-1] > 1 else None
     if isinstance(function, Sigmoid):
@@ -50,7 +50,7 @@ def measured_loss(step: Step, output: Array, loss: Loss) -> float:
 
     It is not finite where a probability is rounded to 0 or 1.
     """
-    function = _activation(step)
+    function = output_activation(step)
     z = np.asarray(output, np.float64)
     if loss == "mean_squared_error":
         return float(1 + np.mean(z * z))
@@ -131,7 +131,7 @@ def _knows_nothing(loss: Loss, classes: int) -> float:
     return math.log(2 if loss == "binary_cross_entropy" else classes)
 
 
-def _activation(step: Step) -> Activation | None:
+def output_activation(step: Step) -> Activation | None:
     """The activation of a step: that of its layer, or the layer itself."""
     layer: Any = step.layer
     if isinstance(layer, SoftmaxLayer):
@@ -150,7 +150,7 @@ def head_of(program: Program, index: int) -> Step | None:
     makers = {tensor: each for each in program.steps for tensor in each.outputs}
     if not step.parameters and len(step.inputs) == 1 and step.inputs[0] in makers:
         step = makers[step.inputs[0]]
-        if not isinstance(_activation(step), Linear):
+        if not isinstance(output_activation(step), Linear):
             return None
     return step if isinstance(step.layer, Dense) and not step.call else None
 
@@ -168,7 +168,7 @@ def logit_variance(head: Step, size: float) -> float | None:
     for parameter in head.parameters:
         if parameter.distribution is None:
             return None
-        spread.append(parameter.distribution.std**2)
+        spread.append(parameter.distribution.std**2 * parameter.multiplier**2)
     variance = head.parameters[0].shape[0] * spread[0] * size + sum(spread[1:])
     return variance if math.isfinite(variance) else None
 

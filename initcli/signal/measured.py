@@ -226,6 +226,7 @@ def planned(
     inputs: Mapping[str, Array] | None = None,
     seconds: float = SECONDS,
     wanted: Sequence[tuple[int, int]] = WANTED,
+    steps: int = 0,
 ) -> Plan:
     """The first of the wanted examples and draws that fit in memory and time.
 
@@ -236,6 +237,7 @@ def planned(
         inputs: arrays by the name of the input, whose examples are taken.
         seconds: time for all draws.
         wanted: examples and draws, the best first.
+        steps: of training, which take time too.
 
     Raises:
         NotAfforded: not even the last fits, and why.
@@ -249,7 +251,7 @@ def planned(
     first: Cost | None = None
     for examples, count in choices:
         built = program(model, examples, shapes)
-        own = cost(built, model.dtype)
+        own = cost(built, model.dtype, steps)
         first = first or own
         is_slow = own.seconds * count > seconds and (is_free or (draws is None and count > 1))
         if own.bytes <= room() and not is_slow:
@@ -496,6 +498,7 @@ def _moments(parameter: Parameter) -> Weight | None:
     moments = distribution_moments(parameter)
     if moments is None:
         values = draw(parameter).astype(np.float64)
+        values = values * parameter.multiplier
         moments = Weight(float(values.mean()), float(values.var()))
     return moments
 

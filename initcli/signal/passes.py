@@ -67,7 +67,7 @@ def forwards(
         SignalError: a layer cannot be computed.
     """
     for step in program.steps:
-        weights = {name: about.values(p) for name, p in step.weights.items()}
+        weights = _weights(step, about)
         carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
         if any(mask is not None for mask in carried):
             about.given[step.outputs[0]] = carried
@@ -113,7 +113,7 @@ def backwards(
         if all(each is None for each in outputs) or step.inputs == step.outputs:
             yield Gradients(step, outputs, {})
             continue
-        weights = {name: about.values(p) for name, p in step.weights.items()}
+        weights = _weights(step, about)
         with _threads(step, program, about):
             to_weights, to_inputs = _pulled(step, weights, tensors, outputs, about)
         for tensor in step.outputs:
@@ -121,7 +121,20 @@ def backwards(
         for tensor, gradient in to_inputs:
             before = gradients.get(tensor)
             gradients[tensor] = gradient if before is None else before + gradient
+        for name, parameter in step.weights.items():
+            if parameter.multiplier != 1 and name in to_weights:
+                own = to_weights[name]
+                to_weights[name] = own * own.dtype.type(parameter.multiplier)
         yield Gradients(step, outputs, to_weights, to_inputs)
+
+
+def _weights(step: Step, about: Pass) -> dict[str, Array]:
+    """The weights of a step as it uses them, by name."""
+    found = {name: about.values(p) for name, p in step.weights.items()}
+    for name, parameter in step.weights.items():
+        if parameter.multiplier != 1:
+            found[name] = found[name] * found[name].dtype.type(parameter.multiplier)
+    return found
 
 
 def _threads(step: Step, program: Program, about: Pass) -> AbstractContextManager[object]:

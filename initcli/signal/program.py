@@ -202,7 +202,7 @@ class _Unfolding:
                 outputs=tuple(outputs),
                 options=options,
                 masks=masks or {},
-                parameters=() if built is None else built.parameters,
+                parameters=() if built is None else _as_used(layer, options, built.parameters),
                 call=before,
             )
         )
@@ -238,3 +238,13 @@ class _Unfolding:
                 yield num_tokens
             elif (not step.parameters and len(step.inputs) == 1) or isinstance(layer, Input):
                 same.update(step.outputs)
+
+
+def _as_used(
+    layer: Layer, options: Mapping[str, bool], parameters: tuple[Parameter, ...]
+) -> tuple[Parameter, ...]:
+    """The parameters of a call; a multiplier is that of sums, not of a table's vectors."""
+    is_lookup = layer.acts_as() == "looks_up" and not options.get("reverse", False)
+    if not is_lookup or all(each.multiplier == 1 for each in parameters):
+        return parameters
+    return tuple(msgspec.structs.replace(each, multiplier=1.0) for each in parameters)

@@ -13,13 +13,15 @@ import numpy as np
 from msgspec import Meta
 
 from initcli.distributions import Distribution, TruncatedNormal, Uniform
-from initcli.initializers import NormOf
+from initcli.initializers import NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
+from initcli.layers.core import Dense
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.cost import room
 from initcli.signal.field import Field, normal, standard
 from initcli.signal.grid import cells, coarse
+from initcli.signal.kernels import kernel_gradient
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
     Attended,
@@ -59,6 +61,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     sensitivity: Annotated[
         float | None,
         Meta(description="RMS change of the output for an RMS change of 1 of the model's inputs."),
+    ] = None
+    kernel_gradient_rms: Annotated[
+        float | None,
+        Meta(description="RMS of the gradient of the kernel of a dense layer, of a typical draw."),
     ] = None
 
 
@@ -113,28 +119,35 @@ def predictions(
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
+    gradients = theory.gradients(pulls)
     found = [
-        msgspec.structs.replace(each, gradient_rms=_finite(gradient))
-        for each, gradient in zip(forwards, theory.gradients(pulls), strict=True)
+        msgspec.structs.replace(
+            each,
+            gradient_rms=_finite(gradient),
+            kernel_gradient_rms=_finite(theory.kernels.get(step.outputs[0])),
+        )
+        for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
     return Predicted(found, tuple(theory.left_out), attended)
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
-    """Mean and variance of an entry, by its distribution.
+    """Mean and variance of an entry as the layer uses it, by its distribution.
 
     A norm of independent entries is taken to be the root of its mean square, which it is near where
     there are many.
     """
     made = parameter.initializer
+    if isinstance(made, Rescaled):
+        made = made.declared
     if isinstance(made, NormOf) and made.source_distribution is not None:
         source = made.source_distribution
         return Weight(math.sqrt(made.count * (source.std**2 + source.mean**2)), 0.0)
     distribution = parameter.distribution
     if distribution is None:
         return None
-    is_orthogonal = isinstance(made, Orthogonal)
-    return Weight(distribution.mean, distribution.std**2, is_orthogonal, _kurtosis(distribution))
+    mean, std = (parameter.multiplier * each for each in (distribution.mean, distribution.std))
+    return Weight(mean, std**2, isinstance(made, Orthogonal), _kurtosis(distribution))
 
 
 def _kurtosis(distribution: Distribution) -> float:
@@ -178,6 +191,9 @@ class Theory:
         """The mean square of a small change of each tensor, for one of 1 in the inputs."""
         self.chis: dict[int, float] = {}
         """χ of the steps with one input, by their first output."""
+        self.kernels: dict[int, float | None] = {}
+        """The gradient RMS of the kernels of dense layers, by the output of their step."""
+        self.called_again = {step.name for step in program.steps if step.call}
         self.made: dict[int, Made] = {}
         """What each step has made, by its first output."""
         self.shared = shared()
@@ -378,6 +394,7 @@ class Theory:
             except NoTheory:
                 lost.update(step.inputs)
                 continue
+            self._take_kernel(step, back[0])
             for made in step.outputs:
                 gradients.pop(made, None)  # No step in front of this one takes them.
             weights = self.ties.passed(step, through.get(tensor, frozenset()))
@@ -391,6 +408,14 @@ class Theory:
                 through[source] = weights | passed
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
+
+    def _take_kernel(self, step: Step, back: Gradient) -> None:
+        is_alone = step.name not in self.called_again
+        if isinstance(step.layer, Dense) and "kernel" in step.weights and is_alone:
+            kernel, given = self.moments(step.weights["kernel"]), self.fields.get(step.inputs[0])
+            if kernel is not None and given is not None and back.grid == given.grid:
+                found = kernel_gradient(step, given, back, kernel, self.program.batch)
+                self.kernels[step.outputs[0]] = found
 
     def _none(self, tensor: int) -> Gradient:
         return Gradient.even(np.zeros(self._grid(tensor)))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from initcli import limits
+from initcli.choices import Parametrization
 from initcli.documents.document import Document
 from initcli.errors import Path, ShapeMismatch, TooManyErrors, nearest, quoted
 from initcli.frameworks import Framework, with_defaults
@@ -23,7 +24,16 @@ from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw
 from initcli.sources.assembly import BROKEN, Built
 from initcli.sources.graph import Networks
-from initcli.types import LARGEST, ArgumentError, Dtype, PositiveInt, ShapeError, Shapes, doc
+from initcli.types import (
+    LARGEST,
+    ArgumentError,
+    Dtype,
+    PositiveFloat,
+    PositiveInt,
+    ShapeError,
+    Shapes,
+    doc,
+)
 
 LARGEST_TENSOR = 2**62
 """Maximum number of entries of one tensor, of weights or of one example."""
@@ -55,6 +65,18 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         Framework, doc("Framework whose default initializers fill the parameters without one.")
     ] = "keras"
     initializers: dict[str, Any] = {}
+    parametrization: Annotated[
+        Parametrization,
+        doc(
+            "How initial scales, multipliers and learning rates depend on the width: `standard`, "
+            "`mup` (Yang et al. 2022, arXiv:2203.03466) or `ntk` (Jacot et al. 2018, "
+            "arXiv:1806.07572)."
+        ),
+    ] = "standard"
+    base_width: Annotated[
+        PositiveFloat,
+        doc("Width of the base model of a parametrization, in units of the hidden sizes here."),
+    ] = 1.0
 
 
 def build(
@@ -78,15 +100,21 @@ def build(
     arguments = Networks(functions)
     arguments.of_keras = document.dialect == "keras"
     try:
-        built = _built(document, arguments, seed, defaults)
-        return msgspec.structs.replace(built, functions=functions or {})
+        built, spec = _built(document, arguments, seed, defaults)
+        model = msgspec.structs.replace(built, functions=functions or {})
     except TooManyErrors:
         raise document.invalid(arguments.errors) from None
+    if spec.parametrization == "standard":
+        return model
+    from initcli.sources.parametrization import parametrized  # not needed to read a plain spec
+
+    again = partial(build, seed=seed, defaults=defaults, functions=functions)
+    return parametrized(model, spec.parametrization, spec.base_width, again)
 
 
 def _built(
     document: Document, arguments: Networks, seed: int | None, defaults: Framework | None
-) -> Model:
+) -> tuple[Model, Spec]:
     data = document.data
     kind = "Functional"
     if document.dialect == "keras":
@@ -139,7 +167,7 @@ def _built(
         building.notes += of_unknown((n, layer) for n, layer in every if isinstance(layer, Opaque))
     if arguments.errors:
         raise document.invalid(arguments.errors)
-    return Model(
+    model = Model(
         name=spec.name or "model",
         seed=seed,
         dtype=spec.dtype,
@@ -149,6 +177,7 @@ def _built(
         document=document,
         notes=tuple(dict.fromkeys(building.notes)),
     )
+    return model, spec
 
 
 def _is_something_else(data: Mapping[str, Any]) -> bool:

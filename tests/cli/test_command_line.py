@@ -151,7 +151,7 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "high": 0.05,
     }
     others = ["initializer_text", "distribution", "values", "measured", "fit", "status"]
-    others += ["match", "spectral"]
+    others += ["match", "spectral", "multiplier", "adam_rate", "sgd_rate"]
     assert list(first)[10:] == others
     for tensor in report["tensors"]:
         measured = tensor["measured"]

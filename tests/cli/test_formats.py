@@ -92,7 +92,7 @@ def test_the_json_is_as_its_schema_says(report: str) -> None:
 def test_an_unknown_report_has_no_schema() -> None:
     done = CliRunner().invoke(app, ["schema", "--report", "sumary"])
     assert done.exit_code == 2
-    assert "summary, identify, diff, signal, compare, check, catalog" in " ".join(
+    assert "summary, identify, diff, signal, compare, width, check, catalog" in " ".join(
         done.stderr.split()
     )
 

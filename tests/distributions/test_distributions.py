@@ -193,3 +193,17 @@ def test_the_package_does_without_scipy() -> None:
     sources = [file.read_text("utf-8") for file in package.rglob("*.py")]
     assert sources
     assert not any(re.search(r"^\s*(from|import) scipy", text, re.MULTILINE) for text in sources)
+
+
+@pytest.mark.parametrize(
+    "base", [*(each for each, _ in CONTINUOUS), *DISCRETE], ids=lambda each: each.text[:40]
+)
+@pytest.mark.parametrize("factor", [0.25, 3.0])
+def test_a_multiple_has_the_cdf_of_the_rest(base: Distribution, factor: float) -> None:
+    found = distributions.times(base, factor)
+    assert found.mean == pytest.approx(factor * base.mean, rel=1e-6, abs=1e-12)
+    assert found.std == pytest.approx(factor * base.std, rel=1e-6, abs=1e-12)
+    low, high = base.extent
+    x = np.linspace(low, high, 23) + 1e-9 * (high - low)
+    np.testing.assert_allclose(found.cdf(factor * x), base.cdf(x), atol=1e-6)
+    assert found.atoms == pytest.approx({factor * at: p for at, p in base.atoms.items()})

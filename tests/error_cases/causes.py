@@ -30,6 +30,7 @@ from initcli.sampling import chunks as drawing
 from initcli.sampling import workers
 from initcli.signal import cost, passes
 from initcli.signal.measured import planned
+from initcli.signal.training import Training
 
 # ------------------------------------------------------------------------- signals
 
@@ -54,6 +55,15 @@ def of_signals() -> Iterator[Case]:
     ):
         files: dict[str, str | bytes] = {"spec.yaml": spec, "x.npy": array(given)}
         yield Case(title, "signal spec.yaml --input x.npy", files)
+    compared = partial(initcli.compare, [("spec", initcli.parse(DENSE))], theory=True)
+    steps = Training(steps=1)
+    yield Case("training by theory", call=lambda: compared(training=steps))
+    cast = initcli.parse("{layers: [{type: Input, shape: [3], dtype: int32}, {type: Flatten}]}")
+    yield Case(
+        "results that cannot be trained",
+        call=lambda: initcli.compare([("spec", cast)], training=steps),
+    )
+    yield Case("models of one width", call=lambda: initcli.fit_widths(compared()))
     yield Case("nothing stored to identify", "identify spec.yaml", {"spec.yaml": DENSE})
     stream = io.BytesIO()
     np.savez(stream, other=np.zeros((4, 3)))

@@ -46,6 +46,9 @@ def of_configurations() -> Iterator[Case]:
     files = {"config.json": json.dumps(llama)}
     initializers = "compare config.json --kernel-initializer he_normal"
     yield Case("initializers in place of the library's", initializers, files)
+    widths = "compare config.json --width 0.1,1"
+    yield Case("a share of the heads", widths, files)
+    yield Case("a size that a configuration lacks", f"{widths} --scale hiden_size", files)
     part = {"config.json": json.dumps({**llama, "model_type": "vit", "architectures": []})}
     yield Case("the signal of a model that no layer describes", "signal config.json", part)
     spec = {"model.yaml": "{input_shape: [8], layers: [{type: Dense, units: 4}]}"}

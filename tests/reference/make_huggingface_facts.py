@@ -48,6 +48,8 @@ SIZES = {
     r"embedding_size": (11, 13, 17),
     r"(rotary_dim|n_ctx|image_size)": (8, 12),
     r"patch_size": (2, 4),
+    r"num_patches": (9, 16),
+    r"(mamba_head_dim|num_dense_layers)": (1, 2),
     r"num_channels": (1, 3),
     r"(state_size|conv_kernel|time_step_rank|num_mel_bins|num_hidden_groups|inner_group_num)": (
         *(2, 3, 5),
@@ -147,6 +149,22 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
             "norm_rel_ebd": rng.choice(("none", "layer_norm")),
             "conv_kernel_size": rng.choice((0, 3)),
         }
+    if name == "nemotron_h" and not keep:
+        pattern = "".join(rng.choice("ME*-") for _ in range(rng.choice((1, 2, 4))))
+        words = {"M": "mamba", "E": "moe", "*": "attention", "-": "mlp"}
+        chosen = {key: each for key, each in chosen.items() if "layer" not in key}
+        if rng.random() < 0.5:
+            chosen["hybrid_override_pattern"] = pattern
+        else:
+            chosen["layers_block_type"] = [words[each] for each in pattern]
+    for key in ("depth_multiplier", "width_coefficient", "depth_coefficient"):
+        if key in default:
+            chosen[key] = rng.choice((0.35, 0.5, 1.4))
+    if name == "efficientnet":
+        chosen["hidden_dim"] = max(8, int(1280 * chosen["width_coefficient"]))
+    if name == "lfm2_moe":
+        count = chosen.setdefault("num_hidden_layers", 2)
+        chosen["layer_types"] = [rng.choice(("full_attention", "conv")) for _ in range(count)]
     if name == "gpt_neo":
         chosen["attention_types"] = [[["global"], chosen["num_layers"]]]
     if not keep:

@@ -23,7 +23,8 @@ TYPES = (
     *("arcee", "seed_oss", "ernie4_5", "hunyuan_v1_dense", "gpt2", "gpt_bigcode"),
     *("gptj", "codegen", "gpt_neox", "bert", "opt", "bloom", "falcon", "gpt_neo", "persimmon"),
     *("biogpt", "exaone", "internlm3", "iquestcoder", "jais2", "lfm2", "mpt", "nanochat"),
-    *("qwen2_5_vl_text", "qwen2_vl_text", "qwen3_vl_text", "vaultgemma"),
+    *("qwen2_5_vl_text", "qwen2_vl_text", "qwen3_vl_text", "vaultgemma", "roberta"),
+    *("data2vec-text", "ernie"),
 )
 SIZES = {
     "vocab_size": 512,
@@ -38,9 +39,10 @@ SIZES = {
     "eos_token_id": 0,
 }
 OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode")
+ENCODERS = ("bert", "ernie", "roberta", "data2vec-text")
 ALONE = (
     *OLD,
-    "bert",
+    *ENCODERS,
     "gpt_neox",
     "opt",
     "bloom",
@@ -54,6 +56,8 @@ ALONE = (
 OWN: dict[str, dict[str, Any]] = {
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
+    "roberta": {"pad_token_id": 1, "max_position_embeddings": 72},
+    "data2vec-text": {"pad_token_id": 1, "max_position_embeddings": 72},
     "falcon": {"num_kv_heads": 4, "new_decoder_architecture": True},
     "gpt_neo": {"attention_types": [[["global"], 4]]},
 }
@@ -93,8 +97,9 @@ def streams(config: dict[str, Any]) -> list[float]:
         model = transformers.AutoModel.from_config(settings).eval()
         tokens = torch.randint(config["vocab_size"], (16, 64))
         given = {"input_ids": tokens}
-        if config["model_type"] == "bert":
-            given["token_type_ids"] = torch.randint(2, tokens.shape)
+        if config["model_type"] in ENCODERS:
+            kinds_of = getattr(settings, "type_vocab_size", 2)
+            given["token_type_ids"] = torch.randint(kinds_of, tokens.shape)
         with torch.no_grad():
             states = model(**given, output_hidden_states=True).hidden_states
         found.append([float(each.std()) for each in states[1:-1]])

@@ -378,6 +378,7 @@ def test_json_has_the_documented_keys() -> None:
     assert list(first["gradient"]) == ["rms"]
     assert list(first["predicted"]) == [
         *("mean", "std", "correlation", "gradient_rms", "chi", "sensitivity"),
+        "kernel_gradient_rms",
     ]
     assert list(report["tensors"][0]) == ["path", "gradient_rms", "gradient_to_weight"]
     assert [each["path"] for each in report["tensors"]][:2] == ["conv1d/kernel", "conv1d/bias"]

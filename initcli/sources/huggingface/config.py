@@ -55,11 +55,11 @@ class Config:
 
     def value(self, key: str) -> Any:
         """The value as it stands."""
-        return self._find(key)[1]
+        return self.written(key)[1]
 
     def size(self, key: str, least: int = 1) -> int:
         """A whole number of at least ``least``."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         if type(value) is int and least <= value <= MAX_SIZE:
             return value
         self._refuse(name, value, f"a whole number from {least} to {MAX_SIZE:,}")
@@ -72,7 +72,7 @@ class Config:
 
     def index(self, key: str, rows: int) -> int | None:
         """A row of a table of ``rows``, counted from the end if negative; None for null."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         if value is None:
             return None
         if type(value) is int and -rows <= value < rows:
@@ -82,7 +82,7 @@ class Config:
 
     def flag(self, key: str) -> bool:
         """True or false."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         if isinstance(value, bool):
             return value
         if value is None and self.defaults.get(key) is None and key not in self.data:
@@ -93,13 +93,13 @@ class Config:
     def refuse_flag(self, key: str, *, refused: bool = True) -> None:
         """Report that the library's class is not covered with that value of a flag."""
         if self.flag(key) == refused:
-            path = (*self.path, self._find(key)[0])
+            path = (*self.path, self.written(key)[0])
             message = f"`{key}: {str(refused).lower()}` is not covered"
             self.errors.report(message, path, kind=NotCovered)
 
     def number(self, key: str) -> float:
         """A number of at least 0, within bounds that no honest value reaches."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and (value == 0 or 1e-30 <= value <= 1e6):
             return float(value)
@@ -108,7 +108,7 @@ class Config:
 
     def word(self, key: str, choices: Iterable[str]) -> str:
         """One of the choices."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         known = list(choices)
         if isinstance(value, str) and value in known:
             return value
@@ -117,14 +117,14 @@ class Config:
 
     def activation(self, key: str) -> None:
         """Check the name of an activation, on which no weight depends."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         if value not in _ACTIVATIONS:
             remedy = did_you_mean(value, _ACTIVATIONS)
             self._refuse(name, value, "an activation of transformers", remedy)
 
     def text(self, key: str) -> str:
         """A text."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         if isinstance(value, str):
             return value
         self._refuse(name, value, "a text")
@@ -132,7 +132,7 @@ class Config:
 
     def numbers(self, key: str, length: int | None = None, least: int = 0) -> tuple[int, ...]:
         """A list of whole numbers of at least ``least``, of that length; empty for null."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         given = () if value is None else value
         is_list = isinstance(given, list | tuple) and all(
             type(each) is int and least <= each <= MAX_SIZE for each in given
@@ -145,7 +145,7 @@ class Config:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty for null."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         given = () if value is None else value
         if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
             return tuple(given)
@@ -154,7 +154,7 @@ class Config:
 
     def words(self, key: str, choices: Iterable[str], length: int) -> tuple[str, ...]:
         """A list of so many of the choices; empty for null."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         if value is None:
             return ()
         known = list(choices)
@@ -169,7 +169,7 @@ class Config:
 
     def pair(self, key: str) -> tuple[int, int]:
         """A whole number for both axes, or a list of two."""
-        name, value = self._find(key)
+        name, value = self.written(key)
         values = value if isinstance(value, list | tuple) else (value, value)
         if len(values) == 2 and all(type(each) is int and 1 <= each <= MAX_SIZE for each in values):
             return values[0], values[1]
@@ -183,7 +183,7 @@ class Config:
         """
         size, parts = self.size(key), self.size(by)
         if size % parts:
-            name, other = self._find(key)[0], self._find(by)[0]
+            name, other = self.written(key)[0], self.written(by)[0]
             message = f"`{name}` is {size:,}, no multiple of `{other}`, which is {parts:,}"
             if is_strict or parts > size:
                 self.errors.report(message, (*self.path, name))
@@ -193,7 +193,7 @@ class Config:
 
     def is_null(self, key: str) -> bool:
         """Whether the value is null."""
-        return self._find(key)[1] is None
+        return self.written(key)[1] is None
 
     @property
     def labels(self) -> int:
@@ -206,7 +206,7 @@ class Config:
             return int(self.defaults.get("num_labels", 2))
         return self.size("num_labels")
 
-    def _find(self, key: str) -> tuple[str, Any]:
+    def written(self, key: str) -> tuple[str, Any]:
         """The name under which a key is written, and its value."""
         data, key = self.data, self.aliases.get(key, key)
         others = (name for name, meant in self.aliases.items() if meant == key)

@@ -37,11 +37,24 @@ class Family:
     """
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Defaults that the library derives, or does not have."""
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Other names of keys that the library takes besides, and the keys."""
     positions_key: ClassVar[str] = "max_position_embeddings"
     flat_part: ClassVar[str] = ""
     """The key of a part of which the values may stand among those of the whole."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
+    width_keys: ClassVar[tuple[str, ...]] = (
+        *("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"),
+        *("embed_dim", "intermediate_size_mlp", "shared_intermediate_size", "attention_heads"),
+        *("linear_num_key_heads", "linear_num_value_heads", "mamba_n_heads", "index_n_heads"),
+        *("intermediate_size", "d_ff", "n_inner", "hidden_dim", "ffn_dim", "ffn_hidden_size"),
+        *("encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size"),
+        *("shared_expert_intermediate_size", "q_lora_rank", "kv_lora_rank", "hidden_sizes"),
+        *("num_attention_heads", "num_key_value_heads", "num_kv_heads", "num_heads", "n_head"),
+        *("n_heads", "encoder_attention_heads", "decoder_attention_heads"),
+    )
+    """Keys of sizes that grow with the width of a model; those of a head do not."""
 
     def __init__(self, model_type: str, config: Config, modules: Modules) -> None:
         self.model_type = model_type
@@ -64,7 +77,7 @@ class Family:
     @classmethod
     def aliases_of(cls, model_type: str) -> dict[str, str]:
         """The other names of keys, and the keys."""
-        return {"torch_dtype": "dtype", **_said(model_type).aliases}
+        return {"torch_dtype": "dtype", **cls.aliases, **_said(model_type).aliases}
 
     @classmethod
     def ends_of(cls, model_type: str) -> dict[str, str]:

@@ -9,7 +9,15 @@ from typing import Any, NamedTuple, cast, get_args
 import msgspec
 
 from initcli.documents.document import Document
-from initcli.errors import NotCovered, SignalError, TooManyErrors, did_you_mean, listed, quoted
+from initcli.errors import (
+    NotCovered,
+    Path,
+    SignalError,
+    TooManyErrors,
+    did_you_mean,
+    listed,
+    quoted,
+)
 from initcli.layers.core import Opaque
 from initcli.layers.network import Network
 from initcli.limits import in_force, remedy
@@ -69,6 +77,26 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise document.invalid(family.config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
     return spec, (*stack.notes, *left_out(family.config, family.num_tokens))
+
+
+def sizes_of(document: Document) -> tuple[dict[Path, int], tuple[str, ...]]:
+    """The whole numbers of a configuration by their path, defaults included, and its width's keys.
+
+    Raises:
+        InvalidSpec: the family is not known.
+    """
+    family = _declared(document).family
+    config = family.config
+    found: dict[Path, int] = {}
+    for key in dict.fromkeys((*config.defaults, *document.data)):
+        name, value = config.written(config.aliases.get(key, key))
+        is_list = isinstance(value, list | tuple)
+        for index, each in enumerate(value if is_list else [value]):
+            if type(each) is int and each > 0:
+                found[(name, index) if is_list else (name,)] = each
+    widths = family.width_keys
+    names = (*widths, *(name for name, key in config.aliases.items() if key in widths))
+    return found, names
 
 
 def computed(model: Model) -> Model:

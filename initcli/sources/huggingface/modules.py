@@ -150,6 +150,18 @@ class Modules:
         scale = Tensor((width,), Constant(value=start))
         self.add(name, kind, weight=scale, **_bias(width, kind == "LayerNorm"))
 
+    def batch_norm(self, name: str, width: int, initializer: Initializer = ONE) -> None:
+        """A torch.nn.BatchNorm2d, of which the scale is filled with the initializer."""
+        self.add(
+            name,
+            "BatchNorm2d",
+            weight=Tensor((width,), initializer),
+            bias=Tensor((width,), ZERO),
+            running_mean=Tensor((width,), ZERO, trainable=False),
+            running_var=Tensor((width,), ONE, trainable=False),
+            num_batches_tracked=Tensor((), ZERO, trainable=False, dtype="int64"),
+        )
+
     def _normal(self, std: float | None) -> Initializer:
         return normal(self.std if std is None else std)
 

@@ -25,6 +25,18 @@ class Bert(Family):
     body_name: ClassVar[str] = "bert"
     pads_positions: ClassVar[bool] = False
     """Whether the table of positions has a padding row too."""
+    attention_norm: ClassVar[str] = "output.LayerNorm"
+    """Name of the norm of attention, in it."""
+    output_norm: ClassVar[str] = "output.LayerNorm"
+    """Name of the norm of the feed-forward layer, in its layer."""
+    table_norm: ClassVar[str] = "LayerNorm"
+    """Name of the norm of the tables' sum; none if empty."""
+    last_norm: ClassVar[str] = ""
+    """Name of the norm behind all layers, if there is one."""
+    language_names: ClassVar[tuple[str, str, str]] = (
+        *("cls.predictions", "transform.dense", "transform.LayerNorm"),
+    )
+    """Names of the head over the vocabulary, of its projection, and of its norm."""
     has_pooler: ClassVar[bool] = True
     pools_for_classes: ClassVar[bool] = True
 
@@ -77,14 +89,14 @@ class Bert(Family):
         if head == "ForTokenClassification":
             stack.dense("classifier", stream)
         elif head == "ForMaskedLM":
-            inner = stack.dense("cls.predictions.transform.dense", stream, activation)
-            norm = "cls.predictions.transform.LayerNorm"
-            inner = stack.norm(norm, inner, "LayerNorm", epsilon)
+            scope, dense, norm = self.language_names
+            inner = stack.dense(f"{scope}.{dense}", stream, activation)
+            inner = stack.norm(f"{scope}.{norm}", inner, "LayerNorm", epsilon)
             if is_tied:
-                stack.tied("cls.predictions.decoder", table, inner)
+                stack.tied(f"{scope}.decoder", table, inner)
             else:
-                stack.dense("cls.predictions.decoder", inner)
-            stack.leave_out("cls.predictions", "the bias of the head, which starts at 0")
+                stack.dense(f"{scope}.decoder", inner)
+            stack.leave_out(scope, "the bias of the head, which starts at 0")
 
     def body(self, width: int, *, pools: bool) -> None:
         """Add tables, layers and pooler."""
@@ -92,6 +104,8 @@ class Bert(Family):
         with modules.within("embeddings"):
             self.tables(width)
         self.layers(width)
+        if self.last_norm:
+            modules.norm(self.last_norm, width)
         if pools:
             modules.linear("pooler.dense", width, width)
 
@@ -104,7 +118,8 @@ class Bert(Family):
         padding = config.index("pad_token_id", positions) if self.pads_positions else None
         modules.embedding("position_embeddings", positions, width, padding)
         modules.embedding("token_type_embeddings", config.size("type_vocab_size"), width)
-        modules.norm("LayerNorm", width)
+        if self.table_norm:
+            modules.norm(self.table_norm, width)
 
     def token_table(self, rows: int, width: int, padding: int | None) -> None:
         """Add the table of tokens."""
@@ -121,7 +136,7 @@ class Bert(Family):
                     self.attention("crossattention", width)
                 modules.linear("intermediate.dense", width, inner)
                 modules.linear("output.dense", inner, width)
-                modules.norm("output.LayerNorm", width)
+                modules.norm(self.output_norm, width)
 
     def attention(self, name: str, width: int) -> None:
         """Add the projections of attention, and the norm behind them."""
@@ -129,7 +144,7 @@ class Bert(Family):
             for each in ("query", "key", "value"):
                 self.modules.linear(f"self.{each}", width, width)
             self.modules.linear("output.dense", width, width)
-            self.modules.norm("output.LayerNorm", width)
+            self.modules.norm(self.attention_norm, width)
 
     def task(self, head: str, width: int) -> None:
         """Add the head of a class."""
@@ -150,11 +165,12 @@ class Bert(Family):
 
     def language_head(self, width: int, rows: int) -> None:
         """Add the head over the vocabulary."""
-        with self.modules.within("cls.predictions"):
-            self.modules.add("", "LMPredictionHead", bias=Tensor((rows,), ZERO))
-            self.modules.linear("transform.dense", width, width)
-            self.modules.norm("transform.LayerNorm", width)
-        self.decoder("cls.predictions", width, rows)
+        scope, dense, norm = self.language_names
+        with self.modules.within(scope):
+            self.modules.add("", "LMHead", bias=Tensor((rows,), ZERO))
+            self.modules.linear(dense, width, width)
+            self.modules.norm(norm, width)
+        self.decoder(scope, width, rows)
 
     def decoder(self, name: str, width: int, rows: int) -> None:
         """Add what turns the head's output into logits: the table of tokens, where it is tied."""
@@ -171,7 +187,8 @@ class Roberta(Bert):
 
     model_types = ("roberta",)
     heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
-    body_name = "roberta"
+    body_name: ClassVar[str] = "roberta"
+    language_names = ("lm_head", "dense", "layer_norm")
     pads_positions = True
     pools_for_classes = False
 
@@ -182,12 +199,56 @@ class Roberta(Bert):
         else:
             super().task(head, width)
 
-    def language_head(self, width: int, rows: int) -> None:
-        with self.modules.within("lm_head"):
-            self.modules.add("", "LMHead", bias=Tensor((rows,), ZERO))
-            self.modules.linear("dense", width, width)
-            self.modules.norm("layer_norm", width)
-        self.decoder("lm_head", width, rows)
+
+class Data2VecText(Roberta):
+    """data2vec for text. Baevski et al. 2022, arXiv:2202.03555."""
+
+    model_types = ("data2vec-text",)
+    body_name = "data2vec_text"
+
+
+class RobertaPreLayerNorm(Roberta):
+    """RoBERTa with norms before each part. Ott et al. 2019, arXiv:1904.01038."""
+
+    model_types = ("roberta-prelayernorm",)
+    body_name = "roberta_prelayernorm"
+    attention_norm = "LayerNorm"
+    output_norm = "intermediate.LayerNorm"
+    last_norm = "LayerNorm"
+
+
+class XlmRobertaXl(Roberta):
+    """XLM-RoBERTa XL, with norms before each part. Goyal et al. 2021, arXiv:2105.00572."""
+
+    model_types = ("xlm-roberta-xl",)
+    attention_norm = "self_attn_layer_norm"
+    output_norm = "LayerNorm"
+    table_norm = ""
+    last_norm = "encoder.LayerNorm"
+
+
+class MegatronBert(Bert):
+    """Megatron-BERT, with norms before each part. Shoeybi et al. 2019, arXiv:1909.08053."""
+
+    model_types = ("megatron-bert",)
+    heads = (*Bert.heads, "ForCausalLM")
+    attention_norm = output_norm = "ln"
+    table_norm = ""
+    last_norm = "encoder.ln"
+
+
+class Ernie(Bert):
+    """ERNIE. Sun et al. 2019, arXiv:1904.09223."""
+
+    model_types = ("ernie",)
+    heads = (*Bert.heads, "ForCausalLM")
+    body_name = "ernie"
+
+    def tables(self, width: int) -> None:
+        super().tables(width)
+        if self.config.flag("use_task_id"):
+            count = self.config.size("task_type_vocab_size")
+            self.modules.embedding("task_type_embeddings", count, width)
 
 
 class XlmRoberta(Roberta):
@@ -260,6 +321,33 @@ class Electra(Roberta):
                 modules.linear("classifier", width, 1)
             case _:
                 super().task(head, width)
+
+
+class MpNet(Roberta):
+    """MPNet. Song et al. 2020, arXiv:2004.09297."""
+
+    model_types = ("mpnet",)
+    heads = ("ForMaskedLM", "Model", *TASKS)
+    body_name = "mpnet"
+
+    def tables(self, width: int) -> None:
+        config, modules = self.config, self.modules
+        rows, positions = config.size("vocab_size"), config.size("max_position_embeddings")
+        modules.embedding("word_embeddings", rows, width, 1 % rows)
+        modules.embedding("position_embeddings", positions, width, 1 % positions)
+        modules.norm("LayerNorm", width)
+
+    def layers(self, width: int) -> None:
+        super().layers(width)
+        buckets = self.config.size("relative_attention_num_buckets")
+        heads = self.config.size("num_attention_heads")
+        self.modules.embedding("encoder.relative_attention_bias", buckets, heads)
+
+    def attention(self, name: str, width: int) -> None:
+        with self.modules.within(name):
+            for each in ("q", "k", "v", "o"):
+                self.modules.linear(f"attn.{each}", width, width)
+            self.modules.norm("LayerNorm", width)
 
 
 class DistilBert(Family):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -10,8 +12,8 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.initializers.given import Unknown, Values
 from initcli.sources.huggingface.families.decoder import Decoder, Norms
-from initcli.sources.huggingface.families.mamba import StateSpace
-from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Qwen3Moe
+from initcli.sources.huggingface.families.mamba import DRAWN_STEPS, StateSpace, uniform
+from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Grouped, Qwen3Moe
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
@@ -55,6 +57,7 @@ class Lfm2(Hybrid):
     """LFM 2, with short convolutions. Liquid AI 2025, arXiv:2511.23404."""
 
     model_types: ClassVar[tuple[str, ...]] = ("lfm2",)
+    aliases: ClassVar[Mapping[str, str]] = {"tie_embedding": "tie_word_embeddings"}
     other = "conv"
     final_norm = "embedding_norm"
     epsilon_key = "norm_eps"
@@ -96,6 +99,29 @@ class Lfm2(Hybrid):
         size = int(config.number("block_ffn_dim_multiplier") * size)
         step = config.size("block_multiple_of")
         return step * ((size + step - 1) // step)
+
+
+class Lfm2Moe(Lfm2, Grouped):
+    """LFM 2 with experts. Liquid AI 2025."""
+
+    model_types = ("lfm2_moe",)
+    mixture_name = "feed_forward"
+    experts_key = "num_experts"
+    dense_key = "num_dense_layers"
+    shared = ""
+    hidden_key = "intermediate_size"
+
+    correction = ""
+
+    def mixture(self) -> None:
+        super().mixture()
+        if self.config.flag("use_expert_bias"):
+            bias = Tensor((self.num_experts,), ZERO, trainable=False)
+            self.modules.add("", "Mixture", expert_bias=bias)
+
+    @property
+    def hidden(self) -> int:
+        return self.config.size(self.hidden_key)
 
 
 class Gated(Hybrid):
@@ -261,3 +287,97 @@ class Jamba(Hybrid, Experts):
             modules.linear("out_proj", inner, width, bias)
             for name, size in (("dt", rank), ("b", states), ("c", states)):
                 modules.norm(f"{name}_layernorm", size, "RMSNorm")
+
+
+class NemotronH(StateSpace, Grouped):
+    """Nemotron H, of which each block is one of four kinds. arXiv:2504.03624."""
+
+    model_types = ("nemotron_h",)
+    aliases = {
+        "layers_block_type": "layer_types",
+        "mamba_n_groups": "n_groups",
+        "mamba_d_conv": "conv_kernel",
+        "mamba_conv_bias": "use_conv_bias",
+    }
+    table = "embeddings"
+    final_norm = "norm_f"
+    attention_name = mlp_name = mixture_name = mixer_name = "mixer"
+    qkv_bias = out_bias = False
+    mlp_names = ("up_proj", "down_proj")
+    mlp_bias = "mlp_bias"
+    activation_key = "mlp_hidden_act"
+    pads = False
+    mixer_heads_key = "mamba_num_heads"
+    groups_key = "n_groups"
+    states_key = "ssm_state_size"
+    kernel_key = "conv_kernel"
+    conv_bias = "use_conv_bias"
+    mixer_bias = "use_bias"
+    steps = DRAWN_STEPS
+    kinds: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "M": ("linear_attention", "mamba"),
+        "*": ("full_attention", "attention"),
+        "-": ("mlp",),
+        "E": ("moe",),
+    }
+    """The letters of a pattern, and the words that mean the same."""
+
+    def block(self, index: int) -> None:
+        self.norm("norm", self.width)
+        letter = self.pattern[index]
+        if letter == "M":
+            self.mixer()
+            return
+        with self.modules.within("mixer"):
+            if letter == "*":
+                self.attention(index)
+            elif letter == "-":
+                self.dense(self.hidden)
+            else:
+                self.mixture()
+
+    def is_tied(self, head: str) -> bool:
+        return False
+
+    def experts(self) -> None:
+        config, modules, count, size = self.config, self.modules, self.num_experts, self.expert_size
+        latent = config.optional_size("moe_latent_size")
+        if latent is not None:
+            bias = self.flag(self.mlp_bias)
+            modules.linear("fc1_latent_proj", self.width, latent, bias)
+            modules.linear("fc2_latent_proj", latent, self.width, bias)
+        into, back = self.weight(count, size, latent or self.width), latent or self.width
+        modules.add("experts", "Experts", up_proj=into, down_proj=self.weight(count, back, size))
+
+    def back_initializer(self, inner: int) -> Initializer:
+        if not self.config.flag("rescale_prenorm_residual"):
+            return self.drawn()
+        return uniform((inner * max(self.num_blocks, 1)) ** -0.5)
+
+    @property
+    def shared_size(self) -> int:
+        return self.config.size("moe_shared_expert_intermediate_size")
+
+    @property
+    def mixer_width(self) -> int:
+        return self.config.size("mamba_num_heads") * self.config.size("mamba_head_dim")
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.pattern)
+
+    @cached_property
+    def pattern(self) -> str:
+        """A letter for each block."""
+        key = "hybrid_override_pattern"
+        if not self.config.is_null(key):
+            pattern = self.config.text(key)
+            if all(each in self.kinds for each in pattern):
+                return pattern
+            self.config.word(key, (f"a text of {', '.join(self.kinds)}",))
+        letters = {word: each for each, words in self.kinds.items() for word in words}
+        given = self.config.value("layer_types")
+        if given is None:
+            return "ME*-"
+        count = len(given) if isinstance(given, list | tuple) else 0
+        return "".join(letters[each] for each in self.config.words("layer_types", letters, count))

@@ -187,10 +187,24 @@ class SiglipVision(Tower):
         self.modules.add(name, "Linear", weight=weight, bias=bias)
 
 
+class Siglip2Vision(SiglipVision):
+    """The vision tower of SigLIP 2, for images of any size. arXiv:2502.14786."""
+
+    model_types = ("siglip2_vision_model",)
+
+    def embeddings(self) -> None:
+        inputs = self.config.size("num_channels") * math.prod(self.config.pair("patch_size"))
+        count, std = self.config.size("num_patches"), self.width**-0.5
+        with self.modules.within("embeddings"):
+            filled = lecun(inputs)
+            self.modules.linear("patch_embedding", inputs, self.width, initializer=filled)
+            self.modules.embedding("position_embedding", count, self.width, std=std)
+
+
 class SiglipText(SiglipVision):
     """The text tower of SigLIP."""
 
-    model_types = ("siglip_text_model",)
+    model_types = ("siglip_text_model", "siglip2_text_model")
     last_norm = "final_layer_norm"
 
     def tower(self) -> None:
@@ -206,9 +220,9 @@ class SiglipText(SiglipVision):
 
 
 class Siglip(Family):
-    """SigLIP, two towers without projections."""
+    """SigLIP 1 and 2, two towers without projections."""
 
-    model_types = ("siglip",)
+    model_types = ("siglip", "siglip2")
     heads = ("Model", "ForImageClassification")
     std_key = "initializer_factor"
 
