@@ -283,6 +283,8 @@ def listed(words: Iterable[str], conjunction: str = "or") -> str:
 
 def printable(text: str) -> str:
     """The text with control characters escaped, safe to print on a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -38,12 +38,26 @@ class Survey(msgspec.Struct, frozen=True):
     @property
     def grid(self) -> Grid:
         """The bins of a histogram of the values."""
-        quartiles = np.percentile(self.some, (25, 75)).tolist() if self.some.size else (0.0, 0.0)
-        return _grid(self.low, self.high, *quartiles)
+        return _grid(self.low, self.high, *_quartiles(self.some))
 
     def __add__(self, other: Survey) -> Survey:
         some = np.concatenate([self.some, other.some])
         return Survey(min(self.low, other.low), max(self.high, other.high), some)
+
+
+def _quartiles(values: Floats) -> tuple[float, float]:
+    """Those of :func:`numpy.percentile`, which takes longer than all else of a small tensor."""
+    if not values.size:
+        return 0.0, 0.0
+    ordered = np.sort(values)
+    last = values.size - 1
+
+    def at(place: float) -> float:
+        first = int(place)
+        low, high, share = float(ordered[first]), float(ordered[min(first + 1, last)]), place % 1
+        return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
+
+    return at(0.25 * last), at(0.75 * last)
 
 
 class PatternCounts(msgspec.Struct, frozen=True):

@@ -55,6 +55,8 @@ def _unformulated(value: Any) -> str:
 
 def _quoted(value: Any) -> str:
     """A cell of a CSV, in quotes where needed."""
+    if value is None or isinstance(value, int | float):
+        return _text(value)
     text = _unformulated(value)
     needed = any(sign in text for sign in ',"') or text != text.strip() or text != _text(value)
     return '"' + text.replace('"', '""') + '"' if needed else text

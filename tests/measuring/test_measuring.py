@@ -44,7 +44,7 @@ from initcli.measuring.fit import DOUBTFUL, exceeded, fit
 from initcli.measuring.histogram import Grid, Histogram
 from initcli.measuring.measure import measure
 from initcli.measuring.measurement import Measurement
-from initcli.measuring.tally import measure_values
+from initcli.measuring.tally import _quartiles, measure_values
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK, draw, draw_chunks, rounded, rounding_edges
 from initcli.sampling.workers import HERE, Workers, processes
@@ -523,3 +523,11 @@ def test_chunks_add_up_to_the_tensor() -> None:
     assert [part.size for part in parts] == [CHUNK, CHUNK, CHUNK, 21]
     np.testing.assert_array_equal(np.concatenate(parts), draw(p).ravel())
     assert reduce(add, (part.size for part in parts)) == p.size
+
+
+def test_quartiles_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    for size in range(60):
+        values = rng.normal(0, 10.0 ** rng.integers(-30, 30), size)
+        expected = np.percentile(values, (25, 75)).tolist() if size else [0.0, 0.0]
+        assert [*_quartiles(values)] == expected
