@@ -56,6 +56,7 @@ _HOMES = {
     "compare": "signal.comparison",
     "variants": "signal.comparison",
     "Signal": "signal.figures",
+    "lsuv": "signal.lsuv",
     "measure_signal": "signal.measured",
     "predict_signal": "signal.measured",
     "Verdict": "signal.verdict",

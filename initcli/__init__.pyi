@@ -45,6 +45,7 @@ from initcli.signal.comparison import Comparison as Comparison
 from initcli.signal.comparison import compare as compare
 from initcli.signal.comparison import variants as variants
 from initcli.signal.figures import Signal as Signal
+from initcli.signal.lsuv import lsuv as lsuv
 from initcli.signal.measured import measure_signal as measure_signal
 from initcli.signal.measured import predict_signal as predict_signal
 from initcli.signal.verdict import Verdict as Verdict

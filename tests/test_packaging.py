@@ -127,7 +127,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "initcli/py.typed" in names
     # A kind of file that is new in the package is data that a command reads: say so here.
     suffixes = {Path(name).suffix for name in names - about}
-    assert suffixes <= {".py", ".pyi", ".typed", ".j2", ".css", ".js"}
+    assert suffixes <= {".py", ".pyi", ".typed", ".j2", ".css", ".js", ".json"}
 
 
 def test_the_source_archive_holds_what_the_tests_need_and_nothing_else(

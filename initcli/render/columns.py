@@ -33,7 +33,7 @@ def in_columns(
     width: int,
     texts: Sequence[Column] = (),
 ) -> RenderableType:
-    """Rows in columns, or where the page has no room each row as a paragraph.
+    """Rows in columns; where the page has no room without bars, or each row as a paragraph.
 
     Args:
         names: columns at the left end; the widest is wrapped where the page needs it.
@@ -54,6 +54,10 @@ def in_columns(
         if index == name or texts:
             widths[index] = max(widths[index] - excess, min(widths[index], least))
     if sum(widths) + len(widths) - 1 > width:
+        bars = [column for column in figures if not column.heading]
+        if bars:
+            rest = [column for column in figures if column is not bars[-1]]
+            return in_columns(names, rest, rows, width, texts)
         return _paragraphs(columns, cells, len(names), width)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     for column, room in zip(columns, widths, strict=True):

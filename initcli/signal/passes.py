@@ -77,7 +77,7 @@ def forwards(
             about.hidden[step.outputs[0]] = max(1 - float(np.mean(mask)) for mask in masks)
         inputs = [tensors[i] for i in step.inputs]
         with _threads(step, program, about):
-            outputs = _computed(step, flow, inputs)
+            outputs = computed_step(step, flow, inputs)
         tensors.update(zip(step.outputs, outputs, strict=True))
         if step.inputs != step.outputs:
             with _named(step):
@@ -170,7 +170,7 @@ def _pulled(
         taken = list(inputs)
         for index, x in zip(real, variables[len(trained) :], strict=True):
             taken[index] = x
-        return _computed(step, flow_of(step, now, tensors, about), taken)
+        return computed_step(step, flow_of(step, now, tensors, about), taken)
 
     variables = [*(weights[name] for name in trained), *(inputs[i] for i in real)]
     pull = _pull(function, variables)
@@ -239,7 +239,12 @@ def flow_of(
     )
 
 
-def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
+def computed_step(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
+    """The outputs of a step.
+
+    Raises:
+        SignalError: the layer cannot be computed.
+    """
     with _named(step):
         return computed(step.layer, flow, inputs, step.options)
 

@@ -44,9 +44,13 @@ _EXACT = 0.01
 _WHOLE = 0.02
 """Distance from a whole number of what is one."""
 _FEWEST = 4
-"""Number whose root as a factor is no difference between usual rules, such as He's and LeCun's."""
+"""Number of branches, and number n of 1/√n, from which on a factor is no chance."""
+_LARGEST_FACTOR = 0.51
+"""Factor that is no difference between usual rules, such as He's and LeCun's."""
 _RULES = (GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform)
 """Initializers that no factor of one's own changes."""
+_MOST_IN_BLOCK = 4
+"""Branches of a block at most."""
 _LEFT_OUT = ("query/kernel", "key/kernel")
 """Kernels whose size is a matter of the softmax alone."""
 
@@ -57,8 +61,9 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
     scheme: Annotated[
         str,
         Meta(
-            description="`none`, `1/√(2L)`, `1/√L`, `1/√(2l)` of the block's own number l, `zero`, "
-            "`Fixup`, `DeepNorm`, `LayerScale`, `depth-µP`, `1/L`, `constant`, or `not known`."
+            description="`none`; `1/√(2L)`, `1/√L`, or `1/√(nL)` for n branches a block; `1/√(2l)` "
+            "of the block's own number l; `zero`, `Fixup`, `DeepNorm`, `LayerScale`, `depth-µP`, "
+            "`1/L`, `constant`, or `not known`."
         ),
     ]
     scales: Annotated[
@@ -72,7 +77,10 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Factor on the size of a branch; null if it differs or is not known."),
     ]
     stream_factor: Annotated[
-        float, Meta(description="Factor on what is carried on, such as α of DeepNorm.")
+        float | None,
+        Meta(
+            description="Factor on what is carried on, such as α of DeepNorm; null if it differs."
+        ),
     ]
     first: Annotated[str, Meta(description="Layer of the first sum.")]
     last: Annotated[str, Meta(description="Layer of the last sum.")]
@@ -96,7 +104,7 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
             facts.append(f"L = {self.blocks:,}")
         if self.factor not in (None, 0.0, 1.0):
             facts.append(f"factor {self.factor:.3g}")
-        if self.stream_factor != 1:
+        if self.stream_factor not in (None, 1.0):
             facts.append(f"stream times {self.stream_factor:.3g}")
         return ", ".join(facts)
 
@@ -150,20 +158,23 @@ class Stream:
         self.branches = tuple(own)
 
     @cached_property
-    def per_block(self) -> int:
-        """Branches of a block: the period of the kinds of layers in them, or else 1."""
+    def period(self) -> int | None:
+        """After how many branches the kinds of layers in them repeat; None if they do not."""
         made = [
             tuple(type(self.graph.steps[k.step].layer).__name__ for k in (*b.kernels, *b.last))
             for b in self.branches
         ]
-        for period in (1, 2, 3, 4):
-            if (
-                len(made) % period == 0
-                and len(made) > period
-                and made == made[:period] * (len(made) // period)
-            ):
+        for period in range(1, _MOST_IN_BLOCK + 1):
+            count, rest = divmod(len(made), period)
+            if not rest and count > 1 and made == made[:period] * count:
                 return period
-        return len(made) if 1 < len(made) <= 3 else 1
+        return None
+
+    @property
+    def per_block(self) -> int:
+        """Branches of a block."""
+        is_block = 1 < len(self.branches) < _MOST_IN_BLOCK
+        return self.period or (len(self.branches) if is_block else 1)
 
     @property
     def blocks(self) -> int:
@@ -173,11 +184,8 @@ class Stream:
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
         """What scales each branch."""
-        marked = [self._marked(each) for each in self.branches]
-        by_kernels = self._by_kernels
-        return tuple(
-            kernels if own is None else own for own, kernels in zip(marked, by_kernels, strict=True)
-        )
+        pairs = zip(self._marks, self._by_kernels, strict=True)
+        return tuple(by_kernels if own is None else own for own, by_kernels in pairs)
 
     @cached_property
     def scheme(self) -> ResidualScheme:
@@ -193,7 +201,7 @@ class Stream:
             branches=len(self.branches),
             blocks=self.blocks,
             factor=median(factors) if is_one else None,
-            stream_factor=stream.pop() if len(stream) == 1 else 1.0,
+            stream_factor=stream.pop() if len(stream) == 1 else None,
             first=self.graph.steps[self.branches[0].sum].name,
             last=self.graph.steps[self.branches[-1].sum].name,
             others=tuple(self.name(each) for each in self.left_out),
@@ -211,7 +219,9 @@ class Stream:
     @property
     def left_out(self) -> list[Branch]:
         """The branches that nothing scales, where a scheme scales others."""
-        if self.main.scheme in ("none", "not known"):
+        main = self.main
+        is_usual = main.scales == "kernel" and (main.factor or 0.0) > _LARGEST_FACTOR
+        if main.scheme in ("none", "not known") or is_usual:
             return []
         pairs = zip(self.branches, self.kinds, strict=True)
         return [branch for branch, kind in pairs if kind.scheme == "none"]
@@ -223,8 +233,12 @@ class Stream:
 
     # Branches by themselves
 
+    @cached_property
+    def _marks(self) -> tuple[Kind | None, ...]:
+        """What scales each branch, where it does not take others to know."""
+        return tuple(map(self._marked, self.branches))
+
     def _marked(self, branch: Branch) -> Kind | None:
-        """What scales a branch, where it does not take others to know."""
         made = [each.parameter.initializer for each in (*branch.kernels, *branch.last)]
         if any(isinstance(each, DeepNorm) for each in made):
             last = branch.last[-1].parameter.initializer if branch.last else None
@@ -232,7 +246,7 @@ class Stream:
         if any(isinstance(each, Fixup) for each in made):
             return Kind("Fixup", 0.0, "kernel") if branch.is_zero else NONE
         if branch.is_zero:
-            return Kind("zero", 0.0, "kernel" if branch.factor else self._scales(branch))
+            return Kind("zero", 0.0, self._scales(branch) if branch.factor == 0 else "kernel")
         factor = branch.factor
         if factor is None:
             return UNKNOWN
@@ -272,8 +286,8 @@ class Stream:
         """
         found = [kinds for ruler in self._rulers if (kinds := self._by(ruler)) is not None]
         for kinds in found:
-            pairs = zip(self.branches, kinds, strict=True)
-            names = {kind.scheme for branch, kind in pairs if branch in self._compared}
+            pairs = zip(self._marks, kinds, strict=True)
+            names = {kind.scheme for own, kind in pairs if own is None}
             if len(names) == 1 and "not known" not in names:
                 return kinds
         if found:
@@ -283,7 +297,8 @@ class Stream:
     @cached_property
     def _compared(self) -> list[Branch]:
         """The branches that their last kernels scale."""
-        return [each for each in self.branches if self._marked(each) is None]
+        pairs = zip(self.branches, self._marks, strict=True)
+        return [branch for branch, own in pairs if own is None]
 
     @property
     def _rulers(self) -> list[Ruler]:
@@ -293,7 +308,7 @@ class Stream:
             return [_of_fan_in, _of_both, _of_fan_out, _of_none]
         return [_of_none, _of_fan_in, _of_both, _of_fan_out]
 
-    def ratio(self, branch: Branch, ruler: Ruler, reference: float) -> float | None:
+    def _ratio(self, branch: Branch, ruler: Ruler, reference: float) -> float | None:
         """The size of a branch's last kernels by a rule, relative to others."""
         sizes = [_size(each, ruler) for each in branch.last]
         known = [each for each in sizes if each]
@@ -301,7 +316,7 @@ class Stream:
             return None
         return known[0] / reference
 
-    def reference(self, ruler: Ruler) -> float | None:
+    def _reference(self, ruler: Ruler) -> float | None:
         """The size of all kernels but the last by a rule; None where they differ."""
         sizes = []
         for branch in self._compared:
@@ -315,15 +330,18 @@ class Stream:
 
     def _by(self, ruler: Ruler) -> tuple[Kind, ...] | None:
         """What scales each branch by one rule; None where the others do not follow it."""
-        reference = self.reference(ruler)
+        reference = self._reference(ruler)
         if reference is None:
             return None
-        ratios = [self.ratio(each, ruler, reference) for each in self.branches]
+        ratios = [self._ratio(each, ruler, reference) for each in self.branches]
         own = [1 / math.sqrt(2 * (k // self.per_block + 1)) for k in range(len(ratios))]
         pairs = list(zip(ratios, own, strict=True))
         if self.blocks > 2 and all(r and math.isclose(r, o, rel_tol=_EXACT) for r, o in pairs):
             return tuple(Kind("1/√(2l)", ratio, "kernel") for ratio in ratios)
-        return tuple(map(self._of_ratio, ratios))
+        return tuple(
+            NONE if _follows_a_rule(branch) else self._of_ratio(ratio)
+            for branch, ratio in zip(self.branches, ratios, strict=True)
+        )
 
     def _of_ratio(self, ratio: float | None) -> Kind:
         if ratio is None:
@@ -331,7 +349,7 @@ class Stream:
         if abs(ratio - 1) < _SAME:
             return NONE
         blocks, count = self.blocks, len(self.branches)
-        names = {2 * blocks: "1/√(2L)", blocks: "1/√L", count: f"1/√({self.per_block}L)"}
+        names = {count: f"1/√({self.per_block}L)", blocks: "1/√L", 2 * blocks: "1/√(2L)"}
         for number, name in names.items():
             if number > 1 and math.isclose(ratio, number**-0.5, rel_tol=_EXACT):
                 return Kind(name, ratio, "kernel")
@@ -348,6 +366,8 @@ class Stream:
         if len(factors) < len(kinds) or max(factors) > (1 + _EXACT) * min(factors):
             return None
         if {each.scheme for each in kinds} != {"not known"} or len(self.branches) < _FEWEST:
+            return None
+        if self.period is None:
             return None
         factor = median(factors)
         twice = factor**-2

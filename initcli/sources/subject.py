@@ -48,9 +48,9 @@ def _beside_configuration(
 
     ``sample`` is whether to leave the tensors out.
     """
-    from initcli.sources.huggingface.checkpoint import FILES, is_quantized, with_checkpoint
+    from initcli.sources.huggingface.checkpoint import is_of_library, is_quantized, with_checkpoint
 
-    if os.path.basename(stored.file) not in FILES:  # noqa: PTH119
+    if not is_of_library(os.path.basename(stored.file)):  # noqa: PTH119
         return stored
     try:
         if not is_configuration(source):

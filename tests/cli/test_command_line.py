@@ -150,7 +150,8 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "low": -0.05,
         "high": 0.05,
     }
-    others = ["initializer_text", "distribution", "values", "measured", "fit", "match", "spectral"]
+    others = ["initializer_text", "distribution", "values", "measured", "fit", "status"]
+    others += ["match", "spectral"]
     assert list(first)[10:] == others
     for tensor in report["tensors"]:
         measured = tensor["measured"]

@@ -35,6 +35,11 @@ def of_configurations() -> Iterator[Case]:
             {"model_type": "distilbert", "sinusoidal_pos_embds": True},
         ),
         ("a table of waves that is too large", "", {"model_type": "whisper", "d_model": 2**30}),
+        (
+            "a part of a model type that is not covered",
+            "",
+            {"model_type": "llava", "text_config": {"model_type": "lama"}},
+        ),
         ("waves of an odd width", "", {"model_type": "whisper", "d_model": 6 * 63 + 3}),
         ("a tensor that is too large", "", {**llama, "vocab_size": 2**40, "hidden_size": 2**40}),
     )

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import transformers
 import transformers.modeling_utils
+from make_huggingface_library import class_named
 
 from initcli.sources.code.torch_model import described
 from initcli.sources.code.torch_recording import recorded
@@ -47,18 +48,29 @@ SIZES = {
     r"embedding_size": (11, 13, 17),
     r"(rotary_dim|n_ctx|image_size)": (8, 12),
     r"patch_size": (2, 4),
+    r"num_patches": (9, 16),
+    r"(mamba_head_dim|num_dense_layers)": (1, 2),
     r"num_channels": (1, 3),
     r"(state_size|conv_kernel|time_step_rank|num_mel_bins|num_hidden_groups|inner_group_num)": (
         *(2, 3, 5),
     ),
     r"relative_attention_num_buckets": (5, 7),
+    r"(mamba_d_state|mamba_d_conv|mamba_n_?groups|n_groups|linear_.*_dim|ssm_state_size)": (
+        2,
+        3,
+        5,
+    ),
+    r"(linear_num_(key|value)_heads|adapter_rank|num_mem_blocks)": (1, 2, 3),
 }
 WIDTHS = ("hidden_size", "n_embd", "d_model", "embed_dim", "dim")
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+HEADS = (
+    *("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    *("mamba_n_heads", "n_mamba_heads", "mamba_num_heads"),
+)
 KEYS = ("num_key_value_heads", "num_kv_heads")
 KEPT = re.compile(
     r"use_cache|return_.*|output_.*|is_encoder_decoder|is_decoder|tie_encoder_decoder|.*torchscript"
-    r"|use_bfloat16|.*prefix_lm|_.*|add_cross_attention|cross_attention.*|.*fast.*|sinusoidal_pos_embds"
+    r"|use_bfloat16|share_encoder_decoder_embeddings|add_adapter|conv_pos_batch_norm|.*prefix_lm|_.*|add_cross_attention|cross_attention.*|.*fast.*|sinusoidal_pos_embds"
 )
 NUMBERS = re.compile(r"initializer_range|init_std|.*initializer_factor|lambda_std_dev")
 
@@ -107,10 +119,52 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
         chosen["depths"] = [rng.choice((1, 2, 3)) for _ in range(stages)]
         if "num_stages" in default:
             chosen["num_stages"] = stages
+    for key in ("layer_types", "mlp_layer_types"):
+        words = default.get(key)
+        if words and isinstance(words, list) and not keep and rng.random() < 0.5:
+            count = chosen.get("num_hidden_layers", 0)
+            chosen[key] = [rng.choice(sorted(set(words))) for _ in range(count)]
     if "layer_type" in default and not keep:
         chosen["layer_type"] = rng.choice(("basic", "bottleneck"))
     if "feed_forward_proj" in default and not keep:
         chosen["feed_forward_proj"] = rng.choice(("relu", "gated-gelu", "gated-silu"))
+    if "mamba_d_ssm" in default:
+        chosen["mamba_d_ssm"] = rng.choice((heads * each, 2 * heads, None))
+    if "expand" in default and "num_heads" in default:
+        chosen["head_dim"] = 2 * each
+    if isinstance(default.get("num_heads"), (list, tuple)):
+        stages = len(chosen["depths"])
+        chosen |= {"embed_dim": heads * each, "num_heads": [heads] * stages}
+        chosen["window_size"] = rng.choice((2, 3, 5))
+        del chosen["hidden_sizes"]
+    if "num_conv_pos_embedding_groups" in default:
+        chosen["num_conv_pos_embedding_groups"] = heads
+        if not keep:
+            chosen["feat_extract_norm"] = rng.choice(("group", "layer"))
+    if "pos_att_type" in default and not keep:
+        chosen |= {
+            "pos_att_type": rng.choice((None, "p2c|c2p", ["c2p"], "p2c")),
+            "position_buckets": rng.choice((-1, 7, 11)),
+            "share_att_key": rng.random() < 0.4,
+            "norm_rel_ebd": rng.choice(("none", "layer_norm")),
+            "conv_kernel_size": rng.choice((0, 3)),
+        }
+    if name == "nemotron_h" and not keep:
+        pattern = "".join(rng.choice("ME*-") for _ in range(rng.choice((1, 2, 4))))
+        words = {"M": "mamba", "E": "moe", "*": "attention", "-": "mlp"}
+        chosen = {key: each for key, each in chosen.items() if "layer" not in key}
+        if rng.random() < 0.5:
+            chosen["hybrid_override_pattern"] = pattern
+        else:
+            chosen["layers_block_type"] = [words[each] for each in pattern]
+    for key in ("depth_multiplier", "width_coefficient", "depth_coefficient"):
+        if key in default:
+            chosen[key] = rng.choice((0.35, 0.5, 1.4))
+    if name == "efficientnet":
+        chosen["hidden_dim"] = max(8, int(1280 * chosen["width_coefficient"]))
+    if name == "lfm2_moe":
+        count = chosen.setdefault("num_hidden_layers", 2)
+        chosen["layer_types"] = [rng.choice(("full_attention", "conv")) for _ in range(count)]
     if name == "gpt_neo":
         chosen["attention_types"] = [[["global"], chosen["num_layers"]]]
     if not keep:
@@ -120,11 +174,9 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
                 if key == "pad_token_id" or default[key] is None:
                     chosen[key] = None
         for key in list(chosen):
-            if rng.random() < 0.04 and "depths" not in default:
+            if rng.random() < 0.04 and "depths" not in default and key not in (*WIDTHS, *HEADS):
                 del chosen[key]
-    names = [f"{family.classes}{head}" for head in family.heads]
-    missing = [each for each in names if not hasattr(transformers, each)]
-    assert not missing, missing
+    names = list(family.ends_of(name))
     first = names[0]
     architecture = first if keep or rng.random() < 0.5 else rng.choice(names)
     if "Classification" in architecture and rng.random() < 0.7:
@@ -138,7 +190,7 @@ def built(data: dict[str, Any]) -> list[str]:
     if isinstance(config.id2label, dict):
         config.id2label = {int(key): value for key, value in config.id2label.items()}
     with recorded() as recorder:
-        model = getattr(transformers, data["architectures"][0])(config)
+        model = class_named(data["model_type"], data["architectures"][0])(config)
     return lines(*described(model, recorder, 0))
 
 

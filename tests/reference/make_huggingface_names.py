@@ -24,6 +24,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 import transformers
+from make_huggingface_library import class_named
 from transformers.conversion_mapping import (
     get_checkpoint_conversion_mapping,
     get_model_conversion_mapping,
@@ -43,19 +44,19 @@ FACTS = HERE / "huggingface_names_facts.json.gz"
 CONFIGURATIONS = HERE / "huggingface_facts.json.gz"
 NAMES = Path(initcli.sources.huggingface.__file__).with_name("names.json")
 JOINED = (("MergeModulelist",), ("MergeModulelist", "Concatenate"))
-DIVIDED = ("Chunk",)
+DIVIDED = (("Chunk",), ("Split",))
 
 
 def models() -> Iterator[tuple[dict[str, Any], PreTrainedModel]]:
     """A small model of each class that a family describes, without memory, and its config."""
     configurations = json.loads(gzip.decompress(CONFIGURATIONS.read_bytes()))
     for name, family in known_families().items():
-        for head in family.heads:
+        for class_name in family.ends_of(name):
             data = {**configurations[name]["cases"][0]["config"]}
-            data["architectures"] = [f"{family.classes}{head}"]
+            data["architectures"] = [class_name]
             config = transformers.AutoConfig.for_model(**json.loads(json.dumps(data)))
             with torch.device("meta"):
-                yield data, getattr(transformers, data["architectures"][0])(config)
+                yield data, class_named(name, class_name)(config)
 
 
 def step(transform: WeightTransform) -> Iterator[dict[str, Any]]:
@@ -71,7 +72,7 @@ def step(transform: WeightTransform) -> Iterator[dict[str, Any]]:
     targets = list(transform.target_patterns)
     if operations in JOINED and axes == [0, 1][: len(axes)]:
         yield {**found, "joined": sources, "to": targets[0]}
-    elif operations == DIVIDED and axes == [0] and len(sources) == 1:
+    elif operations in DIVIDED and axes == [0] and len(sources) == 1:
         yield {**found, "divided": sources[0], "to": targets}
     else:
         yield {**found, "converted": sources, "to": targets}

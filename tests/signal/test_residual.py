@@ -263,6 +263,100 @@ def test_a_wrong_number_of_blocks_is_named_and_mended(tmp_path: Any) -> None:
     assert scheme(after).scheme == "1/√(2L)"
 
 
+def encoder_decoder(blocks: int, cross: Any) -> dict[str, Any]:
+    """Pre-norm blocks of an encoder, and of a decoder that looks at its end."""
+    made = scaled(2 * blocks)
+    layers: list[dict[str, Any]] = [
+        {"type": "Input", "name": name, "shape": [8, WIDTH]} for name in ("source", "target")
+    ]
+
+    def branch(name: str, before: str, *ends: dict[str, Any]) -> str:
+        layers.append({"type": "LayerNormalization", "name": f"{name}_ln", "inputs": before})
+        layers.extend(ends)
+        layers.append({"type": "Add", "name": name, "inputs": [before, ends[-1]["name"]]})
+        return name
+
+    def attends(name: str, value: str, out: Any) -> dict[str, Any]:
+        sizes = {"num_heads": 2, "key_dim": 16, "kernel_initializer": normal()}
+        inputs = [f"{name}_ln", value]
+        own = {"name": f"{name}_attention", "output_initializer": out, "inputs": inputs}
+        return {"type": "MultiHeadAttention", **sizes, **own}
+
+    def stack(kind: str, stream: str, memory: str) -> str:
+        for number in range(blocks):
+            name = f"{kind}_{number}"
+            own = attends(f"{name}_self", f"{name}_self_ln", made)
+            stream = branch(f"{name}_self", stream, own)
+            if memory:
+                own = attends(f"{name}_cross", memory, cross)
+                stream = branch(f"{name}_cross", stream, own)
+            up, down = dense(f"{name}_up", 64, normal()), dense(f"{name}_down", WIDTH, made)
+            stream = branch(f"{name}_sum", stream, up, down)
+        return stream
+
+    end = stack("decoder", "target", stack("encoder", "source", ""))
+    return {"layers": layers, "outputs": [end]}
+
+
+def test_encoder_and_decoder_have_streams_of_their_own(tmp_path: Any) -> None:
+    right = encoder_decoder(4, scaled(8))
+    told = residual_schemes(model(right))
+    assert [(each.scheme, each.branches, each.blocks) for each in told] == [
+        ("1/√(2L)", 8, 4),
+        ("1/√(2L)", 12, 4),
+    ]
+    assert found(right) == []
+    wrong = encoder_decoder(4, normal())
+    (message,) = found(wrong)
+    assert message.startswith("1/√(2L) scales 8 of 12 residual branches")
+    assert "decoder_0_cross_attention" in message
+    assert_fixed(wrong, tmp_path)
+
+
+def plain(count: int, first: Any, last: Any, **more: Any) -> dict[str, Any]:
+    """Blocks of one branch of two layers."""
+    block = [
+        dense("one", WIDTH, first, activation="relu"),
+        dense("two", WIDTH, last, **more),
+        {"type": "Add", "inputs": ["input", "two"]},
+    ]
+    return {"input_shape": [WIDTH], "layers": [{"repeat": count, "layers": block}]}
+
+
+def test_blocks_of_one_branch() -> None:
+    told = scheme(plain(8, "he_normal", {"type": "VarianceScaling", "scale": 2 / 8}))
+    assert (told.scheme, told.branches, told.blocks) == ("1/√L", 8, 8)
+    told = scheme(plain(8, "he_normal", {"type": "VarianceScaling", "scale": 2 / 16}))
+    assert told.scheme == "1/√(2L)"
+
+
+RULES = ["he_normal", "lecun_normal", "glorot_uniform", "he_uniform"]
+
+
+@pytest.mark.parametrize("last", RULES)
+@pytest.mark.parametrize("first", RULES)
+def test_another_rule_for_some_kernels_is_no_scheme(first: str, last: str) -> None:
+    for count in (2, 3, 6):
+        spec = plain(count, first, last)
+        assert scheme(spec).scheme == "none"
+        block = plain(1, first, first)["layers"][0]["layers"]
+        both = {**spec, "layers": [*spec["layers"], {"name": "more", "repeat": 1, "layers": block}]}
+        assert scheme(both).scheme == "none"
+        assert found(both) == []
+
+
+def test_a_number_of_blocks_is_not_known_where_they_differ() -> None:
+    """Layers that have one branch or two, as in hybrids of attention and other mixers."""
+    made = normal(0.02 / math.sqrt(2 * 11))
+    layers: list[dict[str, Any]] = []
+    for number in range(7):
+        block = transformer(made, made)["layers"][0]["layers"]
+        alone = plain(1, normal(), made)["layers"][0]["layers"]
+        own = block if number % 3 else alone
+        layers.append({"name": f"block_{number}", "repeat": 1, "layers": own})
+    assert found({"input_shape": [8, WIDTH], "layers": layers}) == []
+
+
 @pytest.mark.parametrize("factor", [0.1, 0.25, 0.3, 0.37])
 def test_a_factor_of_ones_own_is_no_wrong_number(factor: float) -> None:
     spec = transformer(normal(0.02 * factor), normal(0.02 * factor))
@@ -303,14 +397,8 @@ def test_deepnorm_is_held_to_its_layers_and_its_alpha(tmp_path: Any) -> None:
     assert without.startswith(f"{2 * L} residual sums carry 1 times the stream")
 
 
-def fixup(branches: int, last: Any = "zeros") -> dict[str, Any]:
-    made = {"type": "Fixup", "branches": branches}
-    block = [
-        dense("one", WIDTH, made, activation="relu"),
-        dense("two", WIDTH, last),
-        {"type": "Add", "inputs": ["input", "two"]},
-    ]
-    return {"input_shape": [WIDTH], "layers": [{"repeat": 5, "layers": block}]}
+def fixup(branches: int) -> dict[str, Any]:
+    return plain(5, {"type": "Fixup", "branches": branches}, "zeros")
 
 
 def test_fixup_is_held_to_its_branches(tmp_path: Any) -> None:

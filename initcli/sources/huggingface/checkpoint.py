@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -16,11 +17,12 @@ from initcli.sources.huggingface.names import Analogies, Names, Partners
 from initcli.sources.pairing import some
 from initcli.stored import StoredTensor
 
-FILES = (
-    *("model.safetensors.index.json", "model.safetensors"),
-    *("pytorch_model.bin.index.json", "pytorch_model.bin"),
-)
-"""Files in which the library writes the tensors of a model."""
+_FILE = re.compile(r"(pytorch_)?model[\w.-]*\.(safetensors|bin)(\.index\.json)?")
+
+
+def is_of_library(file: str) -> bool:
+    """Whether the library writes the tensors of a model in files of that name."""
+    return _FILE.fullmatch(file) is not None
 
 
 def is_quantized(model: Model) -> bool:

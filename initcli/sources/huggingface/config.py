@@ -38,15 +38,20 @@ class Config:
         self.errors = Errors(in_force().errors)
         self.notes: dict[str, None] = {}
 
-    def part(self, key: str, defaults: Mapping[str, Any]) -> Config:
+    def part(self, key: str, defaults: Mapping[str, Any], aliases: Mapping[str, str]) -> Config:
         """The configuration of a part of the model; empty for null."""
-        part = Config(self.document, defaults, {})
+        part = Config(self.document, defaults, aliases)
         part.errors, part.notes, part.path = self.errors, self.notes, (*self.path, key)
         given = self.data.get(key)
         if given is not None and not isinstance(given, Mapping):
             self._refuse(key, given, "a mapping")
         part.data = given if isinstance(given, Mapping) else {}
         return part
+
+    def refuse_part(self, key: str, model_type: Any, known: Iterable[str]) -> None:
+        """Report that the model type of a part is not covered."""
+        message = f"the model type {quoted(model_type)} of `{key}` is not covered"
+        self.errors.report(message, (*self.path, key), did_you_mean(model_type, known))
 
     def value(self, key: str) -> Any:
         """The value as it stands."""
@@ -85,11 +90,12 @@ class Config:
         self._refuse(name, value, "true or false")
         return bool(self.defaults.get(key))
 
-    def refuse_flag(self, key: str) -> None:
-        """Report that a part of the library's class is not covered, if it is asked for."""
-        if self.flag(key):
+    def refuse_flag(self, key: str, *, refused: bool = True) -> None:
+        """Report that the library's class is not covered with that value of a flag."""
+        if self.flag(key) == refused:
             path = (*self.path, self._find(key)[0])
-            self.errors.report(f"`{key}: true` is not covered", path, kind=NotCovered)
+            message = f"`{key}: {str(refused).lower()}` is not covered"
+            self.errors.report(message, path, kind=NotCovered)
 
     def number(self, key: str) -> float:
         """A number of at least 0, within bounds that no honest value reaches."""
@@ -137,6 +143,30 @@ class Config:
         self._refuse(name, value, f"a list of {count}whole numbers from {least}")
         return ()
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; empty for null."""
+        name, value = self._find(key)
+        given = () if value is None else value
+        if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
+            return tuple(given)
+        self._refuse(name, value, "a list of texts")
+        return ()
+
+    def words(self, key: str, choices: Iterable[str], length: int) -> tuple[str, ...]:
+        """A list of so many of the choices; empty for null."""
+        name, value = self._find(key)
+        if value is None:
+            return ()
+        known = list(choices)
+        if (
+            isinstance(value, list | tuple)
+            and len(value) == length
+            and all(each in known for each in value)
+        ):
+            return tuple(value)
+        self._refuse(name, value, f"a list of {length:,}, each {' or '.join(known)}")
+        return ()
+
     def pair(self, key: str) -> tuple[int, int]:
         """A whole number for both axes, or a list of two."""
         name, value = self._find(key)
@@ -153,9 +183,10 @@ class Config:
         """
         size, parts = self.size(key), self.size(by)
         if size % parts:
-            message = f"`{key}` is {size:,}, no multiple of `{by}`, which is {parts:,}"
+            name, other = self._find(key)[0], self._find(by)[0]
+            message = f"`{name}` is {size:,}, no multiple of `{other}`, which is {parts:,}"
             if is_strict or parts > size:
-                self.errors.report(message, (*self.path, self._find(key)[0]))
+                self.errors.report(message, (*self.path, name))
             else:
                 self.notes[f"{message}: the library rounds the quotient down"] = None
         return max(size // parts, 1)
@@ -177,7 +208,7 @@ class Config:
 
     def _find(self, key: str) -> tuple[str, Any]:
         """The name under which a key is written, and its value."""
-        data = self.data
+        data, key = self.data, self.aliases.get(key, key)
         others = (name for name, meant in self.aliases.items() if meant == key)
         for name in (key, *others):
             if name in data:

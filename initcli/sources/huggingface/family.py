@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from initcli.registry import import_modules, known
 from initcli.sources.huggingface.config import Config
-from initcli.sources.huggingface.modules import ZERO, Modules, Tensor
+from initcli.sources.huggingface.library import ModelType, library
+from initcli.sources.huggingface.modules import Modules
 from initcli.sources.huggingface.stack import NotComputed, Stack
 from initcli.types import Size
 
@@ -22,28 +23,30 @@ MAX_COMPUTED = 2**24
 class Family:
     """The models of one ``model_type``.
 
-    A family is one class in a file of ``sources/huggingface/families``, and nothing else needs to
-    be told. Class attributes are the differences between families that share a skeleton. A flag is
-    true, false, or the configuration's key that says which.
+    A family is one class in a file of ``sources/huggingface/families``. Names of classes, defaults
+    and aliases are those of the library. Class attributes are the differences between families
+    that share a skeleton. A flag is true, false, or the configuration's key that says which.
     """
 
     model_types: ClassVar[tuple[str, ...]] = ()
     """Values of ``model_type``."""
-    classes: ClassVar[str] = ""
-    """What the names of the library's classes begin with, such as ``Llama``."""
     heads: ClassVar[tuple[str, ...]] = ("ForCausalLM", "Model")
-    """What the names end with; the first is meant where a configuration names no class."""
+    """Ends of names of classes that are described, where the library has such a class.
+
+    The first is meant where a configuration names no class.
+    """
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """The library's own defaults."""
+    """Defaults that the library derives, or does not have."""
     aliases: ClassVar[Mapping[str, str]] = {}
-    """Other names that the library takes for keys, and the keys."""
-    label_head: ClassVar[str] = "classifier"
-    """Name of the head over labels of tokens."""
+    """Other names of keys that the library takes besides, and the keys."""
     positions_key: ClassVar[str] = "max_position_embeddings"
+    flat_part: ClassVar[str] = ""
+    """The key of a part of which the values may stand among those of the whole."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
 
-    def __init__(self, config: Config, modules: Modules) -> None:
+    def __init__(self, model_type: str, config: Config, modules: Modules) -> None:
+        self.model_type = model_type
         self.config = config
         self.modules = modules
 
@@ -53,12 +56,27 @@ class Family:
         return cls.model_types
 
     @classmethod
-    def all_defaults(cls) -> dict[str, Any]:
-        """The defaults, those of the skeleton included."""
-        merged: dict[str, Any] = {}
+    def defaults_of(cls, model_type: str) -> dict[str, Any]:
+        """The defaults of a model type."""
+        merged = dict(_said(model_type).defaults)
         for each in reversed(cls.__mro__):
             merged |= vars(each).get("defaults", {})
         return merged
+
+    @classmethod
+    def aliases_of(cls, model_type: str) -> dict[str, str]:
+        """The other names of keys, and the keys."""
+        return {"torch_dtype": "dtype", **cls.aliases, **_said(model_type).aliases}
+
+    @classmethod
+    def ends_of(cls, model_type: str) -> dict[str, str]:
+        """The names of the classes that are described, and their ends."""
+        names, prefix = _said(model_type).classes, cls.__name__
+        if names:
+            end = max(filter(names[0].endswith, cls.heads), key=len, default="")
+            prefix = names[0].removesuffix(end)
+        found = {f"{prefix}{head}": head for head in cls.heads}
+        return {name: head for name, head in found.items() if name in names or not names}
 
     def describe(self, head: str) -> None:
         """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
@@ -70,7 +88,7 @@ class Family:
         Raises:
             NotComputed: no layer describes a part of it.
         """
-        raise NotComputed(f"the model type '{type(self).model_types[0]}'")
+        raise NotComputed(f"the model type '{self.model_type}'")
 
     def token_ids(self, stack: Stack) -> str:
         """Add the input."""
@@ -82,49 +100,39 @@ class Family:
         positions = self.config.optional_size(self.positions_key) or MAX_TOKENS
         return min(positions, MAX_TOKENS)
 
-    def compute_head(self, stack: Stack, head: str, takes: str, table: str = "") -> str:
-        """Add what the head of :meth:`add_head` computes; ``table`` is the tied one, if any."""
-        if table:
-            return stack.tied("lm_head", table, takes)
-        name = {
-            "ForCausalLM": "lm_head",
-            "LMHeadModel": "lm_head",
-            "ForSequenceClassification": "score",
-            "ForTokenClassification": self.label_head,
-            "ForQuestionAnswering": "qa_outputs",
-        }.get(head)
-        return takes if name is None else stack.dense(name, takes)
+    def part(self, key: str) -> Family:
+        """The family of a part of the model, which adds to the same modules."""
+        families, said = known_families(), _said(self.model_type).parts[key]
+        given = self.config.value(key)
+        name = said.model_type
+        if isinstance(given, Mapping) and not said.is_fixed:
+            name = given.get("model_type", name)
+        if not isinstance(name, str) or name not in families:
+            self.config.refuse_part(key, name, families)
+            name = said.model_type
+        family = families[name]
+        defaults = {**family.defaults_of(name), **(said.given if given is None else {})}
+        part = self.config.part(key, defaults, family.aliases_of(name))
+        if given is None and key == self.flat_part:
+            part.path, part.data = self.config.path, self.config.data
+        return family(name, part, self.modules)
 
-    @classmethod
-    def all_aliases(cls) -> dict[str, str]:
-        """The other names of keys, those of every family included."""
-        return {"torch_dtype": "dtype", **cls.aliases}
+    def add_part(self, name: str, part: Family) -> None:
+        """Add the modules of the bare model of a part behind a name, with a std of its own."""
+        with self.modules.within(name), self.modules.filled_by(part.std):
+            part.describe(part.bare_head)
 
-    def add_head(self, head: str, width: int, table: str, *, bias: bool = False) -> None:
-        """Add the usual head of a decoder.
+    @property
+    def bare_head(self) -> str:
+        """The end of the name of the class without a head."""
+        classes = _said(self.model_type).classes
+        return self.ends_of(self.model_type).get(classes[0], "Model") if classes else "Model"
 
-        Args:
-            head: end of the name of the class.
-            width: size of the residual stream.
-            table: name of the embedding's weight, which may be the head's too.
-            bias: whether the head over the vocabulary has a bias.
-        """
-        config, modules = self.config, self.modules
-        match head:
-            case "ForCausalLM" | "LMHeadModel":
-                rows = config.size("vocab_size")
-                if not config.flag("tie_word_embeddings"):
-                    modules.linear("lm_head", width, rows, bias)
-                    return
-                modules.tie("lm_head.weight", table)
-                if bias:
-                    modules.add("lm_head", "Linear", bias=Tensor((rows,), ZERO))
-            case "ForSequenceClassification":
-                modules.linear("score", width, config.labels, False)
-            case "ForTokenClassification":
-                modules.linear(self.label_head, width, config.labels)
-            case "ForQuestionAnswering":
-                modules.linear("qa_outputs", width, 2)
+    @property
+    def std(self) -> float:
+        """The standard deviation of most weights."""
+        given = not self.config.is_null(self.std_key)
+        return (self.config.number(self.std_key) if given else 0.0) or 0.02
 
     def is_computable(self, shape: Size, key: str) -> bool:
         """Whether a table whose values are computed is small enough; reports if it is not."""
@@ -145,3 +153,7 @@ def known_families() -> Mapping[str, type[Family]]:
 
     import_modules(families.__name__, families.__path__)
     return known(Family)
+
+
+def _said(model_type: str) -> ModelType:
+    return library().get(model_type, ModelType())

@@ -114,9 +114,11 @@ def _candidates(model: Model, tensors: Sequence[StoredTensor]) -> Iterator[tuple
 def _values(model: Model) -> Mapping[str, Any]:
     """The keys of the configuration, those with their defaults included."""
     data = model.document.data
-    family = known_families()[data["model_type"]]
-    written = {family.all_aliases().get(key, key) for key in data}
-    defaults = {key: each for key, each in family.all_defaults().items() if key not in written}
+    model_type = data["model_type"]
+    family = known_families()[model_type]
+    aliases, declared = family.aliases_of(model_type), family.defaults_of(model_type)
+    written = {aliases.get(key, key) for key in data}
+    defaults = {key: each for key, each in declared.items() if key not in written}
     return {**data, **defaults}
 
 

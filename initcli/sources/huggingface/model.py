@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
 
@@ -38,12 +38,11 @@ def described(document: Document, seed: int | None) -> Model:
     Raises:
         InvalidSpec: the family is not known, or a value is wrong; with all that is.
     """
-    family = _family(document)
-    config = Config(document, family.all_defaults(), family.all_aliases())
+    declared = _declared(document)
     try:
-        return _described(document, family, config, seed or 0)
+        return _described(document, declared, seed or 0)
     except TooManyErrors:
-        raise document.invalid(config.errors) from None
+        raise document.invalid(declared.family.config.errors) from None
 
 
 def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -56,24 +55,20 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
         InvalidSpec: a value of the configuration is wrong.
     """
     document = model.document
-    family = _family(document)
-    config = Config(document, family.all_defaults(), family.all_aliases())
-    modules = Modules(config.number(family.std_key) or 0.02, in_force().layers)
-    head, _ = _head(document, family)
-    described = family(config, modules)
-    described.describe(head)
-    stack = Stack(modules.modules)
+    family, _, head, _ = _declared(document)
+    family.describe(head)
+    stack = Stack(family.modules.modules)
     try:
-        described.compute(stack, head)
+        family.compute(stack, head)
         entries = stack.finished()
     except NotComputed as error:
         message = f"{model.name} has parts that no layer describes: {error}"
         remedy = "`summary`, `hist`, `check --weights` and `export` know its tensors"
         raise SignalError(message, remedy) from None
-    if config.errors:
-        raise document.invalid(config.errors)
+    if family.config.errors:
+        raise document.invalid(family.config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
-    return spec, (*stack.notes, *left_out(config, described.num_tokens))
+    return spec, (*stack.notes, *left_out(family.config, family.num_tokens))
 
 
 def computed(model: Model) -> Model:
@@ -90,11 +85,33 @@ def computed(model: Model) -> Model:
     return msgspec.structs.replace(built, document=document, notes=(*model.notes, *notes))
 
 
-def _described(document: Document, family: type[Family], config: Config, seed: int) -> Model:
-    head, notes = _head(document, family)
-    modules = Modules(config.number(family.std_key) or 0.02, in_force().layers)
+class _Declared(NamedTuple):
+    """What a configuration says of its class."""
+
+    family: Family
+    name: str
+    """The class's name."""
+    head: str
+    """The end of that name."""
+    notes: list[str]
+    """About the choice of the class."""
+
+
+def _declared(document: Document) -> _Declared:
+    kind = _family(document)
+    model_type = document.data["model_type"]
+    name, head, notes = _class(document, kind.ends_of(model_type))
+    config = Config(document, kind.defaults_of(model_type), kind.aliases_of(model_type))
+    family = kind(model_type, config, Modules(0.02, in_force().layers))
+    family.modules.std = family.std
+    return _Declared(family, name, head, notes)
+
+
+def _described(document: Document, declared: _Declared, seed: int) -> Model:
+    family = declared.family
+    config, modules = family.config, family.modules
     try:
-        family(config, modules).describe(head)
+        family.describe(declared.head)
     except TooManyModules:
         message = f"this model has more than {modules.limit:,} modules with tensors"
         raise document.refused(message, (), remedy("layers")) from None
@@ -111,14 +128,14 @@ def _described(document: Document, family: type[Family], config: Config, seed: i
         raise document.invalid(config.errors)
     ties = (f"{name} is {first}: one tensor with two names" for name, first in modules.ties.items())
     return Model(
-        name=f"{family.classes}{head}",
+        name=declared.name,
         seed=seed,
         dtype=dtype,
         defaults="torch",
         network=Network(names=(), layers=(), calls=(), inputs=(), outputs=()),
         layers=tuple(_layer(each, seed, dtype) for each in modules.modules),
         document=document,
-        notes=(*notes, *config.notes, *ties),
+        notes=(*declared.notes, *config.notes, *ties),
         ties=modules.ties,
     )
 
@@ -176,27 +193,24 @@ def _named(auto_map: Any) -> str:
     return quoted(next((each for each in values if isinstance(each, str)), auto_map))
 
 
-def _head(document: Document, family: type[Family]) -> tuple[str, list[str]]:
-    """The end of the class's name, and notes about the choice."""
+def _class(document: Document, ends: Mapping[str, str]) -> tuple[str, str, list[str]]:
+    """The class's name, its end, and notes about the choice."""
     data, notes = document.data, []
     if data.get("auto_map"):
         own = _named(data["auto_map"])
         notes.append(f"the model's own code, {own}, is not run: this is the class of {VERSION}")
     given = data.get("architectures")
     name = given[0] if isinstance(given, list) and given else given
-    known = {f"{family.classes}{head}": head for head in family.heads}
     if name is None or name == []:
-        head = family.heads[0]
-        notes.append(f"no `architectures`: {family.classes}{head} is taken")
-    elif isinstance(name, str) and name in known:
-        head = known[name]
-    else:
+        name = next(iter(ends))
+        notes.append(f"no `architectures`: {name} is taken")
+    elif not isinstance(name, str) or name not in ends:
         path = ("architectures", 0) if isinstance(given, list) else ("architectures",)
         kind = data["model_type"]
         message = f"the architecture {quoted(name)} of the model type {quoted(kind)} is not covered"
-        error = NotCovered(message, remedy=f"covered are {listed(known, 'and')}", path=path)
+        error = NotCovered(message, remedy=f"covered are {listed(ends, 'and')}", path=path)
         raise document.invalid([error])
-    return head, notes
+    return name, ends[name], notes
 
 
 def _dtype(config: Config) -> Dtype:

@@ -70,6 +70,13 @@ class Modules:
         yield
         self._scope = outer
 
+    @contextmanager
+    def filled_by(self, std: float) -> Iterator[None]:
+        """Give weights that follow another standard deviation."""
+        outer, self.std = self.std, std
+        yield
+        self.std = outer
+
     def add(self, name: str, kind: str, **tensors: Tensor) -> None:
         """Add a module; without a name, tensors of the module that is being described."""
         if len(self.modules) >= self.limit:
@@ -142,6 +149,18 @@ class Modules:
         """A normalization with a scale that starts at ``start``; a LayerNorm also has a bias."""
         scale = Tensor((width,), Constant(value=start))
         self.add(name, kind, weight=scale, **_bias(width, kind == "LayerNorm"))
+
+    def batch_norm(self, name: str, width: int, initializer: Initializer = ONE) -> None:
+        """A torch.nn.BatchNorm2d, of which the scale is filled with the initializer."""
+        self.add(
+            name,
+            "BatchNorm2d",
+            weight=Tensor((width,), initializer),
+            bias=Tensor((width,), ZERO),
+            running_mean=Tensor((width,), ZERO, trainable=False),
+            running_var=Tensor((width,), ONE, trainable=False),
+            num_batches_tracked=Tensor((), ZERO, trainable=False, dtype="int64"),
+        )
 
     def _normal(self, std: float | None) -> Initializer:
         return normal(self.std if std is None else std)

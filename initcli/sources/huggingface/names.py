@@ -177,7 +177,7 @@ class Names:
                 else:
                     by_path[path] = joined
             elif step.divided:
-                by_path |= _divided(path, step, alike[0].tensor)
+                by_path |= _divided(path, step, alike[0].tensor, self.declared)
             else:
                 unclear |= {path.replace(step.targets[0], each) for each in step.targets}
                 loose += [each.tensor for each in alike]
@@ -299,17 +299,23 @@ def _joined(path: str, experts: int, parts: list[StoredTensor]) -> StoredTensor:
     return StoredTensor(path=path, shape=shape, dtype=parts[0].dtype, storage=whole)
 
 
-def _divided(path: str, step: _Step, tensor: StoredTensor) -> Iterator[tuple[str, StoredTensor]]:
-    """The parts of a tensor by their names in memory."""
-    count = len(step.targets)
+def _divided(
+    path: str, step: _Step, tensor: StoredTensor, declared: Mapping[str, Size]
+) -> Iterator[tuple[str, StoredTensor]]:
+    """The parts of a tensor by their names in memory: as large as declared, else equally large."""
     rows, *rest = tensor.shape or (0,)
-    shape = (rows // count, *rest)
-    size = math.prod(shape)
-    for index, target in enumerate(step.targets):
-        name = path.replace(step.targets[0], target)
-        storage = None
+    names = [path.replace(step.targets[0], target) for target in step.targets]
+    parts = [(declared.get(name) or (0,))[0] for name in names]
+    if sum(parts) != rows:
+        parts = [rows // len(names)] * len(names)
+    start = 0
+    for name, part in zip(names, parts, strict=True):
+        shape = (part, *rest)
+        size, storage = math.prod(shape), None
         if tensor.storage is not None:
-            storage = Part(tensor.storage, index * size, size, tensor.storage.bytes // count)
+            share = tensor.storage.bytes * part // max(rows, 1)
+            storage = Part(tensor.storage, start, size, share)
+        start += size
         yield name, StoredTensor(path=name, shape=shape, dtype=tensor.dtype, storage=storage)
 
 

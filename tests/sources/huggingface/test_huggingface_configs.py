@@ -91,7 +91,7 @@ def test_any_value_of_any_key_gives_a_model_or_an_error(model_type: str, value: 
     from initcli.sources.huggingface.family import known_families
 
     family = known_families()[model_type]
-    for key in family.all_defaults():
+    for key in family.defaults_of(model_type):
         text = json.dumps({"model_type": model_type, key: value})
         with initcli.limited(layers=500), contextlib.suppress(initcli.InvalidSpec):
             model = initcli.parse(text)
@@ -110,8 +110,8 @@ def test_the_code_that_a_model_brings_along_is_named_and_not_run() -> None:
 
 
 def test_a_model_type_that_is_nearly_known_is_suggested() -> None:
-    assert "did you mean 'llama'?" in refused(model_type="lama")
-    assert "covered are albert, " in refused(model_type="qqqqqq")
+    assert "did you mean 'llama'?" in refused(model_type="llamma")
+    assert "covered are afmoe, albert, " in refused(model_type="qqqqqq")
 
 
 def test_a_configuration_is_written_as_a_spec_with_as_many_weights(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor
 from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
 
-_TASKS = (
+TASKS: tuple[str, ...] = (
     *("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"),
     "ForQuestionAnswering",
 )
@@ -18,28 +18,25 @@ class Bert(Family):
     """BERT. Devlin et al. 2018, arXiv:1810.04805."""
 
     model_types = ("bert",)
-    classes = "Bert"
     heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForPreTraining", "LMHeadModel", "ForNextSentencePrediction"),
-        *_TASKS,
+        *TASKS,
     )
-    defaults = {
-        "vocab_size": 30522,
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "intermediate_size": 3072,
-        "hidden_act": "gelu",
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
-        "initializer_range": 0.02,
-        "layer_norm_eps": 1e-12,
-        "pad_token_id": 0,
-        "tie_word_embeddings": True,
-    }
     body_name: ClassVar[str] = "bert"
     pads_positions: ClassVar[bool] = False
     """Whether the table of positions has a padding row too."""
+    attention_norm: ClassVar[str] = "output.LayerNorm"
+    """Name of the norm of attention, in it."""
+    output_norm: ClassVar[str] = "output.LayerNorm"
+    """Name of the norm of the feed-forward layer, in its layer."""
+    table_norm: ClassVar[str] = "LayerNorm"
+    """Name of the norm of the tables' sum; none if empty."""
+    last_norm: ClassVar[str] = ""
+    """Name of the norm behind all layers, if there is one."""
+    language_names: ClassVar[tuple[str, str, str]] = (
+        *("cls.predictions", "transform.dense", "transform.LayerNorm"),
+    )
+    """Names of the head over the vocabulary, of its projection, and of its norm."""
     has_pooler: ClassVar[bool] = True
     pools_for_classes: ClassVar[bool] = True
 
@@ -92,14 +89,14 @@ class Bert(Family):
         if head == "ForTokenClassification":
             stack.dense("classifier", stream)
         elif head == "ForMaskedLM":
-            inner = stack.dense("cls.predictions.transform.dense", stream, activation)
-            norm = "cls.predictions.transform.LayerNorm"
-            inner = stack.norm(norm, inner, "LayerNorm", epsilon)
+            scope, dense, norm = self.language_names
+            inner = stack.dense(f"{scope}.{dense}", stream, activation)
+            inner = stack.norm(f"{scope}.{norm}", inner, "LayerNorm", epsilon)
             if is_tied:
-                stack.tied("cls.predictions.decoder", table, inner)
+                stack.tied(f"{scope}.decoder", table, inner)
             else:
-                stack.dense("cls.predictions.decoder", inner)
-            stack.leave_out("cls.predictions", "the bias of the head, which starts at 0")
+                stack.dense(f"{scope}.decoder", inner)
+            stack.leave_out(scope, "the bias of the head, which starts at 0")
 
     def body(self, width: int, *, pools: bool) -> None:
         """Add tables, layers and pooler."""
@@ -107,6 +104,8 @@ class Bert(Family):
         with modules.within("embeddings"):
             self.tables(width)
         self.layers(width)
+        if self.last_norm:
+            modules.norm(self.last_norm, width)
         if pools:
             modules.linear("pooler.dense", width, width)
 
@@ -119,7 +118,8 @@ class Bert(Family):
         padding = config.index("pad_token_id", positions) if self.pads_positions else None
         modules.embedding("position_embeddings", positions, width, padding)
         modules.embedding("token_type_embeddings", config.size("type_vocab_size"), width)
-        modules.norm("LayerNorm", width)
+        if self.table_norm:
+            modules.norm(self.table_norm, width)
 
     def token_table(self, rows: int, width: int, padding: int | None) -> None:
         """Add the table of tokens."""
@@ -136,7 +136,7 @@ class Bert(Family):
                     self.attention("crossattention", width)
                 modules.linear("intermediate.dense", width, inner)
                 modules.linear("output.dense", inner, width)
-                modules.norm("output.LayerNorm", width)
+                modules.norm(self.output_norm, width)
 
     def attention(self, name: str, width: int) -> None:
         """Add the projections of attention, and the norm behind them."""
@@ -144,7 +144,7 @@ class Bert(Family):
             for each in ("query", "key", "value"):
                 self.modules.linear(f"self.{each}", width, width)
             self.modules.linear("output.dense", width, width)
-            self.modules.norm("output.LayerNorm", width)
+            self.modules.norm(self.attention_norm, width)
 
     def task(self, head: str, width: int) -> None:
         """Add the head of a class."""
@@ -165,11 +165,12 @@ class Bert(Family):
 
     def language_head(self, width: int, rows: int) -> None:
         """Add the head over the vocabulary."""
-        with self.modules.within("cls.predictions"):
-            self.modules.add("", "LMPredictionHead", bias=Tensor((rows,), ZERO))
-            self.modules.linear("transform.dense", width, width)
-            self.modules.norm("transform.LayerNorm", width)
-        self.decoder("cls.predictions", width, rows)
+        scope, dense, norm = self.language_names
+        with self.modules.within(scope):
+            self.modules.add("", "LMHead", bias=Tensor((rows,), ZERO))
+            self.modules.linear(dense, width, width)
+            self.modules.norm(norm, width)
+        self.decoder(scope, width, rows)
 
     def decoder(self, name: str, width: int, rows: int) -> None:
         """Add what turns the head's output into logits: the table of tokens, where it is tied."""
@@ -185,10 +186,9 @@ class Roberta(Bert):
     """RoBERTa. Liu et al. 2019, arXiv:1907.11692."""
 
     model_types = ("roberta",)
-    classes = "Roberta"
-    heads = ("ForMaskedLM", "Model", "ForCausalLM", *_TASKS)
-    defaults = {"vocab_size": 50265, "pad_token_id": 1}
-    body_name = "roberta"
+    heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
+    body_name: ClassVar[str] = "roberta"
+    language_names = ("lm_head", "dense", "layer_norm")
     pads_positions = True
     pools_for_classes = False
 
@@ -199,20 +199,62 @@ class Roberta(Bert):
         else:
             super().task(head, width)
 
-    def language_head(self, width: int, rows: int) -> None:
-        with self.modules.within("lm_head"):
-            self.modules.add("", "LMHead", bias=Tensor((rows,), ZERO))
-            self.modules.linear("dense", width, width)
-            self.modules.norm("layer_norm", width)
-        self.decoder("lm_head", width, rows)
+
+class Data2VecText(Roberta):
+    """data2vec for text. Baevski et al. 2022, arXiv:2202.03555."""
+
+    model_types = ("data2vec-text",)
+    body_name = "data2vec_text"
+
+
+class RobertaPreLayerNorm(Roberta):
+    """RoBERTa with norms before each part. Ott et al. 2019, arXiv:1904.01038."""
+
+    model_types = ("roberta-prelayernorm",)
+    body_name = "roberta_prelayernorm"
+    attention_norm = "LayerNorm"
+    output_norm = "intermediate.LayerNorm"
+    last_norm = "LayerNorm"
+
+
+class XlmRobertaXl(Roberta):
+    """XLM-RoBERTa XL, with norms before each part. Goyal et al. 2021, arXiv:2105.00572."""
+
+    model_types = ("xlm-roberta-xl",)
+    attention_norm = "self_attn_layer_norm"
+    output_norm = "LayerNorm"
+    table_norm = ""
+    last_norm = "encoder.LayerNorm"
+
+
+class MegatronBert(Bert):
+    """Megatron-BERT, with norms before each part. Shoeybi et al. 2019, arXiv:1909.08053."""
+
+    model_types = ("megatron-bert",)
+    heads = (*Bert.heads, "ForCausalLM")
+    attention_norm = output_norm = "ln"
+    table_norm = ""
+    last_norm = "encoder.ln"
+
+
+class Ernie(Bert):
+    """ERNIE. Sun et al. 2019, arXiv:1904.09223."""
+
+    model_types = ("ernie",)
+    heads = (*Bert.heads, "ForCausalLM")
+    body_name = "ernie"
+
+    def tables(self, width: int) -> None:
+        super().tables(width)
+        if self.config.flag("use_task_id"):
+            count = self.config.size("task_type_vocab_size")
+            self.modules.embedding("task_type_embeddings", count, width)
 
 
 class XlmRoberta(Roberta):
     """XLM-RoBERTa, which names the head before the table. arXiv:1911.02116."""
 
     model_types = ("xlm-roberta",)
-    classes = "XLMRoberta"
-    defaults = {"vocab_size": 30522}
     is_shared = False
 
     def describe(self, head: str) -> None:
@@ -239,23 +281,13 @@ class Camembert(XlmRoberta):
     """CamemBERT. Martin et al. 2019, arXiv:1911.03894."""
 
     model_types = ("camembert",)
-    classes = "Camembert"
 
 
 class Electra(Roberta):
     """ELECTRA. Clark et al. 2020, arXiv:2003.10555."""
 
     model_types = ("electra",)
-    classes = "Electra"
-    heads = ("ForPreTraining", "Model", "ForMaskedLM", *_TASKS)
-    defaults = {
-        "vocab_size": 30522,
-        "embedding_size": 128,
-        "hidden_size": 256,
-        "num_attention_heads": 4,
-        "intermediate_size": 1024,
-        "pad_token_id": 0,
-    }
+    heads = ("ForPreTraining", "Model", "ForMaskedLM", *TASKS)
     body_name = "electra"
     pads_positions = False
     has_pooler = False
@@ -291,29 +323,38 @@ class Electra(Roberta):
                 super().task(head, width)
 
 
+class MpNet(Roberta):
+    """MPNet. Song et al. 2020, arXiv:2004.09297."""
+
+    model_types = ("mpnet",)
+    heads = ("ForMaskedLM", "Model", *TASKS)
+    body_name = "mpnet"
+
+    def tables(self, width: int) -> None:
+        config, modules = self.config, self.modules
+        rows, positions = config.size("vocab_size"), config.size("max_position_embeddings")
+        modules.embedding("word_embeddings", rows, width, 1 % rows)
+        modules.embedding("position_embeddings", positions, width, 1 % positions)
+        modules.norm("LayerNorm", width)
+
+    def layers(self, width: int) -> None:
+        super().layers(width)
+        buckets = self.config.size("relative_attention_num_buckets")
+        heads = self.config.size("num_attention_heads")
+        self.modules.embedding("encoder.relative_attention_bias", buckets, heads)
+
+    def attention(self, name: str, width: int) -> None:
+        with self.modules.within(name):
+            for each in ("q", "k", "v", "o"):
+                self.modules.linear(f"attn.{each}", width, width)
+            self.modules.norm("LayerNorm", width)
+
+
 class DistilBert(Family):
     """DistilBERT. Sanh et al. 2019, arXiv:1910.01108."""
 
     model_types = ("distilbert",)
-    classes = "DistilBert"
-    heads = ("ForMaskedLM", "Model", *_TASKS)
-    defaults = {
-        "vocab_size": 30522,
-        "max_position_embeddings": 512,
-        "n_layers": 6,
-        "n_heads": 12,
-        "dim": 768,
-        "hidden_dim": 3072,
-        "activation": "gelu",
-        "initializer_range": 0.02,
-        "pad_token_id": 0,
-        "tie_word_embeddings": True,
-    }
-    aliases = {
-        "hidden_size": "dim",
-        "num_hidden_layers": "n_layers",
-        "num_attention_heads": "n_heads",
-    }
+    heads = ("ForMaskedLM", "Model", *TASKS)
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("dim")
@@ -360,18 +401,7 @@ class Albert(Bert):
     """ALBERT, whose layers share their weights. Lan et al. 2019, arXiv:1909.11942."""
 
     model_types = ("albert",)
-    classes = "Albert"
-    heads = ("ForMaskedLM", "Model", "ForPreTraining", *_TASKS)
-    defaults = {
-        "vocab_size": 30000,
-        "embedding_size": 128,
-        "hidden_size": 4096,
-        "num_attention_heads": 64,
-        "num_hidden_groups": 1,
-        "inner_group_num": 1,
-        "intermediate_size": 16384,
-        "hidden_act": "gelu_new",
-    }
+    heads = ("ForMaskedLM", "Model", "ForPreTraining", *TASKS)
     body_name = "albert"
 
     def body(self, width: int, *, pools: bool) -> None:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from typing import ClassVar
 
 from initcli.initializers import Constant, RandomUniform
 from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import ONE, ZERO, Tensor, normal
+from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 
 
 class ResNet(Family):
     """ResNet. He et al. 2015, arXiv:1512.03385."""
 
     model_types = ("resnet",)
-    classes = "ResNet"
     heads = ("ForImageClassification", "Model")
-    defaults = {
-        "num_channels": 3,
-        "embedding_size": 64,
-        "hidden_sizes": (256, 512, 1024, 2048),
-        "depths": (3, 4, 6, 3),
-        "layer_type": "bottleneck",
-        "hidden_act": "relu",
-        "initializer_range": 0.02,
-    }
 
     def describe(self, head: str) -> None:
         config, modules = self.config, self.modules
@@ -65,39 +57,22 @@ class ResNet(Family):
             std = math.sqrt(2 / (outputs * kernel**2))
             size = (kernel, kernel)
             self.modules.convolution("convolution", inputs, outputs, size, False, normal(std))
-            self.modules.add(
-                "normalization",
-                "BatchNorm2d",
-                weight=Tensor((outputs,), ONE),
-                bias=Tensor((outputs,), ZERO),
-                running_mean=Tensor((outputs,), ZERO, trainable=False),
-                running_var=Tensor((outputs,), ONE, trainable=False),
-                num_batches_tracked=Tensor((), ZERO, trainable=False, dtype="int64"),
-            )
+            self.modules.batch_norm("normalization", outputs)
 
 
 class ConvNext(Family):
     """ConvNeXt. Liu et al. 2022, arXiv:2201.03545."""
 
     model_types = ("convnext",)
-    classes = "ConvNext"
+    body_name: ClassVar[str] = "convnext"
     heads = ("ForImageClassification", "Model")
-    defaults = {
-        "num_channels": 3,
-        "patch_size": 4,
-        "hidden_sizes": (96, 192, 384, 768),
-        "depths": (3, 3, 9, 3),
-        "hidden_act": "gelu",
-        "initializer_range": 0.02,
-        "layer_scale_init_value": 1e-6,
-    }
 
     def describe(self, head: str) -> None:
         config, modules = self.config, self.modules
         config.activation("hidden_act")
         sizes, patch = config.numbers("hidden_sizes", least=1), config.size("patch_size")
         depths, width = config.numbers("depths", len(sizes)), next(iter(sizes), 1)
-        with modules.within("" if head == "Model" else "convnext"):
+        with modules.within("" if head == "Model" else self.body_name):
             with modules.within("embeddings"):
                 channels = config.size("num_channels")
                 modules.convolution("patch_embeddings", channels, width, (patch, patch))
@@ -125,3 +100,133 @@ class ConvNext(Family):
         modules.norm("layernorm", width)
         modules.linear("pwconv1", width, 4 * width)
         modules.linear("pwconv2", 4 * width, width)
+
+
+class ConvNextV2(ConvNext):
+    """ConvNeXt 2, with global response normalization. Woo et al. 2023, arXiv:2301.00808."""
+
+    model_types = ("convnextv2",)
+    body_name = "convnextv2"
+
+    def layer(self, width: int) -> None:
+        modules, scale = self.modules, Tensor((1, 1, 1, 4 * width), ZERO)
+        modules.convolution("dwconv", 1, width, (7, 7))
+        modules.norm("layernorm", width)
+        modules.linear("pwconv1", width, 4 * width)
+        modules.add("grn", "GRN", weight=scale, bias=scale)
+        modules.linear("pwconv2", 4 * width, width)
+
+
+class MobileNetV2(Family):
+    """MobileNet 2. Sandler et al. 2018, arXiv:1801.04381."""
+
+    model_types = ("mobilenet_v2",)
+    heads = ("ForImageClassification", "Model")
+    sizes: ClassVar[tuple[int, ...]] = (
+        *(16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320),
+    )
+
+    def describe(self, head: str) -> None:
+        config, modules = self.config, self.modules
+        config.activation("hidden_act")
+        sizes, stem = [self.scaled(each) for each in self.sizes], self.scaled(32)
+        is_fine = config.flag("finegrained_output") and config.number("depth_multiplier") < 1
+        last = 1280 if is_fine else self.scaled(1280)
+        with modules.within("" if head == "Model" else "mobilenet_v2"):
+            with modules.within("conv_stem"):
+                self.convolution("first_conv", config.size("num_channels"), stem, 3)
+                if not config.flag("first_layer_is_expansion"):
+                    self.convolution("expand_1x1", stem, stem, 1)
+                self.convolution("conv_3x3", 1, stem, 3)
+                self.convolution("reduce_1x1", stem, sizes[0], 1)
+            for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+                inner = self.divisible(round(inputs * config.number("expand_ratio")))
+                with modules.within(f"layer.{index}"):
+                    self.convolution("expand_1x1", inputs, inner, 1)
+                    self.convolution("conv_3x3", 1, inner, 3)
+                    self.convolution("reduce_1x1", inner, outputs, 1)
+            self.convolution("conv_1x1", sizes[-1], last, 1)
+        if head == "ForImageClassification":
+            modules.linear("classifier", last, config.labels)
+
+    def convolution(self, name: str, inputs: int, outputs: int, kernel: int) -> None:
+        """Add a convolution and its batch normalization."""
+        with self.modules.within(name):
+            self.modules.convolution("convolution", inputs, outputs, (kernel, kernel), False)
+            self.modules.batch_norm("normalization", outputs)
+
+    def scaled(self, channels: int) -> int:
+        """So many channels, multiplied for the configuration."""
+        return self.divisible(round(channels * self.config.number("depth_multiplier")))
+
+    def divisible(self, channels: int) -> int:
+        """The nearest multiple of a divisor that is not much smaller."""
+        step, least = self.config.size("depth_divisible_by"), self.config.size("min_depth")
+        return max(_rounded(channels, step, least), 1)
+
+
+class EfficientNet(Family):
+    """EfficientNet. Tan and Le 2019, arXiv:1905.11946."""
+
+    model_types = ("efficientnet",)
+    heads = ("ForImageClassification", "Model")
+
+    def describe(self, head: str) -> None:
+        config, modules = self.config, self.modules
+        config.activation("hidden_act")
+        width, hidden = self.scaled(32), config.size("hidden_dim")
+        with modules.within("" if head == "Model" else "efficientnet"):
+            channels = config.size("num_channels")
+            modules.convolution("embeddings.convolution", channels, width, (3, 3), False)
+            self.batch_norm("embeddings.batchnorm", width)
+            with modules.within("encoder"):
+                last = self.blocks()
+                top = self.scaled(1280)
+                modules.convolution("top_conv", last, top, (1, 1), False)
+                self.batch_norm("top_bn", hidden)
+        if head == "ForImageClassification":
+            modules.linear("classifier", hidden, config.labels)
+
+    def blocks(self) -> int:
+        """Add the blocks; returns the width of the last."""
+        config, index, outputs = self.config, 0, 1
+        inputs = config.numbers("in_channels", least=1)
+        keys = ("out_channels", "kernel_sizes", "expand_ratios", "num_block_repeats")
+        lists = (config.numbers(key, len(inputs), 1) for key in keys)
+        for size, out, kernel, ratio, repeats in zip(inputs, *lists, strict=False):
+            width, outputs = self.scaled(size), self.scaled(out)
+            for _ in range(math.ceil(config.number("depth_coefficient") * repeats)):
+                with self.modules.within(f"blocks.{index}"):
+                    self.block(width, outputs, kernel, ratio)
+                width, index = outputs, index + 1
+        return outputs
+
+    def block(self, width: int, outputs: int, kernel: int, ratio: int) -> None:
+        """Add one block."""
+        modules, inner = self.modules, width * ratio
+        if ratio != 1:
+            modules.convolution("expansion.expand_conv", width, inner, (1, 1), False)
+            self.batch_norm("expansion.expand_bn", inner)
+        with modules.within("depthwise_conv"):
+            modules.convolution("depthwise_conv", 1, inner, (kernel, kernel), False)
+            self.batch_norm("depthwise_norm", inner)
+        squeezed = max(1, int(width * self.config.number("squeeze_expansion_ratio")))
+        modules.convolution("squeeze_excite.reduce", inner, squeezed, (1, 1))
+        modules.convolution("squeeze_excite.expand", squeezed, inner, (1, 1))
+        modules.convolution("projection.project_conv", inner, outputs, (1, 1), False)
+        self.batch_norm("projection.project_bn", outputs)
+
+    def batch_norm(self, name: str, width: int) -> None:
+        """Add a batch normalization, of which the scale is drawn."""
+        self.modules.batch_norm(name, width, normal(self.modules.std))
+
+    def scaled(self, channels: int) -> int:
+        """So many channels, multiplied for the configuration and rounded."""
+        step = self.config.size("depth_divisor")
+        return _rounded(channels * self.config.number("width_coefficient"), step, step)
+
+
+def _rounded(size: float, step: int, least: int) -> int:
+    """The nearest multiple of ``step``, at least ``least``, and not below 0.9 of the size."""
+    rounded = max(least, int(size + step / 2) // step * step)
+    return rounded + step if rounded < 0.9 * size else rounded

@@ -1,441 +1,368 @@
-"""GPT-2 and GPT-NeoX, and decoders that follow them."""
+"""GPT-2, GPT-J and GPT-NeoX, and decoders that follow them."""
 
 from __future__ import annotations
 
 import math
 from typing import ClassVar
 
-from initcli.sources.huggingface.families.llama import ANSWERING, GENERATING, LABELING, Decoder
-from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
+from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, Norms
+from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
+from initcli.sources.huggingface.stack import NotComputed, Stack
 
 
-class Gpt2(Family):
+class _Gpt(Decoder):
+    """What those of the years before Llama share."""
+
+    body_name: ClassVar[str] = "transformer"
+    table: ClassVar[str] = "wte"
+    blocks: ClassVar[str] = "h"
+    final_norm: ClassVar[str] = "ln_f"
+    norm_kind = "LayerNorm"
+    epsilon_key: ClassVar[str] = "layer_norm_epsilon"
+    block_norms: ClassVar[Norms] = Norms("ln_1", "ln_2")
+    attention_name: ClassVar[str] = "attn"
+    qkv_bias: ClassVar[bool | str] = True
+    out_bias: ClassVar[bool | str] = True
+    mlp = "plain"
+    mlp_names: ClassVar[tuple[str, ...]] = ("c_fc", "c_proj")
+    mlp_bias: ClassVar[bool | str] = True
+    keys_key = head_dim_key = ""
+    hidden_key: ClassVar[str] = "n_inner"
+    activation_key: ClassVar[str] = "activation_function"
+    label_head = "classifier"
+    pads = False
+
+    @property
+    def hidden(self) -> int:
+        given = self.config.optional_size(self.hidden_key) if self.hidden_key else None
+        return given or 4 * self.width
+
+
+class Gpt2(_Gpt):
     """GPT-2, of which projections back to the stream start at std/√(2·layers).
 
     Radford et al. 2019.
     """
 
     model_types: ClassVar[tuple[str, ...]] = ("gpt2", "gpt-sw3")
-    classes = "GPT2"
-    heads: ClassVar[tuple[str, ...]] = (
-        *("LMHeadModel", "Model", "ForSequenceClassification"),
-        *("ForTokenClassification", "ForQuestionAnswering"),
-    )
-    defaults = {
-        "vocab_size": 50257,
-        "n_positions": 1024,
-        "n_embd": 768,
-        "n_layer": 12,
-        "n_head": 12,
-        "n_inner": None,
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-5,
-        "initializer_range": 0.02,
-        "tie_word_embeddings": True,
-    }
-    head_bias: ClassVar[bool] = False
-    positions_key: ClassVar[str] = "n_positions"
-    aliases = {
-        "hidden_size": "n_embd",
-        "num_hidden_layers": "n_layer",
-        "num_attention_heads": "n_head",
-        "max_position_embeddings": "n_positions",
-    }
+    heads = ("LMHeadModel", *Decoder.heads)
+    positions = "wpe"
+    positions_key = "n_positions"
+    qkv = ("c_attn",)
+    out = "c_proj"
 
-    def describe(self, head: str) -> None:
-        modules, width = self.modules, self.config.size("n_embd")
-        with modules.within("" if head == "Model" else "transformer"):
-            self.body(width)
-        self.add_head(head, width, "transformer.wte.weight", bias=self.head_bias)
-
-    def body(self, width: int) -> None:
-        """Add all modules but the head."""
-        config, modules = self.config, self.modules
-        config.activation("activation_function")
-        config.quotient("n_embd", "n_head")
-        layers = config.size("n_layer", 0)
-        modules.embedding("wte", config.size("vocab_size"), width)
-        modules.embedding("wpe", config.size("n_positions"), width)
-        hidden = config.optional_size("n_inner") or 4 * width
-        back = config.number("initializer_range") / math.sqrt(2 * max(layers, 1))
-        for index in range(layers):
-            with modules.within(f"h.{index}"):
-                modules.norm("ln_1", width)
-                with modules.within("attn"):
-                    self.projection("c_attn", width, self.packed(width))
-                    self.projection("c_proj", width, width, back)
-                modules.norm("ln_2", width)
-                if config.flag("add_cross_attention"):
-                    self.cross_attention(width, back)
-                with modules.within("mlp"):
-                    self.projection("c_fc", width, hidden)
-                    self.projection("c_proj", hidden, width, back)
-        modules.norm("ln_f", width)
+    def block(self, index: int) -> None:
+        super().block(index)
+        if self.config.flag("add_cross_attention"):
+            with self.modules.within("crossattention"):
+                self.linear("c_attn", self.width, 2 * self.width)
+                self.linear("q_attn", self.width, self.width)
+                self.linear("c_proj", self.width, self.width)
+            self.norm("ln_cross_attn", self.width)
 
     def compute(self, stack: Stack, head: str) -> None:
-        config, prefix = self.config, "" if head == "Model" else "transformer."
-        if config.flag("add_cross_attention"):
+        if self.config.flag("add_cross_attention"):
             raise NotComputed("attention to the output of an encoder")
-        width, count = config.size("n_embd"), config.size("n_head")
-        keys = 1 if self.packed(width) < 3 * width else count
-        heads = Heads(count, keys, config.quotient("n_embd", "n_head"))
-        epsilon = config.number("layer_norm_epsilon") or 1e-5
-        activation = config.text("activation_function")
-        table = f"{prefix}wte"
-        is_tied = head in ("LMHeadModel", "ForCausalLM") and config.flag("tie_word_embeddings")
-        if is_tied:
-            stack.will_tie(table)
-        stream = stack.positions(f"{prefix}wpe", stack.embedding(table, self.token_ids(stack)))
-        for index in range(config.size("n_layer", 0)):
-            with stack.block(f"{prefix}h", index):
-                normed = stack.norm("ln_1", "input", "LayerNorm", epsilon)
-                qkv, out = ("attn.c_attn",) * 3, "attn.c_proj"
-                inner = stack.attention("attn", normed, heads, qkv, out, causal=True)
-                middle = stack.sum("attn.sum", "input", inner)
-                normed = stack.norm("ln_2", middle, "LayerNorm", epsilon)
-                inner = stack.dense("mlp.c_fc", normed, activation)
-                stack.sum("mlp.sum", middle, stack.dense("mlp.c_proj", inner))
-            stream = f"{prefix}h"
-        stream = stack.norm(f"{prefix}ln_f", stream, "LayerNorm", epsilon)
-        self.compute_head(stack, head, stream, table if is_tied else "")
+        super().compute(stack, head)
 
-    def cross_attention(self, width: int, back: float) -> None:
-        """Add attention to the output of an encoder."""
-        with self.modules.within("crossattention"):
-            self.projection("c_attn", width, 2 * width)
-            self.projection("q_attn", width, width)
-            self.projection("c_proj", width, width, back)
-        self.modules.norm("ln_cross_attn", width)
+    def std_of(self, name: str) -> float | None:
+        """The std of a projection, if it is not that of most weights."""
+        if name != "c_proj":
+            return None
+        return self.config.number("initializer_range") / math.sqrt(2 * max(self.num_blocks, 1))
 
-    def packed(self, width: int) -> int:
-        """The size of queries, keys and values together."""
-        return 3 * width
-
-    def projection(self, name: str, inputs: int, outputs: int, std: float | None = None) -> None:
-        """Add a projection."""
-        self.modules.conv1d(name, inputs, outputs, std=std)
+    def linear(self, name: str, inputs: int, outputs: int, bias: bool = True) -> None:
+        self.modules.conv1d(name, inputs, outputs, bias, self.std_of(name))
 
 
 class GptBigCode(Gpt2):
     """StarCoder, with one head of keys. arXiv:2301.03988."""
 
     model_types = ("gpt_bigcode",)
-    classes = "GPTBigCode"
-    heads = ("ForCausalLM", "Model", "ForSequenceClassification", "ForTokenClassification")
-    defaults = {"activation_function": "gelu_pytorch_tanh", "multi_query": True}
 
-    def packed(self, width: int) -> int:
-        each = self.config.quotient("n_embd", "n_head")
-        return width + 2 * each if self.config.flag("multi_query") else 3 * width
+    @property
+    def num_keys(self) -> int:
+        return 1 if self.config.flag("multi_query") else self.num_heads
 
-    def projection(self, name: str, inputs: int, outputs: int, std: float | None = None) -> None:
-        self.modules.linear(name, inputs, outputs, std=std)
+    def linear(self, name: str, inputs: int, outputs: int, bias: bool = True) -> None:
+        self.modules.linear(name, inputs, outputs, bias, self.std_of(name))
 
 
-class GptJ(Gpt2):
+class GptJ(_Gpt):
     """GPT-J, with rotary positions. Wang and Komatsuzaki 2021."""
 
     model_types = ("gptj",)
-    classes = "GPTJ"
-    heads: ClassVar[tuple[str, ...]] = (
-        "ForCausalLM",
-        "Model",
-        "ForSequenceClassification",
-        "ForQuestionAnswering",
-    )
-    defaults = {
-        "vocab_size": 50400,
-        "n_positions": 2048,
-        "n_embd": 4096,
-        "n_layer": 28,
-        "n_head": 16,
-        "tie_word_embeddings": False,
-    }
+    positions_key = "n_positions"
+    is_parallel = True
+    block_norms = Norms("ln_1")
+    qkv_bias = out_bias = False
+    out = "out_proj"
+    mlp_names = ("fc_in", "fc_out")
     head_bias = True
-    is_packed: ClassVar[bool] = False
-
-    def compute(self, stack: Stack, head: str) -> None:
-        config, prefix = self.config, "" if head == "Model" else "transformer."
-        count = config.size("n_head")
-        heads = Heads(count, count, config.quotient("n_embd", "n_head"))
-        epsilon = config.number("layer_norm_epsilon") or 1e-5
-        activation = config.text("activation_function")
-        table = f"{prefix}wte"
-        is_tied = head == "ForCausalLM" and config.flag("tie_word_embeddings")
-        if is_tied:
-            stack.will_tie(table)
-            stack.leave_out("lm_head", "the bias of the head, which starts at 0")
-        stream = stack.embedding(table, self.token_ids(stack))
-        names = ("qkv_proj",) * 3 if self.is_packed else ("q_proj", "k_proj", "v_proj")
-        query, key, value = (f"attn.{name}" for name in names)
-        for index in range(config.size("n_layer", 0)):
-            with stack.block(f"{prefix}h", index):
-                normed = stack.norm("ln_1", "input", "LayerNorm", epsilon)
-                qkv, out = (query, key, value), "attn.out_proj"
-                attended = stack.attention("attn", normed, heads, qkv, out, causal=True)
-                inner = stack.dense("mlp.fc_in", normed, activation)
-                stack.sum("mlp.sum", "input", attended, stack.dense("mlp.fc_out", inner))
-            stream = f"{prefix}h"
-        stream = stack.norm(f"{prefix}ln_f", stream, "LayerNorm", epsilon)
-        self.compute_head(stack, head, stream, table if is_tied else "")
-
-    def body(self, width: int) -> None:
-        config, modules = self.config, self.modules
-        config.activation("activation_function")
-        config.quotient("n_embd", "n_head")
-        modules.embedding("wte", config.size("vocab_size"), width)
-        hidden = config.optional_size("n_inner") or 4 * width
-        for index in range(config.size("n_layer", 0)):
-            with modules.within(f"h.{index}"):
-                modules.norm("ln_1", width)
-                with modules.within("attn"):
-                    for name in ("qkv_proj",) if self.is_packed else ("k_proj", "v_proj", "q_proj"):
-                        size = 3 * width if self.is_packed else width
-                        modules.linear(name, width, size, False)
-                    modules.linear("out_proj", width, width, False)
-                modules.linear("mlp.fc_in", width, hidden)
-                modules.linear("mlp.fc_out", hidden, width)
-        modules.norm("ln_f", width)
 
 
 class CodeGen(GptJ):
     """CodeGen. Nijkamp et al. 2022, arXiv:2203.13474."""
 
     model_types = ("codegen",)
-    classes = "CodeGen"
-    heads = GENERATING
-    is_packed = True
+    qkv: ClassVar[tuple[str, ...]] = ("qkv_proj",)
 
 
-class GptNeo(Family):
+class GptNeo(_Gpt):
     """GPT-Neo. Black et al. 2021."""
 
     model_types = ("gpt_neo",)
-    classes = "GPTNeo"
-    heads = (*GENERATING, "ForSequenceClassification", "ForTokenClassification")
-    defaults = {
-        "vocab_size": 50257,
-        "max_position_embeddings": 2048,
-        "hidden_size": 2048,
-        "num_layers": 24,
-        "num_heads": 16,
-        "intermediate_size": None,
-        "activation_function": "gelu_new",
-        "initializer_range": 0.02,
-        "tie_word_embeddings": True,
-    }
-    aliases = {"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"}
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("activation_function")
-        config.quotient("hidden_size", "num_heads")
-        vocabulary = config.size("vocab_size")
-        hidden = config.optional_size("intermediate_size") or 4 * width
-        with modules.within("" if head == "Model" else "transformer"):
-            modules.embedding("wte", vocabulary, width)
-            modules.embedding("wpe", config.size("max_position_embeddings"), width)
-            for index in range(config.size("num_layers", 0)):
-                with modules.within(f"h.{index}"):
-                    modules.norm("ln_1", width)
-                    with modules.within("attn.attention"):
-                        for name in ("k_proj", "v_proj", "q_proj"):
-                            modules.linear(name, width, width, False)
-                        modules.linear("out_proj", width, width)
-                    modules.norm("ln_2", width)
-                    modules.linear("mlp.c_fc", width, hidden)
-                    modules.linear("mlp.c_proj", hidden, width)
-            modules.norm("ln_f", width)
-        self.add_head(head, width, "transformer.wte.weight")
+    heads = _Gpt.heads[:-1]
+    positions = "wpe"
+    attention_name = "attn.attention"
+    qkv_bias = False
+    out = "out_proj"
+    hidden_key = "intermediate_size"
 
 
-class Persimmon(Decoder):
-    """Persimmon 8B. Adept 2023."""
-
-    model_types = ("persimmon",)
-    classes = "Persimmon"
-    heads = LABELING
-    defaults = {
-        "vocab_size": 262144,
-        "intermediate_size": 16384,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 64,
-        "hidden_act": "relu2",
-        "qk_layernorm": True,
-    }
-    final_norm = "final_layernorm"
-    norm_kind = "LayerNorm"
-    epsilon_key = "layer_norm_eps"
-    qkv_bias: ClassVar[bool | str] = True
-    out_bias: ClassVar[bool | str] = True
-    mlp_bias = True
-    has_qk_norm: ClassVar[bool | str] = "qk_layernorm"
-    qk_norms = ("q_layernorm", "k_layernorm")
-    mlp = "plain"
-    mlp_names = ("dense_h_to_4h", "dense_4h_to_h")
-
-    def attention(self, index: int) -> None:
-        width, each = self.width, self.config.quotient("hidden_size", "num_attention_heads")
-        self.modules.linear("query_key_value", width, 3 * width, self.flag(self.qkv_bias))
-        self.modules.linear("dense", width, width, self.flag(self.out_bias))
-        if self.flag(self.has_qk_norm):
-            for name in self.qk_norms:
-                self.norm(name, each)
-
-
-class GptNeoX(Persimmon):
+class GptNeoX(_Gpt):
     """GPT-NeoX and Pythia. Black et al. 2022, arXiv:2204.06745."""
 
     model_types = ("gpt_neox",)
-    classes = "GPTNeoX"
-    heads = ANSWERING
-    defaults = {
-        "vocab_size": 50432,
-        "hidden_size": 6144,
-        "intermediate_size": 24576,
-        "num_hidden_layers": 44,
-        "hidden_act": "gelu",
-        "attention_bias": True,
-        "use_parallel_residual": True,
-    }
-    label_head = "classifier"
-    qkv_bias = out_bias = "attention_bias"
-    has_qk_norm = False
-
-    def compute(self, stack: Stack, head: str) -> None:
-        config, prefix = self.config, "" if head == "Model" else "gpt_neox."
-        heads = Heads(self.num_heads, self.num_heads, self.width // self.num_heads)
-        activation = config.text("hidden_act")
-        table = f"{prefix}embed_in"
-        is_tied = head == "ForCausalLM" and config.flag("tie_word_embeddings")
-        if is_tied:
-            stack.will_tie(table)
-        stream = stack.embedding(table, self.token_ids(stack))
-        is_parallel = config.flag("use_parallel_residual")
-        for index in range(config.size("num_hidden_layers", 0)):
-            with stack.block(f"{prefix}layers", index):
-                normed = self.compute_norm(stack, "input_layernorm", "input")
-                qkv, out = ("attention.query_key_value",) * 3, "attention.dense"
-                attended = stack.attention("attention", normed, heads, qkv, out, causal=True)
-                middle = "input" if is_parallel else stack.sum("attention.sum", "input", attended)
-                normed = self.compute_norm(stack, "post_attention_layernorm", middle)
-                inner = stack.dense("mlp.dense_h_to_4h", normed, activation)
-                inner = stack.dense("mlp.dense_4h_to_h", inner)
-                stack.sum("mlp.sum", middle, *([attended] if is_parallel else []), inner)
-            stream = f"{prefix}layers"
-        stream = self.compute_norm(stack, f"{prefix}final_layer_norm", stream)
-        self.compute_head(stack, head, stream, table if is_tied else "")
-
-    def describe(self, head: str) -> None:
-        modules, width = self.modules, self.width
-        with modules.within("" if head == "Model" else "gpt_neox"):
-            self.body()
-        self.add_head(head, width, "gpt_neox.embed_in.weight")
-
-    def body(self) -> None:
-        config, modules = self.config, self.modules
-        config.activation("hidden_act")
-        modules.embedding("embed_in", config.size("vocab_size"), self.width)
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"layers.{index}"):
-                for name in self.block_norms:
-                    self.norm(name, self.width)
-                with modules.within("attention"):
-                    self.attention(index)
-                self.feed_forward(index)
-        self.norm("final_layer_norm", self.width)
+    body_name = "gpt_neox"
+    table = "embed_in"
+    blocks = "layers"
+    final_norm: ClassVar[str] = "final_layer_norm"
+    epsilon_key = "layer_norm_eps"
+    is_parallel: ClassVar[bool | str] = "use_parallel_residual"
+    block_norms = BEFORE
+    attention_name: ClassVar[str] = "attention"
+    qkv = ("query_key_value",)
+    qkv_bias: ClassVar[bool | str] = "attention_bias"
+    out_bias: ClassVar[bool | str] = "attention_bias"
+    out = "dense"
+    mlp_names = ("dense_h_to_4h", "dense_4h_to_h")
+    hidden_key = "intermediate_size"
+    activation_key = "hidden_act"
 
 
-class Falcon(Family):
+class GptNeoXJapanese(GptNeoX):
+    """GPT-NeoX for Japanese, of which only the last block has a bias behind attention."""
+
+    model_types = ("gpt_neox_japanese",)
+    body_name = "gpt_neox_japanese"
+    is_parallel = False
+    qkv_bias = out_bias = mlp_bias = False
+    head_name = "embed_out"
+
+    def attention(self, index: int) -> None:
+        super().attention(index)
+        if index == self.num_blocks - 1:
+            self.modules.add("", "Attention", dense_bias=Tensor((self.width,), ZERO))
+
+    @property
+    def hidden(self) -> int:
+        return self.config.size("intermediate_multiple_size") * self.width
+
+
+class Persimmon(GptNeoX):
+    """Persimmon 8B. Adept 2023."""
+
+    model_types = ("persimmon",)
+    body_name = "model"
+    table = "embed_tokens"
+    final_norm = "final_layernorm"
+    is_parallel = False
+    attention_name = "self_attn"
+    qkv_bias = out_bias = True
+    has_qk_norm = "qk_layernorm"
+    qk_norms = ("q_layernorm", "k_layernorm")
+    label_head = "score"
+    pads = True
+
+
+class Falcon(_Gpt):
     """Falcon. Almazrouei et al. 2023, arXiv:2311.16867."""
 
     model_types = ("falcon",)
-    classes = "Falcon"
-    heads = (
-        *("ForCausalLM", "Model", "ForSequenceClassification"),
-        *("ForTokenClassification", "ForQuestionAnswering"),
-    )
-    defaults = {
-        "vocab_size": 65024,
-        "hidden_size": 4544,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 71,
-        "num_kv_heads": None,
-        "ffn_hidden_size": None,
-        "num_ln_in_parallel_attn": None,
-        "initializer_range": 0.02,
-        "activation": "gelu",
-        "multi_query": True,
-        "parallel_attn": True,
-        "tie_word_embeddings": True,
-    }
+    table = "word_embeddings"
+    is_parallel = "parallel_attn"
+    attention_name = "self_attention"
+    qkv = ("query_key_value",)
+    qkv_bias = out_bias = mlp_bias = "bias"
+    out = "dense"
+    mlp_names = ("dense_h_to_4h", "dense_4h_to_h")
+    hidden_key = "ffn_hidden_size"
+    activation_key = "activation"
 
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("activation")
-        vocabulary = config.size("vocab_size")
-        with modules.within("" if head == "Model" else "transformer"):
-            modules.embedding("word_embeddings", vocabulary, width)
-            for index in range(config.size("num_hidden_layers", 0)):
-                with modules.within(f"h.{index}"):
-                    self.block(width)
-            modules.norm("ln_f", width)
-        self.add_head(head, width, "transformer.word_embeddings.weight")
+    @property
+    def num_keys(self) -> int:
+        if not self.config.flag("new_decoder_architecture"):
+            return 1 if self.config.flag("multi_query") else self.num_heads
+        return self.config.optional_size("num_kv_heads") or self.num_heads
 
-    def block(self, width: int) -> None:
-        """Add one block."""
-        config, modules, bias = self.config, self.modules, self.config.flag("bias")
-        heads = config.size("num_attention_heads")
-        each = config.quotient("hidden_size", "num_attention_heads")
-        hidden = config.optional_size("ffn_hidden_size") or 4 * width
-        is_new = config.flag("new_decoder_architecture")
-        keys = config.optional_size("num_kv_heads") or heads
-        if not is_new:
-            keys = 1 if config.flag("multi_query") else heads
-        norms: tuple[str, ...] = ("input_layernorm",)
+    @property
+    def norms(self) -> Norms:
+        config = self.config
         if not config.flag("parallel_attn"):
-            norms = ("post_attention_layernorm", "input_layernorm")
-        elif (config.optional_size("num_ln_in_parallel_attn") or (2 if is_new else 1)) == 2:
-            norms = ("ln_attn", "ln_mlp")
-        modules.linear("self_attention.query_key_value", width, (heads + 2 * keys) * each, bias)
-        modules.linear("self_attention.dense", width, width, bias)
-        modules.linear("mlp.dense_h_to_4h", width, hidden, bias)
-        modules.linear("mlp.dense_4h_to_h", hidden, width, bias)
-        for name in norms:
-            modules.norm(name, width)
+            return BEFORE
+        count = 2 if config.flag("new_decoder_architecture") else 1
+        if (config.optional_size("num_ln_in_parallel_attn") or count) == 2:
+            return Norms("ln_attn", "ln_mlp")
+        return Norms("input_layernorm")
 
 
-class Bloom(Family):
+class Bloom(_Gpt):
     """BLOOM. Le Scao et al. 2022, arXiv:2211.05100."""
 
     model_types = ("bloom",)
-    classes = "Bloom"
-    heads = Falcon.heads
-    defaults = {
-        "vocab_size": 250880,
-        "hidden_size": 64,
-        "n_layer": 2,
-        "n_head": 8,
-        "initializer_range": 0.02,
-        "tie_word_embeddings": True,
-    }
-    aliases = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
+    table = "word_embeddings"
+    embedding_norm = "word_embeddings_layernorm"
+    block_norms = BEFORE
+    attention_name = "self_attention"
+    qkv = ("query_key_value",)
+    out = "dense"
+    mlp_names = ("dense_h_to_4h", "dense_4h_to_h")
+    hidden_key = activation_key = ""
 
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.quotient("hidden_size", "n_head")
-        vocabulary = config.size("vocab_size")
-        with modules.within("" if head == "Model" else "transformer"):
-            modules.embedding("word_embeddings", vocabulary, width)
-            modules.norm("word_embeddings_layernorm", width)
-            for index in range(config.size("n_layer", 0)):
-                with modules.within(f"h.{index}"):
-                    modules.norm("input_layernorm", width)
-                    modules.linear("self_attention.query_key_value", width, 3 * width)
-                    modules.linear("self_attention.dense", width, width)
-                    modules.norm("post_attention_layernorm", width)
-                    modules.linear("mlp.dense_h_to_4h", width, 4 * width)
-                    modules.linear("mlp.dense_4h_to_h", 4 * width, width)
-            modules.norm("ln_f", width)
-        self.add_head(head, width, "transformer.word_embeddings.weight")
+    @property
+    def activation(self) -> str:
+        return "gelu_new"
+
+
+class Opt(_Gpt):
+    """OPT. Zhang et al. 2022, arXiv:2205.01068."""
+
+    model_types = ("opt",)
+    std_key = "init_std"
+    table = "embed_tokens"
+    positions = "embed_positions"
+    blocks = "layers"
+    block_norms = Norms("self_attn_layer_norm", "final_layer_norm")
+    attention_name = "self_attn"
+    qkv_bias = out_bias = mlp_bias = "enable_bias"
+    out = "out_proj"
+    mlp_name = ""
+    mlp_names = ("fc1", "fc2")
+    hidden_key = "ffn_dim"
+    epsilon_key = ""
+    pads = True
+
+    def prefix(self, head: str) -> str:
+        return "decoder." if head == "Model" else "model.decoder."
+
+    def body(self) -> None:
+        super().body()
+        if self.table_width != self.width:
+            self.modules.linear("project_out", self.width, self.table_width, False)
+            self.modules.linear("project_in", self.table_width, self.width, False)
+
+    def norm(self, name: str, size: int) -> None:
+        if self.config.flag("layer_norm_elementwise_affine"):
+            super().norm(name, size)
+
+    def compute_block(self, stack: Stack) -> None:
+        config = self.config
+        if not config.flag("do_layer_norm_before"):
+            raise NotComputed("norms behind sums")
+        if not config.flag("layer_norm_elementwise_affine"):
+            raise NotComputed("norms without weights")
+        super().compute_block(stack)
+
+    @property
+    def last_norm(self) -> str:
+        config = self.config
+        is_there = config.flag("do_layer_norm_before") and not config.flag(
+            "_remove_final_layer_norm"
+        )
+        return "final_layer_norm" if is_there else ""
+
+    @property
+    def num_positions(self) -> int:
+        return super().num_positions + 2
+
+    @property
+    def table_width(self) -> int:
+        return self.config.optional_size("word_embed_proj_dim") or self.width
+
+
+class BioGpt(_Gpt):
+    """BioGPT. Luo et al. 2022, arXiv:2210.10341."""
+
+    model_types = ("biogpt",)
+    body_name: ClassVar[str] = "biogpt"
+    table = "embed_tokens"
+    positions = "embed_positions"
+    blocks = "layers"
+    final_norm = "layer_norm"
+    block_norms = Norms("self_attn_layer_norm", "final_layer_norm")
+    attention_name = "self_attn"
+    out = "out_proj"
+    mlp_name = ""
+    mlp_names = ("fc1", "fc2")
+    hidden_key: ClassVar[str] = "intermediate_size"
+    epsilon_key = ""
+    activation_key: ClassVar[str] = "hidden_act"
+    head_name = "output_projection"
+    pads = True
+
+    @property
+    def num_positions(self) -> int:
+        return super().num_positions + 2
+
+    @property
+    def embedding_scale(self) -> float:
+        return math.sqrt(self.width) if self.config.flag("scale_embedding") else 1.0
+
+
+class Xglm(BioGpt):
+    """XGLM, with sines for positions. arXiv:2112.10668."""
+
+    model_types = ("xglm",)
+    std_key = "init_std"
+    body_name = "model"
+    positions = ""
+    hidden_key = "ffn_dim"
+    activation_key = "activation_function"
+    head_name = "lm_head"
+
+    def compute(self, stack: Stack, head: str) -> None:
+        raise NotComputed("sines for positions")
+
+
+class OpenAiGpt(Gpt2):
+    """GPT, with norms behind sums. Radford et al. 2018."""
+
+    model_types = ("openai-gpt",)
+    table = "tokens_embed"
+    positions = "positions_embed"
+    final_norm = hidden_key = ""
+    activation_key = ""
+
+    def std_of(self, name: str) -> float | None:
+        return 0.02
+
+    def compute_block(self, stack: Stack) -> None:
+        raise NotComputed("norms behind sums")
+
+
+class Mpt(_Gpt):
+    """MPT. MosaicML 2023."""
+
+    model_types = ("mpt",)
+    blocks = "blocks"
+    final_norm = "norm_f"
+    block_norms = Norms("norm_1", "norm_2")
+    qkv = ("Wqkv",)
+    qkv_bias = out_bias = mlp_bias = False
+    out = "out_proj"
+    mlp_name = "ffn"
+    mlp_names = ("up_proj", "down_proj")
+    activation_key = ""
+    positions_key = "max_seq_len"
+
+    def norm(self, name: str, size: int) -> None:
+        self.modules.add(name, "LayerNorm", weight=Tensor((size,), ONE))
+
+    @property
+    def hidden(self) -> int:
+        return self.config.size("expansion_ratio") * self.width
+
+    @property
+    def activation(self) -> str:
+        return "gelu"

@@ -3,48 +3,103 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from initcli.initializers import Constant, Initializer, RandomUniform
 from initcli.initializers.given import Unknown, Values
-from initcli.sources.huggingface.family import Family
+from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
+from initcli.sources.huggingface.stack import NotComputed, Stack
+
+DRAWN_STEPS = Unknown(operation="the inverse softplus of random entries")
+"""What time steps start as: softplus makes them log-uniform."""
 
 
-class Mamba(Family):
+def uniform(bound: float) -> RandomUniform:
+    """U(−bound, bound)."""
+    return RandomUniform(minval=-bound, maxval=bound)
+
+
+class StateSpace(Decoder):
+    """The skeleton of Mamba 2 mixers, with the keys of their sizes.
+
+    Dao and Gu 2024, arXiv:2405.21060.
+    """
+
+    mixer_name: ClassVar[str] = "mamba"
+    mixer_heads_key: ClassVar[str] = "mamba_n_heads"
+    groups_key: ClassVar[str] = "mamba_n_groups"
+    states_key: ClassVar[str] = "mamba_d_state"
+    kernel_key: ClassVar[str] = "mamba_d_conv"
+    expand_key: ClassVar[str] = "mamba_expand"
+    conv_bias: ClassVar[bool | str] = "mamba_conv_bias"
+    mixer_bias: ClassVar[bool | str] = "mamba_proj_bias"
+    out_mixer_bias: ClassVar[str] = ""
+    """The key of the bias of the projection back, where it has its own."""
+    steps: ClassVar[Initializer] = ONE
+    """The initializer of time steps."""
+
+    def mixer(self) -> None:
+        """Add the mixer of a block."""
+        config, modules, inner = self.config, self.modules, self.mixer_width
+        heads, kernel = config.size(self.mixer_heads_key), config.size(self.kernel_key)
+        channels = inner + 2 * config.size(self.groups_key) * config.size(self.states_key)
+        decay: Initializer = ZERO
+        if self.is_computable((heads,), self.mixer_heads_key):
+            decay = Values(numbers=np.log(np.arange(1.0, heads + 1)).tobytes())
+        tensors = {"dt_bias": self.steps, "A_log": decay, "D": ONE}
+        with modules.within(self.mixer_name):
+            modules.add("", "Mixer", **{key: Tensor((heads,), x) for key, x in tensors.items()})
+            drawn, bias = self.kernel_initializer(kernel), self.flag(self.conv_bias)
+            modules.convolution("conv1d", 1, channels, (kernel,), bias, drawn)
+            packed = inner + channels + heads
+            modules.linear("in_proj", self.width, packed, self.flag(self.mixer_bias))
+            if self.has_mixer_norm:
+                modules.norm("norm", inner, "RMSNorm")
+            bias = self.flag(self.out_mixer_bias or self.mixer_bias)
+            back = self.back_initializer(inner)
+            modules.linear("out_proj", inner, self.width, bias, initializer=back)
+
+    def kernel_initializer(self, kernel: int) -> Initializer:
+        """The initializer of the convolution."""
+        return self.drawn()
+
+    def back_initializer(self, inner: int) -> Initializer:
+        """The initializer of the projection back to the stream."""
+        return self.drawn()
+
+    def compute_block(self, stack: Stack) -> None:
+        raise NotComputed("a selective state space")
+
+    @property
+    def has_mixer_norm(self) -> bool:
+        """Whether the mixer normalizes what it returns."""
+        return True
+
+    @property
+    def mixer_width(self) -> int:
+        """The width of the mixer."""
+        return self.width * self.config.size(self.expand_key)
+
+
+class Mamba(Decoder):
     """Mamba. Gu and Dao 2023, arXiv:2312.00752."""
 
-    model_types = ("mamba",)
-    classes = "Mamba"
-    defaults = {
-        "vocab_size": 50280,
-        "hidden_size": 768,
-        "state_size": 16,
-        "num_hidden_layers": 32,
-        "expand": 2,
-        "conv_kernel": 4,
-        "use_conv_bias": True,
-        "hidden_act": "silu",
-        "initializer_range": 0.1,
-        "time_step_rank": "auto",
-        "time_step_scale": 1.0,
-        "time_step_init_scheme": "random",
-        "tie_word_embeddings": True,
-    }
+    model_types: ClassVar[tuple[str, ...]] = ("mamba", "falcon_mamba")
+    body_name = "backbone"
+    table = "embeddings"
+    final_norm = "norm_f"
+    pads = False
 
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_act")
-        with modules.within("" if head == "Model" else "backbone"):
-            modules.embedding("embeddings", config.size("vocab_size"), width)
-            for index in range(config.size("num_hidden_layers", 0)):
-                with modules.within(f"layers.{index}"):
-                    modules.norm("norm", width, "RMSNorm")
-                    with modules.within("mixer"):
-                        self.mixer(width)
-            modules.norm("norm_f", width, "RMSNorm")
-        self.add_head(head, width, "backbone.embeddings.weight")
+    def block(self, index: int) -> None:
+        self.norm("norm", self.width)
+        with self.modules.within("mixer"):
+            self.mixer(self.width)
+
+    def compute_block(self, stack: Stack) -> None:
+        raise NotComputed("a selective state space")
 
     def mixer(self, width: int) -> None:
         """Add a selective state space with its projections and its convolution."""
@@ -61,22 +116,49 @@ class Mamba(Family):
             decay = Values(numbers=rows.tobytes())
         modules.add("", "Mixer", A_log=Tensor((inner, states), decay), D=Tensor((inner,), ONE))
         kernel = (config.size("conv_kernel"),)
-        drawn = _uniform(kernel[0] ** -0.5)
+        drawn = uniform(kernel[0] ** -0.5)
         modules.convolution("conv1d", 1, inner, kernel, config.flag("use_conv_bias"), drawn)
         bias = config.flag("use_bias")
         modules.linear("in_proj", width, 2 * inner, bias)
         modules.linear("x_proj", inner, rank + 2 * states, False)
         bound = rank**-0.5 * config.number("time_step_scale")
         scheme = config.word("time_step_init_scheme", ("random", "constant"))
-        steps = _uniform(bound) if scheme == "random" else Constant(value=bound)
+        steps = uniform(bound) if scheme == "random" else Constant(value=bound)
         weight = Tensor((inner, rank), steps, (1,), (0,))
-        times = Tensor((inner,), Unknown(operation="the inverse softplus of random entries"))
-        modules.add("dt_proj", "Linear", weight=weight, bias=times)
+        modules.add("dt_proj", "Linear", weight=weight, bias=Tensor((inner,), DRAWN_STEPS))
         bound = inner**-0.5
         if config.flag("rescale_prenorm_residual"):
             bound /= math.sqrt(max(config.size("num_hidden_layers", 0), 1))
-        modules.linear("out_proj", inner, width, bias, initializer=_uniform(bound))
+        modules.linear("out_proj", inner, width, bias, initializer=uniform(bound))
 
 
-def _uniform(bound: float) -> RandomUniform:
-    return RandomUniform(minval=-bound, maxval=bound)
+class Mamba2(StateSpace):
+    """Mamba 2. arXiv:2405.21060."""
+
+    model_types = ("mamba2",)
+    body_name = "backbone"
+    table = "embeddings"
+    final_norm = "norm_f"
+    pads = False
+    mixer_name = "mixer"
+    mixer_heads_key = "num_heads"
+    groups_key = "n_groups"
+    states_key = "state_size"
+    kernel_key = "conv_kernel"
+    expand_key = "expand"
+    conv_bias = "use_conv_bias"
+    mixer_bias = "use_bias"
+    steps = DRAWN_STEPS
+
+    def block(self, index: int) -> None:
+        self.norm("norm", self.width)
+        self.mixer()
+
+    def kernel_initializer(self, kernel: int) -> Initializer:
+        return uniform(kernel**-0.5)
+
+    def back_initializer(self, inner: int) -> Initializer:
+        bound = inner**-0.5
+        if self.config.flag("rescale_prenorm_residual"):
+            bound /= math.sqrt(max(self.num_blocks, 1))
+        return uniform(bound)

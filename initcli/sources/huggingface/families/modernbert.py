@@ -13,23 +13,10 @@ class ModernBert(Family):
     """ModernBERT, which starts from truncated normals. Warner et al. 2024, arXiv:2412.13663."""
 
     model_types = ("modernbert",)
-    classes = "ModernBert"
     heads = (
         *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
         "ForQuestionAnswering",
     )
-    defaults = {
-        "vocab_size": 50368,
-        "hidden_size": 768,
-        "intermediate_size": 1152,
-        "num_hidden_layers": 22,
-        "num_attention_heads": 12,
-        "hidden_activation": "gelu",
-        "initializer_range": 0.02,
-        "initializer_cutoff_factor": 2.0,
-        "decoder_bias": True,
-        "tie_word_embeddings": True,
-    }
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")

@@ -1,4 +1,4 @@
-"""Decoders like Llama with a mixture of experts, and those with multi-head latent attention.
+"""Decoders like Llama with a mixture of experts.
 
 The experts of a layer are one tensor each way, as the library has them in memory since version 5.
 """
@@ -8,14 +8,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from initcli.initializers import Initializer
-from initcli.sources.huggingface.families.llama import (
-    ANSWERING,
-    CLASSIFYING,
-    GENERATING,
-    LABELING,
-    Decoder,
-)
-from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+from initcli.sources.huggingface.families.decoder import AFTER, ONE, Decoder, Norms
+from initcli.sources.huggingface.modules import ZERO, Tensor
+from initcli.sources.huggingface.stack import NotComputed, Stack
 
 
 class Experts(Decoder):
@@ -24,14 +19,20 @@ class Experts(Decoder):
     experts_key: ClassVar[str] = "num_local_experts"
     expert_size_key: ClassVar[str] = "moe_intermediate_size"
     router: ClassVar[str] = "gate"
-    scope: ClassVar[str] = "mlp"
+    mixture_name: ClassVar[str] = "mlp"
     """Name of the mixture in its block."""
+    correction: ClassVar[str] = ""
+    """Name of the bias that balances the experts, if there is one."""
+    shared: ClassVar[str] = ""
+    """Name of the experts that every token takes, if there are any."""
+    shared_key: ClassVar[str] = "n_shared_experts"
+    """The key of the number of those experts; empty for one."""
 
     def feed_forward(self, index: int) -> None:
         if not self.is_mixture(index):
             super().feed_forward(index)
             return
-        with self.modules.within(self.scope):
+        with self.modules.within(self.mixture_name):
             self.mixture()
 
     def is_mixture(self, index: int) -> bool:
@@ -40,26 +41,44 @@ class Experts(Decoder):
 
     def mixture(self) -> None:
         """Add a router and its experts."""
-        size, filled = self.expert_size, self.filled
-        router = Tensor((self.num_experts, self.width), filled, (1,), (0,))
-        self.modules.add(self.router, "Router", weight=router, **self.router_tensors())
-        inner = (self.num_experts, 2 * size, self.width)
-        outer = (self.num_experts, self.width, size)
+        self.modules.add(self.router, "Router", weight=self.router_weight())
+        if self.correction:
+            *scope, name = self.correction.rpartition(".")
+            bias = Tensor((self.num_experts,), ZERO, trainable=False)
+            self.modules.add(scope[0], "Router", **{name: bias})
+        self.experts()
+        if self.shared and self.shared_size:
+            with self.modules.within(self.shared):
+                self.dense(self.shared_size)
+
+    def router_weight(self) -> Tensor:
+        """The weight of the router."""
+        return self.weight(self.num_experts, self.width)
+
+    def experts(self) -> None:
+        """Add the experts."""
+        count, size, width = self.num_experts, self.expert_size, self.width
         self.modules.add(
             "experts",
             "Experts",
-            gate_up_proj=Tensor(inner, filled, (2,), (1,)),
-            down_proj=Tensor(outer, filled, (2,), (1,)),
+            gate_up_proj=self.weight(count, 2 * size, width),
+            down_proj=self.weight(count, width, size),
         )
 
-    def router_tensors(self) -> dict[str, Tensor]:
-        """Other tensors of the router."""
-        return {}
+    def weight(self, *shape: int) -> Tensor:
+        """The weight of routers and experts, from the last axis to that before it."""
+        last = len(shape) - 1
+        return Tensor(shape, self.filled, (last,), (last - 1,))
+
+    def compute(self, stack: Stack, head: str) -> None:
+        if any(map(self.is_mixture, range(self.num_blocks))):
+            raise NotComputed("a mixture of experts")
+        super().compute(stack, head)
 
     @property
     def filled(self) -> Initializer:
         """The initializer of routers and experts."""
-        return normal(self.config.number("initializer_range"))
+        return self.drawn()
 
     @property
     def num_experts(self) -> int:
@@ -71,21 +90,17 @@ class Experts(Decoder):
         """The width of one expert."""
         return self.config.size(self.expert_size_key)
 
+    @property
+    def shared_size(self) -> int:
+        """The width of the experts that every token takes."""
+        count = self.config.size(self.shared_key, 0) if self.shared_key else 1
+        return self.expert_size * count
+
 
 class Mixtral(Experts):
     """Mixtral. Jiang et al. 2024, arXiv:2401.04088."""
 
     model_types = ("mixtral",)
-    classes = "Mixtral"
-    aliases = {"num_experts": "num_local_experts"}
-    heads = ANSWERING
-    question_prefix = "model"
-    defaults = {
-        "vocab_size": 32000,
-        "intermediate_size": 14336,
-        "num_key_value_heads": 8,
-        "num_local_experts": 8,
-    }
     qkv_bias = out_bias = False
     expert_size_key = "intermediate_size"
 
@@ -93,27 +108,11 @@ class Mixtral(Experts):
 class Qwen2Moe(Experts):
     """Qwen 1.5 and 2 with experts. arXiv:2407.10671."""
 
-    model_types = ("qwen2_moe",)
-    classes = "Qwen2Moe"
-    heads = ANSWERING
-    question_prefix = "model"
-    defaults = {
-        "vocab_size": 151936,
-        "hidden_size": 2048,
-        "intermediate_size": 5632,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 16,
-        "decoder_sparse_step": 1,
-        "moe_intermediate_size": 1408,
-        "shared_expert_intermediate_size": 5632,
-        "num_experts": 60,
-        "mlp_only_layers": (),
-        "qkv_bias": True,
-    }
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2_moe",)
     qkv_bias: ClassVar[bool | str] = "qkv_bias"
     out_bias: ClassVar[bool | str] = False
     experts_key = "num_experts"
+    shared: ClassVar[str] = "shared_expert"
 
     def is_mixture(self, index: int) -> bool:
         step = self.config.size("decoder_sparse_step")
@@ -121,51 +120,64 @@ class Qwen2Moe(Experts):
 
     def mixture(self) -> None:
         super().mixture()
-        with self.modules.within("shared_expert"):
-            self.dense(self.config.size("shared_expert_intermediate_size"))
-        self.modules.linear("shared_expert_gate", self.width, 1, False)
+        if self.shared:
+            self.modules.linear("shared_expert_gate", self.width, 1, False)
+
+    @property
+    def shared_size(self) -> int:
+        return self.config.size("shared_expert_intermediate_size")
 
 
 class Qwen3Moe(Qwen2Moe):
     """Qwen 3 with experts. arXiv:2505.09388."""
 
-    model_types = ("qwen3_moe",)
-    classes = "Qwen3Moe"
-    aliases = {"num_experts": "num_local_experts"}
+    model_types: ClassVar[tuple[str, ...]] = ("qwen3_moe", "qwen3_vl_moe_text")
     question_prefix = "transformer"
-    defaults = {
-        "intermediate_size": 6144,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 4,
-        "moe_intermediate_size": 768,
-        "num_local_experts": 128,
-    }
     qkv_bias = out_bias = "attention_bias"
     has_qk_norm = True
-    experts_key = "num_local_experts"
+    shared = ""
 
-    def mixture(self) -> None:
-        Experts.mixture(self)
+
+class MiniMaxM2(Experts):
+    """MiniMax M2. 2025."""
+
+    model_types = ("minimax_m2",)
+    qkv_bias = out_bias = False
+    has_qk_norm = True
+    qk_norm_over = "all"
+    expert_size_key = "intermediate_size"
+    correction = "e_score_correction_bias"
+
+
+class FlexOlmo(Experts):
+    """FlexOlmo. arXiv:2507.07024."""
+
+    model_types = ("flex_olmo",)
+    block_norms = AFTER
+    has_qk_norm = True
+    qk_norm_over = "all"
+    experts_key = "num_experts"
+    expert_size_key = "intermediate_size"
+
+
+class HunYuanMoe(Experts):
+    """Hunyuan with experts. Tencent 2025."""
+
+    model_types = ("hunyuan_v1_moe",)
+    has_qk_norm = True
+    qk_norms = ("query_layernorm", "key_layernorm")
+    experts_key = "num_experts"
+    expert_size_key = "intermediate_size"
+    router = "gate.wg"
+    shared = "shared_mlp"
+    shared_key = ""
 
 
 class Olmoe(Experts):
     """OLMoE. Muennighoff et al. 2024, arXiv:2409.02060."""
 
     model_types = ("olmoe",)
-    classes = "Olmoe"
-    aliases = {"num_local_experts": "num_experts"}
-    heads = GENERATING
-    defaults = {
-        "vocab_size": 50304,
-        "hidden_size": 2048,
-        "intermediate_size": 2048,
-        "num_hidden_layers": 16,
-        "num_attention_heads": 16,
-        "pad_token_id": 1,
-        "num_experts": 64,
-    }
     has_qk_norm = True
-    qk_norm_over = "all"
     experts_key = "num_experts"
     expert_size_key = "intermediate_size"
 
@@ -179,20 +191,6 @@ class GptOss(Experts):
     """gpt-oss, with biases of experts and a sink of each head. arXiv:2508.10925."""
 
     model_types = ("gpt_oss",)
-    classes = "GptOss"
-    aliases = {"num_experts": "num_local_experts"}
-    heads = LABELING
-    defaults = {
-        "vocab_size": 201088,
-        "hidden_size": 2880,
-        "intermediate_size": 2880,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 64,
-        "num_key_value_heads": 8,
-        "head_dim": 64,
-        "num_local_experts": 128,
-        "attention_bias": True,
-    }
     router = "router"
     expert_size_key = "intermediate_size"
 
@@ -205,7 +203,7 @@ class GptOss(Experts):
         self.modules.add(
             self.router,
             "Router",
-            weight=Tensor((count, width), self.filled, (1,), (0,)),
+            weight=self.weight(count, width),
             bias=Tensor((count,), self.filled),
         )
         self.modules.add(
@@ -222,26 +220,76 @@ class GraniteMoe(Experts):
     """Granite 3 with experts. IBM 2024."""
 
     model_types = ("granitemoe",)
-    classes = "GraniteMoe"
-    heads = GENERATING
-    defaults = {"vocab_size": 32000, "intermediate_size": 11008, "num_local_experts": 8}
     router = "router"
-    scope = "block_sparse_moe"
+    mixture_name = "block_sparse_moe"
     expert_size_key = "intermediate_size"
+
+
+class GraniteMoeShared(GraniteMoe):
+    """Granite with experts, some of which every token takes. IBM."""
+
+    model_types = ("granitemoeshared",)
+
+    def feed_forward(self, index: int) -> None:
+        super().feed_forward(index)
+        size = self.config.size("shared_intermediate_size", 0)
+        if size:
+            self.linear("shared_mlp.input_linear", self.width, 2 * size, False)
+            self.linear("shared_mlp.output_linear", size, self.width, False)
+
+
+class GraniteMoeSwa(GraniteMoeShared):
+    """Granite with experts and a sink of each head. IBM."""
+
+    model_types = ("granitemoe_swa",)
+
+    def attention(self, index: int) -> None:
+        super().attention(index)
+        self.modules.add("", "Attention", sinks=Tensor((self.num_heads,), ZERO))
+
+
+class Llama4(Experts):
+    """The text model of Llama 4. Meta 2025."""
+
+    model_types = ("llama4_text",)
+    heads = ("ForCausalLM", "TextModel")
+    mixture_name = "feed_forward"
+    mlp_name = "feed_forward"
+    router = "router"
+    expert_size_key = "intermediate_size"
+    shared = "shared_expert"
+    shared_key = ""
+
+    def prefix(self, head: str) -> str:
+        return super().prefix(head.removeprefix("Text"))
+
+    def is_mixture(self, index: int) -> bool:
+        if not self.config.is_null("moe_layers"):
+            return index in self.config.numbers("moe_layers")
+        step = self.config.size("interleave_moe_layer_step", 0)
+        return step > 0 and (index + 1) % step == 0
+
+    def feed_forward(self, index: int) -> None:
+        if self.is_mixture(index):
+            super().feed_forward(index)
+        else:
+            with self.modules.within(self.mlp_name):
+                self.dense(self.config.size("intermediate_size_mlp"))
+
+    def experts(self) -> None:
+        count, size, width = self.num_experts, self.expert_size, self.width
+        self.modules.add(
+            "experts",
+            "Experts",
+            gate_up_proj=Tensor((count, width, 2 * size), self.filled, (1,), (2,)),
+            down_proj=Tensor((count, size, width), self.filled, (1,), (2,)),
+        )
 
 
 class Phimoe(Experts):
     """Phi 3.5 with experts. arXiv:2404.14219."""
 
     model_types = ("phimoe",)
-    classes = "Phimoe"
-    heads = CLASSIFYING
-    defaults = {
-        "vocab_size": 32064,
-        "intermediate_size": 6400,
-        "num_key_value_heads": 8,
-        "num_local_experts": 16,
-    }
     norm_kind = "LayerNorm"
     head_bias = "lm_head_bias"
     router = "router"
@@ -251,43 +299,142 @@ class Phimoe(Experts):
 class Grouped(Experts):
     """Experts behind some dense blocks, with others that every token takes."""
 
-    heads = GENERATING
-    defaults = {"n_shared_experts": 1, "first_k_dense_replace": 0}
     experts_key = "n_routed_experts"
-    has_correction: ClassVar[bool] = True
-    """Whether the router has a bias that balances its experts."""
+    correction: ClassVar[str] = "gate.e_score_correction_bias"
+    shared = "shared_experts"
+
+    dense_key: ClassVar[str] = "first_k_dense_replace"
+    """The key of the number of blocks without experts."""
 
     def is_mixture(self, index: int) -> bool:
-        return index >= self.config.size("first_k_dense_replace", 0)
+        return index >= self.num_dense
+
+    @property
+    def num_dense(self) -> int:
+        """The number of blocks without experts, which are the first."""
+        return self.config.size(self.dense_key, 0) if self.dense_key else 0
+
+
+class Ernie45Moe(Grouped):
+    """ERNIE 4.5 with experts. Baidu 2025."""
+
+    model_types = ("ernie4_5_moe",)
+    qkv_bias = out_bias = mlp_bias = head_bias = "use_bias"
+    correction = ""
+    experts_key = "moe_num_experts"
+    expert_size_key = "moe_intermediate_size"
+    shared_key = "moe_num_shared_experts"
+
+    def is_mixture(self, index: int) -> bool:
+        config = self.config
+        last = config.value("moe_layer_end_index")
+        last = self.num_blocks - 1 if last == -1 else config.size("moe_layer_end_index", 0)
+        is_inside = config.size("moe_layer_start_index", 0) <= index <= last
+        return is_inside and (index + 1) % config.size("moe_layer_interval") == 0
 
     def mixture(self) -> None:
         super().mixture()
-        with self.modules.within("shared_experts"):
-            self.dense(self.expert_size * self.config.size("n_shared_experts", 0))
+        bias = Tensor((1, self.num_experts), ZERO, trainable=False)
+        self.modules.add("gate.moe_statics", "Statics", e_score_correction_bias=bias)
 
-    def router_tensors(self) -> dict[str, Tensor]:
-        if not self.has_correction:
-            return {}
-        correction = Tensor((self.num_experts,), ZERO, trainable=False)
-        return {"e_score_correction_bias": correction}
+
+class Afmoe(Grouped):
+    """Trinity. Arcee 2025."""
+
+    model_types = ("afmoe",)
+    block_norms = Norms(
+        *("input_layernorm", "pre_mlp_layernorm", "post_attention_layernorm"),
+        "post_mlp_layernorm",
+    )
+    has_qk_norm = True
+    experts_key = "num_experts"
+    router = "router.gate"
+    correction = "expert_bias"
+    shared_key = "num_shared_experts"
+    dense_key = "num_dense_layers"
+
+    def router_weight(self) -> Tensor:
+        return Tensor((self.num_experts, self.width), ZERO, (1,), (0,))
+
+    def attention(self, index: int) -> None:
+        super().attention(index)
+        self.linear("gate_proj", self.width, self.num_heads * self.head_dim, False)
+
+
+class SolarOpen(Grouped):
+    """Solar Open. Upstage 2025."""
+
+    model_types = ("solar_open",)
+    out_bias = False
+    dense_key = ""
+
+
+class ByList(Grouped):
+    """Experts in the blocks that a list names."""
+
+    def is_mixture(self, index: int) -> bool:
+        kind = self.kind(index, "mlp_layer_types", ("sparse", "dense"))
+        return index >= self.num_dense if kind is None else kind == "sparse"
+
+
+class Cohere2Moe(ByList):
+    """Command A with experts."""
+
+    model_types = ("cohere2_moe",)
+    epsilon_key = "layer_norm_eps"
+    is_parallel = True
+    block_norms = ONE
+    experts_key = "num_experts"
+    expert_size_key = "intermediate_size"
+    correction = ""
+    shared_key = "num_shared_experts"
+
+    @property
+    def num_dense(self) -> int:
+        return 0 if self.config.is_null(self.dense_key) else super().num_dense
+
+    @property
+    def hidden(self) -> int:
+        key = "prefix_dense_intermediate_size"
+        return super().hidden if self.config.is_null(key) else self.config.size(key)
+
+
+class ExaoneMoe(ByList):
+    """K-EXAONE. LG 2025."""
+
+    model_types = ("exaone_moe",)
+    qkv_bias = out_bias = False
+    has_qk_norm = True
+    experts_key = "num_experts"
+    shared_key = "num_shared_experts"
+
+
+class HyV3(ByList):
+    """Hunyuan 3. Tencent."""
+
+    model_types = ("hy_v3",)
+    mlp_bias = "mlp_bias"
+    has_qk_norm = True
+    experts_key = "num_experts"
+    correction = "e_score_correction_bias"
+    shared_key = "num_shared_experts"
+    num_dense = 1
+
+
+class Mellum(ByList):
+    """Mellum with experts. JetBrains."""
+
+    model_types = ("mellum",)
+    has_qk_norm = True
+    experts_key = "num_local_experts"
+    correction = shared = ""
+    num_dense = 0
 
 
 class Glm4Moe(Grouped):
     """GLM 4.5. arXiv:2508.06471."""
 
-    model_types = ("glm4_moe",)
-    classes = "Glm4Moe"
-    aliases = {"num_local_experts": "n_routed_experts"}
-    defaults = {
-        "vocab_size": 151552,
-        "intermediate_size": 10944,
-        "num_hidden_layers": 46,
-        "num_attention_heads": 96,
-        "num_key_value_heads": 8,
-        "moe_intermediate_size": 1408,
-        "n_routed_experts": 128,
-        "first_k_dense_replace": 1,
-    }
+    model_types: ClassVar[tuple[str, ...]] = ("glm4_moe", "sarvam_moe")
     out_bias = False
     has_qk_norm = "use_qk_norm"
 
@@ -296,80 +443,4 @@ class Dots1(Grouped):
     """dots.llm1. arXiv:2506.05767."""
 
     model_types = ("dots1",)
-    classes = "Dots1"
-    aliases = {"num_local_experts": "n_routed_experts"}
-    defaults = {
-        "vocab_size": 152064,
-        "hidden_size": 4608,
-        "intermediate_size": 10944,
-        "moe_intermediate_size": 1408,
-        "num_hidden_layers": 62,
-        "num_key_value_heads": 32,
-        "n_routed_experts": None,
-        "n_shared_experts": None,
-    }
     has_qk_norm = True
-
-
-class DeepseekV2(Grouped):
-    """DeepSeek V2, with latent attention. arXiv:2405.04434."""
-
-    model_types = ("deepseek_v2",)
-    classes = "DeepseekV2"
-    aliases = {"num_experts": "n_routed_experts"}
-    must_divide = True
-    heads = CLASSIFYING
-    defaults = {
-        "vocab_size": 102400,
-        "intermediate_size": 11008,
-        "kv_lora_rank": 512,
-        "q_lora_rank": 1536,
-        "n_routed_experts": 64,
-        "n_shared_experts": 2,
-        "qk_nope_head_dim": 128,
-        "qk_rope_head_dim": 64,
-        "v_head_dim": 128,
-        "moe_intermediate_size": 1407,
-    }
-    mlp_bias: ClassVar[bool | str] = "mlp_bias"
-    has_correction = False
-
-    def attention(self, index: int) -> None:
-        config, modules, bias = self.config, self.modules, self.flag("attention_bias")
-        heads, rotary = self.num_heads, config.size("qk_rope_head_dim")
-        plain, values = config.size("qk_nope_head_dim"), config.size("v_head_dim")
-        rank = config.optional_size("q_lora_rank")
-        if rank is None:
-            modules.linear("q_proj", self.width, heads * (plain + rotary), False)
-        else:
-            modules.linear("q_a_proj", self.width, rank, bias)
-            self.norm("q_a_layernorm", rank)
-            modules.linear("q_b_proj", rank, heads * (plain + rotary), False)
-        rank = config.size("kv_lora_rank")
-        modules.linear("kv_a_proj_with_mqa", self.width, rank + rotary, bias)
-        self.norm("kv_a_layernorm", rank)
-        modules.linear("kv_b_proj", rank, heads * (plain + values), False)
-        modules.linear("o_proj", heads * values, self.width, bias)
-
-
-class DeepseekV3(DeepseekV2):
-    """DeepSeek V3 and R1. arXiv:2412.19437."""
-
-    model_types = ("deepseek_v3",)
-    classes = "DeepseekV3"
-    aliases = {"num_local_experts": "n_routed_experts"}
-    heads = LABELING
-    defaults = {
-        "vocab_size": 129280,
-        "hidden_size": 7168,
-        "intermediate_size": 18432,
-        "moe_intermediate_size": 2048,
-        "num_hidden_layers": 61,
-        "num_attention_heads": 128,
-        "n_routed_experts": 256,
-        "n_shared_experts": 1,
-        "first_k_dense_replace": 3,
-    }
-    must_divide = False
-    mlp_bias = False
-    has_correction = True

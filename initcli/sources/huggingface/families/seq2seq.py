@@ -16,36 +16,19 @@ from initcli.types import Size
 class Bart(Family):
     """BART. Lewis et al. 2019, arXiv:1910.13461."""
 
-    model_types = ("bart",)
-    classes = "Bart"
+    model_types: ClassVar[tuple[str, ...]] = ("bart",)
     heads: ClassVar[tuple[str, ...]] = (
         *("ForConditionalGeneration", "Model", "ForSequenceClassification"),
         "ForQuestionAnswering",
     )
     std_key = "init_std"
-    defaults = {
-        "vocab_size": 50265,
-        "max_position_embeddings": 1024,
-        "encoder_layers": 12,
-        "encoder_ffn_dim": 4096,
-        "encoder_attention_heads": 16,
-        "decoder_layers": 12,
-        "decoder_ffn_dim": 4096,
-        "decoder_attention_heads": 16,
-        "d_model": 1024,
-        "activation_function": "gelu",
-        "init_std": 0.02,
-        "pad_token_id": 1,
-        "tie_word_embeddings": True,
-        "num_labels": 3,
-    }
-    aliases = {
-        "hidden_size": "d_model",
-        "num_attention_heads": "encoder_attention_heads",
-        "num_hidden_layers": "encoder_layers",
-    }
+    defaults: ClassVar[dict[str, int]] = {"num_labels": 3}
     has_last_norm: ClassVar[bool] = False
+    has_table_norm: ClassVar[bool] = True
+    positions_offset: ClassVar[int | None] = 2
+    """How many rows the table of positions has besides; None where there is no table."""
     has_key_bias: ClassVar[bool] = True
+    has_logits_bias: ClassVar[bool] = True
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("d_model")
@@ -54,8 +37,9 @@ class Bart(Family):
             self.body(width, rows)
         match head:
             case "ForConditionalGeneration":
-                bias = Tensor((1, rows), ZERO, trainable=False)
-                modules.add("", "Model", final_logits_bias=bias)
+                if self.has_logits_bias:
+                    bias = Tensor((1, rows), ZERO, trainable=False)
+                    modules.add("", "Model", final_logits_bias=bias)
                 self.output("lm_head", "model.shared.weight", width, rows)
             case "ForSequenceClassification":
                 modules.linear("classification_head.dense", width, width)
@@ -82,10 +66,16 @@ class Bart(Family):
                     modules.tie_within("embed_tokens.weight", "shared.weight", side)
                 else:
                     modules.embedding("embed_tokens", rows, width, padding)
-                positions = config.size("max_position_embeddings")
-                modules.embedding("embed_positions", positions + 2, width)
+                self.positions(width)
                 self.layers(side, width)
-                modules.norm("layernorm_embedding", width)
+                if self.has_table_norm:
+                    modules.norm("layernorm_embedding", width)
+
+    def positions(self, width: int) -> None:
+        """Add the table of positions."""
+        if self.positions_offset is not None:
+            rows = self.config.size("max_position_embeddings") + self.positions_offset
+            self.modules.embedding("embed_positions", rows, width)
 
     def layers(self, side: str, width: int) -> None:
         """Add the layers of the encoder or the decoder, and the norm behind them."""
@@ -115,32 +105,76 @@ class MBart(Bart):
     """mBART. Liu et al. 2020, arXiv:2001.08210."""
 
     model_types = ("mbart",)
-    classes = "MBart"
     defaults = {"num_labels": 2}
     has_last_norm = True
+
+
+class PlBart(Bart):
+    """PLBART. Ahmad et al. 2021, arXiv:2103.06333."""
+
+    model_types = ("plbart",)
+    defaults = {"num_labels": 2}
+
+
+class Blenderbot(MBart):
+    """Blenderbot. Roller et al. 2020, arXiv:2004.13637."""
+
+    model_types = ("blenderbot",)
+    has_table_norm = False
+    positions_offset = 0
+
+
+class BlenderbotSmall(Bart):
+    """Blenderbot, small."""
+
+    model_types = ("blenderbot-small",)
+    defaults = {"num_labels": 2}
+    positions_offset = 0
+
+
+class M2M100(MBart):
+    """M2M100, with sines for positions. Fan et al. 2020, arXiv:2010.11125."""
+
+    model_types = ("m2m_100",)
+    has_table_norm = has_logits_bias = False
+    positions_offset = None
+
+
+class Pegasus(MBart):
+    """Pegasus, with a table of sines. Zhang et al. 2019, arXiv:1912.08777."""
+
+    model_types = ("pegasus",)
+    has_table_norm = False
+
+    def positions(self, width: int) -> None:
+        shape = (self.config.size("max_position_embeddings"), width)
+        filled: Initializer = ZERO
+        if self.is_computable(shape, "max_position_embeddings"):
+            even = np.arange(0, width, 2)
+            angles = np.outer(np.arange(shape[0]), 1e4 ** (-even / width))
+            waves = np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1)
+            filled = Values(numbers=waves.tobytes())
+        waves_of = Tensor(shape, filled, (), (1,), trainable=False)
+        self.modules.add("embed_positions", "Embedding", weight=waves_of)
+
+
+class Marian(Pegasus):
+    """Marian, translators. Junczys-Dowmunt et al. 2018, arXiv:1804.00344."""
+
+    model_types = ("marian",)
+    heads = ("MTModel", "Model")
+    has_last_norm = False
+
+    def describe(self, head: str) -> None:
+        self.config.refuse_flag("share_encoder_decoder_embeddings", refused=False)
+        super().describe("ForConditionalGeneration" if head == "MTModel" else head)
 
 
 class Whisper(Bart):
     """Whisper. Radford et al. 2022, arXiv:2212.04356."""
 
     model_types = ("whisper",)
-    classes = "Whisper"
     heads = ("ForConditionalGeneration", "Model")
-    defaults = {
-        "vocab_size": 51865,
-        "num_mel_bins": 80,
-        "encoder_layers": 4,
-        "encoder_ffn_dim": 1536,
-        "encoder_attention_heads": 6,
-        "decoder_layers": 4,
-        "decoder_ffn_dim": 1536,
-        "decoder_attention_heads": 6,
-        "d_model": 384,
-        "max_source_positions": 1500,
-        "max_target_positions": 448,
-        "pad_token_id": 50256,
-    }
-    aliases = {**Bart.aliases, "num_key_value_heads": "encoder_attention_heads"}
     has_last_norm = True
     has_key_bias = False
 
@@ -182,88 +216,12 @@ class Whisper(Bart):
         return Values(numbers=waves.tobytes())
 
 
-class Opt(Family):
-    """OPT. Zhang et al. 2022, arXiv:2205.01068."""
-
-    model_types = ("opt",)
-    classes = "OPT"
-    heads = ("ForCausalLM", "Model", "ForSequenceClassification", "ForQuestionAnswering")
-    std_key = "init_std"
-    defaults = {
-        "vocab_size": 50272,
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "ffn_dim": 3072,
-        "max_position_embeddings": 2048,
-        "do_layer_norm_before": True,
-        "word_embed_proj_dim": None,
-        "num_attention_heads": 12,
-        "activation_function": "relu",
-        "init_std": 0.02,
-        "pad_token_id": 1,
-        "enable_bias": True,
-        "layer_norm_elementwise_affine": True,
-        "tie_word_embeddings": True,
-    }
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("activation_function")
-        config.quotient("hidden_size", "num_attention_heads")
-        rows, inner = config.size("vocab_size"), config.size("ffn_dim")
-        size = config.optional_size("word_embed_proj_dim") or width
-        bias = config.flag("enable_bias")
-        with modules.within("decoder" if head == "Model" else "model.decoder"):
-            modules.embedding("embed_tokens", rows, size, config.index("pad_token_id", rows))
-            positions = config.size("max_position_embeddings")
-            modules.embedding("embed_positions", positions + 2, width)
-            if size != width:
-                modules.linear("project_out", width, size, False)
-                modules.linear("project_in", size, width, False)
-            is_removed = config.flag("_remove_final_layer_norm")
-            if config.flag("do_layer_norm_before") and not is_removed:
-                self.norm("final_layer_norm", width)
-            for index in range(config.size("num_hidden_layers", 0)):
-                with modules.within(f"layers.{index}"):
-                    for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-                        modules.linear(f"self_attn.{name}", width, width, bias)
-                    self.norm("self_attn_layer_norm", width)
-                    modules.linear("fc1", width, inner, bias)
-                    modules.linear("fc2", inner, width, bias)
-                    self.norm("final_layer_norm", width)
-        self.add_head(head, size, "model.decoder.embed_tokens.weight")
-
-    def norm(self, name: str, width: int) -> None:
-        """Add a normalization, if it has weights."""
-        if self.config.flag("layer_norm_elementwise_affine"):
-            self.modules.norm(name, width)
-
-
 class T5(Family):
     """T5, with a standard deviation for each projection. Raffel et al. 2019, arXiv:1910.10683."""
 
     model_types = ("t5",)
-    classes = "T5"
     heads = ("ForConditionalGeneration", "Model", "EncoderModel")
     std_key = "initializer_factor"
-    defaults = {
-        "vocab_size": 32128,
-        "d_model": 512,
-        "d_kv": 64,
-        "d_ff": 2048,
-        "num_layers": 6,
-        "num_decoder_layers": None,
-        "num_heads": 8,
-        "relative_attention_num_buckets": 32,
-        "initializer_factor": 1.0,
-        "feed_forward_proj": "relu",
-    }
-    aliases = {
-        "hidden_size": "d_model",
-        "num_hidden_layers": "num_layers",
-        "num_attention_heads": "num_heads",
-        "head_dim": "d_kv",
-    }
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("d_model")
@@ -288,7 +246,7 @@ class T5(Family):
         modules.tie(f"{side}.embed_tokens.weight", "shared.weight")
         for index in range(layers):
             with modules.within(f"{side}.block.{index}"):
-                self.attention("layer.0.SelfAttention", has_positions=index == 0)
+                self.attention("layer.0.SelfAttention", has_positions=self.is_positioned(index))
                 self.norm("layer.0.layer_norm", width)
                 last = 1
                 if side == "decoder":
@@ -298,6 +256,10 @@ class T5(Family):
                 self.feed_forward(f"layer.{last}.DenseReluDense", config.size("d_ff"), width)
                 self.norm(f"layer.{last}.layer_norm", width)
         self.norm(f"{side}.final_layer_norm", width)
+
+    def is_positioned(self, index: int) -> bool:
+        """Whether a layer has a table of relative positions."""
+        return index == 0
 
     def attention(self, name: str, has_positions: bool = False) -> None:
         """Add the projections of attention, and the table of relative positions."""
@@ -333,11 +295,12 @@ class MT5(T5):
     """mT5. Xue et al. 2020, arXiv:2010.11934."""
 
     model_types = ("mt5",)
-    classes = "MT5"
-    defaults = {
-        "vocab_size": 250112,
-        "d_ff": 1024,
-        "num_layers": 8,
-        "num_heads": 6,
-        "feed_forward_proj": "gated-gelu",
-    }
+
+
+class UMT5(MT5):
+    """umT5, of which every layer has relative positions. Chung et al. 2023, arXiv:2304.09151."""
+
+    model_types = ("umt5",)
+
+    def is_positioned(self, index: int) -> bool:
+        return True

@@ -1,0 +1,383 @@
+"""Decoders of which some blocks have a state space, a recurrence or a convolution for attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from initcli.initializers import Initializer
+from initcli.initializers.given import Unknown, Values
+from initcli.sources.huggingface.families.decoder import Decoder, Norms
+from initcli.sources.huggingface.families.mamba import DRAWN_STEPS, StateSpace, uniform
+from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Grouped, Qwen3Moe
+from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
+from initcli.sources.huggingface.stack import NotComputed, Stack
+
+
+class Hybrid(Decoder):
+    """The skeleton: the words of a list say what takes the place of attention."""
+
+    kinds_key: ClassVar[str] = "layer_types"
+    other: ClassVar[str] = "linear_attention"
+    """The word for what is no attention."""
+
+    def block(self, index: int) -> None:
+        if not self.is_other(index):
+            super().block(index)
+            return
+        self.mixer()
+        self.feed_forward(index)
+        for name in self.norms[:2]:
+            self.norm(name, self.width)
+
+    def mixer(self) -> None:
+        """Add what takes the place of attention."""
+        raise NotImplementedError
+
+    def compute(self, stack: Stack, head: str) -> None:
+        if any(map(self.is_other, range(self.num_blocks))):
+            raise NotComputed("a recurrence or a convolution")
+        super().compute(stack, head)
+
+    def is_other(self, index: int) -> bool:
+        """Whether something takes the place of attention in that block."""
+        kind = self.kind(index, self.kinds_key, ("full_attention", self.other))
+        return self.is_other_by_default(index) if kind is None else kind == self.other
+
+    def is_other_by_default(self, index: int) -> bool:
+        """Whether it does where no list says so."""
+        return True
+
+
+class Lfm2(Hybrid):
+    """LFM 2, with short convolutions. Liquid AI 2025, arXiv:2511.23404."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("lfm2",)
+    aliases: ClassVar[Mapping[str, str]] = {"tie_embedding": "tie_word_embeddings"}
+    other = "conv"
+    final_norm = "embedding_norm"
+    epsilon_key = "norm_eps"
+    block_norms = Norms("operator_norm", "ffn_norm")
+    qkv_bias = out_bias = False
+    out = "out_proj"
+    has_qk_norm = True
+    qk_norms = ("q_layernorm", "k_layernorm")
+    mlp_name = "feed_forward"
+    mlp_names = ("w1", "w3", "w2")
+    activation_key = ""
+
+    def is_other_by_default(self, index: int) -> bool:
+        full = self.config.numbers("full_attn_idxs")
+        return not self.config.is_null("full_attn_idxs") and index not in full
+
+    def mixer(self) -> None:
+        config, modules, width = self.config, self.modules, self.width
+        kernel, bias = (config.size("conv_L_cache"),), config.flag("conv_bias")
+        with modules.within("conv"):
+            modules.convolution("conv", 1, width, kernel, bias)
+            modules.linear("in_proj", width, 3 * width, bias)
+            modules.linear("out_proj", width, width, bias)
+
+    @property
+    def activation(self) -> str:
+        return "silu"
+
+    @property
+    def hidden(self) -> int:
+        config, size = self.config, super().hidden
+        if not config.is_null("block_ff_dim"):
+            size = config.size("block_ff_dim")
+        if not config.flag("block_auto_adjust_ff_dim"):
+            return size
+        size = int(2 * size / 3)
+        if config.is_null("block_ffn_dim_multiplier"):
+            return size
+        size = int(config.number("block_ffn_dim_multiplier") * size)
+        step = config.size("block_multiple_of")
+        return step * ((size + step - 1) // step)
+
+
+class Lfm2Moe(Lfm2, Grouped):
+    """LFM 2 with experts. Liquid AI 2025."""
+
+    model_types = ("lfm2_moe",)
+    mixture_name = "feed_forward"
+    experts_key = "num_experts"
+    dense_key = "num_dense_layers"
+    shared = ""
+    hidden_key = "intermediate_size"
+
+    correction = ""
+
+    def mixture(self) -> None:
+        super().mixture()
+        if self.config.flag("use_expert_bias"):
+            bias = Tensor((self.num_experts,), ZERO, trainable=False)
+            self.modules.add("", "Mixture", expert_bias=bias)
+
+    @property
+    def hidden(self) -> int:
+        return self.config.size(self.hidden_key)
+
+
+class Gated(Hybrid):
+    """Qwen's gated attention and gated delta rule. Yang et al. 2024, arXiv:2412.06464."""
+
+    norm_start = 0.0
+    norm_offset = 1.0
+    has_qk_norm = True
+    packs_heads: ClassVar[bool] = False
+    """Whether the projections of a mixer are two tensors, of which each holds several."""
+
+    def is_other_by_default(self, index: int) -> bool:
+        step = 4
+        if not self.config.is_null("full_attention_interval"):
+            step = self.config.size("full_attention_interval")
+        return (index + 1) % step != 0
+
+    def linear(self, name: str, inputs: int, outputs: int, bias: bool = True) -> None:
+        gates = 2 if name == "q_proj" else 1
+        super().linear(name, inputs, gates * outputs, bias)
+
+    def compute_block(self, stack: Stack) -> None:
+        raise NotComputed("gated attention")
+
+    def mixer(self) -> None:
+        config, modules, width = self.config, self.modules, self.width
+        count, each = config.size("linear_num_value_heads"), config.size("linear_value_head_dim")
+        values = count * each
+        keys = config.size("linear_num_key_heads") * config.size("linear_key_head_dim")
+        kernel = (config.size("linear_conv_kernel_dim"),)
+        decay = Tensor((count,), Unknown(operation="log"))
+        projections = {"in_proj_qkvz": 2 * keys + 2 * values, "in_proj_ba": 2 * count}
+        if not self.packs_heads:
+            projections = {"in_proj_qkv": 2 * keys + values, "in_proj_z": values}
+            projections |= {"in_proj_b": count, "in_proj_a": count}
+        with modules.within("linear_attn"):
+            modules.add("", "GatedDeltaNet", dt_bias=Tensor((count,), ONE), A_log=decay)
+            modules.convolution("conv1d", 1, 2 * keys + values, kernel, False)
+            for name, size in projections.items():
+                modules.linear(name, width, size, False)
+            modules.norm("norm", each, "RMSNorm")
+            modules.linear("out_proj", values, width, False)
+
+
+class Qwen3Next(Gated, Qwen3Moe):
+    """Qwen 3 Next. 2025."""
+
+    model_types = ("qwen3_next",)
+    experts_key = "num_experts"
+    packs_heads = True
+    shared = "shared_expert"
+
+
+class Qwen35(Gated):
+    """The text model of Qwen 3.5. 2026."""
+
+    model_types = ("qwen3_5_text",)
+    heads = ("ForCausalLM", "TextModel", "ForSequenceClassification")
+
+    def prefix(self, head: str) -> str:
+        return super().prefix(head.removeprefix("Text"))
+
+
+class Qwen35Moe(Qwen35, Qwen3Next):
+    """The text model of Qwen 3.5 with experts. 2026."""
+
+    model_types = ("qwen3_5_moe_text",)
+    packs_heads = False
+
+    def is_mixture(self, index: int) -> bool:
+        return True
+
+
+class Bamba(StateSpace, Hybrid):
+    """Bamba, with blocks of Mamba 2. IBM 2024."""
+
+    model_types = ("bamba",)
+    final_norm = "final_layernorm"
+    block_norms = Norms("input_layernorm", "pre_ff_layernorm")
+    mlp_name = "feed_forward"
+    mlp_bias = "mlp_bias"
+
+    def is_other(self, index: int) -> bool:
+        return index not in self.config.numbers("attn_layer_indices")
+
+
+class GraniteMoeHybrid(StateSpace, Hybrid, GraniteMoeShared):
+    """Granite 4, with blocks of Mamba 2. IBM 2025."""
+
+    model_types = ("granitemoehybrid",)
+
+    def feed_forward(self, index: int) -> None:
+        if self.config.size(self.experts_key, 0):
+            Experts.feed_forward(self, index)
+        size = self.config.size("shared_intermediate_size")
+        self.linear("shared_mlp.input_linear", self.width, 2 * size, False)
+        self.linear("shared_mlp.output_linear", size, self.width, False)
+
+
+class FalconH1(StateSpace):
+    """Falcon H1, with attention and Mamba 2 side by side. arXiv:2507.22448."""
+
+    model_types = ("falcon_h1",)
+    final_norm = "final_layernorm"
+    block_norms = Norms("input_layernorm", "pre_ff_layernorm")
+    mlp_name = "feed_forward"
+    mlp_bias = "mlp_bias"
+
+    def block(self, index: int) -> None:
+        super().block(index)
+        self.mixer()
+
+    out_mixer_bias = "projectors_bias"
+
+    @property
+    def has_mixer_norm(self) -> bool:
+        return self.config.flag("mamba_rms_norm")
+
+    @property
+    def mixer_width(self) -> int:
+        given = self.config.optional_size("mamba_d_ssm")
+        return super().mixer_width if given is None else given
+
+
+class Jamba(Hybrid, Experts):
+    """Jamba, with blocks of Mamba and experts. Lieber et al. 2024, arXiv:2403.19887."""
+
+    model_types = ("jamba",)
+    final_norm = "final_layernorm"
+    block_norms = Norms("input_layernorm", "pre_ff_layernorm")
+    qkv_bias = out_bias = False
+    mlp_name = mixture_name = "feed_forward"
+    router = "router"
+    experts_key = "num_experts"
+    expert_size_key = "intermediate_size"
+
+    def is_other(self, index: int) -> bool:
+        config = self.config
+        return index % config.size("attn_layer_period") != config.size("attn_layer_offset", 0)
+
+    def is_mixture(self, index: int) -> bool:
+        config, first = self.config, self.config.size("expert_layer_offset", 0)
+        is_there = index % config.size("expert_layer_period") == first
+        return is_there and self.num_experts > 1
+
+    def mixer(self) -> None:
+        config, modules, width = self.config, self.modules, self.width
+        states, inner = config.size("mamba_d_state"), width * config.size("mamba_expand")
+        rank, bias = math.ceil(width / 16), config.flag("mamba_proj_bias")
+        if config.value("mamba_dt_rank") != "auto":
+            rank = config.size("mamba_dt_rank")
+        decay: Initializer = ZERO
+        if self.is_computable((inner, states), "mamba_d_state"):
+            rows = np.tile(np.log(np.arange(1.0, states + 1)), (inner, 1))
+            decay = Values(numbers=rows.tobytes())
+        with modules.within("mamba"):
+            modules.add("", "Mixer", A_log=Tensor((inner, states), decay), D=Tensor((inner,), ONE))
+            kernel = (config.size("mamba_d_conv"),)
+            modules.convolution("conv1d", 1, inner, kernel, config.flag("mamba_conv_bias"))
+            modules.linear("in_proj", width, 2 * inner, bias)
+            modules.linear("x_proj", inner, rank + 2 * states, False)
+            modules.linear("dt_proj", rank, inner)
+            modules.linear("out_proj", inner, width, bias)
+            for name, size in (("dt", rank), ("b", states), ("c", states)):
+                modules.norm(f"{name}_layernorm", size, "RMSNorm")
+
+
+class NemotronH(StateSpace, Grouped):
+    """Nemotron H, of which each block is one of four kinds. arXiv:2504.03624."""
+
+    model_types = ("nemotron_h",)
+    aliases = {
+        "layers_block_type": "layer_types",
+        "mamba_n_groups": "n_groups",
+        "mamba_d_conv": "conv_kernel",
+        "mamba_conv_bias": "use_conv_bias",
+    }
+    table = "embeddings"
+    final_norm = "norm_f"
+    attention_name = mlp_name = mixture_name = mixer_name = "mixer"
+    qkv_bias = out_bias = False
+    mlp_names = ("up_proj", "down_proj")
+    mlp_bias = "mlp_bias"
+    activation_key = "mlp_hidden_act"
+    pads = False
+    mixer_heads_key = "mamba_num_heads"
+    groups_key = "n_groups"
+    states_key = "ssm_state_size"
+    kernel_key = "conv_kernel"
+    conv_bias = "use_conv_bias"
+    mixer_bias = "use_bias"
+    steps = DRAWN_STEPS
+    kinds: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "M": ("linear_attention", "mamba"),
+        "*": ("full_attention", "attention"),
+        "-": ("mlp",),
+        "E": ("moe",),
+    }
+    """The letters of a pattern, and the words that mean the same."""
+
+    def block(self, index: int) -> None:
+        self.norm("norm", self.width)
+        letter = self.pattern[index]
+        if letter == "M":
+            self.mixer()
+            return
+        with self.modules.within("mixer"):
+            if letter == "*":
+                self.attention(index)
+            elif letter == "-":
+                self.dense(self.hidden)
+            else:
+                self.mixture()
+
+    def is_tied(self, head: str) -> bool:
+        return False
+
+    def experts(self) -> None:
+        config, modules, count, size = self.config, self.modules, self.num_experts, self.expert_size
+        latent = config.optional_size("moe_latent_size")
+        if latent is not None:
+            bias = self.flag(self.mlp_bias)
+            modules.linear("fc1_latent_proj", self.width, latent, bias)
+            modules.linear("fc2_latent_proj", latent, self.width, bias)
+        into, back = self.weight(count, size, latent or self.width), latent or self.width
+        modules.add("experts", "Experts", up_proj=into, down_proj=self.weight(count, back, size))
+
+    def back_initializer(self, inner: int) -> Initializer:
+        if not self.config.flag("rescale_prenorm_residual"):
+            return self.drawn()
+        return uniform((inner * max(self.num_blocks, 1)) ** -0.5)
+
+    @property
+    def shared_size(self) -> int:
+        return self.config.size("moe_shared_expert_intermediate_size")
+
+    @property
+    def mixer_width(self) -> int:
+        return self.config.size("mamba_num_heads") * self.config.size("mamba_head_dim")
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.pattern)
+
+    @cached_property
+    def pattern(self) -> str:
+        """A letter for each block."""
+        key = "hybrid_override_pattern"
+        if not self.config.is_null(key):
+            pattern = self.config.text(key)
+            if all(each in self.kinds for each in pattern):
+                return pattern
+            self.config.word(key, (f"a text of {', '.join(self.kinds)}",))
+        letters = {word: each for each, words in self.kinds.items() for word in words}
+        given = self.config.value("layer_types")
+        if given is None:
+            return "ME*-"
+        count = len(given) if isinstance(given, list | tuple) else 0
+        return "".join(letters[each] for each in self.config.words("layer_types", letters, count))

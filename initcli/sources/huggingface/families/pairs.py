@@ -1,0 +1,235 @@
+"""Language models that see: a vision tower, a projector, and a language model.
+
+Each part is described by the family of its own configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from initcli.sources.huggingface.families.decoder import Decoder
+from initcli.sources.huggingface.family import Family
+from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+
+
+class Pair(Family):
+    """The skeleton. Weights beside the parts have the std of the language model."""
+
+    heads: ClassVar[tuple[str, ...]] = ("ForConditionalGeneration", "Model")
+    vision_names: ClassVar[tuple[str, ...]] = ("vision_tower",)
+    projector_name: ClassVar[str] = "multi_modal_projector"
+    text_name: ClassVar[str] = "language_model"
+    ties_as_text: ClassVar[bool] = False
+    """Whether a tie that only the language model declares counts, too."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.vision = self.part("vision_config")
+        self.text = self.part("text_config")
+
+    def describe(self, head: str) -> None:
+        modules, text = self.modules, self.text
+        with modules.within("" if head == "Model" else "model"):
+            for name in self.vision_names:
+                self.add_part(name, self.vision)
+            with modules.within(self.projector_name):
+                self.projector(self.vision_width, self.text_width)
+            self.beside(self.text_width)
+            self.add_part(self.text_name, text)
+        if head == "Model":
+            return
+        rows = text.config.size("vocab_size")
+        if self.is_tied:
+            table = text.table if isinstance(text, Decoder) else "embed_tokens"
+            modules.tie("lm_head.weight", f"model.{self.text_name}.{table}.weight")
+        else:
+            modules.linear("lm_head", self.text_width, rows, False)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        """Add what turns tokens of the vision tower into those of the language model."""
+        bias = self.config.flag("multimodal_projector_bias")
+        self.modules.linear("linear_1", inputs * self.num_layers, outputs, bias)
+        self.modules.linear("linear_2", outputs, outputs, bias)
+
+    def beside(self, width: int) -> None:
+        """Add what else there is."""
+
+    @property
+    def std(self) -> float:
+        own = self.config.is_null(self.std_key)
+        return self.text.std if own else super().std
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the head is the table of tokens."""
+        key = "tie_word_embeddings"
+        return self.config.flag(key) or (self.ties_as_text and self.text.config.flag(key))
+
+    @property
+    def num_layers(self) -> int:
+        """The number of layers of the vision tower that are seen."""
+        layers = self.config.value("vision_feature_layer")
+        return len(layers) if isinstance(layers, list | tuple) and layers else 1
+
+    @property
+    def vision_width(self) -> int:
+        """The size of a token of the vision tower."""
+        return self.vision.config.size("hidden_size")
+
+    @property
+    def text_width(self) -> int:
+        """The size of a token of the language model."""
+        return self.text.config.size("hidden_size")
+
+
+class Llava(Pair):
+    """LLaVA. Liu et al. 2023, arXiv:2304.08485."""
+
+    model_types = ("llava",)
+    ties_as_text = True
+
+
+class VideoLlava(Pair):
+    """Video-LLaVA, with a tower for images and one for videos. arXiv:2311.10122."""
+
+    model_types = ("video_llava",)
+    vision_names = ("image_tower", "video_tower")
+
+
+class LlavaNext(Pair):
+    """LLaVA-NeXT, with a token for the end of a line."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("llava_next",)
+
+    def beside(self, width: int) -> None:
+        line = Tensor((width,), normal(1 / math.sqrt(width)))
+        self.modules.add("", "Model", image_newline=line)
+
+
+class LlavaOnevision(LlavaNext):
+    """LLaVA-OneVision, and LLaVA-NeXT for videos. Li et al. 2024, arXiv:2408.03326."""
+
+    model_types = ("llava_onevision", "llava_next_video")
+    ties_as_text = True
+
+
+class VipLlava(Pair):
+    """ViP-LLaVA, which sees five layers. arXiv:2312.00784."""
+
+    model_types = ("vipllava",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        self.modules.norm("projector_layernorm", inputs * self.num_layers)
+        self.modules.linear("linear_1", inputs * self.num_layers, outputs)
+        self.modules.linear("linear_2", outputs, outputs)
+
+    @property
+    def num_layers(self) -> int:
+        layers = self.config.value("vision_feature_layers")
+        return len(layers) if isinstance(layers, list | tuple) and layers else 1
+
+
+class Mistral3(Pair):
+    """Mistral Small 3.1, which joins patches."""
+
+    model_types = ("mistral3",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        joined = inputs * self.config.size("spatial_merge_size") ** 2
+        self.modules.norm("norm", inputs, "RMSNorm")
+        self.modules.linear("patch_merger.merging_layer", joined, inputs, False)
+        super().projector(inputs, outputs)
+
+
+class Gemma3Pair(Pair):
+    """Gemma 3. arXiv:2503.19786."""
+
+    model_types = ("gemma3",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        weight = Tensor((inputs, outputs), ZERO, (0,), (1,))
+        self.modules.add("", "Projector", mm_input_projection_weight=weight)
+        self.modules.norm("mm_soft_emb_norm", inputs, "RMSNorm", 0.0)
+
+
+class PaliGemma(Pair):
+    """PaliGemma. Beyer et al. 2024, arXiv:2407.07726."""
+
+    model_types = ("paligemma",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        self.modules.linear("linear", inputs, self.config.size("projection_dim"))
+
+
+class Qwen2Vl(Pair):
+    """Qwen 2, 2.5 and 3 VL, of which the vision tower projects itself. arXiv:2409.12191."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2_vl", "qwen2_5_vl")
+    vision_names = ("visual",)
+    ties_as_text: ClassVar[bool] = True
+    flat_part = "text_config"
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        """There is none."""
+
+
+class Qwen3Vl(Qwen2Vl):
+    """Qwen 3 VL and 3.5."""
+
+    model_types = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
+    ties_as_text = False
+    flat_part = ""
+
+
+class Idefics3(Pair):
+    """Idefics 3 and SmolVLM. arXiv:2408.12637."""
+
+    model_types = ("idefics3", "smolvlm")
+    vision_names = ("vision_model",)
+    projector_name = "connector"
+    text_name = "text_model"
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        joined = inputs * self.config.size("scale_factor") ** 2
+        self.modules.linear("modality_projection.proj", joined, outputs, False)
+
+
+class InternVl(Pair):
+    """InternVL. Zhu et al. 2025, arXiv:2504.10479."""
+
+    model_types = ("internvl",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        ratio = self.config.number("downsample_ratio") or 1.0
+        joined = inputs * int(1 / ratio) ** 2
+        self.modules.norm("layer_norm", joined)
+        self.modules.linear("linear_1", joined, outputs)
+        self.modules.linear("linear_2", outputs, outputs)
+
+
+class Cohere2Vision(Pair):
+    """Command A Vision."""
+
+    model_types = ("cohere2_vision",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        joined, inner = inputs * self.config.size("downsample_factor") ** 2, self.inner(outputs)
+        self.modules.linear("linear_1", joined, inner)
+        self.modules.linear("linear_2", inner // 2, outputs)
+
+    def inner(self, outputs: int) -> int:
+        """The width of the projector, of which one half gates the other."""
+        given = self.config.optional_size("alignment_intermediate_size")
+        return outputs if given is None else given
+
+
+class AyaVision(Cohere2Vision):
+    """Aya Vision. Cohere 2025."""
+
+    model_types = ("aya_vision",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        joined = inputs * self.config.size("downsample_factor") ** 2
+        self.modules.norm("layernorm", joined)
+        super().projector(inputs, outputs)
