@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.signal.field import NODES, WEIGHTS, Field, hidden, products
+from initcli.signal.field import NODES, WEIGHTS, Field, hermite_basis, hidden, products
 from initcli.types import Array, Size
 
 _TINY = 1e-300
@@ -178,8 +178,9 @@ def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
 def tilt_of_part(tilt: Array, part: Field, share: float) -> Array:
     """The tilt of one entry of a sum of independent weights, by that of the sum.
 
-    With a share a² of the variance, an entry ξ leaves the sum at aξ + √(1 − a²) z. Weights have one
-    sign as often as the other.
+    With a share a² of the variance, an entry ξ leaves the sum at aξ + √(1 − a²) z, and a tilt with
+    Hermite coefficients tₙ at Σ tₙ aⁿ Heₙ(ξ) / √n! (Mehler 1866). Weights have one sign as often as
+    the other, which leaves the even degrees.
 
     Args:
         tilt: E[g² | z] / E[g²] of the sum.
@@ -187,13 +188,10 @@ def tilt_of_part(tilt: Array, part: Field, share: float) -> Array:
         share: a², on average over the sums that send an entry its gradient, which are those in
             which its weight is large.
     """
+    basis = hermite_basis()[::2]
+    coefficients = (basis @ (WEIGHTS * tilt)) * share ** np.arange(len(basis))
+    by_entry = np.maximum(coefficients @ basis, 0.0)
     values = part.profile - float(WEIGHTS @ part.profile)
     values = values / math.sqrt(max(float(WEIGHTS @ values**2), _TINY))
-    a, rest = math.sqrt(share), math.sqrt(1 - share) * NODES[_COARSE]
-    both = [np.interp(sign * values[:, None] + rest, NODES, tilt) for sign in (a, -a)]
-    found: Array = sum(both) @ _COARSE_WEIGHTS
+    found: Array = np.interp(values, NODES, by_entry)
     return found / max(float(WEIGHTS @ found), _TINY)
-
-
-_COARSE = slice(2, None, 5)
-_COARSE_WEIGHTS = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
