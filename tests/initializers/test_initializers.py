@@ -216,10 +216,13 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "Chrono": {"max_time": 100.0},
     "DeepNorm": {"encoder_layers": 12},
     "Fixup": {"branches": 16},
+    "constant_": {"val": 0.3},
 }
 OURS = [
     pytest.param(name, shape, id=f"{name}-{'x'.join(map(str, shape))}")
-    for name in sorted({cls.__name__ for cls in known_initializers().values()})
+    for name in sorted(
+        {next(iter(cls.registered_names())) for cls in known_initializers().values()}
+    )
     for shape in SHAPES.get(name, [(1000,), (300, 200), (3, 3, 32, 64)])
 ]
 
