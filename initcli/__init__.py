@@ -27,8 +27,8 @@ _HOMES = {
     "fit": "measuring.fit",
     "Histogram": "measuring.histogram",
     "Measurement": "measuring.measurement",
-    "data_histogram": "measuring.measurement",
-    "measure": "measuring.measurement",
+    "data_histogram": "measuring.bins",
+    "measure": "measuring.measure",
     "BuiltLayer": "model",
     "Model": "model",
     "Parameter": "parameter",
@@ -69,6 +69,11 @@ _HOMES = {
 """The module of each public name. ``__init__.pyi`` gives type checkers the same names."""
 
 __all__ = ["__version__", *_HOMES]
+
+
+def __dir__() -> list[str]:
+    """The public names, those not imported yet included, for completion."""
+    return sorted({*globals(), *__all__} - {"Any"})
 
 
 def __getattr__(name: str) -> Any:

@@ -11,13 +11,13 @@ from initcli.errors import InvalidSpec as InvalidSpec
 from initcli.layers import Layer as Layer
 from initcli.limits import Limits as Limits
 from initcli.limits import limited as limited
+from initcli.measuring.bins import data_histogram as data_histogram
 from initcli.measuring.difference import Difference as Difference
 from initcli.measuring.fit import Fit as Fit
 from initcli.measuring.fit import fit as fit
 from initcli.measuring.histogram import Histogram as Histogram
+from initcli.measuring.measure import measure as measure
 from initcli.measuring.measurement import Measurement as Measurement
-from initcli.measuring.measurement import data_histogram as data_histogram
-from initcli.measuring.measurement import measure as measure
 from initcli.model import BuiltLayer as BuiltLayer
 from initcli.model import Model as Model
 from initcli.parameter import Parameter as Parameter

@@ -113,3 +113,10 @@ def _groups(parameters: Iterable[Parameter]) -> Iterator[BuiltLayer]:
 
 Subject = Model | Checkpoint
 """What a report on weights is about."""
+
+
+def require_subject(value: object) -> None:
+    """Raise TypeError unless a value is a model or the tensors of a file."""
+    if not isinstance(value, Model | Checkpoint):
+        kind = type(value).__name__
+        raise TypeError(f"a model is needed, not {kind}: initcli.load and initcli.of make one")

@@ -92,6 +92,10 @@ class UnknownName(SpecError):
     """An unknown layer type, initializer, activation or layer."""
 
 
+class NotCovered(SpecError):
+    """A model of a library, or a part of one, that no description here covers."""
+
+
 class UnknownArgument(SpecError):
     """An unknown key of a layer, an initializer or a section."""
 

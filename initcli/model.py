@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -16,7 +17,10 @@ from initcli.initializers.custom import Custom
 from initcli.layers import Layer
 from initcli.layers.network import Network
 from initcli.parameter import Parameter
-from initcli.types import Dtype, Shape, Shapes, shapes_text, texts
+from initcli.types import Dtype, Shape, Shapes, Size, shapes_text, texts
+
+BLOCK_NUMBER = re.compile(r"(?<![^.])[0-9]{1,18}(?![^.])")
+"""The number of a block in the path of a tensor, between dots."""
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +69,16 @@ def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
             yield layer
 
 
+def blocks_as_one(path: str) -> str:
+    """The path of a tensor without the numbers of its blocks, which are alike: ``layers.*.norm``.
+
+    >>> from initcli.model import blocks_as_one
+    >>> blocks_as_one("model.layers.11.mlp.fc1.weight")
+    'model.layers.*.mlp.fc1.weight'
+    """
+    return BLOCK_NUMBER.sub("*", path)
+
+
 def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter]) -> BuiltLayer:
     """The layer with each of its parameters changed, those of layers within it too."""
     return msgspec.structs.replace(
@@ -74,12 +88,42 @@ def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter])
     )
 
 
+Kind = Literal["missing", "optional", "unexpected", "shape", "untied"]
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor of which a file and the model that its values are held against say different things.
+
+    Args:
+        kind: ``missing`` where the file has no values of a declared tensor, ``optional`` where it
+            need not have any, ``unexpected`` where the model declares no tensor of the file,
+            ``shape`` where the shapes differ, and ``untied`` where two tensors that should be one
+            have different values.
+        path: of the tensor.
+        declared: the declared shape, if there is one.
+        names: tensors of the file that it is about: those that are missing, or that differ.
+        count: how many these are, where not all are named.
+        remedy: what the model would have to say for the file to fit; empty if that is not known.
+        key: the key of the configuration that this is about.
+    """
+
+    kind: Kind
+    path: str
+    declared: Size | None = None
+    names: tuple[str, ...] = ()
+    count: int = 1
+    remedy: str = ""
+    key: str = ""
+
+
 class Model(Displayed, frozen=True, kw_only=True):
     """Checked layers, from which every weight follows.
 
     ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
     ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
     author should know. ``functions`` are the custom initializers that the document may name.
+    ``ties`` are other names of parameters, with their paths. ``disagreements`` are those of a file
+    that gives the values, where its names are the model's.
     """
 
     name: str
@@ -91,6 +135,8 @@ class Model(Displayed, frozen=True, kw_only=True):
     document: Document
     functions: Mapping[str, Custom] = {}
     notes: tuple[str, ...] = ()
+    ties: Mapping[str, str] = {}
+    disagreements: tuple[Disagreement, ...] = ()
 
     view: ClassVar[str] = "model"
 

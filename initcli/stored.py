@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_right
 from functools import cache, lru_cache
+from itertools import accumulate
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -163,6 +165,55 @@ class Held(msgspec.Struct, frozen=True):
     def read(self, start: int, stop: int) -> Array:
         """A view of entries."""
         return self.values[start:stop]
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """Entries of several tensors of a file, one tensor after another, with their names."""
+
+    parts: tuple[Storage, ...]
+    sizes: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether a part can be read only after all parts before it."""
+        return any(part.is_sequential for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all entries."""
+        return sum(part.bytes for part in self.parts)
+
+    def read(self, start: int, stop: int) -> Array:
+        """A copy of entries, or a view where one tensor has them all."""
+        ends = list(accumulate(self.sizes))
+        index = bisect_right(ends, start)
+        pieces: list[Array] = []
+        while True:
+            begin = ends[index] - self.sizes[index]
+            pieces.append(self.parts[index].read(start - begin, min(stop, ends[index]) - begin))
+            start = ends[index]
+            if start >= stop:
+                return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            index += 1
+
+
+class Part(msgspec.Struct, frozen=True):
+    """So many entries of a tensor, from one on."""
+
+    whole: Storage
+    start: int
+    size: int
+    bytes: int
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether a part can be read only after all parts before it."""
+        return self.whole.is_sequential
+
+    def read(self, start: int, stop: int) -> Array:
+        """Entries as those of the whole."""
+        return self.whole.read(self.start + start, self.start + stop)
 
 
 def mapped(file: str) -> memoryview:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import typing
 import zipfile
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "initcli/py.typed" in names
     # A kind of file that is new in the package is data that a command reads: say so here.
     suffixes = {Path(name).suffix for name in names - about}
-    assert suffixes <= {".py", ".pyi", ".typed", ".j2", ".css", ".js"}
+    assert suffixes <= {".py", ".pyi", ".typed", ".j2", ".css", ".js", ".json"}
 
 
 def test_the_source_archive_holds_what_the_tests_need_and_nothing_else(
@@ -226,3 +227,19 @@ def test_an_installed_command_runs_far_from_the_checkout_and_warns_of_nothing(
     shutil.copy(TOUR, tmp_path)
     shutil.copy(WEIGHTS, tmp_path / "weights.safetensors")
     python("-m", "initcli", *command.split(), cwd=tmp_path, path=installed)
+
+
+def test_a_path_in_place_of_a_model_is_an_error_that_names_load() -> None:
+    path: typing.Any = "sample_configs/tour.yaml"
+    for function in (
+        initcli.summarize, initcli.theory, initcli.measure_signal, initcli.predict_signal,
+        initcli.check,
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"a model is needed, not str: initcli\.load"):
+            function(path)
+    with pytest.raises(TypeError, match="pairs of a label and a model"):
+        initcli.compare([initcli.load(path)])  # type: ignore[list-item]
+
+
+def test_public_names_can_be_completed() -> None:
+    assert {"summarize", "load", "__version__"} <= set(dir(initcli))

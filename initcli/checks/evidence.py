@@ -19,7 +19,14 @@ from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
-from initcli.signal.measured import BATCH, TooSlow, measure_signal, planned, predict_signal
+from initcli.signal.measured import (
+    BATCH,
+    TooSlow,
+    measure_signal,
+    notes_of_left_out,
+    planned,
+    predict_signal,
+)
 from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 
@@ -254,7 +261,9 @@ class Evidence:
                 if not (is_free and isinstance(error, TooSlow)):
                     reason = str(error).replace("\n  = ", "; ") or "not enough memory"
                     self.notes.append(f"the signal is predicted, not measured: {reason}")
-        return predict_signal(model, batch=self.graph.program.batch)
+        signal = predict_signal(model, batch=self.graph.program.batch)
+        self.notes += notes_of_left_out(signal.left_out)
+        return signal
 
     def _with_zeros_drawn(self) -> Model:
         cuts = self.zeros is not None and self.zeros.cuts

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
 import msgspec
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Checkpoint, Subject, require_subject
 from initcli.checks.base import Finding
 from initcli.checks.evidence import How
 from initcli.checks.judging import Report, joined, judged, judged_values
@@ -19,6 +20,7 @@ from initcli.documents.edit import CannotEdit, Change, edited
 from initcli.errors import printable
 from initcli.frameworks import Framework
 from initcli.model import Model
+from initcli.signal.sharing import sharing
 from initcli.sources.building import build
 from initcli.sources.load import load
 from initcli.sources.read import parse
@@ -89,15 +91,18 @@ def check(
     >>> report.errors, report.findings[0].code, report.findings[0].line
     (1, 'I202', 10)
     """
+    require_subject(model)
     chosen: dict[str, Any] = {
         "select": texts("select", select),
         "ignore": texts("ignore", ignore),
     }
-    if isinstance(model, Checkpoint):
+    has_values = any(each.stored for each in model.parameters)
+    if isinstance(model, Checkpoint) or (has_values and model.source == "huggingface"):
+        # How a configuration would start says nothing of a file of trained tensors.
         return judged_values(model, **chosen)
     signal = {"how": how, "batch": batch, "draws": draws}
     start = _fixed(without_values(model), {**chosen, **signal}).first
-    if not any(each.stored for each in model.parameters):
+    if not has_values:
         return start
     return joined(start, judged_values(model, **chosen))
 
@@ -137,18 +142,32 @@ def fix(
 
 
 class _Trial(NamedTuple):
-    """A text with remedies in it, the findings that these are of, and those that remain."""
+    """A text with remedies in it, the findings that these are of, and those that remain.
+
+    ``moved`` are the findings of which the last remedies left as many as before, in other places.
+    """
 
     text: str
     remedied: tuple[Finding, ...]
     last: Report
+    moved: tuple[Finding, ...] = ()
 
     @property
     def failed(self) -> list[Finding]:
         """The findings that their remedies have not mended."""
-        return [each for each in self.remedied if _is_among(each, self.last.findings)]
+        left = [each for each in self.remedied if _is_among(each, self.last.findings)]
+        return left or list(self.moved)
+
+    def followed_by(self, text: str, remedied: Sequence[Finding], last: Report) -> _Trial:
+        """With further remedies in the text, of those findings."""
+        before, after = (
+            Counter(each.code for each in report.findings) for report in (self.last, last)
+        )
+        moved = tuple(each for each in remedied if after[each.code] >= before[each.code])
+        return _Trial(text, (*self.remedied, *remedied), last, moved)
 
 
+@sharing()
 def _fixed(model: Model, judging: dict[str, Any]) -> Fixed:
     """The findings on a model, and what remains of them with the remedies that mend."""
     document, first = model.document, judged(model, **judging)
@@ -159,9 +178,10 @@ def _fixed(model: Model, judging: dict[str, Any]) -> Fixed:
         where = "into its model's Python" if is_keras else "by hand"
         notes.append(f"{document.file} is {reason}: write the remedies {where}")
     useless: list[Finding] = []
+    known: dict[str, Report] = {}
     best = _Trial(document.text, (), first)
     for _ in range(_MAX_TRIALS):
-        trial = _tried(model, first, useless, judging, notes)
+        trial = _tried(model, first, useless, judging, notes, known)
         if not trial.remedied:
             break
         if not trial.failed and _counts(trial.last) < _counts(first):
@@ -197,8 +217,12 @@ def _tried(
     useless: Sequence[Finding],
     judging: dict[str, Any],
     notes: list[str],
+    known: dict[str, Report],
 ) -> _Trial:
-    """Write all remedies but the useless ones, errors before warnings, until one fails."""
+    """Write all remedies but the useless ones, errors before warnings, until one fails.
+
+    ``known`` are the findings on the texts of earlier trials.
+    """
     document = model.document
     trial = _Trial(document.text, (), first)
     for _ in range(_MAX_ROUNDS):
@@ -207,10 +231,12 @@ def _tried(
         if text == trial.text:
             break
         document = parse(text, document.file)
-        changed = build(
-            document, seed=model.seed, defaults=model.defaults, functions=model.functions
-        )
-        trial = _Trial(text, (*trial.remedied, *remedied), judged(changed, **judging))
+        if text not in known:
+            changed = build(
+                document, seed=model.seed, defaults=model.defaults, functions=model.functions
+            )
+            known[text] = judged(changed, **judging)
+        trial = trial.followed_by(text, remedied, known[text])
         if trial.failed:
             break
     return trial

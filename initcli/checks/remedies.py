@@ -6,17 +6,44 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from initcli.checks.fans import wiring
 from initcli.documents.document import Dialect
 from initcli.documents.edit import yaml_flow
-from initcli.initializers import Orthogonal, RandomUniform, VarianceScaling
+from initcli.initializers import (
+    Initializer,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
+)
 from initcli.initializers.base import compute_fans
 from initcli.initializers.random import GlorotUniform, HeUniform, LecunUniform
+from initcli.initializers.torch import (
+    TorchNormal,
+    TorchTruncNormal,
+    TorchUniform,
+    XavierNormal,
+    XavierUniform,
+)
 from initcli.parameter import Parameter
 
 _EXACT = 0.03
 """Relative difference up to which a scale goes by a name."""
 _UNIFORM = (RandomUniform, HeUniform, GlorotUniform, LecunUniform)
+_LINEAR: Mapping[type[Initializer], tuple[str, ...]] = {
+    RandomNormal: ("stddev",),
+    TruncatedNormal: ("stddev",),
+    RandomUniform: ("minval", "maxval"),
+    TorchNormal: ("std",),
+    TorchTruncNormal: ("std", "a", "b"),
+    TorchUniform: ("a", "b"),
+    XavierNormal: ("gain",),
+    XavierUniform: ("gain",),
+}
+"""Arguments that are multiples of the standard deviation, where the mean is 0."""
 _NAMES = (("he", 2.0), ("lecun", 1.0))
 """Scales of the fan-in that have a name."""
 
@@ -48,6 +75,29 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
     if uniform:
         value["distribution"] = "uniform"
     return value | axes
+
+
+def scaled_by(parameter: Parameter, factor: float) -> Any:
+    """An initializer that gives a kernel so many times its standard deviation, for a spec."""
+    initializer, distribution = parameter.initializer, parameter.distribution
+    scaled = _LINEAR.get(type(initializer), ())
+    if scaled and getattr(initializer, "mean", 0.0) == 0:
+        own = {name: float(f"{getattr(initializer, name) * factor:.5g}") for name in scaled}
+        return with_arguments(initializer, own)
+    assert distribution is not None
+    return with_variance(parameter, (distribution.std * factor) ** 2)
+
+
+def with_arguments(initializer: Initializer, values: Mapping[str, Any]) -> dict[str, Any]:
+    """An initializer with other values of some arguments, as a spec writes it."""
+    defaults = {each.name: each.default for each in msgspec.structs.fields(type(initializer))}
+    own = {
+        name: value
+        for name, value in initializer.arguments.items()
+        # The axes that a layer sums over are not its author's.
+        if value != defaults[name] and not name.endswith("_axes")
+    }
+    return {"type": initializer.type_name, **own, **values}
 
 
 def _counts_axes(parameter: Parameter) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,13 +13,18 @@ import msgspec
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.checks.base import Check, Finding
 from initcli.distributions import Distribution
+from initcli.errors import Path
+from initcli.initializers import given
 from initcli.matching.identify import identifier
 from initcli.matching.match import FLOATS, Identified
-from initcli.measuring.measurement import Measurement, measure
-from initcli.model import BuiltLayer, Model, leaves, with_parameters
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
+from initcli.measuring.standing import standing
+from initcli.model import BuiltLayer, Model, blocks_as_one, leaves, with_parameters
 from initcli.parameter import Parameter
-from initcli.stored import StoredTensor
-from initcli.types import Severity
+from initcli.sampling.chunks import CHUNK
+from initcli.stored import Joined, StoredTensor
+from initcli.types import Array, Severity
 
 _NOT_RANDOM = re.compile(r"bias|scale|gamma|beta|mask|mean|variance|freq", re.IGNORECASE)
 """Last parts of the paths of tensors that start constant, or are computed."""
@@ -51,10 +57,27 @@ class Held(NamedTuple):
     def is_kernel(self) -> bool:
         """Whether random values are expected, by the declared distribution or by shape and name."""
         if self.declared is not None:
-            return self.declared.std > 0
+            is_computed = isinstance(self.parameter.initializer, given.Values)
+            return self.declared.std > 0 and not is_computed
         has_rows = sum(size > 1 for size in self.parameter.shape) > 1
         is_named = _NOT_RANDOM.search(self.parameter.name) or "lora" in self.path.lower()
         return has_rows and self.is_float and not is_named
+
+    def parts(self, is_meant: Callable[[Iterator[Array]], bool]) -> list[str]:
+        """Names in the file of such parts, where several of its tensors are joined in one.
+
+        ``is_meant`` judges a part by its chunks, which are read as it takes them.
+        """
+        joined = self.stored.storage
+        if not isinstance(joined, Joined):
+            return []
+        found, start = [], 0
+        for name, size in zip(joined.names, joined.sizes, strict=True):
+            places = range(start, start + size, CHUNK)
+            start += size
+            if is_meant(self.stored.read(n, min(n + CHUNK, start)) for n in places):
+                found.append(name)
+        return found
 
 
 class Values:
@@ -83,7 +106,9 @@ class Values:
             for each, seen in measure(readable)
             if each.stored is not None
         ]
-        if owned:
+        if owned and isinstance(self.subject, Model) and self.subject.source == "huggingface":
+            self.notes.append(_standings(self.subject, tensors))
+        elif owned:
             weights = sum(each.parameter.size for each in tensors)
             note = (
                 f"judged: {weights:,} values of {len(tensors):,} of {len(owned):,} stored tensors"
@@ -129,14 +154,41 @@ class ValueCheck(Check):
         layer, parameter = tensor.layer, tensor.parameter
         return self.placed(
             values.subject.document,
-            # In a file of weights, each tensor is a place of its own.
-            (*layer.path, parameter.path),
+            place_of(values.subject, layer, parameter),
             layer,
             parameter,
             message=message,
             remedy=remedy,
             severity=severity,
         )
+
+
+def _standings(model: Model, tensors: Iterable[Held]) -> str:
+    """What the tensors of a file are to those of its configuration, in numbers."""
+    wrong = Counter(each.kind for each in model.disagreements)
+    seen = Counter(standing(each.parameter, each.measured) for each in tensors)
+    total = sum(each.distribution is not None for each in model.parameters) + wrong["shape"]
+    counts = (
+        (seen["follows"], "follow their initial distribution"),
+        (seen["differs"], "differ"),
+        (seen["not finite"], "not finite"),
+        (wrong["shape"], "of another shape"),
+        (wrong["missing"] + wrong["optional"], "missing"),
+    )
+    shown = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    text = f"of {total:,} declared tensors, {shown}"
+    if wrong["unexpected"]:
+        text += f"; {wrong['unexpected']:,} of the file not declared"
+    return f"{text}; the signal is not judged, `initcli check config.json` does"
+
+
+def place_of(subject: Subject, layer: BuiltLayer, parameter: Parameter) -> Path:
+    """The place of a tensor: that of its layer, and in a file of weights one of its own.
+
+    Blocks of a configuration are equal, and their tensors have one place.
+    """
+    path = parameter.path
+    return (*layer.path, blocks_as_one(path) if subject.source == "huggingface" else path)
 
 
 def without_values(model: Model) -> Model:

@@ -123,10 +123,13 @@ def init(
 
     path = Path(file)
     texts = {path: text or starter(kind, printable(file))}
+    if path.suffix == ".json":
+        texts[path] = _as_json(texts[path], schema)
+    elif schema:
+        texts[path] = f"# yaml-language-server: $schema={SCHEMA_FILE}\n{texts[path]}"
     if schema:
         from initcli.sources.schema import schema_text
 
-        texts[path] = f"# yaml-language-server: $schema={SCHEMA_FILE}\n{texts[path]}"
         texts[path.parent / SCHEMA_FILE] = schema_text()
     for each in texts:
         if not force and os.path.lexists(each):
@@ -135,6 +138,16 @@ def init(
     for each, text in texts.items():
         write_whole(each, text.encode())
         write_path(each)
+
+
+def _as_json(text: str, schema: bool) -> str:
+    """A spec in YAML as JSON, which has no comments."""
+    import json
+
+    import yaml
+
+    head = {"$schema": SCHEMA_FILE} if schema else {}
+    return json.dumps(head | yaml.safe_load(text), indent=2, ensure_ascii=False) + "\n"
 
 
 def _spec_of(source: str) -> str:

@@ -91,7 +91,7 @@ def check(
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
-    Of a file or folder of weights, the values are judged.
+    Of a file or folder of weights, the values are judged, and held to a config.json beside them.
 
     The signal is measured if that takes at most a few seconds, or with --batch or --draws;
     otherwise it is predicted. The exit status is 1 if there are errors.

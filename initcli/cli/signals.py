@@ -239,7 +239,9 @@ def compare(
 ) -> None:
     """Rank initializers, activations, defaults or specs by the signal.
 
-    CSV and JSON lines have one row per variant, the best first.
+    The rank is by distance: the powers of ten by which the size of the signal,
+    or its sensitivity to a layer, changes at most. CSV and JSON lines have one
+    row per variant, the best first.
 
     Examples:
       initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from initcli.checkpoint import Subject
+    from initcli.model import Model
     from initcli.parameter import Parameter
     from initcli.reports.summary import TensorSummary
     from initcli.sampling.workers import Workers
@@ -409,6 +410,12 @@ def export(
         Literal["keras", "torch"],
         typer.Option(help="Names and layout of the tensors.", case_sensitive=False),
     ] = "keras",
+    lsuv: Annotated[
+        bool,
+        typer.Option(
+            help="Scale each kernel so that its layer's sums have variance 1 on a batch (LSUV).",
+        ),
+    ] = False,
     filter: Filter = None,
     sample: Sample = False,
     weights: Weights = None,
@@ -426,6 +433,8 @@ def export(
     With --layout torch, names and shapes are those of PyTorch modules with the names of the layers,
     as in nn.Sequential(OrderedDict(dense=nn.Linear(64, 8))).
 
+    With --lsuv, the batch is standard normal; begin with orthogonal kernels (arXiv:1511.06422).
+
     Examples:
       initcli export model.yaml --out weights.npz
       initcli export model.yaml --out kernels.safetensors --filter '*/kernel'
@@ -440,12 +449,25 @@ def export(
         raise typer.BadParameter(ends, param_hint="--out")
     loading = Loading(seed, defaults, custom, settings, call, weights, map)
     model = loading.weights(spec, sample=sample)
+    if lsuv:
+        model = _unit_variance(model)
     only = chosen(model, filter)
     with progress(_Drawing().weights(only), "weights") as bar:
         notes = exporting.export(model, file, layout=layout, only=only, progress=bar.advance)
     for note in notes:
         say(note)
     write_path(file)
+
+
+def _unit_variance(model: Subject) -> Model:
+    """The model with its kernels scaled by LSUV."""
+    from initcli.checkpoint import Checkpoint
+    from initcli.signal.lsuv import lsuv
+
+    if isinstance(model, Checkpoint) or any(each.stored for each in model.parameters):
+        message = "it scales values that are drawn, and these are stored"
+        raise typer.BadParameter(message, param_hint="--lsuv")
+    return lsuv(model)
 
 
 def _draw(

@@ -2,13 +2,13 @@
 
 from initcli.distributions.base import Distribution
 from initcli.distributions.continuous import (
-    LogOfUniform,
     Normal,
     SphereCoordinate,
     TruncatedNormal,
     Uniform,
 )
 from initcli.distributions.discrete import Constant, Empirical, Mixture, with_zeros
+from initcli.distributions.image import Image
 from initcli.random.standard_normal import Floats
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "Distribution",
     "Empirical",
     "Floats",
-    "LogOfUniform",
+    "Image",
     "Mixture",
     "Normal",
     "SphereCoordinate",

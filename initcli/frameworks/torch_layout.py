@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -24,8 +25,8 @@ from initcli.layers import (
     recurrent,
 )
 from initcli.parameter import Parameter
-from initcli.stored import Storage
-from initcli.types import Array, Size
+from initcli.stored import Storage, StoredTensor
+from initcli.types import Array, Size, TensorDtype
 
 
 class NoCounterpart(Exception):
@@ -111,6 +112,64 @@ class FromTorch(msgspec.Struct, frozen=True):
             values = np.moveaxis(values.reshape(channels, *sizes, outer), 0, -2)
         entries: Array = values.flat[start:stop]
         return entries
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Entries of a tensor that lie one after another, ``size`` of ``total`` from ``begin`` on."""
+
+    base: Storage
+    begin: int
+    size: int
+    total: int
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether a part can be read only after all parts before it."""
+        return self.base.is_sequential
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the values take in the file."""
+        return self.base.bytes * self.size // max(self.total, 1)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Entries in row order."""
+        return self.base.read(self.begin + start, self.begin + stop)
+
+
+class BothBiases(msgspec.Struct, frozen=True):
+    """Keras's bias of a recurrent layer: the sum of PyTorch's two, or those of a GRU as rows."""
+
+    inputs: StoredTensor
+    hidden: StoredTensor
+    is_gru: bool
+
+    is_sequential = False
+
+    @property
+    def dtype(self) -> TensorDtype:
+        """The dtype of the entries: sums of narrow ones that NumPy lacks are of float32."""
+        dtypes = {self.inputs.dtype, self.hidden.dtype}
+        if len(dtypes) == 1 and (self.is_gru or dtypes <= {"float16", "float32", "float64"}):
+            return cast(TensorDtype, self.inputs.dtype)
+        return "float64" if "float64" in dtypes else "float32"
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that both biases take in the file."""
+        return self.inputs.bytes + self.hidden.bytes
+
+    def read(self, start: int, stop: int) -> Array:
+        """Entries in the order of Keras's rows."""
+        size, dtype = self.inputs.size, self.dtype
+        both = [
+            each.entries(0, size) if each.dtype == dtype else each.read(0, size)
+            for each in (self.inputs, self.hidden)
+        ]
+        if self.is_gru:
+            return np.concatenate([swapped_gates(each) for each in both])[start:stop]
+        total: Array = both[0] + both[1]
+        return total.astype(dtype, copy=False)[start:stop]
 
 
 def torch_entries(layer: Layer, parameters: Parameters) -> list[Entry]:

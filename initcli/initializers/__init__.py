@@ -31,6 +31,7 @@ from initcli.initializers.random import (
     TruncatedNormal,
     VarianceScaling,
 )
+from initcli.initializers.residual import DeepNorm, Fixup
 from initcli.registry import import_modules, known
 
 import_modules(__name__, __path__)
@@ -41,8 +42,10 @@ __all__ = [
     "Chrono",
     "Constant",
     "Custom",
+    "DeepNorm",
     "DeltaOrthogonal",
     "Dirac",
+    "Fixup",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",

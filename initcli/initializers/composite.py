@@ -84,6 +84,51 @@ def per_gate(initializer: Initializer, gates: int, units: int) -> Joined:
     )
 
 
+class Multiple(Initializer, frozen=True, kw_only=True):
+    """What another initializer draws, times a ``factor`` that was found on data."""
+
+    registered = False
+
+    initializer: Initializer
+    factor: float
+
+    def fans(self, shape: Size) -> Fans:
+        return self.initializer.fans(shape)
+
+    def distribution_for(self, shape: Size) -> None:
+        return None
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        self.initializer.fill(out, start, shape, rng)
+        out *= out.dtype.type(self.factor)
+
+    @property
+    def fills_whole(self) -> bool:
+        return self.initializer.fills_whole
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        found: Floats = self.initializer.tensor(shape, rng, dtype) * dtype.type(self.factor)
+        return found
+
+    def scratch(self, shape: Size) -> int:
+        return self.initializer.scratch(shape)
+
+    def copies(self, shape: Size) -> int:
+        return self.initializer.copies(shape)
+
+    @property
+    def own_seed(self) -> int | None:
+        return self.initializer.own_seed
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {**self.initializer.arguments, "times": self.factor}
+
+    @property
+    def type_name(self) -> str:
+        return self.initializer.type_name
+
+
 class ICNR(Whole, frozen=True, kw_only=True):
     """The kernel of a sub-pixel convolution that starts as nearest-neighbor upsampling.
 
@@ -157,15 +202,15 @@ class Chrono(Whole, frozen=True, kw_only=True):
             )
 
     @property
-    def forget(self) -> Distribution:
+    def forget(self) -> distributions.Image:
         """The distribution of the forget gate's bias."""
-        return distributions.LogOfUniform(self.max_time - 1)
+        return distributions.Image(distributions.Uniform(1.0, self.max_time - 1), ("x", "log"))
 
     def distribution_for(self, shape: Size) -> Distribution:
         if len(shape) != 1 or shape[0] % 4:
             remedy = "use it for the `bias_initializer` of LSTM, LSTMCell or ConvLSTM"
             raise self.misfit("the bias of an LSTM's four gates", shape, remedy)
-        inverse = distributions.LogOfUniform(self.max_time - 1, -1)
+        inverse = distributions.Image(self.forget.base, ("x", "log", "neg"))
         return Mixture((0.5, 0.25, 0.25), (distributions.Constant(0.0), inverse, self.forget))
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:

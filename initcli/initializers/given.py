@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from initcli.distributions import Distribution, Empirical, Floats, Mixture
+from initcli.distributions import Distribution, Empirical, Floats, Image, Mixture
+from initcli.distributions.image import Postfix, written
 from initcli.initializers.base import Fans, Initializer, Undrawn, Whole
+from initcli.initializers.random import Sparse
 from initcli.types import Size
 
 
@@ -42,6 +44,47 @@ class Uninitialized(Undrawn, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"uninitialized: {self.file}:{self.line} in {self.function}"
+
+
+class Mapped(Initializer, frozen=True, kw_only=True):
+    """Entries that a monotone function makes of draws of another initializer.
+
+    ``draw`` tells equal draws from those that only have the same distribution: a function of two
+    results of one draw is a function of that draw.
+    """
+
+    registered = False
+
+    drawn: Initializer
+    function: Postfix
+    draw: int = 0
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        base = self.drawn.distribution_for(shape)
+        return None if base is None else Image(base, self.function)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return self.drawn.arguments
+
+    def __str__(self) -> str:
+        return written(self.function, str(self.drawn))
+
+
+class SparseColumns(Sparse, frozen=True, kw_only=True):
+    """:class:`Sparse` for a kernel (out, in), as PyTorch has it."""
+
+    registered = False
+
+    def distribution_for(self, shape: Size) -> Distribution:
+        return super().distribution_for(shape[::-1])
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        return super().tensor(shape[::-1], rng, dtype).T
+
+    @property
+    def type_name(self) -> str:
+        return "Sparse"
 
 
 class Values(Initializer, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The scaled initializers of ``torch.nn.init``, under its names and with its arguments.
+"""The initializers of ``torch.nn.init``, under its names and with its arguments.
 
 Fans are those of the kernel in the layout of Keras.
 """
@@ -9,9 +9,12 @@ import math
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
+from initcli import distributions
 from initcli.distributions import Distribution
-from initcli.initializers.random import Kind, Scaled, scaled
-from initcli.types import doc, snake_case
+from initcli.initializers.base import Seeded
+from initcli.initializers.random import Kind, Scaled, normal, scaled, uniform
+from initcli.random.standard_normal import mass
+from initcli.types import ArgumentError, NonNegativeFloat, Size, doc, snake_case
 
 Nonlinearity = Literal[
     "linear",
@@ -68,6 +71,91 @@ class _Kaiming(_OfTorch, frozen=True, kw_only=True):
             "selu": 3 / 4,
         }
         return scaled(fans, gains.get(self.nonlinearity, 1.0) ** 2, self.mode, self.kind)
+
+
+class _Plain(Seeded, frozen=True, kw_only=True):
+    """Whose distribution does not depend on the shape."""
+
+    registered = False
+
+    @classmethod
+    def registered_names(cls) -> Iterable[str]:
+        return (f"{snake_case(cls.__name__.removeprefix('Torch'))}_",)
+
+    @property
+    def type_name(self) -> str:
+        return next(iter(self.registered_names()))
+
+
+class TorchNormal(_Plain, frozen=True, kw_only=True):
+    """N(mean, std²), as ``torch.nn.init.normal_``."""
+
+    registered = True
+
+    mean: Annotated[float, doc("Mean.")] = 0.0
+    std: Annotated[NonNegativeFloat, doc("Standard deviation.")] = 1.0
+
+    def distribution_for(self, shape: Size) -> Distribution:
+        return normal(self.mean, self.std)
+
+
+class TorchUniform(_Plain, frozen=True, kw_only=True):
+    """U(a, b), as ``torch.nn.init.uniform_``."""
+
+    registered = True
+
+    a: Annotated[float, doc("Lower bound.")] = 0.0
+    b: Annotated[float, doc("Upper bound, at least `a`.")] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.b < self.a:
+            message = f"`b` ({self.b:g}) must not be less than `a` ({self.a:g})"
+            raise ArgumentError("b", message, "the defaults are 0 and 1")
+
+    def distribution_for(self, shape: Size) -> Distribution:
+        return uniform(self.a, self.b)
+
+
+class TorchTruncNormal(_Plain, frozen=True, kw_only=True):
+    """N(mean, std²) truncated at a and b, as ``torch.nn.init.trunc_normal_``.
+
+    The bounds are values, not standard deviations: small standard deviations never reach them.
+    """
+
+    registered = True
+
+    mean: Annotated[float, doc("Mean before truncation.")] = 0.0
+    std: Annotated[NonNegativeFloat, doc("Standard deviation before truncation.")] = 1.0
+    a: Annotated[float, doc("Lower bound of the values.")] = -2.0
+    b: Annotated[float, doc("Upper bound of the values.")] = 2.0
+
+    def __post_init__(self) -> None:
+        if self.std == 0:
+            return
+        low, high = ((bound - self.mean) / self.std for bound in (self.a, self.b))
+        if not (low < high and mass(low, high) > 1e-200):
+            raise ArgumentError(
+                "b",
+                f"the interval from `a` ({self.a:g}) to `b` ({self.b:g}) must have a positive "
+                "probability",
+                "the defaults are -2 and 2",
+            )
+
+    def distribution_for(self, shape: Size) -> Distribution:
+        if self.std == 0:
+            return normal(min(max(self.mean, self.a), self.b), 0.0)
+        return distributions.TruncatedNormal(self.mean, self.std, self.a, self.b)
+
+
+class TorchConstant(_Plain, frozen=True, kw_only=True):
+    """Always ``val``, as ``torch.nn.init.constant_``."""
+
+    registered = True
+
+    val: Annotated[float, doc("The value.")]
+
+    def distribution_for(self, shape: Size) -> Distribution:
+        return normal(self.val, 0.0)
 
 
 class XavierUniform(_Xavier, frozen=True, kw_only=True):

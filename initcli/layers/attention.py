@@ -50,6 +50,18 @@ class Heads(NamedTuple):
     value_dim: int
 
 
+class Scoring(NamedTuple):
+    """Queries (…, queries, d) and keys (…, keys, d), and which keys each query sees: all if None.
+
+    ``is_masked`` is whether masks hide some.
+    """
+
+    queries: Array
+    keys: Array
+    seen: Mask
+    is_masked: bool
+
+
 def _own(name: str) -> Meta:
     return doc(
         f"Fills the kernel of the {name} projection instead of `kernel_initializer`. Not in Keras."
@@ -62,6 +74,26 @@ class _Attending(Layer, frozen=True, kw_only=True):
     supports_masking = True
 
     dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
+
+    def scoring(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array | None = None,
+        key: Array | None = None,
+        *,
+        use_causal_mask: bool = False,
+    ) -> Scoring:
+        """What the scores of a call are made from."""
+        raise NotImplementedError
+
+    def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
+        """The scores of queries (…, queries, d) and keys: (…, queries, keys)."""
+        raise NotImplementedError
+
+    def score_count(self, query: Size, key: Size) -> int:
+        """Number of scores of one example, for shapes of query and key with the batch."""
+        return math.prod(query[1:-1]) * key[-2]
 
     def require_positions(self, *shapes: Shape) -> None:
         """Raise ShapeError unless every input has positions and features beside the batch."""
@@ -248,36 +280,21 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         value = query if value is None else value
         key = value if key is None else key
         rank = len(query.shape)
-        axes = self.positions(rank)
-        rest = [axis for axis in range(1, rank - 1) if axis not in axes]
-        # (batch, …, heads, positions, features), the positions of all attended axes as one.
-        order = [0, *rest, rank - 1, *axes, rank]
-
-        def projected(name: str, x: Array) -> Array:
-            y = xp.transpose(self.projected(flow, name, x), order)
-            return xp.reshape(y, (*y.shape[: len(rest) + 2], -1, y.shape[-1]))
-
-        times = self.heads.queries // self.heads.keys
-        queries = projected("query", query)
-        keys, values = (
-            xp.repeat(y, times, len(rest) + 1) if times > 1 else y
-            for y in (projected("key", key), projected("value", value))
+        axes, order = self._order(rank)
+        queries, keys, seen, is_masked = self.scoring(
+            flow, query, value, key, use_causal_mask=use_causal_mask
         )
+        values = self._in_heads(flow, "value", value)
         positions = tuple(query.shape[axis] for axis in axes)
         sizes = (*queries.shape[:-2], *positions, *(key.shape[axis] for axis in axes))
-        kept = self.hidden(flow, self.query_mask(flow), sizes, len(axes))
-        if kept is not None:
-            kept = xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
-        sight = _sight(xp, queries.shape[-2], keys.shape[-2], use_causal_mask, self.sliding_window)
-        seen = _both(xp, sight, kept)
         # Keras leaves attention between such inputs to one operation, by which a query that sees
         # no key averages all values. Elsewhere it gives 0.
         is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
-        drops_hidden = kept is not None and not is_fused
+        drops_hidden = is_masked and not is_fused
         if self.dropout == 0 and not return_attention_scores:
             found = xp.attend(queries, keys, values, seen, drops_hidden)
         else:
-            scores = xp.matmul(queries, xp.swapaxes(keys, -1, -2)) * queries.shape[-1] ** -0.5
+            scores = self.scores(flow, queries, keys)
             if seen is not None:
                 scores = xp.where(seen, scores, scores.dtype.type(-1e9))
             shares = Softmax().call(xp, scores)
@@ -291,6 +308,55 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
             mixed = mixed * xp.sigmoid(self.projected(flow, "gate", query))
         output = self.projected(flow, "attention_output", mixed, 2)
         return [output, xp.reshape(shares, sizes)] if return_attention_scores else output
+
+    def scoring(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array | None = None,
+        key: Array | None = None,
+        *,
+        use_causal_mask: bool = False,
+    ) -> Scoring:
+        key = (query if value is None else value) if key is None else key
+        queries, keys = (self._in_heads(flow, *each) for each in (("query", query), ("key", key)))
+        axes, _ = self._order(len(query.shape))
+        positions = (*(query.shape[axis] for axis in axes), *(key.shape[axis] for axis in axes))
+        kept = self.hidden(
+            flow, self.query_mask(flow), (*queries.shape[:-2], *positions), len(axes)
+        )
+        if kept is not None:
+            kept = flow.xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
+        counts = queries.shape[-2], keys.shape[-2]
+        sight = _sight(flow.xp, *counts, use_causal_mask, self.sliding_window)
+        return Scoring(queries, keys, _both(flow.xp, sight, kept), kept is not None)
+
+    def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
+        xp = flow.xp
+        return xp.matmul(queries, xp.swapaxes(keys, -1, -2)) * queries.shape[-1] ** -0.5
+
+    def score_count(self, query: Size, key: Size) -> int:
+        keys = math.prod(key[axis] for axis in self.positions(len(key)))
+        return self.heads.queries * math.prod(query[1:-1]) * keys
+
+    def _order(self, rank: int) -> tuple[list[int], list[int]]:
+        """The attended axes, and the axes of (batch, …, heads, positions…, features)."""
+        axes = self.positions(rank)
+        rest = [axis for axis in range(1, rank - 1) if axis not in axes]
+        return axes, [0, *rest, rank - 1, *axes, rank]
+
+    def _in_heads(self, flow: Flow, name: str, x: Array) -> Array:
+        """A projection as (batch, …, heads, positions, features), for each head of the queries.
+
+        The positions of all attended axes are one.
+        """
+        xp, rank = flow.xp, len(x.shape)
+        axes, order = self._order(rank)
+        y = xp.transpose(self.projected(flow, name, x), order)
+        heads = rank - 2 - len(axes) + 1
+        y = xp.reshape(y, (*y.shape[: heads + 1], -1, y.shape[-1]))
+        times = self.heads.queries // self.heads.keys if name != "query" else 1
+        return xp.repeat(y, times, heads) if times > 1 else y
 
 
 class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
@@ -441,9 +507,20 @@ class _Attention(_Attending, frozen=True, kw_only=True):
         """Whether a score is of the sum of a query and a key."""
         return False
 
-    def scores(self, flow: Flow, query: Array, key: Array) -> Array:
-        """The scores of queries (batch, …, queries, d) and keys: (batch, …, queries, keys)."""
-        raise NotImplementedError
+    def scoring(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array | None = None,
+        key: Array | None = None,
+        *,
+        use_causal_mask: bool = False,
+    ) -> Scoring:
+        keys = (query if value is None else value) if key is None else key
+        of_value = self._masks(flow)[1]
+        kept = None if of_value is None else of_value[..., None, :]
+        sight = _sight(flow.xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
+        return Scoring(query, keys, _both(flow.xp, sight, kept), kept is not None)
 
     def call(
         self,
@@ -456,12 +533,11 @@ class _Attention(_Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Array | list[Array]:
         xp = flow.xp
-        scores = self.scores(flow, query, value if key is None else key)
-        of_query, of_value = self._masks(flow)
-        kept = None if of_value is None else of_value[..., None, :]
-        seen = _both(
-            xp, _sight(xp, scores.shape[-2], scores.shape[-1], use_causal_mask, None), kept
+        queries, keys, seen, _ = self.scoring(
+            flow, query, value, key, use_causal_mask=use_causal_mask
         )
+        scores = self.scores(flow, queries, keys)
+        of_query, _ = self._masks(flow)
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)

@@ -20,7 +20,8 @@ from initcli.matching.rules import Rule, candidates
 from initcli.matching.surroundings import Place
 from initcli.measuring.fit import DOUBTFUL, Empirical, fit
 from initcli.measuring.histogram import Grid
-from initcli.measuring.measurement import FINE_BINS, Measurement, measure_values
+from initcli.measuring.measurement import FINE_BINS, Measurement
+from initcli.measuring.tally import measure_values
 from initcli.types import WHOLE, Size, TensorDtype
 
 FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
@@ -256,12 +257,13 @@ def _decided(matches: list[Match], seen: Measurement) -> list[Match]:
     Values that move by a tenth of their norm leave close bounds; a normal distribution they only
     widen by 0.5 %, seven standard errors of so many values.
     """
-    return [each for each in matches if seen.count >= _MANY or _has_bounds(each.distribution)]
+    return [each for each in matches if seen.count >= _MANY or has_bounds(each.distribution)]
 
 
-def _has_bounds(distribution: Distribution | None) -> bool:
+def has_bounds(distribution: Distribution | None) -> bool:
+    """Whether values lie within bounds so close that training leaves them."""
     if isinstance(distribution, Mixture):
-        return all(map(_has_bounds, distribution.parts))
+        return all(map(has_bounds, distribution.parts))
     return distribution is not None and max(distribution.support) < 2.5 * distribution.std
 
 

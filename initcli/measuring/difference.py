@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from initcli.distributions import Floats
-from initcli.measuring.measurement import Progress, chunk_ranges, needs_whole, refuse_too_large
+from initcli.measuring.portions import Progress, chunk_ranges, needs_whole, refuse_too_large
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK, draw_chunks
 from initcli.sampling.workers import HERE, Workers

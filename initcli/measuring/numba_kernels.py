@@ -1,6 +1,6 @@
 """Compiled kernels: chunks of random numbers, drawn and measured in machine code.
 
-They do what :mod:`initcli.random.variates` and :mod:`initcli.measuring.measurement` do with NumPy,
+They do what :mod:`initcli.random.variates` and :mod:`initcli.measuring.tally` do with NumPy,
 by the same operations in the same order, and the compiler may neither contract nor reorder them
 (Numba's ``fastmath`` is off): both give the same bits. Only :mod:`initcli.measuring.compiled`
 imports this module, which needs Numba.

@@ -9,7 +9,7 @@ from itertools import chain, groupby
 import msgspec
 
 from initcli.render.outline import block_name, repetition
-from initcli.signal.figures import LayerSignal, TensorSignal
+from initcli.signal.figures import AttentionSignal, LayerSignal, TensorSignal, attention_figure
 from initcli.signal.judgment import gradient_of, std_of
 
 ALIKE = 2.0
@@ -61,6 +61,20 @@ def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:
             end = index + length * (count - 1)
             title = _title(names[index], names[end], count) if count > 1 else names[index]
             yield msgspec.structs.replace(tensors[end], path=title)
+
+
+def alike_attention(rows: Sequence[AttentionSignal]) -> Iterator[AttentionSignal]:
+    """The calls of attention; those that are as even are one row, that of the last."""
+    names = [each.layer for each in rows]
+    stems = [_NUMBER.sub(r"\1", name) for name in names]
+    figures = [
+        (attention_figure(each, "logit_std"), attention_figure(each, "entropy")) for each in rows
+    ]
+    for start, length, count in _runs(names, stems, figures):
+        for index in range(start, start + length):
+            end = index + length * (count - 1)
+            title = _title(names[index], names[end], count) if count > 1 else names[index]
+            yield msgspec.structs.replace(rows[end], layer=title)
 
 
 def _title(first: str, last: str, count: int) -> str:

@@ -14,8 +14,8 @@ from rich.text import Text
 from initcli.checkpoint import Subject
 from initcli.distributions import Floats
 from initcli.errors import printable
+from initcli.measuring.bins import auto_bins
 from initcli.measuring.histogram import Histogram, around
-from initcli.measuring.measurement import auto_bins
 from initcli.model import Model
 from initcli.render.blocks import BLOCKS
 from initcli.reports.summary import TensorSummary, is_stored, model_facts, value_facts

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.files import file_stems, make_folder, write_whole
-from initcli.measuring.measurement import auto_bins, data_histogram
+from initcli.measuring.bins import auto_bins, data_histogram
 from initcli.parameter import Parameter
 from initcli.render.plots import (
     OverviewTexts,

@@ -10,9 +10,18 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.render.alike import alike_layers, alike_tensors, at_depth
+from initcli.render.alike import alike_attention, alike_layers, alike_tensors, at_depth
 from initcli.render.columns import Column, in_columns
-from initcli.signal.figures import FirstLoss, LayerSignal, Signal, Spread, TensorSignal
+from initcli.render.residual import residual_lines
+from initcli.signal.figures import (
+    AttentionSignal,
+    FirstLoss,
+    LayerSignal,
+    Signal,
+    Spread,
+    TensorSignal,
+    attention_figure,
+)
 from initcli.signal.judgment import gradient_of, std_of
 from initcli.signal.verdict import Verdict, verdict
 
@@ -52,16 +61,21 @@ def signal_table(
     page = _Page(width, ascii_only)
     every = signal if shown is None else shown
     layers, tensors = list(every.layers), list(every.tensors)
+    attention = list(every.attention)
     if depth is not None:
+        attention = [each for each in attention if each.layer.count("/") < depth]
         layers = list(at_depth(layers, depth))
         tensors = [tensor for tensor in tensors if tensor.path.count("/") <= depth]
     if max_rows is not None and len(layers) + len(tensors) > max_rows:
         layers, tensors = list(alike_layers(layers)), list(alike_tensors(tensors))
+        attention = list(alike_attention(attention))
     parts: list[RenderableType] = [page.heading(signal)]
     if layers:
         parts.append(page.layers(layers, signal.draws > 0))
     if tensors:
         parts.append(page.tensors(tensors))
+    if attention:
+        parts.append(page.attention(attention, signal.draws > 0))
     hidden = [
         f"{more:,} more {kind}{'s' * (more > 1)}"
         for more, kind in (
@@ -75,6 +89,7 @@ def signal_table(
         parts.append(Text(f"{' and '.join(hidden)}{remedy}", "dim"))
     parts.append(Text(page.dot.join(page.ending(verdict(signal)))))
     parts += [Text(page.dot.join(page.loss(each))) for each in signal.losses]
+    parts += map(Text, residual_lines(signal.residuals, ascii_only))
     return Group(*parts)
 
 
@@ -152,6 +167,22 @@ class _Page:
         names = [Column("tensor", lambda tensor: printable(tensor.path))]
         return in_columns(names, columns, tensors, self.width)
 
+    def attention(self, rows: Sequence[AttentionSignal], drawn: bool) -> RenderableType:
+        """One row a call of attention."""
+
+        def pair(heading: str, name: str, form: Callable[[float | None], str]) -> list[Column]:
+            own = Column(heading, lambda row: form(attention_figure(row, name)))
+            theory = Column("theory", lambda row: form(getattr(row.predicted, name, None)))
+            return [own, theory] if drawn else [own]
+
+        columns = [
+            *pair("logit std", "logit_std", figure),
+            *pair("entropy / ln n", "entropy", figure),
+            *pair("saturated", "saturated", share_text),
+            Column("keys", lambda row: f"{row.keys:,}"),
+        ]
+        return in_columns([Column("attention", _attended)], columns, rows, self.width)
+
     def ending(self, found: Verdict) -> Iterator[str]:
         """The verdict and its figures."""
         yield found.text
@@ -200,6 +231,8 @@ def comparison_table(
     compared: Sequence[Compared], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
     """One row a model, the best first."""
+    from initcli.signal.comparison import ranks
+
     wide = width >= _WIDE
 
     def quoted(heading: str, name: str, form: Callable[[Any], str] = figure) -> Column:
@@ -210,6 +243,7 @@ def comparison_table(
         return text.replace("·", "-") if ascii_only else text
 
     columns = [
+        quoted("distance", "distance", lambda value: "inf" if value is None else f"{value:.2f}"),
         quoted("output std", "output_std"),
         quoted("std ratio", "std_ratio"),
         quoted("grad. ratio", "gradient_ratio"),
@@ -227,7 +261,9 @@ def comparison_table(
         Column("", lambda row: str(row[0]), "dim"),
         Column("variant", label, "bold"),
     ]
-    return in_columns(names, columns, list(enumerate(compared, 1)), width, texts)
+    return in_columns(
+        names, columns, list(zip(ranks(compared), compared, strict=True)), width, texts
+    )
 
 
 def figure(value: float | None) -> str:
@@ -255,6 +291,11 @@ def _median(value: Spread | None) -> float | None:
 
 def _call(layer: LayerSignal) -> str:
     return printable(layer.name) + (f" (call {layer.call + 1})" if layer.call else "")
+
+
+def _attended(attention: AttentionSignal) -> str:
+    call = f" (call {attention.call + 1})" if attention.call else ""
+    return printable(attention.layer) + call
 
 
 def _correlation(layer: LayerSignal) -> str:

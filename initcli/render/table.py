@@ -17,9 +17,18 @@ from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
 from initcli.render.outline import Fold, Row, outline, shown_parameters
+from initcli.render.residual import residual_lines
 from initcli.render.wrapping import in_lines, wrapped
 from initcli.reports.record import columns
-from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, TensorSummary, model_facts, totals
+from initcli.reports.summary import (
+    TABLE_COLUMNS,
+    TensorRecord,
+    TensorSummary,
+    model_facts,
+    statuses,
+    totals,
+)
+from initcli.signal.residual import residual_schemes
 from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
@@ -81,6 +90,7 @@ class _Page:
         self.ascii_only = ascii_only
         self.picture = 24 if self.wide else 14
         self.dot = " - " if ascii_only else " · "
+        self.wrong: Mapping[str, str] = {}
         self.unknown_shape = "?"
         # Wide pages have the facts about layers beside the figures, not above them.
         self.ends = width - self.figures if self.wide else width
@@ -125,6 +135,7 @@ class _Page:
         """All lines; None for a rule."""
         facts = list(model_facts(model))
         self.unknown_shape = "?" if isinstance(model, Model) else ""
+        self.wrong = statuses(model)
         drawn = any(tensor.measured for tensor in tensors.values()) or not tensors
         if not drawn:
             facts[0] = "nothing drawn" if isinstance(model, Model) else "nothing measured"
@@ -148,6 +159,8 @@ class _Page:
                 yield from self._tensor(model, name, tensors[parameter.path], 0 if is_alone else 2)
         yield None
         yield from self._totals(model)
+        for line in residual_lines(residual_schemes(model), self.ascii_only):
+            yield _Line(Text(line))
         count = len(shown_parameters(rows))
         if hidden := len(model.parameters) - count:
             shown = f"{_counted(count, 'tensor')} shown, {hidden:,} not"
@@ -296,6 +309,7 @@ class _Page:
         if seen is not None:
             for count, what in ((seen.nans, "NaN"), (seen.infs, "infinite")):
                 yield Text(f"{count:,} {what}" if count else "", "bold red")
+        yield Text(self.wrong.get(parameter.path, ""), "bold red")
         if not parameter.trainable:
             yield Text("not trained", "dim")
         is_declared = tensor.fit is not None and not tensor.fit.is_poor

@@ -23,7 +23,7 @@ from initcli.distributions import Floats
 from initcli.errors import OutputError, listed, printable, quoted
 from initcli.files import written_whole
 from initcli.frameworks.torch_layout import Entry
-from initcli.measuring.measurement import Progress
+from initcli.measuring.portions import Progress
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import (
     CHUNK,
@@ -67,8 +67,8 @@ def export(
     """Write the values of every parameter, sampled or stored, into one file.
 
     Each is under its path and has the shape of Keras, or for PyTorch those of :func:`torch_file`.
-    An ``.npz`` file keeps the model's order, which is that of Keras's ``set_weights``; a
-    ``.safetensors`` file starts with the tensors of the widest dtype.
+    The file lists them in the model's order, which is that of Keras's ``set_weights``; the values
+    in a ``.safetensors`` file start with those of the widest dtype.
 
     Args:
         model: the model to export, or the weights of a file.
@@ -181,16 +181,19 @@ def _write_safetensors(
     stream: BinaryIO, entries: Sequence[Entry], progress: Progress | None
 ) -> None:
     """Write the length of the header, the header as JSON padded to 8 bytes, and the values."""
-    # Widest first, so that every tensor is aligned to its dtype.
+    # Widest first, so that every tensor is aligned to its dtype; the header keeps their order.
     ordered = sorted(entries, key=lambda each: -BYTES[_dtype(each, _SAFETENSORS)])
-    header: dict[str, Any] = {"__metadata__": {"format": "np"}}
+    offsets = {}
     end = 0
     for entry in ordered:
         start, end = end, end + _bytes(entry, _SAFETENSORS)
+        offsets[entry.name] = start, end
+    header: dict[str, Any] = {"__metadata__": {"format": "np"}}
+    for entry in entries:
         header[entry.name] = {
             "dtype": _SAFETENSORS_NAMES[_dtype(entry, _SAFETENSORS)],
             "shape": entry.shape,
-            "data_offsets": (start, end),
+            "data_offsets": offsets[entry.name],
         }
     text = msgspec.json.encode(header)
     text += b" " * (-len(text) % 8)

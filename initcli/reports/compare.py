@@ -9,10 +9,10 @@ import msgspec
 
 from initcli.reports.record import Rows, doc, record, rows_of
 from initcli.reports.signal import SignalReport
-from initcli.signal.comparison import Compared
+from initcli.signal.comparison import Compared, ranks
 from initcli.signal.verdict import Verdict
 
-_SHOWN = ("rank", "variant", "output_std", "std_ratio", "gradient_ratio", "text")
+_SHOWN = ("rank", "variant", "distance", "output_std", "std_ratio", "gradient_ratio", "text")
 
 
 class VariantReport(SignalReport, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class CompareReport(msgspec.Struct, frozen=True, kw_only=True):
 class VariantRow(msgspec.Struct, frozen=True, kw_only=True):
     """One variant as a row."""
 
-    rank: Annotated[int, doc("Rank, from 1 for the best.")]
+    rank: Annotated[int, doc("Rank by distance, from 1 for the best; equal distances share one.")]
     variant: Annotated[str, doc("Label of the variant.")]
     verdict: Annotated[Verdict, doc("Verdict on its signal.", row="")]
 
@@ -49,6 +49,6 @@ def compare_rows(compared: Sequence[Compared]) -> Rows:
     """One row a variant, in their order."""
     rows = (
         VariantRow(rank=rank, variant=each.label, verdict=each.verdict)
-        for rank, each in enumerate(compared, 1)
+        for rank, each in zip(ranks(compared), compared, strict=True)
     )
     return rows_of(VariantRow, rows, {}, shown=_SHOWN)

@@ -12,7 +12,7 @@ import msgspec
 from initcli.checkpoint import Subject
 from initcli.display import DisplayedSequence
 from initcli.measuring.difference import NOTHING, Difference, differences
-from initcli.measuring.measurement import Progress
+from initcli.measuring.portions import Progress
 from initcli.model import matching
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
@@ -26,6 +26,7 @@ from initcli.reports.summary import (
     summaries,
 )
 from initcli.sampling.workers import HERE, Workers
+from initcli.sources.packed import with_unpacked
 from initcli.sources.pairing import counterparts
 from initcli.sources.subject import subject_of
 from initcli.types import texts
@@ -132,7 +133,12 @@ def aligned(
     first, second = ({each.path: each for each in model.parameters} for model in (a, b))
     if len(first) == len(second) == 1:
         second = dict(zip(first, second.values(), strict=True))
-    renamed = counterparts(a, b, pairs, guess=first.keys().isdisjoint(second))
+    guess, pairs = first.keys().isdisjoint(second), list(pairs)
+    if guess:
+        whole = {name for pair in pairs for name in pair.split("=")}
+        a, b = with_unpacked(a, b, whole), with_unpacked(b, a, whole)
+        first, second = ({each.path: each for each in model.parameters} for model in (a, b))
+    renamed = counterparts(a, b, pairs, guess=guess)
     partners = {one.path: (one, two) for one, two in renamed}
     taken = {two.path for _, two in renamed}
     rest = {path: each for path, each in second.items() if path not in taken}

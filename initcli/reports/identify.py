@@ -115,7 +115,8 @@ def identified(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator[Fou
             f"{model.name} has no stored values to identify",
             "give a file of weights, such as model.safetensors",
         )
-    identify = identifier([each.stored for each in model.parameters if each.stored is not None])
+    stored = [each.stored for each in model.parameters if each.stored is not None]
+    identify = identifier([each for each in stored if each.storage is not None])
     return (_identified(identify, each) for each in tensors)
 
 

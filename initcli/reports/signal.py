@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
-from initcli.signal.figures import FirstLoss, LayerSignal, Signal, TensorSignal
+from initcli.signal.figures import AttentionSignal, FirstLoss, LayerSignal, Signal, TensorSignal
+from initcli.signal.residual import ResidualScheme
 from initcli.signal.verdict import Verdict, verdict
 
 _SHOWN = (
@@ -27,6 +28,12 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Annotated[Verdict, doc("Verdict on the whole signal.")]
     losses: Annotated[
         tuple[FirstLoss, ...], doc("Loss before the first step, of outputs that say which.")
+    ]
+    attention: Annotated[
+        tuple[AttentionSignal, ...], doc("Calls of attention, and how even each is.")
+    ]
+    residuals: Annotated[
+        tuple[ResidualScheme, ...], doc("Residual streams, and how their branches are scaled.")
     ]
     notes: Annotated[tuple[str, ...], doc("What was assumed.")]
 

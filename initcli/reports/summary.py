@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from initcli.checkpoint import Checkpoint, Subject
+from initcli.checkpoint import Checkpoint, Subject, require_subject
 from initcli.display import DisplayedSequence
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
@@ -17,12 +17,16 @@ from initcli.initializers.base import Undeclared, Undrawn
 from initcli.matching.match import Identified, Match
 from initcli.measuring.fit import Fit, fit
 from initcli.measuring.histogram import around
-from initcli.measuring.measurement import Measurement, Progress, measure
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
+from initcli.measuring.portions import Progress
 from initcli.measuring.spectral import Spectral, spectral
+from initcli.measuring.standing import Standing, standing
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, columns, doc, record, rows_of
 from initcli.sampling.workers import HERE, Workers
+from initcli.signal.residual import ResidualScheme, residual_schemes
 from initcli.types import shape_text
 
 
@@ -172,6 +176,22 @@ class SpectralRecord(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+Status = Literal[Standing, "missing", "unexpected", "other shape", "untied"]
+_STATUSES: Mapping[str, Status] = {
+    "missing": "missing",
+    "optional": "missing",
+    "unexpected": "unexpected",
+    "shape": "other shape",
+    "untied": "untied",
+}
+
+
+def statuses(model: Subject) -> Mapping[str, Status]:
+    """What is wrong with tensors of a file by its configuration, by their paths."""
+    disagreements = model.disagreements if isinstance(model, Model) else ()
+    return {each.path: _STATUSES[each.kind] for each in disagreements}
+
+
 class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of the model."""
 
@@ -202,6 +222,13 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         MeasuredRecord | None, doc("Statistics of the values; null with --theory.", row="")
     ]
     fit: Annotated[FitRecord | None, doc("Goodness of fit; null without a distribution or values.")]
+    status: Annotated[
+        Status | None,
+        doc(
+            "What stored values are to what is declared: follows, differs, not finite, missing, "
+            "unexpected, other shape, untied; null for values in a file alone and for sampled ones."
+        ),
+    ] = None
     match: Annotated[
         MatchRecord | None, doc("Initializer that stored values look like; null if none.")
     ] = None
@@ -210,8 +237,11 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
     @classmethod
-    def of(cls, tensor: TensorSummary, layer: str) -> TensorRecord:
-        """The record of a tensor; fields of other names are the parameter's own."""
+    def of(cls, tensor: TensorSummary, layer: str, status: Status | None = None) -> TensorRecord:
+        """The record of a tensor; fields of other names are the parameter's own.
+
+        ``status`` is what is wrong with it, if anything is.
+        """
         parameter, measured = tensor.parameter, tensor.measured
         known = {}
         if isinstance(parameter.initializer, Undeclared):
@@ -235,6 +265,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
             values=None if measured is None else origin,
             measured=measured and _measured(measured),
             fit=tensor.fit and record(FitRecord, tensor.fit),
+            status=status or standing(parameter, measured),
             match=tensor.match and MatchRecord.of(tensor.match.matches),
             spectral=tensor.spectral and record(SpectralRecord, tensor.spectral),
         )
@@ -283,6 +314,9 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
         tuple[TensorRecord, ...], doc("Tensors, in Keras's order; those that match --filter.")
     ]
     totals: Annotated[Totals, doc("Sums over all tensors of the model.")]
+    residuals: Annotated[
+        tuple[ResidualScheme, ...], doc("Residual streams, and how their branches are scaled.")
+    ]
 
     @classmethod
     def of(cls, model: Subject, tensors: Iterable[TensorSummary]) -> SummaryReport:
@@ -293,6 +327,7 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
             layers=tuple(map(LayerRecord.of, layers)),
             tensors=tuple(tensor_records(model, tensors)),
             totals=totals(model),
+            residuals=residual_schemes(model),
         )
 
 
@@ -303,9 +338,10 @@ def tensor_records(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator
         for layer in leaves(model.layers)
         for parameter in layer.parameters
     }
+    wrong = statuses(model)
     for each in tensors:
         path = each.parameter.path
-        yield TensorRecord.of(each, layers.get(path, path.rpartition("/")[0]))
+        yield TensorRecord.of(each, layers.get(path, path.rpartition("/")[0]), wrong.get(path))
 
 
 def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) -> Rows:
@@ -426,6 +462,7 @@ def summaries(
     progress: Progress | None = None,
 ) -> Iterator[TensorSummary]:
     """The tensors of :func:`summarize`, each as soon as it is measured."""
+    require_subject(model)
     wanted = list(model.parameters if only is None else only)
     measured = measure(
         filter(has_values, wanted), workers=workers, max_entries=max_entries, progress=progress
@@ -460,6 +497,7 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Summar
     >>> largest.parameter.path, largest.distribution.text, largest.measured
     ('embedding/embeddings', 'N(0, 0.02²)', None)
     """
+    require_subject(model)
     parameters = model.parameters if only is None else only
     tensors = (TensorSummary(each, each.distribution) for each in parameters)
     return Summary(model=model, entries=tuple(tensors))

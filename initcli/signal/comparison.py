@@ -165,6 +165,8 @@ def compare(
     >>> [(each.label, each.verdict.text) for each in initcli.compare(models, theory=True)]
     [('he_normal', 'keeps its size'), ('glorot_normal', 'signal vanishes')]
     """
+    if not all(isinstance(each, tuple) for each in models):
+        raise TypeError("pairs of a label and a model are needed, as initcli.variants gives them")
     found = []
     for label, model in models:
         if theory:
@@ -182,6 +184,13 @@ def compare(
     return Comparison(entries=tuple(sorted(found, key=_distance)))
 
 
+def ranks(compared: Sequence[Compared]) -> list[int]:
+    """The rank of each of several models, the best first; equal distances have equal ranks."""
+    distances = [_distance(each) for each in compared]
+    return [distances.index(distance) + 1 for distance in distances]
+
+
 def _distance(compared: Compared) -> float:
+    """The distance to a hundredth, which is less than draws differ."""
     distance = compared.verdict.distance
-    return math.inf if distance is None else distance
+    return math.inf if distance is None else round(distance, 2)

@@ -31,7 +31,16 @@ RANKS = np.cumsum(WEIGHTS) - WEIGHTS / 2
 """The probability of a smaller number at each node."""
 _DEGREES = 48
 _TINY = 1e-300
+_KEPT = 2.0**40
+"""What a profile is a multiple of, in inverse: rounding tells no two equal functions apart then."""
+_STRAIGHT = 1e-11
+"""Difference of the steps of a straight line, which is :data:`_STEP` or less each."""
 _latents = count()
+
+
+def new_latent() -> int:
+    """The number of a normal number that is behind no other entry."""
+    return next(_latents)
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +122,12 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.means.sum()) / math.prod(self.grid)
 
     @property
+    def is_normal(self) -> bool:
+        """Whether an entry is normal: its profile is a straight line."""
+        steps = np.diff(self.profile)
+        return bool(steps.max() - steps.min() < _STRAIGHT)
+
+    @property
     def correlation(self) -> float:
         """The cosine of two examples."""
         total = self.mean_square
@@ -132,21 +147,31 @@ def field(
     ``values`` are the profile but for its scale; by default entries are normal. The latent number
     is a new one by default. Lags are dropped where they do not fit the positions.
     """
-    values = NODES if values is None else values
-    size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
     second = np.maximum(moments[0], 0.0)
     ratios = np.divide(moments[1:], second, out=np.zeros_like(moments[1:]), where=second > _TINY)
-    most = np.ones_like(ratios)
-    most[1:] = _beside(second)
+    most: Array | float = 1.0
+    if second.size > 1:
+        most = np.ones_like(ratios)
+        most[1:] = _beside(second)
     return Field(
-        profile=values / size,
+        profile=_NORMAL if values is None else _profile(values),
         second=second,
         ratios=np.minimum(np.maximum(ratios, -most), most),
         units=units,
-        latent=next(_latents) if latent is None else latent,
+        latent=new_latent() if latent is None else latent,
         pinned=pinned,
         lags=lags if lags is None or moments.shape[1:] == lags.shape else None,
     )
+
+
+def _profile(values: Array) -> Array:
+    """The values with a mean square of 1."""
+    size = math.sqrt(max(float(WEIGHTS @ (values * values)), _TINY))
+    profile: Array = np.rint(values * (_KEPT / size)) / _KEPT
+    return profile
+
+
+_NORMAL = _profile(NODES)
 
 
 def _beside(second: Array) -> Array:
@@ -159,8 +184,8 @@ def _beside(second: Array) -> Array:
 
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
     """A field of normal entries with those means by position."""
-    mean, second = float(np.mean(means)), float(np.mean(moments[0]))
-    return field(moments, units, with_mean(NODES, mean, second) if mean else NODES, lags=lags)
+    mean, second = float(means.mean()), float(moments[0].mean())
+    return field(moments, units, with_mean(NODES, mean, second) if mean else None, lags=lags)
 
 
 def standard(grid: Size, units: int) -> Field:
@@ -201,10 +226,12 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     curves = _curves(function, given)
     rhos = hidden(given)
     pairs = curves.at(rhos)
-    # Of a position and another of typical size.
-    level = series(curves.beside, rhos[1:])
-    apart = np.sign(level) * np.sqrt(np.abs(level * pairs[1:]))
-    moments = np.concatenate([[curves.same], pairs[:1], apart])
+    apart = pairs[1:]
+    if not curves.is_even:
+        # Of a position and another of typical size.
+        level = series(curves.beside, rhos[1:])
+        apart = np.sign(level) * np.sqrt(np.abs(level * apart))
+    moments = np.concatenate([curves.same[None], pairs[:1], apart])
     lags = None
     if given.lags is not None:
         squares = hermite(curves.values) ** 2
@@ -267,7 +294,7 @@ def slopes(slope: Callable[[Array], Array], given: Field) -> tuple[Array, Array]
     The moments are E[f'(x)²] and E[f'(x) f'(x')] of the three pairs: (4, positions…).
     """
     curves = _curves(slope, given)
-    return np.stack([curves.same, *(curves.at(rho) for rho in hidden(given))]), curves.values
+    return np.concatenate([curves.same[None], curves.at(hidden(given))]), curves.values
 
 
 class _Curves(NamedTuple):
@@ -282,6 +309,11 @@ class _Curves(NamedTuple):
     squares: list[Array]
     shares: list[Array]
     beside: Array
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all positions are alike in size."""
+        return len(self.squares) == 1
 
     @property
     def same(self) -> Array:
@@ -316,9 +348,19 @@ def _curves(function: Callable[[Array], Array], given: Field) -> _Curves:
 
 def hidden(given: Field) -> Array:
     """The correlations of the normal numbers behind the three pairs: (3, positions…)."""
+    if given.second.size == 1:
+        return _hidden(given.profile.tobytes(), given.ratios.tobytes()).reshape(given.ratios.shape)
     ratios = given.ratios.copy()
     ratios[1:] /= given.beside
     return behind(ratios, given)
+
+
+@lru_cache(maxsize=64)
+def _hidden(profile: bytes, ratios: bytes) -> Array:
+    """Those of a single position, which rules ask for several times."""
+    found = np.interp(np.frombuffer(ratios), *_rising(profile, None))
+    found.flags.writeable = False
+    return found
 
 
 def behind(ratios: Array, given: Field) -> Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from statistics import median
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -13,7 +15,9 @@ from initcli.choices import Loss
 from initcli.display import Displayed
 from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
+from initcli.signal.graph import Graph
 from initcli.signal.program import Program
+from initcli.signal.residual import ResidualScheme, schemes
 from initcli.signal.theory import Prediction
 from initcli.types import Size, texts
 
@@ -24,6 +28,19 @@ class Spread(msgspec.Struct, frozen=True):
     median: Annotated[float, Meta(description="Median of the draws.", extra={"row": ""})]
     low: Annotated[float, Meta(description="Lowest of the draws.")]
     high: Annotated[float, Meta(description="Highest of the draws.")]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread | None:
+        """The spread of some values, of which NaN counts as infinite; None without any."""
+        if not values:
+            return None
+        numbers = [math.inf if math.isnan(value) else value for value in values]
+        return cls(median_of(numbers), min(numbers), max(numbers))
+
+
+def median_of(numbers: Sequence[float]) -> float:
+    """The median; not a number where one of them is none, or the middle is of two infinities."""
+    return math.nan if any(map(math.isnan, numbers)) else median(numbers)
 
 
 class OutputSignal(msgspec.Struct, frozen=True):
@@ -105,6 +122,64 @@ class FirstLoss(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+class AttentionFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the scores and of the softmax over them; rows that see one key are left out."""
+
+    logit_std: Annotated[
+        float, Meta(description="Standard deviation of a query's logits over the keys, by its RMS.")
+    ]
+    entropy: Annotated[
+        float,
+        Meta(
+            description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
+            "query sees: 1 is even, 0 a single key."
+        ),
+    ]
+    saturated: Annotated[
+        float, Meta(description="Fraction of queries whose largest share is more than 0.9.")
+    ]
+
+
+class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """How even attention is in one call of a layer, as measured and as predicted.
+
+    Rows of scores in which a query sees one key are left out.
+    """
+
+    layer: Annotated[str, Meta(description="Name of the layer.")]
+    call: Annotated[int, Meta(description="Number of earlier calls of the same layer.")]
+    heads: Annotated[int, Meta(description="Number of heads.")]
+    keys: Annotated[int, Meta(description="Number of keys.")]
+    logit_std: Annotated[
+        Spread | None,
+        Meta(description="Standard deviation of a query's logits over the keys that it sees."),
+    ]
+    entropy: Annotated[
+        Spread | None,
+        Meta(
+            description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
+            "query sees: 1 is even, 0 a single key."
+        ),
+    ]
+    saturated: Annotated[
+        Spread | None,
+        Meta(description="Fraction of queries whose largest share is more than 0.9."),
+    ]
+    predicted: Annotated[
+        AttentionFigures | None,
+        Meta(description="The same from the distributions; null where no theory applies."),
+    ]
+
+
+def attention_figure(attention: AttentionSignal, name: str) -> float | None:
+    """One of its figures, measured or else predicted."""
+    measured: Spread | None = getattr(attention, name)
+    if measured is not None:
+        return measured.median
+    predicted: float | None = getattr(attention.predicted, name, None)
+    return predicted
+
+
 class Signal(Displayed, frozen=True, kw_only=True):
     """The signal through a model; with no draws, predictions alone.
 
@@ -125,12 +200,14 @@ class Signal(Displayed, frozen=True, kw_only=True):
     layers: tuple[LayerSignal, ...]
     tensors: tuple[TensorSignal, ...] = ()
     losses: tuple[FirstLoss, ...] = ()
+    attention: tuple[AttentionSignal, ...] = ()
     notes: tuple[str, ...] = ()
     input_rms: Mapping[int, float] = {}
     differences: Mapping[int, float] = {}
     dimensions: Mapping[int, float] = {}
     onsets: Mapping[int, float] = {}
     reaches: Mapping[int, float] = {}
+    left_out: tuple[str, ...] = ()
 
     view: ClassVar[str] = "signal"
 
@@ -147,6 +224,11 @@ class Signal(Displayed, frozen=True, kw_only=True):
                 for what, std in (("std", measured), ("predicted", layer.predicted.std))
             )
             yield layer.name, layer.type, *figures
+
+    @property
+    def residuals(self) -> tuple[ResidualScheme, ...]:
+        """How the branches of each residual stream are scaled."""
+        return schemes(Graph(self.program))
 
     @property
     def results(self) -> frozenset[str]:
@@ -174,6 +256,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
             self,
             layers=tuple(layer for layer in self.layers if wanted(layer.name)),
             tensors=tuple(tensor for tensor in self.tensors if wanted(tensor.path)),
+            attention=tuple(each for each in self.attention if wanted(each.layer)),
         )
 
     @property

@@ -86,7 +86,9 @@ def first_losses(
         loss = loss_of(step, shape, chosen)
         if loss is None:
             continue
-        variance = _logit_variance(program, layers, index)
+        head = head_of(program, index)
+        size = None if head is None else _predicted_size(program, layers, head.inputs[0])
+        variance = None if head is None or size is None else logit_variance(head, size)
         found.append(
             FirstLoss(
                 layer=step.name,
@@ -137,33 +139,46 @@ def _activation(step: Step) -> Activation | None:
     return getattr(layer, "activation", None)
 
 
-def _logit_variance(program: Program, layers: tuple[LayerSignal, ...], index: int) -> float | None:
-    """The variance of a logit between classes; None unless a dense layer makes the logits.
+def head_of(program: Program, index: int) -> Step | None:
+    """The dense layer that makes the logits of an output; None where another layer does.
 
-    That is n Var(w) E h² + Var(b) for inputs h: what all classes have in common makes no
-    difference.
+    Args:
+        program: of the model.
+        index: of the step with the output, which may be an activation alone.
     """
     step = program.steps[index]
-    makers = {tensor: k for k, each in enumerate(program.steps) for tensor in each.outputs}
+    makers = {tensor: each for each in program.steps for tensor in each.outputs}
     if not step.parameters and len(step.inputs) == 1 and step.inputs[0] in makers:
-        index = makers[step.inputs[0]]
-        step = program.steps[index]
+        step = makers[step.inputs[0]]
         if not isinstance(_activation(step), Linear):
             return None
-    if not isinstance(step.layer, Dense) or step.call:
-        return None
-    kernel, *_ = step.parameters
-    if any(each.distribution is None for each in step.parameters):
-        return None
-    (source,) = step.inputs
-    if source in makers:
-        before = layers[makers[source]].predicted
-        if before.std is None or before.mean is None:
+    return step if isinstance(step.layer, Dense) and not step.call else None
+
+
+def logit_variance(head: Step, size: float) -> float | None:
+    """The variance of a logit between classes, n Var(w) E h² + Var(b); None where unknown.
+
+    What all classes have in common makes no difference.
+
+    Args:
+        head: the dense layer that makes the logits.
+        size: the mean square E h² of its inputs.
+    """
+    spread = []
+    for parameter in head.parameters:
+        if parameter.distribution is None:
             return None
-        size = before.std * before.std + before.mean * before.mean
-    else:
-        size = 1.0
-    stds = [each.distribution.std for each in step.parameters]  # type: ignore[union-attr]
-    spread = [std * std for std in stds]
-    variance = kernel.shape[0] * spread[0] * size + sum(spread[1:])
+        spread.append(parameter.distribution.std**2)
+    variance = head.parameters[0].shape[0] * spread[0] * size + sum(spread[1:])
     return variance if math.isfinite(variance) else None
+
+
+def _predicted_size(program: Program, layers: tuple[LayerSignal, ...], tensor: int) -> float | None:
+    """The predicted mean square of a tensor; 1 of inputs."""
+    for layer, step in zip(layers, program.steps, strict=True):
+        if tensor in step.outputs:
+            before = layer.predicted
+            if before.std is None or before.mean is None:
+                return None
+            return before.std * before.std + before.mean * before.mean
+    return 1.0

@@ -7,21 +7,31 @@ equally long but for the one in the middle, so that means over cells are those o
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from initcli.types import Array, Size
 
 _CELLS = {1: 2048, 2: 256}
-"""Cells along an axis, by the number of axes."""
+"""Positions along an axis that are kept apart, by the number of axes."""
+_LONG = 512
+"""Cells along an axis of more positions, at most; windows take this number squared."""
 _ALL_CELLS = 1 << 16
 
 
 def edges(n: int, rank: int) -> Array:
     """Where the cells of an axis begin, and its end; there are ``rank`` axes."""
     most = _CELLS.get(rank) or max(int(_ALL_CELLS ** (1 / max(rank, 1))), 1)
-    length = -(-n // most) or 1
+    return _edges(n, -(-n // (most if n <= most else min(most, _LONG))) or 1)
+
+
+@lru_cache(maxsize=256)
+def _edges(n: int, length: int) -> Array:
     half = np.arange(0, n // 2 + 1, length)
-    return np.unique(np.concatenate([half, n - half]))
+    found = np.unique(np.concatenate([half, n - half]))
+    found.flags.writeable = False
+    return found
 
 
 def cells(sizes: Size) -> Size:

@@ -12,32 +12,47 @@ from threadpoolctl import threadpool_limits
 from initcli import limits
 from initcli.choices import Loss
 from initcli.errors import SignalError, listed
-from initcli.layers.embedding import Table
 from initcli.layers.flow import Mask
 from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw
+from initcli.signal.attending import (
+    attention_heads,
+    attention_signals,
+    measured_attention,
+)
 from initcli.signal.cost import Cost, cost, room, usable, weights_room
 from initcli.signal.field import observed
 from initcli.signal.figures import (
+    AttentionFigures,
     GradientSignal,
     LayerSignal,
     OutputSignal,
     Signal,
     Spread,
     TensorSignal,
+    median_of,
 )
 from initcli.signal.first_loss import first_losses, loss_of, measured_loss
 from initcli.signal.graph import Graph
 from initcli.signal.inputs import drawn_input, fitting_inputs, standard_normal
 from initcli.signal.masking import heeding, mask_notes
 from initcli.signal.observing import difference, dimension, output_figures, rms
-from initcli.signal.passes import Gradients, Pass, Values, backwards, drawn_values, forwards
-from initcli.signal.program import Program, Step, program
+from initcli.signal.passes import (
+    Gradients,
+    Pass,
+    Values,
+    backwards,
+    drawn_values,
+    flow_of,
+    forwards,
+)
+from initcli.signal.program import Program, program
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
+    Predicted,
     Prediction,
     distribution_moments,
     first_axes,
@@ -52,8 +67,8 @@ BATCH = WANTED[0][0]
 """Examples of a prediction."""
 SECONDS = 60.0
 """Time for all draws."""
-_LARGE_PRODUCT = 5e7
-"""Multiplications of a layer from which threads help more than they wait for one another."""
+_MAX_NAMED = 4
+"""Layers that a note names."""
 REACHED = 1e-4
 """Share of the largest gradient of a time step that others within reach get at least."""
 
@@ -73,6 +88,7 @@ class _Draw(msgspec.Struct, frozen=True):
     reaches: dict[int, float]
     """As in :class:`Signal`, as are the three before."""
     losses: dict[int, float]
+    attention: dict[int, AttentionFigures]
 
 
 def measure_signal(
@@ -122,8 +138,12 @@ def measure_signal(
         if progress is not None:
             progress(1, whole)
 
-    with threadpool_limits(1 if _products(built) < _LARGE_PRODUCT else None, "blas"):
-        taken = [_one_draw(model, built, given, number, advance, loss) for number in range(draws)]
+    with threadpool_limits(1, "blas") as limit:
+        threads = limit.get_original_num_threads()["blas"] or 1
+        taken = [
+            _one_draw(model, built, given, number, advance, loss, threads)
+            for number in range(draws)
+        ]
     return _gathered(model, built, given, taken, plan.notes, theory, loss)
 
 
@@ -141,7 +161,8 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):
         expected = predictions(built)
-    layers = _layers(built, nothing, nothing, expected)
+        attention = attention_signals(built, {}, expected.attended)
+    layers = _layers(built, nothing, nothing, expected.steps)
     return Signal(
         model=model,
         program=built,
@@ -149,7 +170,13 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         draws=0,
         layers=layers,
         losses=first_losses(built, layers, {}, loss),
-        notes=(*_assumptions(built), *mask_notes(heeding(built))),
+        attention=attention,
+        notes=(
+            *_assumptions(built),
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeding(built)),
+        ),
+        left_out=expected.left_out,
     )
 
 
@@ -173,25 +200,6 @@ def _layers(
             built.steps, outputs, gradients, expected, strict=True
         )
     )
-
-
-def _products(built: Program) -> float:
-    """Multiplications at once of a layer with weights, on average.
-
-    That is of each weight at each position, or in recurrent layers at each step by itself.
-    """
-
-    def rows(step: Step) -> int:
-        shape = built.shapes[step.outputs[0]][:-1]
-        inner = getattr(step.layer, "layer", step.layer)
-        return shape[0] if hasattr(inner, "return_sequences") else math.prod(shape)
-
-    counts = [
-        rows(step) * sum(p.size for p in step.parameters)
-        for step in built.steps
-        if any(len(p.shape) > 1 for p in step.parameters) and not isinstance(step.layer, Table)
-    ]
-    return sum(counts) / max(len(counts), 1)
 
 
 class NotAfforded(SignalError):
@@ -291,6 +299,17 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     return TooSlow(message, remedy)
 
 
+def notes_of_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
+    """Says which layers are not predicted."""
+    if not left_out:
+        return ()
+    names = [f"'{name}'" for name in left_out[:_MAX_NAMED]]
+    more = len(left_out) - len(names)
+    whole = f"{', '.join(names)} and {more:,} more" if more else listed(names, "and")
+    taken = f"with {_memory(room())} of memory, which are allowed"
+    return (f"{whole} cannot be predicted {taken}: {limits.remedy('memory')}",)
+
+
 def _draws(count: int) -> str:
     return f"{count} draw{'s' * (count > 1)}"
 
@@ -323,9 +342,10 @@ def _one_draw(
     number: int,
     advance: Callable[[], None],
     loss: Loss | None,
+    threads: int,
 ) -> _Draw:
     seed = model.seed + number
-    about = Pass(_values(built, seed), str(seed))
+    about = Pass(_values(built, seed), str(seed), threads)
     tensors = dict(given)
     for each in built.inputs:
         if each.tensor not in tensors:
@@ -335,6 +355,7 @@ def _one_draw(
     gradients: dict[int, float] = {}
     sizes: dict[str, tuple[float, float]] = {}
     losses: dict[int, float] = {}
+    attention: dict[int, AttentionFigures] = {}
     with np.errstate(all="ignore"):
         for index, (step, (output, *_)) in enumerate(forwards(built, tensors, about)):
             if np.issubdtype(output.dtype, np.floating):
@@ -343,6 +364,12 @@ def _one_draw(
                     value = measured_loss(step, output, kind)
                     if math.isfinite(value):
                         losses[index] = value
+            if attention_heads(step) is not None:
+                weights = {name: about.values(p) for name, p in step.weights.items()}
+                flow = flow_of(step, weights, tensors, about)
+                found = measured_attention(step, flow, [tensors[i] for i in step.inputs])
+                if found is not None:
+                    attention[index] = found
             advance()
         trunk = Graph(built).hidden_trunk
         followed = [t for each in built.inputs if tensors[t := each.tensor].dtype.kind == "f"]
@@ -376,7 +403,7 @@ def _one_draw(
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
     measured = outputs, gradients, sizes, about.hidden, differences, dimensions, onsets, reaches
-    return _Draw(*measured, losses)
+    return _Draw(*measured, losses, attention)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
@@ -409,7 +436,7 @@ def _gathered(
 ) -> Signal:
     indices = range(len(built.steps))
     outputs = [_output([d.outputs[i] for d in taken if i in d.outputs]) for i in indices]
-    gradients = [_spread([d.gradients[i] for d in taken if i in d.gradients]) for i in indices]
+    gradients = [Spread.of([d.gradients[i] for d in taken if i in d.gradients]) for i in indices]
     measured = {
         step.outputs[0]: Measured(
             mean=output.mean.median,
@@ -422,12 +449,13 @@ def _gathered(
     }
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
-    expected = [Prediction() for _ in indices]
+    expected = Predicted([Prediction() for _ in indices], (), {})
     if theory:
         expected = predictions(built, measured, _moments, fields)
+    attention = {i: [d.attention[i] for d in taken if i in d.attention] for i in indices}
     shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
-    layers = _layers(built, outputs, gradients, expected)
-    losses = {i: _spread([d.losses[i] for d in taken if i in d.losses]) for i in indices}
+    layers = _layers(built, outputs, gradients, expected.steps)
+    losses = {i: Spread.of([d.losses[i] for d in taken if i in d.losses]) for i in indices}
     heeded = [step for step in built.steps if shares.get(step.outputs[0], 0) > 0]
     return Signal(
         model=model,
@@ -442,18 +470,24 @@ def _gathered(
         layers=layers,
         tensors=tuple(_tensors(model, taken)),
         losses=first_losses(built, layers, losses, loss),
-        notes=(*notes, *mask_notes(heeded, max(shares.values(), default=0.0))),
+        attention=attention_signals(built, attention, expected.attended),
+        notes=(
+            *notes,
+            *notes_of_left_out(expected.left_out),
+            *mask_notes(heeded, max(shares.values(), default=0.0)),
+        ),
+        left_out=expected.left_out,
     )
 
 
 def _tensors(model: Model, taken: list[_Draw]) -> Iterable[TensorSignal]:
     for parameter in model.parameters:
         pairs = [each.tensors[parameter.path] for each in taken if parameter.path in each.tensors]
-        size = _spread([gradient for gradient, _ in pairs])
+        size = Spread.of([gradient for gradient, _ in pairs])
         if size is not None:
             ratios = [gradient / weight for gradient, weight in pairs if weight > 0]
             yield TensorSignal(
-                path=parameter.path, gradient_rms=size, gradient_to_weight=_spread(ratios)
+                path=parameter.path, gradient_rms=size, gradient_to_weight=Spread.of(ratios)
             )
 
 
@@ -470,7 +504,7 @@ def _output(figures: list[dict[str, float]]) -> OutputSignal | None:
     if not figures:
         return None
     names = OutputSignal.__struct_fields__
-    spreads = {name: _spread([each[name] for each in figures if name in each]) for name in names}
+    spreads = {name: Spread.of([each[name] for each in figures if name in each]) for name in names}
     return OutputSignal(**spreads)  # type: ignore[arg-type]  # only the optional ones are None
 
 
@@ -489,13 +523,4 @@ def _over_time(gradient: Gradients) -> list[float]:
 
 def _medians(figures: list[dict[int, float]]) -> dict[int, float]:
     keys = set(figures[0]).intersection(*figures[1:])
-    return {key: float(np.median([each[key] for each in figures])) for key in sorted(keys)}
-
-
-def _spread(values: list[float]) -> Spread | None:
-    if not values:
-        return None
-    numbers = np.array([math.inf if math.isnan(value) else value for value in values])
-    with np.errstate(invalid="ignore"):  # The middle of two opposite infinities is not a number.
-        median = float(np.median(numbers))
-    return Spread(median, float(numbers.min()), float(numbers.max()))
+    return {key: median_of([each[key] for each in figures]) for key in sorted(keys)}

@@ -7,17 +7,21 @@ intermediate results of a single layer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from autograd.core import VJPNode, add_outgrads
 from autograd.tracer import isbox, new_box, toposort, trace_stack
+from threadpoolctl import ThreadpoolController
 
 from initcli.errors import SignalError
 from initcli.layers.base import computed, computed_masks
+from initcli.layers.embedding import Table
 from initcli.layers.flow import Flow, Mask, as_mask
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw, working_dtype
@@ -26,6 +30,8 @@ from initcli.signal.program import Program, Step
 from initcli.types import Array, NotComputable
 
 _WITHOUT_DRAWS = "with --theory nothing is computed, and all up to this layer predicted"
+_LARGE_PRODUCT = 5e7
+"""Multiplications of a product from which threads help more than they wait for one another."""
 Values = Callable[[Parameter], Array]
 """Gives the values of a parameter."""
 
@@ -36,10 +42,12 @@ class Pass(msgspec.Struct, frozen=True):
     The forward pass records the ``masks`` that tensors carry, by their numbers. By the number of
     the first output it records the masks that a step was ``given`` with its inputs, and the largest
     share of the steps of a sequence that masks have ``hidden`` from a layer that heeds them.
+    Large matrix products run on so many ``threads``.
     """
 
     values: Values
     key: str
+    threads: int = 1
     masks: dict[int, Array] = {}
     given: dict[int, tuple[Mask, ...]] = {}
     hidden: dict[int, float] = {}
@@ -63,12 +71,13 @@ def forwards(
         carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
         if any(mask is not None for mask in carried):
             about.given[step.outputs[0]] = carried
-        flow = _flow(step, weights, tensors, about)
+        flow = flow_of(step, weights, tensors, about)
         if step.layer.heeds_masks(flow):
             masks = [mask for mask in (*flow.masks, *flow.given_masks.values()) if mask is not None]
             about.hidden[step.outputs[0]] = max(1 - float(np.mean(mask)) for mask in masks)
         inputs = [tensors[i] for i in step.inputs]
-        outputs = _computed(step, flow, inputs)
+        with _threads(step, program, about):
+            outputs = computed_step(step, flow, inputs)
         tensors.update(zip(step.outputs, outputs, strict=True))
         if step.inputs != step.outputs:
             with _named(step):
@@ -105,13 +114,42 @@ def backwards(
             yield Gradients(step, outputs, {})
             continue
         weights = {name: about.values(p) for name, p in step.weights.items()}
-        to_weights, to_inputs = _pulled(step, weights, tensors, outputs, about)
+        with _threads(step, program, about):
+            to_weights, to_inputs = _pulled(step, weights, tensors, outputs, about)
         for tensor in step.outputs:
             gradients.pop(tensor, None)
         for tensor, gradient in to_inputs:
             before = gradients.get(tensor)
             gradients[tensor] = gradient if before is None else before + gradient
         yield Gradients(step, outputs, to_weights, to_inputs)
+
+
+def _threads(step: Step, program: Program, about: Pass) -> AbstractContextManager[object]:
+    """Several BLAS threads for a step whose matrix products are large enough."""
+    if about.threads == 1 or _product(step, program) < _LARGE_PRODUCT:
+        return nullcontext()
+    limit: AbstractContextManager[object] = _libraries().limit(
+        limits=about.threads, user_api="blas"
+    )
+    return limit
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _product(step: Step, program: Program) -> float:
+    """Multiplications of a single matrix product with the weights.
+
+    NumPy multiplies the last two axes at once. Recurrent layers multiply each step by itself.
+    """
+    if isinstance(step.layer, Table):
+        return 0.0
+    shape = program.shapes[step.outputs[0]]
+    inner = getattr(step.layer, "layer", step.layer)
+    rows = shape[0] if inner.acts_as() == "recurs" else math.prod(shape[-2:-1])
+    return rows * max((p.size for p in step.parameters if len(p.shape) > 1), default=0)
 
 
 def _pulled(
@@ -132,7 +170,7 @@ def _pulled(
         taken = list(inputs)
         for index, x in zip(real, variables[len(trained) :], strict=True):
             taken[index] = x
-        return _computed(step, _flow(step, now, tensors, about), taken)
+        return computed_step(step, flow_of(step, now, tensors, about), taken)
 
     variables = [*(weights[name] for name in trained), *(inputs[i] for i in real)]
     pull = _pull(function, variables)
@@ -188,9 +226,10 @@ def _pull(
     return pull
 
 
-def _flow(
+def flow_of(
     step: Step, weights: Mapping[str, Array], tensors: Mapping[int, Array], about: Pass
 ) -> Flow:
+    """The context of a step, for these values of its weights."""
     return Flow(
         xp=arrays,
         weights=weights,
@@ -200,7 +239,12 @@ def _flow(
     )
 
 
-def _computed(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
+def computed_step(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array]:
+    """The outputs of a step.
+
+    Raises:
+        SignalError: the layer cannot be computed.
+    """
     with _named(step):
         return computed(step.layer, flow, inputs, step.options)
 

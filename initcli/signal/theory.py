@@ -6,20 +6,23 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
+from initcli.distributions import Distribution, TruncatedNormal, Uniform
 from initcli.initializers import NormOf
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
-from initcli.signal.field import Field, normal, pair_shares, scatter, scatters, standard
+from initcli.signal.cost import room
+from initcli.signal.field import Field, normal, standard
 from initcli.signal.grid import cells, coarse
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
+    Attended,
     Axes,
     Context,
     Expected,
@@ -29,8 +32,9 @@ from initcli.signal.rules.base import (
     Weight,
     rule_of,
 )
-from initcli.signal.rules.layout import predicted
+from initcli.signal.sharing import shared
 from initcli.signal.ties import Ties
+from initcli.signal.typical import Doubt, Made
 from initcli.types import CODES, NotComputable, Size
 
 
@@ -67,6 +71,18 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     gradient_rms: float | None
 
 
+class Predicted(NamedTuple):
+    """Predictions of all steps.
+
+    ``left_out`` are the layers that take more memory than allowed, and ``attended`` the scores of
+    attention by the number of the step.
+    """
+
+    steps: list[Prediction]
+    left_out: tuple[str, ...]
+    attended: Mapping[int, Attended]
+
+
 Moments = Callable[[Parameter], Weight | None]
 """Gives the moments of a parameter's entries; None where they are not known."""
 
@@ -76,7 +92,7 @@ def predictions(
     measured: Mapping[int, Measured] | None = None,
     moments: Moments | None = None,
     inputs: Mapping[int, Field] | None = None,
-) -> list[Prediction]:
+) -> Predicted:
     """What theory expects of the output of each step.
 
     Args:
@@ -89,15 +105,19 @@ def predictions(
     theory.begin(inputs)
     pulls: list[Pull | None] = []
     forwards: list[Prediction] = []
-    for step in program.steps:
+    attended: dict[int, Attended] = {}
+    for index, step in enumerate(program.steps):
         expected = theory.take(step)
+        if expected is not None and expected.attended is not None:
+            attended[index] = expected.attended
         pulls.append(None if expected is None else expected.pull)
-        theory.take_change(step, pulls[-1])
+        theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
-    return [
+    found = [
         msgspec.structs.replace(each, gradient_rms=_finite(gradient))
         for each, gradient in zip(forwards, theory.gradients(pulls), strict=True)
     ]
+    return Predicted(found, tuple(theory.left_out), attended)
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
@@ -113,11 +133,32 @@ def distribution_moments(parameter: Parameter) -> Weight | None:
     distribution = parameter.distribution
     if distribution is None:
         return None
-    return Weight(distribution.mean, distribution.std**2, isinstance(made, Orthogonal))
+    is_orthogonal = isinstance(made, Orthogonal)
+    return Weight(distribution.mean, distribution.std**2, is_orthogonal, _kurtosis(distribution))
 
 
-_NEGLIGIBLE = 1e-3
-"""A variance of a logarithm that changes nothing."""
+def _kurtosis(distribution: Distribution) -> float:
+    """E[(w − μ)⁴] / Var[w]² of what most kernels are drawn from; of others that of normal ones."""
+    if isinstance(distribution, Uniform):
+        return 1.8
+    if not isinstance(distribution, TruncatedNormal):
+        return 3.0
+    # With bounds ±b, E[z²] = 1 − 2bφ(b)/Z and E[z⁴] = 3 E[z²] − 2b³φ(b)/Z.
+    b = min(map(abs, distribution.bounds))
+    end = 2 * b * math.exp(-b * b / 2) / math.sqrt(2 * math.pi) / math.erf(b / math.sqrt(2))
+    return (3 * (1 - end) - b * b * end) / (1 - end) ** 2
+
+
+class NoRoom(NoTheory):
+    """Raised where a layer takes more memory than is allowed."""
+
+
+_NUMBER = 8
+"""Bytes of a number."""
+_OF_INPUT = 10
+"""Numbers for each cell of an input."""
+_FOR_TIES = 8
+"""The part of the memory for what tensors have in common, in inverse."""
 
 
 class Theory:
@@ -137,11 +178,15 @@ class Theory:
         """The mean square of a small change of each tensor, for one of 1 in the inputs."""
         self.chis: dict[int, float] = {}
         """χ of the steps with one input, by their first output."""
-        self.doubts: dict[int, tuple[float, float]] = {}
-        """Var[log S] of each tensor's mean square S, because of what was drawn before it: of a
-        batch, over draws, and of one example, over draws and examples."""
+        self.made: dict[int, Made] = {}
+        """What each step has made, by its first output."""
+        self.shared = shared()
+        self.allowed, self.held = room(), 0
+        """Bytes that may be held, and those that are."""
+        self.left_out: dict[str, None] = {}
+        """The layers that take more than is left of them."""
         self.axes = first_axes(program)
-        self.ties = Ties(program, self.fields, self._context)
+        self.ties = Ties(program, self.fields, self._context, self.allowed // _FOR_TIES)
         self.ids = {each.tensor for each in program.inputs if each.num_tokens is not None}
         """The tensors of whole numbers, which only tables take."""
 
@@ -152,25 +197,33 @@ class Theory:
             if each.num_tokens is None:
                 shape = self.program.shapes[each.tensor]
                 own = given.get(each.tensor)
+                self.held += _NUMBER * _OF_INPUT * math.prod(cells(shape[1:-1]))
+                if self.held > self.allowed:
+                    self.left_out[each.name] = None
+                    continue
                 self.fields[each.tensor] = own or alike(shape, self.axes[each.tensor])
                 self.changes[each.tensor] = 1.0
 
     def take(self, step: Step) -> Expected | None:
         """Take the fields through a step; None where no theory covers it."""
-        expected = self.expected(step)
-        output = step.outputs[0]
-        if expected is not None:
-            self.fields[output] = expected.output
-            self.fields.update(zip(step.outputs[1:], expected.others, strict=False))
+        made, output = self._made(step), step.outputs[0]
+        if made is not None:
+            self.made[output] = made
+            self.fields[output] = made.expected.output
+            self.fields.update(zip(step.outputs[1:], made.expected.others, strict=False))
         elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
             self.ids.update(step.outputs if step.inputs[0] in self.ids else ())
         elif (measured := self.measured.get(output)) is not None:
             self.fields[output] = self._from_measured(step, measured)
         self.ties.take(step)
-        return expected
+        return None if made is None else self._guarded(step, made.expected)
 
     def expected(self, step: Step) -> Expected | None:
-        """What theory expects of a step; None where it does not cover it."""
+        """What theory expects of a step that is not taken; None where it does not cover it."""
+        made = self._made(step)
+        return None if made is None else self._guarded(step, made.expected)
+
+    def _made(self, step: Step) -> Made | None:
         has_ids = not self.ids.isdisjoint(step.inputs)
         given = [_NOTHING if i in self.ids else self.fields.get(i) for i in step.inputs]
         inputs = [each for each in given if each is not None]
@@ -183,10 +236,38 @@ class Theory:
                     context = context._replace(common=partial(self.ties.common, step))
                 else:
                     self.ties.refuse_tied(step)
-                expected = self._typical(step, context, inputs)
+                return self.shared.made(
+                    step.layer,
+                    context,
+                    inputs,
+                    [self._doubt(i, each) for i, each in zip(step.inputs, inputs, strict=True)],
+                    batch=self.program.batch,
+                    is_mixing=any(len(parameter.shape) > 1 for parameter in step.parameters),
+                    afford=partial(self._afford, step, context),
+                )
         except Exception as error:
             _give_up(step, error)
             return None
+
+    def _afford(self, step: Step, context: Context) -> int:
+        """Bytes that a step keeps.
+
+        Raises:
+            NoRoom: it takes more than are left.
+        """
+        own = rule_of(step.layer).room(step.layer, context)
+        if self.held + _NUMBER * own.most > self.allowed:
+            self.left_out[step.name] = None
+            raise NoRoom(f"{_NUMBER * own.most:,.0f} bytes")
+        self.held += (kept := int(_NUMBER * own.kept))
+        return kept
+
+    def _doubt(self, tensor: int, given: Field) -> Doubt:
+        before = None if given.pinned or tensor not in self.made else self.made[tensor].doubt
+        return before or (0.0, 0.0)
+
+    def _guarded(self, step: Step, expected: Expected) -> Expected:
+        """What is expected, with a pull that says in the log why it fails."""
 
         def pull(g: Gradient, *others: Gradient) -> Sequence[Gradient]:
             try:
@@ -225,54 +306,10 @@ class Theory:
         field = normal(moments, np.full(given.grid, measured.mean), given.units)
         return msgspec.structs.replace(field, axes=given.axes, sizes=given.sizes)
 
-    def _typical(self, step: Step, context: Context, given: list[Field]) -> Expected:
-        """What theory expects of a typical draw, whose inputs have the median mean squares.
-
-        Mean squares are nearly log-normal, over draws and over the examples of a draw. That of the
-        output is averaged over the examples of a draw, and its logarithm over draws, each by a
-        quadrature of three points.
-        """
-        batch, output = self.program.batch, step.outputs[0]
-        is_mixing = any(len(parameter.shape) > 1 for parameter in step.parameters)
-        doubts, taken = [], []
-        for tensor, each in zip(step.inputs, given, strict=True):
-            fresh = scatters(each, batch, 1) if is_mixing else [0.0, 0.0]
-            before = (0.0, 0.0) if each.pinned else self.doubts.get(tensor, (0.0, 0.0))
-            doubts.append((before[0] + fresh[0], before[1] + fresh[1]))
-            taken.append(_scaled(each, -fresh[0] / 2))
-        expected = predicted(step.layer, context, *taken)
-        field = expected.output
-        if not is_mixing and len(given) == 1 and field.units != given[0].units:
-            # Positions that have become units are not independent of one another.
-            field = _scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
-        if len(given) > 1:
-            sizes = [each.mean_square for each in taken]
-            total = max(sum(sizes), 1e-300)
-            roots = [np.sqrt(doubt) * n / total for n, doubt in zip(sizes, doubts, strict=True)]
-            whole, single = (sum(root[kind] for root in roots) ** 2 for kind in (0, 1))
-            self.doubts[output] = whole, single
-        elif given and not field.pinned and doubts[0][1] > _NEGLIGIBLE:
-            whole, single = (min(doubt, 1.0) for doubt in doubts[0])
-            reach = math.sqrt(3 * single)
-            low, high = (
-                predicted(step.layer, context, _scaled(taken[0], x)).output.mean_square
-                for x in (-reach, reach)
-            )
-            seconds = np.array([low, expected.output.mean_square, high])
-            if np.all(seconds > 0):
-                # log F(x) for the logarithm x of a mean square, as a parabola.
-                below, middle, above = np.log(seconds)
-                slope = (above - below) / (2 * reach)
-                bend = (above + below - 2 * middle) / reach**2
-                self.doubts[output] = whole * slope**2, single * slope**2
-                apart = max(single - whole, 0.0)
-                within = (slope**2 - slope + bend) * apart / 2
-                field = _scaled(field, bend * whole / 2 + within)
-        return expected._replace(output=field)
-
-    def take_change(self, step: Step, pull: Pull | None) -> None:
+    def take_change(self, step: Step) -> None:
         """Take a small change through a step: by its Jacobian's mean square, as gradients show."""
         output = step.outputs[0]
+        made = self.made.get(output)
         field, shape = self.fields.get(output), self.program.shapes[output]
         if field is None or step.inputs == step.outputs:
             return
@@ -280,7 +317,7 @@ class Theory:
             # Looking up another row changes the output as a whole.
             self.changes[output] = field.mean_square
             return
-        if pull is None:
+        if made is None:
             known = [each for each in step.inputs if each in self.changes and each in self.fields]
             if known:
                 before = self.fields[known[0]].mean_square
@@ -288,14 +325,16 @@ class Theory:
                 self.changes[output] = share * field.mean_square
             return
         try:
-            back = pull(Gradient.even(np.ones(field.grid)))
-        except NoTheory:
+            with np.errstate(all="ignore"):
+                responses = made.responses
+        except Exception as error:
+            _give_up(step, error)
             return
         total, before = 0.0, 0.0
-        for tensor, each in zip(step.inputs, back, strict=True):
+        for tensor, second in zip(step.inputs, responses, strict=True):
             if tensor in self.changes:
                 sizes = math.prod(self.program.shapes[tensor][1:]) / max(math.prod(shape[1:]), 1)
-                total += sizes * each.second * self.changes[tensor]
+                total += sizes * second * self.changes[tensor]
                 before += self.changes[tensor]
         self.changes[output] = total
         if len(step.inputs) == 1 and before > 0:
@@ -339,6 +378,8 @@ class Theory:
             except NoTheory:
                 lost.update(step.inputs)
                 continue
+            for made in step.outputs:
+                gradients.pop(made, None)  # No step in front of this one takes them.
             weights = self.ties.passed(step, through.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
@@ -362,40 +403,17 @@ class Theory:
     @np.errstate(all="ignore")
     def prediction(self, step: Step) -> Prediction:
         """The prediction of a step that was taken, but for its gradient."""
-        tensor, batch = step.outputs[0], self.program.batch
-        field = self.fields[tensor]
-        # Over draws the mean square S of a layer of finite width is nearly log-normal, and with
-        # Var[log S] = s its median is e^(−s/2) times its mean (Hanin and Nica 2020).
-        field = _scaled(field, -scatter(field, batch) / 2)
+        tensor = step.outputs[0]
+        figures = self.made[tensor].figures
         change = self.changes.get(tensor)
         return Prediction(
-            mean=_finite(field.mean),
-            std=_finite(_std(field, batch)),
-            correlation=_finite(field.correlation),
+            mean=_finite(figures.mean),
+            std=_finite(figures.std),
+            correlation=_finite(figures.correlation),
             chi=_finite(self.chis.get(tensor)),
             # Below 0 by rounding where two examples hardly differ.
             sensitivity=None if change is None else _finite(math.sqrt(max(change, 0.0))),
         )
-
-
-def _std(given: Field, batch: int) -> float:
-    """The standard deviation of all entries of a batch about their own mean.
-
-    The mean of a draw is not that of all draws where units are few and have much in common.
-    """
-    second, mean = given.mean_square, given.mean
-    if not given.pinned and given.units:
-        shares = pair_shares(batch, given.positions)
-        common = float(shares @ given.moments.reshape(4, -1).mean(1))
-        second -= max(common - mean * mean, 0.0) / given.units
-    return math.sqrt(max(second - mean * mean, 0.0))
-
-
-def _scaled(given: Field, logarithm: float) -> Field:
-    """The field with e^logarithm times the mean square."""
-    if logarithm == 0 or not math.isfinite(logarithm):
-        return given
-    return msgspec.structs.replace(given, second=given.second * math.exp(logarithm))
 
 
 def first_axes(program: Program) -> dict[int, Axes]:

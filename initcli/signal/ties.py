@@ -34,6 +34,7 @@ class Ties:
         program: the steps.
         fields: of the tensors, filled as the steps are taken.
         context: what the rule of a step knows of it; raises NoTheory.
+        allowed: bytes to keep.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Ties:
         program: Program,
         fields: Mapping[int, Field],
         context: Callable[[Step], Context],
+        allowed: int,
     ) -> None:
         calls: dict[str, int] = {}
         for step in program.steps:
@@ -52,6 +54,7 @@ class Ties:
         """The tensors made by weights that are used again, of which a tensor is a function."""
         self.known: dict[tuple[int, int], Common | NoTheory] = {}
         self.depth = 0
+        self.left = allowed
 
     def take(self, step: Step) -> None:
         """Record what a step makes."""
@@ -119,7 +122,7 @@ class Ties:
             return self.fields[one].moments
         key = min(one, two), max(one, two)
         if key not in self.known:
-            if len(self.known) >= _MOST_PAIRS or self.depth >= _DEEPEST:
+            if len(self.known) >= _MOST_PAIRS or self.depth >= _DEEPEST or self.left < 0:
                 raise NoTheory("too many tensors that depend on one another")
             self.depth += 1
             try:
@@ -128,6 +131,7 @@ class Ties:
                 self.known[key] = error
             finally:
                 self.depth -= 1
+            self.left -= getattr(self.known[key], "nbytes", 0)
         common = self.known[key]
         if isinstance(common, NoTheory):
             raise common

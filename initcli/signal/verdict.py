@@ -92,10 +92,13 @@ def verdict(signal: Signal) -> Verdict:
     unreached = bool(gradients) and gradients[0] == 0 and not learns
     chi = _chi(hidden, gradient_ratio)
     layer, factor = _cause(judgment)
-    text = "overflows" if overflows else ", ".join(_problems(judgment, unreached))
+    problems = ["overflows"] if overflows else list(_problems(judgment, unreached))
+    text = ", ".join(problems) or _without_problems(judgment, layer, factor)
+    if not problems and gradient_ratio and gradient_ratio < 1 / NOTABLE**2:
+        text += f"; the gradient {_change(gradient_ratio)} on its way back"
     distance = None if overflows or unreached or not known else _distance(judgment)
     return Verdict(
-        text=text or _without_problems(judgment, layer, factor),
+        text=text,
         output_std=known[-1] if known else None,
         std_ratio=_ratio(stds[-1], stds[0]) if hidden else None,
         gradient_ratio=gradient_ratio,
@@ -157,22 +160,37 @@ def _without_problems(judgment: Judgment, layer: str | None, factor: float | Non
     results = [judgment.rms(tensor) for tensor in judgment.graph.program.results]
     if not judgment.stretches:
         return "not known"
-    text = "keeps its size"
+    growth = _furthest(judgment)
+    is_kept = growth is None or growth.distance <= 2 * math.log(NOTABLE)
+    text = "keeps its size" if growth is None or is_kept else _change(growth.ratio)
     if None in results:
         text += " as far as it is known"
-    elif layer is not None and factor is not None and abs(math.log(factor)) > math.log(NOTABLE):
-        text += f" but for {layer}, which changes it by a factor of {factor:.2g}"
+    elif layer is not None and factor is not None and _change(factor):
+        text += " but for " if is_kept else ", most of it at "
+        text += f"{layer}, which changes it by a factor of {factor:.2g}"
     return text
+
+
+def _change(ratio: float) -> str:
+    """A change of size in words; nothing for one below :data:`NOTABLE`."""
+    if not 0 < ratio < math.inf or 1 / NOTABLE <= ratio <= NOTABLE:
+        return ""
+    return f"grows {ratio:,.0f} times" if ratio > 1 else f"shrinks {1 / ratio:,.0f} times"
 
 
 def _cause(judgment: Judgment) -> tuple[str | None, float | None]:
     """The layer that changes the signal's size most in its worst stretch, and its factor."""
-    growth = max(judgment.stretches.values(), key=lambda growth: growth.distance, default=None)
+    growth = _furthest(judgment)
     steps = judgment.mixing_steps(growth) if growth is not None else []
     if growth is None or not steps:
         return None, None
     index, factor = judgment.steepest(steps, growth.ratio)
     return judgment.graph.steps[index].name, factor
+
+
+def _furthest(judgment: Judgment) -> Growth | None:
+    """The stretch over which the signal's size changes most."""
+    return max(judgment.stretches.values(), key=lambda growth: growth.distance, default=None)
 
 
 def _distance(judgment: Judgment) -> float | None:

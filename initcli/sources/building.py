@@ -29,6 +29,10 @@ LARGEST_TENSOR = 2**62
 """Maximum number of entries of one tensor, of weights or of one example."""
 
 
+EDITOR_KEY = "$schema"
+"""Key by which an editor finds the schema of a JSON file."""
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a spec."""
 
@@ -91,6 +95,7 @@ def _built(
         data = {key: value for key, value in data.items() if key not in own}
     if not isinstance(data, Mapping):
         raise document.refused(f"a spec is a mapping with `layers`, not {quoted(data)}")
+    data = {key: value for key, value in data.items() if key != EDITOR_KEY}
     if _is_something_else(data):
         message = "this is not a spec: it has no `layers` and unknown keys"
         remedy = "a spec lists `layers`; `initcli init` writes one to begin with"

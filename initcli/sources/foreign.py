@@ -31,6 +31,18 @@ _NAMES = {
     "embedding_dim": ("output_dim",),
     "kernel_init": ("kernel_initializer",),
     "bias_init": ("bias_initializer",),
+    **dict.fromkeys(
+        (
+            "initializer",
+            "init",
+            "weight_init",
+            "weights_init",
+            "weight_initializer",
+            "weights_initializer",
+        ),
+        ("kernel_initializer", "embeddings_initializer"),
+    ),
+    "eps": ("epsilon",),
     "std": ("stddev",),
     # Initializers
     "xavier_uniform": ("glorot_uniform",),
@@ -39,10 +51,11 @@ _NAMES = {
 """The names here, of which one is known where the other is written."""
 
 _REMEDIES = {
-    "normal_": "write {type: RandomNormal, stddev: 1.0}",
-    "uniform_": "write {type: RandomUniform, minval: 0.0, maxval: 1.0}",
-    "trunc_normal_": "write {type: TruncatedNormal, stddev: 1.0}",
-    "constant_": "write {type: Constant, value: 0.1}",
+    "he": "write he_normal or he_uniform",
+    "kaiming": "write kaiming_normal_ or kaiming_uniform_",
+    "glorot": "write glorot_uniform or glorot_normal",
+    "xavier": "write xavier_uniform_ or xavier_normal_",
+    "lecun": "write lecun_normal or lecun_uniform",
     "xavier_normal": "write xavier_normal_, as in PyTorch, or glorot_normal, which is truncated",
     "kaiming_normal": "write kaiming_normal_, as in PyTorch, or he_normal, which is truncated",
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from initcli.checkpoint import require_subject
 from initcli.documents.document import Document
 from initcli.errors import CodeError, CustomFunctionError, printable
 from initcli.frameworks import Framework
@@ -78,6 +79,7 @@ def computable(model: Model) -> Model:
     Raises:
         SignalError: no layer describes a part of what the configuration declares.
     """
+    require_subject(model)
     if model.source != "huggingface" or model.network.layers:
         return model
     from initcli.sources.huggingface.model import computed  # not needed to read a spec

@@ -17,15 +17,24 @@ from initcli.frameworks.torch_layout import FromTorch, NoCounterpart, torch_shap
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
 from initcli.sources.overrides import BadOverride, Given
+from initcli.sources.packed import (
+    attention_agrees,
+    attention_matrix,
+    keras_attention,
+    torch_attention,
+    unpacked,
+)
 from initcli.sources.reader import unreadable
 from initcli.sources.torch_file import flattened_images, module_entries
 from initcli.stored import StoredTensor
+from initcli.types import Size
 
 _MAX_NAMES = 5
 """Parameters or tensors without a partner that a note names."""
 _NUMBER = re.compile(r"\d+")
 _ROLES = (
     ("count", ("num_batches",)),
+    ("bias", (" + ",)),
     ("part of a bias", ("bias_ih", "bias_hh")),
     ("recurrent", ("recurrent", "weight_hh")),
     ("mean", ("mean",)),
@@ -52,8 +61,9 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
     one with the name that the PyTorch module of its layer has for it, one that stands in the same
     scope and has the same role, and one of the same role and shape: the only one, or the next of
     those whose paths differ in numbers alone. PyTorch's ``weight`` (out, in, window) is Keras's
-    ``kernel`` (window, in, out). PyTorch's two biases of a recurrent layer have no partner, as
-    Keras has their sum.
+    ``kernel`` (window, in, out); see :mod:`packed` for what only one of the two has in one tensor.
+
+    Of a configuration of Hugging Face, the names alone decide, where the file has the library's.
 
     Args:
         model: the model, which declares the distributions.
@@ -64,12 +74,21 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
         InvalidSpec: several tensors may be one parameter.
         BadOverride: a pair names no parameter or no tensor, or their shapes differ.
     """
-    given = _given(model.parameters, checkpoint.tensors, map(_Pair.of, pairs))
+    named = [_Pair.of(text) for text in pairs]
+    if model.source == "huggingface":
+        from initcli.sources.huggingface import checkpoint as library  # not needed for specs
+
+        given = dict(_given(model.parameters, checkpoint.tensors, named))
+        held = library.with_checkpoint(model, checkpoint, given)
+        if library.has_any(held, model):
+            return held
+    tensors = unpacked(checkpoint.tensors, model, {each.tensor for each in named})
     try:
-        partners = _by_rules(model, checkpoint.tensors, dict(given))
+        partners = _by_rules(model, tensors, dict(_given(model.parameters, tensors, named)))
     except _Ambiguous as error:
         raise unreadable(checkpoint.file, str(error), error.remedy()) from None
-    return _filled(model, checkpoint, partners)
+    whole = msgspec.structs.replace(checkpoint, tensors=tuple(tensors))
+    return _filled(model, whole, partners)
 
 
 def counterparts(
@@ -127,7 +146,8 @@ def _by_rules(
 ) -> dict[str, StoredTensor]:
     """The tensor of each parameter: those that are known, and those that the rules give."""
     found = dict(partners)
-    for find in (_by_name, partial(_by_module, model.layers), _by_scope, _by_shape):
+    by_module = partial(_by_module, model.layers)
+    for find in (_by_name, _by_attention, by_module, _by_scope, _by_shape):
         used = {each.path for each in found.values()}
         left = [each for each in model.parameters if each.path not in found]
         others = [each for each in tensors if each.path not in used]
@@ -150,14 +170,18 @@ def in_keras_layout(
     shapes = {tensor.path: tensor.shape for _, tensor in pairs}
     found = {}
     for parameter, tensor in pairs:
-        found[parameter.path] = tensor
         if tensor.storage is None or not _is_transposed(parameter, tensor):
+            # A bias of attention has the heads as an axis of its own.
+            is_flat = tensor.shape == (parameter.size,)
+            shape = parameter.shape if is_flat else tensor.shape
+            found[parameter.path] = msgspec.structs.replace(tensor, shape=shape)
             continue
         rows, *columns = shapes.get(tensor.path.replace("weight_ih", "weight_hh"), tensor.shape)
+        kernel = attention_matrix(parameter) or parameter.shape
         storage = FromTorch(
             base=tensor.storage,
-            shape=parameter.shape,
-            is_depthwise=tensor.shape != torch_shapes(parameter.shape)[0],
+            shape=kernel,
+            is_depthwise=tensor.shape != torch_shapes(kernel)[0],
             swaps_gates="weight_" in tensor.path and [rows] == [3 * size for size in columns],
             image=images.get(parameter.scope),
         )
@@ -183,9 +207,9 @@ def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredT
     others = [each.path for each in checkpoint.tensors if each.path not in used]
     notes = (*model.notes, *checkpoint.notes)
     if missing:
-        notes += (f"no stored values are those of {_some(missing)}",)
+        notes += (f"no stored values are those of {some(missing)}",)
     if others:
-        notes += (f"no parameter has the stored values {_some(others)}",)
+        notes += (f"no parameter has the stored values {some(others)}",)
     layers = tuple(with_parameters(layer, stored) for layer in model.layers)
     return msgspec.structs.replace(model, layers=layers, notes=notes)
 
@@ -210,6 +234,9 @@ def _by_name(
     partners = {}
     for scope, members in in_layer.items():
         own = by_layer[scope]
+        if len(own) < len(members):
+            # Keras saves the sum of a kernel and its low-rank change as the kernel.
+            members = [each for each in members if not each.name.startswith("lora_")]
         for place, parameter in enumerate(members):
             named = by_name[parameter.path]
             if len(named) != 1:
@@ -260,7 +287,7 @@ def _given(
         if tensor is None:
             problem = f"no tensor is {quoted(name)}"
             raise BadOverride(given, problem, did_you_mean(name, by_name))
-        if tensor.shape not in (parameter.shape, *torch_shapes(parameter.shape)):
+        if tensor.shape not in _shapes(parameter):
             raise BadOverride(given, f"the shapes are {parameter.shape} and {tensor.shape}")
         yield path, tensor
 
@@ -271,7 +298,8 @@ def _by_module(
     """The tensor under the name that the PyTorch module of a layer of the same name has for it."""
     by_name: defaultdict[str, list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
-        parts = tensor.path.split(".")
+        # A sum stands under the name of its first tensor.
+        parts = tensor.path.split(" + ")[0].split(".")
         for place in range(len(parts)):
             by_name[".".join(parts[place:])].append(tensor)
     left = {each.path for each in parameters}
@@ -280,12 +308,46 @@ def _by_module(
         with suppress(NoCounterpart):
             for entry in module_entries(layer):
                 named, parameter = by_name[entry.name], entry.sources[0]
-                is_whole = len(entry.sources) == 1 and _role(entry.name) != "part of a bias"
-                if not is_whole or parameter.path not in left or len(named) != 1:
+                if len(entry.sources) > 1 or parameter.path not in left or len(named) != 1:
+                    continue
+                if _role(named[0].path) == "part of a bias":
                     continue
                 if _agrees(parameter, named[0]):
                     partners[parameter.path] = named[0]
     return partners
+
+
+def _by_attention(
+    parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
+) -> Mapping[str, StoredTensor]:
+    """The tensors of the attention in the same scope, or of the next of those of the same sizes."""
+    own, others = keras_attention(parameters), torch_attention(tensors)
+    found: dict[str, str] = {}
+    for scope, group in own.items():
+        end = _parts(scope)
+        named = [
+            each
+            for each in others
+            if _parts(each)[-len(end) :] == end and attention_agrees(group, others[each])
+        ]
+        if len(named) == 1:
+            found[scope] = named[0]
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for scope in own.keys() - found.keys():
+        left = [each for each in others if each not in found.values()]
+        alike = tuple(each for each in left if attention_agrees(own[scope], others[each]))
+        if alike:
+            rows.setdefault(alike, []).append(scope)
+    for alike, scopes in rows.items():
+        members = [own[scope]["query/kernel"] for scope in own if scope in scopes]
+        _refuse_ambiguous(members, [others[each]["query/kernel"] for each in alike])
+        in_order = (scope for scope in own if scope in scopes)
+        found |= zip(in_order, sorted(alike, key=_numbers), strict=True)
+    return {
+        own[scope][name].path: tensor
+        for scope, other in found.items()
+        for name, tensor in others[other].items()
+    }
 
 
 def _by_scope(
@@ -312,31 +374,43 @@ def _by_shape(
     parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
 ) -> Mapping[str, StoredTensor]:
     """The only tensor of the same role and shape, or the next whose path differs in numbers."""
-    by_role: defaultdict[str, list[StoredTensor]] = defaultdict(list)
+    by_role: defaultdict[tuple[str, bool], list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
-        by_role[_role(_parts(tensor.path)[-1])].append(tensor)
+        by_role[_role(_parts(tensor.path)[-1]), "_reverse" in tensor.path].append(tensor)
+    has_reverse = any(is_reverse for _, is_reverse in by_role)
     groups: dict[tuple[str, ...], tuple[list[Parameter], list[StoredTensor]]] = {}
     for parameter in parameters:
-        alike = [each for each in by_role[_role(parameter.name)] if _agrees(parameter, each)]
+        # Keras's Bidirectional has a layer forward_lstm and one backward_lstm.
+        role = _role(parameter.name), has_reverse and "backward_" in parameter.path
+        alike = [each for each in by_role[role] if _agrees(parameter, each)]
         if alike:
             key = tuple(each.path for each in alike)
             groups.setdefault(key, ([], alike))[0].append(parameter)
     partners: dict[str, StoredTensor] = {}
     owners: dict[str, Parameter] = {}
     for members, alike in groups.values():
-        patterns = {_NUMBER.sub("#", each.path) for each in alike}
-        if len(alike) > len(members) or len(patterns) > 1:
-            raise _ambiguous_tensors(members[0], alike)
-        if len(alike) < len(members):
-            raise _ambiguous_parameters(alike[0], members)
+        _refuse_ambiguous(members, alike)
         # Files may sort paths as texts, 10 before 2.
-        alike.sort(key=lambda each: [int(digits) for digits in _NUMBER.findall(each.path)])
+        alike.sort(key=lambda each: _numbers(each.path))
         for parameter, tensor in zip(members, alike, strict=True):
             other = owners.setdefault(tensor.path, parameter)
             if other is not parameter:
                 raise _ambiguous_parameters(tensor, [other, parameter])
             partners[parameter.path] = tensor
     return partners
+
+
+def _refuse_ambiguous(members: list[Parameter], alike: list[StoredTensor]) -> None:
+    """Raise _Ambiguous unless there are as many, and paths of tensors differ in numbers alone."""
+    patterns = {_NUMBER.sub("#", each.path) for each in alike}
+    if len(alike) > len(members) or len(patterns) > 1:
+        raise _ambiguous_tensors(members[0], alike)
+    if len(alike) < len(members):
+        raise _ambiguous_parameters(alike[0], members)
+
+
+def _numbers(path: str) -> list[int]:
+    return [int(digits) for digits in _NUMBER.findall(path)]
 
 
 def _ambiguous_tensors(parameter: Parameter, alike: list[StoredTensor]) -> _Ambiguous:
@@ -351,9 +425,18 @@ def _ambiguous_parameters(tensor: StoredTensor, members: list[Parameter]) -> _Am
 
 def _agrees(parameter: Parameter, tensor: StoredTensor) -> bool:
     """Whether the shapes agree, in the layout that the names say."""
-    is_torch = _is_transposed(parameter, tensor)
-    shapes = torch_shapes(parameter.shape) if is_torch else [parameter.shape]
-    return tensor.shape in shapes
+    if _is_transposed(parameter, tensor):
+        return tensor.shape in _torch_shapes(parameter)
+    return tensor.shape == parameter.shape
+
+
+def _shapes(parameter: Parameter) -> list[Size]:
+    """The shapes that a tensor may have to be a parameter, in any layout."""
+    return [parameter.shape, *_torch_shapes(parameter)]
+
+
+def _torch_shapes(parameter: Parameter) -> list[Size]:
+    return torch_shapes(attention_matrix(parameter) or parameter.shape)
 
 
 def _is_transposed(parameter: Parameter, tensor: StoredTensor) -> bool:
@@ -370,6 +453,7 @@ def _parts(path: str) -> list[str]:
     return re.split(r"[/.]", path.removesuffix(":0"))
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
     return listed(names[:_MAX_NAMES], "and") + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import nullcontext
 from itertools import chain
@@ -10,12 +11,14 @@ from pathlib import Path as FilePath
 from typing import IO
 
 from initcli.documents.document import Document
-from initcli.errors import InvalidSpec, nearest_file
+from initcli.errors import InvalidSpec, nearest_file, printable
 from initcli.sources.extend import extended
 from initcli.sources.reader import Reader, Source, system_errors, unreadable
 from initcli.sources.readers import known_readers
 
 SPEC_SUFFIXES = (".yaml", ".yml", ".json")
+_MAX_CODE = 1 << 20
+"""Bytes of a Python file that are searched for a name."""
 
 
 def read(source: str) -> Document:
@@ -31,6 +34,15 @@ def _config_of(source: str) -> str:
     """The configuration in a folder of Hugging Face; other sources as they are."""
     file = os.path.join(source, "config.json")  # noqa: PTH118  # tolerates any text
     return file if os.path.isdir(source) and os.path.isfile(file) else source  # noqa: PTH112, PTH113
+
+
+def is_configuration(folder: str) -> bool:
+    """Whether the ``config.json`` of a folder is that of a model of transformers.
+
+    Raises:
+        InvalidSpec: it cannot be read, or does not parse.
+    """
+    return _read_file(_config_of(folder)).dialect == "huggingface"
 
 
 def parse(text: str, file: str = "<text>") -> Document:
@@ -81,6 +93,9 @@ def _opened(file: str) -> IO[bytes]:
     if os.path.isdir(file):  # noqa: PTH112
         advice = "`summary` and `hist` show the weights in a directory"
         raise unreadable(file, "this is a directory, not a file", advice)
+    if file.endswith(".py") and os.path.isfile(file):  # noqa: PTH113
+        advice = f"name what makes the model in it, such as {printable(file)}:{_defined(file)}"
+        raise unreadable(file, "this is Python code", advice)
     with system_errors(file):
         try:
             return FilePath(file).open("rb")
@@ -91,3 +106,11 @@ def _opened(file: str) -> IO[bytes]:
             groups += [reader.suffixes for reader in readers_of_weights()]
             advice = nearest_file(file, (*SPEC_SUFFIXES, *chain.from_iterable(groups)))
             raise unreadable(file, "there is no such file", advice) from None
+
+
+def _defined(file: str) -> str:
+    """The last class, or else function, of a Python file, which is not run."""
+    with system_errors(file), FilePath(file).open("rb") as stream:
+        text = stream.read(_MAX_CODE).decode(errors="replace")
+    found = (re.findall(rf"^{word} ([^\W\d_]\w*)", text, re.MULTILINE) for word in ("class", "def"))
+    return next((names[-1] for names in found if names), "build")

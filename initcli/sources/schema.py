@@ -20,7 +20,7 @@ from initcli.initializers import Initializer, known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.layers.core import Input, OwnWeight
 from initcli.layers.network import Network
-from initcli.sources.building import Spec
+from initcli.sources.building import EDITOR_KEY, Spec
 from initcli.sources.describe import choices, describe, written
 from initcli.sources.extend import KEY as EXTENDS
 from initcli.types import arguments_of
@@ -181,6 +181,7 @@ def _spec() -> Schema:
             propertyNames={"not": {"enum": sorted(known_initializers())}},
             additionalProperties=_to("initializer"),
         ),
+        EDITOR_KEY: _doc("The schema, for an editor.", type="string"),
         EXTENDS: _doc(
             "Path of another spec or Keras file, whose layers come first.",
             type="string",

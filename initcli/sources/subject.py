@@ -1,14 +1,22 @@
-"""Sources of weights: those that a file stores, or a model whose values are sampled."""
+"""Sources of weights: those that a file stores, or a model whose values are sampled.
+
+Stored values of a folder are held against a ``config.json`` beside them.
+"""
 
 from __future__ import annotations
 
+import os
 from os import PathLike, fspath
 from typing import Any
 
+import msgspec
+
 from initcli.checkpoint import Checkpoint, Subject
+from initcli.errors import InvalidSpec, NotCovered, printable
 from initcli.model import Model
 from initcli.sources.load import load
 from initcli.sources.pairing import paired
+from initcli.sources.read import is_configuration
 from initcli.sources.weights.read import checkpoint
 
 
@@ -24,9 +32,44 @@ def subject(source: str, *, sample: bool = False, **options: Any) -> Subject:
         InitcliError: as :func:`initcli.load`; or a file of weights is damaged or exceeds a limit.
     """
     stored = None if source == "-" else checkpoint(source)
-    if stored is None or (stored.has_model and sample):
+    if stored is None:
         return load(source, **options)
-    return paired(load(source, **options), stored) if stored.has_model else stored
+    if stored.has_model:
+        return load(source, **options) if sample else paired(load(source, **options), stored)
+    if not os.path.isfile(os.path.join(source, "config.json")):  # noqa: PTH113, PTH118
+        return stored
+    return _beside_configuration(source, stored, sample, options)
+
+
+def _beside_configuration(
+    source: str, stored: Checkpoint, sample: bool, options: dict[str, Any]
+) -> Subject:
+    """The tensors of a folder that also has a ``config.json``, held to it where it is understood.
+
+    ``sample`` is whether to leave the tensors out.
+    """
+    from initcli.sources.huggingface.checkpoint import is_of_library, is_quantized, with_checkpoint
+
+    if not is_of_library(os.path.basename(stored.file)):  # noqa: PTH119
+        return stored
+    try:
+        if not is_configuration(source):
+            return stored
+        model = load(source, **options)
+    except InvalidSpec as error:
+        if sample or not all(isinstance(each, NotCovered) for each in error.errors):
+            raise
+        return _alone(stored, error.errors[0].message)
+    if sample:
+        return model
+    if is_quantized(model):
+        return _alone(stored, "the configuration says that the tensors are quantized")
+    return with_checkpoint(model, stored, {})
+
+
+def _alone(stored: Checkpoint, reason: str) -> Checkpoint:
+    note = printable(f"{reason}: the tensors are not held against config.json")
+    return msgspec.structs.replace(stored, notes=(*stored.notes, note))
 
 
 def subject_of(source: str | PathLike[str] | Subject) -> Subject:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from initcli.measuring.measurement import measure
+from initcli.measuring.measure import measure
 from initcli.sources.weights.read import checkpoint
 from support.beside import beside
 

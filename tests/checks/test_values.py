@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from initcli import parse
 from initcli.checks import Check, Report, check
 from initcli.sampling.chunks import CHUNK
+from initcli.sources.pairing import held_to
 from support.paths import REFERENCE
 from support.running import run
 from support.stacks import VALUE_CHECKS, of_value_example, stored
@@ -93,6 +95,81 @@ def test_a_trained_kernel_among_initial_ones_is_found(tmp_path: Path) -> None:
     report = check(stored(tmp_path, **tensors))
     assert [(each.code, each.tensor) for each in report.findings] == [("I607", "3.weight")]
     assert "5 of 6 kernels are still initial" in report.findings[0].message
+
+
+def test_a_kernel_that_may_be_as_trained_as_the_others_is_not_reported(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def kernel(change: float) -> Any:
+        one = rng.normal(0, 1, (64, 1)) @ rng.normal(0, 1, (1, 64))
+        return rng.normal(0, 0.02, (64, 64)) + change * 0.02 * one
+
+    for change, found in ((0.4, []), (3.0, ["4.weight"])):
+        tensors = {f"{place}.weight": kernel(change if place < 4 else 0) for place in range(5)}
+        assert [each.tensor for each in check(stored(tmp_path, **tensors)).findings] == found
+        # Beside a bias of zeros, nothing has been trained.
+        tensors["4.bias"] = np.zeros(64)
+        assert codes(check(stored(tmp_path, **tensors))) == ["I607"]
+    tensors = {f"{place}.weight": kernel(0) for place in range(5)}
+    tensors["head.weight"] = kernel(0.4)
+    assert codes(check(stored(tmp_path, **tensors))) == []
+    tensors["head.weight"] = kernel(3.0)
+    (finding,) = check(stored(tmp_path, **tensors)).findings
+    assert "head.weight is trained, and 5 of 6 kernels are still initial" in finding.message
+
+
+@pytest.mark.parametrize("rule", ["normal", "uniform"])
+@pytest.mark.parametrize("kept", [40, 300, 960])
+def test_rows_that_nothing_trained_are_counted(rule: str, kept: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(kept)
+    start = rng.normal(0, 0.02, (1000, 64)) if rule == "normal" else rng.uniform(-1, 1, (1000, 64))
+    rows = rng.permutation(1000)[kept:]
+    size = start.std()
+    moved = rng.normal(0, 1, (len(rows), 4)) @ rng.normal(0, 1, (4, 64))
+    start[rows] += size * (moved + rng.normal(0, 1, (len(rows), 64)))
+    name = "embed.weight" if rule == "normal" else "embedding/embeddings"
+    file = stored(tmp_path, **{name: start if rule == "normal" else start / 20})
+    (finding,) = check(file).findings
+    assert finding.code == "I607"
+    counted = [int(digits) for digits in re.findall(r"(\d+)(?: rows| that)", finding.message)]
+    # A row that moved little may be neither; one initial row in 10,000 is too long.
+    assert abs(counted[0] - kept) <= 0.03 * kept
+    assert len(rows) >= counted[1] >= 0.8 * len(rows)
+
+
+def test_trained_rows_of_any_size_are_not_called_initial(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.exp(rng.normal(0, [[0.05], [0.2], [0.5], [1.0]], (4, 1000)))
+    for place, length in enumerate(lengths):
+        rows = rng.normal(0, 0.02, (1000, 64)) * length[:, None]
+        tensors = {"wte.weight": rows, "wpe.weight": rows[:100] + rng.normal(0, 0.02, 64)}
+        assert codes(check(stored(tmp_path, **tensors))) == [], place
+
+
+BIASED = "{input_shape: [64], layers: [{type: Dense, units: 64}, {type: LayerNormalization}]}"
+
+
+def test_a_declared_constant_is_held_to_the_stored_values(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    start = {
+        "dense/kernel": rng.uniform(-0.2165, 0.2165, (64, 64)),
+        "dense/bias": np.zeros(64),
+        "layer_normalization/gamma": np.ones(64),
+        "layer_normalization/beta": np.zeros(64),
+    }
+
+    def found(**values: Any) -> list[tuple[str, str | None]]:
+        names = {"bias": "dense/bias", "gamma": "layer_normalization/gamma"}
+        changed = {names[name]: value for name, value in values.items()}
+        file = stored(tmp_path, **start | changed)
+        return [(each.code, each.tensor) for each in check(held_to(parse(BIASED), file)).findings]
+
+    assert found() == []
+    assert found(bias=rng.uniform(-0.125, 0.125, 64)) == [("I608", "dense/bias")]
+    assert found(gamma=np.zeros(64)) == [("I608", "layer_normalization/gamma")]
+    # What training does to it is no fault, whatever it looks like.
+    assert found(bias=rng.normal(0, 0.02, 64), gamma=rng.normal(1, 0.02, 64)) == []
+    assert found(bias=0.001 * np.sign(rng.normal(0, 1, 64))) == []
 
 
 def test_a_model_of_keras_is_held_to_the_values_in_its_file(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
     assert shown.returncode == 0
     assert shown.stderr == ""
     report = json.loads(shown.stdout, parse_constant=pytest.fail)
-    assert list(report) == ["model", "layers", "tensors", "totals"]
+    assert list(report) == ["model", "layers", "tensors", "totals", "residuals"]
     assert report["model"] == {
         "name": "tour",
         "seed": 0,
@@ -150,7 +150,8 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "low": -0.05,
         "high": 0.05,
     }
-    others = ["initializer_text", "distribution", "values", "measured", "fit", "match", "spectral"]
+    others = ["initializer_text", "distribution", "values", "measured", "fit", "status"]
+    others += ["match", "spectral"]
     assert list(first)[10:] == others
     for tensor in report["tensors"]:
         measured = tensor["measured"]

@@ -121,6 +121,19 @@ def test_a_schema_is_written_beside_the_spec_that_names_it(folder: Path) -> None
     assert initcli.load(str(file)).layers
 
 
+def test_a_json_file_is_json_and_names_its_schema(folder: Path) -> None:
+    assert init("m.json", "--schema").exit_code == 0
+    written = json.loads((folder / "m.json").read_text())
+    assert written["$schema"] == "initcli.schema.json"
+    model = initcli.load(folder / "m.json")
+    assert init("m.yaml").exit_code == 0
+    assert [p.shape for p in model.parameters] == [
+        p.shape for p in initcli.load(folder / "m.yaml").parameters
+    ]
+    beside = json.loads((folder / "initcli.schema.json").read_text())
+    Draft202012Validator(beside).validate(written)
+
+
 def test_nothing_is_written_where_one_of_two_files_is_there(folder: Path) -> None:
     (folder / "initcli.schema.json").write_text("mine")
     assert init("--schema").exit_code == 2

@@ -43,6 +43,18 @@ CONTINUOUS = [
     (distributions.SphereCoordinate(64, 1.0), sphere(64, 1.0)),
     (distributions.SphereCoordinate(5000, 2.0), sphere(5000, 2.0)),
 ]
+UNIT = distributions.Uniform(0.0, 1.0)
+CONTINUOUS += [
+    (
+        distributions.Image(distributions.Uniform(-5.0, 1.0), ("x", "exp")),
+        stats.loguniform(math.exp(-5), math.e),
+    ),
+    (distributions.Image(UNIT, ("x", "log", "neg")), stats.expon()),
+    (
+        distributions.Image(distributions.Normal(-1.0, 0.5), ("x", "exp")),
+        stats.lognorm(0.5, scale=math.exp(-1)),
+    ),
+]
 DISCRETE: list[Distribution] = [
     distributions.Constant(0.4),
     distributions.Mixture((0.5, 0.5), (distributions.Constant(-1.5), distributions.Constant(1.5))),
@@ -54,7 +66,6 @@ DISCRETE: list[Distribution] = [
 ]
 EVERY = [*(distribution for distribution, _ in CONTINUOUS), *DISCRETE]
 DRAWN = [each for each, _ in CONTINUOUS if not isinstance(each, distributions.SphereCoordinate)]
-DRAWN += [distributions.LogOfUniform(783.0), distributions.LogOfUniform(783.0, -1)]
 
 
 def text(value: object) -> str:

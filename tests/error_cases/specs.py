@@ -57,6 +57,9 @@ def of_texts() -> Iterator[Case]:
     for title, text in texts.items():
         yield Case(title, "summary spec.yaml", {"spec.yaml": text})
     yield Case("a folder", "signal .")
+    yield Case("a folder of specs", "summary .", {"a.yaml": DENSE})
+    code = "import torch\n\nclass Net(torch.nn.Module):\n    pass\n\ndef train():\n    pass\n"
+    yield Case("Python code", "summary net.py", {"net.py": code})
     deep = '{"a":' * 101 + "1" + "}" * 101
     yield Case("deep JSON", "summary spec.json", {"spec.json": deep})
     repeated = "input_shape: [3]\nlayers: [{repeat: 9, layers: [{type: ReLU}]}]\n"

@@ -287,6 +287,7 @@ def cases() -> Iterator[Case]:
         "export spec.yaml --out b.npz --weights a.npz",
         two | {"a.npz": archive(a__npy=kernel)},
     )
+    yield Case("stored values to scale", "export a.npz --out b.npz --lsuv", two)
     yield Case(
         "no torch layout",
         "export spec.yaml --out b.npz --layout torch",

@@ -11,8 +11,9 @@ import pytest
 
 import initcli
 from initcli.limits import limited
-from initcli.measuring.measurement import measure
+from initcli.measuring.measure import measure
 from initcli.sources.weights.read import checkpoint
+from support.paths import REFERENCE
 
 
 def keras(**dense: object) -> str:
@@ -127,3 +128,50 @@ def test_values_whose_squares_are_no_numbers_are_counted(tmp_path: Path, value: 
     assert found is not None
     ((_, seen),) = measure(found.parameters)
     assert (seen.min, seen.max, int(seen.histogram.counts.sum())) == (value, value, 300)
+
+
+def of_keras(name: str, changes: dict[int, tuple[str, int]]) -> bytes:
+    """A file of Keras with other numbers in some places."""
+    content = bytearray((REFERENCE / "weights" / name).read_bytes())
+    for place, (kind, number) in changes.items():
+        struct.pack_into(kind, content, place, number)
+    return bytes(content)
+
+
+NAMES = 16328
+"""Where the names of the group ``forward_layer`` begin in ``keras.weights.h5``."""
+TEXTS = 2048
+"""Where its texts begin: the first has 10 characters."""
+FREE = 2264
+"""Where the free space behind the texts begins."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({NAMES + 8: ("<Q", 1 << 30)}, "a block of the file ends behind its end"),
+        ({NAMES + 24: ("<Q", 1 << 60)}, "a block of the file ends behind its end"),
+        ({NAMES + 16: ("<Q", 0), NAMES + 32: ("<Q", 0)}, "the free list of a group has no end"),
+        ({TEXTS + 8: ("<Q", 1 << 30)}, "a block of the file ends behind its end"),
+        ({TEXTS + 24: ("<Q", 1 << 30)}, "a block of the file ends behind its end"),
+        ({FREE + 8: ("<Q", 0)}, "a free space has no size"),
+        ({TEXTS: ("<I", 0)}, "a text is not where the file says"),
+    ],
+)
+def test_a_damaged_group_takes_neither_memory_nor_time(
+    changes: dict[int, tuple[str, int]], message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.weights.h5"
+    file.write_bytes(of_keras("keras.weights.h5", changes))
+    with pytest.raises(initcli.InvalidSpec, match=f"this HDF5 file cannot be read: {message}"):
+        checkpoint(str(file))
+
+
+def test_a_text_of_a_gibibyte_takes_no_memory(tmp_path: Path) -> None:
+    file = tmp_path / "a.weights.h5"
+    content = (REFERENCE / "weights" / "keras.weights.h5").read_bytes()
+    # An attribute has the length of its text, and where that is: in the heap, as its second.
+    place = content.index(struct.pack("<IQI", 4, TEXTS, 2))
+    file.write_bytes(of_keras("keras.weights.h5", {place: ("<I", 1 << 30)}))
+    with pytest.raises(initcli.InvalidSpec, match="a block of the file ends behind its end"):
+        checkpoint(str(file))

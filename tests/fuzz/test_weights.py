@@ -11,7 +11,7 @@ import pytest
 
 from initcli.errors import InitcliError
 from initcli.limits import limited
-from initcli.measuring.measurement import measure
+from initcli.measuring.measure import measure
 from initcli.reports.summary import has_values
 from initcli.sources.weights.read import checkpoint
 from support.paths import REFERENCE

@@ -211,7 +211,12 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
     "ICNR": [(3, 3, 32, 64)],
     "Orthogonal": [(200, 50), (50, 200), (3, 3, 8, 16)],
 }
-REQUIRED: dict[str, dict[str, Any]] = {"Sparse": {"sparsity": 0.3}, "Chrono": {"max_time": 100.0}}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "Sparse": {"sparsity": 0.3},
+    "Chrono": {"max_time": 100.0},
+    "DeepNorm": {"encoder_layers": 12},
+    "Fixup": {"branches": 16},
+}
 OURS = [
     pytest.param(name, shape, id=f"{name}-{'x'.join(map(str, shape))}")
     for name in sorted({cls.__name__ for cls in known_initializers().values()})

@@ -15,7 +15,8 @@ import initcli
 from initcli.checkpoint import Checkpoint
 from initcli.measuring import compiled
 from initcli.measuring.histogram import Grid
-from initcli.measuring.measurement import Measurement, measure
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
 from initcli.parameter import Parameter
 from initcli.random import variates
 from initcli.random.streams import seeded_stream

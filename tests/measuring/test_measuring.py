@@ -39,9 +39,12 @@ from initcli.initializers import (
     TruncatedNormal,
     VarianceScaling,
 )
+from initcli.measuring.bins import data_histogram
 from initcli.measuring.fit import DOUBTFUL, exceeded, fit
 from initcli.measuring.histogram import Grid, Histogram
-from initcli.measuring.measurement import Measurement, data_histogram, measure, measure_values
+from initcli.measuring.measure import measure
+from initcli.measuring.measurement import Measurement
+from initcli.measuring.tally import measure_values
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK, draw, draw_chunks, rounded, rounding_edges
 from initcli.sampling.workers import HERE, Workers, processes
@@ -277,7 +280,7 @@ def test_bins_of_a_tensor_that_is_not_held_are_numpy_s_to_a_few(
 ) -> None:
     p = parameter(RandomNormal(), (2000, 500))
     exact = data_histogram(p, seen(p))
-    monkeypatch.setattr("initcli.measuring.measurement._MAX_EXACT", 1000)
+    monkeypatch.setattr("initcli.measuring.bins._MAX_EXACT", 1000)
     streamed = data_histogram(p, seen(p))
     assert streamed.counts.sum() == p.size
     # The quartiles are known to one of 1024 bins over eight deviations: 0.6 % of their distance.

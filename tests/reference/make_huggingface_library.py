@@ -26,6 +26,8 @@ from initcli.sources.huggingface.family import known_families
 
 FILE = Path(initcli.sources.huggingface.__file__).with_name("library.json")
 SOURCE = "".join(each.read_text("utf-8") for each in FILE.parent.rglob("*.py"))
+WINDOWED = {"use_sliding_window"}
+"""Keys whose default of false is not the same as no such key."""
 SIDES = re.compile(r"(en|de)coder_(layers|ffn_dim|attention_heads)")
 """Keys that the families put together from their parts."""
 
@@ -72,7 +74,8 @@ def defaults_of(name: str) -> dict[str, Any]:
         meant = config.attribute_map.get(field.name, field.name)
         names = [meant, *(new for new, old in config.attribute_map.items() if old == meant)]
         is_read = any(f'"{each}"' in SOURCE for each in names)
-        if is_simple and value is not False and (is_read or SIDES.fullmatch(meant)):
+        is_said = value is not False or meant in WINDOWED
+        if is_simple and is_said and (is_read or SIDES.fullmatch(meant)):
             found[meant] = list(value) if isinstance(value, tuple) else value
     found.pop("model_type", None)
     return found

@@ -166,6 +166,13 @@ def test_half_precision_to_its_ends_is_drawn() -> None:
     assert page_html(drawn_page(of))
 
 
+def test_a_panel_of_the_overview_says_the_ends_of_its_axis() -> None:
+    of = model({"type": "RandomUniform", "minval": -2.5, "maxval": 0.75})
+    (bars,) = bars_of(of)
+    text = " ".join(Elements(page_html(drawn_page(of))).text)
+    assert re.search(rf"{bars.low:.3g}\s+{bars.high:.3g}\s", text)
+
+
 # ------------------------------------------------------------------------ what may be missing
 
 

@@ -21,7 +21,7 @@ import pytest
 from initcli.errors import WorkersError
 from initcli.initializers import GlorotUniform, Initializer, Orthogonal, RandomNormal
 from initcli.measuring import compiled
-from initcli.measuring.measurement import measure
+from initcli.measuring.measure import measure
 from initcli.parameter import Parameter
 from initcli.sampling import workers
 from initcli.sampling.workers import HERE, Workers

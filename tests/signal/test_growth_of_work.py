@@ -14,7 +14,7 @@ import pytest
 import initcli
 from initcli.checks import fixing
 from initcli.documents.edit import edited
-from initcli.signal import theory
+from initcli.signal import typical
 from initcli.signal.rules.layout import predicted
 from initcli.signal.ties import Ties
 from support.stacks import GROWING
@@ -40,7 +40,7 @@ def test_theory_evaluates_rules_and_pairs_in_proportion(
 ) -> None:
     rules = _Counted(predicted)
     pairs = _Counted(Ties._followed)
-    monkeypatch.setattr(theory, "predicted", rules)
+    monkeypatch.setattr(typical, "predicted", rules)
     monkeypatch.setattr(Ties, "_followed", lambda *arguments: pairs(*arguments))
     counts = []
     for n in (_SMALL, 10 * _SMALL):

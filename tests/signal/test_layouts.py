@@ -18,7 +18,7 @@ from initcli.cli.app import app
 from initcli.errors import InitcliError
 from initcli.layers import known_layers
 from initcli.layers.preprocessing import Preprocessing
-from initcli.signal import theory
+from initcli.signal import theory, typical
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
 from initcli.signal.rules.base import NoTheory
@@ -343,7 +343,7 @@ def test_a_rule_that_fails_gives_no_prediction(
         return by_rule(layer, place, *fields)._replace(pull=failing_back)
 
     for rule, message in ((failing, "forwards"), (half_failing, "backwards")):
-        monkeypatch.setattr(theory, "predicted", rule)
+        monkeypatch.setattr(typical, "predicted", rule)
         first = predict_signal(initcli.load(str(spec))).layers[0].predicted
         assert (first.std is None) == (message == "forwards")
         assert first.gradient_rms is None

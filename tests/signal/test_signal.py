@@ -357,6 +357,8 @@ def test_json_has_the_documented_keys() -> None:
         "tensors",
         "verdict",
         "losses",
+        "attention",
+        "residuals",
         "notes",
     ]
     assert report["model"] == {

@@ -130,7 +130,7 @@ def test_a_made_module_has_live_values(net: str) -> None:
 def test_signals_of_code_are_not_known(net: str) -> None:
     done = run("signal", net)
     assert done.returncode == 2
-    assert "name a spec or a Keras model" in done.stderr
+    assert "name a spec, a Keras model or a config.json" in done.stderr
 
 
 def test_nothing_is_left_behind(net: str, torch: ModuleType) -> None:
@@ -197,6 +197,14 @@ def written(torch: Any) -> dict[str, Callable[[Any], object]]:
         "xavier": lambda w: init.xavier_uniform_(w, 2.0),
         "orthogonal": lambda w: init.orthogonal_(w, 2.0),
         "orthogonal kernel": lambda w: init.orthogonal_(w.view(50, 4, 2, 5)),
+        "sparse": lambda w: init.sparse_(w, 0.3, 0.5),
+        "log of uniform": lambda w: w.uniform_(0, 16).log_(),
+        "inverse softplus": lambda w: w.copy_(inverse_softplus(torch, w.uniform_(-7, -2).exp())),
+        "decay": lambda w: w.uniform_(0.8, 0.99).log_().mul_(0.5).neg_().exp_().sub_(1).log_(),
+        "log-normal": lambda w: w.copy_(3 - torch.randn(w.shape).mul(0.5).exp() / 2),
+        "joined logs": lambda w: w.copy_(
+            torch.cat([torch.rand(9, w.shape[1]).log(), torch.rand(41, w.shape[1]).log()])
+        ),
         "identity": lambda w: init.eye_(w),
         "constant": lambda w: init.constant_(w, 0.7),
         "positions": lambda w: w.copy_(torch.log(torch.arange(1, w.shape[1] + 1)).expand(w.shape)),
@@ -209,10 +217,15 @@ def written(torch: Any) -> dict[str, Callable[[Any], object]]:
     }
 
 
+def inverse_softplus(torch: Any, x: Any) -> Any:
+    return x + torch.log(-torch.expm1(-x))
+
+
 WAYS = (
     "normal", "scaled", "divided", "randn", "rand", "negated", "truncated", "by hand", "kaiming",
     "xavier", "orthogonal", "orthogonal kernel", "identity", "constant", "positions", "rows",
-    "joined", "a list",
+    "joined", "a list", "sparse", "log of uniform", "inverse softplus", "decay", "log-normal",
+    "joined logs",
 )  # fmt: skip
 
 
@@ -259,7 +272,11 @@ def test_every_way_to_fill_a_tensor_is_followed(
 def test_what_cannot_be_expressed_is_named(torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def build() -> Any:
         module = torch.nn.Module()
-        module.exp = torch.nn.Parameter(torch.exp(torch.randn(4)))
+        module.square = torch.nn.Parameter(torch.randn(4).square())
+        x = torch.rand(4, 4).exp()
+        module.moved = torch.nn.Parameter(x + x.t().contiguous())
+        module.rows = torch.nn.Parameter(x[:2] + x[2:])
+        module.other = torch.nn.Parameter(x + torch.rand(4, 4).exp())
         module.part = torch.nn.Parameter(torch.empty(4))
         with torch.no_grad():
             module.part[:2].uniform_()
@@ -268,9 +285,10 @@ def test_what_cannot_be_expressed_is_named(torch: Any, monkeypatch: pytest.Monke
     holder = ModuleType("holder")
     holder.build = build  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "holder", holder)
-    exp, part = initcli.load("holder:build").parameters
-    assert exp.initializer == Unknown(operation="exp")
-    assert exp.distribution is None
+    square, *sums, part = initcli.load("holder:build").parameters
+    assert square.initializer == Unknown(operation="square")
+    assert square.distribution is None
+    assert [each.initializer for each in sums] == [Unknown(operation="add")] * 3
     assert part.distribution is None
     first, second = part.initializer.visible  # type: ignore[attr-defined]
     assert isinstance(first.initializer, Uninitialized)

@@ -233,8 +233,37 @@ def ways() -> Mapping[str, Callable[[Any], Any]]:
         "padded": lambda key: jnp.pad(random.normal(key, shape), ((1, 0), (0, 2))),
         "positions": lambda key: jnp.sin(jnp.arange(60.0)).reshape(6, 10),
         "constant": lambda key: jnp.full((3, 4), 0.7),
+        "exponential": lambda key: random.exponential(key, shape) * 2,
+        "gumbel": lambda key: random.gumbel(key, shape),
+        "log-normal": lambda key: jnp.exp(0.5 * random.normal(key, shape)).T,
+        "inverse softplus": lambda key: inverse_softplus(
+            jnp.exp(random.uniform(key, shape, minval=-7, maxval=-2))
+        ),
+        "reciprocal": lambda key: 2 / random.uniform(key, shape, minval=1, maxval=3),
         "old key": lambda key: random.normal(random.PRNGKey(0), shape),
     }
+
+
+def inverse_softplus(x: Any) -> Any:
+    import jax.numpy as jnp
+
+    return x + jnp.log(-jnp.expm1(-x))
+
+
+def test_entries_that_have_moved_meet_no_others_of_their_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import jax
+
+    def x() -> Any:
+        return jax.numpy.exp(jax.random.uniform(jax.random.key(0), (6, 6)))
+
+    def sums() -> list[Any]:
+        first, second = jax.numpy.split(x(), 2)
+        return [x() + x().T, x()[:3] + x()[3:], x() + x()[::-1], first + second]
+
+    parameters = loaded(sums, monkeypatch).parameters
+    assert [each.distribution for each in parameters] == [None] * 4
 
 
 def test_every_way_to_fill_an_array_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +306,7 @@ def test_what_cannot_be_expressed_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         key = jax.random.key(0)
         again = jax.lax.scan(lambda c, _: (c, jax.random.normal(key, (3,))), 0, length=4)[1]
         return {
-            "exp": jnp.exp(jax.random.normal(key, (4,))),
+            "square": jnp.square(jax.random.normal(key, (4,))),
             "tile": jnp.tile(jax.random.normal(key, (4,)), 3),
             "sum": jax.random.normal(key, (4,)) + jax.random.uniform(key, (4,)),
             "gamma": jax.random.gamma(key, 2.0, (4,)),
@@ -287,4 +316,4 @@ def test_what_cannot_be_expressed_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
     parameters = loaded(build, monkeypatch).parameters
     assert all(isinstance(each.initializer, Unknown) for each in parameters)
-    assert parameters[0].initializer == Unknown(operation="exp")
+    assert parameters[0].initializer == Unknown(operation="square")

@@ -96,7 +96,7 @@ def test_scopes_come_before_shapes_and_below_any_prefix(tmp_path: Path) -> None:
     assert any("first/bias and second/bias" in note for note in model.notes)
 
 
-def test_recurrent_kernels_pair_and_the_two_biases_do_not(tmp_path: Path) -> None:
+def test_the_two_biases_of_a_recurrent_layer_pair_as_their_sum(tmp_path: Path) -> None:
     spec = "{input_shape: [5, 3], layers: [{type: LSTM, units: 2}]}"
     shapes = {
         "weight_ih_l0": (8, 3),
@@ -105,8 +105,71 @@ def test_recurrent_kernels_pair_and_the_two_biases_do_not(tmp_path: Path) -> Non
         "bias_hh_l0": (8,),
     }
     model = held(spec, tmp_path, **shapes)
-    assert list(pairs(model).values()) == ["weight_ih_l0", "weight_hh_l0"]
-    assert any("bias_ih_l0 and bias_hh_l0" in note for note in model.notes)
+    assert list(pairs(model).values()) == [*[*shapes][:2], "bias_ih_l0 + bias_hh_l0"]
+    assert model.notes == ()
+    bias = model.parameters[2].stored
+    assert bias is not None
+    assert bias.read(0, 8).tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert bias.read(2, 3).tolist() == [4]
+    # A single one is no sum, and what a person pairs stays as it is.
+    assert "lstm/lstm_cell/bias" not in pairs(held(spec, tmp_path, **dict([*shapes.items()][:3])))
+    named = held(spec, tmp_path, "lstm/lstm_cell/bias=bias_hh_l0", **shapes)
+    assert pairs(named)["lstm/lstm_cell/bias"] == "bias_hh_l0"
+    assert any("bias_ih_l0" in note for note in named.notes)
+
+
+PACKED = """
+layers:
+  - {type: Input, name: x, shape: [6, 12]}
+  - {type: MultiHeadAttention, name: first, num_heads: 3, key_dim: 4, inputs: [x, x]}
+  - {type: MultiHeadAttention, name: second, num_heads: 3, key_dim: 4, inputs: [first, first]}
+  - {type: LSTM, name: lstm, units: 5, return_sequences: true}
+  - {type: GRU, name: gru, units: 7, return_sequences: true, bias_initializer: random_normal}
+  - {type: SimpleRNN, name: rnn, units: 9, return_sequences: true, bias_initializer: random_normal}
+  - type: Bidirectional
+    name: both
+    layer: {type: GRU, units: 4, bias_initializer: random_normal}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_in_pytorchs_layout_is_the_model(dtype: str, tmp_path: Path) -> None:
+    model = initcli.parse(f"dtype: {dtype}\n{PACKED}", seed=3)
+    file = tmp_path / "torch.safetensors"
+    initcli.export(model, file, layout="torch")
+    keras = tmp_path / "keras.safetensors"
+    initcli.export(model, keras)
+    for a, b in ((model, file), (file, model), (keras, file), (file, keras)):
+        found = initcli.diff(a, b)
+        assert {each.kind for each in found} <= {"unchanged", "changed"}
+        for each in found:
+            assert each.difference is not None
+            # The sum of two biases of 16 bits is in float32.
+            is_sum = dtype == "bfloat16" and "bias_ih" in f"{each.path} {each.b}"
+            assert each.difference.changed == 0, each.path
+            assert each.kind == "unchanged" or is_sum, each.path
+    other = initcli.diff(initcli.parse(f"dtype: {dtype}\n{PACKED}", seed=4), file)
+    assert {each.kind for each in other if each.path.endswith("kernel")} == {"changed"}
+
+
+def test_attention_of_other_names_pairs_by_its_number(tmp_path: Path) -> None:
+    model = initcli.parse(PACKED[: PACKED.index("  - {type: LSTM")])
+    initcli.export(model, tmp_path / "a.npz", layout="torch")
+    with np.load(tmp_path / "a.npz") as file:
+        tensors = {path: file[path] for path in file.files}
+
+    def renamed(*names: str) -> Any:
+        scopes = dict(zip(("first", "second"), names, strict=True))
+        moved = {
+            ".".join([scopes[path.partition(".")[0]], path.partition(".")[2]]): each
+            for path, each in tensors.items()
+        }
+        return initcli.diff(model, stored(tmp_path, **moved))
+
+    assert {each.kind for each in renamed("h.2.attn", "h.10.attn")} == {"unchanged"}
+    assert {each.kind for each in renamed("x.second", "x.first")} == {"unchanged", "changed"}
+    with pytest.raises(InitcliError, match=r"'first/query/kernel' may be 'a.in_proj_weight\[query"):
+        renamed("a", "b")
 
 
 def test_an_ambiguous_pairing_names_two_candidates_and_a_pair_settles_it(tmp_path: Path) -> None:

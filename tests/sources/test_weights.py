@@ -19,7 +19,7 @@ import initcli
 from error_cases.weights import damaged, entry, header, torch_archive
 from initcli.checkpoint import Checkpoint
 from initcli.limits import limited
-from initcli.measuring.measurement import measure
+from initcli.measuring.measure import measure
 from initcli.reports.summary import has_values
 from initcli.sources.load import load
 from initcli.sources.pairing import paired
@@ -296,6 +296,35 @@ def test_a_damaged_file_is_one_error(tmp_path: Path, name: str, content: bytes) 
     assert done.returncode == 2, done.stdout
     assert done.stderr.startswith(str(tmp_path / name)), done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "listed"),
+    [
+        (["h.0", "h.1", "h.10", "h.2"], ["h.0", "h.1", "h.2", "h.10"]),
+        (["wte", "h.1", "h.10", "h.2"], ["wte", "h.1", "h.10", "h.2"]),
+        (["h.10", "h.2", "F16 h.1", "F16 h.3"], ["F16 h.1", "h.2", "F16 h.3", "h.10"]),
+        (["embed", "layer", "head"], ["embed", "layer", "head"]),
+    ],
+    ids=["alphabetical", "of the model", "alphabetical for each dtype", "of the model, no numbers"],
+)
+def test_tensors_stand_in_the_order_of_the_model(
+    written: list[str], listed: list[str], tmp_path: Path
+) -> None:
+    entries = {}
+    for place, each in enumerate(written):
+        dtype, name = each.split() if " " in each else ("F32", each)
+        shape = [4 // (4 if dtype == "F32" else 2)]
+        data_offsets = [4 * place, 4 * place + 4]
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": data_offsets}
+    (tmp_path / "a.safetensors").write_bytes(header(entries, 4 * len(written)))
+    expected = [each.removeprefix("F16 ") for each in listed]
+    assert [tensor.path for tensor in read(tmp_path / "a.safetensors").tensors] == expected
+    if not any("F16" in each for each in written):
+        index = {"weight_map": dict.fromkeys(written, "a.safetensors")}
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+        found = read(tmp_path / "model.safetensors.index.json").tensors
+        assert [tensor.path for tensor in found] == expected
 
 
 def test_a_bomb_is_refused(tmp_path: Path) -> None:

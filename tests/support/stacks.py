@@ -12,7 +12,7 @@ import initcli
 from initcli.checkpoint import Checkpoint, Subject
 from initcli.checks import Check, Finding, Report, known_checks
 from initcli.checks.values import ValueCheck
-from initcli.sources.pairing import paired
+from initcli.sources.pairing import held_to, paired
 from initcli.sources.weights.read import checkpoint
 
 VALUE_CHECKS = [rule for rule in known_checks().values() if issubclass(rule, ValueCheck)]
@@ -53,7 +53,10 @@ def of_value_example(code: str, folder: Path) -> Subject:
     names: dict[str, Any] = {"np": np, "tensors": {}}
     exec(code, names)
     found = stored(folder, **names["tensors"])
-    return paired(initcli.parse(names["spec"]), found) if "spec" in names else found
+    if "spec" not in names:
+        return found
+    model = initcli.parse(names["spec"])
+    return (held_to if model.source == "huggingface" else paired)(model, found)
 
 
 def errors(report: Report) -> list[Finding]:

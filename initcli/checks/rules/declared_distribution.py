@@ -8,7 +8,7 @@ from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
 from initcli.initializers import Custom
 from initcli.measuring.fit import DOUBTFUL, fit
-from initcli.measuring.measurement import measure
+from initcli.measuring.measure import measure
 
 
 class DeclaredDistribution(Check):

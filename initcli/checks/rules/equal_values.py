@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Finding
 from initcli.checks.values import ValueCheck, Values
+from initcli.errors import listed
+from initcli.types import Array
 
 
 class EqualValues(ValueCheck):
@@ -45,13 +47,26 @@ class EqualValues(ValueCheck):
     def findings_of(self, values: Values) -> Iterator[Finding]:
         for tensor in values.tensors:
             seen = tensor.measured
-            if not tensor.is_kernel or seen.count < 2 or seen.min != seen.max:
+            if not tensor.is_kernel or seen.count < 2:
+                continue
+            if seen.min == seen.max:
+                fault = f"all {seen.count:,} values of {tensor.path} are {seen.min:.4g}"
+            elif parts := tensor.parts(_are_equal):
+                fault = f"{listed(parts[:3], 'and')}: all values are equal"
+                fault += f"; {len(parts):,} parts of {tensor.path} are so"
+            else:
                 continue
             declared = "" if tensor.declared is None else f", declared {tensor.declared.text}"
             yield self.finding_of(
                 values,
                 tensor,
-                f"all {seen.count:,} values of {tensor.path} are {seen.min:.4g}{declared}",
+                fault + declared,
                 "fill it with random values, or load the checkpoint that has it",
                 severity="error" if seen.min or declared else "warning",
             )
+
+
+def _are_equal(chunks: Iterator[Array]) -> bool:
+    """Whether all values of all chunks are the first."""
+    first = next(chunks)
+    return bool((first == first[0]).all()) and all((each == first[0]).all() for each in chunks)

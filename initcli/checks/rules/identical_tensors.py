@@ -9,7 +9,9 @@ from initcli.checks.base import Finding
 from initcli.checks.values import ValueCheck, Values
 from initcli.measuring.same_values import SameValues
 
-_OFTEN_TIED = re.compile(r"embed|wte|wpe|shared|lm_head|decoder\.weight$|pos|ema", re.IGNORECASE)
+_OFTEN_TIED = re.compile(
+    r"embed|wte|wpe|shared(?!_)|lm_head|decoder\.weight$|pos|ema", re.IGNORECASE
+)
 """Embeddings, heads and averages, of which files store copies."""
 
 

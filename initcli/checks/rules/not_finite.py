@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from initcli.checks.base import Finding
 from initcli.checks.values import ValueCheck, Values
+from initcli.errors import listed
 
 
 class NotFinite(ValueCheck):
@@ -47,9 +50,13 @@ class NotFinite(ValueCheck):
             counts = ((seen.nans, "NaN"), (infinite, "infinite"))
             shown = " and ".join(f"{count:,} are {what}" for count, what in counts if count)
             if shown:
+                parts = tensor.parts(
+                    lambda chunks: not all(np.isfinite(some).all() for some in chunks)
+                )
+                among = f", in {listed(parts[:3], 'and')}" if parts else ""
                 yield self.finding_of(
                     values,
                     tensor,
-                    f"of {seen.entries:,} values of {tensor.path}, {shown}",
+                    f"of {seen.entries:,} values of {tensor.path}, {shown}{among}",
                     "take a checkpoint from before they appeared, or fill the tensor anew",
                 )

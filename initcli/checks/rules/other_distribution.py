@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import cast
 
 from initcli.checks.base import Finding
-from initcli.checks.values import ValueCheck, Values
+from initcli.checks.values import Held, ValueCheck, Values
+from initcli.distributions import Distribution, Uniform
 from initcli.measuring.fit import fit
 from initcli.types import TensorDtype
 
+_REMEDY = "fill it with the initializer that the model declares, or declare this one"
+_FEWEST = 16
+"""Values of a tensor that are not all equal by chance, or after one step."""
+_ROUNDED = 2.0**-8
+"""Relative error of a constant that is stored with 8 bits."""
 _SURE = 1e-6
 """Probability below which values do not follow their distribution: one true tensor in a million."""
 
@@ -20,7 +27,8 @@ class OtherDistribution(ValueCheck):
     ## What it does
     Holds the stored values of a model against the distributions that it declares. Values that
     follow an initializer, but not the declared one, are reported with what they follow. Values that
-    follow none are taken for trained.
+    follow none are taken for trained. Where a constant is declared, only another constant and
+    PyTorch's U(±1/√fan_in) are reported: trained values may look like any other.
 
     ## Why is this bad
     The file was not filled by the model's own initializers: a scale for residual branches was not
@@ -53,7 +61,10 @@ class OtherDistribution(ValueCheck):
         trained = total = 0
         for tensor in values.tensors:
             declared, seen = tensor.declared, tensor.measured
-            if declared is None or not declared.std or not tensor.is_float or not seen.count:
+            if declared is None or not tensor.is_float or not seen.count:
+                continue
+            if not declared.std:
+                yield from self._other_constant(values, tensor, declared)
                 continue
             total += 1
             copies = tensor.parameter.initializer.copies(tensor.parameter.shape)
@@ -64,15 +75,41 @@ class OtherDistribution(ValueCheck):
             if not matches:
                 trained += 1
                 continue
-            yield self.finding_of(
-                values,
-                tensor,
+            message = (
                 f"{tensor.path} has std {seen.std:.3g}, declared {declared.std:.3g}: the values "
-                f"follow {matches[0].rule}, not {declared.text}",
-                "fill it with the initializer that the model declares, or declare this one",
+                f"follow {matches[0].rule}, not {declared.text}"
             )
+            yield self.finding_of(values, tensor, message, _REMEDY)
         if trained:
             values.notes.append(
                 f"{trained:,} of {total:,} tensors with random initializers follow none any more: "
                 "they are taken for trained"
             )
+
+    def _other_constant(
+        self, values: Values, tensor: Held, declared: Distribution
+    ) -> Iterator[Finding]:
+        """What is wrong with a trained tensor that is declared constant.
+
+        The first step of some optimizers moves every value by the same amount, up or down.
+        """
+        seen, wanted = tensor.measured, declared.mean
+        tolerance = abs(wanted) * _ROUNDED
+        if not tensor.parameter.trainable or seen.count < _FEWEST:
+            return
+        if seen.min == seen.max:
+            if abs(seen.min - wanted) > tolerance:
+                message = f"all values of {tensor.path} are {seen.min:.4g}, declared {wanted:.4g}"
+                yield self.finding_of(values, tensor, message, _REMEDY)
+            return
+        fans = [each.wired_fans for each in tensor.layer.parameters if each.is_summed]
+        bounds = [1 / math.sqrt(each.fan_in) for each in fans if each is not None]
+        for match in values.looks_like(tensor).matches:
+            end = match.distribution.high if isinstance(match.distribution, Uniform) else 0.0
+            if any(math.isclose(end, bound, rel_tol=_ROUNDED) for bound in bounds):
+                message = (
+                    f"{tensor.path} has std {seen.std:.3g}, declared {declared.text}: the values "
+                    f"follow {match.rule}"
+                )
+                yield self.finding_of(values, tensor, message, _REMEDY)
+                return

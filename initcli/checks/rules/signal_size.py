@@ -17,9 +17,9 @@ class SignalSize(Check):
     Compares the root mean square of what layers take with that of what flows into their stretch:
     the inputs, the output of a normalization, or the vectors of an embedding. A factor of 1,000
     up or 10,000 down is reported, also where only what differs between examples shrinks by that,
-    as behind a softmax. It is a warning where one kernel alone makes the factor, as its gradients
-    are of usual size and training undoes it. The signal is measured where that takes a few seconds
-    at most, and else predicted from the distributions alone.
+    as behind a softmax. It is a warning where the factor would be smaller but for one kernel, as
+    the gradients of that one are of usual size and training undoes its part. The signal is measured
+    where that takes a few seconds at most, and else predicted from the distributions alone.
 
     ## Why is this bad
     The factor of each layer multiplies over the depth. What vanishes leaves the last layers

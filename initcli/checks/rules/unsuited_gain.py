@@ -35,8 +35,9 @@ class UnsuitedGain(Check):
     front of a normalization, gates and the last layer are left alone.
 
     ## Why is this bad
-    The gain that keeps a signal depends on the activation: 2 for ReLU (He), 1 for linear, tanh and
-    SELU (LeCun, Glorot). One such layer costs little; in a row they multiply, and grow into I202.
+    The gain that keeps a signal depends on the activation: 2 for ReLU (He), 1 for linear and SELU
+    (LeCun), and for tanh from 1, where the signal is small, to 2, where it fills the range. One
+    such layer costs little; in a row they multiply, and grow into I202.
 
     ## Reported
     ```yaml

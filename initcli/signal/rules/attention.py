@@ -15,21 +15,30 @@ from initcli.signal.field import NODES, Field, normal
 from initcli.signal.grid import cell_means, edges
 from initcli.signal.joint import multiplied
 from initcli.signal.rules.base import (
+    Attended,
     Context,
     Expected,
     Gradient,
     NoTheory,
+    Room,
     Rule,
     connected,
 )
-from initcli.signal.rules.entries import activated, softmax_moments
+from initcli.signal.rules.entries import activated
+from initcli.signal.softmax import QUANTILE_WEIGHTS, gamma_quantiles, softmax_moments
 from initcli.types import Array
 
 _MAX_STEPS = 2 * 10**6
 """Queries, of which each sees keys of its own."""
 
 
-class AttentionRule(Rule):
+class _SharesRule(Rule):
+    def room(self, layer: Any, context: Context) -> Room:
+        queries = float(context.inputs[0][1])
+        return super().room(layer, context).plus(Room(4 * queries, 24 * queries))
+
+
+class AttentionRule(_SharesRule):
     layers = (attention.Attention,)
 
     def expected(self, layer: attention.Attention, context: Context, *given: Field) -> Expected:
@@ -45,10 +54,11 @@ class AttentionRule(Rule):
             features=key.units,
         )
         mixed = _mixed(query, key, value, scores)
-        return Expected(mixed.output, lambda g: _to_inputs(mixed.pull(g), len(given)))
+        pull = mixed.pull
+        return mixed._replace(pull=lambda g: _to_inputs(pull(g), len(given)))
 
 
-class MultiHeadAttentionRule(Rule):
+class MultiHeadAttentionRule(_SharesRule):
     layers = (attention.MultiHeadAttention, attention.GroupedQueryAttention)
 
     def expected(self, layer: Any, context: Context, *given: Field) -> Expected:
@@ -100,7 +110,7 @@ class MultiHeadAttentionRule(Rule):
                 back[0] = back[0].plus(to_gate)
             return _to_inputs(back, len(given))
 
-        return Expected(output.output, pull)
+        return Expected(output.output, pull, attended=mixed.attended)
 
 
 def _roles(given: Sequence[Field]) -> tuple[Field, Field, Field]:
@@ -149,7 +159,8 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
     if steps > _MAX_STEPS:
         raise NoTheory(f"more than {_MAX_STEPS:,} queries")
     seen = _keys_seen(steps, positions, scores)
-    squares = cell_means(_squares(variance, seen, 2 / width + 2 / scores.features), (steps,))
+    uneven = 2 / width + 2 / scores.features
+    squares = cell_means(_squares(variance, seen, uneven), (steps,))
     aligned = np.minimum(variance / scores.features, 1.0) * (1 - squares)
     if scores.is_causal:
         even = cell_means(_in_common(seen), (steps,))
@@ -193,7 +204,7 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         to_key = np.full(key.grid, scale**2 * steps * to_scores * float(q[0].mean()))
         return [Gradient.even(to_query), Gradient.even(to_key), Gradient.within(*to_value)]
 
-    return Expected(output, pull)
+    return Expected(output, pull, attended=Attended(variance, seen, uneven))
 
 
 def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> Array:
@@ -246,15 +257,13 @@ def _in_common(seen: Array) -> Array:
 def _squares(variance: float, seen: Array, uneven: float) -> Array:
     """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys.
 
-    The variance differs from query to query, as squares of few normal numbers do: it has a gamma
-    distribution with a variance ``uneven`` times its squared mean, whose quantiles are those of
-    Wilson and Hilferty (1931, doi:10.1073/pnas.17.12.684).
+    The variance differs from query to query, see :func:`gamma_quantiles`.
     """
     counts = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
-    cubes = np.maximum(1 - uneven / 9 + _QUERIES * math.sqrt(uneven) / 3, 0.0) ** 3
-    logs = np.log(np.clip(variance * cubes, _VARIANCES[0], _VARIANCES[-1]))
+    variances = variance * gamma_quantiles(uneven)
+    logs = np.log(np.clip(variances, _VARIANCES[0], _VARIANCES[-1]))
     rows = [np.exp(np.interp(logs, np.log(_VARIANCES), row)) for row in _log_squares(*counts)]
-    table = np.log(np.array(rows) @ _QUERY_WEIGHTS)
+    table = np.log(np.array(rows) @ QUANTILE_WEIGHTS)
     squares: Array = np.exp(np.interp(np.log(seen), np.log(counts), table))
     return squares
 
@@ -269,5 +278,3 @@ def _log_squares(*counts: float) -> Array:
 
 _VARIANCES = np.geomspace(1e-4, 1e4, 49)
 """Variances of scores. Less is as good as none, and more leaves one key alone."""
-_QUERIES, _QUERY_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
-_QUERY_WEIGHTS = _QUERY_WEIGHTS / _QUERY_WEIGHTS.sum()

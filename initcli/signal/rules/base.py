@@ -17,121 +17,23 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import WEIGHTS, Field, field, mapped, mean_products, normal
+from initcli.signal.field import Field, field, mapped, mean_products, normal
+from initcli.signal.gradient import Gradient as Gradient
+from initcli.signal.gradient import tilt_of_part
+from initcli.signal.grid import cells
 from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
 _TINY = 1e-300
+_KEPT, _PASSING = 7, 24
+"""Numbers for each cell: moments of fields and gradients, factors, and what becomes of them."""
 
 Axes = tuple[int, ...]
 """Axes of a tensor in rising order, counted from the end: −1 is the last."""
 
 
-class Gradient(msgspec.Struct, frozen=True):
-    """What theory expects of the gradient with respect to a tensor.
-
-    ``moments`` are E[g²] of an entry at each position, and E[g g'] of one unit in two examples, at
-    two positions of one example, and both: (4, positions…). ``tilt`` is E[g² | z] / E[g²] at the
-    nodes, for the normal number ``latent`` behind an entry: pooling sends gradients to large
-    entries only. None is 1 everywhere. ``lags`` is E[g g'] / E[g²] of two positions of a sequence
-    that are 0, 1, … apart, where known.
-    ``parts`` are the gradients of concatenated units, each with its number of units.
-    """
-
-    moments: Array
-    tilt: Array | None = None
-    latent: int | None = None
-    lags: Array | None = None
-    parts: tuple[tuple[int, Gradient], ...] | None = None
-
-    @classmethod
-    def even(cls, second: Array) -> Gradient:
-        """The gradient of that E[g²], independent between positions and examples."""
-        return cls.within(second, np.zeros_like(second))
-
-    @classmethod
-    def within(cls, second: Array, places: Array, lags: Array | None = None) -> Gradient:
-        """The gradient of that E[g²], and E[g g'] of two positions, independent of examples."""
-        none = np.zeros_like(second)
-        return cls(np.stack([second, none, places, none]), lags=lags)
-
-    @property
-    def grid(self) -> Size:
-        """The sizes of the positions."""
-        sizes: Size = self.moments.shape[1:]
-        return sizes
-
-    @property
-    def second(self) -> float:
-        """E[g²], averaged over positions."""
-        return float(self.moments[0].sum()) / math.prod(self.grid)
-
-    @property
-    def cross(self) -> float:
-        """E[g g'] of two positions, averaged over positions."""
-        return float(self.moments[2].mean())
-
-    def with_moments(self, moments: Array) -> Gradient:
-        """The same gradient with other moments."""
-        return Gradient(moments, self.tilt, self.latent, self.lags)
-
-    def times(self, factors: Any) -> Gradient:
-        """The gradient with its moments multiplied by a number, or by one for each moment."""
-        return self.with_moments(self.moments * factors)
-
-    def plus(self, other: Gradient) -> Gradient:
-        """The sum of two independent gradients."""
-        for one, two in ((self, other), (other, self)):
-            if one.parts is not None:
-                counts = len(one.parts)
-                others = two.parts if two.parts and len(two.parts) == counts else None
-                seconds = [each for _, each in others] if others else [two] * counts
-                pairs = zip(one.parts, seconds, strict=True)
-                return divided([(units, each.plus(more)) for (units, each), more in pairs])
-        moments = self.moments + other.moments
-        both = (self, other)
-        total = max(self.second + other.second, _TINY)
-        lags = None
-        if any(each.lags is not None for each in both) and len(self.grid) == 1:
-            lags = sum(each.second / total * each.all_lags for each in both)
-        tilted = [each for each in both if each.tilt is not None]
-        if not tilted or len({each.latent for each in tilted}) > 1:
-            return Gradient(moments, lags=lags)
-        tilt = sum(
-            each.second / total * (np.ones_like(WEIGHTS) if each.tilt is None else each.tilt)
-            for each in both
-        )
-        return Gradient(moments, np.asarray(tilt), tilted[0].latent, lags)
-
-    @property
-    def all_lags(self) -> Array:
-        """The lags; all the same where they are not known."""
-        if self.lags is not None:
-            return self.lags
-        lags = np.full(self.grid, self.cross / max(self.second, _TINY))
-        lags[:1] = 1.0
-        return lags
-
-    def tilt_of(self, given: Field) -> Array | None:
-        """The tilt, if it is by the normal number behind that field."""
-        return self.tilt if self.latent == given.latent else None
-
-    def folded(self, grid: Size, lost: float) -> Gradient:
-        """The gradient before the tensor was broadcast from that grid to ``lost`` times as many."""
-        if self.grid == grid:
-            return self
-        same, inputs, places, both = self.moments.reshape(4, -1).mean(1)
-        sums = [lost * same + lost * (lost - 1) * places, lost * inputs + lost * (lost - 1) * both]
-        moments = np.multiply.outer(np.array([*sums, 0.0, 0.0]), np.ones(grid))
-        return Gradient(moments)
-
-
-def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
-    """The gradient of concatenated units, of parts with so many units each."""
-    total = sum(units for units, _ in parts)
-    moments = sum(each.moments * (units / total) for units, each in parts)
-    return Gradient(np.asarray(moments), parts=tuple(parts))
-
+_FEW = 64
+"""Entries of a sum, of which each one is still felt."""
 
 Pull = Callable[..., Sequence[Gradient]]
 """Takes the gradient of the first output, then those of :attr:`Expected.others`, to the inputs'."""
@@ -142,11 +44,15 @@ class NoTheory(Exception):
 
 
 class Weight(NamedTuple):
-    """Mean and variance of a parameter's entries, and whether its columns are orthogonal."""
+    """Mean and variance of a parameter's entries, and whether its columns are orthogonal.
+
+    ``kurtosis`` is E[(w − μ)⁴] / Var[w]², 3 for normal entries.
+    """
 
     mean: float
     variance: float
     orthogonal: bool = False
+    kurtosis: float = 3.0
 
     @property
     def second(self) -> float:
@@ -189,22 +95,50 @@ class Context(NamedTuple):
         )
 
 
+class Attended(NamedTuple):
+    """The scores of attention: their variance over keys, and how many keys each query sees.
+
+    The variance differs between queries, with a variance ``uneven`` times its squared mean.
+    """
+
+    variance: float
+    seen: Array
+    uneven: float
+
+
 class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
     ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
-    layer's further outputs, where theory covers them.
+    layer's further outputs, where theory covers them, and ``attended`` the scores of attention.
     """
 
     output: Field
     pull: Pull
     axes: Axes | None = None
     others: tuple[Field, ...] = ()
+    attended: Attended | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
         after = step(self.output)
         return Expected(after.output, lambda g: self.pull(*after.pull(g)))
+
+
+class Room(NamedTuple):
+    """Numbers that a rule keeps for the way back, and that pass while it works."""
+
+    kept: float
+    passing: float
+
+    def plus(self, other: Room) -> Room:
+        """The room for both."""
+        return Room(self.kept + other.kept, self.passing + other.passing)
+
+    @property
+    def most(self) -> float:
+        """The most at a time; what is typical is worked out of three."""
+        return 2 * self.kept + self.passing
 
 
 class Rule:
@@ -230,6 +164,11 @@ class Rule:
             NoTheory: the rule does not cover this case.
         """
         raise NoTheory(layer.type_name)
+
+    def room(self, layer: Any, context: Context) -> Room:
+        """What :meth:`expected` holds, by the cells of the inputs and outputs."""
+        numbers = float(sum(map(_most_cells, (*context.inputs, *context.outputs))))
+        return Room(_KEPT * numbers, _PASSING * numbers)
 
     def factors(self, layer: Any, count: int) -> Sequence[float] | None:
         """The factor of each of so many inputs, if the output is their sum but for noise."""
@@ -304,6 +243,11 @@ class EntrywiseRule(Rule):
         return axes
 
 
+def _most_cells(shape: Size) -> int:
+    """Cells of a tensor of that shape, whichever axis holds its units."""
+    return max(math.prod(cells(shape[1:-1])), math.prod(cells(shape[2:])))
+
+
 class UnlistedRule(EntrywiseRule):
     """A layer that adds nothing passes its input on; of any other nothing is known."""
 
@@ -352,7 +296,7 @@ def unchanged(given: Field) -> Expected:
 def affine(given: Field, scale: float, offset: float) -> Expected:
     """scale · x + offset."""
     output = mapped(lambda x: scale * x + offset, given)
-    return Expected(output, lambda g: [g.times(scale * scale)])
+    return Expected(output, lambda g: [g.scaled(scale)])
 
 
 def weighted(given: Field, weight: Weight) -> Expected:
@@ -422,10 +366,17 @@ def weighted_sum(
     if kernel.orthogonal:
         output = msgspec.structs.replace(output, steady=min(units / max(fan_in, 1), 1.0))
     factor = (units if feeds is None else feeds) * kernel.second
-    return Expected(
-        output,
-        lambda g: [Gradient(factor * back(g.moments), lags=g.lags if window is None else None)],
-    )
+
+    def pull(g: Gradient) -> list[Gradient]:
+        lags, tilt = g.lags if window is None else None, g.tilt_of(output)
+        if tilt is not None and fan_in <= _FEW and not kernel.mean:
+            # E[a⁴] / E[a²] of weights over the length of all of a sum.
+            share = kernel.kurtosis / (fan_in + kernel.kurtosis - 1)
+            tilt = tilt_of_part(tilt, given, share)
+            return [Gradient(factor * back(g.moments), tilt, given.latent, lags)]
+        return [Gradient(factor * back(g.moments), lags=lags)]
+
+    return Expected(output, pull)
 
 
 def connected(

@@ -38,10 +38,9 @@ from initcli.signal.rules.base import (
     weighted,
 )
 from initcli.signal.rules.layout import independent
+from initcli.signal.softmax import softmax_moments
 from initcli.types import Array
 
-_COARSE = slice(2, None, 5)
-"""As many of the nodes as a smooth integrand needs."""
 _LARGE = 1e150
 """Replaces what overflows."""
 _OVER_UNITS = Softmax | LogSoftmax | Sparsemax | Glu
@@ -184,21 +183,21 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
             return np.nan_to_num(differentiated(x), posinf=_LARGE, neginf=-_LARGE)
 
     @cache
-    def factors_and_squares() -> tuple[Array, Array]:
+    def factors_and_slopes() -> tuple[Array, Array]:
         # Most passes go forwards alone.
-        factors, values = slopes(slope, given)
-        return factors, values**2
+        return slopes(slope, given)
 
     def pull(g: Gradient) -> list[Gradient]:
-        factors, squares = factors_and_squares()
-        tilt = g.tilt_of(given)
+        factors, values = factors_and_slopes()
+        squares, tilt = values**2, g.tilt_of(given)
         before = np.ones_like(WEIGHTS) if tilt is None else tilt
         mean = float(WEIGHTS @ (before * squares))
         scales = factors
         if tilt is not None:
             scales = factors * (mean / max(float(WEIGHTS @ squares), 1e-300))
         after = before * squares / max(mean, 1e-300)
-        return [Gradient(g.moments * scales, after, given.latent, g.lags)]
+        path = None if tilt is None or g.path is None else g.path.times(values)
+        return [Gradient(g.moments * scales, after, given.latent, g.lags, path=path)]
 
     return Expected(mapped(value, given), pull)
 
@@ -225,33 +224,6 @@ def _softmaxed(given: Field) -> Expected:
     # The outputs add up to 1 in every draw.
     output = field(moments, n, values, given.latent, pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
-
-
-def softmax_moments(values: Array, counts: Array, *powers: int) -> Array:
-    """E[p^a] or E[p^a p'^b] of p = e^z / Σ e^z' over n independent z, for each count n.
-
-    ``values`` are z at the nodes. With k = a + b and 1/S^k = ∫ t^(k−1) e^(−tS) dt / (k−1)! it is an
-    integral of products of E[e^(az − t e^z)], one for each z.
-    """
-    # Adding a number to all z changes nothing. Where they lie far apart, one has all anyway.
-    z = values[_COARSE] - values.max()
-    z = z * min(1.0, 150 / max(-float(z.min()), 1e-300))
-    each, weights = np.exp(z), WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
-    # E[e^(az − t e^z)] is negligible beyond these t.
-    low = math.log(1e-6 / (float(counts.max()) * float(weights @ each)))
-    high = math.log(50) - float(z.min())
-    logs = np.linspace(low, high, max(400, int((high - low) / 0.1)))
-    t = np.exp(logs)
-    decay = np.exp(-np.outer(t, each))
-    rest = np.log(np.maximum(decay @ weights, 1e-300))
-    order = sum(powers)
-    others = np.exp(np.multiply.outer(counts - len(powers), rest))
-    integrand = t**order * others / math.factorial(order - 1)
-    for power in powers:
-        integrand = integrand * (decay @ (weights * each**power))
-    moments = (integrand[:, 1:] + integrand[:, :-1]).sum(1) / 2 * (logs[1] - logs[0])
-    alone = 1.0 if len(powers) == 1 else 0.0
-    return np.where(counts == 1, alone, np.clip(moments, 0.0, 1.0))
 
 
 def _gated(given: Field) -> Expected:

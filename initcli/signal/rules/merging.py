@@ -12,17 +12,16 @@ import numpy as np
 
 from initcli.layers import applications, merging
 from initcli.signal.field import WEIGHTS, Field, field, profile_of
+from initcli.signal.gradient import Gradient, Path, divided
 from initcli.signal.joint import Common, Operation, added, combined, multiplied, shared_by, shares
 from initcli.signal.rules.base import (
     Axes,
     Context,
     Expected,
-    Gradient,
     NoTheory,
     Rule,
     affine,
     counted_from_end,
-    divided,
 )
 from initcli.signal.rules.windows import moved
 from initcli.types import Array
@@ -57,9 +56,7 @@ class SumRule(MergingRule):
         joined = _folded(parts, np.add, _common(context, fields, factors))
 
         def pull(g: Gradient) -> list[Gradient]:
-            return [
-                one.times(factor**2) for one, factor in zip(joined.pull(g), factors, strict=True)
-            ]
+            return [one.scaled(f) for one, f in zip(joined.pull(g), factors, strict=True)]
 
         return Expected(joined.fields[-1], pull)
 
@@ -129,6 +126,8 @@ class _Joined(NamedTuple):
 
         The slope is 1 by default.
         """
+        if len(self.inputs) == 2 and (paths := self._paths(g, slope)):
+            return paths
         back: list[Gradient] = []
         for n in range(len(self.inputs) - 1, 0, -1):
             before, other, output = self.fields[n - 1], self.inputs[n], self.fields[n]
@@ -136,6 +135,20 @@ class _Joined(NamedTuple):
             back.append(passing(other, before))
             g = passing(before, other)
         return [g, *reversed(back)]
+
+    def _paths(self, g: Gradient, slope: Operation | None) -> list[Gradient]:
+        """The gradients of two functions of the same number at the same positions, if they are."""
+        one, two = self.inputs
+        output = self.fields[-1]
+        if one.latent != two.latent or one.grid != two.grid or one.units != two.units:
+            return []
+        x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
+        source = Gradient(g.moments, g.tilt_of(output), output.latent, g.lags)
+        slopes = [np.ones_like(x)] * 2 if slope is None else [slope(x, y), slope(y, x)]
+        return [
+            Path.along(source, each, given).gradient(given.latent)
+            for each, given in zip(slopes, self.inputs, strict=True)
+        ]
 
     def _to(
         self,

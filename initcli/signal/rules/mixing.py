@@ -36,7 +36,7 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.rules.entries import activated
 from initcli.signal.rules.rearranging import permuted
-from initcli.signal.rules.windows import Slid
+from initcli.signal.rules.windows import Slid, WindowRule
 from initcli.types import Array, Size
 
 
@@ -99,7 +99,7 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
 
-class ConvolutionRule(Rule):
+class ConvolutionRule(WindowRule):
     layers = (convolution.Convolution,)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
@@ -140,6 +140,7 @@ class ConvolutionRule(Rule):
                     depth=1,
                     window=window,
                     feeds=each,
+                    fan_in=math.prod(layer.window),
                 )
                 if is_separable:
                     pointwise = weights["pointwise_kernel"]
@@ -179,7 +180,7 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
     return Window(over, slid.unboxed)
 
 
-class LocallyConnectedRule(Rule):
+class LocallyConnectedRule(WindowRule):
     """A convolution whose outputs at two positions have no weights in common."""
 
     layers = (local.LocallyConnected,)

@@ -21,6 +21,7 @@ from initcli.signal.field import (
     pair_shares,
     unit_scatters,
 )
+from initcli.signal.gradient import divided
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
@@ -32,7 +33,6 @@ from initcli.signal.rules.base import (
     Weight,
     affine,
     counted_from_end,
-    divided,
     weighted,
     with_bias,
 )

@@ -85,6 +85,11 @@ class Followed(NamedTuple):
     pull: Callable[[Array, float], Array]
 
 
+def followed_units(steps: int, gates: int) -> int:
+    """How many units are followed."""
+    return max(min(_ENTRIES // max(steps * gates, 1), _MOST_UNITS), 128)
+
+
 def followed(
     inputs: Array, means: Sequence[float], own: Sequence[float], cell: Cell, count: int
 ) -> Followed:
@@ -98,7 +103,7 @@ def followed(
         count: states of a unit.
     """
     steps, gates = inputs.shape[1], len(own)
-    units = max(min(_ENTRIES // (steps * gates), _MOST_UNITS), 128)
+    units = followed_units(steps, gates)
     rng = np.random.RandomState(0)
     # The sum and the difference of two examples are independent.
     total, apart = (

@@ -25,7 +25,7 @@ from initcli.signal.rules.base import (
     unchanged,
 )
 from initcli.signal.rules.layout import laid
-from initcli.signal.rules.windows import Slid, moved
+from initcli.signal.rules.windows import Slid, WindowRule, moved
 from initcli.types import Array, Size
 
 
@@ -168,7 +168,7 @@ class RepeatVectorRule(Rule):
         return Expected(output, lambda g: [g.folded((), layer.n)])
 
 
-class EndsRule(Rule):
+class EndsRule(WindowRule):
     """Padding with zeros, and cropping."""
 
     layers = (reshaping._Ends,)
@@ -200,7 +200,7 @@ def _grids(layer: Any, context: Context) -> list[Size]:
     return [channels_and_grid(shape[0], first)[1] for shape in (context.inputs, context.outputs)]
 
 
-class UpSamplingRule(Rule):
+class UpSamplingRule(WindowRule):
     layers = (reshaping.UpSampling1D, reshaping._UpSampling)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:

@@ -32,10 +32,20 @@ from initcli.signal.field import (
     powers,
 )
 from initcli.signal.rules import own_state
-from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, Rule, Weight
+from initcli.signal.rules.base import (
+    Context,
+    Expected,
+    Gradient,
+    NoTheory,
+    Room,
+    Rule,
+    Weight,
+)
 from initcli.types import Array
 
 _TINY = 1e-300
+_OF_A_STEP = 5000
+"""Numbers that pass for each step: powers of correlations, and coefficients."""
 _MAX_STEPS = 1024
 """Every two steps have an entry, which is computed from all steps before them."""
 
@@ -63,6 +73,15 @@ class _RecurrentRule(Rule):
     def cell(self, layer: Any) -> own_state.Cell:
         """A step of one unit."""
         raise NotImplementedError
+
+    def room(self, layer: Any, context: Context) -> Room:
+        steps, gates = context.inputs[0][1], layer.gates
+        own = context if layer.cell_name is None else context.within(layer.cell_name)
+        whole = super().room(layer, context)
+        if own_state.own_factors(own.initializers["recurrent_kernel"], gates) is not None:
+            numbers = own_state.followed_units(steps, gates) * steps * gates
+            return whole.plus(Room(4.0 * numbers + 4 * steps**2, 20.0 * numbers + 12 * steps**2))
+        return whole.plus(Room(7.0 * gates * steps**2, 12.0 * steps**2 + _OF_A_STEP * steps))
 
     def expected(self, layer: Any, context: Context, given: Field, *states: Field) -> Expected:
         if states or len(given.grid) != 1:

@@ -25,13 +25,14 @@ from initcli.signal.field import (
     products,
     profile_of,
 )
-from initcli.signal.grid import Axis, applied, cells
+from initcli.signal.grid import Axis, applied, cells, edges
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Context,
     Expected,
     Gradient,
     NoTheory,
+    Room,
     Rule,
     channels_and_grid,
 )
@@ -142,7 +143,25 @@ def moved(grid: Size, outputs: Size, padding: Sequence[tuple[int, int]]) -> Slid
     return Slid(grid, outputs, every, arrays.Window(every, every, tuple(padding)))
 
 
-class PoolingRule(Rule):
+class WindowRule(Rule):
+    """The base of rules of windows, which may need a matrix of all cells along each axis."""
+
+    def room(self, layer: Any, context: Context) -> Room:
+        (_, before), (_, after) = (
+            channels_and_grid(shape, getattr(layer, "data_format", None))
+            for shape in (context.inputs[0], context.outputs[0])
+        )
+        lengths = [
+            math.prod(len(edges(n, len(before))) for n in pair)
+            for pair in zip(before, after, strict=False)
+        ]
+        is_coarse = cells(before) != before or cells(after) != after
+        matrices = Room(2.0 * sum(lengths), 10.0 * max(lengths, default=0))
+        whole = super().room(layer, context)
+        return whole.plus(matrices) if is_coarse else whole
+
+
+class PoolingRule(WindowRule):
     layers = (pooling._MaxPooling, pooling._AveragePooling)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:

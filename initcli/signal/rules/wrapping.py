@@ -12,10 +12,12 @@ from initcli.signal.rules.base import (
     Expected,
     Gradient,
     NoTheory,
+    Room,
     Rule,
     Weight,
     affine,
     expected,
+    rule_of,
 )
 from initcli.signal.rules.merging import beside
 from initcli.signal.rules.normalizing import normalized_by_step
@@ -65,6 +67,13 @@ class WeightNormalizationRule(Rule):
 
 class BidirectionalRule(Rule):
     layers = (wrappers.Bidirectional,)
+
+    def room(self, layer: wrappers.Bidirectional, context: Context) -> Room:
+        rooms = [
+            rule_of(each).room(each, context.within(name))
+            for each, name in zip(layer._both, layer._names, strict=True)
+        ]
+        return rooms[0].plus(rooms[1])
 
     def expected(
         self, layer: wrappers.Bidirectional, context: Context, given: Field, *states: Field

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import count
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from initcli.distributions.image import FUNCTIONS, Postfix, composed, is_monotone
 from initcli.initializers import (
     Constant,
     Initializer,
@@ -19,13 +21,18 @@ from initcli.initializers import (
     TruncatedNormal,
 )
 from initcli.initializers.base import Undrawn
-from initcli.initializers.given import Box, Parts, Unknown, Values
+from initcli.initializers.given import Box, Mapped, Parts, Unknown, Values
 from initcli.types import Array, Size
 
 MAX_COMPUTED = 1 << 22
 """Maximum number of entries of a tensor whose values are computed."""
 SIGNS = Unknown(operation="sign")
 """Random signs."""
+UNARY = frozenset(name for name, (arguments, _) in FUNCTIONS.items() if arguments == 1)
+"""Operations on each entry that :func:`mapped` follows."""
+_MAX_TOKENS = 64
+"""Maximum length of a function of a draw."""
+_draws = count(1)
 STANDARD_NORMAL = RandomNormal(stddev=1.0)
 STANDARD_UNIFORM = RandomUniform(minval=0.0, maxval=1.0)
 
@@ -90,6 +97,8 @@ def _initializer(content: Content, shape: Size) -> Initializer:
         return Values(numbers=np.broadcast_to(values, shape).astype(np.float64).tobytes())
     if isinstance(content, Orthogonal) and len(shape) < 2:
         return Unknown(operation="orthogonalization")
+    if isinstance(content, Mapped):
+        return msgspec.structs.replace(content, draw=0)
     return content
 
 
@@ -137,7 +146,61 @@ def scaled(content: Initializer, factor: float, shift: float) -> Initializer:
             return msgspec.structs.replace(content, gain=gain * abs(factor))
         case Undrawn():
             return content
+        case Mapped(function=function):
+            if factor == -1:
+                function = composed("neg", function)
+            elif factor != 1:
+                function = composed("mul", (factor,), function)
+            if shift:
+                function = composed("add" if shift > 0 else "sub", function, (abs(shift),))
+            return _followed(content, function, "arithmetic")
     return Unknown(operation="arithmetic")
+
+
+def mapped(content: Content, operation: str) -> Content:
+    """The content of a function, one of :data:`UNARY`, of each entry."""
+    match content:
+        case Mapped(function=function):
+            return _followed(content, composed(operation, function), operation)
+        case RandomNormal() | RandomUniform() | TruncatedNormal():
+            start = Mapped(drawn=content, function=("x",), draw=next(_draws))
+            return _followed(start, composed(operation, start.function), operation)
+    return unknown([content], operation)
+
+
+def combined(operation: str, one: Content, two: Content) -> Content:
+    """The content of add, sub, mul or div of two tensors, entry by entry."""
+    match one, two:
+        case Mapped(draw=first), Mapped(draw=second) if first == second:
+            return _followed(one, composed(operation, one.function, two.function), operation)
+    return unknown([one, two], operation)
+
+
+def _followed(content: Mapped, function: Postfix, operation: str) -> Initializer:
+    """The content of another function of a draw, if that is monotone."""
+    base = content.drawn.distribution_for((1,))
+    if base is None or len(function) > _MAX_TOKENS or not is_monotone(function, base):
+        return Unknown(operation=operation)
+    return msgspec.structs.replace(content, function=function)
+
+
+def are_alike(contents: Sequence[Content]) -> bool:
+    """Whether contents have one distribution, each with draws of its own."""
+    first, *others = (
+        msgspec.structs.replace(each, draw=0) if isinstance(each, Mapped) else each
+        for each in contents
+    )
+    # Two computed values would be compared entry by entry.
+    return not isinstance(first, Computed) and all(
+        not isinstance(each, Computed) and each == first for each in others
+    )
+
+
+def moved(content: Content) -> Content:
+    """The content of entries in other places, which meet no others of the same draw any more."""
+    if isinstance(content, Mapped):
+        return msgspec.structs.replace(content, draw=next(_draws))
+    return content
 
 
 def clamped(content: Content, low: float, high: float) -> Content:
@@ -150,6 +213,11 @@ def clamped(content: Content, low: float, high: float) -> Content:
             tolerance = 0.01 * (greatest - least)
         case RandomNormal() if math.isinf(low) and math.isinf(high):
             return content
+        case Mapped():
+            distribution = content.distribution_for((1,))
+            assert distribution is not None
+            least, greatest = distribution.support
+            tolerance = 1e-6 * distribution.std
         case _:
             return unknown([content], "clamp")
     if low > least + tolerance or high < greatest - tolerance:

@@ -20,15 +20,20 @@ import numpy as np
 
 from initcli.initializers import Constant, Orthogonal, RandomNormal, RandomUniform
 from initcli.initializers.base import Undrawn, Whole
-from initcli.initializers.given import Unknown
+from initcli.initializers.given import Mapped, Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
     SIGNS,
+    UNARY,
     Computed,
     Content,
     Part,
+    are_alike,
     clamped,
+    combined,
     erfinv,
+    mapped,
+    moved,
     reshaped,
     scaled,
     unknown,
@@ -177,10 +182,12 @@ def _after(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Value
         return computed
     elif name in _RULES:
         result = _RULES[name](equation, inputs)
+        if name in _MOVES and isinstance(result, Mapped | Boxes):
+            result = _mapped(result, moved)
     elif name in _PASSED:
         return inputs
     elif name == "split":
-        return _split(equation, inputs)
+        return [_mapped(each, moved) for each in _split(equation, inputs)]
     elif name == "qr":
         orthogonal = _orthogonal(equation, inputs)
         return [orthogonal, *[Unknown(operation=name)] * (len(wanted) - 1)]
@@ -345,17 +352,21 @@ def _affine(equation: Any, inputs: list[Value]) -> Value:
     value = inputs[at]
     number = 1.0 if len(inputs) == 1 else numbers[1 - at]
     is_first = at == 0
+    if len(random) == 2 and equation.invars[0].aval.shape == equation.invars[1].aval.shape:
+        return combined(name, *contents)
     if len(random) > 1 or number is None or _size(equation, at) != _size(equation):
+        return unknown(contents, name)
+    if name == "div" and not is_first:
+        return _mapped(value, lambda each: _scaled(mapped(each, "reciprocal"), number, 0.0))
+    if name == "div" and not number:
         return unknown(contents, name)
     factor, shift = {
         "mul": (number, 0.0),
         "neg": (-1.0, 0.0),
         "add": (1.0, number),
         "sub": (1.0, -number) if is_first else (-1.0, number),
-        "div": (1 / number if is_first and number else math.nan, 0.0),
+        "div": (1 / number if number else 1.0, 0.0),
     }[name]
-    if math.isnan(factor):
-        return unknown(contents, name)
     return _mapped(value, lambda each: _scaled(each, factor, shift))
 
 
@@ -383,6 +394,11 @@ def _clamped(equation: Any, inputs: list[Value]) -> Value:
     if low is None or high is None:
         return unknown([_content(each) for each in inputs], name)
     return _mapped(value, lambda each: clamped(each, low, high))
+
+
+def _function(equation: Any, inputs: list[Value]) -> Value:
+    name = equation.primitive.name
+    return _mapped(inputs[0], lambda each: mapped(each, "sigmoid" if name == "logistic" else name))
 
 
 def _sign(equation: Any, inputs: list[Value]) -> Value:
@@ -561,8 +577,9 @@ def _split(equation: Any, inputs: list[Value]) -> list[Value]:
 def _joined(parts: Sequence[Part]) -> Value:
     """Parts as one content where they are alike, and independent."""
     first = parts[0].content
-    alike = all(not isinstance(each.content, Computed) and each.content == first for each in parts)
-    if len(parts) == 1 or (alike and not isinstance(first, Whole | Computed)):
+    if len(parts) == 1 or (
+        not isinstance(first, Whole) and are_alike([each.content for each in parts])
+    ):
         return first
     return Boxes(tuple(parts)) if len(parts) <= MAX_PARTS else Unknown(operation="concatenate")
 
@@ -670,25 +687,26 @@ def _padded(equation: Any, inputs: list[Value]) -> Value:
     return _joined([Part(whole(shape), Constant(value=number)), *inside])
 
 
-_MOVES = (
-    "reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "rev", "copy", "copy_p",
-    "stop_gradient", "reduce_precision", "sharding_constraint", "pvary",
-)  # fmt: skip
+_COPIES = ("copy", "copy_p", "stop_gradient", "reduce_precision", "sharding_constraint", "pvary")
+_RESHAPES = ("reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "rev")
+_SLICES = ("slice", "dynamic_slice")
 _RULES: Mapping[str, Callable[[Any, list[Value]], Value]] = {
     **dict.fromkeys(("mul", "add", "sub", "div", "neg"), _affine),
     **dict.fromkeys(("max", "min", "clamp"), _clamped),
-    **dict.fromkeys(_MOVES, _moved),
+    **dict.fromkeys((*UNARY - {"neg"}, "logistic"), _function),
+    **dict.fromkeys((*_COPIES, *_RESHAPES), _moved),
     "sign": _sign,
     "erf_inv": _inverse_error_function,
     "shift_right_logical": _shifted,
     "or": _joined_bits,
     "bitcast_convert_type": _reinterpreted,
     "convert_element_type": _converted,
-    "slice": _sliced,
-    "dynamic_slice": _sliced,
+    **dict.fromkeys(_SLICES, _sliced),
     "concatenate": _concatenated,
     "dynamic_update_slice": _updated,
     "scatter": _scattered,
     "select_n": _selected,
     "pad": _padded,
 }
+_MOVES = {*_RESHAPES, *_SLICES, "concatenate", "dynamic_update_slice", "scatter", "select_n", "pad"}
+"""Operations after which entries may lie elsewhere."""

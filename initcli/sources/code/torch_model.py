@@ -15,7 +15,8 @@ from initcli.model import BuiltLayer
 from initcli.parameter import Parameter
 from initcli.sources.code.contents import Computed, filled
 from initcli.sources.code.live import dtype_of, live
-from initcli.sources.code.torch_recording import FOLLOWED, Recorder, View
+from initcli.sources.code.torch_recording import FOLLOWED, Recorder
+from initcli.sources.code.torch_storage import View
 from initcli.types import Array
 
 _UNDECLARED = Undeclared()

@@ -14,11 +14,10 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
@@ -32,196 +31,30 @@ from initcli.initializers import (
     TruncatedNormal,
 )
 from initcli.initializers.base import Undrawn, Whole
-from initcli.initializers.given import Uninitialized, Unknown
+from initcli.initializers.given import SparseColumns, Uninitialized, Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
     SIGNS,
     STANDARD_NORMAL,
     STANDARD_UNIFORM,
+    UNARY,
     Computed,
     Content,
     Part,
+    are_alike,
     clamped,
+    combined,
     erfinv,
     is_random,
-    reshaped,
+    mapped,
+    moved,
     scaled,
     unknown,
     whole,
 )
+from initcli.sources.code.torch_storage import Storage, View, values_of
 
-
-class View(NamedTuple):
-    """Which entries of a storage a tensor shows."""
-
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    @classmethod
-    def of(cls, tensor: torch.Tensor) -> View:
-        """The view that a tensor has of its storage."""
-        return cls(tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
-
-    @property
-    def size(self) -> int:
-        """The number of entries."""
-        return math.prod(self.shape)
-
-    def box_in(self, whole: View) -> tuple[slice, ...] | None:
-        """The slices of ``whole`` that hold these entries; None if they are no such box."""
-        rest, starts = self.offset - whole.offset, []
-        if rest < 0:
-            return None
-        axes = sorted(range(len(whole.shape)), key=lambda axis: -whole.strides[axis])
-        position = dict.fromkeys(axes, 0)
-        for axis in axes:
-            if whole.shape[axis] > 1 and whole.strides[axis]:
-                position[axis], rest = divmod(rest, whole.strides[axis])
-        if rest:
-            return None
-        lengths = dict.fromkeys(axes, 1)
-        for length, stride in zip(self.shape, self.strides, strict=True):
-            if length == 1:
-                continue
-            remaining = length
-            # One axis of the view can run over several of the whole: from the fastest outwards.
-            for axis in reversed(axes):
-                if whole.strides[axis] != stride or whole.shape[axis] == 1 or remaining == 1:
-                    continue
-                taken = min(remaining, whole.shape[axis])
-                if remaining % taken:
-                    return None
-                lengths[axis] *= taken
-                remaining //= taken
-                stride *= whole.shape[axis] if taken == whole.shape[axis] else 0
-            if remaining != 1:
-                return None
-        for axis in range(len(whole.shape)):
-            stop = position[axis] + lengths[axis]
-            if stop > whole.shape[axis]:
-                return None
-            starts.append(slice(position[axis], stop))
-        return tuple(starts)
-
-
-class Write(NamedTuple):
-    """What was written to some entries of a storage."""
-
-    view: View
-    content: Content
-
-
-class _Storage:
-    """What was written to one storage, the latest last."""
-
-    def __init__(self, size: int, content: Content, storage: torch.UntypedStorage) -> None:
-        self.size = size
-        # It keeps no memory, but the number, which another storage could have otherwise.
-        self.reference = StorageWeakRef(storage)
-        self.writes = [Write(View(0, (size,), (1,)), content)]
-
-    def write(self, view: View, content: Content) -> None:
-        """Note a write over some of the entries; known values are written into known ones."""
-        everything = View(0, (self.size,), (1,))
-        if view.size >= self.size:
-            self.writes = []
-        else:
-            values = values_of([Part((), content)], view.shape)
-            before = None if values is None else values_of(self.parts(everything), everything.shape)
-            if values is not None and before is not None:
-                before = before.to(torch.promote_types(before.dtype, values.dtype))
-                before.as_strided(view.shape, view.strides, view.offset).copy_(values)
-                self.writes, view, content = [], everything, Computed(before)
-        self.writes.append(Write(view, content))
-
-    def content(self, view: View) -> Content:
-        """The content of all entries of a view."""
-        parts = self.parts(view)
-        if len(parts) == 1:
-            return parts[0].content
-        values = values_of(parts, view.shape)
-        if values is not None:
-            return Computed(values)
-        return unknown([part.content for part in parts], "a part of several contents")
-
-    def parts(self, view: View) -> list[Part]:
-        """The boxes of a view and their contents; each may lie over those before."""
-        every = whole(view.shape)
-        parts: list[Part] = []
-        for write in self.writes:
-            content = write.content
-            if write.view.size >= self.size:
-                if isinstance(content, Computed):
-                    content = Computed(_shown(content.values, write.view, view))
-                else:
-                    content = reshaped(content, write.view.shape, view.shape)
-                parts = [Part(every, content)]
-                continue
-            box = write.view.box_in(view)
-            if box is None:
-                inside = view.box_in(write.view)
-                if inside is not None:
-                    if isinstance(content, Computed):
-                        values = content.values.reshape(write.view.shape)[inside]
-                        content = Computed(values.reshape(view.shape))
-                    else:
-                        content = reshaped(content, write.view.shape, view.shape)
-                    parts = [Part(every, content)]
-                elif _overlap(write.view, view):
-                    parts = [Part(every, Unknown(operation="a write to scattered entries"))]
-                continue
-            shape = tuple(each.stop - each.start for each in box)
-            if isinstance(content, Computed):
-                content = Computed(content.values.reshape(shape))
-            else:
-                content = reshaped(content, write.view.shape, shape)
-            if box == every:
-                parts = [Part(every, content)]
-            else:
-                parts.append(Part(box, content))
-        return parts
-
-
-def _overlap(one: View, two: View) -> bool:
-    def span(view: View) -> tuple[int, int]:
-        steps = (
-            (length - 1) * stride for length, stride in zip(view.shape, view.strides, strict=True)
-        )
-        return view.offset, view.offset + sum(steps)
-
-    (a, b), (c, d) = span(one), span(two)
-    return one.size > 0 and two.size > 0 and a <= d and c <= b
-
-
-def _shown(values: torch.Tensor, written: View, view: View) -> torch.Tensor:
-    """The entries of a view of a storage that ``values`` fills as ``written``."""
-    if view == written:
-        return values
-    flat = torch.empty_strided(written.shape, written.strides, dtype=values.dtype)
-    flat.copy_(values)
-    return flat.as_strided(view.shape, view.strides, view.offset - written.offset)
-
-
-def values_of(parts: Sequence[Part], shape: tuple[int, ...]) -> torch.Tensor | None:
-    """The values of a tensor in which nothing is random; None of others and of large ones."""
-    if math.prod(shape) > MAX_COMPUTED:
-        return None
-    if len(parts) == 1 and isinstance(parts[0].content, Computed):
-        return parts[0].content.values.reshape(shape).clone()
-    found = torch.empty(shape, dtype=torch.float64)
-    known = torch.zeros(shape, dtype=torch.bool)
-    for box, content in parts:
-        match content:
-            case Computed(values) if not values.is_complex():
-                found[box], known[box] = values.to(found.dtype), True
-            case Constant(value=value):
-                found[box], known[box] = value, True
-            case _:
-                known[box] = False
-    return found if bool(known.all()) else None
-
-
+_POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
 _SAME = {"clone", "_to_copy", "detach_copy", "contiguous", "alias_copy", "lift_fresh_copy"}
 _SLICED = {"cat", "stack", "repeat", "index_select", "repeat_interleave", "constant_pad_nd"}
 _CREATED_EMPTY = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"}
@@ -232,27 +65,49 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
 
     def __init__(self) -> None:
         super().__init__()
-        self._storages: dict[int, _Storage] = {}
+        self._storages: dict[int, Storage] = {}
         self.came_late = False
         """Whether transformers was imported only after recording began."""
 
     @contextmanager
     def following(self) -> Iterator[None]:
         """Record what is done to tensors that have memory."""
-        draw = torch.nn.init._no_grad_trunc_normal_
-
-        def truncated(
-            tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
-        ) -> torch.Tensor:
-            draw(tensor, mean, std, a, b, generator)
-            self.write(tensor, _truncated(mean, std, a, b))
-            return tensor
-
-        with mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated), self:
+        with self.rules(draws=True), self:
             yield
         self._storages = {
             key: each for key, each in self._storages.items() if not each.reference.expired()
         }
+
+    @contextmanager
+    def rules(self, *, draws: bool) -> Iterator[None]:
+        """Take PyTorch's rules that draw again what they do not like for what they are.
+
+        Args:
+            draws: whether tensors have memory, in which the rules are to draw.
+        """
+        draw_truncated, draw_sparse = torch.nn.init._no_grad_trunc_normal_, torch.nn.init.sparse_
+
+        def truncated(
+            tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
+        ) -> torch.Tensor:
+            if draws:
+                draw_truncated(tensor, mean, std, a, b, generator)
+            self.write(tensor, _truncated(mean, std, a, b))
+            return tensor
+
+        def sparse(
+            tensor: torch.Tensor, sparsity: float, std: float = 0.01, generator: Any = None
+        ) -> torch.Tensor:
+            if draws:
+                draw_sparse(tensor, sparsity, std, generator)
+            self.write(tensor, SparseColumns(sparsity=sparsity, stddev=std))
+            return tensor
+
+        with (
+            mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated),
+            mock.patch("torch.nn.init.sparse_", sparse),
+        ):
+            yield
 
     def follows(self, tensor: torch.Tensor) -> bool:
         """Whether a write to a tensor was recorded."""
@@ -277,7 +132,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         if key not in self._storages:
             size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
             storage = tensor.untyped_storage()
-            self._storages[key] = _Storage(size, self._given(tensor), storage)
+            self._storages[key] = Storage(size, self._given(tensor), storage)
         self._storages[key].write(View.of(tensor), content)
 
     def _given(self, tensor: torch.Tensor) -> Content:
@@ -303,7 +158,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             values = [self.values(each) for each in tensors]
             if all(each is not None for each in values):
                 return func(*self._real(args), **self._real(kwargs))
-        known = [self.content(each) for each in tensors]
+        known = [
+            content if _is_plain(tensor) else moved(content)
+            for tensor, content in zip(tensors, map(self.content, tensors), strict=True)
+        ]
         computed = self._computed(func, args, kwargs, tensors)
         if any(each.is_meta for each in tensors):
             args, kwargs = tree_map(_to_meta, (args, kwargs))
@@ -400,9 +258,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         if plain in _SLICED and known:
             first = known[0]
             keeps = plain in {"cat", "stack", "index_select"} and not isinstance(first, Whole)
-            same = not isinstance(first, Computed) and all(each == first for each in known)
-            return first if keeps and same else unknown(known, plain)
-        if plain in {"mul", "div", "add", "sub", "neg"} and known:
+            return moved(first) if keeps and are_alike(known) else unknown(known, plain)
+        if plain in {"mul", "div", "add", "sub", "rsub", "neg"} and known:
             return self._affine(plain, args, kwargs, tensors, known)
         if plain == "linalg_qr" and index == 0:
             match known[0]:
@@ -410,6 +267,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
                     return Orthogonal()
         if plain in {"sign", "sgn"}:
             return SIGNS
+        if plain == "pow":
+            plain = _POWERS.get(_argument(args, kwargs, 1, "exponent"), plain)
+        if plain in UNARY:
+            return mapped(known[0], plain)
         if plain == "erfinv":
             return erfinv(known[0])
         if plain == "clamp" and known:
@@ -435,6 +296,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             match known[random[0]] if known[random[1]] == SIGNS else known[random[1]]:
                 case Orthogonal() as orthogonal:
                     return orthogonal
+        if len(random) == len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
+            return combined(name, *known) if kwargs.get("alpha", 1) == 1 else unknown(known, name)
         if len(random) != 1:
             return unknown(known, name)
         content = known[random[0]]
@@ -460,6 +323,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             case "sub":
                 first = random[0] == 0
                 return scaled(content, 1.0 if first else -alpha, -other * alpha if first else other)
+            case "rsub":
+                return scaled(content, -alpha, other)
         return unknown(known, name)
 
 
@@ -549,6 +414,12 @@ def _entries(size: Any) -> int:
     return 0
 
 
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor shows all entries of its storage in their order."""
+    size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
+    return bool(tensor.is_contiguous()) and tensor.numel() == size
+
+
 def _is_tensor(each: Any) -> bool:
     return isinstance(each, torch.Tensor)
 
@@ -599,16 +470,9 @@ _IS_META = torch.Tensor.is_meta.__get__
 def recorded() -> Iterator[Recorder]:
     """A recorder, on the meta device; generators of random numbers stay as they are."""
     recorder = Recorder()
-
-    def truncated(
-        tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
-    ) -> torch.Tensor:
-        recorder.write(tensor, _truncated(mean, std, a, b))
-        return tensor
-
     patched = "transformers.modeling_utils" in sys.modules
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("torch.nn.init._no_grad_trunc_normal_", truncated))
+        stack.enter_context(recorder.rules(draws=False))
         if patched:
             # It initializes no weights on the meta device.
             current = "transformers.modeling_utils.get_torch_context_manager_or_global_device"

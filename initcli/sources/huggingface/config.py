@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from initcli.documents.document import Document
-from initcli.errors import Errors, Path, did_you_mean, quoted
+from initcli.errors import Errors, NotCovered, Path, did_you_mean, quoted
 from initcli.limits import in_force
 
 MAX_SIZE = 2**40
@@ -93,8 +93,9 @@ class Config:
     def refuse_flag(self, key: str, *, refused: bool = True) -> None:
         """Report that the library's class is not covered with that value of a flag."""
         if self.flag(key) == refused:
+            path = (*self.path, self._find(key)[0])
             message = f"`{key}: {str(refused).lower()}` is not covered"
-            self.errors.report(message, (*self.path, self._find(key)[0]))
+            self.errors.report(message, path, kind=NotCovered)
 
     def number(self, key: str) -> float:
         """A number of at least 0, within bounds that no honest value reaches."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast, get_args
 import msgspec
 
 from initcli.documents.document import Document
-from initcli.errors import SignalError, TooManyErrors, UnknownName, did_you_mean, listed, quoted
+from initcli.errors import NotCovered, SignalError, TooManyErrors, did_you_mean, listed, quoted
 from initcli.layers.core import Opaque
 from initcli.layers.network import Network
 from initcli.limits import in_force, remedy
@@ -18,6 +18,7 @@ from initcli.parameter import Parameter
 from initcli.sources.building import build
 from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.family import Family, known_families
+from initcli.sources.huggingface.left_out import left_out
 from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
 from initcli.sources.huggingface.stack import NotComputed, Stack, unrolled
 from initcli.types import Dtype
@@ -67,7 +68,7 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
     if family.config.errors:
         raise document.invalid(family.config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
-    return spec, tuple(stack.notes)
+    return spec, (*stack.notes, *left_out(family.config, family.num_tokens))
 
 
 def computed(model: Model) -> Model:
@@ -135,6 +136,7 @@ def _described(document: Document, declared: _Declared, seed: int) -> Model:
         layers=tuple(_layer(each, seed, dtype) for each in modules.modules),
         document=document,
         notes=(*declared.notes, *config.notes, *ties),
+        ties=modules.ties,
     )
 
 
@@ -173,7 +175,7 @@ def _family(document: Document) -> type[Family]:
         raise document.refused(message, (), _covered(families))
     own = document.data.get("auto_map")
     code = f"; its code ({_named(own)}) is not run" if own else ""
-    error = UnknownName(
+    error = NotCovered(
         f"the model type {quoted(name)} is not covered{code}",
         remedy=did_you_mean(name, families) or _covered(families),
         path=("model_type",),
@@ -206,7 +208,7 @@ def _class(document: Document, ends: Mapping[str, str]) -> tuple[str, str, list[
         path = ("architectures", 0) if isinstance(given, list) else ("architectures",)
         kind = data["model_type"]
         message = f"the architecture {quoted(name)} of the model type {quoted(kind)} is not covered"
-        error = UnknownName(message, remedy=f"covered are {listed(ends, 'and')}", path=path)
+        error = NotCovered(message, remedy=f"covered are {listed(ends, 'and')}", path=path)
         raise document.invalid([error])
     return name, ends[name], notes
 

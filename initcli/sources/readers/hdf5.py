@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from initcli.documents.document import Document
 from initcli.sources.reader import Reader, Source
 
@@ -18,14 +16,14 @@ class Hdf5(Reader):
 
     def read(self, source: Source) -> Document:
         from initcli.sources.keras.translation import translated
-        from initcli.sources.weights.hdf5 import opened
+        from initcli.sources.weights.hdf5 import opened, text
+        from initcli.sources.weights.hdf5_blocks import CheckedStream
 
         if not source.stream.seekable():
             raise source.refused("an HDF5 file is read from a file, not from standard input")
-        with opened(source.name, 0, os.fstat(source.stream.fileno()).st_size) as root:
-            config = root.attrs.get("model_config")
-        if isinstance(config, bytes):
-            config = config.decode("utf-8", "replace")
-        if not isinstance(config, str):
+        stream = CheckedStream(source.name)
+        with opened(source.name, stream) as root:
+            config = text(stream, root, "model_config")
+        if config is None:
             raise source.without_model()
         return translated(source.parsed(config, f"{source.name}/model_config"))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ from initcli.errors import InvalidSpec, quoted
 from initcli.limits import NESTING, in_force, remedy
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import archives
-from initcli.sources.weights.archives import MappedStream
+from initcli.sources.weights.hdf5_blocks import CheckedStream
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
 from initcli.stored import NUMPY, StoredTensor, version
 from initcli.types import Array, Size, TensorDtype
@@ -68,32 +69,56 @@ class KerasArchive(WeightsReader):
         return _contents(file, member.offset, member.size)._replace(has_model=True)
 
 
-def opened(file: str, offset: int, size: int) -> Any:
-    """The HDF5 file within a file.
+@contextmanager
+def opened(file: str, stream: CheckedStream) -> Iterator[Any]:
+    """The HDF5 file in a stream of a file.
 
     Raises:
-        InvalidSpec: h5py is not installed, or the file is damaged.
+        InvalidSpec: h5py is not installed, or what is read of the file is damaged.
     """
+    try:
+        with _open(file, stream) as root:
+            yield root
+    except InvalidSpec:
+        raise
+    except _DAMAGES as error:
+        raise unreadable(file, f"this HDF5 file cannot be read: {error}") from None
+
+
+def _open(file: str, stream: CheckedStream) -> Any:
     try:
         import h5py
     except ImportError:
         message = "this is an HDF5 file, and reading it needs h5py"
         raise unreadable(file, message, "pip install 'initcli[hdf5]' installs it") from None
-    try:
-        return h5py.File(MappedStream(file, offset, size), "r")
-    except _DAMAGES as error:
-        raise unreadable(file, f"this HDF5 file cannot be read: {error}") from None
+    return h5py.File(stream, "r")
+
+
+def text(stream: CheckedStream, item: Any, name: str) -> str | None:
+    """The text that an attribute of a group or dataset has; None if it has none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    import h5py
+
+    return stream.text(h5py.h5o.get_info(item.id).addr, name)
+
+
+class _Within(NamedTuple):
+    """Bytes of a file that are an HDF5 file, and their stream."""
+
+    file: WeightsFile
+    offset: int
+    size: int
+    stream: CheckedStream
 
 
 def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
-    with opened(file.name, offset, size) as root:
-        try:
-            tensors = list(_datasets(file, offset, size, root))
-            has_model = "model_config" in root.attrs
-        except InvalidSpec:
-            raise
-        except _DAMAGES as error:
-            raise file.refused(f"this HDF5 file cannot be read: {error}") from None
+    within = _Within(file, offset, size, CheckedStream(file.name, offset, size))
+    with opened(file.name, within.stream) as root:
+        tensors = list(_datasets(within, root))
+        has_model = text(within.stream, root, "model_config") is not None
     shown = [each for each in tensors if each.path.split("/")[0] not in _OTHERS]
     notes = []
     if hidden := len(tensors) - len(shown):
@@ -101,16 +126,17 @@ def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
     return Contents(shown, notes, has_model)
 
 
-def _datasets(file: WeightsFile, offset: int, size: int, root: Any) -> Iterator[StoredTensor]:
+def _datasets(within: _Within, root: Any) -> Iterator[StoredTensor]:
     """Every dataset with a numeric dtype, in the order of names; of groups linked twice, one."""
     import h5py
 
+    file = within.file
     opened_groups: set[int] = set()
     pending: list[tuple[str, str, Any]] = [("", "", root)]
     while pending:
         path, layer, item = pending.pop()
         if isinstance(item, h5py.Dataset):
-            yield _tensor(file, offset, size, path, layer, item)
+            yield _tensor(within, path, layer, item)
             continue
         address = h5py.h5o.get_info(item.id).addr
         if address in opened_groups:
@@ -118,7 +144,7 @@ def _datasets(file: WeightsFile, offset: int, size: int, root: Any) -> Iterator[
         opened_groups.add(address)
         if path.count("/") > NESTING or len(opened_groups) > in_force().tensors:
             raise file.refused("its groups nest too deeply, or are too many")
-        layer = _layer(layer, path, item)
+        layer = _layer(within, layer, path, item)
         for name in sorted(item, key=_order, reverse=True):
             inner = f"{path}/{name}" if path else name
             link = item.get(name, getlink=True)
@@ -131,7 +157,7 @@ def _order(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() and len(name) < 18 else (-1, name)
 
 
-def _layer(outer: str, path: str, group: Any) -> str:
+def _layer(within: _Within, outer: str, path: str, group: Any) -> str:
     """The names of the layers that a group of a ``.weights.h5`` belongs to.
 
     Keras names groups by class and attribute, and keeps a layer's own name as an attribute of its
@@ -141,18 +167,17 @@ def _layer(outer: str, path: str, group: Any) -> str:
     if not path or name in ("layers", "vars"):
         return outer
     variables = group.get("vars")
-    own = variables.attrs.get("name") if variables is not None else None
-    own = own if isinstance(own, str) else name
+    own = text(within.stream, variables, "name") if variables is not None else None
+    own = name if own is None else own
     return f"{outer}/{own}" if outer else own
 
 
-def _tensor(
-    file: WeightsFile, offset: int, size: int, path: str, layer: str, dataset: Any
-) -> StoredTensor:
+def _tensor(within: _Within, path: str, layer: str, dataset: Any) -> StoredTensor:
+    file, offset, size, stream = within
     shape = file.checked_shape(path, map(int, dataset.shape or ()))
     name = dataset.dtype.name
     dtype = _NAMES.get(name)
-    if dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2:
+    if dataset.dtype.itemsize == 2 and text(stream, dataset, "dtype") == "bfloat16":
         dtype = "bfloat16"
     plain = msgspec.structs.replace(
         StoredTensor(path=path, shape=shape, dtype=dtype or name, storage=None), layer=layer
@@ -220,4 +245,4 @@ class Chunked(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=4)
 def _file(file: str, offset: int, size: int, _: tuple[int, ...]) -> Any:
-    return opened(file, offset, size)
+    return _open(file, CheckedStream(file, offset, size))

@@ -49,6 +49,16 @@ def checkpoint(source: str) -> Checkpoint | None:
     )
 
 
+def _instead(folder: Path) -> str:
+    """What to name in place of a folder that has specs."""
+    suffixes = (".yaml", ".yml", ".json")
+    specs = sorted(each.name for each in folder.iterdir() if each.name.endswith(suffixes))
+    if not specs:
+        return ""
+    more = f" and {len(specs) - _MAX_NOTES:,} more" if len(specs) > _MAX_NOTES else ""
+    return f"name a file in it: {listed(map(quoted, specs[:_MAX_NOTES]), 'or')}{more}"
+
+
 _NAMES = (
     *("model.safetensors.index.json", "model.safetensors"),
     *("diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model.safetensors"),
@@ -73,7 +83,7 @@ def _main_file(folder: Path) -> Path | None:
     if not files and (folder / "config.json").is_file():
         return None
     if not files:
-        raise unreadable(str(folder), "there are no weights in this folder")
+        raise unreadable(str(folder), "there are no weights in this folder", _instead(folder))
     names = listed([quoted(each.name) for each in files[:_MAX_NOTES]], "and")
     more = f" and {len(files) - _MAX_NOTES:,} more" if len(files) > _MAX_NOTES else ""
     message = f"there are several files of weights in this folder: {names}{more}"

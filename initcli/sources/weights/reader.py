@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -163,8 +164,23 @@ def checked(file: WeightsFile, contents: Contents) -> Contents:
     return Contents(tuple(tensors.values()), notes, contents.has_model)
 
 
+def in_model_order(paths: Sequence[str], groups: Iterable[Hashable] = repeat("")) -> Sequence[str]:
+    """Paths in the order of a file, or where that is alphabetical, ``h.2`` before ``h.10``.
+
+    Args:
+        paths: the names of tensors.
+        groups: for each what the writer of the file sorts before the name, such as its dtype.
+    """
+    last: dict[Hashable, str] = {}
+    for path, group in zip(paths, groups, strict=False):
+        if path < last.get(group, ""):
+            return paths
+        last[group] = path
+    return sorted(paths, key=natural_order)
+
+
 def natural_order(path: str) -> tuple[str | int, ...]:
-    """A key that sorts ``h.2`` before ``h.10``, for formats that keep no order of their own."""
+    """A key that sorts ``h.2`` before ``h.10``."""
     return tuple(int(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(path)))
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 
 from initcli.errors import quoted
-from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, natural_order
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, in_model_order
 from initcli.stored import StoredTensor
 from initcli.types import BYTES, TensorDtype, shape_text
 
@@ -47,13 +47,6 @@ class _Entry(msgspec.Struct, gc=False):
     data_offsets: tuple[_Offset, _Offset]
 
 
-class _Placed(NamedTuple):
-    start: int
-    stop: int
-    path: str
-    entry: _Entry
-
-
 class Safetensors(WeightsReader):
     """One file of the format; a set of several has an index, see :mod:`sharded`."""
 
@@ -70,22 +63,23 @@ class Safetensors(WeightsReader):
         try:
             texts = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
             texts.pop("__metadata__", None)
-            entries = [(path, _decode(text)) for path, text in texts.items()]
+            entries = {path: _decode(text) for path, text in texts.items()}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise file.refused(f"its header is not that of a safetensors file: {error}") from None
-        placed = sorted(_Placed(*entry.data_offsets, path, entry) for path, entry in entries)
+        placed = sorted((*entry.data_offsets, path) for path, entry in entries.items())
         _refuse_gaps(file, placed, file.size - 8 - length)
-        placed.sort(key=lambda each: natural_order(each.path))
-        return Contents(_tensor(file, 8 + length, each) for each in placed)
+        # The library sorts by dtype and name.
+        paths = in_model_order([*entries], (each.dtype for each in entries.values()))
+        return Contents(_tensor(file, 8 + length, path, entries[path]) for path in paths)
 
 
 _decode = msgspec.json.Decoder(_Entry).decode
 
 
-def _refuse_gaps(file: WeightsFile, placed: Sequence[_Placed], size: int) -> None:
+def _refuse_gaps(file: WeightsFile, placed: Sequence[tuple[int, int, str]], size: int) -> None:
     """Raise InvalidSpec unless the tensors, by their starts, cover all bytes once."""
     end = 0
-    for start, stop, path, _ in placed:
+    for start, stop, path in placed:
         if start > stop:
             raise file.refused(f"{quoted(path)} ends at byte {stop:,}, before it starts")
         if start < end:
@@ -94,13 +88,13 @@ def _refuse_gaps(file: WeightsFile, placed: Sequence[_Placed], size: int) -> Non
             raise file.refused(f"the bytes from {end:,} to {start:,} belong to no tensor")
         end = stop
     if end > size:
-        raise file.cut_short(f"{quoted(placed[-1].path)} ends", file.size - size + end)
+        raise file.cut_short(f"{quoted(placed[-1][-1])} ends", file.size - size + end)
     if end < size:
         raise file.refused(f"the last {size - end:,} bytes belong to no tensor")
 
 
-def _tensor(file: WeightsFile, begin: int, placed: _Placed) -> StoredTensor:
-    start, stop, path, entry = placed
+def _tensor(file: WeightsFile, begin: int, path: str, entry: _Entry) -> StoredTensor:
+    start, stop = entry.data_offsets
     shape = file.checked_shape(path, entry.shape)
     dtype = DTYPES.get(entry.dtype)
     if dtype is None:

@@ -14,6 +14,7 @@ from initcli.sources.weights.reader import (
     WeightsFile,
     WeightsReader,
     checked,
+    in_model_order,
     natural_order,
 )
 from initcli.stored import StoredTensor
@@ -36,12 +37,16 @@ class Sharded(WeightsReader):
             index = msgspec.json.decode(file.header("index", file.size), type=_Index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise file.refused(f"this is not an index of tensors: {error}") from None
-        tensors = list(_tensors(file, sorted(set(index.weight_map.values()), key=natural_order)))
-        names = {tensor.path for tensor in tensors}
+        parts = sorted(set(index.weight_map.values()), key=natural_order)
+        tensors = list(_tensors(file, parts))
+        names = dict.fromkeys(tensor.path for tensor in tensors)
         for path, part in index.weight_map.items():
             if path not in names:
                 raise file.refused(f"{quoted(part)} has no tensor {quoted(path)}")
-        return Contents(sorted(tensors, key=lambda each: natural_order(each.path)))
+        # Those that the index does not name follow.
+        paths = in_model_order([*(index.weight_map | names)])
+        places = {path: place for place, path in enumerate(paths)}
+        return Contents(sorted(tensors, key=lambda each: places[each.path]))
 
 
 def _tensors(file: WeightsFile, parts: list[str]) -> Iterator[StoredTensor]:

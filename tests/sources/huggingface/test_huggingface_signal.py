@@ -72,3 +72,26 @@ def test_a_family_is_computed_only_where_the_library_has_been_measured() -> None
 def test_blocks_are_named_as_in_the_library() -> None:
     names = [each.name for each in computable(model(FACTS["llama"]["config"])).layers]
     assert {"model.embed_tokens", "model.layers.3.mlp.down_proj", "model.norm"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "gemma2"}, ["soft cap of attention scores", "soft cap of logits"]),
+        ({"model_type": "gemma2", "attn_logit_softcapping": None}, ["soft cap of logits"]),
+        ({"model_type": "gemma3_text"}, []),
+        ({"model_type": "mistral"}, []),
+        ({"model_type": "mistral", "sliding_window": 16}, ["64 tokens sees all before it, not 16"]),
+        ({"model_type": "qwen2", "sliding_window": 16}, []),
+        ({"model_type": "llama", "rope_scaling": {"type": "yarn", "factor": 4}}, ["'yarn'"]),
+        ({"model_type": "llama", "rope_parameters": {"rope_type": "default"}}, []),
+    ],
+)
+def test_what_the_signal_leaves_out_is_noted(changes: dict[str, Any], words: list[str]) -> None:
+    described = model({**FACTS["llama"]["config"], **changes})
+    plain = set(model({**FACTS["llama"]["config"], "model_type": changes["model_type"]}).notes)
+    notes = [each for each in computable(described).notes if each not in plain]
+    others = ("biases", "norms of queries")
+    found = [n for n in notes if "leaves out" in n and not any(each in n for each in others)]
+    assert len(found) == len(words)
+    assert all(each in note for each, note in zip(words, found, strict=True))

@@ -1,0 +1,188 @@
+"""Measuring: statistics of the values of parameters.
+
+Values are measured chunk by chunk, so no more than a chunk is held. Measurements of two parts of a
+tensor add up to that of both; parts and the order of addition are fixed, so the result does not
+depend on the workers.
+
+Stored values of at most 16 bits are measured by counting their bit patterns, others in two passes:
+the first finds the range of the histogram, which for sampled values their distribution gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import add
+from typing import TypeVar
+
+import numpy as np
+
+from initcli.distributions import Floats
+from initcli.measuring import compiled
+from initcli.measuring.histogram import Grid
+from initcli.measuring.measurement import FINE_BINS, Measurement
+from initcli.measuring.portions import Portion, Progress, portions, refuse_too_large, stays
+from initcli.measuring.tally import PatternCounts, Survey, Tally, measure_values, survey
+from initcli.parameter import Parameter
+from initcli.random.scratch import scratch
+from initcli.sampling.chunks import CHUNK, draw_chunk
+from initcli.sampling.workers import HERE, Workers
+from initcli.stored import StoredTensor, pattern_values
+
+_COUNTED = 1 << 18
+"""Entries whose bit patterns are counted at once: a call costs as much as some thousand."""
+_BATCH = 1 << 26
+"""Stored entries after which the second pass over their tensors begins."""
+
+_Counted = tuple[Parameter, int]
+"""A parameter, and how many of its entries are measured."""
+_Part = TypeVar("_Part", bound=Measurement | PatternCounts | Survey)
+
+
+def measure(
+    parameters: Iterable[Parameter],
+    *,
+    workers: Workers = HERE,
+    max_entries: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Parameter, Measurement]]:
+    """Sample every parameter, or read it where it is stored, and measure it, chunk by chunk.
+
+    Args:
+        parameters: the parameters to sample.
+        workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
+        max_entries: measure only the first so many entries of a tensor; all by default.
+        progress: called with the number of weights of each part that is done.
+
+    Raises:
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
+        CustomFunctionError: a custom initializer failed.
+        WorkersError: the workers were lost.
+
+    >>> import initcli
+    >>> model = initcli.parse("{input_shape: [1000], layers: [{type: Dense, units: 1000}]}")
+    >>> for parameter, seen in initcli.measure(model.parameters):
+    ...     print(parameter.path, seen.count, round(seen.std, 3), seen.zeros)
+    dense/kernel 1000000 0.032 0
+    dense/bias 1000 0.0 1000
+    """
+    counts = [(each, min(each.size, max_entries or each.size)) for each in parameters]
+    refuse_too_large(counts)
+    compiled.prepare(counts)
+    for some in _batches(counts):
+        wide = [each for each in some if _needs_range(each[0])]
+        surveys = workers.in_order(_survey_portion, _all_portions(wide), stays)
+        grids = {
+            parameter.path: reduce(add, _of_one_tensor(surveys, None)).grid for parameter, _ in wide
+        }
+        parts = workers.in_order(_measure_portion, _all_portions(some, grids), stays)
+        for parameter, _ in some:
+            whole = reduce(add, _of_one_tensor(parts, progress))
+            yield parameter, whole if isinstance(whole, Measurement) else whole.measurement
+
+
+def _batches(counts: list[_Counted]) -> Iterator[list[_Counted]]:
+    """The tensors in groups, of which both passes over stored values find them in memory."""
+    batch: list[_Counted] = []
+    entries = 0
+    for parameter, count in counts:
+        batch.append((parameter, count))
+        entries += count if _needs_range(parameter) else 0
+        if entries > _BATCH:
+            yield batch
+            batch, entries = [], 0
+    yield batch
+
+
+def _needs_range(parameter: Parameter) -> bool:
+    return parameter.stored is not None and not parameter.stored.has_patterns
+
+
+def _all_portions(counts: list[_Counted], grids: Mapping[str, Grid] = {}) -> Iterator[Portion]:
+    for parameter, count in counts:
+        yield from portions(parameter, count, grids.get(parameter.path))
+
+
+def _of_one_tensor(
+    parts: Iterator[tuple[Portion, _Part]], progress: Progress | None
+) -> Iterator[_Part]:
+    for portion, part in parts:
+        if progress is not None:
+            progress(len(portion.entries))
+        yield part
+        if portion.is_last:
+            return
+
+
+def _survey_portion(portion: Portion) -> Survey:
+    return survey(portion.draw())
+
+
+def _measure_portion(portion: Portion) -> Measurement | PatternCounts:
+    """Sample or read a portion, and measure it."""
+    with np.errstate(all="ignore"):  # stored values may be anything
+        return _measured_portion(portion)
+
+
+def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
+    stored = portion.parameter.stored
+    if stored is not None and stored.has_patterns:
+        counts = np.zeros(pattern_values(stored.dtype).size, np.int64)
+        for start in portion.entries[::_COUNTED]:
+            bits = stored.bits(start, min(start + _COUNTED, portion.entries.stop))
+            (indices,) = scratch((np.intp, bits.size))
+            np.copyto(indices, bits)
+            counts += np.bincount(indices, minlength=counts.size)
+        counted = PatternCounts(stored.dtype, counts)
+        return counted.measurement if len(portion.entries) == portion.count else counted
+    if portion.grid is not None:
+        tally = Tally(portion.grid, portion.grid.middle)
+        is_compiled = portion.compiled and compiled.load()
+        if stored and is_compiled and compiled.fits_stored(stored.dtype, portion.grid):
+            _add_stored(stored, portion.entries, tally)
+            return tally.measurement
+        for values in portion.draw():
+            tally.add(values)
+        return tally.measurement
+    distribution = portion.parameter.distribution
+    chunks: Iterable[Floats] = portion.draw()
+    if distribution is None:
+        # The range of a custom initializer is not known before its values.
+        chunks = list(chunks)
+        found = _measured_on(survey(chunks).grid, chunks)
+        low, high = found.visible
+        if found.histogram.edges[0] <= low and high <= found.histogram.edges[-1]:
+            return found
+        return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
+    tally = Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
+    if portion.compiled and compiled.load() and compiled.fits(portion.parameter, tally.grid):
+        _add_compiled(portion, tally)
+        return tally.measurement
+    for values in chunks:
+        tally.add(values)
+    return tally.measurement
+
+
+def _add_compiled(portion: Portion, tally: Tally) -> None:
+    """Draw and measure by compiled kernels, but for a last part of a chunk."""
+    parameter = portion.parameter
+    whole = range(portion.chunks.start, min(portion.chunks.stop, portion.count // CHUNK))
+    done = compiled.measured(parameter, whole, tally.grid, tally.center, tally.counts)
+    tally.add_compiled(done, lambda number: draw_chunk(parameter, whole[number]))
+    if rest := portion.entries[len(whole) * CHUNK :]:
+        tally.add(draw_chunk(parameter, whole.stop)[: len(rest)])
+
+
+def _add_stored(stored: StoredTensor, entries: range, tally: Tally) -> None:
+    """Measure stored values by compiled kernels, but for a last part of a chunk."""
+    for start in entries[::_COUNTED]:
+        values = stored.read(start, min(start + _COUNTED, entries.stop))
+        whole = values.size - values.size % CHUNK
+        chunks = values[:whole].reshape(-1, CHUNK)
+        done = compiled.measured_stored(chunks, tally.grid, tally.center, tally.counts)
+        tally.add_compiled(done, chunks.__getitem__)
+        tally.add(values[whole:])
+
+
+def _measured_on(grid: Grid, chunks: Iterable[Floats]) -> Measurement:
+    return reduce(add, (measure_values(values, grid) for values in chunks))

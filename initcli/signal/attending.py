@@ -1,0 +1,198 @@
+"""How even attention is at the start: its scores, and what the softmax makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from initcli.layers import attention
+from initcli.layers.flow import Flow
+from initcli.signal.field import NODES
+from initcli.signal.figures import AttentionFigures, AttentionSignal, Spread
+from initcli.signal.program import Program, Step
+from initcli.signal.rules.base import Attended
+from initcli.signal.softmax import (
+    QUANTILE_WEIGHTS,
+    gamma_quantiles,
+    largest_share,
+    softmax_entropy,
+)
+from initcli.types import Array
+
+SATURATED_SHARE = 0.9
+"""A largest share beyond which a softmax is saturated: its slope p (1 − p) is below 0.09 there."""
+_MOST_SCORES = 1 << 17
+"""Scores of one layer that are looked at in a draw, in a few MiB."""
+_VARIANCES = np.geomspace(1e-4, 1e4, 49)
+"""Variances of scores. Less is as good as none, and more leaves one key alone."""
+_NEVER_SATURATED = 0.1
+"""Variance of scores below which not one row in a million is saturated."""
+_KEYS = 12
+"""Numbers of keys for which figures are computed; those between are interpolated."""
+
+
+def attention_signals(
+    program: Program,
+    measured: Mapping[int, Sequence[AttentionFigures]],
+    attended: Mapping[int, Attended],
+) -> tuple[AttentionSignal, ...]:
+    """The figures of every call of attention.
+
+    Args:
+        program: the calls.
+        measured: figures of the draws, by the number of the step.
+        attended: scores of theory, by the number of the step.
+    """
+    found = []
+    for index, step in enumerate(program.steps):
+        if (heads := attention_heads(step)) is None:
+            continue
+        seen = measured.get(index, ())
+        spreads = {
+            name: Spread.of([getattr(each, name) for each in seen])
+            for name in AttentionFigures.__struct_fields__
+        }
+        found.append(
+            AttentionSignal(
+                layer=step.name,
+                call=step.call,
+                heads=heads,
+                keys=math.prod(program.shapes[step.inputs[min(1, len(step.inputs) - 1)]][1:-1]),
+                predicted=predicted_attention(attended[index]) if index in attended else None,
+                **spreads,
+            )
+        )
+    return tuple(found)
+
+
+def attention_heads(step: Step) -> int | None:
+    """The number of heads of attention; None for other layers."""
+    layer = step.layer
+    if isinstance(layer, attention.MultiHeadAttention | attention.GroupedQueryAttention):
+        return layer.heads.queries
+    return 1 if isinstance(layer, attention.Attention | attention.AdditiveAttention) else None
+
+
+def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> AttentionFigures | None:
+    """The figures of a call of attention; None where no query sees two keys, or scores overflow.
+
+    Of many examples, heads or queries some are taken, evenly spaced.
+
+    Args:
+        step: the call.
+        flow: as the layer has it.
+        inputs: of the call.
+    """
+    layer: Any = step.layer
+    query, *others = inputs
+    key = others[min(1, len(others) - 1)] if others else query
+    depth = query.shape[-1] if getattr(layer, "adds_vectors", False) else 1
+    most = max(_MOST_SCORES // depth, 1)
+    chosen = _spaced(len(query), most // max(layer.score_count(query.shape, key.shape), 1))
+    scoring = layer.scoring(
+        _of_examples(flow, chosen, len(query)),
+        *(x[chosen] for x in inputs),
+        use_causal_mask=step.options.get("use_causal_mask", False),
+    )
+    *lead, rows, _ = scoring.queries.shape
+    columns = scoring.keys.shape[-2]
+    some = _spaced(math.prod(lead), most // columns)
+    heads = [np.asarray(each)[:, None] for each in np.unravel_index(some, lead)]
+    places = _spaced(rows, most // (columns * len(some)))
+    keys = scoring.keys[tuple(each[:, 0] for each in heads)]
+    scores = layer.scores(flow, scoring.queries[(*heads, places)], keys).astype(np.float64)
+    seen = np.True_ if scoring.seen is None else scoring.seen
+    # Only what is taken of a mask that is one for all is held.
+    whole = np.broadcast_to(seen, (*lead, rows, columns))
+    return _figures(scores, whole[(*heads, places)])
+
+
+def _spaced(count: int, most: int) -> Array:
+    """Indices of at most so many of ``count``, evenly spaced, but of one at least."""
+    taken = min(max(most, 1), count)
+    return (np.arange(taken) * count + count // 2) // taken
+
+
+def _of_examples(flow: Flow, chosen: Array, batch: int) -> Flow:
+    """The context of a call for some examples."""
+
+    def some(mask: Array) -> Array:
+        return mask[chosen] if len(mask) == batch else mask
+
+    return msgspec.structs.replace(
+        flow,
+        masks=tuple(None if mask is None else some(mask) for mask in flow.masks),
+        given_masks={name: some(mask) for name, mask in flow.given_masks.items()},
+    )
+
+
+def _figures(scores: Array, seen: Array) -> AttentionFigures | None:
+    """The figures of scores (…, queries, keys), of which each query sees some."""
+    counts = seen.sum(-1)
+    is_choice = counts >= 2
+    scores, seen, counts = scores[is_choice], seen[is_choice], counts[is_choice]
+    if not len(scores):
+        return None
+    scores = np.where(seen, scores, -np.inf)
+    scores = scores - scores.max(-1, keepdims=True)
+    shares = np.exp(scores)
+    sums = shares.sum(-1, keepdims=True)
+    visible = np.where(seen, scores, 0.0)
+    mean = visible.sum(-1, keepdims=True) / counts[:, None]
+    variance = (np.where(seen, visible - mean, 0.0) ** 2).sum(-1) / counts
+    entropy = np.log(sums[:, 0]) - (shares * visible).sum(-1) / sums[:, 0]
+    if not math.isfinite(float(variance.mean() + entropy.mean())):
+        return None
+    return AttentionFigures(
+        logit_std=math.sqrt(float(variance.mean())),
+        entropy=float(np.mean(entropy / np.log(counts))),
+        saturated=float(np.mean(1 / sums[:, 0] > SATURATED_SHARE)),
+    )
+
+
+def predicted_attention(attended: Attended) -> AttentionFigures | None:
+    """The figures of normal scores; None where no query sees two keys, or scores overflow."""
+    seen = attended.seen[attended.seen >= 2]
+    if not len(seen) or not math.isfinite(attended.variance):
+        return None
+    counts = np.unique(np.round(np.geomspace(2, max(float(seen.max()), 2), _KEYS)))
+    variances = attended.variance * gamma_quantiles(attended.uneven)
+    of_counts = _by_variance(tuple(counts.tolist()), variances)
+    entropy, saturated = (
+        np.asarray(np.interp(np.log(seen), np.log(counts), QUANTILE_WEIGHTS @ each))
+        for each in of_counts
+    )
+    # Few keys lie nearer to their own mean than to that of all.
+    return AttentionFigures(
+        logit_std=math.sqrt(attended.variance * float(np.mean(1 - 1 / seen))),
+        entropy=float(entropy.mean()),
+        saturated=float(saturated.mean()),
+    )
+
+
+def _by_variance(counts: tuple[float, ...], variances: Array) -> tuple[Array, Array]:
+    """Entropy and saturated share for each variance of the scores: (variances, counts)."""
+    logs = np.log(np.maximum(variances, 1e-300))
+    places: Array = np.interp(logs, np.log(_VARIANCES), np.arange(len(_VARIANCES)))
+    found = []
+    for place in places:
+        low = min(int(place), len(_VARIANCES) - 2)
+        share = place - low
+        nodes = zip(_at_node(low, counts), _at_node(low + 1, counts), strict=True)
+        found.append([(1 - share) * one + share * other for one, other in nodes])
+    entropy, saturated = (np.array(each) for each in zip(*found, strict=True))
+    return entropy, saturated
+
+
+@cache
+def _at_node(index: int, counts: tuple[float, ...]) -> tuple[Array, Array]:
+    """Entropy as a share of ln n, and saturated share, at one of the variances: (counts,)."""
+    n, std = np.array(counts), math.sqrt(_VARIANCES[index])
+    is_spread = std * std >= _NEVER_SATURATED
+    saturated = largest_share(std, n, SATURATED_SHARE) if is_spread else np.zeros(len(n))
+    return softmax_entropy(std * NODES, n) / np.log(n), saturated

@@ -1,0 +1,106 @@
+"""Layer-sequential unit variance: kernels scaled on a batch, one layer after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from initcli.initializers.composite import Multiple
+from initcli.layers import convolution, core, einsum
+from initcli.model import Model, with_parameters
+from initcli.parameter import Parameter
+from initcli.signal.cost import weights_room
+from initcli.signal.inputs import drawn_input, fitting_inputs
+from initcli.signal.judgment import without_activation
+from initcli.signal.measured import planned
+from initcli.signal.passes import Pass, computed_step, drawn_values, flow_of, forwards
+from initcli.signal.program import Step
+from initcli.types import Array
+
+_TOLERANCE = 0.01
+"""Distance of a variance from 1 that is left."""
+_MOST = 10
+"""Times that a kernel is scaled, as a bias has a part in the variance."""
+
+
+def lsuv(
+    model: Model, *, batch: int | None = None, inputs: Mapping[str, Array] | None = None
+) -> Model:
+    """Scale the kernel of each dense layer and convolution so that its sums have variance 1.
+
+    Layer by layer in the order of computation, on one batch, before the activation (Mishkin &
+    Matas 2015, arXiv:1511.06422, algorithm 1, which begins with orthogonal kernels). Kernels whose
+    layer makes one number for all inputs stay as they are.
+
+    Args:
+        model: whose kernels; those with a seed of the model's.
+        batch: examples; by default 64, or as many as fit in memory and a minute.
+        inputs: arrays by the name of the input; standard normal by default.
+
+    Raises:
+        SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
+        TooLarge: a tensor cannot be held.
+
+    >>> import initcli
+    >>> text = "{input_shape: [8], layers: [{type: Dense, units: 9}, {type: Dense, units: 4}]}"
+    >>> model = lsuv(initcli.parse(text), batch=32)
+    >>> [round(layer.output.std.median, 2) for layer in
+    ...  initcli.measure_signal(model, batch=32, draws=1).layers]
+    [1.0, 1.0]
+    """
+    built = planned(model, batch=batch, draws=1, inputs=inputs).program
+    drawn = drawn_values(weights_room())
+    factors: dict[str, float] = {}
+
+    def values(parameter: Parameter) -> Array:
+        x, factor = drawn(parameter), factors.get(parameter.path)
+        return x if factor is None else x * x.dtype.type(factor)
+
+    about = Pass(values, str(model.seed))
+    tensors = dict(fitting_inputs(built, inputs or {}))
+    for each in built.inputs:
+        if each.tensor not in tensors:
+            shape = built.shapes[each.tensor]
+            tensors[each.tensor] = drawn_input(each, shape, model.seed, model)
+    with np.errstate(all="ignore"):
+        for step, _ in forwards(built, tensors, about):
+            kernel = _kernel(step)
+            if kernel is None or step.call:
+                continue
+            for _ in range(_MOST):
+                variance = _variance(without_activation(step), tensors, about)
+                if not 0 < variance < math.inf or abs(variance - 1) < _TOLERANCE:
+                    break
+                factors[kernel.path] = factors.get(kernel.path, 1.0) / math.sqrt(variance)
+            tensors.update(zip(step.outputs, _outputs(step, tensors, about), strict=True))
+
+    def scaled(parameter: Parameter) -> Parameter:
+        factor = factors.get(parameter.path)
+        if factor is None:
+            return parameter
+        made = Multiple(initializer=parameter.initializer, factor=factor)
+        return msgspec.structs.replace(parameter, initializer=made)
+
+    layers = tuple(with_parameters(layer, scaled) for layer in model.layers)
+    return msgspec.structs.replace(model, layers=layers)
+
+
+def _kernel(step: Step) -> Parameter | None:
+    """The kernel that sets the size of a step's sums; of a separable convolution the last."""
+    if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
+        return None
+    kernels = [each for each in step.parameters if each.contracts and each.argument]
+    return kernels[-1] if kernels else None
+
+
+def _outputs(step: Step, tensors: Mapping[int, Array], about: Pass) -> list[Array]:
+    weights = {name: about.values(p) for name, p in step.weights.items()}
+    flow = flow_of(step, weights, tensors, about)
+    return computed_step(step, flow, [tensors[tensor] for tensor in step.inputs])
+
+
+def _variance(step: Step, tensors: Mapping[int, Array], about: Pass) -> float:
+    return float(np.var(_outputs(step, tensors, about)[0], dtype=np.float64))

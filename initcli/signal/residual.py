@@ -1,0 +1,394 @@
+"""Which scheme scales the residual branches of a model, and which branches it leaves out.
+
+With L blocks of B branches in all, the last kernels of GPT-2 have 1/√(2L) of the standard deviation
+that they would have, those of Fixup are 0, and those of DeepNorm have β while the stream is
+multiplied by α.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from statistics import median
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from initcli.checkpoint import Checkpoint, Subject
+from initcli.errors import SignalError
+from initcli.initializers import (
+    DeepNorm,
+    Fixup,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Initializer,
+    LecunNormal,
+    LecunUniform,
+    VarianceScaling,
+)
+from initcli.layers import applications
+from initcli.parameter import Parameter
+from initcli.signal.branches import Branch, Kernel, branches, constant, streams
+from initcli.signal.graph import Graph
+from initcli.signal.program import program
+from initcli.sources.load import computable
+
+_SAME = 0.02
+"""Relative difference of two sizes that are the same."""
+_EXACT = 0.01
+"""Relative difference of a factor from what a scheme gives."""
+_WHOLE = 0.02
+"""Distance from a whole number of what is one."""
+_FEWEST = 4
+"""Number whose root as a factor is no difference between usual rules, such as He's and LeCun's."""
+_RULES = (GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform)
+"""Initializers that no factor of one's own changes."""
+_LEFT_OUT = ("query/kernel", "key/kernel")
+"""Kernels whose size is a matter of the softmax alone."""
+
+
+class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
+    """How the branches of one residual stream are scaled at the start."""
+
+    scheme: Annotated[
+        str,
+        Meta(
+            description="`none`, `1/√(2L)`, `1/√L`, `1/√(2l)` of the block's own number l, `zero`, "
+            "`Fixup`, `DeepNorm`, `LayerScale`, `depth-µP`, `1/L`, `constant`, or `not known`."
+        ),
+    ]
+    scales: Annotated[
+        str | None,
+        Meta(description="What has the factor: `kernel`, `scale`, `gamma` or `multiplier`."),
+    ]
+    branches: Annotated[int, Meta(description="Number of branches.")]
+    blocks: Annotated[int, Meta(description="Number L of blocks, which have a branch or more.")]
+    factor: Annotated[
+        float | None,
+        Meta(description="Factor on the size of a branch; null if it differs or is not known."),
+    ]
+    stream_factor: Annotated[
+        float, Meta(description="Factor on what is carried on, such as α of DeepNorm.")
+    ]
+    first: Annotated[str, Meta(description="Layer of the first sum.")]
+    last: Annotated[str, Meta(description="Layer of the last sum.")]
+    others: Annotated[
+        tuple[str, ...],
+        Meta(description="Layers that end branches without the scheme, which others have."),
+    ] = ()
+
+    @property
+    def text(self) -> str:
+        """The scheme in a line."""
+        scheme = self.scheme
+        if self.scheme in ("zero", "constant") and self.scales:
+            scheme += f" ({self.scales})"
+        count = f"{self.branches:,} branch{'es' * (self.branches > 1)}"
+        if self.others:
+            count = f"{self.branches - len(self.others):,} of {count}"
+        facts = [f"{scheme} in {count}" if self.others else scheme]
+        facts += [] if self.others else [count]
+        if self.blocks < self.branches:
+            facts.append(f"L = {self.blocks:,}")
+        if self.factor not in (None, 0.0, 1.0):
+            facts.append(f"factor {self.factor:.3g}")
+        if self.stream_factor != 1:
+            facts.append(f"stream times {self.stream_factor:.3g}")
+        return ", ".join(facts)
+
+
+def residual_schemes(model: Subject) -> tuple[ResidualScheme, ...]:
+    """The schemes of a model's residual streams; none where its layers or shapes are not known.
+
+    >>> import initcli
+    >>> (scheme,) = residual_schemes(initcli.load("sample_configs/gpt2_small.yaml"))
+    >>> scheme.scheme, scheme.branches, scheme.blocks
+    ('1/√(2L)', 24, 12)
+    """
+    if isinstance(model, Checkpoint):
+        return ()
+    try:
+        graph = Graph(program(computable(model), 1))
+    except SignalError:
+        return ()
+    return schemes(graph)
+
+
+def schemes(graph: Graph) -> tuple[ResidualScheme, ...]:
+    """The schemes of a graph's residual streams."""
+    return tuple(stream.scheme for stream in residual_streams(graph))
+
+
+def residual_streams(graph: Graph) -> list[Stream]:
+    """The residual streams of a graph, with what is known of each."""
+    return [Stream(graph, each) for each in streams(graph, branches(graph))]
+
+
+class Kind(NamedTuple):
+    """What scales a branch: the scheme, its factor, and what has it."""
+
+    scheme: str
+    factor: float | None = None
+    scales: str | None = None
+
+
+NONE = Kind("none", 1.0)
+UNKNOWN = Kind("not known")
+Ruler = Callable[[Parameter], float]
+"""The standard deviation of a kernel by a rule, up to a factor."""
+
+
+class Stream:
+    """The branches of one stream, and what scales each."""
+
+    def __init__(self, graph: Graph, own: Sequence[Branch]) -> None:
+        self.graph = graph
+        self.branches = tuple(own)
+
+    @cached_property
+    def per_block(self) -> int:
+        """Branches of a block: the period of the kinds of layers in them, or else 1."""
+        made = [
+            tuple(type(self.graph.steps[k.step].layer).__name__ for k in (*b.kernels, *b.last))
+            for b in self.branches
+        ]
+        for period in (1, 2, 3, 4):
+            if (
+                len(made) % period == 0
+                and len(made) > period
+                and made == made[:period] * (len(made) // period)
+            ):
+                return period
+        return len(made) if 1 < len(made) <= 3 else 1
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.branches) // self.per_block
+
+    @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What scales each branch."""
+        marked = [self._marked(each) for each in self.branches]
+        by_kernels = self._by_kernels
+        return tuple(
+            kernels if own is None else own for own, kernels in zip(marked, by_kernels, strict=True)
+        )
+
+    @cached_property
+    def scheme(self) -> ResidualScheme:
+        """The scheme of most of those branches that have one."""
+        kind = self.main
+        alike = [each for each in self.kinds if each.scheme == kind.scheme]
+        factors = {each.factor for each in alike if each.factor is not None}
+        stream = {each.stream for each in self.branches}
+        is_one = factors and max(factors) - min(factors) <= _SAME * max(factors)
+        return ResidualScheme(
+            scheme=kind.scheme,
+            scales=kind.scales,
+            branches=len(self.branches),
+            blocks=self.blocks,
+            factor=median(factors) if is_one else None,
+            stream_factor=stream.pop() if len(stream) == 1 else 1.0,
+            first=self.graph.steps[self.branches[0].sum].name,
+            last=self.graph.steps[self.branches[-1].sum].name,
+            others=tuple(self.name(each) for each in self.left_out),
+        )
+
+    @cached_property
+    def main(self) -> Kind:
+        """The scheme, where there is one; else what most branches have."""
+        counts: dict[str, list[Kind]] = {}
+        for each in self.kinds:
+            counts.setdefault(each.scheme, []).append(each)
+        named = {name: own for name, own in counts.items() if name not in ("none", "not known")}
+        return max((named or counts).values(), key=len)[0]
+
+    @property
+    def left_out(self) -> list[Branch]:
+        """The branches that nothing scales, where a scheme scales others."""
+        if self.main.scheme in ("none", "not known"):
+            return []
+        pairs = zip(self.branches, self.kinds, strict=True)
+        return [branch for branch, kind in pairs if kind.scheme == "none"]
+
+    def name(self, branch: Branch) -> str:
+        """The layer that ends a branch, or else that of its sum."""
+        last = branch.last or ((branch.scale,) if branch.scale else ())
+        return self.graph.steps[last[-1].step if last else branch.sum].name
+
+    # Branches by themselves
+
+    def _marked(self, branch: Branch) -> Kind | None:
+        """What scales a branch, where it does not take others to know."""
+        made = [each.parameter.initializer for each in (*branch.kernels, *branch.last)]
+        if any(isinstance(each, DeepNorm) for each in made):
+            last = branch.last[-1].parameter.initializer if branch.last else None
+            return Kind("DeepNorm", last.beta, "kernel") if isinstance(last, DeepNorm) else NONE
+        if any(isinstance(each, Fixup) for each in made):
+            return Kind("Fixup", 0.0, "kernel") if branch.is_zero else NONE
+        if branch.is_zero:
+            return Kind("zero", 0.0, "kernel" if branch.factor else self._scales(branch))
+        factor = branch.factor
+        if factor is None:
+            return UNKNOWN
+        if factor != 1:
+            return self._multiplied(branch, factor)
+        is_alone = not branch.kernels and _follows_a_rule(branch)
+        return NONE if is_alone or not branch.last else None
+
+    def _scales(self, branch: Branch) -> str:
+        """What multiplies the end of a branch."""
+        if branch.scale is None:
+            return "multiplier"
+        layer = self.graph.steps[branch.scale.step].layer
+        is_own = isinstance(layer, applications.LayerScale | applications.Scale)
+        return "scale" if is_own else "gamma"
+
+    def _multiplied(self, branch: Branch, factor: float) -> Kind:
+        """The scheme of a factor that no kernel has."""
+        what = self._scales(branch)
+        if what == "scale":
+            return Kind("LayerScale", factor, what)
+        if what == "multiplier":
+            for count in (self.blocks, 2 * self.blocks, len(self.branches)):
+                if math.isclose(factor, count**-0.5, rel_tol=_EXACT) and count >= _FEWEST:
+                    return Kind("depth-µP", factor, what)
+            if math.isclose(factor, 1 / self.blocks, rel_tol=_EXACT):
+                return Kind("1/L", factor, what)
+        return Kind("constant", factor, what)
+
+    # Kernels beside one another
+
+    @cached_property
+    def _by_kernels(self) -> tuple[Kind, ...]:
+        """What scales each branch by its last kernels, held against the others by one rule.
+
+        A rule that explains all branches alike comes before one that tells them apart.
+        """
+        found = [kinds for ruler in self._rulers if (kinds := self._by(ruler)) is not None]
+        for kinds in found:
+            pairs = zip(self.branches, kinds, strict=True)
+            names = {kind.scheme for branch, kind in pairs if branch in self._compared}
+            if len(names) == 1 and "not known" not in names:
+                return kinds
+        if found:
+            return found[0]
+        return tuple(NONE if _follows_a_rule(each) else UNKNOWN for each in self.branches)
+
+    @cached_property
+    def _compared(self) -> list[Branch]:
+        """The branches that their last kernels scale."""
+        return [each for each in self.branches if self._marked(each) is None]
+
+    @property
+    def _rulers(self) -> list[Ruler]:
+        """Rules for the sizes of kernels, that of their initializers first."""
+        every = [k.parameter for b in self._compared for k in (*b.kernels, *b.last)]
+        if every and all(each.initializer.counts_fans for each in every):
+            return [_of_fan_in, _of_both, _of_fan_out, _of_none]
+        return [_of_none, _of_fan_in, _of_both, _of_fan_out]
+
+    def ratio(self, branch: Branch, ruler: Ruler, reference: float) -> float | None:
+        """The size of a branch's last kernels by a rule, relative to others."""
+        sizes = [_size(each, ruler) for each in branch.last]
+        known = [each for each in sizes if each]
+        if len(known) < len(sizes) or not known or max(known) > (1 + _SAME) * min(known):
+            return None
+        return known[0] / reference
+
+    def reference(self, ruler: Ruler) -> float | None:
+        """The size of all kernels but the last by a rule; None where they differ."""
+        sizes = []
+        for branch in self._compared:
+            for each in branch.kernels:
+                is_mixing = each.parameter.path.endswith(_LEFT_OUT)
+                if not is_mixing and (size := _size(each, ruler)):
+                    sizes.append(size)
+        if not sizes or max(sizes) > (1 + _SAME) * min(sizes):
+            return None
+        return median(sizes)
+
+    def _by(self, ruler: Ruler) -> tuple[Kind, ...] | None:
+        """What scales each branch by one rule; None where the others do not follow it."""
+        reference = self.reference(ruler)
+        if reference is None:
+            return None
+        ratios = [self.ratio(each, ruler, reference) for each in self.branches]
+        own = [1 / math.sqrt(2 * (k // self.per_block + 1)) for k in range(len(ratios))]
+        pairs = list(zip(ratios, own, strict=True))
+        if self.blocks > 2 and all(r and math.isclose(r, o, rel_tol=_EXACT) for r, o in pairs):
+            return tuple(Kind("1/√(2l)", ratio, "kernel") for ratio in ratios)
+        return tuple(map(self._of_ratio, ratios))
+
+    def _of_ratio(self, ratio: float | None) -> Kind:
+        if ratio is None:
+            return UNKNOWN
+        if abs(ratio - 1) < _SAME:
+            return NONE
+        blocks, count = self.blocks, len(self.branches)
+        names = {2 * blocks: "1/√(2L)", blocks: "1/√L", count: f"1/√({self.per_block}L)"}
+        for number, name in names.items():
+            if number > 1 and math.isclose(ratio, number**-0.5, rel_tol=_EXACT):
+                return Kind(name, ratio, "kernel")
+        return Kind("not known", ratio, "kernel")
+
+    @property
+    def other_number(self) -> int | None:
+        """The number n of blocks in 1/√(2n) that all last kernels have, and that is not theirs.
+
+        Only what no rounded factor, such as 0.1, happens to be is taken for such a number.
+        """
+        kinds = set(self.kinds)
+        factors = [each.factor for each in kinds if each.scales == "kernel" and each.factor]
+        if len(factors) < len(kinds) or max(factors) > (1 + _EXACT) * min(factors):
+            return None
+        if {each.scheme for each in kinds} != {"not known"} or len(self.branches) < _FEWEST:
+            return None
+        factor = median(factors)
+        twice = factor**-2
+        is_rounded = math.isclose(factor * 100, round(factor * 100), abs_tol=1e-6)
+        if is_rounded or twice < 2 * _FEWEST or abs(twice / 2 - round(twice / 2)) > _WHOLE:
+            return None
+        return round(twice / 2)
+
+
+def _follows_a_rule(branch: Branch) -> bool:
+    """Whether its last kernels are drawn by a rule that has no factor of one's own."""
+    made = [each.parameter.initializer for each in branch.last]
+    return bool(made) and all(isinstance(each, _RULES) or _is_torch_rule(each) for each in made)
+
+
+def _is_torch_rule(initializer: Initializer) -> bool:
+    """Whether it is that of PyTorch's layers, U(±1/√fan_in)."""
+    plain = VarianceScaling(scale=1 / 3, mode="fan_in", distribution="uniform")
+    return isinstance(initializer, VarianceScaling) and all(
+        getattr(initializer, name) == getattr(plain, name)
+        for name in ("scale", "mode", "distribution")
+    )
+
+
+def _size(kernel: Kernel, ruler: Ruler) -> float | None:
+    distribution = kernel.parameter.distribution
+    is_usable = distribution is not None and constant(kernel.parameter) is None
+    return distribution.std / ruler(kernel.parameter) if distribution and is_usable else None
+
+
+def _of_none(parameter: Parameter) -> float:
+    return 1.0
+
+
+def _of_fan_in(parameter: Parameter) -> float:
+    return 1 / math.sqrt(parameter.fans.fan_in)
+
+
+def _of_fan_out(parameter: Parameter) -> float:
+    return 1 / math.sqrt(parameter.fans.fan_out)
+
+
+def _of_both(parameter: Parameter) -> float:
+    return 1 / math.sqrt(sum(parameter.fans))

@@ -1,0 +1,222 @@
+"""What steps make of fields, kept by content: equal layers that meet equal fields work once.
+
+Blocks that are repeated meet the same fields once these have come to a fixed point, or go round in
+a cycle; and a model that was changed somewhere has the old fields everywhere in front of it. What
+is kept is what would be computed anew, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from hashlib import blake2b
+
+import msgspec
+
+from initcli import limits
+from initcli.layers.base import Layer
+from initcli.signal.field import Field, new_latent
+from initcli.signal.joint import Common
+from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, rule_of
+from initcli.signal.typical import Doubt, Figures, Made, made
+
+_SHARE = 8
+"""The part of the memory that is allowed, in inverse, beyond which all that was kept is dropped."""
+_OVERHEAD = 4096
+"""Bytes beside the arrays of a field."""
+
+
+class Shared:
+    """What steps have made of fields."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._layers: dict[int, tuple[Layer, int]] = {}
+        self._fields: dict[int, tuple[Field, int]] = {}
+        self._known: dict[Hashable, tuple[Made, list[int]]] = {}
+        self._bytes = 0
+
+    def made(
+        self,
+        layer: Layer,
+        context: Context,
+        given: Sequence[Field],
+        doubts: Sequence[Doubt],
+        *,
+        batch: int,
+        is_mixing: bool,
+        afford: Callable[[], int],
+    ) -> Made:
+        """As :func:`initcli.signal.typical.made`, from what is kept where that is the same.
+
+        ``afford`` is called where it has to be worked out: it gives the bytes to keep, or raises
+        NoTheory.
+        """
+
+        def work() -> Made:
+            self._bytes += afford()
+            return made(layer, context, given, doubts, batch=batch, is_mixing=is_mixing)
+
+        try:
+            latents = list(dict.fromkeys(_latents(given)))
+            key = (
+                self._number_of_layer(layer),
+                tuple(context.weights.items()),
+                tuple(context.sizes.values()),
+                tuple(context.inputs),
+                tuple(context.outputs),
+                tuple(context.options.items()),
+                tuple(context.initializers.values()),
+                context.tied,
+                self._common(layer, context, given),
+                tuple(self._number(each) for each in given),
+                tuple(latents.index(each) for each in _latents(given)),
+                tuple(doubts),
+                batch,
+                is_mixing,
+            )
+            found = self._known.get(key)
+        except TypeError:
+            return work()  # Arguments that are lists and the like.
+        if found is None:
+            if self._bytes > limits.in_force().memory // _SHARE:
+                self._forget()
+                return work()
+            found = self._known[key] = work(), latents
+            return found[0]
+        return self._renamed(*found, latents)
+
+    def _number_of_layer(self, layer: Layer) -> int:
+        """A number that layers of the same arguments have, whatever their names."""
+        known = self._layers.get(id(layer))
+        if known is None:
+            known = layer, self._numbered(msgspec.structs.replace(layer, name=None))
+            self._layers[id(layer)] = known
+        return known[1]
+
+    def _numbered(self, content: Hashable) -> int:
+        return self._numbers.setdefault(content, len(self._numbers))
+
+    def _number(self, given: Field) -> int:
+        """A number that equal fields have, whatever the normal numbers behind them."""
+        known = self._fields.get(id(given))
+        if known is None:
+            known = given, self._numbered(self._content(given))
+            self._fields[id(given)] = known
+        return known[1]
+
+    def _content(self, given: Field) -> Hashable:
+        arrays = (given.profile, given.second, given.ratios, given.lags)
+        known = [each for each in arrays if each is not None]
+        self._bytes += sum(each.nbytes for each in known) + _OVERHEAD
+        digest = blake2b(digest_size=16)
+        for each in known:
+            digest.update(each.tobytes())
+        return (
+            digest.digest(),
+            given.grid,
+            given.units,
+            given.pinned,
+            given.lags is None,
+            given.steady,
+            given.axes,
+            given.entangled,
+            given.sizes,
+            tuple(self._number(each) for each in given.parts or ()),
+        )
+
+    def _common(self, layer: Layer, context: Context, given: Sequence[Field]) -> Hashable:
+        """What two inputs have in common, for rules that heed it.
+
+        Raises:
+            TypeError: it is not looked up, as there are several pairs.
+        """
+        if not rule_of(layer).heeds_common or len(given) < 2:
+            return None
+        if len(given) > 2:
+            raise TypeError
+        if given[0].latent == given[1].latent:
+            return None
+        try:
+            found: Common = context.common(0, 1)
+        except NoTheory:
+            return False
+        return None if found is None else found.tobytes()
+
+    def _renamed(self, kept: Made, before: Sequence[int], after: Sequence[int]) -> Made:
+        """What was kept, with the normal numbers that are behind the fields here."""
+        names = dict(zip(before, after, strict=True))
+        expected = kept.expected
+        others = tuple(self._renamed_field(each, names) for each in expected.others)
+        output = self._renamed_field(expected.output, names)
+        back = {new: old for old, new in names.items()}
+
+        def pull(*gradients: Gradient) -> Sequence[Gradient]:
+            found = expected.pull(*(_with_latents(each, back) for each in gradients))
+            return [_with_latents(each, names) for each in found]
+
+        return _Again(expected._replace(output=output, pull=pull, others=others), kept)
+
+    def _renamed_field(self, given: Field, names: dict[int, int]) -> Field:
+        number = self._number(given)
+        parts = given.parts and tuple(self._renamed_field(each, names) for each in given.parts)
+        if given.latent not in names:
+            names[given.latent] = new_latent()
+        renamed = msgspec.structs.replace(given, latent=names[given.latent], parts=parts)
+        self._fields[id(renamed)] = renamed, number
+        return renamed
+
+
+class _Again(Made):
+    """What was made before, of the same fields."""
+
+    def __init__(self, expected: Expected, first: Made) -> None:
+        super().__init__(expected, first.doubt, first.batch)
+        self.first = first
+
+    @property
+    def responses(self) -> list[float]:
+        return self.first.responses
+
+    @property
+    def figures(self) -> Figures:
+        return self.first.figures
+
+
+def _latents(given: Sequence[Field]) -> Iterator[int]:
+    for each in given:
+        yield each.latent
+        yield from _latents(each.parts or ())
+
+
+def _with_latents(given: Gradient, names: Mapping[int, int]) -> Gradient:
+    """The gradient with other numbers; those of other tensors become negative, and come back."""
+    if given.latent is None and given.parts is None:
+        return given
+    latent = given.latent if given.latent is None else names.get(given.latent, ~given.latent)
+    parts = given.parts and tuple(
+        (units, _with_latents(each, names)) for units, each in given.parts
+    )
+    return msgspec.structs.replace(given, latent=latent, parts=parts)
+
+
+_CURRENT: ContextVar[Shared | None] = ContextVar("shared", default=None)
+
+
+def shared() -> Shared:
+    """What is kept within :func:`sharing`, and else nothing yet."""
+    return _CURRENT.get() or Shared()
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Keep what steps make of fields for all predictions within a ``with`` statement."""
+    token = _CURRENT.set(_CURRENT.get() or Shared())
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)

@@ -1,0 +1,136 @@
+"""What a layer makes of fields in a typical draw, whose inputs have the median mean squares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from initcli.layers.base import Layer
+from initcli.signal.field import Field, pair_shares, scatter, scatters
+from initcli.signal.rules.base import Context, Expected, Gradient
+from initcli.signal.rules.layout import predicted
+
+_NEGLIGIBLE = 1e-3
+"""A variance of a logarithm that changes nothing."""
+
+Doubt = tuple[float, float]
+"""Var[log S] of a tensor's mean square S, because of what was drawn before it: of a batch, over
+draws, and of one example, over draws and examples."""
+
+
+class Figures(NamedTuple):
+    """Mean and standard deviation of all entries, and the cosine of two examples."""
+
+    mean: float
+    std: float
+    correlation: float
+
+
+class Made:
+    """What a step makes of its inputs: the field of a typical draw, and the doubts about it."""
+
+    def __init__(self, expected: Expected, doubt: Doubt | None, batch: int) -> None:
+        self.expected, self.doubt, self.batch = expected, doubt, batch
+
+    @cached_property
+    def responses(self) -> list[float]:
+        """E[g²] of each input, where that of the output is 1 everywhere."""
+        even = Gradient.even(np.ones(self.expected.output.grid))
+        return [each.second for each in self.expected.pull(even)]
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Those of the output."""
+        field = self.expected.output
+        # Over draws the mean square S of a layer of finite width is nearly log-normal, and with
+        # Var[log S] = s its median is e^(−s/2) times its mean (Hanin and Nica 2020).
+        field = scaled(field, -scatter(field, self.batch) / 2)
+        return Figures(field.mean, _std(field, self.batch), field.correlation)
+
+
+def made(
+    layer: Layer,
+    context: Context,
+    given: Sequence[Field],
+    doubts: Sequence[Doubt],
+    *,
+    batch: int,
+    is_mixing: bool,
+) -> Made:
+    """What theory expects of a typical draw.
+
+    Mean squares are nearly log-normal, over draws and over the examples of a draw. That of the
+    output is averaged over the examples of a draw, and its logarithm over draws, each by a
+    quadrature of three points.
+
+    Args:
+        layer: what takes the fields.
+        context: of the call.
+        given: the fields.
+        doubts: about each of them.
+        batch: examples of a draw.
+        is_mixing: whether the layer sums entries up, with weights of its own.
+
+    Raises:
+        NoTheory: no rule covers the layer.
+    """
+    doubts, taken = list(doubts), list(given)
+    if is_mixing:
+        for index, each in enumerate(given):
+            of_batch, of_one = scatters(each, batch, 1)
+            doubts[index] = doubts[index][0] + of_batch, doubts[index][1] + of_one
+            taken[index] = scaled(each, -of_batch / 2)
+    expected = predicted(layer, context, *taken)
+    field, doubt = expected.output, None
+    if not is_mixing and len(given) == 1 and field.units != given[0].units:
+        # Positions that have become units are not independent of one another.
+        field = scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
+    if len(given) > 1:
+        sizes = [each.mean_square for each in taken]
+        total = max(sum(sizes), 1e-300)
+        roots = [np.sqrt(each) * n / total for n, each in zip(sizes, doubts, strict=True)]
+        whole, single = (float(sum(root[kind] for root in roots)) ** 2 for kind in (0, 1))
+        doubt = whole, single
+    elif given and not field.pinned and doubts[0][1] > _NEGLIGIBLE:
+        whole, single = (min(each, 1.0) for each in doubts[0])
+        reach = math.sqrt(3 * single)
+        low, high = (
+            predicted(layer, context, scaled(taken[0], x)).output.mean_square
+            for x in (-reach, reach)
+        )
+        seconds = np.array([low, expected.output.mean_square, high])
+        if np.all(seconds > 0):
+            # log F(x) for the logarithm x of a mean square, as a parabola.
+            below, middle, above = np.log(seconds).tolist()
+            slope = (above - below) / (2 * reach)
+            bend = (above + below - 2 * middle) / reach**2
+            doubt = whole * slope**2, single * slope**2
+            apart = max(single - whole, 0.0)
+            within = (slope**2 - slope + bend) * apart / 2
+            field = scaled(field, bend * whole / 2 + within)
+    return Made(expected._replace(output=field), doubt, batch)
+
+
+def scaled(given: Field, logarithm: float) -> Field:
+    """The field with e^logarithm times the mean square."""
+    if logarithm == 0 or not math.isfinite(logarithm):
+        return given
+    return msgspec.structs.replace(given, second=given.second * math.exp(logarithm))
+
+
+def _std(given: Field, batch: int) -> float:
+    """The standard deviation of all entries of a batch about their own mean.
+
+    The mean of a draw is not that of all draws where units are few and have much in common.
+    """
+    second, mean = given.mean_square, given.mean
+    if not given.pinned and given.units:
+        shares = pair_shares(batch, given.positions)
+        common = float(shares @ given.moments.reshape(4, -1).mean(1))
+        second -= max(common - mean * mean, 0.0) / given.units
+    return math.sqrt(max(second - mean * mean, 0.0))
