@@ -99,6 +99,16 @@ COUNTS: dict[str, tuple[int, dict[str, Any]]] = {
         | {"hidden_size": 1024, "n_layer": 24, "n_head": 16},
     ),
     "gpt-j-6b": (6_050_882_784, {"model_type": "gptj", "architectures": ["GPTJForCausalLM"]}),
+    "qwen2-vl-7b": (  # whose language model's sizes stand among those of the whole
+        8_291_375_616,
+        {
+            "model_type": "qwen2_vl",
+            "architectures": ["Qwen2VLForConditionalGeneration"],
+            "vision_config": {"embed_dim": 1280, "hidden_size": 3584},
+            "vocab_size": 152064,
+        }
+        | sized(3584, 18944, 28, 28, 4),
+    ),
     "olmoe-1b-7b": (
         6_919_161_856,
         {"model_type": "olmoe", "architectures": ["OlmoeForCausalLM"], "intermediate_size": 1024},
