@@ -90,7 +90,7 @@ def test_an_argument_of_another_framework_is_named_as_here(arguments: str, meant
         ("nn.init.xavier_uniform_", "did you mean 'xavier_uniform_'?"),
         ("jax.nn.initializers.he_normal()", "did you mean 'he_normal'?"),
         ("xavier_uniform", "did you mean 'glorot_uniform'?"),
-        ("normal_", "write {type: RandomNormal, stddev: 1.0}"),
+        ("he", "write he_normal or he_uniform"),
         (
             "kaiming_normal",
             "write kaiming_normal_, as in PyTorch, or he_normal, which is truncated",
