@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple
 from initcli.checks.base import Finding
 from initcli.checks.values import Held, ValueCheck, Values
 from initcli.initializers import Orthogonal
-from initcli.matching.independence import Sample
+from initcli.matching.independence import Sample, beyond_edge
 from initcli.matching.match import Match, has_bounds
 from initcli.matching.rows import kept_rows
 from initcli.matching.surroundings import Surroundings, parent
+from initcli.measuring.fit import DOUBTFUL
 
 _FEWEST = 1000
 """Values of a kernel that tell training from chance."""
@@ -134,6 +135,12 @@ def _change(tensor: Held) -> float:
     return value / (tensor.measured.std * math.sqrt(rows * columns))
 
 
+def _is_beyond_chance(tensor: Held, kernels: int) -> bool:
+    """Whether not even one of so many fresh kernels would have such a largest singular value."""
+    value, rows, columns = Sample(tensor.stored).largest
+    return beyond_edge(value / tensor.measured.std, rows, columns) < DOUBTFUL / kernels
+
+
 def _shows(tensor: Held, match: Match) -> float:
     """The relative norm of a change that would end the agreement with a rule.
 
@@ -167,7 +174,8 @@ def _whole(kernels: Iterable[_Kernel]) -> Iterator[_Fault]:
     elif len(initial) >= _REST * len(known):
         shows = median(each.shows for each in initial)
         for each in trained:
-            if each.start == "trained" and each.change >= _MARGIN * shows:
+            is_moved = each.start == "trained" and each.change >= _MARGIN * shows
+            if is_moved and _is_beyond_chance(each.tensor, len(known)):
                 fault = f"is trained, and {len(initial):,} of {total} still initial"
                 yield each.tensor, fault, "start it as the others, or load the others too"
 
