@@ -17,6 +17,9 @@ from initcli.layers.network import Network
 from initcli.sources.arguments import Arguments
 from initcli.sources.assembly import BROKEN, Assembly, Built, CannotGoOn, Entry, Reference
 
+_MAX_TYPE = 40
+"""Characters of a layer's type that a remedy repeats."""
+
 
 class Networks(Arguments):
     """Arguments that may be whole networks.
@@ -153,6 +156,12 @@ class Networks(Arguments):
 
     def _block(self, entry: Entry, data: Mapping[str, Any]) -> Entry:
         path = entry.path
+        if "type" in data and "repeat" in data:
+            message = "`repeat` repeats the layers of a block, not a layer"
+            layer = printable(str(data["type"])[:_MAX_TYPE])
+            remedy = f"write {{repeat: {quoted(data['repeat'])}, layers: [{{type: {layer}, ...}}]}}"
+            self.errors.report(message, (*path, "repeat"), remedy, at_key=True)
+            return msgspec.structs.replace(entry, layer=BROKEN)
         self._only(data, ("repeat", "name", "inputs", "layers"), "a block", path)
         repeat = data.get("repeat")
         if repeat is not None and (type(repeat) is not int or repeat < 1):
