@@ -65,7 +65,8 @@ class Mapped(Initializer, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return self.drawn.arguments
+        function = written(self.function, "x")
+        return {"function": function, "x": self.drawn.type_name, **self.drawn.arguments}
 
     def __str__(self) -> str:
         return written(self.function, str(self.drawn))
