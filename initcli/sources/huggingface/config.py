@@ -36,6 +36,7 @@ class Config:
         self.defaults = defaults
         self.aliases = aliases
         self.errors = Errors(in_force().errors)
+        self.refused: set[tuple[Path, str]] = set()
         self.notes: dict[str, None] = {}
 
     def part(self, key: str, defaults: Mapping[str, Any], aliases: Mapping[str, str]) -> Config:
@@ -223,4 +224,8 @@ class Config:
         message = f"`{name}` must be {wanted}, not {quoted(value)}"
         if name not in self.data:
             message = f"`{name}`, which is not given, is {quoted(value)}, and must be {wanted}"
-        self.errors.report(message, (*self.path, name) if name in self.data else self.path, remedy)
+        path = (*self.path, name) if name in self.data else self.path
+        # Every block asks for the same keys.
+        if (path, message) not in self.refused:
+            self.refused.add((path, message))
+            self.errors.report(message, path, remedy)
