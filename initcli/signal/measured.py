@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from initcli import limits
 from initcli.choices import Loss
@@ -138,8 +138,10 @@ def measure_signal(
         if progress is not None:
             progress(1, whole)
 
-    with threadpool_limits(1, "blas") as limit:
-        threads = limit.get_original_num_threads()["blas"] or 1
+    libraries = ThreadpoolController()
+    known = [each["num_threads"] for each in libraries.info() if each["user_api"] == "blas"]
+    threads = min(known, default=1)
+    with libraries.limit(limits=1, user_api="blas"):
         taken = [
             _one_draw(model, built, given, number, advance, loss, threads)
             for number in range(draws)
