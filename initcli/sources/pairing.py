@@ -76,11 +76,11 @@ def held_to(model: Model, checkpoint: Checkpoint, pairs: Iterable[str] = ()) -> 
     """
     named = [_Pair.of(text) for text in pairs]
     if model.source == "huggingface":
-        from initcli.sources.huggingface import checkpoint as library  # not needed for specs
+        from initcli.sources.huggingface import checkpoint as names  # not needed for specs
 
         given = dict(_given(model.parameters, checkpoint.tensors, named))
-        held = library.with_checkpoint(model, checkpoint, given)
-        if library.has_any(held, model):
+        held = names.with_checkpoint(model, checkpoint, given)
+        if names.has_any(held, model):
             return held
     tensors = unpacked(checkpoint.tensors, model, {each.tensor for each in named})
     try:

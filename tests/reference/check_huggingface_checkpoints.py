@@ -27,7 +27,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import torch
 import transformers
-from make_huggingface_library import class_named
+from make_huggingface_model_types import class_named
 from safetensors.numpy import load_file, save_file
 
 import initcli

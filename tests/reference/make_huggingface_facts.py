@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import transformers
 import transformers.modeling_utils
-from make_huggingface_library import class_named
+from make_huggingface_model_types import class_named
 
 from initcli.sources.code.torch_model import described
 from initcli.sources.code.torch_recording import recorded

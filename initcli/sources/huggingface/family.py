@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from initcli.registry import import_modules, known
 from initcli.sources.huggingface.config import Config
-from initcli.sources.huggingface.library import ModelType, library
+from initcli.sources.huggingface.model_types import ModelType, known_model_types
 from initcli.sources.huggingface.modules import Modules
 from initcli.sources.huggingface.stack import NotComputed, Stack
 from initcli.types import Size
@@ -167,4 +167,4 @@ def known_families() -> Mapping[str, type[Family]]:
 
 
 def _said(model_type: str) -> ModelType:
-    return library().get(model_type, ModelType())
+    return known_model_types().get(model_type, ModelType())

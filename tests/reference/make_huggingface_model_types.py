@@ -1,7 +1,7 @@
 """Write down what transformers says of its model types: classes, defaults and other names of keys.
 
 Needs torch 2.13 and transformers 5.24 beside initcli:
-``python tests/reference/make_huggingface_library.py`` writes a line for each model type that a
+``python tests/reference/make_huggingface_model_types.py`` writes a line for each model type that a
 family describes. A default that is null or false is as good as none and left out, and so is that
 of a key which no family reads.
 """
@@ -24,7 +24,7 @@ from transformers.models.auto import modeling_auto
 import initcli.sources.huggingface
 from initcli.sources.huggingface.family import known_families
 
-FILE = Path(initcli.sources.huggingface.__file__).with_name("library.json")
+FILE = Path(initcli.sources.huggingface.__file__).with_name("model_types.json")
 SOURCE = "".join(each.read_text("utf-8") for each in FILE.parent.rglob("*.py"))
 WINDOWED = {"use_sliding_window"}
 """Keys whose default of false is not the same as no such key."""

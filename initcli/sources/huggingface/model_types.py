@@ -1,6 +1,6 @@
 """What the library says of its model types: names of classes, defaults, other names of keys.
 
-``library.json`` is written by ``tests/reference/make_huggingface_library.py``.
+``model_types.json`` is written by ``tests/reference/make_huggingface_model_types.py``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ModelType(msgspec.Struct, frozen=True):
 
 
 @cache
-def library() -> Mapping[str, ModelType]:
+def known_model_types() -> Mapping[str, ModelType]:
     """What the library says, by model type."""
-    text = Path(__file__).with_name("library.json").read_bytes()
+    text = Path(__file__).with_name("model_types.json").read_bytes()
     return msgspec.json.decode(text, type=dict[str, ModelType])
