@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
@@ -28,42 +27,38 @@ from initcli.sources.code.contents import (
     Computed,
     Content,
     Part,
-    are_alike,
     clamped,
     combined,
     erfinv,
     mapped,
     moved,
-    reshaped,
     scaled,
     unknown,
     whole,
 )
+from initcli.sources.code.jax_parts import (
+    MAX_PARTS,
+    concatenated,
+    moved_entries,
+    padded,
+    scattered,
+    selected,
+    sliced,
+    split,
+    updated,
+)
+from initcli.sources.code.jax_values import (
+    Bits,
+    Boxes,
+    Value,
+    content_of,
+    each_changed,
+    number_of,
+    parts_of,
+    size_of,
+)
 from initcli.sources.code.trees import Leaf, leaves
-from initcli.types import Array, Size
-
-MAX_PARTS = 4096
-"""Maximum number of parts of an array that are told apart."""
-
-
-Box = tuple[slice, ...]
-
-
-class Bits(NamedTuple):
-    """Random bits, the lowest ``width`` of each entry, above which are those of ``above``."""
-
-    width: int
-    above: int = 0
-
-
-class Boxes(NamedTuple):
-    """Parts of an array, each over those before it."""
-
-    parts: tuple[Part, ...]
-
-
-Value = Content | Bits | Boxes
-"""What an intermediate array holds."""
+from initcli.types import Size
 
 _KEYS = Unknown(operation="random keys")
 _SHARED_KEYS = Unknown(operation="the same random keys again")
@@ -99,27 +94,12 @@ def traced(make: Callable[[], Any]) -> tuple[Any, Traced | None]:
     for leaf in found:
         if isinstance(leaf.array, jax.core.Tracer):
             value, variable = next(results)
-            parts.append(_parts(value, variable.aval.shape))
+            parts.append(parts_of(value, variable.aval.shape))
         elif math.prod(leaf.array.shape) <= MAX_COMPUTED:
-            parts.append(_parts(Computed(np.asarray(leaf.array)), leaf.array.shape))
+            parts.append(parts_of(Computed(np.asarray(leaf.array)), leaf.array.shape))
         else:
-            parts.append(_parts(Unknown(operation="values made before"), leaf.array.shape))
+            parts.append(parts_of(Unknown(operation="values made before"), leaf.array.shape))
     return made[0], Traced(tuple(found), tuple(parts))
-
-
-def _parts(value: Value, shape: Size) -> tuple[Part, ...]:
-    if isinstance(value, Boxes):
-        return value.parts
-    return (Part(whole(shape), _content(value)),)
-
-
-def _content(value: Value) -> Content:
-    """The content of all entries."""
-    if isinstance(value, Bits):
-        return Unknown(operation="random bits")
-    if isinstance(value, Boxes):
-        return unknown([part.content for part in value.parts], "a part of several contents")
-    return value
 
 
 def _evaluated(closed: Any, inputs: Sequence[Value], wanted: Sequence[bool] = ()) -> list[Value]:
@@ -183,16 +163,16 @@ def _after(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Value
     elif name in _RULES:
         result = _RULES[name](equation, inputs)
         if name in _MOVES and isinstance(result, Mapped | Boxes):
-            result = _mapped(result, moved)
+            result = each_changed(result, moved)
     elif name in _PASSED:
         return inputs
     elif name == "split":
-        return [_mapped(each, moved) for each in _split(equation, inputs)]
+        return [each_changed(each, moved) for each in split(equation, inputs)]
     elif name == "qr":
         orthogonal = _orthogonal(equation, inputs)
         return [orthogonal, *[Unknown(operation=name)] * (len(wanted) - 1)]
     else:
-        result = unknown([_content(each) for each in inputs], name)
+        result = unknown([content_of(each) for each in inputs], name)
     return [result] * len(wanted)
 
 
@@ -217,7 +197,7 @@ def _random(operation: str, equation: Any, inputs: list[Value]) -> Value:
 def _branched(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Value]:
     which, *rest = inputs
     branches = equation.params["branches"]
-    number = _number(which)
+    number = number_of(which)
     if number is not None:
         index = min(max(int(number), 0), len(branches) - 1)
         return _evaluated(branches[index], rest, wanted)
@@ -293,14 +273,14 @@ def _computed(equation: Any, inputs: Sequence[Value]) -> list[Value] | None:
         return None
     sizes = [math.prod(each.aval.shape) for each in (*equation.invars, *equation.outvars)]
     if equation.primitive.name == "broadcast_in_dim" and sizes[-1] > 1:
-        value = _number(inputs[0])
+        value = number_of(inputs[0])
         if value is not None:
             return [Constant(value=value)]
     if max(sizes) > MAX_COMPUTED:
         return None
     arrays = [
         each.values if isinstance(each, Computed) else np.full(
-            variable.aval.shape, _number(each), variable.aval.dtype
+            variable.aval.shape, number_of(each), variable.aval.dtype
         )
         for each, variable in zip(inputs, equation.invars, strict=True)
     ]  # fmt: skip
@@ -312,52 +292,32 @@ def _computed(equation: Any, inputs: Sequence[Value]) -> list[Value] | None:
     return [Computed(np.asarray(each)) for each in (results if several else [results])]
 
 
-def _number(value: Value) -> float | None:
-    """The only number that a value holds; None of others."""
-    if isinstance(value, Constant):
-        return float(value.value)
-    if not isinstance(value, Computed):
-        return None
-    flat = np.asarray(value.values).ravel()
-    if not flat.size or flat.dtype.kind == "c" or not bool((flat == flat[0]).all()):
-        return None
-    return float(flat[0])
-
-
-def _mapped(value: Value, change: Callable[[Content], Content]) -> Value:
-    """The value with each of its contents changed."""
-    if isinstance(value, Boxes):
-        parts = (part._replace(content=change(part.content)) for part in value.parts)
-        return Boxes(tuple(parts))
-    return change(_content(value))
-
-
 # Arithmetic
 
 
 def _affine(equation: Any, inputs: list[Value]) -> Value:
     """a·x + b of a distribution, for numbers a and b."""
     name = equation.primitive.name
-    numbers = [_number(each) for each in inputs]
+    numbers = [number_of(each) for each in inputs]
     random = [at for at, each in enumerate(inputs) if not isinstance(each, Computed | Constant)]
-    contents = [_content(each) for each in inputs]
+    contents = [content_of(each) for each in inputs]
     if name == "mul" and SIGNS in contents and len(random) == 2:
         # Random signs leave an orthogonal matrix orthogonal.
         other = inputs[1 - contents.index(SIGNS)]
-        return _mapped(
+        return each_changed(
             other, lambda each: each if isinstance(each, Orthogonal) else unknown([each], name)
         )
     # Where nothing is random, there are too many entries to compute.
-    at = random[0] if random else max(range(len(inputs)), key=lambda at: _size(equation, at))
+    at = random[0] if random else max(range(len(inputs)), key=lambda at: size_of(equation, at))
     value = inputs[at]
     number = 1.0 if len(inputs) == 1 else numbers[1 - at]
     is_first = at == 0
     if len(random) == 2 and equation.invars[0].aval.shape == equation.invars[1].aval.shape:
         return combined(name, *contents)
-    if len(random) > 1 or number is None or _size(equation, at) != _size(equation):
+    if len(random) > 1 or number is None or size_of(equation, at) != size_of(equation):
         return unknown(contents, name)
     if name == "div" and not is_first:
-        return _mapped(value, lambda each: _scaled(mapped(each, "reciprocal"), number, 0.0))
+        return each_changed(value, lambda each: _scaled(mapped(each, "reciprocal"), number, 0.0))
     if name == "div" and not number:
         return unknown(contents, name)
     factor, shift = {
@@ -367,13 +327,7 @@ def _affine(equation: Any, inputs: list[Value]) -> Value:
         "sub": (1.0, -number) if is_first else (-1.0, number),
         "div": (1 / number if number else 1.0, 0.0),
     }[name]
-    return _mapped(value, lambda each: _scaled(each, factor, shift))
-
-
-def _size(equation: Any, at: int | None = None) -> int:
-    """The number of entries of an input, or of the output."""
-    variable = equation.outvars[0] if at is None else equation.invars[at]
-    return math.prod(variable.aval.shape)
+    return each_changed(value, lambda each: _scaled(each, factor, shift))
 
 
 def _scaled(content: Content, factor: float, shift: float) -> Content:
@@ -385,20 +339,22 @@ def _scaled(content: Content, factor: float, shift: float) -> Content:
 def _clamped(equation: Any, inputs: list[Value]) -> Value:
     name = equation.primitive.name
     if name == "clamp":
-        bounds, value = (_number(inputs[0]), _number(inputs[2])), inputs[1]
+        bounds, value = (number_of(inputs[0]), number_of(inputs[2])), inputs[1]
     else:
-        at = 1 if _number(inputs[0]) is not None else 0
-        number, value = _number(inputs[1 - at]), inputs[at]
+        at = 1 if number_of(inputs[0]) is not None else 0
+        number, value = number_of(inputs[1 - at]), inputs[at]
         bounds = (number, math.inf) if name == "max" else (-math.inf, number)
     low, high = bounds
     if low is None or high is None:
-        return unknown([_content(each) for each in inputs], name)
-    return _mapped(value, lambda each: clamped(each, low, high))
+        return unknown([content_of(each) for each in inputs], name)
+    return each_changed(value, lambda each: clamped(each, low, high))
 
 
 def _function(equation: Any, inputs: list[Value]) -> Value:
     name = equation.primitive.name
-    return _mapped(inputs[0], lambda each: mapped(each, "sigmoid" if name == "logistic" else name))
+    return each_changed(
+        inputs[0], lambda each: mapped(each, "sigmoid" if name == "logistic" else name)
+    )
 
 
 def _sign(equation: Any, inputs: list[Value]) -> Value:
@@ -406,22 +362,22 @@ def _sign(equation: Any, inputs: list[Value]) -> Value:
 
 
 def _inverse_error_function(equation: Any, inputs: list[Value]) -> Value:
-    return _mapped(inputs[0], erfinv)
+    return each_changed(inputs[0], erfinv)
 
 
 def _shifted(equation: Any, inputs: list[Value]) -> Value:
-    bits, by = inputs[0], _number(inputs[1])
+    bits, by = inputs[0], number_of(inputs[1])
     if isinstance(bits, Bits) and not bits.above and by is not None:
         return Bits(bits.width - int(by))
-    return unknown([_content(each) for each in inputs], equation.primitive.name)
+    return unknown([content_of(each) for each in inputs], equation.primitive.name)
 
 
 def _joined_bits(equation: Any, inputs: list[Value]) -> Value:
     for bits, other in (inputs, inputs[::-1]):
-        number = _number(other)
+        number = number_of(other)
         if isinstance(bits, Bits) and number is not None and not bits.above:
             return Bits(bits.width, int(number))
-    return unknown([_content(each) for each in inputs], "or")
+    return unknown([content_of(each) for each in inputs], "or")
 
 
 def _reinterpreted(equation: Any, inputs: list[Value]) -> Value:
@@ -432,7 +388,7 @@ def _reinterpreted(equation: Any, inputs: list[Value]) -> Value:
         one = int(np.ones((), dtype).view(f"u{np.dtype(dtype).itemsize}"))
         if bits == Bits(jax.numpy.finfo(dtype).nmant, one):
             return RandomUniform(minval=1.0, maxval=2.0)
-    return unknown([_content(bits)], equation.primitive.name)
+    return unknown([content_of(bits)], equation.primitive.name)
 
 
 def _converted(equation: Any, inputs: list[Value]) -> Value:
@@ -442,7 +398,7 @@ def _converted(equation: Any, inputs: list[Value]) -> Value:
             return value
     elif jax.numpy.issubdtype(dtype, jax.numpy.floating) and not isinstance(value, Bits):
         return value
-    return unknown([_content(value)], equation.primitive.name)
+    return unknown([content_of(value)], equation.primitive.name)
 
 
 def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
@@ -451,7 +407,7 @@ def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
     match inputs[0]:
         case RandomNormal(mean=0.0) if shape[-2:] == equation.invars[0].aval.shape[-2:]:
             return _orthogonals(Orthogonal(), shape, len(shape) - 2)
-    return unknown([_content(inputs[0])], "qr")
+    return unknown([content_of(inputs[0])], "qr")
 
 
 def _orthogonals(content: Content, shape: Size, axes: int) -> Value:
@@ -469,224 +425,6 @@ def _orthogonals(content: Content, shape: Size, axes: int) -> Value:
     )
 
 
-# Parts of arrays
-
-
-def _moved(equation: Any, inputs: list[Value]) -> Value:
-    """The same entries in another shape."""
-    value = inputs[0]
-    name, old = equation.primitive.name, equation.invars[0].aval.shape
-    new = equation.outvars[0].aval.shape
-    if isinstance(value, Bits):
-        return value
-    if math.prod(old) != math.prod(new):
-        content = _content(value)
-        return content if isinstance(content, Undrawn) else Unknown(operation="copies")
-    if name == "rev" and isinstance(value, Boxes):
-        return Unknown(operation=name)
-    order = equation.params["permutation"] if name == "transpose" else None
-    parts = []
-    for box, content in value.parts if isinstance(value, Boxes) else _parts(value, old):
-        moved = _moved_box(box, old, new, order)
-        if moved is None:
-            return Unknown(operation=name)
-        before, after = _lengths(box), _lengths(moved)
-        if isinstance(content, Computed):
-            array = np.broadcast_to(content.values, before)
-            array = array.reshape(after) if order is None else array.transpose(order)
-            content = Computed(array)
-        parts.append(Part(moved, reshaped(content, before, after)))
-    return Boxes(tuple(parts)) if len(parts) > 1 else parts[0].content
-
-
-def _moved_box(box: Box, old: Size, new: Size, order: Sequence[int] | None) -> Box | None:
-    """The box that holds the entries of a box of another shape; None if none does."""
-    if order is not None:
-        return tuple(box[axis] for axis in order)
-    long = iter([each for each, length in zip(box, old, strict=True) if length != 1])
-    if [each for each in old if each != 1] == [each for each in new if each != 1]:
-        return tuple(slice(0, 1) if length == 1 else next(long) for length in new)
-    if box == whole(old):
-        return whole(new)
-    if old[:1] == new[:1] and box[1:] == whole(old[1:]):
-        return (box[0], *whole(new[1:]))
-    return None
-
-
-def _lengths(box: Box) -> Size:
-    return tuple(each.stop - each.start for each in box)
-
-
-def _sliced(equation: Any, inputs: list[Value]) -> Value:
-    """A slice of an array; of independent entries any is like the whole."""
-    value, *starts = inputs
-    old, new = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-    if not isinstance(value, Boxes):
-        return value if isinstance(value, Bits) else reshaped(_content(value), old, new)
-    parameters = equation.params
-    steps = parameters.get("strides") or ()
-    begins = _begins(starts, old, new) if starts else list(parameters["start_indices"])
-    if begins is None or max(steps, default=1) > 1:
-        return Unknown(operation=equation.primitive.name)
-    return _joined(_cut(value.parts, begins, new))
-
-
-def _begins(starts: Sequence[Value], outer: Size, inner: Size) -> list[int] | None:
-    """Where a box begins that JAX moves inside where it would reach beyond the end."""
-    numbers = [_number(each) for each in starts]
-    if None in numbers:
-        return None
-    return [
-        min(max(int(number or 0), 0), outer[axis] - inner[axis])
-        for axis, number in enumerate(numbers)
-    ]
-
-
-def _cut(parts: Sequence[Part], begins: Sequence[int], lengths: Size) -> list[Part]:
-    """What a box of an array shows of its parts."""
-    shown = []
-    for box, content in parts:
-        inner = tuple(
-            slice(max(each.start - begin, 0), min(each.stop - begin, length))
-            for each, begin, length in zip(box, begins, lengths, strict=True)
-        )
-        if any(each.start >= each.stop for each in inner):
-            continue
-        if isinstance(content, Computed):
-            array = np.broadcast_to(content.values, _lengths(box))
-            own = tuple(
-                slice(each.start + begin - outer.start, each.stop + begin - outer.start)
-                for each, begin, outer in zip(inner, begins, box, strict=True)
-            )
-            content = Computed(array[own])
-        shown.append(Part(inner, reshaped(content, _lengths(box), _lengths(inner))))
-    return shown
-
-
-def _split(equation: Any, inputs: list[Value]) -> list[Value]:
-    axis, sizes = equation.params["axis"], equation.params["sizes"]
-    shape = equation.invars[0].aval.shape
-    results = []
-    for end, size in zip(accumulate(sizes), sizes, strict=True):
-        begins = [end - size if at == axis else 0 for at in range(len(shape))]
-        lengths = tuple(size if at == axis else length for at, length in enumerate(shape))
-        results.append(_joined(_cut(_parts(inputs[0], shape), begins, lengths)))
-    return results
-
-
-def _joined(parts: Sequence[Part]) -> Value:
-    """Parts as one content where they are alike, and independent."""
-    first = parts[0].content
-    if len(parts) == 1 or (
-        not isinstance(first, Whole) and are_alike([each.content for each in parts])
-    ):
-        return first
-    return Boxes(tuple(parts)) if len(parts) <= MAX_PARTS else Unknown(operation="concatenate")
-
-
-def _concatenated(equation: Any, inputs: list[Value]) -> Value:
-    axis = equation.params["dimension"]
-    parts: list[Part] = []
-    begin = 0
-    for value, variable in zip(inputs, equation.invars, strict=True):
-        shape = variable.aval.shape
-        begins = [begin if at == axis else 0 for at in range(len(shape))]
-        parts += _shifted_by(begins, _parts(value, shape))
-        begin += shape[axis]
-    return _joined([each for each in parts if all(_lengths(each.box))])
-
-
-def _shifted_by(begins: Sequence[int], parts: Sequence[Part]) -> list[Part]:
-    """The parts of an array that lies in another one."""
-    return [
-        part._replace(
-            box=tuple(
-                slice(each.start + begin, each.stop + begin)
-                for each, begin in zip(part.box, begins, strict=True)
-            )
-        )
-        for part in parts
-    ]
-
-
-def _updated(equation: Any, inputs: list[Value]) -> Value:
-    """An array over a part of which another one is written (dynamic_update_slice)."""
-    operand, update, *starts = inputs
-    outer, inner = (each.aval.shape for each in equation.invars[:2])
-    begins = _begins(starts, outer, inner)
-    if begins is None:
-        return unknown([_content(operand), _content(update)], equation.primitive.name)
-    return _joined([*_parts(operand, outer), *_shifted_by(begins, _parts(update, inner))])
-
-
-def _scattered(equation: Any, inputs: list[Value]) -> Value:
-    """An array whose entries at known indices are replaced, where those fill a box."""
-    operand, indices, update = inputs
-    shape = equation.outvars[0].aval.shape
-    name = equation.primitive.name
-    if isinstance(indices, Constant):
-        variable = equation.invars[1].aval
-        indices = Computed(np.full(variable.shape, indices.value, variable.dtype))
-    box = None
-    if isinstance(indices, Computed) and math.prod(shape) <= MAX_COMPUTED:
-        ones = np.ones(equation.invars[2].aval.shape, np.float32)
-        dtype = {"update_jaxpr": None, "update_consts": ()}
-        written = equation.primitive.bind(
-            np.zeros(shape, np.float32), indices.values, ones, **{**equation.params, **dtype}
-        )
-        box = _box_of(np.asarray(written) > 0)
-    if box is None or isinstance(update, Boxes | Bits | Computed):
-        return unknown([_content(each) for each in inputs], name)
-    if math.prod(_lengths(box)) != _size(equation, 2):
-        return unknown([_content(each) for each in inputs], name)
-    content = reshaped(update, equation.invars[2].aval.shape, _lengths(box))
-    return _joined([*_parts(operand, shape), Part(box, content)])
-
-
-def _box_of(mask: Array) -> Box | None:
-    """The box of the entries that are true; None if they fill none."""
-    if not mask.any():
-        return None
-    sides = (
-        np.flatnonzero(mask.any(tuple(np.delete(range(mask.ndim), axis))))
-        for axis in range(mask.ndim)
-    )
-    box = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in sides)
-    return box if mask[box].all() else None
-
-
-def _selected(equation: Any, inputs: list[Value]) -> Value:
-    """Entries of two arrays by a known mask, where one of them fills a box."""
-    which, *cases = inputs
-    shape = equation.outvars[0].aval.shape
-    number = _number(which)
-    if number is not None:
-        return cases[int(number)]
-    if isinstance(which, Computed) and len(cases) == 2 and which.values.shape == shape:
-        mask = np.asarray(which.values, bool)
-        for inside, outside, box in (
-            (cases[1], cases[0], _box_of(mask)),
-            (cases[0], cases[1], _box_of(~mask)),
-        ):
-            if box is not None:
-                begins = [each.start for each in box]
-                cut = _cut(_parts(inside, shape), begins, _lengths(box))
-                return _joined([*_parts(outside, shape), *_shifted_by(begins, cut)])
-    return unknown([_content(each) for each in inputs], equation.primitive.name)
-
-
-def _padded(equation: Any, inputs: list[Value]) -> Value:
-    value, padding = inputs
-    sides = equation.params["padding_config"]
-    number = _number(padding)
-    if number is None or any(low < 0 or high < 0 or between for low, high, between in sides):
-        return unknown([_content(each) for each in inputs], equation.primitive.name)
-    shape = equation.outvars[0].aval.shape
-    shown = _parts(value, equation.invars[0].aval.shape)
-    inside = _shifted_by([low for low, _, _ in sides], shown)
-    return _joined([Part(whole(shape), Constant(value=number)), *inside])
-
-
 _COPIES = ("copy", "copy_p", "stop_gradient", "reduce_precision", "sharding_constraint", "pvary")
 _RESHAPES = ("reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "rev")
 _SLICES = ("slice", "dynamic_slice")
@@ -694,19 +432,19 @@ _RULES: Mapping[str, Callable[[Any, list[Value]], Value]] = {
     **dict.fromkeys(("mul", "add", "sub", "div", "neg"), _affine),
     **dict.fromkeys(("max", "min", "clamp"), _clamped),
     **dict.fromkeys((*UNARY - {"neg"}, "logistic"), _function),
-    **dict.fromkeys((*_COPIES, *_RESHAPES), _moved),
+    **dict.fromkeys((*_COPIES, *_RESHAPES), moved_entries),
     "sign": _sign,
     "erf_inv": _inverse_error_function,
     "shift_right_logical": _shifted,
     "or": _joined_bits,
     "bitcast_convert_type": _reinterpreted,
     "convert_element_type": _converted,
-    **dict.fromkeys(_SLICES, _sliced),
-    "concatenate": _concatenated,
-    "dynamic_update_slice": _updated,
-    "scatter": _scattered,
-    "select_n": _selected,
-    "pad": _padded,
+    **dict.fromkeys(_SLICES, sliced),
+    "concatenate": concatenated,
+    "dynamic_update_slice": updated,
+    "scatter": scattered,
+    "select_n": selected,
+    "pad": padded,
 }
 _MOVES = {*_RESHAPES, *_SLICES, "concatenate", "dynamic_update_slice", "scatter", "select_n", "pad"}
 """Operations after which entries may lie elsewhere."""
