@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from initcli.checkpoint import Subject
     from initcli.model import Model
     from initcli.parameter import Parameter
-    from initcli.reports.summary import TensorSummary
+    from initcli.reports.tensors import TensorSummary
     from initcli.sampling.workers import Workers
 
 # Rough times of one process, which decide how many processes are started.
@@ -94,7 +94,7 @@ class _Drawing(NamedTuple):
         """Sample and measure tensors, with a progress bar."""
         from initcli.measuring import compiled
         from initcli.measuring.same_values import SameValues
-        from initcli.reports.summary import summaries
+        from initcli.reports.tensors import summaries
 
         compiled.prepare(self.counts(only))
         same = SameValues()
@@ -192,7 +192,7 @@ def summary(
     if jobs and cluster is not None:
         raise typer.BadParameter("a cluster has its own number of workers", param_hint="--jobs")
 
-    from initcli.reports.summary import is_stored, with_spectral_norms
+    from initcli.reports.tensors import is_stored, with_spectral_norms
 
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
         # Code and configurations say the distributions, and may have billions of weights; what is
@@ -201,7 +201,7 @@ def summary(
         if not theory and (sample or not declared):
             drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
         else:
-            from initcli.reports.summary import theory as distributions
+            from initcli.reports.tensors import theory as distributions
 
             drawn = distributions(model, only=only)
         return with_spectral_norms(drawn) if spectral else drawn
@@ -480,7 +480,7 @@ def _draw(
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
     from initcli.render.bars import BarChart, heading
-    from initcli.reports.summary import common_range
+    from initcli.reports.tensors import common_range
 
     page, plain = console()
     write(printed(page, heading(model, ascii_only=plain)))

@@ -18,7 +18,8 @@ from initcli.measuring.bins import auto_bins
 from initcli.measuring.histogram import Histogram, around
 from initcli.model import Model
 from initcli.render.blocks import BLOCKS
-from initcli.reports.summary import TensorSummary, is_stored, model_facts, value_facts
+from initcli.reports.summary import value_facts
+from initcli.reports.tensors import TensorSummary, is_stored, model_facts
 from initcli.sampling.chunks import rounding_limits
 from initcli.types import shape_text
 

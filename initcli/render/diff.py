@@ -16,7 +16,7 @@ from initcli.errors import printable
 from initcli.render.blocks import ASCII, BLOCKS, sparkline
 from initcli.render.columns import Column, in_columns
 from initcli.reports.diff import Change, DiffTotals
-from initcli.reports.summary import TensorSummary, model_facts
+from initcli.reports.tensors import TensorSummary, model_facts
 from initcli.types import shape_text
 
 _BARS = 8

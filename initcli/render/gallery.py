@@ -28,7 +28,7 @@ from initcli.render.plots import (
     tensor_cell,
     tensor_picture,
 )
-from initcli.reports.summary import (
+from initcli.reports.tensors import (
     TensorSummary,
     common_range,
     has_values,

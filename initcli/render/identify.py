@@ -11,7 +11,7 @@ from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.render.columns import Column, in_columns
 from initcli.reports.identify import Found
-from initcli.reports.summary import model_facts
+from initcli.reports.tensors import model_facts
 from initcli.types import shape_text
 
 _ALSO = 3

@@ -12,7 +12,7 @@ from initcli.errors import printable
 from initcli.measuring.spectral import Spectral
 from initcli.parameter import Parameter
 from initcli.render.columns import Column, in_columns
-from initcli.reports.summary import TensorSummary, model_facts
+from initcli.reports.tensors import TensorSummary, model_facts
 
 _Row = tuple[Parameter, Spectral]
 

@@ -21,14 +21,8 @@ from initcli.render.parametrization import parametrization_table
 from initcli.render.residual import residual_lines
 from initcli.render.wrapping import in_lines, wrapped
 from initcli.reports.record import columns
-from initcli.reports.summary import (
-    TABLE_COLUMNS,
-    TensorRecord,
-    TensorSummary,
-    model_facts,
-    statuses,
-    totals,
-)
+from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, statuses
+from initcli.reports.tensors import TensorSummary, model_facts, totals
 from initcli.signal.residual import residual_schemes
 from initcli.types import Shapes, shape_text, shapes_text
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a result needs the modules of its own view alone
     from initcli.render.page.shapes import Panel
     from initcli.reports.diff import Diff
     from initcli.reports.identify import Identification
-    from initcli.reports.summary import Summary, TensorSummary
+    from initcli.reports.tensors import Summary, TensorSummary
     from initcli.signal.comparison import Comparison
     from initcli.signal.figures import Signal
     from initcli.signal.width_sweep import WidthSweep
@@ -79,7 +79,7 @@ class Fitted(NamedTuple):
 
 def model(result: Subject) -> View:
     """A model: its tensors with nothing drawn."""
-    from initcli.reports.summary import theory
+    from initcli.reports.tensors import theory
 
     return summary(theory(result))
 
@@ -89,7 +89,8 @@ def summary(result: Summary) -> View:
     from initcli.render.outline import outline
     from initcli.render.table import summary_table
     from initcli.reports.identify import matched
-    from initcli.reports.summary import TABLE_COLUMNS, SummaryReport, is_stored, summary_rows
+    from initcli.reports.summary import TABLE_COLUMNS, SummaryReport, summary_rows
+    from initcli.reports.tensors import is_stored
 
     subject, drawn = result.model, any(each.measured for each in result)
 

@@ -16,15 +16,8 @@ from initcli.measuring.portions import Progress
 from initcli.model import matching
 from initcli.parameter import Parameter
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
-from initcli.reports.summary import (
-    DistributionRecord,
-    MeasuredRecord,
-    TensorRecord,
-    TensorSummary,
-    has_values,
-    held,
-    summaries,
-)
+from initcli.reports.summary import DistributionRecord, MeasuredRecord, TensorRecord
+from initcli.reports.tensors import TensorSummary, has_values, held, summaries
 from initcli.sampling.workers import HERE, Workers
 from initcli.sources.packed import with_unpacked
 from initcli.sources.pairing import counterparts

@@ -18,13 +18,8 @@ from initcli.matching.match import Identified
 from initcli.measuring.measurement import Measurement
 from initcli.parameter import Parameter
 from initcli.reports.record import Rows, doc, record, rows_of
-from initcli.reports.summary import (
-    MatchRecord,
-    TensorSummary,
-    is_stored,
-    model_facts,
-    summaries,
-)
+from initcli.reports.summary import MatchRecord
+from initcli.reports.tensors import TensorSummary, is_stored, model_facts, summaries
 from initcli.sources.subject import subject_of
 from initcli.types import shape_text
 

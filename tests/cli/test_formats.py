@@ -205,7 +205,7 @@ def test_rows_are_printed_as_tensors_are_measured(monkeypatch: pytest.MonkeyPatc
         happened.append("measured")
         return fit(*arguments)
 
-    monkeypatch.setattr("initcli.reports.summary.fit", measured)
+    monkeypatch.setattr("initcli.reports.tensors.fit", measured)
     monkeypatch.setattr(options, "write", lambda text: happened.append("printed"))
     for form, head in (("csv", 1), ("tsv", 1), ("jsonl", 0)):
         happened.clear()

@@ -76,7 +76,8 @@ def _identified(file: Path) -> None:
     from initcli.limits import limited
     from initcli.reports.identify import matched
     from initcli.reports.record import json_text
-    from initcli.reports.summary import SummaryReport, summarize
+    from initcli.reports.summary import SummaryReport
+    from initcli.reports.tensors import summarize
     from initcli.sources.weights.read import checkpoint
 
     with limited(unpacked_bytes=10**7):
@@ -170,7 +171,8 @@ def _initcli() -> Any:
 
 def _summarized(model: Any) -> None:
     from initcli.reports.record import json_text
-    from initcli.reports.summary import SummaryReport, theory
+    from initcli.reports.summary import SummaryReport
+    from initcli.reports.tensors import theory
 
     if len(model.parameters) <= _MOST_PARAMETERS:
         json.loads(json_text(SummaryReport.of(model, theory(model))))

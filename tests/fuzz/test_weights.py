@@ -12,7 +12,7 @@ import pytest
 from initcli.errors import InitcliError
 from initcli.limits import limited
 from initcli.measuring.measure import measure
-from initcli.reports.summary import has_values
+from initcli.reports.tensors import has_values
 from initcli.sources.weights.read import checkpoint
 from support.paths import REFERENCE
 

@@ -20,7 +20,7 @@ from initcli.initializers import Initializer
 from initcli.layers.embedding import Embedding
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
-from initcli.reports.summary import summarize
+from initcli.reports.tensors import summarize
 from initcli.sampling.chunks import draw
 from initcli.signal import arrays
 from initcli.signal.measured import measure_signal

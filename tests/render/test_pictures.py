@@ -21,7 +21,7 @@ from initcli.render.plots import (
     tensor_cell,
     tensor_picture,
 )
-from initcli.reports.summary import TensorSummary, common_range
+from initcli.reports.tensors import TensorSummary, common_range
 from support.paths import ROOT, TOUR
 from support.running import run, run_process
 

@@ -20,7 +20,7 @@ from error_cases.weights import damaged, entry, header, torch_archive
 from initcli.checkpoint import Checkpoint
 from initcli.limits import limited
 from initcli.measuring.measure import measure
-from initcli.reports.summary import has_values
+from initcli.reports.tensors import has_values
 from initcli.sources.load import load
 from initcli.sources.pairing import paired
 from initcli.sources.weights.read import checkpoint

@@ -12,13 +12,8 @@ from initcli.errors import printable
 from initcli.model import Model, leaves
 from initcli.render.page.bars import Bars, distribution_bars, measured_bars
 from initcli.reports.record import ModelRecord, columns, plain
-from initcli.reports.summary import (
-    TABLE_COLUMNS,
-    TensorRecord,
-    TensorSummary,
-    tensor_records,
-    totals,
-)
+from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, tensor_records
+from initcli.reports.tensors import TensorSummary, totals
 from initcli.types import SEVERITIES
 
 if TYPE_CHECKING:  # a page of tensors needs neither

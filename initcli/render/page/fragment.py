@@ -18,7 +18,8 @@ from initcli.render.page.data import tensor_bars
 from initcli.render.page.shapes import PANEL, SMALL_HEIGHT, Panel, small_histogram
 from initcli.render.page.writing import template
 from initcli.reports.record import Rows
-from initcli.reports.summary import TensorSummary, value_facts
+from initcli.reports.summary import value_facts
+from initcli.reports.tensors import TensorSummary
 
 
 class Picture(msgspec.Struct, frozen=True):
