@@ -100,12 +100,22 @@ class Config:
 
     def number(self, key: str) -> float:
         """A number of at least 0, within bounds that no honest value reaches."""
+        value = self.value(key)
+        if value == 0 and not isinstance(value, bool):
+            return 0.0
+        return self._bounded(key, "0, or ", 0.0)
+
+    def positive(self, key: str) -> float:
+        """A number above 0, within bounds that no honest value reaches."""
+        return self._bounded(key, "", 1.0)
+
+    def _bounded(self, key: str, other: str, least: float) -> float:
         name, value = self.written(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and (value == 0 or 1e-30 <= value <= 1e6):
+        if is_number and 1e-30 <= value <= 1e6:
             return float(value)
-        self._refuse(name, value, "0, or a number from 1e-30 to 1e6")
-        return float(self._default(key, 0.0))
+        self._refuse(name, value, f"{other}a number from 1e-30 to 1e6")
+        return float(self._default(key, least))
 
     def word(self, key: str, choices: Iterable[str]) -> str:
         """One of the choices."""

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from initcli.initializers import Initializer
-from initcli.initializers.given import Unknown, Values
+from initcli.initializers import Initializer, RandomUniform
+from initcli.initializers.given import Mapped, Values
 from initcli.sources.huggingface.families.decoder import Decoder, Norms
-from initcli.sources.huggingface.families.mamba import DRAWN_STEPS, StateSpace, uniform
+from initcli.sources.huggingface.families.mamba import StateSpace, drawn_steps, uniform
 from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Grouped, Qwen3Moe
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
@@ -130,6 +130,8 @@ class Gated(Hybrid):
     norm_start = 0.0
     norm_offset = 1.0
     has_qk_norm = True
+    rates: ClassVar[Initializer] = RandomUniform(minval=0.01, maxval=16.0)
+    """The initializer of what decays, of which the logarithm is a weight."""
     packs_heads: ClassVar[bool] = False
     """Whether the projections of a mixer are two tensors, of which each holds several."""
 
@@ -152,7 +154,7 @@ class Gated(Hybrid):
         values = count * each
         keys = config.size("linear_num_key_heads") * config.size("linear_key_head_dim")
         kernel = (config.size("linear_conv_kernel_dim"),)
-        decay = Tensor((count,), Unknown(operation="log"))
+        decay = Tensor((count,), Mapped(drawn=self.rates, function=("x", "log")))
         projections = {"in_proj_qkvz": 2 * keys + 2 * values, "in_proj_ba": 2 * count}
         if not self.packs_heads:
             projections = {"in_proj_qkv": 2 * keys + values, "in_proj_z": values}
@@ -298,6 +300,9 @@ class NemotronH(StateSpace, Grouped):
         "mamba_n_groups": "n_groups",
         "mamba_d_conv": "conv_kernel",
         "mamba_conv_bias": "use_conv_bias",
+        "mamba_dt_min": "time_step_min",
+        "mamba_dt_max": "time_step_max",
+        "mamba_dt_init_floor": "time_step_floor",
     }
     table = "embeddings"
     final_norm = "norm_f"
@@ -313,7 +318,6 @@ class NemotronH(StateSpace, Grouped):
     kernel_key = "conv_kernel"
     conv_bias = "use_conv_bias"
     mixer_bias = "use_bias"
-    steps = DRAWN_STEPS
     kinds: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "M": ("linear_attention", "mamba"),
         "*": ("full_attention", "attention"),
@@ -348,6 +352,9 @@ class NemotronH(StateSpace, Grouped):
             modules.linear("fc2_latent_proj", latent, self.width, bias)
         into, back = self.weight(count, size, latent or self.width), latent or self.width
         modules.add("experts", "Experts", up_proj=into, down_proj=self.weight(count, back, size))
+
+    def steps(self) -> Initializer:
+        return drawn_steps(self.config)
 
     def back_initializer(self, inner: int) -> Initializer:
         if not self.config.flag("rescale_prenorm_residual"):

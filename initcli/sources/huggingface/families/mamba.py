@@ -8,13 +8,23 @@ from typing import ClassVar
 import numpy as np
 
 from initcli.initializers import Constant, Initializer, RandomUniform
-from initcli.initializers.given import Unknown, Values
+from initcli.initializers.given import Mapped, Unknown, Values
+from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
-DRAWN_STEPS = Unknown(operation="the inverse softplus of random entries")
-"""What time steps start as: softplus makes them log-uniform."""
+
+def drawn_steps(config: Config) -> Initializer:
+    """The initializer of the bias of time steps, which softplus makes log-uniform."""
+    low, high = (math.log(config.positive(f"time_step_{end}")) for end in ("min", "max"))
+    if math.exp(min(low, high)) < config.number("time_step_floor"):
+        return Unknown(operation="clamp")
+    if low == high:
+        return Constant(value=low + math.log(-math.expm1(-math.exp(low))))
+    low, high = sorted((low, high - low + low))
+    drawn = RandomUniform(minval=low, maxval=high)
+    return Mapped(drawn=drawn, function=("x", "exp", "softplus⁻¹"))
 
 
 def uniform(bound: float) -> RandomUniform:
@@ -38,8 +48,6 @@ class StateSpace(Decoder):
     mixer_bias: ClassVar[bool | str] = "mamba_proj_bias"
     out_mixer_bias: ClassVar[str] = ""
     """The key of the bias of the projection back, where it has its own."""
-    steps: ClassVar[Initializer] = ONE
-    """The initializer of time steps."""
 
     def mixer(self) -> None:
         """Add the mixer of a block."""
@@ -49,7 +57,7 @@ class StateSpace(Decoder):
         decay: Initializer = ZERO
         if self.is_computable((heads,), self.mixer_heads_key):
             decay = Values(numbers=np.log(np.arange(1.0, heads + 1)).tobytes())
-        tensors = {"dt_bias": self.steps, "A_log": decay, "D": ONE}
+        tensors = {"dt_bias": self.steps(), "A_log": decay, "D": ONE}
         with modules.within(self.mixer_name):
             modules.add("", "Mixer", **{key: Tensor((heads,), x) for key, x in tensors.items()})
             drawn, bias = self.kernel_initializer(kernel), self.flag(self.conv_bias)
@@ -61,6 +69,10 @@ class StateSpace(Decoder):
             bias = self.flag(self.out_mixer_bias or self.mixer_bias)
             back = self.back_initializer(inner)
             modules.linear("out_proj", inner, self.width, bias, initializer=back)
+
+    def steps(self) -> Initializer:
+        """The initializer of the bias of time steps."""
+        return ONE
 
     def kernel_initializer(self, kernel: int) -> Initializer:
         """The initializer of the convolution."""
@@ -125,7 +137,7 @@ class Mamba(Decoder):
         scheme = config.word("time_step_init_scheme", ("random", "constant"))
         steps = uniform(bound) if scheme == "random" else Constant(value=bound)
         weight = Tensor((inner, rank), steps, (1,), (0,))
-        modules.add("dt_proj", "Linear", weight=weight, bias=Tensor((inner,), DRAWN_STEPS))
+        modules.add("dt_proj", "Linear", weight=weight, bias=Tensor((inner,), drawn_steps(config)))
         bound = inner**-0.5
         if config.flag("rescale_prenorm_residual"):
             bound /= math.sqrt(max(config.size("num_hidden_layers", 0), 1))
@@ -148,11 +160,13 @@ class Mamba2(StateSpace):
     expand_key = "expand"
     conv_bias = "use_conv_bias"
     mixer_bias = "use_bias"
-    steps = DRAWN_STEPS
 
     def block(self, index: int) -> None:
         self.norm("norm", self.width)
         self.mixer()
+
+    def steps(self) -> Initializer:
+        return drawn_steps(self.config)
 
     def kernel_initializer(self, kernel: int) -> Initializer:
         return uniform(kernel**-0.5)
