@@ -17,7 +17,7 @@ TASKS: tuple[str, ...] = (
 class Bert(Family):
     """BERT. Devlin et al. 2018, arXiv:1810.04805."""
 
-    model_types = ("bert",)
+    model_types: ClassVar[tuple[str, ...]] = ("bert",)
     heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForPreTraining", "LMHeadModel", "ForNextSentencePrediction"),
         *TASKS,
@@ -25,6 +25,7 @@ class Bert(Family):
     body_name: ClassVar[str] = "bert"
     pads_positions: ClassVar[bool] = False
     """Whether the table of positions has a padding row too."""
+    blocks: ClassVar[str] = "encoder.layer"
     attention_norm: ClassVar[str] = "output.LayerNorm"
     """Name of the norm of attention, in it."""
     output_norm: ClassVar[str] = "output.LayerNorm"
@@ -37,22 +38,29 @@ class Bert(Family):
         *("cls.predictions", "transform.dense", "transform.LayerNorm"),
     )
     """Names of the head over the vocabulary, of its projection, and of its norm."""
-    has_pooler: ClassVar[bool] = True
-    pools_for_classes: ClassVar[bool] = True
+    pooled_heads: ClassVar[tuple[str, ...]] = (
+        *("Model", "ForPreTraining", "ForNextSentencePrediction", "ForMultipleChoice"),
+        "ForSequenceClassification",
+    )
+    """The ends of names of classes with a pooler."""
+    pooler: ClassVar[str] = "pooler.dense"
+    has_class_layer: ClassVar[bool] = False
+    """Whether the head over classes of a text has a layer before its last."""
+    choice_layer: ClassVar[str] = ""
+    """Name of the layer before the head over choices, if there is one."""
+    has_segments: ClassVar[bool] = True
+    has_positions: ClassVar[bool] = True
+    more_positions: ClassVar[int] = 0
+    """How many rows the table of positions has besides."""
 
     def describe(self, head: str) -> None:
         config, width = self.config, self.config.size("hidden_size")
         config.activation("hidden_act")
         config.quotient("hidden_size", "num_attention_heads")
-        pooled = {"Model", "ForPreTraining", "ForNextSentencePrediction", "ForMultipleChoice"}
-        if self.pools_for_classes:
-            pooled.add("ForSequenceClassification")
-        if head == "Model":
-            self.body(width, pools=self.has_pooler)
-            return
-        with self.modules.within(self.body_name):
-            self.body(width, pools=self.has_pooler and head in pooled)
-        self.task(head, width)
+        with self.modules.within("" if head == "Model" else self.body_name):
+            self.body(width, pools=head in self.pooled_heads)
+        if head != "Model":
+            self.task(head, width)
 
     def compute(self, stack: Stack, head: str) -> None:
         config, prefix = self.config, "" if head == "Model" else f"{self.body_name}."
@@ -107,17 +115,19 @@ class Bert(Family):
         if self.last_norm:
             modules.norm(self.last_norm, width)
         if pools:
-            modules.linear("pooler.dense", width, width)
+            modules.linear(self.pooler, width, width)
 
     def tables(self, width: int) -> None:
         """Add the tables of tokens, positions and segments."""
         config, modules = self.config, self.modules
-        rows, positions = config.size("vocab_size"), config.size("max_position_embeddings")
-        padding = config.index("pad_token_id", rows)
-        self.token_table(rows, width, padding)
-        padding = config.index("pad_token_id", positions) if self.pads_positions else None
-        modules.embedding("position_embeddings", positions, width, padding)
-        modules.embedding("token_type_embeddings", config.size("type_vocab_size"), width)
+        rows = config.size("vocab_size")
+        self.token_table(rows, width, config.index("pad_token_id", rows))
+        if self.has_positions:
+            positions = config.size("max_position_embeddings") + self.more_positions
+            padding = config.index("pad_token_id", positions) if self.pads_positions else None
+            modules.embedding("position_embeddings", positions, width, padding)
+        if self.has_segments:
+            modules.embedding("token_type_embeddings", config.size("type_vocab_size"), width)
         if self.table_norm:
             modules.norm(self.table_norm, width)
 
@@ -127,16 +137,22 @@ class Bert(Family):
 
     def layers(self, width: int) -> None:
         """Add the layers."""
-        config, modules = self.config, self.modules
-        inner = config.size("intermediate_size")
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"encoder.layer.{index}"):
-                self.attention("attention", width)
-                if config.flag("add_cross_attention"):
-                    self.attention("crossattention", width)
-                modules.linear("intermediate.dense", width, inner)
-                modules.linear("output.dense", inner, width)
-                modules.norm(self.output_norm, width)
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with self.modules.within(f"{self.blocks}.{index}"):
+                self.layer(width)
+
+    def layer(self, width: int) -> None:
+        """Add one layer."""
+        self.attention("attention", width)
+        if self.config.flag("add_cross_attention"):
+            self.attention("crossattention", width)
+        self.feed_forward(width, self.config.size("intermediate_size"))
+        self.modules.norm(self.output_norm, width)
+
+    def feed_forward(self, width: int, inner: int) -> None:
+        """Add the projections of the feed-forward layer."""
+        self.modules.linear("intermediate.dense", width, inner)
+        self.modules.linear("output.dense", inner, width)
 
     def attention(self, name: str, width: int) -> None:
         """Add the projections of attention, and the norm behind them."""
@@ -154,9 +170,14 @@ class Bert(Family):
                 self.language_head(width, config.size("vocab_size"))
                 if head == "ForPreTraining":
                     modules.linear("cls.seq_relationship", width, 2)
+            case "ForSequenceClassification" if self.has_class_layer:
+                modules.linear("classifier.dense", width, width)
+                modules.linear("classifier.out_proj", width, config.labels)
             case "ForSequenceClassification" | "ForTokenClassification":
                 modules.linear("classifier", width, config.labels)
             case "ForMultipleChoice":
+                if self.choice_layer:
+                    modules.linear(self.choice_layer, width, width)
                 modules.linear("classifier", width, 1)
             case "ForQuestionAnswering":
                 modules.linear("qa_outputs", width, config.labels)
@@ -190,14 +211,8 @@ class Roberta(Bert):
     body_name: ClassVar[str] = "roberta"
     language_names = ("lm_head", "dense", "layer_norm")
     pads_positions = True
-    pools_for_classes = False
-
-    def task(self, head: str, width: int) -> None:
-        if head == "ForSequenceClassification":
-            self.modules.linear("classifier.dense", width, width)
-            self.modules.linear("classifier.out_proj", width, self.config.labels)
-        else:
-            super().task(head, width)
+    pooled_heads: ClassVar[tuple[str, ...]] = ("Model", "ForMultipleChoice")
+    has_class_layer = True
 
 
 class Data2VecText(Roberta):
@@ -283,17 +298,18 @@ class Camembert(XlmRoberta):
     model_types = ("camembert",)
 
 
-class Electra(Roberta):
+class Electra(Bert):
     """ELECTRA. Clark et al. 2020, arXiv:2003.10555."""
 
-    model_types = ("electra",)
-    heads = ("ForPreTraining", "Model", "ForMaskedLM", *TASKS)
-    body_name = "electra"
-    pads_positions = False
-    has_pooler = False
+    model_types: ClassVar[tuple[str, ...]] = ("electra",)
+    heads: ClassVar[tuple[str, ...]] = ("ForPreTraining", "Model", "ForMaskedLM", *TASKS)
+    body_name: ClassVar[str] = "electra"
+    pooled_heads = ()
+    has_class_layer = True
+    choice_layer: ClassVar[str] = "sequence_summary.summary"
 
     def body(self, width: int, *, pools: bool) -> None:
-        size = self.config.size("embedding_size")
+        size = self.table_width
         with self.modules.within("embeddings"):
             self.tables(size)
         if size != width:
@@ -307,20 +323,22 @@ class Electra(Roberta):
                 modules.linear("discriminator_predictions.dense", width, width)
                 modules.linear("discriminator_predictions.dense_prediction", width, 1)
             case "ForMaskedLM":
-                size, rows = self.config.size("embedding_size"), self.config.size("vocab_size")
+                size, rows = self.table_width, self.config.size("vocab_size")
                 modules.norm("generator_predictions.LayerNorm", size)
                 modules.linear("generator_predictions.dense", width, size)
                 if self.config.flag("tie_word_embeddings"):
-                    table = "electra.embeddings.word_embeddings.weight"
+                    table = f"{self.body_name}.embeddings.word_embeddings.weight"
                     modules.add("generator_lm_head", "Linear", bias=Tensor((rows,), ZERO))
                     modules.tie("generator_lm_head.weight", table)
                 else:
                     modules.linear("generator_lm_head", size, rows)
-            case "ForMultipleChoice":
-                modules.linear("sequence_summary.summary", width, width)
-                modules.linear("classifier", width, 1)
             case _:
                 super().task(head, width)
+
+    @property
+    def table_width(self) -> int:
+        """The size of the vectors of tokens."""
+        return self.config.size("embedding_size")
 
 
 class MpNet(Roberta):

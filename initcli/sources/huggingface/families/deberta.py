@@ -16,7 +16,7 @@ class Deberta(Bert):
     heads = ("ForMaskedLM", "Model", *TASKS)
     defaults = {"max_relative_positions": -1}
     body_name = "deberta"
-    has_pooler = False
+    pooled_heads = ()
     has_buckets: ClassVar[bool] = False
     """Whether far positions may share a vector."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, Norms
+from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, NormKind, Norms
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
@@ -17,7 +17,7 @@ class _Gpt(Decoder):
     table: ClassVar[str] = "wte"
     blocks: ClassVar[str] = "h"
     final_norm: ClassVar[str] = "ln_f"
-    norm_kind = "LayerNorm"
+    norm_kind: ClassVar[NormKind] = "LayerNorm"
     epsilon_key: ClassVar[str] = "layer_norm_epsilon"
     block_norms: ClassVar[Norms] = Norms("ln_1", "ln_2")
     attention_name: ClassVar[str] = "attn"
@@ -366,3 +366,50 @@ class Mpt(_Gpt):
     @property
     def activation(self) -> str:
         return "gelu"
+
+
+class Ctrl(_Gpt):
+    """CTRL, with sines for positions. Keskar et al. 2019, arXiv:1909.05858."""
+
+    model_types = ("ctrl",)
+    heads = ("LMHeadModel", "Model", "ForSequenceClassification")
+    table = "w"
+    final_norm = "layernorm"
+    block_norms = Norms("layernorm1", "layernorm2")
+    attention_name = "multi_head_attention"
+    qkv = ("Wq", "Wk", "Wv")
+    out = "dense"
+    mlp_name = "ffn"
+    mlp_names = ("0", "2")
+    hidden_key = "dff"
+    activation_key = ""
+    head_bias = True
+
+    def add_head(self, head: str) -> None:
+        if head == "ForSequenceClassification":
+            self.modules.linear("classifier", self.width, self.config.labels, False)
+        else:
+            super().add_head(head)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        raise NotComputed("sines for positions")
+
+
+class ImageGpt(Gpt2):
+    """Image GPT. Chen et al. 2020."""
+
+    model_types = ("imagegpt",)
+    heads = ("ForCausalImageModeling", "Model", "ForImageClassification")
+    norm_kind = "RMSNorm"
+
+    def std_of(self, name: str) -> float:
+        return super().std_of(name) or 0.02
+
+    def add_head(self, head: str) -> None:
+        if head == "ForCausalImageModeling" and self.config.flag("tie_word_embeddings"):
+            self.modules.tie("lm_head.weight", "transformer.wte.weight")
+        elif head == "ForCausalImageModeling":
+            # No pixel is predicted to be that which begins an image.
+            self.modules.linear("lm_head", self.width, max(self.num_rows - 1, 1), False)
+        elif head == "ForImageClassification":
+            self.modules.linear("score", self.width, self.config.labels, False)

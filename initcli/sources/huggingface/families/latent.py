@@ -15,19 +15,24 @@ class Latent(ByList):
     def attention(self, index: int) -> None:
         config, linear, bias = self.config, self.linear, self.flag(self.qkv_bias)
         heads, rotary = self.num_heads, config.size("qk_rope_head_dim")
-        plain, values = config.size("qk_nope_head_dim"), self.value_dim
+        plain, values, queries = config.size("qk_nope_head_dim"), self.value_dim, self.query_dim
         rank = config.optional_size("q_lora_rank")
         if rank is None:
-            linear("q_proj", self.width, heads * (plain + rotary), False)
+            linear("q_proj", self.width, heads * queries, False)
         else:
             linear("q_a_proj", self.width, rank, bias)
             self.norm("q_a_layernorm", rank)
-            linear("q_b_proj", rank, heads * (plain + rotary), False)
+            linear("q_b_proj", rank, heads * queries, False)
         rank = config.size("kv_lora_rank")
         linear("kv_a_proj_with_mqa", self.width, rank + rotary, bias)
         self.norm("kv_a_layernorm", rank)
         linear("kv_b_proj", rank, heads * (plain + values), False)
         linear("o_proj", heads * values, self.width, bias)
+
+    @property
+    def query_dim(self) -> int:
+        """The size of the queries of one head."""
+        return self.config.size("qk_nope_head_dim") + self.config.size("qk_rope_head_dim")
 
     @property
     def value_dim(self) -> int:
@@ -80,6 +85,76 @@ class DeepseekV32(Latent):
             modules.linear("wk", self.width, each, False)
             modules.norm("k_norm", each)
             modules.linear("weights_proj", self.width, heads, False)
+
+
+class GlmMoeDsa(DeepseekV32):
+    """GLM 5, of which some blocks index keys for those that follow. 2026."""
+
+    model_types = ("glm_moe_dsa",)
+
+    def indexer(self) -> None:
+        if self.indexes:
+            super().indexer()
+
+    def attention(self, index: int) -> None:
+        self.indexes = self.kind(index, "indexer_types", ("full", "shared")) != "shared"
+        super().attention(index)
+
+
+class Axk1(DeepseekV3):
+    """A.X K1. SK Telecom 2026."""
+
+    model_types = ("axk1",)
+    num_dense = 1
+
+    def mixture(self) -> None:
+        super().mixture()
+        self.norm("post_mlp_layernorm", self.width)
+
+
+class LongcatFlash(Latent):
+    """LongCat-Flash, with two attentions a block and experts that do nothing. arXiv:2509.01322."""
+
+    model_types = ("longcat_flash",)
+    hidden_key = "ffn_hidden_size"
+    router = "router.classifier"
+    correction = "router.e_score_correction_bias"
+    expert_size_key = "expert_ffn_hidden_size"
+    shared = ""
+
+    def block(self, index: int) -> None:
+        for half in range(2):
+            with self.modules.within(f"self_attn.{half}"):
+                self.attention(index)
+            with self.modules.within(f"mlps.{half}"):
+                self.dense(self.hidden)
+            for name in self.norms[:2]:
+                self.norm(f"{name}.{half}", self.width)
+        with self.modules.within("mlp"):
+            self.mixture()
+
+    def experts(self) -> None:
+        count, size, width = self.config.size("n_routed_experts"), self.expert_size, self.width
+        self.modules.add(
+            "experts",
+            "Experts",
+            gate_up_proj=self.weight(self.num_experts, 2 * size, width),
+            down_proj=self.weight(count, width, size),
+        )
+
+    @property
+    def query_dim(self) -> int:
+        given = self.config.optional_size("qk_head_dim")
+        return super().query_dim if given is None else given
+
+    @property
+    def num_experts(self) -> int:
+        idle = self.config.optional_size("zero_expert_num", 0) or 0
+        return self.config.size("n_routed_experts") + idle
+
+    @property
+    def num_blocks(self) -> int:
+        return self.config.size("num_layers", 0)
 
 
 class Mistral4(Latent):

@@ -37,14 +37,17 @@ class Pair(Family):
                 self.projector(self.vision_width, self.text_width)
             self.beside(self.text_width)
             self.add_part(self.text_name, text)
-        if head == "Model":
-            return
-        rows = text.config.size("vocab_size")
+        if head != "Model":
+            self.output()
+
+    def output(self) -> None:
+        """Add the head over the vocabulary."""
         if self.is_tied:
-            table = text.table if isinstance(text, Decoder) else "embed_tokens"
-            modules.tie("lm_head.weight", f"model.{self.text_name}.{table}.weight")
+            table = self.text.table if isinstance(self.text, Decoder) else "embed_tokens"
+            self.modules.tie("lm_head.weight", f"model.{self.text_name}.{table}.weight")
         else:
-            modules.linear("lm_head", self.text_width, rows, False)
+            rows = self.text.config.size("vocab_size")
+            self.modules.linear("lm_head", self.text_width, rows, False)
 
     def projector(self, inputs: int, outputs: int) -> None:
         """Add what turns tokens of the vision tower into those of the language model."""

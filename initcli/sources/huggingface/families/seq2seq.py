@@ -9,7 +9,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.initializers.given import Values
 from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import ZERO, Tensor
+from initcli.sources.huggingface.modules import ZERO, Tensor, sinusoids
 from initcli.types import Size
 
 
@@ -150,12 +150,9 @@ class Pegasus(MBart):
         shape = (self.config.size("max_position_embeddings"), width)
         filled: Initializer = ZERO
         if self.is_computable(shape, "max_position_embeddings"):
-            even = np.arange(0, width, 2)
-            angles = np.outer(np.arange(shape[0]), 1e4 ** (-even / width))
-            waves = np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1)
-            filled = Values(numbers=waves.tobytes())
-        waves_of = Tensor(shape, filled, (), (1,), trainable=False)
-        self.modules.add("embed_positions", "Embedding", weight=waves_of)
+            filled = sinusoids(shape)
+        waves = Tensor(shape, filled, (), (1,), trainable=False)
+        self.modules.add("embed_positions", "Embedding", weight=waves)
 
 
 class Marian(Pegasus):

@@ -17,10 +17,12 @@ class Tower(Family):
     heads: ClassVar[tuple[str, ...]] = ("Model",)
     scope: ClassVar[str] = ""
     """Name of the tower in classes with a head."""
+    bare: ClassVar[str] = "Model"
+    """End of the name of the class that is the tower itself."""
     last_norm: ClassVar[str] = "post_layernorm"
 
     def describe(self, head: str) -> None:
-        with self.modules.within("" if head == "Model" else self.scope):
+        with self.modules.within("" if head == self.bare else self.scope):
             self.tower()
 
     def tower(self) -> None:
@@ -79,8 +81,8 @@ class Tower(Family):
 class ClipText(Tower):
     """The text tower of CLIP, scaled by width and depth. Radford et al. 2021, arXiv:2103.00020."""
 
-    model_types = ("clip_text_model",)
-    heads = ("Model", "ModelWithProjection")
+    model_types: ClassVar[tuple[str, ...]] = ("clip_text_model",)
+    heads: ClassVar[tuple[str, ...]] = ("Model", "ModelWithProjection")
     scope = "text_model"
     projection: ClassVar[str] = "text_projection"
     last_norm: ClassVar[str] = "final_layer_norm"
@@ -114,10 +116,11 @@ class ClipText(Tower):
 class ClipVision(ClipText):
     """The vision tower of CLIP."""
 
-    model_types = ("clip_vision_model",)
+    model_types: ClassVar[tuple[str, ...]] = ("clip_vision_model",)
     scope = "vision_model"
     projection = "visual_projection"
     last_norm = "post_layernorm"
+    first_norm: ClassVar[str] = "pre_layrnorm"
 
     def embeddings(self) -> None:
         modules, width = self.modules, self.width
@@ -127,26 +130,33 @@ class ClipVision(ClipText):
             modules.add("", "Embeddings", class_embedding=token)
             self.patches(bias=False, initializer=normal(std))
             modules.embedding("position_embedding", self.num_patches + 1, width, std=std)
-        modules.norm("pre_layrnorm", width)
+        modules.norm(self.first_norm, width)
 
 
 class Clip(Family):
     """CLIP, two towers and a projection of each."""
 
-    model_types = ("clip",)
-    heads = ("Model",)
+    model_types: ClassVar[tuple[str, ...]] = ("clip",)
+    heads: ClassVar[tuple[str, ...]] = ("Model",)
     std_key = "initializer_factor"
 
     def describe(self, head: str) -> None:
+        self.towers()
+
+    def towers(self) -> None:
+        """Add the towers and their projections."""
         config, modules = self.config, self.modules
         size, factor = config.size("projection_dim"), config.number("initializer_factor")
         scale = Constant(value=config.number("logit_scale_init_value"))
         modules.add("", "CLIPModel", logit_scale=Tensor((), scale))
         for tower, projection in (("text", "text_projection"), ("vision", "visual_projection")):
-            part = self.part(f"{tower}_config")
-            self.add_part(f"{tower}_model", part)
-            width = part.config.size("hidden_size")
+            width = self.tower(f"{tower}_model", self.part(f"{tower}_config"))
             modules.linear(projection, width, size, False, factor * width**-0.5)
+
+    def tower(self, name: str, part: Family) -> int:
+        """Add a tower; returns the width of its output."""
+        self.add_part(name, part)
+        return part.config.size("hidden_size")
 
 
 class SiglipVision(Tower):

@@ -20,11 +20,19 @@ def bounded_normal(std: float) -> Initializer:
 class Vit(Family):
     """ViT. Dosovitskiy et al. 2020, arXiv:2010.11929."""
 
-    model_types = ("vit",)
+    model_types: ClassVar[tuple[str, ...]] = ("vit",)
     heads: ClassVar[tuple[str, ...]] = ("ForImageClassification", "Model")
     body_name: ClassVar[str] = "vit"
     num_tokens: ClassVar[int] = 1
     """Tokens beside those of the patches."""
+    layers: ClassVar[str] = "layers"
+    attention_names: ClassVar[tuple[str, str, str, str]] = (
+        *("attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj"),
+    )
+    mlp_names: ClassVar[tuple[str, str]] = ("mlp.fc1", "mlp.fc2")
+    last_norm: ClassVar[str] = "layernorm"
+    has_zero_tokens: ClassVar[bool] = False
+    """Whether tokens and positions start at 0."""
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")
@@ -34,12 +42,18 @@ class Vit(Family):
             self.embeddings(width)
             for index in range(config.size("num_hidden_layers", 0)):
                 self.layer(index, width)
-            modules.norm("layernorm", width)
+            if self.last_norm:
+                modules.norm(self.last_norm, width)
             if head == "Model":
                 self.pooler(width)
+        self.task(head, width)
+
+    def task(self, head: str, width: int) -> None:
+        """Add the head of a class."""
+        config, modules = self.config, self.modules
         match head:
-            case "ForImageClassification":
-                modules.linear("classifier", width, config.labels)
+            case "ForImageClassification" | "ForVideoClassification":
+                self.linear("classifier", width, config.labels)
             case "ForImageClassificationWithTeacher":
                 modules.linear("cls_classifier", width, config.labels)
                 modules.linear("distillation_classifier", width, config.labels)
@@ -67,7 +81,8 @@ class Vit(Family):
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         """The tokens and positions."""
-        drawn = bounded_normal(self.config.number("initializer_range"))
+        std = 0.0 if self.has_zero_tokens else self.config.number("initializer_range")
+        drawn = bounded_normal(std)
         return {
             "cls_token": Tensor((1, 1, width), drawn),
             "position_embeddings": Tensor((1, self.num_positions, width), drawn),
@@ -81,19 +96,24 @@ class Vit(Family):
 
     def layer(self, index: int, width: int) -> None:
         """Add one layer."""
-        modules, inner = self.modules, self.config.size("intermediate_size")
-        with modules.within(f"layers.{index}"):
-            self.attention(width)
-            modules.norm("layernorm_before", width)
-            modules.norm("layernorm_after", width)
-            self.linear("mlp.fc1", width, inner)
-            self.linear("mlp.fc2", inner, width)
+        with self.modules.within(f"{self.layers}.{index}"):
+            self.block(width, self.config.size("intermediate_size"))
+
+    def block(self, width: int, inner: int) -> None:
+        """Add what a layer has: attention, a feed-forward layer, and their norms."""
+        self.attention(width)
+        self.modules.norm("layernorm_before", width)
+        self.modules.norm("layernorm_after", width)
+        into, out = self.mlp_names
+        self.linear(into, width, inner)
+        self.linear(out, inner, width)
 
     def attention(self, width: int) -> None:
         """Add the projections of attention."""
-        for name in ("q_proj", "k_proj", "v_proj"):
-            self.linear(f"attention.{name}", width, width, self.config.flag("qkv_bias"))
-        self.linear("attention.o_proj", width, width)
+        *into, out = self.attention_names
+        for name in into:
+            self.linear(name, width, width, self.config.flag("qkv_bias"))
+        self.linear(out, width, width)
 
     def linear(self, name: str, inputs: int, outputs: int, bias: bool = True) -> None:
         """Add a projection."""
@@ -108,12 +128,10 @@ class Deit(Vit):
     body_name = "deit"
     num_tokens = 2
 
+    has_zero_tokens = True
+
     def tokens(self, width: int) -> dict[str, Tensor]:
-        return {
-            "cls_token": Tensor((1, 1, width), ZERO),
-            "position_embeddings": Tensor((1, self.num_positions, width), ZERO),
-            "distillation_token": Tensor((1, 1, width), ZERO),
-        }
+        return {**super().tokens(width), "distillation_token": Tensor((1, 1, width), ZERO)}
 
 
 class Dinov2(Vit):
@@ -122,13 +140,9 @@ class Dinov2(Vit):
     model_types = ("dinov2",)
     body_name = "dinov2"
 
-    def describe(self, head: str) -> None:
-        if head == "Model":
-            super().describe(head)
-            return
-        super().describe("")
-        width, labels = self.config.size("hidden_size"), self.config.labels
-        self.linear("classifier", 2 * width, labels)
+    def task(self, head: str, width: int) -> None:
+        if head != "Model":
+            self.linear("classifier", 2 * width, self.config.labels)
 
     def pooler(self, width: int) -> None:
         """There is none."""
@@ -180,24 +194,22 @@ class Dinov2WithRegisters(Dinov2):
 class Beit(Vit):
     """BEiT. Bao et al. 2021, arXiv:2106.08254."""
 
-    model_types = ("beit",)
-    body_name = "beit"
+    model_types: ClassVar[tuple[str, ...]] = ("beit",)
+    body_name: ClassVar[str] = "beit"
+    shared_table: ClassVar[str] = "shared_position_bias"
+    own_table: ClassVar[str] = "relative_position_bias"
 
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_act")
-        config.quotient("hidden_size", "num_attention_heads")
-        with modules.within("" if head == "Model" else self.body_name):
-            self.embeddings(width)
-            if config.flag("use_shared_relative_position_bias"):
-                self.relative_positions("shared_position_bias")
-            for index in range(config.size("num_hidden_layers", 0)):
-                self.layer(index, width)
-            modules.norm(
-                "pooler.layernorm" if config.flag("use_mean_pooling") else "layernorm", width
-            )
-        if head == "ForImageClassification":
-            modules.linear("classifier", width, config.labels)
+    def embeddings(self, width: int) -> None:
+        super().embeddings(width)
+        if self.config.flag("use_shared_relative_position_bias"):
+            self.relative_positions(self.shared_table)
+
+    def pooler(self, width: int) -> None:
+        """There is none."""
+
+    @property
+    def last_norm(self) -> str:  # type: ignore[override]
+        return "pooler.layernorm" if self.config.flag("use_mean_pooling") else "layernorm"
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         config, zeros = self.config, Tensor((1, 1, width), ZERO)
@@ -211,16 +223,16 @@ class Beit(Vit):
     def layer(self, index: int, width: int) -> None:
         super().layer(index, width)
         config, scale = self.config, self.config.number("layer_scale_init_value")
-        with self.modules.within(f"layers.{index}"):
+        with self.modules.within(f"{self.layers}.{index}"):
             if scale:
                 gain = Tensor((width,), Constant(value=scale))
                 self.modules.add("", "Layer", lambda_1=gain, lambda_2=gain)
             if config.flag("use_relative_position_bias"):
-                self.relative_positions("relative_position_bias")
+                self.relative_positions(self.own_table)
 
     def attention(self, width: int) -> None:
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            self.linear(f"attention.{name}", width, width, name != "k_proj")
+        for name in self.attention_names:
+            self.linear(name, width, width, name != self.attention_names[1])
 
     def relative_positions(self, name: str) -> None:
         """Add a table of relative positions."""
@@ -233,15 +245,21 @@ class Beit(Vit):
 class Swin(Family):
     """Swin, of which stages halve the image. Liu et al. 2021, arXiv:2103.14030."""
 
-    model_types = ("swin",)
+    model_types: ClassVar[tuple[str, ...]] = ("swin",)
     heads = ("ForImageClassification", "Model")
+    body_name: ClassVar[str] = "swin"
+    last_norm: ClassVar[str] = "layernorm"
+    more_positions: ClassVar[int] = 0
+    """How many rows the table of positions has besides."""
+    norms_joined: ClassVar[bool] = True
+    """Whether the norm between stages comes before its projection."""
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("embed_dim")
         config.activation("hidden_act")
         depths = config.numbers("depths")
         heads = config.numbers("num_heads", len(depths), 1)
-        with modules.within("" if head == "Model" else "swin"):
+        with modules.within("" if head == "Model" else self.body_name):
             self.embeddings(width)
             for stage, (depth, count) in enumerate(zip(depths, heads, strict=False)):
                 for index in range(depth):
@@ -249,10 +267,11 @@ class Swin(Family):
                         self.layer(width, count)
                 if stage < len(depths) - 1:
                     with modules.within(f"encoder.layers.{stage}.downsample"):
-                        modules.norm("norm", 4 * width)
+                        modules.norm("norm", (4 if self.norms_joined else 2) * width)
                         modules.linear("reduction", 4 * width, 2 * width, False)
                     width *= 2
-            modules.norm("layernorm", width)
+            if self.last_norm:
+                modules.norm(self.last_norm, width)
         if head == "ForImageClassification":
             modules.linear("classifier", width, config.labels)
 
@@ -263,7 +282,7 @@ class Swin(Family):
             if config.flag("use_absolute_embeddings"):
                 image = config.pair("image_size")
                 count = math.prod(a // b for a, b in zip(image, patch, strict=True))
-                positions = Tensor((1, count, width), ZERO)
+                positions = Tensor((1, count + self.more_positions, width), ZERO)
                 modules.add("", "Embeddings", position_embeddings=positions)
             channels = config.size("num_channels")
             modules.convolution("patch_embeddings.projection", channels, width, patch)
