@@ -145,6 +145,58 @@ OWN: dict[str, Callable[[Sizes, random.Random], Sizes]] = {
         "projection_dim": rng.choice((11, 13)),
         "image_text_hidden_size": rng.choice((7, 17)),
     },
+    "led": lambda _, rng: {
+        "max_encoder_position_embeddings": rng.choice((71, 79)),
+        "max_decoder_position_embeddings": rng.choice((53, 59)),
+        "attention_window": 4,
+    },
+    "longt5": lambda _, rng: {
+        "encoder_attention_type": rng.choice(("local", "transient-global")),
+    },
+    "nllb-moe": lambda _, rng: {
+        "encoder_sparse_step": rng.choice((1, 2)),
+        "decoder_sparse_step": rng.choice((1, 2)),
+    },
+    "pegasus_x": lambda _, rng: {"num_global_tokens": rng.choice((3, 5))},
+    "speech_to_text": lambda _, rng: {
+        "num_conv_layers": 2,
+        "conv_kernel_sizes": [3, 5],
+        "conv_channels": rng.choice((12, 14)),
+        "input_feat_per_channel": rng.choice((5, 7)),
+        "input_channels": rng.choice((1, 2)),
+    },
+    "switch_transformers": lambda _, rng: {
+        "num_layers": rng.choice((2, 3, 4)),
+        "num_decoder_layers": rng.choice((2, 3, 4)),
+        "num_sparse_encoder_layers": rng.choice((0, 1, 2)),
+        "num_sparse_decoder_layers": rng.choice((0, 1, 2)),
+    },
+    "trocr": lambda _, rng: {"use_learned_position_embeddings": True},
+    "aria": lambda _, rng: {
+        "projector_patch_to_query_dict": {"16": rng.choice((3, 5)), "64": rng.choice((7, 11))},
+    },
+    **dict.fromkeys(
+        ("glm4v_vision", "glm4v_moe_vision"),
+        lambda _, rng: {"out_hidden_size": rng.choice((11, 13))},
+    ),
+    "idefics2_perceiver": lambda _, rng: {
+        "resampler_n_latents": rng.choice((3, 5)),
+        "resampler_depth": rng.choice((1, 2)),
+        "resampler_n_heads": 4,
+        "resampler_head_dim": rng.choice((3, 6)),
+        "num_key_value_heads": rng.choice((1, 2, 4)),
+    },
+    "lfm2_vl": lambda _, rng: {"projector_hidden_size": rng.choice((11, 13))},
+    "llama4_vision_model": lambda _, rng: {
+        "vision_output_dim": rng.choice((7, 11)),
+        "projector_input_dim": (size := rng.choice((5, 13))),
+        "projector_output_dim": size,
+    },
+    "mllama_text_model": lambda _, rng: {"cross_attention_layers": rng.choice(([], [1], [0, 2]))},
+    "mllama_vision_model": lambda _, rng: {
+        "num_global_layers": rng.choice((1, 2)),
+        "vision_output_dim": rng.choice((11, 13)),
+    },
     "ctrl": lambda _, rng: {"dff": rng.choice((29, 31))},
     "gemma3n_text": gemma3n,
     "gemma4_text": gemma4,

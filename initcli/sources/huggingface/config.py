@@ -154,6 +154,23 @@ class Config:
         self._refuse(name, value, f"a list of {count}whole numbers from {least}")
         return ()
 
+    def length(self, key: str) -> int:
+        """The number of entries of a list."""
+        name, value = self.written(key)
+        if isinstance(value, list | tuple):
+            return len(value)
+        self._refuse(name, value, "a list")
+        return 0
+
+    def most(self, key: str) -> int:
+        """The largest value of a mapping to whole numbers of at least 1."""
+        name, value = self.written(key)
+        values = list(value.values()) if isinstance(value, Mapping) else []
+        if values and all(type(each) is int and 1 <= each <= MAX_SIZE for each in values):
+            return max(values)
+        self._refuse(name, value, "a mapping to whole numbers from 1")
+        return 1
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty for null."""
         name, value = self.written(key)

@@ -42,6 +42,8 @@ class Family:
     positions_key: ClassVar[str] = "max_position_embeddings"
     flat_part: ClassVar[str] = ""
     """The key of a part of which the values may stand among those of the whole."""
+    merged_part: ClassVar[str] = ""
+    """The key of a part whose defaults are those of the whole even where it is given."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
     width_keys: ClassVar[tuple[str, ...]] = (
@@ -122,7 +124,8 @@ class Family:
             self.config.refuse_part(key, name, families)
             name = said.model_type
         family = families[name]
-        defaults = {**family.defaults_of(name), **(said.given if given is None else {})}
+        is_given = given is not None and key != self.merged_part
+        defaults = {**family.defaults_of(name), **({} if is_given else said.given)}
         part = self.config.part(key, defaults, family.aliases_of(name))
         if given is None and key == self.flat_part:
             part.path, part.data = self.config.path, self.config.data

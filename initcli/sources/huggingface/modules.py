@@ -107,7 +107,7 @@ class Modules:
 
     def tie_within(self, name: str, first: str, scope: str) -> None:
         """Give a tensor a second name, both relative to the module that holds ``scope``."""
-        outer = self._scope.removesuffix(f"{scope}.")
+        outer = self._scope.removesuffix(f"{scope}.") if scope else self._scope
         self.tie(f"{self._scope}{name}", f"{outer}{first}")
 
     def linear(

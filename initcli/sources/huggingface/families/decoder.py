@@ -188,7 +188,7 @@ class Decoder(Family):
                 if not self.is_tied(head):
                     modules.linear(name, width, self.num_rows, bias)
                     return
-                modules.tie(f"{name}.weight", f"{self.prefix(head)}{self.table}.weight")
+                modules.tie_within(f"{name}.weight", f"{self.prefix(head)}{self.table}.weight", "")
                 if bias:
                     modules.add(name, "Linear", bias=Tensor((self.num_rows,), ZERO))
             case "ForSequenceClassification":

@@ -436,7 +436,7 @@ class Glm4Moe(Grouped):
 
     model_types: ClassVar[tuple[str, ...]] = ("glm4_moe", "sarvam_moe")
     out_bias = False
-    has_qk_norm = "use_qk_norm"
+    has_qk_norm: ClassVar[bool | str] = "use_qk_norm"
 
 
 class Dots1(Grouped):

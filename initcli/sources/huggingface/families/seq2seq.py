@@ -28,19 +28,20 @@ class Bart(Family):
     positions_offset: ClassVar[int | None] = 2
     """How many rows the table of positions has besides; None where there is no table."""
     has_key_bias: ClassVar[bool] = True
+    body_name: ClassVar[str] = "model"
     has_logits_bias: ClassVar[bool] = True
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("d_model")
         rows = config.size("vocab_size")
-        with modules.within("" if head == "Model" else "model"):
+        with modules.within("" if head == "Model" else self.body_name):
             self.body(width, rows)
         match head:
             case "ForConditionalGeneration":
                 if self.has_logits_bias:
                     bias = Tensor((1, rows), ZERO, trainable=False)
                     modules.add("", "Model", final_logits_bias=bias)
-                self.output("lm_head", "model.shared.weight", width, rows)
+                self.output("lm_head", f"{self.body_name}.shared.weight", width, rows)
             case "ForSequenceClassification":
                 modules.linear("classification_head.dense", width, width)
                 modules.linear("classification_head.out_proj", width, config.labels)
@@ -66,12 +67,12 @@ class Bart(Family):
                     modules.tie_within("embed_tokens.weight", "shared.weight", side)
                 else:
                     modules.embedding("embed_tokens", rows, width, padding)
-                self.positions(width)
+                self.positions(side, width)
                 self.layers(side, width)
                 if self.has_table_norm:
                     modules.norm("layernorm_embedding", width)
 
-    def positions(self, width: int) -> None:
+    def positions(self, side: str, width: int) -> None:
         """Add the table of positions."""
         if self.positions_offset is not None:
             rows = self.config.size("max_position_embeddings") + self.positions_offset
@@ -84,14 +85,18 @@ class Bart(Family):
         inner = config.size(f"{side}_ffn_dim")
         for index in range(config.size(f"{side}_layers", 0)):
             with modules.within(f"layers.{index}"):
-                self.attention("self_attn", width)
-                if side == "decoder":
-                    self.attention("encoder_attn", width)
-                modules.linear("fc1", width, inner)
-                modules.linear("fc2", inner, width)
-                modules.norm("final_layer_norm", width)
+                self.layer(side, index, width, inner)
         if self.has_last_norm:
             modules.norm("layer_norm", width)
+
+    def layer(self, side: str, index: int, width: int, inner: int) -> None:
+        """Add one layer of the encoder or the decoder."""
+        self.attention("self_attn", width)
+        if side == "decoder":
+            self.attention("encoder_attn", width)
+        self.modules.linear("fc1", width, inner)
+        self.modules.linear("fc2", inner, width)
+        self.modules.norm("final_layer_norm", width)
 
     def attention(self, name: str, width: int) -> None:
         """Add the projections of attention, and their norm."""
@@ -146,7 +151,7 @@ class Pegasus(MBart):
     model_types = ("pegasus",)
     has_table_norm = False
 
-    def positions(self, width: int) -> None:
+    def positions(self, side: str, width: int) -> None:
         shape = (self.config.size("max_position_embeddings"), width)
         filled: Initializer = ZERO
         if self.is_computable(shape, "max_position_embeddings"):
@@ -170,8 +175,8 @@ class Marian(Pegasus):
 class Whisper(Bart):
     """Whisper. Radford et al. 2022, arXiv:2212.04356."""
 
-    model_types = ("whisper",)
-    heads = ("ForConditionalGeneration", "Model")
+    model_types: ClassVar[tuple[str, ...]] = ("whisper",)
+    heads: ClassVar[tuple[str, ...]] = ("ForConditionalGeneration", "Model")
     has_last_norm = True
     has_key_bias = False
 
@@ -216,8 +221,8 @@ class Whisper(Bart):
 class T5(Family):
     """T5, with a standard deviation for each projection. Raffel et al. 2019, arXiv:1910.10683."""
 
-    model_types = ("t5",)
-    heads = ("ForConditionalGeneration", "Model", "EncoderModel")
+    model_types: ClassVar[tuple[str, ...]] = ("t5",)
+    heads: ClassVar[tuple[str, ...]] = ("ForConditionalGeneration", "Model", "EncoderModel")
     std_key = "initializer_factor"
 
     def describe(self, head: str) -> None:
@@ -230,7 +235,20 @@ class T5(Family):
         given = config.optional_size("num_decoder_layers", 0)
         self.stack("decoder", layers if given is None else given)
         if head == "ForConditionalGeneration":
-            modules.tie("lm_head.weight", "shared.weight")
+            self.output()
+
+    def output(self) -> None:
+        """Add the head over the vocabulary."""
+        if self.is_tied:
+            self.modules.tie("lm_head.weight", "shared.weight")
+        else:
+            width, rows = self.config.size("d_model"), self.config.size("vocab_size")
+            self.modules.linear("lm_head", width, rows, False, self.factor)
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether all tables of tokens are one."""
+        return True
 
     @property
     def factor(self) -> float:
@@ -240,19 +258,32 @@ class T5(Family):
     def stack(self, side: str, layers: int) -> None:
         """Add the encoder or the decoder."""
         config, modules, width = self.config, self.modules, self.config.size("d_model")
-        modules.tie(f"{side}.embed_tokens.weight", "shared.weight")
+        if self.is_tied:
+            modules.tie(f"{side}.embed_tokens.weight", "shared.weight")
+        else:
+            rows = config.size("vocab_size")
+            modules.embedding(f"{side}.embed_tokens", rows, width, std=self.factor)
         for index in range(layers):
             with modules.within(f"{side}.block.{index}"):
-                self.attention("layer.0.SelfAttention", has_positions=self.is_positioned(index))
+                has_positions = self.is_positioned(index)
+                self.attention(f"layer.0.{self.self_attention(side)}", has_positions)
                 self.norm("layer.0.layer_norm", width)
                 last = 1
                 if side == "decoder":
                     self.attention("layer.1.EncDecAttention")
                     self.norm("layer.1.layer_norm", width)
                     last = 2
-                self.feed_forward(f"layer.{last}.DenseReluDense", config.size("d_ff"), width)
+                self.add_feed_forward(side, index, f"layer.{last}", config.size("d_ff"), width)
                 self.norm(f"layer.{last}.layer_norm", width)
         self.norm(f"{side}.final_layer_norm", width)
+
+    def self_attention(self, side: str) -> str:
+        """The name of the attention of a side to itself."""
+        return "SelfAttention"
+
+    def add_feed_forward(self, side: str, index: int, name: str, inner: int, width: int) -> None:
+        """Add the feed-forward layer of a block."""
+        self.feed_forward(f"{name}.DenseReluDense", inner, width)
 
     def is_positioned(self, index: int) -> bool:
         """Whether a layer has a table of relative positions."""
