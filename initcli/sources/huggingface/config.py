@@ -165,7 +165,7 @@ class Config:
     def most(self, key: str) -> int:
         """The largest value of a mapping to whole numbers of at least 1."""
         name, value = self.written(key)
-        values = list(value.values()) if isinstance(value, Mapping) else []
+        values: list[int] = list(value.values()) if isinstance(value, Mapping) else []
         if values and all(type(each) is int and 1 <= each <= MAX_SIZE for each in values):
             return max(values)
         self._refuse(name, value, "a mapping to whole numbers from 1")

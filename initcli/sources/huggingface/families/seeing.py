@@ -197,6 +197,7 @@ class MllamaText(Decoder):
     """The language model of Llama 3.2 Vision, of which some blocks attend to images. Meta 2024."""
 
     model_types = ("mllama_text_model",)
+    defaults = {"cross_attention_layers": [3, 8, 13, 18, 23, 28, 33, 38]}
     heads = ("TextModel", "ForCausalLM")
     qkv_bias = out_bias = False
     head_dim_key = ""
@@ -262,13 +263,16 @@ class MllamaVision(Family):
     def layers(self, name: str, count: int, width: int) -> None:
         """Add a stack of layers; those of the global one are gated."""
         modules, inner = self.modules, self.config.size("intermediate_size")
+        heads = self.config.size("attention_heads")
+        queries = width // heads * heads
         for index in range(count):
             with modules.within(f"{name}.layers.{index}"):
                 if name == "global_transformer":
                     gate = Tensor((1,), normal(modules.std))
                     modules.add("", "Layer", gate_attn=gate, gate_ffn=gate)
-                for each in ("q_proj", "k_proj", "v_proj", "o_proj"):
-                    modules.linear(f"self_attn.{each}", width, width, False)
+                for each in ("q_proj", "k_proj", "v_proj"):
+                    modules.linear(f"self_attn.{each}", width, queries, False)
+                modules.linear("self_attn.o_proj", queries, width, False)
                 modules.linear("mlp.fc1", width, inner)
                 modules.linear("mlp.fc2", inner, width)
                 for each in ("input_layernorm", "post_attention_layernorm"):
