@@ -68,8 +68,10 @@ def _own(name: str) -> Meta:
     )
 
 
-class _Attending(Layer, frozen=True, kw_only=True):
+class Attending(Layer, frozen=True, kw_only=True):
     """Attention of a query to the positions of a value by their keys."""
+
+    registered = False
 
     supports_masking = True
 
@@ -104,7 +106,7 @@ class _Attending(Layer, frozen=True, kw_only=True):
                 raise self.misfit(needs, shape, remedy=remedy)
 
 
-class _Projecting(_Attending, frozen=True, kw_only=True):
+class _Projecting(Attending, frozen=True, kw_only=True):
     """Attention between learned projections of the inputs."""
 
     holds_layers = True
@@ -484,10 +486,8 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         return flow.given_masks.get("query_mask", super().query_mask(flow))
 
 
-class TensorAttention(_Attending, frozen=True, kw_only=True):
+class _Attention(Attending, frozen=True, kw_only=True):
     """Attention between the inputs themselves: query, value and, if different, key."""
-
-    registered = False
 
     # Keras passes them as one list, `mask`.
     takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
@@ -512,7 +512,8 @@ class TensorAttention(_Attending, frozen=True, kw_only=True):
         scores = math.prod(query[:-1]) * key[-2]
         sums = scores * query[-1] if self.adds_vectors else 0
         return Work(
-            SCORES_HELD * (scores + sums), scores * (SOFTMAX_PRODUCTS + 2 * query[-1]) + SOFTMAX_PRODUCTS * sums
+            SCORES_HELD * (scores + sums),
+            scores * (SOFTMAX_PRODUCTS + 2 * query[-1]) + SOFTMAX_PRODUCTS * sums,
         )
 
     @property
@@ -530,7 +531,7 @@ class TensorAttention(_Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Scoring:
         keys = (query if value is None else value) if key is None else key
-        of_value = self.masks_of(flow)[1]
+        of_value = masks_of(flow)[1]
         kept = None if of_value is None else of_value[..., None, :]
         visible = sight(flow.xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
         return Scoring(query, keys, both(flow.xp, visible, kept), kept is not None)
@@ -550,7 +551,7 @@ class TensorAttention(_Attending, frozen=True, kw_only=True):
             flow, query, value, key, use_causal_mask=use_causal_mask
         )
         scores = self.scores(flow, queries, keys)
-        of_query, _ = self.masks_of(flow)
+        of_query, _ = masks_of(flow)
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)
@@ -561,16 +562,10 @@ class TensorAttention(_Attending, frozen=True, kw_only=True):
         return [found, shares] if return_attention_scores else found
 
     def output_mask(self, flow: Flow, *inputs: Array, **options: bool) -> Mask:
-        return self.masks_of(flow)[0]
-
-    def masks_of(self, flow: Flow) -> tuple[Mask, Mask]:
-        """The masks of query and value: those of the call, or else those that they carry."""
-        if given := flow.given_masks:
-            return given.get("query_mask"), given.get("value_mask")
-        return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
+        return masks_of(flow)[0]
 
 
-class Attention(TensorAttention, frozen=True, kw_only=True):
+class Attention(_Attention, frozen=True, kw_only=True):
     """Dot-product attention (Luong et al. 2015, arXiv:1508.04025).
 
     Weights: a scalar scale with ``use_scale``, a scalar concat_score_weight for ``concat`` scores.
@@ -604,7 +599,7 @@ class Attention(TensorAttention, frozen=True, kw_only=True):
         return flow["concat_score_weight"] * xp.sum(xp.tanh(scale * sums), -1)
 
 
-class AdditiveAttention(TensorAttention, frozen=True, kw_only=True):
+class AdditiveAttention(_Attention, frozen=True, kw_only=True):
     """Attention with the score Σ scale · tanh(query + key).
 
     Bahdanau et al. 2014, arXiv:1409.0473.
@@ -625,6 +620,13 @@ class AdditiveAttention(TensorAttention, frozen=True, kw_only=True):
         xp = flow.xp
         scale = flow["scale"] if self.use_scale else 1.0
         return xp.sum(scale * xp.tanh(xp.expand_dims(query, -2) + xp.expand_dims(key, -3)), -1)
+
+
+def masks_of(flow: Flow) -> tuple[Mask, Mask]:
+    """The masks of query and value: those of the call, or else those that they carry."""
+    if given := flow.given_masks:
+        return given.get("query_mask"), given.get("value_mask")
+    return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
 
 
 def sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
