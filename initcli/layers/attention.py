@@ -33,11 +33,11 @@ from initcli.types import (
     shapes_text,
 )
 
-_SCORES = 10
+SCORES_HELD = 10
 """Entries that the pass back holds for each score."""
 _PROJECTED = 6
 """Entries that it holds for each entry of a projection."""
-_SOFTMAX = 100
+SOFTMAX_PRODUCTS = 100
 """What the softmax takes for each score, in multiplications."""
 
 
@@ -68,8 +68,10 @@ def _own(name: str) -> Meta:
     )
 
 
-class _Attending(Layer, frozen=True, kw_only=True):
+class Attending(Layer, frozen=True, kw_only=True):
     """Attention of a query to the positions of a value by their keys."""
+
+    registered = False
 
     supports_masking = True
 
@@ -104,7 +106,7 @@ class _Attending(Layer, frozen=True, kw_only=True):
                 raise self.misfit(needs, shape, remedy=remedy)
 
 
-class _Projecting(_Attending, frozen=True, kw_only=True):
+class _Projecting(Attending, frozen=True, kw_only=True):
     """Attention between learned projections of the inputs."""
 
     holds_layers = True
@@ -257,9 +259,9 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         width = heads.key_dim + heads.value_dim
         scores = queries * keys * (1 if self.is_sliced(outputs) else examples * heads.queries)
         return Work(
-            held=_SCORES * scores
+            held=SCORES_HELD * scores
             + _PROJECTED * examples * heads.queries * width * (queries + keys),
-            products=examples * heads.queries * queries * keys * (width + _SOFTMAX),
+            products=examples * heads.queries * queries * keys * (width + SOFTMAX_PRODUCTS),
         )
 
     def is_sliced(self, outputs: Sequence[Size]) -> bool:
@@ -328,8 +330,8 @@ class _Projecting(_Attending, frozen=True, kw_only=True):
         if kept is not None:
             kept = flow.xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
         counts = queries.shape[-2], keys.shape[-2]
-        sight = _sight(flow.xp, *counts, use_causal_mask, self.sliding_window)
-        return Scoring(queries, keys, _both(flow.xp, sight, kept), kept is not None)
+        visible = sight(flow.xp, *counts, use_causal_mask, self.sliding_window)
+        return Scoring(queries, keys, both(flow.xp, visible, kept), kept is not None)
 
     def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
         xp = flow.xp
@@ -484,7 +486,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         return flow.given_masks.get("query_mask", super().query_mask(flow))
 
 
-class _Attention(_Attending, frozen=True, kw_only=True):
+class _Attention(Attending, frozen=True, kw_only=True):
     """Attention between the inputs themselves: query, value and, if different, key."""
 
     # Keras passes them as one list, `mask`.
@@ -510,7 +512,8 @@ class _Attention(_Attending, frozen=True, kw_only=True):
         scores = math.prod(query[:-1]) * key[-2]
         sums = scores * query[-1] if self.adds_vectors else 0
         return Work(
-            _SCORES * (scores + sums), scores * (_SOFTMAX + 2 * query[-1]) + _SOFTMAX * sums
+            SCORES_HELD * (scores + sums),
+            scores * (SOFTMAX_PRODUCTS + 2 * query[-1]) + SOFTMAX_PRODUCTS * sums,
         )
 
     @property
@@ -528,10 +531,10 @@ class _Attention(_Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Scoring:
         keys = (query if value is None else value) if key is None else key
-        of_value = self._masks(flow)[1]
+        of_value = masks_of(flow)[1]
         kept = None if of_value is None else of_value[..., None, :]
-        sight = _sight(flow.xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
-        return Scoring(query, keys, _both(flow.xp, sight, kept), kept is not None)
+        visible = sight(flow.xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
+        return Scoring(query, keys, both(flow.xp, visible, kept), kept is not None)
 
     def call(
         self,
@@ -548,7 +551,7 @@ class _Attention(_Attending, frozen=True, kw_only=True):
             flow, query, value, key, use_causal_mask=use_causal_mask
         )
         scores = self.scores(flow, queries, keys)
-        of_query, _ = self._masks(flow)
+        of_query, _ = masks_of(flow)
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)
@@ -559,13 +562,7 @@ class _Attention(_Attending, frozen=True, kw_only=True):
         return [found, shares] if return_attention_scores else found
 
     def output_mask(self, flow: Flow, *inputs: Array, **options: bool) -> Mask:
-        return self._masks(flow)[0]
-
-    def _masks(self, flow: Flow) -> tuple[Mask, Mask]:
-        """The masks of query and value: those of the call, or else those that they carry."""
-        if given := flow.given_masks:
-            return given.get("query_mask"), given.get("value_mask")
-        return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
+        return masks_of(flow)[0]
 
 
 class Attention(_Attention, frozen=True, kw_only=True):
@@ -625,7 +622,14 @@ class AdditiveAttention(_Attention, frozen=True, kw_only=True):
         return xp.sum(scale * xp.tanh(xp.expand_dims(query, -2) + xp.expand_dims(key, -3)), -1)
 
 
-def _sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
+def masks_of(flow: Flow) -> tuple[Mask, Mask]:
+    """The masks of query and value: those of the call, or else those that they carry."""
+    if given := flow.given_masks:
+        return given.get("query_mask"), given.get("value_mask")
+    return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
+
+
+def sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
     """Visible keys of each query, (queries, keys); None if all are visible.
 
     ``causal`` hides later keys, ``reach`` keys at that distance or more.
@@ -634,10 +638,10 @@ def _sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) ->
         return None
     apart = xp.reshape(xp.arange(queries), (-1, 1)) - xp.arange(keys)
     seen = apart >= 0 if causal else None
-    return seen if reach is None else _both(xp, seen, xp.abs(apart) < reach)
+    return seen if reach is None else both(xp, seen, xp.abs(apart) < reach)
 
 
-def _both(xp: Any, one: Mask, other: Mask) -> Mask:
+def both(xp: Any, one: Mask, other: Mask) -> Mask:
     """The conjunction of two masks."""
     if one is None or other is None:
         return other if one is None else one

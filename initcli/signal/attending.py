@@ -12,6 +12,7 @@ import numpy as np
 
 from initcli.layers import attention
 from initcli.layers.flow import Flow
+from initcli.layers.heads import DotProductAttention
 from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionFigures, AttentionSignal, Spread
 from initcli.signal.program import Program, Step
@@ -75,6 +76,8 @@ def attention_heads(step: Step) -> int | None:
     layer = step.layer
     if isinstance(layer, attention.MultiHeadAttention | attention.GroupedQueryAttention):
         return layer.heads.queries
+    if isinstance(layer, DotProductAttention):
+        return layer.num_heads
     return 1 if isinstance(layer, attention.Attention | attention.AdditiveAttention) else None
 
 

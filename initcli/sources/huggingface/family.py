@@ -46,6 +46,8 @@ class Family:
     """The key of a part whose defaults are those of the whole even where it is given."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
+    gap: ClassVar[str] = ""
+    """What of all its models no layer describes, so that they have no signal."""
     width_keys: ClassVar[tuple[str, ...]] = (
         *("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"),
         *("embed_dim", "intermediate_size_mlp", "shared_intermediate_size", "attention_heads"),
@@ -91,6 +93,11 @@ class Family:
         found = {f"{prefix}{head}": head for head in cls.heads}
         return {name: head for name, head in found.items() if name in names or not names}
 
+    @classmethod
+    def has_signal(cls) -> bool:
+        """Whether layers describe what its models compute."""
+        return cls.compute is not Family.compute and not cls.gap
+
     def describe(self, head: str) -> None:
         """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
         raise NotImplementedError
@@ -101,7 +108,7 @@ class Family:
         Raises:
             NotComputed: no layer describes a part of it.
         """
-        raise NotComputed(f"the model type '{self.model_type}'")
+        raise NotComputed(self.gap)
 
     def token_ids(self, stack: Stack) -> str:
         """Add the input."""
@@ -112,6 +119,15 @@ class Family:
         """As many tokens as there are positions, and at most :data:`MAX_TOKENS`."""
         positions = self.config.optional_size(self.positions_key) or MAX_TOKENS
         return min(positions, MAX_TOKENS)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The keys of parts with a configuration of their own."""
+        return tuple(_said(self.model_type).parts)
+
+    def given_to(self, key: str) -> dict[str, Any]:
+        """The configuration of a part that the whole does not give."""
+        return dict(_said(self.model_type).parts[key].given)
 
     def part(self, key: str) -> Family:
         """The family of a part of the model, which adds to the same modules."""

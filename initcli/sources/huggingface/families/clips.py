@@ -60,6 +60,7 @@ class ClipSeg(Clip):
     """CLIPSeg, which segments. Lüddecke and Ecker 2021, arXiv:2112.10003."""
 
     model_types = ("clipseg",)
+    compute = Family.compute
     heads = ("ForImageSegmentation", "Model")
 
     def describe(self, head: str) -> None:
@@ -111,6 +112,7 @@ class OwlVit(Clip):
     """OWL-ViT, which detects objects by their names. Minderer et al. 2022, arXiv:2205.06230."""
 
     model_types: ClassVar[tuple[str, ...]] = ("owlvit",)
+    compute = Family.compute
     heads = ("ForObjectDetection", "Model")
     body_name: ClassVar[str] = "owlvit"
     box_heads: ClassVar[dict[str, int]] = {"box_head": 4}
@@ -175,6 +177,7 @@ class AltClip(Clip):
     """AltCLIP, of which the text tower is XLM-RoBERTa."""
 
     model_types = ("altclip",)
+    compute = Family.compute
 
     def tower(self, name: str, part: Family) -> int:
         width = super().tower(name, part)
@@ -192,6 +195,7 @@ class ChineseClip(Clip):
     """Chinese CLIP."""
 
     model_types = ("chinese_clip",)
+    compute = Family.compute
 
     def tower(self, name: str, part: Family) -> int:
         if not isinstance(part, Bert):

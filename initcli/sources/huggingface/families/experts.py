@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from initcli.sources.huggingface.families.moe import ByList, Experts, GptOss
+from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 
 
@@ -40,6 +41,7 @@ class PrivacyFilter(GptOss):
     """OpenAI's privacy filter, which sees in both directions. 2026."""
 
     model_types = ("openai_privacy_filter",)
+    compute = Family.compute
     heads = ("ForTokenClassification", "Model")
     defaults = {"num_labels": 33}
     activation_key = ""

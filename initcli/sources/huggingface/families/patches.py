@@ -10,6 +10,7 @@ import numpy as np
 from initcli.initializers import Constant, Initializer
 from initcli.initializers.given import Values
 from initcli.sources.huggingface.families.vision import Beit, Swin, Vit, bounded_normal
+from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 from initcli.types import Size
 
@@ -59,7 +60,7 @@ class IJepa(Vit):
 
     model_types = ("ijepa",)
     body_name = "ijepa"
-    num_tokens = 0
+    extra_tokens = ()
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         return {"position_embeddings": super().tokens(width)["position_embeddings"]}
@@ -76,6 +77,7 @@ class Vivit(Vit):
     """ViViT, for videos. Arnab et al. 2021, arXiv:2103.15691."""
 
     model_types = ("vivit",)
+    compute = Family.compute
     heads = ("ForVideoClassification", "Model")
     body_name = "vivit"
     has_zero_tokens = True
@@ -101,6 +103,7 @@ class Ast(Vit):
     """The audio spectrogram transformer. Gong et al. 2021, arXiv:2104.01778."""
 
     model_types = ("audio-spectrogram-transformer",)
+    compute = Family.compute
     heads = ("ForAudioClassification", "Model")
     body_name = "audio_spectrogram_transformer"
     has_zero_tokens = True
@@ -133,8 +136,9 @@ class Dinov3(Vit):
     """DINOv3, with rotary positions. Siméoni et al. 2025, arXiv:2508.10104."""
 
     model_types = ("dinov3_vit",)
+    compute = Family.compute
     heads = ("Model",)
-    layers = "model.layer"
+    blocks = "model.layer"
     last_norm = "norm"
 
     def pooler(self, width: int) -> None:
@@ -159,7 +163,7 @@ class Dinov3(Vit):
         config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
         scale = Tensor((width,), Constant(value=config.number("layerscale_value")))
         keys = ("query_bias", "key_bias", "value_bias", "proj_bias")
-        with modules.within(f"{self.layers}.{index}"):
+        with modules.within(f"{self.blocks}.{index}"):
             modules.norm("norm1", width)
             for name, key in zip(self.attention_names, keys, strict=True):
                 self.linear(name, width, width, config.flag(key))
@@ -176,7 +180,7 @@ class Older(Vit):
     """ViT with the names of BERT."""
 
     model_types: ClassVar[tuple[str, ...]] = ()
-    layers: ClassVar[str] = "encoder.layer"
+    blocks: ClassVar[str] = "encoder.layer"
     attention_names: ClassVar[tuple[str, str, str, str]] = (
         *("attention.attention.query", "attention.attention.key", "attention.attention.value"),
         "attention.output.dense",
@@ -188,6 +192,7 @@ class Yolos(Older):
     """YOLOS, which detects objects. Fang et al. 2021, arXiv:2106.00666."""
 
     model_types = ("yolos",)
+    compute = Family.compute
     heads = ("ForObjectDetection", "Model")
     has_zero_tokens = True
 
@@ -221,6 +226,7 @@ class VideoMae(Older):
     """VideoMAE. Tong et al. 2022, arXiv:2203.12602."""
 
     model_types = ("videomae",)
+    compute = Family.compute
     heads = ("ForVideoClassification", "Model", "ForPreTraining")
     body_name = "videomae"
 
@@ -271,6 +277,7 @@ class Timesformer(Older):
     """TimeSformer. Bertasius et al. 2021, arXiv:2102.05095."""
 
     model_types = ("timesformer",)
+    compute = Family.compute
     heads = ("ForVideoClassification", "Model")
     body_name = "timesformer"
 
@@ -312,7 +319,7 @@ class Data2VecVision(Beit, Older):
 
     model_types = ("data2vec-vision",)
     body_name = "data2vec_vision"
-    layers = Older.layers
+    blocks = Older.blocks
     attention_names = Older.attention_names
     mlp_names = Older.mlp_names
     shared_table = "encoder.relative_position_bias"
@@ -333,8 +340,9 @@ class VitDet(Vit):
     """ViTDet, the body of detectors. Li et al. 2022, arXiv:2203.16527."""
 
     model_types = ("vitdet",)
+    compute = Family.compute
     heads = ("Model",)
-    layers = "encoder.layer"
+    blocks = "encoder.layer"
     last_norm = ""
 
     def pooler(self, width: int) -> None:
@@ -361,7 +369,7 @@ class VitDet(Vit):
     def layer(self, index: int, width: int) -> None:
         config, modules = self.config, self.modules
         inner = int(width * config.number("mlp_ratio"))
-        with modules.within(f"{self.layers}.{index}"):
+        with modules.within(f"{self.blocks}.{index}"):
             modules.norm("norm1", width)
             self.linear("attention.qkv", width, 3 * width, config.flag("qkv_bias"))
             self.linear("attention.proj", width, width)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from initcli.sources.huggingface.families.decoder import Decoder
-from initcli.sources.huggingface.families.seq2seq import T5, Bart, MBart, Whisper
+from initcli.sources.huggingface.families.seq2seq import Bart, MBart, Whisper
+from initcli.sources.huggingface.families.t5 import T5
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import Tensor, normal
 
@@ -12,6 +13,7 @@ class Led(Bart):
     """The Longformer encoder with a decoder. Beltagy et al. 2020, arXiv:2004.05150."""
 
     model_types = ("led",)
+    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model", "ForQuestionAnswering")
     body_name = "led"
 
@@ -40,6 +42,7 @@ class BigBirdPegasus(Bart):
     """BigBird-Pegasus. Zaheer et al. 2020, arXiv:2007.14062."""
 
     model_types = ("bigbird_pegasus",)
+    compute = Family.compute
     defaults = {"num_labels": 2}
     positions_offset = 0
 
@@ -61,6 +64,7 @@ class PegasusX(MBart):
     """PEGASUS-X, with tokens that see all. Phang et al. 2022, arXiv:2208.04347."""
 
     model_types = ("pegasus_x",)
+    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model")
     has_table_norm = has_logits_bias = False
     positions_offset = None
@@ -84,6 +88,7 @@ class NllbMoe(MBart):
     """NLLB with experts. NLLB Team 2022, arXiv:2207.04672."""
 
     model_types = ("nllb-moe",)
+    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model")
     has_table_norm = has_logits_bias = False
     positions_offset = None
@@ -116,6 +121,7 @@ class TrOcr(Bart):
     """The decoder of TrOCR. Li et al. 2021, arXiv:2109.10282."""
 
     model_types = ("trocr",)
+    compute = Family.compute
     heads = ("ForCausalLM",)
 
     def describe(self, head: str) -> None:
@@ -136,6 +142,7 @@ class Speech2Text(Bart):
     """Speech to text, with convolutions before the encoder. Wang et al. 2020, arXiv:2010.05171."""
 
     model_types = ("speech_to_text",)
+    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model")
     has_last_norm = True
 
@@ -169,6 +176,7 @@ class LongT5(T5):
     """LongT5. Guo et al. 2021, arXiv:2112.07916."""
 
     model_types = ("longt5",)
+    compute = Family.compute
 
     def self_attention(self, side: str) -> str:
         if side == "decoder":
@@ -198,6 +206,7 @@ class Pop2Piano(T5):
     """Pop2Piano. Choi and Lee 2022, arXiv:2211.00895."""
 
     model_types = ("pop2piano",)
+    compute = Family.compute
     heads = ("ForConditionalGeneration",)
 
     def output(self) -> None:
@@ -211,6 +220,7 @@ class SwitchTransformers(T5):
     """Switch Transformers, with experts. Fedus et al. 2021, arXiv:2101.03961."""
 
     model_types = ("switch_transformers",)
+    compute = Family.compute
 
     @property
     def is_tied(self) -> bool:
@@ -251,6 +261,7 @@ class SoundEncoder(Whisper):
     """Encoders that are that of Whisper."""
 
     model_types = ("qwen2_audio_encoder", "voxtral_encoder")
+    compute = Family.compute
     heads = ("Encoder",)
     std_key = "initializer_range"
 
