@@ -17,6 +17,7 @@ class ClipSegText(ClipText):
     """The text tower of CLIPSeg."""
 
     model_types = ("clipseg_text_model",)
+    compute = Family.compute
     heads = ("Model",)
 
 
@@ -24,6 +25,7 @@ class OwlText(ClipText):
     """The text towers of OWL."""
 
     model_types = ("owlvit_text_model", "owlv2_text_model")
+    compute = Family.compute
     heads = ("Model", "Transformer")
     bare = "Transformer"
 
@@ -32,12 +34,14 @@ class MetaClip2Text(ClipText):
     """The text tower of MetaCLIP 2."""
 
     model_types = ("metaclip_2_text_model",)
+    compute = Family.compute
 
 
 class OtherVision(ClipVision):
     """Vision towers that are those of CLIP."""
 
     model_types = (*("clipseg_vision_model", "altclip_vision_model", "chinese_clip_vision_model"),)
+    compute = Family.compute
     heads = ("Model",)
 
 
@@ -45,12 +49,14 @@ class MetaClip2Vision(ClipVision):
     """The vision tower of MetaCLIP 2."""
 
     model_types = ("metaclip_2_vision_model",)
+    compute = Family.compute
 
 
 class OwlVision(ClipVision):
     """The vision towers of OWL."""
 
     model_types = ("owlvit_vision_model", "owlv2_vision_model")
+    compute = Family.compute
     heads = ("Model", "Transformer")
     bare = "Transformer"
     first_norm = "pre_layernorm"
@@ -144,6 +150,7 @@ class MetaClip2(Clip):
     """MetaCLIP 2. Chuang et al. 2025, arXiv:2507.22062."""
 
     model_types = ("metaclip_2",)
+    compute = Family.compute
 
 
 class AltClipText(Roberta):
@@ -188,6 +195,7 @@ class ChineseClipText(Bert):
     """The text tower of Chinese CLIP, which is BERT. Yang et al. 2022, arXiv:2211.01335."""
 
     model_types = ("chinese_clip_text_model",)
+    compute = Family.compute
     heads = ("Model",)
 
 

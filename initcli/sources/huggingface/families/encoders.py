@@ -9,6 +9,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.initializers.given import Values
 from initcli.sources.huggingface.families.bert import TASKS, Bert, Electra, Roberta
+from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, frequencies, normal, sinusoids
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
@@ -17,6 +18,7 @@ class BigBird(Bert):
     """BigBird. Zaheer et al. 2020, arXiv:2007.14062."""
 
     model_types = ("big_bird",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForPreTraining", "ForCausalLM", *TASKS)
     pooled_heads = tuple(each for each in heads if each != "ForQuestionAnswering")
     pooler = "pooler"
@@ -338,6 +340,7 @@ class Splinter(Bert):
     """Splinter, which selects spans. Ram et al. 2021, arXiv:2101.00438."""
 
     model_types = ("splinter",)
+    compute = Family.compute
     heads = ("ForQuestionAnswering", "Model", "ForPreTraining")
     body_name = "splinter"
     pooled_heads = ()

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, NormKind, Norms
+from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
@@ -431,6 +432,7 @@ class ImageGpt(Gpt2):
     """Image GPT. Chen et al. 2020."""
 
     model_types = ("imagegpt",)
+    compute = Family.compute
     heads = ("ForCausalImageModeling", "Model", "ForImageClassification")
     norm_kind = "RMSNorm"
 

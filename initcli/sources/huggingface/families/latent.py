@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from initcli.sources.huggingface.families.moe import ByList
+from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.stack import Heads, Stack
 
 
@@ -134,6 +135,7 @@ class GlmMoeDsa(DeepseekV32):
     """GLM 5, of which some blocks index keys for those that follow. 2026."""
 
     model_types = ("glm_moe_dsa",)
+    compute = Family.compute
 
     def indexer(self) -> None:
         if self.indexes:
@@ -148,6 +150,7 @@ class Axk1(DeepseekV3):
     """A.X K1. SK Telecom 2026."""
 
     model_types = ("axk1",)
+    compute = Family.compute
     num_dense = 1
 
     def mixture(self) -> None:

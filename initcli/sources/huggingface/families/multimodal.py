@@ -18,6 +18,7 @@ class Glm4vText(Glm4):
     """The language model of GLM 4.1V. arXiv:2507.01006."""
 
     model_types = ("glm4v_text",)
+    compute = Family.compute
     heads = ("TextModel",)
     qkv_bias = True
     head_dim_key = ""
@@ -30,6 +31,7 @@ class Glm4vMoeText(Glm4Moe):
     """The language model of GLM 4.5V."""
 
     model_types = ("glm4v_moe_text",)
+    compute = Family.compute
     heads = ("TextModel",)
     has_qk_norm = False
     head_dim_key = ""
@@ -197,6 +199,7 @@ class MllamaText(Decoder):
     """The language model of Llama 3.2 Vision, of which some blocks attend to images. Meta 2024."""
 
     model_types = ("mllama_text_model",)
+    compute = Family.compute
     defaults = {"cross_attention_layers": [3, 8, 13, 18, 23, 28, 33, 38]}
     heads = ("TextModel", "ForCausalLM")
     qkv_bias = out_bias = False

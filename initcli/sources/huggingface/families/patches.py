@@ -19,6 +19,7 @@ class VitMsn(Vit):
     """ViT-MSN. Assran et al. 2022, arXiv:2204.07141."""
 
     model_types = ("vit_msn",)
+    compute = Family.compute
     has_zero_tokens = True
 
     def pooler(self, width: int) -> None:
@@ -59,6 +60,7 @@ class IJepa(Vit):
     """I-JEPA. Assran et al. 2023, arXiv:2301.08243."""
 
     model_types = ("ijepa",)
+    compute = Family.compute
     body_name = "ijepa"
     extra_tokens = ()
 
@@ -318,6 +320,7 @@ class Data2VecVision(Beit, Older):
     """data2vec for images. Baevski et al. 2022, arXiv:2202.03555."""
 
     model_types = ("data2vec-vision",)
+    compute = Family.compute
     body_name = "data2vec_vision"
     blocks = Older.blocks
     attention_names = Older.attention_names
