@@ -292,8 +292,8 @@ class Stack:
             raise NotComputed(f"'{out}', of which inputs are other than the heads")
         biases = [bias is not None for _, bias in (query, key, value, output)]
         if any(biases) and not all(biases):
-            # A bias that starts at 0 changes nothing at the start.
-            self.notes[f"the signal leaves out biases of '{name}', which start at 0"] = None
+            parts = self.projections(names, takes, heads, source)
+            return self.dense(out, self.attend(name, *parts, heads, causal=causal))
         filled = {
             f"{role}_initializer": self._filled(kernel.initializer)
             for role, (kernel, _) in zip(
@@ -319,6 +319,21 @@ class Stack:
             sizes["head_dim"] = heads.size
         seen = {"use_causal_mask": True} if causal else {}
         return self.add(kind, name, sources, **sizes, use_bias=all(biases), **seen, **filled)
+
+    def projections(
+        self, names: Sequence[str], takes: str, heads: Heads, source: str = ""
+    ) -> tuple[str, str, str]:
+        """Add the projections to queries, keys and values; of one name, parts of one."""
+        if len(set(names)) > 1:
+            query, key, value = names
+            key, value = (self.dense(each, source or takes) for each in (key, value))
+            return self.dense(query, takes), key, value
+        keys = heads.keys * heads.size
+        sizes = {"query": heads.queries * heads.size, "key": keys, "value": keys}
+        query, key, value = (
+            self.dense(names[0], takes, part=part, units=size) for part, size in sizes.items()
+        )
+        return query, key, value
 
     def attend(
         self,

@@ -262,16 +262,9 @@ class Decoder(Family):
 
     def compute_projections(self, stack: Stack, takes: str) -> tuple[str, str, str]:
         """Add the projections to queries, keys and values."""
-        queries, keys = self.num_heads * self.head_dim, self.num_keys * self.head_dim
         names = [f"{self.attention_name}.{name}" for name in self.qkv]
-        if len(names) > 1:
-            query, key, value = (stack.dense(name, takes) for name in names)
-        else:
-            sizes = {"query": queries, "key": keys, "value": keys}
-            query, key, value = (
-                stack.dense(names[0], takes, part=part, units=size) for part, size in sizes.items()
-            )
-        return query, key, value
+        heads = Heads(self.num_heads, self.num_keys, self.head_dim)
+        return stack.projections(names, takes, heads)
 
     def compute_query_norm(self, stack: Stack, name: str, takes: str, heads: int) -> str:
         """Add the norm of queries or keys: of a head, or of all at once."""
