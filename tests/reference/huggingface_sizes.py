@@ -118,6 +118,31 @@ def gemma4(chosen: Sizes, rng: random.Random) -> Sizes:
     }
 
 
+def stages(chosen: Sizes, rng: random.Random) -> Sizes:
+    """As many widths as depths."""
+    count = rng.choice((2, 3))
+    return {
+        "hidden_sizes": [4 * rng.choice((2, 3, 5)) for _ in range(count)],
+        "depths": [rng.choice((1, 2)) for _ in range(count)],
+    }
+
+
+def segformer(chosen: Sizes, rng: random.Random) -> Sizes:
+    """A list of everything for each stage."""
+    count, heads = rng.choice((2, 3)), [1, 2, 1]
+    return {
+        "num_encoder_blocks": count,
+        "hidden_sizes": [2 * rng.choice((3, 5, 7)) for _ in range(count)],
+        "num_attention_heads": heads[:count],
+        "depths": [rng.choice((1, 2)) for _ in range(count)],
+        "sr_ratios": [rng.choice((1, 2, 4)) for _ in range(count)],
+        "patch_sizes": [rng.choice((3, 5, 7)) for _ in range(count)],
+        "strides": [2] * count,
+        "mlp_ratios": [rng.choice((2, 3)) for _ in range(count)],
+        "decoder_hidden_size": rng.choice((11, 13)),
+    }
+
+
 def layer_words(key: str, *words: str) -> Callable[[Sizes, random.Random], Sizes]:
     """A list with a word for each layer."""
 
@@ -196,6 +221,13 @@ OWN: dict[str, Callable[[Sizes, random.Random], Sizes]] = {
     "mllama_vision_model": lambda _, rng: {
         "num_global_layers": rng.choice((1, 2)),
         "vision_output_dim": rng.choice((11, 13)),
+    },
+    "segformer": segformer,
+    "dinov3_convnext": stages,
+    "regnet": lambda chosen, rng: {
+        **stages(chosen, rng),
+        "groups_width": rng.choice((2, 4)),
+        "layer_type": rng.choice("xy"),
     },
     "ctrl": lambda _, rng: {"dff": rng.choice((29, 31))},
     "gemma3n_text": gemma3n,
