@@ -99,6 +99,12 @@ def gemma3n(chosen: Sizes, rng: random.Random) -> Sizes:
 
 def gemma4(chosen: Sizes, rng: random.Random) -> Sizes:
     """Blocks with other heads where attention sees all, experts, and inputs of each layer."""
+    own = {"per_layer_config": {"0": {"head_dim": 6}, "1": {"head_dim": 10}}}
+    return {**gemma4_sizes(chosen, rng), **(own if rng.random() < 0.3 else {})}
+
+
+def gemma4_sizes(chosen: Sizes, rng: random.Random) -> Sizes:
+    """The sizes."""
     count = rng.choice((2, 3, 4))
     kinds = ("sliding_attention", "full_attention")
     keys = chosen.get("num_key_value_heads", 4)

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from initcli.initializers import Constant
+from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.families.decoder import AROUND, Decoder
 from initcli.sources.huggingface.families.moe import Experts
 from initcli.sources.huggingface.families.pairs import Pair
@@ -159,10 +160,21 @@ class Gemma4(Layered, Experts):
             self.norm(name, self.width)
         self.norm("pre_feedforward_layernorm_2", self.width)
 
+    def own_sizes(self, index: int) -> Config | None:
+        """The sizes of a block, where the library has written them for each."""
+        if self.config.is_null("per_layer_config"):
+            return None
+        usual = {"head_dim": self.head_dim, "num_key_value_heads": self.num_keys}
+        return self.config.part("per_layer_config", {}, {}).part(str(index), usual, {})
+
     def head_size(self, index: int) -> int:
+        if own := self.own_sizes(index):
+            return own.size("head_dim")
         return self.config.size("global_head_dim") if self.sees_all(index) else self.head_dim
 
     def keys_of(self, index: int) -> int:
+        if own := self.own_sizes(index):
+            return own.size("num_key_value_heads")
         key = "num_global_key_value_heads"
         is_other = self.sees_all(index) and self.config.flag("attention_k_eq_v")
         if not is_other or self.config.is_null(key):
