@@ -78,11 +78,11 @@ NUMBERS = re.compile(r"initializer_range|init_std|.*initializer_factor|lambda_st
 
 def sizes_of(name: str, rng: random.Random, keep: bool) -> dict[str, Any]:
     """The configuration of a part, of a model type of its own."""
-    part = known_families()[name]
+    part = known_families().get(name)
     return {k: v for k, v in mutated(name, part, rng, keep).items() if k != "architectures"}
 
 
-def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> dict[str, Any]:
+def mutated(name: str, family: type[Family] | None, rng: random.Random, keep: bool) -> dict[str, Any]:
     """A configuration with small random sizes, and unless ``keep`` with random flags."""
     default = transformers.CONFIG_MAPPING[name]().to_dict()
     chosen: dict[str, Any] = {}
@@ -183,7 +183,7 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
             if rng.random() < 0.04 and "depths" not in default and key not in (*WIDTHS, *HEADS):
                 del chosen[key]
     chosen |= own_sizes(name, chosen, rng)
-    names = list(family.ends_of(name))
+    names = list(family.ends_of(name)) if family else [""]
     first = names[0]
     architecture = first if keep or rng.random() < 0.5 else rng.choice(names)
     if "Classification" in architecture and rng.random() < 0.7:

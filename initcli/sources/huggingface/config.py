@@ -154,6 +154,15 @@ class Config:
         self._refuse(name, value, f"a list of {count}whole numbers from {least}")
         return ()
 
+    def factors(self, key: str, length: int) -> tuple[float, ...]:
+        """A list of so many numbers above 0."""
+        name, value = self.written(key)
+        is_list = isinstance(value, list | tuple) and len(value) == length
+        if is_list and all(type(x) in (int, float) and 1e-30 <= x <= 1e6 for x in value):
+            return tuple(map(float, value))
+        self._refuse(name, value, f"a list of {length:,} numbers from 1e-30 to 1e6")
+        return ()
+
     def length(self, key: str) -> int:
         """The number of entries of a list."""
         name, value = self.written(key)

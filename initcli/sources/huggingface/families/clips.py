@@ -6,10 +6,11 @@ from typing import ClassVar
 
 from initcli.initializers import Constant
 from initcli.sources.huggingface.families.bert import Bert, Roberta
+from initcli.sources.huggingface.families.masks import transposed
 from initcli.sources.huggingface.families.towers import Clip, ClipText, ClipVision, Tower
 from initcli.sources.huggingface.families.vision import bounded_normal
 from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import ZERO, Tensor
+from initcli.sources.huggingface.modules import Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
 
@@ -88,10 +89,10 @@ class ClipSeg(Clip):
         name = "transposed_convolution"
         if config.flag("use_complex_transposed_convolution"):
             modules.convolution(f"{name}.0", width, width, (3, 3))
-            self.transposed(f"{name}.2", width, width // 2, patch // 4)
-            self.transposed(f"{name}.4", width // 2, 1, patch // 4)
+            transposed(modules, f"{name}.2", (width, width // 2, patch // 4, patch // 4))
+            transposed(modules, f"{name}.4", (width // 2, 1, patch // 4, patch // 4))
         else:
-            self.transposed(name, width, 1, patch)
+            transposed(modules, name, (width, 1, patch, patch))
         seen = vision.size("hidden_size")
         layer = self.part("vision_config")
         layer.config.data = {
@@ -105,13 +106,6 @@ class ClipSeg(Clip):
             with modules.within(f"layers.{index}"):
                 if isinstance(layer, Tower):
                     layer.layer()
-
-    def transposed(self, name: str, inputs: int, outputs: int, kernel: int) -> None:
-        """Add a transposed convolution: weight (inputs, outputs, kernel, kernel)."""
-        drawn = self.modules.drawn()
-        weight = Tensor((inputs, outputs, kernel, kernel), drawn, (0,), (1, 2, 3))
-        bias = Tensor((outputs,), ZERO)
-        self.modules.add(name, "ConvTranspose2d", weight=weight, bias=bias)
 
 
 class OwlVit(Clip):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from initcli.initializers import Initializer, TruncatedNormal
+from initcli.sources.huggingface.families.bert import Bert
+from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 
@@ -12,8 +15,8 @@ from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 class ModernBert(Family):
     """ModernBERT, which starts from truncated normals. Warner et al. 2024, arXiv:2412.13663."""
 
-    model_types = ("modernbert",)
-    heads = (
+    model_types: ClassVar[tuple[str, ...]] = ("modernbert",)
+    heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
         "ForQuestionAnswering",
     )
@@ -33,8 +36,12 @@ class ModernBert(Family):
                 with modules.within(f"layers.{index}"):
                     self.layer(index, width, std, back)
             self.norm("final_norm", width)
-        if head == "Model":
-            return
+        if head != "Model":
+            self.task(head, width, back)
+
+    def task(self, head: str, width: int, back: float) -> None:
+        """Add the head of a class."""
+        config, modules, rows = self.config, self.modules, self.config.size("vocab_size")
         self.linear("head.dense", width, width, config.flag("classifier_bias"), back)
         self.norm("head.norm", width)
         if head != "ForMaskedLM":
@@ -52,12 +59,16 @@ class ModernBert(Family):
         if index:
             self.norm("attn_norm", width)
         bias = config.flag("attention_bias")
-        self.linear("attn.Wqkv", width, 3 * width, bias, std)
+        self.projections(width, bias, std)
         self.linear("attn.Wo", width, width, bias, back)
         self.norm("mlp_norm", width)
         bias = config.flag("mlp_bias")
         self.linear("mlp.Wi", width, 2 * inner, bias, std)
         self.linear("mlp.Wo", inner, width, bias, back)
+
+    def projections(self, width: int, bias: bool, std: float) -> None:
+        """Add the projections to queries, keys and values."""
+        self.linear("attn.Wqkv", width, 3 * width, bias, std)
 
     def linear(self, name: str, inputs: int, outputs: int, bias: bool, std: float) -> None:
         """Add a projection."""
@@ -76,3 +87,114 @@ class ModernBert(Family):
         """Add a normalization."""
         bias = {"bias": Tensor((width,), ZERO)} if self.config.flag("norm_bias") else {}
         self.modules.add(name, "LayerNorm", weight=Tensor((width,), ONE), **bias)
+
+
+class ModernBertDecoder(ModernBert):
+    """The decoder like ModernBERT. Weller et al. 2025, arXiv:2507.11412."""
+
+    model_types = ("modernbert-decoder",)
+    heads = ("ForCausalLM", "Model", "ForSequenceClassification")
+
+    def projections(self, width: int, bias: bool, std: float) -> None:
+        for name in ("q_proj", "k_proj", "v_proj"):
+            self.linear(f"attn.{name}", width, width, bias, std)
+
+    def task(self, head: str, width: int, back: float) -> None:
+        config, modules, rows = self.config, self.modules, self.config.size("vocab_size")
+        name = "lm_head" if head == "ForCausalLM" else "head"
+        self.linear(f"{name}.dense", width, width, config.flag("classifier_bias"), back)
+        self.norm(f"{name}.norm", width)
+        if head != "ForCausalLM":
+            bias = config.flag("classifier_bias")
+            self.linear("classifier", width, config.labels, bias, width**-0.5)
+        elif not config.flag("tie_word_embeddings"):
+            self.linear("decoder", width, rows, config.flag("decoder_bias"), back)
+        else:
+            modules.tie("decoder.weight", "model.embeddings.tok_embeddings.weight")
+            if config.flag("decoder_bias"):
+                modules.add("decoder", "Linear", bias=Tensor((rows,), ZERO))
+
+
+class EuroBert(Decoder):
+    """EuroBERT, which is Llama without a causal mask. Boizard et al. 2025, arXiv:2503.05500."""
+
+    model_types = ("eurobert",)
+    heads = ("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification")
+    mlp_bias = "mlp_bias"
+    compute = Family.compute
+
+    def add_head(self, head: str) -> None:
+        match head:
+            case "ForMaskedLM" if self.config.flag("tie_word_embeddings"):
+                self.modules.tie("lm_head.weight", "model.embed_tokens.weight")
+                if self.flag(self.mlp_bias):
+                    self.modules.add("lm_head", "Linear", bias=Tensor((self.num_rows,), ZERO))
+            case "ForMaskedLM":
+                bias = self.flag(self.mlp_bias)
+                self.modules.linear("lm_head", self.width, self.num_rows, bias)
+            case "ForSequenceClassification":
+                self.modules.linear("dense", self.width, self.width)
+                self.modules.linear("classifier", self.width, self.config.labels)
+            case "ForTokenClassification":
+                self.modules.linear("classifier", self.width, self.config.labels)
+
+
+class RotaryBert(Bert):
+    """The skeleton of BERT with rotary attention and names like those of Llama."""
+
+    model_types: ClassVar[tuple[str, ...]] = ()
+    heads: ClassVar[tuple[str, ...]] = (
+        *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
+    )
+    blocks = "layers"
+    has_positions = False
+    pooled_heads: ClassVar[tuple[str, ...]] = ("Model", "ForSequenceClassification")
+    attention_bias: ClassVar[bool] = False
+    back_bias: ClassVar[bool] = False
+    compute = Family.compute
+
+    def layer(self, width: int) -> None:
+        config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
+        count = config.size("num_attention_heads")
+        each = config.optional_size("head_dim") or width // count
+        for name in ("q_proj", "k_proj", "v_proj"):
+            modules.linear(f"self_attn.{name}", width, count * each, self.attention_bias)
+        modules.linear("self_attn.o_proj", count * each, width, self.attention_bias)
+        for name in ("post_attention_layernorm", "post_mlp_layernorm"):
+            modules.norm(name, width)
+        self.feed_forward(width, inner)
+
+    def feed_forward(self, width: int, inner: int) -> None:
+        for name in ("gate_proj", "up_proj"):
+            self.modules.linear(f"mlp.{name}", width, inner, False)
+        self.modules.linear("mlp.down_proj", inner, width, self.back_bias)
+
+
+class NomicBert(RotaryBert):
+    """Nomic Embed. Nussbaum et al. 2024, arXiv:2402.01613."""
+
+    model_types = ("nomic_bert",)
+    defaults = {"tie_word_embeddings": True}
+    body_name = "nomic_bert"
+    language_names = ("cls.predictions", "transform.dense", "transform.layer_norm")
+    pooled_heads = ("ForSequenceClassification",)
+
+
+class Gte(RotaryBert):
+    """GTE. Zhang et al. 2024, arXiv:2407.19669."""
+
+    model_types = ("gte",)
+    body_name = "gte"
+    pooled_heads = ("ForSequenceClassification",)
+    attention_bias = back_bias = True
+
+    def language_head(self, width: int, rows: int) -> None:
+        modules = self.modules
+        with modules.within("lm_head"):
+            modules.linear("dense", width, width)
+            modules.norm("layer_norm", width)
+        if self.config.flag("tie_word_embeddings"):
+            modules.add("lm_head.decoder", "Linear", bias=Tensor((rows,), ZERO))
+            modules.tie("lm_head.decoder.weight", "gte.embeddings.word_embeddings.weight")
+        else:
+            modules.linear("lm_head.decoder", width, rows)
