@@ -88,8 +88,10 @@ class Mra(Approximate):
     def tables(self, width: int) -> None:
         super().tables(width)
         count = self.config.size("max_position_embeddings")
-        rows = Values(numbers=np.arange(2.0, count + 2).tobytes())
-        positions = Tensor((1, count), rows, trainable=False, dtype="int64")
+        filled: Initializer = ZERO
+        if self.is_computable((1, count), "max_position_embeddings"):
+            filled = Values(numbers=np.arange(2.0, count + 2).tobytes())
+        positions = Tensor((1, count), filled, trainable=False, dtype="int64")
         self.modules.add("", "Embeddings", position_ids=positions)
 
 
