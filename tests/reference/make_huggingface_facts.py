@@ -82,7 +82,9 @@ def sizes_of(name: str, rng: random.Random, keep: bool) -> dict[str, Any]:
     return {k: v for k, v in mutated(name, part, rng, keep).items() if k != "architectures"}
 
 
-def mutated(name: str, family: type[Family] | None, rng: random.Random, keep: bool) -> dict[str, Any]:
+def mutated(
+    name: str, family: type[Family] | None, rng: random.Random, keep: bool
+) -> dict[str, Any]:
     """A configuration with small random sizes, and unless ``keep`` with random flags."""
     default = transformers.CONFIG_MAPPING[name]().to_dict()
     chosen: dict[str, Any] = {}

@@ -11,7 +11,6 @@ from initcli.sources.huggingface.families.towers import Clip, ClipText, ClipVisi
 from initcli.sources.huggingface.families.vision import bounded_normal
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import Tensor
-from initcli.sources.huggingface.stack import NotComputed, Stack
 
 
 class ClipSegText(ClipText):
@@ -151,6 +150,7 @@ class AltClipText(Roberta):
     """The text tower of AltCLIP. Chen et al. 2022, arXiv:2211.06679."""
 
     model_types = ("altclip_text_model",)
+    compute = Family.compute
     heads = ("AltCLIPTextModel", "AltRobertaModel")
     pooled_heads = ("AltRobertaModel",)
     blocks = "encoder.layers"
@@ -165,9 +165,6 @@ class AltClipText(Roberta):
         if not is_bare:
             self.modules.norm("pre_LN", width)
             self.modules.linear("transformation", width, config.size("project_dim"))
-
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("a tower of text")
 
     @property
     def bare_head(self) -> str:
@@ -212,6 +209,7 @@ class BlipText(Bert):
     """The text tower of BLIP, which sees images. Li et al. 2022, arXiv:2201.12086."""
 
     model_types = ("blip_text_model",)
+    compute = Family.compute
     heads = ("LMHeadModel", "Model")
     has_segments = False
     pooled_heads = ("Model",)
@@ -236,14 +234,12 @@ class BlipText(Bert):
             self.modules.tie_within("weight", table, f"{name}.decoder")
             self.modules.tie_within("bias", f"{name}.bias", f"{name}.decoder")
 
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("attention to the output of an encoder")
-
 
 class BlipVision(Tower):
     """The vision tower of BLIP."""
 
     model_types = ("blip_vision_model",)
+    compute = Family.compute
     defaults = {"num_channels": 3}
 
     def embeddings(self) -> None:

@@ -11,7 +11,6 @@ from initcli.initializers.given import Values
 from initcli.sources.huggingface.families.bert import TASKS, Bert, Electra, Roberta
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, frequencies, normal, sinusoids
-from initcli.sources.huggingface.stack import NotComputed, Stack
 
 
 class BigBird(Bert):
@@ -48,14 +47,12 @@ class Approximate(Bert):
     """Encoders whose attention is approximate."""
 
     model_types: ClassVar[tuple[str, ...]] = ()
+    compute = Family.compute
     heads: ClassVar[tuple[str, ...]] = ("ForMaskedLM", "Model", *TASKS)
     pooled_heads = ()
     has_class_layer = True
     choice_layer = "pre_classifier"
     more_positions = 2
-
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("approximate attention")
 
 
 class Nystromformer(Approximate):
@@ -99,6 +96,7 @@ class Longformer(Roberta):
     """Longformer, with other projections for tokens that see all. arXiv:2004.05150."""
 
     model_types = ("longformer",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", *TASKS)
     body_name = "longformer"
 
@@ -112,6 +110,7 @@ class FNet(Bert):
     """FNet, with Fourier transforms for attention. Lee-Thorp et al. 2021, arXiv:2105.03824."""
 
     model_types = ("fnet",)
+    compute = Family.compute
     defaults = {"num_attention_heads": 1}
     heads = (
         *("ForMaskedLM", "Model", "ForPreTraining", "ForNextSentencePrediction"),
@@ -141,6 +140,7 @@ class RoFormer(Projected):
     """RoFormer, with rotary positions. Su et al. 2021, arXiv:2104.09864."""
 
     model_types = ("roformer",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
     body_name = "roformer"
     has_positions = False
@@ -178,6 +178,7 @@ class ConvBert(Projected):
     """ConvBERT, where convolutions replace half the heads. Jiang et al. 2020, arXiv:2008.02496."""
 
     model_types = ("convbert",)
+    compute = Family.compute
     body_name = "convbert"
 
     def attention(self, name: str, width: int) -> None:
@@ -213,6 +214,7 @@ class RemBert(Bert):
     """RemBERT, with tables of other sizes at both ends. Chung et al. 2020, arXiv:2010.12821."""
 
     model_types = ("rembert",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
     body_name = "rembert"
 
@@ -237,15 +239,13 @@ class BertGeneration(Bert):
     """BERT as one half of a translator. Rothe et al. 2019, arXiv:1907.12461."""
 
     model_types = ("bert-generation",)
+    compute = Family.compute
     heads = ("Decoder", "Encoder")
     has_segments = False
     pooled_heads = ()
 
     def describe(self, head: str) -> None:
         super().describe("Model" if head == "Encoder" else "LMHeadModel")
-
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("an encoder without segments")
 
     def language_head(self, width: int, rows: int) -> None:
         self.modules.add("lm_head", "LMHead", bias=Tensor((rows,), ZERO))
@@ -256,6 +256,7 @@ class Esm(Roberta):
     """ESM, for proteins. Lin et al. 2022, doi:10.1126/science.ade2574."""
 
     model_types = ("esm",)
+    compute = Family.compute
     defaults = {"hidden_act": "gelu"}
     heads = ("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification")
     body_name = "esm"
@@ -297,6 +298,7 @@ class Xmod(Roberta):
     """X-MOD, with an adapter for each language. Pfeiffer et al. 2022, arXiv:2205.06266."""
 
     model_types = ("xmod",)
+    compute = Family.compute
 
     @property
     def last_norm(self) -> str:  # type: ignore[override]
@@ -318,6 +320,7 @@ class RocBert(Bert):
     """RoCBert, which sees how words sound and look. Su et al. 2022."""
 
     model_types = ("roc_bert",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
     body_name = "roc_bert"
 
@@ -361,6 +364,7 @@ class Tapas(Bert):
     """TAPAS, for tables. Herzig et al. 2020, arXiv:2004.02349."""
 
     model_types = ("tapas",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForSequenceClassification", "ForQuestionAnswering")
     body_name = "tapas"
     has_segments = False
@@ -391,6 +395,7 @@ class VisualBert(Bert):
     """VisualBERT. Li et al. 2019, arXiv:1908.03557."""
 
     model_types = ("visual_bert",)
+    compute = Family.compute
     heads = (
         *("ForPreTraining", "Model", "ForMultipleChoice", "ForQuestionAnswering"),
         *("ForVisualReasoning", "ForRegionToPhraseAlignment"),
@@ -430,6 +435,7 @@ class SqueezeBert(Bert):
     """SqueezeBERT, with convolutions in groups. Iandola et al. 2020, arXiv:2006.11316."""
 
     model_types = ("squeezebert",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", *TASKS)
     body_name = "transformer"
     pooled_heads = (*heads,)
@@ -456,6 +462,7 @@ class MobileBert(Bert):
     """MobileBERT, with a bottleneck in each layer. Sun et al. 2020, arXiv:2004.02984."""
 
     model_types = ("mobilebert",)
+    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForPreTraining", "ForNextSentencePrediction", *TASKS)
     body_name = "mobilebert"
 
@@ -525,6 +532,7 @@ class LayoutLm(Bert):
     """LayoutLM, which sees where words stand on a page. Xu et al. 2019, arXiv:1912.13318."""
 
     model_types = ("layoutlm",)
+    compute = Family.compute
     heads = (
         *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
         "ForQuestionAnswering",

@@ -13,6 +13,7 @@ class AriaText(Experts):
     """The language model of Aria. Li et al. 2024, arXiv:2410.05993."""
 
     model_types = ("aria_text",)
+    compute = Family.compute
     heads = ("TextForCausalLM", "TextModel")
     mlp_bias = "mlp_bias"
     router = "router"
@@ -51,6 +52,7 @@ class Doge(Experts):
     """Doge, with experts of one neuron. Shi et al. 2024, arXiv:2412.11834."""
 
     model_types = ("doge",)
+    compute = Family.compute
     heads = ("ForCausalLM", "Model", "ForSequenceClassification")
     mlp_bias = "mlp_bias"
     has_qk_norm = True
@@ -81,6 +83,7 @@ class JetMoe(Experts):
     """JetMoE, with experts for queries too. Shen et al. 2024, arXiv:2404.07413."""
 
     model_types = ("jetmoe",)
+    compute = Family.compute
     heads = ("ForCausalLM", "Model", "ForSequenceClassification")
     attention_name = "self_attention"
     expert_size_key = "intermediate_size"
@@ -112,6 +115,7 @@ class MimoV2Flash(ByList):
     """MiMo V2 Flash, with other heads where attention has a window. Xiaomi 2026."""
 
     model_types = ("mimo_v2_flash",)
+    compute = Family.compute
     out_bias = False
     correction = "gate.e_score_correction_bias"
     shared = ""
@@ -136,6 +140,7 @@ class Laguna(ByList):
     """Laguna, with gates behind attention. Poolside 2026."""
 
     model_types = ("laguna",)
+    compute = Family.compute
     has_qk_norm = True
     experts_key = "num_experts"
     num_dense = 1

@@ -92,6 +92,7 @@ class Gemma3n(Layered):
     """The language model of Gemma 3n, with several streams. Google 2025."""
 
     model_types = ("gemma3n_text",)
+    compute = Family.compute
     pattern = 5
 
     def embeddings(self) -> None:
@@ -135,6 +136,7 @@ class Gemma4(Layered, Experts):
     """The language model of Gemma 4. Google 2026."""
 
     model_types = ("gemma4_text",)
+    compute = Family.compute
     defaults = {"global_head_dim": 512}
     pattern = 6
     experts_key = "num_experts"
@@ -296,6 +298,7 @@ class Gemma4Pair(Pair):
     """Gemma 4, which sees and hears where it has such towers. Google 2026."""
 
     model_types = ("gemma4",)
+    compute = Family.compute
 
     def describe(self, head: str) -> None:
         text = self.text

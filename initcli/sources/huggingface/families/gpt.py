@@ -405,6 +405,7 @@ class Ctrl(_Gpt):
     """CTRL, with sines for positions. Keskar et al. 2019, arXiv:1909.05858."""
 
     model_types = ("ctrl",)
+    compute = Family.compute
     heads = ("LMHeadModel", "Model", "ForSequenceClassification")
     table = "w"
     final_norm = "layernorm"
@@ -423,9 +424,6 @@ class Ctrl(_Gpt):
             self.modules.linear("classifier", self.width, self.config.labels, False)
         else:
             super().add_head(head)
-
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("sines for positions")
 
 
 class ImageGpt(Gpt2):

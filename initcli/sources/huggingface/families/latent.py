@@ -162,6 +162,7 @@ class LongcatFlash(Latent):
     """LongCat-Flash, with two attentions a block and experts that do nothing. arXiv:2509.01322."""
 
     model_types = ("longcat_flash",)
+    compute = Family.compute
     hidden_key = "ffn_hidden_size"
     router = "router.classifier"
     correction = "router.e_score_correction_bias"

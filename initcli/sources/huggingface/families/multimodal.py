@@ -81,6 +81,7 @@ class Glm4v(Qwen2Vl):
     """GLM 4.1V. arXiv:2507.01006."""
 
     model_types: ClassVar[tuple[str, ...]] = ("glm4v",)
+    compute = Family.compute
     ties_as_text = False
     flat_part = ""
 
@@ -96,6 +97,7 @@ class Lfm2Vl(Pair):
     """LFM2-VL. Liquid AI 2025."""
 
     model_types = ("lfm2_vl",)
+    compute = Family.compute
 
     def projector(self, inputs: int, outputs: int) -> None:
         config, modules = self.config, self.modules
@@ -286,6 +288,7 @@ class Mllama(Pair):
     """Llama 3.2 Vision. Meta 2024, arXiv:2407.21783."""
 
     model_types = ("mllama",)
+    compute = Family.compute
     vision_names = ("vision_model",)
     projector_name = ""
 
@@ -327,6 +330,7 @@ class Idefics2(Pair):
     """Idefics 2. Laurençon et al. 2024, arXiv:2405.02246."""
 
     model_types = ("idefics2",)
+    compute = Family.compute
     vision_names = ("vision_model",)
     projector_name = "connector"
     text_name = "text_model"
@@ -346,6 +350,7 @@ class Aria(Pair):
     """Aria. Li et al. 2024, arXiv:2410.05993."""
 
     model_types = ("aria",)
+    compute = Family.compute
     defaults = {"projector_patch_to_query_dict": {"1225": 128, "4900": 256}}
 
     def projector(self, inputs: int, outputs: int) -> None:

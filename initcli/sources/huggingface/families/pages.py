@@ -13,6 +13,7 @@ class LayoutLm3(Roberta):
     """LayoutLMv3. Huang et al. 2022, arXiv:2204.08387."""
 
     model_types = ("layoutlmv3",)
+    compute = Family.compute
     heads = (
         *("ForTokenClassification", "Model", "ForSequenceClassification", "ForQuestionAnswering"),
     )
@@ -63,6 +64,7 @@ class MarkupLm(Roberta):
     """MarkupLM, which sees where words stand in a document. Li et al. 2021, arXiv:2110.08518."""
 
     model_types = ("markuplm",)
+    compute = Family.compute
     heads = (
         *("ForTokenClassification", "Model", "ForSequenceClassification", "ForQuestionAnswering"),
     )
@@ -91,6 +93,7 @@ class Lilt(Roberta):
     """LiLT, with a narrow stream for the layout. Wang et al. 2022, arXiv:2202.13669."""
 
     model_types = ("lilt",)
+    compute = Family.compute
     heads = (
         *("ForTokenClassification", "Model", "ForSequenceClassification", "ForQuestionAnswering"),
     )
@@ -139,6 +142,7 @@ class Canine(Bert):
     """CANINE, of characters. Clark et al. 2021, arXiv:2103.06874."""
 
     model_types = ("canine",)
+    compute = Family.compute
     heads = (
         *("ForSequenceClassification", "Model", "ForTokenClassification"),
         *("ForQuestionAnswering", "ForMultipleChoice"),

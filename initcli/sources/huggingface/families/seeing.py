@@ -230,7 +230,10 @@ class InternVlVision(Vit):
     model_types = ("internvl_vision",)
     heads = ("Model",)
     blocks = "encoder.layer"
-    out = "attention.projection_layer"
+    attention_names = (
+        *("attention.q_proj", "attention.k_proj", "attention.v_proj"),
+        "attention.projection_layer",
+    )
     layer_scales = ("lambda_1", "lambda_2")
 
     def describe(self, head: str) -> None:
