@@ -264,7 +264,8 @@ class InternVlVision(Vit):
         key = stack.norm("attention.k_norm", key, "RMSNorm", 1e-6)
         heads = self.attention_heads
         return stack.dense(
-            self.out, stack.attend("attention", query, key, value, heads, causal=False)
+            self.attention_names[3],
+            stack.attend("attention", query, key, value, heads, causal=False),
         )
 
     def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
