@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from initcli.layers import attention
+from initcli.layers import attention, weightless_attention
 from initcli.layers.flow import Flow
 from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionFigures, AttentionSignal, Spread
@@ -75,7 +75,9 @@ def attention_heads(step: Step) -> int | None:
     layer = step.layer
     if isinstance(layer, attention.MultiHeadAttention | attention.GroupedQueryAttention):
         return layer.heads.queries
-    return 1 if isinstance(layer, attention.Attention | attention.AdditiveAttention) else None
+    if isinstance(layer, weightless_attention.Attention | weightless_attention.AdditiveAttention):
+        return 1
+    return None
 
 
 def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> AttentionFigures | None:
