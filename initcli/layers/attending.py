@@ -36,6 +36,7 @@ class Scoring(NamedTuple):
 class Attending(Layer, frozen=True, kw_only=True):
     """Attention of a query to the positions of a value by their keys."""
 
+    registered = False
     supports_masking = True
 
     dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0

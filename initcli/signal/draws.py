@@ -63,6 +63,11 @@ def one_draw(
     loss: Loss | None,
     threads: int,
 ) -> Draw:
+    """Pass the signal forwards and backwards once, with the weights of the model's seed plus number.
+
+    ``given`` are inputs by the number of their tensor; ``advance`` is called after each step of
+    either pass; ``threads`` are those of BLAS for single large products.
+    """
     seed = model.seed + number
     about = Pass(_values(built, seed), str(seed), threads)
     tensors = dict(given)
