@@ -63,7 +63,7 @@ def one_draw(
     loss: Loss | None,
     threads: int,
 ) -> Draw:
-    """Pass the signal forwards and backwards once, with the weights of the model's seed plus number.
+    """Pass the signal forwards and backwards once; draw ``number`` has the model's seed plus it.
 
     ``given`` are inputs by the number of their tensor; ``advance`` is called after each step of
     either pass; ``threads`` are those of BLAS for single large products.
