@@ -188,6 +188,18 @@ class Gelu(Activation, frozen=True, kw_only=True):
         return x * (1 + xp.erf(x * 0.7071067811865476)) / 2
 
 
+QuickGelu = _entrywise(
+    "QuickGelu",
+    "x · sigmoid(1.702 x) (Hendrycks & Gimpel 2016, arXiv:1606.08415)",
+    lambda xp, x: x * xp.sigmoid(1.702 * x),
+)
+SquaredRelu = _entrywise(
+    "SquaredRelu",
+    "max(x, 0)² (So et al. 2021, arXiv:2109.08668)",
+    lambda xp, x: xp.where(x > 0, x, 0.0) ** 2,
+)
+
+
 class Glu(Activation, frozen=True, kw_only=True):
     """a · sigmoid(b) for the halves a, b of ``axis``"""
 
