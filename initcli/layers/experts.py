@@ -67,9 +67,9 @@ class MixtureOfExperts(Layer, frozen=True, kw_only=True):
         bool, doc("Whether the activation is that of a gate, which multiplies the hidden layer.")
     ] = False
     offset: Annotated[float, doc("Added to what the gate multiplies.")] = 0.0
-    scoring: Annotated[
-        Literal["softmax", "sigmoid"], doc("Function of the router's logits.")
-    ] = "softmax"
+    scoring: Annotated[Literal["softmax", "sigmoid"], doc("Function of the router's logits.")] = (
+        "softmax"
+    )
     normalize: Annotated[bool, doc("Whether the weights of a token's experts add up to 1.")] = True
     scale: Annotated[PositiveFloat, doc("Factor on the weights.")] = 1.0
     use_bias: Annotated[bool, doc("Whether router and experts add biases.")] = False

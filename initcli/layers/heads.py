@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Softmax
-from initcli.layers.attention import (
-    SCORES_HELD,
-    SOFTMAX_PRODUCTS,
-    Scoring,
-    TensorAttention,
-    both,
-    sight,
-)
+from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, masks_of, sight
 from initcli.layers.base import Work
-from initcli.layers.flow import Flow
+from initcli.layers.flow import Flow, Mask
 from initcli.layers.regularization import dropped
 from initcli.types import (
     ArgumentError,
@@ -31,7 +24,7 @@ from initcli.types import (
 )
 
 
-class DotProductAttention(TensorAttention, frozen=True, kw_only=True):
+class DotProductAttention(Attending, frozen=True, kw_only=True):
     """softmax(scale · q · kᵀ) · v in each head, of projections that are made elsewhere.
 
     Vaswani et al. 2017, arXiv:1706.03762.
@@ -40,6 +33,8 @@ class DotProductAttention(TensorAttention, frozen=True, kw_only=True):
     and key (batch, keys, num_key_value_heads · d); output (batch, queries, num_heads · e). It lets
     layers stand between the projections and the scores, such as norms of queries and keys.
     """
+
+    takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 3, "value_mask": 4}
 
     num_heads: Annotated[PositiveInt, doc("Number of heads.", is_width=True)]
     num_key_value_heads: Annotated[
@@ -89,7 +84,7 @@ class DotProductAttention(TensorAttention, frozen=True, kw_only=True):
         every = query[0] * self.num_heads * scores
         width = query[-1] // self.num_heads + value[-1] // self.shared
         held = scores if self.dropout == 0 else every
-        return Work(SCORES_HELD * held, every * (width + SOFTMAX_PRODUCTS))
+        return Work(SCORES * held, every * (width + SOFTMAX))
 
     def score_count(self, query: Size, key: Size) -> int:
         return self.num_heads * query[1] * key[1]
@@ -104,7 +99,7 @@ class DotProductAttention(TensorAttention, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Scoring:
         xp, keys = flow.xp, query if key is None else key
-        of_value = self.masks_of(flow)[1]
+        of_value = masks_of(flow)[1]
         kept = None if of_value is None else of_value[:, None, None, :]
         seen = sight(xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
         in_heads = self._in_heads(xp, query, self.num_heads), self._in_heads(xp, keys, self.shared)
@@ -119,7 +114,7 @@ class DotProductAttention(TensorAttention, frozen=True, kw_only=True):
         flow: Flow,
         query: Array,
         value: Array,
-        key: Array | None = None,
+        key: Array,
         *,
         use_causal_mask: bool = False,
     ) -> Array:
@@ -140,6 +135,9 @@ class DotProductAttention(TensorAttention, frozen=True, kw_only=True):
             found = xp.matmul(dropped(flow, shares, self.dropout, shares.shape), values)
         mixed = xp.swapaxes(found, 1, 2)
         return xp.reshape(mixed, (*mixed.shape[:2], -1))
+
+    def output_mask(self, flow: Flow, *inputs: Array, **options: bool) -> Mask:
+        return masks_of(flow)[0]
 
     def _in_heads(self, xp: Any, x: Array, heads: int) -> Array:
         """A projection as (batch, heads, positions, features), for each head of the queries."""

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from initcli.layers import attention, weightless_attention
-from initcli.layers.heads import DotProductAttention
 from initcli.layers.flow import Flow
+from initcli.layers.heads import DotProductAttention
 from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionFigures, AttentionSignal, Spread
 from initcli.signal.program import Program, Step

@@ -6,6 +6,7 @@ tokens pass it, and the std of what leaves each block but the last is taken over
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -25,6 +26,11 @@ TYPES = (
     *("biogpt", "exaone", "internlm3", "iquestcoder", "jais2", "lfm2", "mpt", "nanochat"),
     *("qwen2_5_vl_text", "qwen2_vl_text", "qwen3_vl_text", "vaultgemma", "roberta"),
     *("data2vec-text", "ernie"),
+    *("mixtral", "qwen2_moe", "qwen3_moe", "qwen3_vl_moe_text", "olmoe", "gpt_oss", "minimax_m2"),
+    *("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "mistral4", "sarvam_mla"),
+    *("minicpm3", "youtu", "flex_olmo", "hunyuan_v1_moe", "granitemoe", "granitemoeshared"),
+    *("granitemoe_swa", "ernie4_5_moe", "afmoe", "solar_open", "cohere2_moe", "exaone_moe"),
+    *("hy_v3", "mellum", "glm4_moe", "sarvam_moe", "dots1"),
 )
 SIZES = {
     "vocab_size": 512,
@@ -39,10 +45,9 @@ SIZES = {
     "eos_token_id": 0,
 }
 OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode")
-ENCODERS = ("bert", "ernie", "roberta", "data2vec-text")
 ALONE = (
     *OLD,
-    *ENCODERS,
+    *("bert", "ernie", "roberta", "data2vec-text"),
     "gpt_neox",
     "opt",
     "bloom",
@@ -53,6 +58,30 @@ ALONE = (
     "mpt",
 )
 """Types whose heads all have keys of their own."""
+EXPERTS = {
+    "num_experts": 8,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 128,
+}
+LATENT = EXPERTS | {
+    "head_dim": 16,
+    "first_k_dense_replace": 1,
+    "q_lora_rank": 96,
+    "kv_lora_rank": 64,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 32,
+    "num_key_value_heads": 8,
+}
+SCALED = {
+    "rope_type": "default",
+    "rope_theta": 1e4,
+    "llama_4_scaling_beta": 0.1,
+    "original_max_position_embeddings": 8192,
+}
 OWN: dict[str, dict[str, Any]] = {
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
@@ -60,6 +89,36 @@ OWN: dict[str, dict[str, Any]] = {
     "data2vec-text": {"pad_token_id": 1, "max_position_embeddings": 72},
     "falcon": {"num_kv_heads": 4, "new_decoder_architecture": True},
     "gpt_neo": {"attention_types": [[["global"], 4]]},
+    "mixtral": {"num_local_experts": 8},
+    "qwen2_moe": EXPERTS | {"shared_expert_intermediate_size": 256, "decoder_sparse_step": 2},
+    "qwen3_moe": EXPERTS | {"norm_topk_prob": True},
+    "qwen3_vl_moe_text": EXPERTS,
+    "olmoe": EXPERTS,
+    "gpt_oss": EXPERTS,
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT | {"n_group": 2, "topk_group": 1},
+    "deepseek_v32": LATENT | {"n_group": 2, "topk_group": 1},
+    "glm4_moe_lite": LATENT,
+    "mistral4": LATENT | {"rope_parameters": SCALED},
+    "sarvam_mla": LATENT,
+    "minicpm3": LATENT,
+    "youtu": LATENT,
+    "minimax_m2": EXPERTS,
+    "flex_olmo": EXPERTS,
+    "hunyuan_v1_moe": EXPERTS | {"moe_topk": 2},
+    "granitemoe": EXPERTS | {"residual_multiplier": 0.5, "embedding_multiplier": 4.0},
+    "granitemoeshared": EXPERTS | {"shared_intermediate_size": 128},
+    "granitemoe_swa": EXPERTS | {"shared_intermediate_size": 128},
+    "ernie4_5_moe": EXPERTS | {"moe_num_experts": 8, "moe_k": 2},
+    "afmoe": EXPERTS | {"num_dense_layers": 1, "num_shared_experts": 1},
+    "solar_open": EXPERTS,
+    "cohere2_moe": EXPERTS | {"num_shared_experts": 1, "first_k_dense_replace": 1},
+    "exaone_moe": EXPERTS | {"num_shared_experts": 1},
+    "hy_v3": EXPERTS | {"num_shared_experts": 1},
+    "mellum": EXPERTS,
+    "glm4_moe": EXPERTS | {"first_k_dense_replace": 1},
+    "sarvam_moe": EXPERTS,
+    "dots1": EXPERTS | {"first_k_dense_replace": 2},
 }
 ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
 ROTATED = {"rope_parameters": ROTARY}
@@ -87,6 +146,16 @@ def configuration(model_type: str) -> dict[str, Any]:
     return {"model_type": model_type, **sizes, **OWN.get(model_type, {})}
 
 
+def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
+    """Random inputs of a batch of 16."""
+    inputs = {"input_ids": torch.randint(settings.vocab_size, (16, 64))}
+    names = inspect.signature(model.forward).parameters
+    if "token_type_ids" in names and "type_vocab_size" in settings:
+        kinds = settings.type_vocab_size
+        inputs["token_type_ids"] = torch.randint(kinds, (16, 64))
+    return inputs
+
+
 def streams(config: dict[str, Any]) -> list[float]:
     """The std of the stream behind each block but the last."""
     kinds = {key: value for key, value in config.items() if key != "model_type"}
@@ -95,13 +164,8 @@ def streams(config: dict[str, Any]) -> list[float]:
         torch.manual_seed(seed)
         settings = transformers.AutoConfig.for_model(config["model_type"], **kinds)
         model = transformers.AutoModel.from_config(settings).eval()
-        tokens = torch.randint(config["vocab_size"], (16, 64))
-        given = {"input_ids": tokens}
-        if config["model_type"] in ENCODERS:
-            kinds_of = getattr(settings, "type_vocab_size", 2)
-            given["token_type_ids"] = torch.randint(kinds_of, tokens.shape)
         with torch.no_grad():
-            states = model(**given, output_hidden_states=True).hidden_states
+            states = model(**given(settings, model), output_hidden_states=True).hidden_states
         found.append([float(each.std()) for each in states[1:-1]])
     return [float(f"{each:.5g}") for each in np.mean(found, 0)]
 

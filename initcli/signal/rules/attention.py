@@ -65,9 +65,7 @@ class AttentionRule(_SharesRule):
 class DotProductAttentionRule(_SharesRule):
     layers = (DotProductAttention,)
 
-    def expected(
-        self, layer: DotProductAttention, context: Context, *given: Field
-    ) -> Expected:
+    def expected(self, layer: DotProductAttention, context: Context, *given: Field) -> Expected:
         query, value, key = given
         scores = _Scores(
             heads=layer.num_heads,

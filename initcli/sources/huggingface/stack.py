@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ _ACTIVATIONS: Mapping[str, Any] = {
     "linear": "linear",
     "mish": "mish",
     "relu": "relu",
-    "relu2": "relu",  # which is squared then
+    "relu2": "squared_relu",
+    "quick_gelu": "quick_gelu",
     "relu6": "relu6",
     "sigmoid": "sigmoid",
     "silu": "silu",
@@ -66,29 +68,41 @@ class Stack:
         self._unused = dict.fromkeys(self._tensors)
         self._scope = ""
         self._table = ""
+        self.steps = 0
+        """The number of positions of the stream."""
 
     @contextmanager
-    def block(self, scope: str, index: int) -> Iterator[None]:
-        """Add what follows as a block; one that equals the block before repeats it."""
+    def block(self, scope: str, index: int, takes: str) -> Iterator[None]:
+        """Add what follows as a block; one that equals the block before repeats it.
+
+        The first of others that follow has its number in its name.
+        """
         outer, self.entries, self._scope = self.entries, [], f"{scope}.{index}."
         yield
         last = outer[-1] if outer else {}
-        if last.get("name") == scope and last["layers"] == self.entries:
+        if last.get("name") == takes and last.get("layers") == self.entries:
             last["repeat"] += 1
-        elif last.get("name") == scope:
-            raise NotComputed(f"blocks of '{scope}' that differ")
         else:
-            outer.append({"name": scope, "repeat": 1, "layers": self.entries})
+            inputs = {} if last.get("name") == takes else {"inputs": takes}
+            name = f"{scope}.{index}" if index else scope
+            outer.append({"name": name, **inputs, "repeat": 1, "layers": self.entries})
         self.entries, self._scope = outer, ""
 
-    def add(self, kind: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
+    @property
+    def last(self) -> str:
+        """The name of the output that was added last."""
+        name: str = self.entries[-1]["name"]
+        return name
+
+    def add(self, type_: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
         """Add a layer."""
         inputs = {"inputs": takes} if takes else {}
-        self.entries.append({"type": kind, "name": name, **inputs, **arguments})
+        self.entries.append({"type": type_, "name": name, **inputs, **arguments})
         return name
 
     def tokens(self, steps: int, name: str = "tokens") -> str:
-        """Add the input: so many tokens."""
+        """Add an input: so many tokens."""
+        self.steps = steps
         return self.add("Input", name, shape=[steps], dtype="int32")
 
     def embedding(self, name: str, takes: str) -> str:
@@ -111,18 +125,41 @@ class Stack:
         self.add("PositionEmbedding", name, takes, sequence_length=size, initializer=filled)
         return self.sum(f"{name}.sum", takes, name)
 
-    def dense(self, name: str, takes: str = "", activation: str = "", part: str = "") -> str:
-        """Add a projection; with a ``part``, half the outputs of a packed one."""
+    def dense(
+        self,
+        name: str,
+        takes: str = "",
+        activation: str = "",
+        part: str = "",
+        units: int | None = None,
+    ) -> str:
+        """Add a projection; with a ``part`` of that name, so many outputs of a packed one."""
         kernel, bias = self._projection(name)
-        units = kernel.shape[(kernel.produces or (0,))[0]] // (2 if part else 1)
-        arguments = {"activation": self._activation(activation)} if activation else {}
+        arguments = {"activation": self.activation(activation)} if activation else {}
         arguments |= {"use_bias": bias is not None}
         arguments |= {"kernel_initializer": self._filled(kernel.initializer)}
         if bias is not None:
             arguments |= {"bias_initializer": self._filled(bias.initializer)}
         label = f"{name}.{part}" if part else name
-        self.add("Dense", label, takes, units=units, **arguments)
-        return self.product(f"{label}.squared", label, label) if activation == "relu2" else label
+        return self.add("Dense", label, takes, units=units or self.outputs(name), **arguments)
+
+    def gated(self, name: str, into: Sequence[str], takes: str, activation: str) -> str:
+        """Add two projections and their product, of which the first is activated.
+
+        One projection holds both, the first half and the second.
+        """
+        if len(into) == 1:
+            half = self.outputs(into[0]) // 2
+            gate = self.dense(into[0], takes, activation, "gate", half)
+            up = self.dense(into[0], takes, part="up", units=half)
+        else:
+            gate, up = self.dense(into[0], takes, activation), self.dense(into[1], takes)
+        return self.product(name, gate, up)
+
+    def outputs(self, name: str) -> int:
+        """The number of outputs of a projection."""
+        kernel, _ = self._projection(name)
+        return kernel.shape[(kernel.produces or (0,))[0]]
 
     def norm(self, name: str, takes: str, kind: str, epsilon: float, offset: float = 0.0) -> str:
         """Add a normalization; without a kind, a LayerNorm without weights."""
@@ -153,8 +190,12 @@ class Stack:
         out: str,
         *,
         causal: bool,
+        source: str = "",
     ) -> str:
-        """Add attention to itself, whose queries, keys and values are the named projections."""
+        """Add attention whose queries, keys and values are the named projections.
+
+        It is to itself, unless there is another ``source`` of keys and values.
+        """
         query, key, value = map(self._projection, names)
         output = self._projection(out)
         inner = heads.queries * heads.size
@@ -182,13 +223,114 @@ class Stack:
             }
         sizes: Entry = {"num_heads": heads.queries, "key_dim": heads.size}
         kind = "MultiHeadAttention"
-        sources: str | list[str] = [takes, takes]
+        sources: str | list[str] = [takes, source or takes]
         if heads.keys != heads.queries:
-            kind, sources = "GroupQueryAttention", takes
+            kind, sources = "GroupQueryAttention", sources if source else takes
             sizes = {"num_query_heads": heads.queries, "num_key_value_heads": heads.keys}
             sizes["head_dim"] = heads.size
         seen = {"use_causal_mask": True} if causal else {}
         return self.add(kind, name, sources, **sizes, use_bias=all(biases), **seen, **filled)
+
+    def attend(
+        self,
+        name: str,
+        query: str,
+        key: str,
+        value: str,
+        heads: Heads,
+        *,
+        causal: bool,
+        scale: float | None = None,
+    ) -> str:
+        """Add attention of projections that are there; the scale is 1/√size by default."""
+        sizes: Entry = {"num_heads": heads.queries}
+        if heads.keys != heads.queries:
+            sizes["num_key_value_heads"] = heads.keys
+        if scale is not None and not math.isclose(scale, heads.size**-0.5):
+            sizes["scale"] = scale
+        seen = {"use_causal_mask": True} if causal else {}
+        return self.add("DotProductAttention", name, [query, value, key], **sizes, **seen)
+
+    def in_heads(self, name: str, takes: str, count: int, size: int) -> str:
+        """Add an axis for heads of features."""
+        return self.add("Reshape", f"{name}.heads", takes, target_shape=[-1, count, size])
+
+    def with_part(self, name: str, takes: str, part: str, count: int, size: int) -> str:
+        """Put features that all heads share beside those of each."""
+        alone = self.add("Reshape", f"{part}.alone", part, target_shape=[-1, 1, size])
+        every = self.add("UpSampling2D", f"{part}.heads", alone, size=[1, count])
+        return self.add("Concatenate", f"{name}.parts", [takes, every], axis=-1)
+
+    def joined(self, name: str, takes: str, width: int) -> str:
+        """Put heads beside one another again."""
+        return self.add("Reshape", f"{name}.joined", takes, target_shape=[-1, width])
+
+    def first(self, name: str, takes: str, count: int) -> str:
+        """Add the first of so many positions."""
+        cut = self.add("Cropping1D", f"{name}.first", takes, cropping=[0, count - 1])
+        return self.add("Flatten", f"{name}.flat", cut)
+
+    def unknown(self, name: str, takes: str, what: str, width: int, *modules: str) -> str:
+        """Add what no layer describes: from here on the signal is not known.
+
+        Args:
+            name: of the entry.
+            takes: its input.
+            what: it is, such as "selective scan".
+            width: of its output.
+            modules: those whose tensors it uses.
+        """
+        for module in modules:
+            self.use(module)
+        kind = "".join(word.capitalize() for word in what.split())
+        scope = self._scope.rstrip(".").rpartition(".")[0]
+        where = f"'{scope}.*.{name}'" if scope else f"'{name}'"
+        self.notes[f"no layer describes {where}, a {what}: the signal behind it is not known"] = (
+            None
+        )
+        return self.add("Opaque", name, takes, kind=kind, output_shape=[self.steps, width])
+
+    def experts(
+        self,
+        name: str,
+        router: str,
+        takes: str,
+        top_k: int,
+        activation: str,
+        *,
+        into: str = "gate_up_proj",
+        **how: Any,
+    ) -> str:
+        """Add a mixture of experts, each of which is gated if ``into`` is a packed projection."""
+        up, down = (self._tensor(f"{name}.{each}") for each in (into, "down_proj"))
+        weight, bias = self._projection(router)
+        filled = {
+            "kernel_initializer": self._filled(up.initializer),
+            "down_initializer": self._filled(down.initializer),
+            "router_initializer": self._filled(weight.initializer),
+        }
+        if filled["down_initializer"] == filled["kernel_initializer"]:
+            del filled["down_initializer"]
+        if bias is not None:
+            filled |= {"use_bias": True, "router_bias_initializer": self._filled(bias.initializer)}
+            for each in (into, "down_proj"):
+                filled["bias_initializer"] = self._filled(
+                    self._tensor(f"{name}.{each}_bias").initializer
+                )
+        defaults = {"scoring": "softmax", "normalize": True, "scale": 1.0}
+        own = {key: value for key, value in how.items() if value != defaults.get(key)}
+        return self.add(
+            "MixtureOfExperts",
+            name,
+            takes,
+            num_experts=up.shape[0],
+            top_k=top_k,
+            units=down.shape[(down.contracts or (1,))[0]],
+            activation=self.activation(activation),
+            use_gate=into == "gate_up_proj",
+            **own,
+            **filled,
+        )
 
     def sum(self, name: str, *takes: str) -> str:
         """Add a sum."""
@@ -212,14 +354,19 @@ class Stack:
         self._table = table
 
     def leave_out(self, name: str, what: str) -> None:
-        """Leave out a module, with a note that says what it would do."""
-        paths = [path for path in self._unused if path.startswith(f"{self._scope}{name}.")]
-        for path in paths:
-            del self._unused[path]
-        if paths:
+        """Leave out a module or a tensor, with a note that says what it would do."""
+        if self.use(name):
             self.notes[f"the signal leaves out {what}"] = None
 
-    def _activation(self, name: str) -> Any:
+    def use(self, name: str) -> bool:
+        """Say that the tensors of a module, or one tensor, need no entry; False without any."""
+        full = f"{self._scope}{name}"
+        paths = [path for path in self._unused if path == full or path.startswith(f"{full}.")]
+        for path in paths:
+            del self._unused[path]
+        return bool(paths)
+
+    def activation(self, name: str) -> Any:
         """An activation of the library as a spec writes it."""
         if name not in _ACTIVATIONS:
             raise NotComputed(f"the activation '{name}'")
@@ -263,15 +410,20 @@ def unrolled(entries: list[Entry]) -> list[Entry]:
     found: list[Entry] = []
     outputs: dict[str, str] = {}
     for entry in entries:
-        scope, repeat = entry["name"], entry.get("repeat", 0)
-        if not repeat:
+        if "layers" not in entry:
             found.append(_renamed(entry, "", outputs))
-        for index in range(repeat):
-            before: str = found[-1]["name"]
-            names = {"input": before}
-            names |= {each["name"]: f"{scope}.{index}.{each['name']}" for each in entry["layers"]}
-            found += (_renamed(each, f"{scope}.{index}.", names) for each in entry["layers"])
-            outputs[scope] = found[-1]["name"]
+            continue
+        scope, _, number = entry["name"].rpartition(".")
+        if not number.isdecimal():
+            scope, number = entry["name"], "0"
+        before = outputs.get(takes := entry.get("inputs", ""), takes) or found[-1]["name"]
+        for index in range(int(number), int(number) + entry["repeat"]):
+            inside = f"{scope}.{index}."
+            names = {**outputs, "input": before}
+            names |= {each["name"]: inside + each["name"] for each in entry["layers"]}
+            found += (_renamed(each, inside, names) for each in entry["layers"])
+            before = found[-1]["name"]
+        outputs[entry["name"]] = before
     return found
 
 

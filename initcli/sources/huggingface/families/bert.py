@@ -77,14 +77,14 @@ class Bert(Family):
         qkv = ("attention.self.query", "attention.self.key", "attention.self.value")
         out = "attention.output.dense"
         for index in range(config.size("num_hidden_layers", 0)):
-            with stack.block(f"{prefix}encoder.layer", index):
+            with stack.block(f"{prefix}encoder.layer", index, stream):
                 inner = stack.attention("attention", "input", heads, qkv, out, causal=False)
                 inner = stack.sum("attention.sum", "input", inner)
                 middle = stack.norm("attention.output.LayerNorm", inner, "LayerNorm", epsilon)
                 inner = stack.dense("intermediate.dense", middle, activation)
                 inner = stack.sum("output.sum", middle, stack.dense("output.dense", inner))
                 stack.norm("output.LayerNorm", inner, "LayerNorm", epsilon)
-            stream = f"{prefix}encoder.layer"
+            stream = stack.last
         stack.leave_out(f"{prefix}pooler", "the pooler")
         if head == "ForTokenClassification":
             stack.dense("classifier", stream)

@@ -118,6 +118,7 @@ class GptNeo(_Gpt):
     qkv_bias = False
     out = "out_proj"
     hidden_key = "intermediate_size"
+    attention_scale = 1.0
 
 
 class GptNeoX(_Gpt):
@@ -256,13 +257,13 @@ class Opt(_Gpt):
         if self.config.flag("layer_norm_elementwise_affine"):
             super().norm(name, size)
 
-    def compute_block(self, stack: Stack) -> None:
+    def compute_block(self, stack: Stack, index: int) -> None:
         config = self.config
         if not config.flag("do_layer_norm_before"):
             raise NotComputed("norms behind sums")
         if not config.flag("layer_norm_elementwise_affine"):
             raise NotComputed("norms without weights")
-        super().compute_block(stack)
+        super().compute_block(stack, index)
 
     @property
     def last_norm(self) -> str:
@@ -337,7 +338,7 @@ class OpenAiGpt(Gpt2):
     def std_of(self, name: str) -> float | None:
         return 0.02
 
-    def compute_block(self, stack: Stack) -> None:
+    def compute_block(self, stack: Stack, index: int) -> None:
         raise NotComputed("norms behind sums")
 
 

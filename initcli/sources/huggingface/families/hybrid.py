@@ -143,7 +143,7 @@ class Gated(Hybrid):
         gates = 2 if name == "q_proj" else 1
         super().linear(name, inputs, gates * outputs, bias)
 
-    def compute_block(self, stack: Stack) -> None:
+    def compute_block(self, stack: Stack, index: int) -> None:
         raise NotComputed("gated attention")
 
     def mixer(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 from initcli.sources.huggingface.families.moe import ByList
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class Latent(ByList):
@@ -30,20 +31,54 @@ class Latent(ByList):
         linear("o_proj", heads * values, self.width, bias)
 
     @property
+    def score_factor(self) -> float:
+        """What the scaling of rotary positions multiplies scores by. arXiv:2309.00071."""
+        given = self.config.value("rope_parameters") or self.config.value("rope_scaling")
+        if not isinstance(given, Mapping) or given.get("rope_type", given.get("type")) == "default":
+            return 1.0
+        factor, share = (given.get(key, 0.0) for key in ("factor", "mscale_all_dim"))
+        if not all(isinstance(each, int | float) and 0 < each < 1e6 for each in (factor, share)):
+            return 1.0
+        return float(0.1 * share * math.log(max(factor, 1.0)) + 1.0) ** 2
+
+    @property
     def value_dim(self) -> int:
         """The size of the values of one head."""
         if self.config.is_null("v_head_dim"):
             return self.config.quotient("hidden_size", "num_attention_heads", is_strict=False)
         return self.config.size("v_head_dim")
 
-    def compute_attention(self, stack: Stack, takes: str) -> str:
-        raise NotComputed("latent attention")
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        config, scope = self.config, self.attention_name
+        heads, rotary = self.num_heads, config.size("qk_rope_head_dim")
+        plain, values = config.size("qk_nope_head_dim"), self.value_dim
+        if config.is_null("q_lora_rank"):
+            query = stack.dense(f"{scope}.q_proj", takes)
+        else:
+            query = stack.dense(f"{scope}.q_a_proj", takes)
+            query = self.compute_norm(stack, f"{scope}.q_a_layernorm", query)
+            query = stack.dense(f"{scope}.q_b_proj", query)
+        rank, packed = config.size("kv_lora_rank"), f"{scope}.kv_a_proj_with_mqa"
+        latent = stack.dense(packed, takes, part="latent", units=rank)
+        latent = self.compute_norm(stack, f"{scope}.kv_a_layernorm", latent)
+        value = stack.dense(f"{scope}.kv_b_proj", latent, part="value", units=heads * values)
+        key = stack.dense(f"{scope}.kv_b_proj", latent, part="key", units=heads * plain)
+        turned = stack.dense(packed, takes, part="rotary", units=rotary)
+        key = stack.in_heads(key, key, heads, plain)
+        key = stack.with_part(f"{scope}.key", key, turned, heads, rotary)
+        key = stack.joined(f"{scope}.key", key, heads * (plain + rotary))
+        sizes = Heads(heads, heads, plain + rotary)
+        scale = (plain + rotary) ** -0.5 * self.score_factor
+        mixed = stack.attend(scope, query, key, value, sizes, causal=True, scale=scale)
+        return stack.dense(f"{scope}.o_proj", mixed)
 
 
 class DeepseekV2(Latent):
     """DeepSeek V2. arXiv:2405.04434."""
 
     model_types = ("deepseek_v2",)
+    scoring = "softmax"
+    normalizes = False
     must_divide = True
     mlp_bias = "mlp_bias"
     correction = ""
@@ -71,6 +106,14 @@ class DeepseekV32(Latent):
         super().attention(index)
         self.indexer()
 
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        kept = self.config.size("index_topk")
+        if kept >= self.num_tokens:
+            stack.use(f"{self.attention_name}.indexer")  # Every key is kept.
+        what = f"that {kept:,} of {self.num_tokens:,} keys are attended to"
+        stack.leave_out(f"{self.attention_name}.indexer", what)
+        return super().compute_attention(stack, takes, index)
+
     def indexer(self) -> None:
         """Add what selects keys."""
         config, modules = self.config, self.modules
@@ -86,6 +129,7 @@ class Mistral4(Latent):
     """Mistral 4."""
 
     model_types = ("mistral4",)
+    scoring = "softmax"
     correction = ""
 
 
@@ -101,6 +145,19 @@ class MiniCpm3(Dense):
 
     model_types = ("minicpm3",)
     mlp_bias = "mlp_bias"
+
+    @property
+    def embedding_scale(self) -> float:
+        return self.config.number("scale_emb")
+
+    @property
+    def residual_scale(self) -> float:
+        return self.config.number("scale_depth") / math.sqrt(max(self.num_blocks, 1))
+
+    @property
+    def logit_scale(self) -> float:
+        base = self.config.optional_size("dim_model_base")
+        return 1.0 if base is None else base / self.width
 
 
 class Youtu(Dense):

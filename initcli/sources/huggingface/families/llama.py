@@ -84,6 +84,10 @@ class Gemma2(Gemma):
     activation_key = "hidden_activation"
     block_norms = AROUND
 
+    @property
+    def attention_scale(self) -> float:
+        return 1 / math.sqrt(self.config.number("query_pre_attn_scalar") or 1.0)
+
 
 class Gemma3(Gemma2):
     """The text model of Gemma 3. arXiv:2503.19786."""
@@ -160,6 +164,10 @@ class Granite(Decoder):
     @property
     def residual_scale(self) -> float:
         return self.config.number("residual_multiplier")
+
+    @property
+    def attention_scale(self) -> float:
+        return self.config.number("attention_multiplier")
 
     @property
     def logit_scale(self) -> float:
@@ -339,6 +347,7 @@ class NanoChat(Decoder):
     model_types = ("nanochat",)
     embedding_norm = "initial_norm"
     norm_kind = epsilon_key = ""
+    has_qk_norm = True
     mlp = "plain"
     mlp_names = ("fc1", "fc2")
 

@@ -70,7 +70,7 @@ class StateSpace(Decoder):
         """The initializer of the projection back to the stream."""
         return self.drawn()
 
-    def compute_block(self, stack: Stack) -> None:
+    def compute_block(self, stack: Stack, index: int) -> None:
         raise NotComputed("a selective state space")
 
     @property
@@ -98,7 +98,7 @@ class Mamba(Decoder):
         with self.modules.within("mixer"):
             self.mixer(self.width)
 
-    def compute_block(self, stack: Stack) -> None:
+    def compute_block(self, stack: Stack, index: int) -> None:
         raise NotComputed("a selective state space")
 
     def mixer(self, width: int) -> None:
