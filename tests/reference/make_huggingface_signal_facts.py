@@ -31,6 +31,7 @@ TYPES = (
     *("minicpm3", "youtu", "flex_olmo", "hunyuan_v1_moe", "granitemoe", "granitemoeshared"),
     *("granitemoe_swa", "ernie4_5_moe", "afmoe", "solar_open", "cohere2_moe", "exaone_moe"),
     *("hy_v3", "mellum", "glm4_moe", "sarvam_moe", "dots1"),
+    *("vit", "deit", "dinov2", "dinov2_with_registers", "beit"),
 )
 SIZES = {
     "vocab_size": 512,
@@ -48,6 +49,7 @@ OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode")
 ALONE = (
     *OLD,
     *("bert", "ernie", "roberta", "data2vec-text"),
+    *("vit", "deit", "dinov2", "dinov2_with_registers", "beit"),
     "gpt_neox",
     "opt",
     "bloom",
@@ -82,6 +84,7 @@ SCALED = {
     "llama_4_scaling_beta": 0.1,
     "original_max_position_embeddings": 8192,
 }
+IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
@@ -118,6 +121,11 @@ OWN: dict[str, dict[str, Any]] = {
     "mellum": EXPERTS,
     "glm4_moe": EXPERTS | {"first_k_dense_replace": 1},
     "sarvam_moe": EXPERTS,
+    "vit": IMAGES,
+    "deit": IMAGES,
+    "dinov2": IMAGES | {"mlp_ratio": 2, "layerscale_value": 0.5},
+    "dinov2_with_registers": IMAGES | {"mlp_ratio": 2, "use_swiglu_ffn": True},
+    "beit": IMAGES | {"use_relative_position_bias": True},
     "dots1": EXPERTS | {"first_k_dense_replace": 2},
 }
 ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
@@ -148,8 +156,11 @@ def configuration(model_type: str) -> dict[str, Any]:
 
 def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
     """Random inputs of a batch of 16."""
-    inputs = {"input_ids": torch.randint(settings.vocab_size, (16, 64))}
     names = inspect.signature(model.forward).parameters
+    if model.main_input_name == "pixel_values":
+        size = (settings.image_size,) * 2
+        return {"pixel_values": torch.randn(16, settings.num_channels, *size)}
+    inputs = {"input_ids": torch.randint(settings.vocab_size, (16, 64))}
     if "token_type_ids" in names and "type_vocab_size" in settings:
         kinds = settings.type_vocab_size
         inputs["token_type_ids"] = torch.randint(kinds, (16, 64))

@@ -66,10 +66,21 @@ class Stack:
             for name, tensor in module.tensors.items()
         }
         self._unused = dict.fromkeys(self._tensors)
+        self._prefix = ""
+        """What names of modules and entries begin with."""
         self._scope = ""
+        """What names of modules begin with, within a block its own name."""
         self._table = ""
         self.steps = 0
         """The number of positions of the stream."""
+
+    @contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """Put a name before those of modules and entries that follow; none for an empty name."""
+        outer = self._prefix
+        self._prefix = self._scope = f"{outer}{name}." if name else outer
+        yield
+        self._prefix = self._scope = outer
 
     @contextmanager
     def block(self, scope: str, index: int, takes: str) -> Iterator[None]:
@@ -77,7 +88,8 @@ class Stack:
 
         The first of others that follow has its number in its name.
         """
-        outer, self.entries, self._scope = self.entries, [], f"{scope}.{index}."
+        outer, scope = self.entries, f"{self._prefix}{scope}"
+        self.entries, self._scope = [], f"{scope}.{index}."
         yield
         last = outer[-1] if outer else {}
         if last.get("name") == takes and last.get("layers") == self.entries:
@@ -86,7 +98,12 @@ class Stack:
             inputs = {} if last.get("name") == takes else {"inputs": takes}
             name = f"{scope}.{index}" if index else scope
             outer.append({"name": name, **inputs, "repeat": 1, "layers": self.entries})
-        self.entries, self._scope = outer, ""
+        self.entries, self._scope = outer, self._prefix
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a tensor, or a module with tensors, of that name."""
+        full = f"{self._scope}{name}"
+        return full in self._tensors or f"{full}.weight" in self._tensors
 
     @property
     def last(self) -> str:
@@ -97,6 +114,8 @@ class Stack:
     def add(self, type_: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
         """Add a layer."""
         inputs = {"inputs": takes} if takes else {}
+        if self._scope == self._prefix:
+            name = f"{self._prefix}{name}"
         self.entries.append({"type": type_, "name": name, **inputs, **arguments})
         return name
 
@@ -112,18 +131,68 @@ class Stack:
         # The row of the padding, which no drawn token need be, is left as the others are.
         filled = self._filled(table.initializer)
         kind = "Embedding"
-        if name == self._table:
+        if f"{self._prefix}{name}" == self._table:
             kind = "ReversibleEmbedding"
         sizes = {"input_dim": rows, "output_dim": width}
         return self.add(kind, name, takes, **sizes, embeddings_initializer=filled)
 
     def positions(self, name: str, takes: str) -> str:
         """Add a table with a vector for each position, and the sum of both."""
-        table = self._tensor(f"{name}.weight")
-        filled = self._filled(table.initializer)
-        size = table.shape[0]
-        self.add("PositionEmbedding", name, takes, sequence_length=size, initializer=filled)
-        return self.sum(f"{name}.sum", takes, name)
+        is_module = f"{self._scope}{name}.weight" in self._tensors
+        table = self._tensor(f"{name}.weight" if is_module else name)
+        sizes = {"sequence_length": table.shape[-2], "initializer": self._filled(table.initializer)}
+        vectors = self.add("PositionEmbedding", name, takes, **sizes)
+        return self.sum(f"{name}.sum", takes, vectors)
+
+    def sines(self, name: str, takes: str) -> str:
+        """Add sines of each position, and the sum of both."""
+        self.use(name)
+        return self.sum(f"{name}.sum", takes, self.add("SinePositionEncoding", name, takes))
+
+    def image(self, name: str, height: int, width: int, channels: int) -> str:
+        """Add an input: an image."""
+        return self.add("Input", name, shape=[height, width, channels])
+
+    def convolution(self, name: str, takes: str, *, activation: str = "", **how: Any) -> str:
+        """Add a convolution."""
+        kernel, bias = self._projection(name)
+        outputs, _, *size = kernel.shape
+        arguments: Entry = {"activation": self.activation(activation)} if activation else {}
+        arguments |= {"kernel_initializer": self._filled(kernel.initializer)}
+        if bias is None:
+            arguments["use_bias"] = False
+        else:
+            arguments["bias_initializer"] = self._filled(bias.initializer)
+        kind = f"Conv{len(size)}D"
+        return self.add(kind, name, takes, filters=outputs, kernel_size=size, **how, **arguments)
+
+    def patches(self, name: str, takes: str, patch: Sequence[int], steps: int) -> str:
+        """Add the embedding of patches that do not overlap, one a position."""
+        self.steps = steps
+        cut = self.convolution(name, takes, strides=list(patch))
+        width = self._tensor(f"{name}.weight").shape[0]
+        return self.add("Reshape", f"{name}.flat", cut, target_shape=[steps, width])
+
+    def token(self, name: str, takes: str, count: int = 1) -> str:
+        """Put so many learned tokens of a tensor before the others."""
+        tensor = self._tensor(name)
+        for index in range(count):
+            label = f"{name}.{index}" if index else name
+            filled = self._filled(tensor.initializer)
+            takes = self.add("ClassToken", label, takes, token_initializer=filled)
+        self.steps += count
+        return takes
+
+    def layer_scale(self, name: str, takes: str) -> str:
+        """Add a learned factor of each channel, which starts as a constant."""
+        scale = self._tensor(name)
+        value = scale.initializer.arguments["value"]
+        sizes = {"init_values": value, "projection_dim": scale.shape[-1]}
+        return self.add("LayerScale", name, takes, **sizes)
+
+    def activated(self, name: str, takes: str, activation: str) -> str:
+        """Add an activation."""
+        return self.add("Activation", name, takes, activation=self.activation(activation))
 
     def dense(
         self,
@@ -265,10 +334,19 @@ class Stack:
         """Put heads beside one another again."""
         return self.add("Reshape", f"{name}.joined", takes, target_shape=[-1, width])
 
-    def first(self, name: str, takes: str, count: int) -> str:
-        """Add the first of so many positions."""
-        cut = self.add("Cropping1D", f"{name}.first", takes, cropping=[0, count - 1])
-        return self.add("Flatten", f"{name}.flat", cut)
+    def one(self, name: str, takes: str, index: int = 0) -> str:
+        """Take one of the positions; negative numbers count from the end."""
+        place = index % self.steps
+        cut = [place, self.steps - place - 1]
+        return self.add(
+            "Flatten", f"{name}.flat", self.add("Cropping1D", f"{name}.one", takes, cropping=cut)
+        )
+
+    def mean(self, name: str, takes: str, skipped: int = 0) -> str:
+        """Take the mean of all positions but the first ones."""
+        if skipped:
+            takes = self.add("Cropping1D", f"{name}.others", takes, cropping=[skipped, 0])
+        return self.add("GlobalAveragePooling1D", f"{name}.mean", takes)
 
     def unknown(self, name: str, takes: str, what: str, width: int, *modules: str) -> str:
         """Add what no layer describes: from here on the signal is not known.
@@ -345,13 +423,14 @@ class Stack:
         return takes if factor == 1 else self.add("Rescaling", name, takes, scale=factor)
 
     def tied(self, name: str, table: str, takes: str) -> str:
-        """Add a projection whose weight is a table."""
+        """Add a projection whose weight is a table, which was added."""
+        name = f"{self._prefix}{name}"
         self.entries.append({"call": table, "name": name, "inputs": takes, "reverse": True})
         return name
 
     def will_tie(self, table: str) -> None:
         """Say that a table, which is not yet added, is also the head's weight."""
-        self._table = table
+        self._table = f"{self._prefix}{table}"
 
     def leave_out(self, name: str, what: str) -> None:
         """Leave out a module or a tensor, with a note that says what it would do."""

@@ -202,22 +202,29 @@ class Decoder(Family):
                 modules.linear("qa_outputs", width, 2)
 
     def compute(self, stack: Stack, head: str) -> None:
-        prefix, table = self.prefix(head), f"{self.prefix(head)}{self.table}"
-        if self.is_tied(head):
-            stack.will_tie(table)
-        stream = stack.embedding(table, self.token_ids(stack))
-        stream = stack.scaled(f"{prefix}embed_scale", stream, self.embedding_scale)
+        tokens = self.token_ids(stack)
+        with stack.within(self.prefix(head).removesuffix(".")):
+            if self.is_tied(head):
+                stack.will_tie(self.table)
+            table = stack.embedding(self.table, tokens)
+            stream = self.compute_blocks(stack, self.compute_embeddings(stack, table))
+        self.compute_head(stack, head, stream, table)
+
+    def compute_embeddings(self, stack: Stack, takes: str) -> str:
+        """Add what becomes of the vectors of tokens before the blocks."""
+        stream = stack.scaled("embed_scale", takes, self.embedding_scale)
         if self.positions:
-            stream = stack.positions(f"{prefix}{self.positions}", stream)
-        if self.embedding_norm:
-            stream = self.compute_norm(stack, f"{prefix}{self.embedding_norm}", stream)
+            stream = stack.positions(self.positions, stream)
+        return self.compute_norm(stack, self.embedding_norm, stream)
+
+    def compute_blocks(self, stack: Stack, takes: str) -> str:
+        """Add the blocks, and the normalization behind them."""
+        stream = takes
         for index in range(self.num_blocks):
-            with stack.block(f"{prefix}{self.blocks}", index, stream):
+            with stack.block(self.blocks, index, stream):
                 self.compute_block(stack, index)
             stream = stack.last
-        if self.last_norm:
-            stream = self.compute_norm(stack, f"{prefix}{self.last_norm}", stream)
-        self.compute_head(stack, head, stream, table)
+        return self.compute_norm(stack, self.last_norm, stream)
 
     def compute_block(self, stack: Stack, index: int) -> None:
         """Add what one block computes."""

@@ -8,6 +8,10 @@ from typing import ClassVar
 from initcli.initializers import Constant, Initializer, TruncatedNormal
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+from initcli.sources.huggingface.stack import Heads, Stack
+
+
+_AT_ZERO = "the biases of relative positions, which start at 0"
 
 
 def bounded_normal(std: float) -> Initializer:
@@ -23,8 +27,15 @@ class Vit(Family):
     model_types = ("vit",)
     heads: ClassVar[tuple[str, ...]] = ("ForImageClassification", "Model")
     body_name: ClassVar[str] = "vit"
-    num_tokens: ClassVar[int] = 1
-    """Tokens beside those of the patches."""
+    extra_tokens: ClassVar[tuple[str, ...]] = ("cls_token",)
+    """Names of the tokens beside those of the patches, in order."""
+    blocks: ClassVar[str] = "layers"
+    """Name of the layers."""
+    block_norms: ClassVar[tuple[str, str]] = ("layernorm_before", "layernorm_after")
+    out: ClassVar[str] = "attention.o_proj"
+    """Name of the projection behind attention."""
+    layer_scales: ClassVar[tuple[str, ...]] = ()
+    """Names of the scales behind attention and feed-forward layer, if there are any."""
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")
@@ -43,6 +54,81 @@ class Vit(Family):
             case "ForImageClassificationWithTeacher":
                 modules.linear("cls_classifier", width, config.labels)
                 modules.linear("distillation_classifier", width, config.labels)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        with stack.within("" if head == "Model" else self.body_name):
+            stream = self.compute_body(stack)
+            pooled = self.compute_pooled(stack, stream, head)
+        match head:
+            case "ForImageClassification":
+                stack.dense("classifier", pooled)
+            case "ForImageClassificationWithTeacher":
+                names = ("cls_classifier", "distillation_classifier")
+                both = [stack.dense(x, stack.one(x, stream, i)) for i, x in enumerate(names)]
+                stack.add("Average", "logits", both)
+
+    def compute_body(self, stack: Stack) -> str:
+        """Add all but the head."""
+        stream = self.compute_embeddings(stack)
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with stack.block(self.blocks, index, stream):
+                self.compute_layer(stack)
+            stream = stack.last
+        return self.compute_norm(stack, "layernorm", stream) if "layernorm" in stack else stream
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        """Add what becomes of all positions for a class."""
+        if head == "ForImageClassificationWithTeacher":
+            return takes
+        if head == "Model" and "pooler.dense" not in stack:
+            return takes
+        first = stack.one("pooler", takes)
+        if head != "Model":
+            return first
+        return stack.dense("pooler.dense", first, self.config.text("pooler_act"))
+
+    def compute_embeddings(self, stack: Stack) -> str:
+        """Add patches, tokens and positions."""
+        config, patch = self.config, self.config.pair("patch_size")
+        height, width = config.pair("image_size")
+        image = stack.image("image", height, width, config.size("num_channels"))
+        count = height // patch[0] * (width // patch[1])
+        stream = stack.patches("embeddings.patch_embeddings.projection", image, patch, count)
+        for name in reversed(self.extra_tokens):
+            stream = stack.token(f"embeddings.{name}", stream)
+        stack.use("embeddings.mask_token")  # It stands for patches that training hides.
+        if "embeddings.position_embeddings" in stack:
+            stream = stack.positions("embeddings.position_embeddings", stream)
+        return stream
+
+    def compute_layer(self, stack: Stack) -> None:
+        """Add what one layer computes."""
+        before, after = self.block_norms
+        scales = self.layer_scales if self.layer_scales and self.layer_scales[0] in stack else ()
+        normed = self.compute_norm(stack, before, "input")
+        qkv = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
+        count, width = self.config.size("num_attention_heads"), self.config.size("hidden_size")
+        heads = Heads(count, count, width // count)
+        inner = stack.attention("attention", normed, heads, qkv, self.out, causal=False)
+        if scales:
+            inner = stack.layer_scale(scales[0], inner)
+        middle = stack.sum("attention.sum", "input", inner)
+        inner = self.compute_feed_forward(stack, self.compute_norm(stack, after, middle))
+        if scales:
+            inner = stack.layer_scale(scales[1], inner)
+        stack.sum("mlp.sum", middle, inner)
+
+    def compute_feed_forward(self, stack: Stack, takes: str) -> str:
+        """Add what the feed-forward layer computes."""
+        activation = self.config.text("hidden_act")
+        if "mlp.gate_proj" in stack:
+            into = ["mlp.gate_proj", "mlp.up_proj"]
+            return stack.dense("mlp.down_proj", stack.gated("mlp.product", into, takes, activation))
+        return stack.dense("mlp.fc2", stack.dense("mlp.fc1", takes, activation))
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", self.config.number("layer_norm_eps") or 1e-12)
 
     def pooler(self, width: int) -> None:
         """Add what turns the first token into the output of the model."""
@@ -77,7 +163,8 @@ class Vit(Family):
     def num_positions(self) -> int:
         """The number of patches and other tokens."""
         image, patch = self.config.pair("image_size"), self.config.pair("patch_size")
-        return math.prod(a // b for a, b in zip(image, patch, strict=True)) + self.num_tokens
+        patches = math.prod(a // b for a, b in zip(image, patch, strict=True))
+        return patches + len(self.extra_tokens)
 
     def layer(self, index: int, width: int) -> None:
         """Add one layer."""
@@ -106,7 +193,7 @@ class Deit(Vit):
     model_types = ("deit",)
     heads = ("ForImageClassification", "Model", "ForImageClassificationWithTeacher")
     body_name = "deit"
-    num_tokens = 2
+    extra_tokens = ("cls_token", "distillation_token")
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         return {
@@ -121,6 +208,9 @@ class Dinov2(Vit):
 
     model_types = ("dinov2",)
     body_name = "dinov2"
+    blocks = "encoder.layer"
+    block_norms = ("norm1", "norm2")
+    layer_scales = ("layer_scale1.lambda1", "layer_scale2.lambda1")
 
     def describe(self, head: str) -> None:
         if head == "Model":
@@ -132,6 +222,17 @@ class Dinov2(Vit):
 
     def pooler(self, width: int) -> None:
         """There is none."""
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        if head == "Model":
+            return takes
+        mean = stack.mean("patches", takes, 1 + self.num_registers)
+        return stack.add("Concatenate", "pooled", [stack.one("pooler", takes, self.num_registers), mean])
+
+    @property
+    def num_registers(self) -> int:
+        """The number of tokens beside the first that have no meaning."""
+        return 0
 
     @property
     def filled(self) -> Initializer:
@@ -169,8 +270,19 @@ class Dinov2WithRegisters(Dinov2):
     model_types = ("dinov2_with_registers",)
     body_name = "dinov2_with_registers"
 
+    def compute_embeddings(self, stack: Stack) -> str:
+        stream = super().compute_embeddings(stack)
+        if not self.num_registers:
+            return stream
+        # They stand behind the first token, which makes no difference.
+        return stack.token("embeddings.register_tokens", stream, self.num_registers)
+
+    @property
+    def num_registers(self) -> int:
+        return self.config.size("num_register_tokens", 0)
+
     def tokens(self, width: int) -> dict[str, Tensor]:
-        count = self.config.size("num_register_tokens", 0)
+        count = self.num_registers
         own = {"mask_token": Tensor((1, width), ZERO)}
         if count:
             own["register_tokens"] = Tensor((1, count, width), ZERO)
@@ -182,6 +294,7 @@ class Beit(Vit):
 
     model_types = ("beit",)
     body_name = "beit"
+    layer_scales = ("lambda_1", "lambda_2")
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")
@@ -221,6 +334,19 @@ class Beit(Vit):
     def attention(self, width: int) -> None:
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             self.linear(f"attention.{name}", width, width, name != "k_proj")
+
+    def compute_body(self, stack: Stack) -> str:
+        stack.leave_out("shared_position_bias", _AT_ZERO)
+        return super().compute_body(stack)
+
+    def compute_layer(self, stack: Stack) -> None:
+        stack.leave_out("relative_position_bias", _AT_ZERO)
+        super().compute_layer(stack)
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        if "pooler.layernorm" not in stack:
+            return stack.one("pooler", takes)
+        return self.compute_norm(stack, "pooler.layernorm", stack.mean("pooler", takes, 1))
 
     def relative_positions(self, name: str) -> None:
         """Add a table of relative positions."""
