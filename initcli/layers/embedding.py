@@ -214,7 +214,8 @@ class SinePositionEncoding(Layer, frozen=True, kw_only=True):
     def waves(self, steps: int, width: int) -> Array:
         """The sines: (steps, width)."""
         units = numpy.arange(width)
-        angles = numpy.outer(numpy.arange(steps), self.max_wavelength ** (-(units // 2 * 2) / width))
+        slowness = self.max_wavelength ** (-(units // 2 * 2) / width)
+        angles = numpy.outer(numpy.arange(steps), slowness)
         return numpy.where(units % 2, numpy.cos(angles), numpy.sin(angles))
 
     def call(self, flow: Flow, x: Array) -> Array:

@@ -16,6 +16,9 @@ import numpy as np
 import torch
 import transformers
 
+from initcli.sources.huggingface.model_types import known_model_types
+from make_huggingface_model_types import class_named
+
 FILE = Path(__file__).with_name("huggingface_signal_facts.json")
 TYPES = (
     *("llama", "mistral", "ministral", "ministral3", "cwm", "qwen2", "qwen3", "gemma", "gemma2"),
@@ -31,7 +34,9 @@ TYPES = (
     *("minicpm3", "youtu", "flex_olmo", "hunyuan_v1_moe", "granitemoe", "granitemoeshared"),
     *("granitemoe_swa", "ernie4_5_moe", "afmoe", "solar_open", "cohere2_moe", "exaone_moe"),
     *("hy_v3", "mellum", "glm4_moe", "sarvam_moe", "dots1"),
-    *("vit", "deit", "dinov2", "dinov2_with_registers", "beit"),
+    *("vit", "deit", "dinov2", "dinov2_with_registers", "beit", "clip_text_model"),
+    *("clip_vision_model", "siglip_vision_model", "siglip_text_model", "idefics3_vision"),
+    *("siglip2_text_model", "idefics2_vision", "smolvlm_vision", "pixtral", "internvl_vision"),
 )
 SIZES = {
     "vocab_size": 512,
@@ -46,10 +51,15 @@ SIZES = {
     "eos_token_id": 0,
 }
 OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode")
+TOWERS = (
+    *("vit", "deit", "clip_text_model", "clip_vision_model", "siglip_vision_model"),
+    *("siglip_text_model", "idefics3_vision", "siglip2_text_model", "idefics2_vision"),
+    *("smolvlm_vision", "pixtral", "internvl_vision", "dinov2", "dinov2_with_registers", "beit"),
+)
 ALONE = (
     *OLD,
     *("bert", "ernie", "roberta", "data2vec-text"),
-    *("vit", "deit", "dinov2", "dinov2_with_registers", "beit"),
+    *TOWERS,
     "gpt_neox",
     "opt",
     "bloom",
@@ -121,8 +131,7 @@ OWN: dict[str, dict[str, Any]] = {
     "mellum": EXPERTS,
     "glm4_moe": EXPERTS | {"first_k_dense_replace": 1},
     "sarvam_moe": EXPERTS,
-    "vit": IMAGES,
-    "deit": IMAGES,
+    **dict.fromkeys(TOWERS, IMAGES),
     "dinov2": IMAGES | {"mlp_ratio": 2, "layerscale_value": 0.5},
     "dinov2_with_registers": IMAGES | {"mlp_ratio": 2, "use_swiglu_ffn": True},
     "beit": IMAGES | {"use_relative_position_bias": True},
@@ -154,12 +163,16 @@ def configuration(model_type: str) -> dict[str, Any]:
     return {"model_type": model_type, **sizes, **OWN.get(model_type, {})}
 
 
+def class_of(model_type: str) -> Any:
+    """The class without a head."""
+    return class_named(model_type, known_model_types()[model_type].classes[0])
+
+
 def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
     """Random inputs of a batch of 16."""
     names = inspect.signature(model.forward).parameters
-    if model.main_input_name == "pixel_values":
-        size = (settings.image_size,) * 2
-        return {"pixel_values": torch.randn(16, settings.num_channels, *size)}
+    if "pixel_values" in names:
+        return {"pixel_values": torch.randn(16, settings.num_channels, 64, 64)}
     inputs = {"input_ids": torch.randint(settings.vocab_size, (16, 64))}
     if "token_type_ids" in names and "type_vocab_size" in settings:
         kinds = settings.type_vocab_size
@@ -174,7 +187,7 @@ def streams(config: dict[str, Any]) -> list[float]:
     for seed in range(3):
         torch.manual_seed(seed)
         settings = transformers.AutoConfig.for_model(config["model_type"], **kinds)
-        model = transformers.AutoModel.from_config(settings).eval()
+        model = class_of(config["model_type"])(settings).eval()
         with torch.no_grad():
             states = model(**given(settings, model), output_hidden_states=True).hidden_states
         found.append([float(each.std()) for each in states[1:-1]])

@@ -10,7 +10,6 @@ from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 from initcli.sources.huggingface.stack import Heads, Stack
 
-
 _AT_ZERO = "the biases of relative positions, which start at 0"
 
 
@@ -105,11 +104,7 @@ class Vit(Family):
         """Add what one layer computes."""
         before, after = self.block_norms
         scales = self.layer_scales if self.layer_scales and self.layer_scales[0] in stack else ()
-        normed = self.compute_norm(stack, before, "input")
-        qkv = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
-        count, width = self.config.size("num_attention_heads"), self.config.size("hidden_size")
-        heads = Heads(count, count, width // count)
-        inner = stack.attention("attention", normed, heads, qkv, self.out, causal=False)
+        inner = self.compute_attention(stack, self.compute_norm(stack, before, "input"))
         if scales:
             inner = stack.layer_scale(scales[0], inner)
         middle = stack.sum("attention.sum", "input", inner)
@@ -117,6 +112,19 @@ class Vit(Family):
         if scales:
             inner = stack.layer_scale(scales[1], inner)
         stack.sum("mlp.sum", middle, inner)
+
+    def compute_attention(self, stack: Stack, takes: str) -> str:
+        """Add what attention computes."""
+        qkv = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
+        return stack.attention(
+            "attention", takes, self.attention_heads, qkv, self.out, causal=False
+        )
+
+    @property
+    def attention_heads(self) -> Heads:
+        """The heads of attention."""
+        count = self.config.size("num_attention_heads")
+        return Heads(count, count, self.config.size("hidden_size") // count)
 
     def compute_feed_forward(self, stack: Stack, takes: str) -> str:
         """Add what the feed-forward layer computes."""
@@ -227,7 +235,9 @@ class Dinov2(Vit):
         if head == "Model":
             return takes
         mean = stack.mean("patches", takes, 1 + self.num_registers)
-        return stack.add("Concatenate", "pooled", [stack.one("pooler", takes, self.num_registers), mean])
+        return stack.add(
+            "Concatenate", "pooled", [stack.one("pooler", takes, self.num_registers), mean]
+        )
 
     @property
     def num_registers(self) -> int:
