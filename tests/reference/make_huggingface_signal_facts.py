@@ -1,7 +1,8 @@
 """Writes huggingface_signal_facts.json: the size of the stream in classes of transformers.
 
-Needs torch 2.13 and transformers 5.24; names of model types write these alone anew. For each family the class is filled as at its start, random
-tokens pass it, and the std of what leaves each block but the last is taken over three seeds.
+Needs torch 2.13 and transformers 5.24; names of model types write these alone anew. For each family
+the class is filled as at its start, random tokens or images pass it, and the std of what leaves
+each block but the last is taken over three seeds.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ TYPES = (
     *("vit", "deit", "dinov2", "dinov2_with_registers", "beit", "clip_text_model"),
     *("clip_vision_model", "siglip_vision_model", "siglip_text_model", "idefics3_vision"),
     *("siglip2_text_model", "idefics2_vision", "smolvlm_vision", "pixtral", "internvl_vision"),
+    *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus", "marian"),
+    *("whisper", "t5", "mt5", "umt5"),
 )
 SIZES = {
     "vocab_size": 512,
@@ -56,10 +59,15 @@ TOWERS = (
     *("siglip_text_model", "idefics3_vision", "siglip2_text_model", "idefics2_vision"),
     *("smolvlm_vision", "pixtral", "internvl_vision", "dinov2", "dinov2_with_registers", "beit"),
 )
+PAIRED = (
+    *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus"),
+    *("marian", "whisper", "t5", "mt5", "umt5"),
+)
 ALONE = (
     *OLD,
     *("bert", "ernie", "roberta", "data2vec-text"),
     *TOWERS,
+    *PAIRED,
     "gpt_neox",
     "opt",
     "bloom",
@@ -93,6 +101,17 @@ SCALED = {
     "rope_theta": 1e4,
     "llama_4_scaling_beta": 0.1,
     "original_max_position_embeddings": 8192,
+}
+BART = {
+    "d_model": 256,
+    "encoder_layers": 4,
+    "decoder_layers": 4,
+    "encoder_attention_heads": 8,
+    "decoder_attention_heads": 8,
+    "encoder_ffn_dim": 512,
+    "decoder_ffn_dim": 512,
+    "max_source_positions": 32,
+    "max_target_positions": 64,
 }
 IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
@@ -132,6 +151,9 @@ OWN: dict[str, dict[str, Any]] = {
     "glm4_moe": EXPERTS | {"first_k_dense_replace": 1},
     "sarvam_moe": EXPERTS,
     **dict.fromkeys(TOWERS, IMAGES),
+    **dict.fromkeys(PAIRED[:9], BART),
+    "m2m_100": BART | {"pad_token_id": 1},
+    **dict.fromkeys(PAIRED[9:], {"d_model": 256, "d_kv": 32, "d_ff": 512, "num_layers": 4}),
     "dinov2": IMAGES | {"mlp_ratio": 2, "layerscale_value": 0.5},
     "dinov2_with_registers": IMAGES | {"mlp_ratio": 2, "use_swiglu_ffn": True},
     "beit": IMAGES | {"use_relative_position_bias": True},
@@ -171,27 +193,48 @@ def class_of(model_type: str) -> Any:
 def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
     """Random inputs of a batch of 16."""
     names = inspect.signature(model.forward).parameters
-    if "pixel_values" in names:
-        return {"pixel_values": torch.randn(16, settings.num_channels, 64, 64)}
-    inputs = {"input_ids": torch.randint(settings.vocab_size, (16, 64))}
+    inputs = {}
+    if "input_features" in names:
+        frames = 2 * settings.max_source_positions
+        inputs["input_features"] = torch.randn(16, settings.num_mel_bins, frames)
+    elif "pixel_values" in names:
+        inputs["pixel_values"] = torch.randn(16, 3, 64, 64)
+    # Without a limit of positions, 512 tokens are followed.
+    steps = 512 if hasattr(settings, "d_kv") else 64
+    rows = getattr(settings, "vocab_size", 0) or SIZES["vocab_size"]
+    for name in ("input_ids", "decoder_input_ids"):
+        if name in names:
+            inputs[name] = torch.randint(rows, (16, steps))
     if "token_type_ids" in names and "type_vocab_size" in settings:
-        kinds = settings.type_vocab_size
-        inputs["token_type_ids"] = torch.randint(kinds, (16, 64))
+        inputs["token_type_ids"] = torch.randint(settings.type_vocab_size, (16, 64))
     return inputs
 
 
-def streams(config: dict[str, Any]) -> list[float]:
-    """The std of the stream behind each block but the last."""
+def states_of(outputs: Any) -> dict[str, Any]:
+    """The stream behind each block, by the part of the model that has it."""
+    if "text_model_output" in outputs:
+        parts = ("text", "vision")
+        return {part: outputs[f"{part}_model_output"].hidden_states for part in parts}
+    if "encoder_hidden_states" in outputs:
+        return {part: outputs[f"{part}_hidden_states"] for part in ("encoder", "decoder")}
+    return {"": outputs.hidden_states}
+
+
+def streams(config: dict[str, Any]) -> dict[str, list[float]]:
+    """The std of the stream behind each block but the last, by the part of the model."""
     kinds = {key: value for key, value in config.items() if key != "model_type"}
-    found = []
+    found: dict[str, list[list[float]]] = {}
     for seed in range(3):
         torch.manual_seed(seed)
         settings = transformers.AutoConfig.for_model(config["model_type"], **kinds)
         model = class_of(config["model_type"])(settings).eval()
         with torch.no_grad():
-            states = model(**given(settings, model), output_hidden_states=True).hidden_states
-        found.append([float(each.std()) for each in states[1:-1]])
-    return [float(f"{each:.5g}") for each in np.mean(found, 0)]
+            outputs = model(**given(settings, model), output_hidden_states=True)
+        for part, states in states_of(outputs).items():
+            found.setdefault(part, []).append([float(each.std()) for each in states[1:-1]])
+    return {
+        part: [float(f"{each:.5g}") for each in np.mean(sizes, 0)] for part, sizes in found.items()
+    }
 
 
 def main() -> None:

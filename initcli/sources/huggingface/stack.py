@@ -136,6 +136,12 @@ class Stack:
         sizes = {"input_dim": rows, "output_dim": width}
         return self.add(kind, name, takes, **sizes, embeddings_initializer=filled)
 
+    def again(self, name: str, table: str, takes: str) -> str:
+        """Look up vectors in a table that was added."""
+        name = f"{self._prefix}{name}"
+        self.entries.append({"call": table, "name": name, "inputs": takes})
+        return name
+
     def positions(self, name: str, takes: str) -> str:
         """Add a table with a vector for each position, and the sum of both."""
         is_module = f"{self._scope}{name}.weight" in self._tensors
