@@ -39,7 +39,8 @@ TYPES = (
     *("clip_vision_model", "siglip_vision_model", "siglip_text_model", "idefics3_vision"),
     *("siglip2_text_model", "idefics2_vision", "smolvlm_vision", "pixtral", "internvl_vision"),
     *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus", "marian"),
-    *("whisper", "t5", "mt5", "umt5"),
+    *("whisper", "t5", "mt5", "umt5", "roberta-prelayernorm", "xlm-roberta-xl", "megatron-bert"),
+    *("xlm-roberta", "camembert", "electra", "mpnet", "distilbert"),
 )
 SIZES = {
     "vocab_size": 512,
@@ -63,9 +64,14 @@ PAIRED = (
     *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus"),
     *("marian", "whisper", "t5", "mt5", "umt5"),
 )
+PADDED = (
+    *("roberta", "data2vec-text", "roberta-prelayernorm", "xlm-roberta-xl", "xlm-roberta"),
+    "camembert",
+)
 ALONE = (
     *OLD,
-    *("bert", "ernie", "roberta", "data2vec-text"),
+    *("bert", "ernie", "megatron-bert", "electra", "mpnet", "distilbert"),
+    *PADDED,
     *TOWERS,
     *PAIRED,
     "gpt_neox",
@@ -117,8 +123,10 @@ IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
-    "roberta": {"pad_token_id": 1, "max_position_embeddings": 72},
-    "data2vec-text": {"pad_token_id": 1, "max_position_embeddings": 72},
+    **dict.fromkeys(PADDED, {"pad_token_id": 1, "max_position_embeddings": 72}),
+    "mpnet": {"pad_token_id": 1, "max_position_embeddings": 72},
+    "electra": {"embedding_size": 128},
+    "distilbert": {"dim": 256, "n_layers": 4, "n_heads": 8, "hidden_dim": 512},
     "falcon": {"num_kv_heads": 4, "new_decoder_architecture": True},
     "gpt_neo": {"attention_types": [[["global"], 4]]},
     "mixtral": {"num_local_experts": 8},

@@ -83,6 +83,13 @@ class Stack:
         self._prefix = self._scope = outer
 
     @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Put no name before those of modules and entries that follow."""
+        outer, self._prefix, self._scope = self._prefix, "", ""
+        yield
+        self._prefix = self._scope = outer
+
+    @contextmanager
     def block(self, scope: str, index: int, takes: str) -> Iterator[None]:
         """Add what follows as a block; one that equals the block before repeats it.
 
