@@ -44,6 +44,8 @@ class Family:
     """The key of a part of which the values may stand among those of the whole."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
+    gap: ClassVar[str] = ""
+    """What of all its models no layer describes, so that they have no signal."""
     width_keys: ClassVar[tuple[str, ...]] = (
         *("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"),
         *("embed_dim", "intermediate_size_mlp", "shared_intermediate_size", "attention_heads"),
@@ -89,6 +91,11 @@ class Family:
         found = {f"{prefix}{head}": head for head in cls.heads}
         return {name: head for name, head in found.items() if name in names or not names}
 
+    @classmethod
+    def has_signal(cls) -> bool:
+        """Whether layers describe what its models compute."""
+        return cls.compute is not Family.compute and not cls.gap
+
     def describe(self, head: str) -> None:
         """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
         raise NotImplementedError
@@ -99,7 +106,7 @@ class Family:
         Raises:
             NotComputed: no layer describes a part of it.
         """
-        raise NotComputed(f"the model type '{self.model_type}'")
+        raise NotComputed(self.gap)
 
     def token_ids(self, stack: Stack) -> str:
         """Add the input."""

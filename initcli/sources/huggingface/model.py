@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast, get_args
 
@@ -31,6 +32,8 @@ from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
 from initcli.sources.huggingface.stack import NotComputed, Stack, unrolled
 from initcli.types import Dtype
 
+_LINE = 92
+"""Characters of a line of model types."""
 _MAX_ENTRIES = 2**63
 """What a tensor of PyTorch has fewer entries than."""
 
@@ -67,16 +70,28 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
     family.describe(head)
     stack = Stack(family.modules.modules)
     try:
+        if family.gap:
+            raise NotComputed(family.gap)
         family.compute(stack, head)
         entries = stack.finished()
     except NotComputed as error:
-        message = f"{model.name} has parts that no layer describes: {error}"
-        remedy = "`summary`, `hist`, `check --weights` and `export` know its tensors"
-        raise SignalError(message, remedy) from None
+        part = str(error) or f"what the model type {quoted(family.model_type)} computes"
+        message = f"the signal of {model.name} is not known: no layer describes {part}"
+        raise SignalError(message, _with_signal()) from None
     if family.config.errors:
         raise document.invalid(family.config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
     return spec, (*stack.notes, *left_out(family.config, family.num_tokens))
+
+
+def _with_signal() -> str:
+    """What else can be done, and the model types that have a signal."""
+    known = sorted(name for name, kind in known_families().items() if kind.has_signal())
+    text = f"the model types with a signal are {listed(known, 'and')}"
+    lines = textwrap.wrap(text, _LINE, break_on_hyphens=False)
+    return "\n    ".join(
+        ["`summary`, `hist`, `check --weights` and `export` know its tensors", *lines]
+    )
 
 
 def sizes_of(document: Document) -> tuple[dict[Path, int], tuple[str, ...]]:

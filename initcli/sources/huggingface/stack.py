@@ -34,6 +34,7 @@ _ACTIVATIONS: Mapping[str, Any] = {
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
+    "xielu": "xielu",
 }
 """The library's activations that a layer has, as a spec writes them."""
 
@@ -178,6 +179,12 @@ class Stack:
             arguments["bias_initializer"] = self._filled(bias.initializer)
         kind = f"Conv{len(size)}D"
         return self.add(kind, name, takes, filters=outputs, kernel_size=size, **how, **arguments)
+
+    def causal_convolution(self, name: str, takes: str, activation: str = "") -> str:
+        """Add a convolution of each channel over the positions up to each."""
+        channels = self._tensor(f"{name}.weight").shape[0]
+        how: dict[str, Any] = {"groups": channels, "padding": "causal"}
+        return self.convolution(name, takes, activation=activation, **how)
 
     def patches(self, name: str, takes: str, patch: Sequence[int], steps: int) -> str:
         """Add the embedding of patches that do not overlap, one a position."""
@@ -361,24 +368,10 @@ class Stack:
             takes = self.add("Cropping1D", f"{name}.others", takes, cropping=[skipped, 0])
         return self.add("GlobalAveragePooling1D", f"{name}.mean", takes)
 
-    def unknown(self, name: str, takes: str, what: str, width: int, *modules: str) -> str:
-        """Add what no layer describes: from here on the signal is not known.
-
-        Args:
-            name: of the entry.
-            takes: its input.
-            what: it is, such as "selective scan".
-            width: of its output.
-            modules: those whose tensors it uses.
-        """
-        for module in modules:
-            self.use(module)
+    def unknown(self, name: str, takes: str | list[str], what: str, width: int) -> str:
+        """Add what no layer describes, with an output of that width: the signal ends there."""
         kind = "".join(word.capitalize() for word in what.split())
-        scope = self._scope.rstrip(".").rpartition(".")[0]
-        where = f"'{scope}.*.{name}'" if scope else f"'{name}'"
-        self.notes[f"no layer describes {where}, a {what}: the signal behind it is not known"] = (
-            None
-        )
+        self.notes[f"no layer describes a {what}: the signal behind it is not known"] = None
         return self.add("Opaque", name, takes, kind=kind, output_shape=[self.steps, width])
 
     def experts(

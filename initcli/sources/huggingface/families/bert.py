@@ -586,9 +586,7 @@ class Albert(Bert):
     model_types = ("albert",)
     heads = ("ForMaskedLM", "Model", "ForPreTraining", *TASKS)
     body_name = "albert"
-
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("layers that share their weights")
+    gap = "layers that share their weights"
 
     def body(self, width: int, *, pools: bool) -> None:
         config, modules = self.config, self.modules

@@ -32,6 +32,15 @@ class _Gpt(Decoder):
     label_head = "classifier"
     pads = False
 
+    def compute_behind(self, stack: Stack, index: int) -> None:
+        """Add what a block computes whose norms stand behind its sums."""
+        scope, norms = self.attention_name, self.norms
+        out = self.compute_attention(stack, "input", index)
+        middle = stack.sum(f"{scope}.sum", "input", out)
+        middle = self.compute_norm(stack, norms.before_attention, middle)
+        inner = self.compute_feed_forward(stack, middle, index)
+        self.compute_norm(stack, norms.before_mlp, stack.sum("mlp.sum", middle, inner))
+
     @property
     def hidden(self) -> int:
         given = self.config.optional_size(self.hidden_key) if self.hidden_key else None
@@ -156,6 +165,11 @@ class GptNeoXJapanese(GptNeoX):
         if index == self.num_blocks - 1:
             self.modules.add("", "Attention", dense_bias=Tensor((self.width,), ZERO))
 
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        what = "the bias behind the last attention, which starts at 0"
+        stack.leave_out(f"{self.attention_name}.dense_bias", what)
+        return super().compute_attention(stack, takes, index)
+
     @property
     def hidden(self) -> int:
         return self.config.size("intermediate_multiple_size") * self.width
@@ -257,13 +271,25 @@ class Opt(_Gpt):
         if self.config.flag("layer_norm_elementwise_affine"):
             super().norm(name, size)
 
+    def compute_embeddings(self, stack: Stack, takes: str) -> str:
+        if self.table_width != self.width:
+            takes = stack.dense("project_in", takes)
+        return super().compute_embeddings(stack, takes)
+
+    def compute_blocks(self, stack: Stack, takes: str) -> str:
+        stream = super().compute_blocks(stack, takes)
+        return stack.dense("project_out", stream) if self.table_width != self.width else stream
+
     def compute_block(self, stack: Stack, index: int) -> None:
-        config = self.config
-        if not config.flag("do_layer_norm_before"):
-            raise NotComputed("norms behind sums")
-        if not config.flag("layer_norm_elementwise_affine"):
-            raise NotComputed("norms without weights")
-        super().compute_block(stack, index)
+        if self.config.flag("do_layer_norm_before"):
+            super().compute_block(stack, index)
+        else:
+            self.compute_behind(stack, index)
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        if not name or self.config.flag("layer_norm_elementwise_affine"):
+            return super().compute_norm(stack, name, takes)
+        return stack.norm(name, takes, "", 1e-5)
 
     @property
     def last_norm(self) -> str:
@@ -322,8 +348,9 @@ class Xglm(BioGpt):
     activation_key = "activation_function"
     head_name = "lm_head"
 
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("sines for positions")
+    def compute_embeddings(self, stack: Stack, takes: str) -> str:
+        stream = stack.scaled("embed_scale", takes, self.embedding_scale)
+        return stack.sines("embed_positions", stream)
 
 
 class OpenAiGpt(Gpt2):
@@ -339,7 +366,11 @@ class OpenAiGpt(Gpt2):
         return 0.02
 
     def compute_block(self, stack: Stack, index: int) -> None:
-        raise NotComputed("norms behind sums")
+        self.compute_behind(stack, index)
+
+    @property
+    def activation(self) -> str:
+        return "gelu_new"
 
 
 class Mpt(_Gpt):

@@ -11,7 +11,7 @@ from initcli.initializers import Constant, Initializer, RandomUniform
 from initcli.initializers.given import Unknown, Values
 from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Stack
 
 DRAWN_STEPS = Unknown(operation="the inverse softplus of random entries")
 """What time steps start as: softplus makes them log-uniform."""
@@ -20,6 +20,18 @@ DRAWN_STEPS = Unknown(operation="the inverse softplus of random entries")
 def uniform(bound: float) -> RandomUniform:
     """U(−bound, bound)."""
     return RandomUniform(minval=-bound, maxval=bound)
+
+
+def compute_scan(stack: Stack, scope: str, takes: str, inner: int) -> str:
+    """Add what a mixer of Mamba computes."""
+    stream = stack.dense(f"{scope}.in_proj", takes, part="stream", units=inner)
+    gate = stack.dense(f"{scope}.in_proj", takes, "silu", "gate", inner)
+    stream = stack.causal_convolution(f"{scope}.conv1d", stream, "silu")
+    used = ("x_proj", "dt_proj", "A_log", "D", "dt_layernorm", "b_layernorm", "c_layernorm")
+    for name in used:
+        stack.use(f"{scope}.{name}")
+    stream = stack.unknown(f"{scope}.scan", stream, "selective scan", inner)
+    return stack.dense(f"{scope}.out_proj", stack.product(f"{scope}.gated", stream, gate))
 
 
 class StateSpace(Decoder):
@@ -70,8 +82,24 @@ class StateSpace(Decoder):
         """The initializer of the projection back to the stream."""
         return self.drawn()
 
-    def compute_block(self, stack: Stack, index: int) -> None:
-        raise NotComputed("a selective state space")
+    def compute_mixer(self, stack: Stack, takes: str) -> str:
+        """Add what the mixer computes."""
+        config, scope, inner = self.config, self.mixer_name, self.mixer_width
+        heads = config.size(self.mixer_heads_key)
+        channels = inner + 2 * config.size(self.groups_key) * config.size(self.states_key)
+        name = f"{scope}.in_proj"
+        gate = stack.dense(name, takes, "silu", "gate", inner)
+        stream = stack.dense(name, takes, part="stream", units=channels)
+        steps = stack.dense(name, takes, part="steps", units=heads)
+        stream = stack.causal_convolution(f"{scope}.conv1d", stream, "silu")
+        for each in ("A_log", "D", "dt_bias"):
+            stack.use(f"{scope}.{each}")
+        stream = stack.unknown(f"{scope}.scan", [stream, steps], "selective scan", inner)
+        stream = stack.product(f"{scope}.gated", stream, gate)
+        if self.has_mixer_norm:
+            epsilon = config.number(self.epsilon_key) or 1e-5
+            stream = stack.norm(f"{scope}.norm", stream, "RMSNorm", epsilon)
+        return stack.dense(f"{scope}.out_proj", stream)
 
     @property
     def has_mixer_norm(self) -> bool:
@@ -91,6 +119,7 @@ class Mamba(Decoder):
     body_name = "backbone"
     table = "embeddings"
     final_norm = "norm_f"
+    epsilon_key = "layer_norm_epsilon"
     pads = False
 
     def block(self, index: int) -> None:
@@ -99,7 +128,11 @@ class Mamba(Decoder):
             self.mixer(self.width)
 
     def compute_block(self, stack: Stack, index: int) -> None:
-        raise NotComputed("a selective state space")
+        normed = self.compute_norm(stack, "norm", "input")
+        inner = self.width * self.config.size("expand")
+        if not self.config.is_null("intermediate_size"):
+            inner = self.config.size("intermediate_size")
+        stack.sum("mixer.sum", "input", compute_scan(stack, "mixer", normed, inner))
 
     def mixer(self, width: int) -> None:
         """Add a selective state space with its projections and its convolution."""
@@ -139,6 +172,7 @@ class Mamba2(StateSpace):
     body_name = "backbone"
     table = "embeddings"
     final_norm = "norm_f"
+    epsilon_key = "layer_norm_epsilon"
     pads = False
     mixer_name = "mixer"
     mixer_heads_key = "num_heads"
@@ -153,6 +187,10 @@ class Mamba2(StateSpace):
     def block(self, index: int) -> None:
         self.norm("norm", self.width)
         self.mixer()
+
+    def compute_block(self, stack: Stack, index: int) -> None:
+        normed = self.compute_norm(stack, "norm", "input")
+        stack.sum("mixer.sum", "input", self.compute_mixer(stack, normed))
 
     def kernel_initializer(self, kernel: int) -> Initializer:
         return uniform(kernel**-0.5)

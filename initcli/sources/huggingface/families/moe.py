@@ -334,6 +334,7 @@ class Llama4(Experts):
     """The text model of Llama 4. Meta 2025."""
 
     model_types = ("llama4_text",)
+    gap = "experts whose inputs are weighed, not their outputs"
     heads = ("ForCausalLM", "TextModel")
     mixture_name = "feed_forward"
     mlp_name = "feed_forward"
@@ -367,21 +368,16 @@ class Llama4(Experts):
             down_proj=Tensor((count, size, width), self.filled, (1,), (2,)),
         )
 
-    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
-        raise NotComputed("experts whose inputs are weighed, not their outputs")
-
 
 class Phimoe(Experts):
     """Phi 3.5 with experts. arXiv:2404.14219."""
 
     model_types = ("phimoe",)
+    gap = "experts that are chosen one after the other"
     norm_kind = "LayerNorm"
     head_bias = "lm_head_bias"
     router = "router"
     expert_size_key = "intermediate_size"
-
-    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
-        raise NotComputed("experts that are chosen one after the other")
 
 
 class Grouped(Experts):
