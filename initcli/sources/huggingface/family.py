@@ -118,6 +118,15 @@ class Family:
         positions = self.config.optional_size(self.positions_key) or MAX_TOKENS
         return min(positions, MAX_TOKENS)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The keys of parts with a configuration of their own."""
+        return tuple(_said(self.model_type).parts)
+
+    def given_to(self, key: str) -> dict[str, Any]:
+        """The configuration of a part that the whole does not give."""
+        return dict(_said(self.model_type).parts[key].given)
+
     def part(self, key: str) -> Family:
         """The family of a part of the model, which adds to the same modules."""
         families, said = known_families(), _said(self.model_type).parts[key]

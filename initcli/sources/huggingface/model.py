@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
@@ -94,24 +95,42 @@ def _with_signal() -> str:
     )
 
 
-def sizes_of(document: Document) -> tuple[dict[Path, int], tuple[str, ...]]:
-    """The whole numbers of a configuration by their path, defaults included, and its width's keys.
+def sizes_of(document: Document) -> tuple[dict[Path, int], frozenset[Path]]:
+    """The whole numbers of a configuration by their path, defaults included, and its widths.
+
+    Those of its parts are among them.
 
     Raises:
         InvalidSpec: the family is not known.
     """
+    sizes: dict[Path, int] = {}
+    widths: set[Path] = set()
+    for family in _with_parts(_declared(document).family):
+        config, keys = family.config, set(family.width_keys)
+        for key in dict.fromkeys((*config.defaults, *config.data)):
+            name, value = config.written(config.aliases.get(key, key))
+            is_list = isinstance(value, list | tuple)
+            for index, each in enumerate(value if is_list else [value]):
+                if type(each) is int and each > 0:
+                    path = (*config.path, name, index) if is_list else (*config.path, name)
+                    sizes[path] = each
+                    if name in keys or config.aliases.get(name) in keys:
+                        widths.add(path)
+    return sizes, frozenset(widths)
+
+
+def with_parts(document: Document) -> Document:
+    """The document with a mapping for each part that it leaves to the library."""
     family = _declared(document).family
-    config = family.config
-    found: dict[Path, int] = {}
-    for key in dict.fromkeys((*config.defaults, *document.data)):
-        name, value = config.written(config.aliases.get(key, key))
-        is_list = isinstance(value, list | tuple)
-        for index, each in enumerate(value if is_list else [value]):
-            if type(each) is int and each > 0:
-                found[(name, index) if is_list else (name,)] = each
-    widths = family.width_keys
-    names = (*widths, *(name for name, key in config.aliases.items() if key in widths))
-    return found, names
+    left = {key: family.given_to(key) for key in family.parts if key != family.flat_part}
+    missing = {key: given for key, given in left.items() if document.data.get(key) is None}
+    return replace(document, data={**document.data, **missing}) if missing else document
+
+
+def _with_parts(family: Family) -> Iterator[Family]:
+    yield family
+    for key in family.parts:
+        yield from _with_parts(family.part(key))
 
 
 def computed(model: Model) -> Model:
