@@ -21,6 +21,7 @@ from initcli.sources.huggingface.model_types import known_model_types
 from make_huggingface_model_types import class_named
 
 FILE = Path(__file__).with_name("huggingface_signal_facts.json")
+SEEING = ("llava", "gemma3", "paligemma", "internvl", "cohere2_vision", "mistral3")
 TYPES = (
     *("llama", "mistral", "ministral", "ministral3", "cwm", "qwen2", "qwen3", "gemma", "gemma2"),
     *("gemma3_text", "phi", "phi3", "olmo", "olmo2", "olmo3", "granite", "smollm3", "cohere"),
@@ -40,7 +41,7 @@ TYPES = (
     *("siglip2_text_model", "idefics2_vision", "smolvlm_vision", "pixtral", "internvl_vision"),
     *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus", "marian"),
     *("whisper", "t5", "mt5", "umt5", "roberta-prelayernorm", "xlm-roberta-xl", "megatron-bert"),
-    *("xlm-roberta", "camembert", "electra", "mpnet", "distilbert"),
+    *("xlm-roberta", "camembert", "electra", "mpnet", "distilbert", *SEEING),
 )
 SIZES = {
     "vocab_size": 512,
@@ -73,6 +74,7 @@ ALONE = (
     *("bert", "ernie", "megatron-bert", "electra", "mpnet", "distilbert"),
     *PADDED,
     *TOWERS,
+    *SEEING,
     *PAIRED,
     "gpt_neox",
     "opt",
@@ -108,6 +110,36 @@ SCALED = {
     "llama_4_scaling_beta": 0.1,
     "original_max_position_embeddings": 8192,
 }
+LANGUAGE = {
+    "vocab_size": 512,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 32,
+    "max_position_embeddings": 64,
+}
+VISION = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "image_size": 64,
+    "patch_size": 8,
+}
+
+
+def pair(text: str, vision: str, **more: Any) -> dict[str, Any]:
+    """The configuration of a language model that sees."""
+    parts = {"text_config": LANGUAGE, "vision_config": VISION}
+    named = {
+        key: {"model_type": name, **parts[key]}
+        for key, name in (("text_config", text), ("vision_config", vision))
+    }
+    return {"image_token_id": 511, **named, **more}
+
+
 BART = {
     "d_model": 256,
     "encoder_layers": 4,
@@ -160,6 +192,12 @@ OWN: dict[str, dict[str, Any]] = {
     "sarvam_moe": EXPERTS,
     **dict.fromkeys(TOWERS, IMAGES),
     **dict.fromkeys(PAIRED[:9], BART),
+    "llava": pair("llama", "clip_vision_model", vision_feature_layer=-2),
+    "gemma3": pair("gemma3_text", "siglip_vision_model", mm_tokens_per_image=16),
+    "paligemma": pair("gemma", "siglip_vision_model", projection_dim=256),
+    "internvl": pair("qwen2", "internvl_vision"),
+    "cohere2_vision": pair("cohere2", "siglip_vision_model", downsample_factor=2),
+    "mistral3": pair("mistral", "pixtral", vision_feature_layer=-1),
     "m2m_100": BART | {"pad_token_id": 1},
     **dict.fromkeys(PAIRED[9:], {"d_model": 256, "d_kv": 32, "d_ff": 512, "num_layers": 4}),
     "dinov2": IMAGES | {"mlp_ratio": 2, "layerscale_value": 0.5},
@@ -190,6 +228,8 @@ def configuration(model_type: str) -> dict[str, Any]:
         del sizes["head_dim"]
     else:
         sizes["num_key_value_heads"] = 4
+    if model_type in SEEING:
+        sizes = {}
     return {"model_type": model_type, **sizes, **OWN.get(model_type, {})}
 
 
@@ -213,9 +253,22 @@ def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
     for name in ("input_ids", "decoder_input_ids"):
         if name in names:
             inputs[name] = torch.randint(rows, (16, steps))
+    if settings.model_type in SEEING:
+        # As many tokens of an image as the projector makes, and then text.
+        seen = model.get_image_features(inputs["pixel_values"], **sizes(settings)).pooler_output
+        count = (seen[0] if isinstance(seen, (list, tuple)) else seen).shape[-2]
+        count = count // 16 if isinstance(seen, torch.Tensor) and seen.ndim == 2 else count
+        image = torch.full((16, count), settings.image_token_id)
+        text = torch.randint(500, (16, 64))
+        inputs |= {"input_ids": torch.cat([image, text], 1), **sizes(settings)}
     if "token_type_ids" in names and "type_vocab_size" in settings:
         inputs["token_type_ids"] = torch.randint(settings.type_vocab_size, (16, 64))
     return inputs
+
+
+def sizes(settings: Any) -> dict[str, torch.Tensor]:
+    """The sizes of images, where they are asked for."""
+    return {"image_sizes": torch.full((16, 2), 64)} if settings.model_type == "mistral3" else {}
 
 
 def states_of(outputs: Any) -> dict[str, Any]:
@@ -225,7 +278,10 @@ def states_of(outputs: Any) -> dict[str, Any]:
         return {part: outputs[f"{part}_model_output"].hidden_states for part in parts}
     if "encoder_hidden_states" in outputs:
         return {part: outputs[f"{part}_hidden_states"] for part in ("encoder", "decoder")}
-    return {"": outputs.hidden_states}
+    part = (
+        "language_model" if "image_hidden_states" in outputs or "image_outputs" in outputs else ""
+    )
+    return {part: outputs.hidden_states}
 
 
 def streams(config: dict[str, Any]) -> dict[str, list[float]]:

@@ -51,7 +51,7 @@ class Family:
         *("embed_dim", "intermediate_size_mlp", "shared_intermediate_size", "attention_heads"),
         *("linear_num_key_heads", "linear_num_value_heads", "mamba_n_heads", "index_n_heads"),
         *("intermediate_size", "d_ff", "n_inner", "hidden_dim", "ffn_dim", "ffn_hidden_size"),
-        *("encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size"),
+        *("encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size", "out_hidden_size"),
         *("shared_expert_intermediate_size", "q_lora_rank", "kv_lora_rank", "hidden_sizes"),
         *("num_attention_heads", "num_key_value_heads", "num_kv_heads", "num_heads", "n_head"),
         *("n_heads", "encoder_attention_heads", "decoder_attention_heads"),
@@ -107,6 +107,19 @@ class Family:
             NotComputed: no layer describes a part of it.
         """
         raise NotComputed(self.gap)
+
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
+        """Add what the model makes of an image for another one.
+
+        Args:
+            stack: the entries.
+            layer: the number of the layer behind which it is taken, counted from the end if
+                negative, and 0 before all; None for the end of the model.
+
+        Raises:
+            NotComputed: no layer describes a part of it.
+        """
+        raise NotComputed(f"what the model type '{self.model_type}' sees")
 
     def token_ids(self, stack: Stack) -> str:
         """Add the input."""

@@ -76,6 +76,8 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
         family.compute(stack, head)
         entries = stack.finished()
     except NotComputed as error:
+        if family.config.errors:
+            raise document.invalid(family.config.errors) from None
         part = str(error) or f"what the model type {quoted(family.model_type)} computes"
         message = f"the signal of {model.name} is not known: no layer describes {part}"
         raise SignalError(message, _with_signal()) from None

@@ -354,6 +354,18 @@ class Stack:
         """Put heads beside one another again."""
         return self.add("Reshape", f"{name}.joined", takes, target_shape=[-1, width])
 
+    def merged(self, name: str, takes: str, count: int, width: int) -> str:
+        """Put so many positions beside one another, which makes vectors of that width."""
+        if self.steps % count:
+            raise NotComputed(f"how {self.steps:,} positions are joined, {count:,} at a time")
+        self.steps //= count
+        return self.joined(name, takes, width)
+
+    def without_first(self, takes: str, count: int = 1) -> str:
+        """Leave out the first positions."""
+        self.steps -= count
+        return self.add("Cropping1D", "patches", takes, cropping=[count, 0])
+
     def one(self, name: str, takes: str, index: int = 0) -> str:
         """Take one of the positions; negative numbers count from the end."""
         place = index % self.steps

@@ -383,6 +383,9 @@ class NemotronH(StateSpace, Grouped):
             else:
                 self.mixture()
 
+    def is_mixture(self, index: int) -> bool:
+        return self.pattern[index] == "E"
+
     def is_tied(self, head: str) -> bool:
         return False
 

@@ -9,7 +9,7 @@ from initcli.initializers import Constant
 from initcli.sources.huggingface.families.vision import Vit
 from initcli.sources.huggingface.family import MAX_TOKENS, Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
-from initcli.sources.huggingface.stack import Heads, Stack
+from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
 
 
 class Pixtral(Family):
@@ -36,20 +36,23 @@ class Pixtral(Family):
                 modules.norm("ffn_norm", width, "RMSNorm")
 
     def compute(self, stack: Stack, head: str) -> None:
-        config, (height, width) = self.config, self.config.pair("patch_size")
-        limit = math.isqrt(MAX_TOKENS)
-        rows, columns = (
-            min(a // b, limit)
-            for a, b in zip(config.pair("image_size"), (height, width), strict=True)
-        )
+        self.compute_features(stack, None)
+
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
+        if layer not in (None, -1):
+            raise NotComputed("features of another layer than the last")
+        config, patch, limit = self.config, self.config.pair("patch_size"), math.isqrt(MAX_TOKENS)
+        sizes = zip(config.pair("image_size"), patch, strict=True)
+        rows, columns = (min(a // b, limit) for a, b in sizes)
         channels = config.size("num_channels")
-        image = stack.image("image", rows * height, columns * width, channels)
-        stream = stack.patches("patch_conv", image, (height, width), rows * columns)
+        image = stack.image("image", rows * patch[0], columns * patch[1], channels)
+        stream = stack.patches("patch_conv", image, patch, rows * columns)
         stream = stack.norm("ln_pre", stream, "RMSNorm", 1e-5)
         for index in range(config.size("num_hidden_layers", 0)):
             with stack.block("transformer.layers", index, stream):
                 self.compute_layer(stack)
             stream = stack.last
+        return stream
 
     def compute_layer(self, stack: Stack) -> None:
         """Add what one layer computes."""
@@ -96,6 +99,9 @@ class Qwen2VlVision(Family):
         self.mergers(width)
 
     def compute(self, stack: Stack, head: str) -> None:
+        self.compute_features(stack, None)
+
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
         config, merge = self.config, self.config.size("spatial_merge_size")
         height, width = config.pair("patch_size")
         side = max(math.isqrt(MAX_TOKENS) // merge, 1) * merge
@@ -109,7 +115,7 @@ class Qwen2VlVision(Family):
             with stack.block("blocks", index, stream):
                 self.compute_block(stack)
             stream = stack.last
-        self.compute_merger(stack, stream)
+        return self.compute_merger(stack, stream)
 
     def compute_block(self, stack: Stack) -> None:
         """Add what one block computes."""
@@ -129,8 +135,9 @@ class Qwen2VlVision(Family):
 
     def compute_merger(self, stack: Stack, takes: str) -> str:
         """Add what joins patches."""
+        merge = self.config.size("spatial_merge_size") ** 2
         normed = stack.norm("merger.ln_q", takes, self.norm_kind, 1e-6)
-        merged = stack.joined("merger", normed, self.merged)
+        merged = stack.merged("merger", normed, merge, self.merged)
         return stack.dense("merger.mlp.2", stack.dense("merger.mlp.0", merged, "gelu"))
 
     def mergers(self, width: int) -> None:
@@ -196,8 +203,9 @@ class Qwen3VlVision(Qwen25VlVision):
 
     def compute_merger(self, stack: Stack, takes: str) -> str:
         stack.leave_out("deepstack_merger_list", "what further layers give to the language model")
+        merge = self.config.size("spatial_merge_size") ** 2
         normed = stack.norm("merger.norm", takes, self.norm_kind, 1e-6)
-        merged = stack.joined("merger", normed, self.merged)
+        merged = stack.merged("merger", normed, merge, self.merged)
         inner = stack.dense("merger.linear_fc1", merged, "gelu")
         return stack.dense("merger.linear_fc2", inner)
 

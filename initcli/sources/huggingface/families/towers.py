@@ -34,10 +34,22 @@ class Tower(Family):
         stream = self.compute_layers(stack)
         return self.compute_norm(stack, self.last_norm, stream)
 
-    def compute_layers(self, stack: Stack) -> str:
-        """Add the embeddings and the layers."""
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
+        if layer is None:
+            return self.compute_tower(stack)
+        count = layer if layer >= 0 else self.num_layers + 1 + layer
+        stream = self.compute_layers(stack, count)
+        what = "layers of the vision tower that nothing takes"
+        for index in range(count, self.num_layers):
+            stack.leave_out(f"encoder.layers.{index}", what)
+        stack.use(self.last_norm)
+        stack.use("head")
+        return stack.without_first(stream) if "embeddings.class_embedding" in stack else stream
+
+    def compute_layers(self, stack: Stack, count: int | None = None) -> str:
+        """Add the embeddings and all layers, or the first ones."""
         stream = self.compute_embeddings(stack)
-        for index in range(self.num_layers):
+        for index in range(self.num_layers if count is None else count):
             with stack.block("encoder.layers", index, stream):
                 self.compute_layer(stack)
             stream = stack.last

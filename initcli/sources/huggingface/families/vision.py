@@ -8,7 +8,7 @@ from typing import ClassVar
 from initcli.initializers import Constant, Initializer, TruncatedNormal
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
-from initcli.sources.huggingface.stack import Heads, Stack
+from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
 
 _AT_ZERO = "the biases of relative positions, which start at 0"
 
@@ -74,6 +74,11 @@ class Vit(Family):
                 self.compute_layer(stack)
             stream = stack.last
         return self.compute_norm(stack, "layernorm", stream) if "layernorm" in stack else stream
+
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
+        if layer not in (None, -1):
+            raise NotComputed("features of another layer than the last")
+        return stack.without_first(self.compute_body(stack), len(self.extra_tokens))
 
     def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
         """Add what becomes of all positions for a class."""
