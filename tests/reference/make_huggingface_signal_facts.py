@@ -16,11 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-
-from initcli.sources.huggingface.model_types import known_model_types
 from make_huggingface_model_types import class_named
 
+from initcli.sources.huggingface.model_types import known_model_types
+
 FILE = Path(__file__).with_name("huggingface_signal_facts.json")
+SCANNING = (
+    *("mamba", "falcon_mamba", "mamba2", "jamba", "bamba", "granitemoehybrid", "falcon_h1"),
+    *("nemotron_h", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"),
+)
+"""Types with a recurrence that no layer describes."""
+MIXED = {
+    "shared_intermediate_size": 256,
+    "mamba_n_heads": 16,
+    "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention"],
+}
+LOOKING = ("qwen2_5_vl_vision", "qwen3_vl_vision", "qwen3_5_vision")
 SEEING = ("llava", "gemma3", "paligemma", "internvl", "cohere2_vision", "mistral3")
 TYPES = (
     *("llama", "mistral", "ministral", "ministral3", "cwm", "qwen2", "qwen3", "gemma", "gemma2"),
@@ -42,6 +53,9 @@ TYPES = (
     *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus", "marian"),
     *("whisper", "t5", "mt5", "umt5", "roberta-prelayernorm", "xlm-roberta-xl", "megatron-bert"),
     *("xlm-roberta", "camembert", "electra", "mpnet", "distilbert", *SEEING),
+    *("apertus", "bitnet", "xglm", "openai-gpt", "gpt_neox_japanese", "granite_swa", "clip"),
+    *("siglip", "siglip2_vision_model", "lfm2_moe", "qwen2_vl_vision"),
+    *(*LOOKING, *SCANNING),
 )
 SIZES = {
     "vocab_size": 512,
@@ -55,7 +69,7 @@ SIZES = {
     "bos_token_id": 0,
     "eos_token_id": 0,
 }
-OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode")
+OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode", "openai-gpt")
 TOWERS = (
     *("vit", "deit", "clip_text_model", "clip_vision_model", "siglip_vision_model"),
     *("siglip_text_model", "idefics3_vision", "siglip2_text_model", "idefics2_vision"),
@@ -76,6 +90,7 @@ ALONE = (
     *TOWERS,
     *SEEING,
     *PAIRED,
+    *("xglm", "openai-gpt", "gpt_neox_japanese", "siglip2_vision_model", "mamba2"),
     "gpt_neox",
     "opt",
     "bloom",
@@ -110,16 +125,15 @@ SCALED = {
     "llama_4_scaling_beta": 0.1,
     "original_max_position_embeddings": 8192,
 }
-LANGUAGE = {
+TEXT = {
     "vocab_size": 512,
     "hidden_size": 256,
     "intermediate_size": 512,
     "num_hidden_layers": 4,
     "num_attention_heads": 8,
-    "num_key_value_heads": 4,
-    "head_dim": 32,
     "max_position_embeddings": 64,
 }
+LANGUAGE = TEXT | {"num_key_value_heads": 4, "head_dim": 32}
 VISION = {
     "hidden_size": 128,
     "intermediate_size": 256,
@@ -155,7 +169,7 @@ IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
-    **dict.fromkeys(PADDED, {"pad_token_id": 1, "max_position_embeddings": 72}),
+    **{key: {"pad_token_id": 1, "max_position_embeddings": 72} for key in PADDED},
     "mpnet": {"pad_token_id": 1, "max_position_embeddings": 72},
     "electra": {"embedding_size": 128},
     "distilbert": {"dim": 256, "n_layers": 4, "n_heads": 8, "hidden_dim": 512},
@@ -198,8 +212,24 @@ OWN: dict[str, dict[str, Any]] = {
     "internvl": pair("qwen2", "internvl_vision"),
     "cohere2_vision": pair("cohere2", "siglip_vision_model", downsample_factor=2),
     "mistral3": pair("mistral", "pixtral", vision_feature_layer=-1),
+    "xglm": {"d_model": 256, "ffn_dim": 512, "num_layers": 4, "attention_heads": 8},
+    "clip": {"text_config": TEXT, "vision_config": VISION},
+    "siglip": {"text_config": TEXT | {"projection_size": 128}, "vision_config": VISION},
+    "siglip2_vision_model": {"num_patches": 64, "patch_size": 8},
+    "lfm2_moe": EXPERTS | {"num_dense_layers": 1, "layer_types": ["conv", "full_attention"] * 2},
+    "qwen2_vl_vision": {"embed_dim": 256, "depth": 4, "num_heads": 8},
+    **{key: {"depth": 4, "num_heads": 8, "out_hidden_size": 256} for key in LOOKING},
+    **{key: {"state_size": 16} for key in ("mamba", "falcon_mamba")},
+    "mamba2": {"num_heads": 16, "head_dim": 32, "n_groups": 2},
+    "jamba": EXPERTS | {"attn_layer_period": 4, "attn_layer_offset": 2},
+    "bamba": {"mamba_n_heads": 16, "mamba_d_head": 32, "attn_layer_indices": [2]},
+    "granitemoehybrid": EXPERTS | MIXED,
+    "falcon_h1": {"mamba_n_heads": 16, "mamba_d_head": 32, "mamba_d_ssm": 512},
+    "nemotron_h": EXPERTS | {"mamba_num_heads": 16, "mamba_head_dim": 32},
+    "qwen3_next": EXPERTS | {"shared_expert_intermediate_size": 128},
+    "qwen3_5_moe_text": EXPERTS | {"shared_expert_intermediate_size": 128},
     "m2m_100": BART | {"pad_token_id": 1},
-    **dict.fromkeys(PAIRED[9:], {"d_model": 256, "d_kv": 32, "d_ff": 512, "num_layers": 4}),
+    **{key: {"d_model": 256, "d_kv": 32, "d_ff": 512, "num_layers": 4} for key in PAIRED[9:]},
     "dinov2": IMAGES | {"mlp_ratio": 2, "layerscale_value": 0.5},
     "dinov2_with_registers": IMAGES | {"mlp_ratio": 2, "use_swiglu_ffn": True},
     "beit": IMAGES | {"use_relative_position_bias": True},
@@ -242,7 +272,16 @@ def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
     """Random inputs of a batch of 16."""
     names = inspect.signature(model.forward).parameters
     inputs = {}
-    if "input_features" in names:
+    if "grid_thw" in names:
+        # 22 times 22 patches of two frames.
+        inputs["grid_thw"] = torch.tensor([[1, 22, 22]] * 16)
+        entries = 3 * settings.temporal_patch_size * settings.patch_size**2
+        inputs["hidden_states"] = torch.randn(16 * 22**2, entries)
+    elif "spatial_shapes" in names:
+        inputs["pixel_values"] = torch.randn(16, 64, 3 * settings.patch_size**2)
+        inputs["spatial_shapes"] = torch.full((16, 2), 8)
+        inputs["pixel_attention_mask"] = torch.ones(16, 64)
+    elif "input_features" in names:
         frames = 2 * settings.max_source_positions
         inputs["input_features"] = torch.randn(16, settings.num_mel_bins, frames)
     elif "pixel_values" in names:
@@ -292,8 +331,10 @@ def streams(config: dict[str, Any]) -> dict[str, list[float]]:
         torch.manual_seed(seed)
         settings = transformers.AutoConfig.for_model(config["model_type"], **kinds)
         model = class_of(config["model_type"])(settings).eval()
+        is_language = "use_cache" in inspect.signature(model.forward).parameters
         with torch.no_grad():
-            outputs = model(**given(settings, model), output_hidden_states=True)
+            inputs = given(settings, model) | {"output_hidden_states": True}
+            outputs = model(**inputs, **({"use_cache": False} if is_language else {}))
         for part, states in states_of(outputs).items():
             found.setdefault(part, []).append([float(each.std()) for each in states[1:-1]])
     return {
