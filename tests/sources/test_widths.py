@@ -6,6 +6,7 @@ import json
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -238,7 +239,7 @@ def test_the_parts_of_a_configuration_are_scaled(tmp_path: Path, given: dict[str
     width = 128 if given else 512
     assert found["text_config.hidden_size"] == width
     assert found["vision_config.intermediate_size"] == 3072
-    assert set(sizes(model, ("text_config.*",))[0]) >= {"text_config.projection_dim"}
+    assert ".text_config.projection_dim" in sizes(model, ("text_config.*",))[0]
     half = {each.path: each.shape for each in wider(model, Fraction(1, 2)).parameters}
     assert half["text_model.encoder.layers.0.mlp.fc1.weight"] == (1024, width // 2)
     assert half["vision_model.encoder.layers.0.mlp.fc1.weight"] == (1536, 384)
