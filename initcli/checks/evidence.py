@@ -19,14 +19,8 @@ from initcli.parameter import Parameter
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
-from initcli.signal.measured import (
-    BATCH,
-    TooSlow,
-    measure_signal,
-    notes_of_left_out,
-    planned,
-    predict_signal,
-)
+from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.planning import BATCH, TooSlow, notes_of_left_out, planned
 from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 

@@ -13,7 +13,6 @@ from initcli.checks.fans import wiring
 from initcli.layers import convolution, core, einsum
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
-from initcli.signal.judgment import without_activation
 from initcli.signal.program import Step
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import Theory, alike, distribution_moments
@@ -258,7 +257,7 @@ def _mean_square_of_sums(theory: Theory, step: Step, kernel: Parameter) -> float
     moments = theory.moments
     theory.moments = lambda p: Weight(0.0, 1.0) if p.path == kernel.path else moments(p)
     try:
-        expected = theory.expected(without_activation(step))
+        expected = theory.expected(step.without_activation)
     finally:
         theory.moments = moments
     return None if expected is None else expected.output.mean_square

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from initcli import __version__
-from initcli.cli import authoring, checking, diff, helping, signals, weights
+from initcli.cli import authoring, checking, diff, helping, hist, signals, weights
 from initcli.cli.options import command
 from initcli.cli.terminal import write
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 for each in (
     weights.summary,
-    weights.hist,
+    hist.hist,
     weights.identify,
     diff.diff,
     weights.export,

@@ -108,7 +108,7 @@ def signal(
         result = _signal(model, batch, draws, theory, input, loss)
         shown = result
         if sort is not None:
-            from initcli.signal.judgment import ordered
+            from initcli.reports.signal import ordered
 
             shown = ordered(result, sort)
         if filter:
@@ -153,14 +153,8 @@ def _signal(
 ) -> Signal:
     import msgspec
 
-    from initcli.signal.measured import (
-        BATCH,
-        NotAfforded,
-        instead,
-        measure_signal,
-        planned,
-        predict_signal,
-    )
+    from initcli.signal.measured import instead, measure_signal, predict_signal
+    from initcli.signal.planning import BATCH, NotAfforded, planned
     from initcli.sources.load import computable
 
     declared, model = model, computable(model)

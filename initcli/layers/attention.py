@@ -1,19 +1,20 @@
-"""Attention: each position of a query takes a weighted mean of the positions of a value."""
+"""Attention between learned projections of the inputs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from initcli.activations import Softmax
-from initcli.initializers import GlorotUniform, Initializer, Ones, Zeros
+from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.arguments import Quantization, Seed
-from initcli.layers.base import Layer, Work, known_size
+from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, sight
+from initcli.layers.base import Work, known_size
 from initcli.layers.einsum import Counted, Projection, projected_kernel, stored_projection
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
@@ -22,7 +23,6 @@ from initcli.parameter import Parameter
 from initcli.types import (
     ArgumentError,
     Array,
-    Fraction,
     NotComputable,
     PositiveInt,
     Shape,
@@ -33,12 +33,8 @@ from initcli.types import (
     shapes_text,
 )
 
-SCORES_HELD = 10
-"""Entries that the pass back holds for each score."""
 _PROJECTED = 6
 """Entries that it holds for each entry of a projection."""
-SOFTMAX_PRODUCTS = 100
-"""What the softmax takes for each score, in multiplications."""
 
 
 class Heads(NamedTuple):
@@ -50,60 +46,10 @@ class Heads(NamedTuple):
     value_dim: int
 
 
-class Scoring(NamedTuple):
-    """Queries (…, queries, d) and keys (…, keys, d), and which keys each query sees: all if None.
-
-    ``is_masked`` is whether masks hide some.
-    """
-
-    queries: Array
-    keys: Array
-    seen: Mask
-    is_masked: bool
-
-
 def _own(name: str) -> Meta:
     return doc(
         f"Fills the kernel of the {name} projection instead of `kernel_initializer`. Not in Keras."
     )
-
-
-class Attending(Layer, frozen=True, kw_only=True):
-    """Attention of a query to the positions of a value by their keys."""
-
-    registered = False
-
-    supports_masking = True
-
-    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
-
-    def scoring(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        use_causal_mask: bool = False,
-    ) -> Scoring:
-        """What the scores of a call are made from."""
-        raise NotImplementedError
-
-    def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
-        """The scores of queries (…, queries, d) and keys: (…, queries, keys)."""
-        raise NotImplementedError
-
-    def score_count(self, query: Size, key: Size) -> int:
-        """Number of scores of one example, for shapes of query and key with the batch."""
-        return math.prod(query[1:-1]) * key[-2]
-
-    def require_positions(self, *shapes: Shape) -> None:
-        """Raise ShapeError unless every input has positions and features beside the batch."""
-        for shape in shapes:
-            if len(shape) < 3:
-                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-                needs = "needs positions and features beside the batch"
-                raise self.misfit(needs, shape, remedy=remedy)
 
 
 class _Projecting(Attending, frozen=True, kw_only=True):
@@ -259,9 +205,8 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         width = heads.key_dim + heads.value_dim
         scores = queries * keys * (1 if self.is_sliced(outputs) else examples * heads.queries)
         return Work(
-            held=SCORES_HELD * scores
-            + _PROJECTED * examples * heads.queries * width * (queries + keys),
-            products=examples * heads.queries * queries * keys * (width + SOFTMAX_PRODUCTS),
+            held=SCORES * scores + _PROJECTED * examples * heads.queries * width * (queries + keys),
+            products=examples * heads.queries * queries * keys * (width + SOFTMAX),
         )
 
     def is_sliced(self, outputs: Sequence[Size]) -> bool:
@@ -330,8 +275,8 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         if kept is not None:
             kept = flow.xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
         counts = queries.shape[-2], keys.shape[-2]
-        visible = sight(flow.xp, *counts, use_causal_mask, self.sliding_window)
-        return Scoring(queries, keys, both(flow.xp, visible, kept), kept is not None)
+        in_sight = sight(flow.xp, *counts, use_causal_mask, self.sliding_window)
+        return Scoring(queries, keys, both(flow.xp, in_sight, kept), kept is not None)
 
     def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
         xp = flow.xp
@@ -484,165 +429,3 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
 
     def query_mask(self, flow: Flow) -> Mask:
         return flow.given_masks.get("query_mask", super().query_mask(flow))
-
-
-class _Attention(Attending, frozen=True, kw_only=True):
-    """Attention between the inputs themselves: query, value and, if different, key."""
-
-    # Keras passes them as one list, `mask`.
-    takes_masks: ClassVar[Mapping[str, int]] = {"query_mask": 1, "value_mask": 1}
-
-    def output_shape(
-        self,
-        query: Shape,
-        value: Shape,
-        key: Shape | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Shape | list[Shape]:
-        key = value if key is None else key
-        self.require_positions(query, value, key)
-        output = (*query[:-1], value[-1])
-        scores = (*query[:-1], key[-2])
-        return [output, scores] if return_attention_scores else output
-
-    def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
-        query, key = inputs[0], inputs[1]
-        scores = math.prod(query[:-1]) * key[-2]
-        sums = scores * query[-1] if self.adds_vectors else 0
-        return Work(
-            SCORES_HELD * (scores + sums),
-            scores * (SOFTMAX_PRODUCTS + 2 * query[-1]) + SOFTMAX_PRODUCTS * sums,
-        )
-
-    @property
-    def adds_vectors(self) -> bool:
-        """Whether a score is of the sum of a query and a key."""
-        return False
-
-    def scoring(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        use_causal_mask: bool = False,
-    ) -> Scoring:
-        keys = (query if value is None else value) if key is None else key
-        of_value = masks_of(flow)[1]
-        kept = None if of_value is None else of_value[..., None, :]
-        visible = sight(flow.xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
-        return Scoring(query, keys, both(flow.xp, visible, kept), kept is not None)
-
-    def call(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array,
-        key: Array | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Array | list[Array]:
-        xp = flow.xp
-        queries, keys, seen, _ = self.scoring(
-            flow, query, value, key, use_causal_mask=use_causal_mask
-        )
-        scores = self.scores(flow, queries, keys)
-        of_query, _ = masks_of(flow)
-        if seen is not None:
-            scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
-        shares = Softmax().call(xp, scores)
-        taken = dropped(flow, shares, self.dropout, shares.shape, getattr(self, "seed", None))
-        found = xp.matmul(taken, value)
-        if of_query is not None:
-            found = xp.where(of_query[..., None], found, found.dtype.type(0))
-        return [found, shares] if return_attention_scores else found
-
-    def output_mask(self, flow: Flow, *inputs: Array, **options: bool) -> Mask:
-        return masks_of(flow)[0]
-
-
-class Attention(_Attention, frozen=True, kw_only=True):
-    """Dot-product attention (Luong et al. 2015, arXiv:1508.04025).
-
-    Weights: a scalar scale with ``use_scale``, a scalar concat_score_weight for ``concat`` scores.
-    """
-
-    use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = False
-    score_mode: Annotated[
-        Literal["dot", "concat"],
-        doc("Score of a query and a key: their dot product, or the sum of tanh(query + key)."),
-    ] = "dot"
-    seed: Seed = None
-
-    def parameters(
-        self, query: Shape, value: Shape, key: Shape | None = None
-    ) -> Iterator[Parameter]:
-        if self.use_scale:
-            yield Parameter(path="scale", shape=(), initializer=Ones())
-        if self.score_mode == "concat":
-            yield Parameter(path="concat_score_weight", shape=(), initializer=Ones())
-
-    @property
-    def adds_vectors(self) -> bool:
-        return self.score_mode == "concat"
-
-    def scores(self, flow: Flow, query: Array, key: Array) -> Array:
-        xp = flow.xp
-        scale = flow["scale"] if self.use_scale else 1.0
-        if self.score_mode == "dot":
-            return xp.matmul(query, xp.swapaxes(key, -1, -2)) * scale
-        sums = xp.expand_dims(query, -2) + xp.expand_dims(key, -3)
-        return flow["concat_score_weight"] * xp.sum(xp.tanh(scale * sums), -1)
-
-
-class AdditiveAttention(_Attention, frozen=True, kw_only=True):
-    """Attention with the score Σ scale · tanh(query + key).
-
-    Bahdanau et al. 2014, arXiv:1409.0473.
-    """
-
-    use_scale: Annotated[bool, doc("Whether a learned scale multiplies the scores.")] = True
-
-    def parameters(
-        self, query: Shape, value: Shape, key: Shape | None = None
-    ) -> Iterator[Parameter]:
-        if self.use_scale:
-            size = (known_size(self, query, -1),)
-            yield Parameter(path="scale", shape=size, initializer=GlorotUniform())
-
-    adds_vectors = True
-
-    def scores(self, flow: Flow, query: Array, key: Array) -> Array:
-        xp = flow.xp
-        scale = flow["scale"] if self.use_scale else 1.0
-        return xp.sum(scale * xp.tanh(xp.expand_dims(query, -2) + xp.expand_dims(key, -3)), -1)
-
-
-def masks_of(flow: Flow) -> tuple[Mask, Mask]:
-    """The masks of query and value: those of the call, or else those that they carry."""
-    if given := flow.given_masks:
-        return given.get("query_mask"), given.get("value_mask")
-    return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
-
-
-def sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
-    """Visible keys of each query, (queries, keys); None if all are visible.
-
-    ``causal`` hides later keys, ``reach`` keys at that distance or more.
-    """
-    if not causal and reach is None:
-        return None
-    apart = xp.reshape(xp.arange(queries), (-1, 1)) - xp.arange(keys)
-    seen = apart >= 0 if causal else None
-    return seen if reach is None else both(xp, seen, xp.abs(apart) < reach)
-
-
-def both(xp: Any, one: Mask, other: Mask) -> Mask:
-    """The conjunction of two masks."""
-    if one is None or other is None:
-        return other if one is None else one
-    return xp.logical_and(one, other)

@@ -7,15 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Softmax
-from initcli.layers.attention import (
-    SCORES_HELD,
-    SOFTMAX_PRODUCTS,
-    Attending,
-    Scoring,
-    both,
-    masks_of,
-    sight,
-)
+from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, masks_of, sight
 from initcli.layers.base import Work
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.regularization import dropped
@@ -92,7 +84,7 @@ class DotProductAttention(Attending, frozen=True, kw_only=True):
         every = query[0] * self.num_heads * scores
         width = query[-1] // self.num_heads + value[-1] // self.shared
         held = scores if self.dropout == 0 else every
-        return Work(SCORES_HELD * held, every * (width + SOFTMAX_PRODUCTS))
+        return Work(SCORES * held, every * (width + SOFTMAX))
 
     def score_count(self, query: Size, key: Size) -> int:
         return self.num_heads * query[1] * key[1]

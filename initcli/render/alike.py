@@ -10,7 +10,6 @@ import msgspec
 
 from initcli.render.outline import block_name, repetition
 from initcli.signal.figures import AttentionSignal, LayerSignal, TensorSignal, attention_figure
-from initcli.signal.judgment import gradient_of, std_of
 from initcli.signal.width_sweep import LayerTrend
 
 ALIKE = 2.0
@@ -38,7 +37,7 @@ def at_depth(layers: Sequence[LayerSignal], depth: int) -> Iterator[LayerSignal]
 def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
     """The layers; behind a block those that behave like it are one row, that of the last layer."""
     names = [layer.name for layer in layers]
-    sizes = [(std_of(layer), gradient_of(layer)) for layer in layers]
+    sizes = [(layer.std, layer.gradient_rms) for layer in layers]
     stems = [_NUMBER.sub(r"\1", name) for name in names]
     for start, length, count in _runs(names, stems, sizes):
         yield from layers[start : start + length]

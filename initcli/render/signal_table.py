@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -22,7 +23,6 @@ from initcli.signal.figures import (
     TensorSignal,
     attention_figure,
 )
-from initcli.signal.judgment import gradient_of, std_of
 from initcli.signal.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -134,15 +134,15 @@ class _Page:
         if not drawn:
             shares = []
         columns: list[Column] = [
-            Column("output std", lambda layer: figure(std_of(layer))),
+            Column("output std", lambda layer: figure(layer.std)),
             *([predicted("theory", "std")] if drawn else []),
-            *self._bars(layers, std_of),
+            *self._bars(layers, attrgetter("std")),
             *shares,
             Column("corr.", _correlation),
             *([predicted(self.chi, "chi")] if self.wide or not drawn else []),
-            Column("gradient", lambda layer: figure(gradient_of(layer))),
+            Column("gradient", lambda layer: figure(layer.gradient_rms)),
             *([predicted("theory", "gradient_rms")] if drawn else []),
-            *self._bars(layers, gradient_of),
+            *self._bars(layers, attrgetter("gradient_rms")),
         ]
         names: list[Column] = [Column("layer", _call)]
         if self.wide:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import msgspec
 
+from initcli.choices import LayerOrder
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
 from initcli.signal.figures import AttentionSignal, FirstLoss, LayerSignal, Signal, TensorSignal
 from initcli.signal.residual import ResidualScheme
@@ -56,3 +58,37 @@ def signal_rows(spec: str, signal: Signal, shown: Signal | None = None) -> Rows:
         facts=f"batch {signal.batch}, {drawn}: {verdict(signal).text}",
         shown=_SHOWN,
     )
+
+
+def ordered(signal: Signal, by: LayerOrder) -> Signal:
+    """The signal with its layers, and by gradient its tensors too, in another order.
+
+    Growth and loss compare the output of a layer with the input that is nearest in size. What has
+    no known size comes last.
+    """
+    stds = {
+        tensor: layer.std
+        for layer, step in zip(signal.layers, signal.program.steps, strict=True)
+        for tensor in step.outputs[:1]
+    }
+
+    def place(index: int) -> float:
+        layer, step = signal.layers[index], signal.program.steps[index]
+        if by == "gradient":
+            return -(layer.gradient_rms or 0.0)
+        std = layer.std
+        if by == "std" or std is None:
+            return math.inf if std is None else -std
+        sources = [stds.get(tensor, signal.input_rms.get(tensor, 1.0)) for tensor in step.inputs]
+        factors = [std / source for source in sources if source]
+        if not factors:
+            return math.inf
+        factor = min(factors, key=lambda each: abs(math.log(each)) if each else math.inf)
+        return -factor if by == "growth" else factor
+
+    order = sorted(range(len(signal.layers)), key=place)
+    tensors = signal.tensors
+    if by == "gradient":
+        tensors = tuple(sorted(tensors, key=lambda each: -each.gradient_rms.median))
+    layers = tuple(signal.layers[index] for index in order)
+    return msgspec.structs.replace(signal, layers=layers, tensors=tensors)

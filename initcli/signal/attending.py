@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from initcli.layers import attention
+from initcli.layers import attention, weightless_attention
 from initcli.layers.flow import Flow
 from initcli.layers.heads import DotProductAttention
 from initcli.signal.field import NODES
@@ -78,7 +78,9 @@ def attention_heads(step: Step) -> int | None:
         return layer.heads.queries
     if isinstance(layer, DotProductAttention):
         return layer.num_heads
-    return 1 if isinstance(layer, attention.Attention | attention.AdditiveAttention) else None
+    if isinstance(layer, weightless_attention.Attention | weightless_attention.AdditiveAttention):
+        return 1
+    return None
 
 
 def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> AttentionFigures | None:

@@ -18,16 +18,8 @@ from initcli.errors import CodeError, SignalError, TooLarge, printable
 from initcli.frameworks import Framework
 from initcli.model import Model, Width
 from initcli.signal.figures import Signal
-from initcli.signal.measured import (
-    BATCH,
-    SECONDS,
-    NotAfforded,
-    Plan,
-    instead,
-    measure_signal,
-    planned,
-    predict_signal,
-)
+from initcli.signal.measured import instead, measure_signal, predict_signal
+from initcli.signal.planning import BATCH, SECONDS, NotAfforded, Plan, planned
 from initcli.signal.program import program
 from initcli.signal.training import Trained, Training, train
 from initcli.signal.verdict import Verdict, verdict

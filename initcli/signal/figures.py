@@ -89,6 +89,16 @@ class LayerSignal(msgspec.Struct, frozen=True, kw_only=True):
         Prediction, Meta(description="Mean-field predictions; null where no theory applies.")
     ]
 
+    @property
+    def std(self) -> float | None:
+        """Standard deviation of the output, measured or else predicted."""
+        return self.predicted.std if self.output is None else self.output.std.median
+
+    @property
+    def gradient_rms(self) -> float | None:
+        """Root mean square of the output's gradient, measured or else predicted."""
+        return self.predicted.gradient_rms if self.gradient is None else self.gradient.rms.median
+
 
 class TensorSignal(msgspec.Struct, frozen=True, kw_only=True):
     """The gradient of one trained parameter."""

@@ -1,7 +1,7 @@
 """Judge a signal: does it vanish, explode, saturate or die, and which layer is the cause.
 
-All thresholds stand here. :mod:`initcli.signal.verdict` sums a judgment up for ``signal`` and
-``compare``; ``check`` reports the same problems as findings.
+:mod:`initcli.signal.thresholds` has all thresholds. :mod:`initcli.signal.verdict` sums a judgment
+up for ``signal`` and ``compare``; ``check`` reports the same problems as findings.
 """
 
 from __future__ import annotations
@@ -11,79 +11,27 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-import msgspec
-import numpy as np
-
-from initcli.activations import Activation, Linear, Relu, Relu6
-from initcli.choices import LayerOrder
 from initcli.distributions import Constant
-from initcli.parameter import Parameter
-from initcli.signal import arrays
-from initcli.signal.field import WEIGHTS
+from initcli.signal.activity import Activity
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.graph import Graph, mixes
-from initcli.signal.observing import near_bounds, output_bounds
 from initcli.signal.program import Step
-from initcli.signal.rules.base import Weight
-from initcli.signal.theory import Theory, distribution_moments
+from initcli.signal.theory import distribution_moments
+from initcli.signal.thresholds import (
+    INSENSITIVE,
+    LARGE,
+    MANY_DIRECTIONS,
+    ONE_DIRECTION,
+    OUT_OF_REACH,
+    RESIDUAL_GROWTH,
+    RESIDUAL_GROWTH_EACH,
+    SENSITIVE,
+    SHARP,
+    SHARP_EACH,
+    SHORT_REACH,
+    SMALL,
+)
 from initcli.signal.zeros import Zeros, is_zero
-from initcli.types import Array
-
-# Thresholds. Stacks that Keras trained on real data (tests/reference/training_cases.yaml) lie on
-# the right side of each: those within them learn, and those beyond do not.
-
-SMALL = 1e-4
-"""Smallest factor by which a signal may shrink: below it biases and rounding outweigh the rest."""
-LARGE = 1e3
-"""Largest factor by which a signal may grow: beyond it the first loss and its gradients diverge."""
-INSENSITIVE = 1e-4
-"""Smallest factor between the effects of a relative change at two layers: the layer with the
-smaller one stays as it is while the other learns."""
-SENSITIVE = 1e4
-"""Largest such factor: any step that moves the one layer scrambles what the other computes."""
-SHARP = 150.0
-"""The same where each layer multiplies by more than :data:`SHARP_EACH`: Adam's usual step is a
-hundredth of a weight, and then changes more than all. Normalizations multiply by 1.2 a layer and
-take the size of weights away, so that their steps do less."""
-SHARP_EACH = 1.5
-"""Factor of one layer, or one time step, above that of normalizations."""
-SHORT_REACH = 14
-"""Largest number of time steps within reach of a state that loses half and more at each step, as
-½¹³ is the last power above 1e-4. A forget gate without a bias loses less, with what the recurrent
-kernel adds, and many such layers train."""
-OUT_OF_REACH = 32
-"""Time steps out of reach with which layers learn: a state that takes in its last step alone
-learns to look back over eight (Keras, handwritten digits row by row), not over 64."""
-SATURATED = 0.4
-"""Largest share of saturated entries without a loss. The slopes of the others carry the gradient,
-so that a few layers learn all the same."""
-SHUT = 0.95
-"""Largest share of entries that are saturated, or 0 behind a ReLU, with which layers learn: of
-twenty units one still tells examples apart."""
-GONE = 0.99
-"""Largest share of dead units with which layers learn: of a hundred units one is left."""
-DEAD = 0.6
-"""Largest share of dead units. Examples become alike with depth, and of units with weights of mean
-0 half are then off for all of them; a tenth more is the least that tells a shifted bias."""
-SURE = 4.0
-"""Standard errors of a share of few units beyond which it is not chance."""
-RESIDUAL_GROWTH = 30.0
-"""Largest factor by which residual branches may grow their sum in all."""
-RESIDUAL_GROWTH_EACH = 1.1
-"""Largest average factor for each branch. Below it branches add an amount and not a share."""
-ONE_DIRECTION = 1.25
-"""Number of directions, by participation ratio, below which examples lie on one line, as nine
-tenths of their squares do. Standard normal inputs of n entries lie in nearly n."""
-MANY_DIRECTIONS = 3.0
-"""Number of directions of inputs that a line loses."""
-ADAM_EPSILON = 1e-7
-"""What Keras's Adam adds to the size of a gradient before it divides by it: larger gradients make
-steps of full size, however small they are."""
-NOTABLE = 10.0
-"""Factor of a single layer that a verdict names even where the whole signal keeps its size."""
-
-_TINY = 1e-100
-"""Sizes below this, and above its inverse, have under- or overflowed."""
 
 
 class Growth(NamedTuple):
@@ -132,19 +80,6 @@ class Residual(NamedTuple):
         return math.pow(self.after / self.before, 1 / len(self.sums))
 
 
-class Shares(NamedTuple):
-    """Shares of an activation's output that are 0, dead and saturated; None where unknown.
-
-    ``step`` is the index of the step that applies the activation. Zeros and dead units count for
-    ReLU only.
-    """
-
-    step: int
-    zeros: float | None
-    dead: float | None
-    saturated: float | None
-
-
 class Judgment:
     """What is wrong with a signal, and where.
 
@@ -155,6 +90,7 @@ class Judgment:
     def __init__(self, signal: Signal, graph: Graph | None = None) -> None:
         self.signal = signal
         self.graph = graph or Graph(signal.program)
+        self.activity = Activity(signal, self.graph)
 
     @property
     def basis(self) -> str:
@@ -176,7 +112,7 @@ class Judgment:
     def gradient(self, tensor: int) -> float | None:
         """Root mean square of the gradient with respect to a tensor; None where unknown."""
         layer = self._layer(tensor)
-        return None if layer is None else gradient_of(layer)
+        return None if layer is None else layer.gradient_rms
 
     def _layer(self, tensor: int) -> LayerSignal | None:
         index = self.graph.made_by.get(tensor)
@@ -190,7 +126,7 @@ class Judgment:
         if layer is None:
             return None
         mean = layer.predicted.mean if layer.output is None else layer.output.mean.median
-        std = std_of(layer)
+        std = layer.std
         return None if mean is None or std is None else (mean, std)
 
     @property
@@ -241,7 +177,7 @@ class Judgment:
             for sources, growth in self.stretches.items()
             if not SMALL <= growth.ratio <= LARGE
             and sources not in residual_sources
-            and not (growth.after == 0 and (self.dead or self.starts_at_zero))
+            and not (growth.after == 0 and (self.activity.dead or self.starts_at_zero))
         ]
         alike = None if growths or self.unlike_sensitivities else self._alike
         return growths if alike is None else [alike]
@@ -250,7 +186,7 @@ class Judgment:
     def _alike(self) -> Growth | None:
         """The first stretch over which examples become alike."""
         graph, differences = self.graph, self.signal.differences
-        is_excused = self.dead is not None or self.starts_at_zero
+        is_excused = self.activity.dead is not None or self.starts_at_zero
         for tensor in graph.hidden_trunk:
             after, sources = differences.get(tensor), graph.sources[tensor]
             if after is None or tensor in sources or (after == 0 and is_excused):
@@ -445,190 +381,7 @@ class Judgment:
             for index, step in enumerate(graph.steps)
         )
 
-    # Activations
-
-    def shares(self, index: int) -> Shares | None:
-        """Shares of the output of a step's activation; None where it has none or nothing is known.
-
-        Measured shares are medians over draws.
-        """
-        layer = self.graph.steps[index].layer
-        function = layer.last_activation
-        if function is None:
-            return None
-        rectifies = _rectifies(function)
-        seen = self.signal.layers[index].output
-        if seen is not None:
-            saturated = seen.saturated.median if seen.saturated else None
-            zeros, dead = (seen.zeros.median, seen.dead_units.median) if rectifies else (None, None)
-            return Shares(index, zeros, dead, saturated)
-        sums = self._sums.get(index)
-        if sums is None:
-            return None
-        with np.errstate(all="ignore"):
-            y = np.asarray(function.call(arrays, sums))
-        bounds = output_bounds(layer)
-        return Shares(
-            index,
-            zeros=float(WEIGHTS @ (y == 0)) if rectifies else None,
-            dead=None,
-            saturated=None if bounds is None else float(WEIGHTS @ near_bounds(y, bounds)),
-        )
-
-    @cached_property
-    def all_shares(self) -> list[Shares]:
-        """The shares of every activation of which they are known."""
-        shares = (self.shares(index) for index in range(len(self.graph.steps)))
-        return [each for each in shares if each is not None]
-
-    @cached_property
-    def saturated(self) -> list[Shares]:
-        """The activations whose output is saturated, but for results with a prior."""
-        return [
-            each
-            for each in self.all_shares
-            if (each.saturated or 0.0) > SATURATED and not self._is_prior(each.step)
-        ]
-
-    def _is_prior(self, index: int) -> bool:
-        """Whether a result is saturated by its bias alone, such as the log odds of a rare class.
-
-        The slope at the bounds drops out of the gradient of a loss of log-probabilities (Lin et
-        al. 2017, arXiv:1708.02002, section 4.1).
-        """
-        graph = self.graph
-        if not graph.is_result(index):
-            return False
-        biases = [p for p in self._makers(index) if p.argument == "bias_initializer"]
-        moments = [distribution_moments(bias) for bias in biases]
-        if not any(each is not None and each.mean for each in moments):
-            return False
-        sums = self._sums_without(frozenset(bias.path for bias in biases)).get(index)
-        layer = graph.steps[index].layer
-        bounds, function = output_bounds(layer), layer.last_activation
-        if sums is None or bounds is None or function is None:
-            return True
-        near = near_bounds(np.asarray(function.call(arrays, sums)), bounds)
-        return float(WEIGHTS @ near) <= SATURATED
-
-    def _makers(self, index: int) -> Sequence[Parameter]:
-        """The parameters of the layer whose sums a step applies its activation to."""
-        while not (step := self.graph.steps[index]).parameters and len(step.inputs) == 1:
-            if (made := self.graph.made_by.get(step.inputs[0])) is None:
-                break
-            index = made
-        return step.parameters
-
-    @cached_property
-    def dead(self) -> Shares | None:
-        """The first ReLU whose units are dead; what follows is dead because of it.
-
-        ``dead`` is None where the zeros alone tell.
-        """
-        for each in self.all_shares:
-            if each.zeros is None:
-                continue
-            units = max(self.graph.size(self.graph.steps[each.step].outputs[0])[-1], 1)
-            limit = max(DEAD, 0.5 + SURE * math.sqrt(0.25 / units))
-            is_dead = (each.dead or 0.0) > limit
-            if is_dead or each.zeros > SHUT:
-                return each if is_dead else each._replace(dead=None)
-        return None
-
-    @property
-    def dies(self) -> bool:
-        """Whether a ReLU leaves nothing."""
-        shares = (each.zeros if each.dead is None else each.dead for each in self.all_shares)
-        return any(share is not None and share > GONE for share in shares)
-
-    @cached_property
-    def _sums(self) -> dict[int, Array]:
-        """Predicted input of each activation, by step, at the nodes of a normal distribution."""
-        return self._sums_without(frozenset())
-
-    def _sums_without(self, paths: frozenset[str]) -> dict[int, Array]:
-        """The predicted inputs with the parameters of these paths at 0."""
-
-        def moments(parameter: Parameter) -> Weight | None:
-            return Weight(0.0, 0.0) if parameter.path in paths else distribution_moments(parameter)
-
-        theory = Theory(self.graph.program, moments)
-        theory.begin()
-        sums: dict[int, Array] = {}
-        for index, step in enumerate(self.graph.steps):
-            function = step.layer.last_activation
-            if function is not None and function.is_entrywise and step.layer.acts_as() != "recurs":
-                before = theory.fields.get(step.inputs[0])
-                if step.parameters or mixes(step):
-                    expected = theory.expected(without_activation(step))
-                    before = None if expected is None else expected.output
-                size = 0.0 if before is None else math.sqrt(before.mean_square)
-                if before is not None and _TINY < size < 1 / _TINY:
-                    sums[index] = size * before.profile
-            theory.take(step)
-        return sums
-
 
 def _is_sharp(ratio: float, steps: int) -> bool:
     """Whether a sensitivity grows too fast over some steps."""
     return ratio > SHARP and ratio > SHARP_EACH**steps
-
-
-def without_activation(step: Step) -> Step:
-    """The step with the identity as its activation."""
-    layer = step.layer
-    if "activation" not in layer.__struct_fields__:
-        return step
-    return msgspec.structs.replace(step, layer=msgspec.structs.replace(layer, activation=Linear()))
-
-
-def _rectifies(function: Activation) -> bool:
-    """Whether it is 0 below some point."""
-    return isinstance(function, Relu | Relu6) and not getattr(function, "negative_slope", 0.0)
-
-
-# Verdicts
-
-
-def std_of(layer: LayerSignal) -> float | None:
-    """Standard deviation of a layer's output, measured or else predicted."""
-    return layer.predicted.std if layer.output is None else layer.output.std.median
-
-
-def gradient_of(layer: LayerSignal) -> float | None:
-    """Gradient RMS of a layer's output, measured or else predicted."""
-    return layer.predicted.gradient_rms if layer.gradient is None else layer.gradient.rms.median
-
-
-def ordered(signal: Signal, by: LayerOrder) -> Signal:
-    """The signal with its layers, and by gradient its tensors too, in another order.
-
-    Growth and loss compare the output of a layer with the input that is nearest in size. What has
-    no known size comes last.
-    """
-    stds = {
-        tensor: std_of(layer)
-        for layer, step in zip(signal.layers, signal.program.steps, strict=True)
-        for tensor in step.outputs[:1]
-    }
-
-    def place(index: int) -> float:
-        layer, step = signal.layers[index], signal.program.steps[index]
-        if by == "gradient":
-            return -(gradient_of(layer) or 0.0)
-        std = std_of(layer)
-        if by == "std" or std is None:
-            return math.inf if std is None else -std
-        sources = [stds.get(tensor, signal.input_rms.get(tensor, 1.0)) for tensor in step.inputs]
-        factors = [std / source for source in sources if source]
-        if not factors:
-            return math.inf
-        factor = min(factors, key=lambda each: abs(math.log(each)) if each else math.inf)
-        return -factor if by == "growth" else factor
-
-    order = sorted(range(len(signal.layers)), key=place)
-    tensors = signal.tensors
-    if by == "gradient":
-        tensors = tuple(sorted(tensors, key=lambda each: -each.gradient_rms.median))
-    layers = tuple(signal.layers[index] for index in order)
-    return msgspec.structs.replace(signal, layers=layers, tensors=tensors)

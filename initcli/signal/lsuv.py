@@ -14,9 +14,8 @@ from initcli.model import Model, with_parameters
 from initcli.parameter import Parameter
 from initcli.signal.cost import weights_room
 from initcli.signal.inputs import drawn_input, fitting_inputs
-from initcli.signal.judgment import without_activation
-from initcli.signal.measured import planned
 from initcli.signal.passes import Pass, computed_step, drawn_values, flow_of, forwards
+from initcli.signal.planning import planned
 from initcli.signal.program import Step
 from initcli.types import Array
 
@@ -71,7 +70,7 @@ def lsuv(
             if kernel is None or step.call:
                 continue
             for _ in range(_MOST):
-                variance = _variance(without_activation(step), tensors, about)
+                variance = _variance(step.without_activation, tensors, about)
                 if not 0 < variance < math.inf or abs(variance - 1) < _TOLERANCE:
                     break
                 factors[kernel.path] = factors.get(kernel.path, 1.0) / math.sqrt(variance)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from initcli import limits
+from initcli.activations import Linear
 from initcli.errors import SignalError, listed
 from initcli.layers import Layer
 from initcli.layers.base import output_shapes
@@ -46,6 +47,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     def weights(self) -> dict[str, Parameter]:
         """The parameters by their names within the layer."""
         return {p.path.removeprefix(f"{self.name}/"): p for p in self.parameters}
+
+    @property
+    def without_activation(self) -> Step:
+        """The step with the identity as its activation."""
+        layer = self.layer
+        if "activation" not in layer.__struct_fields__:
+            return self
+        bare = msgspec.structs.replace(layer, activation=Linear())
+        return msgspec.structs.replace(self, layer=bare)
 
 
 class InputTensor(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from initcli.signal.figures import LayerSignal, Signal
-from initcli.signal.judgment import NOTABLE, Growth, Judgment, gradient_of, std_of
+from initcli.signal.judgment import Growth, Judgment
+from initcli.signal.thresholds import NOTABLE
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,15 +78,17 @@ def verdict(signal: Signal) -> Verdict:
     """
     judgment = Judgment(signal)
     hidden = _hidden_layers(signal)
-    stds = [std_of(layer) for layer in hidden]
-    gradients = [gradient_of(layer) for layer in hidden]
+    stds = [layer.std for layer in hidden]
+    gradients = [layer.gradient_rms for layer in hidden]
     gradient_ratio = _ratio(gradients[0], gradients[-1]) if hidden else None
     outputs = [layer.output for layer in signal.layers if layer.output is not None]
     dead = [output.dead_units.median for output in outputs]
     saturated = [output.saturated.median for output in outputs if output.saturated is not None]
     if not signal.draws:
-        saturated = [each.saturated for each in judgment.saturated if each.saturated is not None]
-    stds_of_all = [std_of(layer) for layer in signal.layers]
+        saturated = [
+            each.saturated for each in judgment.activity.saturated if each.saturated is not None
+        ]
+    stds_of_all = [layer.std for layer in signal.layers]
     known = [std for std in stds_of_all if std is not None]
     overflows = any(not math.isfinite(std) for std in known)
     learns = judgment.starts_with_zero_result or judgment.starts_at_zero
@@ -134,13 +137,13 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
         yield f"gradient explodes over the steps of {judgment.graph.steps[index].name}"
     for index, reach in judgment.forgetful.items():
         yield f"gradient vanishes {reach} steps back in {judgment.graph.steps[index].name}"
-    if (dead := judgment.dead) is not None:
+    if (dead := judgment.activity.dead) is not None:
         name = judgment.graph.steps[dead.step].name
         is_dead = dead.dead is not None
         share = dead.dead if dead.dead is not None else dead.zeros
         yield f"{share:.0%} of {name}'s {'units are dead' if is_dead else 'outputs are 0'}"
-    if judgment.saturated:
-        most = max(judgment.saturated, key=lambda each: each.saturated or 0.0)
+    if judgment.activity.saturated:
+        most = max(judgment.activity.saturated, key=lambda each: each.saturated or 0.0)
         name = judgment.graph.steps[most.step].name
         yield f"{most.saturated:.0%} of {name}'s entries are saturated"
 
@@ -201,7 +204,7 @@ def _distance(judgment: Judgment) -> float | None:
     distances = [growth.distance for growth in judgment.stretches.values()]
     if sizes := [each.size for each in judgment.sensitivities]:
         distances += [abs(math.log(size / sizes[-1])) for size in sizes]
-    shares = judgment.all_shares
+    shares = judgment.activity.shares
     lost = max((each.dead or 0.0 for each in shares), default=0.0)
     lost += max((each.saturated or 0.0 for each in shares), default=0.0)
     distance = max(distances, default=0.0) / math.log(10) + lost
@@ -211,9 +214,7 @@ def _distance(judgment: Judgment) -> float | None:
 def _hidden_layers(signal: Signal) -> list[LayerSignal]:
     """Layers with weights that are no results, unless there are fewer than two."""
     weighted = {layer.name for layer in signal.model_layers if layer.parameters}
-    known = [
-        layer for layer in signal.layers if layer.name in weighted and std_of(layer) is not None
-    ]
+    known = [layer for layer in signal.layers if layer.name in weighted and layer.std is not None]
     results = signal.results
     inner = [layer for layer in known if layer.name not in results]
     return inner if len(inner) > 1 else known

@@ -29,7 +29,7 @@ from initcli.render import weights_file as exporting
 from initcli.sampling import chunks as drawing
 from initcli.sampling import workers
 from initcli.signal import cost, passes
-from initcli.signal.measured import planned
+from initcli.signal.planning import planned
 from initcli.signal.training import Training
 
 # ------------------------------------------------------------------------- signals

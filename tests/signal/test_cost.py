@@ -11,7 +11,8 @@ import pytest
 import initcli
 from initcli.signal import cost
 from initcli.signal.cost import room
-from initcli.signal.measured import measure_signal, planned
+from initcli.signal.measured import measure_signal
+from initcli.signal.planning import planned
 
 IMAGE = [48, 48, 8]
 X = {"type": "Activation", "activation": "linear", "name": "x"}

@@ -23,13 +23,8 @@ from initcli.limits import from_options, limited
 from initcli.signal.cost import cost
 from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
-from initcli.signal.measured import (
-    NotAfforded,
-    TooSlow,
-    measure_signal,
-    planned,
-    predict_signal,
-)
+from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.planning import NotAfforded, TooSlow, planned
 from initcli.signal.program import program
 from initcli.signal.rules.base import Context, Gradient, expected
 from support.paths import ROOT, TOUR, facts

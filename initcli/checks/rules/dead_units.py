@@ -58,7 +58,7 @@ class DeadUnits(Check):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         judgment = evidence.judgment
-        if judgment is None or (shares := judgment.dead) is None:
+        if judgment is None or (shares := judgment.activity.dead) is None:
             return
         name, maker = judgment.graph.steps[shares.step].name, evidence.maker(shares.step)
         layer = evidence.layer_of(maker)
@@ -76,5 +76,5 @@ class DeadUnits(Check):
             remedy=rescaling.text,
             advice="raise the bias, or use an activation with a slope below 0",
             changes=rescaling.changes,
-            severity=None if judgment.dies else "warning",
+            severity=None if judgment.activity.dies else "warning",
         )

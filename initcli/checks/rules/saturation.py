@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.signal.judgment import SHUT
 from initcli.signal.observing import output_bounds
+from initcli.signal.thresholds import SHUT
 
 
 class Saturation(Check):
@@ -60,7 +60,7 @@ class Saturation(Check):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         judgment = evidence.judgment
-        for shares in judgment.saturated if judgment is not None else ():
+        for shares in judgment.activity.saturated if judgment is not None else ():
             assert judgment is not None
             step, maker = judgment.graph.steps[shares.step], evidence.maker(shares.step)
             layer = evidence.layer_of(maker)

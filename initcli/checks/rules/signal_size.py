@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.signal.judgment import ADAM_EPSILON, Growth, Judgment
+from initcli.signal.judgment import Growth, Judgment
+from initcli.signal.thresholds import ADAM_EPSILON
 
 
 class SignalSize(Check):

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from initcli.activations import Sigmoid
-from initcli.layers import attention
+from initcli.layers import attention, weightless_attention
 from initcli.layers.heads import DotProductAttention
 from initcli.signal.field import NODES, Field, normal
 from initcli.signal.grid import cell_means, edges
@@ -41,9 +41,11 @@ class _SharesRule(Rule):
 
 
 class AttentionRule(_SharesRule):
-    layers = (attention.Attention,)
+    layers = (weightless_attention.Attention,)
 
-    def expected(self, layer: attention.Attention, context: Context, *given: Field) -> Expected:
+    def expected(
+        self, layer: weightless_attention.Attention, context: Context, *given: Field
+    ) -> Expected:
         query, value, key = _roles(given)
         if layer.score_mode != "dot" or len(query.grid) != 1:
             raise NoTheory("scores of another kind")

@@ -188,6 +188,8 @@ class Stack:
 
     def patches(self, name: str, takes: str, patch: Sequence[int], steps: int) -> str:
         """Add the embedding of patches that do not overlap, one a position."""
+        if not steps:
+            raise NotComputed("an image that is smaller than a patch")
         self.steps = steps
         cut = self.convolution(name, takes, strides=list(patch))
         width = self._tensor(f"{name}.weight").shape[0]

@@ -10,6 +10,7 @@ from initcli.sources.huggingface.families.bert import Bert
 from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class ModernBert(Family):
@@ -52,6 +53,52 @@ class ModernBert(Family):
             modules.tie("decoder.weight", "model.embeddings.tok_embeddings.weight")
             if config.flag("decoder_bias"):
                 modules.add("decoder", "Linear", bias=Tensor((rows,), ZERO))
+
+    def compute(self, stack: Stack, head: str) -> None:
+        config, tokens = self.config, self.token_ids(stack)
+        is_tied = head == "ForMaskedLM" and config.flag("tie_word_embeddings")
+        with stack.within("" if head == "Model" else "model"):
+            if is_tied:
+                stack.will_tie("embeddings.tok_embeddings")
+            table = stack.embedding("embeddings.tok_embeddings", tokens)
+            stream = self.compute_norm(stack, "embeddings.norm", table)
+            for index in range(config.size("num_hidden_layers", 0)):
+                with stack.block("layers", index, stream):
+                    self.compute_layer(stack)
+                stream = stack.last
+            stream = self.compute_norm(stack, "final_norm", stream)
+        if head == "Model":
+            return
+        if head == "ForSequenceClassification":
+            pools_first = config.word("classifier_pooling", ("cls", "mean")) == "cls"
+            stream = (stack.one if pools_first else stack.mean)("pooled", stream)
+        inner = stack.dense("head.dense", stream, config.text("classifier_activation"))
+        inner = self.compute_norm(stack, "head.norm", inner)
+        if is_tied:
+            stack.tied("decoder", table, inner)
+            stack.leave_out("decoder", "the bias of the head, which starts at 0")
+        else:
+            stack.dense("decoder" if head == "ForMaskedLM" else "classifier", inner)
+
+    def compute_layer(self, stack: Stack) -> None:
+        """Add what one layer computes."""
+        config = self.config
+        count = config.size("num_attention_heads")
+        heads = Heads(count, count, config.size("hidden_size") // count)
+        normed = "input"
+        if "attn_norm" in stack:
+            normed = self.compute_norm(stack, "attn_norm", "input")
+        packed = ("attn.Wqkv",) * 3
+        inner = stack.attention("attn", normed, heads, packed, "attn.Wo", causal=False)
+        middle = stack.sum("attn.sum", "input", inner)
+        normed = self.compute_norm(stack, "mlp_norm", middle)
+        activation = config.text("hidden_activation")
+        inner = stack.gated("mlp.product", ["mlp.Wi"], normed, activation)
+        stack.sum("mlp.sum", middle, stack.dense("mlp.Wo", inner))
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", self.config.number("norm_eps") or 1e-5)
 
     def layer(self, index: int, width: int, std: float, back: float) -> None:
         """Add one layer; the first has no norm before its attention."""

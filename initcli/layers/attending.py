@@ -1,0 +1,96 @@
+"""What every attention has: scores of queries and keys, and the keys that a query sees."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, NamedTuple
+
+from initcli.layers.base import Layer
+from initcli.layers.flow import Flow, Mask
+from initcli.types import (
+    Array,
+    Fraction,
+    Shape,
+    Size,
+    doc,
+)
+
+SCORES = 10
+"""Entries that the pass back holds for each score."""
+SOFTMAX = 100
+"""What the softmax takes for each score, in multiplications."""
+
+
+class Scoring(NamedTuple):
+    """Queries (…, queries, d) and keys (…, keys, d), and which keys each query sees: all if None.
+
+    ``is_masked`` is whether masks hide some.
+    """
+
+    queries: Array
+    keys: Array
+    seen: Mask
+    is_masked: bool
+
+
+class Attending(Layer, frozen=True, kw_only=True):
+    """Attention of a query to the positions of a value by their keys."""
+
+    registered = False
+    supports_masking = True
+
+    dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
+
+    def scoring(
+        self,
+        flow: Flow,
+        query: Array,
+        value: Array | None = None,
+        key: Array | None = None,
+        *,
+        use_causal_mask: bool = False,
+    ) -> Scoring:
+        """What the scores of a call are made from."""
+        raise NotImplementedError
+
+    def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
+        """The scores of queries (…, queries, d) and keys: (…, queries, keys)."""
+        raise NotImplementedError
+
+    def score_count(self, query: Size, key: Size) -> int:
+        """Number of scores of one example, for shapes of query and key with the batch."""
+        return math.prod(query[1:-1]) * key[-2]
+
+    def require_positions(self, *shapes: Shape) -> None:
+        """Raise ShapeError unless every input has positions and features beside the batch."""
+        for shape in shapes:
+            if len(shape) < 3:
+                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
+                needs = "needs positions and features beside the batch"
+                raise self.misfit(needs, shape, remedy=remedy)
+
+
+def masks_of(flow: Flow) -> tuple[Mask, Mask]:
+    """The masks of query and value: those of the call, or else those that they carry."""
+    if given := flow.given_masks:
+        return given.get("query_mask"), given.get("value_mask")
+    return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
+
+
+def sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
+    """Visible keys of each query, (queries, keys); None if all are visible.
+
+    ``causal`` hides later keys, ``reach`` keys at that distance or more.
+    """
+    if not causal and reach is None:
+        return None
+    apart = xp.reshape(xp.arange(queries), (-1, 1)) - xp.arange(keys)
+    seen = apart >= 0 if causal else None
+    return seen if reach is None else both(xp, seen, xp.abs(apart) < reach)
+
+
+def both(xp: Any, one: Mask, other: Mask) -> Mask:
+    """The conjunction of two masks."""
+    if one is None or other is None:
+        return other if one is None else one
+    return xp.logical_and(one, other)

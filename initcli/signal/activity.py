@@ -1,0 +1,172 @@
+"""What activations do to a signal: how much of their output is 0, dead or saturated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from initcli.activations import Activation, Relu, Relu6
+from initcli.parameter import Parameter
+from initcli.signal import arrays
+from initcli.signal.field import WEIGHTS
+from initcli.signal.figures import Signal
+from initcli.signal.graph import Graph, mixes
+from initcli.signal.observing import near_bounds, output_bounds
+from initcli.signal.rules.base import Weight
+from initcli.signal.theory import Theory, distribution_moments
+from initcli.signal.thresholds import DEAD, GONE, SATURATED, SHUT, SURE
+from initcli.types import Array
+
+_TINY = 1e-100
+"""Sizes below this, and above its inverse, have under- or overflowed."""
+
+
+class Shares(NamedTuple):
+    """Shares of an activation's output that are 0, dead and saturated; None where unknown.
+
+    ``step`` is the index of the step that applies the activation. Zeros and dead units count for
+    ReLU only.
+    """
+
+    step: int
+    zeros: float | None
+    dead: float | None
+    saturated: float | None
+
+
+class Activity:
+    """What the activations of a signal leave of it, measured or else predicted."""
+
+    def __init__(self, signal: Signal, graph: Graph) -> None:
+        self.signal = signal
+        self.graph = graph
+
+    def _shares(self, index: int) -> Shares | None:
+        """Shares of the output of a step's activation; None where it has none or nothing is known.
+
+        Measured shares are medians over draws.
+        """
+        layer = self.graph.steps[index].layer
+        function = layer.last_activation
+        if function is None:
+            return None
+        rectifies = _rectifies(function)
+        seen = self.signal.layers[index].output
+        if seen is not None:
+            saturated = seen.saturated.median if seen.saturated else None
+            zeros, dead = (seen.zeros.median, seen.dead_units.median) if rectifies else (None, None)
+            return Shares(index, zeros, dead, saturated)
+        sums = self._sums.get(index)
+        if sums is None:
+            return None
+        with np.errstate(all="ignore"):
+            y = np.asarray(function.call(arrays, sums))
+        bounds = output_bounds(layer)
+        return Shares(
+            index,
+            zeros=float(WEIGHTS @ (y == 0)) if rectifies else None,
+            dead=None,
+            saturated=None if bounds is None else float(WEIGHTS @ near_bounds(y, bounds)),
+        )
+
+    @cached_property
+    def shares(self) -> list[Shares]:
+        """The shares of every activation of which they are known."""
+        shares = (self._shares(index) for index in range(len(self.graph.steps)))
+        return [each for each in shares if each is not None]
+
+    @cached_property
+    def saturated(self) -> list[Shares]:
+        """The activations whose output is saturated, but for results with a prior."""
+        return [
+            each
+            for each in self.shares
+            if (each.saturated or 0.0) > SATURATED and not self._is_prior(each.step)
+        ]
+
+    def _is_prior(self, index: int) -> bool:
+        """Whether a result is saturated by its bias alone, such as the log odds of a rare class.
+
+        The slope at the bounds drops out of the gradient of a loss of log-probabilities (Lin et
+        al. 2017, arXiv:1708.02002, section 4.1).
+        """
+        graph = self.graph
+        if not graph.is_result(index):
+            return False
+        biases = [p for p in self._makers(index) if p.argument == "bias_initializer"]
+        moments = [distribution_moments(bias) for bias in biases]
+        if not any(each is not None and each.mean for each in moments):
+            return False
+        sums = self._sums_without(frozenset(bias.path for bias in biases)).get(index)
+        layer = graph.steps[index].layer
+        bounds, function = output_bounds(layer), layer.last_activation
+        if sums is None or bounds is None or function is None:
+            return True
+        near = near_bounds(np.asarray(function.call(arrays, sums)), bounds)
+        return float(WEIGHTS @ near) <= SATURATED
+
+    def _makers(self, index: int) -> Sequence[Parameter]:
+        """The parameters of the layer whose sums a step applies its activation to."""
+        while not (step := self.graph.steps[index]).parameters and len(step.inputs) == 1:
+            if (made := self.graph.made_by.get(step.inputs[0])) is None:
+                break
+            index = made
+        return step.parameters
+
+    @cached_property
+    def dead(self) -> Shares | None:
+        """The first ReLU whose units are dead; what follows is dead because of it.
+
+        ``dead`` is None where the zeros alone tell.
+        """
+        for each in self.shares:
+            if each.zeros is None:
+                continue
+            units = max(self.graph.size(self.graph.steps[each.step].outputs[0])[-1], 1)
+            limit = max(DEAD, 0.5 + SURE * math.sqrt(0.25 / units))
+            is_dead = (each.dead or 0.0) > limit
+            if is_dead or each.zeros > SHUT:
+                return each if is_dead else each._replace(dead=None)
+        return None
+
+    @property
+    def dies(self) -> bool:
+        """Whether a ReLU leaves nothing."""
+        shares = (each.zeros if each.dead is None else each.dead for each in self.shares)
+        return any(share is not None and share > GONE for share in shares)
+
+    @cached_property
+    def _sums(self) -> dict[int, Array]:
+        """Predicted input of each activation, by step, at the nodes of a normal distribution."""
+        return self._sums_without(frozenset())
+
+    def _sums_without(self, paths: frozenset[str]) -> dict[int, Array]:
+        """The predicted inputs with the parameters of these paths at 0."""
+
+        def moments(parameter: Parameter) -> Weight | None:
+            return Weight(0.0, 0.0) if parameter.path in paths else distribution_moments(parameter)
+
+        theory = Theory(self.graph.program, moments)
+        theory.begin()
+        sums: dict[int, Array] = {}
+        for index, step in enumerate(self.graph.steps):
+            function = step.layer.last_activation
+            if function is not None and function.is_entrywise and step.layer.acts_as() != "recurs":
+                before = theory.fields.get(step.inputs[0])
+                if step.parameters or mixes(step):
+                    expected = theory.expected(step.without_activation)
+                    before = None if expected is None else expected.output
+                size = 0.0 if before is None else math.sqrt(before.mean_square)
+                if before is not None and _TINY < size < 1 / _TINY:
+                    sums[index] = size * before.profile
+            theory.take(step)
+        return sums
+
+
+def _rectifies(function: Activation) -> bool:
+    """Whether it is 0 below some point."""
+    return isinstance(function, Relu | Relu6) and not getattr(function, "negative_slope", 0.0)
