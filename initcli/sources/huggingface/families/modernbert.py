@@ -140,6 +140,7 @@ class ModernBertDecoder(ModernBert):
     """The decoder like ModernBERT. Weller et al. 2025, arXiv:2507.11412."""
 
     model_types = ("modernbert-decoder",)
+    compute = Family.compute
     heads = ("ForCausalLM", "Model", "ForSequenceClassification")
 
     def projections(self, width: int, bias: bool, std: float) -> None:
