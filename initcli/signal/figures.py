@@ -130,6 +130,17 @@ class FirstLoss(msgspec.Struct, frozen=True, kw_only=True):
     measured: Annotated[
         Spread | None, Meta(description="Loss in the draws; null where nothing was drawn.")
     ]
+    logit_std: Annotated[
+        float | None,
+        Meta(description="Predicted standard deviation of the logits between classes."),
+    ] = None
+    own_logit: Annotated[
+        float | None,
+        Meta(
+            description="Predicted mean of the logit of the token that made a position, where its "
+            "row of a tied table is in the stream."
+        ),
+    ] = None
 
 
 class AttentionFigures(msgspec.Struct, frozen=True, kw_only=True):

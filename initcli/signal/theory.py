@@ -22,6 +22,7 @@ from initcli.signal.cost import room
 from initcli.signal.field import Field, normal, standard
 from initcli.signal.grid import cells, coarse
 from initcli.signal.kernels import kernel_gradient
+from initcli.signal.logits import Logits, logits
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
     Attended,
@@ -80,13 +81,14 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 class Predicted(NamedTuple):
     """Predictions of all steps.
 
-    ``left_out`` are the layers that take more memory than allowed, and ``attended`` the scores of
-    attention by the number of the step.
+    ``left_out`` are the layers that take more memory than allowed. By the number of the step,
+    ``attended`` are the scores of attention, and ``logits`` those of outputs.
     """
 
     steps: list[Prediction]
-    left_out: tuple[str, ...]
-    attended: Mapping[int, Attended]
+    left_out: tuple[str, ...] = ()
+    attended: Mapping[int, Attended] = {}
+    logits: Mapping[int, Logits] = {}
 
 
 Moments = Callable[[Parameter], Weight | None]
@@ -128,7 +130,7 @@ def predictions(
         )
         for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out), attended)
+    return Predicted(found, tuple(theory.left_out), attended, theory.logits())
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
@@ -416,6 +418,22 @@ class Theory:
             if kernel is not None and given is not None and back.grid == given.grid:
                 found = kernel_gradient(step, given, back, kernel, self.program.batch)
                 self.kernels[step.outputs[0]] = found
+
+    def logits(self) -> dict[int, Logits]:
+        """The logits of each output that a layer makes, by the number of its step."""
+        found = {}
+        for index, step in enumerate(self.program.steps):
+            if step.outputs[0] not in self.program.results or step.inputs == step.outputs:
+                continue
+            try:
+                with np.errstate(all="ignore"):
+                    made = logits(self.program, self.fields, self._context, self.ties, index)
+            except Exception as error:
+                _give_up(step, error)
+                continue
+            if made is not None:
+                found[index] = made
+        return found
 
     def _none(self, tensor: int) -> Gradient:
         return Gradient.even(np.zeros(self._grid(tensor)))

@@ -47,7 +47,7 @@ class Ties:
         calls: dict[str, int] = {}
         for step in program.steps:
             calls[step.name] = calls.get(step.name, 0) + 1
-        self.used_again = {s.name for s in program.steps if _mixes(s) and calls[s.name] > 1}
+        self.used_again = {s.name for s in program.steps if mixes(s) and calls[s.name] > 1}
         self.fields, self.context = fields, context
         self.made: dict[int, tuple[int, Step]] = {}
         self.roots: dict[int, frozenset[int]] = {}
@@ -61,7 +61,7 @@ class Ties:
         if step.inputs == step.outputs:
             return
         roots = frozenset[int]().union(*(self.roots.get(each, ()) for each in step.inputs))
-        if _mixes(step):
+        if mixes(step):
             roots = frozenset(step.outputs[:1] if step.name in self.used_again else ())
         for output in step.outputs:
             self.made[output] = len(self.made), step
@@ -93,7 +93,7 @@ class Ties:
             NoTheory: it is not known.
         """
         earlier, later = sorted((step.inputs[i], step.inputs[j]), key=self._age)
-        if later in self.made and _mixes(self.made[later][1]) and not self.roots[later]:
+        if later in self.made and mixes(self.made[later][1]) and not self.roots[later]:
             # What fresh weights have made is independent of all that was there before.
             return None
         return self.between(earlier, later)
@@ -110,7 +110,7 @@ class Ties:
 
     def passed(self, step: Step, before: frozenset[str]) -> frozenset[str]:
         """The weights used again on which a gradient depends, once it has passed a step."""
-        return frozenset({step.name} & self.used_again) if _mixes(step) else before
+        return frozenset({step.name} & self.used_again) if mixes(step) else before
 
     def between(self, one: int, two: int) -> Common:
         """E[x y] of two tensors, as :data:`Common` has it.
@@ -155,10 +155,10 @@ class Ties:
             return self._of_calls(other, step)
         if other is not None and _are_twins(step, other):
             return self.fields[two].moments
-        if not _mixes(step):
+        if not mixes(step):
             return self._through(step, two, one)
         is_tied = any(self._name(root) == step.name for root in self.roots.get(one, ()))
-        if other is None or _mixes(other) or not is_tied:
+        if other is None or mixes(other) or not is_tied:
             return None
         return self._through(other, one, two)
 
@@ -205,6 +205,7 @@ def _are_twins(step: Step, other: Step) -> bool:
     return one == two
 
 
-def _mixes(step: Step) -> bool:
+def mixes(step: Step) -> bool:
+    """Whether a step sums entries up with weights of its own, or looks them up."""
     is_table = isinstance(step.layer, Table)
     return is_table or any(len(parameter.shape) > 1 for parameter in step.parameters)

@@ -22,8 +22,9 @@ from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.random.streams import Stream
 from initcli.sampling.chunks import draw
-from initcli.signal.first_loss import loss_of, output_activation
+from initcli.signal.first_loss import loss_of
 from initcli.signal.inputs import drawn_input, standard_normal
+from initcli.signal.logits import output_activation
 from initcli.signal.observing import rms
 from initcli.signal.passes import Pass, backwards, forwards
 from initcli.signal.program import Program, Step

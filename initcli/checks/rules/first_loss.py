@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.remedies import with_variance
+from initcli.checks.remedies import scaled_by, with_variance
 from initcli.parameter import Parameter
 from initcli.signal.figures import FirstLoss
-from initcli.signal.first_loss import expected_loss, head_of, logit_variance
+from initcli.signal.first_loss import expected_loss, normal_logits
 from initcli.signal.judgment import Judgment
+from initcli.signal.logits import head_of
 from initcli.signal.theory import distribution_moments
 
 _RATIO = 3.0
@@ -77,34 +79,42 @@ class LargeFirstLoss(Check):
 
     def _judged(self, evidence: Evidence, judgment: Judgment, loss: FirstLoss) -> Iterator[Finding]:
         layer = evidence.owners[loss.layer]
-        head = head_of(judgment.graph.program, evidence.steps_of[loss.layer][-1])
-        rms = None if head is None else judgment.rms(head.inputs[0])
-        variance = None if head is None or rms is None else logit_variance(head, rms * rms)
-        if variance is not None:
-            expected = expected_loss(loss.loss, loss.classes, variance)
-        elif loss.measured is not None and not any(map(_is_shift, layer.parameters)):
-            expected = loss.measured.median
+        is_shifted = any(map(_is_shift, layer.parameters))
+        if loss.predicted is None:
+            expected = None if loss.measured is None or is_shifted else loss.measured.median
+        elif is_shifted and loss.logit_std is not None:
+            expected = expected_loss(loss.loss, loss.classes, normal_logits(loss.logit_std))
         else:
-            return
-        if expected <= max(_RATIO * loss.knows_nothing, loss.knows_nothing + _EXCESS):
+            expected = loss.predicted
+        if expected is None or expected <= max(
+            _RATIO * loss.knows_nothing, loss.knows_nothing + _EXCESS
+        ):
             return
         message = (
             f"the first loss is {expected:.3g}, and {loss.knows_nothing:.3g} for a model that "
             "knows nothing"
         )
         advice = "scale down what makes the logits, or divide them by their standard deviation"
-        moments = None if head is None else distribution_moments(head.parameters[0])
-        if head is None or not variance or moments is None:
+        program = judgment.graph.program
+        head = head_of(program, evidence.steps_of[loss.layer][-1])
+        kernel = None if head is None else head.step.parameters[0]
+        moments = None if kernel is None else distribution_moments(kernel)
+        if head is None or kernel is None or moments is None or not loss.logit_std:
             yield self.finding(evidence, layer, message=message, remedy=advice)
             return
-        kernel = head.parameters[0]
+        message += f": logits have a standard deviation of {loss.logit_std:.3g}"
+        if loss.own_logit is None:
+            remedy = with_variance(kernel, moments.variance / loss.logit_std**2)
+        else:
+            message += f", and that of a position's own token is {loss.own_logit:.3g}"
+            factor = min(1 / loss.logit_std, math.log(loss.classes) / loss.own_logit)
+            rows = {t for each in program.steps if each.name == head.step.name for t in each.outputs}
+            if rows & judgment.graph.sources[head.step.inputs[0]]:
+                factor = math.sqrt(factor)  # Logits are products of the table with itself.
+            remedy = scaled_by(kernel, factor)
+        owner = evidence.owners[head.step.name]
         yield self.finding(
-            evidence,
-            evidence.owners[head.name],
-            kernel,
-            message=f"{message}: logits have a standard deviation of {variance**0.5:.3g}",
-            initializer=with_variance(kernel, moments.variance / variance),
-            advice=advice,
+            evidence, owner, kernel, message=message, initializer=remedy, advice=advice
         )
 
 

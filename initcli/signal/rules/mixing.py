@@ -32,9 +32,10 @@ from initcli.signal.rules.base import (
     Window,
     channels_and_grid,
     connected,
+    unchanged,
     weighted_sum,
 )
-from initcli.signal.rules.entries import activated
+from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted
 from initcli.signal.rules.windows import Slid, WindowRule
 from initcli.types import Array, Size
@@ -207,15 +208,22 @@ class TableRule(Rule):
         if context.options.get("reverse", False):
             weight = table if layer.tie_weights else context.weights["reverse_embeddings"]
             linear = connected(given, layer.output_dim, layer.input_dim, weight, None)
-            if context.tied is None:
-                return linear
-            return linear._replace(output=_tied(linear.output, context.tied, layer.output_dim))
+            if context.tied is not None:
+                tied = _tied(linear.output, context.tied, layer.output_dim)
+                linear = linear._replace(output=tied)
+            return linear.then(lambda y: capped(layer, y))
         moments = np.empty((4, *cells(context.inputs[0][1:])))
         moments[0] = table.second
         # Two entries are of the same row with probability 1 / input_dim.
         moments[1:] = table.mean**2 + table.variance / layer.input_dim
         output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
         return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
+
+
+def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
+    """c · tanh(x / c) of scores with a bound c."""
+    cap = layer.logit_soft_cap
+    return unchanged(given) if cap is None else entrywise(lambda x: cap * arrays.tanh(x / cap), given)
 
 
 def _tied(apart: Field, common: float, width: int) -> Field:

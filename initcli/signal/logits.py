@@ -1,0 +1,140 @@
+"""The logits of an output as theory has them: what a softmax or a loss is given.
+
+With fresh weights the logits of one example are independent but for what all classes have in
+common, which makes no difference to a softmax. A head that is the transposed table of an embedding
+has one logit apart: that of the token which made the position, as long as its row is still in the
+stream (Press & Wolf 2017, arXiv:1608.05859, for tied heads).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from initcli.activations import Activation, Linear, Sigmoid, Softmax
+from initcli.layers import convolution, core, einsum
+from initcli.layers.activation import Softmax as SoftmaxLayer
+from initcli.layers.embedding import ReversibleEmbedding
+from initcli.signal.field import NODES, Field, field, scatter
+from initcli.signal.program import Program, Step
+from initcli.signal.rules.base import Context, Weight
+from initcli.signal.rules.layout import predicted
+from initcli.signal.rules.mixing import capped
+from initcli.signal.ties import Ties, mixes
+from initcli.signal.typical import scaled
+from initcli.types import Array
+
+
+class Logits(NamedTuple):
+    """Logits of one position, as values at :data:`initcli.signal.field.NODES`.
+
+    ``values`` are of any class, and ``apart`` the same without what all classes have in common.
+    ``own`` are those of the token that made the position, where it has one.
+    """
+
+    values: Array
+    apart: Array
+    own: Array | None
+
+
+class Head(NamedTuple):
+    """The layer that makes logits, and the steps between it and the loss."""
+
+    step: Step
+    after: tuple[Step, ...]
+
+
+def is_reverse(step: Step) -> bool:
+    """Whether a step gives a score to each row of a table."""
+    return isinstance(step.layer, ReversibleEmbedding) and step.options.get("reverse", False)
+
+
+def output_activation(step: Step) -> Activation | None:
+    """The activation of a step: that of its layer, or the layer itself."""
+    layer: Any = step.layer
+    if isinstance(layer, SoftmaxLayer):
+        return Softmax()
+    return getattr(layer, "activation", None)
+
+
+def head_of(program: Program, index: int) -> Head | None:
+    """What makes the logits of an output; None where no layer alone does.
+
+    Args:
+        program: of the model.
+        index: of the step with the output.
+    """
+    makers = {tensor: each for each in program.steps for tensor in each.outputs[:1]}
+    step, after = program.steps[index], list[Step]()
+    while not mixes(step):
+        if step.parameters or len(step.inputs) != 1 or step.inputs[0] not in makers:
+            return None
+        if after or not isinstance(output_activation(step), Softmax | Sigmoid):
+            after.insert(0, step)  # Else it is the one that the loss is of.
+        step = makers[step.inputs[0]]
+    return Head(step, tuple(after)) if is_reverse(step) or isinstance(step.layer, _HEADS) else None
+
+
+def logits(
+    program: Program,
+    fields: Mapping[int, Field],
+    context: Callable[[Step], Context],
+    ties: Ties,
+    index: int,
+) -> Logits | None:
+    """The logits of a typical draw; None where no layer alone makes them.
+
+    Args:
+        program: of the model.
+        fields: of its tensors.
+        context: gives what the rule of a step knows of it.
+        ties: what tensors have in common.
+        index: of the step with the output.
+
+    Raises:
+        NoTheory: they are not known.
+    """
+    head = head_of(program, index)
+    if head is None or head.step.inputs[0] not in fields:
+        return None
+    step, known = head.step, context(head.step)
+    layer: Any = step.layer
+    if step is program.steps[index] and isinstance(layer, _HEADS):
+        layer = msgspec.structs.replace(layer, activation=Linear())
+    given = fields[step.inputs[0]]
+    given = scaled(given, -scatter(given, program.batch) / 2)
+
+    def passed(x: Field) -> Array:
+        for each in head.after:
+            x = predicted(each.layer, context(each), x).output
+        values: Array = math.sqrt(x.mean_square) * x.profile
+        return values
+
+    def made(weights: dict[str, Weight]) -> Array:
+        return passed(predicted(layer, known._replace(weights=weights), given).output)
+
+    common = ties.with_table(step)
+    return Logits(
+        values=made(known.weights),
+        apart=made({name: each._replace(mean=0.0) for name, each in known.weights.items()}),
+        own=None if common is None else passed(_own(layer, known, given, common)),
+    )
+
+
+def _own(layer: ReversibleEmbedding, known: Context, given: Field, common: float) -> Field:
+    """Σ x e for the row e that made x, with E[x e] in each of its terms."""
+    table, width = known.weights["embeddings"], layer.output_dim
+    mean = width * common
+    # Beside what other rows have, terms e² vary by Var[e²] / E[e²]² = κ − 1.
+    variance = width * (table.variance * given.mean_square + (table.kurtosis - 2) * common**2)
+    values = mean + math.sqrt(max(variance, 0.0)) * NODES
+    moments = np.full((4, *given.grid), mean**2)
+    moments[0] += variance
+    return capped(layer, field(moments, 1, values)).output
+
+
+_HEADS = (core.Dense, einsum.EinsumDense, convolution.Convolution)
