@@ -16,7 +16,7 @@ from initcli.errors import Path, SignalError, TooLarge
 from initcli.initializers import LecunNormal, Ones
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
-from initcli.signal.figures import Signal
+from initcli.signal.figures import FirstLoss, Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
 from initcli.signal.measured import measure_signal, predict_signal
@@ -237,6 +237,16 @@ class Evidence:
         if judgment.first_unknown is not None:
             self.notes.append(f"the signal is not known from '{judgment.first_unknown}' on")
         return judgment
+
+    @cached_property
+    def predicted_losses(self) -> dict[str, FirstLoss]:
+        """The first losses of the signal that is judged as theory has them, by the layer."""
+        if self.judgment is None:
+            return {}
+        signal = self.judgment.signal
+        if signal.draws:
+            signal = predict_signal(signal.model, batch=signal.batch)
+        return {each.layer: each for each in signal.losses}
 
     def _signal(self, model: Model) -> Signal:
         assert self.graph is not None

@@ -118,7 +118,10 @@ def expected_loss(loss: Loss, classes: int, logits: Logits) -> float:
     own, share = logits.own, 1 / classes
     if loss != "cross_entropy":
         each = [
-            float(WEIGHTS @ (1 + z * z if loss == "mean_squared_error" else np.logaddexp(0, z) - z / 2))
+            float(
+                WEIGHTS
+                @ (1 + z * z if loss == "mean_squared_error" else np.logaddexp(0, z) - z / 2)
+            )
             for z in (logits.values, logits.values if own is None else own)
         ]
         return (1 - share) * each[0] + share * each[1]

@@ -12,10 +12,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
-from initcli.activations import Activation, Linear, Sigmoid, Softmax
+from initcli.activations import Activation, Sigmoid, Softmax
 from initcli.layers import convolution, core, einsum
 from initcli.layers.activation import Softmax as SoftmaxLayer
 from initcli.layers.embedding import ReversibleEmbedding
@@ -102,9 +101,7 @@ def logits(
     if head is None or head.step.inputs[0] not in fields:
         return None
     step, known = head.step, context(head.step)
-    layer: Any = step.layer
-    if step is program.steps[index] and isinstance(layer, _HEADS):
-        layer = msgspec.structs.replace(layer, activation=Linear())
+    layer: Any = (step.without_activation if step is program.steps[index] else step).layer
     given = fields[step.inputs[0]]
     given = scaled(given, -scatter(given, program.batch) / 2)
 

@@ -60,7 +60,9 @@ def flat(entries):
     before = "input"
     for entry in entries:
         for index in range(entry.get("repeat", 1) if "layers" in entry else 0):
-            names = {each["name"]: f"{entry['name']}_{index}_{each['name']}" for each in entry["layers"]}
+            names = {
+                each["name"]: f"{entry['name']}_{index}_{each['name']}" for each in entry["layers"]
+            }
             names["input"] = before
             for each in entry["layers"]:
                 takes = [names[name] for name in each.get("inputs", [])]
@@ -84,7 +86,9 @@ def loss(model, kind, rng):
         return float(np.mean(keras.losses.binary_crossentropy(labels, y)))
     labels = rng.integers(0, y.shape[-1], y.shape[:-1])
     has_softmax = "softmax" in str(model.layers[-1].get_config().get("activation"))
-    if has_softmax or isinstance(model.layers[-1], keras.layers.Softmax):  # Keras clips probabilities; their logarithms are logits as well
+    if has_softmax or isinstance(
+        model.layers[-1], keras.layers.Softmax
+    ):  # Keras clips probabilities; their logarithms are logits as well
         y = np.log(np.maximum(y.astype(np.float64), 1e-300))
     losses = keras.losses.sparse_categorical_crossentropy(labels, y, from_logits=True)
     return float(np.mean(np.asarray(losses)))

@@ -78,17 +78,18 @@ class LargeFirstLoss(Check):
                 yield from self._judged(evidence, judgment, loss)
 
     def _judged(self, evidence: Evidence, judgment: Judgment, loss: FirstLoss) -> Iterator[Finding]:
+        if loss.measured is not None and not _is_large(loss.measured.median, loss):
+            return
         layer = evidence.owners[loss.layer]
         is_shifted = any(map(_is_shift, layer.parameters))
-        if loss.predicted is None:
-            expected = None if loss.measured is None or is_shifted else loss.measured.median
-        elif is_shifted and loss.logit_std is not None:
-            expected = expected_loss(loss.loss, loss.classes, normal_logits(loss.logit_std))
+        known = evidence.predicted_losses.get(loss.layer, loss)
+        if is_shifted and known.logit_std is not None:
+            expected = expected_loss(loss.loss, loss.classes, normal_logits(known.logit_std))
+        elif loss.measured is None or is_shifted:
+            expected = known.predicted or 0.0
         else:
-            expected = loss.predicted
-        if expected is None or expected <= max(
-            _RATIO * loss.knows_nothing, loss.knows_nothing + _EXCESS
-        ):
+            expected = loss.measured.median
+        if not _is_large(expected, loss):
             return
         message = (
             f"the first loss is {expected:.3g}, and {loss.knows_nothing:.3g} for a model that "
@@ -99,16 +100,17 @@ class LargeFirstLoss(Check):
         head = head_of(program, evidence.steps_of[loss.layer][-1])
         kernel = None if head is None else head.step.parameters[0]
         moments = None if kernel is None else distribution_moments(kernel)
-        if head is None or kernel is None or moments is None or not loss.logit_std:
+        if head is None or kernel is None or moments is None or not known.logit_std:
             yield self.finding(evidence, layer, message=message, remedy=advice)
             return
-        message += f": logits have a standard deviation of {loss.logit_std:.3g}"
-        if loss.own_logit is None:
-            remedy = with_variance(kernel, moments.variance / loss.logit_std**2)
+        message += f": logits have a standard deviation of {known.logit_std:.3g}"
+        if known.own_logit is None:
+            remedy = with_variance(kernel, moments.variance / known.logit_std**2)
         else:
-            message += f", and that of a position's own token is {loss.own_logit:.3g}"
-            factor = min(1 / loss.logit_std, math.log(loss.classes) / loss.own_logit)
-            rows = {t for each in program.steps if each.name == head.step.name for t in each.outputs}
+            message += f", and that of a position's own token is {known.own_logit:.3g}"
+            factor = min(1 / known.logit_std, math.log(loss.classes) / known.own_logit)
+            calls = (each for each in program.steps if each.name == head.step.name)
+            rows = {tensor for call in calls for tensor in call.outputs}
             if rows & judgment.graph.sources[head.step.inputs[0]]:
                 factor = math.sqrt(factor)  # Logits are products of the table with itself.
             remedy = scaled_by(kernel, factor)
@@ -116,6 +118,10 @@ class LargeFirstLoss(Check):
         yield self.finding(
             evidence, owner, kernel, message=message, initializer=remedy, advice=advice
         )
+
+
+def _is_large(value: float, loss: FirstLoss) -> bool:
+    return value > max(_RATIO * loss.knows_nothing, loss.knows_nothing + _EXCESS)
 
 
 def _is_shift(parameter: Parameter) -> bool:

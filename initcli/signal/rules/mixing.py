@@ -223,7 +223,9 @@ class TableRule(Rule):
 def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
     """c · tanh(x / c) of scores with a bound c."""
     cap = layer.logit_soft_cap
-    return unchanged(given) if cap is None else entrywise(lambda x: cap * arrays.tanh(x / cap), given)
+    return (
+        unchanged(given) if cap is None else entrywise(lambda x: cap * arrays.tanh(x / cap), given)
+    )
 
 
 def _tied(apart: Field, common: float, width: int) -> Field:
