@@ -38,12 +38,14 @@ def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | N
     """
     function = output_activation(step)
     if isinstance(function, Softmax):
-        return "cross_entropy" if shape[-1] > 1 else None
-    if isinstance(function, Sigmoid):
-        return "binary_cross_entropy"
-    if chosen is None and is_reverse(step):
-        return "cross_entropy"
-    return chosen if function is None or isinstance(function, Linear) else None
+        found: Loss | None = "cross_entropy"
+    elif isinstance(function, Sigmoid):
+        found = "binary_cross_entropy"
+    elif chosen is None and is_reverse(step):
+        found = "cross_entropy"
+    else:
+        found = chosen if function is None or isinstance(function, Linear) else None
+    return None if found == "cross_entropy" and shape[-1] == 1 else found
 
 
 def measured_loss(step: Step, output: Array, loss: Loss) -> float:

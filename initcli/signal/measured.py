@@ -78,7 +78,8 @@ def measure_signal(
         progress: called with the number of steps done, and of all steps.
         theory: whether to predict it as well.
         plan: examples and draws, where :func:`planned` has said them already.
-        loss: the loss of outputs that no activation bounds; that of others follows from it.
+        loss: the loss of outputs that no activation bounds, by default as the model says; that of
+            others follows from it.
 
     Raises:
         SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
@@ -91,6 +92,7 @@ def measure_signal(
     True
     """
     model = computable(model)
+    loss = loss or model.loss
     plan = plan or planned(model, batch=batch, draws=draws, inputs=inputs)
     built, draws = plan.program, plan.draws
     given = fitting_inputs(built, inputs or {})
@@ -120,6 +122,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     True
     """
     model = computable(model)
+    loss = loss or model.loss
     built = program(model, batch)
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):

@@ -102,6 +102,7 @@ def train(
     Raises:
         SignalError: the signal cannot pass a layer, or no result can be trained.
     """
+    training = msgspec.structs.replace(training, loss=training.loss or model.loss)
     found = [
         _Run(model, built, training, number, draws, progress).steps() for number in range(draws)
     ]
@@ -197,8 +198,6 @@ class _Run:
             if step.inputs == step.outputs or not np.issubdtype(output.dtype, np.floating):
                 continue
             loss = loss_of(step, output.shape, self.training.loss) or "mean_squared_error"
-            if loss == "cross_entropy" and output.shape[-1] == 1:
-                loss = "mean_squared_error"
             yield _Goal(step, tensor, loss, self._targets(step, output, loss))
 
     def _targets(self, step: Step, output: Array, loss: Loss) -> Array:

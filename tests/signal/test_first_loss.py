@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import yaml
 
 import initcli
 from initcli.signal.figures import FirstLoss
-from initcli.signal.first_loss import expected_loss
+from initcli.signal.first_loss import expected_loss, normal_logits
 from support.paths import REFERENCE
 from support.running import run
 
@@ -58,16 +59,19 @@ def test_a_cross_entropy_of_normal_logits(classes: int, std: float) -> None:
     z = std * np.random.default_rng(classes).standard_normal((600_000 // classes, classes))
     top = z.max(axis=1, keepdims=True)
     sums = np.log(np.exp(z - top).sum(axis=1)) + top[:, 0]
-    expected = expected_loss("cross_entropy", classes, std**2)
+    expected = expected_loss("cross_entropy", classes, normal_logits(std))
     assert abs(expected - sums.mean()) < 4.5 * sums.std() / math.sqrt(len(sums)) + 1e-4
 
 
 def test_small_logits_cost_half_their_variance() -> None:
-    assert expected_loss("cross_entropy", 50_000, 0.04) == pytest.approx(
+    assert expected_loss("cross_entropy", 50_000, normal_logits(0.2)) == pytest.approx(
         math.log(50_000) + 0.02, abs=2e-4
     )
-    assert expected_loss("binary_cross_entropy", 1, 0.0) == pytest.approx(math.log(2))
-    assert expected_loss("mean_squared_error", 1, 0.5) == 1.5
+    assert expected_loss("binary_cross_entropy", 1, normal_logits(0.0)) == pytest.approx(
+        math.log(2)
+    )
+    squares = expected_loss("mean_squared_error", 1, normal_logits(math.sqrt(0.5)))
+    assert squares == pytest.approx(1.5)
 
 
 def test_what_is_not_said_is_not_known() -> None:
@@ -77,15 +81,43 @@ def test_what_is_not_said_is_not_known() -> None:
     (chosen,) = initcli.predict_signal(initcli.parse(dense.format("")), loss="cross_entropy").losses
     assert chosen.measured is None
     assert chosen.predicted is not None
-    tied = """
-layers:
-  - {type: Input, name: tokens, shape: [8], dtype: int32}
-  - {type: ReversibleEmbedding, name: table, input_dim: 50, output_dim: 16}
-  - {call: table, name: logits, reverse: true}
-"""
-    (head,) = initcli.predict_signal(initcli.parse(tied), loss="cross_entropy").losses
-    assert head.predicted is None
-    assert head.knows_nothing == math.log(50)
+    single = dense.format(", activation: relu").replace("units: 10", "units: 1")
+    assert initcli.predict_signal(initcli.parse(single), loss="cross_entropy").losses == ()
+
+
+def test_a_configuration_says_its_loss() -> None:
+    config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 500}
+    config |= {"n_positions": 16, "initializer_range": 0.2}
+    heads = ("GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification")
+    found = [
+        initcli.measure_signal(initcli.parse(json.dumps({**config, "architectures": [head]})))
+        for head in heads
+    ]
+    (loss,) = found[0].losses
+    assert loss.own_logit is not None
+    assert loss.measured is not None
+    assert loss.predicted == pytest.approx(loss.measured.median, rel=0.03)
+    assert found[1].losses == ()
+    assert found[2].losses[0].classes == 2
+
+
+def test_the_table_of_a_tied_head_is_scaled(tmp_path: Path) -> None:
+    for between in ("", "  - {type: LayerNormalization}\n"):
+        spec = tmp_path / "tied.yaml"
+        spec.write_text(
+            "defaults: torch\nlayers:\n"
+            "  - {type: Input, name: tokens, shape: [8], dtype: int32}\n"
+            "  - {type: ReversibleEmbedding, name: table, input_dim: 500, output_dim: 512}\n"
+            f"{between}  - {{call: table, reverse: true}}\n",
+            "utf-8",
+        )
+        report = initcli.check(initcli.load(spec))
+        assert [each.code for each in report.findings] == ["I209"]
+        fixed = initcli.fix(spec)
+        assert fixed.last.findings == ()
+        (loss,) = initcli.predict_signal(initcli.parse(fixed.after)).losses
+        assert loss.predicted is not None
+        assert loss.predicted < loss.knows_nothing + 1.5
 
 
 def test_a_loss_of_probabilities_that_are_0_is_predicted_alone() -> None:
