@@ -34,6 +34,8 @@ _NARROW = 72
 """Width below which there are no bars."""
 _ENDLESS = 1e6
 """Depth scale, in layers, from which it is shown as infinite."""
+_UNLIKE = 1.25
+"""Ratio of two heads' spreads of logits beyond which both are shown."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _MIN_DECADES = 2.0
 """Minimum span of a full bar, so that small changes look small."""
@@ -102,6 +104,7 @@ class _Page:
         self.ascii_only = ascii_only
         self.bar = 14 if self.wide else 8 if width >= _NARROW else 0
         self.dot = " - " if ascii_only else " · "
+        self.to = "to" if ascii_only else "…"
         self.chi = "chi" if ascii_only else "χ"
 
     def heading(self, signal: Signal) -> Text:
@@ -175,8 +178,13 @@ class _Page:
             theory = Column("theory", lambda row: form(getattr(row.predicted, name, None)))
             return [own, theory] if drawn else [own]
 
+        def between(row: AttentionSignal) -> str:
+            low, high = row.between("logit_std") or (0.0, 0.0)
+            return f"{figure(low)} {self.to} {figure(high)}" if high > _UNLIKE * low else ""
+
         columns = [
             *pair("logit std", "logit_std", figure),
+            *([Column("by head", between)] if any(map(between, rows)) else []),
             *pair("entropy / ln n", "entropy", figure),
             *pair("saturated", "saturated", share_text),
             Column("keys", lambda row: f"{row.keys:,}"),

@@ -4,7 +4,8 @@ A size is hidden if it can grow while the shapes of the model's inputs and resul
 are. All are tried at once: shapes are computed twice in parallel, as they are and twice as wide.
 Where both meet, in a result or in a layer whose inputs no longer fit, the sizes behind are fixed,
 until the whole model fits. A size of a head is fixed, and the number of heads is scaled, as in
-Tensor Programs V (Yang et al. 2022, arXiv:2203.03466).
+Tensor Programs V (Yang et al. 2022, arXiv:2203.03466). An entry that is marked `base: true` keeps
+the sizes of the base model.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from initcli.layers.base import output_shapes
 from initcli.layers.core import Input
 from initcli.layers.network import CallOutput, Network, Sequential
 from initcli.model import BuiltLayer, HiddenSize, Model
+from initcli.sources.graph import BASE
 from initcli.sources.overrides import BadOverride, Given, replaced
 from initcli.types import ArgumentError, Shape, ShapeError, Shapes, Size, arguments_of
 
@@ -258,7 +260,9 @@ class _Widening:
                 self.unused.update([argument] if key in declared else ())
                 continue
             if path not in self.sizes:
-                size = HiddenSize(layer=name, argument=argument, size=value, path=path)
+                is_marked = path not in self.free and _is_marked(self.model.document.data, place)
+                why = f"it is marked `{BASE}`" if is_marked else ""
+                size = HiddenSize(layer=name, argument=argument, size=value, path=path, why=why)
                 self.sizes[path] = size
             if not self.sizes[path].why:
                 found[path] = key
@@ -326,6 +330,15 @@ class _Widening:
             if not self.sizes[path].why:
                 self.sizes[path] = msgspec.structs.replace(self.sizes[path], why=why)
                 self.changed = True
+
+
+def _is_marked(data: Any, place: Path) -> bool:
+    """Whether the entry at a place of a document, or one around it, is marked."""
+    for step in place:
+        data = data[step]
+        if isinstance(data, Mapping) and data.get(BASE) is True:
+            return True
+    return False
 
 
 def _places(layers: Iterable[BuiltLayer]) -> Iterator[tuple[str, Path]]:
