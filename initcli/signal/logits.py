@@ -67,7 +67,8 @@ def head_of(program: Program, index: int) -> Head | None:
         program: of the model.
         index: of the step with the output.
     """
-    makers = {tensor: each for each in program.steps for tensor in each.outputs[:1]}
+    changing = [each for each in program.steps if each.inputs != each.outputs]
+    makers = {each.outputs[0]: each for each in changing}
     step, after = program.steps[index], list[Step]()
     while not mixes(step):
         if step.parameters or len(step.inputs) != 1 or step.inputs[0] not in makers:

@@ -49,6 +49,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return {p.path.removeprefix(f"{self.name}/"): p for p in self.parameters}
 
     @property
+    def kernel(self) -> Parameter | None:
+        """The kernel or table whose gradient theory predicts, if it is the one that is trained."""
+        for name, parameter in self.weights.items():
+            if name.rpartition("/")[2] in ("kernel", "embeddings"):
+                return parameter if parameter.trainable else None
+        return None
+
+    @property
     def without_activation(self) -> Step:
         """The step with the identity as its activation."""
         layer = self.layer

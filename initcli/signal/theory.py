@@ -15,18 +15,17 @@ from msgspec import Meta
 from initcli.distributions import Distribution, TruncatedNormal, Uniform
 from initcli.initializers import NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
-from initcli.layers.core import Dense
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.cost import room
 from initcli.signal.field import Field, normal, standard
 from initcli.signal.grid import cells, coarse
-from initcli.signal.kernels import kernel_gradient
 from initcli.signal.logits import Logits, logits
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
     Attended,
     Axes,
+    Batch,
     Context,
     Expected,
     Gradient,
@@ -65,7 +64,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     kernel_gradient_rms: Annotated[
         float | None,
-        Meta(description="RMS of the gradient of the kernel of a dense layer, of a typical draw."),
+        Meta(description="RMS of the gradient of the layer's kernel or table, of a typical draw."),
     ] = None
 
 
@@ -194,7 +193,7 @@ class Theory:
         self.chis: dict[int, float] = {}
         """χ of the steps with one input, by their first output."""
         self.kernels: dict[int, float | None] = {}
-        """The gradient RMS of the kernels of dense layers, by the output of their step."""
+        """The gradient RMS of kernels and tables, by the output of their step."""
         self.called_again = {step.name for step in program.steps if step.call}
         self.made: dict[int, Made] = {}
         """What each step has made, by its first output."""
@@ -396,7 +395,7 @@ class Theory:
             except NoTheory:
                 lost.update(step.inputs)
                 continue
-            self._take_kernel(step, back[0])
+            self._take_kernel(step, g)
             for made in step.outputs:
                 gradients.pop(made, None)  # No step in front of this one takes them.
             weights = self.ties.passed(step, through.get(tensor, frozenset()))
@@ -411,13 +410,15 @@ class Theory:
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
 
-    def _take_kernel(self, step: Step, back: Gradient) -> None:
-        is_alone = step.name not in self.called_again
-        if isinstance(step.layer, Dense) and "kernel" in step.weights and is_alone:
-            kernel, given = self.moments(step.weights["kernel"]), self.fields.get(step.inputs[0])
-            if kernel is not None and given is not None and back.grid == given.grid:
-                found = kernel_gradient(step, given, back, kernel, self.program.batch)
-                self.kernels[step.outputs[0]] = found
+    def _take_kernel(self, step: Step, g: Gradient | None) -> None:
+        """Note the gradient of the kernel of a step, given that of its output."""
+        parameter, made = step.kernel, self.made.get(step.outputs[0])
+        if g is None or parameter is None or made is None or step.name in self.called_again:
+            return
+        output, kernel = self.fields[step.outputs[0]], made.expected.kernel
+        if kernel is not None and g.grid == output.grid:
+            square = kernel(g, Batch(self.program.batch, output.positions))
+            self.kernels[step.outputs[0]] = parameter.multiplier * math.sqrt(max(square, 0.0))
 
     def logits(self) -> dict[int, Logits]:
         """The logits of each output that a layer makes, by the number of its step."""

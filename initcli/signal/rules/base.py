@@ -39,6 +39,17 @@ Pull = Callable[..., Sequence[Gradient]]
 """Takes the gradient of the first output, then those of :attr:`Expected.others`, to the inputs'."""
 
 
+class Batch(NamedTuple):
+    """Of what a gradient is a sum: examples, and positions of each."""
+
+    examples: int
+    positions: int
+
+
+KernelPull = Callable[["Gradient", Batch], float]
+"""Takes the gradient of the first output to the mean square of that of a kernel, over a batch."""
+
+
 class NoTheory(Exception):
     """Raised where no rule covers a layer."""
 
@@ -111,6 +122,7 @@ class Expected(NamedTuple):
 
     ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
     layer's further outputs, where theory covers them, and ``attended`` the scores of attention.
+    ``kernel`` gives the mean square of the gradient of its kernel or table.
     """
 
     output: Field
@@ -118,11 +130,22 @@ class Expected(NamedTuple):
     axes: Axes | None = None
     others: tuple[Field, ...] = ()
     attended: Attended | None = None
+    kernel: KernelPull | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
-        after = step(self.output)
-        return Expected(after.output, lambda g: self.pull(*after.pull(g)))
+        after, own = step(self.output), self.kernel
+
+        def kernel(g: Gradient, batch: Batch) -> float:
+            assert own is not None
+            (inside,) = after.pull(g)
+            return own(inside, batch)
+
+        return Expected(
+            after.output,
+            lambda g: self.pull(*after.pull(g)),
+            kernel=None if own is None else kernel,
+        )
 
 
 class Room(NamedTuple):
@@ -316,13 +339,32 @@ def with_bias(moments: Array, means: Array, bias: Weight | None) -> tuple[Array,
 
 
 class Window(NamedTuple):
-    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose."""
+    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose.
+
+    ``places`` counts them where the same weights slide over all; None where they do not.
+    """
 
     over: Callable[[Array], Array]
     back: Callable[[Array], Array]
+    places: int | None = None
 
 
-_ONE_POSITION = Window(lambda x: x, lambda x: x)
+_ONE_POSITION = Window(lambda x: x, lambda x: x, 1)
+
+
+def products_of_pairs(x: Array, g: Array, batch: Batch) -> float:
+    """E[(Σ x g)²] over examples and positions: Σ E[x x'] E[g g'] over all pairs.
+
+    Both are moments as those of :attr:`Field.moments`, at the same positions.
+    """
+    examples, places = batch.examples - 1, batch.positions - 1
+    total = (
+        float((x[0] * g[0]).mean())
+        + examples * float((x[1] * g[1]).mean())
+        + places * float(x[2].mean() * g[2].mean())
+        + examples * places * float(x[3].mean() * g[3].mean())
+    )
+    return batch.examples * batch.positions * total
 
 
 def weighted_sum(
@@ -351,7 +393,7 @@ def weighted_sum(
         feeds: units of the output that an entry enters; by default all.
         fan_in: entries of a sum, of which orthogonal weights keep the length.
     """
-    over, back = window or _ONE_POSITION
+    over, back, places = window or _ONE_POSITION
     lags = given.lags if window is None else None
     means = given.means
     moments = depth * kernel.variance * over(given.moments)
@@ -376,7 +418,12 @@ def weighted_sum(
             return [Gradient(factor * back(g.moments), tilt, given.latent, lags)]
         return [Gradient(factor * back(g.moments), lags=lags)]
 
-    return Expected(output, pull)
+    def gradient(g: Gradient, batch: Batch) -> float:
+        assert places is not None
+        return products_of_pairs(over(given.moments) / places, g.moments, batch)
+
+    is_known = places is not None and kernel.mean == 0
+    return Expected(output, pull, kernel=gradient if is_known else None)
 
 
 def connected(

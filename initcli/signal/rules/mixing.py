@@ -24,6 +24,7 @@ from initcli.signal.field import (
 from initcli.signal.grid import cells
 from initcli.signal.rules.base import (
     Axes,
+    Batch,
     Context,
     Expected,
     Gradient,
@@ -32,6 +33,7 @@ from initcli.signal.rules.base import (
     Window,
     channels_and_grid,
     connected,
+    products_of_pairs,
     unchanged,
     weighted_sum,
 )
@@ -178,7 +180,7 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
         sizes = np.sqrt(np.maximum(x[0], 0.0))
         return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
-    return Window(over, slid.unboxed)
+    return Window(over, slid.unboxed, math.prod(size))
 
 
 class LocallyConnectedRule(WindowRule):
@@ -217,7 +219,16 @@ class TableRule(Rule):
         # Two entries are of the same row with probability 1 / input_dim.
         moments[1:] = table.mean**2 + table.variance / layer.input_dim
         output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
-        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
+
+        share = 1 / layer.input_dim
+
+        def gradient(g: Gradient, batch: Batch) -> float:
+            # A row has that share of the positions, and of the pairs its square.
+            shares = np.array([share, *[share**2] * 3])
+            return products_of_pairs(shares, g.moments, batch)
+
+        none = np.zeros(given.grid)
+        return Expected(output, lambda g: [Gradient.even(none)], kernel=gradient)
 
 
 def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
@@ -260,7 +271,15 @@ class PositionEmbeddingRule(Rule):
         moments[0] = moments[1] = table.second
         moments[2] = moments[3] = table.mean**2
         output = normal(moments, np.full(moments.shape[1:], table.mean), context.inputs[0][-1])
-        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
+        rows: int = layer.sequence_length
+
+        def gradient(g: Gradient, batch: Batch) -> float:
+            # Examples add up in the row of their position.
+            each = float(g.moments[0].mean()) + (batch.examples - 1) * float(g.moments[1].mean())
+            return float(batch.examples * each * batch.positions / rows)
+
+        none = np.zeros(given.grid)
+        return Expected(output, lambda g: [Gradient.even(none)], kernel=gradient)
 
 
 class ClassTokenRule(Rule):
