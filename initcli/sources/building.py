@@ -77,6 +77,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         PositiveFloat,
         doc("Width of the base model of a parametrization, in units of the hidden sizes here."),
     ] = 1.0
+    scale: Annotated[
+        tuple[str, ...],
+        doc(
+            "Sizes that a sweep of widths scales, and of which the base model has others: names "
+            "such as `units`, or `LAYER.NAME`; by default all that are hidden."
+        ),
+    ] = ()
 
 
 def build(

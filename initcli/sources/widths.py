@@ -69,12 +69,16 @@ def hidden_sizes(model: Model, scale: Iterable[str] = ()) -> tuple[HiddenSize, .
     Args:
         model: built from its document.
         scale: names of arguments, or patterns of ``layer.argument``, that are scaled in place of
-            those that the layers declare as their width.
+            those that the layers declare as their width; by default as the spec says.
 
     Raises:
         BadOverride: a name is that of no size.
+        InvalidSpec: so is one in the spec.
     """
-    patterns = tuple(scale)
+    patterns, document = tuple(scale), model.document
+    is_written = not patterns and document.dialect == "initcli"
+    if is_written:
+        patterns = tuple(document.data.get("scale", ()))
     if model.source == "huggingface":
         return _of_configuration(model, patterns)
     widening = _Widening(model, patterns)
@@ -83,7 +87,10 @@ def hidden_sizes(model: Model, scale: Iterable[str] = ()) -> tuple[HiddenSize, .
         if pattern not in widening.used:
             known = {size.argument for size in widening.sizes.values()} | widening.unused
             remedy = did_you_mean(pattern, known) or f"there are {', '.join(sorted(known)[:9])}"
-            raise BadOverride(Given("--scale", pattern), "no layer has such a size", remedy)
+            message = "no layer has such a size"
+            if is_written:
+                raise document.refused(message, ("scale", patterns.index(pattern)), remedy)
+            raise BadOverride(Given("--scale", pattern), message, remedy)
     return (*widening.sizes.values(), *widening.following.values())
 
 
@@ -122,6 +129,16 @@ def scaled(
             data = Document(given.option, given.text, float(base / factor), lambda: {(): node})
             values[("base_width",)] = Origin(data, ())
     return replaced(document, values)
+
+
+def with_scale(document: Document, scale: Sequence[str]) -> Document:
+    """The spec with the names of what is scaled, of which its base model has other sizes too."""
+    if not scale or document.dialect != "initcli":
+        return document
+    text = ",".join(scale)
+    node = Node(0, len(text))
+    data = Document("--scale", text, list(scale), lambda: {(): node})
+    return replaced(document, {("scale",): Origin(data, ())})
 
 
 def is_rounded(sizes: Iterable[HiddenSize], factor: Fraction) -> bool:
