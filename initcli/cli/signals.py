@@ -259,6 +259,7 @@ def compare(
     draws: Draws = None,
     theory: Theory = False,
     out: Picture = None,
+    all: All = False,
     settings: Settings = None,
     seed: Seed = None,
     custom: Custom = None,
@@ -316,7 +317,7 @@ def compare(
         )
     compared = comparison.entries
     if width:
-        _report_widths(comparison, format, out)
+        _report_widths(comparison, format, out, max_lines(all=all))
         return
     for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
         say(note)
@@ -335,7 +336,7 @@ def compare(
     picture([(each.label, each.signal) for each in compared])
 
 
-def _report_widths(comparison: Comparison, format: str, out: str | None) -> None:
+def _report_widths(comparison: Comparison, format: str, out: str | None, rows: int | None) -> None:
     """Print the trends of models of several widths, and save their picture."""
     from initcli.reports.width import WidthReport, width_rows
     from initcli.signal.width_sweep import fit_widths
@@ -347,7 +348,6 @@ def _report_widths(comparison: Comparison, format: str, out: str | None) -> None
     def table(width: int, ascii_only: bool) -> RenderableType:
         from initcli.render.width_table import width_tables
 
-        rows = max_lines(all=False)
         return width_tables(sweeps, width=width, ascii_only=ascii_only, max_rows=rows)
 
     write_report(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
+from typing import TypeVar
 
 import msgspec
 
 from initcli.render.outline import block_name, repetition
 from initcli.signal.figures import AttentionSignal, LayerSignal, TensorSignal, attention_figure
-from initcli.signal.width_sweep import LayerTrend
+from initcli.signal.width_sweep import LayerTrend, TensorTrend
 
 ALIKE = 2.0
 """Largest factor between the sizes of two rows that behave alike."""
@@ -20,6 +21,7 @@ _NUMBER = re.compile(r"_?\d+(?=.*/)|^([^/]*?)_?\d+$")
 """A number in the name of a layer's block, or at the end of the name of a layer in none."""
 
 Sizes = tuple[float | None, ...]
+_Tensor = TypeVar("_Tensor", TensorSignal, TensorTrend)
 
 
 def at_depth(layers: Sequence[LayerSignal], depth: int) -> Iterator[LayerSignal]:
@@ -64,8 +66,18 @@ def alike_trends(layers: Sequence[LayerTrend]) -> Iterator[LayerTrend]:
 
 def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:
     """The tensors; those of blocks that behave alike are one row each, that of the last block."""
+    return _alike_paths(tensors, [(tensor.gradient_rms.median,) for tensor in tensors])
+
+
+def alike_tensor_trends(tensors: Sequence[TensorTrend]) -> Iterator[TensorTrend]:
+    """The parameters of a sweep of widths, those that behave alike as in :func:`alike_trends`."""
+    return _alike_paths(
+        tensors, [tuple(each.gradient.sizes[end] for end in (0, -1)) for each in tensors]
+    )
+
+
+def _alike_paths(tensors: Sequence[_Tensor], sizes: Sequence[Sizes]) -> Iterator[_Tensor]:
     names = [tensor.path for tensor in tensors]
-    sizes = [(tensor.gradient_rms.median,) for tensor in tensors]
     stems = []
     for name in names:
         layer, slash, own = name.rpartition("/")

@@ -78,21 +78,23 @@ def signal_table(
         parts.append(page.tensors(tensors))
     if attention:
         parts.append(page.attention(attention, signal.draws > 0))
-    hidden = [
-        f"{more:,} more {kind}{'s' * (more > 1)}"
-        for more, kind in (
-            (len(every.layers) - len(layers), "layer"),
-            (len(every.tensors) - len(tensors), "tensor"),
-        )
-        if more
-    ]
-    if hidden:
+    if more := more_rows(len(every.layers) - len(layers), len(every.tensors) - len(tensors)):
         remedy = "; --all shows all" if depth is None else ""
-        parts.append(Text(f"{' and '.join(hidden)}{remedy}", "dim"))
+        parts.append(Text(f"{more}{remedy}", "dim"))
     parts.append(Text(page.dot.join(page.ending(verdict(signal)))))
     parts += [Text(page.dot.join(page.loss(each))) for each in signal.losses]
     parts += map(Text, residual_lines(signal.residuals, ascii_only))
     return Group(*parts)
+
+
+def more_rows(layers: int, tensors: int) -> str:
+    """So many rows that are not shown, in words."""
+    hidden = [
+        f"{more:,} more {kind}{'s' * (more > 1)}"
+        for more, kind in ((layers, "layer"), (tensors, "tensor"))
+        if more
+    ]
+    return " and ".join(hidden)
 
 
 class _Page:

@@ -12,9 +12,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.render.alike import alike_trends
+from initcli.render.alike import alike_tensor_trends, alike_trends
 from initcli.render.columns import Column, in_columns
-from initcli.render.signal_table import figure
+from initcli.render.signal_table import figure, more_rows
 from initcli.signal.training import Training
 from initcli.signal.width_sweep import LayerTrend, TensorTrend, Trend, WidthSweep, exponent_text
 
@@ -54,15 +54,18 @@ class _Page:
         """The heading, the tables and what they come to."""
         yield self.heading(sweep)
         every = layers = [sweep.layers[index] for index in sweep.main]
-        if self.max_rows is not None and len(layers) + len(sweep.tensors) > self.max_rows:
-            layers = list(alike_trends(every))
+        tensors = list(sweep.tensors)
+        if self.max_rows is not None and len(layers) + len(tensors) > self.max_rows:
+            layers, tensors = list(alike_trends(every)), list(alike_tensor_trends(tensors))
         steps = sweep.training.steps if sweep.training else 0
         quantities = ("output", "gradient", *([f"change {steps}"] if steps else []))
         for quantity in quantities:
             if quantity != "gradient" or not sweep.draws:
                 yield self.table(sweep, layers, quantity, partial(_of, quantity))
-        if sweep.tensors:
-            yield self.table(sweep, sweep.tensors, "gradient", lambda each: each.gradient)
+        if tensors:
+            yield self.table(sweep, tensors, "gradient", lambda each: each.gradient)
+        if more := more_rows(len(every) - len(layers), len(sweep.tensors) - len(tensors)):
+            yield Text(f"{more}; --all shows all", "dim")
         for quantity in quantities:
             yield Text(f"{quantity}: {_counted(_of(quantity, each) for each in every)}")
         if sweep.training is not None:

@@ -248,8 +248,10 @@ def test_layers_that_behave_alike_share_a_row_where_there_are_many(tmp_path: Pat
     console = Console(width=80, file=io.StringIO(), record=True)
     console.print(width_tables([found], width=80, max_rows=10))
     lines = console.export_text().splitlines()
-    assert sum("alike" in line for line in lines) == 2  # of outputs and of gradients
+    assert sum("alike" in line for line in lines) == 3  # of outputs, gradients and parameters
     assert "output: 31 stay" in lines
+    (more,) = (line for line in lines if line.endswith("; --all shows all"))
+    assert "more layers and" in more
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
