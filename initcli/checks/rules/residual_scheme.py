@@ -108,6 +108,7 @@ class ResidualSchemeApplied(Check):
                 yield self._other_number(evidence, stream, number)
             yield from self._arguments(evidence, stream)
             yield from self._alpha(evidence, stream)
+            yield from self._alpha_alone(evidence, stream)
 
     def _left_out(self, evidence: Evidence, stream: Stream) -> Finding:
         out, main = stream.left_out, stream.main
@@ -194,6 +195,24 @@ class ResidualSchemeApplied(Check):
                 changes=(),
                 advice=f"multiply the stream before each sum: {{type: Rescaling, scale: "
                 f"{wanted:.5g}}}",
+            )
+
+    def _alpha_alone(self, evidence: Evidence, stream: Stream) -> Iterator[Finding]:
+        """The factor of DeepNorm on a stream whose branches lack its kernels."""
+        carried, made = stream.scheme.stream_factor, DeepNorm(encoder_layers=stream.blocks)
+        is_stack = stream.per_block in (2, 3) and stream.main.scheme == "none"
+        if is_stack and carried and abs(carried / made.alpha - 1) < _ALPHA:
+            yield self._finding(
+                evidence,
+                stream,
+                stream.branches,
+                message=(
+                    f"{len(stream.branches):,} residual sums carry {carried:.4g} times the stream, "
+                    f"the α of DeepNorm, and no kernel has its β = {made.beta:.3g}"
+                ),
+                changes=(),
+                advice="fill the kernels of feed-forward layers, values and outputs with "
+                f"{{type: DeepNorm, encoder_layers: {stream.blocks}}}, or decoder_layers",
             )
 
     def _finding(
