@@ -111,7 +111,7 @@ def summary(
             from initcli.reports.tensors import theory as distributions
 
             drawn = distributions(model, only=only)
-        return with_spectral_norms(drawn) if spectral else drawn
+        return with_spectral_norms(model, drawn) if spectral else drawn
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)

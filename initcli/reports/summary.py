@@ -126,6 +126,10 @@ class SpectralRecord(msgspec.Struct, frozen=True, kw_only=True):
         float | None,
         doc("√(columns / rows), which keeps features of one size; null without known axes."),
     ]
+    growth: Annotated[
+        float | None,
+        doc("Power of the width as which expected / wanted goes; null but for hidden kernels."),
+    ] = None
 
 
 Status = Literal[Standing, "missing", "unexpected", "other shape", "untied"]

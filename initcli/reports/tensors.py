@@ -17,7 +17,7 @@ from initcli.measuring.histogram import around
 from initcli.measuring.measure import measure
 from initcli.measuring.measurement import Measurement
 from initcli.measuring.portions import Progress
-from initcli.measuring.spectral import Spectral, spectral
+from initcli.measuring.spectral import Spectral, growths, spectral
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.reports.record import doc
@@ -173,10 +173,16 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Summar
     return Summary(model=model, entries=tuple(tensors))
 
 
-def with_spectral_norms(tensors: Iterable[TensorSummary]) -> Iterator[TensorSummary]:
+def with_spectral_norms(
+    model: Subject, tensors: Iterable[TensorSummary]
+) -> Iterator[TensorSummary]:
     """The kernels among the tensors with their spectral norms, measured where others are."""
+    growing = growths(model)
     for each in tensors:
         norms = spectral(each.parameter, draws=each.measured is not None)
+        if norms is not None:
+            growth = growing.get(each.parameter.path)
+            norms = msgspec.structs.replace(norms, growth=growth)
         yield msgspec.structs.replace(each, spectral=norms)
 
 
