@@ -132,6 +132,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         batch=built.batch,
         draws=0,
         layers=layers,
+        sums=expected.sums,
         losses=first_losses(built, layers, {}, loss),
         attention=attention,
         notes=(
@@ -198,7 +199,7 @@ def _gathered(
     }
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
-    expected = Predicted([Prediction() for _ in indices], (), {})
+    expected = Predicted([Prediction() for _ in indices], (), {}, {})
     if theory:
         expected = predictions(built, measured, _moments, fields)
     attention = {i: [d.attention[i] for d in taken if i in d.attention] for i in indices}
@@ -217,6 +218,7 @@ def _gathered(
         onsets=_medians([draw.onsets for draw in taken]),
         reaches=_medians([draw.reaches for draw in taken]),
         layers=layers,
+        sums=expected.sums,
         tensors=tuple(_tensors(model, taken)),
         losses=first_losses(built, layers, losses, loss),
         attention=attention_signals(built, attention, expected.attended),

@@ -37,7 +37,7 @@ from initcli.signal.rules.base import (
 from initcli.signal.sharing import shared
 from initcli.signal.ties import Ties
 from initcli.signal.typical import Doubt, Made
-from initcli.types import CODES, NotComputable, Size
+from initcli.types import CODES, Array, NotComputable, Size
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,16 +77,37 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     gradient_rms: float | None
 
 
+class Sums(NamedTuple):
+    """What an activation takes: its root mean square, and its profile as in :class:`Field`."""
+
+    size: float
+    profile: Array
+
+    @classmethod
+    def of(cls, expected: Expected | None) -> Sums | None:
+        """Those of a step; None where it has no activation, or they are not known or not finite."""
+        if expected is None or expected.sums is None:
+            return None
+        size = math.sqrt(expected.sums.mean_square)
+        return cls(size, expected.sums.profile) if _SMALLEST < size < 1 / _SMALLEST else None
+
+    @property
+    def values(self) -> Array:
+        """The values at the nodes of a normal distribution."""
+        return self.size * self.profile
+
+
 class Predicted(NamedTuple):
     """Predictions of all steps.
 
-    ``left_out`` are the layers that take more memory than allowed, and ``attended`` the scores of
-    attention by the number of the step.
+    ``left_out`` are the layers that take more memory than allowed. By the number of the step,
+    ``attended`` are the scores of attention, and ``sums`` what activations take.
     """
 
     steps: list[Prediction]
     left_out: tuple[str, ...]
     attended: Mapping[int, Attended]
+    sums: Mapping[int, Sums]
 
 
 Moments = Callable[[Parameter], Weight | None]
@@ -112,10 +133,13 @@ def predictions(
     pulls: list[Pull | None] = []
     forwards: list[Prediction] = []
     attended: dict[int, Attended] = {}
+    sums: dict[int, Sums] = {}
     for index, step in enumerate(program.steps):
         expected = theory.take(step)
         if expected is not None and expected.attended is not None:
             attended[index] = expected.attended
+        if (taken := Sums.of(expected)) is not None:
+            sums[index] = taken
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
@@ -128,7 +152,7 @@ def predictions(
         )
         for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out), attended)
+    return Predicted(found, tuple(theory.left_out), attended, sums)
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
@@ -166,6 +190,8 @@ class NoRoom(NoTheory):
     """Raised where a layer takes more memory than is allowed."""
 
 
+_SMALLEST = 1e-100
+"""Sizes below this, and above its inverse, have under- or overflowed."""
 _NUMBER = 8
 """Bytes of a number."""
 _OF_INPUT = 10

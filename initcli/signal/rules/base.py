@@ -110,7 +110,8 @@ class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
     ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
-    layer's further outputs, where theory covers them, and ``attended`` the scores of attention.
+    layer's further outputs, where theory covers them, ``attended`` the scores of attention, and
+    ``sums`` what the last activation takes, where that is a function of single entries.
     """
 
     output: Field
@@ -118,11 +119,12 @@ class Expected(NamedTuple):
     axes: Axes | None = None
     others: tuple[Field, ...] = ()
     attended: Attended | None = None
+    sums: Field | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
         after = step(self.output)
-        return Expected(after.output, lambda g: self.pull(*after.pull(g)))
+        return Expected(after.output, lambda g: self.pull(*after.pull(g)), sums=after.sums)
 
 
 class Room(NamedTuple):

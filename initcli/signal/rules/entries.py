@@ -199,7 +199,7 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
         path = None if tilt is None or g.path is None else g.path.times(values)
         return [Gradient(g.moments * scales, after, given.latent, g.lags, path=path)]
 
-    return Expected(mapped(value, given), pull)
+    return Expected(mapped(value, given), pull, sums=given)
 
 
 def _softmaxed(given: Field) -> Expected:

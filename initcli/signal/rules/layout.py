@@ -66,7 +66,7 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
             raise NoTheory("a gradient at other positions than the input has")
         return [step.pull(each)[0] for each, step in zip(back, steps, strict=True)]
 
-    return Expected(output, pull, after, expected.others, expected.attended)
+    return expected._replace(output=output, pull=pull, axes=after)
 
 
 def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
