@@ -411,7 +411,7 @@ def series(coefficients: Array, rho: Array) -> Array:
     table = _hermite()[1]
     if rho.size > _FEW:
         return np.interp(rho, _RHO, table @ coefficients)
-    place = (np.clip(rho, -1, 1) + 1) * ((len(_RHO) - 1) / 2)
+    place = (np.minimum(np.maximum(rho, -1), 1) + 1) * ((len(_RHO) - 1) / 2)
     left = np.fmin(np.fmax(place, 0), len(_RHO) - 2).astype(int)  # 0 where it is not a number.
     low, high = table[left] @ coefficients, table[left + 1] @ coefficients
     values: Array = low + (place - left) * (high - low)
