@@ -384,4 +384,4 @@ class Judgment:
 
 def _is_sharp(ratio: float, steps: int) -> bool:
     """Whether a sensitivity grows too fast over some steps."""
-    return ratio > SHARP and ratio > SHARP_EACH**steps
+    return ratio > SHARP and math.log(ratio) > steps * math.log(SHARP_EACH)

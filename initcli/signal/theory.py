@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from initcli.distributions import Distribution, TruncatedNormal, Uniform
-from initcli.initializers import NormOf, Rescaled
+from initcli.initializers import Initializer, NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.core import Dense
 from initcli.layers.preprocessing import Preprocessing
@@ -328,13 +328,16 @@ class Theory:
             if weight is None:
                 raise NoTheory(f"the distribution of {parameter.path}")
             weights[name] = weight
+        initializers: dict[str, Initializer] = {}
+        if rule_of(step.layer).heeds_initializers:
+            initializers = {name: p.initializer for name, p in step.weights.items()}
         return Context(
             weights=weights,
             sizes={name: p.shape for name, p in step.weights.items()},
             inputs=[self.program.shapes[i] for i in step.inputs],
             outputs=[self.program.shapes[i] for i in step.outputs],
             options=step.options,
-            initializers={name: p.initializer for name, p in step.weights.items()},
+            initializers=initializers,
         )
 
     def _from_measured(self, step: Step, measured: Measured) -> Field:

@@ -64,7 +64,7 @@ class Context(NamedTuple):
     """What a rule knows of a call beside the layer and the fields.
 
     ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
-    the layer, and ``initializers`` what fills them; ``inputs`` and ``outputs`` the shapes of the
+    the layer, and ``initializers`` what fills them, for rules that heed it; ``inputs`` and ``outputs`` the shapes of the
     tensors. ``tied`` is E[x e] of an input entry and the table row that it was made from, where the
     input returns to that table. ``common`` gives what two inputs have in common, by their places.
     """
@@ -153,6 +153,8 @@ class Rule:
     layers: ClassVar[tuple[type[Any], ...]] = ()
     heeds_common: ClassVar[bool] = False
     """Whether the rule heeds what the inputs have in common."""
+    heeds_initializers: ClassVar[bool] = False
+    """Whether the rule heeds initializers beside the moments of the weights."""
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         """The axes that must hold the units of the inputs; by default the channels."""
