@@ -246,9 +246,10 @@ class Evidence:
         if self.how != "predicted":
             is_free = self.how == "auto"
             for wanted, seconds in (_WANTED if is_free else _ASKED_FOR).items():
-                asked = {"batch": self.batch, "draws": self.draws}
                 try:
-                    plan = planned(model, **asked, seconds=seconds, wanted=wanted)
+                    plan = planned(
+                        model, batch=self.batch, draws=self.draws, seconds=seconds, wanted=wanted
+                    )
                     return measure_signal(model, plan=plan, theory=False)
                 except (SignalError, TooLarge, MemoryError) as error:
                     if is_free and isinstance(error, TooSlow):

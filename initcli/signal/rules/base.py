@@ -64,9 +64,10 @@ class Context(NamedTuple):
     """What a rule knows of a call beside the layer and the fields.
 
     ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
-    the layer, and ``initializers`` what fills them, for rules that heed it; ``inputs`` and ``outputs`` the shapes of the
-    tensors. ``tied`` is E[x e] of an input entry and the table row that it was made from, where the
-    input returns to that table. ``common`` gives what two inputs have in common, by their places.
+    the layer, and ``initializers`` what fills them, for rules that heed it. ``inputs`` and
+    ``outputs`` are the shapes of the tensors. ``tied`` is E[x e] of an input entry and the table
+    row that it was made from, where the input returns to that table. ``common`` gives what two
+    inputs have in common, by their places.
     """
 
     weights: dict[str, Weight]
