@@ -116,7 +116,7 @@ class Shared:
         return known[1]
 
     def _content(self, given: Field) -> Hashable:
-        arrays = (given.profile, given.second, given.ratios, given.lags)
+        arrays = (given.profile, given.second, given.ratios, given.lags, given.near)
         known = [each for each in arrays if each is not None]
         self._bytes += sum(each.nbytes for each in known) + _OVERHEAD
         digest = blake2b(digest_size=16)
@@ -128,6 +128,7 @@ class Shared:
             given.units,
             given.pinned,
             given.lags is None,
+            given.near is None,
             given.steady,
             given.axes,
             given.entangled,

@@ -17,7 +17,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import Field, field, mapped, mean_products, normal
+from initcli.signal.field import Field, field, mapped, mean_products, normal, with_neighbors
 from initcli.signal.gradient import Gradient as Gradient
 from initcli.signal.gradient import tilt_of_part
 from initcli.signal.grid import cells
@@ -321,13 +321,18 @@ def with_bias(moments: Array, means: Array, bias: Weight | None) -> tuple[Array,
 
 
 class Window(NamedTuple):
-    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose."""
+    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose.
+
+    ``neighbors`` adds up those of an entry and the next, where sums at positions that are next to
+    one another have the same weights.
+    """
 
     over: Callable[[Array], Array]
     back: Callable[[Array], Array]
+    neighbors: Callable[[Array], Array] | None = None
 
 
-_ONE_POSITION = Window(lambda x: x, lambda x: x)
+_ONE_POSITION = Window(lambda x: x, lambda x: x, lambda x: x)
 
 
 def weighted_sum(
@@ -356,7 +361,7 @@ def weighted_sum(
         feeds: units of the output that an entry enters; by default all.
         fan_in: entries of a sum, of which orthogonal weights keep the length.
     """
-    over, back = window or _ONE_POSITION
+    over, back, neighbors = window or _ONE_POSITION
     lags = given.lags if window is None else None
     means = given.means
     moments = depth * kernel.variance * over(given.moments)
@@ -366,6 +371,9 @@ def weighted_sum(
         rest = over(given.moments - mean_products(means, means))
         moments = moments + total**2 + kernel.mean**2 * depth * rest
     output = normal(*with_bias(moments, total, bias), units, lags)
+    if neighbors is not None and given.grid and not kernel.mean:
+        common = depth * kernel.variance * neighbors(given.neighbors)
+        output = with_neighbors(output, common if bias is None else common + bias.second)
     if window is None:
         output = msgspec.structs.replace(output, sizes=given.sizes)
     if kernel.orthogonal:

@@ -77,7 +77,11 @@ def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
     more = (1,) * missing
     grid = (*more, *given.grid)
     wide = msgspec.structs.replace(
-        given, second=given.second.reshape(grid), ratios=given.ratios.reshape(3, *grid), lags=None
+        given,
+        second=given.second.reshape(grid),
+        ratios=given.ratios.reshape(3, *grid),
+        lags=None,
+        near=None,
     )
     step = laid(wide, (*more, *shape), axes)
 

@@ -177,7 +177,7 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
         sizes = np.sqrt(np.maximum(x[0], 0.0))
         return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
-    return Window(over, slid.unboxed)
+    return Window(over, slid.unboxed, slid.box)
 
 
 class LocallyConnectedRule(WindowRule):
