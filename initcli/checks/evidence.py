@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
 from initcli.signal.measured import measure_signal, predict_signal
-from initcli.signal.planning import BATCH, TooSlow, notes_of_left_out, planned
+from initcli.signal.planning import BATCH, NotAfforded, Plan, TooSlow, notes_of_left_out, planned
 from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 
@@ -244,22 +245,29 @@ class Evidence:
     def _signal(self, model: Model) -> Signal:
         assert self.graph is not None
         if self.how != "predicted":
-            is_free = self.how == "auto"
-            for wanted, seconds in (_WANTED if is_free else _ASKED_FOR).items():
-                try:
-                    plan = planned(
-                        model, batch=self.batch, draws=self.draws, seconds=seconds, wanted=wanted
-                    )
-                    return measure_signal(model, plan=plan, theory=False)
-                except (SignalError, TooLarge, MemoryError) as error:
-                    if is_free and isinstance(error, TooSlow):
-                        continue
+            try:
+                return measure_signal(model, plan=self._plan(model), theory=False)
+            except (SignalError, TooLarge, MemoryError) as error:
+                if not (self.how == "auto" and isinstance(error, TooSlow)):
                     reason = str(error).replace("\n  = ", "; ") or "not enough memory"
                     self.notes.append(f"the signal is predicted, not measured: {reason}")
-                    break
         signal = predict_signal(model, batch=self.graph.program.batch)
         self.notes += notes_of_left_out(signal.left_out)
         return signal
+
+    def _plan(self, model: Model) -> Plan:
+        """The first examples and draws that fit in their time and memory.
+
+        Raises:
+            NotAfforded: none do.
+        """
+        *more, least = (_WANTED if self.how == "auto" else _ASKED_FOR).items()
+        asked = partial(planned, model, batch=self.batch, draws=self.draws)
+        for wanted, seconds in more:
+            with suppress(NotAfforded):
+                return asked(seconds=seconds, wanted=wanted)
+        wanted, seconds = least
+        return asked(seconds=seconds, wanted=wanted)
 
     def _passed(self) -> Model:
         """The model with zeros drawn, and frozen: nothing here reads the gradients of weights."""
