@@ -35,7 +35,7 @@ from initcli.signal.rules.base import (
     rule_of,
 )
 from initcli.signal.sharing import shared
-from initcli.signal.ties import Ties
+from initcli.signal.ties import Ties, Ways
 from initcli.signal.typical import Doubt, Made
 from initcli.types import CODES, Array, NotComputable, Size
 
@@ -396,7 +396,7 @@ class Theory:
             tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
         }
         lost: set[int] = set()
-        through: dict[int, frozenset[str]] = {}
+        ways: dict[int, Ways] = {t: frozenset([("", t)]) for t in self.program.results}
         sizes: list[float | None] = []
         for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
             tensor, *others = step.outputs
@@ -426,15 +426,14 @@ class Theory:
             self._take_kernel(step, back[0])
             for made in step.outputs:
                 gradients.pop(made, None)  # No step in front of this one takes them.
-            weights = self.ties.passed(step, through.get(tensor, frozenset()))
+            way = self.ties.passed(step, ways.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
                     continue
-                before, passed = gradients.get(source), through.get(source, frozenset())
-                if weights & passed:
-                    # Gradients that pass through the same weights are not independent.
+                before, known = gradients.get(source), ways.get(source, frozenset())
+                if self.ties.meet(way, known):
                     lost.add(source)
-                through[source] = weights | passed
+                ways[source] = way | known
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
 
