@@ -220,6 +220,8 @@ class Ties:
         fields = [self.fields[each] for each in step.inputs]
         made, beside = self.fields[output], self.fields[other]
         if len(fields) == 1 and fields[0].latent == made.latent and crosses[0] is not None:
+            if not made.grid == beside.grid == fields[0].grid:
+                raise NoTheory("tensors at other positions than one another")
             rho = correlations(fields[0], beside, crosses[0])
             sizes = np.sqrt(made.second * beside.second)
             return products(made.profile, beside.profile, rho) * sizes

@@ -154,6 +154,8 @@ class Rule:
     layers: ClassVar[tuple[type[Any], ...]] = ()
     heeds_common: ClassVar[bool] = False
     """Whether the rule heeds what the inputs have in common."""
+    adds_up: ClassVar[bool] = False
+    """Whether the layer's activation takes a weighted sum of the input, and a bias."""
     heeds_initializers: ClassVar[bool] = False
     """Whether the rule heeds initializers beside the moments of the weights."""
 
