@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -20,16 +21,19 @@ from initcli.signal.figures import FirstLoss, Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
 from initcli.signal.measured import measure_signal, predict_signal
-from initcli.signal.planning import BATCH, TooSlow, notes_of_left_out, planned
+from initcli.signal.planning import BATCH, NotAfforded, Plan, TooSlow, notes_of_left_out, planned
 from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 
 MAX_STEPS = 10_000
 """Calls of layers beyond which the signal is not judged; each takes about 8 ms."""
-_WANTED = ((64, 3), (16, 3))
-"""Examples and draws to measure, the best first."""
-_SECONDS = 3.0
-"""Time beyond which a signal is predicted and not measured."""
+_WANTED = {((64, 3),): 1.0, ((64, 1), (16, 1)): 4.0}
+"""Examples and draws to measure, the best first, where all draws take so many seconds at most.
+
+Trials of remedies take that time again, and beyond it the signal is predicted.
+"""
+_ASKED_FOR = {((16, 3),): math.inf}
+"""Those where a person asks for measurements."""
 _MAX_SHOWN = 3
 """Initializers that one remedy shows."""
 
@@ -233,7 +237,7 @@ class Evidence:
         """
         if self.graph is None or self.dead_ends:
             return None
-        judgment = Judgment(self._signal(self._with_zeros_drawn()), self.graph)
+        judgment = Judgment(self._signal(self._passed()), self.graph)
         if judgment.first_unknown is not None:
             self.notes.append(f"the signal is not known from '{judgment.first_unknown}' on")
         return judgment
@@ -251,25 +255,32 @@ class Evidence:
     def _signal(self, model: Model) -> Signal:
         assert self.graph is not None
         if self.how != "predicted":
-            is_free = self.how == "auto"
             try:
-                plan = planned(
-                    model,
-                    batch=self.batch,
-                    draws=self.draws,
-                    seconds=_SECONDS if is_free else math.inf,
-                    wanted=_WANTED if is_free else _WANTED[-1:],
-                )
-                return measure_signal(model, plan=plan, theory=False)
+                return measure_signal(model, plan=self._plan(model), theory=False)
             except (SignalError, TooLarge, MemoryError) as error:
-                if not (is_free and isinstance(error, TooSlow)):
+                if not (self.how == "auto" and isinstance(error, TooSlow)):
                     reason = str(error).replace("\n  = ", "; ") or "not enough memory"
                     self.notes.append(f"the signal is predicted, not measured: {reason}")
         signal = predict_signal(model, batch=self.graph.program.batch)
         self.notes += notes_of_left_out(signal.left_out)
         return signal
 
-    def _with_zeros_drawn(self) -> Model:
+    def _plan(self, model: Model) -> Plan:
+        """The first examples and draws that fit in their time and memory.
+
+        Raises:
+            NotAfforded: none do.
+        """
+        *more, least = (_WANTED if self.how == "auto" else _ASKED_FOR).items()
+        asked = partial(planned, model, batch=self.batch, draws=self.draws)
+        for wanted, seconds in more:
+            with suppress(NotAfforded):
+                return asked(seconds=seconds, wanted=wanted)
+        wanted, seconds = least
+        return asked(seconds=seconds, wanted=wanted)
+
+    def _passed(self) -> Model:
+        """The model with zeros drawn, and frozen: nothing here reads the gradients of weights."""
         cuts = self.zeros is not None and self.zeros.cuts
         paths = {
             each.path
@@ -279,14 +290,14 @@ class Evidence:
             and (cuts or self.is_result(layer))
         }
 
-        def drawn(parameter: Parameter) -> Parameter:
-            if parameter.path not in paths:
-                return parameter
-            initializer = Ones() if is_scale(parameter) else LecunNormal()
-            return msgspec.structs.replace(parameter, initializer=initializer)
+        def passed(parameter: Parameter) -> Parameter:
+            initializer = parameter.initializer
+            if parameter.path in paths:
+                initializer = Ones() if is_scale(parameter) else LecunNormal()
+            return msgspec.structs.replace(parameter, initializer=initializer, trainable=False)
 
-        layers = tuple(with_parameters(layer, drawn) for layer in self.model.layers)
-        return msgspec.structs.replace(self.model, layers=layers) if paths else self.model
+        layers = tuple(with_parameters(layer, passed) for layer in self.model.layers)
+        return msgspec.structs.replace(self.model, layers=layers)
 
     # Remedies
 

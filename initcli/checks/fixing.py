@@ -19,7 +19,7 @@ from initcli.documents.document import Document
 from initcli.documents.edit import CannotEdit, Change, edited
 from initcli.errors import printable
 from initcli.frameworks import Framework
-from initcli.model import Model
+from initcli.model import Model, leaves
 from initcli.signal.sharing import sharing
 from initcli.sources.building import build
 from initcli.sources.load import load
@@ -30,6 +30,8 @@ _MAX_ROUNDS = 6
 """Rounds in which remedies of findings that came to light with the last ones are tried."""
 _MAX_TRIALS = 4
 """Sets of remedies that are tried, each without those that did not help before."""
+_MAX_LAYERS = 4_000
+"""Layers that all trials judge together; two texts are tried whatever their size."""
 
 
 class Fixed(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +226,7 @@ def _tried(
     ``known`` are the findings on the texts of earlier trials.
     """
     document = model.document
+    most = max(_MAX_LAYERS // max(sum(1 for _ in leaves(model.layers)), 1), 2)
     trial = _Trial(document.text, (), first)
     for _ in range(_MAX_ROUNDS):
         wanted = [each for each in trial.last.findings if not _is_among(each, useless)]
@@ -232,6 +235,8 @@ def _tried(
             break
         document = parse(text, document.file)
         if text not in known:
+            if len(known) == most:
+                break
             changed = build(
                 document, seed=model.seed, defaults=model.defaults, functions=model.functions
             )

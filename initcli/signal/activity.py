@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,15 +14,11 @@ from initcli.parameter import Parameter
 from initcli.signal import arrays
 from initcli.signal.field import WEIGHTS
 from initcli.signal.figures import Signal
-from initcli.signal.graph import Graph, mixes
+from initcli.signal.graph import Graph
 from initcli.signal.observing import near_bounds, output_bounds
 from initcli.signal.rules.base import Weight
-from initcli.signal.theory import Theory, distribution_moments
+from initcli.signal.theory import Sums, Theory, distribution_moments
 from initcli.signal.thresholds import DEAD, GONE, SATURATED, SHUT, SURE
-from initcli.types import Array
-
-_TINY = 1e-100
-"""Sizes below this, and above its inverse, have under- or overflowed."""
 
 
 class Shares(NamedTuple):
@@ -60,11 +56,11 @@ class Activity:
             saturated = seen.saturated.median if seen.saturated else None
             zeros, dead = (seen.zeros.median, seen.dead_units.median) if rectifies else (None, None)
             return Shares(index, zeros, dead, saturated)
-        sums = self._sums.get(index)
+        sums = self.signal.sums.get(index)
         if sums is None:
             return None
         with np.errstate(all="ignore"):
-            y = np.asarray(function.call(arrays, sums))
+            y = np.asarray(function.call(arrays, sums.values))
         bounds = output_bounds(layer)
         return Shares(
             index,
@@ -101,12 +97,12 @@ class Activity:
         moments = [distribution_moments(bias) for bias in biases]
         if not any(each is not None and each.mean for each in moments):
             return False
-        sums = self._sums_without(frozenset(bias.path for bias in biases)).get(index)
+        sums = self._sums_without([bias.path for bias in biases], index)
         layer = graph.steps[index].layer
         bounds, function = output_bounds(layer), layer.last_activation
         if sums is None or bounds is None or function is None:
             return True
-        near = near_bounds(np.asarray(function.call(arrays, sums)), bounds)
+        near = near_bounds(np.asarray(function.call(arrays, sums.values)), bounds)
         return float(WEIGHTS @ near) <= SATURATED
 
     def _makers(self, index: int) -> Sequence[Parameter]:
@@ -139,32 +135,17 @@ class Activity:
         shares = (each.zeros if each.dead is None else each.dead for each in self.shares)
         return any(share is not None and share > GONE for share in shares)
 
-    @cached_property
-    def _sums(self) -> dict[int, Array]:
-        """Predicted input of each activation, by step, at the nodes of a normal distribution."""
-        return self._sums_without(frozenset())
-
-    def _sums_without(self, paths: frozenset[str]) -> dict[int, Array]:
-        """The predicted inputs with the parameters of these paths at 0."""
+    def _sums_without(self, paths: Collection[str], index: int) -> Sums | None:
+        """What the activation of a step takes, with the parameters of these paths at 0."""
 
         def moments(parameter: Parameter) -> Weight | None:
             return Weight(0.0, 0.0) if parameter.path in paths else distribution_moments(parameter)
 
         theory = Theory(self.graph.program, moments)
         theory.begin()
-        sums: dict[int, Array] = {}
-        for index, step in enumerate(self.graph.steps):
-            function = step.layer.last_activation
-            if function is not None and function.is_entrywise and step.layer.acts_as() != "recurs":
-                before = theory.fields.get(step.inputs[0])
-                if step.parameters or mixes(step):
-                    expected = theory.expected(step.without_activation)
-                    before = None if expected is None else expected.output
-                size = 0.0 if before is None else math.sqrt(before.mean_square)
-                if before is not None and _TINY < size < 1 / _TINY:
-                    sums[index] = size * before.profile
+        for step in self.graph.steps[:index]:
             theory.take(step)
-        return sums
+        return Sums.of(theory.expected(self.graph.steps[index]))
 
 
 def _rectifies(function: Activation) -> bool:

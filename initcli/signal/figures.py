@@ -18,7 +18,7 @@ from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.graph import Graph
 from initcli.signal.program import Program
 from initcli.signal.residual import ResidualScheme, schemes
-from initcli.signal.theory import Prediction
+from initcli.signal.theory import Prediction, Sums
 from initcli.types import Size, texts
 
 
@@ -236,7 +236,8 @@ class Signal(Displayed, frozen=True, kw_only=True):
     inputs and the last of these tensors. By the number of a step, ``onsets`` is the largest
     gradient of a time step divided by that of the last, and ``reaches`` the number of time steps
     with a gradient of at least 1e-4 of the largest, for recurrent layers that end with their last
-    state. These four are empty where nothing was drawn.
+    state. These four are empty where nothing was drawn. ``sums`` are what activations take, by the
+    number of the step, where that is predicted.
     """
 
     model: Model
@@ -253,6 +254,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
     dimensions: Mapping[int, float] = {}
     onsets: Mapping[int, float] = {}
     reaches: Mapping[int, float] = {}
+    sums: Mapping[int, Sums] = {}
     left_out: tuple[str, ...] = ()
 
     view: ClassVar[str] = "signal"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import NamedTuple
 
@@ -102,9 +103,14 @@ class Graph:
 
         These are inputs, outputs of normalizations and tables, and data that was scaled.
         """
+        return self.sources_past(())
+
+    def sources_past(self, passed: Collection[int]) -> list[frozenset[int]]:
+        """The :attr:`sources`, where steps of these numbers hand the size of their input on."""
         found: list[frozenset[int]] = [frozenset((t,)) for t in range(len(self.program.shapes))]
-        for step in self.steps:
-            if step.inputs == step.outputs or self._begins(step):
+        for index, step in enumerate(self.steps):
+            begins = self._begins(step) and index not in passed
+            if step.inputs == step.outputs or begins:
                 continue
             from_inputs = frozenset[int]().union(*(found[tensor] for tensor in step.inputs))
             for tensor in step.outputs:

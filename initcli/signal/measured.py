@@ -135,6 +135,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         batch=built.batch,
         draws=0,
         layers=layers,
+        sums=expected.sums,
         losses=first_losses(built, expected.logits, {}, loss),
         attention=attention,
         notes=(
@@ -220,6 +221,7 @@ def _gathered(
         onsets=_medians([draw.onsets for draw in taken]),
         reaches=_medians([draw.reaches for draw in taken]),
         layers=layers,
+        sums=expected.sums,
         tensors=tuple(_tensors(model, taken)),
         losses=first_losses(built, expected.logits, losses, loss),
         attention=attention_signals(built, attention, expected.attended),

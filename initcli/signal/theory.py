@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from initcli.distributions import Distribution, TruncatedNormal, Uniform
-from initcli.initializers import NormOf, Rescaled
+from initcli.initializers import Initializer, NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
@@ -35,9 +35,9 @@ from initcli.signal.rules.base import (
     rule_of,
 )
 from initcli.signal.sharing import shared
-from initcli.signal.ties import Ties
+from initcli.signal.ties import Ties, Ways
 from initcli.signal.typical import Doubt, Made
-from initcli.types import CODES, NotComputable, Size
+from initcli.types import CODES, Array, NotComputable, Size
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,17 +77,39 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     gradient_rms: float | None
 
 
+class Sums(NamedTuple):
+    """What an activation takes: its root mean square, and its profile as in :class:`Field`."""
+
+    size: float
+    profile: Array
+
+    @classmethod
+    def of(cls, expected: Expected | None) -> Sums | None:
+        """Those of a step; None where it has no activation, or they are not known or not finite."""
+        if expected is None or expected.sums is None:
+            return None
+        size = math.sqrt(expected.sums.mean_square)
+        return cls(size, expected.sums.profile) if _SMALLEST < size < 1 / _SMALLEST else None
+
+    @property
+    def values(self) -> Array:
+        """The values at the nodes of a normal distribution."""
+        return self.size * self.profile
+
+
 class Predicted(NamedTuple):
     """Predictions of all steps.
 
     ``left_out`` are the layers that take more memory than allowed. By the number of the step,
-    ``attended`` are the scores of attention, and ``logits`` those of outputs.
+    ``attended`` are the scores of attention, ``logits`` those of outputs, and ``sums`` what
+    activations take.
     """
 
     steps: list[Prediction]
     left_out: tuple[str, ...] = ()
     attended: Mapping[int, Attended] = {}
     logits: Mapping[int, Logits] = {}
+    sums: Mapping[int, Sums] = {}
 
 
 Moments = Callable[[Parameter], Weight | None]
@@ -113,10 +135,13 @@ def predictions(
     pulls: list[Pull | None] = []
     forwards: list[Prediction] = []
     attended: dict[int, Attended] = {}
+    sums: dict[int, Sums] = {}
     for index, step in enumerate(program.steps):
         expected = theory.take(step)
         if expected is not None and expected.attended is not None:
             attended[index] = expected.attended
+        if (taken := Sums.of(expected)) is not None:
+            sums[index] = taken
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
@@ -129,7 +154,7 @@ def predictions(
         )
         for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out), attended, theory.logits())
+    return Predicted(found, tuple(theory.left_out), attended, theory.logits(), sums)
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
@@ -167,6 +192,8 @@ class NoRoom(NoTheory):
     """Raised where a layer takes more memory than is allowed."""
 
 
+_SMALLEST = 1e-100
+"""Sizes below this, and above its inverse, have under- or overflowed."""
 _NUMBER = 8
 """Bytes of a number."""
 _OF_INPUT = 10
@@ -303,13 +330,16 @@ class Theory:
             if weight is None:
                 raise NoTheory(f"the distribution of {parameter.path}")
             weights[name] = weight
+        initializers: dict[str, Initializer] = {}
+        if rule_of(step.layer).heeds_initializers:
+            initializers = {name: p.initializer for name, p in step.weights.items()}
         return Context(
             weights=weights,
             sizes={name: p.shape for name, p in step.weights.items()},
             inputs=[self.program.shapes[i] for i in step.inputs],
             outputs=[self.program.shapes[i] for i in step.outputs],
             options=step.options,
-            initializers={name: p.initializer for name, p in step.weights.items()},
+            initializers=initializers,
         )
 
     def _from_measured(self, step: Step, measured: Measured) -> Field:
@@ -368,7 +398,7 @@ class Theory:
             tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
         }
         lost: set[int] = set()
-        through: dict[int, frozenset[str]] = {}
+        ways: dict[int, Ways] = {t: frozenset([("", t)]) for t in self.program.results}
         sizes: list[float | None] = []
         for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
             tensor, *others = step.outputs
@@ -398,15 +428,14 @@ class Theory:
             self._take_kernel(step, g)
             for made in step.outputs:
                 gradients.pop(made, None)  # No step in front of this one takes them.
-            weights = self.ties.passed(step, through.get(tensor, frozenset()))
+            way = self.ties.passed(step, ways.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
                     continue
-                before, passed = gradients.get(source), through.get(source, frozenset())
-                if weights & passed:
-                    # Gradients that pass through the same weights are not independent.
+                before, known = gradients.get(source), ways.get(source, frozenset())
+                if self.ties.meet(way, known):
                     lost.add(source)
-                through[source] = weights | passed
+                ways[source] = way | known
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
 

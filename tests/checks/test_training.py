@@ -56,6 +56,15 @@ def test_the_facts_are_many_of_both_kinds_and_hardly_any_failure_is_unseen() -> 
     assert len(FAILED_UNSEEN) <= len(FAILED) / 20
 
 
+def test_a_normalization_whose_epsilon_outweighs_its_input_hands_the_size_on() -> None:
+    (finding,) = found("ln_gamma_001_12")
+    assert finding.code == "I202"
+    assert "the epsilon of block_1/layer_normalization is more than the mean square" in (
+        finding.remedy
+    )
+    assert not found("ln_gamma_001_6_last_one")
+
+
 def test_a_message_says_where_adam_may_do_what_sgd_does_not() -> None:
     (finding,) = found("relu_5_normal_001")
     both = accuracies("relu_5_normal_001")

@@ -88,6 +88,12 @@ class SignalSize(Check):
         message += "" if growth.between_examples else adam_may(ratio)
         rescaling = evidence.rescaled(steps)
         advice = "scale these kernels, or put a normalization between the layers"
+        within = judgment.outweighed_within(growth)
+        if within:
+            advice = (
+                f"the epsilon of {within[0]} is more than the mean square of its input: make the "
+                "gammas or kernels before it larger, or epsilon smaller"
+            )
         if rescaling.unstable:
             advice = rescaling.without_scale("the signal", "put a LayerNormalization in each")
         return self.finding(

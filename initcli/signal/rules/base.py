@@ -17,7 +17,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import Field, field, mapped, mean_products, normal
+from initcli.signal.field import Field, field, mapped, mean_products, normal, with_neighbors
 from initcli.signal.gradient import Gradient as Gradient
 from initcli.signal.gradient import tilt_of_part
 from initcli.signal.grid import cells
@@ -75,9 +75,10 @@ class Context(NamedTuple):
     """What a rule knows of a call beside the layer and the fields.
 
     ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
-    the layer, and ``initializers`` what fills them; ``inputs`` and ``outputs`` the shapes of the
-    tensors. ``tied`` is E[x e] of an input entry and the table row that it was made from, where the
-    input returns to that table. ``common`` gives what two inputs have in common, by their places.
+    the layer, and ``initializers`` what fills them, for rules that heed it. ``inputs`` and
+    ``outputs`` are the shapes of the tensors. ``tied`` is E[x e] of an input entry and the table
+    row that it was made from, where the input returns to that table. ``common`` gives what two
+    inputs have in common, by their places.
     """
 
     weights: dict[str, Weight]
@@ -121,8 +122,9 @@ class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
     ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
-    layer's further outputs, where theory covers them, and ``attended`` the scores of attention.
-    ``kernel`` gives the mean square of the gradient of its kernel or table.
+    layer's further outputs, where theory covers them, ``attended`` the scores of attention, and
+    ``sums`` what the last activation takes, where that is a function of single entries. ``kernel``
+    gives the mean square of the gradient of its kernel or table.
     """
 
     output: Field
@@ -131,6 +133,7 @@ class Expected(NamedTuple):
     others: tuple[Field, ...] = ()
     attended: Attended | None = None
     kernel: KernelPull | None = None
+    sums: Field | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
@@ -145,6 +148,7 @@ class Expected(NamedTuple):
             after.output,
             lambda g: self.pull(*after.pull(g)),
             kernel=None if own is None else kernel,
+            sums=after.sums,
         )
 
 
@@ -174,6 +178,10 @@ class Rule:
     layers: ClassVar[tuple[type[Any], ...]] = ()
     heeds_common: ClassVar[bool] = False
     """Whether the rule heeds what the inputs have in common."""
+    adds_up: ClassVar[bool] = False
+    """Whether the layer's activation takes a weighted sum of the input, and a bias."""
+    heeds_initializers: ClassVar[bool] = False
+    """Whether the rule heeds initializers beside the moments of the weights."""
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         """The axes that must hold the units of the inputs; by default the channels."""
@@ -342,14 +350,17 @@ class Window(NamedTuple):
     """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose.
 
     ``places`` counts them where the same weights slide over all; None where they do not.
+    ``neighbors`` adds up those of an entry and the next, where sums at positions that are next to
+    one another have the same weights.
     """
 
     over: Callable[[Array], Array]
     back: Callable[[Array], Array]
     places: int | None = None
+    neighbors: Callable[[Array], Array] | None = None
 
 
-_ONE_POSITION = Window(lambda x: x, lambda x: x, 1)
+_ONE_POSITION = Window(lambda x: x, lambda x: x, 1, lambda x: x)
 
 
 def products_of_pairs(x: Array, g: Array, batch: Batch) -> float:
@@ -393,7 +404,7 @@ def weighted_sum(
         feeds: units of the output that an entry enters; by default all.
         fan_in: entries of a sum, of which orthogonal weights keep the length.
     """
-    over, back, places = window or _ONE_POSITION
+    over, back, places, neighbors = window or _ONE_POSITION
     lags = given.lags if window is None else None
     means = given.means
     moments = depth * kernel.variance * over(given.moments)
@@ -403,6 +414,9 @@ def weighted_sum(
         rest = over(given.moments - mean_products(means, means))
         moments = moments + total**2 + kernel.mean**2 * depth * rest
     output = normal(*with_bias(moments, total, bias), units, lags)
+    if neighbors is not None and given.grid and not kernel.mean:
+        common = depth * kernel.variance * neighbors(given.neighbors)
+        output = with_neighbors(output, common if bias is None else common + bias.second)
     if window is None:
         output = msgspec.structs.replace(output, sizes=given.sizes)
     if kernel.orthogonal:

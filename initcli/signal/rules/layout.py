@@ -68,7 +68,7 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
 
     is_laid = all(step.output is each for step, each in zip(steps, fields, strict=True))
     kernel = expected.kernel if is_laid else None
-    return Expected(output, pull, after, expected.others, expected.attended, kernel)
+    return expected._replace(output=output, pull=pull, axes=after, kernel=kernel)
 
 
 def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
@@ -79,7 +79,11 @@ def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
     more = (1,) * missing
     grid = (*more, *given.grid)
     wide = msgspec.structs.replace(
-        given, second=given.second.reshape(grid), ratios=given.ratios.reshape(3, *grid), lags=None
+        given,
+        second=given.second.reshape(grid),
+        ratios=given.ratios.reshape(3, *grid),
+        lags=None,
+        near=None,
     )
     step = laid(wide, (*more, *shape), axes)
 

@@ -45,6 +45,7 @@ from initcli.types import Array, Size
 
 class DenseRule(Rule):
     layers = (core.Dense,)
+    adds_up = True
 
     def expected(self, layer: core.Dense, context: Context, given: Field) -> Expected:
         kernel, bias = context.weights["kernel"], context.weights.get("bias")
@@ -56,6 +57,7 @@ class EinsumDenseRule(Rule):
     """Sums over the kernel's axes that are not in the output; new ones are units."""
 
     layers = (einsum.EinsumDense,)
+    adds_up = True
 
     def axes(self, layer: einsum.EinsumDense, context: Context, given: Field) -> Axes:
         letters = layer.axes(context.inputs[0])
@@ -104,6 +106,7 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
 
 class ConvolutionRule(WindowRule):
     layers = (convolution.Convolution,)
+    adds_up = True
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         channels, grid = channels_and_grid(context.inputs[0], layer.data_format)
@@ -180,7 +183,7 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
         sizes = np.sqrt(np.maximum(x[0], 0.0))
         return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
-    return Window(over, slid.unboxed, math.prod(size))
+    return Window(over, slid.unboxed, math.prod(size), slid.box)
 
 
 class LocallyConnectedRule(WindowRule):

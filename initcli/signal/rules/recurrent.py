@@ -68,6 +68,8 @@ class Unrolled(NamedTuple):
 class _RecurrentRule(Rule):
     """The base of rules of recurrent layers, which say how a layer unrolls."""
 
+    heeds_initializers = True
+
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         raise NotImplementedError
 
