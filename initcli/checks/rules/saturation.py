@@ -67,12 +67,13 @@ class Saturation(Check):
             rescaling = evidence.rescaled([maker])
             kernel = rescaling.kernel_of(layer) or evidence.first_kernel(layer)
             bounds = [f"{each:g}" for each in output_bounds(step.layer) or () if each is not None]
+            what = "what enters the state" if shares.enters else "the output"
             yield self.finding(
                 evidence,
                 layer,
                 kernel,
                 message=(
-                    f"{shares.saturated:.0%} of the output of {step.name} lies at the bounds "
+                    f"{shares.saturated:.0%} of {what} of {step.name} lies at the bounds "
                     f"{' and '.join(bounds)} of its activation ({judgment.basis})"
                 ),
                 initializer=(
