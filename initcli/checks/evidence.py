@@ -309,7 +309,8 @@ class Evidence:
         index = self.steps_of.get(layer.name, [None])[0]
         if index is not None and layer.layer.acts_as() == "looks_up":
             return "uniform"
-        suits = None if index is None else self.scales.critical(index)
+        recurs = layer.layer.acts_as() == "recurs"
+        suits = None if index is None or recurs else self.scales.critical(index)
         return "he_normal" if suits is not None and suits.scale == 2.0 else "glorot_uniform"
 
     def rescaled(self, steps: Iterable[int]) -> Rescaling:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from initcli.activations import Activation, Relu, Relu6
 from initcli.parameter import Parameter
 from initcli.signal import arrays
-from initcli.signal.field import WEIGHTS
+from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph
 from initcli.signal.observing import near_bounds, output_bounds
@@ -25,21 +25,24 @@ class Shares(NamedTuple):
     """Shares of an activation's output that are 0, dead and saturated; None where unknown.
 
     ``step`` is the index of the step that applies the activation. Zeros and dead units count for
-    ReLU only.
+    ReLU only. ``enters`` says that what is saturated enters the state of gates.
     """
 
     step: int
     zeros: float | None
     dead: float | None
     saturated: float | None
+    enters: bool = False
 
 
 class Activity:
     """What the activations of a signal leave of it, measured or else predicted."""
 
-    def __init__(self, signal: Signal, graph: Graph) -> None:
+    def __init__(self, signal: Signal, graph: Graph, rms: Callable[[int], float | None]) -> None:
         self.signal = signal
         self.graph = graph
+        self.rms = rms
+        """Gives the root mean square of a tensor."""
 
     def _shares(self, index: int) -> Shares | None:
         """Shares of the output of a step's activation; None where it has none or nothing is known.
@@ -69,10 +72,30 @@ class Activity:
             saturated=None if bounds is None else float(WEIGHTS @ near_bounds(y, bounds)),
         )
 
+    def _entering(self, index: int) -> Shares | None:
+        """The share of what enters the state of gates that is saturated, where nearly all of it is.
+
+        It is that of the first step, by the kernel alone.
+        """
+        step = self.graph.steps[index]
+        function, bounds = step.layer.last_activation, output_bounds(step.layer)
+        kernel = next((p for p in step.parameters if p.argument == "kernel_initializer"), None)
+        if function is None or bounds is None or kernel is None:
+            return None
+        if step.layer.acts_as() != "recurs" or getattr(step.layer, "gates", 1) == 1:
+            return None
+        size, moments = self.rms(step.inputs[0]), distribution_moments(kernel)
+        if size is None or moments is None:
+            return None
+        sums = size * math.sqrt(kernel.shape[0] * moments.second) * NODES
+        share = float(WEIGHTS @ near_bounds(np.asarray(function.call(arrays, sums)), bounds))
+        return Shares(index, None, None, share, enters=True) if share > SHUT else None
+
     @cached_property
     def shares(self) -> list[Shares]:
         """The shares of every activation of which they are known."""
-        shares = (self._shares(index) for index in range(len(self.graph.steps)))
+        indices = range(len(self.graph.steps))
+        shares = (self._entering(index) or self._shares(index) for index in indices)
         return [each for each in shares if each is not None]
 
     @cached_property

@@ -90,7 +90,7 @@ class Judgment:
     def __init__(self, signal: Signal, graph: Graph | None = None) -> None:
         self.signal = signal
         self.graph = graph or Graph(signal.program)
-        self.activity = Activity(signal, self.graph)
+        self.activity = Activity(signal, self.graph, self.rms)
 
     @property
     def basis(self) -> str:

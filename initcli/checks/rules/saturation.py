@@ -18,7 +18,8 @@ class Saturation(Check):
     bound. More than four in ten are reported, in the median over draws, or by the predicted
     distribution of the sums, and more than 95 % as an error. Of standard normal sums less than one
     in a hundred lies there. A result that its bias alone puts there, as the log odds of a rare
-    class do, is not reported: a loss of log-probabilities has no slope that vanishes.
+    class do, is not reported: a loss of log-probabilities has no slope that vanishes. Of an LSTM
+    and a GRU what enters the state at the first step counts too, from 95 % on.
 
     ## Why is this bad
     The slope at a bound is nearly 0, and so is the gradient that comes back through it. The sums
@@ -67,12 +68,13 @@ class Saturation(Check):
             rescaling = evidence.rescaled([maker])
             kernel = rescaling.kernel_of(layer) or evidence.first_kernel(layer)
             bounds = [f"{each:g}" for each in output_bounds(step.layer) or () if each is not None]
+            what = "what enters the state" if shares.enters else "the output"
             yield self.finding(
                 evidence,
                 layer,
                 kernel,
                 message=(
-                    f"{shares.saturated:.0%} of the output of {step.name} lies at the bounds "
+                    f"{shares.saturated:.0%} of {what} of {step.name} lies at the bounds "
                     f"{' and '.join(bounds)} of its activation ({judgment.basis})"
                 ),
                 initializer=(

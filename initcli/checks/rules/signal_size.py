@@ -16,7 +16,8 @@ class SignalSize(Check):
 
     ## What it does
     Compares the root mean square of what layers take with that of what flows into their stretch:
-    the inputs, the output of a normalization, or the vectors of an embedding. A factor of 1,000
+    the inputs, the output of a normalization, or the vectors of an embedding. A normalization whose
+    epsilon is more than the mean square of its input begins no stretch. A factor of 1,000
     up or 10,000 down is reported, also where only what differs between examples shrinks by that,
     as behind a softmax. It is a warning where the factor would be smaller but for one kernel, as
     the gradients of that one are of usual size and training undoes its part. The signal is measured

@@ -25,7 +25,7 @@ from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
 _TINY = 1e-300
-_KEPT, _PASSING = 7, 24
+_KEPT, _PASSING = 9, 24
 """Numbers for each cell: moments of fields and gradients, factors, and what becomes of them."""
 
 Axes = tuple[int, ...]
