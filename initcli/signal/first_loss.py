@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from initcli.activations import Linear, Sigmoid, Softmax
+from initcli.activations import LogSoftmax, Sigmoid, Softmax
 from initcli.choices import Loss
 from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.figures import FirstLoss, Spread
@@ -37,14 +37,16 @@ def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | N
         chosen: the loss of outputs that no activation bounds.
     """
     function = output_activation(step)
-    if isinstance(function, Softmax):
+    if isinstance(function, Softmax | LogSoftmax):
+        if function.axis not in (-1, len(shape) - 1):
+            return None  # classes that stand elsewhere
         found: Loss | None = "cross_entropy"
     elif isinstance(function, Sigmoid):
         found = "binary_cross_entropy"
     elif chosen is None and is_reverse(step):
         found = "cross_entropy"
     else:
-        found = chosen if function is None or isinstance(function, Linear) else None
+        found = chosen if function is None else None
     return None if found == "cross_entropy" and shape[-1] == 1 else found
 
 

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from initcli.activations import Activation, Sigmoid, Softmax
+from initcli.activations import Activation, LogSoftmax, Sigmoid, Softmax
 from initcli.layers import convolution, core, einsum
 from initcli.layers.activation import Softmax as SoftmaxLayer
 from initcli.layers.embedding import ReversibleEmbedding
-from initcli.signal.field import NODES, Field, field, scatter
+from initcli.layers.wrappers import TimeDistributed
+from initcli.signal.field import NODES, WEIGHTS, Field, field, scatter
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import Context, Weight
 from initcli.signal.rules.layout import predicted
@@ -54,10 +55,11 @@ def is_reverse(step: Step) -> bool:
 
 def output_activation(step: Step) -> Activation | None:
     """The activation of a step: that of its layer, or the layer itself."""
-    layer: Any = step.layer
+    layer = step.layer
     if isinstance(layer, SoftmaxLayer):
-        return Softmax()
-    return getattr(layer, "activation", None)
+        axes = (layer.axis,) if isinstance(layer.axis, int) else layer.axis
+        return Softmax(axis=axes[0]) if len(axes) == 1 else None
+    return layer.last_activation
 
 
 def head_of(program: Program, index: int) -> Head | None:
@@ -67,16 +69,16 @@ def head_of(program: Program, index: int) -> Head | None:
         program: of the model.
         index: of the step with the output.
     """
-    changing = [each for each in program.steps if each.inputs != each.outputs]
-    makers = {each.outputs[0]: each for each in changing}
+    makers = _makers(program)
     step, after = program.steps[index], list[Step]()
     while not mixes(step):
         if step.parameters or len(step.inputs) != 1 or step.inputs[0] not in makers:
             return None
-        if after or not isinstance(output_activation(step), Softmax | Sigmoid):
-            after.insert(0, step)  # Else it is the one that the loss is of.
+        if after or not _ends_with_loss(step):
+            after.insert(0, step)
         step = makers[step.inputs[0]]
-    return Head(step, tuple(after)) if is_reverse(step) or isinstance(step.layer, _HEADS) else None
+    layer = step.layer.layer if isinstance(step.layer, TimeDistributed) else step.layer
+    return Head(step, tuple(after)) if is_reverse(step) or isinstance(layer, _HEADS) else None
 
 
 def logits(
@@ -99,7 +101,9 @@ def logits(
         NoTheory: they are not known.
     """
     head = head_of(program, index)
-    if head is None or head.step.inputs[0] not in fields:
+    if head is None:
+        return _of_several(program, fields, context, index)
+    if head.step.inputs[0] not in fields:
         return None
     step, known = head.step, context(head.step)
     layer: Any = (step.without_activation if step is program.steps[index] else step).layer
@@ -109,8 +113,7 @@ def logits(
     def passed(x: Field) -> Array:
         for each in head.after:
             x = predicted(each.layer, context(each), x).output
-        values: Array = math.sqrt(x.mean_square) * x.profile
-        return values
+        return _values(x)
 
     def made(weights: dict[str, Weight]) -> Array:
         return passed(predicted(layer, known._replace(weights=weights), given).output)
@@ -121,6 +124,54 @@ def logits(
         apart=made({name: each._replace(mean=0.0) for name, each in known.weights.items()}),
         own=None if common is None else passed(_own(layer, known, given, common)),
     )
+
+
+def _of_several(
+    program: Program,
+    fields: Mapping[int, Field],
+    context: Callable[[Step], Context],
+    index: int,
+) -> Logits | None:
+    """Logits that several layers make, such as the sum of two heads, or a normalization.
+
+    Kernels without a mean give classes nothing in common.
+    """
+    step = program.steps[index]
+    tensor = step.inputs[0] if _ends_with_loss(step) else step.outputs[0]
+    if tensor not in fields or (mixes(step) and tensor == step.outputs[0]):
+        return None
+    makers, waiting, seen = _makers(program), [tensor], set[int]()
+    while waiting:
+        made = makers.get(waiting.pop())
+        if made is None or made.outputs[0] in seen:
+            continue
+        seen.add(made.outputs[0])
+        if not mixes(made):
+            waiting += made.inputs
+        elif is_reverse(made) or any(
+            len(known.sizes[name]) > 1 and weight.mean
+            for known in (context(made),)
+            for name, weight in known.weights.items()
+        ):
+            return None
+    values = _values(scaled(fields[tensor], -scatter(fields[tensor], program.batch) / 2))
+    return Logits(values, values - float(WEIGHTS @ values), None)
+
+
+def _makers(program: Program) -> dict[int, Step]:
+    """The steps by the tensor that they make."""
+    return {each.outputs[0]: each for each in program.steps if each.inputs != each.outputs}
+
+
+def _ends_with_loss(step: Step) -> bool:
+    """Whether a step is the softmax or sigmoid that a loss is of, and no more."""
+    is_last = isinstance(output_activation(step), Softmax | LogSoftmax | Sigmoid)
+    return is_last and not step.parameters and len(step.inputs) == 1
+
+
+def _values(given: Field) -> Array:
+    values: Array = math.sqrt(given.mean_square) * given.profile
+    return values
 
 
 def _own(layer: ReversibleEmbedding, known: Context, given: Field, common: float) -> Field:

@@ -91,6 +91,50 @@ def test_what_is_not_said_is_not_known() -> None:
     assert initcli.predict_signal(initcli.parse(single), loss="cross_entropy").losses == ()
 
 
+WIDER = "kernel_initializer: {type: RandomNormal, stddev: 0.2}"
+FORMS = {
+    "for each step": f"""input_shape: [6, 64]
+layers:
+  - {{type: Dense, units: 128, activation: relu}}
+  - {{type: TimeDistributed, layer: {{type: Dense, units: 50, activation: softmax, {WIDER}}}}}
+""",
+    "logarithms": f"""input_shape: [64]
+layers:
+  - {{type: Dense, units: 128, activation: relu}}
+  - {{type: Dense, units: 50, activation: log_softmax, {WIDER}}}
+""",
+    "two heads": f"""input_shape: [64]
+layers:
+  - {{type: Dense, name: a, units: 256, activation: relu}}
+  - {{type: Dense, name: b, units: 40, {WIDER}}}
+  - {{type: Dense, name: c, inputs: input, units: 40, {WIDER}}}
+  - {{type: Add, inputs: [b, c]}}
+  - {{type: Softmax}}
+""",
+    "normalized": f"""input_shape: [64]
+layers:
+  - {{type: Dense, units: 60, {WIDER}}}
+  - {{type: BatchNormalization}}
+  - {{type: Activation, activation: softmax}}
+""",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_head_of_any_form_is_predicted(name: str) -> None:
+    (found,) = initcli.measure_signal(initcli.parse(FORMS[name]), batch=128, draws=5).losses
+    assert found.loss == "cross_entropy"
+    assert found.measured is not None
+    # 64 to 256 units vary by a few percent from draw to draw.
+    assert found.predicted == pytest.approx(found.measured.median, rel=0.03)
+
+
+def test_classes_on_another_axis_have_no_loss() -> None:
+    conv = "{type: Conv2D, filters: 3, kernel_size: 1, data_format: channels_first}"
+    spec = f"{{input_shape: [4, 8, 8], layers: [{conv}, {{type: Softmax, axis: 1}}]}}"
+    assert initcli.predict_signal(initcli.parse(spec)).losses == ()
+
+
 def test_a_configuration_says_its_loss() -> None:
     config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 500}
     config |= {"n_positions": 16, "initializer_range": 0.2}

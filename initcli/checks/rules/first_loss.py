@@ -11,8 +11,10 @@ from initcli.checks.remedies import scaled_by, with_variance
 from initcli.parameter import Parameter
 from initcli.signal.figures import FirstLoss
 from initcli.signal.first_loss import expected_loss, normal_logits
+from initcli.signal.graph import Graph
 from initcli.signal.judgment import Judgment
 from initcli.signal.logits import head_of
+from initcli.signal.program import Step
 from initcli.signal.theory import distribution_moments
 
 _RATIO = 3.0
@@ -96,28 +98,30 @@ class LargeFirstLoss(Check):
             "knows nothing"
         )
         advice = "scale down what makes the logits, or divide them by their standard deviation"
-        program = judgment.graph.program
-        head = head_of(program, evidence.steps_of[loss.layer][-1])
+        head = head_of(judgment.graph.program, evidence.steps_of[loss.layer][-1])
         kernel = None if head is None else head.step.parameters[0]
         moments = None if kernel is None else distribution_moments(kernel)
         if head is None or kernel is None or moments is None or not known.logit_std:
             yield self.finding(evidence, layer, message=message, remedy=advice)
             return
         message += f": logits have a standard deviation of {known.logit_std:.3g}"
-        if known.own_logit is None:
-            remedy = with_variance(kernel, moments.variance / known.logit_std**2)
-        else:
+        remedy = with_variance(kernel, moments.variance / known.logit_std**2)
+        if known.own_logit is not None and known.own_logit > 0:
             message += f", and that of a position's own token is {known.own_logit:.3g}"
             factor = min(1 / known.logit_std, math.log(loss.classes) / known.own_logit)
-            calls = (each for each in program.steps if each.name == head.step.name)
-            rows = {tensor for call in calls for tensor in call.outputs}
-            if rows & judgment.graph.sources[head.step.inputs[0]]:
-                factor = math.sqrt(factor)  # Logits are products of the table with itself.
-            remedy = scaled_by(kernel, factor)
+            remedy = scaled_by(kernel, _of_table(judgment.graph, head.step, factor))
         owner = evidence.owners[head.step.name]
         yield self.finding(
             evidence, owner, kernel, message=message, initializer=remedy, advice=advice
         )
+
+
+def _of_table(graph: Graph, head: Step, factor: float) -> float:
+    """The factor on a table in reverse that gives its scores one."""
+    calls = (each for each in graph.steps if each.name == head.name)
+    rows = {tensor for call in calls for tensor in call.outputs}
+    # With no normalization between, scores are products of the table with itself.
+    return math.sqrt(factor) if rows & graph.sources[head.inputs[0]] else factor
 
 
 def _is_large(value: float, loss: FirstLoss) -> bool:
