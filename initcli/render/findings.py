@@ -53,7 +53,7 @@ def findings_github(
             message = f"{each.message}\n{each.remedy}".rstrip("\n")
             found.append(_command("error", place, "this spec is wrong", message))
         if not isinstance(error, InvalidSpec):
-            found.append(_command("error", {"file": spec}, "not judged", str(error)))
+            found.append(_command("error", {"file": spec}, "not checked", str(error)))
     return "".join(found)
 
 
