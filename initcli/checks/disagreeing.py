@@ -56,4 +56,4 @@ def _more(group: Sequence[Disagreement]) -> str:
     """The number of further tensors, as text."""
     if len(group) == 1:
         return ""
-    return f"; so {len(group) - 1:,} more, to {group[-1].path}"
+    return f"; and {len(group) - 1:,} more, to {group[-1].path}"

@@ -142,7 +142,7 @@ class Flax(Defaults):
             "LSTMCell", "a bias on the state's side alone, without a one for the forget gate"
         ),
         cells.GRUWeights: _cell(
-            "GRUCell", "one bias a gate, and a second for the candidate's state"
+            "GRUCell", "one bias per gate, and a second for the candidate's state"
         ),
         cells.SimpleRNNWeights: _cell("SimpleCell", ""),
         recurrent.ConvLSTM: _conv_lstm,

@@ -127,7 +127,7 @@ def _packed(layer: Layer, parameters: Parameters) -> str:
 
 def _one_alpha(layer: Layer, parameters: Parameters) -> str:
     sizes = [size for size in parameters["alpha"].shape if size > 1]
-    return "torch's PReLU has one alpha, or one a channel" if len(sizes) > 1 else ""
+    return "torch's PReLU has one alpha, or one per channel" if len(sizes) > 1 else ""
 
 
 def _reversible(layer: Layer, parameters: Parameters) -> str:

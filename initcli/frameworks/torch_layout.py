@@ -311,10 +311,10 @@ def _projections(*kernels: Array) -> Array:
 
 
 def _slopes(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
-    """PReLU, with one slope, or one a channel."""
+    """PReLU, with one slope, or one per channel."""
     alpha = parameters["alpha"]
     if sum(size > 1 for size in alpha.shape) > 1:
-        raise NoCounterpart("its PReLU has one alpha, or one a channel")
+        raise NoCounterpart("its PReLU has one alpha, or one per channel")
     yield Entry("weight", (alpha.size,), (alpha,))
 
 

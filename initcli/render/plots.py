@@ -1,4 +1,4 @@
-"""Histograms as pictures: one a tensor, and a small one for the overview.
+"""Histograms as pictures: one per tensor, and a small one for the overview.
 
 Drawn with Matplotlib's ``Figure`` on Agg, never with pyplot, which keeps state. Creating a figure
 takes twice as long as drawing it, so a large and a small one are reused for every tensor. A page of

@@ -118,7 +118,7 @@ class _Page:
         return name.append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
 
     def layers(self, layers: Sequence[LayerSignal], drawn: bool) -> RenderableType:
-        """One row a layer; without draws all figures are predictions."""
+        """One row per layer; without draws all figures are predictions."""
 
         def predicted(heading: str, name: str) -> Column:
             return Column(heading, lambda layer: figure(getattr(layer.predicted, name)))
@@ -150,7 +150,7 @@ class _Page:
         return in_columns(names, columns, layers, self.width)
 
     def tensors(self, tensors: Sequence[TensorSignal]) -> RenderableType:
-        """One row a trained tensor."""
+        """One row per trained tensor."""
 
         def gradient(tensor: TensorSignal) -> float | None:
             return _median(tensor.gradient_rms)
@@ -168,7 +168,7 @@ class _Page:
         return in_columns(names, columns, tensors, self.width)
 
     def attention(self, rows: Sequence[AttentionSignal], drawn: bool) -> RenderableType:
-        """One row a call of attention."""
+        """One row per call of attention."""
 
         def pair(heading: str, name: str, form: Callable[[float | None], str]) -> list[Column]:
             own = Column(heading, lambda row: form(attention_figure(row, name)))
@@ -192,7 +192,7 @@ class _Page:
             yield f"first's gradient / last's {figure(found.gradient_ratio)}"
         if found.chi is not None and found.depth_scale is not None:
             scale = depth_scale(found.depth_scale, self.ascii_only)
-            yield f"{self.chi} {found.chi:.3g} a layer, depth scale {scale} layers"
+            yield f"{self.chi} {found.chi:.3g} per layer, depth scale {scale} layers"
 
     def loss(self, loss: FirstLoss) -> Iterator[str]:
         """The first loss of an output."""
@@ -230,7 +230,7 @@ class _Page:
 def comparison_table(
     compared: Sequence[Compared], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
-    """One row a model, the best first."""
+    """One row per model, the best first."""
     from initcli.signal.comparison import ranks
 
     wide = width >= _WIDE

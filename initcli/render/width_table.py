@@ -100,7 +100,7 @@ class _Page:
         quantity: str,
         trend: Callable[[Any], Trend],
     ) -> RenderableType:
-        """One row a layer or parameter, with its size at some widths."""
+        """One row per layer or parameter, with its size at some widths."""
         count = len(sweep.factors)
         shown = dict.fromkeys(np.linspace(0, count - 1, min(count, self.most)).round().astype(int))
 

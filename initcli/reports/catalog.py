@@ -43,7 +43,7 @@ class Thing(msgspec.Struct, frozen=True):
 
     @property
     def own_arguments(self) -> list[Argument]:
-        """The arguments but those that all layers have, the required ones first."""
+        """The arguments except those that all layers have, the required ones first."""
         general = Layer.__struct_fields__ if self.kind == "layer" else ()
         own = (argument for argument in self.arguments if argument.name not in general)
         return sorted(own, key=lambda argument: not argument.required)
@@ -77,7 +77,7 @@ class ThingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def catalog_rows(things: Sequence[Thing]) -> Rows:
-    """One row a thing."""
+    """One row per entry."""
     names = ((each, tuple(argument.name for argument in each.own_arguments)) for each in things)
     rows = (record(ThingRow, each, arguments=arguments) for each, arguments in names)
     return rows_of(ThingRow, rows, {})
@@ -89,10 +89,10 @@ def catalog() -> list[Thing]:
 
 
 def matching(name: str) -> list[Thing]:
-    """Everything of that name or alias, in upper or lower case.
+    """Every entry of that name or alias, in upper or lower case.
 
     Raises:
-        NotInCatalog: there is nothing.
+        NotInCatalog: there is none.
     """
     things: list[Thing] = []
     for more in (_registered, _checks):

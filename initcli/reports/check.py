@@ -47,7 +47,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_rows(reports: Sequence[Report], facts: str) -> Rows:
-    """One row a finding."""
+    """One row per finding."""
     return rows_of(FindingRecord, _findings(reports), {}, facts=facts, shown=_SHOWN)
 
 

@@ -308,7 +308,7 @@ class DiffReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diff_rows(a: Subject, b: Subject, changes: Iterable[Change]) -> Rows:
-    """One row a tensor, as it comes."""
+    """One row per tensor, as it comes."""
     shown = ("path", "kind", "relative", "cosine", "largest", "a_mean", "b_mean", "a_std", "b_std")
     return rows_of(
         ChangeRecord,

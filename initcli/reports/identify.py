@@ -135,7 +135,7 @@ def matched(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator[Tensor
 
 
 def identify_rows(spec: str, model: Subject, found: Iterable[Found]) -> Rows:
-    """One row a tensor, as it comes; ``spec`` is how the file was named on the command line."""
+    """One row per tensor, as it comes; ``spec`` is the name of the file on the command line."""
     return rows_of(
         IdentifiedRecord,
         map(IdentifiedRecord.of, found),

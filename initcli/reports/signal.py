@@ -48,7 +48,7 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signal_rows(spec: str, signal: Signal, shown: Signal | None = None) -> Rows:
-    """One row a layer to show; ``spec`` is how the model was named on the command line."""
+    """One row per shown layer; ``spec`` is the name of the model on the command line."""
     drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "nothing drawn"
     return rows_of(
         LayerSignal,

@@ -314,7 +314,7 @@ def tensor_records(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator
 
 
 def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) -> Rows:
-    """One row a tensor, as it comes; ``spec`` is how the model was named on the command line."""
+    """One row per tensor, as it comes; ``spec`` is the name of the model on the command line."""
     sums = totals(model)
     facts = list(model_facts(model))
     trained = "" if sums.trainable is None else f", {sums.trainable:,} of them trainable"

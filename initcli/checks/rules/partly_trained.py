@@ -29,7 +29,7 @@ _LEAST_SIDE = 32
 
 
 class PartlyTrained(ValueCheck):
-    """A kernel, or rows of it, are still initial in a trained file, or the reverse.
+    """Kernels or rows are still initial in a trained file, or the reverse.
 
     ## What it does
     Identifies the initializer of each kernel of 1,000 values or more. If most kernels no longer

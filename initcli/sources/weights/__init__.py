@@ -1,4 +1,4 @@
-"""The readers of weights, one file a format. Adding a file here registers its reader."""
+"""The readers of weights, one file per format. Adding a file here registers its reader."""
 
 from __future__ import annotations
 

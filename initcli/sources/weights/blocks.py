@@ -78,7 +78,7 @@ def _shifted(rows: Bytes, shifts: tuple[int, ...], mask: int, piece: int) -> Byt
 
 
 def _scaled(codes: Any, scales: Any, low: Any = 0) -> Floats:
-    """Codes times scales minus ``low``, in groups of equal size, one a column of the scales."""
+    """Codes times scales minus ``low``, in groups of equal size, one per column of the scales."""
     groups = codes.reshape(len(codes), scales.shape[1], -1).astype(np.float32)
     low = low[:, :, None] if isinstance(low, np.ndarray) else low
     result: Floats = scales[:, :, None] * groups - low
