@@ -93,8 +93,8 @@ Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="Specs (YAML or JSON), Keras models (.json or .keras), Hugging Face config.json files, "
-        "code as FILE.py:OBJECT or MODULE:OBJECT (which is run), or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), Hugging Face config.json "
+        "files, code as FILE.py:OBJECT or MODULE:OBJECT (which is run), or - for standard input.",
     ),
 ]
 Stored = Annotated[
