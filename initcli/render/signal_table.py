@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from initcli.signal.comparison import Compared
 
 _WIDE = 116
-"""Width from which every figure has a column."""
+"""Minimum width at which every figure has a column."""
 _NARROW = 72
 """Width below which there are no bars."""
 _ENDLESS = 1e6
-"""Depth scale, in layers, from which it is shown as infinite."""
+"""Depth scale, in layers, above which it is shown as infinite."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _MIN_DECADES = 2.0
 """Minimum span of a full bar, so that small changes look small."""
@@ -51,12 +51,12 @@ def signal_table(
     """Every layer with the size of its output and gradient; then every trained tensor.
 
     Args:
-        signal: what the verdict is on.
+        signal: the signal, on which the verdict is based.
         width: columns of the page.
         ascii_only: use ASCII only.
         shown: the layers and tensors to show, by default all.
         depth: levels of names to show; ``block_0/dense`` has two.
-        max_rows: rows from which blocks that behave alike are folded.
+        max_rows: number of rows above which blocks that behave alike are folded.
     """
     page = _Page(width, ascii_only)
     every = signal if shown is None else shown

@@ -59,7 +59,7 @@ class CatalogReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, things: Iterable[Thing]) -> CatalogReport:
-        """The report on some things or on all."""
+        """The report on the given entries."""
         kinds: dict[str, list[Thing]] = {name: [] for name in cls.__struct_fields__}
         for thing in things:
             kinds[f"{thing.kind}s"].append(thing)
@@ -67,7 +67,7 @@ class CatalogReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing of the catalog as a row."""
+    """One entry of the catalog as a row."""
 
     kind: Annotated[str, doc("layer, initializer, activation or check.")]
     name: Annotated[str, doc("Name; the code of a check.")]
@@ -102,7 +102,7 @@ def matching(name: str) -> list[Thing]:
             if matches:
                 return matches
     names = [each for thing in things for each in (thing.name, *thing.aliases)]
-    remedy = did_you_mean(name, names) or "`initcli catalog` lists all there is"
+    remedy = did_you_mean(name, names) or "`initcli catalog` lists all names"
     raise NotInCatalog(f"nothing is called {quoted(name)}", remedy)
 
 
