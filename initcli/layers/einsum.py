@@ -164,7 +164,7 @@ class EinsumDense(Adapted, frozen=True, kw_only=True):
             wanted = len(letters.output) + elided - (len(output) - len(sizes))
             raise ShapeError(
                 f"EinsumDense's output '{letters.output}' needs as many sizes in `output_shape` as "
-                f"it has axes beside the batch: {wanted}, not {len(sizes)}"
+                f"it has axes besides the batch: {wanted}, not {len(sizes)}"
             )
         into = {letter: shape[first + i] for i, letter in enumerate(letters.input)}
         out = {letter: output[first + i] for i, letter in enumerate(letters.output)}
