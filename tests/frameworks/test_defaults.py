@@ -106,7 +106,12 @@ NOTED: dict[str, tuple[dict[str, Any], list[list[int]], str | None, str | None]]
         "has no gate",
     ),
     "lstm": ({"type": "LSTM", "units": 3}, [[5, 3]], "LSTM has two", "only for the state"),
-    "lstm cell": ({"type": "LSTMCell", "units": 3}, [[3]], "LSTMCell has two", "only for the state"),
+    "lstm cell": (
+        {"type": "LSTMCell", "units": 3},
+        [[3]],
+        "LSTMCell has two",
+        "only for the state",
+    ),
     "lstm without": (
         {"type": "LSTM", "units": 3, "use_bias": False},
         [[5, 3]],

@@ -100,7 +100,7 @@ def as_name(name: str, path: Path) -> str:
         NotRead: it is too long.
     """
     if len(name) > (limit := limits.NAME_CHARACTERS):
-        message = f"the name {quoted(name)} has {len(name):,} characters, and {limit} are allowed"
+        message = f"the name {quoted(name)} has {len(name):,} characters, but {limit} are allowed"
         raise NotRead(message, path)
     return printable(name)
 
