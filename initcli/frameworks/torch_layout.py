@@ -114,29 +114,6 @@ class FromTorch(msgspec.Struct, frozen=True):
         return entries
 
 
-class Part(msgspec.Struct, frozen=True):
-    """Consecutive entries of a tensor: ``size`` of ``total``, from ``begin`` on."""
-
-    base: Storage
-    begin: int
-    size: int
-    total: int
-
-    @property
-    def is_sequential(self) -> bool:
-        """Whether a part can be read only after all parts before it."""
-        return self.base.is_sequential
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that the values take in the file."""
-        return self.base.bytes * self.size // max(self.total, 1)
-
-    def read(self, start: int, stop: int) -> Array:
-        """Entries in row order."""
-        return self.base.read(self.begin + start, self.begin + stop)
-
-
 class BothBiases(msgspec.Struct, frozen=True):
     """Keras's bias of a recurrent layer: the sum of PyTorch's two, or those of a GRU as rows."""
 
