@@ -1,4 +1,4 @@
-"""What checks look at: a model, its graph, the judgment of its signal, and what kernels need."""
+"""The evidence that checks use: a model, its graph, its signal, and the scales of its kernels."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 
 MAX_STEPS = 10_000
-"""Calls of layers beyond which the signal is not judged; each takes about 8 ms."""
+"""Maximum number of layer calls for which the signal is checked; each takes about 8 ms."""
 _WANTED = {((64, 3),): 1.0, ((64, 1), (16, 1)): 4.0}
-"""Examples and draws to measure, the best first, where all draws take so many seconds at most.
+"""Examples and draws to measure, in order of preference, with the maximum time in seconds.
 
-Trials of remedies take that time again, and beyond it the signal is predicted.
+Trials of remedies take that time again. Above it the signal is predicted.
 """
 _ASKED_FOR = {((16, 3),): math.inf}
-"""Those where a person asks for measurements."""
+"""The same where a person asks for measurements."""
 _MAX_SHOWN = 3
-"""Initializers that one remedy shows."""
+"""Maximum number of initializers in one remedy."""
 
 How = Literal["auto", "measured", "predicted"]
 
 
 class Rescaling(NamedTuple):
-    """What kernels need to keep the signal's size.
+    """The variances that kernels need to keep the signal's size.
 
-    ``changes`` give it to those that have something else, and ``text`` is what they write; both
-    are empty where there is nothing to write.
+    ``changes`` of the spec set them where they differ, and ``text`` shows the new values; both are
+    empty if there is nothing to change.
     """
 
     solved: tuple[Solved, ...]
@@ -52,16 +52,16 @@ class Rescaling(NamedTuple):
     text: str
 
     def kernel_of(self, layer: BuiltLayer) -> Parameter | None:
-        """The kernel of a layer, where it is among them."""
+        """The kernel of a layer, if it is among the solved ones."""
         return next((one.kernel for one in self.solved if one.layer == layer.name), None)
 
     @property
     def unstable(self) -> list[Solved]:
-        """The kernels for which no scale keeps a signal."""
+        """The kernels for which no scale keeps the signal."""
         return [one for one in self.solved if one.is_unstable]
 
     def without_scale(self, what: str, other: str) -> str:
-        """What to change where there are unstable ones; ``what`` is not kept."""
+        """Advice if there are unstable kernels; ``what`` names what no scale keeps."""
         unstable = self.unstable
         return (
             f"no scale keeps {what} through {len(unstable)} layers of {unstable[0].activation}: "
@@ -70,13 +70,13 @@ class Rescaling(NamedTuple):
 
 
 class Evidence:
-    """A model, and what is known of it.
+    """A model, and what is known about it.
 
     Args:
-        model: model to judge.
-        how: whether its signal is measured, predicted, or measured where that takes seconds.
-        batch: examples to measure.
-        draws: draws to measure.
+        model: the model to check.
+        how: whether to measure the signal, predict it, or measure it if that takes seconds.
+        batch: number of examples to measure.
+        draws: number of draws to measure.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Evidence:
 
     @cached_property
     def layers(self) -> tuple[BuiltLayer, ...]:
-        """All layers in order, those of networks within the model too."""
+        """All layers in order, including those of networks within the model."""
         return tuple(leaves(self.model.layers))
 
     @cached_property
@@ -106,20 +106,20 @@ class Evidence:
     # Places in the spec
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
-        """Where in the spec's data a layer, or what initializes a parameter, is written."""
+        """The path in the spec's data of a layer, or of a parameter's initializer."""
         if parameter is None or parameter.owner is None:
             return layer.path
         argument = () if parameter.argument is None else (parameter.argument,)
         return (*layer.path, *parameter.owner.keys, *argument)
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
-        """The change that gives a parameter another initializer, where an argument does that."""
+        """The change that sets a parameter's initializer; empty if no argument sets it."""
         if parameter.owner is None or parameter.argument is None:
             return ()
         return (Change(self.path(layer, parameter), value),)
 
     def written(self, parameter: Parameter, value: Any) -> str:
-        """An initializer of a parameter as text to paste."""
+        """An initializer of a parameter as text to paste into the source."""
         argument = parameter.argument if parameter.owner else None
         return written(argument or "initializer", value, self.model.document.dialect)
 
@@ -127,14 +127,14 @@ class Evidence:
 
     @cached_property
     def graph(self) -> Graph | None:
-        """Who takes what from whom; None where shapes are not known, or steps are too many."""
+        """The graph of the model; None if shapes are not known or there are too many steps."""
         try:
             built = program(self.model, self.batch or BATCH)
         except SignalError as error:
-            self.notes.append(f"the signal is not judged: {first_line(error)}")
+            self.notes.append(f"the signal is not checked: {first_line(error)}")
             return None
         if len(built.steps) > MAX_STEPS:
-            self.notes.append(f"the signal is not judged beyond {MAX_STEPS:,} layers")
+            self.notes.append(f"the signal is not checked beyond {MAX_STEPS:,} layers")
             return None
         return Graph(built)
 
@@ -144,12 +144,12 @@ class Evidence:
         return {} if self.graph is None else self.graph.steps_of
 
     def is_result(self, layer: BuiltLayer) -> bool:
-        """Whether the output of a layer is a result of the model."""
+        """Whether the output of a layer is an output of the model."""
         graph = self.graph
         return graph is not None and any(map(graph.is_result, self.steps_of.get(layer.name, [])))
 
     def is_normalized(self, layer: BuiltLayer) -> bool:
-        """Whether a normalization follows at once, so that the size of the output is lost."""
+        """Whether a normalization follows directly, so that the size of the output is lost."""
         graph, steps = self.graph, self.steps_of.get(layer.name)
         if graph is None or not steps:
             return False
@@ -157,7 +157,7 @@ class Evidence:
         return all(graph.heights[t] == 0 and graph.normalized_later[t] for t in outputs)
 
     def passes_normalization(self, layer: BuiltLayer) -> bool:
-        """Whether a normalization lies before a layer, or behind it on every way to a result."""
+        """Whether a normalization precedes a layer, or follows it on every path to an output."""
         graph = self.graph
         if graph is None:
             return False
@@ -171,7 +171,7 @@ class Evidence:
 
     @staticmethod
     def first_kernel(layer: BuiltLayer) -> Parameter | None:
-        """The first parameter of a layer that is no vector."""
+        """The first parameter of a layer with two or more axes."""
         return next((p for p in layer.parameters if len(p.shape) > 1), None)
 
     def layer_of(self, index: int) -> BuiltLayer:
@@ -180,7 +180,7 @@ class Evidence:
         return self.owners[self.graph.steps[index].name]
 
     def maker(self, index: int) -> int:
-        """The mixing step whose sums a step applies its activation to, or else itself."""
+        """The mixing step whose sums a step activates, or else the step itself."""
         assert self.graph is not None
         step = self.graph.steps[index]
         maker = None if mixes(step) else self.scales.last_mixing(step.inputs[0])
@@ -196,7 +196,7 @@ class Evidence:
 
     @cached_property
     def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
-        """Kernels and scales of zeros that no gradient ever reaches."""
+        """Zero kernels and scales that no gradient ever reaches."""
         zeros = [
             (layer, each)
             for layer, each in self.parameters
@@ -208,7 +208,7 @@ class Evidence:
 
     @cached_property
     def late(self) -> list[tuple[BuiltLayer, Parameter]]:
-        """Kernels of zeros that nothing passes at the first step, and that learn."""
+        """Zero kernels that block the signal at the first step, but learn."""
         if self.graph is None or self.zeros is None or self.dead_ends or not self.zeros.cuts:
             return []
         return [
@@ -230,10 +230,10 @@ class Evidence:
 
     @cached_property
     def judgment(self) -> Judgment | None:
-        """The judgment of the signal; None where it is not known, or cut off by zeros (I101).
+        """The judgment of the signal; None if it is not known, or cut off by zeros (I101).
 
-        A kernel of zeros that cuts the signal off, or that of a result, lets no gradient back at
-        the first step and does so from the second on, so that it is judged with that kernel drawn.
+        A zero kernel that cuts the signal off, or that makes an output of the model, blocks the
+        gradient only at the first step. The signal is then judged with that kernel drawn.
         """
         if self.graph is None or self.dead_ends:
             return None
@@ -302,7 +302,7 @@ class Evidence:
     # Remedies
 
     def suitable(self, layer: BuiltLayer, parameter: Parameter) -> Any:
-        """An initializer that suits what follows a kernel, as a spec writes it."""
+        """An initializer that suits the activation after a kernel, as a spec writes it."""
         solved = self.scales.solved.get(layer.name) if self.graph is not None else None
         if solved is not None and solved.kernel.path == parameter.path:
             return with_variance(parameter, solved.variance)
@@ -314,9 +314,9 @@ class Evidence:
         return "he_normal" if suits is not None and suits.scale == 2.0 else "glorot_uniform"
 
     def rescaled(self, steps: Iterable[int]) -> Rescaling:
-        """What gives the kernels of some steps the variance that they need.
+        """The changes that give the kernels of some steps the variances that they need.
 
-        Layers of one block are written once and share what suits them on average.
+        The layers of a repeated block are written once, so they share the mean of their scales.
         """
         assert self.graph is not None
         names = dict.fromkeys(self.graph.steps[index].name for index in steps)
@@ -347,5 +347,5 @@ class Evidence:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without its remedy."""
+    """The message of an error, without its remedy."""
     return str(error).partition("\n")[0]

@@ -1,6 +1,6 @@
 """The command line: all commands.
 
-Slow imports are made by the command that needs them, so that ``--help`` answers at once.
+Each command makes its own slow imports, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations

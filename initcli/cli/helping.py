@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
 _EXAMPLES = "Examples:\n"
-"""The line of a docstring below which examples stand, one a line."""
+"""The line of a docstring that precedes the examples, one per line."""
 _SPEC = "spec"
-"""The topic that is no command."""
+"""The help topic that is not a command."""
 
 
 class Command(TyperCommand):
     """A command whose docstring ends in examples, and whose options have groups."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the options; the error for an unknown one says what to write instead."""
+        """Parse the options; the error for an unknown one suggests what to write instead."""
         from typer._click.exceptions import NoSuchOption
 
         try:
@@ -45,7 +45,7 @@ class Command(TyperCommand):
                 formatter.write(f"  {line.strip()}\n")
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Write the arguments, the options of this command alone, and then each group."""
+        """Write the arguments, the options of this command only, and then each group."""
 
         def group(parameter: Any) -> str:
             is_argument = parameter.param_type_name == "argument"
@@ -61,7 +61,7 @@ class Command(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """All commands, and completion for a shell that is named or detected."""
+    """All commands, and completion for a named or detected shell."""
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write each command with its whole summary."""
@@ -71,7 +71,7 @@ class Commands(TyperGroup):
             )
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the command line; a shell may be named behind the options of completion."""
+        """Parse the command line; a shell may be named after the completion options."""
         from typer.completion import install_callback, show_callback
 
         callbacks = {"--install-completion": install_callback, "--show-completion": show_callback}

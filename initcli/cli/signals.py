@@ -79,7 +79,7 @@ def signal(
     loss: Annotated[
         Loss | None,
         typer.Option(
-            help="Loss of outputs without an activation; that of softmax and sigmoid is known."
+            help="Loss of outputs without an activation; softmax and sigmoid imply theirs."
         ),
     ] = None,
     settings: Settings = None,
@@ -227,8 +227,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="A,B,...",
-            help="Factors of all hidden sizes, such as 0.5,1,2,4: each layer's size against "
-            "width, predicted unless --draws or --batch is given.",
+            help="Factors of all hidden sizes, such as 0.5,1,2,4: how each layer's output depends "
+            "on width; predicted unless --draws or --batch is given.",
         ),
     ] = None,
     scale: Annotated[
@@ -266,10 +266,9 @@ def compare(
 ) -> None:
     """Rank initializers, activations, defaults or specs by the signal.
 
-    The rank is by distance: the powers of ten by which the size of the signal,
-    or its sensitivity to a layer, changes at most. CSV and JSON lines have one
-    row per variant, the best first; with --width one row for each figure at
-    each width.
+    Variants are ranked by distance: the largest change of the signal's size, or of
+    its sensitivity to a layer, in powers of ten. CSV and JSON lines have one row per
+    variant, the best first; with --width one row for each figure at each width.
 
     Examples:
       initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
@@ -380,7 +379,7 @@ def _frameworks(texts: Sequence[str]) -> list[Framework]:
 
 
 def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
-    """A function that saves a picture of signals in a file, whose name says the format."""
+    """A function that saves a picture of signals, in the format of the file's suffix."""
     kind = picture_format(out, "--out")
 
     def save(signals: Sequence[tuple[str, Signal]]) -> None:
@@ -406,7 +405,7 @@ def _inputs(file: str | None, model: Model) -> dict[str, Any]:
 
 @contextmanager
 def _steps(models: int = 1) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar of steps, whose number is known after the first."""
+    """A progress bar for steps, whose number is known after the first step."""
     with ExitStack() as stack:
         bars: list[ProgressBar | NoBar] = []
 

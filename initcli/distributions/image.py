@@ -1,4 +1,4 @@
-"""Distributions of what a function makes of a random number."""
+"""Distributions of functions of a random number."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "mul": (2, np.multiply),
     "div": (2, np.divide),
 }
-"""The functions, each with the number of its arguments."""
+"""The functions, with their numbers of arguments."""
 _INVERSE_SOFTPLUS: Postfix = ("neg", "expm1", "neg", "log", "add")
 _SIGNS = {"add": " + ", "sub": " − ", "mul": "·", "div": "/"}
 _FAR = 9.0
-"""Standard deviations beyond which a value comes less than once in 10¹⁸."""
+"""Standard deviations that less than one value in 10¹⁸ exceeds."""
 _HALVINGS = 64
 
 
@@ -144,14 +144,14 @@ def composed(operation: str, *arguments: Postfix) -> Postfix:
     """The function that applies an operation to the results of others."""
     function = (*(token for each in arguments for token in each), operation)
     first = arguments[0]
-    # x + log(1 − e⁻ˣ) is written so by all who want the inverse of log(1 + eˣ).
+    # x + log(1 − e⁻ˣ) is the usual form of the inverse of log(1 + eˣ).
     if function == (*first, *first, *_INVERSE_SOFTPLUS):
         return (*first, "softplus⁻¹")
     return function
 
 
 def is_monotone(function: Postfix, base: Distribution) -> bool:
-    """Whether a function rises, or falls, over all values of a distribution, and is finite."""
+    """Whether a function is strictly monotone and finite over all values of a distribution."""
     low, high = _ends(base)
     values = evaluated(function, low + (high - low) * np.linspace(0, 1, 1025)[1:-1])
     steps = np.diff(values)
@@ -186,6 +186,6 @@ def _quadrature(low: float, high: float) -> tuple[Floats, Floats]:
 
 
 def _ends(base: Distribution) -> tuple[float, float]:
-    """The interval that holds all values but those that never come."""
+    """The interval of all values, without those that practically never occur."""
     low, high = base.support
     return max(low, base.mean - _FAR * base.std), min(high, base.mean + _FAR * base.std)

@@ -1,11 +1,11 @@
 """Measuring: statistics of the values of parameters.
 
-Values are measured chunk by chunk, so no more than a chunk is held. Measurements of two parts of a
+Values are measured chunk by chunk, so at most a chunk is in memory. Measurements of two parts of a
 tensor add up to that of both; parts and the order of addition are fixed, so the result does not
 depend on the workers.
 
 Stored values of at most 16 bits are measured by counting their bit patterns, others in two passes:
-the first finds the range of the histogram, which for sampled values their distribution gives.
+the first finds the range of the histogram. For sampled values the distribution gives the range.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from initcli.sampling.workers import HERE, Workers
 from initcli.stored import StoredTensor, pattern_values
 
 _COUNTED = 1 << 18
-"""Entries whose bit patterns are counted at once: a call costs as much as some thousand."""
+"""Entries whose bit patterns are counted at once: a call costs as much as a few thousand."""
 _BATCH = 1 << 26
-"""Stored entries after which the second pass over their tensors begins."""
+"""Number of stored entries after which the second pass over their tensors begins."""
 
 _Counted = tuple[Parameter, int]
-"""A parameter, and how many of its entries are measured."""
+"""A parameter, and the number of its entries to measure."""
 _Part = TypeVar("_Part", bound=Measurement | PatternCounts | Survey)
 
 
@@ -46,12 +46,12 @@ def measure(
     max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Parameter, Measurement]]:
-    """Sample every parameter, or read it where it is stored, and measure it, chunk by chunk.
+    """Sample every parameter, or read it if it is stored, and measure it, chunk by chunk.
 
     Args:
-        parameters: the parameters to sample.
-        workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
-        max_entries: measure only the first so many entries of a tensor; all by default.
+        parameters: the parameters to measure.
+        workers: workers to use, see :mod:`initcli.sampling.workers`; this process by default.
+        max_entries: number of first entries of each tensor to measure; all by default.
         progress: called with the number of weights of each part that is done.
 
     Raises:
@@ -82,7 +82,7 @@ def measure(
 
 
 def _batches(counts: list[_Counted]) -> Iterator[list[_Counted]]:
-    """The tensors in groups, of which both passes over stored values find them in memory."""
+    """The tensors in groups that stay in the page cache for both passes over stored values."""
     batch: list[_Counted] = []
     entries = 0
     for parameter, count in counts:
@@ -147,7 +147,7 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
     distribution = portion.parameter.distribution
     chunks: Iterable[Floats] = portion.draw()
     if distribution is None:
-        # The range of a custom initializer is not known before its values.
+        # The range of a custom initializer is known only from its values.
         chunks = list(chunks)
         found = _measured_on(survey(chunks).grid, chunks)
         low, high = found.visible
@@ -164,7 +164,7 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
 
 
 def _add_compiled(portion: Portion, tally: Tally) -> None:
-    """Draw and measure by compiled kernels, but for a last part of a chunk."""
+    """Draw and measure with compiled kernels, except for a last incomplete chunk."""
     parameter = portion.parameter
     whole = range(portion.chunks.start, min(portion.chunks.stop, portion.count // CHUNK))
     done = compiled.measured(parameter, whole, tally.grid, tally.center, tally.counts)
@@ -174,7 +174,7 @@ def _add_compiled(portion: Portion, tally: Tally) -> None:
 
 
 def _add_stored(stored: StoredTensor, entries: range, tally: Tally) -> None:
-    """Measure stored values by compiled kernels, but for a last part of a chunk."""
+    """Measure stored values with compiled kernels, except for a last incomplete chunk."""
     for start in entries[::_COUNTED]:
         values = stored.read(start, min(start + _COUNTED, entries.stop))
         whole = values.size - values.size % CHUNK

@@ -1,9 +1,9 @@
-"""The spectral norm of kernels: how much a layer amplifies the direction that it amplifies most.
+"""The spectral norm of kernels: the largest factor by which a layer amplifies a direction.
 
-A kernel is the matrix of the axes that its layer sums over and the others, times the multiplier of
-a parametrization; one in groups has a matrix for each, of which the largest norm counts. Features
-stay of the size of 1 an entry, in the pass and after a step, at any width if the norm stays near
-√(columns / rows) (Yang, Simon & Bernstein 2023, arXiv:2310.17813).
+The rows of the matrix are the axes that its layer sums over, the columns the others; a kernel in
+groups has a matrix for each, and the largest norm counts. A multiplier of the parametrization is
+included. The entries of features keep a size of 1, in the forward pass and after a step, at any
+width if the norm stays near √(columns / rows) (Yang, Simon & Bernstein 2023, arXiv:2310.17813).
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from initcli.sources.overrides import Given
 from initcli.sources.widths import hidden_sizes, scaled
 
 _SMALL = 64
-"""Rows or columns up to which a matrix is decomposed."""
+"""Maximum number of rows or columns of a matrix that is decomposed."""
 _STEPS = 40
 _CLOSE = 1e-4
-"""Steps of the iteration at most, and the relative change at which it ends before."""
+"""Maximum number of steps of the iteration, and the relative change at which it stops earlier."""
 
 
 class Spectral(msgspec.Struct, frozen=True):
     """The spectral norm of a kernel.
 
     Args:
-        rows: of the matrix: inputs of one output.
-        columns: of the matrix.
+        rows: number of rows: inputs of one output.
+        columns: number of columns.
         expected: norm that follows from the initializer; None if unknown.
-        measured: norm of the values; None where none are drawn or read.
-        wanted: √(columns / rows); None where the axes are not known.
-        growth: power of the width as which expected / wanted goes, of a kernel between hidden
-            layers; None for others, and where the widths are not known.
+        measured: norm of the values; None if none are drawn or read.
+        wanted: √(columns / rows); None if the axes are not known.
+        growth: power of the width with which expected / wanted grows, for a kernel between hidden
+            layers; None for others, and if the widths are not known.
     """
 
     rows: int
@@ -57,15 +57,15 @@ class Spectral(msgspec.Struct, frozen=True):
 
 
 def spectral(parameter: Parameter, *, draws: bool) -> Spectral | None:
-    """The spectral norm of a parameter; None if it is no matrix that a layer multiplies by.
+    """The spectral norm of a parameter; None if it is not a matrix that a layer multiplies by.
 
     Args:
-        parameter: to draw or read, where ``draws`` says so and memory suffices.
-        draws: whether to measure the norm of the values.
+        parameter: the parameter.
+        draws: whether to draw or read the values and measure their norm, if they fit in memory.
     """
     shape, inputs = parameter.shape, parameter.contracts
     if inputs is None:
-        # Of a matrix in a file only the direction is unknown.
+        # For a matrix in a file, only its orientation is unknown.
         is_matrix = isinstance(parameter.initializer, Undeclared) and len(shape) == 2
         inputs = (0,) if is_matrix else ()
     if not inputs or len(inputs) == len(shape):
@@ -143,10 +143,10 @@ def growths(model: Subject) -> dict[str, float]:
 
 
 def largest_singular_value(matrix: Floats) -> float:
-    """The largest singular value to about 1e-3, not a number if a value is none.
+    """The largest singular value to about 1e-3; NaN if a value is not finite.
 
     By Golub & Kahan's bidiagonalization with full reorthogonalization (1965, doi:10.1137/0702016),
-    or by a decomposition of a small matrix.
+    or by a singular value decomposition of a small matrix.
     """
     if not np.isfinite(matrix).all():
         return math.nan
@@ -177,7 +177,7 @@ def largest_singular_value(matrix: Floats) -> float:
 
 
 def _orthogonal(vector: Floats, basis: list[Floats]) -> float:
-    """Append to an orthonormal basis what a vector adds to it; the length of that."""
+    """Extend an orthonormal basis by a vector; return the length of its orthogonal part."""
     size = float(np.linalg.norm(vector))
     for _ in range(2):  # once leaves rounding errors
         for other in basis:

@@ -43,11 +43,11 @@ ROWS_PER_PAGE = 8
 MAX_COLUMNS = 3
 """Maximum number of tensors in a row of the overview."""
 _MAX_NAMES = 12
-"""Number of constants that are named for each value."""
+"""Maximum number of constants that are named for each value."""
 _NUMBER = re.compile(r"_?\d+(?=.*/)")
-"""A number in the path of a tensor, but for one in its own name."""
+"""A number in the path of a tensor, except in its last part."""
 _MAX_BINS = 250
-"""Number of bins from which a bar is thinner than a pixel."""
+"""Number of bins above which a bar is thinner than a pixel."""
 
 
 def save_histograms(
@@ -71,22 +71,22 @@ def save_histograms(
         model: the model.
         folder: the folder to write to; it is created if needed.
         bins: number of bins; by default that of ``numpy.histogram_bin_edges(…, "auto")``.
-        ends: those of the axis of weights; by default few far values are left out.
+        ends: ends of the axis of weights; by default a few far values are left out.
         only: the parameters to show; all by default.
         style: format and look of the pictures; PNG by default.
         page: also write a page to browse, ``index.html``.
-        every: give each tensor a panel of its own in the overview, also where blocks are equal.
+        every: give each tensor its own panel in the overview, also if blocks are equal.
         workers: processes to use, see :mod:`initcli.sampling.workers`; this one by default.
-        max_entries: number of first entries of a tensor to show; all by default.
-        tell: is called with a note where the page of another model is replaced.
-        progress: is called with the path of each file once it is written.
+        max_entries: number of first entries of each tensor to show; all by default.
+        tell: called with a note if the page of another model is replaced.
+        progress: called with the path of each file once it is written.
 
     Returns:
         The paths, in the order of the tensors.
 
     Raises:
         OutputError: the folder cannot be created, or a picture cannot be written.
-        TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
 
@@ -146,16 +146,16 @@ def histograms(
 ) -> Figure:
     """The histogram of every tensor with its distribution, as one Matplotlib figure.
 
-    Of more than 24 tensors, those of equal blocks share a panel, constants are named below, and the
-    first page is shown; ``only`` chooses others.
+    With more than 24 tensors, those of equal blocks share a panel, constants are named below, and
+    only the first page is shown; ``only`` selects others.
 
     Args:
         model: the model.
         columns: number of panels in a row.
-        bins: as in :func:`initcli.save_histograms`, as are the arguments that follow.
+        bins: as in :func:`initcli.save_histograms`, like the following arguments.
 
     Raises:
-        TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
 
     >>> import initcli
@@ -196,16 +196,16 @@ def _pictures(
 
 
 def _drawn(task: tuple[TensorPicture, Style, bool]) -> tuple[bytes, bytes]:
-    """A tensor's own picture, and its cell of the overview if that is for it alone."""
+    """A tensor's own picture, and its cell of the overview if it has its own panel."""
     picture, style, is_shared = task
     has_cell = not (style.is_vector or is_shared or picture.constant is not None)
     return tensor_picture(picture, style), tensor_cell(picture, style) if has_cell else b""
 
 
 def _panels(parameters: Sequence[Parameter], *, share: bool) -> list[list[Parameter]]:
-    """The tensors of each panel: one, or all that are equal but for the number of their block.
+    """The tensors of each panel: one, or all that differ only in the number of their block.
 
-    Tensors share panels only where each on its own would take several pages.
+    Tensors share panels only if one panel each would take several pages.
     """
     if not share or len(parameters) <= ROWS_PER_PAGE * MAX_COLUMNS:
         return [[each] for each in parameters]
@@ -243,11 +243,11 @@ class _Overview:
         self.constants: dict[float, list[str]] = {}
 
     def is_shared(self, parameter: Parameter) -> bool:
-        """Whether the tensor's panel has others too."""
+        """Whether the tensor shares its panel with others."""
         return len(self.panels[self.places[parameter.path]]) > 1
 
     def add(self, parameter: Parameter, picture: TensorPicture, cell: bytes = b"") -> None:
-        """Add a tensor: a constant to the lines, unless all have panels, others to their panels."""
+        """Add a tensor to its panel, or a constant to the lines unless all tensors have panels."""
         if picture.constant is not None and not self.all_panels:
             self.constants.setdefault(picture.constant, []).append(picture.path)
             return
@@ -266,7 +266,7 @@ class _Overview:
             yield self.folder / f"{name}.{self.style.format}", self._page(rows, texts)
 
     def figure(self, columns: int, size: int) -> Figure:
-        """The first page, of at most so many panels, as a figure."""
+        """The first page, of at most ``size`` panels, as a figure."""
         rows, texts = next(self._sheets(columns, size))
         return overview_figure(self._rows_of_pictures(rows), texts, self.style)
 
@@ -315,7 +315,7 @@ class _Overview:
         return pictures[0] if len(pictures) == 1 else shared_picture(pictures)
 
     def _lines(self, columns: int) -> list[str]:
-        """The constants, those of one value in a line or more."""
+        """The constants, grouped by value."""
         lines = []
         for value, paths in self.constants.items():
             names = ", ".join(map(printable, paths[:_MAX_NAMES]))

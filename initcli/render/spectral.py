@@ -23,7 +23,7 @@ _Row = tuple[Parameter, Spectral]
 def spectral_table(
     model: Subject, tensors: Iterable[TensorSummary], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
-    """A line for each kernel: its matrix, its norms, and how far they are from what is wanted."""
+    """A line for each kernel: its matrix, its norms, the wanted norm, and the factor between."""
     unknown, times = ("?", "x") if ascii_only else ("—", "×")
 
     def figure(value: Callable[[Spectral], float | None]) -> Callable[[_Row], str]:
@@ -61,7 +61,7 @@ def spectral_table(
         if any(value(norms) is not None for _, norms in rows)
     ]
     wanted = "sqrt(columns / rows)" if ascii_only else "√(columns / rows)"
-    note = f"wanted: {wanted}, which keeps features of one size at any width"
+    note = f"wanted: {wanted}, which keeps the size of features at any width"
     parts = [title, in_columns(names, figures, rows, width), Text(note, "dim")]
     growing = [norms.growth for _, norms in rows if norms.growth and norms.growth > _GROWS]
     if growing:

@@ -153,7 +153,7 @@ class Networks(Arguments):
         elif "/" in name and not self.of_keras:
             problem = "holds a '/', which separates a layer's name from its tensors'"
         elif len(name) > allowed:
-            problem = f"has {len(name):,} characters, and {allowed} are allowed"
+            problem = f"has {len(name):,} characters, but {allowed} are allowed"
         elif printable(name) != name:
             problem = "holds a character that cannot be printed"
         else:
@@ -224,7 +224,7 @@ class Networks(Arguments):
             return None
         several = isinstance(data, list)
         if several and len(data) > limits.INPUTS:
-            message = f"{len(data):,} inputs are named here, and {limits.INPUTS:,} are allowed"
+            message = f"{len(data):,} inputs are named here, but {limits.INPUTS:,} are allowed"
             self.errors.report(message, path)
             return ()
         return tuple(

@@ -84,7 +84,7 @@ def test_a_message_says_where_adam_may_do_what_sgd_does_not() -> None:
     both = accuracies("relu_5_normal_001")
     assert max(both["sgd"]) < 0.2
     assert min(both["adam"]) > 0.9
-    assert "SGD seldom trains this, Adam may" in finding.message
+    assert "SGD rarely trains this; Adam may" in finding.message
     (finding,) = found("relu_10_normal_001")
     assert max(reached("relu_10_normal_001")) < 0.2
     assert "Adam" not in finding.message

@@ -456,7 +456,7 @@ def test_a_tensor_that_cannot_be_held_is_refused_with_its_size() -> None:
 
 
 def test_a_model_that_nobody_could_wait_for_is_refused() -> None:
-    with pytest.raises(TooLarge, match="are to be drawn, and 10,000,000,000,000 are allowed"):
+    with pytest.raises(TooLarge, match="would be drawn, but 10,000,000,000,000 are allowed"):
         list(measure([parameter(RandomNormal(), (10**9, 10**9))]))
 
 

@@ -1,4 +1,4 @@
-"""I209: a first loss far above that of a model that knows nothing."""
+"""I209: a first loss far above that of uniform predictions."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from initcli.signal.program import Step
 from initcli.signal.theory import distribution_moments
 
 _RATIO = 3.0
-"""Largest first loss, as a multiple of the loss of a model that knows nothing."""
+"""Maximum first loss, as a multiple of the loss of uniform predictions."""
 _EXCESS = 1.0
-"""Least excess over that loss, in nats, that is reported."""
+"""Minimum excess over that loss, in nats, that is reported."""
 
 
 class LargeFirstLoss(Check):
-    """The first loss is far above that of a model that knows nothing.
+    """The first loss is far above that of uniform predictions.
 
     ## What it does
-    Where an output ends in a softmax or a sigmoid, compares the expected loss before the first
-    step with that of equal probabilities, ln of the number of classes. More than three times as
-    much is reported, unless a larger problem of the signal is the cause. Constant biases, such as
-    the prior of a rare class, do not count.
+    For an output that ends in a softmax or a sigmoid, compares the expected loss before the first
+    step with that of equal probabilities, the logarithm of the number of classes. Reports more than
+    three times that loss, unless a larger problem of the signal is the cause. Constant biases, such
+    as the prior of a rare class, do not count.
 
     ## Why is this bad
-    Logits that are large by chance make the model sure of wrong classes. The first steps only
-    shrink them, with gradients that are as large as the loss, and a learning rate that suits the
-    rest of the training may not survive them.
+    Large random logits make the model confident of wrong classes. The first steps only shrink them,
+    with gradients as large as the loss, so a learning rate that suits the rest of the training may
+    diverge at the start.
 
     ## Reported
     ```yaml
@@ -60,7 +60,7 @@ class LargeFirstLoss(Check):
     ```
 
     ## Use instead
-    A kernel that gives logits the variance 1. The remedy solves for it.
+    A kernel that gives the logits variance 1. The remedy solves for it.
 
     ## References
     - Karpathy 2019, A recipe for training neural networks,
@@ -94,10 +94,10 @@ class LargeFirstLoss(Check):
         if not _is_large(expected, loss):
             return
         message = (
-            f"the first loss is {expected:.3g}, and {loss.knows_nothing:.3g} for a model that "
-            "knows nothing"
+            f"the first loss is {expected:.3g}, but {loss.knows_nothing:.3g} for uniform "
+            "predictions"
         )
-        advice = "scale down what makes the logits, or divide them by their standard deviation"
+        advice = "scale down the layer of the logits, or divide them by their standard deviation"
         head = head_of(judgment.graph.program, evidence.steps_of[loss.layer][-1])
         kernel = None if head is None else head.step.parameters[0]
         moments = None if kernel is None else distribution_moments(kernel)
