@@ -15,11 +15,10 @@ from hashlib import blake2b
 import msgspec
 
 from initcli import limits
-from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.signal.field import Field, new_latent
 from initcli.signal.joint import Common
-from initcli.signal.rules.base import Batch, Context, Expected, Gradient, NoTheory, rule_of
+from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, rule_of
 from initcli.signal.typical import Doubt, Figures, Made, made
 
 _SHARE = 8
@@ -92,15 +91,10 @@ class Shared:
         return self._renamed(*found, latents)
 
     def _number_of_layer(self, layer: Layer) -> int:
-        """A number that layers of the same arguments have, whatever their names and initializers.
-
-        Rules take the weights from the context.
-        """
+        """A number that layers of the same arguments have, whatever their names."""
         known = self._layers.get(id(layer))
         if known is None:
-            own = {name: getattr(layer, name) for name in layer.__struct_fields__}
-            aside = {name: None for name, value in own.items() if isinstance(value, Initializer)}
-            known = layer, self._numbered(msgspec.structs.replace(layer, **{**aside, "name": None}))
+            known = layer, self._numbered(msgspec.structs.replace(layer, name=None))
             self._layers[id(layer)] = known
         return known[1]
 
@@ -116,7 +110,7 @@ class Shared:
         return known[1]
 
     def _content(self, given: Field) -> Hashable:
-        arrays = (given.profile, given.second, given.ratios, given.lags, given.near)
+        arrays = (given.profile, given.second, given.ratios, given.lags)
         known = [each for each in arrays if each is not None]
         self._bytes += sum(each.nbytes for each in known) + _OVERHEAD
         digest = blake2b(digest_size=16)
@@ -128,7 +122,6 @@ class Shared:
             given.units,
             given.pinned,
             given.lags is None,
-            given.near is None,
             given.steady,
             given.axes,
             given.entangled,
@@ -167,15 +160,9 @@ class Shared:
             return [_with_latents(each, names) for each in found]
 
         own = expected.kernel
-
-        def kernel(g: Gradient, batch: Batch) -> float:
-            assert own is not None
-            return own(_with_latents(g, back), batch)
-
-        again = expected._replace(
-            output=output, pull=pull, others=others, kernel=None if own is None else kernel
-        )
-        return _Again(again, kept)
+        kernel = None if own is None else lambda g, batch: own(_with_latents(g, back), batch)
+        renamed = expected._replace(output=output, pull=pull, others=others, kernel=kernel)
+        return _Again(renamed, kept)
 
     def _renamed_field(self, given: Field, names: dict[int, int]) -> Field:
         number = self._number(given)
