@@ -147,7 +147,7 @@ def measured_stored(
         What was measured of each chunk; None for one with values that are not finite.
     """
     assert _kernels is not None
-    values = np.require(chunks, np.float32, "CA")
+    values = np.require(chunks, np.float32, ["C", "A"])
     return _measured(_kernels.measure_stored, (values,), len(chunks), grid, center, counts)
 
 

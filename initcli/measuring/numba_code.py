@@ -25,7 +25,7 @@ from initcli.measuring import kernel_interface, sums
 from initcli.random import variates
 from initcli.sampling import chunks
 
-_C_TYPES = {"i": ctypes.c_int64, "f": ctypes.c_float, "d": ctypes.c_double}
+_C_TYPES: dict[str, Any] = {"i": ctypes.c_int64, "f": ctypes.c_float, "d": ctypes.c_double}
 _DIGEST = 64
 """Bytes of the hash that precedes the code in its file."""
 
@@ -59,13 +59,12 @@ def load() -> Kernels:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(_kept(key.digest(), machine)))
     engine.finalize_object()
-    functions = (
-        ctypes.CFUNCTYPE(None, *(_C_TYPES[each] for each in types))(
-            engine.get_function_address(name)
-        )
-        for name, types in kernel_interface.SIGNATURES.items()
-    )
-    return Kernels(*functions, engine)
+
+    def function(name: str) -> Callable[..., None]:
+        types = [_C_TYPES[each] for each in kernel_interface.SIGNATURES[name]]
+        return ctypes.CFUNCTYPE(None, *types)(engine.get_function_address(name))
+
+    return Kernels(function("measure"), function("measure_stored"), engine)
 
 
 def _kept(key: bytes, machine: Any) -> bytes:

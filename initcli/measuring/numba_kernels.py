@@ -14,9 +14,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, float32, float64, int32, int64, njit, uint32, uint64, void
+from numba import (  # type: ignore[attr-defined, unused-ignore]
+    carray,
+    cfunc,
+    float32,
+    float64,
+    int32,
+    int64,
+    njit,
+    types,
+    uint32,
+    uint64,
+    void,
+)
 from numba.extending import intrinsic
-from numba.types import voidptr
 
 from initcli.measuring.kernel_interface import (
     COLUMNS,
@@ -92,15 +103,15 @@ def _pointer(context: Any, address: Any) -> Any:
     def cast(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.inttoptr(values[0], ir.IntType(8).as_pointer())
 
-    return voidptr(int64), cast
+    return types.voidptr(int64), cast
 
 
 def llvm() -> dict[str, tuple[str, str]]:
     """Compile the kernels: by their names, the name of each in LLVM, and its module as a text."""
-    types = {"i": int64, "f": float32, "d": float64}
+    letters = {"i": int64, "f": float32, "d": float64}
     made = {}
     for name, arguments in SIGNATURES.items():
-        signature = void(*(types[each] for each in arguments))
+        signature = void(*(letters[each] for each in arguments))
         kernel: Any = cfunc(signature, **_OPTIONS)(globals()[name])
         made[name] = kernel.native_name, kernel.inspect_llvm()
     return made

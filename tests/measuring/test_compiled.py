@@ -31,6 +31,8 @@ from initcli.stored import Held, StoredTensor
 if sys.byteorder == "big":
     pytest.skip("kernels need a little-endian machine", allow_module_level=True)
 pytest.importorskip("numba", reason="compiled kernels need Numba: pip install '.[fast]'")
+import llvmlite
+
 from initcli.measuring import numba_code
 
 # Several groups of generators, one that is not full, and a rest of a chunk.
@@ -256,12 +258,16 @@ def test_little_work_loads_nothing() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user whose code is not yet made, and soon is: to compile it takes seconds."""
-    kept = numba_code._kept
-    codes: list[bytes] = []
-    monkeypatch.setattr(numba_code, "_kept", lambda *key: codes.append(kept(*key)) or codes[0])
-    numba_code.load()
-    monkeypatch.setattr(numba_code, "_kept", kept)
-    monkeypatch.setattr(numba_code, "_made", lambda _: codes.append(codes[0]) or codes[0])
+    kept, codes = numba_code._kept, []
+
+    def noted(*key: Any) -> bytes:
+        codes.append(kept(*key))
+        return codes[0]
+
+    with monkeypatch.context() as noting:
+        noting.setattr(numba_code, "_kept", noted)
+        numba_code.load()
+    monkeypatch.setattr(numba_code, "_made", lambda _: codes[0])
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     return numba_code._folder()
@@ -301,7 +307,7 @@ def test_code_of_another_processor_is_not_loaded(
     (file,) = folder.iterdir()
     sound = file.read_bytes()
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(numba_code.llvmlite, "__version__", "0")
+        elsewhere.setattr(llvmlite, "__version__", "0")
         numba_code.load()
     (other,) = set(folder.iterdir()) - {file}
     other.replace(file)
