@@ -199,14 +199,12 @@ def _measured(
 
 def _task(distribution: Distribution | None) -> _Task | None:
     """The distribution as the kernels take it; None if they do not draw it."""
-    if distribution is None or abs(distribution.mean) + 10 * distribution.std > _LARGEST:
-        return None
     match distribution:
-        case Uniform(low, high):
+        case Uniform(low, high) if max(-low, high) < _LARGEST:
             return _Task(UNIFORM, ((high - low) * 2.0**-32, (high + low) / 2))
-        case Normal(mean, std):
+        case Normal(mean, std) if abs(mean) + 10 * std < _LARGEST:
             return _Task(NORMAL, (2 * std, mean))
-        case TruncatedNormal(location, scale):
+        case TruncatedNormal(location, scale) if abs(location) + 10 * scale < _LARGEST:
             low, high = distribution.bounds
             kept = standard_normal.mass(low, high)
             if kept > variates.MOSTLY_KEPT:
