@@ -67,14 +67,19 @@ class _Task(NamedTuple):
     spares: int = 0
 
 
-def prepare(counts: Iterable[tuple[Parameter, int]]) -> None:
+def prepare(counts: Iterable[tuple[Parameter, int]]) -> bool:
     """Load the kernels if they are worth it for so many entries of each parameter.
 
-    Processes that are forked later have them too.
+    Processes that are forked later have them too. Returns whether they do nearly all of the work,
+    so that threads do it as fast as processes: a kernel does not hold Python's interpreter lock.
     """
-    stored_too = (each for each in counts if not each[0].stored or each[0].stored.dtype in _STORED)
-    if sum(count for _, count in stored_too) >= WORTH:
-        load()
+    taken = rest = 0
+    for parameter, count in counts:
+        if _is_taken(parameter):
+            taken += count
+        else:
+            rest += count
+    return taken >= WORTH and load() and rest < WORTH // 10
 
 
 def load() -> bool:
@@ -99,17 +104,21 @@ def is_loaded() -> bool:
     return _kernels is not None
 
 
-def fits(parameter: Parameter, grid: Grid) -> bool:
-    """Whether a kernel draws this parameter, and counts it in those bins."""
+def _is_taken(parameter: Parameter) -> bool:
+    """Whether there is a kernel for a parameter."""
+    if parameter.stored is not None:
+        return parameter.stored.dtype in _STORED
     return (
-        is_loaded()
-        and parameter.stored is None
-        and parameter.dtype == "float32"
+        parameter.dtype == "float32"
         and type(parameter.initializer).fill is Initializer.fill
         and not parameter.initializer.fills_whole
-        and grid.fits_single
         and _task(parameter.distribution) is not None
     )
+
+
+def fits(parameter: Parameter, grid: Grid) -> bool:
+    """Whether a kernel draws or measures this parameter, and counts it in those bins."""
+    return is_loaded() and grid.fits_single and _is_taken(parameter)
 
 
 def measured(
@@ -131,11 +140,6 @@ def measured(
     assert _kernels is not None
     assert task is not None
     return _drawn(_kernels, task, parameter.stream, chunks, grid, center, counts)
-
-
-def fits_stored(dtype: str, grid: Grid) -> bool:
-    """Whether a kernel measures stored values of a dtype, and counts them in those bins."""
-    return is_loaded() and dtype in _STORED and grid.fits_single
 
 
 def measured_stored(

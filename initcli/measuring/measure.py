@@ -137,8 +137,7 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
         return counted.measurement if len(portion.entries) == portion.count else counted
     if portion.grid is not None:
         tally = Tally(portion.grid, portion.grid.middle)
-        is_compiled = portion.compiled and compiled.load()
-        if stored and is_compiled and compiled.fits_stored(stored.dtype, portion.grid):
+        if stored is not None and _is_compiled(portion, tally.grid):
             _add_stored(stored, portion.entries, tally)
             return tally.measurement
         for values in portion.draw():
@@ -155,12 +154,17 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
             return found
         return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
     tally = Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
-    if portion.compiled and compiled.load() and compiled.fits(portion.parameter, tally.grid):
+    if _is_compiled(portion, tally.grid):
         _add_compiled(portion, tally)
         return tally.measurement
     for values in chunks:
         tally.add(values)
     return tally.measurement
+
+
+def _is_compiled(portion: Portion, grid: Grid) -> bool:
+    """Whether kernels measure a portion; a process that was not forked loads them first."""
+    return portion.compiled and compiled.load() and compiled.fits(portion.parameter, grid)
 
 
 def _add_compiled(portion: Portion, tally: Tally) -> None:

@@ -109,11 +109,20 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 HERE = Workers()
-"""This process alone.
+"""This process alone."""
 
-Threads would not be faster: the steps of the work are so short that they would mostly wait for
-Python's interpreter lock.
-"""
+
+@contextmanager
+def threads(jobs: int | None = None) -> Iterator[Workers]:
+    """Threads of this process, one per core by default.
+
+    They are faster than one only where the work runs without Python's interpreter lock.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    count = min(jobs or cores(), MAX_PER_CORE * cores())
+    with ThreadPoolExecutor(count) as pool:
+        yield Workers(pool.submit, 4 * count + 64)
 
 
 @contextmanager

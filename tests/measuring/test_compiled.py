@@ -25,7 +25,7 @@ from initcli.parameter import Parameter
 from initcli.random import variates
 from initcli.random.streams import seeded_stream
 from initcli.sampling.chunks import CHUNK
-from initcli.sampling.workers import HERE, Workers, processes
+from initcli.sampling.workers import HERE, Workers, processes, threads
 from initcli.stored import Held, StoredTensor
 
 if sys.byteorder == "big":
@@ -127,12 +127,22 @@ def test_most_initializers_have_a_kernel(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(done) == len(INITIALIZERS) - len(beyond)
 
 
-def test_processes_use_the_kernels_of_their_parent() -> None:
+@pytest.mark.parametrize("several", [threads, processes])
+def test_threads_and_processes_have_the_same_bits(several: Callable[[int], Any]) -> None:
     parameter = kernel_of("random_normal")
     by_numpy = measured(parameter)
     compiled.load()
-    with processes(2) as workers:
+    with several(2) as workers:
         assert same(measured(parameter, workers), by_numpy)
+
+
+def test_threads_do_what_kernels_do_nearly_alone() -> None:
+    enough = compiled.WORTH
+    drawn, rounded = kernel_of("random_normal"), kernel_of("random_normal", "float16")
+    assert compiled.prepare([(drawn, enough), (rounded, enough // 100)])
+    assert not compiled.prepare([(drawn, enough), (rounded, enough // 2)])
+    assert not compiled.prepare([(rounded, enough)])
+    assert not compiled.prepare([(drawn, enough // 2)])
 
 
 def test_the_first_entries_of_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,9 +237,9 @@ def test_without_numba_numpy_draws(
 ) -> None:
     monkeypatch.setitem(sys.modules, "initcli.measuring.numba_code", None)
     with caplog.at_level(logging.DEBUG, "initcli"):
-        compiled.prepare([(kernel_of("ones"), compiled.WORTH)])
+        compiled.prepare([(kernel_of("random_normal"), compiled.WORTH)])
         assert not compiled.is_loaded()
-        compiled.prepare([(kernel_of("ones"), compiled.WORTH)])
+        compiled.prepare([(kernel_of("random_normal"), compiled.WORTH)])
     (record,) = caplog.records
     assert "compiled kernels are not used" in record.message
     assert measured(kernel_of("random_normal")).count == ROWS
@@ -251,7 +261,7 @@ def test_kernels_that_draw_other_values_are_not_used(
 
 
 def test_little_work_loads_nothing() -> None:
-    compiled.prepare([(kernel_of("ones"), compiled.WORTH - 1)])
+    compiled.prepare([(kernel_of("random_normal"), compiled.WORTH - 1)])
     assert not compiled.is_loaded()
 
 
