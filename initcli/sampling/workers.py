@@ -328,7 +328,7 @@ def _version() -> str:
 
 def suitable(jobs: int | None, seconds: float) -> contextlib.AbstractContextManager[Workers]:
     """Processes when they pay for work that takes one process ``seconds``; else this process."""
-    start = 0.1 if _can_fork() else 0.3
+    start = 0.05 if _can_fork() else 0.3
     worth = (jobs or cores()) > 1 and seconds > 5 * start
     return processes(jobs) if worth else contextlib.nullcontext(HERE)
 
