@@ -32,6 +32,7 @@ from initcli.random import standard_normal, variates
 from initcli.random.scratch import scratch
 from initcli.random.streams import Stream, seeded_stream
 from initcli.sampling.chunks import CHUNK
+from initcli.stored import Bits
 
 if TYPE_CHECKING:
     from initcli.measuring.numba_code import Kernels
@@ -40,7 +41,9 @@ WORTH = 30_000_000
 """Weights from which the kernels save more time than their loading takes, a twentieth of a second.
 """
 
-_STORED = ("float32",)
+_COUNTED = ("float16", "bfloat16", "int16", "uint16")
+"""Dtypes of stored values whose bit patterns the kernels count."""
+_STORED = ("float32", *_COUNTED)
 """Dtypes of stored values that the kernels measure."""
 _LARGEST = 1e37
 """Values up to which the kernels draw: larger ones may overflow."""
@@ -116,9 +119,9 @@ def _is_taken(parameter: Parameter) -> bool:
     )
 
 
-def fits(parameter: Parameter, grid: Grid) -> bool:
-    """Whether a kernel draws or measures this parameter, and counts it in those bins."""
-    return is_loaded() and grid.fits_single and _is_taken(parameter)
+def fits(parameter: Parameter, grid: Grid | None) -> bool:
+    """Whether a kernel draws or measures this parameter, and counts it in bins or by patterns."""
+    return is_loaded() and (grid is None or grid.fits_single) and _is_taken(parameter)
 
 
 def measured(
@@ -153,6 +156,13 @@ def measured_stored(
     assert _kernels is not None
     values = np.require(chunks, np.float32, ["C", "A"])
     return _measured(_kernels.measure_stored, (values,), len(chunks), grid, center, counts)
+
+
+def count_patterns(patterns: Bits, counts: Counts) -> None:
+    """Add how often each pattern of 16 bits occurs to 64-bit counts."""
+    assert _kernels is not None
+    patterns = np.require(patterns, np.uint16, ["C", "A"])
+    _kernels.count_patterns(patterns.ctypes.data, patterns.size, counts.ctypes.data)
 
 
 def _drawn(

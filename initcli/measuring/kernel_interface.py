@@ -5,7 +5,11 @@ from __future__ import annotations
 from initcli.measuring.sums import ROW
 from initcli.sampling.chunks import CHUNK
 
-SIGNATURES = {"measure": "iiiidffiiiiii", "measure_stored": "idffiiiiii"}
+SIGNATURES = {
+    "measure": "iiiidffiiiiii",
+    "measure_stored": "idffiiiiii",
+    "count_patterns": "iii",
+}
 """Arguments of each kernel: ``i`` is an int64, an address too, ``f`` a float32, ``d`` a float64."""
 
 UNIFORM, NORMAL, TRUNCATED = range(3)

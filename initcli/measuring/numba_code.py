@@ -35,6 +35,7 @@ class Kernels(NamedTuple):
 
     measure: Callable[..., None]
     measure_stored: Callable[..., None]
+    count_patterns: Callable[..., None]
     engine: Any
 
 
@@ -64,7 +65,8 @@ def load() -> Kernels:
         types = [_C_TYPES[each] for each in kernel_interface.SIGNATURES[name]]
         return ctypes.CFUNCTYPE(None, *types)(engine.get_function_address(name))
 
-    return Kernels(function("measure"), function("measure_stored"), engine)
+    measure, measure_stored, count_patterns = map(function, kernel_interface.SIGNATURES)
+    return Kernels(measure, measure_stored, count_patterns, engine)
 
 
 def _kept(key: bytes, machine: Any) -> bytes:

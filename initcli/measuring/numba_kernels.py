@@ -214,6 +214,14 @@ def measure_stored(
         _finish(scratch, sums, figures, k, finite)
 
 
+def count_patterns(patterns: Any, size: Any, counts: Any) -> None:
+    """Add the numbers of each of the bit patterns of 16-bit values to 64-bit counts."""
+    values = carray(_pointer(patterns), size, np.uint16)
+    of_pattern = carray(_pointer(counts), 1 << 16, np.int64)
+    for i in range(size):
+        of_pattern[values[i]] += 1
+
+
 @_compiled
 def seed(entropy: Any, pool: Any, state: Any) -> None:
     """The state of ``SFC64(SeedSequence(n))``, of an n with those eight words, the lowest first.

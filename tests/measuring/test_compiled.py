@@ -108,6 +108,19 @@ def test_stored_values_have_the_same_bits() -> None:
         assert same(measured(parameter), by_numpy)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int16", "uint16", "uint8"])
+def test_stored_values_of_few_bits_have_the_same_counts(dtype: str) -> None:
+    bits = np.random.default_rng(0).integers(1 << 16, size=5 * CHUNK + 101).astype(np.uint16)
+    for each in (bits, np.full(300_001, 7, np.uint16)):
+        values: Any = each if dtype == "bfloat16" else each.view(dtype)
+        stored = StoredTensor(path="a", shape=values.shape, dtype=dtype, storage=Held(values))
+        parameter = Checkpoint(name="a", tensors=(stored,)).parameters[0]
+        compiled._kernels = None
+        by_numpy = measured(parameter)
+        assert compiled.load()
+        assert same(measured(parameter), by_numpy)
+
+
 def test_most_initializers_have_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled.load()
     done: list[Parameter] = []
