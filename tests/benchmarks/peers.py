@@ -201,10 +201,13 @@ def run(command):
     """What a command prints, its seconds, and the most bytes that it and its children held."""
     import psutil
 
+    # Python's modules are compiled once, as those of installed tools are.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     begun = perf_counter()
     # Into a file: a pipe that nobody empties would stop it.
     with tempfile.TemporaryFile("w+") as printed:
-        process = psutil.Popen([str(part) for part in command], stdout=printed)
+        command = [str(part) for part in command]
+        process = psutil.Popen(command, stdout=printed, env=environment)
         most = 0
         while process.poll() is None:
             held = 0
