@@ -9,6 +9,7 @@ from initcli.registry import import_modules
 from initcli.sources.weights.reader import WeightsFile, WeightsReader
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_TEXT = bytes([*b"\t\n\r", *range(32, 127)])
 
 
 @cache
@@ -27,6 +28,8 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
     if file.head.startswith(_POINTER):
         advice = "`git lfs pull` fetches them"
         raise file.refused("this is a pointer of Git LFS in place of the weights", advice)
+    if _is_spec(file):
+        return None
     for reader in known_readers():
         try:
             if reader.recognizes(file):
@@ -39,3 +42,9 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
         if file.name.endswith(reader.suffixes) and not reader.may_have_model:
             raise file.refused("its content is not what its name says", "is the file whole?")
     return None
+
+
+def _is_spec(file: WeightsFile) -> bool:
+    """Whether a file is a text like a spec, for which no reader of weights need be imported."""
+    is_text = not file.head.translate(None, _TEXT) and b'"weight_map"' not in file.head
+    return is_text and file.name.endswith((".yaml", ".yml", ".json"))
