@@ -54,10 +54,12 @@ class Drawing(NamedTuple):
         from initcli.measuring import compiled
         from initcli.measuring.same_values import SameValues
         from initcli.reports.tensors import summaries
+        from initcli.sampling.workers import threads
 
-        compiled.prepare(self.counts(only))
         same = SameValues()
         several = self.workers(self.seconds(only))
+        if compiled.prepare(self.counts(only)) and self.cluster is None:
+            several = threads(self.jobs)
         # Start processes first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
             for tensor in summaries(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
+from initcli.cli.options import command
 from initcli.cli.terminal import write
 
 if TYPE_CHECKING:
@@ -16,6 +20,21 @@ if TYPE_CHECKING:
 
 _EXAMPLES = "Examples:\n"
 """The line of a docstring that precedes the examples, one per line."""
+_MODULES = {
+    "summary": "weights",
+    "hist": "hist",
+    "identify": "weights",
+    "diff": "diff",
+    "export": "weights",
+    "signal": "signals",
+    "compare": "signals",
+    "check": "checking",
+    "catalog": "authoring",
+    "schema": "authoring",
+    "init": "authoring",
+    "help": "helping",
+}
+"""The commands, in the order of the help, and the module of each."""
 _SPEC = "spec"
 """The help topic that is not a command."""
 
@@ -60,8 +79,32 @@ class Command(TyperCommand):
                 formatter.write_dl([record for record in records if record is not None])
 
 
+class _ByName(Mapping[str, TyperCommand]):
+    """The commands, each made when it is asked for: to make all takes longer than most work."""
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        function = getattr(import_module(f"initcli.cli.{_MODULES[name]}"), name)
+        alone = typer.Typer(
+            add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+        )
+        alone.command(cls=Command)(command(function))
+        made = typer.main.get_command(alone)
+        assert isinstance(made, TyperCommand)
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
 class Commands(TyperGroup):
     """All commands, and completion for a named or detected shell."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _ByName()  # type: ignore[assignment]  # nothing is added to them
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write each command with its whole summary."""

@@ -18,7 +18,7 @@ from initcli.sampling.workers import HERE, Workers
 
 MAX_BINS = 10_000
 """Maximum number of bins of any histogram."""
-_MAX_EXACT = 1 << 22
+MAX_EXACT = 1 << 22
 """Maximum number of entries of a tensor whose bins are exactly those that NumPy chooses."""
 
 
@@ -57,7 +57,7 @@ def data_histogram(
     low, high = limits.tolist()
     # NumPy rejects bins that are narrower than the distance between two values of the dtype.
     max_bins = max(1, int((high - low) / float(np.max(np.spacing(np.abs(limits))))))
-    if ends is None and seen.count <= _MAX_EXACT:
+    if ends is None and seen.count <= MAX_EXACT:
         chunks = range(-(-seen.entries // CHUNK))
         values = np.concatenate(list(Portion(parameter, chunks, seen.entries).draw()))
         inner = values[(values >= limits[0]) & (values <= limits[1])]

@@ -19,7 +19,7 @@ import numpy as np
 
 from initcli.distributions import Floats
 from initcli.measuring import compiled
-from initcli.measuring.histogram import Grid
+from initcli.measuring.histogram import Counts, Grid
 from initcli.measuring.measurement import FINE_BINS, Measurement
 from initcli.measuring.portions import Portion, Progress, portions, refuse_too_large, stays
 from initcli.measuring.tally import PatternCounts, Survey, Tally, measure_values, survey
@@ -127,18 +127,12 @@ def _measure_portion(portion: Portion) -> Measurement | PatternCounts:
 def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
     stored = portion.parameter.stored
     if stored is not None and stored.has_patterns:
-        counts = np.zeros(pattern_values(stored.dtype).size, np.int64)
-        for start in portion.entries[::_COUNTED]:
-            bits = stored.bits(start, min(start + _COUNTED, portion.entries.stop))
-            (indices,) = scratch((np.intp, bits.size))
-            np.copyto(indices, bits)
-            counts += np.bincount(indices, minlength=counts.size)
+        counts = _pattern_counts(portion, stored)
         counted = PatternCounts(stored.dtype, counts)
         return counted.measurement if len(portion.entries) == portion.count else counted
     if portion.grid is not None:
         tally = Tally(portion.grid, portion.grid.middle)
-        is_compiled = portion.compiled and compiled.load()
-        if stored and is_compiled and compiled.fits_stored(stored.dtype, portion.grid):
+        if stored is not None and _is_compiled(portion, tally.grid):
             _add_stored(stored, portion.entries, tally)
             return tally.measurement
         for values in portion.draw():
@@ -155,12 +149,32 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
             return found
         return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
     tally = Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
-    if portion.compiled and compiled.load() and compiled.fits(portion.parameter, tally.grid):
+    if _is_compiled(portion, tally.grid):
         _add_compiled(portion, tally)
         return tally.measurement
     for values in chunks:
         tally.add(values)
     return tally.measurement
+
+
+def _pattern_counts(portion: Portion, stored: StoredTensor) -> Counts:
+    """How often each bit pattern occurs in a portion."""
+    counts = np.zeros(pattern_values(stored.dtype).size, np.int64)
+    is_compiled = _is_compiled(portion, None)
+    for start in portion.entries[::_COUNTED]:
+        bits = stored.bits(start, min(start + _COUNTED, portion.entries.stop))
+        if is_compiled:
+            compiled.count_patterns(bits, counts)
+        else:
+            (indices,) = scratch((np.intp, bits.size))
+            np.copyto(indices, bits)
+            counts += np.bincount(indices, minlength=counts.size)
+    return counts
+
+
+def _is_compiled(portion: Portion, grid: Grid | None) -> bool:
+    """Whether kernels measure a portion; a process that was not forked loads them first."""
+    return portion.compiled and compiled.load() and compiled.fits(portion.parameter, grid)
 
 
 def _add_compiled(portion: Portion, tally: Tally) -> None:

@@ -9,16 +9,22 @@ from itertools import tee
 from os import PathLike
 from pathlib import Path
 from textwrap import wrap
+from typing import NamedTuple
 
+import msgspec
 from matplotlib.figure import Figure
 
 from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.files import file_stems, make_folder, write_whole
-from initcli.measuring.bins import auto_bins, data_histogram
+from initcli.measuring.bins import MAX_EXACT, auto_bins, data_histogram
+from initcli.measuring.histogram import Histogram
+from initcli.measuring.measurement import Measurement
+from initcli.measuring.portions import needs_whole
 from initcli.parameter import Parameter
 from initcli.render.plots import (
     OverviewTexts,
+    Range,
     Style,
     TensorPicture,
     overview_figure,
@@ -113,16 +119,16 @@ def save_histograms(
     tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
     tensors, kept = tee(tensors) if page else (tensors, iter(()))
     pictures = (
-        (picture, style, overview.is_shared(parameter))
-        for parameter, picture in _pictures(tensors, bins, ends, style, workers)
+        (each, style, overview.is_shared(each.parameter))
+        for each in _to_picture(tensors, bins, ends, style, workers)
     )
     files: dict[str, str] = {}
     drawn = workers.in_order(_drawn, pictures)
-    for parameter, (task, (content, cell)) in zip(pictured, drawn, strict=True):
+    for parameter, (_, (picture, content, cell)) in zip(pictured, drawn, strict=True):
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
         save(file, content)
-        overview.add(parameter, task[0], cell)
+        overview.add(parameter, picture, cell)
     for file, content in overview.pages():
         save(file, content)
     if page:
@@ -169,19 +175,40 @@ def histograms(
     few = len(pictured) <= ROWS_PER_PAGE * MAX_COLUMNS
     overview = _Overview(model, Path(), style, _panels(pictured, share=True), all_panels=few)
     tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
-    for parameter, picture in _pictures(tensors, bins, ends, style, workers):
-        overview.add(parameter, picture)
+    for each in _to_picture(tensors, bins, ends, style, workers):
+        overview.add(each.parameter, each.picture())
     return overview.figure(columns, len(pictured) if few else ROWS_PER_PAGE * MAX_COLUMNS)
 
 
-def _pictures(
+class _ToPicture(NamedTuple):
+    """What the picture of a tensor is made from.
+
+    The values of a small tensor are counted where its picture is drawn, those of others before.
+    """
+
+    parameter: Parameter
+    seen: Measurement
+    bins: int | None
+    ends: Range | None
+    limits: Range | None
+    histogram: Histogram | None
+
+    def picture(self) -> TensorPicture:
+        """The picture."""
+        counted = self.histogram or data_histogram(
+            self.parameter, self.seen, self.bins, ends=self.ends
+        )
+        return TensorPicture.of(self.parameter, self.seen, counted, self.limits)
+
+
+def _to_picture(
     tensors: Iterable[TensorSummary],
     bins: int | None,
-    ends: tuple[float, float] | None,
+    ends: Range | None,
     style: Style,
     workers: Workers,
-) -> Iterator[tuple[Parameter, TensorPicture]]:
-    """The pictures of the tensors that have values."""
+) -> Iterator[_ToPicture]:
+    """The tensors that have values."""
     limits = ends
     if style.same_scale:
         tensors = list(tensors)
@@ -190,16 +217,22 @@ def _pictures(
         parameter, seen = tensor.parameter, tensor.measured
         if seen is None:
             continue
-        drawn_bins = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
-        histogram = data_histogram(parameter, seen, drawn_bins, ends=ends, workers=workers)
-        yield parameter, TensorPicture.of(parameter, seen, histogram, limits)
+        wanted = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
+        histogram = None
+        if seen.count > MAX_EXACT or needs_whole(parameter):
+            histogram = data_histogram(parameter, seen, wanted, ends=ends, workers=workers)
+        # The owner is not needed, and expensive to send.
+        parameter = msgspec.structs.replace(parameter, owner=None)
+        yield _ToPicture(parameter, seen, wanted, ends, limits, histogram)
 
 
-def _drawn(task: tuple[TensorPicture, Style, bool]) -> tuple[bytes, bytes]:
+def _drawn(task: tuple[_ToPicture, Style, bool]) -> tuple[TensorPicture, bytes, bytes]:
     """A tensor's own picture, and its cell of the overview if it has its own panel."""
-    picture, style, is_shared = task
+    to_picture, style, is_shared = task
+    picture = to_picture.picture()
     has_cell = not (style.is_vector or is_shared or picture.constant is not None)
-    return tensor_picture(picture, style), tensor_cell(picture, style) if has_cell else b""
+    cell = tensor_cell(picture, style) if has_cell else b""
+    return picture, tensor_picture(picture, style), cell
 
 
 def _panels(parameters: Sequence[Parameter], *, share: bool) -> list[list[Parameter]]:

@@ -8,7 +8,9 @@ the overview is composed of pixels, or drawn as one figure in a vector format.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -241,11 +243,28 @@ def overview_figure(
 
 
 def png(pixels: Pixels, style: Style) -> bytes:
-    """A picture as a PNG."""
-    stream = io.BytesIO()
-    image = Image.fromarray(pixels)
-    image.save(stream, format="png", compress_level=1, dpi=(style.dpi, style.dpi))
-    return stream.getvalue()
+    """A picture as a PNG (ISO/IEC 15948), with the filter "none".
+
+    Pillow tries every filter on every row, which takes twice as long as the compression and makes
+    these pictures no smaller.
+    """
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    height, width, _ = pixels.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)
+    rows[:, 1:] = pixels.reshape(height, -1)
+    dots = round(style.dpi / 0.0254)  # a meter
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (
+            chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)),
+            chunk(b"pHYs", struct.pack(">2IB", dots, dots, 1)),
+            chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)),
+            chunk(b"IEND", b""),
+        )
+    )
 
 
 # The same picture gives the same file, and text stays text.

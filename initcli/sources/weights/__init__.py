@@ -9,6 +9,7 @@ from initcli.registry import import_modules
 from initcli.sources.weights.reader import WeightsFile, WeightsReader
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_TEXT = bytes([*b"\t\n\r", *range(32, 127)])
 
 
 @cache
@@ -28,6 +29,8 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
     if file.head.startswith(_POINTER):
         advice = "`git lfs pull` fetches them"
         raise file.refused("this is a Git LFS pointer instead of the weights", advice)
+    if _is_spec(file):
+        return None
     for reader in known_readers():
         try:
             if reader.recognizes(file):
@@ -40,3 +43,9 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
         if file.name.endswith(reader.suffixes) and not reader.may_have_model:
             raise file.refused("its content does not match its suffix", "is the file complete?")
     return None
+
+
+def _is_spec(file: WeightsFile) -> bool:
+    """Whether a file is a text like a spec, for which no reader of weights need be imported."""
+    is_text = not file.head.translate(None, _TEXT) and b'"weight_map"' not in file.head
+    return is_text and file.name.endswith((".yaml", ".yml", ".json"))
