@@ -21,7 +21,14 @@ from initcli.initializers import (
     TruncatedNormal,
 )
 from initcli.initializers.base import Undrawn
-from initcli.initializers.given import Box, Mapped, Parts, Unknown, Values
+from initcli.initializers.given import (
+    Box,
+    Mapped,
+    Parts,
+    Uninitialized,
+    Unknown,
+    Values,
+)
 from initcli.types import Array, Size
 
 MAX_COMPUTED = 1 << 22
@@ -30,6 +37,8 @@ SIGNS = Unknown(operation="sign")
 """Random signs."""
 UNARY = frozenset(name for name, (arguments, _) in FUNCTIONS.items() if arguments == 1)
 """Operations on each entry that :func:`mapped` follows."""
+_NEVER = 8.0
+"""Standard deviations beyond which a normal number comes less than once in 10¹⁵."""
 _MAX_TOKENS = 64
 """Maximum length of a function of a draw."""
 _draws = count(1)
@@ -65,9 +74,10 @@ def is_random(content: Content) -> bool:
 
 
 def unknown(contents: Sequence[Content], operation: str) -> Content:
-    """What an operation makes of contents that it does not keep."""
-    undrawn = (each for each in contents if isinstance(each, Undrawn))
-    return next(undrawn, Unknown(operation=operation))
+    """What an operation makes of contents that it does not keep; what was not written goes on."""
+    undrawn = [each for each in contents if isinstance(each, Undrawn)]
+    undrawn.sort(key=lambda each: not isinstance(each, Uninitialized))
+    return undrawn[0] if undrawn else Unknown(operation=operation)
 
 
 def filled(parts: Sequence[Part], shape: Size) -> Initializer:
@@ -211,8 +221,8 @@ def clamped(content: Content, low: float, high: float) -> Content:
         case TruncatedNormal():
             least, greatest = content.distribution_for((1,)).support
             tolerance = 0.01 * (greatest - least)
-        case RandomNormal() if math.isinf(low) and math.isinf(high):
-            return content
+        case RandomNormal(mean=mean, stddev=std) if low <= mean - _NEVER * std:
+            return content if high >= mean + _NEVER * std else Unknown(operation="clamp")
         case Mapped():
             distribution = content.distribution_for((1,))
             assert distribution is not None
@@ -249,6 +259,6 @@ def erfinv(content: Content) -> Content:
 
 
 def _standard(u: float) -> float:
-    """√2 · erfinv(u), at most 8: a standard normal number exceeds that once in 10¹⁵."""
-    size = min(8.0, NormalDist().inv_cdf((1 + abs(u)) / 2)) if abs(u) < 1 - 1e-15 else 8.0
+    """√2 · erfinv(u), of a size that normal numbers have."""
+    size = min(_NEVER, NormalDist().inv_cdf((1 + abs(u)) / 2)) if abs(u) < 1 - 1e-15 else _NEVER
     return math.copysign(size, u)

@@ -141,8 +141,9 @@ def _recorded(make: Callable[[], Any]) -> _Made:
         else:
             value = make()
     if _is_torch(value):
-        is_meta = any(each.is_meta for each in value.state_dict().values())
-        return _Made(value, recorder if is_meta else None)
+        tensors = (*value.parameters(), *value.buffers())
+        is_new = recorder and any(each.is_meta or recorder.follows(each) for each in tensors)
+        return _Made(value, recorder if is_new else None)
     return _Made(value, recorder, tracing)
 
 

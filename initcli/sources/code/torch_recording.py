@@ -57,7 +57,9 @@ from initcli.sources.code.torch_storage import Storage, View, values_of
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
 _SAME = {"clone", "_to_copy", "detach_copy", "contiguous", "alias_copy", "lift_fresh_copy"}
 _SLICED = {"cat", "stack", "repeat", "index_select", "repeat_interleave", "constant_pad_nd"}
-_CREATED_EMPTY = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"}
+_CREATED_EMPTY = {
+    f"{prefix}empty{suffix}" for prefix in ("", "new_") for suffix in ("", "_strided")
+} | {"empty_like", "empty_permuted"}
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missing
@@ -115,25 +117,39 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
 
     def parts(self, tensor: torch.Tensor) -> list[Part]:
         """The boxes of a tensor and their contents."""
-        view = View.of(tensor)
-        storage = self._storages.get(_key(tensor))
+        storage, view = self._storage_of(tensor), View.of(tensor)
         if storage is None:
             return [Part(whole(view.shape), self._given(tensor))]
         return storage.parts(view)
 
     def content(self, tensor: torch.Tensor) -> Content:
         """The content of all entries of a tensor."""
-        storage = self._storages.get(_key(tensor))
+        storage = self._storage_of(tensor)
         return self._given(tensor) if storage is None else storage.content(View.of(tensor))
+
+    def _storage_of(self, tensor: torch.Tensor) -> Storage | None:
+        """The storage of a tensor in entries of its own size; None of one that is not followed."""
+        storage = self._storages.get(_key(tensor))
+        if storage is None or storage.itemsize == tensor.element_size():
+            return storage
+        return storage.cast(tensor)
 
     def write(self, tensor: torch.Tensor, content: Content) -> None:
         """Note that a tensor is overwritten."""
-        key = _key(tensor)
-        if key not in self._storages:
-            size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
-            storage = tensor.untyped_storage()
-            self._storages[key] = Storage(size, self._given(tensor), storage)
-        self._storages[key].write(View.of(tensor), content)
+        storage = self._storage_of(tensor) or Storage(tensor, self._given(tensor))
+        storage.write(View.of(tensor), content)
+        self._storages[_key(tensor)] = storage
+
+    def _resized(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Resize a tensor, whose storage gets new entries behind the old ones."""
+        tensor = args[0]
+        old = self._storage_of(tensor) or Storage(tensor, self._given(tensor))
+        result = func(*args, **kwargs)
+        grown = Storage(tensor, place())
+        if grown.size > old.size:
+            grown.writes += old.writes
+            self._storages[_key(tensor)] = grown
+        return result
 
     def _given(self, tensor: torch.Tensor) -> Content:
         """The content of a tensor that was there before."""
@@ -145,7 +161,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         """The values of a tensor in which nothing is random."""
         if not tensor.is_meta and _key(tensor) not in self._storages:
             return tensor
-        values = values_of(self.parts(tensor), tuple(tensor.shape))
+        values = values_of(self.parts(tensor), View.of(tensor).shape)
         return None if values is None else values.to(tensor.dtype)
 
     def __torch_dispatch__(
@@ -158,6 +174,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             values = [self.values(each) for each in tensors]
             if all(each is not None for each in values):
                 return func(*self._real(args), **self._real(kwargs))
+        if name in {"resize_", "resize_as_"}:
+            return self._resized(func, args, kwargs)
+        moves = func.is_view or torch.Tag.inplace_view in func.tags
+        if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
+            return func(*_on_meta(tensors, args), **_on_meta(tensors, kwargs))
         known = [
             content if _is_plain(tensor) else moved(content)
             for tensor, content in zip(tensors, map(self.content, tensors), strict=True)
@@ -167,6 +188,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             args, kwargs = tree_map(_to_meta, (args, kwargs))
         result = func(*args, **kwargs)
         moves = func.is_view or torch.Tag.inplace_view in func.tags
+        if name in {"resize_", "resize_as_"}:
+            self._grow(args[0])
         if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
             return result
         outputs = [each for each in tree_flatten(result)[0] if _is_tensor(each)]
@@ -204,12 +227,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             if overwrites and any(tensor is each for each in outputs):
                 if tensor.numel() > MAX_COMPUTED:
                     return None
-                values[id(tensor)] = torch.zeros(tensor.shape, dtype=tensor.dtype)
+                values[id(tensor)] = torch.zeros(View.of(tensor).shape, dtype=tensor.dtype)
                 continue
             real = self.values(tensor)
             if real is None:
                 return None
-            values[id(tensor)] = real.clone()
+            values[id(tensor)] = real.clone() if real is tensor else real
         created = kwargs.get("size", args[0] if args else None)
         if not tensors and _entries(created) > MAX_COMPUTED:
             return None
@@ -386,7 +409,8 @@ def _spread(content: Content, size: int, into: int, name: str) -> Content:
 
 def _constant_or(values: torch.Tensor) -> Content:
     flat = values.flatten()
-    if flat.numel() and not flat.is_complex() and bool((flat == flat[0]).all()):
+    is_even = flat.numel() > 0 and not flat.is_complex() and bool(flat[0] == flat[-1])
+    if is_even and bool((flat == flat[0]).all()):
         return Constant(value=float(flat[0]))
     return Computed(values)
 
@@ -422,6 +446,11 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 def _is_tensor(each: Any) -> bool:
     return isinstance(each, torch.Tensor)
+
+
+def _on_meta(tensors: list[torch.Tensor], tree: Any) -> Any:
+    """Arguments on the meta device, if one of the tensors among them is."""
+    return tree_map(_to_meta, tree) if any(each.is_meta for each in tensors) else tree
 
 
 def _to_meta(each: Any) -> Any:
