@@ -195,8 +195,9 @@ class Parts(Whole, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {**self.boxes[0].initializer.arguments, "parts": len(self.boxes)}
+        visible = self.visible
+        return {**visible[0].initializer.arguments, "parts": len(visible)}
 
     @property
     def type_name(self) -> str:
-        return self.boxes[0].initializer.type_name
+        return self.visible[0].initializer.type_name

@@ -12,31 +12,27 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map
 
 from initcli.initializers import (
     Constant,
-    Initializer,
     Orthogonal,
     RandomNormal,
-    RandomUniform,
-    TruncatedNormal,
 )
 from initcli.initializers.base import Undrawn, Whole
 from initcli.initializers.given import SparseColumns, Uninitialized, Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
     SIGNS,
-    STANDARD_NORMAL,
-    STANDARD_UNIFORM,
     UNARY,
     Computed,
     Content,
@@ -52,6 +48,9 @@ from initcli.sources.code.contents import (
     unknown,
     whole,
 )
+from initcli.sources.code.torch_draws import drawn, is_draw
+from initcli.sources.code.torch_draws import truncated as truncated_normal
+from initcli.sources.code.torch_partial import PARTIAL, partial
 from initcli.sources.code.torch_storage import Storage, View, values_of
 
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
@@ -94,7 +93,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         ) -> torch.Tensor:
             if draws:
                 draw_truncated(tensor, mean, std, a, b, generator)
-            self.write(tensor, _truncated(mean, std, a, b))
+            self.write(tensor, truncated_normal(mean, std, a, b))
             return tensor
 
         def sparse(
@@ -164,13 +163,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         values = values_of(self.parts(tensor), View.of(tensor).shape)
         return None if values is None else values.to(tensor.dtype)
 
+    def _number(self, tensor: torch.Tensor) -> float | None:
+        """The only number that a tensor holds; None of others."""
+        values = self.values(tensor)
+        if values is None or values.numel() == 0 or values.is_complex():
+            return None
+        first = values.flatten()[0]
+        return float(first) if bool((values == first).all()) else None
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = func._schema.name.partition("::")[2]
         tensors = [each for each in tree_flatten((args, kwargs))[0] if _is_tensor(each)]
-        if name in {"_local_scalar_dense", "item", "equal", "is_nonzero"}:
+        if name in {"_local_scalar_dense", "item", "equal", "is_nonzero", "allclose"}:
             values = [self.values(each) for each in tensors]
             if all(each is not None for each in values):
                 return func(*self._real(args), **self._real(kwargs))
@@ -179,32 +186,60 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         moves = func.is_view or torch.Tag.inplace_view in func.tags
         if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
             return func(*_on_meta(tensors, args), **_on_meta(tensors, kwargs))
+        if func._schema.is_mutable and not name.endswith("_"):
+            # What an output held before is not read.
+            outputs = _mutated(func, args, kwargs)
+            read = [each for each in tensors if not any(each is output for output in outputs)]
+        else:
+            read = tensors
         known = [
             content if _is_plain(tensor) else moved(content)
-            for tensor, content in zip(tensors, map(self.content, tensors), strict=True)
+            for tensor, content in zip(read, map(self.content, read), strict=True)
         ]
         computed = self._computed(func, args, kwargs, tensors)
-        if any(each.is_meta for each in tensors):
-            args, kwargs = tree_map(_to_meta, (args, kwargs))
-        result = func(*args, **kwargs)
-        moves = func.is_view or torch.Tag.inplace_view in func.tags
-        if name in {"resize_", "resize_as_"}:
-            self._grow(args[0])
-        if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
-            return result
+        try:
+            result = func(*_on_meta(tensors, args), **_on_meta(tensors, kwargs))
+        except NotImplementedError:
+            if computed is None:
+                raise
+            # The shape depends on the values.
+            made = tuple(map(_to_meta, computed))
+            result = made if len(func._schema.returns) > 1 else made[0]
         outputs = [each for each in tree_flatten(result)[0] if _is_tensor(each)]
         written = _mutated(func, args, kwargs) or outputs
         is_real = not any(each.is_meta for each in written)
-        if is_real and name not in _DRAWS and name.rstrip("_") not in _CREATED_EMPTY:
+        if is_real and not is_draw(func) and name.rstrip("_") not in _CREATED_EMPTY:
             touched = (_key(each) for each in (*tensors, *written))
             if not any(key in self._storages for key in touched):
                 return result
+        if name in PARTIAL and computed is None and self._write_partly(func, args):
+            return args[0]
         for index, output in enumerate(written):
             if computed is not None:
                 self.write(output, _constant_or(computed[index]))
+            elif is_draw(func):
+                self.write(output, drawn(func, args, kwargs, self._number))
             else:
-                self.write(output, self._after(name, index, args, kwargs, tensors, known))
-        return result
+                self.write(output, self._after(name, index, args, kwargs, read, known))
+        return args[0] if name.endswith("_") and args[0] is written[0] else result
+
+    def _write_partly(self, func: Any, args: Any) -> bool:
+        """Note a write to some entries; False if it is not known to which."""
+        write = partial(func, args, self.values)
+        if write is None:
+            return False
+        content: Content
+        if _is_tensor(write.source):
+            content = self.content(write.source)
+            name = func._schema.name.partition("::")[2]
+            content = _spread(content, write.source.numel(), write.count, name)
+        else:
+            content = Constant(value=float(write.source))
+        if isinstance(content, Computed | Whole):
+            return False
+        for view in write.views:
+            self.write(view, moved(content))
+        return True
 
     def _real(self, tree: Any) -> Any:
         return tree_map(lambda each: self.values(each) if _is_tensor(each) else each, tree)
@@ -214,9 +249,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
     ) -> list[torch.Tensor] | None:
         """The values that an operation writes, if nothing random enters it."""
         name = func._schema.name.partition("::")[2]
-        if name.rstrip("_") in _CREATED_EMPTY | _RANDOM or name in {"set_", "resize_"}:
-            return None
-        if torch.Tag.nondeterministic_seeded in func.tags:
+        if name.rstrip("_") in _CREATED_EMPTY or is_draw(func):
             return None
         outputs = _mutated(func, args, kwargs)
         overwrites = name in {"zero_", "fill_", "copy_"} or (
@@ -263,8 +296,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         plain = name.rstrip("_")
         if plain in _CREATED_EMPTY:
             return place()
-        if name in _DRAWS:
-            return _DRAWS[name](args, kwargs)
         if name in {"zero_", "zeros", "zeros_like", "new_zeros"}:
             return Constant(value=0.0)
         if name in {"ones", "ones_like", "new_ones"}:
@@ -328,10 +359,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             return content
         for at, tensor in enumerate(tensors):
             if at != random[0]:
-                real = self.values(tensor)
-                if real is None or real.numel() == 0 or not bool((real == real.flatten()[0]).all()):
+                number = self._number(tensor)
+                if number is None:
                     return unknown(known, name)
-                numbers.append(float(real.flatten()[0]))
+                numbers.append(number)
         other = numbers[0] if numbers else 1.0
         alpha = kwargs.get("alpha", 1)
         match name:
@@ -349,54 +380,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             case "rsub":
                 return scaled(content, -alpha, other)
         return unknown(known, name)
-
-
-def _normal(args: Any, kwargs: dict[str, Any]) -> Content:
-    mean = _argument(args, kwargs, 1, "mean")
-    std = _argument(args, kwargs, 2, "std")
-    return RandomNormal(mean=0.0 if mean is None else float(mean), stddev=_one_if_none(std))
-
-
-def _uniform(args: Any, kwargs: dict[str, Any]) -> Content:
-    low = _argument(args, kwargs, 1, "from")
-    high = _argument(args, kwargs, 2, "to")
-    return RandomUniform(minval=0.0 if low is None else low, maxval=_one_if_none(high))
-
-
-def _truncated(mean: float, std: float, low: float, high: float) -> Initializer:
-    if not std:
-        return Constant(value=min(max(mean, low), high))
-    lower, upper = (low - mean) / std, (high - mean) / std
-    return TruncatedNormal(mean=mean, stddev=std, lower=lower, upper=upper)
-
-
-def _one_if_none(value: float | None) -> float:
-    return 1.0 if value is None else float(value)
-
-
-_DRAWS: dict[str, Callable[[Any, dict[str, Any]], Content]] = {
-    "normal_": _normal,
-    "uniform_": _uniform,
-    "randn": lambda args, kwargs: STANDARD_NORMAL,
-    "randn_like": lambda args, kwargs: STANDARD_NORMAL,
-    "rand": lambda args, kwargs: STANDARD_UNIFORM,
-    "rand_like": lambda args, kwargs: STANDARD_UNIFORM,
-}
-_RANDOM = {name.rstrip("_") for name in _DRAWS} | {
-    "bernoulli",
-    "exponential",
-    "log_normal",
-    "cauchy",
-    "geometric",
-    "random",
-    "randint",
-    "randperm",
-    "multinomial",
-    "poisson",
-    "randint_like",
-    "dropout",
-    "native_dropout",
-}
 
 
 def _spread(content: Content, size: int, into: int, name: str) -> Content:
@@ -476,7 +459,14 @@ def place() -> Uninitialized:
 
 
 class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
-    """Lets initializing functions work on meta tensors, which PyTorch's own skip."""
+    """Lets initializing functions work on meta tensors, which PyTorch's own skip.
+
+    Code also gets lists and arrays of values that are known.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -484,6 +474,13 @@ class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
         if func == _IS_META and sys._getframe(1).f_globals.get("__name__") == "torch.nn.init":
             return False
         kwargs = kwargs or {}
+        if func in _BROUGHT and args[0].is_meta:
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                values = self._recorder.values(args[0])
+            args = args if values is None else (values, *args[1:])
+        if func in _INDEXED and args[0].is_meta:
+            # PyTorch would make a tensor of a list out of sight.
+            args = (args[0], _indices(args[1]), *args[2:])
         if func in (torch.tensor, torch.as_tensor, torch.scalar_tensor):
             # On the meta device the values would be lost.
             real = func(*args, **{**kwargs, "device": "cpu"})
@@ -493,6 +490,16 @@ class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
 
 
 _IS_META = torch.Tensor.is_meta.__get__
+_INDEXED = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
+_BROUGHT = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__)
+
+
+def _indices(index: Any) -> Any:
+    """An index with tensors in place of lists and arrays."""
+    if isinstance(index, tuple):
+        return tuple(map(_indices, index))
+    is_list = isinstance(index, list | np.ndarray)
+    return torch.tensor(index, device="cpu").to("meta") if is_list else index
 
 
 @contextmanager
@@ -508,7 +515,7 @@ def recorded() -> Iterator[Recorder]:
             stack.enter_context(mock.patch(current, return_value=None, create=True))
         stack.enter_context(torch.device("meta"))
         stack.enter_context(recorder)
-        stack.enter_context(_OnMeta())
+        stack.enter_context(_OnMeta(recorder))
         yield recorder
     recorder.came_late = not patched and "transformers.modeling_utils" in sys.modules
 
