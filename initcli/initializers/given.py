@@ -49,8 +49,9 @@ class Uninitialized(Undrawn, frozen=True, kw_only=True):
 class Mapped(Initializer, frozen=True, kw_only=True):
     """Entries that a monotone function makes of draws of another initializer.
 
-    ``draw`` tells equal draws from those that only have the same distribution: a function of two
-    results of one draw is a function of that draw.
+    While code runs, ``draw`` tells equal draws from those that only have the same distribution: a
+    function of two results of one draw is a function of that draw. ``origins`` are the draws that
+    decide the entries, in any places: sums of those that share none are sums of independent ones.
     """
 
     registered = False
@@ -58,6 +59,7 @@ class Mapped(Initializer, frozen=True, kw_only=True):
     drawn: Initializer
     function: Postfix
     draw: int = 0
+    origins: tuple[int, ...] = ()
 
     def distribution_for(self, shape: Size) -> Distribution | None:
         base = self.drawn.distribution_for(shape)

@@ -7,15 +7,9 @@ from typing import Any
 
 import torch
 
-from initcli.initializers import Constant, Initializer, RandomNormal, RandomUniform, TruncatedNormal
+from initcli.initializers import Constant, RandomNormal, RandomUniform, TruncatedNormal
 from initcli.initializers.given import Unknown
-from initcli.sources.code.contents import (
-    STANDARD_NORMAL,
-    STANDARD_UNIFORM,
-    Content,
-    mapped,
-    scaled,
-)
+from initcli.sources.code.contents import Content, draw_of, mapped
 
 
 def is_draw(func: Any) -> bool:
@@ -50,36 +44,32 @@ def drawn(
     return content(*numbers)
 
 
-def truncated(mean: float, std: float, low: float, high: float) -> Initializer:
+def truncated(mean: float, std: float, low: float, high: float) -> Content:
     """What ``torch.nn.init.trunc_normal_`` draws."""
     if not std:
         return Constant(value=min(max(mean, low), high))
     lower, upper = (low - mean) / std, (high - mean) / std
-    return TruncatedNormal(mean=mean, stddev=std, lower=lower, upper=upper)
+    return draw_of(TruncatedNormal(mean=mean, stddev=std, lower=lower, upper=upper))
 
 
 def _normal(mean: float, std: float) -> Content:
-    return RandomNormal(mean=float(mean), stddev=float(std))
+    return draw_of(RandomNormal(mean=float(mean), stddev=float(std)))
 
 
 def _uniform(low: float, high: float) -> Content:
-    return RandomUniform(minval=float(low), maxval=float(high))
-
-
-def _log_normal(mean: float, std: float) -> Content:
-    return mapped(_normal(mean, std), "exp")
+    return draw_of(RandomUniform(minval=float(low), maxval=float(high)))
 
 
 def _exponential(rate: float) -> Content:
-    drawn = mapped(mapped(scaled(STANDARD_UNIFORM, -1.0, 0.0), "log1p"), "neg")
-    return scaled(drawn, 1 / rate, 0.0) if isinstance(drawn, Initializer) else drawn
+    drawn = mapped(mapped(_uniform(-1.0, 0.0), "log1p"), "neg")
+    return mapped(drawn, "div", rate)
 
 
 _DRAWN: dict[str, tuple[Sequence[str], Callable[..., Content]]] = {
     **dict.fromkeys(("normal", "normal_"), (("mean", "std"), _normal)),
     **dict.fromkeys(("uniform", "uniform_"), (("from", "to"), _uniform)),
-    **dict.fromkeys(("randn", "randn_like"), ((), lambda: STANDARD_NORMAL)),
-    **dict.fromkeys(("rand", "rand_like"), ((), lambda: STANDARD_UNIFORM)),
-    "log_normal_": (("mean", "std"), _log_normal),
+    **dict.fromkeys(("randn", "randn_like"), ((), lambda: _normal(0.0, 1.0))),
+    **dict.fromkeys(("rand", "rand_like"), ((), lambda: _uniform(0.0, 1.0))),
+    "log_normal_": (("mean", "std"), lambda mean, std: mapped(_normal(mean, std), "exp")),
     "exponential_": (("lambd",), _exponential),
 }

@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from initcli.initializers import (
     Constant,
+    Initializer,
     Orthogonal,
     RandomNormal,
 )
@@ -32,19 +33,22 @@ from initcli.initializers.base import Undrawn, Whole
 from initcli.initializers.given import SparseColumns, Uninitialized, Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
-    SIGNS,
     UNARY,
     Computed,
     Content,
     Part,
     are_alike,
+    are_signs,
     clamped,
     combined,
     erfinv,
     is_random,
+    joined,
     mapped,
     moved,
+    plain,
     scaled,
+    signs,
     unknown,
     whole,
 )
@@ -293,8 +297,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         known: list[Content],
     ) -> Content:
         """The content that an operation writes, by the contents that it reads."""
-        plain = name.rstrip("_")
-        if plain in _CREATED_EMPTY:
+        operation = name.rstrip("_")
+        if operation in _CREATED_EMPTY:
             return place()
         if name in {"zero_", "zeros", "zeros_like", "new_zeros"}:
             return Constant(value=0.0)
@@ -307,32 +311,35 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
                 return Constant(value=float(real))
         if name == "copy_" and len(known) > 1:
             return _spread(known[1], tensors[1].numel(), tensors[0].numel(), name)
-        if plain in _SAME and known:
+        if operation in _SAME and known:
             return known[0]
-        if plain in _SLICED and known:
+        if operation in _SLICED and known:
             first = known[0]
-            keeps = plain in {"cat", "stack", "index_select"} and not isinstance(first, Whole)
-            return moved(first) if keeps and are_alike(known) else unknown(known, plain)
-        if plain in {"mul", "div", "add", "sub", "rsub", "neg"} and known:
-            return self._affine(plain, args, kwargs, tensors, known)
-        if plain == "linalg_qr" and index == 0:
-            match known[0]:
+            keeps = operation in {"cat", "stack", "index_select"} and not isinstance(first, Whole)
+            return joined(known) if keeps and are_alike(known) else unknown(known, operation)
+        if operation in {"mul", "div", "add", "sub", "rsub", "neg"} and known:
+            return self._affine(operation, args, kwargs, tensors, known)
+        if operation == "linalg_qr" and index == 0:
+            match plain(known[0]):
                 case RandomNormal(mean=0.0):
                     return Orthogonal()
-        if plain in {"sign", "sgn"}:
-            return SIGNS
-        if plain == "pow":
-            plain = _POWERS.get(_argument(args, kwargs, 1, "exponent"), plain)
-        if plain in UNARY:
-            return mapped(known[0], plain)
-        if plain == "erfinv":
+        if operation in {"sign", "sgn"}:
+            return signs(known[0])
+        if operation == "pow":
+            exponent = _argument(args, kwargs, 1, "exponent")
+            operation = _POWERS.get(exponent, operation)
+            if operation == "pow" and isinstance(exponent, int | float):
+                return mapped(known[0], operation, exponent)
+        if operation in UNARY:
+            return mapped(known[0], operation)
+        if operation == "erfinv":
             return erfinv(known[0])
-        if plain == "clamp" and known:
+        if operation == "clamp" and known:
             low, high = _argument(args, kwargs, 1, "min"), _argument(args, kwargs, 2, "max")
             return clamped(
                 known[0], -math.inf if low is None else low, math.inf if high is None else high
             )
-        return unknown(known, plain)
+        return unknown(known, operation)
 
     def _affine(
         self,
@@ -345,13 +352,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         """a·x + b of a distribution, for numbers a and b."""
         numbers = [each for each in args if isinstance(each, int | float)]
         random = [at for at, each in enumerate(known) if is_random(each)]
-        if name == "mul" and len(random) == 2 and SIGNS in known:
+        alpha = kwargs.get("alpha", 1)
+        if name == "mul" and len(random) == 2 and any(map(are_signs, known)):
             # Random signs leave an orthogonal matrix orthogonal.
-            match known[random[0]] if known[random[1]] == SIGNS else known[random[1]]:
+            match known[random[0]] if are_signs(known[random[1]]) else known[random[1]]:
                 case Orthogonal() as orthogonal:
                     return orthogonal
         if len(random) == len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
-            return combined(name, *known) if kwargs.get("alpha", 1) == 1 else unknown(known, name)
+            one, two = known
+            is_drawn = isinstance(two, Initializer) and alpha != 1
+            return combined(name, one, scaled(two, alpha, 0.0) if is_drawn else two)
         if len(random) != 1:
             return unknown(known, name)
         content = known[random[0]]
@@ -364,7 +374,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
                     return unknown(known, name)
                 numbers.append(number)
         other = numbers[0] if numbers else 1.0
-        alpha = kwargs.get("alpha", 1)
         match name:
             case "mul":
                 return scaled(content, other, 0.0)

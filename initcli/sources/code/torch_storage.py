@@ -21,6 +21,7 @@ from initcli.sources.code.contents import (
     Part,
     are_alike,
     is_random,
+    joined,
     reshaped,
     unknown,
     whole,
@@ -190,7 +191,7 @@ class Storage:
         if not any(map(is_random, contents)):
             return Computed(torch.from_numpy(_seen(numbers, view).copy()))
         if are_alike(contents) and not isinstance(contents[0], Whole):
-            return contents[0]
+            return joined(contents)
         return unknown(contents, operation)
 
 
