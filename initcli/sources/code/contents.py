@@ -138,7 +138,11 @@ def draw_of(initializer: Initializer, origins: Sequence[int] = ()) -> Mapped:
 
 def plain(content: Content) -> Content:
     """The content, in which a·x + b of a draw is an initializer with other arguments."""
-    line = _line(content.function) if isinstance(content, Mapped) else None
+    return _plain(content) if isinstance(content, Mapped) else content
+
+
+def _plain(content: Mapped) -> Initializer:
+    line = _line(content.function)
     if line is None:
         return content
     return _scaled(content.drawn, *line) if line[0] else Constant(value=line[1])
@@ -240,14 +244,18 @@ def _followed(content: Mapped, function: Postfix) -> Initializer:
 
 def _finished(content: Mapped) -> Initializer:
     """The initializer of a function of draws, which is unknown where that is not monotone."""
-    found = plain(content)
+    found = _plain(content)
     if not isinstance(found, Mapped):
         return found
     drawn, function = found.drawn, found.function
     forms = {function[at : at + 5] for at, each in enumerate(function) if each == "x"}
-    if len(forms) == 1 and (line := _line(form := forms.pop())) is not None:
-        # The function sees a·x + b alone.
-        drawn, function = _scaled(drawn, *line), _replaced(function, form)
+    for form in forms:
+        line = _line(form)
+        if line is not None and len(forms) == 1:
+            # The function sees a·x + b alone.
+            drawn, function = _scaled(drawn, *line), _replaced(function, form, _ITSELF)
+        elif line is not None:
+            function = _replaced(function, form, _shown(*line))
     base = drawn.distribution_for((1,))
     assert base is not None
     if not is_monotone(function, base) or not math.isfinite(Image(base, function).std):
@@ -255,13 +263,21 @@ def _finished(content: Mapped) -> Initializer:
     return Mapped(drawn=drawn, function=function)
 
 
-def _replaced(function: Postfix, form: Postfix) -> Postfix:
-    """The function of x that is the same function of ``form``."""
+def _replaced(function: Postfix, form: Postfix, by: Postfix) -> Postfix:
+    """The function with another one in place of ``form``."""
     rest = list(function)
     for at in reversed(range(len(rest))):
-        if rest[at] == "x":
-            rest[at : at + len(form)] = _ITSELF
+        if function[at : at + len(form)] == form:
+            rest[at : at + len(form)] = by
     return tuple(rest)
+
+
+def _shown(factor: float, shift: float) -> Postfix:
+    """a·x + b as a person writes it."""
+    if factor == -1:
+        return (shift, "x", "sub") if shift else ("x", "neg")
+    product: Postfix = ("x",) if factor == 1 else (factor, "x", "mul")
+    return (*product, abs(shift), "add" if shift > 0 else "sub") if shift else product
 
 
 def _turning(function: Postfix, base: Distribution) -> Iterator[str]:

@@ -19,11 +19,11 @@ _SOURCES = ("values", "value", "source", "src")
 
 
 class Partial(NamedTuple):
-    """A write of ``source`` to views of a tensor, which hold ``count`` entries together."""
+    """A write of ``source`` to views of a tensor, which hold ``size`` entries together."""
 
     source: Any
     views: tuple[torch.Tensor, ...]
-    count: int
+    size: int
 
 
 def partial(
@@ -52,8 +52,8 @@ def partial(
     given[name] = torch.ones(source.shape, device="cpu") if is_tensor else 1.0
     mask = func(*(given[each] for each in names if each in given)) > 0
     views = tuple(_views(target, mask))
-    count = int(mask.sum())
-    return Partial(source, views, count) if sum(each.numel() for each in views) == count else None
+    size = int(mask.sum())
+    return Partial(source, views, size) if sum(each.numel() for each in views) == size else None
 
 
 def _views(tensor: torch.Tensor, mask: torch.Tensor) -> Iterator[torch.Tensor]:

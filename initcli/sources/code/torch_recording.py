@@ -236,7 +236,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         if _is_tensor(write.source):
             content = self.content(write.source)
             name = func._schema.name.partition("::")[2]
-            content = _spread(content, write.source.numel(), write.count, name)
+            content = _spread(content, write.source.numel(), write.size, name)
         else:
             content = Constant(value=float(write.source))
         if isinstance(content, Computed | Whole):
@@ -360,8 +360,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
                     return orthogonal
         if len(random) == len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
             one, two = known
-            is_drawn = isinstance(two, Initializer) and alpha != 1
-            return combined(name, one, scaled(two, alpha, 0.0) if is_drawn else two)
+            if alpha != 1 and isinstance(two, Initializer):
+                two = scaled(two, alpha, 0.0)
+            return combined(name, one, two)
         if len(random) != 1:
             return unknown(known, name)
         content = known[random[0]]
