@@ -131,7 +131,7 @@ def _recorded(make: Callable[[], Any]) -> _Made:
     tracing = recorder = None
     with ExitStack() as stack:
         if "torch" in sys.modules:
-            from initcli.sources.code.torch_recording import recorded
+            from initcli.sources.code.torch_meta import recorded
 
             recorder = stack.enter_context(recorded())
         if "jax" in sys.modules:
