@@ -420,6 +420,29 @@ def test_what_is_forgotten_is_found(torch: Any, monkeypatch: pytest.MonkeyPatch)
         assert any(isinstance(each, Uninitialized) for each in found), name
 
 
+def test_what_needs_an_accelerator_is_recorded_without_one(
+    torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> Any:
+        layer = torch.nn.Linear(9, 4, device="cuda").cuda().to("cuda:0", torch.bfloat16)
+        layer.register_buffer("mask", torch.zeros(3, device="cuda"))
+        return layer
+
+    holder = ModuleType("holder")
+    holder.build = build  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "holder", holder)
+    model = initcli.load("holder:build")
+    assert [(each.path, each.dtype) for each in model.parameters] == [
+        ("weight", "bfloat16"),
+        ("bias", "bfloat16"),
+        ("mask", "float32"),
+    ]
+    assert all(each.distribution is not None for each in model.parameters)
+    sparse = torch.nn.Linear(2, 3)
+    sparse.register_buffer("few", torch.eye(3).to_sparse())
+    assert initcli.of(sparse).notes == ("few is sparse, and is left out",)
+
+
 def test_lazy_modules_get_shapes_while_they_are_recorded(
     torch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
 
     def follows(self, tensor: torch.Tensor) -> bool:
         """Whether a write to a tensor was recorded."""
-        return _key(tensor) in self._storages
+        return _is_tensor(tensor) and _key(tensor) in self._storages
 
     def parts(self, tensor: torch.Tensor) -> list[Part]:
         """The boxes of a tensor and their contents."""
@@ -202,7 +202,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         try:
             result = func(*_on_meta(tensors, args), **_on_meta(tensors, kwargs))
         except NotImplementedError:
-            if computed is None:
+            if not computed:
                 raise
             # The shape depends on the values.
             made = tuple(map(_to_meta, computed))
@@ -223,7 +223,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
                 self.write(output, drawn(func, args, kwargs, self._number))
             else:
                 self.write(output, self._after(name, index, args, kwargs, read, known))
-        return args[0] if name.endswith("_") and args[0] is written[0] else result
+        return args[0] if name.endswith("_") and written and args[0] is written[0] else result
 
     def _write_partly(self, func: Any, args: Any) -> bool:
         """Note a write to some entries; False if it is not known to which."""
@@ -436,7 +436,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _is_tensor(each: Any) -> bool:
-    return isinstance(each, torch.Tensor)
+    return isinstance(each, torch.Tensor) and each.layout == torch.strided
 
 
 def _on_meta(tensors: list[torch.Tensor], tree: Any) -> Any:
