@@ -253,7 +253,7 @@ def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Pla
     scored = [
         (
             rarity_of(distribution, rarity, rule) * math.log(_RARITY) - likelihoods[distribution],
-            "fan_out" in rule.text,
+            "fan_out" in rule.text and "fan_in" not in rule.text,
             Match(
                 initializer=initializer,
                 framework=rule.framework(style),
