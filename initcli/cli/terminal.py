@@ -91,8 +91,10 @@ _MIN_WIDTH, _MAX_WIDTH = 20, 1000
 
 
 def _width(terminal: Console) -> int:
-    """The width in the environment, or else that of the terminal that standard output is."""
+    """The width in the environment, or else that of the terminal; a pipe or file takes all."""
     if "COLUMNS" not in os.environ:
+        if not data_stream().isatty():
+            return _MAX_WIDTH
         with suppress(OSError, ValueError):
             # A terminal whose size was never set reports 0 columns.
             if columns := os.get_terminal_size(data_stream().fileno()).columns:

@@ -49,8 +49,9 @@ class Uninitialized(Undrawn, frozen=True, kw_only=True):
 class Mapped(Initializer, frozen=True, kw_only=True):
     """Entries that a monotone function makes of draws of another initializer.
 
-    ``draw`` identifies the draw: two tensors may come from the same draw, or from different draws
-    of the same distribution.
+    During recording, ``draw`` identifies the draw: a function of two results of one draw is a
+    function of that draw. ``origins`` are the draws that the entries depend on, at any position:
+    tensors without a common origin are independent.
     """
 
     registered = False
@@ -58,6 +59,7 @@ class Mapped(Initializer, frozen=True, kw_only=True):
     drawn: Initializer
     function: Postfix
     draw: int = 0
+    origins: tuple[int, ...] = ()
 
     def distribution_for(self, shape: Size) -> Distribution | None:
         base = self.drawn.distribution_for(shape)
@@ -195,8 +197,9 @@ class Parts(Whole, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {**self.boxes[0].initializer.arguments, "parts": len(self.boxes)}
+        visible = self.visible
+        return {**visible[0].initializer.arguments, "parts": len(visible)}
 
     @property
     def type_name(self) -> str:
-        return self.boxes[0].initializer.type_name
+        return self.visible[0].initializer.type_name

@@ -203,9 +203,16 @@ def _random(
             msgspec.structs.replace(each, initializer=ZeroRow(filled=each.initializer, row=rows[0]))
             for each in found
         ]
+    if found and _has_equal_fans(shape) and "fan_in" in found[0].rule:
+        remarks.append("fan_in = fan_out")
     if not found:
         remarks.append(_unmatched(seen, sample))
     return Identified(tuple(found), "; ".join(remarks))
+
+
+def _has_equal_fans(shape: Size) -> bool:
+    """Whether the channels of a kernel, the longest axes of most, are equal."""
+    return len(shape) > 1 and len(set(sorted(shape)[-2:])) == 1
 
 
 def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Place) -> list[Match]:
@@ -235,9 +242,19 @@ def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Pla
         if p_value >= DOUBTFUL:
             p_values[distribution] = p_value
             best = max(best, likelihood)
+    rarities = {
+        (distribution, rule.text): rarity for (distribution, _), (rarity, rule) in found.items()
+    }
+
+    def rarity_of(distribution: Distribution, rarity: int, rule: Rule) -> int:
+        # Where fan_in = fan_out, a rule of the fan_out is that of the fan_in.
+        twin = distribution, rule.text.replace("fan_in", "fan_out")
+        return min(rarity, rarities.get(twin, rarity))
+
     scored = [
         (
-            rarity * math.log(_RARITY) - likelihoods[distribution],
+            rarity_of(distribution, rarity, rule) * math.log(_RARITY) - likelihoods[distribution],
+            "fan_out" in rule.text and "fan_in" not in rule.text,
             Match(
                 initializer=initializer,
                 framework=rule.framework(style),
@@ -249,7 +266,7 @@ def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Pla
         for (distribution, initializer), (rarity, rule) in found.items()
         if distribution in p_values
     ]
-    return [each for _, each in sorted(scored, key=lambda each: each[0])]
+    return [each[-1] for each in sorted(scored, key=lambda each: each[:-1])]
 
 
 def _decided(matches: list[Match], seen: Measurement) -> list[Match]:

@@ -35,7 +35,7 @@ _NARROW = 72
 _MIN_LEFT = 16
 """Minimum width of a text at the left end if there is one at the right end."""
 _MAX_LEFT = 80
-"""Maximum width of the texts next to the figures."""
+"""Maximum width of the texts next to the figures; a third of the page if that is larger."""
 _DRAWN = "drawn"
 _BY_NAME = {column.name: column for column in columns(TensorRecord)}
 
@@ -114,7 +114,7 @@ class _Page:
                 for line in lines
                 if isinstance(line, _Line)
             )
-            left = min(max(needed), _MAX_LEFT)
+            left = min(max(needed), max(_MAX_LEFT, self.width // 3))
             self.ends = min(self.ends, max(left, _WIDE - self.figures))
             self.width = self.ends + self.figures
         rule = Text(("-" if self.ascii_only else "─") * self.width, "dim")

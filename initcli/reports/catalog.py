@@ -14,6 +14,7 @@ from initcli.initializers import known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.reports.record import Rows, doc, record, rows_of
 from initcli.sources.describe import describe, written
+from initcli.sources.foreign import called_here
 from initcli.types import arguments_of
 
 
@@ -91,6 +92,8 @@ def catalog() -> list[Thing]:
 def matching(name: str) -> list[Thing]:
     """Every entry of that name or alias, in upper or lower case.
 
+    What PyTorch, Flax or JAX call so comes first, as ``Dense`` for ``Linear``.
+
     Raises:
         NotInCatalog: there is none.
     """
@@ -100,7 +103,9 @@ def matching(name: str) -> list[Thing]:
         for form in (str, str.lower):
             matches = [t for t in things if form(name) in map(form, (t.name, *t.aliases))]
             if matches:
-                return matches
+                return [*(t for t in things if t.name in called_here(name)), *matches]
+    if foreign := [thing for thing in things if thing.name in called_here(name)]:
+        return foreign
     names = [each for thing in things for each in (thing.name, *thing.aliases)]
     remedy = did_you_mean(name, names) or "`initcli catalog` lists all names"
     raise NotInCatalog(f"nothing is called {quoted(name)}", remedy)
