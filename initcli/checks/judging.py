@@ -93,7 +93,8 @@ def judged(
     The arguments and errors are those of :func:`initcli.check`.
     """
     try:
-        evidence = Evidence(computable(model), how, batch, draws)
+        evidence = Evidence(built := computable(model), how, batch, draws)
+        evidence.notes += built.notes[len(model.notes) :]
     except SignalError as error:
         evidence = Evidence(model, how, batch, draws)
         evidence.notes.append(f"the signal is not checked: {first_line(error)}")

@@ -151,11 +151,14 @@ def _signal(
     input: str | None,
     loss: Loss | None = None,
 ) -> Signal:
+    import msgspec
+
     from initcli.signal.measured import instead, measure_signal, predict_signal
     from initcli.signal.planning import BATCH, NotAfforded, planned
     from initcli.sources.load import computable
 
-    model = computable(model)
+    declared, model = model, computable(model)
+    left_out = model.notes[len(declared.notes) :]
     said: tuple[str, ...] = ()
     if theory:
         result = predict_signal(model, batch=batch or BATCH, loss=loss)
@@ -173,6 +176,7 @@ def _signal(
                 say(note)
             with _steps() as advance:
                 result = measure_signal(model, inputs=given, progress=advance, plan=plan, loss=loss)
+    result = msgspec.structs.replace(result, notes=(*left_out, *result.notes))
     for note in result.notes:
         if note not in said:
             say(note)
@@ -318,7 +322,8 @@ def compare(
     if width:
         _report_widths(comparison, format, out, max_lines(all=all))
         return
-    for note in dict.fromkeys(note for each in compared for note in each.signal.notes):
+    signals = [each.signal for each in compared]
+    for note in dict.fromkeys(n for each in signals for n in (*each.model.notes, *each.notes)):
         say(note)
 
     def table(width: int, ascii_only: bool) -> RenderableType:

@@ -187,7 +187,7 @@ class Parts(Whole, frozen=True, kw_only=True):
         for each in borders:
             sizes = np.multiply.outer(sizes, np.diff(each))
         counts = np.bincount(last.ravel(), sizes.ravel(), len(self.boxes))
-        return list((counts / math.prod(shape)).tolist())
+        return list((counts / max(math.prod(shape), 1)).tolist())
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         filled = np.empty(shape, dtype)

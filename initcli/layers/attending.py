@@ -70,6 +70,13 @@ class Attending(Layer, frozen=True, kw_only=True):
                 raise self.misfit(needs, shape, remedy=remedy)
 
 
+def masks_of(flow: Flow) -> tuple[Mask, Mask]:
+    """The masks of query and value: those of the call, or else those that they carry."""
+    if given := flow.given_masks:
+        return given.get("query_mask"), given.get("value_mask")
+    return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
+
+
 def sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
     """Visible keys of each query, (queries, keys); None if all are visible.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
+import numpy
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
 from initcli.layers.base import Layer, known_size
@@ -190,6 +191,35 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         positions = flow["embeddings"][: x.shape[-2]]
         return flow.xp.zeros(x.shape, positions.dtype) + positions
+
+
+class SinePositionEncoding(Layer, frozen=True, kw_only=True):
+    """Sines and cosines of each position (KerasHub): sin(p · w^(−i / d)) for even units i.
+
+    Those of odd units are cosines of the angle before. The output has the shape of the input,
+    (batch, steps, d); an Add adds them. Vaswani et al. 2017, arXiv:1706.03762.
+    """
+
+    role = "looks_up"
+
+    max_wavelength: Annotated[
+        PositiveFloat, doc("The longest wavelength w, in positions, over 2π.")
+    ] = 10000.0
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 3, "(steps, features)")
+        known_size(self, shape, -1)
+        return shape
+
+    def waves(self, steps: int, width: int) -> Array:
+        """The sines: (steps, width)."""
+        units = numpy.arange(width)
+        slowness = self.max_wavelength ** (-(units // 2 * 2) / width)
+        angles = numpy.outer(numpy.arange(steps), slowness)
+        return numpy.where(units % 2, numpy.cos(angles), numpy.sin(angles))
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.xp.zeros(x.shape, x.dtype) + self.waves(*x.shape[1:]).astype(x.dtype)
 
 
 class ClassToken(Layer, frozen=True, kw_only=True):

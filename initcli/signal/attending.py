@@ -12,6 +12,7 @@ import numpy as np
 
 from initcli.layers import attention, weightless_attention
 from initcli.layers.flow import Flow
+from initcli.layers.heads import DotProductAttention
 from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionFigures, AttentionSignal, HeadSignal, Spread
 from initcli.signal.program import Program, Step
@@ -86,6 +87,8 @@ def attention_heads(step: Step) -> int | None:
     layer = step.layer
     if isinstance(layer, attention.MultiHeadAttention | attention.GroupedQueryAttention):
         return layer.heads.queries
+    if isinstance(layer, DotProductAttention):
+        return layer.num_heads
     if isinstance(layer, weightless_attention.Attention | weightless_attention.AdditiveAttention):
         return 1
     return None

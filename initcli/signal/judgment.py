@@ -135,7 +135,7 @@ class Judgment:
         if None not in map(self.rms, self.graph.program.results):
             return None
         unknown = (step for step in self.graph.steps if self.rms(step.outputs[0]) is None)
-        return next((step.name for step in unknown if step.inputs), None)
+        return next((step.name for step in unknown if step.inputs != step.outputs), None)
 
     # Forwards
 

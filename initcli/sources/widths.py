@@ -27,7 +27,7 @@ from initcli.layers.core import Input
 from initcli.layers.network import CallOutput, Network, Sequential
 from initcli.model import BuiltLayer, HiddenSize, Model
 from initcli.sources.graph import BASE
-from initcli.sources.overrides import BadOverride, Given, replaced
+from initcli.sources.overrides import BadOverride, Given, replaced, value_at
 from initcli.types import ArgumentError, Shape, ShapeError, Shapes, Size, arguments_of
 
 LARGEST_FACTOR = 1_000
@@ -102,6 +102,10 @@ def scaled(
     Raises:
         BadOverride: a number of heads or groups would not be whole.
     """
+    if document.dialect == "huggingface":
+        from initcli.sources.huggingface.model import with_parts  # not needed to read a spec
+
+        document = with_parts(document)
     values: dict[Path, Origin] = {}
     node = Node(0, len(given.text))
     for size in sizes:
@@ -115,9 +119,9 @@ def scaled(
             raise BadOverride(given, f"{message}whole number", remedy)
         value: Any = max(1, math.floor(exact + Fraction(1, 2)))
         path = size.path
-        if isinstance(path[-1], int) and len(path) == 2 and path[0] not in document.data:
+        if isinstance(path[-1], int) and path[-2] not in value_at(document.data, path[:-2]):
             # A list that a configuration does not give is that of the library.
-            path = path[:1]
+            path = path[:-1]
             before = values[path].document.data if path in values else []
             value = [*before, value]
         data = Document(given.option, given.text, value, lambda: {(): node})
@@ -419,18 +423,19 @@ def _of_configuration(model: Model, patterns: tuple[str, ...]) -> tuple[HiddenSi
     """The keys of a configuration that are widths."""
     from initcli.sources.huggingface.model import sizes_of  # not needed to read a spec
 
-    every, declared = sizes_of(model.document)
+    every, widths = sizes_of(model.document)
+    names = {path: ".".join(each for each in path if isinstance(each, str)) for path in every}
     found = []
     for pattern in patterns:
-        if not any(fnmatchcase(str(path[0]), pattern) for path in every):
-            remedy = did_you_mean(pattern, {str(path[0]) for path in every})
+        if not any(fnmatchcase(name, pattern) for name in names.values()):
+            remedy = did_you_mean(pattern, set(names.values()))
             message = "the configuration has no such size"
             raise BadOverride(Given("--scale", pattern), message, remedy)
     for path, size in every.items():
-        name = str(path[0])
+        name = names[path]
         # One head of keys for all queries is a choice that a wider model keeps.
         is_kept = size == 1 and "heads" in name
-        is_width = name in declared and not is_kept
+        is_width = path in widths and not is_kept
         if any(fnmatchcase(name, each) for each in patterns) if patterns else is_width:
             found.append(HiddenSize(layer="", argument=name, size=size, path=path))
     return tuple(found)

@@ -99,7 +99,7 @@ def test_a_match_is_shown_where_the_declared_distribution_does_not_fit(tmp_path:
 def test_equal_fans_are_said_in_terms_of_the_fan_in(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     bound = 1 / 16
-    values = {"a.weight": rng.uniform(-bound, bound, (256, 256)).astype(np.float32)}
+    values: dict[str, Any] = {"a.weight": rng.uniform(-bound, bound, (256, 256)).astype(np.float32)}
     np.savez(tmp_path / "a.npz", **values)
     (tensor,) = json.loads(identified(str(tmp_path / "a.npz"), "--format", "json"))["tensors"]
     assert tensor["match"]["rule"] == "U(±1/√fan_in)"

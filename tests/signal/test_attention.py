@@ -158,8 +158,8 @@ def test_many_scores_are_sampled_evenly() -> None:
     assert found.predicted is not None
     assert found.entropy.median == pytest.approx(found.predicted.entropy, abs=0.05)
     assert len(found.by_head) == 8
-    heads = [each.entropy.median for each in found.by_head if each.entropy is not None]
-    assert sum(heads) / 8 == pytest.approx(found.entropy.median)
+    entropies = [each.entropy.median for each in found.by_head if each.entropy is not None]
+    assert sum(entropies) / 8 == pytest.approx(found.entropy.median)
 
 
 def test_heads_that_differ_are_shown(tmp_path: Any) -> None:

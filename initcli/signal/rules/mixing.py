@@ -21,7 +21,8 @@ from initcli.signal.field import (
     profile_of,
     with_mean,
 )
-from initcli.signal.grid import cells
+from initcli.signal.grid import cell_means, cells
+from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
     Batch,
@@ -283,6 +284,32 @@ class PositionEmbeddingRule(Rule):
 
         none = np.zeros(given.grid)
         return Expected(output, lambda g: [Gradient.even(none)], kernel=gradient)
+
+
+class SinePositionRule(Rule):
+    layers = (embedding.SinePositionEncoding,)
+
+    def expected(
+        self, layer: embedding.SinePositionEncoding, context: Context, given: Field
+    ) -> Expected:
+        steps, width = context.inputs[0][1:]
+        waves = layer.waves(steps, width)
+        moments = np.empty((4, steps))
+        moments[:2] = (waves**2).mean(1)
+        moments[2:] = ((waves @ waves.sum(0)) / width - moments[0]) / max(steps - 1, 1)
+        moments, means = cell_means(moments, (steps,)), cell_means(waves.mean(1), (steps,))
+        output = normal(moments, means, width)
+        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
+
+    def through(
+        self,
+        layer: embedding.SinePositionEncoding,
+        context: Context,
+        fields: Sequence[Field],
+        other: Field,
+        crosses: Sequence[Common],
+    ) -> Array:
+        return shared_by(self.expected(layer, context, *fields).output, other, None)
 
 
 class ClassTokenRule(Rule):
