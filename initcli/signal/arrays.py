@@ -165,6 +165,37 @@ defvjp(lookup, _lookup_vjp, None)
 
 
 @primitive
+def matmul_by_group(x: Array, kernels: Array, counts: Sequence[int]) -> Array:
+    """x · kernel of rows (rows, d), of which so many one after the other have the same kernel.
+
+    Kernels are (groups, d, units), and the result (rows, units).
+    """
+    pairs = zip(_groups(x, counts), kernels, strict=True)
+    return numpy.concatenate([part @ kernel for part, kernel in pairs])
+
+
+def _groups(x: Array, counts: Sequence[int]) -> list[Array]:
+    return numpy.split(x, numpy.cumsum(counts)[:-1])
+
+
+defvjp(
+    matmul_by_group,
+    lambda ans, x, kernels, counts: (
+        lambda g: matmul_by_group(g, numpy.swapaxes(kernels, 1, 2), counts)
+    ),
+    lambda ans, x, kernels, counts: (
+        lambda g: numpy.stack(
+            [
+                part.T @ outer
+                for part, outer in zip(_groups(x, counts), _groups(g, counts), strict=True)
+            ]
+        )
+    ),
+    None,
+)
+
+
+@primitive
 def correlate(x: Array, kernel: Array, window: Window) -> Array:
     """Σ over the window of x · kernel: (batch, *out, filters)."""
     *size, depth, filters = kernel.shape
