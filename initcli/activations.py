@@ -188,6 +188,34 @@ class Gelu(Activation, frozen=True, kw_only=True):
         return x * (1 + xp.erf(x * 0.7071067811865476)) / 2
 
 
+QuickGelu = _entrywise(
+    "QuickGelu",
+    "x · sigmoid(1.702 x) (Hendrycks & Gimpel 2016, arXiv:1606.08415)",
+    lambda xp, x: x * xp.sigmoid(1.702 * x),
+)
+SquaredRelu = _entrywise(
+    "SquaredRelu",
+    "max(x, 0)² (So et al. 2021, arXiv:2109.08668)",
+    lambda xp, x: xp.where(x > 0, x, 0.0) ** 2,
+)
+
+
+class Xielu(Activation, frozen=True, kw_only=True):
+    """``alpha_p`` x² + ``beta`` x for x > 0, ``alpha_n`` (exp(x) − 1 − x) + ``beta`` x below
+
+    Its first two factors are learned (Huang and Schlag 2024, arXiv:2411.13010).
+    """
+
+    alpha_p: Annotated[float, doc("Factor on squares of positive inputs.")] = 0.8
+    alpha_n: Annotated[float, doc("Factor on what is below 0.")] = 0.8
+    beta: Annotated[float, doc("Slope at 0.")] = 0.5
+
+    def call(self, xp: Any, x: Array) -> Array:
+        low = xp.where(x > 0, 0.0, x)
+        own = xp.where(x > 0, self.alpha_p * x * x, self.alpha_n * (xp.expm1(low) - low))
+        return own + self.beta * x
+
+
 class Glu(Activation, frozen=True, kw_only=True):
     """a · sigmoid(b) for the halves a, b of ``axis``"""
 
@@ -314,7 +342,7 @@ class Opaque(Activation, frozen=True, kw_only=True):
     function: Annotated[str, doc("Name of the function.")]
 
     def call(self, xp: Any, x: Array) -> Array:
-        raise NotComputable(f"{self.function} is its author's own code, which is not run")
+        raise NotComputable(f"{self.function} is custom code, which is not run")
 
     def __str__(self) -> str:
         return self.function

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
+import numpy
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
 from initcli.layers.base import Layer, known_size
@@ -161,7 +162,7 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
 class PositionEmbedding(Layer, frozen=True, kw_only=True):
     """A learned vector for each position (KerasHub): embeddings (sequence_length, d).
 
-    The output has the shape of the input, (batch, steps, d); an Add adds them.
+    The output has the shape of the input, (batch, steps, d); use Add to add the two.
     """
 
     role = "looks_up"
@@ -171,7 +172,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 3:
-            needs = "needs positions and features beside the batch"
+            needs = "needs positions and features besides the batch"
             remedy = "such as (None, 10, 64): 10 positions with 64 features each"
             raise self.misfit(needs, shape, remedy=remedy)
         known_size(self, shape, -1)
@@ -190,6 +191,35 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     def call(self, flow: Flow, x: Array) -> Array:
         positions = flow["embeddings"][: x.shape[-2]]
         return flow.xp.zeros(x.shape, positions.dtype) + positions
+
+
+class SinePositionEncoding(Layer, frozen=True, kw_only=True):
+    """Sines and cosines of each position (KerasHub): sin(p · w^(−i / d)) for even units i.
+
+    Those of odd units are cosines of the angle before. The output has the shape of the input,
+    (batch, steps, d); an Add adds them. Vaswani et al. 2017, arXiv:1706.03762.
+    """
+
+    role = "looks_up"
+
+    max_wavelength: Annotated[
+        PositiveFloat, doc("The longest wavelength w, in positions, over 2π.")
+    ] = 10000.0
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.require_rank(shape, 3, "(steps, features)")
+        known_size(self, shape, -1)
+        return shape
+
+    def waves(self, steps: int, width: int) -> Array:
+        """The sines: (steps, width)."""
+        units = numpy.arange(width)
+        slowness = self.max_wavelength ** (-(units // 2 * 2) / width)
+        angles = numpy.outer(numpy.arange(steps), slowness)
+        return numpy.where(units % 2, numpy.cos(angles), numpy.sin(angles))
+
+    def call(self, flow: Flow, x: Array) -> Array:
+        return flow.xp.zeros(x.shape, x.dtype) + self.waves(*x.shape[1:]).astype(x.dtype)
 
 
 class ClassToken(Layer, frozen=True, kw_only=True):

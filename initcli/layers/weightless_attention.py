@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Ones
 from initcli.layers.arguments import Seed
-from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, sight
+from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, masks_of, sight
 from initcli.layers.base import Work, known_size
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.regularization import dropped
@@ -64,7 +64,7 @@ class _Weightless(Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Scoring:
         keys = (query if value is None else value) if key is None else key
-        of_value = self._masks(flow)[1]
+        of_value = masks_of(flow)[1]
         kept = None if of_value is None else of_value[..., None, :]
         in_sight = sight(flow.xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
         return Scoring(query, keys, both(flow.xp, in_sight, kept), kept is not None)
@@ -84,7 +84,7 @@ class _Weightless(Attending, frozen=True, kw_only=True):
             flow, query, value, key, use_causal_mask=use_causal_mask
         )
         scores = self.scores(flow, queries, keys)
-        of_query, _ = self._masks(flow)
+        of_query, _ = masks_of(flow)
         if seen is not None:
             scores = xp.where(seen, scores, scores - scores.dtype.type(1e9))
         shares = Softmax().call(xp, scores)
@@ -95,13 +95,7 @@ class _Weightless(Attending, frozen=True, kw_only=True):
         return [found, shares] if return_attention_scores else found
 
     def output_mask(self, flow: Flow, *inputs: Array, **options: bool) -> Mask:
-        return self._masks(flow)[0]
-
-    def _masks(self, flow: Flow) -> tuple[Mask, Mask]:
-        """The masks of query and value: those of the call, or else those that they carry."""
-        if given := flow.given_masks:
-            return given.get("query_mask"), given.get("value_mask")
-        return (flow.masks[0], flow.masks[1]) if flow.masks else (None, None)
+        return masks_of(flow)[0]
 
 
 class Attention(_Weightless, frozen=True, kw_only=True):

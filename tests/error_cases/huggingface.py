@@ -49,8 +49,14 @@ def of_configurations() -> Iterator[Case]:
     widths = "compare config.json --width 0.1,1"
     yield Case("a share of the heads", widths, files)
     yield Case("a size that a configuration lacks", f"{widths} --scale hiden_size", files)
-    part = {"config.json": json.dumps({**llama, "model_type": "vit", "architectures": []})}
+    part = {"config.json": json.dumps({**llama, "model_type": "swin", "architectures": []})}
     yield Case("the signal of a model that no layer describes", "signal config.json", part)
+    for title, config in (
+        ("more experts for a token than there are", {"model_type": "mixtral", "num_experts": 1}),
+        ("parts of different widths", {"model_type": "qwen3_vl"}),
+        ("a layer that a tower has not", {"model_type": "llava", "vision_feature_layer": 99}),
+    ):
+        yield Case(title, "signal config.json", {"config.json": json.dumps(config)})
     spec = {"model.yaml": "{input_shape: [8], layers: [{type: Dense, units: 4}]}"}
     yield Case("a spec as a configuration", "init - --from model.yaml", spec)
     for title, options, config in cases:

@@ -30,6 +30,7 @@ ELSEWHERE = {
     *("LayerScale", "StochasticDepth", "CustomScaleLayer", "Scale", "WeightNormalization"),
     *("CuDNNLSTM", "CuDNNGRU", "LocallyConnected1D", "LocallyConnected2D"),
     *("ThresholdedReLU", "MaxoutDense", "Highway"),
+    *("DotProductAttention", "MixtureOfExperts", "SinePositionEncoding"),
     *("IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"),
 }
 

@@ -60,7 +60,8 @@ class Folder:
 
     def write(self, tensors: Arrays, config: dict[str, Any]) -> None:
         """Write the folder."""
-        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, self.path / WEIGHTS)
+        # A single number keeps its shape, which `ascontiguousarray` would change.
+        save_file({k: np.array(v, order="C") for k, v in tensors.items()}, self.path / WEIGHTS)
         (self.path / "config.json").write_text(json.dumps(config))
 
     def kernels(self, least: int = 64) -> list[str]:
@@ -159,10 +160,22 @@ def wrong_value(folder: Folder, tensors: Arrays, config: dict[str, Any]) -> Dama
         "num_layers",
         "d_model",
     ):
-        if isinstance(config.get(key), int) and config[key] > 1:
-            config[key] = config[key] + 1
+        if not isinstance(config.get(key), int) or config[key] < 2:
+            continue
+        changed = {**config, key: config[key] + 1}
+        if shapes(changed) != shapes(config):  # Some classes read no such key.
+            config.update(changed)
             return Damage(f"`{key}: {config[key] - 1}`", ("I609", "I610", "I611"))
     return None
+
+
+def shapes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The shapes that a configuration declares; none for one that is refused."""
+    try:
+        model = initcli.parse(json.dumps(config), file="config.json")
+    except initcli.InvalidSpec:
+        return {}
+    return {each.path: each.shape for each in model.parameters}
 
 
 DAMAGES: tuple[Callable[..., Damage | None], ...] = (

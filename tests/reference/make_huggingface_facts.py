@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import transformers
 import transformers.modeling_utils
+from huggingface_sizes import own_sizes
 from make_huggingface_model_types import class_named
 
+from initcli.sources.code.torch_meta import recorded
 from initcli.sources.code.torch_model import described
-from initcli.sources.code.torch_recording import recorded
 from initcli.sources.huggingface.family import Family, known_families
 from support.huggingface import digest, lines
 
@@ -77,17 +78,24 @@ NUMBERS = re.compile(r"initializer_range|init_std|.*initializer_factor|lambda_st
 
 def sizes_of(name: str, rng: random.Random, keep: bool) -> dict[str, Any]:
     """The configuration of a part, of a model type of its own."""
-    part = known_families()[name]
+    part = known_families().get(name)
     return {k: v for k, v in mutated(name, part, rng, keep).items() if k != "architectures"}
 
 
-def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> dict[str, Any]:
+def mutated(
+    name: str, family: type[Family] | None, rng: random.Random, keep: bool
+) -> dict[str, Any]:
     """A configuration with small random sizes, and unless ``keep`` with random flags."""
     default = transformers.CONFIG_MAPPING[name]().to_dict()
     chosen: dict[str, Any] = {}
     heads, each = rng.choice((2, 3, 4, 6)), rng.choice(PRIMES[:5]) * 2
     for key, value in default.items():
         if KEPT.fullmatch(key):
+            continue
+        optional = transformers.CONFIG_MAPPING[name].sub_configs_defaults.get(key)
+        if value is None and optional and optional.optional and optional.model_type:
+            if rng.random() < 0.5:
+                chosen[key] = sizes_of(optional.model_type, rng, keep)
             continue
         if isinstance(value, dict) and value.get("model_type") in transformers.CONFIG_MAPPING:
             chosen[key] = sizes_of(value["model_type"], rng, keep)
@@ -176,7 +184,8 @@ def mutated(name: str, family: type[Family], rng: random.Random, keep: bool) -> 
         for key in list(chosen):
             if rng.random() < 0.04 and "depths" not in default and key not in (*WIDTHS, *HEADS):
                 del chosen[key]
-    names = list(family.ends_of(name))
+    chosen |= own_sizes(name, chosen, rng)
+    names = list(family.ends_of(name)) if family else [""]
     first = names[0]
     architecture = first if keep or rng.random() < 0.5 else rng.choice(names)
     if "Classification" in architecture and rng.random() < 0.7:

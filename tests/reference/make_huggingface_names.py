@@ -65,7 +65,9 @@ def step(transform: WeightTransform) -> Iterator[dict[str, Any]]:
     sources = [pattern(each) for each in transform.source_patterns]
     if not isinstance(transform, WeightConverter):
         for source in sources:
-            yield {**found, "renamed": source, "to": transform.target_patterns[0]}
+            # Where the library reverts a pattern, it writes the star.
+            starred = source.replace(r"(\d+)", r"(\d+|\*)")
+            yield {**found, "renamed": starred, "to": transform.target_patterns[0]}
         return
     operations = tuple(type(each).__name__ for each in transform.operations)
     axes = [getattr(each, "dim", None) for each in transform.operations]

@@ -1,11 +1,13 @@
 """Writes huggingface_signal_facts.json: the size of the stream in classes of transformers.
 
-Needs torch 2.13 and transformers 5.24; names of model types write these alone anew. For each family the class is filled as at its start, random
-tokens pass it, and the std of what leaves each block but the last is taken over three seeds.
+Needs torch 2.13 and transformers 5.24; names of model types write these alone anew. For each family
+the class is filled as at its start, random tokens or images pass it, and the std of what leaves
+each block but the last is taken over three seeds.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -14,8 +16,23 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from make_huggingface_model_types import class_named
+
+from initcli.sources.huggingface.model_types import known_model_types
 
 FILE = Path(__file__).with_name("huggingface_signal_facts.json")
+SCANNING = (
+    *("mamba", "falcon_mamba", "mamba2", "jamba", "bamba", "granitemoehybrid", "falcon_h1"),
+    *("nemotron_h", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"),
+)
+"""Types with a recurrence that no layer describes."""
+MIXED = {
+    "shared_intermediate_size": 256,
+    "mamba_n_heads": 16,
+    "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention"],
+}
+LOOKING = ("qwen2_5_vl_vision", "qwen3_vl_vision", "qwen3_5_vision")
+SEEING = ("llava", "gemma3", "paligemma", "internvl", "cohere2_vision", "mistral3")
 TYPES = (
     *("llama", "mistral", "ministral", "ministral3", "cwm", "qwen2", "qwen3", "gemma", "gemma2"),
     *("gemma3_text", "phi", "phi3", "olmo", "olmo2", "olmo3", "granite", "smollm3", "cohere"),
@@ -25,6 +42,29 @@ TYPES = (
     *("biogpt", "exaone", "internlm3", "iquestcoder", "jais2", "lfm2", "mpt", "nanochat"),
     *("qwen2_5_vl_text", "qwen2_vl_text", "qwen3_vl_text", "vaultgemma", "roberta"),
     *("data2vec-text", "ernie"),
+    *("mixtral", "qwen2_moe", "qwen3_moe", "qwen3_vl_moe_text", "olmoe", "gpt_oss", "minimax_m2"),
+    *("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "mistral4", "sarvam_mla"),
+    *("minicpm3", "youtu", "flex_olmo", "hunyuan_v1_moe", "granitemoe", "granitemoeshared"),
+    *("granitemoe_swa", "ernie4_5_moe", "afmoe", "solar_open", "cohere2_moe", "exaone_moe"),
+    *("hy_v3", "mellum", "glm4_moe", "sarvam_moe", "dots1"),
+    *("vit", "deit", "dinov2", "dinov2_with_registers", "beit", "clip_text_model"),
+    *("clip_vision_model", "siglip_vision_model", "siglip_text_model", "idefics3_vision"),
+    *("siglip2_text_model", "idefics2_vision", "smolvlm_vision", "pixtral", "internvl_vision"),
+    *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus", "marian"),
+    *("whisper", "t5", "mt5", "umt5", "roberta-prelayernorm", "xlm-roberta-xl", "megatron-bert"),
+    *("xlm-roberta", "camembert", "electra", "mpnet", "distilbert", *SEEING),
+    *(
+        "modernbert",
+        "apertus",
+        "bitnet",
+        "xglm",
+        "openai-gpt",
+        "gpt_neox_japanese",
+        "granite_swa",
+        "clip",
+    ),
+    *("siglip", "siglip2_vision_model", "lfm2_moe", "qwen2_vl_vision"),
+    *(*LOOKING, *SCANNING),
 )
 SIZES = {
     "vocab_size": 512,
@@ -38,11 +78,28 @@ SIZES = {
     "bos_token_id": 0,
     "eos_token_id": 0,
 }
-OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode")
-ENCODERS = ("bert", "ernie", "roberta", "data2vec-text")
+OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode", "openai-gpt")
+TOWERS = (
+    *("vit", "deit", "clip_text_model", "clip_vision_model", "siglip_vision_model"),
+    *("siglip_text_model", "idefics3_vision", "siglip2_text_model", "idefics2_vision"),
+    *("smolvlm_vision", "pixtral", "internvl_vision", "dinov2", "dinov2_with_registers", "beit"),
+)
+PAIRED = (
+    *("bart", "mbart", "plbart", "blenderbot", "blenderbot-small", "m2m_100", "pegasus"),
+    *("marian", "whisper", "t5", "mt5", "umt5"),
+)
+PADDED = (
+    *("roberta", "data2vec-text", "roberta-prelayernorm", "xlm-roberta-xl", "xlm-roberta"),
+    "camembert",
+)
 ALONE = (
     *OLD,
-    *ENCODERS,
+    *("bert", "ernie", "megatron-bert", "electra", "mpnet", "distilbert"),
+    *PADDED,
+    *TOWERS,
+    *SEEING,
+    *PAIRED,
+    *("modernbert", "xglm", "openai-gpt", "gpt_neox_japanese", "siglip2_vision_model", "mamba2"),
     "gpt_neox",
     "opt",
     "bloom",
@@ -53,13 +110,139 @@ ALONE = (
     "mpt",
 )
 """Types whose heads all have keys of their own."""
+EXPERTS = {
+    "num_experts": 8,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 128,
+}
+LATENT = EXPERTS | {
+    "head_dim": 16,
+    "first_k_dense_replace": 1,
+    "q_lora_rank": 96,
+    "kv_lora_rank": 64,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 32,
+    "num_key_value_heads": 8,
+}
+SCALED = {
+    "rope_type": "default",
+    "rope_theta": 1e4,
+    "llama_4_scaling_beta": 0.1,
+    "original_max_position_embeddings": 8192,
+}
+TEXT = {
+    "vocab_size": 512,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 64,
+}
+LANGUAGE = TEXT | {"num_key_value_heads": 4, "head_dim": 32}
+VISION = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "image_size": 64,
+    "patch_size": 8,
+}
+
+
+def pair(text: str, vision: str, **more: Any) -> dict[str, Any]:
+    """The configuration of a language model that sees."""
+    parts = {"text_config": LANGUAGE, "vision_config": VISION}
+    named = {
+        key: {"model_type": name, **parts[key]}
+        for key, name in (("text_config", text), ("vision_config", vision))
+    }
+    return {"image_token_id": 511, **named, **more}
+
+
+BART = {
+    "d_model": 256,
+    "encoder_layers": 4,
+    "decoder_layers": 4,
+    "encoder_attention_heads": 8,
+    "decoder_attention_heads": 8,
+    "encoder_ffn_dim": 512,
+    "decoder_ffn_dim": 512,
+    "max_source_positions": 32,
+    "max_target_positions": 64,
+}
+IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
-    "roberta": {"pad_token_id": 1, "max_position_embeddings": 72},
-    "data2vec-text": {"pad_token_id": 1, "max_position_embeddings": 72},
+    **{key: {"pad_token_id": 1, "max_position_embeddings": 72} for key in PADDED},
+    "mpnet": {"pad_token_id": 1, "max_position_embeddings": 72},
+    "electra": {"embedding_size": 128},
+    "distilbert": {"dim": 256, "n_layers": 4, "n_heads": 8, "hidden_dim": 512},
     "falcon": {"num_kv_heads": 4, "new_decoder_architecture": True},
     "gpt_neo": {"attention_types": [[["global"], 4]]},
+    "mixtral": {"num_local_experts": 8},
+    "qwen2_moe": EXPERTS | {"shared_expert_intermediate_size": 256, "decoder_sparse_step": 2},
+    "qwen3_moe": EXPERTS | {"norm_topk_prob": True},
+    "qwen3_vl_moe_text": EXPERTS,
+    "olmoe": EXPERTS,
+    "gpt_oss": EXPERTS,
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT | {"n_group": 2, "topk_group": 1},
+    "deepseek_v32": LATENT | {"n_group": 2, "topk_group": 1},
+    "glm4_moe_lite": LATENT,
+    "mistral4": LATENT | {"rope_parameters": SCALED},
+    "sarvam_mla": LATENT,
+    "minicpm3": LATENT,
+    "youtu": LATENT,
+    "minimax_m2": EXPERTS,
+    "flex_olmo": EXPERTS,
+    "hunyuan_v1_moe": EXPERTS | {"moe_topk": 2},
+    "granitemoe": EXPERTS | {"residual_multiplier": 0.5, "embedding_multiplier": 4.0},
+    "granitemoeshared": EXPERTS | {"shared_intermediate_size": 128},
+    "granitemoe_swa": EXPERTS | {"shared_intermediate_size": 128},
+    "ernie4_5_moe": EXPERTS | {"moe_num_experts": 8, "moe_k": 2},
+    "afmoe": EXPERTS | {"num_dense_layers": 1, "num_shared_experts": 1},
+    "solar_open": EXPERTS,
+    "cohere2_moe": EXPERTS | {"num_shared_experts": 1, "first_k_dense_replace": 1},
+    "exaone_moe": EXPERTS | {"num_shared_experts": 1},
+    "hy_v3": EXPERTS | {"num_shared_experts": 1},
+    "mellum": EXPERTS,
+    "glm4_moe": EXPERTS | {"first_k_dense_replace": 1},
+    "sarvam_moe": EXPERTS,
+    **dict.fromkeys(TOWERS, IMAGES),
+    **dict.fromkeys(PAIRED[:9], BART),
+    "llava": pair("llama", "clip_vision_model", vision_feature_layer=-2),
+    "gemma3": pair("gemma3_text", "siglip_vision_model", mm_tokens_per_image=16),
+    "paligemma": pair("gemma", "siglip_vision_model", projection_dim=256),
+    "internvl": pair("qwen2", "internvl_vision"),
+    "cohere2_vision": pair("cohere2", "siglip_vision_model", downsample_factor=2),
+    "mistral3": pair("mistral", "pixtral", vision_feature_layer=-1),
+    "xglm": {"d_model": 256, "ffn_dim": 512, "num_layers": 4, "attention_heads": 8},
+    "clip": {"text_config": TEXT, "vision_config": VISION},
+    "siglip": {"text_config": TEXT | {"projection_size": 128}, "vision_config": VISION},
+    "siglip2_vision_model": {"num_patches": 64, "patch_size": 8},
+    "lfm2_moe": EXPERTS | {"num_dense_layers": 1, "layer_types": ["conv", "full_attention"] * 2},
+    "qwen2_vl_vision": {"embed_dim": 256, "depth": 4, "num_heads": 8},
+    **{key: {"depth": 4, "num_heads": 8, "out_hidden_size": 256} for key in LOOKING},
+    **{key: {"state_size": 16} for key in ("mamba", "falcon_mamba")},
+    "mamba2": {"num_heads": 16, "head_dim": 32, "n_groups": 2},
+    "jamba": EXPERTS | {"attn_layer_period": 4, "attn_layer_offset": 2},
+    "bamba": {"mamba_n_heads": 16, "mamba_d_head": 32, "attn_layer_indices": [2]},
+    "granitemoehybrid": EXPERTS | MIXED,
+    "falcon_h1": {"mamba_n_heads": 16, "mamba_d_head": 32, "mamba_d_ssm": 512},
+    "nemotron_h": EXPERTS | {"mamba_num_heads": 16, "mamba_head_dim": 32},
+    "qwen3_next": EXPERTS | {"shared_expert_intermediate_size": 128},
+    "qwen3_5_moe_text": EXPERTS | {"shared_expert_intermediate_size": 128},
+    "m2m_100": BART | {"pad_token_id": 1},
+    **{key: {"d_model": 256, "d_kv": 32, "d_ff": 512, "num_layers": 4} for key in PAIRED[9:]},
+    "dinov2": IMAGES | {"mlp_ratio": 2, "layerscale_value": 0.5},
+    "dinov2_with_registers": IMAGES | {"mlp_ratio": 2, "use_swiglu_ffn": True},
+    "beit": IMAGES | {"use_relative_position_bias": True},
+    "dots1": EXPERTS | {"first_k_dense_replace": 2},
 }
 ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
 ROTATED = {"rope_parameters": ROTARY}
@@ -84,26 +267,88 @@ def configuration(model_type: str) -> dict[str, Any]:
         del sizes["head_dim"]
     else:
         sizes["num_key_value_heads"] = 4
+    if model_type in SEEING:
+        sizes = {}
     return {"model_type": model_type, **sizes, **OWN.get(model_type, {})}
 
 
-def streams(config: dict[str, Any]) -> list[float]:
-    """The std of the stream behind each block but the last."""
+def class_of(model_type: str) -> Any:
+    """The class without a head."""
+    return class_named(model_type, known_model_types()[model_type].classes[0])
+
+
+def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
+    """Random inputs of a batch of 16."""
+    names = inspect.signature(model.forward).parameters
+    inputs = {}
+    if "grid_thw" in names:
+        # 22 times 22 patches of two frames.
+        inputs["grid_thw"] = torch.tensor([[1, 22, 22]] * 16)
+        entries = 3 * settings.temporal_patch_size * settings.patch_size**2
+        inputs["hidden_states"] = torch.randn(16 * 22**2, entries)
+    elif "spatial_shapes" in names:
+        inputs["pixel_values"] = torch.randn(16, 64, 3 * settings.patch_size**2)
+        inputs["spatial_shapes"] = torch.full((16, 2), 8)
+        inputs["pixel_attention_mask"] = torch.ones(16, 64)
+    elif "input_features" in names:
+        frames = 2 * settings.max_source_positions
+        inputs["input_features"] = torch.randn(16, settings.num_mel_bins, frames)
+    elif "pixel_values" in names:
+        inputs["pixel_values"] = torch.randn(16, 3, 64, 64)
+    # Without a limit of positions, 512 tokens are followed.
+    steps = 512 if hasattr(settings, "d_kv") else 64
+    rows = getattr(settings, "vocab_size", 0) or SIZES["vocab_size"]
+    for name in ("input_ids", "decoder_input_ids"):
+        if name in names:
+            inputs[name] = torch.randint(rows, (16, steps))
+    if settings.model_type in SEEING:
+        # As many tokens of an image as the projector makes, and then text.
+        seen = model.get_image_features(inputs["pixel_values"], **sizes(settings)).pooler_output
+        count = (seen[0] if isinstance(seen, (list, tuple)) else seen).shape[-2]
+        count = count // 16 if isinstance(seen, torch.Tensor) and seen.ndim == 2 else count
+        image = torch.full((16, count), settings.image_token_id)
+        text = torch.randint(500, (16, 64))
+        inputs |= {"input_ids": torch.cat([image, text], 1), **sizes(settings)}
+    if "token_type_ids" in names and "type_vocab_size" in settings:
+        inputs["token_type_ids"] = torch.randint(settings.type_vocab_size, (16, 64))
+    return inputs
+
+
+def sizes(settings: Any) -> dict[str, torch.Tensor]:
+    """The sizes of images, where they are asked for."""
+    return {"image_sizes": torch.full((16, 2), 64)} if settings.model_type == "mistral3" else {}
+
+
+def states_of(outputs: Any) -> dict[str, Any]:
+    """The stream behind each block, by the part of the model that has it."""
+    if "text_model_output" in outputs:
+        parts = ("text", "vision")
+        return {part: outputs[f"{part}_model_output"].hidden_states for part in parts}
+    if "encoder_hidden_states" in outputs:
+        return {part: outputs[f"{part}_hidden_states"] for part in ("encoder", "decoder")}
+    part = (
+        "language_model" if "image_hidden_states" in outputs or "image_outputs" in outputs else ""
+    )
+    return {part: outputs.hidden_states}
+
+
+def streams(config: dict[str, Any]) -> dict[str, list[float]]:
+    """The std of the stream behind each block but the last, by the part of the model."""
     kinds = {key: value for key, value in config.items() if key != "model_type"}
-    found = []
+    found: dict[str, list[list[float]]] = {}
     for seed in range(3):
         torch.manual_seed(seed)
         settings = transformers.AutoConfig.for_model(config["model_type"], **kinds)
-        model = transformers.AutoModel.from_config(settings).eval()
-        tokens = torch.randint(config["vocab_size"], (16, 64))
-        given = {"input_ids": tokens}
-        if config["model_type"] in ENCODERS:
-            kinds_of = getattr(settings, "type_vocab_size", 2)
-            given["token_type_ids"] = torch.randint(kinds_of, tokens.shape)
+        model = class_of(config["model_type"])(settings).eval()
+        is_language = "use_cache" in inspect.signature(model.forward).parameters
         with torch.no_grad():
-            states = model(**given, output_hidden_states=True).hidden_states
-        found.append([float(each.std()) for each in states[1:-1]])
-    return [float(f"{each:.5g}") for each in np.mean(found, 0)]
+            inputs = given(settings, model) | {"output_hidden_states": True}
+            outputs = model(**inputs, **({"use_cache": False} if is_language else {}))
+        for part, states in states_of(outputs).items():
+            found.setdefault(part, []).append([float(each.std()) for each in states[1:-1]])
+    return {
+        part: [float(f"{each:.5g}") for each in np.mean(sizes, 0)] for part, sizes in found.items()
+    }
 
 
 def main() -> None:

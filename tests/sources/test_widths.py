@@ -6,6 +6,7 @@ import json
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -227,6 +228,31 @@ def test_a_configuration_is_scaled_by_its_keys(tmp_path: Path) -> None:
     file.write_text(json.dumps(config))
     with pytest.raises(BadOverride, match=r"0\.5 times the 5 `n_head` is no whole number"):
         wider(initcli.load(file), Fraction(1, 2))
+
+
+@pytest.mark.parametrize("given", [{}, {"text_config": {"hidden_size": 128}}])
+def test_the_parts_of_a_configuration_are_scaled(tmp_path: Path, given: dict[str, Any]) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"model_type": "clip", **given}))
+    model = initcli.load(file)
+    found = {each.argument: each.size for each in hidden_sizes(model)}
+    width = 128 if given else 512
+    assert found["text_config.hidden_size"] == width
+    assert found["vision_config.intermediate_size"] == 3072
+    assert ".text_config.projection_dim" in sizes(model, ("text_config.*",))[0]
+    half = {each.path: each.shape for each in wider(model, Fraction(1, 2)).parameters}
+    assert half["text_model.encoder.layers.0.mlp.fc1.weight"] == (1024, width // 2)
+    assert half["vision_model.encoder.layers.0.mlp.fc1.weight"] == (1536, 384)
+    assert half["text_projection.weight"] == (512, width // 2)
+
+
+def test_a_part_keeps_what_the_whole_gives_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"model_type": "llava"}))
+    model = initcli.load(file)
+    half = {each.path: each.shape for each in wider(model, Fraction(1, 2)).parameters}
+    # Its tower has 24 layers, where the library's default is 12.
+    assert half["model.vision_tower.encoder.layers.23.mlp.fc1.weight"] == (2048, 512)
 
 
 def test_a_list_that_a_configuration_leaves_out_is_scaled_as_well(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from initcli.activations import Sigmoid
 from initcli.layers import attention, weightless_attention
+from initcli.layers.heads import DotProductAttention
 from initcli.signal.field import NODES, Field, normal
 from initcli.signal.grid import cell_means, edges
 from initcli.signal.joint import multiplied
@@ -60,8 +62,35 @@ class AttentionRule(_SharesRule):
         return mixed._replace(pull=lambda g: _to_inputs(pull(g), len(given)))
 
 
+class DotProductAttentionRule(_SharesRule):
+    layers = (DotProductAttention,)
+
+    def expected(self, layer: DotProductAttention, context: Context, *given: Field) -> Expected:
+        query, value, key = given
+        scores = _Scores(
+            heads=layer.num_heads,
+            scale=layer.scale or math.sqrt(layer.num_heads / query.units),
+            dropout=layer.dropout,
+            is_causal=context.options.get("use_causal_mask", False),
+            window=None,
+            features=key.units,
+        )
+        shared = layer.num_heads // layer.shared
+        whole = msgspec.structs.replace(value, units=shared * value.units)
+        mixed = _mixed(query, key, whole, scores)
+
+        def pull(g: Gradient) -> list[Gradient]:
+            to_query, to_key, to_value = mixed.pull(g)
+            return [to_query, to_value.times(shared), to_key.times(shared)]
+
+        return mixed._replace(pull=pull)
+
+
 class MultiHeadAttentionRule(_SharesRule):
     layers = (attention.MultiHeadAttention, attention.GroupedQueryAttention)
+    # Queries, keys and values have kernels of their own, so that nothing comes of what inputs have
+    # in common.
+    heeds_common = True
 
     def expected(self, layer: Any, context: Context, *given: Field) -> Expected:
         query, value, key = _roles(given)

@@ -100,12 +100,22 @@ class Config:
 
     def number(self, key: str) -> float:
         """A number of at least 0, within bounds that no honest value reaches."""
+        value = self.value(key)
+        if value == 0 and not isinstance(value, bool):
+            return 0.0
+        return self._bounded(key, "0, or ", 0.0)
+
+    def positive(self, key: str) -> float:
+        """A number above 0, within bounds that no honest value reaches."""
+        return self._bounded(key, "", 1.0)
+
+    def _bounded(self, key: str, other: str, least: float) -> float:
         name, value = self.written(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and (value == 0 or 1e-30 <= value <= 1e6):
+        if is_number and 1e-30 <= value <= 1e6:
             return float(value)
-        self._refuse(name, value, "0, or a number from 1e-30 to 1e6")
-        return float(self._default(key, 0.0))
+        self._refuse(name, value, f"{other}a number from 1e-30 to 1e6")
+        return float(self._default(key, least))
 
     def word(self, key: str, choices: Iterable[str]) -> str:
         """One of the choices."""
@@ -143,6 +153,32 @@ class Config:
         count = "" if length is None else f"{length:,} "
         self._refuse(name, value, f"a list of {count}whole numbers from {least}")
         return ()
+
+    def factors(self, key: str, length: int) -> tuple[float, ...]:
+        """A list of so many numbers above 0."""
+        name, value = self.written(key)
+        is_list = isinstance(value, list | tuple) and len(value) == length
+        if is_list and all(type(x) in (int, float) and 1e-30 <= x <= 1e6 for x in value):
+            return tuple(map(float, value))
+        self._refuse(name, value, f"a list of {length:,} numbers from 1e-30 to 1e6")
+        return ()
+
+    def length(self, key: str) -> int:
+        """The number of entries of a list."""
+        name, value = self.written(key)
+        if isinstance(value, list | tuple):
+            return len(value)
+        self._refuse(name, value, "a list")
+        return 0
+
+    def most(self, key: str) -> int:
+        """The largest value of a mapping to whole numbers of at least 1."""
+        name, value = self.written(key)
+        values: list[int] = list(value.values()) if isinstance(value, Mapping) else []
+        if values and all(type(each) is int and 1 <= each <= MAX_SIZE for each in values):
+            return max(values)
+        self._refuse(name, value, "a mapping to whole numbers from 1")
+        return 1
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty for null."""

@@ -42,14 +42,18 @@ class Family:
     positions_key: ClassVar[str] = "max_position_embeddings"
     flat_part: ClassVar[str] = ""
     """The key of a part of which the values may stand among those of the whole."""
+    merged_part: ClassVar[str] = ""
+    """The key of a part whose defaults are those of the whole even where it is given."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
+    gap: ClassVar[str] = ""
+    """What of all its models no layer describes, so that they have no signal."""
     width_keys: ClassVar[tuple[str, ...]] = (
         *("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"),
         *("embed_dim", "intermediate_size_mlp", "shared_intermediate_size", "attention_heads"),
         *("linear_num_key_heads", "linear_num_value_heads", "mamba_n_heads", "index_n_heads"),
         *("intermediate_size", "d_ff", "n_inner", "hidden_dim", "ffn_dim", "ffn_hidden_size"),
-        *("encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size"),
+        *("encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size", "out_hidden_size"),
         *("shared_expert_intermediate_size", "q_lora_rank", "kv_lora_rank", "hidden_sizes"),
         *("num_attention_heads", "num_key_value_heads", "num_kv_heads", "num_heads", "n_head"),
         *("n_heads", "encoder_attention_heads", "decoder_attention_heads"),
@@ -89,6 +93,11 @@ class Family:
         found = {f"{prefix}{head}": head for head in cls.heads}
         return {name: head for name, head in found.items() if name in names or not names}
 
+    @classmethod
+    def has_signal(cls) -> bool:
+        """Whether layers describe what its models compute."""
+        return cls.compute is not Family.compute and not cls.gap
+
     def describe(self, head: str) -> None:
         """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
         raise NotImplementedError
@@ -99,7 +108,20 @@ class Family:
         Raises:
             NotComputed: no layer describes a part of it.
         """
-        raise NotComputed(f"the model type '{self.model_type}'")
+        raise NotComputed(self.gap)
+
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
+        """Add what the model makes of an image for another one.
+
+        Args:
+            stack: the entries.
+            layer: the number of the layer behind which it is taken, counted from the end if
+                negative, and 0 before all; None for the end of the model.
+
+        Raises:
+            NotComputed: no layer describes a part of it.
+        """
+        raise NotComputed(f"what the model type '{self.model_type}' sees")
 
     def token_ids(self, stack: Stack) -> str:
         """Add the input."""
@@ -110,6 +132,15 @@ class Family:
         """As many tokens as there are positions, and at most :data:`MAX_TOKENS`."""
         positions = self.config.optional_size(self.positions_key) or MAX_TOKENS
         return min(positions, MAX_TOKENS)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The keys of parts with a configuration of their own."""
+        return tuple(_said(self.model_type).parts)
+
+    def given_to(self, key: str) -> dict[str, Any]:
+        """The configuration of a part that the whole does not give."""
+        return dict(_said(self.model_type).parts[key].given)
 
     def part(self, key: str) -> Family:
         """The family of a part of the model, which adds to the same modules."""
@@ -122,7 +153,8 @@ class Family:
             self.config.refuse_part(key, name, families)
             name = said.model_type
         family = families[name]
-        defaults = {**family.defaults_of(name), **(said.given if given is None else {})}
+        is_given = given is not None and key != self.merged_part
+        defaults = {**family.defaults_of(name), **({} if is_given else said.given)}
         part = self.config.part(key, defaults, family.aliases_of(name))
         if given is None and key == self.flat_part:
             part.path, part.data = self.config.path, self.config.data

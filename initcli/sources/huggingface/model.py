@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
@@ -31,8 +33,13 @@ from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
 from initcli.sources.huggingface.stack import NotComputed, Stack, unrolled
 from initcli.types import Dtype
 
+_LINE = 92
+"""Characters of a line of model types."""
 _MAX_ENTRIES = 2**63
 """What a tensor of PyTorch has fewer entries than."""
+
+_CLASSIFYING = ("LM", "LMHeadModel", "ForConditionalGeneration", "Classification")
+"""Ends of the names of classes whose results are logits."""
 
 VERSION = "transformers 5.24"
 """The version whose classes are described."""
@@ -67,36 +74,68 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
     family.describe(head)
     stack = Stack(family.modules.modules)
     try:
+        if family.gap:
+            raise NotComputed(family.gap)
         family.compute(stack, head)
         entries = stack.finished()
     except NotComputed as error:
-        message = f"{model.name} has parts that no layer describes: {error}"
-        remedy = "`summary`, `hist`, `check --weights` and `export` know its tensors"
-        raise SignalError(message, remedy) from None
+        if family.config.errors:
+            raise document.invalid(family.config.errors) from None
+        part = str(error) or f"what the model type {quoted(family.model_type)} computes"
+        message = f"the signal of {model.name} is not known: no layer describes {part}"
+        raise SignalError(message, _with_signal()) from None
     if family.config.errors:
         raise document.invalid(family.config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
     return spec, (*stack.notes, *left_out(family.config, family.num_tokens))
 
 
-def sizes_of(document: Document) -> tuple[dict[Path, int], tuple[str, ...]]:
-    """The whole numbers of a configuration by their path, defaults included, and its width's keys.
+def _with_signal() -> str:
+    """What else can be done, and the model types that have a signal."""
+    known = sorted(name for name, kind in known_families().items() if kind.has_signal())
+    text = f"the model types with a signal are {listed(known, 'and')}"
+    lines = textwrap.wrap(text, _LINE, break_on_hyphens=False)
+    return "\n    ".join(
+        ["`summary`, `hist`, `check --weights` and `export` know its tensors", *lines]
+    )
+
+
+def sizes_of(document: Document) -> tuple[dict[Path, int], frozenset[Path]]:
+    """The whole numbers of a configuration by their path, defaults included, and its widths.
+
+    Those of its parts are among them.
 
     Raises:
         InvalidSpec: the family is not known.
     """
+    sizes: dict[Path, int] = {}
+    widths: set[Path] = set()
+    for family in _with_parts(_declared(document).family):
+        config, keys = family.config, set(family.width_keys)
+        for key in dict.fromkeys((*config.defaults, *config.data)):
+            name, value = config.written(config.aliases.get(key, key))
+            is_list = isinstance(value, list | tuple)
+            for index, each in enumerate(value if is_list else [value]):
+                if type(each) is int and each > 0:
+                    path = (*config.path, name, index) if is_list else (*config.path, name)
+                    sizes[path] = each
+                    if name in keys or config.aliases.get(name) in keys:
+                        widths.add(path)
+    return sizes, frozenset(widths)
+
+
+def with_parts(document: Document) -> Document:
+    """The document with a mapping for each part that it leaves to the library."""
     family = _declared(document).family
-    config = family.config
-    found: dict[Path, int] = {}
-    for key in dict.fromkeys((*config.defaults, *document.data)):
-        name, value = config.written(config.aliases.get(key, key))
-        is_list = isinstance(value, list | tuple)
-        for index, each in enumerate(value if is_list else [value]):
-            if type(each) is int and each > 0:
-                found[(name, index) if is_list else (name,)] = each
-    widths = family.width_keys
-    names = (*widths, *(name for name, key in config.aliases.items() if key in widths))
-    return found, names
+    left = {key: family.given_to(key) for key in family.parts if key != family.flat_part}
+    missing = {key: given for key, given in left.items() if document.data.get(key) is None}
+    return replace(document, data={**document.data, **missing}) if missing else document
+
+
+def _with_parts(family: Family) -> Iterator[Family]:
+    yield family
+    for key in family.parts:
+        yield from _with_parts(family.part(key))
 
 
 def computed(model: Model) -> Model:
@@ -110,7 +149,10 @@ def computed(model: Model) -> Model:
     spec["layers"] = unrolled(spec["layers"])
     document = model.document
     built = build(Document(document.file, "", spec, dict))
-    return msgspec.structs.replace(built, document=document, notes=(*model.notes, *notes))
+    loss = "cross_entropy" if model.name.endswith(_CLASSIFYING) else None
+    return msgspec.structs.replace(
+        built, document=document, notes=(*model.notes, *notes), loss=loss
+    )
 
 
 class _Declared(NamedTuple):

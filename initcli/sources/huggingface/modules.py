@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
+
 from initcli.initializers import Constant, Initializer, RandomNormal
-from initcli.initializers.given import Box, Parts
+from initcli.initializers.given import Box, Parts, Values
 from initcli.types import Size, TensorDtype
 
 
@@ -37,6 +39,20 @@ class TooManyModules(Exception):
 def normal(std: float) -> Initializer:
     """N(0, std²); with a std of 0, zeros."""
     return RandomNormal(mean=0.0, stddev=std) if std else ZERO
+
+
+def frequencies(width: int, base: float = 1e4) -> Tensor:
+    """The frequencies of rotary positions, of pairs of entries of a head."""
+    rates = base ** (-np.arange(0, width, 2) / width)
+    return Tensor(rates.shape, Values(numbers=rates.tobytes()), trainable=False)
+
+
+def sinusoids(shape: Size) -> Initializer:
+    """Sines, then cosines, of positions at wavelengths from 2π to 20,000π."""
+    rows, width = shape
+    angles = np.outer(np.arange(rows), 1e4 ** (-np.arange(0, width, 2) / width))
+    waves = np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1)
+    return Values(numbers=waves.tobytes())
 
 
 ZERO, ONE = Constant(value=0.0), Constant(value=1.0)
@@ -91,7 +107,7 @@ class Modules:
 
     def tie_within(self, name: str, first: str, scope: str) -> None:
         """Give a tensor a second name, both relative to the module that holds ``scope``."""
-        outer = self._scope.removesuffix(f"{scope}.")
+        outer = self._scope.removesuffix(f"{scope}.") if scope else self._scope
         self.tie(f"{self._scope}{name}", f"{outer}{first}")
 
     def linear(
@@ -104,14 +120,14 @@ class Modules:
         initializer: Initializer | None = None,
     ) -> None:
         """A torch.nn.Linear: weight (outputs, inputs), bias (outputs,)."""
-        weight = Tensor((outputs, inputs), initializer or self._normal(std), (1,), (0,))
+        weight = Tensor((outputs, inputs), initializer or self.drawn(std), (1,), (0,))
         self.add(name, "Linear", weight=weight, **_bias(outputs, bias))
 
     def conv1d(
         self, name: str, inputs: int, outputs: int, bias: bool = True, std: float | None = None
     ) -> None:
         """A Conv1D of transformers, which is a Linear with its weight transposed."""
-        weight = Tensor((inputs, outputs), self._normal(std), (0,), (1,))
+        weight = Tensor((inputs, outputs), self.drawn(std), (0,), (1,))
         self.add(name, "Conv1D", weight=weight, **_bias(outputs, bias))
 
     def convolution(
@@ -125,7 +141,7 @@ class Modules:
     ) -> None:
         """A torch.nn.Conv of as many axes as its kernel: weight (outputs, inputs, *kernel)."""
         axes = tuple(range(2, 2 + len(kernel)))
-        filled = initializer or self._normal(None)
+        filled = initializer or self.drawn()
         weight = Tensor((outputs, inputs, *kernel), filled, (1, *axes), (0, *axes))
         self.add(name, f"Conv{len(kernel)}d", weight=weight, **_bias(outputs, bias))
 
@@ -138,7 +154,7 @@ class Modules:
         std: float | None = None,
     ) -> None:
         """A table (rows, width), of which the row ``padding`` is 0."""
-        initializer = self._normal(std)
+        initializer = self.drawn(std)
         if padding is not None:
             whole = Box(starts=(0, 0), stops=(rows, width), initializer=initializer)
             row = Box(starts=(padding, 0), stops=(padding + 1, width), initializer=ZERO)
@@ -162,7 +178,8 @@ class Modules:
             num_batches_tracked=Tensor((), ZERO, trainable=False, dtype="int64"),
         )
 
-    def _normal(self, std: float | None) -> Initializer:
+    def drawn(self, std: float | None = None) -> Initializer:
+        """The initializer of a weight, of the std of most weights if none is given."""
         return normal(self.std if std is None else std)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import initcli
+from support.paths import facts
 from support.running import run
 
 TINY: dict[str, Any] = {
@@ -114,11 +115,15 @@ def test_a_model_type_that_is_nearly_known_is_suggested() -> None:
     assert "covered are afmoe, albert, " in refused(model_type="qqqqqq")
 
 
-def test_a_configuration_is_written_as_a_spec_with_as_many_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "qwen3", "glm4", "olmo2", "whisper"])
+def test_a_configuration_is_written_as_a_spec_with_as_many_weights(
+    tmp_path: Path, model_type: str
+) -> None:
     file, spec = tmp_path / "config.json", tmp_path / "model.yaml"
-    file.write_text(json.dumps(TINY))
+    file.write_text(json.dumps(facts("huggingface_signal_facts.json")[model_type]["config"]))
     run("init", str(spec), "--from", str(file))
-    sizes = [sum(each.size for each in initcli.load(str(f)).parameters) for f in (file, spec)]
+    models = [initcli.load(str(each)) for each in (file, spec)]
+    sizes = [sum(each.size for each in model.parameters if each.trainable) for model in models]
     assert sizes[0] == sizes[1]
 
 

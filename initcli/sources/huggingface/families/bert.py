@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor
 from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
+
+LANGUAGE_HEADS = ("ForMaskedLM", "ForPreTraining", "LMHeadModel", "ForCausalLM")
+"""Ends of names of classes with a head over the vocabulary."""
+POOLED = (
+    *("ForPreTraining", "ForNextSentencePrediction", "ForMultipleChoice"),
+    "ForSequenceClassification",
+)
+"""Ends of names of classes with a head on the first position."""
+
+
+class LayerNames(NamedTuple):
+    """The names of a layer's projections and norms."""
+
+    qkv: tuple[str, str, str]
+    out: str
+    attention_norm: str
+    into: str
+    back: str
+    norm: str
+
 
 TASKS: tuple[str, ...] = (
     *("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"),
@@ -17,7 +37,7 @@ TASKS: tuple[str, ...] = (
 class Bert(Family):
     """BERT. Devlin et al. 2018, arXiv:1810.04805."""
 
-    model_types = ("bert",)
+    model_types: ClassVar[tuple[str, ...]] = ("bert",)
     heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForPreTraining", "LMHeadModel", "ForNextSentencePrediction"),
         *TASKS,
@@ -25,6 +45,7 @@ class Bert(Family):
     body_name: ClassVar[str] = "bert"
     pads_positions: ClassVar[bool] = False
     """Whether the table of positions has a padding row too."""
+    blocks: ClassVar[str] = "encoder.layer"
     attention_norm: ClassVar[str] = "output.LayerNorm"
     """Name of the norm of attention, in it."""
     output_norm: ClassVar[str] = "output.LayerNorm"
@@ -37,66 +58,142 @@ class Bert(Family):
         *("cls.predictions", "transform.dense", "transform.LayerNorm"),
     )
     """Names of the head over the vocabulary, of its projection, and of its norm."""
-    has_pooler: ClassVar[bool] = True
-    pools_for_classes: ClassVar[bool] = True
+    pooled_heads: ClassVar[tuple[str, ...]] = (
+        *("Model", "ForPreTraining", "ForNextSentencePrediction", "ForMultipleChoice"),
+        "ForSequenceClassification",
+    )
+    """The ends of names of classes with a pooler."""
+    pooler: ClassVar[str] = "pooler.dense"
+    has_class_layer: ClassVar[bool] = False
+    """Whether the head over classes of a text has a layer before its last."""
+    choice_layer: ClassVar[str] = ""
+    """Name of the layer before the head over choices, if there is one."""
+    has_segments: ClassVar[bool] = True
+    has_positions: ClassVar[bool] = True
+    more_positions: ClassVar[int] = 0
+    """How many rows the table of positions has besides."""
+    activation_key: ClassVar[str] = "hidden_act"
 
     def describe(self, head: str) -> None:
         config, width = self.config, self.config.size("hidden_size")
         config.activation("hidden_act")
         config.quotient("hidden_size", "num_attention_heads")
-        pooled = {"Model", "ForPreTraining", "ForNextSentencePrediction", "ForMultipleChoice"}
-        if self.pools_for_classes:
-            pooled.add("ForSequenceClassification")
-        if head == "Model":
-            self.body(width, pools=self.has_pooler)
-            return
-        with self.modules.within(self.body_name):
-            self.body(width, pools=self.has_pooler and head in pooled)
-        self.task(head, width)
+        with self.modules.within("" if head == "Model" else self.body_name):
+            self.body(width, pools=head in self.pooled_heads)
+        if head != "Model":
+            self.task(head, width)
 
     def compute(self, stack: Stack, head: str) -> None:
-        config, prefix = self.config, "" if head == "Model" else f"{self.body_name}."
+        config, is_language = self.config, head in LANGUAGE_HEADS
         if config.flag("add_cross_attention"):
             raise NotComputed("attention to the output of an encoder")
-        if head != "Model" and head not in ("ForMaskedLM", "ForTokenClassification"):
-            raise NotComputed(f"the head of the class that ends in '{head}'")
-        is_tied = head == "ForMaskedLM" and config.flag("tie_word_embeddings")
-        table = f"{prefix}embeddings.word_embeddings"
+        tokens = self.token_ids(stack)
+        is_tied = is_language and config.flag("tie_word_embeddings")
+        with stack.within("" if head == "Model" else self.body_name):
+            table, stream = self.compute_tables(stack, tokens, is_tied)
+            for index in range(config.size("num_hidden_layers", 0)):
+                with stack.block(self.blocks, index, stream):
+                    self.compute_layer(stack, is_causal=is_language and config.flag("is_decoder"))
+                stream = stack.last
+            if self.last_norm:
+                stream = self.compute_norm(stack, self.last_norm, stream)
+            pooled = stream
+            if head in POOLED and "pooler.dense" in stack:
+                pooled = stack.dense("pooler.dense", stack.one("pooler", stream), "tanh")
+            stack.leave_out("pooler", "the pooler")
+        self.compute_task(stack, head, stream, pooled, table if is_tied else "")
+
+    def compute_tables(self, stack: Stack, tokens: str, is_tied: bool) -> tuple[str, str]:
+        """Add the tables of tokens, positions and segments; returns that of tokens, and the sum."""
+        scope = "embeddings"
+        name = f"{scope}.word_embeddings"
         if is_tied:
-            stack.will_tie(table)
-        epsilon = config.number("layer_norm_eps") or 1e-12
-        words = stack.embedding(table, self.token_ids(stack))
-        stream = stack.positions(f"{prefix}embeddings.position_embeddings", words)
-        segments = stack.tokens(self.num_tokens, "token_type_ids")
-        segments = stack.embedding(f"{prefix}embeddings.token_type_embeddings", segments)
-        stream = stack.sum(f"{prefix}embeddings.sum", stream, segments)
-        stream = stack.norm(f"{prefix}embeddings.LayerNorm", stream, "LayerNorm", epsilon)
-        count = config.size("num_attention_heads")
-        heads = Heads(count, count, config.size("hidden_size") // count)
-        activation = config.text("hidden_act")
-        qkv = ("attention.self.query", "attention.self.key", "attention.self.value")
-        out = "attention.output.dense"
-        for index in range(config.size("num_hidden_layers", 0)):
-            with stack.block(f"{prefix}encoder.layer", index):
-                inner = stack.attention("attention", "input", heads, qkv, out, causal=False)
-                inner = stack.sum("attention.sum", "input", inner)
-                middle = stack.norm("attention.output.LayerNorm", inner, "LayerNorm", epsilon)
-                inner = stack.dense("intermediate.dense", middle, activation)
-                inner = stack.sum("output.sum", middle, stack.dense("output.dense", inner))
-                stack.norm("output.LayerNorm", inner, "LayerNorm", epsilon)
-            stream = f"{prefix}encoder.layer"
-        stack.leave_out(f"{prefix}pooler", "the pooler")
-        if head == "ForTokenClassification":
-            stack.dense("classifier", stream)
-        elif head == "ForMaskedLM":
-            scope, dense, norm = self.language_names
-            inner = stack.dense(f"{scope}.{dense}", stream, activation)
-            inner = stack.norm(f"{scope}.{norm}", inner, "LayerNorm", epsilon)
-            if is_tied:
-                stack.tied(f"{scope}.decoder", table, inner)
-            else:
-                stack.dense(f"{scope}.decoder", inner)
-            stack.leave_out(scope, "the bias of the head, which starts at 0")
+            stack.will_tie(name)
+        table = stack.embedding(name, tokens)
+        return table, self.compute_sum(stack, scope, table)
+
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        """Add positions and segments to the vectors of tokens, and normalize the sum."""
+        stream = stack.positions(f"{scope}.position_embeddings", takes)
+        if f"{scope}.token_type_embeddings" in stack:
+            segments = stack.tokens(self.num_tokens, "token_type_ids")
+            segments = stack.embedding(f"{scope}.token_type_embeddings", segments)
+            stream = stack.sum(f"{scope}.sum", stream, segments)
+        if not self.table_norm:
+            return stream
+        return self.compute_norm(stack, f"{scope}.{self.table_norm}", stream)
+
+    def compute_layer(self, stack: Stack, *, is_causal: bool) -> None:
+        """Add what one layer computes."""
+        names, stream, is_before = self.layer_names, "input", bool(self.last_norm)
+        normed = self.compute_norm(stack, names.attention_norm, stream) if is_before else stream
+        out, qkv = names.out, names.qkv
+        inner = stack.attention("attention", normed, self.heads_of, qkv, out, causal=is_causal)
+        stream = stack.sum("attention.sum", stream, inner)
+        if is_before:
+            normed = self.compute_norm(stack, names.norm, stream)
+        else:
+            normed = stream = self.compute_norm(stack, names.attention_norm, stream)
+        inner = stack.dense(names.into, normed, self.config.text(self.activation_key))
+        stream = stack.sum("output.sum", stream, stack.dense(names.back, inner))
+        if not is_before:
+            self.compute_norm(stack, names.norm, stream)
+
+    @property
+    def layer_names(self) -> LayerNames:
+        """The names of a layer's modules."""
+        return LayerNames(
+            qkv=("attention.self.query", "attention.self.key", "attention.self.value"),
+            out="attention.output.dense",
+            attention_norm=f"attention.{self.attention_norm}",
+            into="intermediate.dense",
+            back="output.dense",
+            norm=self.output_norm,
+        )
+
+    @property
+    def heads_of(self) -> Heads:
+        """The heads of attention."""
+        count = self.config.size("num_attention_heads")
+        return Heads(count, count, self.config.size("hidden_size") // count)
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", self.config.number("layer_norm_eps") or 1e-12)
+
+    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
+        """Add what the head of a class computes."""
+        match head:
+            case "Model":
+                return
+            case "ForSequenceClassification" | "ForMultipleChoice":
+                stack.dense("classifier", pooled)
+            case "ForTokenClassification":
+                stack.dense("classifier", stream)
+            case "ForQuestionAnswering":
+                stack.dense("qa_outputs", stream)
+            case "ForNextSentencePrediction":
+                stack.dense("cls.seq_relationship", pooled)
+            case _:
+                self.compute_language_head(stack, stream, table)
+                if head == "ForPreTraining":
+                    stack.dense("cls.seq_relationship", pooled)
+
+    def compute_language_head(self, stack: Stack, takes: str, table: str) -> None:
+        """Add what the head over the vocabulary computes; the table is one that is tied."""
+        scope, dense, norm = self.language_names
+        inner = stack.dense(f"{scope}.{dense}", takes, self.language_activation)
+        inner = self.compute_norm(stack, f"{scope}.{norm}", inner)
+        if table:
+            stack.tied(f"{scope}.logits" if scope in table else f"{scope}.decoder", table, inner)
+        else:
+            stack.dense(f"{scope}.decoder", inner)
+        stack.leave_out(scope, "the bias of the head, which starts at 0")
+
+    @property
+    def language_activation(self) -> str:
+        """The activation of the head over the vocabulary."""
+        return self.config.text(self.activation_key)
 
     def body(self, width: int, *, pools: bool) -> None:
         """Add tables, layers and pooler."""
@@ -107,17 +204,19 @@ class Bert(Family):
         if self.last_norm:
             modules.norm(self.last_norm, width)
         if pools:
-            modules.linear("pooler.dense", width, width)
+            modules.linear(self.pooler, width, width)
 
     def tables(self, width: int) -> None:
         """Add the tables of tokens, positions and segments."""
         config, modules = self.config, self.modules
-        rows, positions = config.size("vocab_size"), config.size("max_position_embeddings")
-        padding = config.index("pad_token_id", rows)
-        self.token_table(rows, width, padding)
-        padding = config.index("pad_token_id", positions) if self.pads_positions else None
-        modules.embedding("position_embeddings", positions, width, padding)
-        modules.embedding("token_type_embeddings", config.size("type_vocab_size"), width)
+        rows = config.size("vocab_size")
+        self.token_table(rows, width, config.index("pad_token_id", rows))
+        if self.has_positions:
+            positions = config.size("max_position_embeddings") + self.more_positions
+            padding = config.index("pad_token_id", positions) if self.pads_positions else None
+            modules.embedding("position_embeddings", positions, width, padding)
+        if self.has_segments:
+            modules.embedding("token_type_embeddings", config.size("type_vocab_size"), width)
         if self.table_norm:
             modules.norm(self.table_norm, width)
 
@@ -127,16 +226,22 @@ class Bert(Family):
 
     def layers(self, width: int) -> None:
         """Add the layers."""
-        config, modules = self.config, self.modules
-        inner = config.size("intermediate_size")
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"encoder.layer.{index}"):
-                self.attention("attention", width)
-                if config.flag("add_cross_attention"):
-                    self.attention("crossattention", width)
-                modules.linear("intermediate.dense", width, inner)
-                modules.linear("output.dense", inner, width)
-                modules.norm(self.output_norm, width)
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with self.modules.within(f"{self.blocks}.{index}"):
+                self.layer(width)
+
+    def layer(self, width: int) -> None:
+        """Add one layer."""
+        self.attention("attention", width)
+        if self.config.flag("add_cross_attention"):
+            self.attention("crossattention", width)
+        self.feed_forward(width, self.config.size("intermediate_size"))
+        self.modules.norm(self.output_norm, width)
+
+    def feed_forward(self, width: int, inner: int) -> None:
+        """Add the projections of the feed-forward layer."""
+        self.modules.linear("intermediate.dense", width, inner)
+        self.modules.linear("output.dense", inner, width)
 
     def attention(self, name: str, width: int) -> None:
         """Add the projections of attention, and the norm behind them."""
@@ -154,9 +259,14 @@ class Bert(Family):
                 self.language_head(width, config.size("vocab_size"))
                 if head == "ForPreTraining":
                     modules.linear("cls.seq_relationship", width, 2)
+            case "ForSequenceClassification" if self.has_class_layer:
+                modules.linear("classifier.dense", width, width)
+                modules.linear("classifier.out_proj", width, config.labels)
             case "ForSequenceClassification" | "ForTokenClassification":
                 modules.linear("classifier", width, config.labels)
             case "ForMultipleChoice":
+                if self.choice_layer:
+                    modules.linear(self.choice_layer, width, width)
                 modules.linear("classifier", width, 1)
             case "ForQuestionAnswering":
                 modules.linear("qa_outputs", width, config.labels)
@@ -190,14 +300,16 @@ class Roberta(Bert):
     body_name: ClassVar[str] = "roberta"
     language_names = ("lm_head", "dense", "layer_norm")
     pads_positions = True
-    pools_for_classes = False
+    pooled_heads: ClassVar[tuple[str, ...]] = ("Model", "ForMultipleChoice")
+    has_class_layer = True
+    language_activation = "gelu"
 
-    def task(self, head: str, width: int) -> None:
-        if head == "ForSequenceClassification":
-            self.modules.linear("classifier.dense", width, width)
-            self.modules.linear("classifier.out_proj", width, self.config.labels)
-        else:
-            super().task(head, width)
+    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
+        if head != "ForSequenceClassification":
+            super().compute_task(stack, head, stream, pooled, table)
+            return
+        inner = stack.dense("classifier.dense", stack.one("classifier", stream), "tanh")
+        stack.dense("classifier.out_proj", inner)
 
 
 class Data2VecText(Roberta):
@@ -244,6 +356,13 @@ class Ernie(Bert):
     heads = (*Bert.heads, "ForCausalLM")
     body_name = "ernie"
 
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        if "embeddings.task_type_embeddings" in stack:
+            tasks = stack.tokens(self.num_tokens, "task_type_ids")
+            tasks = stack.embedding("embeddings.task_type_embeddings", tasks)
+            takes = stack.sum("embeddings.task_sum", takes, tasks)
+        return super().compute_sum(stack, scope, takes)
+
     def tables(self, width: int) -> None:
         super().tables(width)
         if self.config.flag("use_task_id"):
@@ -261,6 +380,14 @@ class XlmRoberta(Roberta):
         is_language = head in ("ForMaskedLM", "ForCausalLM")
         self.is_shared = is_language and self.config.flag("tie_word_embeddings")
         super().describe(head)
+
+    def compute_tables(self, stack: Stack, tokens: str, is_tied: bool) -> tuple[str, str]:
+        if not self.is_shared:
+            return super().compute_tables(stack, tokens, is_tied)
+        with stack.outside():
+            stack.will_tie("lm_head.decoder")
+            table = stack.embedding("lm_head.decoder", tokens)
+        return table, self.compute_sum(stack, "embeddings", table)
 
     def token_table(self, rows: int, width: int, padding: int | None) -> None:
         if not self.is_shared:
@@ -283,22 +410,48 @@ class Camembert(XlmRoberta):
     model_types = ("camembert",)
 
 
-class Electra(Roberta):
+class Electra(Bert):
     """ELECTRA. Clark et al. 2020, arXiv:2003.10555."""
 
-    model_types = ("electra",)
-    heads = ("ForPreTraining", "Model", "ForMaskedLM", *TASKS)
-    body_name = "electra"
-    pads_positions = False
-    has_pooler = False
+    model_types: ClassVar[tuple[str, ...]] = ("electra",)
+    heads: ClassVar[tuple[str, ...]] = ("ForPreTraining", "Model", "ForMaskedLM", *TASKS)
+    body_name: ClassVar[str] = "electra"
+    pooled_heads = ()
+    has_class_layer = True
+    choice_layer: ClassVar[str] = "sequence_summary.summary"
 
     def body(self, width: int, *, pools: bool) -> None:
-        size = self.config.size("embedding_size")
+        size = self.table_width
         with self.modules.within("embeddings"):
             self.tables(size)
         if size != width:
             self.modules.linear("embeddings_project", size, width)
         self.layers(width)
+
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        stream = super().compute_sum(stack, scope, takes)
+        name = "embeddings_project"
+        return stack.dense(name, stream) if name in stack else stream
+
+    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
+        activation = self.config.text("hidden_act")
+        match head:
+            case "ForPreTraining":
+                inner = stack.dense("discriminator_predictions.dense", stream, activation)
+                stack.dense("discriminator_predictions.dense_prediction", inner)
+            case "ForMaskedLM":
+                inner = stack.dense("generator_predictions.dense", stream, "gelu")
+                inner = self.compute_norm(stack, "generator_predictions.LayerNorm", inner)
+                if table:
+                    stack.tied("generator_lm_head", table, inner)
+                    what = "the bias of the head, which starts at 0"
+                    stack.leave_out("generator_lm_head.bias", what)
+                else:
+                    stack.dense("generator_lm_head", inner)
+            case "ForMultipleChoice":
+                raise NotComputed("the summary of a sequence")
+            case _:
+                super().compute_task(stack, head, stream, pooled, table)
 
     def task(self, head: str, width: int) -> None:
         modules = self.modules
@@ -307,20 +460,22 @@ class Electra(Roberta):
                 modules.linear("discriminator_predictions.dense", width, width)
                 modules.linear("discriminator_predictions.dense_prediction", width, 1)
             case "ForMaskedLM":
-                size, rows = self.config.size("embedding_size"), self.config.size("vocab_size")
+                size, rows = self.table_width, self.config.size("vocab_size")
                 modules.norm("generator_predictions.LayerNorm", size)
                 modules.linear("generator_predictions.dense", width, size)
                 if self.config.flag("tie_word_embeddings"):
-                    table = "electra.embeddings.word_embeddings.weight"
+                    table = f"{self.body_name}.embeddings.word_embeddings.weight"
                     modules.add("generator_lm_head", "Linear", bias=Tensor((rows,), ZERO))
                     modules.tie("generator_lm_head.weight", table)
                 else:
                     modules.linear("generator_lm_head", size, rows)
-            case "ForMultipleChoice":
-                modules.linear("sequence_summary.summary", width, width)
-                modules.linear("classifier", width, 1)
             case _:
                 super().task(head, width)
+
+    @property
+    def table_width(self) -> int:
+        """The size of the vectors of tokens."""
+        return self.config.size("embedding_size")
 
 
 class MpNet(Roberta):
@@ -337,6 +492,17 @@ class MpNet(Roberta):
         modules.embedding("position_embeddings", positions, width, 1 % positions)
         modules.norm("LayerNorm", width)
 
+    @property
+    def layer_names(self) -> LayerNames:
+        qkv = ("attention.attn.q", "attention.attn.k", "attention.attn.v")
+        norm = "attention.LayerNorm"
+        return super().layer_names._replace(qkv=qkv, out="attention.attn.o", attention_norm=norm)
+
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        what = "the biases of relative positions, which are small beside the scores"
+        stack.leave_out("encoder.relative_attention_bias", what)
+        return super().compute_sum(stack, scope, takes)
+
     def layers(self, width: int) -> None:
         super().layers(width)
         buckets = self.config.size("relative_attention_num_buckets")
@@ -350,11 +516,44 @@ class MpNet(Roberta):
             self.modules.norm("LayerNorm", width)
 
 
-class DistilBert(Family):
+class DistilBert(Bert):
     """DistilBERT. Sanh et al. 2019, arXiv:1910.01108."""
 
     model_types = ("distilbert",)
     heads = ("ForMaskedLM", "Model", *TASKS)
+    body_name = "distilbert"
+    blocks = "transformer.layer"
+    activation_key = "activation"
+    language_names = ("vocab_transform", "vocab_layer_norm", "vocab_projector")
+
+    @property
+    def layer_names(self) -> LayerNames:
+        return LayerNames(
+            qkv=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+            out="attention.out_lin",
+            attention_norm="sa_layer_norm",
+            into="ffn.lin1",
+            back="ffn.lin2",
+            norm="output_layer_norm",
+        )
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        return stack.norm(name, takes, "LayerNorm", 1e-12)
+
+    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
+        if head in ("ForSequenceClassification", "ForMultipleChoice"):
+            pooled = stack.dense("pre_classifier", stack.one("pre_classifier", stream), "relu")
+        super().compute_task(stack, head, stream, pooled, table)
+
+    def compute_language_head(self, stack: Stack, takes: str, table: str) -> None:
+        dense, norm, out = self.language_names
+        inner = stack.dense(dense, takes, self.language_activation)
+        inner = self.compute_norm(stack, norm, inner)
+        if table:
+            stack.tied(out, table, inner)
+            stack.leave_out(out, "the bias of the head, which starts at 0")
+        else:
+            stack.dense(out, inner)
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("dim")
@@ -403,6 +602,7 @@ class Albert(Bert):
     model_types = ("albert",)
     heads = ("ForMaskedLM", "Model", "ForPreTraining", *TASKS)
     body_name = "albert"
+    gap = "layers that share their weights"
 
     def body(self, width: int, *, pools: bool) -> None:
         config, modules = self.config, self.modules

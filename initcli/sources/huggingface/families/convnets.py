@@ -14,17 +14,20 @@ from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 class ResNet(Family):
     """ResNet. He et al. 2015, arXiv:1512.03385."""
 
-    model_types = ("resnet",)
+    model_types: ClassVar[tuple[str, ...]] = ("resnet",)
     heads = ("ForImageClassification", "Model")
+    body_name: ClassVar[str] = "resnet"
+    stem_size: ClassVar[int] = 7
+    """The size of the first convolution."""
 
     def describe(self, head: str) -> None:
         config, modules = self.config, self.modules
         config.activation("hidden_act")
         width, sizes = config.size("embedding_size"), config.numbers("hidden_sizes", least=1)
         depths = config.numbers("depths", len(sizes))
-        with modules.within("" if head == "Model" else "resnet"):
+        with modules.within("" if head == "Model" else self.body_name):
             channels = config.size("num_channels")
-            self.convolution("embedder.embedder", channels, width, 7)
+            self.convolution("embedder.embedder", channels, width, self.stem_size)
             for stage, (size, depth) in enumerate(zip(sizes, depths, strict=False)):
                 strided = stage > 0 or config.flag("downsample_in_first_stage")
                 for index in range(depth):
@@ -51,12 +54,14 @@ class ResNet(Family):
         self.convolution("layer.1", narrow, narrow, 3)
         self.convolution("layer.2", narrow, outputs, 1)
 
-    def convolution(self, name: str, inputs: int, outputs: int, kernel: int) -> None:
+    def convolution(
+        self, name: str, inputs: int, outputs: int, kernel: int, groups: int = 1
+    ) -> None:
         """Add a convolution that starts as N(0, 2 / fan_out), and its batch normalization."""
         with self.modules.within(name):
             std = math.sqrt(2 / (outputs * kernel**2))
-            size = (kernel, kernel)
-            self.modules.convolution("convolution", inputs, outputs, size, False, normal(std))
+            size, each = (kernel, kernel), inputs // groups
+            self.modules.convolution("convolution", each, outputs, size, False, normal(std))
             self.modules.batch_norm("normalization", outputs)
 
 

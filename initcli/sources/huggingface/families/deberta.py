@@ -6,17 +6,17 @@ from typing import ClassVar
 
 from initcli.sources.huggingface.families.bert import TASKS, Bert
 from initcli.sources.huggingface.modules import ZERO, Tensor
-from initcli.sources.huggingface.stack import NotComputed, Stack
 
 
 class Deberta(Bert):
     """DeBERTa. He et al. 2020, arXiv:2006.03654."""
 
     model_types = ("deberta",)
+    gap = "attention to relative positions"
     heads = ("ForMaskedLM", "Model", *TASKS)
     defaults = {"max_relative_positions": -1}
     body_name = "deberta"
-    has_pooler = False
+    pooled_heads = ()
     has_buckets: ClassVar[bool] = False
     """Whether far positions may share a vector."""
 
@@ -85,9 +85,6 @@ class Deberta(Bert):
             modules.linear("transform.dense", width, size)
             modules.norm("transform.LayerNorm", size)
         self.decoder("cls.predictions", size, rows)
-
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("attention to relative positions")
 
     @property
     def table_width(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import ClassVar, Literal, NamedTuple
 
@@ -74,6 +75,8 @@ class Decoder(Family):
     has_qk_norm: ClassVar[bool | str] = False
     qk_norms: ClassVar[tuple[str, str]] = ("q_norm", "k_norm")
     qk_norm_over: ClassVar[Literal["head", "all"]] = "head"
+    has_own_mixing: ClassVar[bool] = False
+    """Whether the family computes otherwise than usual what attention mixes."""
     mlp_name: ClassVar[str] = "mlp"
     mlp: ClassVar[Literal["gated", "packed", "plain"]] = "gated"
     mlp_names: ClassVar[tuple[str, ...]] = ("gate_proj", "up_proj", "down_proj")
@@ -188,7 +191,7 @@ class Decoder(Family):
                 if not self.is_tied(head):
                     modules.linear(name, width, self.num_rows, bias)
                     return
-                modules.tie(f"{name}.weight", f"{self.prefix(head)}{self.table}.weight")
+                modules.tie_within(f"{name}.weight", f"{self.prefix(head)}{self.table}.weight", "")
                 if bias:
                     modules.add(name, "Linear", bias=Tensor((self.num_rows,), ZERO))
             case "ForSequenceClassification":
@@ -199,60 +202,93 @@ class Decoder(Family):
                 modules.linear("qa_outputs", width, 2)
 
     def compute(self, stack: Stack, head: str) -> None:
-        prefix, table = self.prefix(head), f"{self.prefix(head)}{self.table}"
-        if self.is_tied(head):
-            stack.will_tie(table)
-        stream = stack.embedding(table, self.token_ids(stack))
-        stream = stack.scaled(f"{prefix}embed_scale", stream, self.embedding_scale)
-        if self.positions:
-            stream = stack.positions(f"{prefix}{self.positions}", stream)
-        if self.embedding_norm:
-            stream = self.compute_norm(stack, f"{prefix}{self.embedding_norm}", stream)
-        for index in range(self.num_blocks):
-            with stack.block(f"{prefix}{self.blocks}", index):
-                self.compute_block(stack)
-            stream = f"{prefix}{self.blocks}"
-        if self.last_norm:
-            stream = self.compute_norm(stack, f"{prefix}{self.last_norm}", stream)
+        tokens = self.token_ids(stack)
+        with stack.within(self.prefix(head).removesuffix(".")):
+            if self.is_tied(head):
+                stack.will_tie(self.table)
+            table = stack.embedding(self.table, tokens)
+            stream = self.compute_blocks(stack, self.compute_embeddings(stack, table))
         self.compute_head(stack, head, stream, table)
 
-    def compute_block(self, stack: Stack) -> None:
+    def compute_embeddings(self, stack: Stack, takes: str) -> str:
+        """Add what becomes of the vectors of tokens before the blocks."""
+        stream = stack.scaled("embed_scale", takes, self.embedding_scale)
+        if self.positions:
+            stream = stack.positions(self.positions, stream)
+        return self.compute_norm(stack, self.embedding_norm, stream)
+
+    def compute_blocks(self, stack: Stack, takes: str) -> str:
+        """Add the blocks, and the normalization behind them."""
+        stream = takes
+        for index in range(self.num_blocks):
+            with stack.block(self.blocks, index, stream):
+                self.compute_block(stack, index)
+            stream = stack.last
+        return self.compute_norm(stack, self.last_norm, stream)
+
+    def compute_block(self, stack: Stack, index: int) -> None:
         """Add what one block computes."""
         norms, is_parallel, attention = self.norms, self.flag(self.is_parallel), self.attention_name
         normed = self.compute_norm(stack, norms.before_attention, "input")
-        out = self.compute_attention(stack, normed)
+        out = self.compute_attention(stack, normed, index)
         out = self.compute_norm(stack, norms.after_attention, out)
         out = stack.scaled(f"{attention}.scaled", out, self.residual_scale)
         middle = "input" if is_parallel else stack.sum(f"{attention}.sum", "input", out)
         if norms.before_mlp or not is_parallel:
             normed = self.compute_norm(stack, norms.before_mlp, middle)
-        inner = self.compute_feed_forward(stack, normed)
+        inner = self.compute_feed_forward(stack, normed, index)
         inner = self.compute_norm(stack, norms.after_mlp, inner)
         inner = stack.scaled(f"{self.mlp_name or 'mlp'}.scaled", inner, self.residual_scale)
         stack.sum("mlp.sum", middle, *([out] if is_parallel else []), inner)
 
-    def compute_attention(self, stack: Stack, takes: str) -> str:
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
         """Add what attention computes."""
-        scope = self.attention_name
-        names = self.qkv if len(self.qkv) > 1 else self.qkv * 3
-        query, key, value = (f"{scope}.{name}" for name in names)
-        for name in self.qk_norms:
-            stack.leave_out(f"{scope}.{name}", "the norms of queries and keys")
+        scope, scale = self.attention_name, self.attention_scale
         heads = Heads(self.num_heads, self.num_keys, self.head_dim)
         out = f"{scope}.{self.out}"
-        return stack.attention(scope, takes, heads, (query, key, value), out, causal=True)
+        stack.leave_out(f"{scope}.sinks", "the sinks of attention, of which each is one key more")
+        is_plain = scale is None or math.isclose(scale, self.head_dim**-0.5)
+        if is_plain and not self.flag(self.has_qk_norm) and not self.has_own_mixing:
+            names = self.qkv if len(self.qkv) > 1 else self.qkv * 3
+            query, key, value = (f"{scope}.{name}" for name in names)
+            return stack.attention(scope, takes, heads, (query, key, value), out, causal=True)
+        query, key, value = self.compute_projections(stack, takes)
+        if self.flag(self.has_qk_norm):
+            of_query, of_key = (f"{scope}.{name}" for name in self.qk_norms)
+            query = self.compute_query_norm(stack, of_query, query, heads.queries)
+            key = self.compute_query_norm(stack, of_key, key, heads.keys)
+        mixed = stack.attend(scope, query, key, value, heads, causal=True, scale=scale)
+        return stack.dense(out, self.compute_mixed(stack, takes, mixed))
 
-    def compute_feed_forward(self, stack: Stack, takes: str) -> str:
+    def compute_projections(self, stack: Stack, takes: str) -> tuple[str, str, str]:
+        """Add the projections to queries, keys and values."""
+        names = [f"{self.attention_name}.{name}" for name in self.qkv]
+        heads = Heads(self.num_heads, self.num_keys, self.head_dim)
+        return stack.projections(names, takes, heads)
+
+    def compute_query_norm(self, stack: Stack, name: str, takes: str, heads: int) -> str:
+        """Add the norm of queries or keys: of a head, or of all at once."""
+        if self.qk_norm_over == "all":
+            return self.compute_norm(stack, name, takes)
+        split = stack.in_heads(name, takes, heads, self.head_dim)
+        return stack.joined(name, self.compute_norm(stack, name, split), heads * self.head_dim)
+
+    def compute_mixed(self, stack: Stack, takes: str, mixed: str) -> str:
+        """Add what stands between the mixed values and their projection."""
+        return mixed
+
+    def compute_feed_forward(self, stack: Stack, takes: str, index: int) -> str:
         """Add what the feed-forward layer computes."""
-        scope = f"{self.mlp_name}." if self.mlp_name else ""
-        *into, out = (f"{scope}{name}" for name in self.mlp_names)
+        return self.compute_dense(stack, self.mlp_name, takes)
+
+    def compute_dense(self, stack: Stack, name: str, takes: str) -> str:
+        """Add what the projections of a feed-forward layer of that name compute."""
+        scope = f"{name}." if name else ""
+        *into, out = (f"{scope}{each}" for each in self.mlp_names)
         if self.mlp == "plain":
             inner = stack.dense(into[0], takes, self.activation)
         else:
-            parts = ("gate", "up") if self.mlp == "packed" else ("", "")
-            gate = stack.dense(into[0], takes, self.activation, parts[0])
-            up = stack.dense(into[-1], takes, "", parts[1])
-            inner = stack.product(f"{scope}product", gate, up)
+            inner = stack.gated(f"{scope}product", into, takes, self.activation)
         return stack.dense(out, inner)
 
     def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
@@ -322,6 +358,11 @@ class Decoder(Family):
     def residual_scale(self) -> float:
         """What is multiplied before it is added to the stream."""
         return 1.0
+
+    @property
+    def attention_scale(self) -> float | None:
+        """What the scores of attention are multiplied by, if it is not 1/√head_dim."""
+        return None
 
     @property
     def logit_scale(self) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, Norms
+from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, NormKind, Norms
+from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
@@ -17,7 +18,7 @@ class _Gpt(Decoder):
     table: ClassVar[str] = "wte"
     blocks: ClassVar[str] = "h"
     final_norm: ClassVar[str] = "ln_f"
-    norm_kind = "LayerNorm"
+    norm_kind: ClassVar[NormKind] = "LayerNorm"
     epsilon_key: ClassVar[str] = "layer_norm_epsilon"
     block_norms: ClassVar[Norms] = Norms("ln_1", "ln_2")
     attention_name: ClassVar[str] = "attn"
@@ -31,6 +32,15 @@ class _Gpt(Decoder):
     activation_key: ClassVar[str] = "activation_function"
     label_head = "classifier"
     pads = False
+
+    def compute_behind(self, stack: Stack, index: int) -> None:
+        """Add what a block computes whose norms stand behind its sums."""
+        scope, norms = self.attention_name, self.norms
+        out = self.compute_attention(stack, "input", index)
+        middle = stack.sum(f"{scope}.sum", "input", out)
+        middle = self.compute_norm(stack, norms.before_attention, middle)
+        inner = self.compute_feed_forward(stack, middle, index)
+        self.compute_norm(stack, norms.before_mlp, stack.sum("mlp.sum", middle, inner))
 
     @property
     def hidden(self) -> int:
@@ -118,6 +128,7 @@ class GptNeo(_Gpt):
     qkv_bias = False
     out = "out_proj"
     hidden_key = "intermediate_size"
+    attention_scale = 1.0
 
 
 class GptNeoX(_Gpt):
@@ -154,6 +165,11 @@ class GptNeoXJapanese(GptNeoX):
         super().attention(index)
         if index == self.num_blocks - 1:
             self.modules.add("", "Attention", dense_bias=Tensor((self.width,), ZERO))
+
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        what = "the bias behind the last attention, which starts at 0"
+        stack.leave_out(f"{self.attention_name}.dense_bias", what)
+        return super().compute_attention(stack, takes, index)
 
     @property
     def hidden(self) -> int:
@@ -256,13 +272,25 @@ class Opt(_Gpt):
         if self.config.flag("layer_norm_elementwise_affine"):
             super().norm(name, size)
 
-    def compute_block(self, stack: Stack) -> None:
-        config = self.config
-        if not config.flag("do_layer_norm_before"):
-            raise NotComputed("norms behind sums")
-        if not config.flag("layer_norm_elementwise_affine"):
-            raise NotComputed("norms without weights")
-        super().compute_block(stack)
+    def compute_embeddings(self, stack: Stack, takes: str) -> str:
+        if self.table_width != self.width:
+            takes = stack.dense("project_in", takes)
+        return super().compute_embeddings(stack, takes)
+
+    def compute_blocks(self, stack: Stack, takes: str) -> str:
+        stream = super().compute_blocks(stack, takes)
+        return stack.dense("project_out", stream) if self.table_width != self.width else stream
+
+    def compute_block(self, stack: Stack, index: int) -> None:
+        if self.config.flag("do_layer_norm_before"):
+            super().compute_block(stack, index)
+        else:
+            self.compute_behind(stack, index)
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        if not name or self.config.flag("layer_norm_elementwise_affine"):
+            return super().compute_norm(stack, name, takes)
+        return stack.norm(name, takes, "", 1e-5)
 
     @property
     def last_norm(self) -> str:
@@ -321,8 +349,9 @@ class Xglm(BioGpt):
     activation_key = "activation_function"
     head_name = "lm_head"
 
-    def compute(self, stack: Stack, head: str) -> None:
-        raise NotComputed("sines for positions")
+    def compute_embeddings(self, stack: Stack, takes: str) -> str:
+        stream = stack.scaled("embed_scale", takes, self.embedding_scale)
+        return stack.sines("embed_positions", stream)
 
 
 class OpenAiGpt(Gpt2):
@@ -337,8 +366,12 @@ class OpenAiGpt(Gpt2):
     def std_of(self, name: str) -> float | None:
         return 0.02
 
-    def compute_block(self, stack: Stack) -> None:
-        raise NotComputed("norms behind sums")
+    def compute_block(self, stack: Stack, index: int) -> None:
+        self.compute_behind(stack, index)
+
+    @property
+    def activation(self) -> str:
+        return "gelu_new"
 
 
 class Mpt(_Gpt):
@@ -366,3 +399,49 @@ class Mpt(_Gpt):
     @property
     def activation(self) -> str:
         return "gelu"
+
+
+class Ctrl(_Gpt):
+    """CTRL, with sines for positions. Keskar et al. 2019, arXiv:1909.05858."""
+
+    model_types = ("ctrl",)
+    compute = Family.compute
+    heads = ("LMHeadModel", "Model", "ForSequenceClassification")
+    table = "w"
+    final_norm = "layernorm"
+    block_norms = Norms("layernorm1", "layernorm2")
+    attention_name = "multi_head_attention"
+    qkv = ("Wq", "Wk", "Wv")
+    out = "dense"
+    mlp_name = "ffn"
+    mlp_names = ("0", "2")
+    hidden_key = "dff"
+    activation_key = ""
+    head_bias = True
+
+    def add_head(self, head: str) -> None:
+        if head == "ForSequenceClassification":
+            self.modules.linear("classifier", self.width, self.config.labels, False)
+        else:
+            super().add_head(head)
+
+
+class ImageGpt(Gpt2):
+    """Image GPT. Chen et al. 2020."""
+
+    model_types = ("imagegpt",)
+    compute = Family.compute
+    heads = ("ForCausalImageModeling", "Model", "ForImageClassification")
+    norm_kind = "RMSNorm"
+
+    def std_of(self, name: str) -> float:
+        return super().std_of(name) or 0.02
+
+    def add_head(self, head: str) -> None:
+        if head == "ForCausalImageModeling" and self.config.flag("tie_word_embeddings"):
+            self.modules.tie("lm_head.weight", "transformer.wte.weight")
+        elif head == "ForCausalImageModeling":
+            # No pixel is predicted to be that which begins an image.
+            self.modules.linear("lm_head", self.width, max(self.num_rows - 1, 1), False)
+        elif head == "ForImageClassification":
+            self.modules.linear("score", self.width, self.config.labels, False)

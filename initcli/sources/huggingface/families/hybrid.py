@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from initcli.initializers import Initializer
-from initcli.initializers.given import Unknown, Values
+from initcli.initializers import Initializer, RandomUniform
+from initcli.initializers.given import Mapped, Values
 from initcli.sources.huggingface.families.decoder import Decoder, Norms
-from initcli.sources.huggingface.families.mamba import DRAWN_STEPS, StateSpace, uniform
+from initcli.sources.huggingface.families.mamba import (
+    StateSpace,
+    compute_scan,
+    drawn_steps,
+    uniform,
+)
 from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Grouped, Qwen3Moe
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
@@ -38,10 +43,14 @@ class Hybrid(Decoder):
         """Add what takes the place of attention."""
         raise NotImplementedError
 
-    def compute(self, stack: Stack, head: str) -> None:
-        if any(map(self.is_other, range(self.num_blocks))):
-            raise NotComputed("a recurrence or a convolution")
-        super().compute(stack, head)
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        if self.is_other(index):
+            return self.compute_mixer(stack, takes)
+        return super().compute_attention(stack, takes, index)
+
+    def compute_mixer(self, stack: Stack, takes: str) -> str:
+        """Add what that computes which takes the place of attention."""
+        raise NotImplementedError
 
     def is_other(self, index: int) -> bool:
         """Whether something takes the place of attention in that block."""
@@ -82,6 +91,15 @@ class Lfm2(Hybrid):
             modules.linear("in_proj", width, 3 * width, bias)
             modules.linear("out_proj", width, width, bias)
 
+    def compute_mixer(self, stack: Stack, takes: str) -> str:
+        parts = ("before", "behind", "stream")
+        before, behind, stream = (
+            stack.dense("conv.in_proj", takes, part=part, units=self.width) for part in parts
+        )
+        stream = stack.product("conv.before", before, stream)
+        stream = stack.causal_convolution("conv.conv", stream)
+        return stack.dense("conv.out_proj", stack.product("conv.behind", behind, stream))
+
     @property
     def activation(self) -> str:
         return "silu"
@@ -119,6 +137,10 @@ class Lfm2Moe(Lfm2, Grouped):
             bias = Tensor((self.num_experts,), ZERO, trainable=False)
             self.modules.add("", "Mixture", expert_bias=bias)
 
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        stack.use(f"{self.mixture_name}.expert_bias")  # It is 0, and not trained by gradients.
+        return super().compute_experts(stack, takes, index, **how)
+
     @property
     def hidden(self) -> int:
         return self.config.size(self.hidden_key)
@@ -130,6 +152,8 @@ class Gated(Hybrid):
     norm_start = 0.0
     norm_offset = 1.0
     has_qk_norm = True
+    rates: ClassVar[Initializer] = RandomUniform(minval=0.01, maxval=16.0)
+    """The initializer of what decays, of which the logarithm is a weight."""
     packs_heads: ClassVar[bool] = False
     """Whether the projections of a mixer are two tensors, of which each holds several."""
 
@@ -143,8 +167,24 @@ class Gated(Hybrid):
         gates = 2 if name == "q_proj" else 1
         super().linear(name, inputs, gates * outputs, bias)
 
-    def compute_block(self, stack: Stack) -> None:
-        raise NotComputed("gated attention")
+    has_own_mixing = True
+
+    def compute_projections(self, stack: Stack, takes: str) -> tuple[str, str, str]:
+        scope, queries = self.attention_name, self.num_heads * self.head_dim
+        query = stack.dense(f"{scope}.q_proj", takes, part="query", units=queries)
+        key, value = (stack.dense(f"{scope}.{name}_proj", takes) for name in "kv")
+        return query, key, value
+
+    def compute_mixed(self, stack: Stack, takes: str, mixed: str) -> str:
+        scope, queries = self.attention_name, self.num_heads * self.head_dim
+        gate = stack.dense(f"{scope}.q_proj", takes, "sigmoid", "gate", queries)
+        return stack.product(f"{scope}.gated", mixed, gate)
+
+    def compute_mixer(self, stack: Stack, takes: str) -> str:
+        config, scope = self.config, "linear_attn"
+        values = config.size("linear_num_value_heads") * config.size("linear_value_head_dim")
+        stack.use(scope)
+        return stack.unknown(scope, takes, "gated delta rule", self.width or values)
 
     def mixer(self) -> None:
         config, modules, width = self.config, self.modules, self.width
@@ -152,7 +192,7 @@ class Gated(Hybrid):
         values = count * each
         keys = config.size("linear_num_key_heads") * config.size("linear_key_head_dim")
         kernel = (config.size("linear_conv_kernel_dim"),)
-        decay = Tensor((count,), Unknown(operation="log"))
+        decay = Tensor((count,), Mapped(drawn=self.rates, function=("x", "log")))
         projections = {"in_proj_qkvz": 2 * keys + 2 * values, "in_proj_ba": 2 * count}
         if not self.packs_heads:
             projections = {"in_proj_qkv": 2 * keys + values, "in_proj_z": values}
@@ -234,6 +274,10 @@ class FalconH1(StateSpace):
         super().block(index)
         self.mixer()
 
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        attended = super().compute_attention(stack, takes, index)
+        return stack.sum("mixed.sum", self.compute_mixer(stack, takes), attended)
+
     out_mixer_bias = "projectors_bias"
 
     @property
@@ -288,6 +332,10 @@ class Jamba(Hybrid, Experts):
             for name, size in (("dt", rank), ("b", states), ("c", states)):
                 modules.norm(f"{name}_layernorm", size, "RMSNorm")
 
+    def compute_mixer(self, stack: Stack, takes: str) -> str:
+        inner = self.width * self.config.size("mamba_expand")
+        return compute_scan(stack, "mamba", takes, inner)
+
 
 class NemotronH(StateSpace, Grouped):
     """Nemotron H, of which each block is one of four kinds. arXiv:2504.03624."""
@@ -298,6 +346,9 @@ class NemotronH(StateSpace, Grouped):
         "mamba_n_groups": "n_groups",
         "mamba_d_conv": "conv_kernel",
         "mamba_conv_bias": "use_conv_bias",
+        "mamba_dt_min": "time_step_min",
+        "mamba_dt_max": "time_step_max",
+        "mamba_dt_init_floor": "time_step_floor",
     }
     table = "embeddings"
     final_norm = "norm_f"
@@ -307,13 +358,13 @@ class NemotronH(StateSpace, Grouped):
     mlp_bias = "mlp_bias"
     activation_key = "mlp_hidden_act"
     pads = False
+    epsilon_key = "layer_norm_epsilon"
     mixer_heads_key = "mamba_num_heads"
     groups_key = "n_groups"
     states_key = "ssm_state_size"
     kernel_key = "conv_kernel"
     conv_bias = "use_conv_bias"
     mixer_bias = "use_bias"
-    steps = DRAWN_STEPS
     kinds: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "M": ("linear_attention", "mamba"),
         "*": ("full_attention", "attention"),
@@ -336,8 +387,23 @@ class NemotronH(StateSpace, Grouped):
             else:
                 self.mixture()
 
+    def is_mixture(self, index: int) -> bool:
+        return self.pattern[index] == "E"
+
     def is_tied(self, head: str) -> bool:
         return False
+
+    def compute_block(self, stack: Stack, index: int) -> None:
+        normed, letter = self.compute_norm(stack, "norm", "input"), self.pattern[index]
+        if letter == "M":
+            out = self.compute_mixer(stack, normed)
+        elif letter == "*":
+            out = self.compute_attention(stack, normed, index)
+        elif letter == "-":
+            out = self.compute_dense(stack, self.mlp_name, normed)
+        else:
+            out = self.compute_feed_forward(stack, normed, index)
+        stack.sum("mixer.sum", "input", out)
 
     def experts(self) -> None:
         config, modules, count, size = self.config, self.modules, self.num_experts, self.expert_size
@@ -348,6 +414,14 @@ class NemotronH(StateSpace, Grouped):
             modules.linear("fc2_latent_proj", latent, self.width, bias)
         into, back = self.weight(count, size, latent or self.width), latent or self.width
         modules.add("experts", "Experts", up_proj=into, down_proj=self.weight(count, back, size))
+
+    def steps(self) -> Initializer:
+        return drawn_steps(self.config)
+
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        if not self.config.is_null("moe_latent_size"):
+            raise NotComputed("experts in a space of their own")
+        return super().compute_experts(stack, takes, index, into="up_proj", **how)
 
     def back_initializer(self, inner: int) -> Initializer:
         if not self.config.flag("rescale_prenorm_residual"):

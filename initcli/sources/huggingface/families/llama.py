@@ -15,6 +15,7 @@ from initcli.sources.huggingface.families.decoder import (
     Norms,
 )
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+from initcli.sources.huggingface.stack import Stack
 
 
 class Llama(Decoder):
@@ -84,6 +85,10 @@ class Gemma2(Gemma):
     activation_key = "hidden_activation"
     block_norms = AROUND
 
+    @property
+    def attention_scale(self) -> float:
+        return 1 / math.sqrt(self.config.number("query_pre_attn_scalar") or 1.0)
+
 
 class Gemma3(Gemma2):
     """The text model of Gemma 3. arXiv:2503.19786."""
@@ -97,6 +102,9 @@ class Gemma3(Gemma2):
 
     def add_head(self, head: str) -> None:
         super().add_head(head.removeprefix("Text"))
+
+    def compute_head(self, stack: Stack, head: str, takes: str, table: str) -> None:
+        super().compute_head(stack, head.removeprefix("Text"), takes, table)
 
 
 class Phi(Decoder):
@@ -162,6 +170,10 @@ class Granite(Decoder):
         return self.config.number("residual_multiplier")
 
     @property
+    def attention_scale(self) -> float:
+        return self.config.number("attention_multiplier")
+
+    @property
     def logit_scale(self) -> float:
         return 1 / (self.config.number("logits_scaling") or 1.0)
 
@@ -215,6 +227,12 @@ class StableLm(Decoder):
         for head in range(heads):
             scale = Tensor((self.head_dim,), Constant(value=1.0))
             self.modules.add(f"{name}.norms.{head}", "LayerNorm", weight=scale)
+
+    def compute_query_norm(self, stack: Stack, name: str, takes: str, heads: int) -> str:
+        # All heads have norms that start alike.
+        normed = super().compute_query_norm(stack, f"{name}.norms.0", takes, heads)
+        stack.use(name)
+        return normed
 
     @property
     def norms(self) -> Norms:
@@ -321,6 +339,10 @@ class Apertus(Decoder):
         tensors = {"alpha_p": positive, "alpha_n": negative, "beta": beta, "eps": epsilon}
         self.modules.add("act_fn", "XIELU", **tensors)
 
+    def compute_dense(self, stack: Stack, name: str, takes: str) -> str:
+        stack.use(f"{name}.act_fn")  # What it learns is written in the activation.
+        return super().compute_dense(stack, name, takes)
+
 
 class Jais2(Decoder):
     """Jais 2. 2025."""
@@ -339,6 +361,7 @@ class NanoChat(Decoder):
     model_types = ("nanochat",)
     embedding_norm = "initial_norm"
     norm_kind = epsilon_key = ""
+    has_qk_norm = True
     mlp = "plain"
     mlp_names = ("fc1", "fc2")
 
@@ -383,6 +406,7 @@ class DiffLlama(Decoder):
     """The differential transformer. Ye et al. 2024, arXiv:2410.05258."""
 
     model_types = ("diffllama",)
+    gap = "differences of two attentions"
     question_prefix = "transformer"
 
     def attention(self, index: int) -> None:
@@ -397,6 +421,8 @@ class BitNet(Decoder):
 
     model_types = ("bitnet",)
 
+    has_own_mixing = True
+
     def attention(self, index: int) -> None:
         super().attention(index)
         self.norm("attn_sub_norm", self.width)
@@ -404,3 +430,11 @@ class BitNet(Decoder):
     def dense(self, size: int) -> None:
         super().dense(size)
         self.norm("ffn_sub_norm", size)
+
+    def compute_mixed(self, stack: Stack, takes: str, mixed: str) -> str:
+        return self.compute_norm(stack, f"{self.attention_name}.attn_sub_norm", mixed)
+
+    def compute_dense(self, stack: Stack, name: str, takes: str) -> str:
+        *into, out = (f"{name}.{each}" for each in self.mlp_names)
+        inner = stack.gated(f"{name}.product", into, takes, self.activation)
+        return stack.dense(out, self.compute_norm(stack, f"{name}.ffn_sub_norm", inner))

@@ -8,18 +8,40 @@ from typing import ClassVar
 import numpy as np
 
 from initcli.initializers import Constant, Initializer, RandomUniform
-from initcli.initializers.given import Unknown, Values
+from initcli.initializers.given import Mapped, Unknown, Values
+from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Stack
 
-DRAWN_STEPS = Unknown(operation="the inverse softplus of random entries")
-"""What time steps start as: softplus makes them log-uniform."""
+
+def drawn_steps(config: Config) -> Initializer:
+    """The initializer of the bias of time steps, which softplus makes log-uniform."""
+    low, high = (math.log(config.positive(f"time_step_{end}")) for end in ("min", "max"))
+    if math.exp(min(low, high)) < config.number("time_step_floor"):
+        return Unknown(operation="clamp")
+    if low == high:
+        return Constant(value=low + math.log(-math.expm1(-math.exp(low))))
+    low, high = sorted((low, high - low + low))
+    drawn = RandomUniform(minval=low, maxval=high)
+    return Mapped(drawn=drawn, function=("x", "exp", "softplus⁻¹"))
 
 
 def uniform(bound: float) -> RandomUniform:
     """U(−bound, bound)."""
     return RandomUniform(minval=-bound, maxval=bound)
+
+
+def compute_scan(stack: Stack, scope: str, takes: str, inner: int) -> str:
+    """Add what a mixer of Mamba computes."""
+    stream = stack.dense(f"{scope}.in_proj", takes, part="stream", units=inner)
+    gate = stack.dense(f"{scope}.in_proj", takes, "silu", "gate", inner)
+    stream = stack.causal_convolution(f"{scope}.conv1d", stream, "silu")
+    used = ("x_proj", "dt_proj", "A_log", "D", "dt_layernorm", "b_layernorm", "c_layernorm")
+    for name in used:
+        stack.use(f"{scope}.{name}")
+    stream = stack.unknown(f"{scope}.scan", stream, "selective scan", inner)
+    return stack.dense(f"{scope}.out_proj", stack.product(f"{scope}.gated", stream, gate))
 
 
 class StateSpace(Decoder):
@@ -38,8 +60,6 @@ class StateSpace(Decoder):
     mixer_bias: ClassVar[bool | str] = "mamba_proj_bias"
     out_mixer_bias: ClassVar[str] = ""
     """The key of the bias of the projection back, where it has its own."""
-    steps: ClassVar[Initializer] = ONE
-    """The initializer of time steps."""
 
     def mixer(self) -> None:
         """Add the mixer of a block."""
@@ -49,7 +69,7 @@ class StateSpace(Decoder):
         decay: Initializer = ZERO
         if self.is_computable((heads,), self.mixer_heads_key):
             decay = Values(numbers=np.log(np.arange(1.0, heads + 1)).tobytes())
-        tensors = {"dt_bias": self.steps, "A_log": decay, "D": ONE}
+        tensors = {"dt_bias": self.steps(), "A_log": decay, "D": ONE}
         with modules.within(self.mixer_name):
             modules.add("", "Mixer", **{key: Tensor((heads,), x) for key, x in tensors.items()})
             drawn, bias = self.kernel_initializer(kernel), self.flag(self.conv_bias)
@@ -62,6 +82,10 @@ class StateSpace(Decoder):
             back = self.back_initializer(inner)
             modules.linear("out_proj", inner, self.width, bias, initializer=back)
 
+    def steps(self) -> Initializer:
+        """The initializer of the bias of time steps."""
+        return ONE
+
     def kernel_initializer(self, kernel: int) -> Initializer:
         """The initializer of the convolution."""
         return self.drawn()
@@ -70,8 +94,24 @@ class StateSpace(Decoder):
         """The initializer of the projection back to the stream."""
         return self.drawn()
 
-    def compute_block(self, stack: Stack) -> None:
-        raise NotComputed("a selective state space")
+    def compute_mixer(self, stack: Stack, takes: str) -> str:
+        """Add what the mixer computes."""
+        config, scope, inner = self.config, self.mixer_name, self.mixer_width
+        heads = config.size(self.mixer_heads_key)
+        channels = inner + 2 * config.size(self.groups_key) * config.size(self.states_key)
+        name = f"{scope}.in_proj"
+        gate = stack.dense(name, takes, "silu", "gate", inner)
+        stream = stack.dense(name, takes, part="stream", units=channels)
+        steps = stack.dense(name, takes, part="steps", units=heads)
+        stream = stack.causal_convolution(f"{scope}.conv1d", stream, "silu")
+        for each in ("A_log", "D", "dt_bias"):
+            stack.use(f"{scope}.{each}")
+        stream = stack.unknown(f"{scope}.scan", [stream, steps], "selective scan", inner)
+        stream = stack.product(f"{scope}.gated", stream, gate)
+        if self.has_mixer_norm:
+            epsilon = config.number(self.epsilon_key) or 1e-5
+            stream = stack.norm(f"{scope}.norm", stream, "RMSNorm", epsilon)
+        return stack.dense(f"{scope}.out_proj", stream)
 
     @property
     def has_mixer_norm(self) -> bool:
@@ -91,6 +131,7 @@ class Mamba(Decoder):
     body_name = "backbone"
     table = "embeddings"
     final_norm = "norm_f"
+    epsilon_key = "layer_norm_epsilon"
     pads = False
 
     def block(self, index: int) -> None:
@@ -98,8 +139,12 @@ class Mamba(Decoder):
         with self.modules.within("mixer"):
             self.mixer(self.width)
 
-    def compute_block(self, stack: Stack) -> None:
-        raise NotComputed("a selective state space")
+    def compute_block(self, stack: Stack, index: int) -> None:
+        normed = self.compute_norm(stack, "norm", "input")
+        inner = self.width * self.config.size("expand")
+        if not self.config.is_null("intermediate_size"):
+            inner = self.config.size("intermediate_size")
+        stack.sum("mixer.sum", "input", compute_scan(stack, "mixer", normed, inner))
 
     def mixer(self, width: int) -> None:
         """Add a selective state space with its projections and its convolution."""
@@ -125,7 +170,7 @@ class Mamba(Decoder):
         scheme = config.word("time_step_init_scheme", ("random", "constant"))
         steps = uniform(bound) if scheme == "random" else Constant(value=bound)
         weight = Tensor((inner, rank), steps, (1,), (0,))
-        modules.add("dt_proj", "Linear", weight=weight, bias=Tensor((inner,), DRAWN_STEPS))
+        modules.add("dt_proj", "Linear", weight=weight, bias=Tensor((inner,), drawn_steps(config)))
         bound = inner**-0.5
         if config.flag("rescale_prenorm_residual"):
             bound /= math.sqrt(max(config.size("num_hidden_layers", 0), 1))
@@ -139,6 +184,7 @@ class Mamba2(StateSpace):
     body_name = "backbone"
     table = "embeddings"
     final_norm = "norm_f"
+    epsilon_key = "layer_norm_epsilon"
     pads = False
     mixer_name = "mixer"
     mixer_heads_key = "num_heads"
@@ -148,11 +194,17 @@ class Mamba2(StateSpace):
     expand_key = "expand"
     conv_bias = "use_conv_bias"
     mixer_bias = "use_bias"
-    steps = DRAWN_STEPS
 
     def block(self, index: int) -> None:
         self.norm("norm", self.width)
         self.mixer()
+
+    def steps(self) -> Initializer:
+        return drawn_steps(self.config)
+
+    def compute_block(self, stack: Stack, index: int) -> None:
+        normed = self.compute_norm(stack, "norm", "input")
+        stack.sum("mixer.sum", "input", self.compute_mixer(stack, normed))
 
     def kernel_initializer(self, kernel: int) -> Initializer:
         return uniform(kernel**-0.5)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from initcli.initializers import Initializer, TruncatedNormal
+from initcli.sources.huggingface.families.bert import Bert
+from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class ModernBert(Family):
     """ModernBERT, which starts from truncated normals. Warner et al. 2024, arXiv:2412.13663."""
 
-    model_types = ("modernbert",)
-    heads = (
+    model_types: ClassVar[tuple[str, ...]] = ("modernbert",)
+    heads: ClassVar[tuple[str, ...]] = (
         *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
         "ForQuestionAnswering",
     )
@@ -33,8 +37,12 @@ class ModernBert(Family):
                 with modules.within(f"layers.{index}"):
                     self.layer(index, width, std, back)
             self.norm("final_norm", width)
-        if head == "Model":
-            return
+        if head != "Model":
+            self.task(head, width, back)
+
+    def task(self, head: str, width: int, back: float) -> None:
+        """Add the head of a class."""
+        config, modules, rows = self.config, self.modules, self.config.size("vocab_size")
         self.linear("head.dense", width, width, config.flag("classifier_bias"), back)
         self.norm("head.norm", width)
         if head != "ForMaskedLM":
@@ -46,18 +54,68 @@ class ModernBert(Family):
             if config.flag("decoder_bias"):
                 modules.add("decoder", "Linear", bias=Tensor((rows,), ZERO))
 
+    def compute(self, stack: Stack, head: str) -> None:
+        config, tokens = self.config, self.token_ids(stack)
+        is_tied = head == "ForMaskedLM" and config.flag("tie_word_embeddings")
+        with stack.within("" if head == "Model" else "model"):
+            if is_tied:
+                stack.will_tie("embeddings.tok_embeddings")
+            table = stack.embedding("embeddings.tok_embeddings", tokens)
+            stream = self.compute_norm(stack, "embeddings.norm", table)
+            for index in range(config.size("num_hidden_layers", 0)):
+                with stack.block("layers", index, stream):
+                    self.compute_layer(stack)
+                stream = stack.last
+            stream = self.compute_norm(stack, "final_norm", stream)
+        if head == "Model":
+            return
+        if head == "ForSequenceClassification":
+            pools_first = config.word("classifier_pooling", ("cls", "mean")) == "cls"
+            stream = (stack.one if pools_first else stack.mean)("pooled", stream)
+        inner = stack.dense("head.dense", stream, config.text("classifier_activation"))
+        inner = self.compute_norm(stack, "head.norm", inner)
+        if is_tied:
+            stack.tied("decoder", table, inner)
+            stack.leave_out("decoder", "the bias of the head, which starts at 0")
+        else:
+            stack.dense("decoder" if head == "ForMaskedLM" else "classifier", inner)
+
+    def compute_layer(self, stack: Stack) -> None:
+        """Add what one layer computes."""
+        config = self.config
+        count = config.size("num_attention_heads")
+        heads = Heads(count, count, config.size("hidden_size") // count)
+        normed = "input"
+        if "attn_norm" in stack:
+            normed = self.compute_norm(stack, "attn_norm", "input")
+        packed = ("attn.Wqkv",) * 3
+        inner = stack.attention("attn", normed, heads, packed, "attn.Wo", causal=False)
+        middle = stack.sum("attn.sum", "input", inner)
+        normed = self.compute_norm(stack, "mlp_norm", middle)
+        activation = config.text("hidden_activation")
+        inner = stack.gated("mlp.product", ["mlp.Wi"], normed, activation)
+        stack.sum("mlp.sum", middle, stack.dense("mlp.Wo", inner))
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", self.config.number("norm_eps") or 1e-5)
+
     def layer(self, index: int, width: int, std: float, back: float) -> None:
         """Add one layer; the first has no norm before its attention."""
         config, inner = self.config, self.config.size("intermediate_size")
         if index:
             self.norm("attn_norm", width)
         bias = config.flag("attention_bias")
-        self.linear("attn.Wqkv", width, 3 * width, bias, std)
+        self.projections(width, bias, std)
         self.linear("attn.Wo", width, width, bias, back)
         self.norm("mlp_norm", width)
         bias = config.flag("mlp_bias")
         self.linear("mlp.Wi", width, 2 * inner, bias, std)
         self.linear("mlp.Wo", inner, width, bias, back)
+
+    def projections(self, width: int, bias: bool, std: float) -> None:
+        """Add the projections to queries, keys and values."""
+        self.linear("attn.Wqkv", width, 3 * width, bias, std)
 
     def linear(self, name: str, inputs: int, outputs: int, bias: bool, std: float) -> None:
         """Add a projection."""
@@ -76,3 +134,114 @@ class ModernBert(Family):
         """Add a normalization."""
         bias = {"bias": Tensor((width,), ZERO)} if self.config.flag("norm_bias") else {}
         self.modules.add(name, "LayerNorm", weight=Tensor((width,), ONE), **bias)
+
+
+class ModernBertDecoder(ModernBert):
+    """The decoder like ModernBERT. Weller et al. 2025, arXiv:2507.11412."""
+
+    model_types = ("modernbert-decoder",)
+    heads = ("ForCausalLM", "Model", "ForSequenceClassification")
+
+    def projections(self, width: int, bias: bool, std: float) -> None:
+        for name in ("q_proj", "k_proj", "v_proj"):
+            self.linear(f"attn.{name}", width, width, bias, std)
+
+    def task(self, head: str, width: int, back: float) -> None:
+        config, modules, rows = self.config, self.modules, self.config.size("vocab_size")
+        name = "lm_head" if head == "ForCausalLM" else "head"
+        self.linear(f"{name}.dense", width, width, config.flag("classifier_bias"), back)
+        self.norm(f"{name}.norm", width)
+        if head != "ForCausalLM":
+            bias = config.flag("classifier_bias")
+            self.linear("classifier", width, config.labels, bias, width**-0.5)
+        elif not config.flag("tie_word_embeddings"):
+            self.linear("decoder", width, rows, config.flag("decoder_bias"), back)
+        else:
+            modules.tie("decoder.weight", "model.embeddings.tok_embeddings.weight")
+            if config.flag("decoder_bias"):
+                modules.add("decoder", "Linear", bias=Tensor((rows,), ZERO))
+
+
+class EuroBert(Decoder):
+    """EuroBERT, which is Llama without a causal mask. Boizard et al. 2025, arXiv:2503.05500."""
+
+    model_types = ("eurobert",)
+    heads = ("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification")
+    mlp_bias = "mlp_bias"
+    compute = Family.compute
+
+    def add_head(self, head: str) -> None:
+        match head:
+            case "ForMaskedLM" if self.config.flag("tie_word_embeddings"):
+                self.modules.tie("lm_head.weight", "model.embed_tokens.weight")
+                if self.flag(self.mlp_bias):
+                    self.modules.add("lm_head", "Linear", bias=Tensor((self.num_rows,), ZERO))
+            case "ForMaskedLM":
+                bias = self.flag(self.mlp_bias)
+                self.modules.linear("lm_head", self.width, self.num_rows, bias)
+            case "ForSequenceClassification":
+                self.modules.linear("dense", self.width, self.width)
+                self.modules.linear("classifier", self.width, self.config.labels)
+            case "ForTokenClassification":
+                self.modules.linear("classifier", self.width, self.config.labels)
+
+
+class RotaryBert(Bert):
+    """The skeleton of BERT with rotary attention and names like those of Llama."""
+
+    model_types: ClassVar[tuple[str, ...]] = ()
+    heads: ClassVar[tuple[str, ...]] = (
+        *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
+    )
+    blocks = "layers"
+    has_positions = False
+    pooled_heads: ClassVar[tuple[str, ...]] = ("Model", "ForSequenceClassification")
+    attention_bias: ClassVar[bool] = False
+    back_bias: ClassVar[bool] = False
+    compute = Family.compute
+
+    def layer(self, width: int) -> None:
+        config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
+        count = config.size("num_attention_heads")
+        each = config.optional_size("head_dim") or width // count
+        for name in ("q_proj", "k_proj", "v_proj"):
+            modules.linear(f"self_attn.{name}", width, count * each, self.attention_bias)
+        modules.linear("self_attn.o_proj", count * each, width, self.attention_bias)
+        for name in ("post_attention_layernorm", "post_mlp_layernorm"):
+            modules.norm(name, width)
+        self.feed_forward(width, inner)
+
+    def feed_forward(self, width: int, inner: int) -> None:
+        for name in ("gate_proj", "up_proj"):
+            self.modules.linear(f"mlp.{name}", width, inner, False)
+        self.modules.linear("mlp.down_proj", inner, width, self.back_bias)
+
+
+class NomicBert(RotaryBert):
+    """Nomic Embed. Nussbaum et al. 2024, arXiv:2402.01613."""
+
+    model_types = ("nomic_bert",)
+    defaults = {"tie_word_embeddings": True}
+    body_name = "nomic_bert"
+    language_names = ("cls.predictions", "transform.dense", "transform.layer_norm")
+    pooled_heads = ("ForSequenceClassification",)
+
+
+class Gte(RotaryBert):
+    """GTE. Zhang et al. 2024, arXiv:2407.19669."""
+
+    model_types = ("gte",)
+    body_name = "gte"
+    pooled_heads = ("ForSequenceClassification",)
+    attention_bias = back_bias = True
+
+    def language_head(self, width: int, rows: int) -> None:
+        modules = self.modules
+        with modules.within("lm_head"):
+            modules.linear("dense", width, width)
+            modules.norm("layer_norm", width)
+        if self.config.flag("tie_word_embeddings"):
+            modules.add("lm_head.decoder", "Linear", bias=Tensor((rows,), ZERO))
+            modules.tie("lm_head.decoder.weight", "gte.embeddings.word_embeddings.weight")
+        else:
+            modules.linear("lm_head.decoder", width, rows)

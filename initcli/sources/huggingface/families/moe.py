@@ -5,10 +5,11 @@ The experts of a layer are one tensor each way, as the library has them in memor
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from initcli.initializers import Initializer
 from initcli.sources.huggingface.families.decoder import AFTER, ONE, Decoder, Norms
+from initcli.sources.huggingface.families.llama import Granite
 from initcli.sources.huggingface.modules import ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 
@@ -27,6 +28,14 @@ class Experts(Decoder):
     """Name of the experts that every token takes, if there are any."""
     shared_key: ClassVar[str] = "n_shared_experts"
     """The key of the number of those experts; empty for one."""
+    top_k_key: ClassVar[str] = "num_experts_per_tok"
+    """The key of the number of experts that each token takes."""
+    scoring: ClassVar[Literal["softmax", "sigmoid"]] = "softmax"
+    """The function of the router's logits."""
+    normalizes: ClassVar[bool | str] = True
+    """Whether the weights of a token's experts add up to 1."""
+    scale_key: ClassVar[str] = ""
+    """The key of the factor on those weights, if there is one."""
 
     def feed_forward(self, index: int) -> None:
         if not self.is_mixture(index):
@@ -70,10 +79,41 @@ class Experts(Decoder):
         last = len(shape) - 1
         return Tensor(shape, self.filled, (last,), (last - 1,))
 
-    def compute(self, stack: Stack, head: str) -> None:
-        if any(map(self.is_mixture, range(self.num_blocks))):
-            raise NotComputed("a mixture of experts")
-        super().compute(stack, head)
+    def compute_feed_forward(self, stack: Stack, takes: str, index: int) -> str:
+        if not self.is_mixture(index):
+            return super().compute_feed_forward(stack, takes, index)
+        scope = self.mixture_name
+        if self.correction:
+            stack.use(f"{scope}.{self.correction}")  # It is 0, and not trained by gradients.
+        if (self.config.optional_size("n_group") or 1) > 1:
+            stack.notes["the signal leaves out that experts are chosen from some groups"] = None
+        experts = self.compute_experts(stack, takes, index)
+        if not self.shared or not self.shared_size:
+            return experts
+        return self.compute_shared(stack, takes, experts)
+
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        """Add what the chosen experts compute."""
+        scope, top_k, count = self.mixture_name, self.top_k(index), self.num_experts
+        if top_k > count:
+            message = f"each token takes {top_k:,} experts, and there are {count:,}"
+            self.config.errors.report(message, (self.config.written(self.top_k_key)[0],))
+        how = {"scoring": self.scoring, "normalize": self.flag(self.normalizes), **how}
+        if self.scale_key:
+            how["scale"] = self.config.number(self.scale_key)
+        router = f"{scope}.{self.router}"
+        chosen = min(top_k, count)
+        return stack.experts(f"{scope}.experts", router, takes, chosen, self.activation, **how)
+
+    def compute_shared(self, stack: Stack, takes: str, experts: str) -> str:
+        """Add what the experts compute that every token takes, and the sum of all."""
+        scope = self.mixture_name
+        shared = self.compute_dense(stack, f"{scope}.{self.shared}", takes)
+        return stack.sum(f"{scope}.mixture", experts, shared)
+
+    def top_k(self, index: int) -> int:
+        """The number of experts that each token takes in that block."""
+        return self.config.size(self.top_k_key)
 
     @property
     def filled(self) -> Initializer:
@@ -109,6 +149,7 @@ class Qwen2Moe(Experts):
     """Qwen 1.5 and 2 with experts. arXiv:2407.10671."""
 
     model_types: ClassVar[tuple[str, ...]] = ("qwen2_moe",)
+    normalizes = "norm_topk_prob"
     qkv_bias: ClassVar[bool | str] = "qkv_bias"
     out_bias: ClassVar[bool | str] = False
     experts_key = "num_experts"
@@ -122,6 +163,13 @@ class Qwen2Moe(Experts):
         super().mixture()
         if self.shared:
             self.modules.linear("shared_expert_gate", self.width, 1, False)
+
+    def compute_shared(self, stack: Stack, takes: str, experts: str) -> str:
+        scope = self.mixture_name
+        shared = self.compute_dense(stack, f"{scope}.{self.shared}", takes)
+        gate = stack.dense(f"{scope}.shared_expert_gate", takes, "sigmoid")
+        shared = stack.product(f"{scope}.{self.shared}.gated", shared, gate)
+        return stack.sum(f"{scope}.mixture", experts, shared)
 
     @property
     def shared_size(self) -> int:
@@ -142,6 +190,7 @@ class MiniMaxM2(Experts):
     """MiniMax M2. 2025."""
 
     model_types = ("minimax_m2",)
+    scoring = "sigmoid"
     qkv_bias = out_bias = False
     has_qk_norm = True
     qk_norm_over = "all"
@@ -153,6 +202,7 @@ class FlexOlmo(Experts):
     """FlexOlmo. arXiv:2507.07024."""
 
     model_types = ("flex_olmo",)
+    normalizes = "norm_topk_prob"
     block_norms = AFTER
     has_qk_norm = True
     qk_norm_over = "all"
@@ -164,6 +214,7 @@ class HunYuanMoe(Experts):
     """Hunyuan with experts. Tencent 2025."""
 
     model_types = ("hunyuan_v1_moe",)
+    top_k_key = "moe_topk"
     has_qk_norm = True
     qk_norms = ("query_layernorm", "key_layernorm")
     experts_key = "num_experts"
@@ -172,11 +223,19 @@ class HunYuanMoe(Experts):
     shared = "shared_mlp"
     shared_key = ""
 
+    def top_k(self, index: int) -> int:
+        if not isinstance(self.config.value(self.top_k_key), list):
+            return super().top_k(index)
+        given = self.config.numbers(self.top_k_key, self.num_blocks, 1)
+        return given[index] if given else 1
+
 
 class Olmoe(Experts):
     """OLMoE. Muennighoff et al. 2024, arXiv:2409.02060."""
 
     model_types = ("olmoe",)
+    normalizes = "norm_topk_prob"
+    qk_norm_over = "all"
     has_qk_norm = True
     experts_key = "num_experts"
     expert_size_key = "intermediate_size"
@@ -215,8 +274,18 @@ class GptOss(Experts):
             down_proj_bias=Tensor((count, width), ZERO),
         )
 
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        # Its limit is far beyond what starts here.
+        if self.config.number("swiglu_alpha") != 1.702:
+            raise NotComputed("experts whose `swiglu_alpha` is other than 1.702")
+        return super().compute_experts(stack, takes, index, offset=1.0)
 
-class GraniteMoe(Experts):
+    @property
+    def activation(self) -> str:
+        return "quick_gelu"
+
+
+class GraniteMoe(Experts, Granite):
     """Granite 3 with experts. IBM 2024."""
 
     model_types = ("granitemoe",)
@@ -237,6 +306,19 @@ class GraniteMoeShared(GraniteMoe):
             self.linear("shared_mlp.input_linear", self.width, 2 * size, False)
             self.linear("shared_mlp.output_linear", size, self.width, False)
 
+    def compute_feed_forward(self, stack: Stack, takes: str, index: int) -> str:
+        mixed = super().compute_feed_forward(stack, takes, index)
+        if not self.config.size("shared_intermediate_size", 0):
+            return mixed
+        return stack.sum("shared_mlp.mixture", mixed, self.compute_shared_dense(stack, takes))
+
+    def compute_shared_dense(self, stack: Stack, takes: str) -> str:
+        """Add what every token takes."""
+        inner = stack.gated(
+            "shared_mlp.product", ["shared_mlp.input_linear"], takes, self.activation
+        )
+        return stack.dense("shared_mlp.output_linear", inner)
+
 
 class GraniteMoeSwa(GraniteMoeShared):
     """Granite with experts and a sink of each head. IBM."""
@@ -252,6 +334,7 @@ class Llama4(Experts):
     """The text model of Llama 4. Meta 2025."""
 
     model_types = ("llama4_text",)
+    gap = "experts whose inputs are weighed, not their outputs"
     heads = ("ForCausalLM", "TextModel")
     mixture_name = "feed_forward"
     mlp_name = "feed_forward"
@@ -290,6 +373,7 @@ class Phimoe(Experts):
     """Phi 3.5 with experts. arXiv:2404.14219."""
 
     model_types = ("phimoe",)
+    gap = "experts that are chosen one after the other"
     norm_kind = "LayerNorm"
     head_bias = "lm_head_bias"
     router = "router"
@@ -302,6 +386,9 @@ class Grouped(Experts):
     experts_key = "n_routed_experts"
     correction: ClassVar[str] = "gate.e_score_correction_bias"
     shared = "shared_experts"
+    scoring: ClassVar[Literal["softmax", "sigmoid"]] = "sigmoid"
+    normalizes: ClassVar[bool | str] = "norm_topk_prob"
+    scale_key: ClassVar[str] = "routed_scaling_factor"
 
     dense_key: ClassVar[str] = "first_k_dense_replace"
     """The key of the number of blocks without experts."""
@@ -319,6 +406,10 @@ class Ernie45Moe(Grouped):
     """ERNIE 4.5 with experts. Baidu 2025."""
 
     model_types = ("ernie4_5_moe",)
+    scoring = "softmax"
+    normalizes = True
+    scale_key = ""
+    top_k_key = "moe_k"
     qkv_bias = out_bias = mlp_bias = head_bias = "use_bias"
     correction = ""
     experts_key = "moe_num_experts"
@@ -337,11 +428,18 @@ class Ernie45Moe(Grouped):
         bias = Tensor((1, self.num_experts), ZERO, trainable=False)
         self.modules.add("gate.moe_statics", "Statics", e_score_correction_bias=bias)
 
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        stack.use(f"{self.mixture_name}.gate.moe_statics")
+        return super().compute_experts(stack, takes, index, **how)
+
 
 class Afmoe(Grouped):
     """Trinity. Arcee 2025."""
 
     model_types = ("afmoe",)
+    normalizes = True
+    scale_key = "route_scale"
+    has_own_mixing = True
     block_norms = Norms(
         *("input_layernorm", "pre_mlp_layernorm", "post_attention_layernorm"),
         "post_mlp_layernorm",
@@ -359,6 +457,10 @@ class Afmoe(Grouped):
     def attention(self, index: int) -> None:
         super().attention(index)
         self.linear("gate_proj", self.width, self.num_heads * self.head_dim, False)
+
+    def compute_mixed(self, stack: Stack, takes: str, mixed: str) -> str:
+        gate = stack.dense(f"{self.attention_name}.gate_proj", takes, "sigmoid")
+        return stack.product(f"{self.attention_name}.gated", mixed, gate)
 
 
 class SolarOpen(Grouped):
@@ -381,6 +483,7 @@ class Cohere2Moe(ByList):
     """Command A with experts."""
 
     model_types = ("cohere2_moe",)
+    scale_key = ""
     epsilon_key = "layer_norm_eps"
     is_parallel = True
     block_norms = ONE
@@ -398,6 +501,17 @@ class Cohere2Moe(ByList):
         key = "prefix_dense_intermediate_size"
         return super().hidden if self.config.is_null(key) else self.config.size(key)
 
+    def compute_shared(self, stack: Stack, takes: str, experts: str) -> str:
+        total = super().compute_shared(stack, takes, experts)
+        strategies = ("sum", "average")
+        averages = self.config.word("shared_expert_combination_strategy", strategies) == "average"
+        return stack.scaled(f"{self.mixture_name}.mean", total, 0.5 if averages else 1.0)
+
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        scoring = self.config.word("expert_selection_fn", ("softmax", "sigmoid"))
+        shares = scoring == "softmax" or self.flag(self.normalizes)
+        return super().compute_experts(stack, takes, index, scoring=scoring, normalize=shares)
+
 
 class ExaoneMoe(ByList):
     """K-EXAONE. LG 2025."""
@@ -413,6 +527,8 @@ class HyV3(ByList):
     """Hunyuan 3. Tencent."""
 
     model_types = ("hy_v3",)
+    normalizes = True
+    scale_key = "router_scaling_factor"
     mlp_bias = "mlp_bias"
     has_qk_norm = True
     experts_key = "num_experts"
@@ -425,6 +541,8 @@ class Mellum(ByList):
     """Mellum with experts. JetBrains."""
 
     model_types = ("mellum",)
+    scoring = "softmax"
+    scale_key = ""
     has_qk_norm = True
     experts_key = "num_local_experts"
     correction = shared = ""
@@ -436,7 +554,7 @@ class Glm4Moe(Grouped):
 
     model_types: ClassVar[tuple[str, ...]] = ("glm4_moe", "sarvam_moe")
     out_bias = False
-    has_qk_norm = "use_qk_norm"
+    has_qk_norm: ClassVar[bool | str] = "use_qk_norm"
 
 
 class Dots1(Grouped):

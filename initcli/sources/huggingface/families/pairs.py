@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+from initcli.errors import quoted
 from initcli.sources.huggingface.families.decoder import Decoder
+from initcli.sources.huggingface.families.seeing import Qwen2VlVision
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+from initcli.sources.huggingface.stack import NotComputed, Stack
 
 
 class Pair(Family):
@@ -37,14 +40,69 @@ class Pair(Family):
                 self.projector(self.vision_width, self.text_width)
             self.beside(self.text_width)
             self.add_part(self.text_name, text)
-        if head == "Model":
-            return
-        rows = text.config.size("vocab_size")
+        if head != "Model":
+            self.output()
+
+    def output(self) -> None:
+        """Add the head over the vocabulary."""
         if self.is_tied:
-            table = text.table if isinstance(text, Decoder) else "embed_tokens"
-            modules.tie("lm_head.weight", f"model.{self.text_name}.{table}.weight")
+            table = self.text.table if isinstance(self.text, Decoder) else "embed_tokens"
+            self.modules.tie("lm_head.weight", f"model.{self.text_name}.{table}.weight")
         else:
-            modules.linear("lm_head", self.text_width, rows, False)
+            rows = self.text.config.size("vocab_size")
+            self.modules.linear("lm_head", self.text_width, rows, False)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        text = self.text
+        if not isinstance(text, Decoder) or text.gap:
+            raise NotComputed(text.gap or f"the model type '{text.model_type}'")
+        tokens = text.token_ids(stack)
+        with stack.within("" if head == "Model" else "model"):
+            seen = self.compute_image(stack)
+            with stack.within(self.text_name):
+                if head != "Model" and self.is_tied:
+                    stack.will_tie(text.table)
+                table = stack.embedding(text.table, tokens)
+                words = text.compute_embeddings(stack, table)
+                stream = stack.add("Concatenate", "image_and_text", [seen, words], axis=1)
+                stream = text.compute_blocks(stack, stream)
+        if head != "Model":
+            tied = self.is_tied
+            logits = (
+                stack.tied("lm_head", table, stream) if tied else stack.dense("lm_head", stream)
+            )
+            stack.scaled("logit_scale", logits, text.logit_scale)
+
+    def compute_image(self, stack: Stack) -> str:
+        """Add what the vision tower and the projector make of an image."""
+        first, *others = self.vision_names
+        for name in others:
+            stack.leave_out(name, "the tower for videos")
+        with stack.within(first):
+            seen = self.vision.compute_features(stack, self.feature_layer)
+        with stack.within(self.projector_name):
+            seen = self.compute_projector(stack, seen)
+        stack.leave_out("image_newline", "the tokens between the lines of an image")
+        return seen
+
+    @property
+    def feature_layer(self) -> int | None:
+        """The layer of the vision tower that is seen; None for all of it."""
+        key = "vision_feature_layer"
+        if isinstance(self.config.value(key), list | tuple):
+            raise NotComputed("features of several layers")
+        layer = self.config.value(key)
+        most = self.vision.config.size("num_hidden_layers", 0)
+        if type(layer) is not int or not -most - 1 <= layer <= most:
+            message = f"`{key}` is {quoted(layer)}, and the tower has {most:,} layers"
+            self.config.errors.report(message, (key,))
+            return None
+        return layer
+
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        """Add what the projector computes."""
+        inner = stack.dense("linear_1", takes, self.config.text("projector_hidden_act"))
+        return stack.dense("linear_2", inner)
 
     def projector(self, inputs: int, outputs: int) -> None:
         """Add what turns tokens of the vision tower into those of the language model."""
@@ -118,6 +176,7 @@ class VipLlava(Pair):
     """ViP-LLaVA, which sees five layers. arXiv:2312.00784."""
 
     model_types = ("vipllava",)
+    gap = "features of several layers"
 
     def projector(self, inputs: int, outputs: int) -> None:
         self.modules.norm("projector_layernorm", inputs * self.num_layers)
@@ -141,6 +200,13 @@ class Mistral3(Pair):
         self.modules.linear("patch_merger.merging_layer", joined, inputs, False)
         super().projector(inputs, outputs)
 
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        epsilon = self.text.config.number("rms_norm_eps") or 1e-5
+        normed = stack.norm("norm", takes, "RMSNorm", epsilon)
+        count = self.config.size("spatial_merge_size") ** 2
+        merged = stack.merged("patch_merger", normed, count, count * self.vision_width)
+        return super().compute_projector(stack, stack.dense("patch_merger.merging_layer", merged))
+
 
 class Gemma3Pair(Pair):
     """Gemma 3. arXiv:2503.19786."""
@@ -152,6 +218,27 @@ class Gemma3Pair(Pair):
         self.modules.add("", "Projector", mm_input_projection_weight=weight)
         self.modules.norm("mm_soft_emb_norm", inputs, "RMSNorm", 0.0)
 
+    feature_layer = None
+
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        count, width = self.config.size("mm_tokens_per_image"), self.vision_width
+        across, along = math.isqrt(count), math.isqrt(stack.steps)
+        if along < across:
+            raise NotComputed(f"how {stack.steps:,} patches become {count:,} tokens")
+        name = "mm_input_projection"
+        grid = stack.add("Reshape", f"{name}.grid", takes, target_shape=[along, along, width])
+        pooled = stack.add("AveragePooling2D", f"{name}.mean", grid, pool_size=along // across)
+        flat = stack.add("Reshape", f"{name}.flat", pooled, target_shape=[-1, width])
+        epsilon = self.vision.config.number("layer_norm_eps") or 1e-6
+        normed = stack.norm("mm_soft_emb_norm", flat, "RMSNorm", epsilon, 1.0)
+        stack.use(f"{name}_weight")
+        return stack.add(
+            *("Dense", name, normed),
+            units=self.text_width,
+            use_bias=False,
+            kernel_initializer="zeros",
+        )
+
 
 class PaliGemma(Pair):
     """PaliGemma. Beyer et al. 2024, arXiv:2407.07726."""
@@ -160,6 +247,13 @@ class PaliGemma(Pair):
 
     def projector(self, inputs: int, outputs: int) -> None:
         self.modules.linear("linear", inputs, self.config.size("projection_dim"))
+
+    feature_layer = None
+
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        return stack.dense("linear", takes)
+
+    width_keys = (*Pair.width_keys, "projection_dim")
 
 
 class Qwen2Vl(Pair):
@@ -172,6 +266,18 @@ class Qwen2Vl(Pair):
 
     def projector(self, inputs: int, outputs: int) -> None:
         """There is none."""
+
+    feature_layer = None
+
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        assert isinstance(self.vision, Qwen2VlVision)
+        given, taken = self.vision.config.size(self.vision.out_key), self.text_width
+        if given != taken:
+            message = f"`{self.vision.out_key}` of the vision tower is {given:,}, and its tokens "
+            message += f"are those of a language model with a `hidden_size` of {taken:,}"
+            self.config.errors.report(message, self.vision.config.path)
+            raise NotComputed("parts of different widths")
+        return takes
 
 
 class Qwen3Vl(Qwen2Vl):
@@ -194,6 +300,13 @@ class Idefics3(Pair):
         joined = inputs * self.config.size("scale_factor") ** 2
         self.modules.linear("modality_projection.proj", joined, outputs, False)
 
+    feature_layer = None
+
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        count = self.config.size("scale_factor") ** 2
+        merged = stack.merged("connector", takes, count, count * self.vision_width)
+        return stack.dense("modality_projection.proj", merged)
+
 
 class InternVl(Pair):
     """InternVL. Zhu et al. 2025, arXiv:2504.10479."""
@@ -207,6 +320,12 @@ class InternVl(Pair):
         self.modules.linear("linear_1", joined, outputs)
         self.modules.linear("linear_2", outputs, outputs)
 
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        ratio = self.config.number("downsample_ratio") or 1.0
+        count = int(1 / ratio) ** 2
+        merged = stack.merged("shuffled", takes, count, count * self.vision_width)
+        return super().compute_projector(stack, stack.norm("layer_norm", merged, "LayerNorm", 1e-5))
+
 
 class Cohere2Vision(Pair):
     """Command A Vision."""
@@ -217,6 +336,18 @@ class Cohere2Vision(Pair):
         joined, inner = inputs * self.config.size("downsample_factor") ** 2, self.inner(outputs)
         self.modules.linear("linear_1", joined, inner)
         self.modules.linear("linear_2", inner // 2, outputs)
+
+    feature_layer: int | None = None
+
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        count = self.config.size("downsample_factor") ** 2
+        merged = stack.merged("shuffled", takes, count, count * self.vision_width)
+        merged = self.compute_norm(stack, merged)
+        return stack.dense("linear_2", stack.gated("product", ["linear_1"], merged, "silu"))
+
+    def compute_norm(self, stack: Stack, takes: str) -> str:
+        """Add what stands before the projections."""
+        return takes
 
     def inner(self, outputs: int) -> int:
         """The width of the projector, of which one half gates the other."""
@@ -233,3 +364,6 @@ class AyaVision(Cohere2Vision):
         joined = inputs * self.config.size("downsample_factor") ** 2
         self.modules.norm("layernorm", joined)
         super().projector(inputs, outputs)
+
+    def compute_norm(self, stack: Stack, takes: str) -> str:
+        return stack.norm("layernorm", takes, "LayerNorm", 1e-6)

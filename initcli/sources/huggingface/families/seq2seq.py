@@ -1,15 +1,17 @@
-"""Encoders with decoders, as BART and T5, and decoders that follow them."""
+"""Encoders with decoders, as BART and Whisper."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 
 from initcli.initializers import Initializer
 from initcli.initializers.given import Values
-from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import ZERO, Tensor
+from initcli.sources.huggingface.family import MAX_TOKENS, Family
+from initcli.sources.huggingface.modules import ZERO, Tensor, sinusoids
+from initcli.sources.huggingface.stack import Heads, Stack
 from initcli.types import Size
 
 
@@ -24,28 +26,120 @@ class Bart(Family):
     std_key = "init_std"
     defaults: ClassVar[dict[str, int]] = {"num_labels": 3}
     has_last_norm: ClassVar[bool] = False
+    """Whether norms stand before each part, and one behind all, in place of behind each sum."""
     has_table_norm: ClassVar[bool] = True
     positions_offset: ClassVar[int | None] = 2
     """How many rows the table of positions has besides; None where there is no table."""
     has_key_bias: ClassVar[bool] = True
+    body_name: ClassVar[str] = "model"
     has_logits_bias: ClassVar[bool] = True
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("d_model")
         rows = config.size("vocab_size")
-        with modules.within("" if head == "Model" else "model"):
+        with modules.within("" if head == "Model" else self.body_name):
             self.body(width, rows)
         match head:
             case "ForConditionalGeneration":
                 if self.has_logits_bias:
                     bias = Tensor((1, rows), ZERO, trainable=False)
                     modules.add("", "Model", final_logits_bias=bias)
-                self.output("lm_head", "model.shared.weight", width, rows)
+                self.output("lm_head", f"{self.body_name}.shared.weight", width, rows)
             case "ForSequenceClassification":
                 modules.linear("classification_head.dense", width, width)
                 modules.linear("classification_head.out_proj", width, config.labels)
             case "ForQuestionAnswering":
                 modules.linear("qa_outputs", width, 2)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        config, table = self.config, "shared"
+        is_tied = config.flag("tie_word_embeddings")
+        inputs = {side: self.side_inputs(stack, side) for side in ("encoder", "decoder")}
+        with stack.within("" if head == "Model" else "model"):
+            if is_tied and head == "ForConditionalGeneration":
+                stack.will_tie("shared")
+            if is_tied:
+                table = stack.embedding("shared", inputs["encoder"])
+                vectors = {"encoder": table}
+                vectors["decoder"] = stack.again("decoder.embed_tokens", table, inputs["decoder"])
+            else:
+                stack.leave_out("shared", "a table that nothing looks up")
+                vectors = {
+                    side: stack.embedding(f"{side}.embed_tokens", tokens)
+                    for side, tokens in inputs.items()
+                }
+            source = self.compute_side(stack, "encoder", vectors["encoder"])
+            stream = self.compute_side(stack, "decoder", vectors["decoder"], source)
+        match head:
+            case "ForConditionalGeneration":
+                stack.use("final_logits_bias")  # It is 0.
+                self.compute_output(stack, "lm_head", table, stream)
+            case "ForSequenceClassification":
+                last = stack.one("classification_head", stream, -1)
+                inner = stack.dense("classification_head.dense", last, "tanh")
+                stack.dense("classification_head.out_proj", inner)
+            case "ForQuestionAnswering":
+                stack.dense("qa_outputs", stream)
+
+    def side_inputs(self, stack: Stack, side: str) -> str:
+        """Add the tokens of the encoder or the decoder."""
+        return stack.tokens(self.num_tokens, "tokens" if side == "encoder" else "decoder_tokens")
+
+    def compute_output(self, stack: Stack, name: str, table: str, takes: str) -> None:
+        """Add what the head over the vocabulary computes."""
+        if self.config.flag("tie_word_embeddings"):
+            stack.tied(name, table, takes)
+        else:
+            stack.dense(name, takes)
+
+    def compute_side(self, stack: Stack, side: str, takes: str, source: str = "") -> str:
+        """Add the encoder, or the decoder that attends to a source."""
+        with stack.within(side):
+            factor = math.sqrt(self.config.size("d_model"))
+            scale = factor if self.config.flag("scale_embedding") else 1.0
+            stream = stack.scaled("embed_scale", takes, scale)
+            stream = self.compute_positions(stack, side, stream)
+            for index in range(self.config.size(f"{side}_layers", 0)):
+                with stack.block("layers", index, stream):
+                    self.compute_layer(stack, side, source)
+                stream = stack.last
+            return self.compute_norm(stack, "layer_norm", stream) if self.has_last_norm else stream
+
+    def compute_positions(self, stack: Stack, side: str, takes: str) -> str:
+        """Add positions to the vectors of tokens, and normalize the sum."""
+        if self.positions_offset is None:
+            stream = stack.sines("embed_positions", takes)
+        else:
+            stream = stack.positions("embed_positions", takes)
+        if not self.has_table_norm:
+            return stream
+        return self.compute_norm(stack, "layernorm_embedding", stream)
+
+    def compute_layer(self, stack: Stack, side: str, source: str) -> None:
+        """Add what one layer computes."""
+        count = self.config.size(f"{side}_attention_heads")
+        heads = Heads(count, count, self.config.size("d_model") // count)
+        stream, is_causal = "input", side == "decoder"
+        for name in ("self_attn", "encoder_attn") if source else ("self_attn",):
+            qkv = (f"{name}.q_proj", f"{name}.k_proj", f"{name}.v_proj")
+            norm, out = f"{name}_layer_norm", f"{name}.out_proj"
+            normed = self.compute_norm(stack, norm, stream) if self.has_last_norm else stream
+            beside = source if name == "encoder_attn" else ""
+            causal = is_causal and not beside
+            inner = stack.attention(name, normed, heads, qkv, out, causal=causal, source=beside)
+            stream = stack.sum(f"{name}.sum", stream, inner)
+            if not self.has_last_norm:
+                stream = self.compute_norm(stack, norm, stream)
+        norm = "final_layer_norm"
+        normed = self.compute_norm(stack, norm, stream) if self.has_last_norm else stream
+        inner = stack.dense("fc1", normed, self.config.text("activation_function"))
+        stream = stack.sum("fc2.sum", stream, stack.dense("fc2", inner))
+        if not self.has_last_norm:
+            self.compute_norm(stack, norm, stream)
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", 1e-5)
 
     def output(self, name: str, table: str, width: int, rows: int) -> None:
         """Add the head over the vocabulary."""
@@ -66,12 +160,12 @@ class Bart(Family):
                     modules.tie_within("embed_tokens.weight", "shared.weight", side)
                 else:
                     modules.embedding("embed_tokens", rows, width, padding)
-                self.positions(width)
+                self.positions(side, width)
                 self.layers(side, width)
                 if self.has_table_norm:
                     modules.norm("layernorm_embedding", width)
 
-    def positions(self, width: int) -> None:
+    def positions(self, side: str, width: int) -> None:
         """Add the table of positions."""
         if self.positions_offset is not None:
             rows = self.config.size("max_position_embeddings") + self.positions_offset
@@ -84,14 +178,18 @@ class Bart(Family):
         inner = config.size(f"{side}_ffn_dim")
         for index in range(config.size(f"{side}_layers", 0)):
             with modules.within(f"layers.{index}"):
-                self.attention("self_attn", width)
-                if side == "decoder":
-                    self.attention("encoder_attn", width)
-                modules.linear("fc1", width, inner)
-                modules.linear("fc2", inner, width)
-                modules.norm("final_layer_norm", width)
+                self.layer(side, index, width, inner)
         if self.has_last_norm:
             modules.norm("layer_norm", width)
+
+    def layer(self, side: str, index: int, width: int, inner: int) -> None:
+        """Add one layer of the encoder or the decoder."""
+        self.attention("self_attn", width)
+        if side == "decoder":
+            self.attention("encoder_attn", width)
+        self.modules.linear("fc1", width, inner)
+        self.modules.linear("fc2", inner, width)
+        self.modules.norm("final_layer_norm", width)
 
     def attention(self, name: str, width: int) -> None:
         """Add the projections of attention, and their norm."""
@@ -131,6 +229,13 @@ class BlenderbotSmall(Bart):
     defaults = {"num_labels": 2}
     positions_offset = 0
 
+    def compute_positions(self, stack: Stack, side: str, takes: str) -> str:
+        if side == "encoder":
+            return super().compute_positions(stack, side, takes)
+        return stack.positions(
+            "embed_positions", self.compute_norm(stack, "layernorm_embedding", takes)
+        )
+
 
 class M2M100(MBart):
     """M2M100, with sines for positions. Fan et al. 2020, arXiv:2010.11125."""
@@ -145,17 +250,15 @@ class Pegasus(MBart):
 
     model_types = ("pegasus",)
     has_table_norm = False
+    positions_offset = None
 
-    def positions(self, width: int) -> None:
+    def positions(self, side: str, width: int) -> None:
         shape = (self.config.size("max_position_embeddings"), width)
         filled: Initializer = ZERO
         if self.is_computable(shape, "max_position_embeddings"):
-            even = np.arange(0, width, 2)
-            angles = np.outer(np.arange(shape[0]), 1e4 ** (-even / width))
-            waves = np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1)
-            filled = Values(numbers=waves.tobytes())
-        waves_of = Tensor(shape, filled, (), (1,), trainable=False)
-        self.modules.add("embed_positions", "Embedding", weight=waves_of)
+            filled = sinusoids(shape)
+        waves = Tensor(shape, filled, (), (1,), trainable=False)
+        self.modules.add("embed_positions", "Embedding", weight=waves)
 
 
 class Marian(Pegasus):
@@ -169,12 +272,15 @@ class Marian(Pegasus):
         self.config.refuse_flag("share_encoder_decoder_embeddings", refused=False)
         super().describe("ForConditionalGeneration" if head == "MTModel" else head)
 
+    def compute(self, stack: Stack, head: str) -> None:
+        super().compute(stack, "ForConditionalGeneration" if head == "MTModel" else head)
+
 
 class Whisper(Bart):
     """Whisper. Radford et al. 2022, arXiv:2212.04356."""
 
-    model_types = ("whisper",)
-    heads = ("ForConditionalGeneration", "Model")
+    model_types: ClassVar[tuple[str, ...]] = ("whisper",)
+    heads: ClassVar[tuple[str, ...]] = ("ForConditionalGeneration", "Model")
     has_last_norm = True
     has_key_bias = False
 
@@ -201,6 +307,28 @@ class Whisper(Bart):
             modules.embedding("embed_positions", config.size("max_target_positions"), width)
             self.layers("decoder", width)
 
+    def compute(self, stack: Stack, head: str) -> None:
+        config, table = self.config, "decoder.embed_tokens"
+        frames, mels = 2 * config.size("max_source_positions"), config.size("num_mel_bins")
+        sound = stack.add("Input", "spectrogram", shape=[frames, mels])
+        tokens = stack.tokens(min(config.size("max_target_positions"), MAX_TOKENS))
+        with stack.within("" if head == "Model" else "model"):
+            if head != "Model" and config.flag("tie_word_embeddings"):
+                stack.will_tie(table)
+            for index in (1, 2):
+                name = f"encoder.conv{index}"
+                how: dict[str, Any] = {"strides": index, "padding": "same"}
+                sound = stack.convolution(name, sound, activation="gelu", **how)
+            source = self.compute_side(stack, "encoder", sound)
+            table = stack.embedding(table, tokens)
+            stream = self.compute_side(stack, "decoder", table, source)
+        if head != "Model":
+            self.compute_output(stack, "proj_out", table, stream)
+
+    def compute_positions(self, stack: Stack, side: str, takes: str) -> str:
+        add = stack.sines if side == "encoder" else stack.positions
+        return add("embed_positions", takes)
+
     def sinusoids(self, shape: Size) -> Initializer:
         """Sines and cosines of positions at wavelengths from 2π to 20,000π."""
         rows, width = shape
@@ -214,93 +342,3 @@ class Whisper(Bart):
         angles = np.outer(np.arange(rows), np.exp(-np.log(1e4) / (half - 1) * np.arange(half)))
         waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
         return Values(numbers=waves.tobytes())
-
-
-class T5(Family):
-    """T5, with a standard deviation for each projection. Raffel et al. 2019, arXiv:1910.10683."""
-
-    model_types = ("t5",)
-    heads = ("ForConditionalGeneration", "Model", "EncoderModel")
-    std_key = "initializer_factor"
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("d_model")
-        layers = config.size("num_layers", 0)
-        modules.embedding("shared", config.size("vocab_size"), width, std=self.factor)
-        self.stack("encoder", layers)
-        if head == "EncoderModel":
-            return
-        given = config.optional_size("num_decoder_layers", 0)
-        self.stack("decoder", layers if given is None else given)
-        if head == "ForConditionalGeneration":
-            modules.tie("lm_head.weight", "shared.weight")
-
-    @property
-    def factor(self) -> float:
-        """What every standard deviation is multiplied by."""
-        return self.config.number("initializer_factor")
-
-    def stack(self, side: str, layers: int) -> None:
-        """Add the encoder or the decoder."""
-        config, modules, width = self.config, self.modules, self.config.size("d_model")
-        modules.tie(f"{side}.embed_tokens.weight", "shared.weight")
-        for index in range(layers):
-            with modules.within(f"{side}.block.{index}"):
-                self.attention("layer.0.SelfAttention", has_positions=self.is_positioned(index))
-                self.norm("layer.0.layer_norm", width)
-                last = 1
-                if side == "decoder":
-                    self.attention("layer.1.EncDecAttention")
-                    self.norm("layer.1.layer_norm", width)
-                    last = 2
-                self.feed_forward(f"layer.{last}.DenseReluDense", config.size("d_ff"), width)
-                self.norm(f"layer.{last}.layer_norm", width)
-        self.norm(f"{side}.final_layer_norm", width)
-
-    def is_positioned(self, index: int) -> bool:
-        """Whether a layer has a table of relative positions."""
-        return index == 0
-
-    def attention(self, name: str, has_positions: bool = False) -> None:
-        """Add the projections of attention, and the table of relative positions."""
-        config, modules, factor = self.config, self.modules, self.factor
-        width, heads, each = config.size("d_model"), config.size("num_heads"), config.size("d_kv")
-        inner, into = heads * each, factor * width**-0.5
-        with modules.within(name):
-            modules.linear("q", width, inner, False, factor * (width * each) ** -0.5)
-            modules.linear("k", width, inner, False, into)
-            modules.linear("v", width, inner, False, into)
-            modules.linear("o", inner, width, False, factor * inner**-0.5)
-            if has_positions:
-                buckets = config.size("relative_attention_num_buckets")
-                modules.embedding("relative_attention_bias", buckets, heads, std=into)
-
-    def feed_forward(self, name: str, inner: int, width: int) -> None:
-        """Add the feed-forward layer, which may be gated."""
-        is_gated = self.config.text("feed_forward_proj").startswith("gated-")
-        if not self.config.is_null("is_gated_act"):
-            is_gated = self.config.flag("is_gated_act")
-        into = self.factor * width**-0.5
-        with self.modules.within(name):
-            for each in ("wi_0", "wi_1") if is_gated else ("wi",):
-                self.modules.linear(each, width, inner, False, into)
-            self.modules.linear("wo", inner, width, False, self.factor * inner**-0.5)
-
-    def norm(self, name: str, width: int) -> None:
-        """Add a normalization without bias, whose scale starts at the factor."""
-        self.modules.norm(name, width, "RMSNorm", self.factor)
-
-
-class MT5(T5):
-    """mT5. Xue et al. 2020, arXiv:2010.11934."""
-
-    model_types = ("mt5",)
-
-
-class UMT5(MT5):
-    """umT5, of which every layer has relative positions. Chung et al. 2023, arXiv:2304.09151."""
-
-    model_types = ("umt5",)
-
-    def is_positioned(self, index: int) -> bool:
-        return True

@@ -1,4 +1,4 @@
-"""Towers for text and for images, of pairs like CLIP and of models that see."""
+"""Towers for text and for images, of pairs like CLIP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import ClassVar
 from initcli.initializers import Constant, Initializer, RandomUniform
 from initcli.sources.huggingface.families.vision import bounded_normal
 from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import ONE, ZERO, Tensor, normal
+from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class Tower(Family):
@@ -17,11 +18,70 @@ class Tower(Family):
     heads: ClassVar[tuple[str, ...]] = ("Model",)
     scope: ClassVar[str] = ""
     """Name of the tower in classes with a head."""
+    bare: ClassVar[str] = "Model"
+    """End of the name of the class that is the tower itself."""
     last_norm: ClassVar[str] = "post_layernorm"
+    is_causal: ClassVar[bool] = False
 
     def describe(self, head: str) -> None:
-        with self.modules.within("" if head == "Model" else self.scope):
+        with self.modules.within("" if head == self.bare else self.scope):
             self.tower()
+
+    def compute(self, stack: Stack, head: str) -> None:
+        with stack.within("" if head == "Model" else self.scope):
+            self.compute_tower(stack)
+
+    def compute_tower(self, stack: Stack) -> str:
+        """Add the tower; returns all positions, for classes with a head."""
+        stream = self.compute_layers(stack)
+        return self.compute_norm(stack, self.last_norm, stream)
+
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
+        if layer is None:
+            return self.compute_tower(stack)
+        count = layer if layer >= 0 else self.num_layers + 1 + layer
+        stream = self.compute_layers(stack, count)
+        what = "layers of the vision tower that nothing takes"
+        for index in range(count, self.num_layers):
+            stack.leave_out(f"encoder.layers.{index}", what)
+        stack.use(self.last_norm)
+        stack.use("head")
+        return stack.without_first(stream) if "embeddings.class_embedding" in stack else stream
+
+    def compute_layers(self, stack: Stack, count: int | None = None) -> str:
+        """Add the embeddings and all layers, or the first ones."""
+        stream = self.compute_embeddings(stack)
+        for index in range(self.num_layers if count is None else count):
+            with stack.block("encoder.layers", index, stream):
+                self.compute_layer(stack)
+            stream = stack.last
+        return stream
+
+    def compute_embeddings(self, stack: Stack) -> str:
+        """Add patches and positions."""
+        config, patch = self.config, self.config.pair("patch_size")
+        image = stack.image("image", *config.pair("image_size"), config.size("num_channels"))
+        stream = stack.patches("embeddings.patch_embedding", image, patch, self.num_patches)
+        if "embeddings.class_embedding" in stack:
+            stream = stack.token("embeddings.class_embedding", stream)
+        return stack.positions("embeddings.position_embedding", stream)
+
+    def compute_layer(self, stack: Stack) -> None:
+        """Add what one layer computes."""
+        count = self.config.size("num_attention_heads")
+        heads = Heads(count, count, self.width // count)
+        qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+        normed = self.compute_norm(stack, "layer_norm1", "input")
+        out, causal = "self_attn.out_proj", self.is_causal
+        inner = stack.attention("self_attn", normed, heads, qkv, out, causal=causal)
+        middle = stack.sum("self_attn.sum", "input", inner)
+        normed = self.compute_norm(stack, "layer_norm2", middle)
+        inner = stack.dense("mlp.fc1", normed, self.config.text("hidden_act"))
+        stack.sum("mlp.sum", middle, stack.dense("mlp.fc2", inner))
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", self.config.number("layer_norm_eps") or 1e-5)
 
     def tower(self) -> None:
         """Add the tower."""
@@ -79,10 +139,11 @@ class Tower(Family):
 class ClipText(Tower):
     """The text tower of CLIP, scaled by width and depth. Radford et al. 2021, arXiv:2103.00020."""
 
-    model_types = ("clip_text_model",)
-    heads = ("Model", "ModelWithProjection")
+    model_types: ClassVar[tuple[str, ...]] = ("clip_text_model",)
+    heads: ClassVar[tuple[str, ...]] = ("Model", "ModelWithProjection")
     scope = "text_model"
     projection: ClassVar[str] = "text_projection"
+    is_causal: ClassVar[bool] = True
     last_norm: ClassVar[str] = "final_layer_norm"
 
     def describe(self, head: str) -> None:
@@ -90,6 +151,19 @@ class ClipText(Tower):
         if head == "ModelWithProjection":
             size, std = self.config.size("projection_dim"), self.factor * self.width**-0.5
             self.modules.linear(self.projection, self.width, size, False, std)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        with stack.within("" if head == "Model" else self.scope):
+            pooled = self.compute_pooled(stack)
+        if head == "ModelWithProjection":
+            stack.dense(self.projection, pooled)
+
+    def compute_pooled(self, stack: Stack) -> str:
+        """Add the tower; returns the position that stands for all."""
+        return stack.one("pooled", self.compute_tower(stack), -1)
+
+    def compute_embeddings(self, stack: Stack) -> str:
+        return text_embeddings(stack, self)
 
     @property
     def factor(self) -> float:
@@ -114,10 +188,19 @@ class ClipText(Tower):
 class ClipVision(ClipText):
     """The vision tower of CLIP."""
 
-    model_types = ("clip_vision_model",)
+    model_types: ClassVar[tuple[str, ...]] = ("clip_vision_model",)
     scope = "vision_model"
     projection = "visual_projection"
     last_norm = "post_layernorm"
+    first_norm: ClassVar[str] = "pre_layrnorm"
+    is_causal = False
+
+    def compute_pooled(self, stack: Stack) -> str:
+        first = stack.one("pooled", self.compute_layers(stack))
+        return self.compute_norm(stack, self.last_norm, first)
+
+    def compute_embeddings(self, stack: Stack) -> str:
+        return self.compute_norm(stack, self.first_norm, Tower.compute_embeddings(self, stack))
 
     def embeddings(self) -> None:
         modules, width = self.modules, self.width
@@ -127,26 +210,42 @@ class ClipVision(ClipText):
             modules.add("", "Embeddings", class_embedding=token)
             self.patches(bias=False, initializer=normal(std))
             modules.embedding("position_embedding", self.num_patches + 1, width, std=std)
-        modules.norm("pre_layrnorm", width)
+        modules.norm(self.first_norm, width)
 
 
 class Clip(Family):
     """CLIP, two towers and a projection of each."""
 
-    model_types = ("clip",)
-    heads = ("Model",)
+    model_types: ClassVar[tuple[str, ...]] = ("clip",)
+    heads: ClassVar[tuple[str, ...]] = ("Model",)
     std_key = "initializer_factor"
 
     def describe(self, head: str) -> None:
+        self.towers()
+
+    def towers(self) -> None:
+        """Add the towers and their projections."""
         config, modules = self.config, self.modules
         size, factor = config.size("projection_dim"), config.number("initializer_factor")
         scale = Constant(value=config.number("logit_scale_init_value"))
         modules.add("", "CLIPModel", logit_scale=Tensor((), scale))
         for tower, projection in (("text", "text_projection"), ("vision", "visual_projection")):
-            part = self.part(f"{tower}_config")
-            self.add_part(f"{tower}_model", part)
-            width = part.config.size("hidden_size")
+            width = self.tower(f"{tower}_model", self.part(f"{tower}_config"))
             modules.linear(projection, width, size, False, factor * width**-0.5)
+
+    def tower(self, name: str, part: Family) -> int:
+        """Add a tower; returns the width of its output."""
+        self.add_part(name, part)
+        return part.config.size("hidden_size")
+
+    def compute(self, stack: Stack, head: str) -> None:
+        for tower, projection in (("text", "text_projection"), ("vision", "visual_projection")):
+            part = self.part(f"{tower}_config")
+            assert isinstance(part, ClipText)
+            with stack.within(f"{tower}_model"):
+                pooled = part.compute_pooled(stack)
+            stack.dense(projection, pooled)
+        stack.leave_out("logit_scale", "the products of both towers' outputs")
 
 
 class SiglipVision(Tower):
@@ -159,6 +258,11 @@ class SiglipVision(Tower):
         if self.config.flag("vision_use_head"):
             with self.modules.within("head"):
                 self.pooling()
+
+    def compute_tower(self, stack: Stack) -> str:
+        stream = super().compute_tower(stack)
+        stack.leave_out("head", "the attention of a learned query to all positions, behind all")
+        return stream
 
     def embeddings(self) -> None:
         config, std = self.config, self.width**-0.5
@@ -192,6 +296,13 @@ class Siglip2Vision(SiglipVision):
 
     model_types = ("siglip2_vision_model",)
 
+    def compute_embeddings(self, stack: Stack) -> str:
+        name, count = "embeddings.patch_embedding", self.config.size("num_patches")
+        inputs = self.config.size("num_channels") * math.prod(self.config.pair("patch_size"))
+        stack.steps = count
+        patches = stack.add("Input", "patches", shape=[count, inputs])
+        return stack.positions("embeddings.position_embedding", stack.dense(name, patches))
+
     def embeddings(self) -> None:
         inputs = self.config.size("num_channels") * math.prod(self.config.pair("patch_size"))
         count, std = self.config.size("num_patches"), self.width**-0.5
@@ -211,6 +322,13 @@ class SiglipText(SiglipVision):
         Tower.tower(self)
         size = self.config.optional_size("projection_size") or self.width
         self.modules.linear("head", self.width, size, initializer=lecun(self.width))
+
+    def compute_tower(self, stack: Stack) -> str:
+        last = stack.one("pooled", Tower.compute_tower(self, stack), -1)
+        return stack.dense("head", last)
+
+    def compute_embeddings(self, stack: Stack) -> str:
+        return text_embeddings(stack, self)
 
     def embeddings(self) -> None:
         config, std = self.config, self.width**-0.5
@@ -238,6 +356,18 @@ class Siglip(Family):
             std = width**-0.5 * self.config.number("initializer_factor")
             self.modules.linear("classifier", width, self.config.labels, std=std)
 
+    def compute(self, stack: Stack, head: str) -> None:
+        towers = ("text", "vision") if head == "Model" else ("vision",)
+        for tower in towers:
+            part = self.part(f"{tower}_config")
+            assert isinstance(part, SiglipVision)
+            with stack.within(f"{tower}_model"):
+                stream = part.compute_tower(stack)
+        if head != "Model":
+            stack.dense("classifier", stack.mean("pooled", stream))
+        for name in ("logit_scale", "logit_bias"):
+            stack.leave_out(name, "the products of both towers' outputs")
+
 
 class IdeficsVision(Tower):
     """The vision tower of Idefics 2 and 3 and SmolVLM. arXiv:2405.02246."""
@@ -249,173 +379,10 @@ class IdeficsVision(Tower):
         self.tower()
 
 
-class Pixtral(Family):
-    """The vision tower of Pixtral. Agrawal et al. 2024, arXiv:2410.07073."""
-
-    model_types = ("pixtral",)
-    heads = ("Model",)
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_act")
-        config.quotient("hidden_size", "num_attention_heads", is_strict=False)
-        channels, inner = config.size("num_channels"), config.size("intermediate_size")
-        modules.convolution("patch_conv", channels, width, config.pair("patch_size"), False)
-        modules.norm("ln_pre", width, "RMSNorm")
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"transformer.layers.{index}"):
-                modules.norm("attention_norm", width, "RMSNorm")
-                modules.linear("feed_forward.gate_proj", width, inner, False)
-                modules.linear("feed_forward.up_proj", width, inner, False)
-                modules.linear("feed_forward.down_proj", inner, width, False)
-                for name in ("k_proj", "v_proj", "q_proj", "o_proj"):
-                    modules.linear(f"attention.{name}", width, width, False)
-                modules.norm("ffn_norm", width, "RMSNorm")
-
-
-class Qwen2VlVision(Family):
-    """The vision tower of Qwen 2 VL. Wang et al. 2024, arXiv:2409.12191."""
-
-    model_types: ClassVar[tuple[str, ...]] = ("qwen2_vl_vision",)
-    heads = ("Model",)
-    width_key: ClassVar[str] = "embed_dim"
-    out_key: ClassVar[str] = "hidden_size"
-    norm_kind: ClassVar[str] = "LayerNorm"
-    mlp_names: ClassVar[tuple[str, ...]] = ("fc1", "fc2")
-    patch_bias: ClassVar[bool] = False
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size(self.width_key)
-        config.activation("hidden_act")
-        config.quotient(self.width_key, "num_heads", is_strict=False)
-        patch = (*self.frames, *config.pair("patch_size"))
-        channels = config.size("in_channels")
-        modules.convolution("patch_embed.proj", channels, width, patch, self.patch_bias)
-        for index in range(config.size("depth", 0)):
-            with modules.within(f"blocks.{index}"):
-                modules.norm("norm1", width, self.norm_kind)
-                modules.norm("norm2", width, self.norm_kind)
-                modules.linear("attn.qkv", width, 3 * width)
-                modules.linear("attn.proj", width, width)
-                *into, out = self.mlp_names
-                for name in into:
-                    modules.linear(f"mlp.{name}", width, self.inner)
-                modules.linear(f"mlp.{out}", self.inner, width)
-        self.mergers(width)
-
-    def mergers(self, width: int) -> None:
-        """Add what joins patches into tokens of the language model."""
-        merged = self.merged
-        self.modules.norm("merger.ln_q", width, self.norm_kind)
-        self.modules.linear("merger.mlp.0", merged, merged)
-        self.modules.linear("merger.mlp.2", merged, self.config.size(self.out_key))
-
-    @property
-    def merged(self) -> int:
-        """The size of patches that are joined."""
-        return self.config.size(self.width_key) * self.config.size("spatial_merge_size") ** 2
-
-    @property
-    def frames(self) -> tuple[int, ...]:
-        """The number of frames in a patch."""
-        return (self.config.size("temporal_patch_size"),)
-
-    @property
-    def inner(self) -> int:
-        """The width of the feed-forward layer."""
-        return self.config.size(self.width_key) * self.config.size("mlp_ratio")
-
-
-class Qwen25VlVision(Qwen2VlVision):
-    """The vision tower of Qwen 2.5 VL. Bai et al. 2025, arXiv:2502.13923."""
-
-    model_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl_vision",)
-    width_key: ClassVar[str] = "hidden_size"
-    out_key: ClassVar[str] = "out_hidden_size"
-    norm_kind: ClassVar[str] = "RMSNorm"
-    mlp_names: ClassVar[tuple[str, ...]] = ("gate_proj", "up_proj", "down_proj")
-
-    @property
-    def inner(self) -> int:
-        return self.config.size("intermediate_size")
-
-
-class Qwen3VlVision(Qwen25VlVision):
-    """The vision tower of Qwen 3 VL, of which several layers reach the language model."""
-
-    model_types: ClassVar[tuple[str, ...]] = ("qwen3_vl_vision", "qwen3_vl_moe_vision")
-    heads = ("Model",)
-    norm_kind = "LayerNorm"
-    mlp_names = ("linear_fc1", "linear_fc2")
-    patch_bias = True
-    deepstack_key: ClassVar[str] = "deepstack_visual_indexes"
-
-    def mergers(self, width: int) -> None:
-        config = self.config
-        self.modules.embedding("pos_embed", config.size("num_position_embeddings"), width)
-        self.merger("merger", width)
-        for index in range(len(config.numbers(self.deepstack_key) if self.deepstack_key else ())):
-            self.merger(f"deepstack_merger_list.{index}", self.merged)
-
-    def merger(self, name: str, normed: int) -> None:
-        """Add one of them."""
-        with self.modules.within(name):
-            self.modules.norm("norm", normed)
-            self.modules.linear("linear_fc1", self.merged, self.merged)
-            self.modules.linear("linear_fc2", self.merged, self.config.size(self.out_key))
-
-
-class Qwen35Vision(Qwen3VlVision):
-    """The vision tower of Qwen 3.5."""
-
-    model_types = ("qwen3_5_vision", "qwen3_5_moe_vision")
-    deepstack_key = ""
-
-
-class InternVlVision(Family):
-    """The vision tower of InternVL. Zhu et al. 2025, arXiv:2504.10479."""
-
-    model_types = ("internvl_vision",)
-    heads = ("Model",)
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_act")
-        config.quotient("hidden_size", "num_attention_heads")
-        image, patch = config.pair("image_size"), config.pair("patch_size")
-        count = math.prod(a // b for a, b in zip(image, patch, strict=True)) + 1
-        tokens = {"cls_token": Tensor((1, 1, width), ZERO)}
-        if config.flag("use_mask_token"):
-            tokens["mask_token"] = Tensor((1, 1, width), ZERO)
-        if config.flag("use_absolute_position_embeddings"):
-            tokens["position_embeddings"] = Tensor((1, count, width), ZERO)
-        modules.add("embeddings", "Embeddings", **tokens)
-        channels = config.size("num_channels")
-        modules.convolution("embeddings.patch_embeddings.projection", channels, width, patch)
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"encoder.layer.{index}"):
-                self.layer(width)
-        if not config.flag("use_mean_pooling"):
-            modules.norm("layernorm", width)
-
-    def layer(self, width: int) -> None:
-        """Add one layer."""
-        config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
-        kind = "RMSNorm"
-        if config.word("norm_type", ("layer_norm", "rms_norm")) == "layer_norm":
-            kind = "LayerNorm"
-        scale = Tensor((width,), Constant(value=config.number("layer_scale_init_value")))
-        modules.add("", "Layer", lambda_1=scale, lambda_2=scale)
-        for name in ("q_proj", "k_proj", "v_proj"):
-            modules.linear(f"attention.{name}", width, width, config.flag("attention_bias"))
-        modules.linear("attention.projection_layer", width, width)
-        if config.flag("use_qk_norm"):
-            for name in ("q_norm", "k_norm"):
-                modules.add(f"attention.{name}", "RMSNorm", weight=Tensor((width,), ONE))
-        modules.linear("mlp.fc1", width, inner)
-        modules.linear("mlp.fc2", inner, width)
-        modules.norm("layernorm_before", width, kind)
-        modules.norm("layernorm_after", width, kind)
+def text_embeddings(stack: Stack, tower: Tower) -> str:
+    """Add the tables of tokens and positions."""
+    vectors = stack.embedding("embeddings.token_embedding", tower.token_ids(stack))
+    return stack.positions("embeddings.position_embedding", vectors)
 
 
 def glorot(inputs: int, outputs: int) -> Initializer:

@@ -8,6 +8,9 @@ from typing import ClassVar
 from initcli.initializers import Constant, Initializer, TruncatedNormal
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
+
+_AT_ZERO = "the biases of relative positions, which start at 0"
 
 
 def bounded_normal(std: float) -> Initializer:
@@ -20,11 +23,23 @@ def bounded_normal(std: float) -> Initializer:
 class Vit(Family):
     """ViT. Dosovitskiy et al. 2020, arXiv:2010.11929."""
 
-    model_types = ("vit",)
+    model_types: ClassVar[tuple[str, ...]] = ("vit",)
     heads: ClassVar[tuple[str, ...]] = ("ForImageClassification", "Model")
     body_name: ClassVar[str] = "vit"
-    num_tokens: ClassVar[int] = 1
-    """Tokens beside those of the patches."""
+    extra_tokens: ClassVar[tuple[str, ...]] = ("cls_token",)
+    """Names of the tokens beside those of the patches, in order."""
+    blocks: ClassVar[str] = "layers"
+    """Name of the layers."""
+    block_norms: ClassVar[tuple[str, str]] = ("layernorm_before", "layernorm_after")
+    layer_scales: ClassVar[tuple[str, ...]] = ()
+    """Names of the scales behind attention and feed-forward layer, if there are any."""
+    attention_names: ClassVar[tuple[str, str, str, str]] = (
+        *("attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj"),
+    )
+    mlp_names: ClassVar[tuple[str, str]] = ("mlp.fc1", "mlp.fc2")
+    last_norm: ClassVar[str] = "layernorm"
+    has_zero_tokens: ClassVar[bool] = False
+    """Whether tokens and positions start at 0."""
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")
@@ -34,15 +49,111 @@ class Vit(Family):
             self.embeddings(width)
             for index in range(config.size("num_hidden_layers", 0)):
                 self.layer(index, width)
-            modules.norm("layernorm", width)
+            if self.last_norm:
+                modules.norm(self.last_norm, width)
             if head == "Model":
                 self.pooler(width)
+        self.task(head, width)
+
+    def task(self, head: str, width: int) -> None:
+        """Add the head of a class."""
+        config, modules = self.config, self.modules
         match head:
-            case "ForImageClassification":
-                modules.linear("classifier", width, config.labels)
+            case "ForImageClassification" | "ForVideoClassification":
+                self.linear("classifier", width, config.labels)
             case "ForImageClassificationWithTeacher":
                 modules.linear("cls_classifier", width, config.labels)
                 modules.linear("distillation_classifier", width, config.labels)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        with stack.within("" if head == "Model" else self.body_name):
+            stream = self.compute_body(stack)
+            pooled = self.compute_pooled(stack, stream, head)
+        match head:
+            case "ForImageClassification":
+                stack.dense("classifier", pooled)
+            case "ForImageClassificationWithTeacher":
+                names = ("cls_classifier", "distillation_classifier")
+                both = [stack.dense(x, stack.one(x, stream, i)) for i, x in enumerate(names)]
+                stack.add("Average", "logits", both)
+
+    def compute_body(self, stack: Stack) -> str:
+        """Add all but the head."""
+        stream = self.compute_embeddings(stack)
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with stack.block(self.blocks, index, stream):
+                self.compute_layer(stack)
+            stream = stack.last
+        return self.compute_norm(stack, "layernorm", stream) if "layernorm" in stack else stream
+
+    def compute_features(self, stack: Stack, layer: int | None) -> str:
+        if layer not in (None, -1):
+            raise NotComputed("features of another layer than the last")
+        return stack.without_first(self.compute_body(stack), len(self.extra_tokens))
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        """Add what becomes of all positions for a class."""
+        if head == "ForImageClassificationWithTeacher":
+            return takes
+        if head == "Model" and "pooler.dense" not in stack:
+            return takes
+        first = stack.one("pooler", takes)
+        if head != "Model":
+            return first
+        return stack.dense("pooler.dense", first, self.config.text("pooler_act"))
+
+    def compute_embeddings(self, stack: Stack) -> str:
+        """Add patches, tokens and positions."""
+        config, patch = self.config, self.config.pair("patch_size")
+        height, width = config.pair("image_size")
+        image = stack.image("image", height, width, config.size("num_channels"))
+        count = height // patch[0] * (width // patch[1])
+        stream = stack.patches("embeddings.patch_embeddings.projection", image, patch, count)
+        for name in reversed(self.extra_tokens):
+            stream = stack.token(f"embeddings.{name}", stream)
+        stack.use("embeddings.mask_token")  # It stands for patches that training hides.
+        if "embeddings.position_embeddings" in stack:
+            stream = stack.positions("embeddings.position_embeddings", stream)
+        return stream
+
+    def compute_layer(self, stack: Stack) -> None:
+        """Add what one layer computes."""
+        before, after = self.block_norms
+        scales = self.layer_scales if self.layer_scales and self.layer_scales[0] in stack else ()
+        inner = self.compute_attention(stack, self.compute_norm(stack, before, "input"))
+        if scales:
+            inner = stack.layer_scale(scales[0], inner)
+        middle = stack.sum("attention.sum", "input", inner)
+        inner = self.compute_feed_forward(stack, self.compute_norm(stack, after, middle))
+        if scales:
+            inner = stack.layer_scale(scales[1], inner)
+        stack.sum("mlp.sum", middle, inner)
+
+    def compute_attention(self, stack: Stack, takes: str) -> str:
+        """Add what attention computes."""
+        *qkv, out = self.attention_names
+        query, key, value = qkv
+        heads, names = self.attention_heads, (query, key, value)
+        return stack.attention("attention", takes, heads, names, out, causal=False)
+
+    @property
+    def attention_heads(self) -> Heads:
+        """The heads of attention."""
+        count = self.config.size("num_attention_heads")
+        return Heads(count, count, self.config.size("hidden_size") // count)
+
+    def compute_feed_forward(self, stack: Stack, takes: str) -> str:
+        """Add what the feed-forward layer computes."""
+        activation = self.config.text("hidden_act")
+        if "mlp.gate_proj" in stack:
+            into = ["mlp.gate_proj", "mlp.up_proj"]
+            return stack.dense("mlp.down_proj", stack.gated("mlp.product", into, takes, activation))
+        into_, back = self.mlp_names
+        return stack.dense(back, stack.dense(into_, takes, activation))
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", self.config.number("layer_norm_eps") or 1e-12)
 
     def pooler(self, width: int) -> None:
         """Add what turns the first token into the output of the model."""
@@ -67,7 +178,8 @@ class Vit(Family):
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         """The tokens and positions."""
-        drawn = bounded_normal(self.config.number("initializer_range"))
+        std = 0.0 if self.has_zero_tokens else self.config.number("initializer_range")
+        drawn = bounded_normal(std)
         return {
             "cls_token": Tensor((1, 1, width), drawn),
             "position_embeddings": Tensor((1, self.num_positions, width), drawn),
@@ -77,23 +189,29 @@ class Vit(Family):
     def num_positions(self) -> int:
         """The number of patches and other tokens."""
         image, patch = self.config.pair("image_size"), self.config.pair("patch_size")
-        return math.prod(a // b for a, b in zip(image, patch, strict=True)) + self.num_tokens
+        patches = math.prod(a // b for a, b in zip(image, patch, strict=True))
+        return patches + len(self.extra_tokens)
 
     def layer(self, index: int, width: int) -> None:
         """Add one layer."""
-        modules, inner = self.modules, self.config.size("intermediate_size")
-        with modules.within(f"layers.{index}"):
-            self.attention(width)
-            modules.norm("layernorm_before", width)
-            modules.norm("layernorm_after", width)
-            self.linear("mlp.fc1", width, inner)
-            self.linear("mlp.fc2", inner, width)
+        with self.modules.within(f"{self.blocks}.{index}"):
+            self.block(width, self.config.size("intermediate_size"))
+
+    def block(self, width: int, inner: int) -> None:
+        """Add what a layer has: attention, a feed-forward layer, and their norms."""
+        self.attention(width)
+        self.modules.norm("layernorm_before", width)
+        self.modules.norm("layernorm_after", width)
+        into, out = self.mlp_names
+        self.linear(into, width, inner)
+        self.linear(out, inner, width)
 
     def attention(self, width: int) -> None:
         """Add the projections of attention."""
-        for name in ("q_proj", "k_proj", "v_proj"):
-            self.linear(f"attention.{name}", width, width, self.config.flag("qkv_bias"))
-        self.linear("attention.o_proj", width, width)
+        *into, out = self.attention_names
+        for name in into:
+            self.linear(name, width, width, self.config.flag("qkv_bias"))
+        self.linear(out, width, width)
 
     def linear(self, name: str, inputs: int, outputs: int, bias: bool = True) -> None:
         """Add a projection."""
@@ -106,14 +224,12 @@ class Deit(Vit):
     model_types = ("deit",)
     heads = ("ForImageClassification", "Model", "ForImageClassificationWithTeacher")
     body_name = "deit"
-    num_tokens = 2
+    extra_tokens = ("cls_token", "distillation_token")
+
+    has_zero_tokens = True
 
     def tokens(self, width: int) -> dict[str, Tensor]:
-        return {
-            "cls_token": Tensor((1, 1, width), ZERO),
-            "position_embeddings": Tensor((1, self.num_positions, width), ZERO),
-            "distillation_token": Tensor((1, 1, width), ZERO),
-        }
+        return {**super().tokens(width), "distillation_token": Tensor((1, 1, width), ZERO)}
 
 
 class Dinov2(Vit):
@@ -121,17 +237,29 @@ class Dinov2(Vit):
 
     model_types = ("dinov2",)
     body_name = "dinov2"
+    blocks = "encoder.layer"
+    block_norms = ("norm1", "norm2")
+    layer_scales = ("layer_scale1.lambda1", "layer_scale2.lambda1")
 
-    def describe(self, head: str) -> None:
-        if head == "Model":
-            super().describe(head)
-            return
-        super().describe("")
-        width, labels = self.config.size("hidden_size"), self.config.labels
-        self.linear("classifier", 2 * width, labels)
+    def task(self, head: str, width: int) -> None:
+        if head != "Model":
+            self.linear("classifier", 2 * width, self.config.labels)
 
     def pooler(self, width: int) -> None:
         """There is none."""
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        if head == "Model":
+            return takes
+        mean = stack.mean("patches", takes, 1 + self.num_registers)
+        return stack.add(
+            "Concatenate", "pooled", [stack.one("pooler", takes, self.num_registers), mean]
+        )
+
+    @property
+    def num_registers(self) -> int:
+        """The number of tokens beside the first that have no meaning."""
+        return 0
 
     @property
     def filled(self) -> Initializer:
@@ -169,8 +297,19 @@ class Dinov2WithRegisters(Dinov2):
     model_types = ("dinov2_with_registers",)
     body_name = "dinov2_with_registers"
 
+    def compute_embeddings(self, stack: Stack) -> str:
+        stream = super().compute_embeddings(stack)
+        if not self.num_registers:
+            return stream
+        # They stand behind the first token, which makes no difference.
+        return stack.token("embeddings.register_tokens", stream, self.num_registers)
+
+    @property
+    def num_registers(self) -> int:
+        return self.config.size("num_register_tokens", 0)
+
     def tokens(self, width: int) -> dict[str, Tensor]:
-        count = self.config.size("num_register_tokens", 0)
+        count = self.num_registers
         own = {"mask_token": Tensor((1, width), ZERO)}
         if count:
             own["register_tokens"] = Tensor((1, count, width), ZERO)
@@ -180,24 +319,23 @@ class Dinov2WithRegisters(Dinov2):
 class Beit(Vit):
     """BEiT. Bao et al. 2021, arXiv:2106.08254."""
 
-    model_types = ("beit",)
-    body_name = "beit"
+    model_types: ClassVar[tuple[str, ...]] = ("beit",)
+    body_name: ClassVar[str] = "beit"
+    shared_table: ClassVar[str] = "shared_position_bias"
+    own_table: ClassVar[str] = "relative_position_bias"
+    layer_scales = ("lambda_1", "lambda_2")
 
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_act")
-        config.quotient("hidden_size", "num_attention_heads")
-        with modules.within("" if head == "Model" else self.body_name):
-            self.embeddings(width)
-            if config.flag("use_shared_relative_position_bias"):
-                self.relative_positions("shared_position_bias")
-            for index in range(config.size("num_hidden_layers", 0)):
-                self.layer(index, width)
-            modules.norm(
-                "pooler.layernorm" if config.flag("use_mean_pooling") else "layernorm", width
-            )
-        if head == "ForImageClassification":
-            modules.linear("classifier", width, config.labels)
+    def embeddings(self, width: int) -> None:
+        super().embeddings(width)
+        if self.config.flag("use_shared_relative_position_bias"):
+            self.relative_positions(self.shared_table)
+
+    def pooler(self, width: int) -> None:
+        """There is none."""
+
+    @property
+    def last_norm(self) -> str:  # type: ignore[override]
+        return "pooler.layernorm" if self.config.flag("use_mean_pooling") else "layernorm"
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         config, zeros = self.config, Tensor((1, 1, width), ZERO)
@@ -211,16 +349,29 @@ class Beit(Vit):
     def layer(self, index: int, width: int) -> None:
         super().layer(index, width)
         config, scale = self.config, self.config.number("layer_scale_init_value")
-        with self.modules.within(f"layers.{index}"):
+        with self.modules.within(f"{self.blocks}.{index}"):
             if scale:
                 gain = Tensor((width,), Constant(value=scale))
                 self.modules.add("", "Layer", lambda_1=gain, lambda_2=gain)
             if config.flag("use_relative_position_bias"):
-                self.relative_positions("relative_position_bias")
+                self.relative_positions(self.own_table)
 
     def attention(self, width: int) -> None:
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            self.linear(f"attention.{name}", width, width, name != "k_proj")
+        for name in self.attention_names:
+            self.linear(name, width, width, name != self.attention_names[1])
+
+    def compute_body(self, stack: Stack) -> str:
+        stack.leave_out("shared_position_bias", _AT_ZERO)
+        return super().compute_body(stack)
+
+    def compute_layer(self, stack: Stack) -> None:
+        stack.leave_out("relative_position_bias", _AT_ZERO)
+        super().compute_layer(stack)
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        if "pooler.layernorm" not in stack:
+            return stack.one("pooler", takes)
+        return self.compute_norm(stack, "pooler.layernorm", stack.mean("pooler", takes, 1))
 
     def relative_positions(self, name: str) -> None:
         """Add a table of relative positions."""
@@ -233,15 +384,21 @@ class Beit(Vit):
 class Swin(Family):
     """Swin, of which stages halve the image. Liu et al. 2021, arXiv:2103.14030."""
 
-    model_types = ("swin",)
+    model_types: ClassVar[tuple[str, ...]] = ("swin",)
     heads = ("ForImageClassification", "Model")
+    body_name: ClassVar[str] = "swin"
+    last_norm: ClassVar[str] = "layernorm"
+    more_positions: ClassVar[int] = 0
+    """How many rows the table of positions has besides."""
+    norms_joined: ClassVar[bool] = True
+    """Whether the norm between stages comes before its projection."""
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("embed_dim")
         config.activation("hidden_act")
         depths = config.numbers("depths")
         heads = config.numbers("num_heads", len(depths), 1)
-        with modules.within("" if head == "Model" else "swin"):
+        with modules.within("" if head == "Model" else self.body_name):
             self.embeddings(width)
             for stage, (depth, count) in enumerate(zip(depths, heads, strict=False)):
                 for index in range(depth):
@@ -249,10 +406,11 @@ class Swin(Family):
                         self.layer(width, count)
                 if stage < len(depths) - 1:
                     with modules.within(f"encoder.layers.{stage}.downsample"):
-                        modules.norm("norm", 4 * width)
+                        modules.norm("norm", (4 if self.norms_joined else 2) * width)
                         modules.linear("reduction", 4 * width, 2 * width, False)
                     width *= 2
-            modules.norm("layernorm", width)
+            if self.last_norm:
+                modules.norm(self.last_norm, width)
         if head == "ForImageClassification":
             modules.linear("classifier", width, config.labels)
 
@@ -263,7 +421,7 @@ class Swin(Family):
             if config.flag("use_absolute_embeddings"):
                 image = config.pair("image_size")
                 count = math.prod(a // b for a, b in zip(image, patch, strict=True))
-                positions = Tensor((1, count, width), ZERO)
+                positions = Tensor((1, count + self.more_positions, width), ZERO)
                 modules.add("", "Embeddings", position_embeddings=positions)
             channels = config.size("num_channels")
             modules.convolution("patch_embeddings.projection", channels, width, patch)
